@@ -1,0 +1,66 @@
+"""What goes into a body and what comes out, as values that travel in messages."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+from headrace.lake import Column, FileRef
+
+
+class ErrorKind(enum.StrEnum):
+    """Why an attempt failed, as the retry policy needs it (SEMANTICS §6)."""
+
+    TRANSIENT = "transient"
+    RESOURCES = "resources"
+    DETERMINISTIC = "deterministic"
+    LOST_WORKER = "lost_worker"
+    CANCELLED = "cancelled"
+
+
+class BodyError(msgspec.Struct, frozen=True):
+    """What went wrong in an attempt: in the user's terms, with the place in the user's file where it is known."""
+
+    kind: ErrorKind
+    message: str
+    file: str | None = None
+    line: int | None = None
+    hint: str = ""
+    code: str = ""
+    """A problem code with a page of its own (`headrace explain CODE`), where there is one."""
+
+
+class InputData(msgspec.Struct, frozen=True):
+    """One input as a body sees it: exactly the required partitions, and its columns without the system column."""
+
+    name: str
+    files: tuple[FileRef, ...]
+    columns: tuple[Column, ...]
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """What an attempt is for. `start` and `end` are ISO 8601 instants with offset; None for the partition `*` and for keys."""
+
+    asset: str
+    partitions: tuple[str, ...]
+    grain: str | None
+    start: str | None
+    end: str | None
+    timezone: str
+    attempt: str
+    parameters: dict[str, Any] = {}
+
+
+class Measures(msgspec.Struct, frozen=True):
+    """What an attempt cost. Seconds are a monotonic clock's durations; memory is the worker's peak while it ran."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    audit_seconds: float = 0.0
+    peak_memory_bytes: int = 0

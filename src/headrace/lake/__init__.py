@@ -1,0 +1,16 @@
+"""The lake: DuckDB computes, a DuckLake holds the tables, and its catalog lives in the same database as Headrace's state.
+
+Is handed a transaction and a list of staged files; knows no store. See LAKE protocol in docs/decisions.
+"""
+
+from headrace.lake.tables import (
+    PARTITION_COLUMN,
+    Column,
+    ColumnStatistics,
+    FileRef,
+    StagedFile,
+    StagedPartition,
+    Table,
+)
+
+__all__ = ["PARTITION_COLUMN", "Column", "ColumnStatistics", "FileRef", "StagedFile", "StagedPartition", "Table"]

@@ -1,0 +1,57 @@
+"""The failure vocabulary. A message says what was touched, why it was refused, and what to do next.
+
+    HeadraceError                  anything that Headrace itself refuses or reports
+    ├── UsageError                 the command line is off                       exit 2
+    ├── ProjectError               the project can't be read, or has problems    exit 1
+    ├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
+    ├── NotBuilt                   declared or typed, but not built yet          exit 2
+    ├── StoreError                 the state can't be read or written            exit 1
+    │   └── LeaseLost              another leader took over; nothing was committed
+    └── LakeError                  the lake's files or catalog can't be used     exit 1
+"""
+
+from __future__ import annotations
+
+
+class HeadraceError(Exception):
+    """Base. `hint` says what to do next, in one line."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(HeadraceError):
+    """What was typed can't be understood."""
+
+    exit_code = 2
+
+
+class ProjectError(HeadraceError):
+    """The project's declarations can't be used."""
+
+
+class Refused(HeadraceError):
+    """Policy says no: it isn't allowed, needs `--yes` or an approval, or `apply` first."""
+
+    exit_code = 3
+
+
+class NotBuilt(HeadraceError):
+    """The name is known, what it names isn't built yet."""
+
+    exit_code = 2
+
+
+class StoreError(HeadraceError):
+    """The state database can't be read or written."""
+
+
+class LeaseLost(StoreError):
+    """Another leader has taken over; what this one tried to commit was not committed."""
+
+
+class LakeError(HeadraceError):
+    """The lake's files or its catalog can't be used."""

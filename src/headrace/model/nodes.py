@@ -1,0 +1,302 @@
+"""What a project declares, as immutable values: sources, assets, consumers, owners and what they say.
+
+Every value here is a frozen msgspec struct, so that an applied project can be kept by content and read
+back without parsing anything again. Meaning of the fields: INTERFACE §1's table, SEMANTICS §1-§7.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all declared values: immutable, compared by content, encodable as msgpack and JSON."""
+
+
+class Grain(enum.StrEnum):
+    """How the local calendar cuts time into partitions, finest first."""
+
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    QUARTER = "quarter"
+    YEAR = "year"
+
+
+class Severity(enum.StrEnum):
+    """What a failed check does: a blocking one rejects the partition, a warning is published with it."""
+
+    BLOCKING = "blocking"
+    WARNING = "warning"
+
+
+class Place(Value, kw_only=True):
+    """Where something is declared: a path relative to the project, `/` between its parts, and a line from 1."""
+
+    file: str
+    line: int = 1
+
+
+class PartitionSpec(Value, kw_only=True):
+    """How a node's data is cut: by time (`grain`), by a key (`key`), by both, or not at all (neither: the whole, `*`)."""
+
+    grain: Grain | None = None
+    column: str | None = None
+    """The output column that routes a row to its partition, if one was declared (`{by: day, column: …}`)."""
+    key: str | None = None
+    """The key column of `{key: region}`."""
+    values: tuple[str, ...] | None = None
+    """The fixed keys of `{key: region, values: […]}`; None where keys grow with the data."""
+
+    @property
+    def whole(self) -> bool:
+        """True for data that is not cut: its one partition is `*`."""
+        return self.grain is None and self.key is None
+
+
+class InputMode(enum.StrEnum):
+    """Which partitions of an input a body sees (SEMANTICS §2)."""
+
+    REQUIRED = "required"
+    ALL = "all"
+    PREVIOUS = "previous"
+    WITHIN = "within"
+
+
+class InputSpec(Value, kw_only=True):
+    """One declared input of an asset, with how it is read."""
+
+    node: str
+    mode: InputMode = InputMode.REQUIRED
+    lookback: str | None = None
+    """A duration such as `7d`, as written."""
+    optional: bool = False
+    place: Place
+
+
+class CheckSpec(Value, kw_only=True):
+    """One testable statement about data. `arguments` are those of its kind, as declared and already validated."""
+
+    kind: str
+    name: str
+    arguments: dict[str, Any] = {}
+    severity: Severity = Severity.BLOCKING
+    where: str | None = None
+    place: Place
+
+
+class Complete(Value, kw_only=True):
+    """When a source's interval is complete (SEMANTICS §3); the default is one matching file."""
+
+    files: int = 1
+    marker: str | None = None
+    watermark: str | None = None
+    after: str | None = None
+
+
+class Expect(Value, kw_only=True):
+    """What a source's owner promised: by when (a time after the interval), and how many rows."""
+
+    by: str | None = None
+    rows_min: int | None = None
+    rows_max: int | None = None
+
+
+class Owner(Value, kw_only=True):
+    """A team or vendor that answers for nodes."""
+
+    name: str
+    kind: str = "team"
+    contact: tuple[str, ...] = ()
+    manager: str | None = None
+    tell: bool | None = None
+    place: Place
+
+
+class Source(Value, kw_only=True):
+    """Data that arrives from outside."""
+
+    name: str
+    owner: str
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    domain: str | None = None
+    calendar: str | None = None
+    timezone: str = ""
+    """IANA name; empty in what one file declares, filled from the project when files are linked."""
+    partition: PartitionSpec = PartitionSpec()
+    start: str | None = None
+    files: str | None = None
+    """Path pattern relative to the project, with at most one `{date:…}`; None for kinds that aren't files."""
+    connector: dict[str, Any] = {}
+    """What other kinds (`http:`, `connection:`, `fixed_width:` …) say; parsed, and refused when used until they are built."""
+    expect: Expect = Expect()
+    complete: Complete = Complete()
+    contract: str | None = None
+    on_drift: dict[str, str] = {}
+    retain_raw: str = "90d"
+    restate_within: str = "7d"
+    checks: tuple[CheckSpec, ...] = ()
+    on_fail: str = "reject"
+    on_anomaly: str | None = None
+    place: Place
+
+
+class SqlBody(Value, kw_only=True, tag="sql"):
+    """One SELECT statement; `line` is the file's line of the text's first character."""
+
+    text: str
+    file: str
+    line: int = 1
+
+
+class PythonBody(Value, kw_only=True, tag="python"):
+    """A function found in the syntax tree. `annotations` maps each input to the container it asked for
+    (`arrow`, `polars`, `polars_lazy`, `pandas`, `duckdb`), `takes_context` says whether the first parameter is the context."""
+
+    file: str
+    function: str
+    line: int = 1
+    takes_context: bool = False
+    annotations: dict[str, str] = {}
+    source: str = ""
+    """What the fingerprint is taken of: the function and the module's other statements, normalised, without other assets."""
+
+
+class CommandBody(Value, kw_only=True, tag="command"):
+    """An argument vector; never passed through a shell."""
+
+    command: tuple[str, ...]
+    file: str
+    line: int = 1
+
+
+Body = SqlBody | PythonBody | CommandBody
+
+
+class Asset(Value, kw_only=True):
+    """A table (or set of files) that the project produces."""
+
+    name: str
+    owner: str
+    body: Body
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    domain: str | None = None
+    calendar: str | None = None
+    timezone: str = ""
+    """IANA name; empty in what one file declares, filled from the project when files are linked."""
+    partition: PartitionSpec = PartitionSpec()
+    start: str | None = None
+    inputs: tuple[InputSpec, ...] = ()
+    """Declared inputs. Those that SQL itself names are found by `headrace.sql` and joined in `headrace.plan`."""
+    depends: tuple[str, ...] = ()
+    """Nodes that come first, without data."""
+    materialize: str = "table"
+    merge_keys: tuple[str, ...] = ()
+    columns: dict[str, Any] | None = None
+    parameters: dict[str, Any] = {}
+    checks: tuple[CheckSpec, ...] = ()
+    on_fail: str = "reject"
+    on_anomaly: str | None = None
+    contract: str | None = None
+    trigger: dict[str, Any] | None = None
+    timeout: str = "1h"
+    attempts_max: int = 5
+    memory_max: str | None = None
+    pool: str | None = None
+    priority: int | None = None
+    batch: str = "auto"
+    on_reference_change: str = "ignore"
+    renamed_from: str | None = None
+    place: Place
+
+
+class Consumer(Value, kw_only=True):
+    """Who needs assets: `reads` them, by `due` (a time after the interval) or no older than `max_age`."""
+
+    name: str
+    owner: str
+    reads: tuple[str, ...]
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    domain: str | None = None
+    calendar: str | None = None
+    timezone: str = ""
+    """IANA name; empty in what one file declares, filled from the project when files are linked."""
+    per: Grain = Grain.DAY
+    due: str | None = None
+    max_age: str | None = None
+    export: dict[str, Any] | None = None
+    importance: str | None = None
+    place: Place
+
+
+class ContractColumn(Value, kw_only=True):
+    """A column as a contract promises it; `type` is DuckDB's name for it, None where the contract leaves it open."""
+
+    name: str
+    type: str | None = None
+    required: bool = False
+    unique: bool = False
+    primary_key: bool = False
+    classification: str | None = None
+    names: tuple[dict[str, Any], ...] = ()
+    """Accepted mappings from a vendor's header (customProperty `headrace.names`)."""
+
+
+class Contract(Value, kw_only=True):
+    """An ODCS v3 document, linked to a source or an asset by the name of its file or by `contract:`."""
+
+    name: str
+    version: str
+    status: str
+    columns: tuple[ContractColumn, ...] = ()
+    place: Place
+
+
+class Calendar(Value, kw_only=True):
+    """Dates on which no data is due."""
+
+    name: str
+    dates: tuple[str, ...]
+    place: Place
+
+
+class Settings(Value, kw_only=True):
+    """`headrace.toml`."""
+
+    name: str
+    timezone: str = "UTC"
+    workers: int = 2
+    store_url: str = "sqlite:.headrace/state.db"
+    lake_path: str = ".headrace/lake"
+    parameters: dict[str, Any] = {}
+    pools: dict[str, int] = {}
+    retention: dict[str, str] = {}
+    connections: dict[str, dict[str, Any]] = {}
+    notify: dict[str, dict[str, Any]] = {}
+    environments: dict[str, dict[str, Any]] = {}
+    policy: dict[str, str] = {}
+
+
+class Project(Value, kw_only=True):
+    """All declarations below one `headrace.toml`, cross-checked as far as declarations alone allow."""
+
+    settings: Settings
+    owners: dict[str, Owner] = {}
+    sources: dict[str, Source] = {}
+    assets: dict[str, Asset] = {}
+    consumers: dict[str, Consumer] = {}
+    contracts: dict[str, Contract] = {}
+    calendars: dict[str, Calendar] = {}
+    macros: dict[str, str] = {}
+    """File → text of `macros/*.sql`."""
+
+    def node(self, name: str) -> Source | Asset | Consumer | None:
+        """The source, asset or consumer of that name, or None."""
+        return self.sources.get(name) or self.assets.get(name) or self.consumers.get(name)

@@ -1,0 +1,83 @@
+"""What the leader and its workers say to each other: msgpack over a pair of pipes, ids and values, never code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headrace.connect import Drift, SourceSchema
+from headrace.engine import BodyError, InputData, Measures, Scope
+from headrace.lake import StagedFile, Table
+from headrace.model import Body, CheckSpec, ContractColumn, Source
+from headrace.quality import Audit
+
+
+class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
+    """Read one delivery: keep its bytes, parse, compare with the pinned schema, stage, audit."""
+
+    attempt: str
+    source: Source
+    partition: str
+    path: str
+    """Relative to the project."""
+    size_bytes: int
+    modified_us: int
+    pinned: SourceSchema | None
+    promised: tuple[ContractColumn, ...] | None
+    """The contract's columns, where there is a contract and nothing is pinned yet."""
+    table: Table | None
+    history_has_rows: bool
+    references: tuple[InputData, ...] = ()
+    now_us: int = 0
+
+
+class Produce(msgspec.Struct, frozen=True, tag="produce"):
+    """Compute partitions of one asset, stage, audit. `table` is None until its columns are known."""
+
+    scope: Scope
+    body: Body
+    sql: str | None
+    """For SQL: the statement to run, `$self` and the like already resolved."""
+    code: str | None
+    """For Python and commands: the folder (below `.headrace/code`) with the applied files."""
+    inputs: tuple[InputData, ...]
+    materialize: str
+    partition_column: str | None
+    table: Table | None
+    evolve: bool
+    """Whether the code changed since the table's columns were set, so that they may change with it."""
+    checks: tuple[CheckSpec, ...]
+    references: tuple[InputData, ...] = ()
+    now_us: int = 0
+
+
+Task = TakeIn | Produce
+
+
+class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
+    """What became of a task. `state` is `staged`, `held`, `rejected` or `failed`; of a held or rejected one,
+    `quarantined` is the path of its data relative to the data folder."""
+
+    attempt: str
+    state: str
+    measures: Measures
+    staged: StagedFile | None = None
+    table: Table | None = None
+    """The columns as staged, where they weren't known before or have changed."""
+    audit: Audit | None = None
+    error: BodyError | None = None
+    reason: str = ""
+    quarantined: str | None = None
+    drift: Drift | None = None
+    learnt: SourceSchema | None = None
+    sha256: str | None = None
+    manifest: tuple[dict[str, Any], ...] | None = None
+    """Of `materialize: files`: path, size and sha256 of each file."""
+    log_lines: int = 0
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """A worker has started and waits for work."""
+
+    pid: int

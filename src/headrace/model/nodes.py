@@ -7,11 +7,12 @@ back without parsing anything again. Meaning of the fields: INTERFACE §1's tabl
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, dataclass_transform
 
 import msgspec
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
 class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all declared values: immutable, compared by content, encodable as msgpack and JSON."""
 

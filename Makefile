@@ -1,0 +1,59 @@
+# Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
+#   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
+#   make test [ARGS=…]   all tests; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
+#   make lint            format, lint, types, import directions
+#   make bench           the measurements, into benchmarks/RESULTS.md
+#   make lock            resolve requirements/ again from pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench lock
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+ARGS ?=
+UV := uv==0.13.8
+
+# The first Python that is new enough; `make PYTHON=/path/to/python3 …` chooses.
+define make_environment
+@found=; for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+    if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then found="$$python"; break; fi; \
+done; \
+if [ -z "$$found" ]; then \
+    echo "Headrace needs Python 3.11 or newer, and none is on the PATH (python3: $$(python3 --version 2>&1))."; \
+    echo "Install one (Debian, Ubuntu: apt install python3.11 python3.11-venv; macOS: brew install python) or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; \
+    exit 1; \
+fi; \
+"$$found" scripts/environment.py $(1)
+endef
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+.venv/.runtime: requirements/runtime.txt pyproject.toml
+	$(call make_environment,runtime)
+
+.venv/.dev: requirements/dev.txt pyproject.toml
+	$(call make_environment,dev)
+
+demo: .venv/.runtime
+	@$(BIN)/headrace demo $(ARGS)
+
+test: .venv/.dev
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: .venv/.dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: .venv/.dev
+	@$(BIN)/python -m benchmarks.results $(ARGS)
+
+lock: .venv/.dev
+	@$(BIN)/python -m pip install --quiet --no-deps $(UV)
+	@for kind in runtime dev; do \
+	    $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	        --custom-compile-command "make lock" --group setup $$([ $$kind = dev ] && echo "--group dev --extra polars --extra pandas") -o requirements/$$kind.txt; \
+	done
+	@! grep -nE '://|--index|--find-links' requirements/*.txt

@@ -1,0 +1,173 @@
+"""Make `.venv` with exactly the locked packages, with nothing but Python's own library and pip.
+
+    python3 scripts/environment.py runtime|dev
+
+pip does the fetching, so that whatever a company has configured (mirrors, proxies, certificates) works. What is
+fetched is checked against the hashes in `requirements/`. If the packages can't be reached it says so within
+fifteen seconds and leaves nothing half-made; otherwise it prints one line with what was done.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+PROBE = "typing-extensions"
+"""A small locked package, fetched first with little patience: whether the registry can be reached at all."""
+PROBE_SECONDS_MAX = 10
+BAR_WIDTH = 20
+
+
+class SetupError(Exception):
+    """What went wrong, as whoever typed `make` should read it."""
+
+
+def main(kind: str) -> None:
+    """Bring `.venv` to the state that `requirements/<kind>.txt` describes, and leave the stamp that make looks at."""
+    requirements = ROOT / "requirements" / f"{kind}.txt"
+    started = time.monotonic()
+    existed = (VENV / ".runtime").exists()
+    show("environment    .venv")
+    try:
+        if not works(PYTHON):
+            create()
+        probe(requirements)
+        install(requirements)
+    except BaseException:
+        if not existed:
+            shutil.rmtree(VENV, ignore_errors=True)
+        show_end()
+        raise
+    stamp(kind)
+    packages = len(locked(requirements))
+    show(f"environment    .venv, {packages} packages".ljust(68) + f"{time.monotonic() - started:5.0f} s")
+    show_end()
+
+
+def works(python: Path) -> bool:
+    """Whether that interpreter is there, still runs and has pip (a system upgrade breaks old environments)."""
+    return python.exists() and subprocess.run([python, "-c", "import pip"], capture_output=True, check=False).returncode == 0
+
+
+def create() -> None:
+    """Make an empty environment in place of whatever is there.
+
+    Raises SetupError where Python comes without its own `ensurepip`, as on Debian.
+    """
+    shutil.rmtree(VENV, ignore_errors=True)
+    done = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
+    if done.returncode != 0 or not works(PYTHON):
+        raise SetupError(
+            f"{sys.executable} -m venv failed: {last_line(done.stdout + done.stderr)}\n"
+            "On Debian and Ubuntu, install it with: sudo apt install python3-venv"
+        )
+
+
+def probe(requirements: Path) -> None:
+    """Fetch one small package, so that a missing network is known in seconds instead of after pip's many retries."""
+    line = next(text for text in locked(requirements) if text.startswith(f"{PROBE}=="))
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Path(folder, "probe.txt")
+        wanted.write_text(line + "\n", encoding="utf-8")
+        command = [*pip("download"), "--no-deps", "--timeout=4", "--retries=0", "--require-hashes", "-r", wanted, "-d", folder]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS_MAX, check=False, cwd=folder)
+            said = last_line(done.stderr or done.stdout)
+            reached = done.returncode == 0
+        except subprocess.TimeoutExpired:
+            said, reached = f"no answer within {PROBE_SECONDS_MAX} s", False
+    if not reached:
+        raise SetupError(
+            f"The Python packages can't be fetched ({said}).\n"
+            "They come from the registry that pip is configured for. Behind a company mirror: pip config set global.index-url ADDRESS\n"
+            "Without a network: pip download -r requirements/runtime.txt -d wheels on another machine, then here\n"
+            "    PIP_NO_INDEX=1 PIP_FIND_LINKS=$PWD/wheels make demo"
+        )
+
+
+def install(requirements: Path) -> None:
+    """Install the locked packages, then this project itself, editable and without fetching anything more."""
+    run_pip([*pip("install"), "--no-compile", "--require-hashes", "-r", requirements], total=len(locked(requirements)))
+    editable = [*pip("install"), "--no-compile", "--no-deps", "--no-build-isolation", "--no-index", "-e", ROOT]
+    run_pip(editable, total=0)
+
+
+def run_pip(command: list[str | Path], total: int) -> None:
+    """Run pip and show how many of `total` packages it has found; on failure raise SetupError with what pip said."""
+    found = 0
+    said: list[str] = []
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, text=True, encoding="utf-8", errors="replace", **pipes) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said.append(line.rstrip())
+            if line.startswith(("Collecting ", "Processing ")):
+                found += 1
+            if total:
+                bar(found, total, unpacking=line.startswith("Installing collected"))
+    if process.returncode != 0:
+        errors = [line for line in said if line.startswith("ERROR")] or said[-3:]
+        raise SetupError("pip could not install the locked packages:\n  " + "\n  ".join(errors[:5]))
+
+
+def bar(found: int, total: int, *, unpacking: bool) -> None:
+    """Redraw the one progress line; a terminal only, a log gets the last line alone."""
+    if sys.stdout.isatty():
+        filled = min(BAR_WIDTH, BAR_WIDTH * found // total)
+        show(f"environment    .venv  {'━' * filled}{' ' * (BAR_WIDTH - filled)}  {'unpacking' if unpacking else f'{found} of {total}'}")
+
+
+def show(text: str) -> None:
+    """Write one line; on a terminal over the previous one."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\r\x1b[K" + text)
+    else:
+        sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def show_end() -> None:
+    """End the redrawn line."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\n")
+
+
+def stamp(kind: str) -> None:
+    """Leave the files that make compares with the locks; what tests need includes what running needs."""
+    for name in ("runtime", kind):
+        (VENV / f".{name}").touch()
+
+
+def pip(verb: str) -> list[str | Path]:
+    """The environment's own pip, never asking anything."""
+    return [PYTHON, "-m", "pip", "--no-input", "--disable-pip-version-check", verb]
+
+
+def locked(requirements: Path) -> list[str]:
+    """The requirement lines that apply to this machine, hashes included, each joined to one line."""
+    text = re.sub(r"\s*\\\n\s*", " ", requirements.read_text(encoding="utf-8"))
+    lines = (line for line in text.splitlines() if line and not line.startswith((" ", "#")))
+    return [line for line in lines if "sys_platform == 'win32'" not in line]
+
+
+def last_line(text: str) -> str:
+    """What a tool said last, without its own prefix."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("ERROR: ") if lines else "no message"
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1])
+    except SetupError as error:
+        sys.exit(f"\n{error}")
+    except KeyboardInterrupt:
+        sys.exit(4)

@@ -22,7 +22,8 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 PROBE = "typing-extensions"
 """A small locked package, fetched first with little patience: whether the registry can be reached at all."""
-PROBE_SECONDS_MAX = 10
+ANSWER_SECONDS_MAX = 13
+"""From typing `make` to knowing whether there is a network."""
 BAR_WIDTH = 20
 
 
@@ -39,7 +40,7 @@ def main(kind: str) -> None:
     try:
         if not works(PYTHON):
             create()
-        probe(requirements)
+        probe(requirements, patience=max(4.0, started + ANSWER_SECONDS_MAX - time.monotonic()))
         install(requirements)
     except BaseException:
         if not existed:
@@ -71,19 +72,19 @@ def create() -> None:
         )
 
 
-def probe(requirements: Path) -> None:
-    """Fetch one small package, so that a missing network is known in seconds instead of after pip's many retries."""
+def probe(requirements: Path, patience: float) -> None:
+    """Fetch one small package within `patience` seconds: a missing network is known now, and not after pip's many retries."""
     line = next(text for text in locked(requirements) if text.startswith(f"{PROBE}=="))
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "probe.txt")
         wanted.write_text(line + "\n", encoding="utf-8")
-        command = [*pip("download"), "--no-deps", "--timeout=4", "--retries=0", "--require-hashes", "-r", wanted, "-d", folder]
+        command = [*pip("download"), "--no-deps", "--timeout=4", "--retries=1", "--require-hashes", "-r", wanted, "-d", folder]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS_MAX, check=False, cwd=folder)
-            said = last_line(done.stderr or done.stdout)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=patience, check=False, cwd=folder)
+            said = reason(done.stdout + done.stderr)
             reached = done.returncode == 0
         except subprocess.TimeoutExpired:
-            said, reached = f"no answer within {PROBE_SECONDS_MAX} s", False
+            said, reached = f"no answer within {patience:.0f} s", False
     if not reached:
         raise SetupError(
             f"The Python packages can't be fetched ({said}).\n"
@@ -156,6 +157,12 @@ def locked(requirements: Path) -> list[str]:
     text = re.sub(r"\s*\\\n\s*", " ", requirements.read_text(encoding="utf-8"))
     lines = (line for line in text.splitlines() if line and not line.startswith((" ", "#")))
     return [line for line in lines if "sys_platform == 'win32'" not in line]
+
+
+def reason(said: str) -> str:
+    """Why pip could not fetch: its last line only says that nothing matched, the cause stands in its warnings."""
+    causes = re.findall(r"connection broken by '\w+\(.*?(?:: |\()([^:]*)\)': /", said)
+    return causes[-1].strip("'\")( ") if causes else last_line(said)
 
 
 def last_line(text: str) -> str:

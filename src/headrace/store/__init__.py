@@ -1,0 +1,10 @@
+"""The state database: one SQLite file in WAL mode that holds Headrace's state and the lake's catalog.
+
+Everything that changes is one transaction of the leader; readers see one consistent snapshot. Knows no lake and no plan.
+"""
+
+from headrace.store.clock import Clock, ClockKind
+from headrace.store.database import Store, Transaction, state_path
+from headrace.store.lease import Holder, Lease
+
+__all__ = ["Clock", "ClockKind", "Holder", "Lease", "Store", "Transaction", "state_path"]

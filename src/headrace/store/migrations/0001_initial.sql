@@ -6,10 +6,15 @@ create table meta (key text primary key, value text not null);
 create table lease (
     id integer primary key check (id = 1),
     epoch bigint not null,
-    holder text not null,             -- host:pid:random, for people
-    expires_at bigint not null,       -- real time, not the replay clock
+    holder text not null,             -- who it is, for people
+    machine text not null default '', -- with pid and started: the process, so that a dead one is known to be dead
+    pid integer not null default 0,
+    started text not null default '',
+    taken_at bigint not null,         -- real time, not the replay clock
+    expires_at bigint not null,       -- real time
     released integer not null default 0
 );
+insert into lease (id, epoch, holder, taken_at, expires_at, released) values (1, 0, '', 0, 0, 1);
 
 create table request (                -- what verbs ask of a running leader
     id integer primary key,
@@ -17,11 +22,13 @@ create table request (                -- what verbs ask of a running leader
     arguments text not null,
     actor text not null,
     state text not null check (state in ('waiting', 'taken', 'done', 'failed')),
-    epoch bigint,
+    epoch bigint,                     -- of the leader that took it
+    run_id integer,                   -- the run that serves it, for whoever follows its progress
     document text,
-    created_at bigint not null,
+    created_at bigint not null,       -- real time
     finished_at bigint
 );
+create index request_open on request (id) where state in ('waiting', 'taken');
 
 create table content (hash text primary key, bytes blob not null);     -- what was applied, by content
 
@@ -65,6 +72,8 @@ create table run (
     started_at bigint not null,
     finished_at bigint
 );
+
+create index run_open on run (id) where state = 'running';
 
 create table attempt (
     epoch bigint not null,
@@ -135,6 +144,7 @@ create table publication (
 create unique index publication_current on publication (node, partition) where ended_snapshot is null;
 create index publication_attempt on publication (epoch, n);
 create index publication_at on publication (published_at);
+create index publication_of on publication (node, partition, published_at);     -- when a partition could first be read
 
 create table check_result (
     epoch bigint not null,
@@ -181,6 +191,8 @@ create table promise (                -- what a consumer was promised, and from 
     until_at bigint
 );
 
+create index promise_of on promise (consumer, from_at);
+
 create table obligation (
     consumer text not null,
     interval text not null,
@@ -209,5 +221,8 @@ create table audit (
     prev_hash text not null,
     hash text not null
 );
+-- `insert or replace` deletes without firing a delete trigger; this also keeps seq without a gap.
+create trigger audit_in_order before insert on audit when new.seq is not (select coalesce(max(seq), 0) + 1 from audit)
+begin select raise(abort, 'the audit trail is append-only: seq has no gaps'); end;
 create trigger audit_no_update before update on audit begin select raise(abort, 'the audit trail is append-only'); end;
 create trigger audit_no_delete before delete on audit begin select raise(abort, 'the audit trail is append-only'); end;

@@ -1,0 +1,169 @@
+"""The store's clock: live, or a replay of the past. Fixed by the store's first writing verb.
+
+A live clock is the leader's wall clock. A replay's clock stands where `--now` and the work done since have
+brought it. Neither ever tells less than the last time that was written, so that facts stay in order even when the
+machine's clock is set back. Integer microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from headrace.model.errors import Refused, UsageError
+from headrace.store.database import Transaction
+
+_KIND = "clock"
+_GIVEN = "clock_given"
+"""The last `--now`: an earlier one is refused. What the clock shows may be later, by the seconds that work took."""
+_WRITTEN = "clock_written"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class ClockKind(enum.StrEnum):
+    """Whether a store lives in the present or replays the past."""
+
+    LIVE = "live"
+    REPLAY = "replay"
+
+
+class RealTime(Protocol):
+    """Where real time comes from; tests hand in their own."""
+
+    def wall_us(self) -> int:
+        """Microseconds since 1970 UTC; may jump."""
+
+    def elapsed_us(self) -> int:
+        """Microseconds of a clock that never jumps, from an arbitrary start."""
+
+
+class _Machine:
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def elapsed_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+
+class Clock:
+    """Tells the store's now. Made by `Clock.for_writing` or `Clock.for_reading` inside a transaction."""
+
+    def __init__(self, kind: ClockKind, at_us: int, *, moving: bool, real: RealTime) -> None:
+        self.kind = kind
+        self._real = real
+        self._least = at_us
+        self._moving = moving
+        self._base = at_us
+        self._since = real.elapsed_us()
+
+    @classmethod
+    def for_writing(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
+        """The clock of a verb that changes something; the first such verb decides between live and replay.
+
+        `now` is `--now`. Raises Refused for `--now` on a live store, UsageError if it is earlier than the last one.
+        """
+        kind = _kind(tx)
+        if kind is None:
+            kind = ClockKind.LIVE if now is None else ClockKind.REPLAY
+            _put(tx, _KIND, kind)
+        if kind is ClockKind.LIVE and now is not None:
+            raise Refused("this store is live: --now is for replays", hint="leave --now away, or replay in a project of its own")
+        return cls(kind, _start(tx, now), moving=True, real=real or _Machine())._keep(tx, now)
+
+    @classmethod
+    def for_reading(cls, tx: Transaction, now: datetime | None, *, real: RealTime | None = None) -> Clock:
+        """The clock of a verb that only reports: at `now` if given, else at the present (live) or at the last time
+        seen (replay), where it stands still.
+
+        Raises UsageError if `now` is earlier than a replay's last `--now`.
+        """
+        real = real or _Machine()
+        kind = _kind(tx)
+        if kind is None:
+            kind = ClockKind.LIVE if now is None else ClockKind.REPLAY
+        if kind is ClockKind.REPLAY:
+            return cls(kind, _start(tx, now), moving=False, real=real)
+        if now is None:
+            return cls(kind, _number(tx, _WRITTEN), moving=True, real=real)
+        return cls(ClockKind.REPLAY, microseconds(now), moving=False, real=real)
+
+    def now_us(self) -> int:
+        """The store's now; never less than what it told before."""
+        if self.kind is ClockKind.LIVE:
+            told = self._real.wall_us()
+        elif self._moving:
+            told = self._base + self._real.elapsed_us() - self._since
+        else:
+            told = self._base
+        self._least = max(self._least, told)
+        return self._least
+
+    def now(self) -> datetime:
+        """The store's now as an aware datetime in UTC."""
+        return instant(self.now_us())
+
+    def advance(self, tx: Transaction, now: datetime) -> None:
+        """Move a replay on, as another `--now` would, within one verb. UsageError if that is earlier than the last one."""
+        if self.kind is ClockKind.LIVE:
+            raise Refused("this store is live: its clock can't be moved")
+        self._base = max(_start(tx, now), self.now_us())
+        self._since = self._real.elapsed_us()
+        self._keep(tx, now)
+
+    def mark(self, tx: Transaction) -> int:
+        """The store's now, kept as the last time written. A transaction that writes times takes them from here."""
+        at_us = self.now_us()
+        _put(tx, _WRITTEN, str(at_us))
+        return at_us
+
+    def _keep(self, tx: Transaction, now: datetime | None) -> Clock:
+        if now is not None:
+            _put(tx, _GIVEN, str(microseconds(now)))
+        self.mark(tx)
+        return self
+
+
+def _start(tx: Transaction, now: datetime | None) -> int:
+    """Where a clock begins: at `--now`, or the last time written if that is later."""
+    written = _number(tx, _WRITTEN)
+    if now is None:
+        return written
+    given = _number(tx, _GIVEN)
+    at_us = microseconds(now)
+    if at_us < given:
+        raise UsageError(
+            f"--now {now.isoformat()} is earlier than {instant(given).isoformat()}, which this replay has already reached",
+            hint="a replay only moves forward; start another one in a project of its own",
+        )
+    return max(at_us, written)
+
+
+def microseconds(at: datetime) -> int:
+    """An aware datetime as integer microseconds since 1970 UTC. ValueError for a naive one."""
+    if at.tzinfo is None:
+        raise ValueError(f"{at.isoformat()} has no time zone")
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def instant(at_us: int) -> datetime:
+    """Microseconds since 1970 as an aware datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=at_us)
+
+
+def _kind(tx: Transaction) -> ClockKind | None:
+    row = tx.execute("select value from meta where key = :key", {"key": _KIND}).fetchone()
+    return None if row is None else ClockKind(row[0])
+
+
+def _number(tx: Transaction, key: str) -> int:
+    row = tx.execute("select value from meta where key = :key", {"key": key}).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def _put(tx: Transaction, key: str, value: str) -> None:
+    tx.execute(
+        "insert into meta (key, value) values (:key, :value) on conflict (key) do update set value = excluded.value",
+        {"key": key, "value": value},
+    )

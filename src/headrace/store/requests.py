@@ -1,0 +1,135 @@
+"""What a verb asks of a running leader: a row, a wake-up, and the answer in the same row.
+
+A verb that changes something never competes with the leader. Where one runs, it submits a request and follows
+it; if that leader ends first, the verb takes the lease itself and finds its own request waiting, with any other
+that was left. A request that a dead leader had begun is done again by the next one: what requests ask for
+reaches the same result when it is asked for twice.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.model.errors import StoreError
+from headrace.store.database import Store, Transaction
+from headrace.store.lease import holder
+from headrace.store.wake import wake
+
+_COLUMNS = "id, verb, arguments, actor, state, epoch, run_id, document"
+
+
+class RequestState(enum.StrEnum):
+    """Where a request stands."""
+
+    WAITING = "waiting"
+    TAKEN = "taken"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Request(NamedTuple):
+    """One request. `document` is JSON text: the verb's document when done, what went wrong when failed."""
+
+    id: int
+    verb: str
+    arguments: dict[str, Any]
+    actor: str
+    state: RequestState
+    epoch: int | None
+    run_id: int | None
+    document: str | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the answer is there."""
+        return self.state in (RequestState.DONE, RequestState.FAILED)
+
+
+def submit(store: Store, verb: str, arguments: dict[str, Any], actor: str) -> int:
+    """Ask the leader for something; gives the request's id. `arguments` must be JSON-able."""
+    text = msgspec.json.encode(arguments).decode()
+    with store.write(None) as tx:
+        cursor = tx.execute(
+            "insert into request (verb, arguments, actor, state, created_at) values (:verb, :arguments, :actor, 'waiting', :at)",
+            {"verb": verb, "arguments": text, "actor": actor, "at": _wall_us()},
+        )
+        assert cursor.lastrowid is not None
+        request_id = cursor.lastrowid
+    wake(store.path.parent)
+    return request_id
+
+
+def take(tx: Transaction, epoch: int) -> list[Request]:
+    """All requests that wait, oldest first, now taken by this leader; those that an earlier leader left count as waiting."""
+    found = tx.execute(
+        f"select {_COLUMNS} from request where state in ('waiting', 'taken') and (state = 'waiting' or epoch <> :epoch) order by id",
+        {"epoch": epoch},
+    ).fetchall()
+    if not found:
+        return []
+    tx.executemany(
+        "update request set state = 'taken', epoch = :epoch, run_id = null where id = :id",
+        [{"epoch": epoch, "id": row[0]} for row in found],
+    )
+    return [_request(row)._replace(state=RequestState.TAKEN, epoch=epoch, run_id=None) for row in found]
+
+
+def serve_by(tx: Transaction, request_id: int, run_id: int) -> None:
+    """Say which run serves a request, so that whoever follows it can show progress."""
+    tx.execute("update request set run_id = :run where id = :id", {"run": run_id, "id": request_id})
+
+
+def finish(tx: Transaction, request_id: int, document: str, *, failed: bool = False) -> None:
+    """Answer a request, in the transaction that finishes the work where there is one."""
+    tx.execute(
+        "update request set state = :state, document = :document, finished_at = :at where id = :id",
+        {"state": RequestState.FAILED if failed else RequestState.DONE, "document": document, "at": _wall_us(), "id": request_id},
+    )
+
+
+def get(tx: Transaction, request_id: int) -> Request:
+    """One request as it stands. StoreError if there is none of that id."""
+    row = tx.execute(f"select {_COLUMNS} from request where id = :id", {"id": request_id}).fetchone()
+    if row is None:
+        raise StoreError(f"there is no request {request_id}")
+    return _request(row)
+
+
+class Follower:
+    """Follows one request until it is answered or no leader is left to answer it."""
+
+    def __init__(self, store: Store, request_id: int) -> None:
+        self._store = store
+        self._id = request_id
+        self._began = time.monotonic()
+        self._seen = -1
+
+    def wait(self, seconds: float) -> Request | None:
+        """The request as soon as anything was committed, or after `seconds`; None if no leader runs and it isn't
+        answered: then take the lease and do it."""
+        until = time.monotonic() + seconds
+        while (version := self._store.data_version()) == self._seen and time.monotonic() < until:
+            time.sleep(self._pause())
+        self._seen = version
+        with self._store.read() as tx:
+            request = get(tx, self._id)
+            orphan = not request.finished and holder(tx) is None
+        return None if orphan else request
+
+    def _pause(self) -> float:
+        """Short while an answer may come at once, longer for long work: a look costs microseconds."""
+        followed = time.monotonic() - self._began
+        return 0.001 if followed < 0.2 else 0.005 if followed < 2 else 0.05
+
+
+def _request(row: tuple[Any, ...]) -> Request:
+    request_id, verb, arguments, actor, state, epoch, run_id, document = row
+    return Request(request_id, verb, msgspec.json.decode(arguments), actor, RequestState(state), epoch, run_id, document)
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000

@@ -1,0 +1,209 @@
+"""The audit trail: an append-only chain of events, each bound to the one before it by a hash (TRUST A1-A5, H1, H2).
+
+An event is appended in the transaction of the change that it tells of, so that there is never one without the
+other. `verify` recomputes the chain and names the first entry that doesn't fit: any entry altered, removed,
+inserted or moved is found. What a chain alone can't show is that its *end* was cut off, or that somebody who may
+write the file computed all of it anew: that takes a head that was kept elsewhere (signed checkpoints, not built
+yet). Compare `verify`'s head with one that you noted down.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import os
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from headrace.govern.canonical import canonical, rfc3339
+from headrace.store.clock import instant, microseconds
+from headrace.store.database import Transaction
+
+FORMAT_VERSION = 1
+STREAM = "headrace"
+"""There is one stream; its name is part of every hash, so that entries of two can't be exchanged."""
+EVENT_BYTES_MAX = 65_536
+GENESIS = "0" * 64
+"""What the first entry names as the hash before it; the head of an empty trail."""
+_DOMAIN = b"\x02"
+"""Told apart from the bytes that leaves and nodes of a Merkle tree begin with (RFC 6962: 0x00 and 0x01)."""
+
+
+class Action(enum.StrEnum):
+    """Everything that can stand in the trail."""
+
+    STORE_CREATED = "store.created"
+    LEASE_TAKEN = "lease.taken"
+    PROJECT_APPLIED = "project.applied"
+    RUN_REQUESTED = "run.requested"
+    RUN_FINISHED = "run.finished"
+    SCHEMA_PINNED = "schema.pinned"
+    PARTITION_PUBLISHED = "partition.published"
+    PARTITION_HELD = "partition.held"
+    PARTITION_REJECTED = "partition.rejected"
+    DEMO_FAULT_INJECTED = "demo.fault_injected"
+
+
+class ActorType(enum.StrEnum):
+    """What kind of actor did it."""
+
+    PERSON = "person"
+    SERVICE = "service"
+    SCHEDULER = "scheduler"
+    SYSTEM = "system"
+
+
+class Outcome(enum.StrEnum):
+    """What came of it."""
+
+    ALLOWED = "allowed"
+    DENIED = "denied"
+    FAILED = "failed"
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who did it. `display` is for people and may change; `id` doesn't."""
+
+    type: ActorType
+    id: str
+    display: str = ""
+
+
+class Object(msgspec.Struct, frozen=True):
+    """What it was done to: `kind` such as `project`, `run`, `partition`."""
+
+    kind: str
+    id: str
+    version: str | None = None
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One action. `before` and `after` hold what changed, as JSON-able values without floats, secrets and cell values."""
+
+    action: Action
+    actor: Actor
+    object: Object
+    outcome: Outcome = Outcome.ALLOWED
+    reason: str = ""
+    before: Any = None
+    after: Any = None
+    request_id: str | None = None
+    run_id: str | None = None
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What `verify` found. `broken_at` is the first seq that doesn't fit, or that is missing."""
+
+    ok: bool
+    entries: int
+    head: str
+    broken_at: int | None = None
+    reason: str = ""
+
+
+def append(tx: Transaction, at_us: int, event: Event) -> int:
+    """Append one event, at the store's time `at_us`, in the caller's transaction. Gives its seq."""
+    return append_all(tx, at_us, (event,))
+
+
+def append_all(tx: Transaction, at_us: int, events: Sequence[Event]) -> int:
+    """Append events in order; gives the last seq. TypeError or ValueError for values without a canonical form."""
+    seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, GENESIS)
+    at, real_at = rfc3339(instant(at_us)), rfc3339(instant(time.time_ns() // 1000))
+    rows = []
+    for event in events:
+        seq += 1
+        text = _text(event, at, real_at)
+        previous, head = head, chain_hash(seq, head, text)
+        rows.append((seq, at_us, text, previous, head))
+    tx.executemany("insert into audit (seq, at, event, prev_hash, hash) values (?, ?, ?, ?, ?)", rows)
+    return int(seq)
+
+
+def verify(tx: Transaction) -> Verification:
+    """Recompute the whole chain, from the first entry to the last."""
+    return verify_rows(tx.execute("select seq, at, event, prev_hash, hash from audit order by seq, rowid"))
+
+
+def verify_rows(rows: Iterable[tuple[int, int, str, str, str]]) -> Verification:
+    """The same over entries from anywhere: (seq, at in microseconds, event, hash before, hash), in the order of seq."""
+    seq, head = 0, GENESIS
+    for row in rows:
+        if reason := _misfit(row, seq + 1, head):
+            return Verification(ok=False, entries=seq, head=head, broken_at=seq + 1, reason=reason)
+        seq, head = row[0], row[4]
+    return Verification(ok=True, entries=seq, head=head)
+
+
+def chain_hash(seq: int, previous: str, text: str) -> str:
+    """SHA-256(0x02 ‖ version ‖ stream ‖ seq ‖ previous hash ‖ canonical event); the stream with its length before it, seq as 8 bytes."""
+    return hashlib.sha256(_PREFIX + seq.to_bytes(8, "big") + bytes.fromhex(previous) + text.encode()).hexdigest()
+
+
+_PREFIX = _DOMAIN + bytes([FORMAT_VERSION, len(STREAM)]) + STREAM.encode()
+
+
+class _Dated(msgspec.Struct):
+    at: datetime
+
+
+_DATED = msgspec.json.Decoder(_Dated)
+
+
+def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> str:
+    """Why an entry doesn't fit where it stands; empty if it does."""
+    seq, at_us, text, previous, digest = row
+    if seq != expected:
+        return f"entry {seq} stands where {expected} is due: one is missing, or stands twice"
+    if previous != head:
+        return "it doesn't follow the entry before it"
+    try:
+        if chain_hash(seq, previous, text) != digest:
+            return "its content isn't what was hashed"
+        if microseconds(_DATED.decode(text).at) != at_us:
+            return "its time isn't the one in its content"
+    except (AttributeError, TypeError, ValueError):
+        return "it can't be read"
+    return ""
+
+
+def _text(event: Event, at: str, real_at: str) -> str:
+    fields = {
+        "action": event.action,
+        "actor": {"type": event.actor.type, "id": event.actor.id, "display": event.actor.display},
+        "after": event.after,
+        "at": at,
+        "before": event.before,
+        "id": _uuid7(),
+        "object": {"kind": event.object.kind, "id": event.object.id, "version": event.object.version},
+        "outcome": event.outcome,
+        "real_at": real_at,
+        "reason": event.reason,
+        "request_id": event.request_id,
+        "run_id": event.run_id,
+    }
+    text = canonical(fields)
+    if len(text) > EVENT_BYTES_MAX // 4 and len(text.encode()) > EVENT_BYTES_MAX:
+        text = canonical(fields | {name: _digest(fields[name]) for name in ("before", "after")})
+    return text
+
+
+def _digest(value: Any) -> Any:
+    """What stands for a value that is too large to keep: its size and its hash."""
+    if value is None:
+        return None
+    text = canonical(value).encode()
+    return {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+
+
+def _uuid7() -> str:
+    """A time-ordered id (RFC 9562): 48 bits of milliseconds, version, variant, 74 random bits."""
+    millis = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1
+    text = f"{value:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,152 @@
+"""Shell completion: verbs, options and node names, from a file of names; the project is never parsed for it.
+
+The shell's function calls `headrace` with `_HEADRACE_COMPLETE=SHELL` and the words typed so far, one to a line, the
+last of them unfinished, on standard input; the answer is one candidate to a line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+
+from headrace.cli.options import FLAGS, VALUES
+from headrace.cli.verbs import BY_NAME, VERBS
+
+NAMES_FILE = ".headrace/cache/names"
+"""Relative to the project: one node's name to a line, written whenever the project was read."""
+PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
+NODE_VERBS = ("ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read")
+
+_BASH = """\
+_headrace() {
+    local IFS=$'\\n' word="${COMP_WORDS[COMP_CWORD]}"
+    COMPREPLY=($(printf '%s\\n' "${COMP_WORDS[@]:1:COMP_CWORD}" | _HEADRACE_COMPLETE=bash headrace 2>/dev/null))
+    [ "${#COMPREPLY[@]}" -eq 0 ] && COMPREPLY=($(compgen -f -- "$word"))
+}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//:}
+COMP_WORDBREAKS=${COMP_WORDBREAKS//@}
+complete -o filenames -o nosort -F _headrace headrace
+"""
+_ZSH = """\
+#compdef headrace
+_headrace() {
+    local -a found
+    found=("${(@f)$(printf '%s\\n' "${(@)words[2,CURRENT]}" | _HEADRACE_COMPLETE=zsh headrace 2>/dev/null)}")
+    if [ -n "${found[1]}" ]; then compadd -Q -- "${found[@]}"; else _files; fi
+}
+compdef _headrace headrace
+"""
+_FISH = """\
+function __headrace
+    begin; commandline -opc | tail -n +2; commandline -ct; end | _HEADRACE_COMPLETE=fish headrace 2>/dev/null
+end
+complete -c headrace -f -a '(__headrace)'
+"""
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+
+
+def answer(environment: Mapping[str, str]) -> int:
+    """Answers the shell: a script for `…_COMPLETE=source_SHELL`, else candidates for the words on standard input."""
+    asked = environment["_HEADRACE_COMPLETE"]
+    if asked.startswith("source_"):
+        sys.stdout.write(SCRIPTS.get(asked.removeprefix("source_"), ""))
+        return 0
+    words = sys.stdin.read().removesuffix("\n").split("\n")
+    sys.stdout.write("".join(f"{candidate}\n" for candidate in candidates(words)))
+    return 0
+
+
+def candidates(words: list[str]) -> list[str]:
+    """What the last word can become, given those before it."""
+    *before, word = words or [""]
+    project, verb, last = _said(before)
+    if last in ("--project", "--out", "--from"):
+        return []
+    if verb is None:
+        found = [one.name for one in VERBS] if not word.startswith("-") else [*VALUES, *FLAGS, "--help", "--version"]
+        return sorted(one for one in found if one.startswith(word))
+    if word.startswith("-"):
+        return sorted(one for one in [*_options(verb), *VALUES, *FLAGS, "--help"] if one.startswith(word) and one != "-v")
+    if verb == "explain":
+        return [code for code in _codes() if code.startswith(word)]
+    if verb in NODE_VERBS:
+        return _nodes(project, word, select=verb in ("ls", "run", "status"))
+    return []
+
+
+def _said(before: list[str]) -> tuple[str | None, str | None, str]:
+    """The project and the verb among the words before, and the word just before."""
+    project = verb = None
+    skip = ""
+    for word in before:
+        if skip == "--project":
+            project = word
+        elif not skip and verb is None and word in BY_NAME:
+            verb = word
+        elif word.startswith("--project="):
+            project = word.partition("=")[2]
+        skip = word if not skip and word in VALUES else ""
+    return project, verb, before[-1] if before else ""
+
+
+def _options(verb: str) -> list[str]:
+    from headrace.cli.parsing import options_of
+
+    return options_of(import_module(BY_NAME[verb].module).command)
+
+
+def _codes() -> list[str]:
+    from headrace.operations.explain import codes
+
+    return codes()
+
+
+def _nodes(project: str | None, word: str, *, select: bool) -> list[str]:
+    """Names that fit, with what stands before them in a selection (`+`, `2+`, `a,`)."""
+    stem = word.rpartition(",")[2].lstrip("0123456789").lstrip("+") if select else word
+    lead = word[: len(word) - len(stem)]
+    found = [name for name in _names(project) if name.startswith(stem)]
+    if select and not lead:
+        found += [prefix for prefix in PREFIXES if prefix.startswith(stem) and stem]
+    return [lead + name for name in found]
+
+
+def _names(project: str | None) -> list[str]:
+    start = Path(project) if project else Path.cwd()
+    for folder in (start, *start.absolute().parents):
+        if (folder / "headrace.toml").exists():
+            try:
+                return (folder / NAMES_FILE).read_text(encoding="utf-8").splitlines()
+            except OSError:
+                return []
+    return []
+
+
+def install(shell: str) -> tuple[str, str]:
+    """Writes the shell's completion where it looks for it. Gives what was done, and a hint where it couldn't be."""
+    shell = shell or Path(os.environ.get("SHELL", "")).name
+    if shell not in SCRIPTS:
+        return f"no completion for the shell `{shell}`" if shell else "SHELL isn't set", "headrace --install-completion bash|zsh|fish"
+    home = Path.home()
+    if shell == "fish":
+        return _written(home / ".config/fish/completions/headrace.fish", shell), ""
+    if shell == "bash":
+        return _written(home / ".local/share/bash-completion/completions/headrace", shell), ""
+    done = _written(home / ".zfunc/_headrace", shell)
+    _line_in(home / ".zshrc", "fpath+=~/.zfunc; autoload -Uz compinit; compinit")
+    return done, ""
+
+
+def _written(path: Path, shell: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(SCRIPTS[shell], encoding="utf-8")
+    return f"completion for {shell} is in {path}; it works in the next shell"
+
+
+def _line_in(path: Path, line: str) -> None:
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    if line not in text.splitlines():
+        path.write_text(text + ("" if not text or text.endswith("\n") else "\n") + line + "\n", encoding="utf-8")

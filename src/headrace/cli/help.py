@@ -1,0 +1,33 @@
+"""`headrace --help`: plain text from the table of verbs, without importing any of them."""
+
+from __future__ import annotations
+
+from headrace.cli.verbs import GROUPS, VERBS
+
+OPTIONS = """\
+Options of every verb, before it or after it:
+  --project DIR   the project (default: the nearest folder upwards with headrace.toml)
+  --env NAME      the environment (or HEADRACE_ENV; default prod)
+  --now T         the replay clock's time, ISO 8601
+  --json          one JSON document on standard output
+  --utc           times in UTC instead of the project's zone
+  --no-color      no colour (or NO_COLOR); colour is for terminals only
+  -v              more detail, and a traceback where something fails
+
+Also: --version, --install-completion [bash|zsh|fish]
+A verb's own options: headrace VERB --help"""
+
+HEAD = """\
+Usage: headrace VERB [SELECT…] [OPTIONS]
+
+Say who needs which data by when; Headrace runs what must run and lets nothing through that failed its checks."""
+
+
+def text() -> str:
+    """The whole help, verbs grouped, those to start with first."""
+    parts = [HEAD, ""]
+    for group in GROUPS:
+        parts.append(f"{group.capitalize()}:")
+        parts += [f"  {verb.name:<11} {verb.summary}" for verb in VERBS if verb.group == group]
+        parts.append("")
+    return "\n".join([*parts, OPTIONS])

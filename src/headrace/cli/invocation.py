@@ -1,0 +1,98 @@
+"""One typed command: its options, the project it is about, and where its output goes."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from headrace.cli.moments import Reader
+from headrace.cli.options import Options
+from headrace.cli.page import Page
+from headrace.cli.screen import Screen
+from headrace.cli.text import clean
+
+if TYPE_CHECKING:
+    from headrace.cli.progress import Bar, Lines
+    from headrace.operations.session import Session
+
+D = TypeVar("D")
+
+
+class Invocation:
+    """What a verb's `command` is handed first."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.screen = Screen(no_color=options.no_color)
+
+    @cached_property
+    def session(self) -> Session:
+        """The project that the command is about. ProjectError where there is none."""
+        from headrace.operations.session import Session  # verbs without a project don't pay for it
+
+        folder = Path(self.options.project) if self.options.project else None
+        env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
+        return Session.open(folder, env, self.options.now, actor())
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Where the project's clock stands."""
+        session = self.session
+        return Reader.at(session.now(), session.timezone, replay=session.replay, utc=self.options.utc)
+
+    def show(self, document: D, render: Callable[[D, Page], None], *, clock: bool = True) -> None:
+        """Prints the document as JSON, or hands it to `render` for people."""
+        if self.options.json:
+            self.json(document)
+        else:
+            render(document, Page(self.screen, self.reader if clock else None, self.suffix))
+
+    def json(self, document: Any) -> None:
+        """The document, and nothing else, on standard output."""
+        sys.stdout.write(encoded(document) + "\n")
+
+    def note(self, text: str) -> None:
+        """Something beside the document, to standard error."""
+        Screen(sys.stderr, no_color=self.options.no_color).line(clean(text))
+
+    def progress(self) -> Lines | Bar:
+        """Shows how far a long operation is."""
+        from headrace.cli.progress import progress
+
+        return progress(no_color=self.options.no_color)
+
+    @property
+    def suffix(self) -> str:
+        """What a printed command needs so that it runs from this folder as it stands."""
+        if not self.options.project:
+            return ""
+        return f" --project {shlex.quote(self.options.project)}"
+
+
+def encoded(document: Any) -> str:
+    """A document as JSON text. File names that aren't UTF-8 become lone escapes, which JSON can hold."""
+    import msgspec
+
+    try:
+        return msgspec.json.encode(document).decode()
+    except UnicodeEncodeError:
+        import json
+
+        return json.dumps(msgspec.to_builtins(document))
+
+
+def actor() -> str:
+    """Who types: HEADRACE_ACTOR where it is set (CI, cron), else the machine's user."""
+    named = os.environ.get("HEADRACE_ACTOR")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid:{os.getuid()}"

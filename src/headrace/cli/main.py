@@ -1,0 +1,145 @@
+"""`headrace`: finds the verb, runs it, and turns whatever happens into an exit code.
+
+Exit codes: 0 done, 1 the work failed or a problem was found, 2 wrong use, 3 refused by policy, 4 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import FrameType
+
+from headrace.cli.options import Options, ValueMissing, split
+from headrace.cli.verbs import BY_NAME, FOREIGN, NOT_BUILT
+
+COMPLETE = "_HEADRACE_COMPLETE"
+INTERRUPTED = 4
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; gives its exit code. Prints, and never raises but for the interpreter's own exit."""
+    if COMPLETE in os.environ:
+        from headrace.cli.completion import answer
+
+        return answer(os.environ)
+    _never_fail_to_print()
+    try:
+        options, rest = split(arguments)
+    except ValueMissing as missing:
+        return _refuse(f"{missing} needs a value", "headrace --help")
+    if not rest or rest[0] in ("--help", "-h"):
+        return _help()
+    if rest[0] == "--version":
+        return _version()
+    if rest[0].startswith("--install-completion"):
+        return _install_completion(rest)
+    return _guarded(rest[0], rest[1:], options)
+
+
+def _guarded(name: str, arguments: list[str], options: Options) -> int:
+    """The one error boundary: everything ends in a message and an exit code."""
+    try:
+        return _verb(name, arguments, options)
+    except KeyboardInterrupt:
+        _write_error("interrupted; what was published stays, the rest is done by the next run")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001 - the boundary: whatever it is becomes one line and an exit code
+        from headrace.cli.failures import report
+
+        _flush()
+        verbose = options.verbose or "-v" in arguments or "--verbose" in arguments
+        return report(error, verb=name, verbose=verbose, no_color=options.no_color or "--no-color" in arguments)
+
+
+def _verb(name: str, arguments: list[str], options: Options) -> int:
+    verb = BY_NAME.get(name)
+    if verb is None:
+        return _unknown(name)
+    signal.signal(signal.SIGTERM, _terminated)
+    from headrace.cli import parsing
+
+    code = parsing.run(name, import_module(verb.module).command, arguments, options)
+    sys.stdout.flush()
+    return code
+
+
+def _unknown(name: str) -> int:
+    if name.startswith("-"):
+        return _refuse(f"no such option: {name}", "headrace --help")
+    if name in NOT_BUILT:
+        return _refuse(f"`headrace {name}` is not built yet", NOT_BUILT[name])
+    if name in FOREIGN:
+        return _refuse(f"there is no verb `{name}`", f"here that is {FOREIGN[name]}")
+    import difflib
+
+    close = difflib.get_close_matches(name, BY_NAME, n=1, cutoff=0.5)
+    return _refuse(f"there is no verb `{name}`", f"did you mean `headrace {close[0]}`?" if close else "headrace --help")
+
+
+def _help() -> int:
+    from headrace.cli.help import text
+
+    sys.stdout.write(text() + "\n")
+    return 0
+
+
+def _version() -> int:
+    from headrace import __version__
+
+    sys.stdout.write(f"headrace {__version__}\n")
+    return 0
+
+
+def _install_completion(rest: list[str]) -> int:
+    from headrace.cli.completion import install
+
+    shell = rest[0].partition("=")[2] or (rest[1] if len(rest) > 1 else "")
+    message, hint = install(shell)
+    if hint:
+        return _refuse(message, hint)
+    sys.stdout.write(message + "\n")
+    return 0
+
+
+def _refuse(message: str, hint: str) -> int:
+    from headrace.cli.text import clean
+
+    _write_error(f"error: {clean(message)}\n  hint: {hint}")
+    return 2
+
+
+def _write_error(text: str) -> None:
+    _flush()
+    sys.stderr.write(text + "\n")
+
+
+def _flush() -> None:
+    """Output so far comes before the error; a reader that has gone is no second error."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _never_fail_to_print() -> None:
+    """Names that the terminal's encoding can't show are printed as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def _terminated(_signal: int, _frame: FrameType | None) -> None:
+    """A polite kill ends a command as Ctrl-C does: cleanly."""
+    raise KeyboardInterrupt

@@ -1,0 +1,72 @@
+"""Times as people read them: in one zone, with a date whenever it isn't today."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, datetime, tzinfo
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+class Reader(NamedTuple):
+    """Where a reader's clock stands, and in which zone: what is needed to write a time for them."""
+
+    now: datetime
+    zone: tzinfo
+    zone_name: str
+    replay: bool
+
+    @classmethod
+    def at(cls, now: datetime, timezone: str, *, replay: bool, utc: bool = False) -> Reader:
+        """A reader in the project's zone, or in UTC."""
+        name = "UTC" if utc else timezone
+        zone = ZoneInfo(name)
+        return cls(now.astimezone(zone), zone, name, replay)
+
+    def clock(self) -> str:
+        """`Thu 2013-02-14 07:20 America/New_York (replay clock)`."""
+        said = " (replay clock)" if self.replay else ""
+        return f"{self.now:%a %Y-%m-%d %H:%M} {self.zone_name}{said}"
+
+    def moment(self, at: datetime | None) -> str:
+        """`07:00` today, `Tue 02-12 07:00` this year, `2012-12-31 07:00` before; nothing for None."""
+        if at is None:
+            return ""
+        local = at.astimezone(self.zone)
+        return f"{self._day(local.date())} {local:%H:%M}".lstrip()
+
+    def second(self, at: datetime) -> str:
+        """As `moment`, to the second."""
+        local = at.astimezone(self.zone)
+        return f"{self._day(local.date())} {local:%H:%M:%S}".lstrip()
+
+    def partition(self, key: str | None) -> str:
+        """A day's key with its weekday (`Sun 02-10`), any other as it is; `–` for none."""
+        if key is None:
+            return "–"
+        if not _DAY.fullmatch(key):
+            return key
+        try:
+            day = date.fromisoformat(key)
+        except ValueError:
+            return key
+        return f"{day:%a %m-%d}" if day.year == self.now.year else f"{day:%a %Y-%m-%d}"
+
+    def _day(self, day: date) -> str:
+        if day == self.now.date():
+            return ""
+        return f"{day:%a %m-%d}" if day.year == self.now.year else f"{day:%Y-%m-%d}"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in the unit that suits it: `8 ms`, `2.1 s`, `3 min`, `2 h 05 min`."""
+    if value is None:
+        return ""
+    if value < 0.95:
+        return f"{value * 1000:.0f} ms"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,55 @@
+"""What a verb prints for people: lines, tables, times in one zone, and the next command at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.cli import tables
+from headrace.cli.moments import Reader
+from headrace.cli.screen import Screen
+from headrace.cli.tables import Column, Row
+from headrace.cli.text import clean, clean_lines
+
+
+class Page:
+    """One verb's output. Everything that comes from users or data is made safe here."""
+
+    def __init__(self, screen: Screen, reader: Reader | None, suffix: str = "") -> None:
+        self.screen = screen
+        self._reader = reader
+        self._suffix = suffix
+
+    @property
+    def reader(self) -> Reader:
+        """Where the clock stands; verbs that work without a project don't ask."""
+        if self._reader is None:
+            raise RuntimeError("this verb has no clock")
+        return self._reader
+
+    def say(self, text: str = "", style: str = "", *, indent: int = 0) -> None:
+        """Prose, wrapped between words."""
+        tables.paragraph(self.screen, text, indent=indent, style=style)
+
+    def raw(self, text: str) -> None:
+        """Lines that must stay as they are (SQL, source, log lines), but for characters that steer terminals."""
+        for line in clean_lines(text).split("\n"):
+            self.screen.line(line)
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Row], *, header: bool = True) -> None:
+        """A table that fits the screen; nothing where there are no rows."""
+        if rows:
+            tables.table(self.screen, columns, rows, header=header)
+
+    def head(self, *parts: str) -> None:
+        """The page's first line: what it is about, and where the clock stands."""
+        self.say(" · ".join(clean(part) for part in [*parts, *([self.reader.clock()] if self._reader else [])] if part), "bold")
+
+    def clock_note(self) -> None:
+        """Names the zone of the times above, and the replay clock, on pages that have no head."""
+        self.say(self.reader.clock(), "dim")
+
+    def next(self, *commands: str | None) -> None:
+        """The last line: what to type next, never broken, with the options that make it run from here."""
+        said = [clean(command) + self._suffix for command in commands if command]
+        if said:
+            self.screen.line("next: " + "      then: ".join(said), "bold")

@@ -1,0 +1,24 @@
+"""Each state's mark and colour, always with the word beside it."""
+
+from __future__ import annotations
+
+from headrace.cli.tables import Cell
+
+_MARKS = {
+    "good": ("✓", "served fresh published passed succeeded applied done"),
+    "bad": ("✗", "late wrong rejected failed lost stale"),
+    "warn": ("!", "at_risk never unknown behind held warned partial withdrawn waived cancelled unchecked waiting missing"),
+    "": ("·", "nothing_due skipped queued running superseded nothing_to_apply declined"),
+}
+_OF = {state: (mark, style) for style, (mark, states) in _MARKS.items() for state in states.split()}
+
+
+def mark(state: str) -> str:
+    """`✗ late`: the mark and the word, underscores as spaces."""
+    symbol, _ = _OF.get(state, ("·", ""))
+    return f"{symbol} {state.replace('_', ' ')}"
+
+
+def cell(state: str) -> Cell:
+    """The same, coloured."""
+    return Cell(mark(state), _OF.get(state, ("·", ""))[1])

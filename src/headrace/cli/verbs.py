@@ -1,0 +1,140 @@
+"""What can be typed: the verbs that run today, those whose names are taken, and what other tools call them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Verb(NamedTuple):
+    """A verb that runs. Its module is `headrace.cli.commands.<name>`."""
+
+    name: str
+    group: str
+    summary: str
+
+    @property
+    def module(self) -> str:
+        """Where its `command` function is; `_` where the name can't be a module's."""
+        return f"headrace.cli.commands.{MODULES.get(self.name, self.name.replace('-', '_'))}"
+
+
+GROUPS = ("start", "look", "act", "change", "operate")
+
+MODULES = {"try": "try_asset"}
+
+VERBS = (
+    Verb("demo", "start", "the guided example on real data"),
+    Verb("init", "start", "a new project that runs; --from FILE… derives it from files"),
+    Verb("status", "start", "consumers first: served or not, since when, why"),
+    Verb("ls", "look", "the sources, assets and consumers"),
+    Verb("runs", "look", "what ran, and what became of it"),
+    Verb("logs", "look", "the lines that an attempt wrote"),
+    Verb("quarantine", "look", "held and rejected data, with the reason"),
+    Verb("lineage", "look", "where a column comes from and goes to"),
+    Verb("read", "look", "published data as table, CSV, JSON, Parquet or Arrow"),
+    Verb("explain", "look", "a page for each problem code"),
+    Verb("run", "act", "run now, with progress"),
+    Verb("try", "act", "compute and audit one asset, publish nothing"),
+    Verb("validate", "change", "every problem with file, line and hint; runs nothing"),
+    Verb("render", "change", "the SQL of an asset as it will run"),
+    Verb("apply", "change", "put what the files say into force"),
+    Verb("tick", "operate", "one pass: look at sources, run what is due, judge, exit"),
+)
+
+BY_NAME = {verb.name: verb for verb in VERBS}
+
+NOT_BUILT = {
+    "approvals": "nothing asks for an approval yet",
+    "approve": "nothing asks for an approval yet",
+    "audit": "every change is recorded already, in the table `audit` of .headrace/state.db",
+    "backfill": "use `headrace run SELECT --from A --to B`, and `--again --reason TEXT` to replace what is published",
+    "backfills": "use `headrace runs`",
+    "cancel": "stop the `headrace run` or `headrace tick` that works with Ctrl-C; what is published stays",
+    "checks": "use `headrace try ASSET@K` to see what each check comes to",
+    "connections": "only files are taken in yet",
+    "contract": "edit the file in contracts/, then `headrace apply`",
+    "db": "copy the folder .headrace while nothing runs",
+    "deliveries": "use `headrace runs` for what was taken in and `headrace quarantine` for what is held",
+    "dev": "use `headrace validate` after a change and `headrace try ASSET@K` to see its result",
+    "diff": "use `headrace read ASSET --version N` twice",
+    "docs": "use `headrace ls` and `headrace lineage ASSET`",
+    "doctor": "use `headrace validate` and `headrace status`",
+    "expect": "use `expect:` in the source's file",
+    "fix": "use `headrace quarantine` to see what is held and what to do about it",
+    "handover": "use `headrace status` and `headrace runs --failed`",
+    "import": "use `headrace init --from FILE…` to start from data",
+    "incident": "use `headrace status` and `headrace quarantine`",
+    "incidents": "use `headrace status` and `headrace quarantine`",
+    "maintenance": "nothing can be declared ahead yet",
+    "mute": "nothing notifies yet",
+    "notify": "nothing notifies yet",
+    "optimize": "use `headrace runs` for what each attempt took",
+    "pause": "stop calling `headrace tick`, or leave the asset out with `--exclude`",
+    "plan": "`headrace apply` shows the changes and asks before it does anything",
+    "receive": "put the file where the source's `files:` pattern finds it, then `headrace tick`",
+    "reject": "nothing asks for an approval yet",
+    "report": "use `headrace status`",
+    "resume": "nothing can be paused yet",
+    "retry": "use `headrace run ASSET --partition K`",
+    "schema": "use `headrace validate`, which names what it doesn't know",
+    "serve": "call `headrace tick` from cron or a loop",
+    "sql": "use `headrace read ASSET --format parquet --out FILE` and any SQL engine",
+    "test": "use `headrace try ASSET@K`",
+    "token": "nothing listens on the network yet",
+    "waive": "no obligation can be waived yet",
+    "what-if": "use `headrace runs` for what each attempt took",
+    "why": "use `headrace status`, which says why in one clause",
+    "withdraw": "restore the source's file, then `headrace run ASSET --partition K --again --reason TEXT`",
+}
+"""Verbs of the interface that can't run yet, with what to use instead."""
+
+FOREIGN = {
+    "add": "write a file in assets/, then `headrace validate`",
+    "airflow": "`headrace --help` lists what there is",
+    "asset": "`headrace ls`",
+    "assets": "`headrace ls`",
+    "build": "`headrace run` (checks run with every attempt)",
+    "check": "`headrace validate` for declarations, `headrace try ASSET@K` for data",
+    "clean": "nothing has to be cleaned; published data is replaced, never deleted by hand",
+    "clear": "`headrace run ASSET --partition K --again --reason TEXT`",
+    "compile": "`headrace render ASSET@K`, or `headrace validate` for all",
+    "create": "`headrace init DIR`",
+    "dag": "`headrace ls`, `headrace lineage ASSET`",
+    "dags": "`headrace ls`, `headrace lineage ASSET`",
+    "daemon": "`headrace tick`, from cron or a loop",
+    "debug": "`headrace validate`, then `headrace status`",
+    "deploy": "`headrace apply`",
+    "down": "nothing keeps running; there is nothing to stop",
+    "execute": "`headrace run`",
+    "freshness": "`headrace status`",
+    "graph": "`headrace lineage ASSET`",
+    "help": "`headrace --help`",
+    "history": "`headrace runs`",
+    "invalidate": "`headrace run ASSET --partition K --again --reason TEXT`",
+    "jobs": "`headrace runs`",
+    "launch": "`headrace run`",
+    "lint": "`headrace validate`",
+    "list": "`headrace ls`",
+    "log": "`headrace logs ASSET@K`",
+    "materialize": "`headrace run ASSET`",
+    "migrate": "`headrace apply` (the state's own tables are brought up to date by every verb that writes)",
+    "new": "`headrace init DIR`",
+    "parse": "`headrace validate`",
+    "preview": "`headrace try ASSET@K`",
+    "ps": "`headrace status`",
+    "query": "`headrace read ASSET`",
+    "rerun": "`headrace run ASSET --partition K --again --reason TEXT`",
+    "scheduler": "`headrace tick`, from cron or a loop",
+    "seed": "a file source with `partition: '*'` (`headrace init --from FILE` writes one)",
+    "select": "`headrace read ASSET`",
+    "show": "`headrace read ASSET` for published data, `headrace try ASSET@K` for what isn't published",
+    "snapshot": "every publication is a snapshot: `headrace read ASSET --at T`",
+    "source": "`headrace ls source:*`",
+    "sources": "`headrace status` for how they stand, `headrace ls` for all",
+    "start": "`headrace tick`, from cron or a loop",
+    "tasks": "`headrace runs`",
+    "trigger": "`headrace run ASSET`",
+    "up": "`headrace tick`, from cron or a loop",
+    "version": "`headrace --version`",
+}
+"""What other tools call it, with the words that do the same here."""

@@ -1,0 +1,203 @@
+"""A project opened for one verb: where it is, what its files say, what is applied, what time it is."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from headrace.model import NotBuilt, Project, ProjectError, Settings, UsageError
+from headrace.model.scan import find_root, scan_settings
+from headrace.run.folders import Folders
+from headrace.store import Clock, ClockKind, Store, state_path
+
+if TYPE_CHECKING:
+    from headrace.operations.progress import Progress
+    from headrace.plan import Compilation, Compiled
+
+ENVIRONMENT = "prod"
+NAMES_FILE = "cache/names"
+"""In the data folder: the nodes' names, for shell completion."""
+
+
+class Session:
+    """What a verb works with. Everything is opened when it is first asked for; only reads."""
+
+    def __init__(self, root: Path, env: str, now: str | None, actor: str) -> None:
+        self.root = root
+        self.env = env
+        self.actor = actor
+        self._now = now
+
+    @classmethod
+    def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> Session:
+        """The project at or above `project` (None: the current folder).
+
+        Raises ProjectError where there is none, NotBuilt for an environment other than `prod`.
+        """
+        if env != ENVIRONMENT:
+            raise NotBuilt(f"environments are not built yet: `{env}` can't be used", hint="leave --env and HEADRACE_ENV away, or use prod")
+        return cls(_root(project), env, now, actor)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What headrace.toml says. ProjectError if it can't be read."""
+        return scan_settings(self.root)
+
+    @property
+    def timezone(self) -> str:
+        """The project's zone, an IANA name."""
+        return self.settings.timezone
+
+    @cached_property
+    def zone(self) -> ZoneInfo:
+        """The project's zone."""
+        return ZoneInfo(self.timezone)
+
+    @cached_property
+    def now_given(self) -> datetime | None:
+        """`--now` as an aware datetime, in the project's zone where it names none. UsageError if it is no time."""
+        return None if self._now is None else self._parse_now(self._now)
+
+    def _parse_now(self, text: str) -> datetime:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise UsageError(f"--now {text!r} is no time", hint="write it like 2013-02-14T07:20 or 2013-02-14T07:20-05:00") from None
+        return at if at.tzinfo else at.replace(tzinfo=self.zone)
+
+    @property
+    def data_folder(self) -> Path:
+        """Where the state, the lake and all that is kept lie."""
+        return state_path(self.root, self.settings).parent
+
+    @property
+    def folders(self) -> Folders:
+        """Where things lie in the data folder."""
+        return Folders.of(self.root, self.data_folder)
+
+    @cached_property
+    def store(self) -> Store | None:
+        """The state, to be read; None before the first verb that writes. StoreError if it can't be used."""
+        if not state_path(self.root, self.settings).exists():
+            return None
+        return Store.open(self.root, self.settings)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The store's clock as a reader sees it; where there is no store yet, `--now` or the present."""
+        if self.store is None:
+            from headrace.operations.clocks import without_store
+
+            return without_store(self.now_given)
+        with self.store.read() as tx:
+            return Clock.for_reading(tx, self.now_given)
+
+    def now(self) -> datetime:
+        """The store's now, in the project's zone."""
+        return self.clock.now().astimezone(self.zone)
+
+    @property
+    def replay(self) -> bool:
+        """Whether the clock is a replay's."""
+        return self.clock.kind is ClockKind.REPLAY
+
+    @cached_property
+    def compiled(self) -> Compiled | None:
+        """What is applied; None before the first apply."""
+        if self.store is None:
+            return None
+        from headrace.store.queries import versions
+
+        with self.store.read() as tx:
+            blob = versions.current_compiled(tx)
+        if blob is None:
+            return None
+        from headrace.plan.compiled import decode
+
+        return decode(blob)
+
+    def declared(self, progress: Progress | None = None) -> Compilation:
+        """What the files say now: everything understood, or every problem. Read once."""
+        if self._compilation is None:
+            self._compilation = self._compile(progress)
+        return self._compilation
+
+    _compilation: Compilation | None = None
+
+    def _compile(self, progress: Progress | None) -> Compilation:
+        from headrace.plan import compile_project  # sqlglot: verbs that only look at what is applied don't pay for it
+
+        told = _Told(progress) if progress else None
+        cache = self.data_folder / "cache"
+        compilation = compile_project(self.root, cache=cache, processes=os.cpu_count() or 1, progress=told)
+        if told:
+            told.finish()
+        if compilation.project is not None:
+            keep_names(self.data_folder, compilation.project)
+        return compilation
+
+    def project(self) -> Project:
+        """What is applied, or what the files say where nothing is. ProjectError if the files have errors."""
+        return self.compiled.project if self.compiled is not None else usable(self.declared()).project
+
+
+class _Told:
+    """Hands what `compile_project` says about its progress on, as one phase that begins when it turns out to be long."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done = 0
+        self._begun = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if not self._begun:
+            self._progress.start("understanding", total)
+            self._begun = True
+        self._progress.advance(done - self._done)
+        self._done = done
+
+    def finish(self) -> None:
+        if self._begun:
+            self._progress.finish()
+
+
+def usable(compilation: Compilation) -> Compiled:
+    """The compiled project; ProjectError with all its problems where there are errors."""
+    if compilation.compiled is None:
+        raise InvalidProject(compilation)
+    return compilation.compiled
+
+
+class InvalidProject(ProjectError):
+    """The files have errors; `problems` are all of them."""
+
+    def __init__(self, compilation: Compilation) -> None:
+        self.problems = tuple(problem for problem in compilation.problems if problem.level == "error")
+        n = len(self.problems)
+        super().__init__(f"the project has {n} {'error' if n == 1 else 'errors'}", hint="headrace validate")
+
+
+def _root(project: Path | None) -> Path:
+    """The project's folder, absolute."""
+    if project is not None and not project.is_dir():
+        raise ProjectError(f"there is no folder {project}", hint="--project names the folder that holds headrace.toml")
+    return find_root((project or Path.cwd()).absolute())
+
+
+def keep_names(data_folder: Path, project: Project) -> None:
+    """Writes the nodes' names for shell completion, where they changed; what can't be written is no failure."""
+    path = data_folder / NAMES_FILE
+    text = "".join(f"{name}\n" for name in sorted([*project.sources, *project.assets, *project.consumers]))
+    try:
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        return

@@ -200,6 +200,7 @@ class Asset(Value, kw_only=True):
     materialize: str = "table"
     merge_keys: tuple[str, ...] = ()
     columns: dict[str, Any] | None = None
+    """Of opaque bodies: `{"writes": {column: type or None}, "reads": {input: [column, …]}}`; None where nothing is declared."""
     parameters: dict[str, Any] = {}
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
@@ -268,6 +269,17 @@ class Calendar(Value, kw_only=True):
     place: Place
 
 
+class AssetTest(Value, kw_only=True):
+    """Given rows and expected rows of one asset (`tests/*.yaml`). `given` maps an input to a list of rows or to a file's path."""
+
+    name: str
+    asset: str
+    partition: str | None = None
+    given: dict[str, Any] = {}
+    expect: Any = None
+    place: Place
+
+
 class Settings(Value, kw_only=True):
     """`headrace.toml`."""
 
@@ -275,6 +287,8 @@ class Settings(Value, kw_only=True):
     timezone: str = "UTC"
     workers: int = 2
     store_url: str = "sqlite:.headrace/state.db"
+    store_connection: str | None = None
+    """The connection that holds the state, where `[store] connection = …` says so instead of a URL."""
     lake_path: str = ".headrace/lake"
     parameters: dict[str, Any] = {}
     pools: dict[str, int] = {}
@@ -297,6 +311,7 @@ class Project(Value, kw_only=True):
     calendars: dict[str, Calendar] = {}
     macros: dict[str, str] = {}
     """File → text of `macros/*.sql`."""
+    tests: tuple[AssetTest, ...] = ()
 
     def node(self, name: str) -> Source | Asset | Consumer | None:
         """The source, asset or consumer of that name, or None."""

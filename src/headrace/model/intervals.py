@@ -1,0 +1,242 @@
+"""Time partitions: the local calendar cut into hours, days, weeks, months, quarters and years (SEMANTICS §1).
+
+A partition is `[start, end)`; its key is its local start: `2013-02-11T13:00-05:00`, `2013-02-11`, `2013-W07`, `2013-02`,
+`2013-Q1`, `2013`. Hours are cut by elapsed hours from local midnight, so that a day has 23, 24 or 25 of them (and in a zone
+that moves by half an hour, one that lasts half an hour). Days that a zone skipped (Samoa, 2011-12-30) have no partition.
+
+Keys of one grain and zone sort as text in time order, with one exception that the form of the keys brings: the doubled
+hour of zones east of Greenwich (`…T02:00+02:00` comes before `…T02:00+01:00`). Compare hours by `start_us`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+
+from headrace.model.errors import UsageError
+from headrace.model.nodes import Grain, Value
+from headrace.model.zones import HOUR_US, YEAR_MAX, YEAR_MIN, day_start_us, from_us, local_date, to_us
+
+GRAINS = tuple(Grain)
+"""Finest first."""
+_DAY = timedelta(days=1)
+_CACHED = 1 << 16
+
+
+class Interval(Value):
+    """`[start, end)`: aware datetimes in the zone's offset at that instant."""
+
+    start: datetime
+    end: datetime
+
+
+_SHAPES = {
+    Grain.HOUR: re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?[+-]\d\d:\d\d(:\d\d)?"),
+    Grain.DAY: re.compile(r"\d{4}-\d\d-\d\d"),
+    Grain.WEEK: re.compile(r"\d{4}-W\d\d"),
+    Grain.MONTH: re.compile(r"\d{4}-\d\d"),
+    Grain.QUARTER: re.compile(r"\d{4}-Q[1-4]"),
+    Grain.YEAR: re.compile(r"\d{4}"),
+}
+_EXAMPLES = {
+    Grain.HOUR: "2013-02-11T13:00-05:00", Grain.DAY: "2013-02-11", Grain.WEEK: "2013-W07",
+    Grain.MONTH: "2013-02", Grain.QUARTER: "2013-Q1", Grain.YEAR: "2013",
+}  # fmt: skip
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def interval_of(key: str, grain: Grain, timezone: str) -> Interval:
+    """The interval of a partition; UsageError if the key isn't one of this grain and zone."""
+    start_us, end_us = bounds_us(key, grain, timezone)
+    return Interval(start=from_us(start_us, timezone), end=from_us(end_us, timezone))
+
+
+@functools.lru_cache(maxsize=_CACHED)
+def bounds_us(key: str, grain: Grain, timezone: str) -> tuple[int, int]:
+    """Start and end of a partition in microseconds since 1970 UTC; UsageError as `interval_of`."""
+    if grain is Grain.HOUR:
+        return _hour_bounds(key, timezone)
+    first = _first_day(key, grain)
+    start, end = day_start_us(first, timezone), day_start_us(_following(first, grain), timezone)
+    if start == end:
+        raise UsageError(f"{key} doesn't exist in {timezone}", hint="the zone's calendar skipped that day")
+    return start, end
+
+
+def start_us(key: str, grain: Grain, timezone: str) -> int:
+    """When a partition starts, in microseconds since 1970 UTC: the order of keys."""
+    return bounds_us(key, grain, timezone)[0]
+
+
+def key_at(instant: datetime, grain: Grain, timezone: str) -> str:
+    """The key of the partition that contains an instant (an aware datetime)."""
+    return key_at_us(to_us(instant), grain, timezone)
+
+
+def key_at_us(instant_us: int, grain: Grain, timezone: str) -> str:
+    """`key_at` for microseconds since 1970 UTC."""
+    day = _day_at(instant_us, timezone)
+    if grain is not Grain.HOUR:
+        return key_of_date(day, grain)
+    midnight = day_start_us(day, timezone)
+    return _hour_key(midnight + (instant_us - midnight) // HOUR_US * HOUR_US, timezone)
+
+
+def key_of_date(day: date, grain: Grain) -> str:
+    """The key of the partition of days that contains a date; UsageError for hours, of which a date holds many."""
+    if not YEAR_MIN <= day.year <= YEAR_MAX:
+        raise UsageError(f"{day} is out of range", hint=f"years {YEAR_MIN} to {YEAR_MAX}")
+    match grain:
+        case Grain.DAY:
+            return day.isoformat()
+        case Grain.MONTH:
+            return f"{day.year}-{day.month:02}"
+        case Grain.WEEK:
+            year, week, _ = day.isocalendar()
+            return f"{year}-W{week:02}"
+        case Grain.QUARTER:
+            return f"{day.year}-Q{(day.month + 2) // 3}"
+        case Grain.YEAR:
+            return f"{day.year}"
+        case Grain.HOUR:
+            raise UsageError("a date isn't an hour", hint=f"write for example {_EXAMPLES[grain]}")
+
+
+def next_key(key: str, grain: Grain, timezone: str) -> str:
+    """The key of the partition that follows."""
+    return key_at_us(bounds_us(key, grain, timezone)[1], grain, timezone)
+
+
+def previous_key(key: str, grain: Grain, timezone: str) -> str:
+    """The key of the partition before."""
+    return key_at_us(bounds_us(key, grain, timezone)[0] - 1, grain, timezone)
+
+
+def keys_between(first: str, last: str, grain: Grain, timezone: str) -> Iterator[str]:
+    """The keys from `first` to `last`, both included; none if `first` is later. Lazy: a range may be long."""
+    end_us = start_us(last, grain, timezone)
+    key = first
+    while start_us(key, grain, timezone) <= end_us:
+        yield key
+        if key == last:
+            return
+        key = next_key(key, grain, timezone)
+
+
+def parse_key(text: str, grain: Grain, timezone: str) -> str:
+    """A key as a person typed it, in its one written form; UsageError with an example if it can't be one.
+
+    Surrounding blanks are dropped; seconds and `Z` in hours are understood.
+    """
+    key = text.strip()
+    if grain is Grain.HOUR:
+        key = _hour_as_typed(key, timezone)
+    bounds_us(key, grain, timezone)
+    return key
+
+
+def _refuse(key: str, grain: Grain, why: str = "") -> UsageError:
+    said = f"{key[:40]!r} isn't a partition of grain {grain}{why}"
+    return UsageError(said, hint=f"write it like {_EXAMPLES[grain]}")
+
+
+def _first_day(key: str, grain: Grain) -> date:
+    """The first day of a partition of days, or of more."""
+    if not key.isascii() or not _SHAPES[grain].fullmatch(key):
+        raise _refuse(key, grain)
+    try:
+        day = _day_of(key, grain)
+    except ValueError as error:
+        raise _refuse(key, grain, f" ({error})") from error
+    if not YEAR_MIN <= day.year <= YEAR_MAX:
+        raise _refuse(key, grain, f" (years {YEAR_MIN} to {YEAR_MAX})")
+    return day
+
+
+def _day_of(key: str, grain: Grain) -> date:
+    match grain:
+        case Grain.WEEK:
+            return date.fromisocalendar(int(key[:4]), int(key[6:]), 1)
+        case Grain.MONTH:
+            return date(int(key[:4]), int(key[5:]), 1)
+        case Grain.QUARTER:
+            return date(int(key[:4]), int(key[6:]) * 3 - 2, 1)
+        case Grain.YEAR:
+            return date(int(key), 1, 1)
+        case _:
+            return date.fromisoformat(key)
+
+
+def _following(first: date, grain: Grain) -> date:
+    """The first day of the next partition."""
+    match grain:
+        case Grain.WEEK:
+            return first + 7 * _DAY
+        case Grain.MONTH:
+            return _month_later(first, 1)
+        case Grain.QUARTER:
+            return _month_later(first, 3)
+        case Grain.YEAR:
+            return first.replace(year=first.year + 1)
+        case _:
+            return first + _DAY
+
+
+def _month_later(first: date, months: int) -> date:
+    month = first.month - 1 + months
+    return date(first.year + month // 12, month % 12 + 1, 1)
+
+
+def _day_at(instant_us: int, timezone: str) -> date:
+    """The local day whose interval contains the instant. That is the date on the wall clock, except where clocks were set
+    back across midnight: then the later day has begun already."""
+    day = local_date(instant_us, timezone)
+    while instant_us >= day_start_us(day + _DAY, timezone):
+        day += _DAY
+    while instant_us < day_start_us(day, timezone):
+        day -= _DAY
+    return day
+
+
+def _hour_key(hour_us: int, timezone: str) -> str:
+    local = from_us(hour_us, timezone)
+    return local.isoformat(timespec="seconds" if local.second else "minutes")
+
+
+def _hour_bounds(key: str, timezone: str) -> tuple[int, int]:
+    hour_us = _hour_instant(key)
+    day = _day_at(hour_us, timezone)
+    midnight, end = day_start_us(day, timezone), day_start_us(day + _DAY, timezone)
+    if (hour_us - midnight) % HOUR_US or _hour_key(hour_us, timezone) != key:
+        expected = key_at_us(hour_us, Grain.HOUR, timezone)
+        raise _refuse(key, Grain.HOUR, f" in {timezone} (that instant is in {expected})")
+    return hour_us, min(hour_us + HOUR_US, end)
+
+
+def _hour_instant(key: str) -> int:
+    if not key.isascii() or not _SHAPES[Grain.HOUR].fullmatch(key):
+        raise _refuse(key, Grain.HOUR)
+    try:
+        moment = datetime.fromisoformat(key)
+    except ValueError as error:
+        raise _refuse(key, Grain.HOUR, f" ({error})") from error
+    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise _refuse(key, Grain.HOUR, f" (years {YEAR_MIN} to {YEAR_MAX})")
+    return to_us(moment)
+
+
+def _hour_as_typed(text: str, timezone: str) -> str:
+    """Other ways to write the start of an hour: seconds, `Z`, another offset, or no offset where the local time is single."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise _refuse(text, Grain.HOUR) from error
+    if moment.tzinfo is None or not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise _refuse(text, Grain.HOUR, " (its offset is missing)" if moment.tzinfo is None else "")
+    hour_us = to_us(moment)
+    key = key_at_us(hour_us, Grain.HOUR, timezone)
+    if start_us(key, Grain.HOUR, timezone) != hour_us:
+        raise _refuse(text, Grain.HOUR, f" in {timezone} (that instant is in {key})")
+    return key

@@ -1,0 +1,78 @@
+"""Which names nodes and owners may have."""
+
+from __future__ import annotations
+
+import re
+
+from headrace.model.reporting import Report, shown
+
+NODE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+CONSUMER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
+OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+COLUMN_CHARACTERS_MAX = 255
+
+VERBS = frozenset(
+    """
+    init demo validate ls test try render plan apply dev run backfill backfills serve tick status runs logs retry cancel
+    pause resume incidents incident fix why quarantine withdraw waive deliveries receive lineage contract checks read diff
+    sql connections notify doctor schema explain handover mute maintenance expect approvals approve reject report audit
+    optimize what-if import docs token db
+    accept drop show infer challenge suggest verify export build upgrade check backup restore gc none airflow adf dbt
+    """.split()
+)
+"""Verbs and sub-verbs of the command line (INTERFACE §2)."""
+
+_SYSTEM = frozenset({"self", "_partition", "headrace", "main", "temp", "system", "information_schema", "pg_catalog"})
+_SYSTEM_PREFIXES = ("__", "_headrace", "ducklake_")
+
+
+def check_node(name: str, line: int, report: Report, what: str) -> bool:
+    """Whether a source or asset may be called so; if not, `report` says why."""
+    if not NODE.fullmatch(name):
+        _refuse(name, line, report, what, "letters, digits and `_`, not beginning with a digit, at most 63")
+        return False
+    return _not_taken(name, line, report, what)
+
+
+def check_consumer(name: str, line: int, report: Report) -> bool:
+    """Whether a consumer may be called so. One that is called like a verb is only warned of: no verb takes both a consumer
+    and that sub-verb, and `report` is what people call reports."""
+    if not CONSUMER.fullmatch(name):
+        _refuse(name, line, report, "consumer", "letters, digits, `_` and `-`, not beginning with a digit, at most 63")
+        return False
+    if name.lower() in VERBS:
+        report.warning("reserved_name", line, f"the consumer {shown(name)} is called like a verb of `headrace`", "a longer name reads better")
+        return True
+    return _not_taken(name, line, report, "consumer")
+
+
+def check_owner(name: str, line: int, report: Report) -> bool:
+    """Whether an owner may be called so."""
+    if OWNER.fullmatch(name):
+        return True
+    _refuse(name, line, report, "owner", "letters, digits, `_`, `-` and `.`, at most 63")
+    return False
+
+
+def is_system(name: str) -> bool:
+    """Whether Headrace or DuckDB uses that name itself."""
+    lowered = name.lower()
+    return lowered in _SYSTEM or lowered.startswith(_SYSTEM_PREFIXES)
+
+
+def _not_taken(name: str, line: int, report: Report, what: str) -> bool:
+    if name.lower() in VERBS:
+        report.error("reserved_name", line, f"{shown(name)} is a verb of `headrace` and can't name {_a(what)}", f"for example `{name}_data`")
+        return False
+    if is_system(name):
+        report.error("reserved_name", line, f"{shown(name)} is a name that Headrace or DuckDB uses itself", "choose another name")
+        return False
+    return True
+
+
+def _refuse(name: str, line: int, report: Report, what: str, rule: str) -> None:
+    report.error("bad_name", line, f"{shown(name)} can't name {_a(what)}", f"a name has {rule}")
+
+
+def _a(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"

@@ -1,0 +1,151 @@
+"""Which partitions of an input one partition of an output needs, and the inverse (SEMANTICS §2). Pure.
+
+Partitions of data cut by time and key have keys such as `2013-02-11/EMEA`: the time's key, a slash (no time key holds one),
+and the key, which is data and may hold anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headrace.model.errors import UsageError
+from headrace.model.intervals import GRAINS, bounds_us, key_at_us, keys_between, next_key, previous_key
+from headrace.model.nodes import Grain, InputMode, InputSpec, PartitionSpec, Value
+from headrace.model.times import Duration
+
+WHOLE = "*"
+"""The key of data that isn't cut."""
+_SEPARATOR = "/"
+_NOTHING = Duration(days=0, seconds=0)
+
+
+class Required(Value):
+    """The input's keys that are required, in time order; None where it is a reference or read whole: the newest
+    publication of everything that there is."""
+
+    keys: tuple[str, ...] | None
+
+
+class _Pair(Value):
+    """An output and an input that are both cut by time."""
+
+    output: Grain
+    output_zone: str
+    input: Grain
+    input_zone: str
+    mode: InputMode
+    lookback: Duration
+
+    @property
+    def coarser(self) -> bool:
+        """Whether the input's partitions are the longer ones."""
+        return GRAINS.index(self.input) > GRAINS.index(self.output)
+
+
+def required(
+    output: PartitionSpec, output_timezone: str, key: str, input: PartitionSpec, input_timezone: str, spec: InputSpec
+) -> Required:
+    """What partition `key` of the output needs of the input; UsageError if `key` isn't one of the output's."""
+    if output.whole or input.whole or spec.mode is InputMode.ALL:
+        return Required(keys=None)
+    time_key, data_key = split(key, output)
+    data_keys = _data_keys(output, data_key, input)
+    if input.grain is None:
+        return Required(keys=data_keys)
+    if output.grain is None:
+        return Required(keys=None)
+    if data_keys is None and input.key is not None:
+        return Required(keys=None)
+    pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
+    times = _times(pair, time_key)
+    return Required(keys=tuple(join(moment, data) for moment in times for data in data_keys or ("",)))
+
+
+def dependents(
+    input_key: str, output: PartitionSpec, output_timezone: str, input: PartitionSpec, input_timezone: str, spec: InputSpec
+) -> tuple[str, ...] | None:
+    """The output's keys that require partition `input_key` of the input, in time order; None where it is a reference, or
+    where the output's keys can't be known from the input's."""
+    if output.whole or input.whole or spec.mode is InputMode.ALL or input.grain is None or output.grain is None:
+        return _dependents_by_key(input_key, output, input, spec)
+    time_key, data_key = split(input_key, input)
+    data_keys = _data_keys(input, data_key, output)
+    if data_keys is None and output.key is not None:
+        return None
+    pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
+    found = [key for key in _candidates(pair, time_key) if time_key in _times(pair, key)]
+    return tuple(join(moment, data) for moment in found for data in data_keys or ("",))
+
+
+def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
+    """The time's key and the data's key of a partition; either is empty where it isn't cut that way."""
+    if spec.grain is None:
+        return "", key
+    if spec.key is None:
+        return key, ""
+    moment, separator, data = key.partition(_SEPARATOR)
+    if not separator:
+        raise UsageError(f"{key[:40]!r} names no {spec.key}", hint=f"write the time, a slash and the {spec.key}")
+    return moment, data
+
+
+def join(time_key: str, data_key: str) -> str:
+    """The inverse of `split`."""
+    return f"{time_key}{_SEPARATOR}{data_key}" if time_key and data_key else time_key or data_key
+
+
+def _data_keys(one: PartitionSpec, data_key: str, other: PartitionSpec) -> tuple[str, ...] | None:
+    """Which data keys of `other` belong to a data key of `one`; None where all of them do and they can't be listed."""
+    if other.key is None:
+        return None
+    return (data_key,) if one.key == other.key else other.values
+
+
+def _dependents_by_key(input_key: str, output: PartitionSpec, input: PartitionSpec, spec: InputSpec) -> tuple[str, ...] | None:
+    if output.grain is None and not output.whole and not input.whole and spec.mode is not InputMode.ALL:
+        return _data_keys(input, split(input_key, input)[1], output)
+    return (WHOLE,) if output.whole else None
+
+
+def _pair(output: Grain, output_zone: str, input: Grain, input_zone: str, spec: InputSpec) -> _Pair:
+    lookback = _NOTHING if spec.lookback is None else Duration.parse(spec.lookback)
+    return _Pair(output=output, output_zone=output_zone, input=input, input_zone=input_zone, mode=spec.mode, lookback=lookback)
+
+
+def _times(pair: _Pair, key: str) -> list[str]:
+    """The input's time keys that the output's partition `key` requires."""
+    if pair.mode is InputMode.PREVIOUS:
+        key = previous_key(key, pair.output, pair.output_zone)
+    start, end = bounds_us(key, pair.output, pair.output_zone)
+    since = pair.lookback.before_us(start, pair.output_zone)
+    if pair.coarser and pair.mode is not InputMode.WITHIN:
+        return _ended_by(pair, since, end)
+    if pair.input is pair.output and pair.input_zone == pair.output_zone and since == start:
+        return [key]
+    return _overlapping(pair, since, end)
+
+
+def _overlapping(pair: _Pair, since: int, end: int) -> list[str]:
+    first = key_at_us(since, pair.input, pair.input_zone)
+    last = key_at_us(end - 1, pair.input, pair.input_zone)
+    return list(keys_between(first, last, pair.input, pair.input_zone))
+
+
+def _ended_by(pair: _Pair, since: int, end: int) -> list[str]:
+    """Of a coarser input: the partition that ends last at or before `end`, and those before it that reach past `since`."""
+    last = previous_key(key_at_us(end, pair.input, pair.input_zone), pair.input, pair.input_zone)
+    if pair.lookback == _NOTHING:
+        return [last]
+    first = min(key_at_us(since, pair.input, pair.input_zone), last)
+    return list(keys_between(first, last, pair.input, pair.input_zone))
+
+
+def _candidates(pair: _Pair, time_key: str) -> Iterator[str]:
+    """The output's keys that could require an input's partition: a range that surely holds them all."""
+    start, end = bounds_us(time_key, pair.input, pair.input_zone)
+    if pair.coarser:  # until the next partition of the input has ended
+        end = bounds_us(next_key(time_key, pair.input, pair.input_zone), pair.input, pair.input_zone)[1]
+    first = key_at_us(start, pair.output, pair.output_zone)
+    last = key_at_us(pair.lookback.after_us(end, pair.output_zone), pair.output, pair.output_zone)
+    last = next_key(last, pair.output, pair.output_zone)
+    return keys_between(first, last, pair.output, pair.output_zone)

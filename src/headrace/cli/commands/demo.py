@@ -1,0 +1,82 @@
+"""`headrace demo [DIR]`."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.cli.commands.validate import counted
+from headrace.cli.invocation import Invocation
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.model.errors import NotBuilt
+from headrace.operations.documents import DemoDocument
+
+
+class Fault(enum.StrEnum):
+    """What the demo does wrong on purpose."""
+
+    RENAME = "rename"
+    NONE = "none"
+
+
+def command(
+    invocation: Invocation,
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="where it is made")] = Path("demo"),
+    days: Annotated[int | None, typer.Option("--days", metavar="N", min=1, help="replay only so many days", show_default=False)] = None,
+    fault: Annotated[Fault, typer.Option("--fault", help="what the vendor does on the 11th of February")] = Fault.RENAME,
+    no_serve: Annotated[bool, typer.Option("--no-serve", help="no page (there is none yet)")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
+) -> int:
+    """The guided example: New York's flights of 2013, delivered day by day as a vendor would."""
+    del no_serve  # its name is taken; nothing serves yet
+    if directory == Path("resume"):
+        raise NotBuilt("`headrace demo resume` is not built yet", hint="headrace demo --fresh begins again")
+    from headrace.operations.demo import demo
+
+    document = demo(directory, days=days, fault=fault.value, fresh=fresh, progress=invocation.progress())
+    invocation.show(document, _render, clock=False)
+    return 0
+
+
+_COLUMNS = [Column("", least=11), Column("", gives=2, least=20), Column("", drops=1, right=True)]
+_EVENTS = [Column("", least=5), Column("", least=8), Column("", gives=1, least=8), Column("", gives=2, least=20)]
+
+
+def _render(document: DemoDocument, page: Page) -> None:
+    counts = f"{counted(document.counts)}, {plural(document.owners, 'owner')}"
+    lines: list[list[str | Cell]] = [[Cell("data", "bold"), document.data, seconds(document.data_seconds)]] if document.data else []
+    lines.append([Cell("project", "bold"), f"{document.directory}: {counts}", "valid"])
+    took = "as it was left" if document.resumed else seconds(document.seconds)
+    lines.append([Cell("replay", "bold"), f"{document.first} → {document.last}, {plural(document.days, 'day')}", took])
+    page.table(_COLUMNS, lines, header=False)
+    page.table(_EVENTS, [_event(document, i) for i in range(len(document.events))], header=False)
+    page.say(f"{document.days_published} of {document.days} days published · {document.rows:,} flights", indent=2)
+    page.say()
+    page.say("Now, in this shell:")
+    for line in _entering(document):
+        page.screen.line(f"    {line}")
+
+
+def _event(document: DemoDocument, i: int) -> list[str | Cell]:
+    event = document.events[i]
+    said = event.message + ("  (INJECTED BY THE DEMO)" if event.injected else "")
+    return [event.partition[5:], Cell(event.state, "warn" if event.state == "warned" else "bad"), event.node, said]
+
+
+def _entering(document: DemoDocument) -> list[str]:
+    """The lines that bring a shell into the demo: activating this environment where its `headrace` isn't found."""
+    activate = Path(sys.prefix, "bin", "activate")
+    found = shutil.which("headrace")
+    needed = activate.exists() and (found is None or not Path(found).resolve().is_relative_to(Path(sys.prefix).resolve()))
+    enter = f"cd {shlex.quote(document.directory)}"
+    return [*([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]), document.next or "headrace status"]
+

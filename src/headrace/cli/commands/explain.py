@@ -1,0 +1,33 @@
+"""`headrace explain [CODE]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page as Output
+from headrace.cli.tables import Cell, Column
+from headrace.operations.documents import Page
+from headrace.operations.explain import explain
+
+
+def command(invocation: Invocation, code: Annotated[str | None, typer.Argument(metavar="[CODE]", show_default=False)] = None) -> int:
+    """What a problem code means, with a wrong and a right example; all codes where none is given."""
+    invocation.show(explain(code), _one if code else _all, clock=False)
+    return 0
+
+
+def _one(pages: list[Page], out: Output) -> None:
+    for page in pages:
+        out.say(f"{page.code}: {page.title}", "bold")
+        out.say()
+        out.raw(page.text)
+
+
+def _all(pages: list[Page], out: Output) -> None:
+    columns = [Column("code"), Column("means", gives=1, least=20)]
+    out.table(columns, [[Cell(page.code, "bold"), page.title] for page in pages])
+    if pages:
+        out.next(f"headrace explain {pages[0].code}")

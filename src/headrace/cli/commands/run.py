@@ -1,0 +1,47 @@
+"""`headrace run [SELECT…]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.parsing import Exclude, Select, Selection
+from headrace.cli.running import render
+from headrace.model.errors import UsageError
+
+
+def command(
+    invocation: Invocation,
+    select: Selection = None,
+    also: Select = None,
+    exclude: Exclude = None,
+    partition: Annotated[list[str] | None, typer.Option("--partition", metavar="K,…", help="these partitions", show_default=False)] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="K", help="first partition, included", show_default=False)] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="K", help="last partition, included", show_default=False)] = None,
+    again: Annotated[bool, typer.Option("--again", help="replace what is published; needs --reason")] = False,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", show_default=False)] = None,
+) -> int:
+    """Run now. A published partition is replaced only if its inputs or code changed, or with --again.
+
+    The first run of a new project applies it.
+    """
+    keys = _keys(partition)
+    if keys and (first or last):
+        raise UsageError("--partition and --from/--to exclude each other", hint="a range is --from A --to B, both included")
+    if again and not (reason or "").strip():
+        raise UsageError("--again needs --reason", hint="say why published data is computed again: --reason TEXT")
+    from headrace.operations.run import run
+
+    document = run(
+        invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], partitions=keys, first=first, last=last,
+        again=again, reason=reason, progress=invocation.progress(),
+    )  # fmt: skip
+    invocation.show(document, render)
+    return 0 if document.state in ("succeeded", "nothing_due") else 1
+
+
+def _keys(partition: list[str] | None) -> list[str]:
+    """`--partition a,b --partition c` as three keys."""
+    return [key.strip() for text in partition or [] for key in text.split(",") if key.strip()]

@@ -1,0 +1,75 @@
+"""`headrace try ASSET[@K]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli import states
+from headrace.cli.data import grid
+from headrace.cli.invocation import Invocation
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.running import error
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.model.errors import UsageError
+from headrace.operations.documents import CheckRow, TryDocument
+
+FAILED = ("failed", "rejected", "held")
+
+
+def command(
+    invocation: Invocation,
+    target: Annotated[str, typer.Argument(metavar="ASSET[@K]", help="an asset, and which partition (default: the newest that can be computed)")],
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, max=10_000, help="rows shown")] = 10,
+    setting: Annotated[list[str] | None, typer.Option("--set", metavar="k=v", help="a parameter for this try", show_default=False)] = None,
+) -> int:
+    """Compute and audit one partition as the files stand, and publish nothing."""
+    from headrace.operations.try_asset import try_asset
+
+    document = try_asset(invocation.session, target, limit=limit, parameters=_parameters(setting or []))
+    invocation.show(document, _render)
+    return 1 if document.state in FAILED else 0
+
+
+def _parameters(settings: list[str]) -> dict[str, str]:
+    """`k=v` words as a mapping."""
+    parameters: dict[str, str] = {}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals or not name.strip():
+            raise UsageError(f"--set {text!r} is no parameter", hint="write --set name=value")
+        parameters[name.strip()] = value
+    return parameters
+
+
+def _render(document: TryDocument, page: Page) -> None:
+    page.head(f"{document.asset}@{document.partition}", "a try: nothing was published")
+    page.say()
+    if document.error is not None:
+        error(document.error, page, f"{document.asset}@{document.partition}")
+    if document.rows:
+        grid(page, document.columns, document.rows)
+        page.say()
+    if document.checks:
+        page.table(CHECKS, [_check(check) for check in document.checks])
+        page.say()
+    for line in document.log:
+        page.say(line, "dim", indent=2)
+    rows = "" if document.rows_total is None else plural(document.rows_total, "row")
+    page.say(" · ".join(part for part in [states.mark(document.state), rows, seconds(document.seconds), document.reason or ""] if part), _style(document))
+    page.next("headrace apply" if document.state not in FAILED else f"headrace render {document.asset}@{document.partition}")
+
+
+def _style(document: TryDocument) -> str:
+    return "bad" if document.state in FAILED else "good" if document.state == "passed" else "warn"
+
+
+CHECKS = [Column("check", gives=1, least=12), Column("outcome", least=10), Column("failing", right=True, drops=1), Column("what", gives=2, least=16)]
+
+
+def _check(check: CheckRow) -> list[str | Cell]:
+    outcome = "warned" if check.outcome == "failed" and check.severity == "warning" else check.outcome
+    return [check.name, states.cell(outcome), f"{check.failing:,}" if check.failing else "", check.detail]

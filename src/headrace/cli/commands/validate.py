@@ -1,0 +1,48 @@
+"""`headrace validate`."""
+
+from __future__ import annotations
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.text import plural
+from headrace.operations.documents import Counts, ProblemRow, ValidateDocument
+from headrace.operations.validate import validate
+
+SHOWN_MAX = 100
+"""Problems printed for people; `--json` has all."""
+
+
+def command(invocation: Invocation) -> int:
+    """Every problem of the project's files with file, line and what to write instead. Runs nothing."""
+    document = validate(invocation.session, progress=invocation.progress())
+    invocation.show(document, _render, clock=False)
+    return 0 if document.ok else 1
+
+
+def _render(document: ValidateDocument, page: Page) -> None:
+    for problem in document.problems[:SHOWN_MAX]:
+        _problem(problem, page)
+    if len(document.problems) > SHOWN_MAX:
+        page.say(f"and {plural(len(document.problems) - SHOWN_MAX, 'more problem')}; headrace validate --json lists all")
+    errors = sum(problem.severity == "error" for problem in document.problems)
+    warnings = len(document.problems) - errors
+    said = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(warnings)
+    if document.ok:
+        page.say(" · ".join(["✓ valid", counted(document.counts), *said]), "good")
+        page.next("headrace status")
+    else:
+        page.say(" · ".join(["✗ not valid", *said]), "bad")
+        page.next(f"headrace explain {document.problems[0].code}")
+
+
+def _problem(problem: ProblemRow, page: Page) -> None:
+    style = "bad" if problem.severity == "error" else "warn"
+    page.say(f"{problem.file}:{problem.line}  {problem.severity}: {problem.message} [{problem.code}]", style)
+    if problem.hint:
+        page.say(f"hint: {problem.hint}", indent=4)
+
+
+def counted(counts: Counts) -> str:
+    """`5 sources, 12 assets, 3 consumers`, contracts where there are any."""
+    kinds = ["sources", "assets", "consumers"] + ["contracts"] * bool(counts.contracts)
+    return ", ".join(plural(getattr(counts, kind), kind.removesuffix("s")) for kind in kinds)

@@ -1,0 +1,37 @@
+"""Rows of data as a table: every value in its own words, nulls told from empty text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.operations.documents import ColumnRow
+
+_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+
+
+def grid(page: Page, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]) -> None:
+    """Prints rows below their columns' names; columns that don't fit are counted, not squeezed to nothing."""
+    shown = columns[: _room(page)]
+    layout = [Column(column.name, gives=1, least=6, right=column.type.startswith(_NUMBERS)) for column in shown]
+    page.table(layout, [[_cell(row.get(column.name)) for column in shown] for row in rows])
+    if len(shown) < len(columns):
+        page.say(f"and {len(columns) - len(shown)} more columns: {', '.join(column.name for column in columns[len(shown):])}", "dim", indent=2)
+
+
+def _room(page: Page) -> int:
+    """How many columns of at least 8 characters fit."""
+    return max(2, (page.screen.width - 2) // 10)
+
+
+def _cell(value: Any) -> Cell | str:
+    if value is None:
+        return Cell("null", "dim")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)

@@ -72,6 +72,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     drift: Drift | None = None
     learnt: SourceSchema | None = None
     sha256: str | None = None
+    fingerprint: str | None = None
     manifest: tuple[dict[str, Any], ...] | None = None
     """Of `materialize: files`: path, size and sha256 of each file."""
     log_lines: int = 0

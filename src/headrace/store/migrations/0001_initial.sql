@@ -100,6 +100,8 @@ create index attempt_of on attempt (node, epoch, n);
 create index attempt_run on attempt (run_id, epoch, n);
 create index attempt_open on attempt (state) where state in ('queued', 'running');
 
+create table reshaping (node text primary key);     -- its code changed: its next publication may change its table's columns
+
 create table claim (                  -- the newest grant on a partition fences older ones
     node text not null,
     partition text not null,

@@ -1,0 +1,154 @@
+"""Applying a project: what runs is what was applied, kept by content and loaded from there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from headrace.govern.audit import Action, Actor, Event, Object, append
+from headrace.lake.catalog import Change as LakeChange
+from headrace.lake.catalog import table as lake_table
+from headrace.model import CommandBody, ProjectError, scan
+from headrace.model.nodes import PythonBody
+from headrace.plan import Change, Compiled
+from headrace.store.queries import leading
+from headrace.store.queries.leading import Transaction
+
+CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
+SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """The version that is in force."""
+
+    id: int
+    digest: str
+    compiled: Compiled
+
+
+def newest(tx: Transaction) -> Applied | None:
+    """What was applied last; None for a new store."""
+    row = tx.execute("select id, hash, compiled from version order by id desc limit 1").fetchone()
+    return Applied(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
+
+
+def apply(
+    tx: Transaction, root: Path, compiled: Compiled, changes: list[Change], *, actor: Actor, now: int
+) -> Applied:
+    """Keep the project's files by content, make its tables, and mark stale what its changes touch.
+
+    Raises ProjectError if a file can't be read any more.
+    """
+    files = _contents(root, compiled)
+    manifest = {path: _digest(data) for path, data in files.items()}
+    digest = _digest(msgspec.json.encode(sorted(manifest.items())))
+    leading.keep_content(tx, ((manifest[path], data) for path, data in files.items()))
+    version = leading.add_version(
+        tx, digest=digest, manifest=msgspec.json.encode(manifest).decode(), compiled=msgspec.msgpack.encode(compiled), actor=actor.id, now=now
+    )
+    _make_tables(tx, compiled, now)
+    leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change is ChangeKind.ADDED])
+    stale = {c.node: leading.stale_node(tx, c.node, now) for c in changes if c.stale}
+    append(
+        tx,
+        now,
+        Event(
+            action=Action.PROJECT_APPLIED,
+            actor=actor,
+            object=Object("version", str(version), digest),
+            after={"nodes": len(compiled.nodes), "changes": len(changes), "stale": stale},
+        ),
+    )
+    return Applied(version, digest, compiled)
+
+
+def _make_tables(tx: Transaction, compiled: Compiled, now: int) -> None:
+    """Tables whose columns are known before anything ran; the others are made when their first file is published."""
+    missing = [
+        (name, node.columns)
+        for name, node in compiled.nodes.items()
+        if node.columns is not None and _has_table(compiled, name) and lake_table(tx, name) is None
+    ]
+    if not missing:
+        return
+    change = LakeChange.begin(tx, now)
+    for name, columns in missing:
+        change.create_table(name, columns)
+    change.finish(author="headrace", message="apply")
+
+
+def _has_table(compiled: Compiled, name: str) -> bool:
+    asset = compiled.project.assets.get(name)
+    return asset is None or asset.materialize not in ("files", "none")
+
+
+def _contents(root: Path, compiled: Compiled) -> dict[str, bytes]:
+    """Path -> bytes of all declarations, the project's Python modules, and files that commands name."""
+    paths = {file.path for file in scan(root).files} | set(_modules(root)) | set(_command_files(root, compiled))
+    return {path: _bytes(root, path) for path in sorted(paths)}
+
+
+def _bytes(root: Path, path: str) -> bytes:
+    try:
+        return (root / path).read_bytes()
+    except OSError as error:
+        raise ProjectError(f"{path} can't be read: {error.strerror}", hint="restore the file, then apply again") from error
+
+
+def _modules(root: Path) -> list[str]:
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
+        found += [os.path.relpath(os.path.join(folder, f), root) for f in files if f.endswith(".py")]
+    return [path.replace(os.sep, "/") for path in found if (root / path).stat().st_size <= CODE_FILE_BYTES_MAX]
+
+
+def _command_files(root: Path, compiled: Compiled) -> list[str]:
+    """Files inside the project that a command's arguments name: they run from the applied copy."""
+    inside = root.resolve()
+    found = []
+    for asset in compiled.project.assets.values():
+        if isinstance(asset.body, CommandBody):
+            for argument in asset.body.command:
+                path = (root / argument).resolve() if "\0" not in argument and len(argument) < 4096 else None
+                if path is not None and path.is_file() and path.is_relative_to(inside):
+                    found.append(path.relative_to(inside).as_posix())
+    return found
+
+
+def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
+    """The folder with the applied files that bodies need, made if it isn't there; its name below `code`."""
+    name = applied.digest[:16]
+    folder = code / name
+    if folder.is_dir() or not _needs_code(applied.compiled):
+        return name
+    row = tx.execute("select manifest from version where id = ?", (applied.id,)).fetchone()
+    manifest: dict[str, str] = msgspec.json.decode(row[0])
+    wanted = {path: digest for path, digest in manifest.items() if _is_code(path, applied.compiled)}
+    temporary = code / f"{name}.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    for path, data in leading.contents(tx, wanted).items():
+        target = temporary / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        target.chmod(0o755)
+    temporary.mkdir(parents=True, exist_ok=True)
+    temporary.replace(folder)
+    return name
+
+
+def _needs_code(compiled: Compiled) -> bool:
+    return any(isinstance(a.body, PythonBody | CommandBody) for a in compiled.project.assets.values())
+
+
+def _is_code(path: str, compiled: Compiled) -> bool:
+    """Python modules, and whatever isn't a declaration: that was kept because a command names it."""
+    return path.endswith(".py") or not path.endswith((".sql", ".yaml", ".yml", ".toml"))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

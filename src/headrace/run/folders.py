@@ -1,0 +1,59 @@
+"""Where things lie in a project's data folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class Folders(msgspec.Struct, frozen=True):
+    """The project's root and its data folder, absolute, as text so that it travels to workers."""
+
+    root: str
+    data: str
+
+    @classmethod
+    def of(cls, root: Path, data: Path) -> Folders:
+        """The folders of a project whose state lies in `data`."""
+        return cls(str(root.absolute()), str(data.absolute()))
+
+    @property
+    def project(self) -> Path:
+        """What users wrote, and where deliveries land."""
+        return Path(self.root)
+
+    @property
+    def lake(self) -> Path:
+        """DuckLake's data path: `main/<table>/<uuid>.parquet`."""
+        return Path(self.data, "lake")
+
+    @property
+    def quarantine(self) -> Path:
+        """Held and rejected data, one Parquet file each."""
+        return Path(self.data, "quarantine")
+
+    @property
+    def raw(self) -> Path:
+        """Bytes of deliveries, by content."""
+        return Path(self.data, "raw")
+
+    @property
+    def logs(self) -> Path:
+        """`<epoch>/<n>.jsonl`."""
+        return Path(self.data, "logs")
+
+    @property
+    def code(self) -> Path:
+        """Applied files, one folder a version."""
+        return Path(self.data, "code")
+
+    @property
+    def files(self) -> Path:
+        """What `materialize: files` published, one folder an attempt."""
+        return Path(self.data, "files")
+
+    @property
+    def temporary(self) -> Path:
+        """What only one attempt needs; emptied when a leader starts."""
+        return Path(self.data, "tmp")

@@ -1,0 +1,240 @@
+"""The leader: holds the lease, feeds the core, commits what it decides, then acts.
+
+One turn of the loop is one transaction: what workers answered, what the core makes of it, the lake's catalog, the
+attempts that start next. Only after the commit are tasks sent, so a crash at any instant leaves a state from which
+the next leader goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from headrace.run.applying import Applied, unpack
+from headrace.run.folders import Folders
+from headrace.run.loading import load
+from headrace.run.looking import look_at, record
+from headrace.run.news import News, Reporter, silent
+from headrace.run.pool import Finished, Lost, Pool
+from headrace.run.steps.publish import Attempt, Batch, make_durable
+from headrace.run.tasks import Tasks, Undeliverable
+from headrace.schedule import (
+    Arrived,
+    AttemptId,
+    Clock,
+    Core,
+    Dispatch,
+    Ended,
+    Event,
+    FailureKind,
+    Kill,
+    Mark,
+    PartitionState,
+    Requested,
+    Target,
+    WorkerLost,
+)
+from headrace.store import Clock as StoreClock
+from headrace.store import Lease, Store
+from headrace.store.queries import leading
+from headrace.store.queries.leading import AttemptStart, PartitionRow, Transaction
+
+BACKOFF_WAITED_US = 2_500_000
+"""A pass waits this long for a partition that is to be tried again; what takes longer is left to the next pass."""
+TURN_SECONDS_MAX = 1.0
+"""The longest wait for workers before the lease, the clock and time-outs are looked at."""
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """What a run came to. `waiting` names up to WAITING_SHOWN_MAX partitions that were asked for and couldn't run, with the reason."""
+
+    run_id: int
+    state: str
+    waiting: tuple[tuple[str, str, str], ...]
+    notes: tuple[str, ...]
+
+
+WAITING_SHOWN_MAX = 20
+
+
+class Leader:
+    """Made by `headrace.run.leading.lead`; does one run after the other."""
+
+    def __init__(self, *, store: Store, lease: Lease, clock: StoreClock, folders: Folders, pool: Pool, applied: Applied) -> None:
+        self.store, self.lease, self.clock = store, lease, clock
+        self._folders, self._pool = folders, pool
+        self._attempts: dict[AttemptId, Attempt] = {}
+        self._last_n = 0
+        self._publication_id = 0
+        self._run_id = 0
+        self._results: dict[tuple[str, str], str] = {}
+        self._report: Reporter = silent
+        self.adopt(applied)
+
+    def adopt(self, applied: Applied) -> None:
+        """Work with this version from now on."""
+        self.applied = applied
+        with self.store.read() as tx:
+            code = unpack(tx, applied, self._folders.code)
+            loaded = load(tx, applied.compiled)
+            waiting = leading.waiting_deliveries(tx)
+            self._publication_id = leading.last_publication_id(tx)
+        self._tasks = Tasks(applied, code)
+        self._core = Core(epoch=self.lease.epoch, slots=applied.compiled.project.settings.workers, after=self._last_n)
+        now = self.clock.now_us()
+        self._core.handle(loaded, now)
+        for source, key in waiting:
+            if source in applied.compiled.project.sources:
+                self._core.handle(Arrived(source, key), now)
+
+    # Runs
+
+    def run(
+        self, kind: str, targets: Sequence[Target], *, request: dict[str, object], actor: str, explicit: bool, again: bool, report: Reporter
+    ) -> RunResult:
+        """Look at the sources that are asked for, then run what may run until nothing may."""
+        self._report, self._results = report, {}
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor, now=now)
+        notes = self._look({t.node for t in targets})
+        self._turn([Requested(tuple(targets), explicit=explicit, again=again)], [])
+        self._work()
+        waiting = self._waiting()
+        state = self._state()
+        with self.store.write(self.lease.epoch) as tx:
+            leading.finish_run(tx, self._run_id, state, self.clock.mark(tx))
+        return RunResult(self._run_id, state, waiting, notes)
+
+    def _look(self, nodes: set[str]) -> tuple[str, ...]:
+        sources = [s for name, s in self.applied.compiled.project.sources.items() if name in nodes]
+        with self.store.read() as tx:
+            known = {s.name: leading.known_files(tx, s.name) for s in sources}
+        seen = look_at(self._folders.project, sources, known.__getitem__)
+        with self.store.write(self.lease.epoch) as tx:
+            arrived = record(tx, seen, self.clock.mark(tx))
+        for event in arrived:
+            self._core.handle(event, self.clock.now_us())
+        return tuple(f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ())))
+
+    def _work(self) -> None:
+        while True:
+            if self._core.idle():
+                wait = self._backoff()
+                if wait is None:
+                    return
+                time.sleep(wait)
+                self._turn([Clock()], [])
+                continue
+            news = self._pool.wait(self._patience())
+            events: list[Event] = [] if news else [Clock()]
+            self._turn(events, news)
+            if self.lease.renewal_due:
+                self.lease.renew()
+
+    def _backoff(self) -> float | None:
+        """Seconds until the next try, if that is soon enough to wait for."""
+        next_try = self._core.next_try()
+        if next_try is None:
+            return None
+        wait = next_try - self.clock.now_us()
+        return max(0.0, wait / 1_000_000) if wait <= BACKOFF_WAITED_US else None
+
+    def _patience(self) -> float:
+        expiry = self._core.next_expiry()
+        if expiry is None:
+            return TURN_SECONDS_MAX
+        return min(TURN_SECONDS_MAX, max(0.001, (expiry - self.clock.now_us()) / 1_000_000))
+
+    def _state(self) -> str:
+        """`nothing_due`, `succeeded`, `failed` or `partial`, from what each partition came to in the end."""
+        if not self._results:
+            return "nothing_due"
+        good = sum(1 for state in self._results.values() if state == "published")
+        return "succeeded" if good == len(self._results) else "partial" if good else "failed"
+
+    def _waiting(self) -> tuple[tuple[str, str, str], ...]:
+        found = []
+        for node, key in self._core.waiting():
+            reasons = self._core.waiting_for(node, key)
+            if reasons:
+                first = reasons[0]
+                found.append((node, key, f"waits for {first.node}@{first.key} ({first.state})"))
+            if len(found) == WAITING_SHOWN_MAX:
+                break
+        return tuple(found)
+
+    # One turn
+
+    def _turn(self, events: Sequence[Event], news: Sequence[Finished | Lost]) -> None:
+        finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
+        wrong = make_durable(self._folders.lake, finished)
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            batch = Batch(tx, self._tasks, now=now, version=self.applied.id, publication_id=self._publication_id)
+            for one in finished:
+                batch.add(self._attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))
+            for gone in (n for n in news if isinstance(n, Lost)):
+                events = [*events, self._lose(gone, batch)]
+            batch.write()
+            self._publication_id = batch.publication_id
+            starts, kills = self._decide(tx, [*batch.events, *events], now)
+        for attempt in starts:
+            self._pool.submit(attempt.id, attempt.prepared.task)
+        for kill in kills:
+            self._pool.kill(kill.attempt, kill.reason)
+        self._tell(batch.news)
+
+    def _lose(self, gone: Lost, batch: Batch) -> WorkerLost:
+        """A worker ended: what it was at is lost, and what it hadn't begun."""
+        for attempt in (gone.running, *gone.queued):
+            if attempt is not None and (known := self._attempts.pop(attempt, None)) is not None:
+                batch.lose(known, gone.reason)
+        return WorkerLost(gone.running, gone.queued, f"its worker {gone.reason}")
+
+    def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> tuple[list[Attempt], list[Kill]]:
+        """Hand events to the core until it asks for nothing more, and write what it decides."""
+        starts: list[Attempt] = []
+        kills: list[Kill] = []
+        pending = list(events)
+        while pending:
+            commands = self._core.handle(pending.pop(0), now)
+            self._write_marks(tx, [c for c in commands if isinstance(c, Mark)], now)
+            kills += [c for c in commands if isinstance(c, Kill)]
+            for command in commands:
+                if isinstance(command, Dispatch):
+                    pending += self._start(tx, command, now, starts)
+        leading.start_attempts(tx, [self._row(a, now) for a in starts])
+        return starts, kills
+
+    def _start(self, tx: Transaction, command: Dispatch, now: int, starts: list[Attempt]) -> list[Event]:
+        try:
+            prepared = self._tasks.prepare(tx, command.attempt, command.node, command.keys, now)
+        except Undeliverable as error:
+            return [Ended(command.attempt, PartitionState.FAILED, str(error), FailureKind.DETERMINISTIC)]
+        attempt = Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at)
+        self._attempts[command.attempt] = attempt
+        self._last_n = command.attempt.n
+        starts.append(attempt)
+        return []
+
+    def _row(self, attempt: Attempt, now: int) -> AttemptStart:
+        prepared = attempt.prepared
+        return AttemptStart(
+            *attempt.id, self._run_id, attempt.node, prepared.kind, attempt.keys, self.applied.id, prepared.snapshot, prepared.delivery_id,
+            attempt.queued_at, now,
+        )  # fmt: skip
+
+    def _write_marks(self, tx: Transaction, marks: Sequence[Mark], now: int) -> None:
+        leading.mark_partitions(
+            tx, [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now) for m in marks]
+        )
+
+    def _tell(self, news: Iterable[News]) -> None:
+        for one in news:
+            self._results[one.node, one.partition] = one.state
+            with contextlib.suppress(Exception):  # who shows progress can't stop the work
+                self._report(one)

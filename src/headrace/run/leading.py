@@ -1,0 +1,90 @@
+"""Becoming the leader: open the state, take the lease, recover what the last leader left, start workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from headrace.govern.audit import Action, Actor, Event, Object, append
+from headrace.lake import catalog
+from headrace.model import HeadraceError
+from headrace.model import Settings as ProjectSettings
+from headrace.run.applying import Applied
+from headrace.run.folders import Folders
+from headrace.run.leader import Leader
+from headrace.run.pool import Pool
+from headrace.run.pool import Settings as WorkerSettings
+from headrace.store import Clock, Lease, Listener, Store
+from headrace.store.queries import leading
+from headrace.store.queries.leading import Transaction
+
+WORKER_MEMORY_SHARE = 0.7
+"""Of the machine's memory, divided among the workers: DuckDB's limit, above which it spills to disk."""
+
+
+class Busy(HeadraceError):
+    """Another leader runs: ask it."""
+
+
+class Held(msgspec.Struct, frozen=True):
+    """The lease, and all that comes with it. Workers start when `leader` is first called."""
+
+    store: Store
+    lease: Lease
+    clock: Clock
+    folders: Folders
+    stack: contextlib.ExitStack
+
+    def leader(self, applied: Applied) -> Leader:
+        """The leader over an applied version, with its workers started."""
+        settings = applied.compiled.project.settings
+        pool = self.stack.enter_context(Pool(_worker_settings(self.folders, settings.workers), settings.workers))
+        listener = Listener(Path(self.folders.data))
+        self.stack.callback(listener.close)
+        pool.watch(listener)
+        return Leader(store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied)
+
+
+@contextlib.contextmanager
+def hold(root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime | None) -> Iterator[Held]:
+    """Take the lease for as long as the block lasts. Raises Busy where a leader runs, and what the store refuses."""
+    with contextlib.ExitStack() as stack:
+        store = stack.enter_context(Store.open(root, settings, create=True))
+        folders = Folders.of(root, store.path.parent)
+        clocks: list[Clock] = []
+
+        def recover(tx: Transaction, epoch: int) -> None:
+            clocks.append(_recover(tx, epoch, folders, settings, actor, now))
+
+        lease = Lease.take(store, f"{actor.id} (process {os.getpid()})", then=recover)
+        if lease is None:
+            raise Busy("another headrace process leads this project now")
+        stack.callback(lease.release)
+        shutil.rmtree(folders.temporary, ignore_errors=True)
+        yield Held(store, lease, clocks[0], folders, stack)
+
+
+def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSettings, actor: Actor, now: datetime | None) -> Clock:
+    """In the transaction that takes the lease: what an earlier leader left open is lost, and may be done again."""
+    clock = Clock.for_writing(tx, now)
+    at = clock.now_us()
+    if not catalog.exists(tx):
+        folders.lake.mkdir(parents=True, exist_ok=True)
+        catalog.create(tx, folders.lake)
+        append(tx, at, Event(action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)))
+    else:
+        catalog.check_version(tx)
+    leading.lose_open_work(tx, epoch, at)
+    append(tx, at, Event(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))))
+    return clock
+
+
+def _worker_settings(folders: Folders, workers: int) -> WorkerSettings:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return WorkerSettings(folders, threads=os.cpu_count() or 1, memory_max_bytes=int(memory * WORKER_MEMORY_SHARE / workers))

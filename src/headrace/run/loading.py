@@ -1,0 +1,45 @@
+"""What the core starts from: the applied graph, and where each partition stands in the store."""
+
+from __future__ import annotations
+
+from headrace.model import Asset, Source
+from headrace.model.times import parse_duration
+from headrace.plan import Compiled, CompiledNode
+from headrace.schedule import Graph, GraphNode, Loaded, LoadedCell, PartitionState
+from headrace.store.queries import leading
+from headrace.store.queries.leading import Transaction
+
+SOURCE_TIMEOUT = "1h"
+
+
+def load(tx: Transaction, compiled: Compiled) -> Loaded:
+    """The event that the core starts from."""
+    return Loaded(graph_of(compiled), tuple(_cell(row) for row in leading.standings(tx)))
+
+
+def _cell(row: leading.Standing) -> LoadedCell:
+    return LoadedCell(
+        row.node, row.partition, PartitionState(row.state), row.stale, row.failures, row.not_before, row.published, row.content_hash
+    )
+
+
+def graph_of(compiled: Compiled) -> Graph:
+    """The applied project as the core needs it, in topological order."""
+    return Graph(tuple(_node(compiled, compiled.nodes[name]) for name in compiled.order))
+
+
+def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
+    declared = compiled.project.sources.get(node.name) or compiled.project.assets[node.name]
+    asset = declared if isinstance(declared, Asset) else None
+    return GraphNode(
+        name=node.name,
+        is_source=isinstance(declared, Source),
+        partition=declared.partition,
+        timezone=declared.timezone,
+        inputs=node.inputs,
+        depends=tuple(node.depends),
+        start=declared.start,
+        attempts_max=asset.attempts_max if asset else 5,
+        timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * 1_000_000),
+        rebuild_on_reference=asset is not None and asset.on_reference_change == "rebuild",
+    )

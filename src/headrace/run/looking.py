@@ -1,0 +1,82 @@
+"""A look at the sources: what arrived since the last one becomes a delivery that waits to be taken in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.deliveries import Found
+from headrace.connect.files import Look, arrival_us, look
+from headrace.model import Source
+from headrace.schedule import Arrived
+from headrace.store.queries import leading
+from headrace.store.queries.leading import DeliveryRow, Transaction
+
+SETTLE_WAIT_MAX_S = 4.0
+"""How long a pass waits for files that may still be being written; those left are found by the next look."""
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """What one look at one source saw, and how it went."""
+
+    source: Source
+    found: tuple[Found, ...]
+    notes: tuple[str, ...]
+    error: str | None
+
+
+def look_at(root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]]) -> list[Seen]:
+    """Look at each file source, waiting a little for files that aren't settled. `known(source)` is path -> (size, mtime)."""
+    deadline = time.monotonic() + SETTLE_WAIT_MAX_S
+    seen = []
+    for source in sources:
+        if source.files is not None:
+            seen.append(_look_settled(root, source, known(source.name), deadline))
+    return seen
+
+
+def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> Seen:
+    try:
+        result = look(root, source, known=known)
+        while result.settling and (wait := _wait(result, deadline)) is not None:
+            time.sleep(wait)
+            result = look(root, source, known=known)
+    except OSError as error:
+        return Seen(source, (), (), f"{error.strerror or error}: {error.filename or source.files}")
+    notes = (*result.notes, *(f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling))
+    return Seen(source, tuple(result.found), notes, None)
+
+
+def _wait(result: Look, deadline: float) -> float | None:
+    left = deadline - time.monotonic()
+    wanted = max(s.wait_s for s in result.settling)
+    return min(wanted, left) if left > 0 and wanted <= left else None
+
+
+def record(tx: Transaction, seen: Iterable[Seen], now: int) -> list[Arrived]:
+    """Write the looks and what they found; what arrived, as events for the core."""
+    arrived = []
+    for one in seen:
+        last = leading.last_look(tx, one.source.name)
+        rows = [_delivery(found, now, last) for found in one.found]
+        leading.record_deliveries(tx, rows)
+        leading.record_look(tx, one.source.name, now, len(rows), one.error)
+        arrived += [Arrived(row.source, row.partition) for row in rows]
+    return arrived
+
+
+def _delivery(found: Found, now: int, last_look: int | None) -> DeliveryRow:
+    claimed = min(found.modified_us, now)
+    return DeliveryRow(
+        source=found.source,
+        partition=found.partition,
+        path=found.path,
+        size_bytes=found.size_bytes,
+        modified_us=found.modified_us,
+        claimed_at=claimed,
+        observed_at=now,
+        arrived_at=arrival_us(claimed_us=claimed, observed_us=now, last_look_us=last_look),
+    )

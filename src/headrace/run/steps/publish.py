@@ -1,0 +1,246 @@
+"""Publishing: what workers staged becomes visible, in the transaction that also moves the state.
+
+`Batch` collects what ended since the last commit, turns it into events for the core and rows for the store, and
+writes the lake's catalog once for all of it. Nothing is visible before the caller's transaction commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.engine import BodyError, ErrorKind
+from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
+from headrace.lake import StagedFile
+from headrace.lake.catalog import Change, TableMoved
+from headrace.lake.syncing import sync, verify
+from headrace.model import LakeError
+from headrace.quality import Verdict
+from headrace.run.messages import Outcome
+from headrace.run.news import News
+from headrace.run.pool import Finished
+from headrace.run.tasks import Prepared, Tasks
+from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published
+from headrace.store.queries import leading
+from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow, Transaction
+
+HEADRACE = Actor(ActorType.SYSTEM, "headrace")
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """What the leader remembers of an attempt while it runs."""
+
+    id: AttemptId
+    node: str
+    keys: tuple[str, ...]
+    prepared: Prepared
+    queued_at: int
+
+
+def make_durable(lake: Path, finished: Sequence[Finished]) -> dict[AttemptId, str]:
+    """Sync what was staged and look whether it is what the workers said; what is wrong with which attempt's file."""
+    staged = [(f.attempt, f.outcome.staged) for f in finished if f.outcome.staged is not None and f.outcome.state == "staged"]
+    if not staged:
+        return {}
+    sync([lake / file.path for _, file in staged])
+    wrong = {}
+    for attempt, file in staged:
+        try:
+            verify(lake, file)
+        except LakeError as error:
+            wrong[attempt] = str(error)
+    return wrong
+
+
+class Batch:
+    """One commit's worth of ended attempts. `version` is what was applied, `publication_id` the last one given out."""
+
+    def __init__(self, tx: Transaction, tasks: Tasks, *, now: int, version: int, publication_id: int) -> None:
+        self._tx, self._tasks, self._now, self._version = tx, tasks, now, version
+        self.publication_id = publication_id
+        self.news: list[News] = []
+        self.events: list[Published | Ended] = []
+        self._change: Change | None = None
+        self._ends: list[AttemptEnd] = []
+        self._claims: list[tuple[str, str, int, int]] = []
+        self._pending: list[PublicationRow] = []
+        self._quarantine: list[QuarantineRow] = []
+        self._checks: list[Sequence[object]] = []
+        self._profiles: list[Sequence[object]] = []
+        self._deliveries: list[tuple[str, str | None, str | None, str | None, int]] = []
+        self._audit: list[Event] = []
+
+    def add(self, attempt: Attempt, outcome: Outcome, wrong: str | None) -> None:
+        """Take one ended attempt in. `wrong` says why its file can't be trusted."""
+        if wrong is not None:
+            outcome = _failed(outcome, f"what was staged isn't there as it was staged: {wrong}", ErrorKind.TRANSIENT)
+        elif not leading.holds_claims(self._tx, attempt.node, attempt.keys, *attempt.id):
+            outcome = _failed(outcome, "another attempt has taken its partitions over", ErrorKind.CANCELLED)
+        self._write_audit(attempt, outcome)
+        if outcome.state == "staged":
+            outcome = self._publish(attempt, outcome)
+        if outcome.state != "staged":
+            self._stop(attempt, outcome)
+        self._claims += [(attempt.node, key, *attempt.id) for key in attempt.keys]
+
+    def lose(self, attempt: Attempt, reason: str) -> None:
+        """Take in an attempt whose worker ended. Its delivery, if it had one, still waits."""
+        self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=f"its worker {reason}"))
+        self._claims += [(attempt.node, key, *attempt.id) for key in attempt.keys]
+        self.news += [News(attempt.node, key, "lost", None, f"its worker {reason}") for key in attempt.keys]
+
+    def write(self, snapshot_author: str = "headrace") -> None:
+        """Write everything that was taken in."""
+        snapshot = self._change.finish(author=snapshot_author, message="publish") if self._change else None
+        rows = [msgspec.structs.replace(r, snapshot=snapshot) if snapshot is not None else r for r in self._pending]
+        leading.publish(self._tx, rows)
+        leading.quarantine(self._tx, self._quarantine)
+        leading.write_checks(self._tx, self._checks)
+        leading.write_profiles(self._tx, self._profiles)
+        leading.settle_deliveries(self._tx, self._deliveries)
+        leading.end_attempts(self._tx, self._ends)
+        leading.release_claims(self._tx, self._claims)
+        if self._audit:
+            append_all(self._tx, self._now, self._audit)
+
+    def _publish(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        """Add an attempt's partitions to the snapshot; gives back a failed outcome where its columns don't fit."""
+        staged, verdict = outcome.staged, outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
+        if staged is not None:
+            try:
+                self._add_to_lake(attempt, outcome, staged)
+            except TableMoved as error:
+                return _failed(outcome, str(error), ErrorKind.TRANSIENT)
+            except LakeError as error:
+                return _failed(outcome, str(error), ErrorKind.DETERMINISTIC)
+        hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
+        rows = dict.fromkeys(attempt.keys, 0)
+        if staged is not None:
+            for part in staged.partitions:
+                hashes[part.key], rows[part.key] = part.content_hash, part.rows
+        elif outcome.manifest is not None:
+            hashes = dict.fromkeys(attempt.keys, outcome.sha256)
+        for key in attempt.keys:
+            self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
+            self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key]))
+        self.events.append(Published(attempt.id, tuple(hashes.items())))
+        self._end(attempt, outcome, "published", verdict)
+        self._deliver(attempt, outcome, "published", None)
+        self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
+        leading.reshaped(self._tx, [attempt.node])
+        return outcome
+
+    def _add_to_lake(self, attempt: Attempt, outcome: Outcome, staged: StagedFile) -> None:
+        """Raises TableMoved where the columns were set meanwhile (made again, it fits), LakeError for what can't be."""
+        if self._change is None:
+            self._change = Change.begin(self._tx, self._now)
+        if outcome.table is not None:
+            if self._tasks.table(self._tx, attempt.node) is None:
+                self._change.create_table(outcome.table)
+            else:
+                self._change.evolve_table(outcome.table)
+            self._tasks.forget(attempt.node)
+        self._change.replace(attempt.node, attempt.keys, [staged])
+        if outcome.learnt is not None:
+            leading.pin_schema(self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now)
+
+    def _publication(
+        self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int, verdict: Verdict
+    ) -> PublicationRow:
+        before = leading.published_of(self._tx, attempt.node, key)
+        self.publication_id += 1
+        return PublicationRow(
+            id=self.publication_id,
+            node=attempt.node,
+            partition=key,
+            epoch=attempt.id.epoch,
+            n=attempt.id.n,
+            snapshot=attempt.prepared.snapshot,
+            published_at=self._now,
+            rows=rows,
+            size_bytes=outcome.staged.size_bytes if outcome.staged else 0,
+            verdict=verdict,
+            content_hash=content_hash,
+            identical=before is not None and content_hash is not None and before[1] == content_hash,
+            version=self._version,
+            delivery_id=attempt.prepared.delivery_id,
+            manifest=msgspec.json.encode(outcome.manifest).decode() if outcome.manifest is not None else None,
+        )
+
+    def _stop(self, attempt: Attempt, outcome: Outcome) -> None:
+        """An attempt that publishes nothing: held, rejected or failed."""
+        reason = outcome.reason or (outcome.error.message if outcome.error else "")
+        kind = FailureKind(outcome.error.kind.value) if outcome.error and outcome.state == "failed" else None
+        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind))
+        if outcome.state in ("held", "rejected"):
+            self._quarantine += [self._quarantined(attempt, outcome, key, reason) for key in attempt.keys]
+            action = Action.PARTITION_HELD if outcome.state == "held" else Action.PARTITION_REJECTED
+            self._audit.append(self._event(action, attempt, {"reason": reason[:1000]}))
+        state = "cancelled" if kind is FailureKind.CANCELLED else outcome.state
+        self._end(attempt, outcome, state, outcome.audit.verdict if outcome.audit else None, reason)
+        self._deliver(attempt, outcome, outcome.state, reason)
+        self.news += [News(attempt.node, key, outcome.state, None, reason) for key in attempt.keys]
+
+    def _quarantined(self, attempt: Attempt, outcome: Outcome, key: str, reason: str) -> QuarantineRow:
+        sample = [row for result in outcome.audit.results for row in result.sample] if outcome.audit else []
+        return QuarantineRow(
+            node=attempt.node,
+            partition=key,
+            epoch=attempt.id.epoch,
+            n=attempt.id.n,
+            state=outcome.state,
+            reason=reason,
+            path=outcome.quarantined,
+            rows=outcome.staged.rows if outcome.staged else None,
+            sample=msgspec.json.encode(sample).decode() if sample else None,
+            delivery_id=attempt.prepared.delivery_id,
+            at=self._now,
+        )
+
+    def _write_audit(self, attempt: Attempt, outcome: Outcome) -> None:
+        if outcome.audit is None:
+            return
+        for key in attempt.keys:
+            head = (*attempt.id, attempt.node, key)
+            self._checks += [
+                (*head, r.name, r.kind, r.severity.value, r.outcome.value, r.rows, r.failing, r.detail, self._now)
+                for r in outcome.audit.results
+            ]
+            if outcome.audit.profile:
+                self._profiles.append((*head, msgspec.json.encode(outcome.audit.profile).decode()))
+
+    def _end(self, attempt: Attempt, outcome: Outcome, state: str, verdict: Verdict | None, reason: str = "") -> None:
+        self._ends.append(
+            AttemptEnd(
+                *attempt.id,
+                state=state,
+                finished_at=self._now,
+                published_at=self._now if state == "published" else None,
+                verdict=verdict,
+                reason=reason or _warnings(outcome) or None,
+                measures=msgspec.json.encode(outcome.measures).decode(),
+                error=msgspec.json.encode(outcome.error).decode() if outcome.error else None,
+            )
+        )
+
+    def _deliver(self, attempt: Attempt, outcome: Outcome, state: str, reason: str | None) -> None:
+        if attempt.prepared.delivery_id is not None:
+            self._deliveries.append((state, reason, outcome.sha256, outcome.fingerprint, attempt.prepared.delivery_id))
+
+    def _event(self, action: Action, attempt: Attempt, after: dict[str, object]) -> Event:
+        name = f"{attempt.node}@{attempt.keys[0]}" if len(attempt.keys) == 1 else attempt.node
+        return Event(action=action, actor=HEADRACE, object=Object("partition", name, str(attempt.id)), after=after)
+
+
+def _failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
+    error = BodyError(kind=kind, message=message)
+    return msgspec.structs.replace(outcome, state="failed", error=error, reason="", staged=None, learnt=None, manifest=None)
+
+
+def _warnings(outcome: Outcome) -> str:
+    """What a published partition has to say for itself."""
+    if outcome.audit is None or outcome.audit.verdict is not Verdict.WARNED:
+        return ""
+    return "; ".join(r.detail or r.name for r in outcome.audit.results if r.outcome == "failed") or outcome.reason

@@ -1,0 +1,99 @@
+"""What happens to the core. Times are integer microseconds of the store's clock."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.schedule.graph import Graph
+from headrace.schedule.states import FailureKind, PartitionState
+
+
+class AttemptId(NamedTuple):
+    """`(epoch, n)`: grows with each taking of the lease and each attempt, so a later attempt fences an earlier one."""
+
+    epoch: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.epoch}.{self.n}"
+
+
+class LoadedCell(msgspec.Struct, frozen=True):
+    """A partition as the store has it. `published` says whether readers see a publication of it, `hash` is that one's."""
+
+    node: str
+    key: str
+    state: PartitionState
+    stale: bool
+    failures: int
+    not_before: int | None
+    published: bool
+    hash: str | None
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """The core starts from this: the applied graph and where each partition stands."""
+
+    graph: Graph
+    cells: tuple[LoadedCell, ...]
+
+
+class Arrived(msgspec.Struct, frozen=True):
+    """A look found a delivery of one interval of a source."""
+
+    source: str
+    key: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A node that is asked for: all its partitions, or those from `first` to `last` (both included)."""
+
+    node: str
+    first: str | None = None
+    last: str | None = None
+
+    def covers(self, key: str) -> bool:
+        """Whether a partition is meant. Keys of one grain and zone compare as text in the order of time."""
+        return (self.first is None or key >= self.first) and (self.last is None or key <= self.last)
+
+
+class Requested(msgspec.Struct, frozen=True):
+    """Work is asked for, by a person (`explicit`) or by a pass. What failed is tried again only for a person;
+    `again` replaces what is published and hasn't changed."""
+
+    targets: tuple[Target, ...]
+    explicit: bool = False
+    again: bool = False
+
+
+class Published(msgspec.Struct, frozen=True):
+    """An attempt's partitions are about to become visible: key -> content hash (None where it isn't known)."""
+
+    attempt: AttemptId
+    hashes: tuple[tuple[str, str | None], ...]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """An attempt ended without publishing: `state` is held, rejected or failed; `kind` says why it failed."""
+
+    attempt: AttemptId
+    state: PartitionState
+    reason: str
+    kind: FailureKind | None = None
+
+
+class WorkerLost(msgspec.Struct, frozen=True):
+    """A worker died. `running` was being worked on, `queued` hadn't been started."""
+
+    running: AttemptId | None
+    queued: tuple[AttemptId, ...]
+    reason: str
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Time has passed: look for time-outs and for partitions whose next try has come."""
+
+
+Event = Loaded | Arrived | Requested | Published | Ended | WorkerLost | Clock

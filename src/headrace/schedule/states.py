@@ -1,0 +1,88 @@
+"""States of partitions and attempts, and the one table of transitions between them."""
+
+from __future__ import annotations
+
+import enum
+
+
+class PartitionState(enum.StrEnum):
+    """Where a partition stands (SEMANTICS §5). Readers see the last publication, whatever the state says."""
+
+    MISSING = "missing"
+    WAITING = "waiting"
+    RUNNING = "running"
+    PUBLISHED = "published"
+    HELD = "held"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    WITHDRAWN = "withdrawn"
+    WAIVED = "waived"
+
+
+class AttemptState(enum.StrEnum):
+    """What became of one attempt (INTERFACE §3)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PUBLISHED = "published"
+    HELD = "held"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class FailureKind(enum.StrEnum):
+    """Why an attempt failed, as far as trying again depends on it (SEMANTICS §6)."""
+
+    TRANSIENT = "transient"
+    RESOURCES = "resources"
+    DETERMINISTIC = "deterministic"
+    LOST_WORKER = "lost_worker"
+    CANCELLED = "cancelled"
+
+
+class Change(enum.StrEnum):
+    """What can happen to a partition."""
+
+    WANTED = "wanted"
+    DISPATCHED = "dispatched"
+    PUBLISHED = "published"
+    HELD = "held"
+    REJECTED = "rejected"
+    FAILED = "failed"
+    PUT_BACK = "put_back"
+
+
+_P, _C = PartitionState, Change
+
+TRANSITIONS: dict[tuple[PartitionState, Change], PartitionState] = {
+    # Something asks for it: a delivery, inputs that became complete or changed, a person.
+    (_P.MISSING, _C.WANTED): _P.WAITING,
+    (_P.WAITING, _C.WANTED): _P.WAITING,
+    (_P.PUBLISHED, _C.WANTED): _P.WAITING,
+    (_P.HELD, _C.WANTED): _P.WAITING,
+    (_P.REJECTED, _C.WANTED): _P.WAITING,
+    (_P.FAILED, _C.WANTED): _P.WAITING,
+    (_P.WITHDRAWN, _C.WANTED): _P.WAITING,
+    # An attempt got a slot.
+    (_P.WAITING, _C.DISPATCHED): _P.RUNNING,
+    # It ended.
+    (_P.RUNNING, _C.PUBLISHED): _P.PUBLISHED,
+    (_P.RUNNING, _C.HELD): _P.HELD,
+    (_P.RUNNING, _C.REJECTED): _P.REJECTED,
+    (_P.RUNNING, _C.FAILED): _P.FAILED,
+    # A lost worker, a transient error or a restart: it waits again.
+    (_P.RUNNING, _C.PUT_BACK): _P.WAITING,
+    (_P.WAITING, _C.PUT_BACK): _P.WAITING,
+}
+"""Every pair that isn't here is a defect; `step` refuses it."""
+
+
+def step(state: PartitionState, change: Change) -> PartitionState:
+    """The state after `change`; raises ValueError for a pair that the table doesn't have."""
+    try:
+        return TRANSITIONS[state, change]
+    except KeyError:
+        raise ValueError(f"a partition that is {state} can't be {change}") from None

@@ -1,0 +1,444 @@
+"""What only the leader writes: runs, attempts, claims, partitions, publications, deliveries, quarantine.
+
+Each function runs inside the leader's transaction, whose epoch has been checked. Times are integer microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Cursor(Protocol):
+    """What a statement gives back."""
+
+    @property
+    def lastrowid(self) -> int | None: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+class Transaction(Protocol):
+    """A running transaction."""
+
+    def execute(self, sql: str, parameters: Any = ()) -> Cursor: ...
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> Any: ...
+
+
+# Runs and attempts ----------------------------------------------------------------------------------------------------
+
+
+def start_run(tx: Transaction, *, kind: str, request: str, actor: str, now: int) -> int:
+    """A new run, running; its id."""
+    cursor = tx.execute(
+        "insert into run (kind, request, actor, state, started_at) values (?, ?, ?, 'running', ?)", (kind, request, actor, now)
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
+    """A run has ended."""
+    tx.execute("update run set state = ?, finished_at = ? where id = ?", (state, now, run_id))
+
+
+def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
+    """What earlier leaders left open is lost; how many attempts that were."""
+    tx.execute("update run set state = 'lost', finished_at = :now where state = 'running'", {"now": now})
+    rows = tx.execute(
+        "select epoch, n from attempt where state in ('queued', 'running') and epoch < :epoch", {"epoch": epoch}
+    ).fetchall()
+    tx.executemany(
+        "update attempt set state = 'lost', finished_at = ?, reason = 'the leader ended while it ran' where epoch = ? and n = ?",
+        [(now, e, n) for e, n in rows],
+    )
+    tx.execute("delete from claim where epoch < :epoch", {"epoch": epoch})
+    return len(rows)
+
+
+class AttemptStart(msgspec.Struct, frozen=True):
+    """An attempt that is about to be sent to a worker."""
+
+    epoch: int
+    n: int
+    run_id: int
+    node: str
+    kind: str
+    keys: tuple[str, ...]
+    version: int
+    snapshot: int
+    delivery_id: int | None
+    queued_at: int
+    started_at: int
+
+
+def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
+    """Write attempts and their claims before they are sent: a later claim on a partition fences earlier ones."""
+    tx.executemany(
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at, started_at)"
+        " values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)",
+        [
+            (s.epoch, s.n, s.run_id, s.node, s.kind, _json(s.keys), s.version, s.snapshot, s.delivery_id, s.queued_at, s.started_at)
+            for s in starts
+        ],
+    )
+    tx.executemany(
+        "insert into claim (node, partition, epoch, n) values (?, ?, ?, ?)"
+        " on conflict (node, partition) do update set epoch = excluded.epoch, n = excluded.n",
+        [(s.node, key, s.epoch, s.n) for s in starts for key in s.keys],
+    )
+
+
+class AttemptEnd(msgspec.Struct, frozen=True):
+    """How an attempt ended."""
+
+    epoch: int
+    n: int
+    state: str
+    finished_at: int
+    published_at: int | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    measures: str | None = None
+    error: str | None = None
+
+
+def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
+    """Write how attempts ended, and give their claims back."""
+    tx.executemany(
+        "update attempt set state = ?, finished_at = ?, published_at = ?, verdict = ?, reason = ?, measures = ?, error = ?"
+        " where epoch = ? and n = ?",
+        [(e.state, e.finished_at, e.published_at, e.verdict, e.reason, e.measures, e.error, e.epoch, e.n) for e in ends],
+    )
+
+
+def holds_claims(tx: Transaction, node: str, keys: Sequence[str], epoch: int, n: int) -> bool:
+    """Whether an attempt still holds the claim on each of its partitions."""
+    return all(
+        tx.execute("select 1 from claim where node = ? and partition = ? and epoch = ? and n = ?", (node, key, epoch, n)).fetchone()
+        for key in keys
+    )
+
+
+def release_claims(tx: Transaction, claims: Sequence[tuple[str, str, int, int]]) -> None:
+    """Give claims back: (node, partition, epoch, n)."""
+    tx.executemany("delete from claim where node = ? and partition = ? and epoch = ? and n = ?", claims)
+
+
+# Partitions and publications ------------------------------------------------------------------------------------------
+
+
+class PartitionRow(msgspec.Struct, frozen=True):
+    """Where a partition stands, and what readers see of it."""
+
+    node: str
+    partition: str
+    state: str
+    stale: bool
+    failures: int
+    not_before: int | None
+    reason: str
+    since: int
+
+
+def mark_partitions(tx: Transaction, rows: Sequence[PartitionRow]) -> None:
+    """Partitions stand elsewhere now; what readers see stays as it is."""
+    tx.executemany(
+        "insert into partition (node, partition, state, stale, failures, not_before, reason, since) values (?, ?, ?, ?, ?, ?, ?, ?)"
+        " on conflict (node, partition) do update set since = case when state = excluded.state then since else excluded.since end,"
+        " state = excluded.state, stale = excluded.stale, failures = excluded.failures, not_before = excluded.not_before,"
+        " reason = excluded.reason",
+        [(r.node, r.partition, r.state, int(r.stale), r.failures, r.not_before, r.reason or None, r.since) for r in rows],
+    )
+
+
+class PublicationRow(msgspec.Struct, frozen=True):
+    """A partition that becomes visible."""
+
+    id: int
+    node: str
+    partition: str
+    epoch: int
+    n: int
+    snapshot: int
+    published_at: int
+    rows: int
+    size_bytes: int
+    verdict: str
+    content_hash: str | None
+    identical: bool
+    version: int
+    delivery_id: int | None
+    manifest: str | None
+
+
+def last_publication_id(tx: Transaction) -> int:
+    """The newest publication's id, 0 if there is none."""
+    return int(tx.execute("select coalesce(max(id), 0) from publication").fetchone()[0])
+
+
+def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
+    """End what these replace, and make them what readers see."""
+    tx.executemany(
+        "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
+        [(r.snapshot, r.published_at, r.node, r.partition) for r in rows],
+    )
+    tx.executemany(
+        "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, content_hash, identical,"
+        " version, delivery_id, manifest) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (r.id, r.node, r.partition, r.epoch, r.n, r.snapshot, r.published_at, r.rows, r.size_bytes, r.verdict, r.content_hash,
+             int(r.identical), r.version, r.delivery_id, r.manifest)
+            for r in rows
+        ],
+    )  # fmt: skip
+    tx.executemany(
+        "insert into partition (node, partition, state, publication_id, since) values (?, ?, 'published', ?, ?)"
+        " on conflict (node, partition) do update set since = case when state = 'published' then since else excluded.since end,"
+        " state = 'published', stale = 0, failures = 0, not_before = null, reason = null, publication_id = excluded.publication_id",
+        [(r.node, r.partition, r.id, r.published_at) for r in rows],
+    )
+    tx.executemany(
+        "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
+        [(r.node, r.partition) for r in rows],
+    )
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A partition as the core loads it."""
+
+    node: str
+    partition: str
+    state: str
+    stale: bool
+    failures: int
+    not_before: int | None
+    published: bool
+    content_hash: str | None
+    rows: int
+
+
+def standings(tx: Transaction) -> list[Standing]:
+    """All partitions that were ever touched."""
+    rows = tx.execute(
+        "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id is not null, b.content_hash,"
+        " coalesce(b.rows, 0) from partition p left join publication b on b.id = p.publication_id"
+    ).fetchall()
+    return [Standing(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), r[7], r[8]) for r in rows]
+
+
+def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str | None, str | None] | None:
+    """What readers see of a partition: (snapshot, content hash, manifest); None if nothing."""
+    row = tx.execute(
+        "select snapshot, content_hash, manifest from publication where node = ? and partition = ? and ended_snapshot is null",
+        (node, partition),
+    ).fetchone()
+    return (row[0], row[1], row[2]) if row else None
+
+
+def manifests(tx: Transaction, node: str, partitions: Sequence[str] | None) -> list[tuple[str, str]]:
+    """(partition, manifest) of what a `files` asset shows; of all its partitions where `partitions` is None."""
+    rows = tx.execute(
+        "select partition, manifest from publication where node = ? and ended_snapshot is null and manifest is not null order by partition",
+        (node,),
+    ).fetchall()
+    return [(r[0], r[1]) for r in rows if partitions is None or r[0] in partitions]
+
+
+def has_rows(tx: Transaction, node: str) -> bool:
+    """Whether anything that was ever published of a node had rows."""
+    return tx.execute("select 1 from publication where node = ? and rows > 0 limit 1", (node,)).fetchone() is not None
+
+
+# Audits ---------------------------------------------------------------------------------------------------------------
+
+
+def write_checks(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
+    """(epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at) for each check."""
+    tx.executemany(
+        "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def write_profiles(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
+    """(epoch, n, node, partition, columns as JSON) for each audited partition."""
+    tx.executemany("insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)", rows)
+
+
+class QuarantineRow(msgspec.Struct, frozen=True):
+    """Data that was held or rejected, and where it waits."""
+
+    node: str
+    partition: str
+    epoch: int
+    n: int
+    state: str
+    reason: str
+    path: str | None
+    rows: int | None
+    sample: str | None
+    delivery_id: int | None
+    at: int
+
+
+def quarantine(tx: Transaction, rows: Sequence[QuarantineRow]) -> None:
+    """Put data in quarantine; what waited there for the same partition is superseded."""
+    tx.executemany(
+        "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
+        [(r.node, r.partition) for r in rows],
+    )
+    tx.executemany(
+        "insert into quarantine (node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (r.node, r.partition, r.epoch, r.n, r.state, r.reason, r.path, r.rows, r.sample, r.delivery_id, r.at)
+            for r in rows
+        ],
+    )
+
+
+# Sources --------------------------------------------------------------------------------------------------------------
+
+LOOKS_KEPT = 50
+
+
+class DeliveryRow(msgspec.Struct, frozen=True):
+    """A delivery that a look found."""
+
+    source: str
+    partition: str
+    path: str
+    size_bytes: int
+    modified_us: int
+    claimed_at: int
+    observed_at: int
+    arrived_at: int
+
+
+def known_files(tx: Transaction, source: str) -> dict[str, tuple[int, int]]:
+    """Path -> (size, modification time) of the newest delivery under each path."""
+    rows = tx.execute("select path, size_bytes, modified_us from delivery where source = ? order by id", (source,)).fetchall()
+    return {path: (size, modified) for path, size, modified in rows}
+
+
+def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
+    """New deliveries wait to be taken in; those of the same interval that still waited are superseded."""
+    tx.executemany(
+        "update delivery set state = 'superseded' where source = ? and partition = ? and state = 'waiting'",
+        [(r.source, r.partition) for r in rows],
+    )
+    tx.executemany(
+        "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
+        [(r.source, r.partition, r.path, r.size_bytes, r.modified_us, r.claimed_at, r.observed_at, r.arrived_at) for r in rows],
+    )
+
+
+def record_look(tx: Transaction, source: str, at: int, found: int, error: str | None) -> None:
+    """Somebody looked; only the last LOOKS_KEPT looks are kept."""
+    tx.execute("insert or replace into look (source, at, found, error) values (?, ?, ?, ?)", (source, at, found, error))
+    tx.execute(
+        "delete from look where source = :source and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
+        {"source": source, "kept": LOOKS_KEPT},
+    )
+
+
+def last_look(tx: Transaction, source: str) -> int | None:
+    """When the last look at a source was."""
+    return tx.execute("select max(at) from look where source = ?", (source,)).fetchone()[0]  # type: ignore[no-any-return]
+
+
+def waiting_deliveries(tx: Transaction) -> list[tuple[str, str]]:
+    """(source, partition) of what arrived and wasn't taken in."""
+    return [(s, p) for s, p in tx.execute("select source, partition from delivery where state = 'waiting' order by id").fetchall()]
+
+
+def newest_delivery(tx: Transaction, source: str, partition: str) -> tuple[int, str, int, int] | None:
+    """(id, path, size, modification time) of the newest delivery of an interval."""
+    row = tx.execute(
+        "select id, path, size_bytes, modified_us from delivery where source = ? and partition = ? order by id desc limit 1",
+        (source, partition),
+    ).fetchone()
+    return (row[0], row[1], row[2], row[3]) if row else None
+
+
+def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int]]) -> None:
+    """What became of deliveries: (state, reason, sha256, fingerprint, id)."""
+    tx.executemany(
+        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint = coalesce(?, fingerprint) where id = ?", rows
+    )
+
+
+def pinned_schema(tx: Transaction, source: str) -> str | None:
+    """The schema that a source is held to, as JSON."""
+    row = tx.execute("select schema from source_schema where source = ?", (source,)).fetchone()
+    return row[0] if row else None
+
+
+def pin_schema(tx: Transaction, source: str, schema: str, now: int) -> None:
+    """Hold a source to a schema from now on."""
+    tx.execute(
+        "insert into source_schema (source, schema, pinned_at) values (?, ?, ?)"
+        " on conflict (source) do update set schema = excluded.schema, pinned_at = excluded.pinned_at",
+        (source, schema, now),
+    )
+
+
+# What was applied -----------------------------------------------------------------------------------------------------
+
+
+def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes, actor: str, now: int) -> int:
+    """A newly applied version; its id."""
+    cursor = tx.execute(
+        "insert into version (hash, manifest, compiled, applied_at, actor) values (?, ?, ?, ?, ?)", (digest, manifest, compiled, now, actor)
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def keep_content(tx: Transaction, rows: Iterable[tuple[str, bytes]]) -> None:
+    """Keep files by content: (hash, bytes)."""
+    tx.executemany("insert into content (hash, bytes) values (?, ?) on conflict (hash) do nothing", rows)
+
+
+def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
+    """Path -> bytes of a manifest's files."""
+    return {
+        path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()
+    }
+
+
+def may_reshape(tx: Transaction, nodes: Iterable[str]) -> None:
+    """The next publication of these nodes may change their tables' columns."""
+    tx.executemany("insert into reshaping (node) values (?) on conflict (node) do nothing", [(n,) for n in nodes])
+
+
+def reshaping(tx: Transaction, node: str) -> bool:
+    """Whether a node's code changed since its table's columns were last set."""
+    return tx.execute("select 1 from reshaping where node = ?", (node,)).fetchone() is not None
+
+
+def reshaped(tx: Transaction, nodes: Iterable[str]) -> None:
+    """These nodes' tables have the columns of the code in force."""
+    tx.executemany("delete from reshaping where node = ?", [(n,) for n in nodes])
+
+
+def stale_node(tx: Transaction, node: str, now: int) -> int:
+    """Everything of a node is to be computed again, because its code changed; how many partitions that are."""
+    cursor = tx.execute(
+        "select count(*) from partition where node = ? and state in ('published', 'failed', 'rejected', 'held', 'waiting')", (node,)
+    ).fetchone()
+    tx.execute(
+        "update partition set state = 'waiting', stale = publication_id is not null, failures = 0, not_before = null, reason = null,"
+        " since = :now where node = :node and state in ('published', 'failed', 'rejected', 'held', 'waiting')",
+        {"node": node, "now": now},
+    )
+    return int(cursor[0])
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -122,7 +122,8 @@ create table partition (              -- where each partition that was ever touc
     since bigint not null,
     primary key (node, partition)
 );
-create index partition_open on partition (state, node) where state <> 'published';
+create index partition_open on partition (node, partition) where state <> 'published';
+create index partition_stale on partition (node) where stale <> 0;
 
 create table publication (
     id integer primary key,

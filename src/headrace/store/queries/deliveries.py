@@ -1,0 +1,84 @@
+"""Deliveries: what arrived at a source, and the looks that found it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_COLUMNS = "id, source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, sha256, fingerprint, state, reason"
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """One arrival. `path` is relative to the project; times are microseconds: `modified_us` the file's own,
+    `claimed_at`, `observed_at` and `arrived_at` as SEMANTICS §3 has them."""
+
+    id: int
+    source: str
+    partition: str
+    path: str
+    size_bytes: int
+    modified_us: int
+    claimed_at: int
+    observed_at: int
+    arrived_at: int
+    sha256: str | None
+    fingerprint: str | None
+    state: str
+    reason: str | None
+
+
+class Look(msgspec.Struct, frozen=True):
+    """One look at a source."""
+
+    source: str
+    at: int
+    found: int
+    error: str | None
+
+
+def get(tx: Transaction, delivery_id: int) -> Delivery | None:
+    """One delivery, or None."""
+    row = tx.execute(f"select {_COLUMNS} from delivery where id = :id", {"id": delivery_id}).fetchone()
+    return Delivery(*row) if row else None
+
+
+def of_source(tx: Transaction, source: str, *, limit: int = 100) -> list[Delivery]:
+    """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first."""
+    return _deliveries(
+        tx.execute(
+            f"select {_COLUMNS} from delivery where source = :source order by partition desc, id desc limit :limit",
+            {"source": source, "limit": limit},
+        )
+    )
+
+
+def of_partition(tx: Transaction, source: str, partition: str, *, limit: int = 100) -> list[Delivery]:
+    """The deliveries of one interval, newest first."""
+    return _deliveries(
+        tx.execute(
+            f"select {_COLUMNS} from delivery where source = :source and partition = :partition order by id desc limit :limit",
+            {"source": source, "partition": partition, "limit": limit},
+        )
+    )
+
+
+def oldest_partition(tx: Transaction, source: str) -> str | None:
+    """The oldest interval that was ever delivered; None if nothing was."""
+    row = tx.execute("select min(partition) from delivery where source = :source", {"source": source}).fetchone()
+    return None if row[0] is None else str(row[0])
+
+
+def looks(tx: Transaction, source: str, *, limit: int = 21) -> list[Look]:
+    """The last looks at a source, newest first; 21 of them have 20 gaps."""
+    rows = tx.execute(
+        "select source, at, found, error from look where source = :source order by at desc limit :limit",
+        {"source": source, "limit": limit},
+    )
+    return [Look(*row) for row in rows]
+
+
+def _deliveries(rows: Any) -> list[Delivery]:
+    return [Delivery(*row) for row in rows]

@@ -1,0 +1,102 @@
+"""Partitions: where each one that was ever touched stands now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_COLUMNS = "node, partition, state, stale, failures, not_before, publication_id, reason, since"
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """One partition. `publication_id` is what readers see, whatever the state says of newer attempts; times are
+    microseconds of the store's clock."""
+
+    node: str
+    partition: str
+    state: str
+    stale: bool
+    failures: int
+    not_before: int | None
+    publication_id: int | None
+    reason: str | None
+    since: int
+
+
+class Extent(msgspec.Struct, frozen=True):
+    """What readers see of a node, in short: its oldest and newest published partitions, and the newest one's verdict."""
+
+    node: str
+    oldest: str
+    newest: str
+    newest_verdict: str
+    newest_rows: int
+
+
+def get(tx: Transaction, node: str, partition: str) -> Partition | None:
+    """One partition; None if nothing was ever heard of it."""
+    row = tx.execute(
+        f"select {_COLUMNS} from partition where node = :node and partition = :partition", {"node": node, "partition": partition}
+    ).fetchone()
+    return _partition(row) if row else None
+
+
+def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Partition]:
+    """A node's newest partitions between two keys (both included), newest first."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from partition where node = :node and partition >= :first "
+        "and (:last is null or partition <= :last) order by partition desc limit :limit",
+        {"node": node, "first": first or "", "last": last, "limit": limit},
+    )
+    return [_partition(row) for row in rows]
+
+
+def unpublished(tx: Transaction, nodes: Sequence[str] | None = None, *, limit: int = 10_000) -> list[Partition]:
+    """Partitions that aren't published as they should be: waiting, running, held, rejected, failed; by node and key."""
+    if nodes is None:
+        rows = tx.execute(
+            f"select {_COLUMNS} from partition where state <> 'published' order by node, partition limit :limit", {"limit": limit}
+        ).fetchall()
+        return [_partition(row) for row in rows]
+    found: list[Partition] = []
+    for node in nodes:
+        rows = tx.execute(
+            f"select {_COLUMNS} from partition where state <> 'published' and node = :node order by partition limit :limit",
+            {"node": node, "limit": limit},
+        ).fetchall()
+        found += [_partition(row) for row in rows]
+    return found
+
+
+def counts(tx: Transaction) -> dict[str, dict[str, int]]:
+    """Node → state → how many of its partitions are in it."""
+    found: dict[str, dict[str, int]] = {}
+    for node, state, count in tx.execute("select node, state, count(*) from partition group by node, state"):
+        found.setdefault(node, {})[state] = count
+    return found
+
+
+def stale_nodes(tx: Transaction) -> set[str]:
+    """The nodes of which a published partition is stale."""
+    return {row[0] for row in tx.execute("select distinct node from partition where stale <> 0 and publication_id is not null")}
+
+
+def extent(tx: Transaction, node: str) -> Extent | None:
+    """What readers see of a node, in short; None if nothing."""
+    row = tx.execute(
+        "select partition, verdict, rows from publication where node = :node and ended_snapshot is null order by partition desc limit 1",
+        {"node": node},
+    ).fetchone()
+    if row is None:
+        return None
+    oldest = tx.execute("select min(partition) from publication where node = :node and ended_snapshot is null", {"node": node}).fetchone()
+    return Extent(node, oldest[0], row[0], row[1], row[2])
+
+
+def _partition(row: tuple[Any, ...]) -> Partition:
+    node, partition, state, stale, failures, not_before, publication_id, reason, since = row
+    return Partition(node, partition, state, bool(stale), failures, not_before, publication_id, reason, since)

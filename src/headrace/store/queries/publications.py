@@ -1,0 +1,117 @@
+"""Publications: audited partitions that were made visible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_COLUMNS = (
+    "id, node, partition, epoch, n, snapshot, ended_snapshot, published_at, ended_at, rows, bytes, verdict, content_hash, identical, "
+    "version, delivery_id, manifest"
+)
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """One publication; `ended_at` and `ended_snapshot` are None while readers see it. `manifest` lists what a `files`
+    asset wrote: path, size, sha256. Times are microseconds of the store's clock."""
+
+    id: int
+    node: str
+    partition: str
+    epoch: int
+    n: int
+    snapshot: int
+    ended_snapshot: int | None
+    published_at: int
+    ended_at: int | None
+    rows: int
+    bytes: int
+    verdict: str
+    content_hash: str | None
+    identical: bool
+    version: int
+    delivery_id: int | None
+    manifest: tuple[dict[str, Any], ...] | None
+
+
+def current(tx: Transaction, node: str, partition: str) -> Publication | None:
+    """What readers see of a partition, or None."""
+    row = tx.execute(
+        f"select {_COLUMNS} from publication where node = :node and partition = :partition and ended_snapshot is null",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return _publication(row) if row else None
+
+
+def newest(tx: Transaction, node: str) -> Publication | None:
+    """What readers see of the node's newest partition that is published (by key, which is by time), or None."""
+    row = tx.execute(
+        f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null order by partition desc limit 1",
+        {"node": node},
+    ).fetchone()
+    return _publication(row) if row else None
+
+
+def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Publication]:
+    """What readers see of a node's newest partitions between two keys (both included), newest first."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null "
+        "and partition >= :first and (:last is null or partition <= :last) order by partition desc limit :limit",
+        {"node": node, "first": first or "", "last": last, "limit": limit},
+    )
+    return _publications(rows)
+
+
+def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 20) -> list[Publication]:
+    """All that was ever published of a partition, newest first."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from publication where node = :node and partition = :partition "
+        "order by published_at desc, id desc limit :limit",
+        {"node": node, "partition": partition, "limit": limit},
+    )
+    return _publications(rows)
+
+
+def first_published(tx: Transaction, node: str, partition: str) -> tuple[int, int] | None:
+    """When a partition was first published, and in which snapshot; None if it never was."""
+    row = tx.execute(
+        "select published_at, snapshot from publication where node = :node and partition = :partition order by published_at, id limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def first_reading(tx: Transaction, node: str, partition: str, snapshot: int, since_us: int) -> tuple[int, int] | None:
+    """The first publication of a partition, not before `since_us`, by an attempt that read this snapshot or a later one:
+    when, and in which snapshot; None if there is none."""
+    row = tx.execute(
+        "select p.published_at, p.snapshot from publication p join attempt a on a.epoch = p.epoch and a.n = p.n "
+        "where p.node = :node and p.partition = :partition and p.published_at >= :since and a.snapshot_read >= :snapshot "
+        "order by p.published_at, p.id limit 1",
+        {"node": node, "partition": partition, "since": since_us, "snapshot": snapshot},
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
+def count_between(tx: Transaction, node: str, first: str, last: str) -> int:
+    """How many of a node's partitions between two keys (both included) readers see."""
+    row = tx.execute(
+        "select count(*) from publication where node = :node and ended_snapshot is null and partition between :first and :last",
+        {"node": node, "first": first, "last": last},
+    ).fetchone()
+    return int(row[0])
+
+
+def _publications(rows: Iterable[tuple[Any, ...]]) -> list[Publication]:
+    return [_publication(row) for row in rows]
+
+
+def _publication(row: tuple[Any, ...]) -> Publication:
+    values = list(row)
+    values[13] = bool(values[13])
+    values[16] = None if values[16] is None else tuple(msgspec.json.decode(values[16]))
+    return Publication(*values)

@@ -1,0 +1,50 @@
+"""Runs: requested or scheduled pieces of work."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_COLUMNS = "id, kind, request, actor, state, started_at, finished_at"
+
+
+class Run(msgspec.Struct, frozen=True):
+    """One run. `request` is JSON text of what was asked for; times are microseconds of the store's clock."""
+
+    id: int
+    kind: str
+    request: str
+    actor: str
+    state: str
+    started_at: int
+    finished_at: int | None
+
+
+def get(tx: Transaction, run_id: int) -> Run | None:
+    """One run, or None."""
+    row = tx.execute(f"select {_COLUMNS} from run where id = :id", {"id": run_id}).fetchone()
+    return Run(*row) if row else None
+
+
+def newest(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> list[Run]:
+    """The newest runs, newest first, begun since then."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from run where started_at >= :since order by id desc limit :limit",
+        {"since": since_us or 0, "limit": limit},
+    )
+    return [Run(*row) for row in rows]
+
+
+def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> list[Run]:
+    """The newest runs that didn't succeed, newest first, begun since then."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from run where state in ('failed', 'partial', 'lost') and started_at >= :since order by id desc limit :limit",
+        {"since": since_us or 0, "limit": limit},
+    )
+    return [Run(*row) for row in rows]
+
+
+def running(tx: Transaction) -> list[Run]:
+    """The runs that haven't ended."""
+    return [Run(*row) for row in tx.execute(f"select {_COLUMNS} from run where state = 'running' order by id")]

@@ -1,0 +1,44 @@
+"""What was applied: declarations, SQL and Python modules, kept by content."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One applied version. `manifest` maps each file to its content's hash, `compiled` is msgpack of plan.Compiled."""
+
+    id: int
+    hash: str
+    manifest: dict[str, str]
+    compiled: bytes
+    applied_at: int
+    actor: str
+
+
+def newest(tx: Transaction) -> Version | None:
+    """What is applied now; None before the first `apply`."""
+    return _version(tx.execute(f"{_SELECT} order by id desc limit 1").fetchone())
+
+
+def get(tx: Transaction, version_id: int) -> Version | None:
+    """One version, or None."""
+    return _version(tx.execute(f"{_SELECT} where id = :id", {"id": version_id}).fetchone())
+
+
+def content(tx: Transaction, digest: str) -> bytes | None:
+    """What was kept under a hash, or None."""
+    row = tx.execute("select bytes from content where hash = :hash", {"hash": digest}).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+_SELECT = "select id, hash, manifest, compiled, applied_at, actor from version"
+
+
+def _version(row: tuple[int, str, str, bytes, int, str] | None) -> Version | None:
+    if row is None:
+        return None
+    version_id, digest, manifest, compiled, applied_at, actor = row
+    return Version(version_id, digest, msgspec.json.decode(manifest, type=dict[str, str]), compiled, applied_at, actor)

@@ -1,0 +1,411 @@
+"""Expressions: type and lineage of each, by the kind of node. What isn't listed combines its parts, type unknown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sqlglot import exp
+
+from headrace.sql.binding import (
+    AGGREGATE,
+    CAST,
+    CONSTANT,
+    EXPRESSION,
+    FILTER,
+    NOTHING,
+    OPAQUE,
+    WINDOW,
+    Bound,
+    Context,
+    Edges,
+    Relation,
+    Scope,
+    raised,
+    union,
+)
+from headrace.sql.catalogue import AGGREGATES, RETURNS, function_name
+from headrace.sql.names import bind_column
+from headrace.sql.returns import return_type
+from headrace.sql.types import (
+    NULL,
+    STRING_LITERAL,
+    TIMESTAMPTZ,
+    arithmetic,
+    element,
+    of_datatype,
+    settled,
+    struct_fields,
+    unify,
+)
+from headrace.sql.values import UNKNOWN
+
+_Handler = Callable[[Context, Scope, exp.Expr], Bound]
+_LEAVES = (exp.Identifier, exp.Var, exp.DataType, exp.JSONPath, exp.Star)
+
+
+def bind(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """The type and the lineage of an expression."""
+    handler = _HANDLERS.get(type(node))
+    if handler is not None:
+        return handler(context, scope, node)
+    if isinstance(node, exp.Query):
+        return _scalar(context, scope, node)
+    if isinstance(node, exp.Func):
+        return _function(context, scope, node)
+    if isinstance(node, exp.Predicate):
+        return Bound("BOOLEAN", _edges(context, scope, node, EXPRESSION))
+    if isinstance(node, _LEAVES):
+        return CONSTANT
+    return Bound(UNKNOWN, _edges(context, scope, node, EXPRESSION))
+
+
+def _parts(context: Context, scope: Scope, node: exp.Expr) -> Iterator[Bound]:
+    for child in node.iter_expressions():
+        if not isinstance(child, _LEAVES):
+            yield bind(context, scope, child)
+
+
+def _edges(context: Context, scope: Scope, node: exp.Expr, rank: int) -> Edges:
+    return union([part.edges for part in _parts(context, scope, node)], rank)
+
+
+def _column(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    assert isinstance(node, exp.Column)
+    if isinstance(node.this, exp.Star):
+        return Bound(UNKNOWN, union([source.relation.everything() for source in scope.sources if source.alias == node.table.lower()], EXPRESSION))
+    return bind_column(context, scope, node)
+
+
+def _inner(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    return bind(context, scope, node.this)
+
+
+def _literal(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    assert isinstance(node, exp.Literal)
+    if node.is_string:
+        return Bound(STRING_LITERAL, NOTHING)
+    text = str(node.this).replace("_", "")
+    if text.isdigit() and len(text) <= 40:
+        return Bound(f"#{int(text)}", NOTHING)
+    whole, point, fraction = text.partition(".")
+    if point and (whole + fraction).isdigit() and len(whole + fraction) <= 38:
+        return Bound(f"DECIMAL({max(len(whole.lstrip('0')), 1 if not fraction or whole else 0) + len(fraction)},{len(fraction)})", NOTHING)
+    return Bound("DOUBLE" if "e" in text.lower() else UNKNOWN, NOTHING)
+
+
+def _typed(type_: str) -> _Handler:
+    """A node without parts that matter, of one type."""
+    value = Bound(type_, NOTHING)
+    return lambda context, scope, node: value
+
+
+def _of_parts(type_: str) -> _Handler:
+    """A node of one type whatever its parts are."""
+    return lambda context, scope, node: Bound(type_, _edges(context, scope, node, EXPRESSION))
+
+
+def _placeholder(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    return Bound(context.parameters.get(str(node.name).lower(), UNKNOWN), NOTHING)
+
+
+def _cast(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.this)
+    target = of_datatype(node.args.get("to"))
+    return Bound(target, value.edges if value.type == target != UNKNOWN else raised(value.edges, CAST))
+
+
+def _binary(operator: str | None) -> _Handler:
+    """Arithmetic, or (without an operator) a condition. Long chains lean left and are walked without recursion."""
+
+    def handle(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+        kind = type(node)
+        rights: list[exp.Expr] = []
+        while type(node) is kind:
+            rights.append(node.args["expression"])
+            node = node.this
+        value = bind(context, scope, node)
+        type_, edges = value.type, [value.edges]
+        for right in reversed(rights):
+            part = bind(context, scope, right)
+            type_ = "BOOLEAN" if operator is None else arithmetic(operator, type_, part.type)
+            edges.append(part.edges)
+        return Bound(type_, union(edges, EXPRESSION))
+
+    return handle
+
+
+def _concatenation(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    operands: list[exp.Expr] = []
+    while type(node) is exp.DPipe:
+        operands.append(node.args["expression"])
+        node = node.this
+    parts = [bind(context, scope, operand) for operand in [node, *reversed(operands)]]
+    text = any(settled(part.type) == "VARCHAR" for part in parts) and not any(part.type.endswith("[]") or part.type in (UNKNOWN, "BLOB") for part in parts)
+    return Bound("VARCHAR" if text else UNKNOWN, union([part.edges for part in parts], EXPRESSION))
+
+
+def _negative(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.this)
+    type_ = f"#-{value.type[1:]}" if value.type[:1] == "#" and value.type[1:2] != "-" else settled(value.type)
+    return Bound(type_ if type_ != "VARCHAR" else UNKNOWN, raised(value.edges, EXPRESSION))
+
+
+def _case(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    edges: list[Edges] = []
+    if node.args.get("this") is not None:
+        edges.append(bind(context, scope, node.this).edges)
+    type_ = NULL
+    for branch in node.args["ifs"]:
+        edges.append(bind(context, scope, branch.this).edges)
+        value = bind(context, scope, branch.args["true"])
+        type_ = unify(type_, value.type)
+        edges.append(value.edges)
+    default = node.args.get("default")
+    if default is not None:
+        value = bind(context, scope, default)
+        type_ = unify(type_, value.type)
+        edges.append(value.edges)
+    return Bound(type_, union(edges, EXPRESSION))
+
+
+def _if(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    condition = bind(context, scope, node.this)
+    yes = bind(context, scope, node.args["true"])
+    otherwise = node.args.get("false")
+    no = bind(context, scope, otherwise) if otherwise is not None else Bound(NULL, NOTHING)
+    return Bound(unify(yes.type, no.type), union([condition.edges, yes.edges, no.edges], EXPRESSION))
+
+
+def _unified(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """COALESCE, GREATEST, LEAST."""
+    parts = list(_parts(context, scope, node))
+    type_ = parts[0].type if parts else UNKNOWN
+    for part in parts[1:]:
+        type_ = unify(type_, part.type)
+    return Bound(type_, union([part.edges for part in parts], EXPRESSION))
+
+
+def _nullif(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    parts = list(_parts(context, scope, node))
+    return Bound(settled(parts[0].type), union([part.edges for part in parts], EXPRESSION))
+
+
+def _function(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    assert isinstance(node, exp.Func)
+    name = function_name(node, context.sql)
+    parts = list(_parts(context, scope, node))
+    aggregate = isinstance(node, exp.AggFunc) or name in AGGREGATES
+    edges = union([part.edges for part in parts], AGGREGATE if aggregate else EXPRESSION)
+    return Bound(return_type(name, [part.type for part in parts]), edges)
+
+
+def _truncated(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """`date_trunc('day', x)`: sqlglot has two nodes for it, the unit isn't a part."""
+    value = bind(context, scope, node.this)
+    return Bound(return_type("date_trunc", [value.type]), raised(value.edges, EXPRESSION))
+
+
+def _extract(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.args["expression"])
+    part = str(node.name).lower()
+    return Bound("DOUBLE" if part in ("epoch", "julian") else "BIGINT", raised(value.edges, EXPRESSION))
+
+
+def _at_zone(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.this)
+    return Bound(return_type("timezone", [value.type]), raised(value.edges, EXPRESSION))
+
+
+def _named(name: str) -> _Handler:
+    """A function that sqlglot parses in a way of its own, and DuckDB's name for it."""
+    aggregate = name in AGGREGATES
+
+    def handle(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+        parts = list(_parts(context, scope, node))
+        edges = union([part.edges for part in parts], AGGREGATE if aggregate else EXPRESSION)
+        return Bound(return_type(name, [part.type for part in parts]), edges)
+
+    return handle
+
+
+def _filtered(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.this)
+    condition = bind(context, scope, node.args["expression"].this)
+    return Bound(value.type, union([value.edges, raised(condition.edges, FILTER)]))
+
+
+def _window(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    type_ = UNKNOWN
+    edges: list[Edges] = []
+    for child in node.iter_expressions():
+        if child is node.this and not isinstance(child, exp.Identifier):
+            value = bind(context, scope, child)
+            type_ = value.type
+            edges.append(value.edges)
+        elif not isinstance(child, _LEAVES):
+            edges.append(bind(context, scope, child).edges)
+    return Bound(type_, union(edges, WINDOW))
+
+
+def _passing(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """A wrapper such as IGNORE NULLS or an ORDER BY inside an aggregate: the type of what it wraps."""
+    parts = list(_parts(context, scope, node))
+    return Bound(parts[0].type if parts else UNKNOWN, union([part.edges for part in parts]))
+
+
+def _ordered(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    return Bound(UNKNOWN, _edges(context, scope, node, EXPRESSION))
+
+
+def _scalar(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    relation = context.bind_query(context, node, scope)
+    if not relation.columns:
+        return Bound(UNKNOWN, raised(relation.everything(), EXPRESSION))
+    first = relation.columns[0]
+    return Bound(first.type, union([first.edges, raised(relation.filters, FILTER)]))
+
+
+def _predicate_over(context: Context, scope: Scope, query: exp.Expr) -> Edges:
+    relation: Relation = context.bind_query(context, query, scope)
+    return union([*(column.edges for column in relation.columns[:1]), raised(relation.filters, FILTER)], EXPRESSION)
+
+
+def _exists(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    relation = context.bind_query(context, node.this, scope)
+    return Bound("BOOLEAN", raised(relation.filters, FILTER))
+
+
+def _in(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    edges = [bind(context, scope, node.this).edges]
+    edges += [bind(context, scope, item).edges for item in node.expressions]
+    query = node.args.get("query")
+    if query is not None:
+        edges.append(_predicate_over(context, scope, query))
+    for key in ("field", "unnest"):
+        part = node.args.get(key)
+        if isinstance(part, exp.Expr):
+            edges.append(bind(context, scope, part).edges)
+    return Bound("BOOLEAN", union(edges, EXPRESSION))
+
+
+def _array(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    parts = list(_parts(context, scope, node))
+    type_ = parts[0].type if parts else UNKNOWN
+    for part in parts[1:]:
+        type_ = unify(type_, part.type)
+    type_ = settled(type_)
+    listed = f"{type_}[]" if parts and type_ != UNKNOWN and not isinstance(node.expressions[0], exp.Query | exp.Comprehension) else UNKNOWN
+    return Bound(listed, union([part.edges for part in parts], EXPRESSION))
+
+
+def _bracket(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.this)
+    inside = [bind(context, scope, part) for part in node.expressions]
+    sliced = any(isinstance(part, exp.Slice) for part in node.expressions)
+    kind = settled(value.type)
+    type_ = (kind if sliced else element(kind)) if kind.endswith("[]") else "VARCHAR" if kind == "VARCHAR" else UNKNOWN
+    return Bound(type_, union([value.edges, *(part.edges for part in inside)], EXPRESSION))
+
+
+def _dot(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.this)
+    field = node.args["expression"]
+    if not isinstance(field, exp.Identifier):
+        return Bound(UNKNOWN, union([value.edges, bind(context, scope, field).edges], EXPRESSION))
+    fields = struct_fields(value.type) or []
+    type_ = next((type_ for name, type_ in fields if name.lower() == field.name.lower()), UNKNOWN)
+    return Bound(type_, raised(value.edges, EXPRESSION))
+
+
+def _property(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """`name := value` and the fields of a struct: the name isn't a column."""
+    return bind(context, scope, node.args["expression"])
+
+
+def _comprehension(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    iterated = bind(context, scope, node.args["iterator"])
+    inner = Scope(scope.ctes, scope)
+    for key in ("expression", "position"):
+        variable = node.args.get(key)
+        if variable is not None:
+            inner.locals[variable.name.lower()] = Bound(UNKNOWN, iterated.edges)
+    edges = [iterated.edges, bind(context, inner, node.this).edges]
+    if node.args.get("condition") is not None:
+        edges.append(bind(context, inner, node.args["condition"]).edges)
+    return Bound(UNKNOWN, union(edges, EXPRESSION))
+
+
+def _columns(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """COLUMNS(…) inside an expression: which columns isn't followed."""
+    return Bound(UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE))
+
+
+def _explode(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    value = bind(context, scope, node.this)
+    return Bound(element(value.type), raised(value.edges, EXPRESSION))
+
+
+_COMPARISONS = (
+    exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Is, exp.Not, exp.Between, exp.Like, exp.ILike, exp.SimilarTo, exp.Glob,
+    exp.NullSafeEQ, exp.NullSafeNEQ, exp.RegexpLike, exp.RegexpFullMatch, exp.StartsWith, exp.EndsWith, exp.Contains, exp.ArrayContains,
+)  # fmt: skip
+_AGGREGATES_OF_THEIR_OWN: dict[type[exp.Expr], str] = {
+    exp.Min: "min", exp.Max: "max", exp.Quantile: "quantile", exp.PercentileCont: "quantile_cont", exp.PercentileDisc: "quantile_disc",
+    exp.GroupConcat: "string_agg", exp.Trim: "trim", exp.Substring: "substring", exp.StrPosition: "strpos",
+}  # fmt: skip
+
+_HANDLERS: dict[type[exp.Expr], _Handler] = {
+    **{kind: _of_parts("BOOLEAN") for kind in _COMPARISONS},
+    **{kind: _named(name) for kind, name in _AGGREGATES_OF_THEIR_OWN.items() if name in RETURNS or name in AGGREGATES},
+    exp.Column: _column,
+    exp.Alias: _inner,
+    exp.Paren: _inner,
+    exp.Literal: _literal,
+    exp.Null: _typed(NULL),
+    exp.Boolean: _typed("BOOLEAN"),
+    exp.Interval: _of_parts("INTERVAL"),
+    exp.CurrentDate: _typed("DATE"),
+    exp.CurrentTimestamp: _typed(TIMESTAMPTZ),
+    exp.Localtimestamp: _typed("TIMESTAMP"),
+    exp.Placeholder: _placeholder,
+    exp.Cast: _cast,
+    exp.TryCast: _cast,
+    exp.Add: _binary("+"),
+    exp.Sub: _binary("-"),
+    exp.Mul: _binary("*"),
+    exp.Div: _binary("/"),
+    exp.IntDiv: _binary("//"),
+    exp.Mod: _binary("%"),
+    exp.And: _binary(None),
+    exp.Or: _binary(None),
+    exp.DPipe: _concatenation,
+    exp.Neg: _negative,
+    exp.Case: _case,
+    exp.If: _if,
+    exp.Coalesce: _unified,
+    exp.Greatest: _unified,
+    exp.Least: _unified,
+    exp.Nullif: _nullif,
+    exp.DateTrunc: _truncated,
+    exp.TimestampTrunc: _truncated,
+    exp.Extract: _extract,
+    exp.AtTimeZone: _at_zone,
+    exp.Filter: _filtered,
+    exp.Window: _window,
+    exp.IgnoreNulls: _passing,
+    exp.RespectNulls: _passing,
+    exp.Distinct: _passing,
+    exp.WithinGroup: _passing,
+    exp.Order: _passing,
+    exp.Ordered: _ordered,
+    exp.Exists: _exists,
+    exp.In: _in,
+    exp.Array: _array,
+    exp.Bracket: _bracket,
+    exp.Dot: _dot,
+    exp.PropertyEQ: _property,
+    exp.Kwarg: _property,
+    exp.Comprehension: _comprehension,
+    exp.Columns: _columns,
+    exp.Explode: _explode,
+}

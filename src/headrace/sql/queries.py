@@ -1,0 +1,269 @@
+"""Queries: what each SELECT, set operation and VALUES gives, with scopes for CTEs, correlation and lateral joins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlglot import exp
+
+from headrace.sql.binding import (
+    AGGREGATE,
+    FILTER,
+    NOTHING,
+    OPAQUE,
+    Context,
+    Edges,
+    Output,
+    Relation,
+    Scope,
+    Selected,
+    Source,
+    merge,
+    raised,
+    union,
+)
+from headrace.sql.expressions import bind
+from headrace.sql.projections import Projection, project
+from headrace.sql.sources import bind_from
+from headrace.sql.types import settled, unify
+from headrace.sql.values import UNKNOWN
+
+RECURSION_ROUNDS_MAX = 6
+
+
+def bind_query(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+    """What a query gives, inside `scope` (its CTEs are in sight, and its columns where it is correlated or lateral)."""
+    if isinstance(node, exp.Subquery):
+        inner = bind_query(context, node.this, _with_ctes(context, node, scope))
+        if node.args.get("pivots"):
+            return opaque(inner)
+        return _limited(context, node, inner, scope)
+    if isinstance(node, exp.SetOperation):
+        return _set_operation(context, node, _with_ctes(context, node, scope))
+    if isinstance(node, exp.Select):
+        return _select(context, node, _with_ctes(context, node, scope))
+    if isinstance(node, exp.Values):
+        return _values(context, node, scope)
+    return opaque_below(context, node, scope)
+
+
+def opaque(relation: Relation) -> Relation:
+    """A relation about which only what it reads is known."""
+    edges = raised(union([relation.everything(), relation.filters]), OPAQUE)
+    return Relation([], filters=edges, opaque=edges)
+
+
+def opaque_below(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+    """PIVOT and whatever else isn't followed: all tables below it are used whole."""
+    edges: Edges = {}
+    for table in node.find_all(exp.Table):
+        if isinstance(table.this, exp.Identifier):
+            name = table.name.lower()
+            source = scope.ctes.get(name)
+            merge(edges, source.relation.everything() if source else context.input(name).everything())
+    return opaque(Relation([], opaque=edges))
+
+
+def _with_ctes(context: Context, node: exp.Expr, scope: Scope) -> Scope:
+    """The scope in which a query's FROM is bound: the outer one, with the query's own CTEs added one by one."""
+    with_ = node.args.get("with_")
+    if with_ is None:
+        return scope
+    ctes = dict(scope.ctes)
+    inner = Scope(ctes, scope.parent)
+    inner.sources, inner.using, inner.aliases, inner.locals = scope.sources, scope.using, scope.aliases, scope.locals
+    for cte in with_.expressions:
+        name = cte.alias.lower()
+        recursive = bool(with_.args.get("recursive")) and isinstance(cte.this, exp.SetOperation)
+        relation = _recursive(context, cte, inner, ctes) if recursive else bind_query(context, cte.this, inner)
+        ctes[name] = Source(name, renamed(relation, _column_names(cte)), query=cte.this)
+        inner.ctes = dict(ctes)
+    return inner
+
+
+def _column_names(node: exp.Expr) -> list[str]:
+    alias = node.args.get("alias")
+    return [column.name for column in alias.args.get("columns") or []] if isinstance(alias, exp.TableAlias) else []
+
+
+def renamed(relation: Relation, names: list[str]) -> Relation:
+    """The relation under the column names of `AS t(a, b)`."""
+    if not names or not relation.complete:
+        return relation
+    columns = [Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)]
+    return Relation(columns, relation.filters)
+
+
+def _recursive(context: Context, cte: exp.Expr, scope: Scope, ctes: Mapping[str, Source]) -> Relation:
+    """The anchor gives names and types; what the recursive part adds to the lineage is repeated until nothing is new."""
+    union_ = cte.this
+    name = cte.alias.lower()
+    columns = _column_names(cte)
+    current = renamed(bind_query(context, union_.this, scope), columns)
+    for _ in range(RECURSION_ROUNDS_MAX):
+        inner = Scope({**ctes, name: Source(name, current, query=union_)}, scope.parent)
+        step = bind_query(context, union_.args["expression"], inner)
+        widened = Relation(
+            [
+                Output(column.name, column.type, union([column.edges, step.columns[at].edges]) if at < len(step.columns) else column.edges)
+                for at, column in enumerate(current.columns)
+            ],
+            union([current.filters, step.filters]),
+            current.rest,
+            current.opaque,
+        )
+        same = all(a.edges == b.edges for a, b in zip(current.columns, widened.columns, strict=True)) and current.filters == widened.filters
+        current = widened
+        if same:
+            break
+    return current
+
+
+def _set_operation(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+    """Long chains of UNION lean left and are walked without recursion."""
+    chain: list[exp.Expr] = []
+    first: exp.Expr = node
+    while isinstance(first, exp.SetOperation) and (first is node or first.args.get("with_") is None):
+        chain.append(first)
+        first = first.this
+    relation = bind_query(context, first, scope)
+    for operation in reversed(chain):
+        right = bind_query(context, operation.args["expression"], scope)
+        relation = _combined(operation, relation, right)
+    return _limited(context, node, relation, scope)
+
+
+def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
+    filters = union([left.filters, right.filters])
+    by_name = bool(operation.args.get("by_name"))
+    if left.complete and right.complete:
+        columns = _by_name(left, right) if by_name else _by_position(left, right)
+        result = Relation(columns, filters)
+    else:
+        everything = union([left.everything(), right.everything()])
+        listed = [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in left.columns] if left.complete and not by_name else []
+        result = Relation(listed, filters, opaque=None if listed else raised(everything, OPAQUE))
+    if operation.args.get("distinct") or isinstance(operation, exp.Except | exp.Intersect):
+        result.filters = union([filters, raised(union([left.everything(), right.everything()]), AGGREGATE)])
+    return result
+
+
+def _by_position(left: Relation, right: Relation) -> list[Output]:
+    columns = []
+    for at, column in enumerate(left.columns):
+        if at < len(right.columns):
+            other = right.columns[at]
+            columns.append(Output(column.name, _unified(column.type, other.type), union([column.edges, other.edges])))
+        else:
+            columns.append(column)
+    return columns
+
+
+def _by_name(left: Relation, right: Relation) -> list[Output]:
+    columns = []
+    for column in left.columns:
+        other = right.get((column.name or "").lower())
+        columns.append(Output(column.name, _unified(column.type, other.type), union([column.edges, other.edges])) if other else column)
+    columns += [column for column in right.columns if column.name and left.get(column.name.lower()) is None]
+    return columns
+
+
+def _unified(left: str, right: str) -> str:
+    if left != right and "VARCHAR" in (left, right) and UNKNOWN not in (left, right):
+        return "VARCHAR"
+    return settled(unify(left, right))
+
+
+def _values(context: Context, node: exp.Expr, scope: Scope) -> Relation:
+    columns: list[Output] = []
+    for row in node.expressions:
+        cells = row.expressions if isinstance(row, exp.Tuple) else [row]
+        for at, cell in enumerate(cells):
+            value = bind(context, scope, cell)
+            if at == len(columns):
+                columns.append(Output(f"col{at}", value.type, value.edges))
+            else:
+                known = columns[at]
+                columns[at] = Output(known.name, unify(known.type, value.type), union([known.edges, value.edges]))
+    return Relation([Output(column.name, settled(column.type), column.edges) for column in columns])
+
+
+def _select(context: Context, node: exp.Expr, outer: Scope) -> Relation:
+    scope = Scope(outer.ctes, outer)
+    bind_from(context, node, scope)
+    projections = project(context, scope, node)
+    _conditions(context, scope, node, projections)
+    relation = _relation(scope, projections)
+    context.selected[id(node)] = Selected(scope, [(item.name, item.node, item.source) for item in projections], relation)
+    return relation
+
+
+def _relation(scope: Scope, projections: list[Projection]) -> Relation:
+    columns = [Output(item.name, settled(item.bound.type), item.bound.edges) for item in projections if not item.unlisted]
+    unlisted = [item for item in projections if item.unlisted]
+    if not unlisted:
+        return Relation(columns, scope.filters or NOTHING)
+    if len(unlisted) == len(projections) == 1 and unlisted[0].rest:
+        return Relation(unlisted[0].listed, scope.filters or NOTHING, rest=unlisted[0].rest)
+    edges = union([item.bound.edges for item in unlisted], OPAQUE)
+    return Relation(columns, scope.filters or NOTHING, opaque=edges)
+
+
+def _conditions(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> None:
+    for key in ("where", "having", "qualify"):
+        clause = node.args.get(key)
+        if clause is not None:
+            merge(scope.filters, raised(bind(context, scope, clause.this).edges, FILTER))
+    _grouping(context, scope, node, projections)
+    _distinct(context, scope, node, projections)
+    order, limit = node.args.get("order"), node.args.get("limit") or node.args.get("offset")
+    if order is not None and limit is not None:
+        for item in order.expressions:
+            merge(scope.filters, raised(_key(context, scope, item.this, projections), FILTER))
+
+
+def _key(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> Edges:
+    """A grouping or ordering key: an expression, or the position of a column."""
+    if isinstance(node, exp.Literal) and not node.is_string and str(node.this).isdigit():
+        at = int(node.this) - 1
+        return projections[at].bound.edges if 0 <= at < len(projections) else NOTHING
+    if isinstance(node, exp.Var) and node.name.upper() == "ALL":
+        return union([item.bound.edges for item in projections])
+    return bind(context, scope, node).edges
+
+
+def _grouping(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> None:
+    group = node.args.get("group")
+    if group is None:
+        return
+    keys = [_key(context, scope, item, projections) for item in group.expressions]
+    for extension in ("rollup", "cube", "grouping_sets"):
+        for part in group.args.get(extension) or []:
+            keys += [bind(context, scope, item).edges for item in part.expressions]
+    if group.args.get("all"):
+        keys += [item.bound.edges for item in projections if item.node is None or not aggregates(item.node)]
+    for key in keys:
+        merge(scope.filters, raised(key, AGGREGATE))
+
+
+def aggregates(node: exp.Expr) -> bool:
+    """Whether an expression aggregates rows in its own SELECT (a window over rows doesn't)."""
+    return any(isinstance(part, exp.AggFunc) and not isinstance(part.parent, exp.Window) for part in node.walk(prune=lambda n: isinstance(n, exp.Query)))
+
+
+def _distinct(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> None:
+    distinct = node.args.get("distinct")
+    if distinct is None:
+        return
+    on = distinct.args.get("on")
+    keys = [bind(context, scope, item).edges for item in on.expressions] if on is not None else [item.bound.edges for item in projections]
+    for key in keys:
+        merge(scope.filters, raised(key, AGGREGATE))
+
+
+def _limited(context: Context, node: exp.Expr, relation: Relation, scope: Scope) -> Relation:
+    """ORDER BY … LIMIT around a set operation or a bracketed query decides which rows there are."""
+    order = node.args.get("order")
+    if order is None or (node.args.get("limit") is None and node.args.get("offset") is None):
+        return relation
+    return Relation(relation.columns, union([relation.filters, raised(relation.everything(), FILTER)]), relation.rest, relation.opaque)

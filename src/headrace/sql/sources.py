@@ -1,0 +1,209 @@
+"""FROM: tables, CTEs, subqueries, joins, lateral and table functions, and what joining says about rows."""
+
+from __future__ import annotations
+
+from sqlglot import exp
+
+from headrace.sql.binding import (
+    EXPRESSION,
+    FILTER,
+    JOIN_KEY,
+    NOTHING,
+    OPAQUE,
+    Bound,
+    Context,
+    Edges,
+    Output,
+    Relation,
+    Scope,
+    Source,
+    merge,
+    raised,
+    union,
+)
+from headrace.sql.catalogue import function_name
+from headrace.sql.expressions import bind
+from headrace.sql.types import element, is_integer, is_time, settled, unify
+from headrace.sql.values import UNKNOWN
+
+
+def bind_from(context: Context, select: exp.Expr, scope: Scope) -> None:
+    """Put everything that a SELECT's FROM names into its scope; what joins compare goes into the scope's filters."""
+    from_ = select.args.get("from_")
+    if from_ is not None:
+        _add(context, scope, from_.this)
+    for join in select.args.get("joins") or []:
+        _join(context, scope, join)
+    for lateral in select.args.get("laterals") or []:
+        _add(context, scope, lateral)
+
+
+def _add(context: Context, scope: Scope, node: exp.Expr) -> Source:
+    """One item of FROM and the joins that hang on it (`a JOIN b` in brackets, or sqlglot's nesting)."""
+    source = _source(context, scope, node)
+    scope.sources.append(source)
+    merge(scope.filters, source.relation.filters)
+    for join in node.args.get("joins") or []:
+        _join(context, scope, join)
+    return source
+
+
+def _source(context: Context, scope: Scope, node: exp.Expr) -> Source:
+    alias = node.alias_or_name.lower() if isinstance(node, exp.Table | exp.DerivedTable | exp.UDTF) else ""
+    names = _column_names(node)
+    if isinstance(node, exp.Table):
+        return _table(context, scope, node, alias, names)
+    if isinstance(node, exp.Lateral):
+        return _lateral(context, scope, node, alias, names)
+    if isinstance(node, exp.Unnest):
+        return Source(alias or "unnest", _named(_unnest(context, scope, node), names, alias))
+    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("alias"):
+        return _bracketed(context, scope, node)
+    if isinstance(node, exp.Paren):
+        return _source(context, scope, node.this)
+    relation = context.bind_query(context, node, _outside(scope))
+    inner = node.this if isinstance(node, exp.Subquery) else node
+    return Source(alias, _named(relation, names, alias), query=inner)
+
+
+def _bracketed(context: Context, scope: Scope, node: exp.Expr) -> Source:
+    """`(a JOIN b …)`: all but the last are added here, the last is the caller's to add."""
+    source = _add(context, scope, node.this)
+    scope.sources.remove(source)
+    return source
+
+
+def _outside(scope: Scope) -> Scope:
+    """What a derived table sees: DuckDB lets it look at the tables before it."""
+    seen = Scope(scope.ctes, scope.parent)
+    seen.sources = list(scope.sources)
+    seen.using = scope.using
+    return seen
+
+
+def _column_names(node: exp.Expr) -> list[str]:
+    alias = node.args.get("alias")
+    return [column.name for column in alias.args.get("columns") or []] if isinstance(alias, exp.TableAlias) else []
+
+
+def _named(relation: Relation, names: list[str], alias: str) -> Relation:
+    if not names:
+        return relation
+    if not relation.complete:
+        return relation if relation.columns else Relation([Output(name, UNKNOWN, raised(relation.everything(), OPAQUE)) for name in names], relation.filters)
+    columns = [Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)]
+    return Relation(columns, relation.filters)
+
+
+def _table(context: Context, scope: Scope, node: exp.Table, alias: str, names: list[str]) -> Source:
+    if isinstance(node.this, exp.Func):
+        relation = _table_function(context, scope, node.this)
+        name = function_name(node.this, context.sql)
+        return Source(alias or name, _function_columns(relation, names, alias))
+    name = node.name.lower()
+    cte = scope.ctes.get(name)
+    relation = cte.relation if cte else context.input(name)
+    if node.args.get("pivots"):
+        relation = Relation([], filters=raised(relation.filters, FILTER), opaque=raised(relation.everything(), OPAQUE))
+        return Source(alias or name, relation, input=None if cte else name)
+    return Source(alias or name, _named(relation, names, alias), input=None if cte else name, query=cte.query if cte else None)
+
+
+def _function_columns(relation: Relation, names: list[str], alias: str) -> Relation:
+    """`range(10) AS r(k)`: a table function's columns take the alias's names; without names its one column keeps its own."""
+    return _named(relation, names, alias)
+
+
+def _table_function(context: Context, scope: Scope, node: exp.Func) -> Relation:
+    name = function_name(node, context.sql)
+    seen = _outside(scope)
+    edges: list[Edges] = []
+    types: list[str] = []
+    for child in node.iter_expressions():
+        if not isinstance(child, exp.Identifier | exp.Var):
+            bound = bind(context, seen, child)
+            edges.append(bound.edges)
+            types.append(bound.type)
+    reached = union(edges, EXPRESSION)
+    if name in ("range", "generate_series"):
+        return Relation([Output(name, _series_type(types), reached)])
+    if name == "unnest":
+        return Relation([Output(name, element(types[0]) if types else UNKNOWN, reached)])
+    return Relation([], filters=reached, opaque=reached)
+
+
+def _series_type(types: list[str]) -> str:
+    if all(is_integer(kind) for kind in types):
+        return "BIGINT"
+    first = next((kind for kind in types if is_time(kind)), UNKNOWN)
+    return "TIMESTAMP" if first == "DATE" else first
+
+
+def _unnest(context: Context, scope: Scope, node: exp.Expr) -> Relation:
+    seen = _outside(scope)
+    bounds = [bind(context, seen, part) for part in node.expressions]
+    if len(bounds) == 1 and settled(bounds[0].type).startswith("STRUCT") is False and bounds[0].type.endswith("[]") and not bounds[0].type.startswith("STRUCT"):
+        return Relation([Output("unnest", element(bounds[0].type), raised(bounds[0].edges, EXPRESSION))])
+    edges = union([bound.edges for bound in bounds], EXPRESSION)
+    return Relation([], opaque=edges)
+
+
+def _lateral(context: Context, scope: Scope, node: exp.Expr, alias: str, names: list[str]) -> Source:
+    inner = node.this
+    if isinstance(inner, exp.Subquery | exp.Query):
+        query = inner.this if isinstance(inner, exp.Subquery) else inner
+        return Source(alias, _named(context.bind_query(context, inner, _outside(scope)), names, alias), query=query)
+    edges = bind(context, _outside(scope), inner).edges
+    return Source(alias, _named(Relation([], opaque=edges), names, alias))
+
+
+def _join(context: Context, scope: Scope, join: exp.Expr) -> None:
+    left = list(scope.sources)
+    _add(context, scope, join.this)
+    added = scope.sources[len(left) :]
+    on = join.args.get("on")
+    if on is not None:
+        merge(scope.filters, raised(bind(context, scope, on).edges, JOIN_KEY))
+    names = [part.name.lower() for part in join.args.get("using") or []]
+    if str(join.args.get("method") or "").upper() == "NATURAL":
+        names = _common(left, added)
+    if names:
+        _merge_columns(context, scope, join, left, added, names)
+    if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
+        for source in added:
+            scope.sources.remove(source)
+
+
+def _common(left: list[Source], added: list[Source]) -> list[str]:
+    known = {column.name.lower() for source in left for column in source.relation.columns if column.name}
+    return [column.name.lower() for source in added for column in source.relation.columns if column.name and column.name.lower() in known]
+
+
+def _merge_columns(context: Context, scope: Scope, join: exp.Expr, left: list[Source], added: list[Source], names: list[str]) -> None:
+    """USING: one column where both sides have one. The outer side's may be missing, so FULL takes either."""
+    side = str(join.args.get("side") or "").upper()
+    for name in names:
+        mine, theirs = _find(context, join, scope, left, name), _find(context, join, None, added, name)
+        merge(scope.filters, raised(union([mine.edges, theirs.edges]), JOIN_KEY))
+        if side == "FULL":
+            scope.using[name] = Bound(unify(mine.type, theirs.type), union([mine.edges, theirs.edges], EXPRESSION))
+        else:
+            scope.using[name] = theirs if side == "RIGHT" else mine
+    for source in added:
+        at = scope.sources.index(source)
+        scope.sources[at] = source._replace(merged=source.merged | frozenset(names))
+
+
+def _find(context: Context, join: exp.Expr, scope: Scope | None, sources: list[Source], name: str) -> Bound:
+    if scope is not None and name in scope.using:
+        return scope.using[name]
+    for source in sources:
+        column = source.relation.get(name)
+        if column is not None:
+            return Bound(column.type, column.edges)
+    for source in sources:
+        column = source.relation.unlisted(name)
+        if column is not None:
+            return Bound(column.type, column.edges)
+    context.say("unknown_column", f"USING names `{name}`, which isn't on both sides", join)
+    return Bound(UNKNOWN, NOTHING)

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace import Context, asset
+from headrace import asset
 
 
 @asset(
@@ -13,7 +13,7 @@ from headrace import Context, asset
     inputs=["flights_clean", "airports"],
     checks=[{"unique": ["flight_date", "dest"]}, {"row_count": {"min": 20}}],
 )
-def airport_ranking(ctx: Context, flights_clean: pa.Table, airports: pa.Table) -> pa.Table:
+def airport_ranking(flights_clean: pa.Table, airports: pa.Table) -> pa.Table:
     """Destinations with their rank: 1 lost the most minutes. Those that the list of airports doesn't know keep their code."""
     lost = pc.max_element_wise(pc.fill_null(flights_clean["arr_delay"], 0), 0)
     flights = flights_clean.append_column("minutes_lost", lost)

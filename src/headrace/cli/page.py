@@ -35,6 +35,10 @@ class Page:
         for line in clean_lines(text).split("\n"):
             self.screen.line(line)
 
+    def log(self, lead: str, text: str, style: str) -> None:
+        """One captured line behind when it was written; as long as it is, because people copy from it."""
+        self.screen.line(self.screen.style(lead, "dim") + self.screen.style(clean(text), style))
+
     def table(self, columns: Sequence[Column], rows: Sequence[Row], *, header: bool = True) -> None:
         """A table that fits the screen; nothing where there are no rows."""
         if rows:

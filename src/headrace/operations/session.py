@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
+
+import msgspec
 
 from headrace.model import NotBuilt, Project, ProjectError, Settings, UsageError
 from headrace.model.scan import find_root, scan_settings
+from headrace.model.zones import from_us, local_us
 from headrace.run.folders import Folders
 from headrace.store import Clock, ClockKind, Store, state_path
+from headrace.store.clock import microseconds
 
 if TYPE_CHECKING:
     from headrace.operations.progress import Progress
@@ -53,21 +57,22 @@ class Session:
         return self.settings.timezone
 
     @cached_property
-    def zone(self) -> ZoneInfo:
-        """The project's zone."""
-        return ZoneInfo(self.timezone)
-
-    @cached_property
     def now_given(self) -> datetime | None:
-        """`--now` as an aware datetime, in the project's zone where it names none. UsageError if it is no time."""
-        return None if self._now is None else self._parse_now(self._now)
+        """`--now` as an aware datetime. UsageError if it is no time."""
+        return None if self._now is None else self.parse_time(self._now, "--now")
 
-    def _parse_now(self, text: str) -> datetime:
+    def parse_time(self, text: str, option: str) -> datetime:
+        """A time as typed: ISO 8601, in the project's zone where it names none. UsageError that names `option`."""
         try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise UsageError(f"--now {text!r} is no time", hint="write it like 2013-02-14T07:20 or 2013-02-14T07:20-05:00") from None
-        return at if at.tzinfo else at.replace(tzinfo=self.zone)
+            at = datetime.fromisoformat(text.strip())
+            return at if at.tzinfo else from_us(local_us(at.date(), at.time(), self.timezone), self.timezone)
+        except (ValueError, OverflowError):
+            hint = f"write it like {option} 2013-02-14T07:20, or 2013-02-14T07:20-05:00"
+            raise UsageError(f"{option} {text[:40]!r} is no time", hint=hint) from None
+
+    def instant(self, at_us: int) -> datetime:
+        """A time of the store, in the project's zone."""
+        return from_us(at_us, self.timezone)
 
     @property
     def data_folder(self) -> Path:
@@ -90,15 +95,13 @@ class Session:
     def clock(self) -> Clock:
         """The store's clock as a reader sees it; where there is no store yet, `--now` or the present."""
         if self.store is None:
-            from headrace.operations.clocks import without_store
-
-            return without_store(self.now_given)
+            return _clock_without_store(self.now_given)
         with self.store.read() as tx:
             return Clock.for_reading(tx, self.now_given)
 
     def now(self) -> datetime:
         """The store's now, in the project's zone."""
-        return self.clock.now().astimezone(self.zone)
+        return self.instant(self.clock.now_us())
 
     @property
     def replay(self) -> bool:
@@ -110,15 +113,12 @@ class Session:
         """What is applied; None before the first apply."""
         if self.store is None:
             return None
+        from headrace.plan.compiled import Compiled
         from headrace.store.queries import versions
 
         with self.store.read() as tx:
-            blob = versions.current_compiled(tx)
-        if blob is None:
-            return None
-        from headrace.plan.compiled import decode
-
-        return decode(blob)
+            version = versions.newest(tx)
+        return None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
 
     def declared(self, progress: Progress | None = None) -> Compilation:
         """What the files say now: everything understood, or every problem. Read once."""
@@ -143,6 +143,23 @@ class Session:
     def project(self) -> Project:
         """What is applied, or what the files say where nothing is. ProjectError if the files have errors."""
         return self.compiled.project if self.compiled is not None else usable(self.declared()).project
+
+
+class _Machine:
+    """Real time, for the clock of a project that has no store yet."""
+
+    def wall_us(self) -> int:
+        return time.time_ns() // 1000
+
+    def elapsed_us(self) -> int:
+        return time.monotonic_ns() // 1000
+
+
+def _clock_without_store(now: datetime | None) -> Clock:
+    """`--now` makes it a replay, as the first writing verb would."""
+    if now is None:
+        return Clock(ClockKind.LIVE, 0, moving=True, real=_Machine())
+    return Clock(ClockKind.REPLAY, microseconds(now), moving=False, real=_Machine())
 
 
 class _Told:

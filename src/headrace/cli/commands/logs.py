@@ -1,0 +1,67 @@
+"""`headrace logs ASSET[@K]|ATTEMPT`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli import states
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.running import error, span
+from headrace.operations.documents import LogRow
+from headrace.operations.logs import Lines, follow, logs
+
+
+def command(
+    invocation: Invocation,
+    target: Annotated[str, typer.Argument(metavar="ASSET[@K]|ATTEMPT", help="an asset (its newest attempt), a partition, or an attempt's id")],
+    following: Annotated[bool, typer.Option("--follow", "-f", help="wait for more until the attempt has ended")] = False,
+    grep: Annotated[str | None, typer.Option("--grep", metavar="RE", help="only lines in which this is found", show_default=False)] = None,
+) -> int:
+    """The lines that an attempt wrote, and why it failed where it did."""
+    if following and invocation.options.json:
+        invocation.json(list(follow(invocation.session, target, grep=grep)))
+        return 0
+    if following:
+        page = Page(invocation.screen, invocation.reader)
+        for row in follow(invocation.session, target, grep=grep):
+            _line(row, page)
+            invocation.screen.stream.flush()
+        return 0
+    found = logs(invocation.session, target, grep=grep)
+    if invocation.options.json:
+        invocation.json(found.rows if found else [])
+        return 0
+    _render(found, Page(invocation.screen, invocation.reader, invocation.suffix), target)
+    return 0
+
+
+def _render(found: Lines | None, page: Page, target: str) -> None:
+    if found is None:
+        page.say(f"{target} was never attempted")
+        page.clock_note()
+        page.next(f"headrace status {target.partition('@')[0]}")
+        return
+    attempt = found.attempt
+    name = f"{attempt.node}@{span(list(attempt.partitions))}"
+    page.head(name, f"attempt {attempt.id}", states.mark(attempt.state))
+    for row in found.rows:
+        _line(row, page)
+    if not found.rows:
+        page.say("no lines were written" if not found.error else "no lines were written before it failed", "dim")
+    if found.error is not None:
+        error(found.error, page, name)
+    elif attempt.reason:
+        page.say(attempt.reason, indent=2)
+    page.next(f"headrace quarantine {attempt.node}" if attempt.state in ("held", "rejected") else f"headrace runs {attempt.run_id}")
+
+
+_STYLES = {"error": "bad", "critical": "bad", "warning": "warn", "debug": "dim"}
+
+
+def _line(row: LogRow, page: Page) -> None:
+    """Time, stream where it isn't standard output, text: never cut, people copy from it."""
+    stream = "" if row.stream == "stdout" else f"{row.stream} "
+    page.log(f"{page.reader.second(row.at)} {stream}", row.text, _STYLES.get(row.level, ""))

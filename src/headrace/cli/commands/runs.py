@@ -1,0 +1,122 @@
+"""`headrace runs [RUN]`."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import Annotated
+
+import typer
+
+from headrace.cli import states
+from headrace.cli.invocation import Invocation
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.parsing import ExitCode
+from headrace.cli.running import ERRORS_SHOWN_MAX, error, span
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.operations.documents import RunRow
+from headrace.operations.runs import FAILED, runs
+
+ATTEMPTS_SHOWN_MAX = 200
+
+
+def command(
+    invocation: Invocation,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="one run, with its attempts", show_default=False)] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="only what failed, was lost or rejected")] = False,
+    since: Annotated[str | None, typer.Option("--since", metavar="T", help="a time, or back from now: 2d, 6h", show_default=False)] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="runs listed, newest first")] = 20,
+    exit_code: ExitCode = False,
+) -> int:
+    """What ran, and what became of it."""
+    rows = runs(invocation.session, run, failed=failed, since=since, limit=limit)
+    invocation.show(rows, _one if run else _all)
+    return int(exit_code and any(row.state in FAILED for row in rows))
+
+
+RUNS = [
+    Column("run", least=3, right=True),
+    Column("kind", least=4, drops=3),
+    Column("began", gives=3, least=10),
+    Column("took", right=True, drops=1),
+    Column("state", least=11),
+    Column("what", gives=2, least=14),
+    Column("by", gives=4, least=4, drops=2),
+]
+
+
+def _all(rows: list[RunRow], page: Page) -> None:
+    grouped = [list(group) for _, group in groupby(rows, key=lambda row: row.run_id)]
+    page.head("runs")
+    page.say()
+    page.table(RUNS, [_run(group, page) for group in grouped])
+    if not grouped:
+        page.say("nothing has run yet")
+    page.next(f"headrace runs {grouped[0][0].run_id}" if grouped else "headrace tick")
+
+
+def _run(rows: list[RunRow], page: Page) -> list[str | Cell]:
+    first = rows[0]
+    took = (first.run_finished_at - first.run_started_at).total_seconds() if first.run_finished_at else None
+    return [
+        Cell(first.run_id, "bold"), first.run_kind, page.reader.moment(first.run_started_at), seconds(took),
+        states.cell(first.run_state), _counted(rows), first.actor,
+    ]  # fmt: skip
+
+
+def _counted(rows: list[RunRow]) -> str:
+    found: dict[str, int] = {}
+    for row in rows:
+        if row.node is not None:
+            found[row.state] = found.get(row.state, 0) + 1
+    return ", ".join(f"{n:,} {state}" for state, n in sorted(found.items(), key=lambda item: -item[1])) or "nothing attempted"
+
+
+ATTEMPTS = [
+    Column("attempt", least=4, drops=2),
+    Column("asset", gives=2, least=10),
+    Column("partitions", gives=3, least=10),
+    Column("state", least=11),
+    Column("rows", right=True, drops=1),
+    Column("took", right=True, drops=3),
+    Column("why", gives=4, least=14),
+]
+
+
+def _one(rows: list[RunRow], page: Page) -> None:
+    attempted = [list(group) for _, group in groupby((row for row in rows if row.node is not None), key=lambda row: row.attempt)]
+    first = rows[0]
+    page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
+    page.say(f"began {page.reader.moment(first.run_started_at)} · {states.mark(first.run_state)} · {_counted(rows)}")
+    page.say()
+    page.table(ATTEMPTS, [_attempt(group) for group in attempted[:ATTEMPTS_SHOWN_MAX]])
+    if len(attempted) > ATTEMPTS_SHOWN_MAX:
+        page.say(f"and {plural(len(attempted) - ATTEMPTS_SHOWN_MAX, 'more attempt')}; --json has all", indent=2)
+    wrong = [group for group in attempted if group[0].error is not None]
+    for group in wrong[:ERRORS_SHOWN_MAX]:
+        page.say()
+        assert group[0].error is not None
+        error(group[0].error, page, f"{group[0].node}@{_span(group)} (attempt {group[0].attempt})")
+    page.next(_next(attempted))
+
+
+def _next(attempted: list[list[RunRow]]) -> str:
+    waiting = next((row for row, *_ in attempted if row.state in ("held", "rejected")), None)
+    if waiting:
+        return f"headrace quarantine {waiting.node}@{waiting.partition}"
+    wrong = next((row for row, *_ in attempted if row.state in FAILED), None)
+    return f"headrace logs {wrong.attempt}" if wrong else "headrace status"
+
+
+def _span(group: list[RunRow]) -> str:
+    return span([row.partition for row in group if row.partition is not None])
+
+
+def _attempt(group: list[RunRow]) -> list[str | Cell]:
+    row = group[0]
+    shown = "warned" if row.verdict == "warned" else row.state
+    return [
+        row.attempt or "", Cell(row.node or "", "bold"), _span(group), states.cell(shown), f"{row.rows:,}" if row.rows is not None else "",
+        seconds(row.seconds), row.reason or "",
+    ]  # fmt: skip

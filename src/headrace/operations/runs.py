@@ -1,0 +1,113 @@
+"""`runs`: what ran, and what became of each partition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from headrace.model import UsageError
+from headrace.model.times import Duration
+from headrace.operations.documents import ErrorRow, RunRow
+from headrace.operations.session import Session
+from headrace.store.clock import microseconds
+from headrace.store.queries import attempts
+from headrace.store.queries import runs as stored
+from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.runs import Run
+
+FAILED = ("failed", "lost", "rejected")
+
+
+def runs(session: Session, run: str | None, *, failed: bool, since: str | None, limit: int) -> list[RunRow]:
+    """One row for each partition that was attempted, newest run first, within a run in order.
+
+    `run` narrows to one, `failed` to what failed, was lost or rejected, `since` (a time, or a duration back from now)
+    to runs that began then or later. UsageError for a run that there isn't.
+    """
+    if session.store is None:
+        if run is not None:
+            raise _unknown(run)
+        return []
+    since_us = None if since is None else since_when(session, since)
+    with session.store.read() as tx:
+        if run is not None:
+            found = [_one(stored.get(tx, _number(run)), run)]
+        else:
+            found = (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
+        return [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed)]
+
+
+def since_when(session: Session, text: str) -> int:
+    """`2d`, `6h` back from the store's now, or a time, in microseconds since 1970; UsageError for neither."""
+    try:
+        duration = Duration.parse(text)
+    except UsageError:
+        return microseconds(session.parse_time(text, "--since"))
+    return duration.before_us(session.clock.now_us(), session.timezone)
+
+
+def error_row(error: dict[str, Any] | None) -> ErrorRow | None:
+    """What the store keeps of a failed attempt, as documents have it."""
+    if error is None:
+        return None
+    return ErrorRow(
+        kind=str(error.get("kind", "deterministic")),
+        message=str(error.get("message", "")),
+        file=error.get("file"),
+        line=error.get("line"),
+        hint=error.get("hint") or None,
+        code=error.get("code") or None,
+    )
+
+
+def reason_of(attempt: Attempt) -> str | None:
+    """Why an attempt came to what it did, in one clause."""
+    return attempt.reason or (str(attempt.error.get("message", "")) if attempt.error else None) or None
+
+
+def _rows(session: Session, run: Run, found: Sequence[Attempt], *, failed: bool) -> list[RunRow]:
+    wanted = [attempt for attempt in found if not failed or attempt.state in FAILED]
+    if not wanted:
+        return [_row(session, run, None, None)]
+    return [_row(session, run, attempt, key) for attempt in wanted for key in attempt.partitions]
+
+
+def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -> RunRow:
+    began = attempt.started_at if attempt else run.started_at
+    ended = attempt.finished_at if attempt else run.finished_at
+    single = attempt is not None and len(attempt.partitions) == 1
+    rows = attempt.measures.get("rows_out") if attempt and attempt.measures and single else None
+    return RunRow(
+        run_id=str(run.id),
+        run_kind=run.kind,
+        run_state=run.state,
+        actor=run.actor,
+        attempt=attempt.id if attempt else None,
+        node=attempt.node if attempt else None,
+        partition=key,
+        state=attempt.state if attempt else run.state,
+        verdict=attempt.verdict if attempt else None,
+        at=session.instant(ended or began or (attempt.queued_at if attempt else run.started_at)),
+        reason=reason_of(attempt) if attempt else None,
+        rows=rows,
+        seconds=(ended - began) / 1_000_000 if began is not None and ended is not None else None,
+        run_started_at=session.instant(run.started_at),
+        run_finished_at=None if run.finished_at is None else session.instant(run.finished_at),
+        error=error_row(attempt.error) if attempt else None,
+    )
+
+
+def _number(run: str) -> int:
+    if not run.isdecimal() or len(run) > 18:
+        raise _unknown(run)
+    return int(run)
+
+
+def _one(found: Run | None, run: str) -> Run:
+    if found is None:
+        raise _unknown(run)
+    return found
+
+
+def _unknown(run: str) -> UsageError:
+    return UsageError(f"there is no run {run[:40]!r}", hint="headrace runs lists them")

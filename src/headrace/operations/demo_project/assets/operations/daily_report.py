@@ -173,7 +173,8 @@ h1 { margin: .1rem 0; font-size: 2rem; letter-spacing: -.02em } .lead { font-siz
 section { margin-bottom: .8rem; overflow-x: auto }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(22rem, 1fr)); gap: .8rem }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums } td, th { padding: .25rem .5rem; text-align: left }
-th { color: var(--soft); font-weight: 500; font-size: .85rem } td { border-top: 1px solid var(--line) } .n { text-align: right; white-space: nowrap }
+th { color: var(--soft); font-weight: 500; font-size: .85rem } td { border-top: 1px solid var(--line) }
+.n { text-align: right; white-space: nowrap }
 .chart { width: 35% } .chart i { display: block; height: 8px; border-radius: 2px; background: var(--main) } .none { color: var(--soft) }
 svg { display: block; width: 100%; height: auto } svg.bar { min-width: 11rem } text { fill: var(--soft); font: 12px system-ui, sans-serif }
 .planned { fill: var(--pale) } .flown, .early { fill: var(--main) } .late { fill: var(--warn) } .tick { fill: var(--ink) }

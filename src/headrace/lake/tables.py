@@ -14,6 +14,11 @@ class Column(msgspec.Struct, frozen=True, array_like=True):
     name: str
     type: str
     id: int
+    field_ids: tuple[int, ...] = ()
+    """Ids of the fields inside a STRUCT, LIST or MAP, depth first, where they aren't simply the numbers after `id`
+    (a foreign writer changed the type in place)."""
+    default: str | None = None
+    """What rows written before the column was added have, as text, where a foreign writer gave the column a default."""
 
 
 class Table(msgspec.Struct, frozen=True):
@@ -21,6 +26,8 @@ class Table(msgspec.Struct, frozen=True):
 
     name: str
     columns: tuple[Column, ...]
+    next_id: int = 0
+    """The first column id that the table has never used; 0 (a table that is only proposed): the one after the columns'."""
 
 
 class FileRef(msgspec.Struct, frozen=True):
@@ -29,6 +36,12 @@ class FileRef(msgspec.Struct, frozen=True):
 
     path: str
     partitions: tuple[str, ...] | None = None
+    deletes: tuple[str, ...] = ()
+    """A foreign writer's positional delete files, to be applied; paths as `path`."""
+    snapshot_max: int | None = None
+    """Of a file that DuckLake merged from several snapshots: only rows written up to this snapshot."""
+    by_name: bool = False
+    """Registered by a foreign writer without field ids: its columns are found by name."""
 
 
 class ColumnStatistics(msgspec.Struct, frozen=True):
@@ -60,4 +73,11 @@ class StagedFile(msgspec.Struct, frozen=True):
     size_bytes: int
     footer_bytes: int
     statistics: dict[str, ColumnStatistics]
+    """By column name; of columns without parts."""
     partitions: tuple[StagedPartition, ...]
+    nested: dict[int, ColumnStatistics] = {}
+    """Of the fields inside STRUCT, LIST and MAP columns, by their column id."""
+    columns: tuple[Column, ...] = ()
+    """The table's columns as the file was written for them: at publication they must still be the table's."""
+    footer_hash: str = ""
+    """SHA-256 of the Parquet footer, in hex."""

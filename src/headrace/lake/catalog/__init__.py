@@ -1,0 +1,24 @@
+"""The lake's catalog: the one place that knows DuckLake's tables. Plain SQL inside a transaction that somebody else commits.
+
+`Change` writes, the functions read. No DuckDB here: the process that holds the state database has only one SQLite library.
+"""
+
+from headrace.lake.catalog.admission import next_id
+from headrace.lake.catalog.change import Change, Rewrite
+from headrace.lake.catalog.ddl import VERSION, check_version, create
+from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
+from headrace.lake.catalog.reading import (
+    files,
+    newest_snapshot,
+    shared_files,
+    snapshot_at,
+    snapshot_exists,
+    table,
+    tables,
+)
+from headrace.lake.catalog.transaction import Transaction
+
+__all__ = [
+    "VERSION", "Change", "FileMoved", "NeedsRewrite", "Rewrite", "TableMoved", "Transaction", "check_version", "create", "files",
+    "newest_snapshot", "next_id", "shared_files", "snapshot_at", "snapshot_exists", "table", "tables",
+]

@@ -1,0 +1,84 @@
+"""What must hold before columns or files enter the catalog. DuckLake enforces none of it for files that it didn't write itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from headrace.lake.catalog.columns import ids_of, leaves_of
+from headrace.lake.catalog.errors import TableMoved
+from headrace.lake.tables import PARTITION_COLUMN, Column, StagedFile, Table
+from headrace.lake.types import parse, storable, widens
+from headrace.model.errors import LakeError
+
+
+def check_columns(wanted: Table) -> None:
+    """`_partition` first, with id 1; at least one column more; names that differ by more than case; ids that ascend."""
+    columns = wanted.columns
+    if len(columns) < 2 or columns[0] != Column(PARTITION_COLUMN, "VARCHAR", 1):
+        raise LakeError(f"table `{wanted.name}` must begin with `{PARTITION_COLUMN}` VARCHAR, id 1, and have columns of its own")
+    names = [column.name.lower() for column in columns]
+    if len(set(names)) < len(names) or "" in names:
+        raise LakeError(f"table `{wanted.name}` has column names that are empty or differ only in case")
+    last = 0
+    for column in columns:
+        if column.id <= last or storable(parse(column.type), column.name) != parse(column.type):
+            raise LakeError(f"column `{column.name}` of table `{wanted.name}` has an id out of order, or the type {column.type}, which the lake can't hold")
+        last = max(ids_of(column))
+
+
+def next_id(columns: Iterable[Column]) -> int:
+    """The first id after all that the columns and the fields inside them use."""
+    return max(max(ids_of(column)) for column in columns) + 1
+
+
+def difference(now: Table, wanted: Table) -> tuple[list[Column], list[Column]]:
+    """Columns whose rows must end, and columns whose rows must be written, so that `now` becomes `wanted`. A renamed or widened
+    column is in both, with its id. Raises `TableMoved` if an id means something else now."""
+    known = {column.id: column for column in now.columns}
+    kept = {column.id for column in wanted.columns}
+    gone = [column for column in now.columns if column.id not in kept]
+    new = []
+    for column in wanted.columns:
+        old = known.get(column.id)
+        if old == column:
+            continue
+        if old is None and column.id < now.next_id:
+            raise TableMoved(f"column id {column.id} of table `{now.name}` has been used already")
+        if old is not None:
+            if old.type != column.type and not widens(parse(old.type), parse(column.type)):
+                raise TableMoved(f"column `{column.name}` of table `{now.name}` is {old.type} now; another type needs another id")
+            gone.append(old)
+        new.append(column)
+    return gone, new
+
+
+def check_staged(table: Table, staged: StagedFile) -> None:
+    """The file was written for these columns, its statistics cover them, and its counts add up: `NOT NULL` and row counts are ours
+    to enforce."""
+    if staged.columns and staged.columns != table.columns:
+        raise TableMoved(f"table `{table.name}` has other columns now than when {staged.path} was written")
+    if staged.rows != sum(part.rows for part in staged.partitions) or staged.rows < 0 or any(part.rows < 0 for part in staged.partitions):
+        raise LakeError(f"the rows of the partitions in {staged.path} don't add up to its {staged.rows} rows")
+    if len({part.key for part in staged.partitions}) < len(staged.partitions):
+        raise LakeError(f"{staged.path} names a partition twice")
+    _check_statistics(table, staged)
+
+
+def _check_statistics(table: Table, staged: StagedFile) -> None:
+    for column in table.columns:
+        if parse(column.type).fields:
+            missing = [column.name for leaf, _, _ in leaves_of(column) if leaf not in staged.nested]
+        else:
+            found = staged.statistics.get(column.name)
+            missing = [] if found is not None and found.values + found.nulls == staged.rows else [column.name]
+        if missing:
+            raise LakeError(f"the statistics of {staged.path} lack or miscount column `{column.name}`")
+    if staged.statistics[PARTITION_COLUMN].nulls:
+        raise LakeError(f"{staged.path} has rows without a partition")
+
+
+def check_keys(table: Table, keys: frozenset[str], staged: Sequence[StagedFile]) -> None:
+    """Staged rows are only of the partitions to be published."""
+    others = {part.key for file in staged for part in file.partitions} - keys
+    if others:
+        raise LakeError(f"staged files of table `{table.name}` have rows of {len(others)} partitions that aren't to be published, such as {min(others)!r}")

@@ -1,0 +1,242 @@
+"""A change of the lake: collected in memory, written in one go inside the caller's transaction, as one snapshot."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.lake.catalog.admission import check_columns, check_keys, check_staged, difference, next_id
+from headrace.lake.catalog.columns import rows_of
+from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
+from headrace.lake.catalog.files import write_files
+from headrace.lake.catalog.reading import FileRow, TableRow, file_rows, holds_only, table, table_row
+from headrace.lake.catalog.times import microseconds, snapshot_time
+from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
+from headrace.lake.tables import PARTITION_COLUMN, Column, StagedFile, Table
+from headrace.model.errors import LakeError
+
+
+class Rewrite(msgspec.Struct, frozen=True):
+    """What the current file at `path` becomes without the replaced partitions; `staged` is None if nothing is left."""
+
+    path: str
+    staged: StagedFile | None
+
+
+class _Open(msgspec.Struct):
+    """A table while the change is collected."""
+
+    row: TableRow
+    table: Table
+    is_new: bool = False
+    is_altered: bool = False
+    files: dict[str, tuple[int, StagedFile]] = {}
+    """Files to be added, by their name in the table's folder, with their ids."""
+    ended: set[int] = set()
+    published: frozenset[str] = frozenset()
+
+
+class Change:
+    """Everything that one transaction does to the lake; several attempts' publications may be collected in one.
+
+    A method that raises leaves the change as it was, so that the other publications in it go on. Nothing is written
+    before `finish`."""
+
+    def __init__(self, tx: Transaction, newest: Sequence[Any], at_us: int) -> None:
+        self._tx = tx
+        last, self._schema_version, self._next_catalog, self._next_file, last_time = newest
+        self.snapshot: int = last + 1
+        self._time = snapshot_time(max(at_us, microseconds(last_time)))
+        self._tables: dict[str, _Open] = {}
+        self._ddl: list[tuple[str, list[dict[str, Any]]]] = []
+
+    @classmethod
+    def begin(cls, tx: Transaction, at_us: int) -> Change:
+        """Begin in a transaction that holds the write lock. `at_us` is the snapshot's time (microseconds since 1970 UTC);
+        it is never earlier than that of the snapshot before."""
+        newest = tx.execute("SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM ducklake_snapshot "
+                            "ORDER BY snapshot_id DESC LIMIT 1").fetchone()
+        if newest is None:
+            raise LakeError("the lake's catalog has no snapshot")
+        return cls(tx, newest, at_us)
+
+    def table(self, name: str) -> Table | None:
+        """The table as this change leaves it."""
+        opened = self._find(name)
+        return None if opened is None else opened.table
+
+    def create_table(self, wanted: Table) -> None:
+        """Create the table; nothing if it exists with these columns. Raises `TableMoved` if it exists with others."""
+        check_columns(wanted)
+        opened = self._find(wanted.name)
+        if opened is not None:
+            if opened.table.columns != wanted.columns:
+                raise TableMoved(f"table `{wanted.name}` exists already, with other columns")
+            return
+        folder = folder_of(wanted.name)
+        row = TableRow(self._next_catalog, wanted.name, SCHEMA_FOLDER + folder)
+        self._next_catalog += 1
+        self._tables[wanted.name.lower()] = _Open(row, Table(wanted.name, wanted.columns, next_id(wanted.columns)), is_new=True)
+        self._ddl.append(("INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)",
+                          [{"table": row.id, "uuid": str(uuid.uuid4()), "name": wanted.name, "path": folder, "relative": True}]))
+        self._insert_columns(row.id, wanted.columns)
+
+    def evolve_table(self, wanted: Table) -> None:
+        """Make the table's columns those of `wanted`, which was derived from the columns as they are now: columns with a known id
+        stay (or are renamed, or widened), those missing are dropped, those with a new id are added. Nothing if they are so already.
+
+        Raises `TableMoved` if the table has changed since, so that the ids mean something else."""
+        check_columns(wanted)
+        opened = self._opened(wanted.name)
+        if opened.table.columns == wanted.columns:
+            return
+        if opened.is_new or opened.is_altered or opened.files:
+            raise TableMoved(f"table `{wanted.name}` is changed by this change already")
+        gone, new = difference(opened.table, wanted)
+        self._end_columns(opened.row.id, gone)
+        self._insert_columns(opened.row.id, new)
+        opened.table = Table(opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)))
+        opened.is_altered = True
+
+    def add_file(self, table_name: str, staged: StagedFile) -> int | None:
+        """Add a staged file; returns its id in the catalog, None for a file without rows (which isn't registered).
+
+        Raises `LakeError` for a file that lies elsewhere, is registered already, or whose statistics break what a table
+        promises (a null in `_partition`, counts that don't add up); `TableMoved` if it was written for other columns."""
+        opened = self._opened(table_name)
+        self._check_new(opened, [staged])
+        return self._admit(opened, staged)
+
+    def replace(self, table_name: str, partitions: Iterable[str], staged: Sequence[StagedFile], *, rewrites: Sequence[Rewrite] = ()) -> None:
+        """Publish: the rows of these partitions become those of the staged files. No staged file takes the partitions away.
+
+        Files that hold only these partitions are ended; of a file that holds others too, `rewrites` must have what remains.
+        Raises `NeedsRewrite` where one is missing, `FileMoved` where a file that was rewritten isn't current any more, and
+        `LakeError` for staged rows of another partition or a partition that this change has published already."""
+        opened, keys = self._opened(table_name), frozenset(partitions)
+        check_keys(opened.table, keys, staged)
+        if not keys.isdisjoint(opened.published):
+            raise LakeError(f"partition {min(keys & opened.published)!r} of table `{table_name}` is published twice in one change")
+        current = [] if opened.is_new else file_rows(self._tx, opened.row, sorted(keys), None)
+        _check_rewrites(opened, current, keys, rewrites)
+        new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
+        self._check_new(opened, new)
+        opened.ended.update(file.id for file in current)
+        opened.published |= keys
+        for file in new:
+            self._admit(opened, file)
+
+    def end_files(self, table_name: str, file_ids: Sequence[int]) -> None:
+        """End current files. Raises `FileMoved` if one of them isn't current."""
+        opened = self._opened(table_name)
+        for file_id in file_ids:
+            row = self._tx.execute("SELECT 1 FROM ducklake_data_file WHERE data_file_id = :file AND table_id = :table AND end_snapshot IS NULL",
+                                   {"file": file_id, "table": opened.row.id}).fetchone()
+            if row is None or file_id in opened.ended:
+                raise FileMoved(f"file {file_id} of table `{table_name}` isn't current any more")
+        opened.ended.update(file_ids)
+
+    def finish(self, author: str, message: str) -> int:
+        """Write everything as one snapshot and return its id; the newest snapshot's id if nothing has changed."""
+        changes = self._changes()
+        if not changes:
+            return self.snapshot - 1
+        self._write_tables()
+        for opened in self._tables.values():
+            self._write_files(opened)
+        self._tx.execute("INSERT INTO ducklake_snapshot VALUES (:snapshot, :time, :schema, :catalog, :file)",
+                         {"snapshot": self.snapshot, "time": self._time, "schema": self._schema_version,
+                          "catalog": self._next_catalog, "file": self._next_file})
+        self._tx.execute("INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made, author, commit_message) "
+                         "VALUES (:snapshot, :changes, :author, :message)",
+                         {"snapshot": self.snapshot, "changes": ",".join(changes), "author": author, "message": message})
+        return self.snapshot
+
+    def _find(self, name: str) -> _Open | None:
+        opened = self._tables.get(name.lower())
+        if opened is not None:
+            return opened
+        row = table_row(self._tx, name, self.snapshot - 1)
+        found = table(self._tx, name, self.snapshot - 1) if row is not None else None
+        if row is None or found is None:
+            return None
+        return self._tables.setdefault(name.lower(), _Open(row, found))
+
+    def _opened(self, name: str) -> _Open:
+        opened = self._find(name)
+        if opened is None:
+            raise LakeError(f"the lake has no table `{name}`")
+        return opened
+
+    def _check_new(self, opened: _Open, staged: Sequence[StagedFile]) -> None:
+        names = [file_name(file.path, opened.row.folder) for file in staged]
+        if len(set(names)) < len(names):
+            raise LakeError(f"a staged file of table `{opened.row.name}` is named twice")
+        for file, name in zip(staged, names, strict=True):
+            check_staged(opened.table, file)
+            known = self._tx.execute("SELECT 1 FROM ducklake_data_file WHERE path = :name OR path = :path", {"name": name, "path": file.path}).fetchone()
+            if known is not None or name in opened.files:
+                raise LakeError(f"the file {file.path} is registered in the lake already")
+
+    def _admit(self, opened: _Open, staged: StagedFile) -> int | None:
+        if staged.rows == 0:
+            return None
+        file_id: int = self._next_file
+        self._next_file += 1
+        opened.files[file_name(staged.path, opened.row.folder)] = (file_id, staged)
+        return file_id
+
+    def _insert_columns(self, table_id: int, columns: Iterable[Column]) -> None:
+        rows = [{"table": table_id, **row} for column in columns for row in rows_of(column, nullable=column.name != PARTITION_COLUMN)]
+        self._ddl.append(("INSERT INTO ducklake_column VALUES (:id, :snapshot, NULL, :table, :id, :name, :type, NULL, 'NULL', :nullable, :parent, "
+                          ":default_type, 'duckdb')", rows))
+
+    def _end_columns(self, table_id: int, columns: Iterable[Column]) -> None:
+        rows = [{"table": table_id, "column": row["id"]} for column in columns for row in rows_of(column, nullable=True)]
+        self._ddl.append(("UPDATE ducklake_column SET end_snapshot = :snapshot WHERE table_id = :table AND column_id = :column AND end_snapshot IS NULL", rows))
+
+    def _changes(self) -> list[str]:
+        """What DuckLake's conflict check reads: which tables this snapshot created, wrote, deleted from and altered."""
+        opened = sorted(self._tables.values(), key=lambda item: item.row.id)
+        quoted = [item.row.name.replace('"', '""') for item in opened if item.is_new]
+        return ([f'created_table:"main"."{name}"' for name in quoted]
+                + [f"inserted_into_table:{item.row.id}" for item in opened if item.files]
+                + [f"deleted_from_table:{item.row.id}" for item in opened if item.ended]
+                + [f"altered_table:{item.row.id}" for item in opened if item.is_altered])
+
+    def _write_tables(self) -> None:
+        changed = [opened.row.id for opened in self._tables.values() if opened.is_new or opened.is_altered]
+        if not changed:
+            return
+        self._schema_version += 1
+        for sql, rows in self._ddl:
+            self._tx.executemany(sql, [{"snapshot": self.snapshot, **row} for row in rows])
+        self._tx.executemany("INSERT INTO ducklake_schema_versions VALUES (:snapshot, :version, :table)",
+                             [{"snapshot": self.snapshot, "version": self._schema_version, "table": table_id} for table_id in changed])
+
+    def _write_files(self, opened: _Open) -> None:
+        self._tx.executemany("UPDATE ducklake_data_file SET end_snapshot = :snapshot WHERE data_file_id = :file",
+                             [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)])
+        self._tx.executemany("UPDATE ducklake_delete_file SET end_snapshot = :snapshot WHERE data_file_id = :file AND end_snapshot IS NULL",
+                             [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)])
+        if opened.files:
+            write_files(self._tx, self.snapshot, opened.row.id, opened.table, opened.files)
+
+
+def _check_rewrites(opened: _Open, current: Sequence[FileRow], keys: frozenset[str], rewrites: Sequence[Rewrite]) -> None:
+    """Each rewrite replaces a current file, has none of the replaced partitions, and no shared file is without one."""
+    paths = {file.ref.path for file in current if file.id not in opened.ended}
+    moved = [rewrite.path for rewrite in rewrites if rewrite.path not in paths]
+    if moved or any(file.id in opened.ended for file in current):
+        raise FileMoved(f"files of table `{opened.row.name}` that were to be rewritten aren't current any more: {', '.join(moved) or 'replaced in this change'}")
+    rewritten = {rewrite.path for rewrite in rewrites}
+    missing = [file.ref for file in current if not holds_only(file, keys) and file.ref.path not in rewritten]
+    if missing:
+        raise NeedsRewrite(opened.row.name, missing)
+    for rewrite in rewrites:
+        if rewrite.staged is not None and any(part.key in keys for part in rewrite.staged.partitions):
+            raise LakeError(f"the rewrite {rewrite.staged.path} still has rows of a partition that is replaced")

@@ -1,0 +1,98 @@
+"""The catalog's tables, exactly as DuckLake 1.0 makes them in SQLite, and the indexes that we add.
+
+A test compares them with a catalog that DuckLake itself has made. Another `version` means other tables: refused.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from headrace.lake.catalog.times import snapshot_time
+from headrace.lake.catalog.transaction import Transaction
+from headrace.model.errors import LakeError
+
+VERSION = "1.0"
+
+TABLES = (
+    'ducklake_metadata("key" VARCHAR NOT NULL, "value" VARCHAR NOT NULL, "scope" VARCHAR, scope_id BIGINT)',
+    "ducklake_snapshot(snapshot_id BIGINT PRIMARY KEY, snapshot_time VARCHAR, schema_version BIGINT, next_catalog_id BIGINT, next_file_id BIGINT)",
+    "ducklake_snapshot_changes(snapshot_id BIGINT PRIMARY KEY, changes_made VARCHAR, author VARCHAR, commit_message VARCHAR, "
+    "commit_extra_info VARCHAR)",
+    "ducklake_schema(schema_id BIGINT PRIMARY KEY, schema_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT, schema_name VARCHAR, "
+    "path VARCHAR, path_is_relative BIGINT)",
+    "ducklake_table(table_id BIGINT, table_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT, schema_id BIGINT, table_name VARCHAR, "
+    "path VARCHAR, path_is_relative BIGINT)",
+    "ducklake_view(view_id BIGINT, view_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT, schema_id BIGINT, view_name VARCHAR, "
+    'dialect VARCHAR, "sql" VARCHAR, column_aliases VARCHAR)',
+    'ducklake_tag(object_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, "key" VARCHAR, "value" VARCHAR)',
+    'ducklake_column_tag(table_id BIGINT, column_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, "key" VARCHAR, "value" VARCHAR)',
+    "ducklake_data_file(data_file_id BIGINT PRIMARY KEY, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, file_order BIGINT, "
+    "path VARCHAR, path_is_relative BIGINT, file_format VARCHAR, record_count BIGINT, file_size_bytes BIGINT, footer_size BIGINT, "
+    "row_id_start BIGINT, partition_id BIGINT, encryption_key VARCHAR, mapping_id BIGINT, partial_max BIGINT)",
+    "ducklake_file_column_stats(data_file_id BIGINT, table_id BIGINT, column_id BIGINT, column_size_bytes BIGINT, value_count BIGINT, "
+    "null_count BIGINT, min_value VARCHAR, max_value VARCHAR, contains_nan BIGINT, extra_stats VARCHAR)",
+    "ducklake_file_variant_stats(data_file_id BIGINT, table_id BIGINT, column_id BIGINT, variant_path VARCHAR, shredded_type VARCHAR, "
+    "column_size_bytes BIGINT, value_count BIGINT, null_count BIGINT, min_value VARCHAR, max_value VARCHAR, contains_nan BIGINT, "
+    "extra_stats VARCHAR)",
+    "ducklake_delete_file(delete_file_id BIGINT PRIMARY KEY, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, "
+    "data_file_id BIGINT, path VARCHAR, path_is_relative BIGINT, format VARCHAR, delete_count BIGINT, file_size_bytes BIGINT, "
+    "footer_size BIGINT, encryption_key VARCHAR, partial_max BIGINT)",
+    "ducklake_column(column_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT, table_id BIGINT, column_order BIGINT, "
+    "column_name VARCHAR, column_type VARCHAR, initial_default VARCHAR, default_value VARCHAR, nulls_allowed BIGINT, "
+    "parent_column BIGINT, default_value_type VARCHAR, default_value_dialect VARCHAR)",
+    "ducklake_table_stats(table_id BIGINT, record_count BIGINT, next_row_id BIGINT, file_size_bytes BIGINT)",
+    "ducklake_table_column_stats(table_id BIGINT, column_id BIGINT, contains_null BIGINT, contains_nan BIGINT, min_value VARCHAR, "
+    "max_value VARCHAR, extra_stats VARCHAR)",
+    "ducklake_partition_info(partition_id BIGINT, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT)",
+    'ducklake_partition_column(partition_id BIGINT, table_id BIGINT, partition_key_index BIGINT, column_id BIGINT, "transform" VARCHAR)',
+    "ducklake_file_partition_value(data_file_id BIGINT, table_id BIGINT, partition_key_index BIGINT, partition_value VARCHAR)",
+    "ducklake_files_scheduled_for_deletion(data_file_id BIGINT, path VARCHAR, path_is_relative BIGINT, schedule_start VARCHAR)",
+    "ducklake_inlined_data_tables(table_id BIGINT, table_name VARCHAR, schema_version BIGINT)",
+    'ducklake_column_mapping(mapping_id BIGINT, table_id BIGINT, "type" VARCHAR)',
+    "ducklake_name_mapping(mapping_id BIGINT, column_id BIGINT, source_name VARCHAR, target_field_id BIGINT, parent_column BIGINT, "
+    "is_partition BIGINT)",
+    "ducklake_schema_versions(begin_snapshot BIGINT, schema_version BIGINT, table_id BIGINT)",
+    "ducklake_macro(schema_id BIGINT, macro_id BIGINT, macro_name VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT)",
+    'ducklake_macro_impl(macro_id BIGINT, impl_id BIGINT, dialect VARCHAR, "sql" VARCHAR, "type" VARCHAR)',
+    "ducklake_macro_parameters(macro_id BIGINT, impl_id BIGINT, column_id BIGINT, parameter_name VARCHAR, parameter_type VARCHAR, "
+    "default_value VARCHAR, default_value_type VARCHAR)",
+    "ducklake_sort_info(sort_id BIGINT, table_id BIGINT, begin_snapshot BIGINT, end_snapshot BIGINT)",
+    "ducklake_sort_expression(sort_id BIGINT, table_id BIGINT, sort_key_index BIGINT, expression VARCHAR, dialect VARCHAR, "
+    "sort_direction VARCHAR, null_order VARCHAR)",
+)
+
+HOLDS_ONE = "column_id = 1 AND min_value = max_value"
+"""Statistics of `_partition` in a file that holds one partition: found by equality."""
+HOLDS_SEVERAL = "column_id = 1 AND (min_value <> max_value OR min_value IS NULL OR max_value IS NULL)"
+"""In a file that holds several, or whose statistics don't say (keys too long for them): few, so they are looked through."""
+
+INDEXES = (
+    f"headrace_lake_one ON ducklake_file_column_stats (table_id, min_value, data_file_id) WHERE {HOLDS_ONE}",
+    f"headrace_lake_several ON ducklake_file_column_stats (table_id, data_file_id) WHERE {HOLDS_SEVERAL}",
+    "headrace_lake_file ON ducklake_data_file (table_id, end_snapshot)",
+    "headrace_lake_path ON ducklake_data_file (path)",
+    "headrace_lake_delete ON ducklake_delete_file (table_id, data_file_id)",
+)
+
+
+def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
+    """Make an empty catalog with the schema `main`, as snapshot 0. `data_path` is what DuckLake's readers take relative paths
+    from; it ends with `/`. `at_us` is the time of snapshot 0: early, because no later snapshot gets an earlier one."""
+    for table in TABLES:
+        tx.execute(f"CREATE TABLE {table}")
+    for index in INDEXES:
+        tx.execute(f"CREATE INDEX {index}")
+    rows = {"version": VERSION, "created_by": "Headrace", "data_path": data_path, "encrypted": "false", "data_inlining_row_limit": "0"}
+    tx.executemany('INSERT INTO ducklake_metadata("key", "value") VALUES (:key, :value)', [{"key": key, "value": value} for key, value in rows.items()])
+    tx.execute("INSERT INTO ducklake_snapshot VALUES (0, :time, 0, 1, 0)", {"time": snapshot_time(at_us)})
+    tx.execute("INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made) VALUES (0, 'created_schema:\"main\"')")
+    tx.execute("INSERT INTO ducklake_schema VALUES (0, :uuid, 0, NULL, 'main', 'main/', :relative)", {"uuid": str(uuid.uuid4()), "relative": True})
+
+
+def check_version(tx: Transaction) -> None:
+    """Refuse a catalog of another version with `LakeError`: its tables may mean something else."""
+    row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL').fetchone()
+    found = row[0] if row else None
+    if found != VERSION:
+        raise LakeError(f"the lake's catalog has version {found or 'unknown'}; this Headrace reads and writes version {VERSION}",
+                        hint="install the Headrace that made it, or restore the state from before another DuckLake upgraded it")

@@ -1,0 +1,249 @@
+"""What the catalog says: snapshots, tables, and which files hold which partitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from headrace.lake.catalog.columns import read_columns
+from headrace.lake.catalog.ddl import HOLDS_ONE, HOLDS_SEVERAL
+from headrace.lake.catalog.times import snapshot_time
+from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.tables import FileRef, Table
+from headrace.model.errors import LakeError
+
+
+class TableRow(NamedTuple):
+    """A table's identity. `folder` is relative to the data folder and ends with `/`."""
+
+    id: int
+    name: str
+    folder: str
+
+
+class FileRow(NamedTuple):
+    """A data file at a snapshot. `keys` are the partitions that it holds where that is known, else None;
+    `first` and `last` bound them."""
+
+    id: int
+    ref: FileRef
+    first: str | None
+    last: str | None
+    keys: frozenset[str] | None
+    rows: int
+
+    def may_hold(self, key: str) -> bool:
+        """False only if the file can't have rows of the partition."""
+        if self.keys is not None:
+            return key in self.keys
+        return (self.first is None or self.first <= key) and (self.last is None or key <= self.last)
+
+
+def newest_snapshot(tx: Transaction) -> int:
+    """The id of the newest snapshot."""
+    found: int = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0]
+    return found
+
+
+def snapshot_at(tx: Transaction, at_us: int) -> int | None:
+    """The newest snapshot made at or before an instant (microseconds since 1970 UTC); None before the first."""
+    row = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time <= :time", {"time": snapshot_time(at_us)}).fetchone()
+    return None if row is None else row[0]
+
+
+def snapshot_exists(tx: Transaction, snapshot: int) -> bool:
+    """Whether the snapshot is there, that is made and not expired."""
+    return tx.execute("SELECT 1 FROM ducklake_snapshot WHERE snapshot_id = :snapshot", {"snapshot": snapshot}).fetchone() is not None
+
+
+def table_row(tx: Transaction, name: str, snapshot: int) -> TableRow | None:
+    """The table of this name in the schema `main`. Names are compared without regard to case, as DuckDB does."""
+    row = tx.execute(
+        "SELECT t.table_id, t.table_name, t.path, t.path_is_relative, s.path, s.path_is_relative FROM ducklake_table t "
+        "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' AND lower(t.table_name) = lower(:name) "
+        "AND t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot) AND s.end_snapshot IS NULL",
+        {"name": name, "snapshot": snapshot}).fetchone()
+    if row is None:
+        return None
+    schema_folder = row[4] if row[3] else ""
+    return TableRow(row[0], row[1], f"{schema_folder}{row[2]}")
+
+
+def tables(tx: Transaction, snapshot: int | None = None) -> list[str]:
+    """The names of all tables of the schema `main`."""
+    at = newest_snapshot(tx) if snapshot is None else snapshot
+    rows = tx.execute(
+        "SELECT t.table_name FROM ducklake_table t JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' "
+        "AND t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot) ORDER BY t.table_name",
+        {"snapshot": at}).fetchall()
+    return [row[0] for row in rows]
+
+
+def table(tx: Transaction, name: str, snapshot: int | None = None) -> Table | None:
+    """The table with its columns as of a snapshot (None: now), or None where it doesn't exist then."""
+    at = newest_snapshot(tx) if snapshot is None else snapshot
+    row = table_row(tx, name, at)
+    if row is None:
+        return None
+    return Table(row.name, read_columns(tx, row.id, at), next_column_id(tx, row.id))
+
+
+def next_column_id(tx: Transaction, table_id: int) -> int:
+    """The first column id that the table has never used: those of dropped columns are in old files."""
+    found: int = tx.execute("SELECT max(column_id) + 1 FROM ducklake_column WHERE table_id = :table", {"table": table_id}).fetchone()[0]
+    return found
+
+
+def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
+    """The files with the rows of some partitions of a table (None: of all), now or as of a snapshot.
+
+    A file that holds other partitions too has `partitions` set to those to keep. Partitions without rows have no file.
+    Raises `LakeError` for an unknown table, an expired snapshot, and data that a foreign writer left where file lists can't
+    show it."""
+    at = _snapshot(tx, snapshot)
+    row = table_row(tx, name, at)
+    if row is None:
+        raise LakeError(f"the lake has no table `{name}`" + ("" if snapshot is None else f" at snapshot {snapshot}"))
+    found = file_rows(tx, row, partitions, None if snapshot is None else at)
+    if partitions is None:
+        return [file.ref for file in found]
+    wanted = sorted(set(partitions))
+    return [_narrowed(file, wanted) for file in found]
+
+
+def shared_files(tx: Transaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
+    """The current files that hold (or may hold) some of these partitions *and* others. Replacing one of the partitions takes a
+    rewrite of each without them (`staging.stage_rewrite`), handed to `Change.replace`. Empty for an unknown table."""
+    row = table_row(tx, name, newest_snapshot(tx))
+    if row is None:
+        return []
+    replaced = frozenset(partitions)
+    return [file.ref for file in file_rows(tx, row, partitions, None) if not holds_only(file, replaced)]
+
+
+def holds_only(file: FileRow, keys: frozenset[str]) -> bool:
+    """Whether all rows of the file are certainly of these partitions."""
+    if file.keys is not None:
+        return file.keys <= keys
+    return file.first is not None and file.first == file.last and file.first in keys
+
+
+def file_rows(tx: Transaction, table: TableRow, partitions: Sequence[str] | None, snapshot: int | None) -> list[FileRow]:
+    """As `files`, with what the catalog knows of each. `snapshot` None is the newest and costs least."""
+    _refuse_inlined(tx, table)
+    if partitions is None:
+        rows = _all_rows(tx, table, snapshot)
+    else:
+        rows = _rows_of_keys(tx, table, partitions, snapshot)
+    deletes = _deletes(tx, table, snapshot)
+    return [_file_row(row, table, deletes.get(row[0], ()), snapshot) for row in sorted(rows, key=lambda row: row[0])]
+
+
+_COLUMNS = ("f.data_file_id, f.path, f.path_is_relative, s.min_value, s.max_value, s.extra_stats, f.record_count, f.partial_max, f.mapping_id, "
+            "f.encryption_key, f.file_format")
+_NOW = "f.end_snapshot IS NULL"
+_THEN = "f.begin_snapshot <= :snapshot AND (f.end_snapshot IS NULL OR f.end_snapshot > :snapshot)"
+
+
+def _all_rows(tx: Transaction, table: TableRow, snapshot: int | None) -> list[Any]:
+    return tx.execute(
+        f"SELECT {_COLUMNS} FROM ducklake_data_file f LEFT JOIN ducklake_file_column_stats s ON s.data_file_id = f.data_file_id "
+        f"AND s.column_id = 1 AND s.table_id = :table WHERE f.table_id = :table AND {_NOW if snapshot is None else _THEN}",
+        {"table": table.id, "snapshot": snapshot}).fetchall()
+
+
+def _rows_of_keys(tx: Transaction, table: TableRow, keys: Sequence[str], snapshot: int | None) -> list[Any]:
+    visible = _NOW if snapshot is None else _THEN
+    one = (f"SELECT {_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id = s.data_file_id "
+           f"WHERE s.table_id = :table AND s.min_value = :key AND {HOLDS_ONE} AND {visible}")
+    found: dict[int, Any] = {}
+    for key in _checked(keys):
+        for row in tx.execute(one, {"table": table.id, "key": key, "snapshot": snapshot}).fetchall():
+            found[row[0]] = row
+    several = tx.execute(
+        f"SELECT {_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id = s.data_file_id "
+        f"WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {visible}", {"table": table.id, "snapshot": snapshot}).fetchall()
+    found.update((row[0], row) for row in several if _may_hold_one_of(row, keys))
+    return list(found.values())
+
+
+def _checked(keys: Iterable[str]) -> set[str]:
+    """The keys, if they are text that a database can hold. Raises `LakeError` for lone surrogates (a file name that isn't UTF-8)."""
+    found = set(keys)
+    for key in found:
+        if any("\ud800" <= character <= "\udfff" for character in key):
+            raise LakeError(f"the partition key {key!r} is not valid text")
+    return found
+
+
+def _may_hold_one_of(row: Sequence[Any], keys: Iterable[str]) -> bool:
+    first, last, known = row[3], row[4], _keys(row[5])
+    if known is not None:
+        return not known.isdisjoint(keys)
+    return any((first is None or first <= key) and (last is None or key <= last) for key in keys)
+
+
+def keys_text(keys: Iterable[str]) -> str:
+    """The partitions of a file that holds several, for `extra_stats` of its `_partition` column (DuckLake reads that
+    field of geometries and variants only)."""
+    return json.dumps({"headrace": {"partitions": sorted(keys)}})
+
+
+def _keys(extra_stats: str | None) -> frozenset[str] | None:
+    if not extra_stats:
+        return None
+    try:
+        return frozenset(json.loads(extra_stats)["headrace"]["partitions"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[str, ...], snapshot: int | None) -> FileRow:
+    file_id, path, relative, first, last, extra, rows, partial_max, mapping, key, kind = row
+    if key is not None or kind != "parquet":
+        raise LakeError(f"the file {path} of table `{table.name}` is encrypted or isn't Parquet; only plain Parquet files can be read here")
+    partial = partial_max if partial_max is not None and snapshot is not None and partial_max > snapshot else None
+    ref = FileRef(f"{table.folder}{path}" if relative else path, None, deletes, snapshot if partial is not None else None, mapping is not None)
+    keys = _keys(extra)
+    if keys is None and first is not None and first == last:
+        keys = frozenset((first,))
+    return FileRow(file_id, ref, first, last, keys, rows)
+
+
+def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
+    """The file with the wanted keys to keep, unless all its rows are wanted."""
+    if holds_only(file, frozenset(wanted)):
+        return file.ref
+    ref = file.ref
+    return FileRef(ref.path, tuple(key for key in wanted if file.may_hold(key)), ref.deletes, ref.snapshot_max, ref.by_name)
+
+
+def _deletes(tx: Transaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[str, ...]]:
+    """Positional delete files of a foreign writer, by data file."""
+    visible = "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
+    rows = tx.execute(
+        f"SELECT data_file_id, path, path_is_relative, format, encryption_key, partial_max FROM ducklake_delete_file WHERE table_id = :table AND {visible}",
+        {"table": table.id, "snapshot": snapshot}).fetchall()
+    found: dict[int, tuple[str, ...]] = {}
+    for file_id, path, relative, kind, key, _ in rows:
+        if kind != "parquet" or key is not None:
+            raise LakeError(f"table `{table.name}` has deletions in a form that can't be read here ({kind})", hint="rewrite them with DuckLake: CALL ducklake_rewrite_data_files('lake')")
+        found[file_id] = (*found.get(file_id, ()), f"{table.folder}{path}" if relative else path)
+    return found
+
+
+def _refuse_inlined(tx: Transaction, table: TableRow) -> None:
+    """Rows that a foreign writer put into the catalog itself aren't in any file."""
+    row = tx.execute("SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table", {"table": table.id}).fetchone()
+    if row is not None:
+        raise LakeError(f"another writer has put rows of table `{table.name}` into the catalog itself",
+                        hint="write them to files with DuckLake: CALL ducklake_flush_inlined_data('lake')")
+
+
+def _snapshot(tx: Transaction, snapshot: int | None) -> int:
+    if snapshot is None:
+        return newest_snapshot(tx)
+    if not snapshot_exists(tx, snapshot):
+        raise LakeError(f"the lake has no snapshot {snapshot}: it was never made, or has expired")
+    return snapshot

@@ -1,0 +1,40 @@
+"""Whether two partitions hold the same rows: a hash that doesn't depend on the order of rows or on how they lie in files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from headrace.lake.relation import relation_sql
+from headrace.lake.session import Session, quote
+from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, StagedPartition
+
+HASHED_BYTES_MAX = 1 * 2**20
+"""Staged files up to this size are hashed at once; that of larger ones is computed when a comparison needs it."""
+ALGORITHM = "d155"
+"""DuckDB 1.5.5's `hash`; another version may hash otherwise, so hashes compare only under the same name."""
+
+
+def hash_partitions(session: Session, files: Sequence[FileRef], columns: Sequence[Column]) -> tuple[StagedPartition, ...]:
+    """Rows and content hash of each partition in the files, sorted by key."""
+    return count_partitions(session, files, columns, hashed=True)
+
+
+def count_partitions(session: Session, files: Sequence[FileRef], columns: Sequence[Column], *, hashed: bool) -> tuple[StagedPartition, ...]:
+    """As `hash_partitions`, the hash left out unless asked for."""
+    own = [column for column in columns if column.name != PARTITION_COLUMN]
+    row_hash = f"sum(hash({', '.join(quote(column.name) for column in own)}))" if hashed else "NULL"
+    source = relation_sql(files, columns if hashed else (), with_partition=True)
+    rows = session.connection.execute(f"SELECT {quote(PARTITION_COLUMN)}, count(*), {row_hash} FROM ({source}) AS file GROUP BY 1 ORDER BY 1").fetchall()
+    return tuple(StagedPartition(key, count, _text(count, total, own) if hashed else None) for key, count, total in rows if key is not None)
+
+
+def empty_hash(columns: Sequence[Column]) -> str:
+    """The hash of a partition without rows."""
+    return _text(0, 0, [column for column in columns if column.name != PARTITION_COLUMN])
+
+
+def _text(rows: int, total: int, columns: Sequence[Column]) -> str:
+    """Names and types are part of it: a renamed column is another content for whoever reads it."""
+    schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in columns).encode()).hexdigest()[:8]
+    return f"{ALGORITHM}:{rows:x}:{total:x}:{schema}"

@@ -1,0 +1,34 @@
+"""Where a table's files lie, below the lake's data folder. A name or a key from outside never becomes part of a path as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import uuid
+
+from headrace.model.errors import LakeError
+
+SCHEMA_FOLDER = "main/"
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
+_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.parquet")
+
+
+def folder_of(table_name: str) -> str:
+    """The table's folder below `main/`, with `/` at the end: its name where that is plain, else a digest of it."""
+    if _PLAIN.fullmatch(table_name):
+        return f"{table_name}/"
+    return f"t-{hashlib.sha256(table_name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}/"
+
+
+def new_path(table_name: str) -> str:
+    """A path for a file to be staged, relative to the data folder; nothing is there yet."""
+    return f"{SCHEMA_FOLDER}{folder_of(table_name)}{uuid.uuid4()}.parquet"
+
+
+def file_name(path: str, folder: str) -> str:
+    """The file's name if `path` lies directly in `folder` (relative to the data folder, `/` at the end). Raises `LakeError`
+    if it lies elsewhere or has a name that no staging gives."""
+    name = path.removeprefix(folder)
+    if name == path or not _FILE.fullmatch(name):
+        raise LakeError(f"the staged file {path!r} doesn't lie in its table's folder {folder}")
+    return name

@@ -1,0 +1,87 @@
+"""Files of a table as one relation: columns found by field id, cast to what the table has now, NULL where a file is older."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef
+
+DATA_FOLDER_VARIABLE = "headrace_lake"
+"""The session's variable with the lake's folder (`/` at its end), so that a relation's text doesn't depend on the machine."""
+_PARTITION = Column(PARTITION_COLUMN, "VARCHAR", 1)
+_SNAPSHOT = Column("_ducklake_internal_snapshot_id", "BIGINT", 2147483539)
+"""The column, with DuckLake's field id, that says in a merged file which snapshot a row comes from."""
+
+
+def relation_sql(files: Sequence[FileRef], columns: Sequence[Column], *, with_partition: bool = False) -> str:
+    """A SELECT over the files, for a `Session`: `columns` in their order, without `_partition` unless asked for (then first).
+
+    No files give an empty relation with the same columns."""
+    wanted = [column for column in columns if column.name != PARTITION_COLUMN]
+    if with_partition:
+        wanted.insert(0, _PARTITION)
+    if not files:
+        return f"SELECT {', '.join(f'CAST(NULL AS {column.type}) AS {quote(column.name)}' for column in wanted)} WHERE false"
+    return " UNION ALL ".join(_group(group, wanted) for group in _alike(files))
+
+
+def _alike(files: Iterable[FileRef]) -> list[list[FileRef]]:
+    """Files that one `read_parquet` can read together; nearly always that is all of them."""
+    groups: dict[object, list[FileRef]] = defaultdict(list)
+    for file in files:
+        groups[(file.partitions, file.snapshot_max, file.by_name, file.deletes)].append(file)
+    return list(groups.values())
+
+
+def _group(files: Sequence[FileRef], columns: Sequence[Column]) -> str:
+    like = files[0]
+    conditions = []
+    if like.partitions is not None:
+        conditions.append(f"{quote(PARTITION_COLUMN)} IN ({', '.join(literal(key) for key in like.partitions)})" if like.partitions else "false")
+    if like.snapshot_max is not None:
+        conditions.append(f"{quote(_SNAPSHOT.name)} <= {int(like.snapshot_max)}")
+    if like.deletes:
+        conditions.append(_not_deleted(like))
+    names = ", ".join(quote(column.name) for column in columns)
+    source = _by_name(files, columns) if like.by_name else _by_id(files, columns, like)
+    return f"SELECT {names} FROM {source}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
+
+
+def _not_deleted(like: FileRef) -> str:
+    """A foreign writer's positional deletions, those of later snapshots left out."""
+    source = f"read_parquet({_paths(like.deletes)}, union_by_name = true)"
+    return f"file_row_number NOT IN (SELECT pos FROM {source})"
+
+
+def _by_id(files: Sequence[FileRef], columns: Sequence[Column], like: FileRef) -> str:
+    needed = [*columns, *([_SNAPSHOT] if like.snapshot_max is not None else [])]
+    if all(column.id != _PARTITION.id for column in columns):
+        needed.insert(0, _PARTITION)
+    fields = ", ".join(f"{column.id}: {{name: {literal(column.name)}, type: {literal(column.type)}, default_value: {_default(column)}}}" for column in needed)
+    numbered = ", file_row_number = true" if like.deletes else ""
+    return f"read_parquet({_paths(file.path for file in files)}, schema = MAP {{{fields}}}{numbered})"
+
+
+def _default(column: Column) -> str:
+    return "NULL" if column.default is None else literal(column.default)
+
+
+def _by_name(files: Sequence[FileRef], columns: Sequence[Column]) -> str:
+    """Files without field ids. The empty first branch gives each column that a file lacks."""
+    needed = [_PARTITION, *(column for column in columns if column.name != PARTITION_COLUMN)]
+    empty = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in needed)
+    cast = ", ".join(f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in needed)
+    numbered = ", file_row_number = true" if files[0].deletes else ""
+    extra = ", file_row_number" if files[0].deletes else ""
+    source = f"read_parquet({_paths(file.path for file in files)}, union_by_name = true{numbered})"
+    return f"(SELECT {cast}{extra} FROM (SELECT {empty} WHERE false UNION ALL BY NAME SELECT * FROM {source}))"
+
+
+def _paths(paths: Iterable[str]) -> str:
+    """The list of paths; those that aren't absolute lie in the lake's folder."""
+    return f"[{', '.join(literal(path) if path.startswith('/') else f'{_FOLDER} || {literal(path)}' for path in paths)}]"
+
+
+_FOLDER = f"getvariable('{DATA_FOLDER_VARIABLE}')"

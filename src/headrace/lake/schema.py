@@ -1,0 +1,119 @@
+"""A body's columns against a table's: what is proposed, what is cast, what is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.tables import PARTITION_COLUMN, Column, Table
+from headrace.lake.types import Type, field_count, parse, storable, widens
+from headrace.model.errors import LakeError
+
+COLUMNS_MAX = 10_000
+_LOSSY = re.compile(r"headrace-lossy-(\d+)")
+
+
+class SchemaMismatch(LakeError):
+    """What a body gives doesn't fit its table. `columns` are the columns in question."""
+
+    code = "schema_mismatch"
+
+    def __init__(self, message: str, *, columns: Sequence[str] = (), hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.columns = tuple(columns)
+
+
+Given = tuple[tuple[str, str], ...]
+"""A body's columns: name and DuckDB type."""
+
+
+def check_names(table_name: str, given: Given) -> None:
+    """Refuse what a table can't have: names that are empty, differ only in case, or are the system column's; too many columns."""
+    names = [name.lower() for name, _ in given]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise SchemaMismatch(f"`{table_name}` gives column {_list(twice)} more than once (case doesn't count)", columns=twice,
+                             hint="give each output column a name of its own with AS")
+    if PARTITION_COLUMN in names:
+        raise SchemaMismatch(f"`{table_name}` gives a column `{PARTITION_COLUMN}`, which is Headrace's own", columns=(PARTITION_COLUMN,),
+                             hint="leave it out or give it another name")
+    if not names or "" in names or len(names) > COLUMNS_MAX:
+        raise SchemaMismatch(f"`{table_name}` gives {len(names)} columns, or one without a name; a table has 1 to {COLUMNS_MAX}")
+
+
+def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool) -> Table:
+    """The table that a body with these columns makes: a new one, `table` itself, or (`evolve`) `table` changed to fit.
+
+    Raises `SchemaMismatch` where columns are missing or new and may not change, `UnsupportedType`."""
+    wanted = [(name, storable(parse(text), name)) for name, text in given]
+    if table is None:
+        return Table(table_name, _numbered([Column(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2))
+    if evolve:
+        return _evolved(table, wanted)
+    has, gives = {column.name.lower() for column in table.columns[1:]}, {name.lower() for name, _ in wanted}
+    if has != gives:
+        raise _differs(table, [name for name, _ in wanted if name.lower() not in has], [c.name for c in table.columns[1:] if c.name.lower() not in gives])
+    return table
+
+
+def _differs(table: Table, new: Sequence[str], missing: Sequence[str]) -> SchemaMismatch:
+    parts = ([f"it has {_list(new)}, which the table lacks"] if new else []) + ([f"it lacks {_list(missing)}"] if missing else [])
+    return SchemaMismatch(f"what was computed doesn't have the columns of table `{table.name}`: {'; '.join(parts)}", columns=(*new, *missing),
+                          hint="if this is meant, change the asset and `headrace apply`")
+
+
+def _evolved(table: Table, wanted: Sequence[tuple[str, Type]]) -> Table:
+    """Columns of the same name stay, with the wider of both types; with an incomparable type they are dropped and added anew."""
+    gives = {name.lower(): (name, kind) for name, kind in wanted}
+    kept = [table.columns[0]]
+    for column in table.columns[1:]:
+        name, kind = gives.get(column.name.lower(), ("", None))
+        if kind is None:
+            continue
+        was = parse(column.type)
+        if kind == was or widens(kind, was):
+            kept.append(Column(name, column.type, column.id, column.field_ids, column.default))
+        elif widens(was, kind):
+            kept.append(Column(name, kind.text, column.id, column.field_ids, column.default))
+    have = {column.name.lower() for column in kept}
+    return Table(table.name, _numbered(kept, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id))
+
+
+def _numbered(kept: Sequence[Column], new: Sequence[tuple[str, Type]], first_id: int) -> tuple[Column, ...]:
+    columns, column_id = list(kept), first_id
+    for name, kind in new:
+        columns.append(Column(name, kind.text, column_id))
+        column_id += field_count(kind)
+    return tuple(columns)
+
+
+def cast_columns(given: Given, table: Table) -> list[str]:
+    """For each column of the table but `_partition`, the expression that makes it from the body's column of that name."""
+    sources = {name.lower(): (name, parse(text)) for name, text in given}
+    return [_cast(number, *sources[column.name.lower()], parse(column.type)) + f" AS {quote(column.name)}"
+            for number, column in enumerate(table.columns) if number]
+
+
+def _cast(number: int, name: str, source: Type, target: Type) -> str:
+    """Casts that could change a value are checked value by value: what doesn't come back the same is an error, not another number."""
+    plain = quote(name)
+    if source == target:
+        return plain
+    if source.name == "NULL" or widens(source, target) or (source.name, target.name) in (("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR")):
+        return f"CAST({plain} AS {target.text})"
+    there = f"TRY_CAST({plain} AS {target.text})"
+    back = f"TRY_CAST({there} AS {source.text})" if source.name != "ENUM" else there
+    return f"CASE WHEN {back} IS DISTINCT FROM {plain} THEN error({literal(f'headrace-lossy-{number}')}) ELSE {there} END"
+
+
+def lossy_column(message: str, table: Table) -> Column | None:
+    """The column whose values an error of `cast_columns` is about; None if it is about something else."""
+    match = _LOSSY.search(message)
+    number = int(match[1]) if match else len(table.columns)
+    return table.columns[number] if number < len(table.columns) else None
+
+
+def _list(names: Sequence[str]) -> str:
+    shown = ", ".join(f"`{name}`" for name in names[:8])
+    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"

@@ -1,0 +1,144 @@
+"""Write a query's rows as a Parquet file into its table's folder, with everything the catalog will have to say about it.
+
+Nothing names the file yet: it becomes visible when the leader registers it, or is swept up as an orphan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.lake.bounds import lower_bound, upper_bound
+from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash, hash_partitions
+from headrace.lake.durable import footer_hash, read_tail, sync, verify
+from headrace.lake.folders import new_path
+from headrace.lake.measured import field_ids, measure
+from headrace.lake.relation import relation_sql
+from headrace.lake.schema import Given, SchemaMismatch, cast_columns, check_names, lossy_column, propose
+from headrace.lake.session import Session, literal, quote
+from headrace.lake.tables import PARTITION_COLUMN, ColumnStatistics, FileRef, StagedFile, StagedPartition, Table
+from headrace.model.errors import LakeError
+
+__all__ = ["KeyExpression", "NoPartition", "SchemaMismatch", "hash_partitions", "stage", "stage_rewrite", "sync", "verify"]
+
+Parameters = Mapping[str, Any] | Sequence[Any] | None
+
+
+class KeyExpression(msgspec.Struct, frozen=True):
+    """Rows of several partitions in one file: `sql` gives a row's key from the body's columns, as text. It is ours, never a
+    user's text. `keys` are the partitions asked for; those without rows are reported with 0 rows."""
+
+    sql: str
+    keys: tuple[str, ...] = ()
+
+
+class NoPartition(LakeError):
+    """Rows for which `KeyExpression` gives no key."""
+
+    code = "row_outside_partition"
+
+
+def stage(session: Session, select_sql: str, parameters: Parameters = None, *, table_name: str, partition: str | KeyExpression,
+          table: Table | None, evolve: bool = False) -> tuple[StagedFile, Table]:
+    """Compute `select_sql` into `main/<table>/<uuid>.parquet`, the system column `_partition` first.
+
+    Columns are matched with `table`'s by name and cast; a cast that would change a value is refused. With `table` None a new
+    table is proposed, with `evolve` one that fits what was computed. Returns the file and the table that it was written for.
+
+    Raises `SchemaMismatch`, `UnsupportedType`, `NoPartition`; DuckDB's errors for a body that fails; nothing is left behind."""
+    body = _single_select(session, select_sql)
+    given = _describe(session, body, parameters)
+    check_names(table_name, given)
+    target = propose(table_name, given, table, evolve=evolve)
+    key = f"CAST({literal(partition)} AS VARCHAR)" if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
+    rows = f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM ({body}\n) AS body"
+    return _write(session, rows, parameters, target, partition), target
+
+
+def stage_rewrite(session: Session, file: FileRef, table: Table, without: Sequence[str]) -> StagedFile | None:
+    """Copy a file without some of its partitions (copy on write); None if nothing is left. `file` is as `shared_files` gives it."""
+    source = relation_sql([FileRef(file.path, None, file.deletes, file.snapshot_max, file.by_name)], table.columns, with_partition=True)
+    gone = ", ".join(literal(key) for key in without) or "NULL"
+    rows = f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({gone})" if without else source
+    staged = _write(session, rows, None, table, KeyExpression(quote(PARTITION_COLUMN)))
+    if staged.rows:
+        return staged
+    (session.data_folder / staged.path).unlink()
+    return None
+
+
+def _single_select(session: Session, select_sql: str) -> str:
+    """The body's text, if it is one query. What is put between parentheses can't end them: DuckDB itself has parsed it as a whole."""
+    import duckdb
+
+    statements = session.connection.extract_statements(select_sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise SchemaMismatch("a body must be one query that gives rows", hint="write a single SELECT, without `;`")
+    return statements[0].query.strip().rstrip(";")
+
+
+def _describe(session: Session, body: str, parameters: Parameters) -> Given:
+    rows = session.connection.execute(f"DESCRIBE {body}", parameters).fetchall()
+    return tuple((row[0], row[1]) for row in rows)
+
+
+def _write(session: Session, rows_sql: str, parameters: Parameters, table: Table, partition: str | KeyExpression) -> StagedFile:
+    path = new_path(table.name)
+    target = session.data_folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    order = "" if isinstance(partition, str) else f" ORDER BY {quote(PARTITION_COLUMN)}"
+    copy = (f"COPY ({rows_sql}{order}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS, "
+            f"FIELD_IDS {field_ids(table.columns)})")
+    try:
+        written = _copy(session, copy, parameters, table)
+        return _describe_file(session, path, written, table, partition)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def _copy(session: Session, copy: str, parameters: Parameters, table: Table) -> tuple[int, int, int, dict[str, dict[str, str]]]:
+    """Run the COPY: rows, bytes, footer bytes, and statistics by quoted path."""
+    import duckdb
+
+    try:
+        row = session.connection.execute(copy, parameters).fetchone()
+    except duckdb.Error as error:
+        column = lossy_column(str(error), table)
+        if column is None:
+            raise
+        raise SchemaMismatch(f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed that don't fit it",
+                             columns=(column.name,), hint=f"cast it in the body, or change the table's type with `headrace apply` (`{column.name}::…`)") from error
+    assert row is not None
+    return row[1], row[2], row[3], row[4]
+
+
+def _describe_file(session: Session, path: str, written: tuple[int, int, int, dict[str, dict[str, str]]], table: Table,
+                   partition: str | KeyExpression) -> StagedFile:
+    rows, size, footer, found = written
+    target = session.data_folder / path
+    keys = _partitions(session, path, rows, size, table, partition)
+    statistics, nested = measure(session, path, rows, found, table.columns)
+    if statistics[PARTITION_COLUMN].nulls:
+        raise NoPartition(f"{statistics[PARTITION_COLUMN].nulls} rows of `{table.name}` have no value from which their partition follows")
+    statistics[PARTITION_COLUMN] = _exact(statistics[PARTITION_COLUMN], [part.key for part in keys if part.rows])
+    return StagedFile(path, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(read_tail(target, footer)))
+
+
+def _partitions(session: Session, path: str, rows: int, size: int, table: Table, partition: str | KeyExpression) -> tuple[StagedPartition, ...]:
+    """Rows and content hash of each partition in the file; those asked for that have no rows too."""
+    hashed = size <= HASHED_BYTES_MAX
+    asked = (partition,) if isinstance(partition, str) else partition.keys
+    if isinstance(partition, str) and not (hashed and rows):
+        return (StagedPartition(partition, rows),) if not hashed else (StagedPartition(partition, 0, empty_hash(table.columns)),)
+    found = {part.key: part for part in count_partitions(session, [FileRef(path)], table.columns, hashed=hashed)}
+    missing = [StagedPartition(key, 0) for key in asked if key not in found]
+    return tuple(sorted((*found.values(), *missing), key=lambda part: part.key))
+
+
+def _exact(of: ColumnStatistics, keys: Sequence[str]) -> ColumnStatistics:
+    """The system column's bounds from the keys themselves: DuckDB gives none for long ones that aren't ASCII."""
+    bounds = (lower_bound(min(keys)), upper_bound(max(keys))) if keys else (None, None)
+    return msgspec.structs.replace(of, minimum=bounds[0], maximum=bounds[1])

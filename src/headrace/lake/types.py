@@ -1,0 +1,219 @@
+"""The types that a lake column can have: DuckDB's names for them, DuckLake's, and how they nest.
+
+DuckLake keeps a row of its own for each field inside a STRUCT, LIST or MAP, with a column id of its own; Parquet files
+carry these ids as field ids. Types that DuckLake can't store, or that Parquet would store with loss (HUGEINT becomes
+DOUBLE), have a stand-in here (`storable`) or are refused with what to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+import msgspec
+
+from headrace.model.errors import LakeError
+
+
+class UnsupportedType(LakeError):
+    """A column's type has no place in the lake."""
+
+
+class Type(msgspec.Struct, frozen=True):
+    """A DuckDB type. `name` is DuckDB's for scalars (`DECIMAL(18,2)`), else STRUCT, LIST or MAP, whose parts are `fields`
+    (of a LIST `element`, of a MAP `key` and `value`)."""
+
+    name: str
+    fields: tuple[tuple[str, Type], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The type as DuckDB prints and reads it."""
+        parts = [child.text for _, child in self.fields]
+        if self.name == "LIST":
+            return f"{parts[0]}[]"
+        if self.name == "MAP":
+            return f"MAP({', '.join(parts)})"
+        if self.name == "STRUCT":
+            inner = ", ".join(f"{_field(name)} {part}" for (name, _), part in zip(self.fields, parts, strict=True))
+            return f"STRUCT({inner})"
+        return self.name
+
+
+_DUCKLAKE = {
+    "BOOLEAN": "boolean", "TINYINT": "int8", "SMALLINT": "int16", "INTEGER": "int32", "BIGINT": "int64", "HUGEINT": "int128",
+    "UTINYINT": "uint8", "USMALLINT": "uint16", "UINTEGER": "uint32", "UBIGINT": "uint64", "UHUGEINT": "uint128",
+    "FLOAT": "float32", "DOUBLE": "float64", "DATE": "date", "TIME": "time", "TIME_NS": "time_ns",
+    "TIME WITH TIME ZONE": "timetz", "TIMESTAMP": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamptz",
+    "TIMESTAMP_S": "timestamp_s", "TIMESTAMP_MS": "timestamp_ms", "TIMESTAMP_NS": "timestamp_ns", "INTERVAL": "interval",
+    "VARCHAR": "varchar", "JSON": "json", "BLOB": "blob", "UUID": "uuid",
+}
+_DUCKDB = {lake: duck for duck, lake in _DUCKLAKE.items()} | {"timestamp_us": "TIMESTAMP"}
+_ALIASES = {
+    "BOOL": "BOOLEAN", "LOGICAL": "BOOLEAN", "INT1": "TINYINT", "INT2": "SMALLINT", "SHORT": "SMALLINT", "INT4": "INTEGER",
+    "INT": "INTEGER", "SIGNED": "INTEGER", "INT8": "BIGINT", "LONG": "BIGINT", "INT128": "HUGEINT", "FLOAT4": "FLOAT",
+    "REAL": "FLOAT", "FLOAT8": "DOUBLE", "DOUBLE PRECISION": "DOUBLE", "TEXT": "VARCHAR", "STRING": "VARCHAR", "CHAR": "VARCHAR",
+    "BPCHAR": "VARCHAR", "DATETIME": "TIMESTAMP", "TIMESTAMP_US": "TIMESTAMP", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+    "TIMETZ": "TIME WITH TIME ZONE", "BYTEA": "BLOB", "BINARY": "BLOB", "VARBINARY": "BLOB", "DECIMAL": "DECIMAL(18,3)",
+    "NUMERIC": "DECIMAL(18,3)", "BITSTRING": "BIT", "VARINT": "BIGNUM",
+}
+_STAND_INS = {"NULL": "INTEGER", "HUGEINT": "BIGINT", "UHUGEINT": "BIGINT", "BIT": "VARCHAR", "BIGNUM": "VARCHAR", "ENUM": "VARCHAR"}
+_WIDER = {
+    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT"), "SMALLINT": ("INTEGER", "BIGINT"), "INTEGER": ("BIGINT",),
+    "UTINYINT": ("USMALLINT", "UINTEGER", "UBIGINT", "SMALLINT", "INTEGER", "BIGINT"),
+    "USMALLINT": ("UINTEGER", "UBIGINT", "INTEGER", "BIGINT"), "UINTEGER": ("UBIGINT", "BIGINT"), "FLOAT": ("DOUBLE",),
+}
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_SIMPLE_FIELD = re.compile(r"[a-z_][a-z0-9_]*")
+NESTING_MAX = 64
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Type:
+    """The type that DuckDB calls `text`. Raises `UnsupportedType` for text that is no type."""
+    reader = _Reader(text)
+    found = reader.type(0)
+    if reader.rest():
+        raise UnsupportedType(f"`{text}` is not a type")
+    return found
+
+
+def storable(wanted: Type, column: str) -> Type:
+    """`wanted`, or the type that stands in for it where the lake can't hold it: HUGEINT (what `sum` of integers gives)
+    becomes BIGINT and overflows loudly, ENUM and BIT become text, a fixed array becomes a list, NULL becomes INTEGER.
+
+    Raises `UnsupportedType` for UNION, VARIANT, GEOMETRY and unknown types; `column` is named in the message."""
+    if wanted.fields and wanted.name != "UNION":
+        return Type("LIST" if wanted.name == "ARRAY" else wanted.name,
+                    tuple((name, storable(child, column)) for name, child in wanted.fields))
+    name = _STAND_INS.get(wanted.name, wanted.name)
+    if name not in _DUCKLAKE and not _DECIMAL.fullmatch(name):
+        raise UnsupportedType(f"column `{column}` has type {wanted.text}, which a DuckLake table can't hold",
+                              hint=f"cast it, for example `{column}::VARCHAR`")
+    return Type(name)
+
+
+def to_ducklake(wanted: Type) -> str:
+    """DuckLake's name of the type itself (`int32`, `decimal(18,2)`, `struct`), without what is inside it."""
+    if wanted.fields:
+        return wanted.name.lower()
+    return _DUCKLAKE.get(wanted.name) or wanted.name.lower()
+
+
+def from_ducklake(name: str, fields: tuple[tuple[str, Type], ...]) -> Type:
+    """The reverse of `to_ducklake`. Unknown names are kept (in capitals): a foreign writer may know more types."""
+    if fields:
+        return Type(name.upper(), fields)
+    return Type(_DUCKDB.get(name.lower()) or name.upper())
+
+
+def widens(old: Type, new: Type) -> bool:
+    """Whether each value of `old` is a value of `new`, so that the column keeps its id and old files are cast when read."""
+    if old.fields or new.fields:
+        return False
+    if new.name in _WIDER.get(old.name, ()):
+        return True
+    was, now = _DECIMAL.fullmatch(old.name), _DECIMAL.fullmatch(new.name)
+    if not was or not now:
+        return False
+    whole, scale = int(was[1]) - int(was[2]), int(was[2])
+    return int(now[2]) >= scale and int(now[1]) - int(now[2]) >= whole
+
+
+def field_count(wanted: Type) -> int:
+    """How many column ids the type takes: its own and one for each field inside it."""
+    return 1 + sum(field_count(child) for _, child in wanted.fields)
+
+
+def leaves(wanted: Type, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Type]]:
+    """Each scalar inside the type with its path, as Parquet statistics are named."""
+    if not wanted.fields:
+        yield path, wanted
+    for name, child in wanted.fields:
+        yield from leaves(child, (*path, name))
+
+
+def _field(name: str) -> str:
+    return name if _SIMPLE_FIELD.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+class _Reader:
+    """A recursive reader of DuckDB's type texts."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.at = text, 0
+
+    def rest(self) -> str:
+        return self.text[self.at:].strip()
+
+    def type(self, depth: int) -> Type:
+        if depth > NESTING_MAX:
+            raise UnsupportedType(f"a type is nested deeper than {NESTING_MAX} levels")
+        found = self._base(depth)
+        while (match := re.compile(r"\s*\[(\d*)\]").match(self.text, self.at)) is not None:
+            self.at = match.end()
+            found = Type("ARRAY" if match[1] else "LIST", (("element", found),))
+        return found
+
+    def _base(self, depth: int) -> Type:
+        word = self._word()
+        if word in ("STRUCT", "ROW", "UNION"):
+            return Type("UNION" if word == "UNION" else "STRUCT", tuple(self._named(depth)))
+        if word == "MAP":
+            self._expect("(")
+            key = self.type(depth + 1)
+            self._expect(",")
+            value = self.type(depth + 1)
+            self._expect(")")
+            return Type("MAP", (("key", key), ("value", value)))
+        if word == "ENUM":
+            self._skip_parentheses()
+            return Type("ENUM")
+        return Type(self._scalar(word))
+
+    def _scalar(self, word: str) -> str:
+        if word in ("DECIMAL", "NUMERIC", "DEC") and (match := re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)").match(self.text, self.at)):
+            self.at = match.end()
+            return f"DECIMAL({int(match[1])},{int(match[2] or 0)})"
+        if word in ("VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING") and (match := re.compile(r"\s*\(\s*\d+\s*\)").match(self.text, self.at)):
+            self.at = match.end()
+        return _ALIASES.get(word, word)
+
+    def _named(self, depth: int) -> Iterator[tuple[str, Type]]:
+        self._expect("(")
+        while True:
+            name = self._name()
+            yield name, self.type(depth + 1)
+            if not self._try(","):
+                break
+        self._expect(")")
+
+    def _word(self) -> str:
+        match = re.compile(r'\s*("NULL"|[A-Za-z_][A-Za-z0-9_]*(?:\s+(?:WITH(?:OUT)?\s+TIME\s+ZONE|PRECISION))?)', re.IGNORECASE).match(self.text, self.at)
+        if match is None:
+            raise UnsupportedType(f"`{self.text}` is not a type")
+        self.at = match.end()
+        return re.sub(r"\s+WITHOUT TIME ZONE", "", re.sub(r"\s+", " ", match[1].strip('"').upper()))
+
+    def _name(self) -> str:
+        match = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^\s",()]+))').match(self.text, self.at)
+        if match is None:
+            raise UnsupportedType(f"`{self.text}` is not a type")
+        self.at = match.end()
+        return match[1].replace('""', '"') if match[1] is not None else match[2]
+
+    def _try(self, mark: str) -> bool:
+        match = re.compile(r"\s*" + re.escape(mark)).match(self.text, self.at)
+        if match:
+            self.at = match.end()
+        return match is not None
+
+    def _expect(self, mark: str) -> None:
+        if not self._try(mark):
+            raise UnsupportedType(f"`{self.text}` is not a type")
+
+    def _skip_parentheses(self) -> None:
+        match = re.compile(r"\s*\((?:[^()']|'(?:[^']|'')*')*\)").match(self.text, self.at)
+        if match is not None:
+            self.at = match.end()

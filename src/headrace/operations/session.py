@@ -8,12 +8,13 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from headrace.model import NotBuilt, Project, ProjectError, Settings, UsageError
 from headrace.model.scan import find_root, scan_settings
-from headrace.model.zones import from_us, local_us
+from headrace.model.zones import from_us, local_us, zone
 from headrace.run.folders import Folders
 from headrace.store import Clock, ClockKind, Store, state_path
 from headrace.store.clock import microseconds
@@ -21,6 +22,7 @@ from headrace.store.clock import microseconds
 if TYPE_CHECKING:
     from headrace.operations.progress import Progress
     from headrace.plan import Compilation, Compiled
+    from headrace.store.queries.versions import Version
 
 ENVIRONMENT = "prod"
 NAMES_FILE = "cache/names"
@@ -55,6 +57,11 @@ class Session:
     def timezone(self) -> str:
         """The project's zone, an IANA name."""
         return self.settings.timezone
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The project's zone."""
+        return zone(self.timezone)
 
     @cached_property
     def now_given(self) -> datetime | None:
@@ -109,16 +116,27 @@ class Session:
         return self.clock.kind is ClockKind.REPLAY
 
     @cached_property
-    def compiled(self) -> Compiled | None:
-        """What is applied; None before the first apply."""
+    def _applied(self) -> Version | None:
         if self.store is None:
             return None
-        from headrace.plan.compiled import Compiled
         from headrace.store.queries import versions
 
         with self.store.read() as tx:
-            version = versions.newest(tx)
-        return None if version is None else msgspec.msgpack.decode(version.compiled, type=Compiled)
+            return versions.newest(tx)
+
+    @property
+    def version(self) -> int | None:
+        """The number of what is applied; None before the first apply."""
+        return self._applied.id if self._applied else None
+
+    @cached_property
+    def compiled(self) -> Compiled | None:
+        """What is applied; None before the first apply."""
+        if self._applied is None:
+            return None
+        from headrace.plan import Compiled
+
+        return msgspec.msgpack.decode(self._applied.compiled, type=Compiled)
 
     def declared(self, progress: Progress | None = None) -> Compilation:
         """What the files say now: everything understood, or every problem. Read once."""

@@ -1,0 +1,57 @@
+"""`headrace init [DIR]`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import joined
+from headrace.operations.documents import InitDocument
+from headrace.operations.init import init
+
+FILES_SHOWN_MAX = 12
+
+
+def rewritten(arguments: list[str]) -> list[str]:
+    """`--from a b c`, as a shell's glob gives it, as `--from a --from b --from c`."""
+    found: list[str] = []
+    inside = False
+    for word in arguments:
+        if word.startswith("-") and word != "-":
+            inside = word == "--from"
+            found += [] if inside else [word]
+        else:
+            found += ["--from", word] if inside else [word]
+    return found + ["--from"] * (inside and arguments[-1] == "--from")
+
+
+def command(
+    invocation: Invocation,
+    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="where (default: this folder)", show_default=False)] = None,
+    files: Annotated[list[Path] | None, typer.Option("--from", metavar="FILE…", help="derive sources, contracts and assets from these", show_default=False)] = None,
+) -> int:
+    """A new project that runs: a small example, or with --from one that is derived from files.
+
+    Write the folder before --from: everything after it is a file.
+    """
+    document = init(directory or Path(), files or [])
+    invocation.show(document, _render, clock=False)
+    return 0
+
+
+def _render(document: InitDocument, page: Page) -> None:
+    page.say(f"✓ a new project in {document.directory}", "good")
+    kinds = [("sources", document.sources), ("assets", document.assets), ("consumers", document.consumers)]
+    page.table([Column("", least=9), Column("", gives=1, least=20)], [[Cell(kind, "dim"), joined(names, 8)] for kind, names in kinds], header=False)
+    for file in document.files[:FILES_SHOWN_MAX]:
+        page.say(file, indent=4)
+    if len(document.files) > FILES_SHOWN_MAX:
+        page.say(f"and {len(document.files) - FILES_SHOWN_MAX} more files", indent=4)
+    for note in document.notes:
+        page.say(f"! {note}", "warn", indent=2)
+    page.next(document.next)

@@ -1,0 +1,50 @@
+"""`headrace lineage ASSET[.COLUMN]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.model.errors import UsageError
+from headrace.operations.documents import LineageDocument, LineageRow
+from headrace.operations.lineage import lineage
+
+SHOWN_MAX = 100
+
+
+def command(
+    invocation: Invocation,
+    target: Annotated[str, typer.Argument(metavar="ASSET[.COLUMN]", help="an asset or a source, or one of its columns")],
+    up: Annotated[bool, typer.Option("--up", help="only where it comes from")] = False,
+    down: Annotated[bool, typer.Option("--down", help="only where it goes to")] = False,
+) -> int:
+    """Which columns a column comes from and goes into, with what is done to it on the way."""
+    if up and down:
+        raise UsageError("--up and --down exclude each other", hint="leave both away to see both")
+    invocation.show(lineage(invocation.session, target, up=not down, down=not up), _render, clock=False)
+    return 0
+
+
+COLUMNS = [Column("", least=1), Column("column", gives=1, least=16), Column("how", least=8), Column("via", gives=2, least=12, drops=1)]
+
+
+def _render(document: LineageDocument, page: Page) -> None:
+    page.say(document.column, "bold")
+    _side(document.upstream, "←", "comes from nothing upstream", page)
+    _side(document.downstream, "→", "goes into nothing downstream", page)
+    page.next(f"headrace read {document.column.partition('.')[0]}")
+
+
+def _side(rows: list[LineageRow] | None, arrow: str, nothing: str, page: Page) -> None:
+    if rows is None:
+        return
+    if not rows:
+        page.say(nothing, "dim", indent=2)
+        return
+    page.table(COLUMNS, [[arrow, Cell(row.column, "bold"), row.transformation.replace("_", " "), row.via] for row in rows[:SHOWN_MAX]])
+    if len(rows) > SHOWN_MAX:
+        page.say(f"and {len(rows) - SHOWN_MAX} more; --json has all", indent=2)

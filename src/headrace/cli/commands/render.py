@@ -1,0 +1,48 @@
+"""`headrace render ASSET[@K]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.running import span
+from headrace.cli.tables import Cell, Column
+from headrace.operations.documents import RenderDocument, RenderInput
+from headrace.operations.render import render
+
+COLUMNS_SHOWN_MAX = 60
+
+
+def command(invocation: Invocation, target: Annotated[str, typer.Argument(metavar="ASSET[@K]", help="an asset, and which partition")]) -> int:
+    """The SQL of an asset as it will run: its text, the values bound to it, the partitions of its inputs."""
+    invocation.show(render(invocation.session, target), _render)
+    return 0
+
+
+INPUTS = [Column("input", gives=1, least=10), Column("read", least=6, drops=1), Column("partitions", gives=2, least=12), Column("published", right=True)]
+
+
+def _render(document: RenderDocument, page: Page) -> None:
+    page.head(f"{document.asset}@{document.partition}", f"{document.file}:{document.line}")
+    page.say()
+    page.raw(document.text)
+    page.say()
+    for name, value in document.parameters.items():
+        page.say(f"${name} = {value}", indent=2)
+    page.table(INPUTS, [_input(one) for one in document.inputs])
+    if document.columns is not None:
+        page.table(
+            [Column("column", gives=1, least=10), Column("type", gives=2, least=8)],
+            [[column.name, column.type] for column in document.columns[:COLUMNS_SHOWN_MAX]],
+        )
+    else:
+        page.say("its columns are known once it has run", "dim", indent=2)
+    page.next(f"headrace try {document.asset}@{document.partition}")
+
+
+def _input(one: RenderInput) -> list[str | Cell]:
+    partitions = "all that is published" if one.partitions is None else span(one.partitions)
+    return [Cell(one.node, "bold"), one.mode, partitions, f"{one.published:,}"]

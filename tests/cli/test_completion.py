@@ -1,0 +1,85 @@
+"""Shell completion: verbs, options, names; fast, and silent where it knows nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headrace.cli import completion
+from headrace.cli.completion import candidates
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "headrace.toml").write_text("this is never read for completion [")
+    names = tmp_path / completion.NAMES_FILE
+    names.parent.mkdir(parents=True)
+    names.write_text("flights\nflights_clean\nplanes\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_verbs_and_options(project: Path) -> None:
+    assert candidates(["ru"]) == ["run", "runs"]
+    assert candidates(["--project", "x", "qu"]) == ["quarantine"]
+    assert "--partition" in candidates(["run", "--p"])
+    assert "--project" in candidates(["run", "--p"])
+    assert candidates(["fi"]) == [], "what isn't built isn't offered"
+
+
+def test_node_names(project: Path) -> None:
+    assert candidates(["read", "flights"]) == ["flights", "flights_clean"]
+    assert candidates(["run", "+flights_"]) == ["+flights_clean"]
+    assert candidates(["run", "planes,fli"]) == ["planes,flights", "planes,flights_clean"]
+    assert candidates(["run", "own"]) == ["owner:"]
+    assert candidates(["validate", "fl"]) == []
+
+
+def test_names_are_found_from_a_folder_below_and_by_project(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    below = project / "assets/clean"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below)
+    assert candidates(["read", "pl"]) == ["planes"]
+    monkeypatch.chdir("/")
+    assert candidates(["read", "pl"]) == []
+    assert candidates(["--project", str(project), "read", "pl"]) == ["planes"]
+    assert candidates(["read", "--project", str(project), "pl"]) == ["planes"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_installing_writes_a_script_the_shell_can_read(shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for _ in range(2):
+        message, hint = completion.install(shell)
+        assert not hint
+        assert str(tmp_path) in message
+    rc = tmp_path / ".zshrc"
+    assert not rc.exists() or rc.read_text().count("zfunc") == 1, "installed twice, it is there once"
+    program = shutil.which(shell)
+    if program:
+        subprocess.run([program, "-n", "-c" if shell == "bash" else "/dev/stdin", *([completion.SCRIPTS[shell]] if shell == "bash" else [])],
+                       input=completion.SCRIPTS[shell], text=True, check=True)  # fmt: skip
+
+
+def test_an_unknown_shell_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    assert completion.install("")[1]
+
+
+def test_a_real_bash_completes(project: Path, tmp_path: Path) -> None:
+    """Would catch a script whose protocol isn't what `headrace` answers."""
+    if shutil.which("bash") is None:
+        pytest.skip("no bash here")
+    script = f"""
+    PATH={Path(sys.executable).parent}:$PATH
+    complete() {{ :; }}
+    {completion.SCRIPTS["bash"]}
+    COMP_WORDS=(headrace read flights_); COMP_CWORD=2; _headrace; printf '%s\\n' "${{COMPREPLY[@]}}"
+    COMP_WORDS=(headrace q); COMP_CWORD=1; _headrace; printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=project)
+    assert done.stdout.split() == ["flights_clean", "quarantine"]

@@ -1,0 +1,26 @@
+"""Options of every verb stand before it or after it."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.cli.options import Options, ValueMissing, split
+
+
+def test_options_before_the_verb_are_taken_and_those_after_it_left() -> None:
+    before, rest = split(["--project", "x", "--json", "--now=2013", "ls", "--utc", "--project", "y"])
+    assert before == Options(project="x", json=True, now="2013")
+    assert rest == ["ls", "--utc", "--project", "y"]
+
+
+def test_a_value_that_looks_like_a_verb_is_a_value() -> None:
+    assert split(["--project", "ls", "status"]) == (Options(project="ls"), ["status"])
+
+
+def test_what_was_said_last_wins() -> None:
+    assert Options(project="after", utc=True).over(Options(project="before", env="dev")) == Options(project="after", env="dev", utc=True)
+
+
+def test_a_missing_value_is_said() -> None:
+    with pytest.raises(ValueMissing, match="--now"):
+        split(["--json", "--now"])

@@ -1,0 +1,43 @@
+"""The table of verbs: what runs can run, what doesn't says what to use instead."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+import pytest
+
+from headrace.cli.help import text
+from headrace.cli.verbs import BY_NAME, FOREIGN, GROUPS, NOT_BUILT, VERBS
+from headrace.model.names import VERBS as RESERVED
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_each_verb_has_its_module_and_a_description(verb: object) -> None:
+    module = import_module(verb.module)  # type: ignore[attr-defined]
+    assert module.command.__doc__, "its --help would be empty"
+
+
+def test_help_prints_only_what_runs() -> None:
+    printed = set(re.findall(r"^  (\w+)  ", text(), re.MULTILINE))
+    assert printed == {verb.name for verb in VERBS}
+    assert not printed & NOT_BUILT.keys()
+    assert [group.capitalize() + ":" in text() for group in GROUPS] == [True] * len(GROUPS)
+
+
+def test_a_verb_is_in_one_table_only() -> None:
+    tables = [set(BY_NAME), set(NOT_BUILT), set(FOREIGN)]
+    assert len(set.union(*tables)) == sum(map(len, tables))
+
+
+def test_hints_name_only_verbs_that_run() -> None:
+    """A hint that names a verb which isn't built sends people round in circles."""
+    for hints in (NOT_BUILT, FOREIGN):
+        for name, hint in hints.items():
+            for verb in re.findall(r"`headrace ([a-z-]+)", hint):
+                assert verb.startswith("--") or verb in BY_NAME, (name, hint)
+
+
+def test_no_node_can_be_called_like_a_verb() -> None:
+    assert set(BY_NAME) <= RESERVED
+    assert set(NOT_BUILT) <= RESERVED

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import math
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from headrace.model.intervals import interval_of, key_at, keys_between, previous_key
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key, start_us
 from headrace.schedule.commands import Command, Dispatch, Kill, Mark
 from headrace.schedule.events import (
     Arrived,
@@ -27,7 +27,7 @@ from headrace.schedule.events import (
     WorkerLost,
 )
 from headrace.schedule.graph import Graph, GraphNode
-from headrace.schedule.readiness import WHOLE, Link, starts_before
+from headrace.schedule.readiness import WHOLE, Link
 from headrace.schedule.retry import retry_after_us
 from headrace.schedule.states import Change, FailureKind, PartitionState, step
 
@@ -86,6 +86,7 @@ class Core:
         self._cells: dict[str, dict[str, Cell]] = {}
         self._first: dict[str, str] = {}
         """Node -> its oldest partition that was ever heard of."""
+        self._starts: dict[str, float] = {}
         self._targets: dict[str, list[Target]] = {}
         self._ready: list[tuple[int, str, int, str]] = []
         self._later: list[tuple[int, str, str]] = []
@@ -149,7 +150,8 @@ class Core:
         """The targeted partitions that wait for something else than a slot."""
         for node, cells in self._cells.items():
             for key, cell in cells.items():
-                if cell.state is PartitionState.WAITING and not cell.queued and self._targeted(node, key):
+                waits = cell.state is PartitionState.WAITING and not cell.queued and self._targeted(node, key)
+                if waits and self._expected(self._nodes[node], key):
                     yield node, key
 
     def waiting_for(self, node: str, key: str) -> list[Waiting]:
@@ -215,8 +217,9 @@ class Core:
 
     def _add(self, node: str, key: str, cell: Cell) -> None:
         self._cells[node][key] = cell
-        if key < self._first.get(node, key + "\0"):
+        if node not in self._first or key < self._first[node]:
             self._first[node] = key
+            self._starts.clear()
 
     def _request(self, event: Requested, now: int) -> None:
         self._targets = {}
@@ -280,8 +283,15 @@ class Core:
                 else:
                     self._consider(child, wanted)
             if link.newest and not child.partition.whole:
-                for wanted in self._cells[child.name]:
-                    self._consider(child, wanted)
+                self._reference_moved(child, stales=changed and link.stales)
+
+    def _reference_moved(self, child: GraphNode, *, stales: bool) -> None:
+        """What every partition of a node refers to has a new publication."""
+        for key, cell in self._cells[child.name].items():
+            if stales and cell.published:
+                self._want(child.name, key, force=True, stale=True)
+            elif cell.state is PartitionState.WAITING:
+                self._consider(child, key)
 
     def _ended(self, event: Ended, now: int) -> None:
         running = self._running.pop(event.attempt)
@@ -368,7 +378,7 @@ class Core:
         cell = self._cells[node.name].get(key)
         if cell is None or cell.queued or cell.state is not PartitionState.WAITING or cell.not_before is not None:
             return
-        if not self._targeted(node.name, key) or next(self._missing(node, key), None) is not None:
+        if not self._targeted(node.name, key) or not self._expected(node, key) or next(self._missing(node, key), None) is not None:
             return
         cell.queued, cell.queued_at = True, self._now
         self._busy[node.name] = self._busy.get(node.name, 0) + 1
@@ -426,32 +436,33 @@ class Core:
             return Waiting(node.name, key, PartitionState.WAITING, "")
         return None
 
-    def _start(self, node: GraphNode) -> str | None:
-        """A node's first partition: declared, or the oldest that was ever heard of."""
-        return node.start or self._first.get(node.name)
+    def _starts_us(self, node: GraphNode) -> float:
+        """When a node's first partition starts, in microseconds: declared, else that of the oldest delivery, else the
+        latest start of the required inputs. Infinite where something required never arrived, minus infinite for no bound."""
+        known = self._starts.get(node.name)
+        if known is None:
+            known = self._starts[node.name] = self._find_start(node)
+        return known
+
+    def _find_start(self, node: GraphNode) -> float:
+        if node.partition.grain is None:
+            return -math.inf
+        first = node.start or (self._first.get(node.name) if node.is_source else None)
+        if first is not None:
+            return start_us(first, node.partition.grain, node.timezone)
+        if node.is_source:
+            return math.inf
+        return max((self._starts_us(link.input) for link in self._links[node.name] if not link.newest and not link.optional), default=-math.inf)
 
     def _before_start(self, node: GraphNode, key: str) -> bool:
-        """Partitions before an input's start count as present and empty."""
-        if node.partition.grain is None:
-            return False
-        if node.is_source or not node.inputs:
-            start = self._start(node)
-            return start is not None and key < start
-        return not self._expected(node, key)
+        """Partitions before an input's start count as present and empty; of an input that never came, none does."""
+        return not self._expected(node, key) and self._starts_us(node) < math.inf
 
     def _expected(self, node: GraphNode, key: str) -> bool:
-        """An asset starts at the latest start of its required inputs, or where it says."""
+        """Whether a partition ends after its node starts."""
         if node.partition.grain is None:
             return True
-        if node.start is not None:
-            return key >= node.start
-        for link in self._links[node.name]:
-            if link.newest or link.optional or link.input.partition.grain is None:
-                continue
-            start = self._start(link.input)
-            if start is not None and starts_before(node, key, link.input, start):
-                return False
-        return True
+        return bounds_us(key, node.partition.grain, node.timezone)[1] > self._starts_us(node)
 
     def _reconsider_gathers(self) -> None:
         for name in self._gathers:
@@ -482,11 +493,10 @@ class Core:
 
 def _newest_ended(node: GraphNode, now: int) -> str:
     """The newest partition of a node whose interval has ended."""
-    assert node.partition.grain is not None
-    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=now)
-    current = key_at(instant, node.partition.grain, node.timezone)
-    ended = interval_of(current, node.partition.grain, node.timezone).end <= instant
-    return current if ended else previous_key(current, node.partition.grain, node.timezone)
+    grain = node.partition.grain
+    assert grain is not None
+    current = key_at_us(now, grain, node.timezone)
+    return current if bounds_us(current, grain, node.timezone)[1] <= now else previous_key(current, grain, node.timezone)
 
 
 def _draw(node: str, key: str, failures: int) -> float:

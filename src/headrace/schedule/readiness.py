@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from headrace.model import InputMode, InputSpec
-from headrace.model.intervals import interval_of
 from headrace.model.required import dependents, required
 from headrace.schedule.graph import GraphNode
 
@@ -57,9 +56,8 @@ class Link:
             return (WHOLE,)
         if self.newest:
             return ()
-        return dependents(
-            self._output.partition, self._output.timezone, key, self._input.partition, self._input.timezone, self._spec
-        )
+        output, source = self._output, self._input
+        return dependents(key, output.partition, output.timezone, source.partition, source.timezone, self._spec) or ()
 
 
 @lru_cache(maxsize=100_000)
@@ -67,10 +65,3 @@ def _required(output: GraphNode, source: GraphNode, spec: InputSpec, key: str) -
     keys = required(output.partition, output.timezone, key, source.partition, source.timezone, spec).keys
     return keys or ()
 
-
-def starts_before(node: GraphNode, key: str, other: GraphNode, other_start: str) -> bool:
-    """Whether partition `key` of a node ends before (or when) another node's first partition starts."""
-    if node.partition.grain is None or other.partition.grain is None:
-        return False
-    end = interval_of(key, node.partition.grain, node.timezone).end
-    return end <= interval_of(other_start, other.partition.grain, other.timezone).start

@@ -1,0 +1,183 @@
+"""How a verb that changes something is done: by this process as the leader, or by asking the leader that runs.
+
+A verb registers what it does with `@verb(name, Arguments, Document)`. Arguments and documents are msgspec structs, so
+that a request can travel through the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from headrace.govern.audit import Actor, ActorType
+from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UsageError
+from headrace.operations.documents import Document
+from headrace.operations.progress import Progress, Silent
+from headrace.operations.session import Session, usable
+from headrace.plan import changes
+from headrace.run import applying
+from headrace.run.applying import Applied
+from headrace.run.leader import Leader
+from headrace.run.leading import Busy, Held, hold
+from headrace.store import Clock, Store
+from headrace.store.requests import Follower, Request, RequestState, finish, get, submit, take
+
+FOLLOW_SECONDS = 1.0
+
+D = TypeVar("D", bound=Document)
+A = TypeVar("A", bound=msgspec.Struct)
+
+
+class Context:
+    """What a verb works with while this process leads."""
+
+    def __init__(self, session: Session, held: Held) -> None:
+        self.session, self.held = session, held
+        self._leader: Leader | None = None
+        self._applied: Applied | None = None
+
+    @property
+    def store(self) -> Store:
+        """The state, to be written under the lease."""
+        return self.held.store
+
+    @property
+    def clock(self) -> Clock:
+        """The store's clock."""
+        return self.held.clock
+
+    def now(self) -> datetime:
+        """The store's now, in the project's zone."""
+        return self.clock.now().astimezone(self.session.zone)
+
+    @property
+    def actor(self) -> Actor:
+        """Who asked."""
+        return Actor(ActorType.PERSON, self.session.actor)
+
+    def applied(self) -> Applied | None:
+        """What is in force, None for a new project."""
+        if self._applied is None:
+            with self.store.read() as tx:
+                self._applied = applying.newest(tx)
+        return self._applied
+
+    def apply(self, progress: Progress) -> Applied:
+        """Put what the files say into force. Raises InvalidProject for files with errors."""
+        before = self.applied()
+        compiled = usable(self.session.declared(progress))
+        found = changes(before.compiled if before else None, compiled)
+        with self.store.write(self.held.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            self._applied = applying.apply(tx, self.session.root, compiled, found, actor=self.actor, now=now)
+        if self._leader is not None:
+            self._leader.adopt(self._applied)
+        return self._applied
+
+    def leader(self, progress: Progress) -> Leader:
+        """The leader over what is applied; a new project is applied first."""
+        if self._leader is None:
+            applied = self.applied() or self.apply(progress)
+            self._leader = self.held.leader(applied)
+        return self._leader
+
+    def at(self, now: datetime | None) -> None:
+        """Move a replay's clock to where another process's `--now` says."""
+        if now is not None:
+            with self.store.write(self.held.lease.epoch) as tx:
+                self.clock.advance(tx, now)
+
+
+class Verb(msgspec.Struct, frozen=True):
+    """A verb that changes something: what it takes, what it does, what it gives."""
+
+    name: str
+    arguments: type[msgspec.Struct]
+    document: type[Document]
+    do: Callable[[Context, Any, Progress], Document]
+
+
+VERBS: dict[str, Verb] = {}
+
+
+def verb(name: str, arguments: type[A], document: type[D]) -> Callable[[Callable[[Context, A, Progress], D]], Callable[[Context, A, Progress], D]]:
+    """Register what a verb does while this process leads."""
+
+    def register(do: Callable[[Context, A, Progress], D]) -> Callable[[Context, A, Progress], D]:
+        VERBS[name] = Verb(name, arguments, document, do)
+        return do
+
+    return register
+
+
+def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
+    """Do a verb: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
+    wanted = VERBS[name]
+    try:
+        with hold(session.root, session.settings, actor=Actor(ActorType.PERSON, session.actor), now=session.now_given) as held:
+            context = Context(session, held)
+            document = wanted.do(context, arguments, progress)
+            _serve(context)
+            return document
+    except Busy:
+        return _ask(session, wanted, arguments, progress)
+
+
+def _serve(context: Context) -> None:
+    """Do what other verbs asked for meanwhile, before the lease is given back."""
+    while True:
+        with context.store.write(context.held.lease.epoch) as tx:
+            requests = take(tx, context.held.lease.epoch)
+        if not requests:
+            return
+        for request in requests:
+            document, failed = _answer(context, request)
+            with context.store.write(context.held.lease.epoch) as tx:
+                finish(tx, request.id, document, failed=failed)
+
+
+def _answer(context: Context, request: Request) -> tuple[str, bool]:
+    asked = VERBS.get(request.verb)
+    try:
+        if asked is None:
+            raise NotBuilt(f"this leader doesn't know the verb `{request.verb}`")
+        context.at(msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
+        arguments = msgspec.convert(request.arguments["arguments"], asked.arguments)
+        document = asked.do(context, arguments, Silent())
+    except (HeadraceError, msgspec.ValidationError) as error:
+        kind = type(error).__name__
+        return msgspec.json.encode({"kind": kind, "message": str(error), "hint": getattr(error, "hint", "")}).decode(), True
+    return msgspec.json.encode(document).decode(), False
+
+
+def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:
+    with Store.open(session.root, session.settings) as store:
+        progress.note("another headrace process leads this project; asking it")
+        body = {"arguments": msgspec.to_builtins(arguments), "now": session.now_given.isoformat() if session.now_given else None}
+        request_id = submit(store, wanted.name, body, session.actor)
+        follower = Follower(store, request_id)
+        while True:
+            answered = follower.wait(FOLLOW_SECONDS)
+            if answered is None:
+                break
+            if answered.finished:
+                return _document(wanted, answered)
+    # The leader ended without an answer: lead, and find our own request among those that wait.
+    with hold(session.root, session.settings, actor=Actor(ActorType.PERSON, session.actor), now=session.now_given) as held:
+        _serve(Context(session, held))
+        with held.store.read() as tx:
+            return _document(wanted, get(tx, request_id))
+
+
+def _document(wanted: Verb, request: Request) -> Any:
+    assert request.document is not None
+    if request.state is RequestState.FAILED:
+        said = msgspec.json.decode(request.document)
+        kinds: dict[str, type[HeadraceError]] = {
+            kind.__name__: kind for kind in (UsageError, Refused, NotBuilt, ProjectError, StoreError)
+        }
+        raise kinds.get(said["kind"], HeadraceError)(said["message"], hint=said["hint"])
+    return msgspec.json.decode(request.document, type=wanted.document)

@@ -1,0 +1,50 @@
+"""A run's news as progress: a count that moves, and a line for what a person should know."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.run.news import News
+
+LINES_MAX = 9
+"""At most so many lines beside the bar; the rest is counted, and `runs` has them all."""
+
+
+class Reporting:
+    """Takes news of one run. Use it as a context manager."""
+
+    def __init__(self, progress: Progress, session: Session, what: str) -> None:
+        del session
+        self._progress, self._what = progress, what
+        self._lines = 0
+        self._untold = 0
+
+    def __enter__(self) -> Reporting:
+        self._progress.start(self._what, None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._untold:
+            self._progress.note(f"… and {self._untold} more")
+        self._progress.finish()
+
+    def __call__(self, news: News) -> None:
+        """One partition came to something."""
+        if news.state == "published":
+            self._progress.advance()
+            if not news.reason:
+                return
+        self._say(f"{_named(news)} {news.verdict if news.state == 'published' else news.state}: {news.reason}")
+
+    def _say(self, line: str) -> None:
+        if self._lines < LINES_MAX:
+            self._lines += 1
+            self._progress.note(line)
+        else:
+            self._untold += 1
+
+
+def _named(news: News) -> str:
+    return news.node if news.partition == "*" else f"{news.node}@{news.partition}"

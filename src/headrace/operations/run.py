@@ -1,0 +1,109 @@
+"""`run`: compute what is asked for, now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
+from headrace.operations.documents import RunDocument
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.reporting import Reporting
+from headrace.operations.run_document import run_document
+from headrace.operations.selection import selected
+from headrace.operations.session import Session
+from headrace.operations.targets import partition as parse_partition
+from headrace.plan import Compiled
+from headrace.schedule import Target
+
+
+class RunArguments(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    select: list[str]
+    exclude: list[str]
+    partitions: list[str]
+    first: str | None
+    last: str | None
+    again: bool
+    reason: str | None
+
+
+def run(
+    session: Session,
+    select: Sequence[str],
+    *,
+    exclude: Sequence[str],
+    partitions: Sequence[str],
+    first: str | None,
+    last: str | None,
+    again: bool,
+    reason: str | None,
+    progress: Progress,
+) -> RunDocument:
+    """Run the selected nodes, with progress. What is published stays unless its inputs or code changed, or `again`.
+
+    Raises UsageError for a selection or a partition that there isn't, Refused for `again` without a reason.
+    """
+    if again and not reason:
+        raise Refused("--again replaces what is published", hint="say why: --reason TEXT")
+    arguments = RunArguments(list(select), list(exclude), list(partitions), first, last, again, reason)
+    return perform(session, "run", arguments, progress)  # type: ignore[no-any-return]
+
+
+@verb("run", RunArguments, RunDocument)
+def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDocument:
+    leader = context.leader(progress)
+    compiled = leader.applied.compiled
+    names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
+    targets = _targets(compiled.project, names, arguments)
+    targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
+    with Reporting(progress, context.session, "run") as report:
+        result = leader.run(
+            "run",
+            targets,
+            request=msgspec.to_builtins(arguments),
+            actor=context.session.actor,
+            explicit=True,
+            again=arguments.again,
+            again_only=frozenset(names),
+            report=report,
+        )
+    return run_document(context.store, context.clock, context.session.zone, result)
+
+
+def _targets(project: Project, names: Sequence[str], arguments: RunArguments) -> list[Target]:
+    targets = []
+    for name in names:
+        node = project.node(name)
+        if node is None or isinstance(node, Consumer):
+            continue
+        targets += _of_node(node, arguments)
+    if not targets:
+        raise UsageError("nothing was selected that can run", hint="headrace ls shows what there is")
+    return targets
+
+
+def _of_node(node: Source | Asset, arguments: RunArguments) -> list[Target]:
+    ranged = bool(arguments.partitions or arguments.first or arguments.last)
+    if not ranged or (node.partition.whole and "*" not in arguments.partitions):
+        return [] if ranged and isinstance(node, Source) else [Target(node.name)]
+    if arguments.partitions:
+        keys = [parse_partition(node, key) for key in arguments.partitions]
+        return [Target(node.name, key, key) for key in keys]
+    first = parse_partition(node, arguments.first) if arguments.first else None
+    last = parse_partition(node, arguments.last) if arguments.last else None
+    if first is not None and last is not None and last < first:
+        raise UsageError(f"--to {last} comes before --from {first}", hint="both are included; swap them")
+    return [Target(node.name, first, last)]
+
+
+def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
+    """The sources that what is selected comes from: what has arrived there is taken in first."""
+    wanted = {name for name in names if name in compiled.nodes}
+    for name in reversed(compiled.order):
+        if name in wanted:
+            wanted |= {spec.node for spec in compiled.nodes[name].inputs} | set(compiled.nodes[name].depends)
+    return [name for name in compiled.order if name in wanted and name in compiled.project.sources]

@@ -1,0 +1,39 @@
+"""`tick`: one pass over everything that is due."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.operations.documents import RunDocument
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.reporting import Reporting
+from headrace.operations.run_document import run_document
+from headrace.operations.session import Session
+from headrace.schedule import Target
+
+
+class TickArguments(msgspec.Struct, frozen=True):
+    """A tick takes nothing."""
+
+
+def tick(session: Session, *, progress: Progress) -> RunDocument:
+    """Look at the sources, run what is due until nothing is, judge who is served, and say what was done."""
+    return perform(session, "tick", TickArguments(), progress)  # type: ignore[no-any-return]
+
+
+@verb("tick", TickArguments, RunDocument)
+def _tick(context: Context, arguments: TickArguments, progress: Progress) -> RunDocument:
+    del arguments
+    leader = context.leader(progress)
+    with Reporting(progress, context.session, "tick") as report:
+        result = leader.run(
+            "tick",
+            [Target(name) for name in leader.applied.compiled.order],
+            request={},
+            actor=context.session.actor,
+            explicit=False,
+            again=False,
+            report=report,
+        )
+    return run_document(context.store, context.clock, context.session.zone, result)

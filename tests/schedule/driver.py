@@ -1,0 +1,106 @@
+"""Drives a core as the runtime does, without any: attempts end when the test says so."""
+
+from __future__ import annotations
+
+from headrace.model import Grain, InputSpec, PartitionSpec, Place
+from headrace.schedule import (
+    Arrived,
+    AttemptId,
+    Core,
+    Dispatch,
+    Ended,
+    FailureKind,
+    Graph,
+    GraphNode,
+    Kill,
+    Loaded,
+    LoadedCell,
+    Mark,
+    PartitionState,
+    Published,
+    Requested,
+    Target,
+    WorkerLost,
+)
+
+PLACE = Place(file="here")
+ZONE = "America/New_York"
+DAY, MONTH, WHOLE = PartitionSpec(grain=Grain.DAY), PartitionSpec(grain=Grain.MONTH), PartitionSpec()
+
+
+def reads(name: str, **how: object) -> InputSpec:
+    """An input, as declared."""
+    return InputSpec(node=name, place=PLACE, **how)  # type: ignore[arg-type]
+
+
+def source(name: str, partition: PartitionSpec = DAY) -> GraphNode:
+    return GraphNode(name, True, partition, ZONE)
+
+
+def asset(name: str, *inputs: InputSpec | str, partition: PartitionSpec = DAY, **fields: object) -> GraphNode:
+    specs = tuple(reads(i) if isinstance(i, str) else i for i in inputs)
+    return GraphNode(name, False, partition, ZONE, specs, **fields)  # type: ignore[arg-type]
+
+
+class Driver:
+    """A core with a clock that moves one second an event. `hash_of` says what content a partition comes to."""
+
+    def __init__(self, *nodes: GraphNode, slots: int = 2, cells: tuple[LoadedCell, ...] = ()) -> None:
+        self.core = Core(epoch=1, slots=slots)
+        self.nodes = nodes
+        self.now = 0
+        self.running: dict[AttemptId, Dispatch] = {}
+        self.marks: list[Mark] = []
+        self.kills: list[Kill] = []
+        self.done: list[tuple[str, str]] = []
+        self.content: dict[tuple[str, str], str] = {}
+        self.give(Loaded(Graph(nodes), cells))
+
+    def give(self, event: object) -> None:
+        self.now += 1_000_000
+        for command in self.core.handle(event, self.now):  # type: ignore[arg-type]
+            match command:
+                case Dispatch():
+                    self.running[command.attempt] = command
+                case Mark():
+                    self.marks.append(command)
+                case Kill():
+                    self.kills.append(command)
+
+    def arrive(self, name: str, *keys: str, content: str = "") -> None:
+        for key in keys:
+            self.content[name, key] = content or f"{name}@{key}"
+            self.give(Arrived(name, key))
+
+    def ask(self, *targets: Target, explicit: bool = False, again: bool = False) -> None:
+        self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), explicit=explicit, again=again))
+
+    def attempt(self, node: str, key: str) -> AttemptId:
+        return next(a for a, d in self.running.items() if (d.node, d.keys) == (node, (key,)))
+
+    def publish(self, attempt: AttemptId) -> None:
+        dispatch = self.running.pop(attempt)
+        hashes = tuple((key, self.content.get((dispatch.node, key), f"{dispatch.node}@{key}")) for key in dispatch.keys)
+        self.done += [(dispatch.node, key) for key in dispatch.keys]
+        self.give(Published(attempt, hashes))
+
+    def end(self, attempt: AttemptId, state: PartitionState, kind: FailureKind | None = None) -> None:
+        del self.running[attempt]
+        self.give(Ended(attempt, state, f"it was {state}", kind))
+
+    def lose(self, attempt: AttemptId, *queued: AttemptId) -> None:
+        for one in (attempt, *queued):
+            del self.running[one]
+        self.give(WorkerLost(attempt, queued, "it died"))
+
+    def work(self) -> list[tuple[str, str]]:
+        """Publish whatever is dispatched until nothing is; what was published, in order."""
+        self.done = []
+        while self.running:
+            self.publish(next(iter(self.running)))
+        return self.done
+
+    def state(self, node: str, key: str) -> PartitionState:
+        return self.core.state_of(node, key)
+
+

@@ -1,0 +1,24 @@
+"""The table of transitions, and that nothing gets around it."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.schedule.states import TRANSITIONS, Change, PartitionState, step
+
+
+@pytest.mark.parametrize("state", PartitionState)
+@pytest.mark.parametrize("change", Change)
+def test_every_pair_is_in_the_table_or_refused(state: PartitionState, change: Change) -> None:
+    """Catches a transition that was added in the code and not in the table."""
+    if (state, change) in TRANSITIONS:
+        assert step(state, change) is TRANSITIONS[state, change]
+    else:
+        with pytest.raises(ValueError, match=state):
+            step(state, change)
+
+
+def test_only_running_partitions_end() -> None:
+    """Catches a publication of something that no attempt was at."""
+    ends = {Change.PUBLISHED, Change.HELD, Change.REJECTED, Change.FAILED}
+    assert {state for state, change in TRANSITIONS if change in ends} == {PartitionState.RUNNING}

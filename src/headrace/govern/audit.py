@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 
 from headrace.govern.canonical import canonical, rfc3339
-from headrace.store.clock import instant, microseconds
+from headrace.model.zones import to_us
+from headrace.store.clock import instant
 from headrace.store.database import Transaction
 
 FORMAT_VERSION = 1
@@ -164,7 +165,7 @@ def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> st
     try:
         if chain_hash(seq, previous, text) != digest:
             return "its content isn't what was hashed"
-        if microseconds(_DATED.decode(text).at) != at_us:
+        if to_us(_DATED.decode(text).at) != at_us:
             return "its time isn't the one in its content"
     except (AttributeError, TypeError, ValueError):
         return "it can't be read"

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import enum
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from headrace.model.errors import Refused, UsageError
+from headrace.model.zones import EPOCH, to_us
 from headrace.store.database import Transaction
 
 _KIND = "clock"
 _GIVEN = "clock_given"
 """The last `--now`: an earlier one is refused. What the clock shows may be later, by the seconds that work took."""
 _WRITTEN = "clock_written"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ClockKind(enum.StrEnum):
@@ -87,7 +87,7 @@ class Clock:
             return cls(kind, _start(tx, now), moving=False, real=real)
         if now is None:
             return cls(kind, _number(tx, _WRITTEN), moving=True, real=real)
-        return cls(ClockKind.REPLAY, microseconds(now), moving=False, real=real)
+        return cls(ClockKind.REPLAY, to_us(now), moving=False, real=real)
 
     def now_us(self) -> int:
         """The store's now; never less than what it told before."""
@@ -120,7 +120,7 @@ class Clock:
 
     def _keep(self, tx: Transaction, now: datetime | None) -> Clock:
         if now is not None:
-            _put(tx, _GIVEN, str(microseconds(now)))
+            _put(tx, _GIVEN, str(to_us(now)))
         self.mark(tx)
         return self
 
@@ -131,7 +131,7 @@ def _start(tx: Transaction, now: datetime | None) -> int:
     if now is None:
         return written
     given = _number(tx, _GIVEN)
-    at_us = microseconds(now)
+    at_us = to_us(now)
     if at_us < given:
         raise UsageError(
             f"--now {now.isoformat()} is earlier than {instant(given).isoformat()}, which this replay has already reached",
@@ -140,16 +140,9 @@ def _start(tx: Transaction, now: datetime | None) -> int:
     return max(at_us, written)
 
 
-def microseconds(at: datetime) -> int:
-    """An aware datetime as integer microseconds since 1970 UTC. ValueError for a naive one."""
-    if at.tzinfo is None:
-        raise ValueError(f"{at.isoformat()} has no time zone")
-    return (at - _EPOCH) // timedelta(microseconds=1)
-
-
 def instant(at_us: int) -> datetime:
     """Microseconds since 1970 as an aware datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=at_us)
+    return EPOCH + timedelta(microseconds=at_us)
 
 
 def _kind(tx: Transaction) -> ClockKind | None:

@@ -33,6 +33,7 @@ class Extent(msgspec.Struct, frozen=True):
     node: str
     oldest: str
     newest: str
+    newest_at: int
     newest_verdict: str
     newest_rows: int
 
@@ -53,6 +54,12 @@ def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str |
         {"node": node, "first": first or "", "last": last, "limit": limit},
     )
     return [_partition(row) for row in rows]
+
+
+def published_count(tx: Transaction, node: str) -> int:
+    """How many of a node's partitions readers see."""
+    row = tx.execute("select count(*) from partition where node = :node and publication_id is not null", {"node": node}).fetchone()
+    return int(row[0])
 
 
 def unpublished(tx: Transaction, nodes: Sequence[str] | None = None, *, limit: int = 10_000) -> list[Partition]:
@@ -88,13 +95,14 @@ def stale_nodes(tx: Transaction) -> set[str]:
 def extent(tx: Transaction, node: str) -> Extent | None:
     """What readers see of a node, in short; None if nothing."""
     row = tx.execute(
-        "select partition, verdict, rows from publication where node = :node and ended_snapshot is null order by partition desc limit 1",
+        "select partition, published_at, verdict, rows from publication "
+        "where node = :node and ended_snapshot is null order by partition desc limit 1",
         {"node": node},
     ).fetchone()
     if row is None:
         return None
     oldest = tx.execute("select min(partition) from publication where node = :node and ended_snapshot is null", {"node": node}).fetchone()
-    return Extent(node, oldest[0], row[0], row[1], row[2])
+    return Extent(node, oldest[0], *row)
 
 
 def _partition(row: tuple[Any, ...]) -> Partition:

@@ -67,6 +67,11 @@ def totals(tx: Transaction) -> Totals:
     return Totals(*row)
 
 
+def nodes(tx: Transaction) -> set[str]:
+    """The nodes of which something waits."""
+    return {row[0] for row in tx.execute("select distinct node from quarantine where state in ('held', 'rejected')")}
+
+
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
     found = []
     for row in rows:

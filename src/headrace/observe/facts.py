@@ -1,0 +1,89 @@
+"""The world as the store has it, within one transaction: one snapshot, so that all that is said agrees."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from headrace.observe.watched import WHOLE
+from headrace.observe.world import Kept, Newest, Seen, Standing
+from headrace.store.database import Transaction
+from headrace.store.queries import deliveries, obligations, partitions, promises, publications, quarantine
+
+LOOKS_JUDGED = 20
+OBLIGATIONS_NEWEST = 100
+
+
+class StoreWorld:
+    """Answers `observe.world.World` from a transaction; each answer is one look-up by an index."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._newest: dict[str, Newest | None] = {}
+
+    def first(self, node: str, partition: str) -> Seen | None:
+        """The first publication of a partition."""
+        found = publications.first_published(self._tx, node, partition)
+        return None if found is None else Seen(*found)
+
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+        found = publications.first_reading(self._tx, node, WHOLE, snapshot, since_us)
+        return None if found is None else Seen(*found)
+
+    def newest(self, node: str) -> Newest | None:
+        """What readers see of a node; None if nothing."""
+        if node not in self._newest:
+            self._newest[node] = self._find_newest(node)
+        return self._newest[node]
+
+    def _find_newest(self, node: str) -> Newest | None:
+        found = partitions.extent(self._tx, node)
+        return None if found is None else Newest(found.newest, found.newest_at, found.newest_verdict, found.oldest)
+
+    def rows(self, node: str, partition: str) -> int | None:
+        """How many rows readers see of a partition; None if nothing is published."""
+        found = publications.current(self._tx, node, partition)
+        return None if found is None else found.rows
+
+    def published_between(self, node: str, first: str, last: str) -> int:
+        """How many partitions from `first` to `last`, both included, readers see."""
+        return publications.count_between(self._tx, node, first, last)
+
+    def standing(self, node: str, partition: str) -> Standing | None:
+        """Where a partition stands; None if nothing was ever heard of it."""
+        found = partitions.get(self._tx, node, partition)
+        if found is None:
+            return None
+        return Standing(found.state, found.publication_id is not None, found.stale, found.reason or "", found.since)
+
+    def stale_nodes(self) -> set[str]:
+        """Nodes of which a published partition is stale."""
+        return partitions.stale_nodes(self._tx)
+
+    def quarantined_nodes(self) -> set[str]:
+        """Nodes of which something waits in quarantine."""
+        return self._quarantined
+
+    @cached_property
+    def _quarantined(self) -> set[str]:
+        return quarantine.nodes(self._tx)
+
+    def oldest_delivery(self, source: str) -> str | None:
+        """The oldest interval of a source that was ever delivered."""
+        return deliveries.oldest_partition(self._tx, source)
+
+    def looks(self, source: str) -> list[int]:
+        """When the last 20 looks at a source were, newest first."""
+        return [look.at for look in deliveries.looks(self._tx, source, limit=LOOKS_JUDGED)]
+
+    def kept(self, consumer: str) -> list[Kept]:
+        """Obligations written down: all that aren't met, and the newest hundred; oldest first."""
+        newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
+        found = {one.interval: one for one in (*obligations.unmet(self._tx, consumer), *newest)}
+        ordered = sorted(found.values(), key=lambda one: (one.due_at, one.interval))
+        return [Kept(one.interval, one.due_at, one.met_at, one.waived_at is not None) for one in ordered]
+
+    def promised_at(self, consumer: str) -> int | None:
+        """When the promise in force was made."""
+        found = promises.in_force(self._tx, consumer)
+        return None if found is None else found.from_at

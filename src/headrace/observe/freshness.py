@@ -1,0 +1,120 @@
+"""How assets stand: fresh, behind, stale, never; and which are in quarantine or unchecked (SEMANTICS §4). Pure."""
+
+from __future__ import annotations
+
+import enum
+from datetime import date
+
+import msgspec
+
+from headrace.model import Grain
+from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
+from headrace.observe.obligations import Scene, paced_inputs
+from headrace.observe.watched import WHOLE, Node
+
+_HOUR_US = 3_600_000_000
+
+
+class Freshness(enum.StrEnum):
+    """`never`: nothing was ever published. `behind`: expected partitions are missing. `stale`: a published one is.
+    `fresh`: the newest expected partition is published, and neither holds."""
+
+    FRESH = "fresh"
+    BEHIND = "behind"
+    STALE = "stale"
+    NEVER = "never"
+
+
+class AssetCounts(msgspec.Struct, frozen=True):
+    """How many assets are in each state. The first four add up to all; one in quarantine or unchecked is counted there as well."""
+
+    fresh: int = 0
+    behind: int = 0
+    stale: int = 0
+    never: int = 0
+    quarantined: int = 0
+    unchecked: int = 0
+
+
+def counts(scene: Scene, now_us: int) -> AssetCounts:
+    """All assets; sources aren't counted."""
+    assets = [node for node in scene.declared.nodes.values() if not node.is_source]
+    states = freshnesses(scene, now_us)
+    found = [states[node.name] for node in assets]
+    waiting = scene.world.quarantined_nodes()
+    newest = [scene.world.newest(node.name) for node in assets]
+    return AssetCounts(
+        fresh=found.count(Freshness.FRESH),
+        behind=found.count(Freshness.BEHIND),
+        stale=found.count(Freshness.STALE),
+        never=found.count(Freshness.NEVER),
+        quarantined=sum(node.name in waiting for node in assets),
+        unchecked=sum(one is not None and one.verdict == "unchecked" for one in newest),
+    )
+
+
+def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
+    """The freshness of every source and asset."""
+    found: dict[str, Freshness] = {}
+    stale = scene.world.stale_nodes()
+    for node in scene.declared.nodes.values():
+        if scene.world.newest(node.name) is None:
+            found[node.name] = Freshness.NEVER
+        elif _behind(node, scene, found, now_us):
+            found[node.name] = Freshness.BEHIND
+        else:
+            found[node.name] = Freshness.STALE if node.name in stale else Freshness.FRESH
+    return found
+
+
+def _behind(node: Node, scene: Scene, found: dict[str, Freshness], now_us: int) -> bool:
+    if node.partition.grain is None:
+        standing = scene.world.standing(node.name, WHOLE) if node.partition.whole else None
+        at_rest = standing is None or standing.state == "published" or standing.stale
+        return not at_rest or any(found[source.name] in (Freshness.BEHIND, Freshness.NEVER) for source in paced_inputs(node, scene))
+    if node.partition.key is not None:
+        return False  # keys grow with the data: which are expected isn't known
+    return missing(node, scene, now_us) > 0
+
+
+def missing(node: Node, scene: Scene, now_us: int) -> int:
+    """How many expected partitions of a node cut by time aren't published: from its start to the last that has ended."""
+    grain = node.partition.grain
+    assert grain is not None
+    start = scene.rhythms[node.name].start_us
+    newest = scene.world.newest(node.name)
+    if start is None and newest is not None:
+        start = start_us(newest.oldest, grain, node.timezone)
+    if start is None:
+        return 0
+    first = key_at_us(start, grain, node.timezone)
+    last = previous_key(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
+    if start_us(last, grain, node.timezone) < start:
+        return 0
+    free = sum(first <= day <= last for day in node.no_data) if grain is Grain.DAY else 0
+    return max(0, keys_count(first, last, grain, node.timezone) - free - scene.world.published_between(node.name, first, last))
+
+
+def keys_count(first: str, last: str, grain: Grain, timezone: str) -> int:
+    """How many partitions there are from one to another, both included, without counting them one by one.
+
+    (Exact but for zones that skipped a day or move by half an hour.)
+    """
+    start, end = bounds_us(first, grain, timezone)[0], bounds_us(last, grain, timezone)[1]
+    match grain:
+        case Grain.HOUR:
+            return round((end - start) / _HOUR_US)
+        case Grain.DAY:
+            return (date.fromisoformat(last) - date.fromisoformat(first)).days + 1
+        case Grain.WEEK:
+            return round((end - start) / (7 * 24 * _HOUR_US))
+        case Grain.MONTH:
+            return _months(last) - _months(first) + 1
+        case Grain.QUARTER:
+            return 4 * (int(last[:4]) - int(first[:4])) + int(last[-1]) - int(first[-1]) + 1
+        case Grain.YEAR:
+            return int(last) - int(first) + 1
+
+
+def _months(key: str) -> int:
+    return 12 * int(key[:4]) + int(key[5:7])

@@ -1,0 +1,189 @@
+"""Obligations (SEMANTICS §7): for each consumer and interval, by when, and when it was met. Pure.
+
+An obligation is met when every asset read has a publication of the partitions that the interval requires. A whole
+asset over partitioned inputs meets it with its first publication that read all that the interval requires of
+those inputs. Data without a rhythm meets every interval once it was published at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
+from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
+from headrace.model.required import required
+from headrace.model.times import Duration, Offset
+from headrace.observe.watched import Node, Rhythm, Terms, Watched, rhythms
+from headrace.observe.world import Seen, World
+
+INTERVALS_MAX = 10_000
+"""So many of a consumer's newest intervals are judged; a promise over older data begins there."""
+_LONGEST_US = {
+    Grain.HOUR: 3_600_000_000,
+    Grain.DAY: 86_400_000_000,
+    Grain.WEEK: 7 * 86_400_000_000,
+    Grain.MONTH: 31 * 86_400_000_000,
+    Grain.QUARTER: 92 * 86_400_000_000,
+    Grain.YEAR: 366 * 86_400_000_000,
+}
+_BEFORE_ALL = Seen(0, 0)
+
+
+class Obligation(msgspec.Struct, frozen=True):
+    """One consumer × one interval. `met_at_us` None: not met yet."""
+
+    interval: str
+    due_at_us: int
+    met_at_us: int | None
+    waived: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Met or waived."""
+        return self.waived or self.met_at_us is not None
+
+    def open_at(self, at_us: int) -> bool:
+        """Whether it wasn't met yet at that time."""
+        return not self.waived and (self.met_at_us is None or self.met_at_us > at_us)
+
+
+class Scene:
+    """What is judged, the facts, and the rhythms that follow from both."""
+
+    def __init__(self, declared: Watched, world: World) -> None:
+        self.declared = declared
+        self.world = world
+        oldest = {node.name: world.oldest_delivery(node.name) for node in declared.nodes.values() if node.is_source}
+        self.rhythms: dict[str, Rhythm] = rhythms(declared.nodes, oldest)
+
+    def known_reads(self, terms: Terms) -> list[Node]:
+        """The reads that exist in what is applied."""
+        return [self.declared.nodes[name] for name in terms.reads if name in self.declared.nodes]
+
+    def has_rhythm(self, terms: Terms) -> bool:
+        """Whether any of its reads comes interval by interval."""
+        return any(self.rhythms[node.name].has for node in self.known_reads(terms))
+
+
+def due_us(terms: Terms, interval: str) -> int:
+    """By when an interval is due: its `due`, or, under `max_age`, the moment when the interval before it becomes too old."""
+    began, ended = bounds_us(interval, terms.per, terms.timezone)
+    if terms.max_age is not None:
+        return Duration.parse(terms.max_age).after_us(began, terms.timezone)
+    return Offset.parse(terms.due or "+0s").after_us(ended, terms.timezone, lambda day: day.isoformat() in terms.no_data)
+
+
+def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
+    """A consumer's obligations, oldest first: those written down, those that became due since, and those of intervals
+    that have begun but aren't due yet. Of the ones written down only the unmet are judged again."""
+    found = [
+        Obligation(
+            kept.interval,
+            kept.due_at_us,
+            kept.met_at_us if kept.met_at_us is not None else met_at(terms, kept.interval, scene),
+            kept.waived,
+        )
+        for kept in scene.world.kept(terms.consumer)
+    ]
+    after = found[-1].interval if found else None
+    found.extend(
+        Obligation(interval, due_us(terms, interval), met_at(terms, interval, scene))
+        for interval in _intervals(terms, scene, after, now_us)
+    )
+    return found
+
+
+def met_at(terms: Terms, interval: str, scene: Scene) -> int | None:
+    """When the last of an interval's reads could be read; None while one can't."""
+    reads = scene.known_reads(terms)
+    if not reads or len(reads) < len(terms.reads):
+        return None
+    seen = [covered(node, terms, interval, scene) for node in reads]
+    return None if None in seen else max(one.at_us for one in seen if one is not None)
+
+
+def covered(node: Node, terms: Terms, interval: str, scene: Scene) -> Seen | None:
+    """The publication with which a node first held all that an interval requires of it; None if there is none yet."""
+    rhythm = scene.rhythms[node.name]
+    keys = needed(node, terms, interval, scene)
+    if keys is not None:
+        seen = [scene.world.first(node.name, key) for key in keys]
+        return None if None in seen else max((one for one in seen if one is not None), default=_BEFORE_ALL)
+    if not rhythm.has or not node.partition.whole:
+        newest = scene.world.newest(node.name)
+        return None if newest is None else scene.world.first(node.name, newest.oldest)
+    return _covered_whole(node, terms, interval, scene)
+
+
+def _covered_whole(node: Node, terms: Terms, interval: str, scene: Scene) -> Seen | None:
+    latest = _BEFORE_ALL
+    for source in paced_inputs(node, scene):
+        seen = covered(source, terms, interval, scene)
+        if seen is None:
+            return None
+        latest = Seen(max(latest.at_us, seen.at_us), max(latest.snapshot, seen.snapshot))
+    return scene.world.first_reading(node.name, latest.snapshot, latest.at_us)
+
+
+def paced_inputs(node: Node, scene: Scene) -> list[Node]:
+    """The inputs of a whole asset that come interval by interval."""
+    return [
+        scene.declared.nodes[spec.node]
+        for spec in node.inputs
+        if spec.mode is not InputMode.ALL and not spec.optional and spec.node in scene.rhythms and scene.rhythms[spec.node].has
+    ]
+
+
+def needed(node: Node, terms: Terms, interval: str, scene: Scene) -> list[str] | None:
+    """The partitions of a node that an interval of a consumer requires, without those before the node's start (they
+    count as present and empty); None where it isn't cut, or by keys that can't be listed."""
+    output = PartitionSpec(grain=terms.per)
+    keys = required(output, terms.timezone, interval, node.partition, node.timezone, _plain(node.name)).keys
+    if keys is None:
+        return None
+    return [key for key in keys if not before_start(node, key, scene)]
+
+
+def before_start(node: Node, key: str, scene: Scene) -> bool:
+    """Whether a partition lies before a node's start; keys without time never do."""
+    grain, start = node.partition.grain, scene.rhythms[node.name].start_us
+    if grain is None or start is None or node.partition.key is not None:
+        return False
+    return start_us(key, grain, node.timezone) < start
+
+
+def _plain(name: str) -> InputSpec:
+    return InputSpec(node=name, place=Place(file=""))
+
+
+def _intervals(terms: Terms, scene: Scene, after: str | None, now_us: int) -> Iterator[str]:
+    """The intervals that have begun, from the first that is expected, or from the one after `after`."""
+    first = next_key(after, terms.per, terms.timezone) if after is not None else _first_interval(terms, scene, now_us)
+    if first is None:
+        return
+    key = first
+    while start_us(key, terms.per, terms.timezone) <= now_us:
+        if not _no_data(terms, key):
+            yield key
+        key = next_key(key, terms.per, terms.timezone)
+
+
+def _first_interval(terms: Terms, scene: Scene, now_us: int) -> str | None:
+    """The interval in which all reads have started. Where none has a rhythm, the one in which the promise was made
+    (under `max_age` there are no intervals then: the age is that of the publication)."""
+    paced = [scene.rhythms[node.name] for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
+    if not paced and terms.max_age is not None:
+        return None
+    starts = [rhythm.start_us for rhythm in paced] or [scene.world.promised_at(terms.consumer) or now_us]
+    known = [start for start in starts if start is not None]
+    if len(known) < len(starts):
+        return None
+    oldest = now_us - INTERVALS_MAX * _LONGEST_US[terms.per]
+    return key_at_us(max(*known, oldest), terms.per, terms.timezone)
+
+
+def _no_data(terms: Terms, interval: str) -> bool:
+    """Whether the calendar says that nothing is due for a day."""
+    return terms.per is Grain.DAY and interval in terms.no_data

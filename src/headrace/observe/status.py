@@ -1,0 +1,320 @@
+"""`judge`: how each consumer is served, since when, why, and what to type next (SEMANTICS §7). Pure.
+
+Not built yet, and so never said: `wrong` (it takes incidents), availability, minutes lost.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.model.intervals import bounds_us, previous_key, start_us
+from headrace.model.times import Duration
+from headrace.observe.blockage import Block, Blocked, blocking, next_command, promised_by, told
+from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
+from headrace.observe.obligations import Obligation, Scene, covered, needed, obligations
+from headrace.observe.watched import Node, Terms, Watched
+from headrace.observe.wording import days, moment
+from headrace.observe.world import World
+
+LOOK_GAP_LEAST_US = 10 * 60 * 1_000_000
+"""A look is never too old before ten minutes."""
+EMPTY_INTERVALS_MAX = 100
+"""So many intervals without rows are passed over to find the newest with rows."""
+
+
+class State(enum.StrEnum):
+    """How a consumer is served; the first that holds, in this order."""
+
+    UNKNOWN = "unknown"
+    NEVER = "never"
+    WRONG = "wrong"
+    LATE = "late"
+    AT_RISK = "at_risk"
+    SERVED = "served"
+
+
+class Read(msgspec.Struct, frozen=True):
+    """How one asset that a consumer reads stands; `data_through` in the asset's own partitions, or the consumer's
+    intervals where it has none but follows inputs that have."""
+
+    asset: str
+    state: Freshness
+    data_through: str | None
+
+
+class ConsumerStatus(msgspec.Struct, frozen=True):
+    """One consumer. `states` lists all that hold, `due_interval` is the newest that is due, `backlog` the older ones
+    that aren't met. Times are microseconds of the store's clock."""
+
+    name: str
+    owner: str
+    state: State
+    states: tuple[State, ...]
+    since_us: int | None
+    due_interval: str | None
+    data_through: str | None
+    backlog: tuple[str, ...]
+    reads: tuple[Read, ...]
+    reason: str
+    next: str | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All consumers, in the order of declaration, and the assets. `observed_at_us` is the last look at any source."""
+
+    now_us: int
+    observed_at_us: int | None
+    consumers: tuple[ConsumerStatus, ...]
+    assets: AssetCounts
+
+
+def judge(declared: Watched, world: World, now_us: int) -> Status:
+    """How everything stands at a time, as far as the facts of `world` say."""
+    scene = Scene(declared, world)
+    fresh = freshnesses(scene, now_us)
+    looked = [looks[0] for node in declared.nodes.values() if node.is_source and (looks := world.looks(node.name))]
+    return Status(
+        now_us=now_us,
+        observed_at_us=max(looked, default=None),
+        consumers=tuple(_Judgement(terms, scene, now_us).result(fresh) for terms in declared.consumers),
+        assets=counts(scene, now_us),
+    )
+
+
+class _Judgement:
+    """One consumer at one time."""
+
+    def __init__(self, terms: Terms, scene: Scene, now_us: int) -> None:
+        self._terms, self._scene, self._now = terms, scene, now_us
+        self._all = obligations(terms, scene, now_us)
+        self._due = [one for one in self._all if one.due_at_us <= now_us]
+        self._through = _data_through(terms, self._all, scene)
+
+    def result(self, fresh: dict[str, Freshness]) -> ConsumerStatus:
+        blind = self._blind()
+        late_since = self._late_since()
+        never = self._never()
+        risk = None if never or late_since is not None else self._risk()
+        states = [
+            state
+            for state, holds in (
+                (State.UNKNOWN, blind is not None),
+                (State.NEVER, never),
+                (State.LATE, late_since is not None),
+                (State.AT_RISK, risk is not None),
+                (State.SERVED, not never and late_since is None),
+            )
+            if holds
+        ]
+        reason, command, since = self._why(states[0], blind, late_since, risk)
+        return ConsumerStatus(
+            name=self._terms.consumer,
+            owner=self._terms.owner,
+            state=states[0],
+            states=tuple(states),
+            since_us=since,
+            due_interval=self._due[-1].interval if self._due else None,
+            data_through=self._through,
+            backlog=tuple(one.interval for one in self._due[:-1] if not one.settled),
+            reads=tuple(self._read(node, fresh) for node in self._scene.known_reads(self._terms)),
+            reason=reason,
+            next=command,
+        )
+
+    def _why(
+        self, state: State, blind: tuple[str, int | None] | None, late_since: int | None, risk: tuple[Obligation, Blocked] | None
+    ) -> tuple[str, str | None, int | None]:
+        """Reason in one clause, what to type next, and since when the state holds."""
+        if state is State.UNKNOWN and blind is not None:
+            return blind[0], "headrace tick", blind[1]
+        if state is State.AT_RISK and risk is not None:
+            at = moment(risk[0].due_at_us, self._now, self._scene.declared.timezone)
+            return f"late at {at}: {self._told(risk[1])}", next_command(risk[1]), risk[1].since_us
+        if state is State.SERVED:
+            return self._served_reason(), self._backlog_command(), _served_since(self._due, self._all)
+        found = self._blocked()
+        since = late_since if state is State.LATE else None
+        if found is None:
+            return self._too_old(), "headrace tick", since
+        return self._told(found), next_command(found), since
+
+    # The states
+
+    def _never(self) -> bool:
+        reads = self._scene.known_reads(self._terms)
+        return len(reads) < len(self._terms.reads) or any(self._scene.world.newest(node.name) is None for node in reads)
+
+    def _late_since(self) -> int | None:
+        """Since when it has been late without a break; None if it isn't."""
+        run = _unmet_run(self._due)
+        since = [run[0].due_at_us] if run else []
+        old = self._old_since()
+        if old is not None and old <= self._now:
+            since.append(old)
+        return min(since, default=None)
+
+    def _old_since(self) -> int | None:
+        """Under `max_age`: when what can be read becomes (or became) too old."""
+        terms = self._terms
+        if terms.max_age is None:
+            return None
+        age = Duration.parse(terms.max_age)
+        if self._through is not None:
+            return age.after_us(bounds_us(self._through, terms.per, terms.timezone)[1], terms.timezone)
+        if self._scene.has_rhythm(terms):
+            return None
+        newest = [self._scene.world.newest(node.name) for node in self._scene.known_reads(terms)]
+        oldest = min((one.at_us for one in newest if one is not None), default=None)
+        return None if oldest is None else age.after_us(oldest, terms.timezone)
+
+    def _risk(self) -> tuple[Obligation, Blocked] | None:
+        """The next interval that has ended, isn't due yet, and is known to be held back."""
+        for one in self._all:
+            ended = bounds_us(one.interval, self._terms.per, self._terms.timezone)[1] <= self._now
+            if one.due_at_us > self._now and ended and not one.settled:
+                for found in blocking(self._terms, one.interval, self._scene):
+                    if found.block in (Block.QUARANTINED, Block.FAILED) or self._overdue(found):
+                        return one, found
+        return None
+
+    def _overdue(self, found: Blocked) -> bool:
+        if found.block is not Block.MISSING:
+            return False
+        by = promised_by(self._scene.declared.nodes[found.node], found.partition)
+        return by is not None and by <= self._now
+
+    def _blind(self) -> tuple[str, int | None] | None:
+        """Why nothing can be judged, and since when: nobody looked at a source that it depends on for too long."""
+        zone = self._scene.declared.timezone
+        stalest: tuple[int, int, str] | None = None
+        for source in _sources(self._scene.known_reads(self._terms), self._scene):
+            looks = self._scene.world.looks(source.name)
+            if not looks:
+                return f"nobody has looked at {source.name} yet", None
+            until = looks[0] + max(2 * _median_gap(looks), LOOK_GAP_LEAST_US)
+            if until < self._now and (stalest is None or until < stalest[0]):
+                stalest = (until, looks[0], source.name)
+        if stalest is None:
+            return None
+        return f"nobody has looked at {stalest[2]} since {moment(stalest[1], self._now, zone)}", stalest[0]
+
+    # What is said about them
+
+    def _blocked(self) -> Blocked | None:
+        """What holds back the interval for which it became late, or, if nothing is due, the first."""
+        open_now = [one for one in self._all if not one.settled]
+        for one in _unmet_run(self._due) or open_now:
+            if found := blocking(self._terms, one.interval, self._scene):
+                return found[0]
+        return None
+
+    def _told(self, found: Blocked) -> str:
+        return told(found, self._scene, self._now)
+
+    def _too_old(self) -> str:
+        if self._through is not None:
+            return f"what can be read ends with {self._through}, older than {self._terms.max_age}"
+        if self._terms.max_age is not None and not self._scene.has_rhythm(self._terms) and not self._never():
+            return f"what can be read was published more than {self._terms.max_age} ago"
+        absent = [name for name in self._terms.reads if self._scene.world.newest(name) is None]
+        return f"{absent[0]}: nothing was ever published" if absent else "nothing holds it back: it is about to be computed"
+
+    def _served_reason(self) -> str:
+        unmet = [one.interval for one in self._due[:-1] if not one.settled]
+        if unmet:
+            return f"{days(len(unmet), self._terms.per)} missing: {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
+        return "all that is due can be read" if self._due else "all it reads can be read"
+
+    def _backlog_command(self) -> str | None:
+        unmet = [one for one in self._due[:-1] if not one.settled]
+        found = blocking(self._terms, unmet[0].interval, self._scene) if unmet else []
+        return next_command(found[0]) if found else None
+
+    def _read(self, node: Node, fresh: dict[str, Freshness]) -> Read:
+        newest = self._scene.world.newest(node.name)
+        through = newest.partition if newest is not None and node.partition.grain is not None else None
+        if newest is not None and node.partition.whole and self._scene.rhythms[node.name].has:
+            through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._scene)), None)
+        return Read(node.name, fresh[node.name], through)
+
+
+def _data_through(terms: Terms, found: Sequence[Obligation], scene: Scene) -> str | None:
+    """The newest interval that can be read. Under `max_age`, the newest with rows before any hole."""
+    if not scene.has_rhythm(terms):
+        return None
+    if terms.max_age is None:
+        return next((one.interval for one in reversed(found) if one.met_at_us is not None), None)
+    hole = next((place for place, one in enumerate(found) if not one.settled), len(found))
+    if hole == 0 and found:
+        return _before_first(found[0], terms, scene)
+    for one in reversed(found[max(0, hole - EMPTY_INTERVALS_MAX) : hole]):
+        if one.met_at_us is not None and _has_rows(terms, one.interval, scene):
+            return one.interval
+    return None
+
+
+def _before_first(first: Obligation, terms: Terms, scene: Scene) -> str | None:
+    """Where the oldest obligation that is known of isn't met: the interval before it, if that was ever expected."""
+    before = previous_key(first.interval, terms.per, terms.timezone)
+    starts = [scene.rhythms[node.name].start_us for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
+    known = [start for start in starts if start is not None]
+    if len(known) < len(starts) or start_us(before, terms.per, terms.timezone) < max(known):
+        return None
+    return before
+
+
+def _has_rows(terms: Terms, interval: str, scene: Scene) -> bool:
+    """Whether each read that is cut by time has rows in what the interval requires."""
+    for node in scene.known_reads(terms):
+        keys = needed(node, terms, interval, scene) if node.partition.grain is not None else None
+        if keys and not any(scene.world.rows(node.name, key) for key in keys):
+            return False
+    return True
+
+
+def _unmet_run(due: Sequence[Obligation]) -> Sequence[Obligation]:
+    """The newest due obligations through which the consumer has been late without a break: at each of their deadlines
+    the one before wasn't met either. Empty if the newest is met."""
+    if not due or due[-1].settled:
+        return ()
+    first = len(due) - 1
+    while first > 0 and due[first - 1].open_at(due[first].due_at_us):
+        first -= 1
+    return due[first:]
+
+
+def _served_since(due: Sequence[Obligation], found: Sequence[Obligation]) -> int | None:
+    """Since when the newest due obligation at each time was met."""
+    if not due:
+        return min((one.met_at_us for one in found if one.met_at_us is not None), default=None)
+    since: int | None = None
+    for one in reversed(due):
+        if since is not None and one.open_at(since):
+            return since
+        met = one.met_at_us if one.met_at_us is not None else one.due_at_us
+        if met > one.due_at_us:
+            return met
+        since = one.due_at_us
+    return since
+
+
+def _sources(reads: Sequence[Node], scene: Scene) -> list[Node]:
+    """The sources that these nodes come from, in topological order."""
+    wanted = {node.name for node in reads}
+    for node in reversed(scene.declared.nodes.values()):
+        if node.name in wanted:
+            wanted |= {spec.node for spec in node.inputs}
+    return [node for node in scene.declared.nodes.values() if node.is_source and node.name in wanted]
+
+
+def _median_gap(looks: Sequence[int]) -> int:
+    """Of the last looks, newest first; 0 where there is no gap."""
+    gaps = sorted(later - earlier for later, earlier in itertools.pairwise(looks))
+    if not gaps:
+        return 0
+    middle = len(gaps) // 2
+    return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2

@@ -1,0 +1,142 @@
+"""The declared part of what is judged: nodes with their rhythm, and what consumers were promised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.model import Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project
+from headrace.model.intervals import key_at_us, start_us
+
+if TYPE_CHECKING:
+    from headrace.plan import Compiled
+
+WHOLE = "*"
+
+
+class Node(msgspec.Struct, frozen=True):
+    """A source or an asset. `inputs` are final: found in the body and declared."""
+
+    name: str
+    is_source: bool
+    partition: PartitionSpec
+    timezone: str
+    inputs: tuple[InputSpec, ...] = ()
+    start: str | None = None
+    """The first expected partition, where it is declared."""
+    expect_by: str | None = None
+    """Until when after an interval its delivery was promised."""
+    no_data: frozenset[str] = frozenset()
+    """Days of its calendar on which nothing is expected, as ISO dates."""
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What one consumer was promised: its reads per interval, `due` (a time after the interval) or no older than `max_age`."""
+
+    consumer: str
+    owner: str
+    reads: tuple[str, ...]
+    per: Grain
+    timezone: str
+    due: str | None = None
+    max_age: str | None = None
+    no_data: frozenset[str] = frozenset()
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """All that is judged. `nodes` come in topological order, `timezone` is the project's."""
+
+    timezone: str
+    nodes: dict[str, Node]
+    consumers: tuple[Terms, ...]
+
+
+def watched(compiled: Compiled) -> Watched:
+    """The part of an applied project that says what was promised and what it needs."""
+    project = compiled.project
+    return Watched(
+        timezone=project.settings.timezone,
+        nodes={name: _node(project, name, compiled.nodes[name].inputs) for name in compiled.order if name in compiled.nodes},
+        consumers=tuple(_terms(project, consumer) for consumer in project.consumers.values()),
+    )
+
+
+def _node(project: Project, name: str, inputs: tuple[InputSpec, ...]) -> Node:
+    source = project.sources.get(name)
+    declared = source or project.assets[name]
+    return Node(
+        name=name,
+        is_source=source is not None,
+        partition=declared.partition,
+        timezone=declared.timezone or project.settings.timezone,
+        inputs=inputs,
+        start=declared.start,
+        expect_by=source.expect.by if source is not None else None,
+        no_data=_dates(project, declared.calendar),
+    )
+
+
+def _terms(project: Project, consumer: Consumer) -> Terms:
+    return Terms(
+        consumer=consumer.name,
+        owner=consumer.owner,
+        reads=consumer.reads,
+        per=consumer.per,
+        timezone=consumer.timezone or project.settings.timezone,
+        due=consumer.due,
+        max_age=consumer.max_age,
+        no_data=_dates(project, consumer.calendar),
+    )
+
+
+def _dates(project: Project, calendar: str | None) -> frozenset[str]:
+    found = project.calendars.get(calendar) if calendar else None
+    return frozenset(found.dates) if found is not None else frozenset()
+
+
+class Rhythm(msgspec.Struct, frozen=True):
+    """Whether a node's data comes interval by interval, and from when on it is expected. Without a rhythm (reference
+    data) nothing is ever expected; `start_us` None: nothing is known yet."""
+
+    has: bool
+    start_us: int | None = None
+
+
+def rhythms(nodes: dict[str, Node], oldest: dict[str, str | None]) -> dict[str, Rhythm]:
+    """The rhythm of each node. `oldest` is each source's oldest interval that was ever delivered.
+
+    A source starts at its declared start, or with its oldest delivery; an asset at the latest start of its required inputs.
+    """
+    found: dict[str, Rhythm] = {}
+    for node in nodes.values():
+        found[node.name] = _rhythm(node, found, oldest.get(node.name))
+    return found
+
+
+def _rhythm(node: Node, found: dict[str, Rhythm], oldest: str | None) -> Rhythm:
+    grain = node.partition.grain
+    declared = node.start if grain is not None else None
+    if node.is_source:
+        first = declared or oldest
+        if grain is None:
+            return Rhythm(has=False)
+        return Rhythm(has=True, start_us=None if first is None else start_us(first, grain, node.timezone))
+    required = [found[spec.node] for spec in node.inputs if _sets_the_pace(spec) and spec.node in found]
+    starts = [rhythm.start_us for rhythm in required if rhythm.has]
+    if grain is None:
+        return Rhythm(has=bool(starts), start_us=_latest(starts))
+    if declared is not None:
+        return Rhythm(has=True, start_us=start_us(declared, grain, node.timezone))
+    latest = _latest(starts)
+    return Rhythm(has=True, start_us=None if latest is None else start_us(key_at_us(latest, grain, node.timezone), grain, node.timezone))
+
+
+def _sets_the_pace(spec: InputSpec) -> bool:
+    return spec.mode is not InputMode.ALL and not spec.optional
+
+
+def _latest(starts: list[int | None]) -> int | None:
+    """The latest, or None if there is none or one isn't known."""
+    known = [start for start in starts if start is not None]
+    return max(known) if known and len(known) == len(starts) else None

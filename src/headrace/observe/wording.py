@@ -1,0 +1,19 @@
+"""How a moment is written in a clause: the project's zone, a date whenever it isn't today."""
+
+from __future__ import annotations
+
+from headrace.model.zones import from_us
+
+
+def moment(at_us: int, now_us: int, timezone: str) -> str:
+    """`04:40` today, else `Tue 02-12 04:40`, in another year `Tue 2013-02-12 04:40`."""
+    at, now = from_us(at_us, timezone), from_us(now_us, timezone)
+    if at.date() == now.date():
+        return f"{at:%H:%M}"
+    weekday = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")[at.weekday()]
+    return f"{weekday} {at:%m-%d %H:%M}" if at.year == now.year else f"{weekday} {at:%Y-%m-%d %H:%M}"
+
+
+def days(count: int, unit: str) -> str:
+    """`1 day`, `3 days`."""
+    return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"

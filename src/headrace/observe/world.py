@@ -1,0 +1,82 @@
+"""What judging asks of the facts. The store answers it (`facts.StoreWorld`), and so do plain dicts in tests."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+
+class Seen(NamedTuple):
+    """A publication: when, and in which lake snapshot."""
+
+    at_us: int
+    snapshot: int
+
+
+class Newest(NamedTuple):
+    """What readers see of a node, in short."""
+
+    partition: str
+    at_us: int
+    verdict: str
+    oldest: str
+    """The oldest partition that readers see."""
+
+
+class Standing(NamedTuple):
+    """Where a partition stands (SEMANTICS §5), why, and since when."""
+
+    state: str
+    published: bool
+    """Whether readers see a publication of it, whatever the state says of newer attempts."""
+    stale: bool
+    reason: str
+    since_us: int
+
+
+class Kept(NamedTuple):
+    """An obligation as it was written down when it became due."""
+
+    interval: str
+    due_at_us: int
+    met_at_us: int | None
+    waived: bool
+
+
+class World(Protocol):
+    """Facts. Times are microseconds of the store's clock."""
+
+    def first(self, node: str, partition: str) -> Seen | None:
+        """The first publication of a partition."""
+
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+
+    def newest(self, node: str) -> Newest | None:
+        """What readers see of a node; None if nothing."""
+
+    def rows(self, node: str, partition: str) -> int | None:
+        """How many rows readers see of a partition; None if nothing is published."""
+
+    def published_between(self, node: str, first: str, last: str) -> int:
+        """How many partitions from `first` to `last`, both included, readers see."""
+
+    def standing(self, node: str, partition: str) -> Standing | None:
+        """Where a partition stands; None if nothing was ever heard of it."""
+
+    def stale_nodes(self) -> set[str]:
+        """Nodes of which a published partition is stale."""
+
+    def quarantined_nodes(self) -> set[str]:
+        """Nodes of which something waits in quarantine."""
+
+    def oldest_delivery(self, source: str) -> str | None:
+        """The oldest interval of a source that was ever delivered."""
+
+    def looks(self, source: str) -> list[int]:
+        """When the last 20 looks at a source were, newest first."""
+
+    def kept(self, consumer: str) -> list[Kept]:
+        """Obligations written down: all that aren't met, and the newest hundred; oldest first."""
+
+    def promised_at(self, consumer: str) -> int | None:
+        """When the promise in force was made."""

@@ -3,6 +3,10 @@
 Pure apart from reading the project's own files: no clock, no database, no network, and nothing of the user's is imported.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from headrace.model.errors import (
     HeadraceError,
     LakeError,
@@ -15,6 +19,7 @@ from headrace.model.errors import (
 )
 from headrace.model.nodes import (
     Asset,
+    AssetTest,
     Body,
     Calendar,
     CheckSpec,
@@ -40,9 +45,53 @@ from headrace.model.nodes import (
 )
 from headrace.model.problems import Level, Problem
 
+if TYPE_CHECKING:
+    from headrace.model.files import FileKind, ProjectFile, Scan, find_root, scan
+    from headrace.model.intervals import (
+        Interval,
+        interval_of,
+        key_at,
+        key_of_date,
+        keys_between,
+        next_key,
+        parse_key,
+        previous_key,
+    )
+    from headrace.model.linking import link
+    from headrace.model.parsing import Declared, parse_file
+    from headrace.model.required import Required
+    from headrace.model.selection import SelectionGraph, select
+    from headrace.model.times import Duration, Offset, after, parse_duration
+    from headrace.model.unbuilt import not_built
+
+_LAZY = {
+    "FileKind": "files", "ProjectFile": "files", "Scan": "files", "find_root": "files", "scan": "files",
+    "Interval": "intervals", "interval_of": "intervals", "key_at": "intervals", "key_of_date": "intervals",
+    "keys_between": "intervals", "next_key": "intervals", "parse_key": "intervals", "previous_key": "intervals",
+    "link": "linking", "not_built": "unbuilt", "Declared": "parsing", "parse_file": "parsing",
+    "Required": "required",
+    "SelectionGraph": "selection", "select": "selection",
+    "Duration": "times", "Offset": "times", "after": "times", "parse_duration": "times",
+}  # fmt: skip
+"""Exported name → sub-module, imported when first asked for: most verbs need few of them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    value = getattr(importlib.import_module(f"headrace.model.{_LAZY[name]}"), name)
+    globals()[name] = value
+    return value
+
+
 __all__ = [
-    "Asset", "Body", "Calendar", "CheckSpec", "CommandBody", "Complete", "Consumer", "Contract", "ContractColumn",
-    "Expect", "Grain", "HeadraceError", "InputMode", "InputSpec", "LakeError", "LeaseLost", "Level", "NotBuilt", "Owner",
-    "PartitionSpec", "Place", "Problem", "Project", "ProjectError", "PythonBody", "Refused", "Settings", "Severity",
-    "Source", "SqlBody", "StoreError", "UsageError", "Value",
-]
+    "Asset", "AssetTest", "Body", "Calendar", "CheckSpec", "CommandBody", "Complete", "Consumer", "Contract", "ContractColumn",
+    "Declared", "Duration", "Expect", "FileKind", "Grain", "HeadraceError", "InputMode", "InputSpec", "Interval", "LakeError",
+    "LeaseLost", "Level", "NotBuilt", "Offset", "Owner", "PartitionSpec", "Place", "Problem", "Project", "ProjectError",
+    "ProjectFile", "PythonBody", "Refused", "Required", "Scan", "SelectionGraph", "Settings", "Severity", "Source", "SqlBody",
+    "StoreError", "UsageError", "Value", "after", "find_root", "interval_of", "key_at", "key_of_date",
+    "keys_between", "link", "next_key", "not_built", "parse_duration", "parse_file", "parse_key", "previous_key",
+    "scan", "select",
+]  # fmt: skip

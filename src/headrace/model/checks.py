@@ -32,7 +32,7 @@ NAME_CHARACTERS_MAX = 120
 COMMON = ("name", "severity", "where")
 
 
-class Shape(Value):
+class Shape(Value, kw_only=True):
     """What a kind's arguments look like. `fields` are the names of its arguments; `read` turns them into what is kept, or
     None where they can't be used; `short` is the argument that stands alone in the short form."""
 

@@ -25,7 +25,7 @@ _DAY = timedelta(days=1)
 _CACHED = 1 << 16
 
 
-class Interval(Value):
+class Interval(Value, kw_only=True):
     """`[start, end)`: aware datetimes in the zone's offset at that instant."""
 
     start: datetime

@@ -19,14 +19,14 @@ _SEPARATOR = "/"
 _NOTHING = Duration(days=0, seconds=0)
 
 
-class Required(Value):
+class Required(Value, kw_only=True):
     """The input's keys that are required, in time order; None where it is a reference or read whole: the newest
     publication of everything that there is."""
 
     keys: tuple[str, ...] | None
 
 
-class _Pair(Value):
+class _Pair(Value, kw_only=True):
     """An output and an input that are both cut by time."""
 
     output: Grain

@@ -25,7 +25,7 @@ _OFFSET = re.compile(r"(?:\+(\d{1,4})(d|bd)\s+)?(\d\d):(\d\d)(?::(\d\d))?", re.A
 _DAY = timedelta(days=1)
 
 
-class Duration(Value):
+class Duration(Value, kw_only=True):
     """Calendar days and elapsed seconds, kept apart: a day back over a change of offset is the same wall clock, not 24 hours."""
 
     days: int
@@ -72,7 +72,7 @@ class Unit(enum.StrEnum):
     ELAPSED = "elapsed"
 
 
-class Offset(Value):
+class Offset(Value, kw_only=True):
     """A time after an interval. In `elapsed`, `seconds` after its end; otherwise `clock` on the `count`-th (business) day after its last day."""
 
     unit: Unit

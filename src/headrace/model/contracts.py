@@ -1,0 +1,184 @@
+"""`contracts/*.odcs.yaml`: the Open Data Contract Standard, version 3, validated against its JSON Schema."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.names import check_owner
+from headrace.model.nodes import Contract, ContractColumn
+from headrace.model.reporting import Report, did_you_mean, shown
+
+SUFFIX = ".odcs.yaml"
+NAMES_PROPERTY = "headrace.names"
+COLUMNS_MAX = 10_000
+_REPORTED_MAX = 50
+_LOGICAL = {
+    "string": "VARCHAR", "date": "DATE", "timestamp": "TIMESTAMP WITH TIME ZONE", "time": "TIME", "number": "DOUBLE",
+    "integer": "BIGINT", "boolean": "BOOLEAN",
+}  # fmt: skip
+_PHYSICAL = {
+    "bigint": "BIGINT", "int8": "BIGINT", "long": "BIGINT", "integer": "INTEGER", "int": "INTEGER", "int4": "INTEGER",
+    "smallint": "SMALLINT", "int2": "SMALLINT", "tinyint": "TINYINT", "hugeint": "HUGEINT", "ubigint": "UBIGINT",
+    "uinteger": "UINTEGER", "usmallint": "USMALLINT", "utinyint": "UTINYINT",
+    "double": "DOUBLE", "double precision": "DOUBLE", "float8": "DOUBLE", "float": "DOUBLE", "real": "FLOAT", "float4": "FLOAT",
+    "varchar": "VARCHAR", "nvarchar": "VARCHAR", "char": "VARCHAR", "nchar": "VARCHAR", "text": "VARCHAR", "string": "VARCHAR", "character varying": "VARCHAR",
+    "boolean": "BOOLEAN", "bool": "BOOLEAN", "date": "DATE", "time": "TIME", "uuid": "UUID", "json": "JSON", "blob": "BLOB", "binary": "BLOB", "bytea": "BLOB",
+    "timestamp": "TIMESTAMP", "datetime": "TIMESTAMP", "timestamptz": "TIMESTAMP WITH TIME ZONE", "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
+    "interval": "INTERVAL",
+}  # fmt: skip
+_DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d{1,2})\s*(?:,\s*(\d{1,2})\s*)?\)")
+_SIZED = re.compile(r"([a-z ]+?)\s*\(\s*\d{1,9}\s*\)")
+
+
+def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
+    """The contract of the file, called like the file; none where it breaks the standard, and then `report` says where."""
+    name = report.file.rpartition("/")[2].removesuffix(SUFFIX)
+    if not isinstance(document, Block):
+        report.error("contract_invalid", 1, f"a contract must be a mapping, not {kind_of(document)}", "begin with apiVersion: v3.1.0, kind: DataContract")
+        return ()
+    named = check_owner(name, 1, report)
+    if not _is_valid(document, report) or not named:
+        return ()
+    place = report.place(document.line)
+    columns = _columns(name, document, report)
+    return (Contract(name=name, version=document["version"], status=document.get("status", "active"), columns=columns, place=place),)
+
+
+@functools.cache
+def _validator() -> Any:
+    """The validator for the standard's JSON Schema, which the package carries; imported only where there is a contract (0.2 s)."""
+    import jsonschema
+
+    found = importlib.util.find_spec("open_data_contract_standard")
+    assert found is not None and found.origin is not None, "open-data-contract-standard is a dependency"
+    schema = msgspec.json.decode((Path(found.origin).parent / "schema.json").read_bytes())
+    return jsonschema.validators.validator_for(schema)(schema)
+
+
+def _is_valid(document: Block, report: Report) -> bool:
+    version = document.get("apiVersion")
+    if isinstance(version, str) and not version.startswith("v3."):
+        report.error("contract_invalid", document.lines["apiVersion"], f"version {shown(version)} of the standard isn't read", "write apiVersion: v3.1.0")
+        return False
+    errors = sorted(_validator().iter_errors(plain(document)), key=lambda error: [str(part) for part in error.absolute_path])
+    for error in errors[:_REPORTED_MAX]:
+        _report(error, document, report)
+    return not errors
+
+
+def _report(error: Any, document: Block, report: Report) -> None:
+    """One complaint of the validator, in the words of who writes contracts."""
+    from jsonschema.exceptions import best_match
+
+    if error.context:
+        error = best_match([error]) or error
+    path = list(error.absolute_path)
+    line, where = _line(document, path), ".".join(str(part) for part in path) or "the contract"
+    if error.validator in ("additionalProperties", "unevaluatedProperties") and isinstance(error.instance, dict):
+        known = _known(error.schema)
+        for name in error.instance:
+            if name not in known and f"'{name}'" in error.message:
+                report.error("contract_invalid", _line(document, [*path, name]), f"unknown field {shown(name)} in {shown(where)}", did_you_mean(name, known))
+        return
+    message = error.message if len(error.message) <= 160 else error.message[:159] + "…"
+    printable = message if message.isprintable() else ascii(message)
+    report.error("contract_invalid", line, f"{shown(where)}: {printable}", "see the Open Data Contract Standard, version 3")
+
+
+def _known(schema: Any) -> set[str]:
+    """The properties that a schema knows, those of its parts included as far as they stand in it."""
+    return set(schema.get("properties", {})) if isinstance(schema, dict) else set()
+
+
+def _line(document: Block, path: list[Any]) -> int:
+    """The line of what a path leads to, or of the last part of it that is there."""
+    line: int = document.line
+    value: Any = document
+    for part in path:
+        if isinstance(value, Block) and part in value:
+            line = value.lines[part]
+        elif isinstance(value, Items) and isinstance(part, int) and part < len(value):
+            line = value.lines[part]
+        else:
+            break
+        value = value[part]
+    return line
+
+
+def _columns(name: str, document: Block, report: Report) -> tuple[ContractColumn, ...]:
+    """The columns of the contract's table: the one called like it, or its only one."""
+    tables = document.get("schema") or []
+    if not tables:
+        return ()
+    wanted = [table for table in tables if name in (table.get("name"), table.get("physicalName"))]
+    if len(tables) > 1 and len(wanted) != 1:
+        report.error("contract_invalid", document.lines["schema"], f"the contract describes {len(tables)} tables, none or several of them called {shown(name)}", f"call one of them {name}")
+        return ()
+    table = wanted[0] if wanted else tables[0]
+    properties = table.get("properties") or []
+    if len(properties) > COLUMNS_MAX:
+        report.error("contract_invalid", table.lines["properties"], f"{len(properties):,} columns are too many", f"at most {COLUMNS_MAX:,}")
+        return ()
+    columns = tuple(_column(column, report) for column in properties)
+    _report_twice(columns, properties, report)
+    return columns
+
+
+def _report_twice(columns: tuple[ContractColumn, ...], properties: Items, report: Report) -> None:
+    seen: set[str] = set()
+    for index, column in enumerate(columns):
+        if column.name.lower() in seen:
+            report.error("contract_invalid", properties.lines[index], f"the column {shown(column.name)} is here twice", "keep one of them")
+        seen.add(column.name.lower())
+
+
+def _column(written: Block, report: Report) -> ContractColumn:
+    return ContractColumn(
+        name=written.get("physicalName") or written["name"],
+        type=duckdb_type(written.get("physicalType"), written.get("logicalType")),
+        required=bool(written.get("required", False)) or bool(written.get("primaryKey", False)),
+        unique=bool(written.get("unique", False)),
+        primary_key=bool(written.get("primaryKey", False)),
+        classification=written.get("classification"),
+        names=_names(written, report),
+    )
+
+
+def _names(written: Block, report: Report) -> tuple[dict[str, Any], ...]:
+    """Accepted mappings: `{property: headrace.names, value: [{name: departure_delay, from: 2013-02-11}]}`."""
+    found: list[dict[str, Any]] = []
+    for entry in written.get("customProperties") or ():
+        if entry.get("property") != NAMES_PROPERTY:
+            continue
+        value = entry.get("value")
+        items = value if isinstance(value, list) else []
+        good = [plain(item) for item in items if isinstance(item, Block) and isinstance(item.get("name"), str) and isinstance(item.get("from"), str)]
+        if not good or len(good) != len(items):
+            report.error("contract_invalid", entry.line, f"`{NAMES_PROPERTY}` must list names with a `from`", "write value: [{name: departure_delay, from: 2013-02-11}]")
+        found.extend(good)
+    return tuple(found)
+
+
+def duckdb_type(physical: object, logical: object) -> str | None:
+    """DuckDB's name of a column's type; None where the contract leaves it open or names one that DuckDB doesn't have."""
+    if isinstance(physical, str):
+        known = _physical(physical.strip().lower())
+        if known is not None:
+            return known
+    return _LOGICAL.get(logical) if isinstance(logical, str) else None
+
+
+def _physical(name: str) -> str | None:
+    decimal = _DECIMAL.fullmatch(name)
+    if decimal is not None:
+        width, scale = int(decimal.group(1)), int(decimal.group(2) or 0)
+        return f"DECIMAL({width},{scale})" if 1 <= width <= 38 and scale <= width else None
+    sized = _SIZED.fullmatch(name)
+    return _PHYSICAL.get(sized.group(1) if sized is not None else name)

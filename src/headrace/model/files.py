@@ -1,0 +1,242 @@
+"""Which files of a project hold declarations, and their text.
+
+Links aren't followed: what a project says stands in its folder. Hidden files and folders are skipped.
+"""
+
+from __future__ import annotations
+
+import codecs
+import enum
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from headrace.model.errors import ProjectError
+from headrace.model.nodes import Place, Value
+from headrace.model.problems import Level, Problem
+from headrace.model.reporting import Report, shown
+
+SETTINGS_FILE = "headrace.toml"
+FILES_MAX = 200_000
+"""Declaration files in a project."""
+DEPTH_MAX = 32
+"""Levels of folders."""
+
+
+class FileKind(enum.StrEnum):
+    """What a declaration file holds."""
+
+    SETTINGS = "settings"
+    OWNERS = "owners"
+    SOURCE = "source"
+    SQL = "sql"
+    PYTHON = "python"
+    YAML_ASSET = "yaml_asset"
+    CONSUMERS = "consumers"
+    CONTRACT = "contract"
+    CALENDAR = "calendar"
+    MACRO = "macro"
+    TEST = "test"
+
+
+FILE_BYTES_MAX = {kind: 1 << 20 for kind in FileKind} | {
+    FileKind.SQL: 4 << 20, FileKind.MACRO: 4 << 20, FileKind.PYTHON: 4 << 20, FileKind.TEST: 4 << 20,
+}  # fmt: skip
+
+_AT_THE_TOP = {SETTINGS_FILE: FileKind.SETTINGS, "owners.yaml": FileKind.OWNERS, "consumers.yaml": FileKind.CONSUMERS}
+_IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
+    "sources": ((".yaml", FileKind.SOURCE),),
+    "assets": ((".sql", FileKind.SQL), (".py", FileKind.PYTHON), (".yaml", FileKind.YAML_ASSET)),
+    "contracts": ((".odcs.yaml", FileKind.CONTRACT),),
+    "calendars": ((".yaml", FileKind.CALENDAR),),
+    "macros": ((".sql", FileKind.MACRO),),
+    "tests": ((".yaml", FileKind.TEST),),
+}
+_LOOKALIKES = {"owners.yml": "owners.yaml", "consumers.yml": "consumers.yaml"}
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_WIDE_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+
+
+class ProjectFile(Value, kw_only=True):
+    """A declaration file as one look saw it. `path` is relative to the project, `/` between its parts."""
+
+    path: str
+    kind: FileKind
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class Scan(Value, kw_only=True):
+    """The declaration files of a project, sorted by path, and what could not be looked at."""
+
+    files: tuple[ProjectFile, ...]
+    problems: tuple[Problem, ...] = ()
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder from `start` upwards that holds `headrace.toml`; ProjectError if there is none."""
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / SETTINGS_FILE).is_file():
+            return folder
+    raise ProjectError(f"no {SETTINGS_FILE} in {start} or above", hint="`headrace init` makes a project; `--project DIR` names one")
+
+
+def scan(root: Path) -> Scan:
+    """Look at a project's folder; nothing is read. ProjectError if the folder can't be listed."""
+    problems: list[Problem] = []
+    try:
+        found = sorted(_look(root, problems), key=lambda file: file.path)
+    except OSError as error:
+        raise ProjectError(f"{root}: {error.strerror or error}", hint="`--project DIR` names a project's folder") from error
+    if not any(file.kind is FileKind.SETTINGS for file in found):
+        problems.append(_problem("no_settings", SETTINGS_FILE, f"{SETTINGS_FILE} is missing", "`headrace init` writes one"))
+    if len(found) > FILES_MAX:
+        problems.append(_problem("file_not_read", ".", f"{len(found):,} declaration files are too many", f"at most {FILES_MAX:,}"))
+        found = found[:FILES_MAX]
+    return Scan(files=tuple(found), problems=tuple(problems))
+
+
+def _look(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if entry.name in _AT_THE_TOP:
+                yield from _file(entry, entry.name, _AT_THE_TOP[entry.name], problems)
+            elif entry.name in _IN_FOLDERS and _is_folder(entry, entry.name, problems):
+                yield from _folder(entry.path, entry.name, _IN_FOLDERS[entry.name], problems)
+            elif entry.name in _LOOKALIKES:
+                problems.append(_not_read(entry.name, f"rename it to {_LOOKALIKES[entry.name]}"))
+
+
+def _folder(path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]) -> Iterator[ProjectFile]:
+    """All files below one folder, without recursion: (folder, its path relative to the project)."""
+    waiting = [(path, name)]
+    while waiting:
+        folder, relative = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith((".", "__pycache__")):
+                        continue
+                    child = f"{relative}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append((entry.path, child))
+                    else:
+                        yield from _candidate(entry, child, kinds, problems)
+        except OSError as error:
+            problems.append(_problem("file_unreadable", _printable(relative), f"the folder can't be listed: {error.strerror}", "check its permissions"))
+        if relative.count("/") >= DEPTH_MAX:
+            problems.append(_problem("file_not_read", _printable(relative), f"folders are nested more than {DEPTH_MAX} deep", "move them up"))
+            waiting = [item for item in waiting if not item[1].startswith(relative + "/")]
+
+
+def _candidate(
+    entry: os.DirEntry[str], path: str, kinds: tuple[tuple[str, FileKind], ...], problems: list[Problem]
+) -> Iterator[ProjectFile]:
+    for suffix, kind in kinds:
+        if entry.name.endswith(suffix):
+            yield from _file(entry, path, kind, problems)
+            return
+    wanted = kinds[-1][0]
+    if entry.name.endswith(".yml") or (wanted == ".odcs.yaml" and entry.name.endswith(".yaml")):
+        problems.append(_not_read(path, f"rename it to `…{wanted}`"))
+
+
+def _file(entry: os.DirEntry[str], path: str, kind: FileKind, problems: list[Problem]) -> Iterator[ProjectFile]:
+    if _printable(path) != path:
+        problems.append(_problem("file_name", _printable(path), "the file's name holds characters that can't be used", "rename it: UTF-8, printable"))
+        return
+    try:
+        seen = entry.stat(follow_symlinks=False)
+    except OSError as error:
+        problems.append(_problem("file_unreadable", path, f"the file can't be looked at: {error.strerror}", "check its permissions"))
+        return
+    if stat.S_ISREG(seen.st_mode):
+        yield ProjectFile(path=path, kind=kind, size=seen.st_size, mtime_ns=seen.st_mtime_ns, ctime_ns=seen.st_ctime_ns, inode=seen.st_ino)
+    else:
+        problems.append(_not_read(path, "links and special files aren't followed: put the file itself there"))
+
+
+def _is_folder(entry: os.DirEntry[str], path: str, problems: list[Problem]) -> bool:
+    if entry.is_dir(follow_symlinks=False):
+        return True
+    if entry.is_symlink():
+        problems.append(_not_read(path, "links aren't followed: put the folder itself there"))
+    return False
+
+
+def _printable(path: str) -> str:
+    """The path, or what can be shown of one that isn't UTF-8 or would do something to a terminal."""
+    return path if path.isprintable() else path.encode("unicode_escape", "backslashreplace").decode("ascii")
+
+
+def _not_read(path: str, hint: str) -> Problem:
+    return _problem("file_not_read", _printable(path), "this file isn't read", hint, Level.WARNING)
+
+
+def _problem(code: str, path: str, message: str, hint: str, level: Level = Level.ERROR) -> Problem:
+    return Problem(code=code, message=message, hint=hint, place=Place(file=path), level=level)
+
+
+def read_text(root: Path, file: ProjectFile, report: Report) -> str | None:
+    """The text of a declaration file; None if it has none, and then `report` says why."""
+    limit = FILE_BYTES_MAX[file.kind]
+    try:
+        descriptor = os.open(root / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb", buffering=0) as opened:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                report.error("file_unreadable", 1, "this isn't an ordinary file", "put the file itself there")
+                return None
+            data = _read_up_to(opened.fileno(), limit + 1)
+    except OSError as error:
+        report.error("file_unreadable", 1, f"the file can't be read: {error.strerror or error}", "check that it is there, and its permissions")
+        return None
+    if len(data) > limit:
+        report.error("file_too_large", 1, f"the file is larger than {limit:,} bytes (`file_bytes_max` of {file.kind} files)", "declarations are small; data belongs in files that sources read")
+        return None
+    return decode(data, report)
+
+
+def _read_up_to(descriptor: int, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    while limit > 0 and (chunk := os.read(descriptor, limit)):
+        chunks.append(chunk)
+        limit -= len(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def decode(data: bytes, report: Report) -> str | None:
+    """UTF-8 text without characters that no declaration needs; None if it isn't, and then `report` says why."""
+    for mark, name in _WIDE_MARKS.items():
+        if data.startswith(mark):
+            report.error("not_utf8", 1, f"the file is encoded as {name}", "save it as UTF-8")
+            return None
+    if data.startswith(codecs.BOM_UTF8):
+        data = data[3:]
+        report.warning("byte_order_mark", 1, "the file begins with a byte order mark", "save it as UTF-8 without BOM")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _not_text(data, error, report)
+    wrong = _FORBIDDEN.search(text)
+    if wrong is not None:
+        line = text.count("\n", 0, wrong.start()) + 1
+        report.error("not_text", line, f"the file holds a control character (U+{ord(wrong.group()):04X})", "is it a binary file? write plain text")
+        return None
+    if not text.strip():
+        report.error("file_empty", 1, "the file is empty", "write what it should declare, or delete it")
+        return None
+    return text
+
+
+def _not_text(data: bytes, error: UnicodeDecodeError, report: Report) -> None:
+    line = data.count(b"\n", 0, error.start) + 1
+    if b"\0" in data[:4096]:
+        report.error("not_text", line, "the file is binary", "write plain text, as UTF-8")
+        return
+    message = f"a byte here isn't UTF-8 (0x{data[error.start]:02X})"
+    report.error("not_utf8", line, message, "save the file as UTF-8 (it may be Latin-1 or Windows-1252)")

@@ -1,0 +1,238 @@
+"""What all files declare, put together and checked against each other. Names inside SQL are `headrace.plan`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from headrace.model.cycles import find_cycles
+from headrace.model.errors import UsageError
+from headrace.model.intervals import parse_key
+from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
+from headrace.model.parsing import Declared
+from headrace.model.problems import Level, Problem
+from headrace.model.reporting import did_you_mean, shown
+
+Node = Source | Asset | Consumer
+AnyNode = TypeVar("AnyNode", Source, Asset, Consumer)
+Named = TypeVar("Named", Owner, Contract, Calendar)
+SUGGESTIONS_MAX = 200
+"""How many unknown names get a `did you mean`: each is compared with every known one."""
+
+
+def link(declared: Sequence[Declared]) -> tuple[Project | None, list[Problem]]:
+    """The project, and all problems: those of each file and those between them, by file and line.
+
+    The project holds whatever could be understood, so that later stages can report their problems too: it must not be used
+    while `problems` holds an error. It is None only where there are no settings.
+    """
+    problems = [problem for one in declared for problem in one.problems]
+    settings = next((one.settings for one in declared if one.settings is not None), None)
+    if settings is None:
+        return None, _sorted(problems)
+    return _Linker(declared, settings, problems).link(), _sorted(problems)
+
+
+def _sorted(problems: list[Problem]) -> list[Problem]:
+    problems.sort(key=lambda problem: (problem.place.file, problem.place.line, problem.code, problem.message))
+    return problems
+
+
+class _Linker:
+    """One linking. Names of nodes are looked up ignoring case, as DuckDB does."""
+
+    def __init__(self, declared: Sequence[Declared], settings: Settings, problems: list[Problem]) -> None:
+        self._declared = declared
+        self._settings = settings
+        self._problems = problems
+        self._suggestions = 0
+        self._nodes: dict[str, Node] = {}
+
+    def link(self) -> Project:
+        declared = self._declared
+        self._owners = self._unique((owner for one in declared for owner in one.owners), "owner")
+        self._contracts = self._unique((contract for one in declared for contract in one.contracts), "contract")
+        self._calendars = self._unique((calendar for one in declared for calendar in one.calendars), "calendar")
+        sources = self._taken(source for one in declared for source in one.sources)
+        assets = self._taken(self._with_bodies())
+        consumers = self._taken(consumer for one in declared for consumer in one.consumers)
+        for owner in self._owners.values():
+            self._check_owner(owner)
+        project = Project(
+            settings=self._settings,
+            owners=self._owners,
+            sources={source.name: self._source(source) for source in sources},
+            assets={asset.name: self._asset(asset) for asset in assets},
+            consumers={consumer.name: self._consumer(consumer) for consumer in consumers},
+            contracts=self._contracts,
+            calendars=self._calendars,
+            macros={path: text for one in declared for path, text in one.macros.items()},
+            tests=tuple(test for one in declared for test in one.tests),
+        )
+        self._check_references(project)
+        return project
+
+    def _error(self, code: str, place: Place, message: str, hint: str, level: Level = Level.ERROR) -> None:
+        self._problems.append(Problem(code=code, message=message, hint=hint, place=place, level=level))
+
+    def _suggest(self, name: str, known: Collection[str], otherwise: str) -> str:
+        self._suggestions += 1
+        found = did_you_mean(name, known) if self._suggestions <= SUGGESTIONS_MAX else ""
+        return found or otherwise
+
+    def _unique(self, items: Iterable[Named], what: str) -> dict[str, Named]:
+        found: dict[str, Named] = {}
+        lowered: dict[str, Named] = {}
+        for item in items:
+            first = lowered.setdefault(item.name.lower(), item)
+            if first is item:
+                found[item.name] = item
+            else:
+                self._twice(item.name, item.place, first.place, what)
+        return found
+
+    def _twice(self, name: str, place: Place, first: Place, what: str) -> None:
+        message = f"the {what} {shown(name)} is declared twice (first in {first.file}, line {first.line})"
+        self._error("duplicate_name", place, message, "names are compared ignoring case; rename one of them")
+
+    def _taken(self, nodes: Iterable[AnyNode]) -> list[AnyNode]:
+        """The nodes whose names are free; sources, assets and consumers share one space of names."""
+        found = []
+        for node in nodes:
+            first = self._nodes.setdefault(node.name.lower(), node)
+            if first is node:
+                found.append(node)
+            else:
+                self._twice(node.name, node.place, first.place, "node")
+        return found
+
+    def _with_bodies(self) -> Iterable[Asset]:
+        """All assets; a front matter in a YAML file joined with the `.sql` file of the same name."""
+        statements = {one.sql.file: one.sql for one in self._declared if one.sql is not None}
+        written = {asset.body.file for one in self._declared for asset in one.assets if isinstance(asset.body, SqlBody) and asset.body.text}
+        for one in self._declared:
+            for asset in one.assets:
+                if not isinstance(asset.body, SqlBody) or asset.body.text:
+                    yield asset
+                elif asset.body.file in written:
+                    self._error("two_front_matters", asset.place, f"{asset.body.file} has a front matter of its own", "keep one of the two")
+                elif (statement := statements.pop(asset.body.file, None)) is not None:
+                    yield msgspec.structs.replace(asset, body=statement)
+                elif not self._has_problems(asset.body.file):
+                    self._error("no_body", asset.place, f"{shown(asset.name)} has no `command`, and there is no {asset.body.file}", "add command: […], or the SQL file")
+        for statement in statements.values():
+            if not self._has_problems(statement.file.removesuffix(".sql") + ".yaml"):
+                self._error("no_front_matter", Place(file=statement.file), "this file has no front matter, so nobody owns it", "begin it with /* headrace, `owner: …`, */")
+
+    def _has_problems(self, path: str) -> bool:
+        return any(problem.place.file == path for problem in self._problems)
+
+    # -- the parts
+
+    def _source(self, source: Source) -> Source:
+        self._check_node(source)
+        timezone = source.timezone or self._settings.timezone
+        self._check_start(source.start, source, timezone)
+        connection = source.connector.get("connection")
+        if isinstance(connection, str) and connection not in self._settings.connections:
+            hint = self._suggest(connection, self._settings.connections, f"add [connections.{connection}] to headrace.toml")
+            self._error("unknown_connection", source.place, f"unknown connection {shown(connection)}", hint)
+        return msgspec.structs.replace(source, timezone=timezone, contract=self._contract(source))
+
+    def _asset(self, asset: Asset) -> Asset:
+        self._check_node(asset)
+        timezone = asset.timezone or self._settings.timezone
+        if asset.start is not None:
+            self._check_start(asset.start, asset, timezone)
+        if asset.pool is not None and asset.pool not in self._settings.pools:
+            hint = self._suggest(asset.pool, self._settings.pools, f"add {asset.pool} = 4 to [pools] in headrace.toml")
+            self._error("unknown_pool", asset.place, f"unknown pool {shown(asset.pool)} of {shown(asset.name)}", hint)
+        inputs = tuple(found for spec in asset.inputs if (found := self._input(asset, spec)) is not None)
+        depends = tuple(found for name in asset.depends if (found := self._known(name, asset, asset.place, "depends")) is not None)
+        contract = self._contract(asset)
+        return msgspec.structs.replace(asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract)
+
+    def _consumer(self, consumer: Consumer) -> Consumer:
+        self._check_node(consumer)
+        timezone = consumer.timezone or self._settings.timezone
+        reads = tuple(found for name in consumer.reads if (found := self._known(name, consumer, consumer.place, "reads")) is not None)
+        return msgspec.structs.replace(consumer, timezone=timezone, reads=reads)
+
+    def _check_node(self, node: Node) -> None:
+        if node.owner not in self._owners:
+            hint = self._suggest(node.owner, self._owners, f"add {node.owner} to owners.yaml")
+            self._error("unknown_owner", node.place, f"unknown owner {shown(node.owner)} of {shown(node.name)}", hint)
+        if node.calendar is not None and node.calendar not in self._calendars:
+            self._check_calendar(node, node.calendar)
+
+    def _check_calendar(self, node: Node, calendar: str) -> None:
+        close = did_you_mean(calendar, self._calendars)
+        if close:
+            self._error("unknown_calendar", node.place, f"unknown calendar {shown(calendar)} of {shown(node.name)}", close)
+            return
+        message = f"the calendar {shown(calendar)} of {shown(node.name)} isn't in calendars/; named holiday calendars aren't built yet"
+        self._error("not_built", node.place, message, f"add calendars/{calendar}.yaml with a list of dates", Level.WARNING)
+
+    def _check_start(self, start: str | None, node: Source | Asset, timezone: str) -> None:
+        if start is None:
+            return
+        if node.partition.grain is None:
+            self._error("wrong_value", node.place, f"{shown(node.name)} has a `start`, and isn't cut by time", "add `partition: day`, or take `start` out")
+            return
+        try:
+            parse_key(start, node.partition.grain, timezone)
+        except UsageError as error:
+            self._error("wrong_value", node.place, f"`start` of {shown(node.name)}: {error}", error.hint)
+
+    def _contract(self, node: Source | Asset) -> str | None:
+        """The contract that a node names, or the one that is called like it."""
+        if node.contract is None:
+            return node.name if node.name in self._contracts else None
+        if node.contract not in self._contracts:
+            hint = self._suggest(node.contract, self._contracts, f"add contracts/{node.contract}.odcs.yaml")
+            self._error("unknown_contract", node.place, f"unknown contract {shown(node.contract)} of {shown(node.name)}", hint)
+            return None
+        return node.contract
+
+    def _check_owner(self, owner: Owner) -> None:
+        if owner.manager is not None and owner.manager not in self._owners:
+            hint = self._suggest(owner.manager, self._owners, f"add {owner.manager} to owners.yaml")
+            self._error("unknown_owner", owner.place, f"unknown manager {shown(owner.manager)} of {shown(owner.name)}", hint)
+        for contact in owner.contact:
+            if ":" not in contact and contact not in self._settings.notify:
+                hint = self._suggest(contact, self._settings.notify, f"add [notify.{contact}] to headrace.toml, or write mailto:…")
+                self._error("unknown_contact", owner.place, f"unknown contact {shown(contact)} of {shown(owner.name)}", hint, Level.WARNING)
+
+    # -- names of other nodes
+
+    def _input(self, asset: Asset, spec: InputSpec) -> InputSpec | None:
+        name = self._known(spec.node, asset, spec.place, "inputs")
+        if name is None or name == spec.node:
+            return spec if name is not None else None
+        return msgspec.structs.replace(spec, node=name)
+
+    def _known(self, name: str, node: Asset | Consumer, place: Place, field: str) -> str | None:
+        """The declared spelling of a source's or an asset's name; None if there is none, and then that is reported."""
+        found = self._nodes.get(name.lower())
+        if found is not None and not isinstance(found, Consumer):
+            return found.name
+        if found is not None:
+            self._error("unknown_node", place, f"{shown(name)} in `{field}` of {shown(node.name)} is a consumer", "name sources and assets")
+            return None
+        known = [other.name for other in self._nodes.values() if not isinstance(other, Consumer)] if self._suggestions < SUGGESTIONS_MAX else []
+        hint = self._suggest(name, known, "`headrace ls` shows the nodes that there are")
+        what = "asset" if isinstance(node, Consumer) else "node"
+        self._error("unknown_node", place, f"unknown {what} {shown(name)} in `{field}` of {shown(node.name)}", hint)
+        return None
+
+    def _check_references(self, project: Project) -> None:
+        for test in project.tests:
+            if test.asset not in project.assets:
+                hint = self._suggest(test.asset, project.assets, "name one of the assets")
+                self._error("unknown_node", test.place, f"unknown asset {shown(test.asset)} in the test {shown(test.name)}", hint)
+        edges = {asset.name: [*(spec.node for spec in asset.inputs), *asset.depends] for asset in project.assets.values()}
+        for cycle in find_cycles(edges):
+            place = project.assets[cycle[0]].place
+            self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")

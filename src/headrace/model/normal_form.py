@@ -1,0 +1,66 @@
+"""What of a Python function counts as its code: the syntax tree without places, comments and docstrings.
+
+`ast.dump` would do, but what it writes differs between versions of Python, and an upgrade must not make every asset look
+changed. Fields that are empty or absent aren't written, so that a new optional field changes nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Sequence
+
+_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_IGNORED = frozenset({"kind", "type_comment", "ctx", "decorator_list"})
+
+
+def normal_form(node: ast.AST) -> str:
+    """A text that is equal for trees that do the same by construction. Decorators aren't part of a decorated asset's code,
+    but are of everything else's."""
+    parts: list[str] = []
+    _write(node, parts, top=True)
+    return "".join(parts)
+
+
+def digest(statements: Sequence[ast.stmt]) -> str:
+    """SHA-256 of the normal form of several statements: it is repeated in each asset of a module."""
+    parts: list[str] = []
+    for statement in _without_docstring(statements):
+        _write(statement, parts)
+    return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _write(node: ast.AST, parts: list[str], *, top: bool = False) -> None:
+    parts.append(type(node).__name__)
+    parts.append("(")
+    for name in node._fields:
+        value = getattr(node, name, None)
+        if value is None or value == [] or (name in _IGNORED and (top or name != "decorator_list")):
+            if not (isinstance(node, ast.Constant) and name == "value"):
+                continue
+        parts.append(name)
+        parts.append("=")
+        if name == "body" and isinstance(node, _DOCUMENTED):
+            value = _without_docstring(value)
+        _write_value(value, parts)
+        parts.append(",")
+    parts.append(")")
+
+
+def _write_value(value: object, parts: list[str]) -> None:
+    if isinstance(value, ast.AST):
+        _write(value, parts)
+    elif isinstance(value, list):
+        parts.append("[")
+        for item in value:
+            _write_value(item, parts)
+            parts.append(",")
+        parts.append("]")
+    else:
+        parts.append(ascii(value))
+
+
+def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
+    first = body[0] if body else None
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
+    return body[1:] if documented else body

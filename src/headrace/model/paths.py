@@ -1,0 +1,82 @@
+"""Paths in declarations: inside the project, with at most one `{date:…}`."""
+
+from __future__ import annotations
+
+import re
+
+from headrace.model.fields import Fields
+from headrace.model.nodes import Grain, PartitionSpec
+from headrace.model.reporting import shown
+
+PATH_CHARACTERS_MAX = 1_000
+PLACEHOLDER = re.compile(r"\{date:([^{}]+)\}")
+_DIRECTIVES = {
+    "Y": "year", "y": "year", "G": "week_year", "V": "week", "u": "weekday", "m": "month", "b": "month", "B": "month",
+    "d": "day", "j": "day_of_year", "H": "hour", "M": "minute", "S": "second", "z": "offset",
+}  # fmt: skip
+_DATES = ({"year", "month", "day"}, {"year", "day_of_year"}, {"week_year", "week", "weekday"})
+_ENOUGH: dict[Grain, tuple[set[str], ...]] = {
+    Grain.HOUR: tuple(date | {"hour"} for date in _DATES),
+    Grain.DAY: _DATES,
+    Grain.WEEK: (*_DATES, {"week_year", "week"}),
+    Grain.MONTH: (*_DATES, {"year", "month"}),
+    Grain.QUARTER: (*_DATES, {"year", "month"}),
+    Grain.YEAR: (*_DATES, {"year"}),
+}
+
+
+def read_path(fields: Fields, name: str) -> str | None:
+    """A path relative to the project that stays inside it."""
+    path = fields.text(name)
+    return path if path is not None and _is_inside(fields, name, path) else None
+
+
+def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | None:
+    """A path pattern whose `{date:…}` names the interval, as the partition needs it."""
+    path = read_path(fields, name)
+    if path is None:
+        return None
+    formats = PLACEHOLDER.findall(path)
+    if "{" in (rest := PLACEHOLDER.sub("", path)) or "}" in rest:
+        fields.refuse(name, f"{shown(path)} has braces that aren't `{{date:…}}`", "write for example flights_{date:%Y-%m-%d}.csv", code="bad_path")
+    elif len(formats) > 1:
+        fields.refuse(name, f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
+    elif formats:
+        return path if _fits(fields, name, formats[0], partition) else None
+    elif partition.grain is not None:
+        fields.refuse(name, f"{shown(path)} doesn't say which {partition.grain} a file holds", "put {date:%Y-%m-%d} into the name, or partition: '*'", code="bad_path")
+    else:
+        return path
+    return None
+
+
+def _is_inside(fields: Fields, name: str, path: str) -> bool:
+    hint = "a path inside the project, such as landing/orders.csv"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", path):
+        problem = "is a URL"
+    elif path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
+        problem, hint = "is absolute", "write it relative to the project; link or mount the folder below it where data lies elsewhere"
+    elif ".." in path.replace("\\", "/").split("/"):
+        problem = "climbs out with `..`"
+    elif "\\" in path or not path.isprintable() or len(path) > PATH_CHARACTERS_MAX:
+        problem, hint = "has characters that a path can't have", "`/` between folders, nothing that can't be printed"
+    else:
+        return True
+    fields.refuse(name, f"{shown(path)} {problem}", hint, code="bad_path")
+    return False
+
+
+def _fits(fields: Fields, name: str, date_format: str, partition: PartitionSpec) -> bool:
+    directives = re.findall(r"%(.)", date_format.replace("%%", ""))
+    for directive in directives:
+        if directive not in _DIRECTIVES:
+            fields.refuse(name, f"`%{directive}` isn't read in `{{date:…}}`", "known: %Y %m %d %H %M %S %j %G %V %u %y %b", code="bad_path")
+            return False
+    if partition.grain is None:
+        fields.refuse(name, "`{date:…}` needs a partition by time", "add `partition: day`, or take `{date:…}` out", code="bad_path")
+        return False
+    parts = {_DIRECTIVES[directive] for directive in directives}
+    if any(needed <= parts for needed in _ENOUGH[partition.grain]):
+        return True
+    fields.refuse(name, f"{shown(date_format)} doesn't tell one {partition.grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path")
+    return False

@@ -1,0 +1,150 @@
+"""`assets/**/*.py`: functions with `@asset`, found in the syntax tree. Nothing of the user's is imported or run."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+
+import msgspec
+
+from headrace.model.assets import FIELDS, read_asset
+from headrace.model.documents import Block
+from headrace.model.fields import Fields
+from headrace.model.literals import NotLiteral, literal
+from headrace.model.nodes import Asset, InputSpec, PythonBody
+from headrace.model.normal_form import digest, normal_form
+from headrace.model.reporting import Report, did_you_mean, shown
+from headrace.model.signatures import Aliases, Signature, read_signature
+
+_NESTED = re.compile(r"^[ \t]+@", re.MULTILINE)
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def read_python(text: str, report: Report) -> tuple[Asset, ...]:
+    """All assets of a module; none if it isn't Python, and then `report` says why."""
+    try:
+        tree = _parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = getattr(error, "lineno", None) or 1
+        said = getattr(error, "msg", None) or "it is nested too deep"
+        report.error("python_syntax", line, f"this isn't Python: {said}", "headrace reads it with the Python that runs headrace")
+        return ()
+    try:
+        return tuple(_assets(tree, text, report))
+    except RecursionError:
+        report.error("python_syntax", 1, "an expression is nested too deep", "split it into several statements")
+        return ()
+
+
+def _parse(text: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about escapes in the user's texts: not for who validates
+        return ast.parse(text)
+
+
+def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
+    aliases = Aliases(tree)
+    decorated: dict[int, ast.expr] = {}
+    for index, statement in enumerate(tree.body):
+        if isinstance(statement, Function) and (decorator := _decorator(statement, aliases)) is not None:
+            decorated[index] = decorator
+    if _NESTED.search(text):
+        _report_nested(tree, aliases, report)
+    if not decorated:
+        return
+    rest = digest([statement for index, statement in enumerate(tree.body) if index not in decorated])
+    for index, decorator in decorated.items():
+        function = tree.body[index]
+        assert isinstance(function, Function)
+        found = _asset(function, decorator, aliases, rest, report)
+        if found is not None:
+            yield found
+
+
+def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
+    """The decorator that makes a function an asset, if one does."""
+    for decorator in function.decorator_list:
+        named = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if aliases.is_asset(named):
+            return decorator
+    return None
+
+
+def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
+    for statement in tree.body:
+        for node in ast.walk(statement):
+            if isinstance(node, Function) and node is not statement and _decorator(node, aliases) is not None:
+                message = f"the asset {shown(node.name)} isn't at the top level of the module"
+                report.error("asset_not_found", node.lineno, message, "move it out of the class, function or `if` that it stands in")
+
+
+def _asset(function: Function, decorator: ast.expr, aliases: Aliases, rest: str, report: Report) -> Asset | None:
+    if isinstance(function, ast.AsyncFunctionDef):
+        report.error("asset_not_found", function.lineno, f"the asset {shown(function.name)} is `async`", "write `def`")
+        return None
+    block = _arguments(decorator, report)
+    if block is None:
+        return None
+    fields = Fields(block, report, FIELDS, what=f"the asset {shown(function.name)}")
+    signature = read_signature(function, aliases, report)
+    body = PythonBody(
+        file=report.file,
+        function=function.name,
+        line=function.lineno,
+        takes_context=signature.takes_context,
+        annotations=signature.containers,
+        source=f"{normal_form(function)}\n{rest}",
+    )
+    asset = read_asset(fields, function.name, function.lineno, body, function.lineno)
+    if asset is None:
+        return None
+    if "inputs" not in fields:
+        return _with_inputs(asset, signature, report)
+    _match(asset, signature, report)
+    return asset
+
+
+def _arguments(decorator: ast.expr, report: Report) -> Block | None:
+    """The decorator's arguments, which have to be literals; None if they aren't."""
+    block = Block(decorator.lineno)
+    if not isinstance(decorator, ast.Call):
+        return block
+    if decorator.args:
+        report.error("not_a_literal", decorator.lineno, "`@asset` takes no positional arguments", 'write @asset(owner="…")')
+        return None
+    usable = True
+    for keyword in decorator.keywords:
+        if keyword.arg is None:
+            report.error("not_a_literal", keyword.value.lineno, "`@asset(**…)` can't be read without running it", "write each argument out")
+            usable = False
+            continue
+        try:
+            block.put(keyword.arg, literal(keyword.value), keyword.value.lineno)
+        except NotLiteral as error:
+            report.error("not_a_literal", error.line, f"{shown(keyword.arg)} isn't a literal: {error}", "assets are found without running the file: write the value itself")
+            usable = False
+    return block if usable else None
+
+
+def _with_inputs(asset: Asset, signature: Signature, report: Report) -> Asset:
+    """Without `inputs`, the parameters name them."""
+    names = signature.parameters.items()
+    inputs = tuple(InputSpec(node=name, place=report.place(line)) for name, line in names if name not in signature.defaults)
+    return msgspec.structs.replace(asset, inputs=inputs)
+
+
+def _match(asset: Asset, signature: Signature, report: Report) -> None:
+    """Parameters and inputs have to be the same names."""
+    inputs = {spec.node: spec for spec in asset.inputs}
+    for name, line in signature.parameters.items():
+        if name not in inputs and name not in signature.defaults:
+            missing = [node for node in inputs if node not in signature.parameters]
+            hint = did_you_mean(name, missing) or (f"call it `{missing[0]}`" if len(missing) == 1 else "add it to `inputs`, or take it out")
+            if name in ("context", "_ctx"):
+                hint = "call it `ctx`, or annotate it with `Context`"
+            report.error("inputs_mismatch", line, f"the parameter {shown(name)} of {shown(asset.name)} isn't one of its inputs", hint)
+    for node, spec in inputs.items():
+        if node not in signature.parameters and not signature.takes_any:
+            report.error("inputs_mismatch", spec.place.line, f"{shown(asset.name)} has no parameter for its input {shown(node)}", f"add the parameter `{node}`")

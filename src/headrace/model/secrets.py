@@ -1,0 +1,69 @@
+"""Secrets are references, never values: `secret://env/NAME`, `secret://file/…`, `secret://keyring/…`, or `${NAME}`.
+
+Messages about a literal secret never repeat it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.model.documents import Block
+from headrace.model.reporting import Report, shown
+
+_REFERENCE = re.compile(r"secret://(env|file|keyring|vault)/\S+")
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_SECRET_NAME = re.compile(
+    r"(^|[_\-.])(pass|passwd|password|passphrase|pwd|secret|token|apikey|api_key|api-key|access_key|secret_key|private_key|account_key"
+    r"|credential|credentials|authorization|auth|sas|signature|webhook|dsn|connection_string|cookie)([_\-.]|$)|key$|password|secret|token",
+    re.IGNORECASE,
+)
+_USER_AND_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:([^@/\s]+)@", re.IGNORECASE)
+_PUBLIC_SCHEMES = ("mailto:", "file:", "stdout:")
+_HINT = 'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep the value out of the project'
+
+
+def is_reference(value: str) -> bool:
+    """Whether a text names a secret instead of being one."""
+    return _REFERENCE.fullmatch(value.strip()) is not None or _VARIABLE.search(value) is not None
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a field of that name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def check_connection(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
+    """Report literal secrets of one connection (nested tables included). `where` names it in messages."""
+    for name, value in values.items():
+        at = line_of.get(name, line)
+        if isinstance(value, Mapping):
+            check_connection(f"{where}.{name}", value, getattr(value, "lines", {}), at, report)
+        elif isinstance(value, str):
+            _check(f"{where}.{name}", name, value, at, report)
+
+
+def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
+    """As `check_connection`, for notification channels: who knows their URL can write to them."""
+    check_connection(where, values, line_of, line, report)
+    url = values.get("url")
+    if isinstance(url, str) and not is_reference(url) and not url.startswith(_PUBLIC_SCHEMES) and not is_secret_name("url"):
+        _refuse(f"{where}.url", line_of.get("url", line), report)
+
+
+def check_headers(http: Block, report: Report) -> None:
+    """Report literal secrets in `http:` of a source: headers, parameters, and passwords in its URL."""
+    check_connection("http", http, http.lines, http.line, report)
+
+
+def _check(where: str, name: str, value: str, line: int, report: Report) -> None:
+    if is_reference(value) or not value:
+        return
+    match = _USER_AND_PASSWORD.match(value)
+    if match is not None or is_secret_name(name):
+        _refuse(where, line, report)
+
+
+def _refuse(where: str, line: int, report: Report) -> None:
+    report.error("literal_secret", line, f"{shown(where)} holds a secret itself", _HINT)

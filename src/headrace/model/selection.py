@@ -1,0 +1,177 @@
+"""SELECT: `+carrier_delays tag:daily,owner:core source:flights --exclude big_*` (INTERFACE §2).
+
+Blanks unite, a comma intersects. One term is `[N]+` (ancestors), then a name, a glob or `method:value`, then `+[N]` (descendants).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Protocol
+
+from headrace.model.errors import UsageError
+from headrace.model.reporting import did_you_mean, shown
+
+TERMS_MAX = 10_000
+_TERM = re.compile(r"(?:(\d{1,5})?(\+))?(.*?)(?:(\+)(\d{1,5})?)?", re.DOTALL)
+_GLOB = re.compile(r"[*?\[]")
+
+
+class SelectionGraph(Protocol):
+    """What a selection is made from. Parents are what a node reads or waits for; a consumer's are its reads."""
+
+    def names(self) -> Sequence[str]:
+        """All nodes, in the order in which selections list them."""
+
+    def kind(self, name: str) -> str:
+        """`source`, `asset` or `consumer`."""
+
+    def parents(self, name: str) -> Iterable[str]:
+        """The nodes directly above."""
+
+    def children(self, name: str) -> Iterable[str]:
+        """The nodes directly below."""
+
+    def tags(self, name: str) -> Collection[str]:
+        """The node's tags."""
+
+    def owner(self, name: str) -> str:
+        """The node's owner."""
+
+    def domain(self, name: str) -> str | None:
+        """The node's domain."""
+
+    def path(self, name: str) -> str:
+        """The file that declares the node, relative to the project."""
+
+    def changed(self) -> Collection[str]:
+        """The nodes that differ from what is applied."""
+
+
+def select(selection: Sequence[str], exclude: Sequence[str], graph: SelectionGraph) -> list[str]:
+    """The selected names in the graph's order; everything where nothing is selected. UsageError for a term that matches nothing."""
+    names = graph.names()
+    chosen = _union(selection, graph) if _terms(selection) else set(names)
+    excluded = _union(exclude, graph)
+    return [name for name in names if name in chosen and name not in excluded]
+
+
+def _terms(texts: Sequence[str]) -> list[str]:
+    terms = [term for text in texts for term in text.split()]
+    if len(terms) > TERMS_MAX:
+        raise UsageError(f"{len(terms):,} terms are too many", hint=f"at most {TERMS_MAX:,}; use globs or tags")
+    return terms
+
+
+def _union(texts: Sequence[str], graph: SelectionGraph) -> set[str]:
+    found: set[str] = set()
+    for term in _terms(texts):
+        parts = [_matching(part, graph) for part in term.split(",") if part]
+        if not parts:
+            raise UsageError(f"{shown(term)} selects nothing", hint="a comma stands between two terms")
+        found |= set.intersection(*parts)
+    return found
+
+
+def _matching(term: str, graph: SelectionGraph) -> set[str]:
+    """One term without commas: what it names, with the ancestors and descendants that it asks for."""
+    match = _TERM.fullmatch(term)
+    assert match is not None
+    up_levels, up, core, down, down_levels = match.groups()
+    named = _named(core, graph)
+    found = set(named)
+    if up:
+        found |= _reach(named, graph.parents, int(up_levels) if up_levels else None)
+    if down:
+        found |= _reach(named, graph.children, int(down_levels) if down_levels else None)
+    return found
+
+
+def _reach(start: Collection[str], step: Callable[[str], Iterable[str]], levels: int | None) -> set[str]:
+    """All that can be reached in at most that many steps; in any number where `levels` is None."""
+    seen, edge = set(start), set(start)
+    while edge and levels != 0:
+        edge = {name for one in edge for name in step(one)} - seen
+        seen |= edge
+        levels = None if levels is None else levels - 1
+    return seen
+
+
+def _named(core: str, graph: SelectionGraph) -> set[str]:
+    method, colon, value = core.partition(":")
+    if not colon:
+        return _by_name(core, graph.names())
+    matcher = _METHODS.get(method)
+    if matcher is None:
+        known = ", ".join(f"{name}:" for name in _METHODS)
+        raise UsageError(f"unknown selection {shown(core)}", hint=did_you_mean(method, _METHODS) or f"known: {known}")
+    found = matcher(value, graph)
+    if not found and method != "state":
+        raise UsageError(f"{shown(core)} selects nothing", hint=_values_hint(method, value, graph))
+    return found
+
+
+def _by_name(pattern: str, names: Sequence[str]) -> set[str]:
+    """Nodes by name or glob, ignoring case."""
+    lowered = pattern.lower()
+    if _GLOB.search(pattern):
+        found = {name for name in names if fnmatchcase(name.lower(), lowered)}
+    else:
+        found = {name for name in names if name.lower() == lowered}
+    if not found:
+        hint = did_you_mean(pattern, names) or "`headrace ls` shows the nodes that there are"
+        raise UsageError(f"unknown node {shown(pattern)}", hint=hint)
+    return found
+
+
+def _tag(value: str, graph: SelectionGraph) -> set[str]:
+    return {name for name in graph.names() if any(fnmatchcase(tag, value) for tag in graph.tags(name))}
+
+
+def _owner(value: str, graph: SelectionGraph) -> set[str]:
+    return {name for name in graph.names() if fnmatchcase(graph.owner(name), value)}
+
+
+def _domain(value: str, graph: SelectionGraph) -> set[str]:
+    return {name for name in graph.names() if fnmatchcase(graph.domain(name) or "", value)}
+
+
+def _source(value: str, graph: SelectionGraph) -> set[str]:
+    return _by_name(value, [name for name in graph.names() if graph.kind(name) == "source"])
+
+
+def _path(value: str, graph: SelectionGraph) -> set[str]:
+    """A file, a folder, or a glob over files."""
+    wanted = value.removeprefix("./").rstrip("/")
+    paths = {name: graph.path(name) for name in graph.names()}
+    return {name for name, path in paths.items() if path == wanted or path.startswith(wanted + "/") or fnmatchcase(path, wanted)}
+
+
+def _consumer(value: str, graph: SelectionGraph) -> set[str]:
+    """A consumer with all that it needs."""
+    consumers = _by_name(value, [name for name in graph.names() if graph.kind(name) == "consumer"])
+    return _reach(consumers, graph.parents, None)
+
+
+def _state(value: str, graph: SelectionGraph) -> set[str]:
+    if value not in ("changed", "modified"):
+        raise UsageError(f"unknown state {shown(value)}", hint="write state:changed")
+    return set(graph.changed()) & set(graph.names())
+
+
+_METHODS: dict[str, Callable[[str, SelectionGraph], set[str]]] = {
+    "tag": _tag, "owner": _owner, "domain": _domain, "source": _source, "path": _path,
+    "consumer": _consumer, "exposure": _consumer, "state": _state,
+}  # fmt: skip
+
+
+def _values_hint(method: str, value: str, graph: SelectionGraph) -> str:
+    """What one could have written."""
+    names = graph.names()
+    known: set[str] = {
+        "tag": lambda: {tag for name in names for tag in graph.tags(name)},
+        "owner": lambda: {graph.owner(name) for name in names},
+        "domain": lambda: {graph.domain(name) or "" for name in names} - {""},
+    }.get(method, set)()
+    return did_you_mean(value, known) or (f"there are: {', '.join(sorted(known)[:10])}" if known else "`headrace ls` shows what there is")

@@ -1,0 +1,135 @@
+"""`headrace.toml`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headrace.model.documents import Block, kind_of, plain
+from headrace.model.fields import Fields
+from headrace.model.nodes import Settings
+from headrace.model.names import OWNER
+from headrace.model.parameters import read_parameters
+from headrace.model.paths import read_path
+from headrace.model.reporting import Report, shown
+from headrace.model.secrets import check_channel, check_connection, is_reference
+
+WORKERS_MAX = 256
+POOL_SLOTS_MAX = 100_000
+NAME_CHARACTERS_MAX = 100
+_TABLES = ("project", "run", "store", "lake", "pools", "parameters", "retention", "connections", "notify", "environments", "policy")
+_ENVIRONMENT = ("workers", "connections", "notify", "store", "lake", "paths", "parameters", "pools", "retention", "policy")
+_RETENTION = ("snapshots", "history", "raw", "quarantine", "logs")
+_STORES = ("sqlite:", "postgresql://", "postgres://")
+
+
+def read_settings(document: Block, report: Report) -> Settings | None:
+    """The settings; None where the project has no usable name, and then that is reported."""
+    fields = Fields(document, report, _TABLES, what="headrace.toml")
+    project = _table(fields, "project", ("name", "timezone", "description"))
+    if "project" not in fields:
+        report.error("missing_field", 1, "headrace.toml has no [project]", 'write [project], name = "…", timezone = "…"')
+        return None
+    name = project.required("name", 'add name = "flights" to [project]')
+    timezone = project.timezone("timezone") or "UTC"
+    parts = _parts(fields)
+    if name is None or not _usable(project, name):
+        return None
+    return Settings(name=name, timezone=timezone, **parts)
+
+
+def _parts(fields: Fields) -> dict[str, Any]:
+    run = _table(fields, "run", ("workers",))
+    store = _table(fields, "store", ("url", "connection"))
+    lake = _table(fields, "lake", ("path",))
+    found = {
+        "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
+        "store_url": _store_url(store),
+        "store_connection": store.text("connection") if "connection" in store else None,
+        "lake_path": read_path(lake, "path") if "path" in lake else None,
+        "parameters": read_parameters(fields),
+        "pools": _pools(fields),
+        "retention": _durations(fields),
+        "connections": _tables(fields, "connections"),
+        "notify": _tables(fields, "notify"),
+        "environments": _environments(fields),
+        "policy": _policy(fields),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
+    """The fields of a table, or of an empty one where it isn't there."""
+    block = fields.block_of(name)
+    return Fields(block if block is not None else Block(fields.line(name)), fields.report, known, what=f"[{name}]")
+
+
+def _usable(project: Fields, name: str) -> bool:
+    if len(name) <= NAME_CHARACTERS_MAX and name.isprintable():
+        return True
+    project.refuse("name", f"{shown(name)} can't name a project", f"one line of at most {NAME_CHARACTERS_MAX} characters", code="bad_name")
+    return False
+
+
+def _store_url(store: Fields) -> str | None:
+    if "url" not in store:
+        return None
+    url = store.text("url")
+    if url is None:
+        return None
+    check_connection("store", store.block, store.block.lines, store.block.line, store.report)
+    if not url.startswith(_STORES) and not is_reference(url):
+        store.refuse("url", f"{shown(url.partition(':')[0] + ':')} is no kind of store", 'write "sqlite:.headrace/state.db" or "postgresql://…"')
+        return None
+    return url
+
+
+def _pools(fields: Fields) -> dict[str, int]:
+    block = fields.block_of("pools") or Block(0)
+    inner = Fields(block, fields.report, tuple(block), what="[pools]")
+    slots = {name: inner.whole(name, minimum=1, maximum=POOL_SLOTS_MAX) for name in block}
+    return {name: count for name, count in slots.items() if count is not None}
+
+
+def _durations(fields: Fields) -> dict[str, str]:
+    inner = _table(fields, "retention", _RETENTION)
+    found = {name: inner.duration(name, "") for name in _RETENTION if name in inner}
+    return {name: value for name, value in found.items() if value}
+
+
+def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
+    """[connections.X] or [notify.X]: kept as they are, except for secrets, which must be references."""
+    block = fields.block_of(name) or Block(0)
+    check = check_channel if name == "notify" else check_connection
+    found = {}
+    for key, value in block.items():
+        line = block.lines[key]
+        if not isinstance(value, Block):
+            fields.report.error("wrong_type", line, f"{shown(f'{name}.{key}')} must be a table, not {kind_of(value)}", f"write [{name}.{key}]")
+        elif not OWNER.fullmatch(key):
+            fields.report.error("bad_name", line, f"{shown(key)} can't name one of [{name}]", "letters, digits, `_`, `-` and `.`")
+        else:
+            check(f"{name}.{key}", value, value.lines, value.line, fields.report)
+            found[key] = plain(value)
+    return found
+
+
+def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
+    block = fields.block_of("environments") or Block(0)
+    found = {}
+    for name, value in block.items():
+        if not isinstance(value, Block):
+            fields.report.error("wrong_type", block.lines[name], f"the environment {shown(name)} must be a table", f"write [environments.{name}]")
+            continue
+        inner = Fields(value, fields.report, _ENVIRONMENT, what=f"the environment {shown(name)}")
+        inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
+        for tables in ("connections", "notify"):
+            _tables(inner, tables)
+        found[name] = plain(value)
+    return found
+
+
+def _policy(fields: Fields) -> dict[str, str]:
+    block = fields.block_of("policy") or Block(0)
+    inner = Fields(block, fields.report, tuple(block), what="[policy]")
+    texts = {name: inner.text(name) for name in block}
+    return {name: text for name, text in texts.items() if text is not None}

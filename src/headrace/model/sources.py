@@ -1,0 +1,160 @@
+"""`sources/*.yaml`: data that arrives from outside."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from headrace.model.checks import read_checks
+from headrace.model.common import COMMON, ON_ANOMALY, ON_FAIL, read_common
+from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.fields import Fields
+from headrace.model.names import check_node
+from headrace.model.nodes import Complete, Expect, Source
+from headrace.model.partitions import read_partition, read_start
+from headrace.model.paths import read_pattern
+from headrace.model.reporting import Report, shown
+from headrace.model.secrets import check_headers
+
+CONNECTORS = ("http", "connection", "query", "table", "fixed_width")
+"""Fields of sources that aren't plain files."""
+_FIELDS = frozenset(
+    (*COMMON, "source", "partition", "start", "files", "complete", "expect", "retain_raw", "restate_within", "on_drift",
+     "contract", "checks", "on_fail", "on_anomaly", *CONNECTORS)
+)  # fmt: skip
+_DRIFTS = ("added", "dropped", "renamed", "type", "format")
+_ON_DRIFT = ("block", "map", "allow", "warn")
+_ROWS = re.compile(r"(\d{1,15})?\s*\.\.\s*(\d{1,15})?", re.ASCII)
+ROWS_MAX = 10**15
+FILES_MAX = 10_000
+"""Files of one interval."""
+SOURCES_IN_A_FILE_MAX = 10_000
+
+
+def read_sources(document: object, report: Report) -> tuple[Source, ...]:
+    """The source of a file, or all of its list."""
+    if isinstance(document, Block):
+        blocks: list[Any] = [document]
+    elif isinstance(document, list):
+        blocks = document
+    else:
+        report.error("wrong_type", 1, f"a source must be a mapping, not {kind_of(document)}", "write source: name, owner: …, files: …")
+        return ()
+    found = []
+    for index, block in enumerate(blocks):
+        if not isinstance(block, Block):
+            line = document.lines[index] if isinstance(document, Items) else 1
+            report.error("wrong_type", line, f"a source must be a mapping, not {kind_of(block)}", "write - source: name")
+        elif (source := _source(block, report)) is not None:
+            found.append(source)
+    return tuple(found)
+
+
+def _source(block: Block, report: Report) -> Source | None:
+    name = block.get("source")
+    fields = Fields(block, report, _FIELDS, what=f"the source {shown(name)}" if isinstance(name, str) else "a source")
+    name = fields.required("source", "add `source:` with the name")
+    named = name is not None and check_node(name, fields.line("source"), report, "source")
+    common = read_common(fields)
+    found = _parts(fields)
+    if not named or "owner" not in common:
+        return None
+    return Source(name=name, place=report.place(fields.line("source")), **common, **found)
+
+
+def _parts(fields: Fields) -> dict[str, Any]:
+    """Everything but the common fields, as keyword arguments of `Source`."""
+    partition = read_partition(fields)
+    return {
+        "partition": partition,
+        "start": read_start(fields),
+        "files": read_pattern(fields, "files", partition) if "files" in fields else None,
+        "connector": _connector(fields),
+        "expect": _expect(fields),
+        "complete": _complete(fields),
+        "contract": fields.text("contract") if "contract" in fields else None,
+        "on_drift": _on_drift(fields),
+        "retain_raw": fields.duration("retain_raw", "90d"),
+        "restate_within": fields.duration("restate_within", "7d"),
+        "checks": read_checks(fields),
+        "on_fail": fields.choice("on_fail", ON_FAIL, "reject"),
+        "on_anomaly": fields.choice("on_anomaly", ON_ANOMALY, "") or None,
+    }
+
+
+def _connector(fields: Fields) -> dict[str, Any]:
+    """What sources that aren't files say, kept as written; exactly one place has to be named where data comes from."""
+    found = {name: plain(fields.raw(name)) for name in CONNECTORS if name in fields}
+    origins = [name for name in ("files", "http", "connection") if name in fields]
+    if not origins:
+        fields.report.error("missing_field", fields.block.line, f"{fields.what} doesn't say where data comes from", "add files: landing/name_{date:%Y-%m-%d}.csv")
+    elif len(origins) > 1:
+        fields.refuse(origins[1], f"{fields.what} names {' and '.join(map(shown, origins))}", "keep one of them", code="conflicting_fields")
+    for name in ("query", "table"):
+        if name in fields and "connection" not in fields:
+            fields.refuse(name, f"{shown(name)} needs a `connection`", "add connection: with a name from [connections]", code="conflicting_fields")
+    http = fields.raw("http")
+    if isinstance(http, Block):
+        check_headers(http, fields.report)
+    elif http is not None and not isinstance(http, str):
+        fields.wrong("http", "a URL, or a mapping with `url`")
+    return found
+
+
+def _expect(fields: Fields) -> Expect:
+    block = fields.block_of("expect")
+    if block is None:
+        return Expect()
+    inner = Fields(block, fields.report, ("by", "rows"), what="`expect`")
+    low, high = _rows(inner)
+    return Expect(by=inner.moment("by"), rows_min=low, rows_max=high)
+
+
+def _rows(fields: Fields) -> tuple[int | None, int | None]:
+    """`500..1500`, `500..`, `..1500`, or one number."""
+    written = fields.raw("rows")
+    if "rows" not in fields:
+        return None, None
+    if isinstance(written, int) and not isinstance(written, bool) and 0 <= written <= ROWS_MAX:
+        return written, written
+    match = _ROWS.fullmatch(written.strip()) if isinstance(written, str) else None
+    if match is None or not any(match.groups()):
+        fields.refuse("rows", f"{shown(written)} is no range of rows", "write rows: 500..1500, or 500.. for at least 500")
+        return None, None
+    low, high = (int(part) if part else None for part in match.groups())
+    if low is not None and high is not None and low > high:
+        fields.refuse("rows", f"{shown(written)} has its bounds the wrong way round", f"write rows: {high}..{low}")
+        return None, None
+    return low, high
+
+
+def _complete(fields: Fields) -> Complete:
+    block = fields.block_of("complete")
+    if block is None:
+        return Complete()
+    inner = Fields(block, fields.report, ("files", "marker", "watermark", "after"), what="`complete`")
+    if len(block) > 1:
+        fields.refuse("complete", "`complete` says more than one thing", "one of files, marker, watermark, after", code="conflicting_fields")
+    return Complete(
+        files=inner.whole("files", minimum=1, maximum=FILES_MAX) or 1,
+        marker=_marker(inner),
+        watermark=inner.choice("watermark", ("later",), "") or None,
+        after=inner.moment("after"),
+    )
+
+
+def _marker(fields: Fields) -> str | None:
+    marker = fields.text("marker") if "marker" in fields else None
+    if marker is not None and (any(sign in marker for sign in "/\\") or not marker.isprintable() or len(marker) > 100):
+        fields.refuse("marker", f"{shown(marker)} can't be the end of a file's name", "write marker: .done", code="bad_path")
+        return None
+    return marker
+
+
+def _on_drift(fields: Fields) -> dict[str, str]:
+    block = fields.block_of("on_drift")
+    if block is None:
+        return {}
+    inner = Fields(block, fields.report, _DRIFTS, what="`on_drift`")
+    found = {name: inner.choice(name, _ON_DRIFT, "") for name in _DRIFTS if name in inner}
+    return {name: value for name, value in found.items() if value}

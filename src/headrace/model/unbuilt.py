@@ -1,0 +1,62 @@
+"""What may be declared already and does nothing yet. `validate` says so as a warning; the verb that needs it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headrace.model.nodes import Asset, Consumer, Place, Project, Source
+from headrace.model.problems import Level, Problem
+from headrace.model.reporting import shown
+
+_BUILT_MATERIALIZATIONS = ("table", "files", "none")
+
+
+def not_built(project: Project) -> list[Problem]:
+    """A warning for each declared thing that isn't built yet, with what to do meanwhile."""
+    found = [*_settings(project)]
+    for source in project.sources.values():
+        found.extend(_source(source))
+    for asset in project.assets.values():
+        found.extend(_asset(asset))
+    for consumer in project.consumers.values():
+        found.extend(_consumer(consumer))
+    for test in project.tests[:1]:
+        found.append(_warning(test.place, "tests of assets", "`headrace try` computes and audits without publishing"))
+    return found
+
+
+def _warning(place: Place, what: str, hint: str) -> Problem:
+    return Problem(code="not_built", message=f"{what}: read, but not built yet", hint=hint, place=place, level=Level.WARNING)
+
+
+def _settings(project: Project) -> Iterator[Problem]:
+    place, settings = Place(file="headrace.toml"), project.settings
+    if settings.store_connection is not None or not settings.store_url.startswith("sqlite:"):
+        yield _warning(place, "a store other than SQLite", 'write url = "sqlite:.headrace/state.db"')
+    if settings.environments:
+        yield _warning(place, "[environments]", "everything runs in `prod`")
+
+
+def _source(source: Source) -> Iterator[Problem]:
+    for name in source.connector:
+        yield _warning(source.place, f"`{name}` of {shown(source.name)}", "have the data delivered as files: `files: landing/…`")
+    if source.partition.key is not None:
+        yield _warning(source.place, f"partitions by key of {shown(source.name)}", "cut by time, or not at all")
+
+
+def _asset(asset: Asset) -> Iterator[Problem]:
+    name = shown(asset.name)
+    if asset.materialize not in _BUILT_MATERIALIZATIONS:
+        yield _warning(asset.place, f"`materialize: {asset.materialize}` of {name}", "`table`, `files` and `none` are built")
+    if asset.partition.key is not None:
+        yield _warning(asset.place, f"partitions by key of {name}", "cut by time, or not at all")
+    if asset.trigger is not None:
+        yield _warning(asset.place, f"`trigger` of {name}", "it runs when its inputs are complete")
+    for field in ("pool", "priority", "memory_max"):
+        if getattr(asset, field) is not None:
+            yield _warning(asset.place, f"`{field}` of {name}", "it runs as if it weren't there")
+
+
+def _consumer(consumer: Consumer) -> Iterator[Problem]:
+    if consumer.export is not None:
+        yield _warning(consumer.place, f"`export` of {shown(consumer.name)}", "`headrace read ASSET --format csv --out FILE` writes a file")

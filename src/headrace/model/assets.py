@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from headrace.model.checks import read_checks
@@ -127,7 +128,7 @@ def _depends(fields: Fields) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fields.texts("depends")))
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Fields], Any]] = {
     "partition": read_partition,
     "start": read_start,
     "inputs": read_inputs,
@@ -156,7 +157,9 @@ def read_command(fields: Fields, file: str) -> CommandBody | None:
     written = fields.raw("command")
     line = fields.line("command")
     if isinstance(written, str):
-        fields.refuse("command", "`command` is one text; it isn't run through a shell", 'write a list: ["program", "argument"]', code="wrong_type")
+        fields.refuse(
+            "command", "`command` is one text; it isn't run through a shell", 'write a list: ["program", "argument"]', code="wrong_type"
+        )
         return None
     if not isinstance(written, list) or not written:
         fields.wrong("command", "a list of texts", 'write ["program", "argument"]')
@@ -164,7 +167,9 @@ def read_command(fields: Fields, file: str) -> CommandBody | None:
     for index, argument in enumerate(written):
         at = written.lines[index] if isinstance(written, Items) else line
         if not isinstance(argument, str) or "\0" in argument:
-            fields.report.error("wrong_type", at, f"an argument of `command` must be text, not {kind_of(argument)}", "put numbers in quotes")
+            fields.report.error(
+                "wrong_type", at, f"an argument of `command` must be text, not {kind_of(argument)}", "put numbers in quotes"
+            )
             return None
     if not written[0].strip() or len(written) > ARGUMENTS_MAX or max(map(len, written)) > ARGUMENT_CHARACTERS_MAX:
         fields.refuse("command", "`command` names no program, or is too long", f"at most {ARGUMENTS_MAX:,} arguments")

@@ -70,7 +70,9 @@ def _accepted_values(fields: Fields) -> dict[str, Any] | None:
         fields.report.error("bad_check", fields.line("values"), f"{fields.what} has no list of `values`", "write values: [EWR, JFK]")
         return None
     if len(values) > VALUES_MAX:
-        fields.refuse("values", f"{len(values):,} values are too many", f"at most {VALUES_MAX:,}; use `references` to a table", code="bad_check")
+        fields.refuse(
+            "values", f"{len(values):,} values are too many", f"at most {VALUES_MAX:,}; use `references` to a table", code="bad_check"
+        )
         return None
     if any(isinstance(value, (dict, list)) for value in values):
         fields.refuse("values", "`values` holds a list or a mapping", "texts, numbers, true or false", code="bad_check")
@@ -204,7 +206,9 @@ def _of_kind(kind: str, item: Block, report: Report) -> CheckSpec | None:
     severity = Severity(fields.choice("severity", tuple(Severity), Severity.BLOCKING))
     name, where = (fields.text(common) if common in fields else None for common in ("name", "where"))
     if name is not None and (len(name) > NAME_CHARACTERS_MAX or not name.isprintable()):
-        fields.refuse("name", f"{shown(name)} can't name a check", f"one line of at most {NAME_CHARACTERS_MAX} characters", code="bad_check")
+        fields.refuse(
+            "name", f"{shown(name)} can't name a check", f"one line of at most {NAME_CHARACTERS_MAX} characters", code="bad_check"
+        )
     if kept is None:
         return None
     return CheckSpec(kind=kind, name=name or "", arguments=plain(kept), severity=severity, where=where, place=report.place(line))
@@ -220,7 +224,9 @@ def _arguments(kind: str, shape: Shape, item: Block, report: Report) -> Block | 
     elif shape.short is not None and written is not None:
         arguments.put(shape.short, written, line)
     else:
-        report.error("bad_check", line, f"the arguments of {shown(kind)} must be a mapping, not {kind_of(written)}", f"write {shape.example}")
+        report.error(
+            "bad_check", line, f"the arguments of {shown(kind)} must be a mapping, not {kind_of(written)}", f"write {shape.example}"
+        )
         return None
     for name in COMMON:
         if name in item and name not in arguments:

@@ -52,7 +52,7 @@ def _consumer(block: Block, report: Report) -> Consumer | None:
     _check_promise(fields)
     export = _export(fields)
     importance = fields.text("importance") if "importance" in fields else None
-    if not named or "owner" not in common:
+    if name is None or not named or "owner" not in common:
         return None
     place = report.place(fields.line("consumer"))
     return Consumer(name=name, reads=reads, per=per, due=due, max_age=max_age, export=export, importance=importance, place=place, **common)
@@ -61,9 +61,13 @@ def _consumer(block: Block, report: Report) -> Consumer | None:
 def _check_promise(fields: Fields) -> None:
     """Exactly one of `due` and `max_age`: what was promised must be one thing."""
     if "due" in fields and "max_age" in fields:
-        fields.refuse("max_age", f"{fields.what} has both `due` and `max_age`", "keep one of them, or write two consumers", code="conflicting_fields")
+        fields.refuse(
+            "max_age", f"{fields.what} has both `due` and `max_age`", "keep one of them, or write two consumers", code="conflicting_fields"
+        )
     elif "due" not in fields and "max_age" not in fields:
-        fields.report.error("missing_field", fields.block.line, f"{fields.what} has neither `due` nor `max_age`", 'add due: "07:00" or max_age: 30h')
+        fields.report.error(
+            "missing_field", fields.block.line, f"{fields.what} has neither `due` nor `max_age`", 'add due: "07:00" or max_age: 30h'
+        )
 
 
 def _export(fields: Fields) -> dict[str, Any] | None:
@@ -83,5 +87,5 @@ def _export(fields: Fields) -> dict[str, Any] | None:
     elif "to" in inner:
         read_path(inner, "to")
     else:
-        inner.required("to", "write export: {to: \"exports/name_{date:%Y-%m-%d}.csv\"}")
+        inner.required("to", 'write export: {to: "exports/name_{date:%Y-%m-%d}.csv"}')
     return dict(plain(block))

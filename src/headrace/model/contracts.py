@@ -23,16 +23,18 @@ _LOGICAL = {
     "string": "VARCHAR", "date": "DATE", "timestamp": "TIMESTAMP WITH TIME ZONE", "time": "TIME", "number": "DOUBLE",
     "integer": "BIGINT", "boolean": "BOOLEAN",
 }  # fmt: skip
-_PHYSICAL = {
-    "bigint": "BIGINT", "int8": "BIGINT", "long": "BIGINT", "integer": "INTEGER", "int": "INTEGER", "int4": "INTEGER",
-    "smallint": "SMALLINT", "int2": "SMALLINT", "tinyint": "TINYINT", "hugeint": "HUGEINT", "ubigint": "UBIGINT",
-    "uinteger": "UINTEGER", "usmallint": "USMALLINT", "utinyint": "UTINYINT",
-    "double": "DOUBLE", "double precision": "DOUBLE", "float8": "DOUBLE", "float": "DOUBLE", "real": "FLOAT", "float4": "FLOAT",
-    "varchar": "VARCHAR", "nvarchar": "VARCHAR", "char": "VARCHAR", "nchar": "VARCHAR", "text": "VARCHAR", "string": "VARCHAR", "character varying": "VARCHAR",
-    "boolean": "BOOLEAN", "bool": "BOOLEAN", "date": "DATE", "time": "TIME", "uuid": "UUID", "json": "JSON", "blob": "BLOB", "binary": "BLOB", "bytea": "BLOB",
-    "timestamp": "TIMESTAMP", "datetime": "TIMESTAMP", "timestamptz": "TIMESTAMP WITH TIME ZONE", "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
-    "interval": "INTERVAL",
+_SYNONYMS = {
+    "BIGINT": "bigint int8 long", "INTEGER": "integer int int4", "SMALLINT": "smallint int2", "TINYINT": "tinyint", "HUGEINT": "hugeint",
+    "UBIGINT": "ubigint", "UINTEGER": "uinteger", "USMALLINT": "usmallint", "UTINYINT": "utinyint",
+    "DOUBLE": "double float8 float", "FLOAT": "real float4", "BOOLEAN": "boolean bool", "DATE": "date", "TIME": "time",
+    "VARCHAR": "varchar nvarchar char nchar text string", "UUID": "uuid", "JSON": "json", "BLOB": "blob binary bytea",
+    "TIMESTAMP": "timestamp datetime", "TIMESTAMP WITH TIME ZONE": "timestamptz", "INTERVAL": "interval",
 }  # fmt: skip
+_PHYSICAL = {name: duckdb for duckdb, names in _SYNONYMS.items() for name in names.split()} | {
+    "double precision": "DOUBLE",
+    "character varying": "VARCHAR",
+    "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
+}
 _DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d{1,2})\s*(?:,\s*(\d{1,2})\s*)?\)")
 _SIZED = re.compile(r"([a-z ]+?)\s*\(\s*\d{1,9}\s*\)")
 
@@ -41,7 +43,12 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
     """The contract of the file, called like the file; none where it breaks the standard, and then `report` says where."""
     name = report.file.rpartition("/")[2].removesuffix(SUFFIX)
     if not isinstance(document, Block):
-        report.error("contract_invalid", 1, f"a contract must be a mapping, not {kind_of(document)}", "begin with apiVersion: v3.1.0, kind: DataContract")
+        report.error(
+            "contract_invalid",
+            1,
+            f"a contract must be a mapping, not {kind_of(document)}",
+            "begin with apiVersion: v3.1.0, kind: DataContract",
+        )
         return ()
     named = check_owner(name, 1, report)
     if not _is_valid(document, report) or not named:
@@ -57,7 +64,8 @@ def _validator() -> Any:
     import jsonschema
 
     found = importlib.util.find_spec("open_data_contract_standard")
-    assert found is not None and found.origin is not None, "open-data-contract-standard is a dependency"
+    assert found is not None, "open-data-contract-standard is a dependency"
+    assert found.origin is not None
     schema = msgspec.json.decode((Path(found.origin).parent / "schema.json").read_bytes())
     return jsonschema.validators.validator_for(schema)(schema)
 
@@ -65,7 +73,12 @@ def _validator() -> Any:
 def _is_valid(document: Block, report: Report) -> bool:
     version = document.get("apiVersion")
     if isinstance(version, str) and not version.startswith("v3."):
-        report.error("contract_invalid", document.lines["apiVersion"], f"version {shown(version)} of the standard isn't read", "write apiVersion: v3.1.0")
+        report.error(
+            "contract_invalid",
+            document.lines["apiVersion"],
+            f"version {shown(version)} of the standard isn't read",
+            "write apiVersion: v3.1.0",
+        )
         return False
     errors = sorted(_validator().iter_errors(plain(document)), key=lambda error: [str(part) for part in error.absolute_path])
     for error in errors[:_REPORTED_MAX]:
@@ -85,7 +98,12 @@ def _report(error: Any, document: Block, report: Report) -> None:
         known = _known(error.schema)
         for name in error.instance:
             if name not in known and f"'{name}'" in error.message:
-                report.error("contract_invalid", _line(document, [*path, name]), f"unknown field {shown(name)} in {shown(where)}", did_you_mean(name, known))
+                report.error(
+                    "contract_invalid",
+                    _line(document, [*path, name]),
+                    f"unknown field {shown(name)} in {shown(where)}",
+                    did_you_mean(name, known),
+                )
         return
     message = error.message if len(error.message) <= 160 else error.message[:159] + "…"
     printable = message if message.isprintable() else ascii(message)
@@ -102,9 +120,7 @@ def _line(document: Block, path: list[Any]) -> int:
     line: int = document.line
     value: Any = document
     for part in path:
-        if isinstance(value, Block) and part in value:
-            line = value.lines[part]
-        elif isinstance(value, Items) and isinstance(part, int) and part < len(value):
+        if (isinstance(value, Block) and part in value) or (isinstance(value, Items) and isinstance(part, int) and part < len(value)):
             line = value.lines[part]
         else:
             break
@@ -119,7 +135,12 @@ def _columns(name: str, document: Block, report: Report) -> tuple[ContractColumn
         return ()
     wanted = [table for table in tables if name in (table.get("name"), table.get("physicalName"))]
     if len(tables) > 1 and len(wanted) != 1:
-        report.error("contract_invalid", document.lines["schema"], f"the contract describes {len(tables)} tables, none or several of them called {shown(name)}", f"call one of them {name}")
+        report.error(
+            "contract_invalid",
+            document.lines["schema"],
+            f"the contract describes {len(tables)} tables, none or several of them called {shown(name)}",
+            f"call one of them {name}",
+        )
         return ()
     table = wanted[0] if wanted else tables[0]
     properties = table.get("properties") or []
@@ -127,7 +148,8 @@ def _columns(name: str, document: Block, report: Report) -> tuple[ContractColumn
         report.error("contract_invalid", table.lines["properties"], f"{len(properties):,} columns are too many", f"at most {COLUMNS_MAX:,}")
         return ()
     columns = tuple(_column(column, report) for column in properties)
-    _report_twice(columns, properties, report)
+    if isinstance(properties, Items):
+        _report_twice(columns, properties, report)
     return columns
 
 
@@ -159,9 +181,18 @@ def _names(written: Block, report: Report) -> tuple[dict[str, Any], ...]:
             continue
         value = entry.get("value")
         items = value if isinstance(value, list) else []
-        good = [plain(item) for item in items if isinstance(item, Block) and isinstance(item.get("name"), str) and isinstance(item.get("from"), str)]
+        good = [
+            plain(item)
+            for item in items
+            if isinstance(item, Block) and isinstance(item.get("name"), str) and isinstance(item.get("from"), str)
+        ]
         if not good or len(good) != len(items):
-            report.error("contract_invalid", entry.line, f"`{NAMES_PROPERTY}` must list names with a `from`", "write value: [{name: departure_delay, from: 2013-02-11}]")
+            report.error(
+                "contract_invalid",
+                entry.line,
+                f"`{NAMES_PROPERTY}` must list names with a `from`",
+                "write value: [{name: departure_delay, from: 2013-02-11}]",
+            )
         found.extend(good)
     return tuple(found)
 

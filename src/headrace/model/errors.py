@@ -1,13 +1,13 @@
 """The failure vocabulary. A message says what was touched, why it was refused, and what to do next.
 
-    HeadraceError                  anything that Headrace itself refuses or reports
-    ├── UsageError                 the command line is off                       exit 2
-    ├── ProjectError               the project can't be read, or has problems    exit 1
-    ├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
-    ├── NotBuilt                   declared or typed, but not built yet          exit 2
-    ├── StoreError                 the state can't be read or written            exit 1
-    │   └── LeaseLost              another leader took over; nothing was committed
-    └── LakeError                  the lake's files or catalog can't be used     exit 1
+HeadraceError                  anything that Headrace itself refuses or reports
+├── UsageError                 the command line is off                       exit 2
+├── ProjectError               the project can't be read, or has problems    exit 1
+├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
+├── NotBuilt                   declared or typed, but not built yet          exit 2
+├── StoreError                 the state can't be read or written            exit 1
+│   └── LeaseLost              another leader took over; nothing was committed
+└── LakeError                  the lake's files or catalog can't be used     exit 1
 """
 
 from __future__ import annotations

@@ -119,7 +119,9 @@ class Fields:
                 found.append(item)
                 continue
             line = items.lines[index] if isinstance(items, Items) else self.line(name)
-            self.report.error("wrong_type", line, f"an item of {shown(name)} must be text, not {kind_of(item)}", "put numbers and dates in quotes")
+            self.report.error(
+                "wrong_type", line, f"an item of {shown(name)} must be text, not {kind_of(item)}", "put numbers and dates in quotes"
+            )
         return found
 
     def block_of(self, name: str) -> Block | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from headrace.model.errors import ProjectError
 from headrace.model.nodes import Place, Value
 from headrace.model.problems import Level, Problem
-from headrace.model.reporting import Report, shown
+from headrace.model.reporting import Report
 
 SETTINGS_FILE = "headrace.toml"
 FILES_MAX = 200_000
@@ -41,7 +41,7 @@ class FileKind(enum.StrEnum):
     TEST = "test"
 
 
-FILE_BYTES_MAX = {kind: 1 << 20 for kind in FileKind} | {
+FILE_BYTES_MAX = dict.fromkeys(FileKind, 1 << 20) | {
     FileKind.SQL: 4 << 20, FileKind.MACRO: 4 << 20, FileKind.PYTHON: 4 << 20, FileKind.TEST: 4 << 20,
 }  # fmt: skip
 
@@ -128,9 +128,13 @@ def _folder(path: str, name: str, kinds: tuple[tuple[str, FileKind], ...], probl
                     else:
                         yield from _candidate(entry, child, kinds, problems)
         except OSError as error:
-            problems.append(_problem("file_unreadable", _printable(relative), f"the folder can't be listed: {error.strerror}", "check its permissions"))
+            problems.append(
+                _problem("file_unreadable", _printable(relative), f"the folder can't be listed: {error.strerror}", "check its permissions")
+            )
         if relative.count("/") >= DEPTH_MAX:
-            problems.append(_problem("file_not_read", _printable(relative), f"folders are nested more than {DEPTH_MAX} deep", "move them up"))
+            problems.append(
+                _problem("file_not_read", _printable(relative), f"folders are nested more than {DEPTH_MAX} deep", "move them up")
+            )
             waiting = [item for item in waiting if not item[1].startswith(relative + "/")]
 
 
@@ -148,7 +152,9 @@ def _candidate(
 
 def _file(entry: os.DirEntry[str], path: str, kind: FileKind, problems: list[Problem]) -> Iterator[ProjectFile]:
     if _printable(path) != path:
-        problems.append(_problem("file_name", _printable(path), "the file's name holds characters that can't be used", "rename it: UTF-8, printable"))
+        problems.append(
+            _problem("file_name", _printable(path), "the file's name holds characters that can't be used", "rename it: UTF-8, printable")
+        )
         return
     try:
         seen = entry.stat(follow_symlinks=False)
@@ -187,16 +193,25 @@ def read_text(root: Path, file: ProjectFile, report: Report) -> str | None:
     limit = FILE_BYTES_MAX[file.kind]
     try:
         descriptor = os.open(root / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb", buffering=0) as opened:
+        try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 report.error("file_unreadable", 1, "this isn't an ordinary file", "put the file itself there")
                 return None
-            data = _read_up_to(opened.fileno(), limit + 1)
+            data = _read_up_to(descriptor, limit + 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        report.error("file_unreadable", 1, f"the file can't be read: {error.strerror or error}", "check that it is there, and its permissions")
+        report.error(
+            "file_unreadable", 1, f"the file can't be read: {error.strerror or error}", "check that it is there, and its permissions"
+        )
         return None
     if len(data) > limit:
-        report.error("file_too_large", 1, f"the file is larger than {limit:,} bytes (`file_bytes_max` of {file.kind} files)", "declarations are small; data belongs in files that sources read")
+        report.error(
+            "file_too_large",
+            1,
+            f"the file is larger than {limit:,} bytes (`file_bytes_max` of {file.kind} files)",
+            "declarations are small; data belongs in files that sources read",
+        )
         return None
     return decode(data, report)
 
@@ -221,11 +236,14 @@ def decode(data: bytes, report: Report) -> str | None:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        return _not_text(data, error, report)
+        _report_encoding(data, error, report)
+        return None
     wrong = _FORBIDDEN.search(text)
     if wrong is not None:
         line = text.count("\n", 0, wrong.start()) + 1
-        report.error("not_text", line, f"the file holds a control character (U+{ord(wrong.group()):04X})", "is it a binary file? write plain text")
+        report.error(
+            "not_text", line, f"the file holds a control character (U+{ord(wrong.group()):04X})", "is it a binary file? write plain text"
+        )
         return None
     if not text.strip():
         report.error("file_empty", 1, "the file is empty", "write what it should declare, or delete it")
@@ -233,7 +251,7 @@ def decode(data: bytes, report: Report) -> str | None:
     return text
 
 
-def _not_text(data: bytes, error: UnicodeDecodeError, report: Report) -> None:
+def _report_encoding(data: bytes, error: UnicodeDecodeError, report: Report) -> None:
     line = data.count(b"\n", 0, error.start) + 1
     if b"\0" in data[:4096]:
         report.error("not_text", line, "the file is binary", "write plain text, as UTF-8")

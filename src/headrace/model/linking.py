@@ -121,10 +121,20 @@ class _Linker:
                 elif (statement := statements.pop(asset.body.file, None)) is not None:
                     yield msgspec.structs.replace(asset, body=statement)
                 elif not self._has_problems(asset.body.file):
-                    self._error("no_body", asset.place, f"{shown(asset.name)} has no `command`, and there is no {asset.body.file}", "add command: […], or the SQL file")
+                    self._error(
+                        "no_body",
+                        asset.place,
+                        f"{shown(asset.name)} has no `command`, and there is no {asset.body.file}",
+                        "add command: […], or the SQL file",
+                    )
         for statement in statements.values():
             if not self._has_problems(statement.file.removesuffix(".sql") + ".yaml"):
-                self._error("no_front_matter", Place(file=statement.file), "this file has no front matter, so nobody owns it", "begin it with /* headrace, `owner: …`, */")
+                self._error(
+                    "no_front_matter",
+                    Place(file=statement.file),
+                    "this file has no front matter, so nobody owns it",
+                    "begin it with /* headrace, `owner: …`, */",
+                )
 
     def _has_problems(self, path: str) -> bool:
         return any(problem.place.file == path for problem in self._problems)
@@ -150,7 +160,7 @@ class _Linker:
             hint = self._suggest(asset.pool, self._settings.pools, f"add {asset.pool} = 4 to [pools] in headrace.toml")
             self._error("unknown_pool", asset.place, f"unknown pool {shown(asset.pool)} of {shown(asset.name)}", hint)
         inputs = tuple(found for spec in asset.inputs if (found := self._input(asset, spec)) is not None)
-        depends = tuple(found for name in asset.depends if (found := self._known(name, asset, asset.place, "depends")) is not None)
+        depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
         contract = self._contract(asset)
         return msgspec.structs.replace(asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract)
 
@@ -179,7 +189,12 @@ class _Linker:
         if start is None:
             return
         if node.partition.grain is None:
-            self._error("wrong_value", node.place, f"{shown(node.name)} has a `start`, and isn't cut by time", "add `partition: day`, or take `start` out")
+            self._error(
+                "wrong_value",
+                node.place,
+                f"{shown(node.name)} has a `start`, and isn't cut by time",
+                "add `partition: day`, or take `start` out",
+            )
             return
         try:
             parse_key(start, node.partition.grain, timezone)
@@ -221,7 +236,9 @@ class _Linker:
         if found is not None:
             self._error("unknown_node", place, f"{shown(name)} in `{field}` of {shown(node.name)} is a consumer", "name sources and assets")
             return None
-        known = [other.name for other in self._nodes.values() if not isinstance(other, Consumer)] if self._suggestions < SUGGESTIONS_MAX else []
+        known = (
+            [other.name for other in self._nodes.values() if not isinstance(other, Consumer)] if self._suggestions < SUGGESTIONS_MAX else []
+        )
         hint = self._suggest(name, known, "`headrace ls` shows the nodes that there are")
         what = "asset" if isinstance(node, Consumer) else "node"
         self._error("unknown_node", place, f"unknown {what} {shown(name)} in `{field}` of {shown(node.name)}", hint)

@@ -6,6 +6,7 @@ import ast
 from typing import Any
 
 from headrace.model.documents import Block, Items
+from headrace.model.reporting import shown
 
 DEPTH_MAX = 20
 _INTEGER_LIMIT = 1 << 63
@@ -36,7 +37,7 @@ def literal(node: ast.expr, depth: int = 0) -> Any:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)) if not isinstance(number, bool):
             return _constant(-number, node.lineno)
         case _:
-            raise NotLiteral(f"`{_shortened(node)}` would have to be run", node.lineno)
+            raise NotLiteral(f"{_shortened(node)} would have to be run", node.lineno)
 
 
 def _constant(value: object, line: int) -> Any:
@@ -54,19 +55,17 @@ def _constant(value: object, line: int) -> Any:
 def _mapping(node: ast.Dict, depth: int) -> Block:
     block = Block(node.lineno)
     for key, value in zip(node.keys, node.values, strict=True):
-        if not isinstance(key, ast.Constant) or not isinstance(_constant(key.value, key.lineno), str):
+        name = _constant(key.value, key.lineno) if isinstance(key, ast.Constant) else None
+        if key is None or not isinstance(name, str):
             raise NotLiteral("a key must be a text", value.lineno)
-        if key.value in block:
-            raise NotLiteral(f"the key `{key.value[:40]}` is here twice", key.lineno)
-        block.put(str(key.value), literal(value, depth + 1), key.lineno)
+        if name in block:
+            raise NotLiteral(f"the key {shown(name)} is here twice", key.lineno)
+        block.put(name, literal(value, depth + 1), key.lineno)
     return block
 
 
 def _shortened(node: ast.expr) -> str:
     try:
-        text = ast.unparse(node)
+        return shown(" ".join(ast.unparse(node).split()))
     except RecursionError:
-        return "…"
-    text = " ".join(text.split())
-    text = text if len(text) <= 40 else text[:39] + "…"
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+        return "this"

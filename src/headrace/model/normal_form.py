@@ -9,9 +9,10 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-_IGNORED = frozenset({"kind", "type_comment", "ctx", "decorator_list"})
+_IGNORED = frozenset({"kind", "type_comment", "ctx"})
 
 
 def normal_form(node: ast.AST) -> str:
@@ -34,10 +35,9 @@ def _write(node: ast.AST, parts: list[str], *, top: bool = False) -> None:
     parts.append(type(node).__name__)
     parts.append("(")
     for name in node._fields:
-        value = getattr(node, name, None)
-        if value is None or value == [] or (name in _IGNORED and (top or name != "decorator_list")):
-            if not (isinstance(node, ast.Constant) and name == "value"):
-                continue
+        value: Any = getattr(node, name, None)
+        if _says_nothing(node, name, value, top=top):
+            continue
         parts.append(name)
         parts.append("=")
         if name == "body" and isinstance(node, _DOCUMENTED):
@@ -45,6 +45,15 @@ def _write(node: ast.AST, parts: list[str], *, top: bool = False) -> None:
         _write_value(value, parts)
         parts.append(",")
     parts.append(")")
+
+
+def _says_nothing(node: ast.AST, name: str, value: object, *, top: bool) -> bool:
+    """Whether a field adds nothing: what is absent, and the decorators of the asset itself (their arguments are declared)."""
+    if name == "decorator_list":
+        return top or value == []
+    if isinstance(node, ast.Constant) and name == "value":
+        return False
+    return name in _IGNORED or value is None or value == []
 
 
 def _write_value(value: object, parts: list[str]) -> None:

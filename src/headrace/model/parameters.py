@@ -32,7 +32,12 @@ def _is_usable(fields: Fields, name: str, value: Any) -> bool:
     elif name.lower() in _TAKEN:
         fields.refuse(name, f"`${name}` means something already", "choose another name", code="reserved_name")
     elif value is None or isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)):
-        fields.refuse(name, f"the parameter {shown(name)} can't be {kind_of(value)}", "a text, a number, true or false, or a list of those", code="wrong_type")
+        fields.refuse(
+            name,
+            f"the parameter {shown(name)} can't be {kind_of(value)}",
+            "a text, a number, true or false, or a list of those",
+            code="wrong_type",
+        )
     else:
         return True
     return False

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from headrace.model import toml, yaml
 from headrace.model.calendars import read_calendar
 from headrace.model.consumers import read_consumers
@@ -38,7 +40,7 @@ class Declared(Value, kw_only=True):
     consumers: tuple[Consumer, ...] = ()
     contracts: tuple[Contract, ...] = ()
     calendars: tuple[Calendar, ...] = ()
-    macros: dict[str, str] = {}
+    macros: dict[str, str] = msgspec.field(default_factory=dict)
     tests: tuple[AssetTest, ...] = ()
     sql: SqlBody | None = None
     problems: tuple[Problem, ...] = ()

@@ -61,7 +61,9 @@ def _by_key(fields: Fields) -> PartitionSpec | None:
         fields.refuse("values", f"`values` lists {len(values):,} keys", f"from 1 to {KEYS_MAX:,}; leave it out for keys that grow")
         return None
     if values is not None and (len(set(values)) < len(values) or max(map(len, values)) > KEY_CHARACTERS_MAX):
-        fields.refuse("values", "`values` lists a key twice, or one that is too long", f"each once, at most {KEY_CHARACTERS_MAX:,} characters")
+        fields.refuse(
+            "values", "`values` lists a key twice, or one that is too long", f"each once, at most {KEY_CHARACTERS_MAX:,} characters"
+        )
         return None
     return None if key is None else PartitionSpec(key=key, values=values)
 

@@ -38,13 +38,20 @@ def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | N
         return None
     formats = PLACEHOLDER.findall(path)
     if "{" in (rest := PLACEHOLDER.sub("", path)) or "}" in rest:
-        fields.refuse(name, f"{shown(path)} has braces that aren't `{{date:…}}`", "write for example flights_{date:%Y-%m-%d}.csv", code="bad_path")
+        fields.refuse(
+            name, f"{shown(path)} has braces that aren't `{{date:…}}`", "write for example flights_{date:%Y-%m-%d}.csv", code="bad_path"
+        )
     elif len(formats) > 1:
         fields.refuse(name, f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
     elif formats:
         return path if _fits(fields, name, formats[0], partition) else None
     elif partition.grain is not None:
-        fields.refuse(name, f"{shown(path)} doesn't say which {partition.grain} a file holds", "put {date:%Y-%m-%d} into the name, or partition: '*'", code="bad_path")
+        fields.refuse(
+            name,
+            f"{shown(path)} doesn't say which {partition.grain} a file holds",
+            "put {date:%Y-%m-%d} into the name, or partition: '*'",
+            code="bad_path",
+        )
     else:
         return path
     return None
@@ -78,5 +85,7 @@ def _fits(fields: Fields, name: str, date_format: str, partition: PartitionSpec)
     parts = {_DIRECTIVES[directive] for directive in directives}
     if any(needed <= parts for needed in _ENOUGH[partition.grain]):
         return True
-    fields.refuse(name, f"{shown(date_format)} doesn't tell one {partition.grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path")
+    fields.refuse(
+        name, f"{shown(date_format)} doesn't tell one {partition.grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path"
+    )
     return False

@@ -123,7 +123,12 @@ def _arguments(decorator: ast.expr, report: Report) -> Block | None:
         try:
             block.put(keyword.arg, literal(keyword.value), keyword.value.lineno)
         except NotLiteral as error:
-            report.error("not_a_literal", error.line, f"{shown(keyword.arg)} isn't a literal: {error}", "assets are found without running the file: write the value itself")
+            report.error(
+                "not_a_literal",
+                error.line,
+                f"{shown(keyword.arg)} isn't a literal: {error}",
+                "assets are found without running the file: write the value itself",
+            )
             usable = False
     return block if usable else None
 
@@ -147,4 +152,9 @@ def _match(asset: Asset, signature: Signature, report: Report) -> None:
             report.error("inputs_mismatch", line, f"the parameter {shown(name)} of {shown(asset.name)} isn't one of its inputs", hint)
     for node, spec in inputs.items():
         if node not in signature.parameters and not signature.takes_any:
-            report.error("inputs_mismatch", spec.place.line, f"{shown(asset.name)} has no parameter for its input {shown(node)}", f"add the parameter `{node}`")
+            report.error(
+                "inputs_mismatch",
+                spec.place.line,
+                f"{shown(asset.name)} has no parameter for its input {shown(node)}",
+                f"add the parameter `{node}`",
+            )

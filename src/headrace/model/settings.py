@@ -6,8 +6,8 @@ from typing import Any
 
 from headrace.model.documents import Block, kind_of, plain
 from headrace.model.fields import Fields
-from headrace.model.nodes import Settings
 from headrace.model.names import OWNER
+from headrace.model.nodes import Settings
 from headrace.model.parameters import read_parameters
 from headrace.model.paths import read_path
 from headrace.model.reporting import Report, shown
@@ -78,7 +78,9 @@ def _store_url(store: Fields) -> str | None:
         return None
     check_connection("store", store.block, store.block.lines, store.block.line, store.report)
     if not url.startswith(_STORES) and not is_reference(url):
-        store.refuse("url", f"{shown(url.partition(':')[0] + ':')} is no kind of store", 'write "sqlite:.headrace/state.db" or "postgresql://…"')
+        store.refuse(
+            "url", f"{shown(url.partition(':')[0] + ':')} is no kind of store", 'write "sqlite:.headrace/state.db" or "postgresql://…"'
+        )
         return None
     return url
 
@@ -104,7 +106,9 @@ def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
     for key, value in block.items():
         line = block.lines[key]
         if not isinstance(value, Block):
-            fields.report.error("wrong_type", line, f"{shown(f'{name}.{key}')} must be a table, not {kind_of(value)}", f"write [{name}.{key}]")
+            fields.report.error(
+                "wrong_type", line, f"{shown(f'{name}.{key}')} must be a table, not {kind_of(value)}", f"write [{name}.{key}]"
+            )
         elif not OWNER.fullmatch(key):
             fields.report.error("bad_name", line, f"{shown(key)} can't name one of [{name}]", "letters, digits, `_`, `-` and `.`")
         else:
@@ -118,7 +122,9 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
     found = {}
     for name, value in block.items():
         if not isinstance(value, Block):
-            fields.report.error("wrong_type", block.lines[name], f"the environment {shown(name)} must be a table", f"write [environments.{name}]")
+            fields.report.error(
+                "wrong_type", block.lines[name], f"the environment {shown(name)} must be a table", f"write [environments.{name}]"
+            )
             continue
         inner = Fields(value, fields.report, _ENVIRONMENT, what=f"the environment {shown(name)}")
         inner.whole("workers", minimum=1, maximum=WORKERS_MAX)

@@ -83,13 +83,21 @@ def read_signature(function: ast.FunctionDef, aliases: Aliases, report: Report) 
     positional = [*arguments.posonlyargs, *arguments.args]
     takes_context = bool(positional) and _is_context(positional[0], aliases)
     with_default = positional[len(positional) - len(arguments.defaults) :] if arguments.defaults else []
-    optional = [*with_default, *(arg for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default is not None)]
+    optional = [
+        *with_default,
+        *(arg for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default is not None),
+    ]
     inputs = [*positional[takes_context:], *arguments.kwonlyargs]
     if arguments.posonlyargs[takes_context:]:
         line = arguments.posonlyargs[0].lineno
         report.error("inputs_mismatch", line, "inputs are passed by name, and `/` forbids that", "take `/` out of the parameters")
     if arguments.vararg is not None:
-        report.error("inputs_mismatch", arguments.vararg.lineno, f"inputs are passed by name, not as `*{arguments.vararg.arg}`", "write a parameter for each input")
+        report.error(
+            "inputs_mismatch",
+            arguments.vararg.lineno,
+            f"inputs are passed by name, not as `*{arguments.vararg.arg}`",
+            "write a parameter for each input",
+        )
     return Signature(
         takes_context=takes_context,
         parameters={argument.arg: argument.lineno for argument in inputs},
@@ -111,7 +119,9 @@ def _container(argument: ast.arg, aliases: Aliases, report: Report) -> str:
     name = aliases.resolve(_unwrapped(argument.annotation))
     found = _CONTAINERS.get(name) or (None if name not in ("typing.Any", "Any", "object") else "arrow")
     if found is None:
-        report.error("unknown_container", argument.lineno, f"the input {shown(argument.arg)} can't be given as {shown(name or 'that')}", _HINT)
+        report.error(
+            "unknown_container", argument.lineno, f"the input {shown(argument.arg)} can't be given as {shown(name or 'that')}", _HINT
+        )
         return "arrow"
     return found
 

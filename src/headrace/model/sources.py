@@ -57,7 +57,7 @@ def _source(block: Block, report: Report) -> Source | None:
     named = name is not None and check_node(name, fields.line("source"), report, "source")
     common = read_common(fields)
     found = _parts(fields)
-    if not named or "owner" not in common:
+    if name is None or not named or "owner" not in common:
         return None
     return Source(name=name, place=report.place(fields.line("source")), **common, **found)
 
@@ -87,12 +87,19 @@ def _connector(fields: Fields) -> dict[str, Any]:
     found = {name: plain(fields.raw(name)) for name in CONNECTORS if name in fields}
     origins = [name for name in ("files", "http", "connection") if name in fields]
     if not origins:
-        fields.report.error("missing_field", fields.block.line, f"{fields.what} doesn't say where data comes from", "add files: landing/name_{date:%Y-%m-%d}.csv")
+        fields.report.error(
+            "missing_field",
+            fields.block.line,
+            f"{fields.what} doesn't say where data comes from",
+            "add files: landing/name_{date:%Y-%m-%d}.csv",
+        )
     elif len(origins) > 1:
         fields.refuse(origins[1], f"{fields.what} names {' and '.join(map(shown, origins))}", "keep one of them", code="conflicting_fields")
     for name in ("query", "table"):
         if name in fields and "connection" not in fields:
-            fields.refuse(name, f"{shown(name)} needs a `connection`", "add connection: with a name from [connections]", code="conflicting_fields")
+            fields.refuse(
+                name, f"{shown(name)} needs a `connection`", "add connection: with a name from [connections]", code="conflicting_fields"
+            )
     http = fields.raw("http")
     if isinstance(http, Block):
         check_headers(http, fields.report)
@@ -134,7 +141,9 @@ def _complete(fields: Fields) -> Complete:
         return Complete()
     inner = Fields(block, fields.report, ("files", "marker", "watermark", "after"), what="`complete`")
     if len(block) > 1:
-        fields.refuse("complete", "`complete` says more than one thing", "one of files, marker, watermark, after", code="conflicting_fields")
+        fields.refuse(
+            "complete", "`complete` says more than one thing", "one of files, marker, watermark, after", code="conflicting_fields"
+        )
     return Complete(
         files=inner.whole("files", minimum=1, maximum=FILES_MAX) or 1,
         marker=_marker(inner),

@@ -1,9 +1,9 @@
 """`assets/**/*.sql`: a front matter in the first comment, and one SELECT below it.
 
-    /* headrace
-    owner: flight-data
-    */
-    select …
+/* headrace
+owner: flight-data
+*/
+select …
 """
 
 from __future__ import annotations

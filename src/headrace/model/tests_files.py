@@ -20,7 +20,9 @@ def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
     elif isinstance(document, list):
         blocks = document
     else:
-        report.error("wrong_type", 1, f"tests must be a list, not {kind_of(document)}", "write - {test: name, asset: …, given: …, expect: …}")
+        report.error(
+            "wrong_type", 1, f"tests must be a list, not {kind_of(document)}", "write - {test: name, asset: …, given: …, expect: …}"
+        )
         return ()
     found = []
     for index, block in enumerate(blocks):
@@ -45,4 +47,11 @@ def _test(block: Block, report: Report) -> AssetTest | None:
     partition = fields.text("partition") if "partition" in fields else None
     if name is None or asset is None:
         return None
-    return AssetTest(name=name, asset=asset, partition=partition, given=given, expect=plain(fields.raw("expect")), place=report.place(fields.line("test")))
+    return AssetTest(
+        name=name,
+        asset=asset,
+        partition=partition,
+        given=given,
+        expect=plain(fields.raw("expect")),
+        place=report.place(fields.line("test")),
+    )

@@ -73,7 +73,7 @@ class Unit(enum.StrEnum):
 
 
 class Offset(Value, kw_only=True):
-    """A time after an interval. In `elapsed`, `seconds` after its end; otherwise `clock` on the `count`-th (business) day after its last day."""
+    """A time after an interval: `seconds` after its end (elapsed), or `clock` on the `count`-th (business) day after its last day."""
 
     unit: Unit
     count: int = 1

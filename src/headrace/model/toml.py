@@ -17,7 +17,7 @@ _AT = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _HEADER = re.compile(r"\s*\[+([^\[\]#]+)\]+")
 _KEY = re.compile(r"\s*((?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|\"[^\"\n]*\"|'[^'\n]*'))*)\s*=")
 _DOTTED = re.compile(r"\"([^\"\n]*)\"|'([^'\n]*)'|([A-Za-z0-9_-]+)")
-_LONG_DOTTED = re.compile(r"(?:[\w\"'-]+[ \t]*\.[ \t]*){%d}" % PARTS_MAX)
+_LONG_DOTTED = re.compile(rf"(?:[\w\"'-]+[ \t]*\.[ \t]*){{{PARTS_MAX}}}")
 _INTEGER_LIMIT = 1 << 63
 
 
@@ -26,7 +26,9 @@ def load(text: str, report: Report) -> Block | None:
     text = text.replace("\r\n", "\n")
     long_key = _LONG_DOTTED.search(text)  # tomllib takes quadratic time for them
     if long_key is not None:
-        report.error("toml_syntax", text.count("\n", 0, long_key.start()) + 1, f"a key has more than {PARTS_MAX} parts", "settings need three")
+        report.error(
+            "toml_syntax", text.count("\n", 0, long_key.start()) + 1, f"a key has more than {PARTS_MAX} parts", "settings need three"
+        )
         return None
     try:
         document = tomllib.loads(text)

@@ -112,7 +112,9 @@ class _Builder:
     def _document(self, event: Any) -> None:
         self._documents += 1
         if self._documents > 1:
-            raise _Refused("yaml_syntax", self._line(event), "a second document begins here (`---`)", "write one document a file, or a list")
+            raise _Refused(
+                "yaml_syntax", self._line(event), "a second document begins here (`---`)", "write one document a file, or a list"
+            )
 
     def _scalar(self, event: Any) -> None:
         line = self._line(event)
@@ -148,12 +150,14 @@ class _Builder:
         if event.tag is not None and event.tag != "!":
             self._refuse_tag(event.tag, container.line)
         if self._wants_key():
-            raise _Refused("yaml_key", container.line, "a list or mapping stands where a key is expected", "quote it if it is meant as text")
+            raise _Refused(
+                "yaml_key", container.line, "a list or mapping stands where a key is expected", "quote it if it is meant as text"
+            )
         if len(self._stack) >= DEPTH_MAX:
             raise _Refused("yaml_too_deep", container.line, f"more than {DEPTH_MAX} levels of nesting", "a declaration needs about six")
         self._stack.append(_Frame(container, event.anchor, self._count))
 
-    def _close(self, event: Any) -> None:
+    def _close(self, _: Any) -> None:
         frame = self._stack.pop()
         self._add(frame.container, frame.container.line, frame.anchor, 1, self._count - frame.before)
 
@@ -170,7 +174,9 @@ class _Builder:
         """Put a finished value where it belongs. `inside` values of a container have been counted already."""
         self._count += size
         if self._count > VALUES_MAX:
-            raise _Refused("yaml_too_many_values", line, f"more than {VALUES_MAX:,} values, aliases expanded", "keep data in files that sources read")
+            raise _Refused(
+                "yaml_too_many_values", line, f"more than {VALUES_MAX:,} values, aliases expanded", "keep data in files that sources read"
+            )
         if anchor is not None:
             self._anchors[anchor] = (value, size + inside)
         if not self._stack:
@@ -185,7 +191,8 @@ class _Builder:
     def _put(self, frame: _Frame, value: Any) -> None:
         key, frame.key = frame.key, None
         block = frame.container
-        assert isinstance(block, Block) and key is not None
+        assert isinstance(block, Block)
+        assert key is not None
         if key in block:
             first = block.lines[key]
             message = f"the key {shown(key)} is here twice (first on line {first})"

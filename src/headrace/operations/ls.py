@@ -16,7 +16,7 @@ def ls(session: Session, selection: Sequence[str], exclude: Sequence[str], *, pr
     compilation = session.declared(progress)
     project = compilation.project
     if project is None:
-        raise InvalidProject(compilation)
+        raise InvalidProject(compilation.problems)
     names = selected(session, selection, exclude, compiled=compilation.compiled, project=project)
     return [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
 

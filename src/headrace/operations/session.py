@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from headrace.model import NotBuilt, Project, ProjectError, Settings, UsageError
-from headrace.model.scan import find_root, scan_settings
+from headrace.model import Level, NotBuilt, Problem, Project, ProjectError, Settings, UsageError
+from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
+from headrace.model.reporting import Report
 from headrace.model.zones import from_us, local_us, zone
 from headrace.run.folders import Folders
 from headrace.store import Clock, ClockKind, Store, state_path
@@ -51,7 +53,7 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """What headrace.toml says. ProjectError if it can't be read."""
-        return scan_settings(self.root)
+        return _settings(self.root)
 
     @property
     def timezone(self) -> str:
@@ -129,6 +131,11 @@ class Session:
         """The number of what is applied; None before the first apply."""
         return self._applied.id if self._applied else None
 
+    @property
+    def manifest(self) -> dict[str, str]:
+        """Path → content's hash of each file of what is applied; empty before the first apply."""
+        return self._applied.manifest if self._applied else {}
+
     @cached_property
     def compiled(self) -> Compiled | None:
         """What is applied; None before the first apply."""
@@ -200,18 +207,32 @@ class _Told:
             self._progress.finish()
 
 
+def _settings(root: Path) -> Settings:
+    """headrace.toml alone: all that a verb needs to find the state."""
+    from headrace.model import toml
+    from headrace.model.settings import read_settings
+
+    report = Report(SETTINGS_FILE)
+    text = read_text(root, ProjectFile(path=SETTINGS_FILE, kind=FileKind.SETTINGS, size=0, mtime_ns=0, ctime_ns=0, inode=0), report)
+    document = None if text is None else toml.load(text, report)
+    settings = None if document is None else read_settings(document, report)
+    if settings is None or any(problem.level is Level.ERROR for problem in report.problems):
+        raise InvalidProject(report.problems)
+    return settings
+
+
 def usable(compilation: Compilation) -> Compiled:
     """The compiled project; ProjectError with all its problems where there are errors."""
     if compilation.compiled is None:
-        raise InvalidProject(compilation)
+        raise InvalidProject(compilation.problems)
     return compilation.compiled
 
 
 class InvalidProject(ProjectError):
     """The files have errors; `problems` are all of them."""
 
-    def __init__(self, compilation: Compilation) -> None:
-        self.problems = tuple(problem for problem in compilation.problems if problem.level == "error")
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problem for problem in problems if problem.level is Level.ERROR)
         n = len(self.problems)
         super().__init__(f"the project has {n} {'error' if n == 1 else 'errors'}", hint="headrace validate")
 

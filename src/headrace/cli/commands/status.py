@@ -1,0 +1,106 @@
+"""`headrace status [SELECT…]`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headrace.cli import states
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import ExitCode, Select, Selection
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import joined, plural
+from headrace.operations.documents import ConsumerRow, StatusDocument
+from headrace.operations.status import WINDOW, status
+
+PATHS_SHOWN_MAX = 5
+
+
+def command(
+    invocation: Invocation,
+    select: Selection = None,
+    also: Select = None,
+    window: Annotated[str, typer.Option("--window", metavar="D", help="of the figures about the past (none are built yet)")] = WINDOW,
+    exit_code: ExitCode = False,
+) -> int:
+    """Consumers first: served or not, since when, why; and the command to type next."""
+    document = status(invocation.session, [*(select or []), *(also or [])], window=window)
+    invocation.show(document, _render)
+    return int(exit_code and any(consumer.state != "served" for consumer in document.consumers))
+
+
+COLUMNS = [
+    Column("consumer", gives=1, least=14),
+    Column("needs", gives=4, least=8, drops=2),
+    Column("state", least=8),
+    Column("since", gives=3, least=9, drops=1),
+    Column("data through", least=9, drops=3),
+    Column("why", gives=2, least=18),
+]
+
+
+def _render(document: StatusDocument, page: Page) -> None:
+    stands = " (replay stands still)" if document.clock == "replay" and document.runtime == "running" else ""
+    page.head(document.project, document.env, page.reader.clock(), f"runtime {document.runtime}{stands}")
+    page.say()
+    page.table(COLUMNS, [_row(consumer, page) for consumer in document.consumers])
+    if not document.consumers:
+        page.say("no consumers: nobody has said who needs what by when (consumers.yaml)", indent=2)
+    page.say()
+    page.table([Column("", least=10), Column("", gives=1, least=20)], _facts(document), header=False)
+    page.say()
+    page.say(_sum(document))
+    page.next(document.next)
+
+
+def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
+    why = consumer.reason
+    if consumer.backlog and consumer.state != "served":
+        why += f" (and {len(consumer.backlog)} older missing)"
+    return [
+        Cell(consumer.name, "bold"), consumer.needs, states.cell(consumer.state), page.reader.moment(consumer.since),
+        page.reader.partition(consumer.data_through), why,
+    ]  # fmt: skip
+
+
+def _facts(document: StatusDocument) -> list[list[str | Cell]]:
+    counts = document.assets
+    said = [f"{n} {state}" for state, n in (("fresh", counts.fresh), ("behind", counts.behind), ("stale", counts.stale), ("never", counts.never)) if n]
+    said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
+    rows: list[list[str | Cell]] = [[Cell("assets", "dim"), " · ".join(said) or "none"]]
+    waiting = document.quarantine
+    if waiting.partitions:
+        rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
+    for files in document.files:
+        shown = files.paths[:PATHS_SHOWN_MAX]
+        more = len(files.paths) - len(shown)
+        rows += [[Cell(files.asset, "dim"), path] for path in shown]
+        rows += [["", f"and {more} more files"]] if more else []
+    return rows
+
+
+def _waiting(deliveries: int, partitions: int, rows: int) -> str:
+    said = [plural(deliveries, "delivery", "deliveries")] if deliveries else []
+    if partitions > deliveries:
+        said.append(plural(partitions - deliveries, "partition"))
+    return f"{', '.join(said)}, {plural(rows, 'row')}"
+
+
+def _sum(document: StatusDocument) -> str:
+    wrong = [consumer.name for consumer in document.consumers if consumer.state != "served"]
+    said = []
+    if not document.consumers:
+        said.append("Nothing is judged.")
+    elif not wrong:
+        said.append("Nothing is late or wrong.")
+    else:
+        said.append(f"{len(wrong)} of {plural(len(document.consumers), 'consumer')} not served: {joined(wrong, 4)}.")
+        if document.quarantine.partitions:
+            said.append("Nothing wrong was published.")
+    if document.not_applied is None:
+        said.append("The files have errors; what was applied goes on.")
+    elif document.not_applied:
+        said.append(f"{plural(document.not_applied, 'node')} not applied.")
+    return " ".join(said)

@@ -1,0 +1,181 @@
+"""`status`: consumers first: served or not, since when, why; then the assets, and what waits in quarantine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from headrace.model import Project
+from headrace.model.files import scan
+from headrace.observe.facts import StoreWorld
+from headrace.observe.status import ConsumerStatus, judge
+from headrace.observe.watched import watched
+from headrace.operations.documents import (
+    AssetCounts,
+    ConsumerRow,
+    FilesRow,
+    QuarantineCounts,
+    ReadRow,
+    StatusDocument,
+)
+from headrace.operations.quarantine import shown_path
+from headrace.operations.session import Session, usable
+from headrace.plan import Compiled
+from headrace.store import Transaction
+from headrace.store.lease import holder
+from headrace.store.queries import publications
+from headrace.store.queries import quarantine as stored_quarantine
+
+WINDOW = "30d"
+
+
+def status(session: Session, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusDocument:
+    """How every consumer is served by what is applied; of a selection, the consumers in it and those that read from it.
+
+    Before anything was applied all consumers are `never`. UsageError for a selection that names nothing,
+    InvalidProject where nothing is applied and the files have errors.
+    """
+    if session.store is None or session.compiled is None:
+        return _before_anything(session, usable(session.declared()), selection, window)
+    compiled = session.compiled
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        found = judge(watched(compiled), StoreWorld(tx), now_us)
+        running = holder(tx) is not None
+        waiting = stored_quarantine.totals(tx)
+        chosen = _chosen(session, compiled, selection)
+        consumers = [_consumer(session, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]
+        files = _files(session, tx, compiled.project, consumers)
+    not_applied = _not_applied(session)
+    return StatusDocument(
+        project=compiled.project.settings.name,
+        env=session.env,
+        timezone=session.timezone,
+        now=session.instant(now_us),
+        observed_at=None if found.observed_at_us is None else session.instant(found.observed_at_us),
+        runtime="running" if running else "stopped",
+        clock=session.clock.kind.value,
+        consumers=consumers,
+        assets=AssetCounts(
+            fresh=found.assets.fresh, behind=found.assets.behind, stale=found.assets.stale,
+            quarantined=found.assets.quarantined, never=found.assets.never, unchecked=found.assets.unchecked,
+        ),
+        quarantine=QuarantineCounts(deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows),
+        files=files,
+        window=window,
+        not_applied=not_applied,
+        next=_next(consumers, not_applied),
+    )  # fmt: skip
+
+
+def needs(project: Project, consumer: str) -> str:
+    """What a consumer was promised, for people: `07:00 daily`, `30 h old`."""
+    declared = project.consumers.get(consumer)
+    if declared is None:
+        return ""
+    if declared.max_age is not None:
+        return f"{_spaced(declared.max_age)} old"
+    if declared.due is None:
+        return ""
+    per = {"day": "daily", "hour": "hourly", "week": "weekly", "month": "monthly", "quarter": "quarterly", "year": "yearly"}
+    return f"{declared.due} {per[declared.per.value]}"
+
+
+def _spaced(duration: str) -> str:
+    """`30h` as `30 h`."""
+    number = duration.rstrip("smhdw")
+    return f"{number} {duration[len(number) :]}" if number.isdecimal() else duration
+
+
+def _chosen(session: Session, compiled: Compiled, selection: Sequence[str]) -> Collection[str] | None:
+    """The consumers that a selection means; None for all."""
+    if not selection:
+        return None
+    from headrace.operations.selection import selected
+
+    names = set(selected(session, selection, compiled=compiled))
+    return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
+
+
+def _consumer(session: Session, project: Project, one: ConsumerStatus) -> ConsumerRow:
+    return ConsumerRow(
+        name=one.name,
+        owner=one.owner,
+        state=one.state.value,
+        states=[state.value for state in one.states],
+        since=None if one.since_us is None else session.instant(one.since_us),
+        due_interval=one.due_interval,
+        data_through=one.data_through,
+        backlog=list(one.backlog),
+        reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in one.reads],
+        reason=one.reason,
+        next=one.next,
+        needs=needs(project, one.name),
+    )
+
+
+def _files(session: Session, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
+    """The newest published files of each `files` asset that a shown consumer reads."""
+    names = dict.fromkeys(read.asset for consumer in consumers for read in consumer.reads)
+    found = []
+    for name in names:
+        asset = project.assets.get(name)
+        newest = publications.newest(tx, name) if asset is not None and asset.materialize == "files" else None
+        if newest is not None and newest.manifest:
+            paths = [shown_path(session, session.folders.files / str(entry["path"])) for entry in newest.manifest]
+            found.append(FilesRow(asset=name, partition=newest.partition, paths=paths))
+    return found
+
+
+def _not_applied(session: Session) -> int | None:
+    """How many nodes' files differ from what is applied; None where the files have errors. Free while no file differs."""
+    if not _files_differ(session):
+        return 0
+    from headrace.plan import changes
+
+    compiled = session.declared().compiled
+    return None if compiled is None else len({change.node for change in changes(session.compiled, compiled)})
+
+
+def _files_differ(session: Session) -> bool:
+    applied = session.manifest
+    declared = {file.path for file in scan(session.root).files}
+    return not declared <= applied.keys() or any(_digest(session.root / path) != digest for path, digest in applied.items())
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None
+
+
+def _next(consumers: Sequence[ConsumerRow], not_applied: int | None) -> str | None:
+    """What to type next: about who isn't served, else about files that aren't applied."""
+    for consumer in consumers:
+        if consumer.state != "served" and consumer.next:
+            return consumer.next
+    if not_applied != 0:
+        return "headrace validate" if not_applied is None else "headrace apply"
+    return next((consumer.next for consumer in consumers if consumer.next), None)
+
+
+def _before_anything(session: Session, compiled: Compiled, selection: Sequence[str], window: str) -> StatusDocument:
+    project = compiled.project
+    chosen = _chosen(session, compiled, selection)
+    consumers = [
+        ConsumerRow(
+            name=name, owner=consumer.owner, state="never", states=["never"], since=None, due_interval=None, data_through=None, backlog=[],
+            reads=[ReadRow(asset=read, state="never", data_through=None) for read in consumer.reads], reason="nothing has run yet",
+            next="headrace tick", needs=needs(project, name),
+        )
+        for name, consumer in project.consumers.items()
+        if chosen is None or name in chosen
+    ]  # fmt: skip
+    return StatusDocument(
+        project=project.settings.name, env=session.env, timezone=session.timezone, now=session.now(), observed_at=None, runtime="stopped",
+        clock=session.clock.kind.value, consumers=consumers, assets=AssetCounts(never=len(project.assets)),
+        quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), files=[], window=window, not_applied=len(compiled.nodes),
+        next="headrace tick",
+    )  # fmt: skip

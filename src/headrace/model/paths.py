@@ -10,19 +10,23 @@ from headrace.model.reporting import shown
 
 PATH_CHARACTERS_MAX = 1_000
 PLACEHOLDER = re.compile(r"\{date:([^{}]+)\}")
+STARS_MAX = 3
+"""`*` in one part of a path: each more multiplies the time that a name which doesn't match can take."""
 _DIRECTIVES = {
-    "Y": "year", "y": "year", "G": "week_year", "V": "week", "u": "weekday", "m": "month", "b": "month", "B": "month",
+    "Y": "year", "y": "year", "G": "week_year", "V": "week", "u": "weekday", "q": "quarter", "m": "month", "b": "month",
     "d": "day", "j": "day_of_year", "H": "hour", "M": "minute", "S": "second", "z": "offset",
 }  # fmt: skip
-_DATES = ({"year", "month", "day"}, {"year", "day_of_year"}, {"week_year", "week", "weekday"})
+_DAYS = ({"year", "month", "day"}, {"year", "day_of_year"}, {"week_year", "week", "weekday"})
+_MONTHS = ({"year", "month"}, {"year", "day_of_year"})
 _ENOUGH: dict[Grain, tuple[set[str], ...]] = {
-    Grain.HOUR: tuple(date | {"hour"} for date in _DATES),
-    Grain.DAY: _DATES,
-    Grain.WEEK: (*_DATES, {"week_year", "week"}),
-    Grain.MONTH: (*_DATES, {"year", "month"}),
-    Grain.QUARTER: (*_DATES, {"year", "month"}),
-    Grain.YEAR: (*_DATES, {"year"}),
+    Grain.HOUR: tuple(day | {"hour"} for day in _DAYS),
+    Grain.DAY: _DAYS,
+    Grain.WEEK: (*_DAYS, {"week_year", "week"}),
+    Grain.MONTH: _MONTHS,
+    Grain.QUARTER: (*_MONTHS, {"year", "quarter"}),
+    Grain.YEAR: ({"year"},),
 }
+"""What has to be in a name so that it tells one interval from another."""
 
 
 def read_path(fields: Fields, name: str) -> str | None:
@@ -43,6 +47,8 @@ def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | N
         )
     elif len(formats) > 1:
         fields.refuse(name, f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
+    elif any(part.count("*") > STARS_MAX for part in rest.split("/")):
+        fields.refuse(name, f"{shown(path)} has too many `*`", f"at most {STARS_MAX} in one part of a path", code="bad_path")
     elif formats:
         return path if _fits(fields, name, formats[0], partition) else None
     elif partition.grain is not None:
@@ -77,7 +83,9 @@ def _fits(fields: Fields, name: str, date_format: str, partition: PartitionSpec)
     directives = re.findall(r"%(.)", date_format.replace("%%", ""))
     for directive in directives:
         if directive not in _DIRECTIVES:
-            fields.refuse(name, f"`%{directive}` isn't read in `{{date:…}}`", "known: %Y %m %d %H %M %S %j %G %V %u %y %b", code="bad_path")
+            fields.refuse(
+                name, f"`%{directive}` isn't read in `{{date:…}}`", "known: %Y %m %d %H %M %S %z %j %G %V %u %q %y %b", code="bad_path"
+            )
             return False
     if partition.grain is None:
         fields.refuse(name, "`{date:…}` needs a partition by time", "add `partition: day`, or take `{date:…}` out", code="bad_path")

@@ -42,7 +42,14 @@ class _Pair(Value, kw_only=True):
         return GRAINS.index(self.input) > GRAINS.index(self.output)
 
 
-def required(output: PartitionSpec, output_timezone: str, key: str, input: PartitionSpec, input_timezone: str, spec: InputSpec) -> Required:
+def required(
+    output: PartitionSpec,
+    output_timezone: str,
+    key: str,
+    input: PartitionSpec,  # noqa: A002 - what it is called everywhere else
+    input_timezone: str,
+    spec: InputSpec,
+) -> Required:
     """What partition `key` of the output needs of the input; UsageError if `key` isn't one of the output's."""
     if output.whole or input.whole or spec.mode is InputMode.ALL:
         return Required(keys=None)
@@ -63,9 +70,9 @@ def dependents(
     input_key: str,
     output: PartitionSpec,
     output_timezone: str,
-    input: PartitionSpec,
+    input: PartitionSpec,  # noqa: A002 - what it is called everywhere else
     input_timezone: str,
-    spec: InputSpec,  # noqa: A002 - the room calls it an input
+    spec: InputSpec,
 ) -> tuple[str, ...] | None:
     """The output's keys that require partition `input_key` of the input, in time order; None where it is a reference, or
     where the output's keys can't be known from the input's."""
@@ -104,15 +111,15 @@ def _data_keys(one: PartitionSpec, data_key: str, other: PartitionSpec) -> tuple
     return (data_key,) if one.key == other.key else other.values
 
 
-def _dependents_by_key(input_key: str, output: PartitionSpec, input: PartitionSpec, spec: InputSpec) -> tuple[str, ...] | None:  # noqa: A002
-    if output.grain is None and not output.whole and not input.whole and spec.mode is not InputMode.ALL:
-        return _data_keys(input, split(input_key, input)[1], output)
+def _dependents_by_key(input_key: str, output: PartitionSpec, source: PartitionSpec, spec: InputSpec) -> tuple[str, ...] | None:
+    if output.grain is None and not output.whole and not source.whole and spec.mode is not InputMode.ALL:
+        return _data_keys(source, split(input_key, source)[1], output)
     return (WHOLE,) if output.whole else None
 
 
-def _pair(output: Grain, output_zone: str, input: Grain, input_zone: str, spec: InputSpec) -> _Pair:  # noqa: A002
+def _pair(output: Grain, output_zone: str, source: Grain, source_zone: str, spec: InputSpec) -> _Pair:
     lookback = _NOTHING if spec.lookback is None else Duration.parse(spec.lookback)
-    return _Pair(output=output, output_zone=output_zone, input=input, input_zone=input_zone, mode=spec.mode, lookback=lookback)
+    return _Pair(output=output, output_zone=output_zone, input=source, input_zone=source_zone, mode=spec.mode, lookback=lookback)
 
 
 def _times(pair: _Pair, key: str) -> list[str]:

@@ -69,7 +69,7 @@ def _is_inside(fields: Fields, name: str, path: str) -> bool:
         problem = "is a URL"
     elif path.startswith(("/", "~")) or re.match(r"[A-Za-z]:", path):
         problem, hint = "is absolute", "write it relative to the project; link or mount the folder below it where data lies elsewhere"
-    elif ".." in path.replace("\\", "/").split("/"):
+    elif ".." in PLACEHOLDER.sub(r"\1", path).replace("\\", "/").split("/"):
         problem = "climbs out with `..`"
     elif "\\" in path or not path.isprintable() or len(path) > PATH_CHARACTERS_MAX:
         problem, hint = "has characters that a path can't have", "`/` between folders, nothing that can't be printed"

@@ -1,5 +1,19 @@
-"""Sources and sinks: looks for deliveries, and reads them. One file a kind."""
+"""Sources and sinks: looks for deliveries, keeps their bytes, and says how to read them. One file a kind.
 
-from headrace.connect.deliveries import Drift, Format, Found, SourceSchema
+Exports values only; `connect.files.look` runs in the leader, `connect.keep.keep` and `connect.take_in.prepare` in workers.
+"""
 
-__all__ = ["Drift", "Format", "Found", "SourceSchema"]
+from headrace.connect.deliveries import (
+    BadColumn,
+    Drift,
+    Format,
+    Found,
+    Look,
+    Note,
+    Settling,
+    SourceSchema,
+    TypeDrift,
+    Unreadable,
+)
+
+__all__ = ["BadColumn", "Drift", "Format", "Found", "Look", "Note", "Settling", "SourceSchema", "TypeDrift", "Unreadable"]

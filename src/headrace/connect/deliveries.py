@@ -1,4 +1,4 @@
-"""What a look at a source finds, and what reading a delivery needs, as values."""
+"""What a look at a source finds, and what reading a delivery needs or refuses, as values."""
 
 from __future__ import annotations
 
@@ -16,6 +16,36 @@ class Found(msgspec.Struct, frozen=True):
     """Relative to the project, `/` between its parts."""
     size_bytes: int
     modified_us: int
+
+
+class Settling(msgspec.Struct, frozen=True):
+    """A file that may still be written; after `seconds` more of quiet it is taken."""
+
+    path: str
+    seconds: float
+
+
+class Note(msgspec.Struct, frozen=True):
+    """Something that a look saw and didn't take, and why. `code` has a page (`headrace explain CODE`)."""
+
+    code: str
+    path: str
+    message: str
+
+
+class Look(msgspec.Struct, frozen=True):
+    """One look at a source: what is new or has changed and is settled, what may still be written, what was passed over."""
+
+    found: tuple[Found, ...] = ()
+    settling: tuple[Settling, ...] = ()
+    notes: tuple[Note, ...] = ()
+    seen: int = 0
+    """Files that match the pattern, known ones included."""
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long until everything that is settling now has settled, if nobody writes on; 0.0 where nothing is."""
+        return max((one.seconds for one in self.settling), default=0.0)
 
 
 class Format(msgspec.Struct, frozen=True):
@@ -39,6 +69,13 @@ class SourceSchema(msgspec.Struct, frozen=True):
     format: Format
     pinned_by: str = ""
     """`contract`, or the path of the delivery that it was learnt from."""
+    optional: tuple[str, ...] = ()
+    """Names that records may leave out (JSON lines): a delivery without them has no drift."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names, in the file's order."""
+        return tuple(column.name for column in self.columns)
 
 
 class Drift(msgspec.Struct, frozen=True):
@@ -47,3 +84,42 @@ class Drift(msgspec.Struct, frozen=True):
     gone: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     detail: str = ""
+    reads_as: SourceSchema | None = None
+    """The schema that would read this delivery, where only its format changed (`on_drift: {format: map}`)."""
+
+
+class BadColumn(msgspec.Struct, frozen=True):
+    """One column's values that don't parse in the pinned type. `value` is cut and escaped, fit for a message."""
+
+    column: str
+    type: str
+    rows: int
+    value: str = ""
+    line: int | None = None
+    """Line of the first bad value, from 1, as an editor counts; None for formats without lines."""
+
+
+class TypeDrift(msgspec.Struct, frozen=True):
+    """Values that don't parse in the pinned types: the delivery is held."""
+
+    columns: tuple[BadColumn, ...]
+    reason: str
+    reads_as: SourceSchema | None = None
+    """The schema that would read this delivery, for a person to accept; None where none was looked for or found."""
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """The file isn't what its name or its source's format says: the delivery is rejected."""
+
+    reason: str
+    line: int | None = None
+    """Where in the file, from 1, if that is known."""
+    code: str = "unreadable_delivery"
+
+
+class CannotRead(Exception):
+    """Raised inside `connect` where a file turns out to be unreadable; `prepare` gives its value back."""
+
+    def __init__(self, reason: str, *, line: int | None = None, code: str = "unreadable_delivery") -> None:
+        super().__init__(reason)
+        self.value = Unreadable(reason, line, code)

@@ -1,0 +1,206 @@
+"""A look at a file source: which files match its pattern, which of them are new or changed, and which are still being written.
+
+Runs in the leader: it lists folders and reads file sizes and times. Contents are opened only where a file is seconds old,
+to see whether its end has been written. Names and links are hostile input: what leaves the project is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from headrace.connect.deliveries import Found, Look, Note, Settling
+from headrace.connect.pattern import Component, Pattern, agree, compile_pattern, key_of
+from headrace.connect.settle import seconds_to_wait
+from headrace.connect.shown import shown
+from headrace.model.errors import NotBuilt, UsageError
+from headrace.model.nodes import Source
+
+WHOLE = "*"
+NOTES_MAX = 100
+"""Notes of one look; a folder full of impossible names doesn't fill the state."""
+UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
+"""Endings that copying programs give to files that they haven't finished."""
+
+
+class _Match(NamedTuple):
+    """A name that matches, before anything else is known of the file. `path` is relative, `parts` the date's."""
+
+    path: str
+    entry: os.DirEntry[str]
+    parts: dict[str, str]
+
+
+class _Seen(NamedTuple):
+    found: Found
+    entry: os.DirEntry[str]
+
+
+def look(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], now_us: int | None = None) -> Look:
+    """What is there of `source` below `root`, against `known`: path → (size in bytes, modification time in µs) as last taken.
+
+    `now_us` is the *real* clock (a replay's clock says nothing about who is writing); default: the time of the call.
+    Raises ProjectError for a pattern that can't be used, and NotBuilt for partitions by key.
+    """
+    pattern = _pattern_of(source)
+    now_us = time.time_ns() // 1000 if now_us is None else now_us
+    notes = _Notes()
+    real_root = Path(os.path.realpath(root))
+    marker = source.complete.marker
+    seen: dict[str, list[_Seen]] = {}
+    for match in _matches(real_root, pattern, notes):
+        if marker and match.path.endswith(marker):
+            continue
+        one = _seen(real_root, source, match, notes)
+        if one:
+            seen.setdefault(one.found.partition, []).append(one)
+    found, settling = [], []
+    for partition in sorted(seen):
+        chosen = _one_of(source, seen[partition], known, notes)
+        for one in chosen:
+            wait = _wait(one, marker, now_us, known)
+            if wait == 0.0:
+                found.append(one.found)
+            elif wait is not None:
+                settling.append(Settling(one.found.path, wait))
+    return Look(tuple(found), tuple(settling), tuple(notes.kept), seen=sum(map(len, seen.values())))
+
+
+def _pattern_of(source: Source) -> Pattern:
+    if source.files is None:
+        raise NotBuilt(f"source {source.name} isn't a file source", hint="only `files:` can be looked at so far")
+    if source.partition.key is not None:
+        raise NotBuilt(f"source {source.name}: files of a partition by key aren't built yet", hint="use a time partition, or `'*'`")
+    return compile_pattern(source.files, source.partition.grain)
+
+
+class _Notes:
+    """Notes of one look, at most NOTES_MAX and a last one that counts the rest."""
+
+    def __init__(self) -> None:
+        self.kept: list[Note] = []
+        self._more = 0
+
+    def add(self, code: str, path: str, message: str) -> None:
+        if len(self.kept) < NOTES_MAX:
+            self.kept.append(Note(code, shown(path, 200), message))
+            return
+        self._more += 1
+        last = Note("more_notes", "", f"and {self._more} more")
+        self.kept[NOTES_MAX:] = [last]
+
+
+def _matches(root: Path, pattern: Pattern, notes: _Notes) -> Iterator[_Match]:
+    """Files whose names match, in no particular order. Folders that are named in full aren't listed."""
+    yield from _below(root, "", pattern.components, {}, notes)
+
+
+def _below(root: Path, folder: str, components: tuple[Component, ...], parts: dict[str, str], notes: _Notes) -> Iterator[_Match]:
+    depth = 0
+    while len(components) > depth + 1 and components[depth].fixed is not None:
+        depth += 1
+    folder = "/".join(filter(None, (folder, *(str(one.fixed) for one in components[:depth]))))
+    here, rest = components[depth], components[depth + 1 :]
+    for entry in _listed(root, folder, notes):
+        said = _said(here, entry.name, parts)
+        if said is None:
+            continue
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        if not rest:
+            yield _Match(path, entry, said)
+        elif entry.is_dir():
+            yield from _below(root, path, rest, said, notes)
+
+
+def _listed(root: Path, folder: str, notes: _Notes) -> Iterator[os.DirEntry[str]]:
+    """The folder's entries; a folder that isn't there has none, one that leads out of the project or can't be listed is noted."""
+    place = root / folder
+    real = Path(os.path.realpath(place))
+    if not real.is_relative_to(root):
+        notes.add("delivery_outside_project", folder, f"{shown(folder)} leads out of the project; nothing in it is taken")
+        return
+    try:
+        with os.scandir(place) as entries:
+            yield from entries
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        notes.add("source_unavailable", folder, f"{shown(folder)} can't be listed: {error.strerror}")
+
+
+def _said(component: Component, name: str, parts: dict[str, str]) -> dict[str, str] | None:
+    """The date's parts that `name` adds, or None if it doesn't match or is a hidden or unfinished file."""
+    if component.fixed is not None:
+        return parts if name == component.fixed else None
+    assert component.regex is not None
+    if name.startswith((".", "~")) or name.endswith(("~", *UNFINISHED)):
+        return None
+    match = component.regex.fullmatch(name)
+    return agree(parts, match.groupdict()) if match else None
+
+
+def _seen(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:
+    """The file behind a matching name, if it is a regular file inside the project and its date exists."""
+    try:
+        match.path.encode()
+    except UnicodeEncodeError:
+        notes.add("delivery_name", match.path, f"{shown(match.path)}: the name isn't UTF-8")
+        return None
+    if match.entry.is_symlink() and not Path(os.path.realpath(root / match.path)).is_relative_to(root):
+        notes.add("delivery_outside_project", match.path, f"{shown(match.path)} is a link that leads out of the project")
+        return None
+    try:
+        facts = match.entry.stat()
+    except OSError:  # gone since it was listed, or a link to nothing
+        return None
+    if not stat.S_ISREG(facts.st_mode):
+        notes.add("delivery_not_a_file", match.path, f"{shown(match.path)} isn't a regular file")
+        return None
+    grain = source.partition.grain
+    try:
+        partition = key_of(match.parts, grain, source.timezone or "UTC") if grain else WHOLE
+    except (ValueError, OverflowError, UsageError):
+        notes.add("delivery_date", match.path, f"{shown(match.path)}: there is no such {grain}")
+        return None
+    return _Seen(Found(source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000), match.entry)
+
+
+def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], notes: _Notes) -> list[_Seen]:
+    """The files of one interval to go on with. Where several match and one is expected, that which was taken before, or none."""
+    if len(candidates) <= max(1, source.complete.files):
+        return sorted(candidates, key=lambda one: one.found.path)
+    names = sorted(one.found.path for one in candidates)
+    taken = [one for one in candidates if one.found.path in known]
+    which = "the source" if candidates[0].found.partition == WHOLE else candidates[0].found.partition
+    listing = ", ".join(shown(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    kept = f"; only {shown(taken[0].found.path)}, taken before, is read" if len(taken) == 1 else "; none is taken until one is left"
+    notes.add("several_deliveries", names[0], f"{len(names)} files match for {which}, {source.complete.files} expected: {listing}{kept}")
+    return taken if len(taken) == 1 else []
+
+
+def _wait(one: _Seen, marker: str | None, now_us: int, known: Mapping[str, tuple[int, int]]) -> float | None:
+    """Seconds of silence still needed; None for what is known already, and for what waits for its marker."""
+    found = one.found
+    if known.get(found.path) == (found.size_bytes, found.modified_us):
+        return None
+    if marker:
+        marked = _marker_time(Path(one.entry.path), marker)
+        if marked is None:
+            return None
+        if marked >= found.modified_us:
+            return 0.0
+    return seconds_to_wait(Path(one.entry.path), found.size_bytes, (now_us - found.modified_us) / 1e6)
+
+
+def _marker_time(file: Path, marker: str) -> int | None:
+    """When `<name><marker>` or `<name without ending><marker>` was written, in µs; None while there is none."""
+    for name in (file.name + marker, file.name.partition(".")[0] + marker):
+        try:
+            return (file.parent / name).stat().st_mtime_ns // 1000
+        except (OSError, ValueError):
+            continue
+    return None

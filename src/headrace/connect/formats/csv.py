@@ -1,0 +1,231 @@
+"""CSV and its relatives (semicolons, tabs, pipes), read with an explicit dialect as text, and cast strictly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, path_literal, selected
+from headrace.connect.learn import Learnt, learn_types
+from headrace.connect.names import column_names
+from headrace.connect.shown import shown
+from headrace.connect.text import require_text
+from headrace.connect.unpack import Opened
+from headrace.lake import Column
+from headrace.lake.sqltext import literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+HEADER_BYTES_MAX = 1 << 20
+SAMPLE_BYTES = 1 << 16
+SAMPLE_ROWS = 200
+LINE_BYTES_MAX = 2_000_000
+DELIMITERS = (",", ";", "\t", "|")
+DELIMITER_NAMES = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+
+
+@reads
+class Csv:
+    """Text with one row a line, or more where a quoted value has line breaks, and a header."""
+
+    kind = "csv"
+    endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
+
+    def inspect(self, opened: Opened, *, known: bool) -> None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
+        """Refuse what isn't UTF-8 text."""
+        require_text(Path(opened.path))
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+        """The first line that isn't blank, split as the dialect says: the file's first bytes are read, no more."""
+        cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
+        return Header(column_names(cells), skip=skip)
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+        """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""
+        form = msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding)
+        header = self.header(connection, opened, form)
+        learnt = learn_types(connection, _rows_sql(opened, form, header), len(header.names))
+        form = _with_learnt(form, learnt)
+        _require_header(connection, opened, form, learnt)
+        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True))
+        return SourceSchema(columns, form), header
+
+    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+        """As text by position, then `columns` by name."""
+        return selected(_rows_sql(opened, form, header), form, header, columns)
+
+    def another_format(self, opened: Opened, pinned: Format) -> tuple[Format, str] | None:
+        """Another delimiter, or another way to escape quotes."""
+        shows = dialect(Path(opened.path))
+        form = msgspec.structs.replace(pinned, delimiter=shows.delimiter, escape=shows.escape)
+        if form == pinned:
+            return None
+        was, now = (DELIMITER_NAMES.get(one.delimiter, shown(one.delimiter)) for one in (pinned, form))
+        return form, f"columns are separated by {now}, pinned is {was}" if was != now else "quotes are escaped otherwise than pinned"
+
+    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
+        """A header in CSV says nothing about types."""
+        return None
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+    ) -> TypeDrift | Unreadable:
+        """Rows that aren't rows first: only a file that can be split has values."""
+        broken = _broken(str(error), opened)
+        if broken:
+            return broken
+        bad = bad_columns(connection, _rows_sql(opened, schema.format, header), header, schema)
+        if bad:
+            return drift_of(located(bad, _lines(Path(opened.path), schema.format, header)))
+        return Unreadable(f"can't be read: {shown(str(error).splitlines()[0], 200)}")
+
+
+def dialect(path: Path) -> Format:
+    """The delimiter (and escape) under which the first rows have most columns, all of them the same number."""
+    text = _beginning(path, SAMPLE_BYTES)
+    if len(text) >= SAMPLE_BYTES // 4 and "\n" in text:
+        text = text[: text.rindex("\n") + 1]
+    best, form = (0.0, 0), Format(kind="csv")
+    for escape in ('"', "\\"):
+        for delimiter in DELIMITERS:
+            candidate = Format(kind="csv", delimiter=delimiter, escape=escape)
+            score = _score(text, candidate)
+            if score > best:
+                best, form = score, candidate
+    return form
+
+
+def _score(text: str, form: Format) -> tuple[float, int]:
+    """Share of sample rows as wide as the header, and how wide that is; nothing for one column, or if it can't be split."""
+    try:
+        widths = [len(row) for row in islice(_reader(text, form), SAMPLE_ROWS) if row]
+    except csv.Error:
+        return 0.0, 0
+    if not widths or widths[0] < 2:
+        return 0.0, 0
+    return sum(width == widths[0] for width in widths) / len(widths), widths[0]
+
+
+def _reader(text: str, form: Format) -> Iterator[list[str]]:
+    doubled = form.escape == form.quote
+    return csv.reader(
+        io.StringIO(text, newline=""), delimiter=form.delimiter, quotechar=form.quote, doublequote=doubled,
+        escapechar=None if doubled else form.escape, strict=True,
+    )  # fmt: skip
+
+
+def _require_header(connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, learnt: Learnt) -> None:
+    """Where each column of numbers, dates or booleans has such a value in the first line too, that line is data."""
+    cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
+    typed = [cell.strip() for cell, kind in zip(cells, learnt.types, strict=True) if kind != "VARCHAR"]
+    if not typed:
+        return
+    values = ", ".join(f"{literal(cell)} AS c{position}" for position, cell in enumerate(typed, 1))
+    if "VARCHAR" not in learn_types(connection, f"(SELECT {values})", len(typed)).types:
+        sample = ", ".join(f"`{shown(cell, 20)}`" for cell in cells[:3]) + (" …" if len(cells) > 3 else "")
+        raise CannotRead(f"the first line looks like data, not like a header: {sample}", line=skip + 1, code="delivery_header")
+
+
+def _beginning(path: Path, limit: int) -> str:
+    """The first `limit` bytes as text, without byte order mark and without a character cut in two."""
+    with path.open("rb") as file:
+        data = file.read(limit)
+    return data.decode("utf-8-sig", errors="ignore")
+
+
+def _first_row(text: str, form: Format) -> tuple[list[str], int]:
+    """The first row's cells, and how many blank lines come before it."""
+    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
+    skip = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
+    rest = "".join(lines[skip:])
+    try:
+        cells = next(_reader(rest, form), [])
+    except csv.Error as error:
+        raise CannotRead(f"line {skip + 1}: the header can't be read ({shown(error)})", line=skip + 1, code="delivery_header") from error
+    if not any(mark in rest for mark in "\r\n") and len(rest) > HEADER_BYTES_MAX // 4 - 4 and len(rest.encode()) >= HEADER_BYTES_MAX - 8:
+        raise CannotRead(
+            f"line {skip + 1} is longer than {HEADER_BYTES_MAX:,} bytes; that is no header", line=skip + 1, code="delivery_header"
+        )
+    if not cells:
+        raise CannotRead("the file is empty: there isn't even a header", code="delivery_empty")
+    return cells, skip
+
+
+def _rows_sql(opened: Opened, form: Format, header: Header) -> str:
+    """The file as text columns `c1 … cn`, split strictly."""
+    names = [f"c{position}" for position in range(1, len(header.names) + 1)]
+    options = {
+        "auto_detect": "false", "header": "true", "skip": str(header.skip), "columns": column_types(names, ["VARCHAR"] * len(names)),
+        "delim": literal(form.delimiter), "quote": literal(form.quote), "escape": literal(form.escape), "comment": "''",
+        "nullstr": "[" + ", ".join(map(literal, form.null)) + "]", "strict_mode": "true", "null_padding": "false",
+        "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
+    }  # fmt: skip
+    return f"read_csv({path_literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
+
+
+def _with_learnt(form: Format, learnt: Learnt) -> Format:
+    return msgspec.structs.replace(form, null=learnt.null, date_format=learnt.date_format, timestamp_format=learnt.timestamp_format)
+
+
+def _lines(path: Path, form: Format, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+    """Each row's cells with the line on which the row ends. Stops where Python's reader finds the file broken."""
+    doubled = form.escape == form.quote
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for _ in range(header.skip):
+            file.readline()
+        rows = csv.reader(
+            file, delimiter=form.delimiter, quotechar=form.quote, doublequote=doubled, escapechar=None if doubled else form.escape
+        )
+        try:
+            next(rows, None)
+            for row in rows:
+                yield header.skip + rows.line_num, row
+        except csv.Error:
+            return
+
+
+def _broken(message: str, opened: Opened) -> Unreadable | None:
+    """What DuckDB's reader says about a row that can't be split, in our words; None if it wasn't about that."""
+    if "Invalid Input Error" not in message:
+        return None
+    found = re.search(r"CSV Error on Line: (\d+)", message)
+    line = int(found[1]) if found else None
+    at = f"line {line}: " if line else ""
+    if widths := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
+        return Unreadable(f"{at}{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}", line)
+    if "unterminated quote" in message:
+        return Unreadable(f"{at}a quote that is never closed, or text after a closing quote", line)
+    if "Maximum line size" in message:
+        return Unreadable(f"{at}a row of more than {LINE_BYTES_MAX:,} bytes; a quote that is never closed, or not a CSV file", line)
+    if "invalid state" in message:
+        mixed = _mixed_line(Path(opened.path))
+        return Unreadable(
+            f"line {mixed}: line ends are mixed (LF, CRLF or CR)" if mixed else "not a CSV file by RFC 4180 (quotes or line ends)", mixed
+        )
+    return Unreadable(f"{at}can't be read as CSV: {shown(message.splitlines()[0], 120)}", line) if found else None
+
+
+def _count(number: str, noun: str) -> str:
+    return f"{number} {noun}" if number == "1" else f"{number} {noun}s"
+
+
+def _mixed_line(path: Path) -> int | None:
+    """The first line that ends otherwise than the one before it."""
+    first = None
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            ending = "\r\n" if line.endswith(b"\r\n") else "\r" if b"\r" in line else "\n"
+            if first is not None and ending != first:
+                return number
+            first = first or ending
+    return None

@@ -1,0 +1,222 @@
+"""JSON lines: one object a line. Values are read as text and cast strictly; objects and arrays in them stay JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, path_literal, selected
+from headrace.connect.learn import INSTANT, learn_types
+from headrace.connect.names import column_names
+from headrace.connect.shown import shown
+from headrace.connect.text import require_text
+from headrace.connect.unpack import Opened
+from headrace.lake import Column
+
+if TYPE_CHECKING:
+    import duckdb
+
+OBJECT_BYTES_MAX = 16 << 20
+NESTED = frozenset(("OBJECT", "ARRAY"))
+WHOLE_NUMBERS = frozenset(("BIGINT", "UBIGINT"))
+KEYS_SQL = """
+    SELECT e.key, list(DISTINCT e.type), count(*), min(l.n * 100000 + e.id)
+    FROM (SELECT j, row_number() OVER () AS n FROM {lines} WHERE json_type(j) = 'OBJECT') AS l, json_each(l.j) AS e
+    GROUP BY ALL ORDER BY 4
+"""
+
+
+class _Key(msgspec.Struct, frozen=True):
+    """A key of the file's objects: how it is written, the JSON types of its values, and in how many objects it is."""
+
+    raw: str
+    kinds: frozenset[str]
+    rows: int
+
+
+@reads
+class JsonLines:
+    """Text with one JSON object a line. Keys may come in any order, and may be missing where they were when it was learnt."""
+
+    kind = "jsonl"
+    endings: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
+
+    def inspect(self, opened: Opened, *, known: bool) -> None:
+        """Refuse what isn't UTF-8 text; a file without any object has 0 rows, if what its columns would be is known."""
+        require_text(Path(opened.path), blank=known)
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+        """All keys of all objects: a reader that is given names would pass over new ones in silence. One pass over the file."""
+        return _header(*_keys(connection, opened))
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+        """Types as JSON has them; text that is dates throughout becomes dates. Keys that some objects lack are optional."""
+        rows, keys = _keys(connection, opened)
+        header = _header(rows, keys)
+        if not keys:
+            raise CannotRead("there is no object to learn the columns from", code="delivery_empty")
+        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, _types(connection, opened, header, keys), strict=True))
+        return SourceSchema(columns, Format(kind=self.kind, encoding=opened.encoding), optional=header.optional), header
+
+    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+        """`columns` by key; NULL where an object doesn't have it."""
+        return selected(_rows_sql(opened, header, columns), form, header, columns)
+
+    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+        """JSON has one."""
+        return
+
+    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+        """Objects or arrays where a plain value is pinned."""
+        nested = dict(zip(header.names, header.types, strict=True))
+        bad = [
+            BadColumn(one.name, one.type, 1, "an object or an array")
+            for one in pinned.columns
+            if one.type != "JSON" and nested.get(one.name)
+        ]
+        return (
+            TypeDrift(tuple(bad), f"objects or arrays where plain values are pinned: {', '.join(shown(one.column) for one in bad)}")
+            if bad
+            else None
+        )
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+    ) -> TypeDrift | Unreadable:
+        """Lines that aren't objects first, then values."""
+        broken = _broken_line(Path(opened.path))
+        if broken:
+            return broken
+        bad = bad_columns(connection, _rows_sql(opened, header, schema.columns), header, schema)
+        if bad:
+            return drift_of(located(bad, _rows(Path(opened.path), header)))
+        return Unreadable(f"can't be read as JSON lines: {shown(str(error).splitlines()[0], 200)}")
+
+
+def _keys(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[_Key]]:
+    """How many objects there are, and their keys in the order of appearance. Raises CannotRead for lines that aren't objects."""
+    import duckdb
+
+    lines = f"read_ndjson_objects({path_literal(opened.path)}, {_options()}) AS lines(j)"
+    try:
+        counted = connection.execute(f"SELECT count(*), count(*) FILTER (json_type(j) <> 'OBJECT') FROM {lines}").fetchone()
+        assert counted is not None
+        found = connection.execute(KEYS_SQL.format(lines=lines)).fetchall() if counted[0] and not counted[1] else []
+    except duckdb.InvalidInputException as error:
+        told = _broken_line(Path(opened.path)) or Unreadable(f"can't be read as JSON lines: {shown(str(error).splitlines()[0], 200)}")
+        raise CannotRead(told.reason, line=told.line) from error
+    if counted[1]:
+        told = _broken_line(Path(opened.path)) or Unreadable(f"{counted[1]} lines aren't objects")
+        raise CannotRead(told.reason, line=told.line)
+    return counted[0], [_Key(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in found]
+
+
+def _header(rows: int, keys: Sequence[_Key]) -> Header:
+    raw = tuple(key.raw for key in keys)
+    if "" in raw:
+        raise CannotRead("a key is empty", code="delivery_header")
+    alike: dict[str, str] = {}
+    for key in raw:
+        other = alike.setdefault(" ".join(key.split()).lower(), key)
+        if other != key:
+            raise CannotRead(f"the keys `{shown(other)}` and `{shown(key)}` differ in case or blanks only", code="delivery_header")
+    names = column_names(raw)
+    types = tuple("JSON" if key.kinds & NESTED else "" for key in keys)
+    return Header(names, raw, types, rows=rows, optional=tuple(name for name, key in zip(names, keys, strict=True) if key.rows < rows))
+
+
+def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header, keys: Sequence[_Key]) -> list[str]:
+    """A type for each key. Text and whole numbers are looked at: text may be dates, a number may be too large for a BIGINT."""
+    rows_sql = _rows_sql(opened, header, [])
+    shown_as = learn_types(
+        connection, rows_sql, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False
+    ).types
+    return [_type(key.kinds, looks) for key, looks in zip(keys, shown_as, strict=True)]
+
+
+def _type(kinds: frozenset[str], looks: str) -> str:
+    if kinds & NESTED:
+        return "JSON"
+    if kinds == {"BOOLEAN"}:
+        return "BOOLEAN"
+    if kinds and kinds <= WHOLE_NUMBERS:
+        return "BIGINT" if looks == "BIGINT" else "VARCHAR"
+    if kinds and kinds <= WHOLE_NUMBERS | {"DOUBLE"}:
+        return "DOUBLE"
+    return looks if kinds == {"VARCHAR"} and looks != "BIGINT" else "VARCHAR"
+
+
+def _rows_sql(opened: Opened, header: Header, columns: Sequence[Column]) -> str:
+    """The objects' values as `c1 … cn`: text, or JSON where a column is."""
+    kinds = {column.name: "JSON" for column in columns if column.type == "JSON"}
+    raw = header.raw or ("no key",)
+    types = [kinds.get(name, "VARCHAR") for name in header.names] or ["VARCHAR"]
+    options = f"{_options()}, auto_detect=false, records=true, columns={column_types(raw, types)}"
+    aliases = ", ".join(f"c{position}" for position in range(1, len(raw) + 1))
+    return f"read_json({path_literal(opened.path)}, {options}) AS rows({aliases})"
+
+
+def _options() -> str:
+    return f"format='newline_delimited', compression='uncompressed', hive_partitioning=false, maximum_object_size={OBJECT_BYTES_MAX}"
+
+
+def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines that aren't blank, with their numbers; a line that is too long comes cut."""
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(OBJECT_BYTES_MAX + 2):
+            number += 1
+            if line.strip():
+                yield number, line
+            if len(line) > OBJECT_BYTES_MAX:
+                return
+
+
+def _broken_line(path: Path) -> Unreadable | None:
+    """The first line that isn't one JSON object with unique keys, by Python's reader."""
+    for number, line in _objects(path):
+        if len(line) > OBJECT_BYTES_MAX:
+            return Unreadable(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
+        try:
+            value = json.loads(line, object_pairs_hook=_unique)
+        except json.JSONDecodeError as error:
+            whole = "; a JSON document over several lines isn't JSON lines" if number == 1 and line.strip() in (b"{", b"[") else ""
+            return Unreadable(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
+        except (ValueError, RecursionError) as error:
+            reason = "nested too deeply" if isinstance(error, RecursionError) else shown(error, 120)
+            return Unreadable(f"line {number}: {reason}", number)
+        if not isinstance(value, dict):
+            kind = "an array" if isinstance(value, list) else "a plain value"
+            return Unreadable(f"line {number}: {kind}; each line must be one object", number)
+    return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"key `{shown(twice)}` comes twice in an object")
+    return found
+
+
+def _rows(path: Path, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+    """Each object's values as text, in the header's order, with its line. Stops at a line that Python can't read."""
+    for number, line in _objects(path):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return
+        yield number, [_text(value.get(key)) for key in header.raw]
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

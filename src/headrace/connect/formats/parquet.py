@@ -1,0 +1,160 @@
+"""Parquet: it states its columns and types itself; what must be compared is whether they hold what was promised without loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.rows import drift_of, path_literal
+from headrace.connect.names import column_names
+from headrace.connect.shown import shown
+from headrace.connect.unpack import Opened
+from headrace.lake import Column
+from headrace.lake.sqltext import quote
+from headrace.lake.types import Type, parse, storable, widens
+from headrace.model.errors import LakeError
+
+if TYPE_CHECKING:
+    import duckdb
+
+MAGIC = b"PAR1"
+WHOLE_NUMBERS = frozenset(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"))
+TIMESTAMPS = frozenset(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP"))
+DOUBLE_EXACT = frozenset(("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT"))
+
+
+@reads
+class Parquet:
+    """Columns with types in a footer."""
+
+    kind = "parquet"
+    endings: tuple[str, ...] = (".parquet", ".pq")
+
+    def inspect(self, opened: Opened, *, known: bool) -> None:  # noqa: ARG002
+        """Refuse what doesn't begin and end as Parquet does."""
+        path = Path(opened.path)
+        with path.open("rb") as file:
+            start = file.read(4)
+            file.seek(max(0, path.stat().st_size - 4))
+            end = file.read(4)
+        if not start:
+            raise CannotRead("the file is empty", code="delivery_empty")
+        if start == b"PARE":
+            raise CannotRead("the Parquet file is encrypted", code="delivery_encrypted")
+        if start != MAGIC:
+            raise CannotRead("isn't a Parquet file: its first bytes aren't PAR1")
+        if end != MAGIC or path.stat().st_size < 12:
+            raise CannotRead("the Parquet file is truncated: its footer is missing", code="delivery_truncated")
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+        """Names and types out of the footer."""
+        import duckdb
+
+        try:
+            described = connection.execute(f"DESCRIBE SELECT * FROM {_source(opened)}").fetchall()
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
+            raise
+        except (duckdb.Error, UnicodeDecodeError) as error:
+            raise CannotRead(f"the Parquet file is damaged: {_first_line(error)}") from error
+        return Header(column_names([row[0] for row in described]), types=tuple(_stored(row[1], row[0]) for row in described))
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+        """The file's own columns; timestamps of any precision become microseconds."""
+        header = self.header(connection, opened, Format(kind=self.kind))
+        types = ["TIMESTAMP" if kind in TIMESTAMPS else kind for kind in header.types]
+        return SourceSchema(
+            tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), Format(kind=self.kind)
+        ), header
+
+    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:  # noqa: ARG002
+        """`columns` by name, cast where the pinned type is wider."""
+        at = {name: (position, kind) for position, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)}
+        values = []
+        for column in columns:
+            position, kind = at[column.name]
+            value = f"c{position}" if kind == column.type else f"CAST(c{position} AS {column.type})"
+            values.append(f"{value} AS {quote(column.name)}")
+        return f"SELECT {', '.join(values)} FROM {_rows_sql(opened, header)}"
+
+    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+        """Parquet has one."""
+        return
+
+    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+        """Types that can't be cast to the pinned ones without loss."""
+        states = dict(zip(header.names, header.types, strict=True))
+        bad = [one for one in pinned.columns if one.name in states and not holds(parse(states[one.name]), parse(one.type))]
+        if not bad:
+            return None
+        listed = "; ".join(f"column {shown(one.name)} is {shown(states[one.name])}, {shown(one.type)} is pinned" for one in bad[:5])
+        more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
+        columns = tuple(Column(one.name, states.get(one.name, one.type), one.id) for one in pinned.columns)
+        return TypeDrift(
+            tuple(BadColumn(one.name, one.type, 0, shown(states[one.name])) for one in bad),
+            listed + more,
+            SourceSchema(columns, pinned.format, pinned.pinned_by, pinned.optional),
+        )
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+    ) -> TypeDrift | Unreadable:
+        """Values that are out of the pinned type's range, if that was it; else the file is damaged."""
+        import duckdb
+
+        types = {column.name: column.type for column in schema.columns}
+        cast = [
+            (f"c{n}", name)
+            for n, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)
+            if types.get(name, kind) != kind
+        ]
+        if isinstance(error, duckdb.ConversionException) and cast:
+            wrong = [f"{c} IS NOT NULL AND TRY_CAST({c} AS {types[name]}) IS NULL" for c, name in cast]
+            facts = [
+                f"count(*) FILTER ({bad}), CAST(any_value({c}) FILTER ({bad}) AS VARCHAR)" for bad, (c, _) in zip(wrong, cast, strict=True)
+            ]
+            row = connection.execute(f"SELECT {', '.join(facts)} FROM {_rows_sql(opened, header)}").fetchone()
+            assert row is not None
+            counts = zip(cast, row[::2], row[1::2], strict=True)
+            bad_ones = [BadColumn(name, types[name], count, shown(value)) for (_, name), count, value in counts if count]
+            if bad_ones:
+                return drift_of(bad_ones)
+        return Unreadable(f"the Parquet file is damaged: {_first_line(error)}")
+
+
+def holds(states: Type, pinned: Type) -> bool:
+    """Whether each value of the type that a file states has its exact value in the pinned one, or an error says that it hasn't
+    (a whole number out of range)."""
+    if states == pinned or widens(states, pinned) or pinned.name in ("VARCHAR", "JSON"):
+        return pinned.name != "JSON" or states.name == "JSON" or bool(states.fields)
+    if states.fields or pinned.fields:
+        return False
+    if states.name in WHOLE_NUMBERS:
+        return (
+            pinned.name in WHOLE_NUMBERS or pinned.name.startswith("DECIMAL") or (pinned.name == "DOUBLE" and states.name in DOUBLE_EXACT)
+        )
+    if states.name == "DATE":
+        return pinned.name in TIMESTAMPS
+    return states.name in TIMESTAMPS and pinned.name in TIMESTAMPS
+
+
+def _stored(kind: str, name: str) -> str:
+    """The type as the lake can hold it."""
+    try:
+        return storable(parse(kind), name).text
+    except LakeError as error:
+        raise CannotRead(f"column {shown(name)} has type {shown(kind)}, which can't be taken in") from error
+
+
+def _source(opened: Opened) -> str:
+    return f"read_parquet({path_literal(opened.path)}, hive_partitioning=false)"
+
+
+def _rows_sql(opened: Opened, header: Header) -> str:
+    return f"{_source(opened)} AS rows({', '.join(f'c{position}' for position in range(1, len(header.names) + 1))})"
+
+
+def _first_line(error: Exception) -> str:
+    return shown((str(error).splitlines() or [""])[0], 160)

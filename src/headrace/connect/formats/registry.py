@@ -1,0 +1,96 @@
+"""The kinds of files that can be taken in, and what each must answer.
+
+To add a kind is to add a module in this folder with a class decorated by `@reads` (and its test, a subclass of the contract
+suite); modules are found by listing the folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import msgspec
+
+from headrace.connect.deliveries import Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.unpack import Opened
+from headrace.lake import Column
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+class Header(msgspec.Struct, frozen=True):
+    """What a file says about its columns before its rows are read."""
+
+    names: tuple[str, ...]
+    """As columns are named (`names.column_names`), in the file's order."""
+    raw: tuple[str, ...] = ()
+    """As the file writes them, where the reader needs that."""
+    types: tuple[str, ...] = ()
+    """The types that the file itself states: DuckDB's for Parquet, `JSON` or empty for JSON lines; empty for CSV."""
+    skip: int = 0
+    """Blank lines before the header."""
+    rows: int | None = None
+    """How many rows there are, where finding the header told."""
+    optional: tuple[str, ...] = ()
+    """Names that not every row has."""
+
+
+class Reader(Protocol):
+    """One kind of file. All methods raise CannotRead for a file that can't be read."""
+
+    kind: str
+    endings: tuple[str, ...]
+    """Endings of names, lower case, with their dot."""
+
+    def inspect(self, opened: Opened, *, known: bool) -> None:
+        """Refuse early what no parser should see. `known`: whether the schema is known without the file."""
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:
+        """The file's columns, read with the pinned format; cheap."""
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+        """The schema by detection over all rows; dear."""
+
+    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+        """A SELECT that gives `columns`, in that order, from the file, without detecting anything. Its execution raises for
+        every row and value that isn't what `form` and the types say."""
+
+    def another_format(self, opened: Opened, pinned: Format) -> tuple[Format, str] | None:
+        """How the file shows to be read where that isn't as pinned, and what differs in a clause; None if nothing does."""
+
+    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+        """What the header alone tells about types that don't fit."""
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+    ) -> TypeDrift | Unreadable:
+        """Why the SELECT raised: a second, tolerant pass that finds lines, counts and values."""
+
+
+_READERS: dict[str, Reader] = {}
+_Kind = TypeVar("_Kind", bound=Reader)
+
+
+def reads(kind: type[_Kind]) -> type[_Kind]:
+    """Class decorator: register one kind of file."""
+    made = kind()
+    _READERS[made.kind] = made
+    return kind
+
+
+def readers() -> dict[str, Reader]:
+    """All kinds, by name."""
+    if not _READERS:
+        folder = str(Path(__file__).parent)
+        for module in pkgutil.iter_modules([folder]):
+            importlib.import_module(f"headrace.connect.formats.{module.name}")
+    return _READERS
+
+
+def reader(kind: str) -> Reader:
+    """The reader of one kind; KeyError for a kind that isn't there."""
+    return readers()[kind]

@@ -1,0 +1,107 @@
+"""Keeps a delivery's bytes by content: `<raw>/<aa>/<sha256>`. What is read afterwards is this copy, never the vendor's file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import uuid
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.deliveries import CannotRead, Found
+from headrace.connect.shown import shown
+from headrace.model.errors import HeadraceError
+
+CHUNK_BYTES = 1 << 20
+DELIVERY_BYTES_MAX = 64 << 30
+"""A file larger than this isn't taken in: 64 GiB."""
+
+
+class ChangedWhileRead(HeadraceError):
+    """The file changed (or vanished) between the look and the end of the copy. Transient: the next look sees what it became."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A delivery's bytes, kept. `path` is absolute."""
+
+    sha256: str
+    path: str
+    size_bytes: int
+
+
+def keep(root: Path, found: Found, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> Kept:
+    """Copy `found` below `raw` while hashing it, in constant memory; the same content is kept once.
+
+    Raises ChangedWhileRead (transient) if the file isn't what the look saw, CannotRead where it leads out of the project
+    or is too large, and HeadraceError where the copy can't be written. The copy isn't synced: the leader syncs with the rest.
+    """
+    source = _inside(root, found)
+    temporary = raw / f"{uuid.uuid4().hex}.tmp"
+    descriptor = _open(source, found)
+    try:
+        raw.mkdir(parents=True, exist_ok=True)
+        _expect(os.fstat(descriptor), found, bytes_max)
+        digest = _copy(descriptor, temporary, found)
+        _expect(os.fstat(descriptor), found, bytes_max)
+        return _settle(temporary, raw, digest, found)
+    except OSError as error:
+        raise HeadraceError(
+            f"{shown(found.path, 200)} ({found.size_bytes:,} bytes) can't be kept in {raw}: {error.strerror}",
+            hint="look at the free space and the permissions of that folder",
+        ) from error
+    finally:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+
+
+def _inside(root: Path, found: Found) -> Path:
+    """The real path, refused if any part of it leads out of the project."""
+    real_root = Path(os.path.realpath(root))
+    real = Path(os.path.realpath(real_root / found.path))
+    if not real.is_relative_to(real_root):
+        raise CannotRead(f"{shown(found.path, 200)} leads out of the project", code="delivery_outside_project")
+    return real
+
+
+def _open(source: Path, found: Found) -> int:
+    """O_NOFOLLOW: a link put there since the path was resolved isn't followed; O_NONBLOCK: a named pipe isn't waited for."""
+    try:
+        return os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ChangedWhileRead(f"{shown(found.path, 200)} can't be opened any more: {error.strerror}") from error
+
+
+def _expect(facts: os.stat_result, found: Found, bytes_max: int) -> None:
+    if not stat.S_ISREG(facts.st_mode):
+        raise CannotRead(f"{shown(found.path, 200)} isn't a regular file", code="delivery_not_a_file")
+    if facts.st_size > bytes_max:
+        raise CannotRead(f"{facts.st_size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large")
+    if (facts.st_size, facts.st_mtime_ns // 1000) != (found.size_bytes, found.modified_us):
+        raise ChangedWhileRead(f"{shown(found.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+
+
+def _copy(descriptor: int, target: Path, found: Found) -> str:
+    digest = hashlib.sha256()
+    copied = 0
+    with target.open("xb") as out:
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            digest.update(chunk)
+            out.write(chunk)
+            copied += len(chunk)
+            if copied > found.size_bytes:  # it grows as fast as it is read
+                break
+    if copied != found.size_bytes:
+        raise ChangedWhileRead(f"{shown(found.path, 200)} changed while it was read", hint="it is taken when it is quiet again")
+    return digest.hexdigest()
+
+
+def _settle(temporary: Path, raw: Path, sha256: str, found: Found) -> Kept:
+    """Move the copy to its place. A file of that content that is there already stays, unless its size says that it was cut."""
+    target = raw / sha256[:2] / sha256
+    if not (target.is_file() and target.stat().st_size == found.size_bytes):
+        target.parent.mkdir(exist_ok=True)
+        temporary.chmod(0o440)
+        temporary.replace(target)
+    return Kept(sha256, str(target), found.size_bytes)

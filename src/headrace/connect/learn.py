@@ -1,0 +1,161 @@
+"""Types of text columns, found by looking at all values: once per source, when nothing is pinned.
+
+Careful where a guess could lose something: `007`, `+45…` and twenty-digit ids stay text; dates are ISO 8601 or in one order that
+alone fits all values (01/02/2013 by itself says nothing); words for "no value" (`NA`, `NULL`, …) count as such where a column that
+is otherwise numbers or dates shows that the writer means them so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.lake.sqltext import literal
+
+if TYPE_CHECKING:
+    import duckdb
+
+NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
+COLUMNS_PER_PASS = 32
+INSTANT = "TIMESTAMP WITH TIME ZONE"
+
+_DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
+_SHAPES = {
+    "BIGINT": r"-?(0|[1-9][0-9]{0,18})",
+    "DOUBLE": r"-?(0|[1-9][0-9]{0,14})?(\.[0-9]+|\.)?([eE][-+]?[0-9]{1,3})?",
+    "BOOLEAN": r"(?i:true|false)",
+    "DATE": _DAY,
+    "TIMESTAMP": rf"{_DAY}({_TIME})?",
+    INSTANT: rf"{_DAY}{_TIME} ?([zZ]|[-+][0-9]{{2}}(:?[0-9]{{2}})?)",
+}
+"""Types in the order of preference, each with the only texts that are learnt as it."""
+
+_DATES = (
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d.%m.%Y",
+    "%d.%m.%y",
+    "%m-%d-%Y",
+    "%d-%m-%Y",
+    "%Y/%m/%d",
+    "%d-%b-%Y",
+    "%d %b %Y",
+)
+_TIMES = (" %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p")
+_DATE_LIKE = r"[0-9]{1,4}[-/. ]([0-9]{1,2}|[A-Za-z]{3})[-/. ][0-9]{2,4}( [0-9]{1,2}:[0-9]{2}(:[0-9]{2})?( ?[AaPp][Mm])?)?"
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """What the values of text columns turned out to be."""
+
+    types: tuple[str, ...]
+    null: tuple[str, ...] = ("",)
+    date_format: str | None = None
+    timestamp_format: str | None = None
+
+
+class _Counts(msgspec.Struct):
+    """Of one column: values that are there, those that are words for none, those that are of each type, those like a date."""
+
+    values: int
+    words: list[str]
+    by_type: dict[str, int]
+    date_like: int
+
+    def type(self) -> str:
+        """The first type that all values are of; VARCHAR where there are none, or nothing fits."""
+        return next((name for name in _SHAPES if self.values and self.by_type.get(name) == self.values), "VARCHAR")
+
+
+def learn_types(
+    connection: duckdb.DuckDBPyConnection,
+    rows_sql: str,
+    width: int,
+    *,
+    among: Sequence[str] = tuple(_SHAPES),
+    words: bool = True,
+    formats: bool = True,
+) -> Learnt:
+    """Types of the text columns `c1 … c<width>` of `rows_sql`, from `among` (others are VARCHAR).
+
+    `words`: whether words may stand for no value; `formats`: whether dates may be written otherwise than in ISO 8601.
+    """
+    counts: list[_Counts] = []
+    for start in range(0, width, COLUMNS_PER_PASS):
+        counts += _count(connection, rows_sql, range(start + 1, min(width, start + COLUMNS_PER_PASS) + 1), among, words=words)
+    types = [one.type() for one in counts]
+    demonstrated = {word for one, found in zip(counts, types, strict=True) if found != "VARCHAR" for word in one.words}
+    learnt = Learnt(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
+    candidates = [
+        position
+        for position, one in enumerate(counts, 1)
+        if one.values and one.date_like == one.values and types[position - 1] == "VARCHAR"
+    ]
+    if not formats or not candidates:
+        return learnt
+    return _with_formats(connection, rows_sql, candidates, learnt)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: range, among: Sequence[str], *, words: bool) -> list[_Counts]:
+    listed = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
+    columns, facts = [], []
+    for p in positions:
+        columns += [f"CASE WHEN c{p} IN {listed} THEN NULL ELSE c{p} END AS v{p}" if words else f"c{p} AS v{p}", f"c{p}"]
+        facts += [f"count(v{p})", f"coalesce(list(DISTINCT c{p}) FILTER (c{p} IN {listed}), [])"]
+        facts += [f"count(*) FILTER ({_fits(f'v{p}', name)})" for name in among]
+        facts.append(f"count(*) FILTER (regexp_full_match(v{p}, {literal(_DATE_LIKE)}))")
+    row = connection.execute(f"SELECT {', '.join(facts)} FROM (SELECT {', '.join(columns)} FROM {rows_sql})").fetchone()
+    assert row is not None
+    size = 3 + len(among)
+    groups = [row[start : start + size] for start in range(0, len(row), size)]
+    return [_Counts(g[0], g[1], dict(zip(among, g[2:-1], strict=True)), g[-1]) for g in groups]
+
+
+def _fits(value: str, name: str) -> str:
+    cast = f"TRY_CAST({value} AS {name})"
+    right = f"isfinite({cast}) AND {value} NOT IN ('', '-', '.', '-.')" if name == "DOUBLE" else f"{cast} IS NOT NULL"
+    return f"regexp_full_match({value}, {literal(_SHAPES[name])}) AND {right}"
+
+
+def _with_formats(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: Sequence[int], learnt: Learnt) -> Learnt:
+    """Other ways to write a date. A file has one for dates and one for timestamps; a column whose order of day and month stays
+    open takes that of a column which settles it, or stays text."""
+    types = list(learnt.types)
+    fitting = {position: _formats_of(connection, rows_sql, position, learnt.null) for position in positions}
+    chosen: dict[str, str | None] = {"DATE": None, "TIMESTAMP": None}
+    for position in sorted(positions, key=lambda one: len(fitting[one])):
+        forms = fitting[position]
+        kind = "TIMESTAMP" if forms and "%M" in forms[0] else "DATE"
+        if len(forms) == 1 and chosen[kind] is None:
+            chosen[kind] = forms[0]
+        if chosen[kind] in forms:
+            types[position - 1] = kind
+    return msgspec.structs.replace(learnt, types=tuple(types), date_format=chosen["DATE"], timestamp_format=chosen["TIMESTAMP"])
+
+
+def _formats_of(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, null: Sequence[str]) -> list[str]:
+    forms = [*_DATES, *(day + time for day in _DATES for time in _TIMES)]
+    facts = ", ".join(f"count(*) FILTER (year(try_strptime(v, {literal(form)})) >= 1000)" for form in forms)
+    absent = "(" + ", ".join(map(literal, null)) + ")"
+    row = connection.execute(
+        f"SELECT count(v), {facts} FROM (SELECT nullif(c{position}, '') AS v FROM {rows_sql}) WHERE v NOT IN {absent}"
+    ).fetchone()
+    assert row is not None
+    return [form for form, fits in zip(forms, row[1:], strict=True) if row[0] and fits == row[0]]
+
+
+def wider(one: str, other: str) -> str:
+    """The type that holds the values of both, as text if nothing else does."""
+    if one == other:
+        return one
+    pair = {one, other}
+    if pair == {"BIGINT", "DOUBLE"}:
+        return "DOUBLE"
+    if pair == {"DATE", "TIMESTAMP"}:
+        return "TIMESTAMP"
+    return "VARCHAR"

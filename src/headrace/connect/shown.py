@@ -1,0 +1,16 @@
+"""Text from outside, as messages may hold it: cut, and without control characters (a terminal and a log stay whole)."""
+
+from __future__ import annotations
+
+SHOWN_CHARACTERS = 60
+
+
+def shown(text: object, limit: int = SHOWN_CHARACTERS) -> str:
+    """`text` in at most `limit` characters (then `…`), everything that isn't printable escaped."""
+    raw = str(text)
+    cut = "".join(char if char.isprintable() else _escaped(char) for char in raw[:limit])
+    return cut + "…" if len(raw) > limit else cut
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,257 @@
+"""From a kept file to a SELECT that the lake can stage, or to what is wrong with it. Runs in a worker.
+
+The order of a take-in: `keep` (raw bytes by content) → `prepare` (this module) → `lake.staging.stage(…, prepared.select_sql, …)`
+→ where staging raises a DuckDB error, `explain_error` → `prepared.discard()` in any case. `prepare` reads the header and, with a
+pinned schema, nothing else: broken rows and bad values come up when the SELECT is executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.registry import Header, Reader, reader, readers
+from headrace.connect.learn import wider
+from headrace.connect.shown import shown
+from headrace.connect.unpack import Bounds, Opened, open_readable
+from headrace.lake import Column
+from headrace.lake.types import parse
+from headrace.model.nodes import ContractColumn
+
+if TYPE_CHECKING:
+    import duckdb
+
+BY_CONTRACT = "contract"
+NAMES_LISTED = 20
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A delivery that can be staged. `schema` is the pinned one, or, if `learnt`, the one to pin if the delivery is published."""
+
+    schema: SourceSchema
+    learnt: bool
+    select_sql: str
+    """Gives `schema.columns` in their order; reads `opened` and nothing else. Raises when executed for what isn't as promised."""
+    opened: Opened
+    header: Header
+
+    def discard(self) -> None:
+        """Delete what was unpacked. Call it when the SELECT has been executed and, where needed, explained."""
+        self.opened.discard()
+
+
+Result = Prepared | Drift | TypeDrift | Unreadable
+
+
+def prepare(
+    kept: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
+    promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: Bounds | None = None,
+) -> Result:  # fmt: skip
+    """How to read the kept file `kept`, delivered as `name` (a path; its endings count where the content leaves the kind open).
+
+    `connection` may read the folders of `kept` and `temporary` (for unpacked files). With a `pinned` schema the file is compared
+    with it; without, `promised` (a contract's columns) gives names and types, and what it leaves open is detected, over this file
+    and `samples`, further kept files of the source with their names (a column that holds 0 on the first day may hold 0.5 on the
+    tenth). A header other than the pinned or promised one is a Drift, types that the file itself states otherwise a TypeDrift
+    (both are held), anything that isn't such a file Unreadable (rejected).
+    """
+    opened = None
+    try:
+        opened = open_readable(kept, name, temporary, bounds=bounds)
+        result = (
+            _prepared(connection, opened, name, pinned) if pinned else _learnt(connection, opened, name, promised or (), samples, temporary)
+        )
+    except CannotRead as refusal:
+        result = refusal.value
+    except BaseException:
+        if opened:
+            opened.discard()
+        raise
+    if opened and not isinstance(result, Prepared):
+        opened.discard()
+    return result
+
+
+def fingerprint(schema: SourceSchema, sha256: str) -> str:
+    """Identifies a delivery by what it holds and how it was read: the same content under another schema is another delivery."""
+    told = msgspec.json.encode([[(column.name, column.type) for column in schema.columns], schema.format, sha256])
+    return hashlib.sha256(told).hexdigest()
+
+
+def explain_error(error: Exception, prepared: Prepared, connection: duckdb.DuckDBPyConnection) -> TypeDrift | Unreadable:
+    """What a DuckDB error raised by `prepared.select_sql` says about the delivery, with lines, counts and first bad values.
+
+    Raises `error` again where it says nothing about the file: memory, disk, interruption. Call it before `prepared.discard()`.
+    """
+    import duckdb
+
+    if isinstance(
+        error,
+        duckdb.OutOfMemoryException | duckdb.InterruptException | duckdb.IOException | duckdb.FatalException | duckdb.InternalException,
+    ):
+        raise error
+    kind = reader(prepared.schema.format.kind)
+    try:
+        told = kind.explain(error, connection, prepared.opened, prepared.schema, prepared.header)
+    except CannotRead as refusal:
+        return refusal.value
+    if isinstance(told, TypeDrift):
+        return msgspec.structs.replace(told, reads_as=_rereading(kind, connection, prepared, told))
+    return told
+
+
+def _kind_of(opened: Opened) -> str:
+    """`parquet` by its magic, else by the name's ending, else by the first character."""
+    with Path(opened.path).open("rb") as file:
+        start = file.read(256)
+    if start.startswith(b"PAR1"):
+        return "parquet"
+    endings = {ending: kind.kind for kind in readers().values() for ending in kind.endings}
+    by_name = endings.get(PurePosixPath(opened.name).suffix.lower())
+    return by_name or ("jsonl" if start.lstrip().startswith(b"{") else "csv")
+
+
+def _prepared(connection: duckdb.DuckDBPyConnection, opened: Opened, name: str, pinned: SourceSchema) -> Result:
+    kind = reader(pinned.format.kind)
+    found = _kind_of(opened)
+    if found != kind.kind and "parquet" in (found, kind.kind):
+        return Drift(detail=f"the format is {found}, {kind.kind} is pinned ({shown(name)})")
+    kind.inspect(opened, known=True)
+    header = kind.header(connection, opened, pinned.format)
+    drift = _drift(header, pinned)
+    if drift:
+        return _format_drift(kind, connection, opened, pinned) or drift
+    return kind.mismatch(header, pinned) or _staged(kind, opened, pinned, header, learnt=False)
+
+
+def _staged(kind: Reader, opened: Opened, schema: SourceSchema, header: Header, *, learnt: bool) -> Prepared:
+    return Prepared(schema, learnt, kind.select_sql(opened, schema.format, header, schema.columns), opened, header)
+
+
+def _drift(header: Header, pinned: SourceSchema) -> Drift | None:
+    """Names that are gone and names that are new; None where there are neither, whatever their order."""
+    if header.rows == 0 and not header.names:
+        return None
+    there, wanted = set(header.names), set(pinned.names)
+    gone = tuple(name for name in pinned.names if name not in there and name not in pinned.optional)
+    new = tuple(name for name in header.names if name not in wanted)
+    if not gone and not new:
+        return None
+    parts = [f"columns {word}: {_listed(names)}" for word, names in (("gone", gone), ("new", new)) if names]
+    if {name.lower() for name in gone} == {name.lower() for name in new}:
+        parts.append("only upper and lower case differ")
+    elif not there & wanted:
+        parts.append("nothing of the pinned header is left; the file may have no header, or be another one")
+    return Drift(gone, new, "; ".join(parts))
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
+    return ", ".join(shown(name) for name in names[:NAMES_LISTED]) + more
+
+
+def _format_drift(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema) -> Drift | None:
+    """A drift of the format alone: read as the file shows now, its header is the pinned one."""
+    another = kind.another_format(opened, pinned.format)
+    if another is None:
+        return None
+    form, detail = another
+    if _drift(kind.header(connection, opened, form), pinned):
+        return None
+    return Drift(detail=f"{detail}; the names of the columns are the same", reads_as=msgspec.structs.replace(pinned, format=form))
+
+
+def _learnt(
+    connection: duckdb.DuckDBPyConnection, opened: Opened, name: str, promised: Sequence[ContractColumn],
+    samples: Sequence[tuple[Path, str]], temporary: Path,
+) -> Result:  # fmt: skip
+    kind = reader(_kind_of(opened))
+    kind.inspect(opened, known=False)
+    schema, header = _detected(kind, connection, opened)
+    if promised:
+        missing = tuple(column.name for column in promised if column.name not in header.names)
+        if missing:
+            new = tuple(one for one in header.names if one not in {column.name for column in promised})
+            return Drift(
+                missing, new, f"the contract's columns {_listed(missing)} aren't in the header; the header has {_listed(header.names)}"
+            )
+    for path, other in samples:
+        schema = _widened(schema, _sampled(kind, connection, path, other, temporary))
+    schema = _as_promised(schema, promised) if promised else msgspec.structs.replace(schema, pinned_by=name)
+    return kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
+
+
+def _detected(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+    """Detection executes statements over the file's rows: what these raise is explained like any error of a SELECT."""
+    import duckdb
+
+    try:
+        return kind.learn(connection, opened)
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.IOException, duckdb.FatalException, duckdb.InternalException):
+        raise
+    except duckdb.Error as error:
+        told = kind.explain(error, connection, opened, SourceSchema((), Format(kind=kind.kind)), Header(()))
+        raise CannotRead(told.reason, line=told.line if isinstance(told, Unreadable) else None) from error
+
+
+def _sampled(kind: Reader, connection: duckdb.DuckDBPyConnection, path: Path, name: str, temporary: Path) -> SourceSchema | None:
+    """The schema that another file of the source shows by itself; None if it is of another kind or can't be read (its own
+    take-in will say so)."""
+    opened = None
+    try:
+        opened = open_readable(path, name, temporary)
+        if _kind_of(opened) != kind.kind:
+            return None
+        kind.inspect(opened, known=False)
+        return _detected(kind, connection, opened)[0]
+    except CannotRead:
+        return None
+    finally:
+        if opened:
+            opened.discard()
+
+
+def _widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
+    """`schema` with the types that hold the other's values too. Columns that only held nulls so far take the other's type."""
+    if other is None or set(other.names) != set(schema.names):
+        return schema
+    types = {column.name: column.type for column in other.columns}
+    columns = tuple(Column(one.name, wider(one.type, types[one.name]), one.id) for one in schema.columns)
+    form = msgspec.structs.replace(
+        schema.format,
+        null=tuple(dict.fromkeys((*schema.format.null, *other.format.null))),
+        date_format=schema.format.date_format or other.format.date_format,
+        timestamp_format=schema.format.timestamp_format or other.format.timestamp_format,
+    )
+    return msgspec.structs.replace(schema, columns=columns, format=form)
+
+
+def _as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
+    """The contract's types where it states them; columns that it doesn't know are read as detected."""
+    types = {column.name: parse(column.type).text for column in promised if column.type}
+    columns = tuple(Column(one.name, types.get(one.name, one.type), one.id) for one in schema.columns)
+    return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)
+
+
+def _rereading(kind: Reader, connection: duckdb.DuckDBPyConnection, prepared: Prepared, drift: TypeDrift) -> SourceSchema | None:
+    """The pinned schema, changed so far that it reads this delivery: wider types, or another way to write dates."""
+    try:
+        shown_now, _ = _detected(kind, connection, prepared.opened)
+    except CannotRead:
+        return None
+    now = {column.name: column.type for column in shown_now.columns}
+    bad = {column.column for column in drift.columns}
+    types = {one.name: wider(one.type, now.get(one.name, "VARCHAR")) if one.name in bad else one.type for one in prepared.schema.columns}
+    columns = tuple(Column(one.name, types[one.name], one.id) for one in prepared.schema.columns)
+    form = msgspec.structs.replace(
+        prepared.schema.format,
+        null=shown_now.format.null,
+        date_format=shown_now.format.date_format,
+        timestamp_format=shown_now.format.timestamp_format,
+    )
+    return msgspec.structs.replace(prepared.schema, columns=columns, format=form)

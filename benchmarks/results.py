@@ -1,0 +1,92 @@
+"""Run the benchmarks and write RESULTS.md from their documents: `make bench`, or `make bench ARGS="pipeline partitions"`.
+
+Each benchmark's last document is kept in `benchmarks/results/`, so that one of them can be measured anew without the
+others. Nothing in RESULTS.md is written by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+DOCUMENTS = HERE / "results"
+ORDER = ("startup", "partitions", "pipeline", "load")
+INTRODUCTION = """# Measured
+
+Written by `make bench` from the documents in `benchmarks/results/`; each section can be had again with the command in it.
+A figure is the median of its runs. Ratios are of two runs in one round, so that they survive a busy machine; absolute
+times don't.
+"""
+
+
+def main(arguments: list[str]) -> None:
+    """Run what is named (all, if nothing is), keep the documents, and write the page from all that are kept."""
+    quick = "--quick" in arguments
+    names = [name for name in arguments if name != "--quick"] or [name for name in ORDER if (HERE / f"{name}.py").exists()]
+    for name in names:
+        print(f"{name} …", flush=True)
+        document = run(name, quick=quick)
+        if not quick:
+            DOCUMENTS.mkdir(exist_ok=True)
+            (DOCUMENTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    if not quick:
+        (HERE / "RESULTS.md").write_text(page(), encoding="utf-8")
+
+
+def run(name: str, *, quick: bool) -> dict[str, Any]:
+    """One benchmark in a process of its own; its document."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *(["--quick"] if quick else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
+    try:
+        document: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise SystemExit(f"benchmarks/{name}.py gave no document (exit {done.returncode}): {done.stdout[-1000:]}") from None
+    return document
+
+
+def page() -> str:
+    """RESULTS.md from the documents that are kept."""
+    kept = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in DOCUMENTS.glob("*.json")}
+    ordered = sorted(kept, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return "\n".join([INTRODUCTION, *(section(name, kept[name]) for name in ordered)])
+
+
+def section(name: str, document: dict[str, Any]) -> str:
+    """One benchmark: what it is, its figures, where and when they were measured."""
+    machine = ", ".join(f"{value}" if key == "os" else f"{key} {value}" for key, value in document["machine"].items())
+    rows = "\n".join(row(figure) for figure in document["figures"])
+    return (
+        f"## {name}\n\n{summary(name)}\n\n"
+        f"    python -m benchmarks.{name}\n\n"
+        f"| figure | value | goal | met | runs | against |\n|---|---|---|---|---|---|\n{rows}\n\n"
+        f"Measured at commit {document['commit']} on: {machine}.\n"
+    )
+
+
+def summary(name: str) -> str:
+    """The first paragraph of the benchmark's docstring."""
+    text = (HERE / f"{name}.py").read_text(encoding="utf-8")
+    return text.split('"""')[1].split("\n\n")[0].strip().replace("\n", " ")
+
+
+def row(figure: dict[str, Any]) -> str:
+    """One line of the table."""
+    unit = figure["unit"]
+    goal = "–" if figure["goal"] is None else f"{figure['compare']} {number(figure['goal'])} {unit}"
+    met = "–" if figure["goal"] is None else "yes" if figure["met"] else "**no**"
+    runs = ", ".join(number(value) for value in figure["runs"][:5]) + (f", … ({len(figure['runs'])})" if len(figure["runs"]) > 5 else "")
+    against = ", ".join(f"{peer}: {number(value)}" for peer, value in (figure.get("against") or {}).items()) or "–"
+    return f"| {figure['name']} | {number(figure['value'])} {unit} | {goal} | {met} | {runs} | {against} |"
+
+
+def number(value: float) -> str:
+    """Three significant digits, thousands grouped."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -130,7 +130,7 @@ def machine_timezone() -> str:
     for name in candidates:
         try:
             if name and "/" in name:
-                return ZoneInfo(name).key
+                return "UTC" if name in ("Etc/UTC", "Etc/UCT", "Etc/Universal", "Etc/Zulu") else ZoneInfo(name).key
         except (ZoneInfoNotFoundError, ValueError, OSError):
             continue
     return "UTC"

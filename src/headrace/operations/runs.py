@@ -7,9 +7,9 @@ from typing import Any
 
 from headrace.model import UsageError
 from headrace.model.times import Duration
+from headrace.model.zones import to_us
 from headrace.operations.documents import ErrorRow, RunRow
 from headrace.operations.session import Session
-from headrace.store.clock import microseconds
 from headrace.store.queries import attempts
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
@@ -42,7 +42,7 @@ def since_when(session: Session, text: str) -> int:
     try:
         duration = Duration.parse(text)
     except UsageError:
-        return microseconds(session.parse_time(text, "--since"))
+        return to_us(session.parse_time(text, "--since"))
     return duration.before_us(session.clock.now_us(), session.timezone)
 
 

@@ -16,10 +16,9 @@ import msgspec
 from headrace.model import Level, NotBuilt, Problem, Project, ProjectError, Settings, UsageError
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
 from headrace.model.reporting import Report
-from headrace.model.zones import from_us, local_us, zone
+from headrace.model.zones import from_us, local_us, to_us, zone
 from headrace.run.folders import Folders
 from headrace.store import Clock, ClockKind, Store, state_path
-from headrace.store.clock import microseconds
 
 if TYPE_CHECKING:
     from headrace.operations.progress import Progress
@@ -184,7 +183,7 @@ def _clock_without_store(now: datetime | None) -> Clock:
     """`--now` makes it a replay, as the first writing verb would."""
     if now is None:
         return Clock(ClockKind.LIVE, 0, moving=True, real=_Machine())
-    return Clock(ClockKind.REPLAY, microseconds(now), moving=False, real=_Machine())
+    return Clock(ClockKind.REPLAY, to_us(now), moving=False, real=_Machine())
 
 
 class _Told:

@@ -1,0 +1,126 @@
+"""`headrace read ASSET`."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from headrace.cli.data import grid
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.text import clean_lines, plural
+from headrace.model.errors import NotBuilt, UsageError
+from headrace.operations.documents import ReadDocument
+from headrace.operations.read import Wanted, read, write
+
+TABLE_ROWS = 100
+FORMATS = ("table", "csv", "json", "parquet", "arrow")
+_BINARY = ("parquet", "arrow")
+
+
+def command(
+    invocation: Invocation,
+    asset: Annotated[str, typer.Argument(metavar="ASSET", help="an asset or a source")],
+    partition: Annotated[list[str] | None, typer.Option("--partition", metavar="K,…", help="only these partitions", show_default=False)] = None,
+    at: Annotated[str | None, typer.Option("--at", metavar="T", help="as it was at a time", show_default=False)] = None,
+    version: Annotated[int | None, typer.Option("--version", metavar="N", min=0, help="as it was in a snapshot", show_default=False)] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=0, help="at most so many rows (a table: 100)", show_default=False)] = None,
+    form: Annotated[str | None, typer.Option("--format", metavar="|".join(FORMATS), help="how (default: a table)", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="into a file, replaced whole", show_default=False)] = None,
+    role: Annotated[str | None, typer.Option("--as", metavar="ROLE", hidden=True)] = None,
+) -> int:
+    """Published data: as a table, or all rows as CSV, JSON, Parquet or Arrow."""
+    if role is not None:
+        raise NotBuilt("roles and masking are not built yet", hint="leave --as away: nothing is masked")
+    name, _, key = asset.partition("@")
+    keys = tuple(one.strip() for text in [*([key] if key else []), *(partition or [])] for one in text.split(",") if one.strip())
+    chosen = _format(form, out, json=invocation.options.json)
+    wanted = Wanted(asset=name, partitions=keys, at=at, version=version, limit=limit)
+    if chosen in ("csv", *_BINARY):
+        _write(invocation, wanted, chosen, out)
+        return 0
+    shown = wanted if chosen == "json" or limit is not None else Wanted(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
+    document = read(invocation.session, shown)
+    if chosen == "json":
+        _json(invocation, document, out)
+    else:
+        _render(document, Page(invocation.screen, invocation.reader, invocation.suffix))
+    return 0
+
+
+def _format(form: str | None, out: Path | None, *, json: bool) -> str:
+    """What was asked for, or what the file's ending says."""
+    if form is not None and form not in FORMATS:
+        raise UsageError(f"--format {form} isn't known", hint=f"one of {', '.join(FORMATS)}")
+    chosen = form or ("json" if json else (out.suffix.lstrip(".").lower() if out is not None else "table"))
+    if json and chosen != "json":
+        raise UsageError(f"--json and --format {chosen} exclude each other", hint="leave one of them away")
+    if out is not None and (chosen == "table" or chosen not in FORMATS):
+        raise UsageError(f"--out {out} doesn't say in which format", hint="--format csv, json, parquet or arrow")
+    if out is None and chosen in _BINARY and sys.stdout.isatty():
+        raise UsageError(f"{chosen} isn't for terminals", hint="--out FILE")
+    return chosen
+
+
+def _write(invocation: Invocation, wanted: Wanted, form: str, out: Path | None) -> None:
+    if out is not None:
+        _replace(out, lambda file: write(invocation.session, wanted, file, form))
+        invocation.note(f"{out}: {wanted.asset} as {form}")
+    elif sys.stdout.isatty():
+        buffer = io.BytesIO()
+        write(invocation.session, wanted, buffer, form)
+        sys.stdout.write(clean_lines(buffer.getvalue().decode(errors="backslashreplace")))
+    else:
+        write(invocation.session, wanted, sys.stdout.buffer, form)
+        sys.stdout.buffer.flush()
+    if invocation.session.replay:
+        invocation.note(invocation.reader.clock())
+
+
+def _json(invocation: Invocation, document: ReadDocument, out: Path | None) -> None:
+    if out is None:
+        invocation.json(document)
+        return
+    from headrace.cli.invocation import encoded
+
+    _replace(out, lambda file: file.write(encoded(document).encode() + b"\n"))
+    invocation.note(f"{out}: {document.asset} as json")
+
+
+def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Writes a file beside `path` and renames it: readers see the old one or the new one."""
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            fill(file)
+        Path(part).chmod(0o644)
+        Path(part).replace(path)
+    except BaseException:
+        Path(part).unlink(missing_ok=True)
+        raise
+
+
+def _render(document: ReadDocument, page: Page) -> None:
+    page.head(document.asset, document.state)
+    if document.published_at is None and not document.rows:
+        page.say("nothing of it is published: there are no rows", "warn")
+        page.next("headrace status")
+        return
+    page.say()
+    grid(page, document.columns, document.rows)
+    page.say()
+    total = document.rows_total if document.rows_total is not None else len(document.rows)
+    rows = plural(total, "row") if len(document.rows) == total else f"{len(document.rows):,} of {plural(total, 'row')}"
+    facts = [rows, f"snapshot {document.snapshot}", f"published {page.reader.moment(document.published_at)}"]
+    if document.data_through is not None:
+        facts.append(f"data through {page.reader.partition(document.data_through)}")
+    page.say(" · ".join(facts))
+    more = len(document.rows) < total
+    page.next(f"headrace read {document.asset} --format csv --out {document.asset}.csv" if more else f"headrace lineage {document.asset}")

@@ -1,0 +1,71 @@
+"""What files that a project is started from hold: columns, types, and which column could tell rows apart."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from headrace.lake.sqltext import quote
+from headrace.model import UsageError
+from headrace.operations.derive import Group, Learnt
+
+SAMPLES_MAX = 10
+"""So many further files of a group are looked at for types that the first one leaves open."""
+ROWS_MAX = 1_000_000
+COLUMNS_MAX = 20
+"""Columns that are looked at as a possible key."""
+
+
+def learn(group: Group) -> Learnt:
+    """Reads the group's first file, as a delivery would be. UsageError where it can't be read as data."""
+    from headrace.connect.take_in import Prepared, prepare  # duckdb: only this verb pays for it, and it opens no state
+    from headrace.lake.session import Session
+
+    with tempfile.TemporaryDirectory(prefix="headrace-") as folder:
+        files = _linked(group, Path(folder))
+        data, temporary = Path(folder, "lake"), Path(folder, "unpacked")
+        for made in (data, temporary):
+            made.mkdir()
+        readable = [temporary, Path(folder), *(path.resolve() for path in group.files.values())]
+        with Session(data, readable=readable) as session:
+            first, *others = files
+            found = prepare(
+                first[0], first[1], connection=session.connection, temporary=temporary, pinned=None, samples=others[:SAMPLES_MAX]
+            )
+            if not isinstance(found, Prepared):
+                said = getattr(found, "reason", "") or getattr(found, "detail", "")
+                line = getattr(found, "line", None)
+                where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
+                raise UsageError(f"{where} can't be read as data: {said}", hint="name CSV, JSON lines or Parquet files, with a header in CSV")
+            try:
+                columns = tuple((column.name, column.type) for column in found.schema.columns)
+                return Learnt(columns, *_keys(session, found.select_sql, [name for name, _ in columns]))
+            finally:
+                found.discard()
+
+
+def _linked(group: Group, folder: Path) -> list[tuple[Path, str]]:
+    """The files under names that mean nothing to DuckDB, with the names that they have."""
+    found = []
+    for number, (landed, path) in enumerate(group.files.items()):
+        link = folder / f"file{number}"
+        link.symlink_to(path.resolve())
+        found.append((link, landed))
+    return found
+
+
+def _keys(session: object, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Columns without nulls, and of those the ones whose values are all different."""
+    import duckdb
+
+    candidates = [name for i, name in enumerate(names) if i == 0 or name.lower().endswith("id")][:COLUMNS_MAX]
+    facts = ", ".join(f"count({quote(name)}), count(DISTINCT {quote(name)})" for name in candidates)
+    if not candidates:
+        return frozenset(), frozenset()
+    try:
+        row = session.connection.execute(f"SELECT count(*), {facts} FROM (SELECT * FROM ({select_sql}) LIMIT {ROWS_MAX})").fetchone()  # type: ignore[attr-defined]
+    except duckdb.Error:
+        return frozenset(), frozenset()
+    rows, counts = row[0], row[1:]
+    filled = {name for i, name in enumerate(candidates) if rows and counts[2 * i] == rows}
+    return frozenset(filled), frozenset(name for i, name in enumerate(candidates) if name in filled and counts[2 * i + 1] == rows)

@@ -1,0 +1,185 @@
+"""`read`: published data, of now or of a snapshot; nothing of it computed, nothing of quarantine shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from headrace.lake import PARTITION_COLUMN, FileRef, Table, catalog
+from headrace.model import Asset, HeadraceError, Source, UsageError
+from headrace.model.zones import to_us
+from headrace.observe.facts import StoreWorld
+from headrace.observe.freshness import freshnesses
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import watched
+from headrace.operations import targets
+from headrace.operations.documents import ColumnRow, ReadDocument
+from headrace.operations.quarantine import shown_path
+from headrace.operations.session import Session
+from headrace.store import Transaction
+from headrace.store.queries import publications
+
+MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type="BIGINT"), ColumnRow(name="sha256", type="VARCHAR"))
+"""What `read` shows of a `files` asset: its newest files."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What is to be read. `at` and `version` exclude each other; without them it is what readers see now."""
+
+    asset: str
+    partitions: tuple[str, ...] = ()
+    at: str | None = None
+    version: int | None = None
+    limit: int | None = None
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Where the rows are, looked up in one transaction. `table` None: its columns aren't known yet."""
+
+    node: Source | Asset
+    snapshot: int | None
+    table: Table | None
+    files: tuple[FileRef, ...]
+    data_through: str | None
+    published_at: datetime | None
+    state: str
+    manifest: tuple[dict[str, object], ...] = ()
+    partitions: int = 0
+    """How many partitions of it are published."""
+
+
+def find(session: Session, wanted: Wanted) -> Found:
+    """Looks the data up. UsageError for an asset, a partition, a time or a version that there isn't."""
+    project = session.project()
+    name, _ = targets.target(wanted.asset, project)
+    node = project.sources.get(name) or project.assets[name]
+    keys = tuple(targets.partition(node, key) for key in wanted.partitions)
+    if session.store is None:
+        return Found(node, None, None, (), None, None, "never")
+    with session.store.read() as tx:
+        snapshot = _snapshot(session, tx, wanted)
+        through, published_at, count = _published(tx, name, keys, snapshot)
+        table = catalog.table(tx, name, snapshot)
+        files = catalog.files(tx, name, keys or None, None if _is_now(wanted) else snapshot) if table is not None else []
+        newest = publications.newest(tx, name) if isinstance(node, Asset) and node.materialize == "files" else None
+        return Found(
+            node=node,
+            snapshot=snapshot,
+            table=table,
+            files=tuple(files),
+            data_through=through if node.partition.grain is not None else None,
+            published_at=None if published_at is None else session.instant(published_at),
+            state=_state(session, tx, name) if count else "never",
+            manifest=_manifest(session, newest),
+            partitions=count,
+        )
+
+
+def read(session: Session, wanted: Wanted) -> ReadDocument:
+    """The rows as values that JSON holds, in partition order, at most `limit`. UsageError as `find`, LakeError for lost files."""
+    found = find(session, wanted)
+    columns, rows, total = _rows(session, found, wanted.limit)
+    return ReadDocument(
+        asset=found.node.name,
+        snapshot=found.snapshot,
+        columns=columns,
+        rows=rows,
+        data_through=found.data_through,
+        published_at=found.published_at,
+        state=found.state,
+        rows_total=total,
+    )
+
+
+def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> Found:
+    """The rows as `csv`, `parquet` or `arrow`. HeadraceError where the columns aren't known, so that nothing can be written."""
+    from headrace.lake import reading
+
+    found = find(session, wanted)
+    if found.table is None:
+        raise HeadraceError(f"{found.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
+    _close(session)
+    reading.write(
+        session.folders.lake, found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
+        timezone=session.timezone,
+    )  # fmt: skip
+    return found
+
+
+def _rows(session: Session, found: Found, limit: int | None) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
+    if found.manifest:
+        return list(MANIFEST), list(found.manifest)[:limit], len(found.manifest)
+    if found.table is None:
+        return _declared_columns(session, found.node.name), [], 0
+    columns = [ColumnRow(name=column.name, type=column.type) for column in found.table.columns if column.name != PARTITION_COLUMN]
+    if not found.files:
+        return columns, [], 0
+    from headrace.lake import reading  # duckdb, only where there is something to read
+
+    _close(session)
+    rows = reading.read(session.folders.lake, found.files, found.table, limit=limit, timezone=session.timezone)
+    return columns, list(rows.rows), rows.total
+
+
+def _close(session: Session) -> None:
+    """The state is closed before DuckDB is loaded: a process has one of them open."""
+    if session.store is not None:
+        session.store.close()
+
+
+def _declared_columns(session: Session, name: str) -> list[ColumnRow]:
+    node = session.compiled.nodes.get(name) if session.compiled else None
+    return [ColumnRow(name=column, type=kind) for column, kind in (node.columns if node else None) or ()]
+
+
+def _is_now(wanted: Wanted) -> bool:
+    return wanted.at is None and wanted.version is None
+
+
+def _snapshot(session: Session, tx: Transaction, wanted: Wanted) -> int:
+    if wanted.at is not None and wanted.version is not None:
+        raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")
+    if wanted.version is not None:
+        if not catalog.snapshot_exists(tx, wanted.version):
+            raise UsageError(f"there is no snapshot {wanted.version}", hint=f"the newest is {catalog.newest_snapshot(tx)}; old ones expire")
+        return wanted.version
+    if wanted.at is None:
+        return catalog.newest_snapshot(tx)
+    at = session.parse_time(wanted.at, "--at")
+    found = catalog.snapshot_at(tx, to_us(at))
+    if found is None:
+        raise UsageError(f"nothing was published by {at.isoformat()}", hint="--at takes a time after the first apply")
+    return found
+
+
+def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -> tuple[str | None, int | None, int]:
+    """As of a snapshot: the newest partition that is published, when the newest of those read was, and how many there are."""
+    seen = "from publication where node = :node and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)"
+    through, at, count = tx.execute(f"select max(partition), max(published_at), count(*) {seen}", {"node": node, "snapshot": snapshot}).fetchone()
+    if keys:
+        query = f"select published_at {seen} and partition = :key"
+        found = [tx.execute(query, {"node": node, "snapshot": snapshot, "key": key}).fetchone() for key in keys]
+        at = max((row[0] for row in found if row is not None), default=None)
+    return through, at, count
+
+
+def _state(session: Session, tx: Transaction, name: str) -> str:
+    if session.compiled is None:
+        return "never"
+    scene = Scene(watched(session.compiled), StoreWorld(tx))
+    found = freshnesses(scene, session.clock.now_us()).get(name)
+    return found.value if found is not None else "never"
+
+
+def _manifest(session: Session, newest: publications.Publication | None) -> tuple[dict[str, object], ...]:
+    if newest is None or not newest.manifest:
+        return ()
+    return tuple(
+        {"path": shown_path(session, Path(session.folders.files, str(entry["path"]))), "size": entry.get("size"), "sha256": entry.get("sha256")}
+        for entry in newest.manifest
+    )
+

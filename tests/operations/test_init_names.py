@@ -1,0 +1,97 @@
+"""`init --from`: files of one shape become one source; hostile names become valid ones."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from headrace.connect.pattern import compile_pattern
+from headrace.model import Grain
+from headrace.model.names import NODE, VERBS
+from headrace.operations.derive import Learnt, asset_sql, contract_yaml, day_column, groups, node_name, quoted, source_yaml
+
+
+def named(*names: str) -> list[Path]:
+    return [Path("somewhere", name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (("flights_2013-01-01.csv", "flights_2013-01-02.csv"), "flights_{date:%Y-%m-%d}.csv"),
+        (("20130101.csv.gz", "20130102.csv.gz"), "{date:%Y%m%d}.csv.gz"),
+        (("01-22-2020.csv", "01-23-2020.csv"), "{date:%m-%d-%Y}.csv"),
+        (("22-01-2020 a.csv", "23-01-2020 a.csv"), "{date:%d-%m-%Y}_a.csv"),
+        (("sales.2020.01.05.parquet", "sales.2020.02.06.parquet"), "sales.{date:%Y.%m.%d}.parquet"),
+    ],
+)
+def test_files_that_differ_in_a_date_are_one_daily_source(names: tuple[str, ...], pattern: str) -> None:
+    [group] = groups(named(*names))
+    assert (group.pattern, group.daily) == (pattern, True)
+    compile_pattern(f"landing/{pattern}", Grain.DAY)
+    assert len(group.files) == 2
+    assert not group.notes
+
+
+def test_an_ambiguous_date_is_said() -> None:
+    [group] = groups(named("01-02-2020.csv", "01-03-2020.csv"))
+    assert "%d-%m-%Y" in group.notes[0]
+
+
+@pytest.mark.parametrize("names", [("orders.csv",), ("orders_2020-01-01.csv",), ("a_2020-01-01.csv", "b_2020-01-01.csv"), ("x_2020-13-45.csv", "x_2020-14-45.csv")])
+def test_other_files_stay_whole(names: tuple[str, ...]) -> None:
+    found = groups(named(*names))
+    assert len(found) == len(names)
+    for group in found:
+        assert not group.daily
+        compile_pattern(f"landing/{group.pattern}", None)
+
+
+HOSTILE = [
+    "Orders (final) v2.csv", "a'b\"c.csv", "; drop table x; --.csv", "../../etc/passwd", "-rf.csv", "$(touch x).csv", "select.csv", "run.csv",
+    "_partition.csv", "9lives.csv", "Zürich.csv", "データ.csv", "{date:%Y}.csv", "*.csv", "a\nb.csv", ".csv", "x" * 200 + ".csv", "headrace.csv", "self.csv",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_become_valid_ones(name: str) -> None:
+    [group] = groups([Path("somewhere") / name.replace("/", "_")])
+    assert NODE.fullmatch(group.name)
+    assert group.name not in VERBS
+    compile_pattern(f"landing/{group.pattern}", None)
+    [landed] = group.files
+    assert landed == group.pattern
+    assert "/" not in landed
+
+
+def test_names_that_fall_together_are_told_apart() -> None:
+    found = groups(named("a b.csv", "a-b.csv", "A_B.csv"))
+    assert len({group.name for group in found}) == 3
+
+
+def test_random_names_are_always_valid() -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    rng = random.Random(seed)
+    taken: set[str] = set()
+    for _ in range(500):
+        name = node_name("".join(chr(rng.randrange(1, 0x500)) for _ in range(rng.randrange(12))), taken)
+        assert NODE.fullmatch(name)
+        assert len(name) <= 58, "room for `_clean` and a number"
+
+
+def test_columns_are_quoted_where_sql_needs_it() -> None:
+    assert [quoted(name) for name in ("id", "Id", "order", 'a"b', "a b", "")] == ["id", '"Id"', '"order"', '"a""b"', '"a b"', '""']
+    assert day_column(["x", "Day", "DELIVERY_DAY"]) == "delivery_day_2"
+
+
+def test_what_is_written_holds_every_column_once() -> None:
+    [group] = groups(named("t_2020-01-01.csv", "t_2020-01-02.csv"))
+    learnt = Learnt((("id", "BIGINT"), ("yes", "VARCHAR"), ("a: b", "DOUBLE")), frozenset({"id"}), frozenset({"id"}))
+    assert 'name: "a: b"' in contract_yaml(group, learnt)
+    assert 'name: "yes"' in contract_yaml(group, learnt), "YAML 1.1 readers would make it true"
+    assert "unique: [id]" in asset_sql(group, learnt)
+    assert "$partition_start as day" in asset_sql(group, learnt)
+    assert "partition: day" in source_yaml(group)

@@ -220,12 +220,10 @@ def _private_file(path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.parent.name == ".headrace":
             path.parent.chmod(0o700)
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        if not path.is_file():
-            raise StoreError(f"{path} is no file", hint="move it away") from None
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
     except OSError as error:
         raise StoreError(
             f"the state database {path} can't be made: {error.strerror}",
-            hint="check that the folder exists, is a folder, and that this user may write to it",
+            hint="check that its folder is a folder, and that this user may write to it",
         ) from error

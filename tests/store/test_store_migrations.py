@@ -1,0 +1,119 @@
+"""Migrations: applied once, in order, all or nothing; others' and changed ones are refused."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headrace.model import StoreError
+from headrace.store import Store, migrations
+from headrace.store.migrations import Migration
+
+Opened = Callable[..., Store]
+
+
+def numbered(number: int, text: str) -> Migration:
+    return Migration(number, f"{number:04}_test", text, f"checksum of {text}")
+
+
+def tables(store: Store) -> set[str]:
+    with store.read() as tx:
+        return {name for (name,) in tx.execute("select name from sqlite_master where type = 'table'")}
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Adds migrations to those of this Headrace."""
+    ours = migrations.known()
+
+    def add(*more: Migration) -> None:
+        monkeypatch.setattr(migrations, "known", lambda: (*ours, *more))
+
+    return add
+
+
+def test_the_files_are_numbered_without_gaps_and_split_into_whole_statements() -> None:
+    for migration in migrations.known():
+        for statement in migrations.statements(migration.text):
+            assert sqlite3.complete_statement(statement)
+
+
+def test_a_statement_with_semicolons_inside_stays_whole() -> None:
+    """Splitting at `;` would cut triggers and strings."""
+    text = "-- a; b\ncreate table t (x text default ';');\ncreate trigger r before update on t begin\n  select 1;\n  select 2;\nend;\n"
+    assert len(list(migrations.statements(text))) == 2
+
+
+def test_opening_twice_applies_nothing_twice(opened: Opened) -> None:
+    first = opened()
+    with first.read() as tx:
+        before = tx.execute("select * from migration").fetchall()
+    with opened().read() as tx:
+        assert tx.execute("select * from migration").fetchall() == before
+
+
+def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(opened: Opened, known: Callable[..., None]) -> None:
+    opened().close()
+    known(numbered(2, "create table added (id integer);\n"))
+    with pytest.raises(StoreError, match="older Headrace"):
+        opened(create=False)
+    assert "added" in tables(opened())
+    opened(create=False)
+
+
+def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Opened, known: Callable[..., None]) -> None:
+    store = opened()
+    before = tables(store)
+    known(numbered(2, "create table half (id integer);\ncreate table meta (id integer);\n"))
+    with pytest.raises(sqlite3.OperationalError):
+        opened()
+    known()
+    assert tables(opened()) == before
+
+
+def test_a_newer_store_is_refused(opened: Opened, known: Callable[..., None]) -> None:
+    known(numbered(2, "create table added (id integer);\n"))
+    opened()
+    known()
+    for create in (True, False):
+        with pytest.raises(StoreError, match="newer Headrace") as caught:
+            opened(create=create)
+        assert "newer" in caught.value.hint
+
+
+def test_a_migration_whose_text_changed_is_refused(opened: Opened, known: Callable[..., None]) -> None:
+    known(numbered(2, "create table added (id integer);\n"))
+    opened()
+    known(numbered(2, "create table added (id integer, more text);\n"))
+    for create in (True, False):
+        with pytest.raises(StoreError, match="another text of migration 2"):
+            opened(create=create)
+
+
+CREATE = """
+import sys; from pathlib import Path
+from headrace.model import Settings
+from headrace.store import Store
+sys.stdin.readline()
+with Store.open(Path(sys.argv[1]), Settings(name="t"), create=True) as store, store.read() as tx:
+    print(tx.execute("select count(*) from migration").fetchone()[0])
+"""
+
+
+def test_processes_that_make_the_same_store_at_once_all_succeed(tmp_path: Path) -> None:
+    """Switching to WAL and the first migration race."""
+    started = [
+        subprocess.Popen([sys.executable, "-c", CREATE, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [process.communicate(timeout=30)[0].strip() for process in started]
+    assert answers == [str(len(migrations.known()))] * 6

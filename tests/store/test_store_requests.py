@@ -1,0 +1,168 @@
+"""What verbs ask of a leader: every request is answered once, or taken over; a wake-up is only a hint."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from headrace.model import Settings, StoreError
+from headrace.store import Lease, Store, requests, wake
+from headrace.store.requests import Follower, RequestState
+
+Opened = Callable[..., Store]
+
+
+def leader(store: Store) -> Lease:
+    lease = Lease.take(store, "leader")
+    assert lease is not None
+    return lease
+
+
+def take(store: Store, lease: Lease) -> list[requests.Request]:
+    with store.write(lease.epoch) as tx:
+        return requests.take(tx, lease.epoch)
+
+
+def test_a_leader_takes_what_waits_once_and_in_order(store: Store, opened: Opened) -> None:
+    lease = leader(store)
+    asked = [requests.submit(opened(), "run", {"select": [str(n)]}, "ann") for n in range(3)]
+    found = take(store, lease)
+    assert [request.id for request in found] == asked
+    assert found[0].arguments == {"select": ["0"]}
+    assert take(store, lease) == []
+
+
+def test_a_follower_gets_the_answer(store: Store, opened: Opened) -> None:
+    lease = leader(store)
+    asked = requests.submit(opened(), "run", {}, "ann")
+    follower = Follower(opened(), asked)
+    take(store, lease)
+    with store.write(lease.epoch) as tx:
+        requests.serve_by(tx, asked, 7)
+    seen = follower.wait(5)
+    assert seen is not None
+    assert (seen.state, seen.run_id, seen.finished) == (RequestState.TAKEN, 7, False)
+    with store.write(lease.epoch) as tx:
+        requests.finish(tx, asked, '{"state": "succeeded"}')
+    done = follower.wait(5)
+    assert done is not None
+    assert (done.finished, done.document) == (True, '{"state": "succeeded"}')
+
+
+def test_a_follower_is_woken_by_the_commit_not_by_the_clock(store: Store, opened: Opened, tmp_path: Path) -> None:
+    lease = leader(store)
+    asked = requests.submit(store, "run", {}, "ann")
+    follower = Follower(opened(), asked)
+    assert follower.wait(0) is not None
+
+    def answer() -> None:
+        with Store.open(tmp_path, Settings(name="t")) as own, own.write(lease.epoch) as tx:
+            requests.finish(tx, asked, "{}")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    found = follower.wait(30)
+    thread.join()
+    assert found is not None
+    assert found.finished
+
+
+def test_a_request_whose_leader_ended_is_taken_over_by_who_asked(store: Store, opened: Opened) -> None:
+    lease = leader(store)
+    other = opened()
+    asked = requests.submit(other, "run", {}, "ann")
+    take(store, lease)  # begun, but never finished
+    lease.release()
+    assert Follower(other, asked).wait(1) is None
+    assert [request.id for request in take(other, leader(other))] == [asked]
+
+
+def test_an_answer_counts_even_if_the_leader_ended_right_after(store: Store, opened: Opened) -> None:
+    """Taking over a finished request would do the work twice."""
+    lease = leader(store)
+    asked = requests.submit(store, "run", {}, "ann")
+    take(store, lease)
+    with store.write(lease.epoch) as tx:
+        requests.finish(tx, asked, "{}", failed=True)
+    lease.release()
+    found = Follower(opened(), asked).wait(1)
+    assert found is not None
+    assert found.state is RequestState.FAILED
+
+
+def test_a_request_that_does_not_exist_is_an_error(store: Store) -> None:
+    with store.read() as tx, pytest.raises(StoreError, match="no request 9"):
+        requests.get(tx, 9)
+
+
+# The wake-up -----------------------------------------------------------------------------------------------------------
+
+
+def deep(folder: Path) -> Path:
+    """A folder whose path is too long for a socket."""
+    found = folder / ("d" * 60) / ("e" * 60)
+    found.mkdir(parents=True)
+    return found
+
+
+@pytest.fixture
+def short(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder with a short path, and a private temporary folder."""
+    folder = Path(os.environ.get("TMPDIR", "/tmp")) / f"hr{os.getpid()}"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    yield folder  # type: ignore[misc]
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+
+
+@pytest.mark.parametrize("place", [lambda folder: folder, deep], ids=["short", "too-long"])
+def test_a_wake_up_arrives(short: Path, place: Callable[[Path], Path]) -> None:
+    folder = place(short)
+    listener = wake.Listener(folder)
+    assert not listener.drain()
+    assert wake.wake(folder)
+    assert wake.wake(folder)
+    assert listener.drain()
+    assert not listener.drain()
+    listener.close()
+    assert not wake.wake(folder)
+
+
+def test_a_dead_leaders_socket_does_not_stop_the_next(short: Path) -> None:
+    left = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    left.bind(str(short / "wake.sock"))
+    left.close()
+    listener = wake.Listener(short)
+    assert wake.wake(short)
+    assert listener.drain()
+    listener.close()
+
+
+def test_an_old_leader_that_closes_late_leaves_the_next_ones_socket(short: Path) -> None:
+    old = wake.Listener(short)
+    new = wake.Listener(short)
+    old.close()
+    assert wake.wake(short)
+    assert new.drain()
+    new.close()
+
+
+def test_a_leader_that_never_drains_blocks_nobody(short: Path) -> None:
+    listener = wake.Listener(short)
+    for _ in range(10_000):
+        if not wake.wake(short):
+            break
+    assert listener.drain()
+    listener.close()
+
+
+def test_submitting_without_a_listener_works(store: Store) -> None:
+    """The wake-up is a hint; the row is what counts."""
+    assert requests.submit(store, "run", {}, "ann") == 1

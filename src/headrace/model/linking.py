@@ -10,7 +10,7 @@ import msgspec
 from headrace.model.cycles import find_cycles
 from headrace.model.errors import UsageError
 from headrace.model.intervals import parse_key
-from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
+from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
 from headrace.model.parsing import Declared
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import did_you_mean, shown
@@ -249,7 +249,11 @@ class _Linker:
             if test.asset not in project.assets:
                 hint = self._suggest(test.asset, project.assets, "name one of the assets")
                 self._error("unknown_node", test.place, f"unknown asset {shown(test.asset)} in the test {shown(test.name)}", hint)
-        edges = {asset.name: [*(spec.node for spec in asset.inputs), *asset.depends] for asset in project.assets.values()}
-        for cycle in find_cycles(edges):
+        for cycle in find_cycles({asset.name: _waits_for(asset) for asset in project.assets.values()}):
             place = project.assets[cycle[0]].place
             self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")
+
+
+def _waits_for(asset: Asset) -> list[str]:
+    """What must be there for the same interval; an input read as `previous` was there before, so it closes no cycle."""
+    return [*(spec.node for spec in asset.inputs if spec.mode is not InputMode.PREVIOUS), *asset.depends]

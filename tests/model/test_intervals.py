@@ -1,0 +1,119 @@
+"""Time cut into partitions: the examples of SEMANTICS §1, and what must hold in any zone at any time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from model_cases import cases
+
+from headrace.model import Grain, UsageError, interval_of, key_at, key_of_date, keys_between, next_key, parse_key, previous_key
+from headrace.model.intervals import start_us
+from headrace.model.zones import from_us, local_us, to_us
+
+ZONES = (
+    "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kolkata", "Pacific/Apia",
+    "America/St_Johns", "America/Havana", "Africa/Casablanca", "Pacific/Auckland", "Asia/Beirut", "UTC",
+)  # fmt: skip
+"""West and east, both hemispheres, half hours, gaps at midnight, negative daylight saving, a skipped day."""
+instants = st.datetimes(datetime(1971, 1, 1), datetime(2037, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+around_changes = st.builds(
+    lambda zone, day, hours: (zone, datetime(day[0], day[1], day[2], tzinfo=UTC) + timedelta(minutes=hours)),
+    st.sampled_from(ZONES),
+    st.sampled_from([(2013, 3, 10), (2013, 11, 3), (2013, 3, 31), (2013, 10, 27), (2013, 10, 6), (2013, 4, 7), (2010, 11, 7), (2011, 12, 30), (2013, 10, 20)]),
+    st.integers(-3000, 3000),
+)
+places = st.one_of(st.tuples(st.sampled_from(ZONES), instants), around_changes)
+
+
+@pytest.mark.parametrize("case", [line for line in cases("intervals") if not line.startswith("!")])
+def test_the_examples_of_the_page(case: str) -> None:
+    """A day of the wrong length or a key of the wrong instant would show here."""
+    (key, grain, zone), expected = case.split("=")[0].split(), case.partition("=")[2].strip()
+    found = interval_of(key, Grain(grain), zone)
+    hours = (found.end - found.start) / timedelta(hours=1)
+    assert f"{found.start.isoformat()} .. {found.end.isoformat()} ({hours:g})" == expected
+    assert key_at(found.start, Grain(grain), zone) == key
+    assert parse_key(f" {key} ", Grain(grain), zone) == key
+
+
+@pytest.mark.parametrize("case", [line for line in cases("intervals") if line.startswith("!")])
+def test_what_is_no_key_is_refused_with_an_example(case: str) -> None:
+    """A key that slips through would become a partition that nothing ever fills."""
+    *words, grain, zone = case[1:].split()
+    with pytest.raises(UsageError) as refused:
+        interval_of(" ".join(words), Grain(grain), zone)
+    assert refused.value.hint
+
+
+@given(places, st.sampled_from(list(Grain)))
+@settings(max_examples=600, deadline=None)
+def test_each_instant_is_in_exactly_the_partition_that_it_is_told_to_be_in(place: tuple[str, datetime], grain: Grain) -> None:
+    """Holes or overlaps between partitions would lose rows, or publish them twice."""
+    zone, instant = place
+    key = key_at(instant, grain, zone)
+    found = interval_of(key, grain, zone)
+    assert found.start <= instant < found.end
+    assert interval_of(next_key(key, grain, zone), grain, zone).start == found.end
+    assert interval_of(previous_key(key, grain, zone), grain, zone).end == found.start
+    assert parse_key(key, grain, zone) == key
+
+
+@given(places, st.sampled_from(list(Grain)), st.integers(1, 40))
+@settings(max_examples=150, deadline=None)
+def test_a_range_is_its_keys_in_order(place: tuple[str, datetime], grain: Grain, count: int) -> None:
+    """A range that repeats or forgets a key would plan work twice or never."""
+    zone, instant = place
+    keys = [key_at(instant, grain, zone)]
+    for _ in range(count):
+        keys.append(next_key(keys[-1], grain, zone))
+    assert list(keys_between(keys[0], keys[-1], grain, zone)) == keys
+    assert list(keys_between(keys[-1], keys[0], grain, zone)) == []
+    starts = [start_us(key, grain, zone) for key in keys]
+    assert starts == sorted(set(starts))
+    if grain is not Grain.HOUR:
+        assert keys == sorted(keys)
+
+
+@given(places)
+@settings(max_examples=300, deadline=None)
+def test_a_day_is_its_hours(place: tuple[str, datetime]) -> None:
+    """A day that isn't covered by its hours would never be complete."""
+    zone, instant = place
+    day = interval_of(key_at(instant, Grain.DAY, zone), Grain.DAY, zone)
+    hours = list(keys_between(key_at(day.start, Grain.HOUR, zone), key_at(day.end - timedelta(microseconds=1), Grain.HOUR, zone), Grain.HOUR, zone))
+    found = [interval_of(hour, Grain.HOUR, zone) for hour in hours]
+    assert found[0].start == day.start
+    assert found[-1].end == day.end
+    assert all(interval.end - interval.start == timedelta(hours=1) for interval in found[:-1])
+    assert len(set(hours)) == len(hours)
+
+
+@given(places)
+@settings(max_examples=300, deadline=None)
+def test_a_local_time_means_the_first_instant_that_shows_it_or_a_later_one(place: tuple[str, datetime]) -> None:
+    """A deadline in a gap must be the first instant after it, and a doubled one the first."""
+    zone, instant = place
+    local = instant.astimezone(from_us(to_us(instant), zone).tzinfo).replace(microsecond=0)
+    found = local_us(local.date(), local.time(), zone)
+    assert found <= to_us(local)
+    shown = from_us(found, zone).replace(tzinfo=None)
+    assert shown == local.replace(tzinfo=None), "a time that the clock shows is never in a gap"
+
+
+def test_interval_lengths_are_elapsed_time() -> None:
+    """With one `ZoneInfo` on both ends, Python subtracts wall clocks and a 23-hour day lasts 24."""
+    day = interval_of("2013-03-10", Grain.DAY, "America/New_York")
+    assert day.end - day.start == timedelta(hours=23)
+    assert day.start < datetime(2013, 3, 10, 5, 0, 1, tzinfo=UTC) < day.end
+
+
+def test_keys_in_other_spellings_are_brought_to_their_form() -> None:
+    """What people type must find the partition that was written."""
+    assert parse_key("2013-02-11T18:00:00Z", Grain.HOUR, "America/New_York") == "2013-02-11T13:00-05:00"
+    with pytest.raises(UsageError, match="offset is missing"):
+        parse_key("2013-02-11T13:00", Grain.HOUR, "America/New_York")
+    with pytest.raises(UsageError):
+        key_of_date(datetime(2013, 2, 11, tzinfo=UTC).date(), Grain.HOUR)

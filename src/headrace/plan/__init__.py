@@ -1,0 +1,32 @@
+"""What a project means as a whole: the graph with columns, types and lineage along it, fingerprints, what a change does.
+
+Pure apart from the project's own files and its cache. `compile_project` loads sqlglot only for bodies that it hasn't
+understood before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace.plan.values import Change, ChangeKind, Compilation, Compiled, CompiledNode, NodeKind
+
+if TYPE_CHECKING:
+    from headrace.plan.comparing import changes
+    from headrace.plan.compiling import compile_project
+    from headrace.plan.lineage import Lineage, compile_lineage
+
+_WHERE = {"changes": "comparing", "compile_project": "compiling", "Lineage": "lineage", "compile_lineage": "lineage"}
+
+__all__ = [
+    "Change", "ChangeKind", "Compilation", "Compiled", "CompiledNode", "Lineage", "NodeKind", "changes", "compile_lineage",
+    "compile_project",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """The functions load what they need when they are asked for, so that reading an applied project stays cheap."""
+    if name not in _WHERE:
+        raise AttributeError(name)
+    from importlib import import_module
+
+    return getattr(import_module(f"headrace.plan.{_WHERE[name]}"), name)

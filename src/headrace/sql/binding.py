@@ -6,6 +6,7 @@ combining two ways to the same column keeps the one that is less faithful.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ _RANKED = tuple(Transformation)
 IDENTITY, CAST, EXPRESSION, WINDOW, AGGREGATE, JOIN_KEY, FILTER, OPAQUE = range(len(_RANKED))
 
 PROBLEMS_MAX = 50
+_BARE_POINT = re.compile(r"(?<![\w.)\]\"])\.\d")
 
 
 class Bound(NamedTuple):
@@ -131,6 +133,7 @@ class Context:
     def __init__(self, schemas: Mapping[str, tuple[tuple[str, str], ...]], parameters: Mapping[str, str], sql: str, place: Place) -> None:
         self.parameters = parameters
         self.sql = sql
+        self.bare_point = _BARE_POINT.search(sql) is not None
         self.problems: list[Problem] = []
         self.selected: dict[int, Selected] = {}
         self.incomplete_names = False

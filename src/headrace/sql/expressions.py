@@ -88,8 +88,10 @@ def _literal(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     if text.isdigit() and len(text) <= 40:
         return Bound(f"#{int(text)}", NOTHING)
     whole, point, fraction = text.partition(".")
+    if whole == "0" and context.bare_point:
+        return CONSTANT  # sqlglot reads `.5` as `0.5`, which has one digit more
     if point and (whole + fraction).isdigit() and len(whole + fraction) <= 38:
-        return Bound(f"DECIMAL({max(len(whole.lstrip('0')), 1 if not fraction or whole else 0) + len(fraction)},{len(fraction)})", NOTHING)
+        return Bound(f"DECIMAL({len(whole) + len(fraction)},{len(fraction)})", NOTHING)
     return Bound("DOUBLE" if "e" in text.lower() else UNKNOWN, NOTHING)
 
 

@@ -109,7 +109,7 @@ def _qualified_star(context: Context, scope: Scope, item: exp.Column) -> list[Pr
 
 def _star(context: Context, scope: Scope, star: exp.Expr, only: int | None) -> list[Projection]:
     """`*` or `t.*` with EXCLUDE, REPLACE and RENAME."""
-    excluded, replaced, renamed = _names(star.args.get("except_")), _names_of_aliases(star, "replace"), _names(star.args.get("rename"))
+    excluded, replaced, renamed = _names(star.args.get("except_")), _names_of_aliases(star, "replace"), _renamed(star)
     if not scope.sources:
         context.say("unknown_column", "`*` without FROM", star)
         return []
@@ -134,6 +134,10 @@ def _star(context: Context, scope: Scope, star: exp.Expr, only: int | None) -> l
 
 def _names_of_aliases(star: exp.Expr, key: str) -> dict[str, exp.Expr]:
     return {item.alias.lower(): item for item in star.args.get(key) or []}
+
+
+def _renamed(star: exp.Expr) -> dict[str, exp.Expr]:
+    return {item.this.name.lower(): item for item in star.args.get("rename") or []}
 
 
 def _of_source(scope: Scope, at: int, source: Source, all_of_them: bool) -> list[Projection]:

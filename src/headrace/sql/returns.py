@@ -63,6 +63,11 @@ def _extreme(arguments: Sequence[str]) -> str:
     return _first(arguments) if len(arguments) == 1 else _list_of_first(arguments)
 
 
+def _at_extreme(arguments: Sequence[str]) -> str:
+    """`arg_max(x, by)`; with a count, a list."""
+    return _first(arguments) if len(arguments) == 2 else _list_of_first(arguments)
+
+
 def _same_integer(arguments: Sequence[str]) -> str:
     if not all(is_integer(kind) for kind in arguments):
         return UNKNOWN
@@ -146,7 +151,8 @@ def _epoch_ms(arguments: Sequence[str]) -> str:
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(("sum",), _sum),
     **dict.fromkeys(("avg", "mean"), _average),
-    **dict.fromkeys(("min", "max", "arg_min", "arg_max", "argmin", "argmax", "min_by", "max_by"), _extreme),
+    **dict.fromkeys(("min", "max"), _extreme),
+    **dict.fromkeys(("arg_min", "arg_max", "argmin", "argmax", "min_by", "max_by"), _at_extreme),
     **dict.fromkeys(("any_value", "first", "last", "arbitrary", "mode", "lag", "lead", "first_value", "last_value", "nth_value"), _first),
     **dict.fromkeys(("array_agg", "list"), _list_of_first),
     **dict.fromkeys(("list_sort", "list_distinct", "list_reverse", "list_filter", "array_sort", "array_distinct", "array_filter"), _first),

@@ -38,14 +38,17 @@ def bind_from(context: Context, select: exp.Expr, scope: Scope) -> None:
         _add(context, scope, lateral)
 
 
-def _add(context: Context, scope: Scope, node: exp.Expr) -> Source:
-    """One item of FROM and the joins that hang on it (`a JOIN b` in brackets, or sqlglot's nesting)."""
-    source = _source(context, scope, node)
-    scope.sources.append(source)
-    merge(scope.filters, source.relation.filters)
+def _add(context: Context, scope: Scope, node: exp.Expr) -> None:
+    """One item of FROM and the joins that hang on it."""
+    bracketed = isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("alias")
+    if bracketed or isinstance(node, exp.Paren):
+        _add(context, scope, node.this)
+    else:
+        source = _source(context, scope, node)
+        scope.sources.append(source)
+        merge(scope.filters, source.relation.filters)
     for join in node.args.get("joins") or []:
         _join(context, scope, join)
-    return source
 
 
 def _source(context: Context, scope: Scope, node: exp.Expr) -> Source:
@@ -57,20 +60,9 @@ def _source(context: Context, scope: Scope, node: exp.Expr) -> Source:
         return _lateral(context, scope, node, alias, names)
     if isinstance(node, exp.Unnest):
         return Source(alias or "unnest", _named(_unnest(context, scope, node), names, alias))
-    if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Table | exp.Subquery) and not node.args.get("alias"):
-        return _bracketed(context, scope, node)
-    if isinstance(node, exp.Paren):
-        return _source(context, scope, node.this)
     relation = context.bind_query(context, node, _outside(scope))
     inner = node.this if isinstance(node, exp.Subquery) else node
     return Source(alias, _named(relation, names, alias), query=inner)
-
-
-def _bracketed(context: Context, scope: Scope, node: exp.Expr) -> Source:
-    """`(a JOIN b …)`: all but the last are added here, the last is the caller's to add."""
-    source = _add(context, scope, node.this)
-    scope.sources.remove(source)
-    return source
 
 
 def _outside(scope: Scope) -> Scope:
@@ -170,8 +162,7 @@ def _join(context: Context, scope: Scope, join: exp.Expr) -> None:
     if names:
         _merge_columns(context, scope, join, left, added, names)
     if str(join.args.get("kind") or "").upper() in ("SEMI", "ANTI"):
-        for source in added:
-            scope.sources.remove(source)
+        del scope.sources[len(left) :]
 
 
 def _common(left: list[Source], added: list[Source]) -> list[str]:

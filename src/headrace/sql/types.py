@@ -42,7 +42,7 @@ def is_integer(type_: str) -> bool:
 
 
 def is_decimal(type_: str) -> bool:
-    return type_.startswith("DECIMAL(")
+    return type_.startswith("DECIMAL(") and type_.endswith(")")
 
 
 def is_number(type_: str) -> bool:

@@ -1,0 +1,302 @@
+"""A linked project → compiled nodes: inputs, columns and types along the graph, fingerprints, and what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
+from headrace.plan import checking, fingerprints, graph
+from headrace.plan.bodies import Given, Input, Lines, Read, Text, Wanted, text_of
+from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, digest
+from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
+from headrace.plan.worker import Give, GivenAll
+from headrace.plan.workers import CHUNK, Workers
+from headrace.sql.type_names import canonical
+from headrace.sql.values import UNKNOWN, Analysis, Edge, Transformation
+
+Step = Callable[..., None]
+SELF = "__self__"
+_NOTHING = Read(None)
+
+
+class Assembler:
+    """One compilation of a linked project. `bodies` and `lines` are what a cache keeps of it."""
+
+    def __init__(
+        self,
+        project: Project,
+        learnt: dict[str, Columns],
+        kept: KeptBodies | None,
+        lines: KeptLineage | None,
+        reads: dict[bytes, Read],
+        workers: Workers,
+        step: Step,
+    ) -> None:
+        self._project, self._learnt, self._workers, self._step = project, learnt, workers, step
+        self._kept = kept.bodies if kept is not None and lines is not None else {}
+        self._kept_lines = lines.lines if lines is not None else {}
+        self._fresh_reads = reads
+        self._names = graph.Names(project)
+        self._columns: dict[str, Columns | None] = {}
+        self._given: dict[str, Given] = {}
+        self.bodies: dict[str, KeptBody] = {}
+        self.lines: dict[str, msgspec.Raw] = {}
+
+    def compiled(self, problems: list[Problem]) -> Compiled:
+        """All nodes; what is wrong is added to `problems`, which may then hold errors that make the result unusable."""
+        self._macros = _Macros(self._project.macros)
+        self._read_texts()
+        inputs = {name: self._inputs(asset, problems) for name, asset in self._project.assets.items()}
+        edges = self._edges(inputs)
+        problems.extend(graph.cycles({name: edges[name] for name in self._project.assets}, self._project, problems))
+        layers = graph.layers(edges, (*self._project.sources, *self._project.assets))
+        for layer in layers:
+            self._resolve(layer, inputs)
+        for given in self._given.values():
+            problems.extend(given.problems)
+        order = tuple(name for layer in layers for name in sorted(layer))
+        order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
+        nodes = {name: self._node(name, inputs, problems) for name in order}
+        return Compiled(project=self._project, nodes=nodes, order=order)
+
+    # -- what texts say
+
+    def _read_texts(self) -> None:
+        missing: list[tuple[bytes, Text]] = []
+        for node in (*self._project.sources.values(), *self._project.assets.values()):
+            text = text_of(node)
+            if text is None:
+                continue
+            key = digest(text)
+            kept = self._kept.get(node.name)
+            if kept is not None and kept.text == key:
+                self.bodies[node.name] = kept
+            elif key in self._fresh_reads:
+                self.bodies[node.name] = KeptBody(key, self._fresh_reads[key])
+            else:
+                missing.append((key, text))
+        for key, text in missing:
+            from headrace.plan.understanding import read  # sqlglot
+
+            self.bodies[text.name] = KeptBody(key, read(text))
+
+    def _read(self, name: str) -> Read:
+        body = self.bodies.get(name)
+        return body.read if body is not None else _NOTHING
+
+    def _inputs(self, asset: Asset, problems: list[Problem]) -> tuple[InputSpec, ...]:
+        analysis = self._read(asset.name).analysis
+        if analysis is None:
+            found = asset.inputs
+        else:
+            problems.extend(analysis.problems)
+            found = graph.inputs_of(asset, analysis, self._names, problems)
+            parameters = {**self._project.settings.parameters, **asset.parameters}
+            if analysis.placeholders:
+                problems.extend(graph.placeholder_problems(asset, analysis, parameters))
+            if analysis.table_functions:
+                problems.extend(self._macros.unknown(analysis))
+        problems.extend(graph.unreadable(found, self._project))
+        return found
+
+    def _edges(self, inputs: dict[str, tuple[InputSpec, ...]]) -> dict[str, list[str]]:
+        edges: dict[str, list[str]] = {name: [] for name in self._project.sources}
+        for name, asset in self._project.assets.items():
+            edges[name] = list(dict.fromkeys([*(spec.node for spec in inputs[name]), *asset.depends]))
+        return edges
+
+    # -- columns along the graph
+
+    def _resolve(self, layer: list[str], inputs: dict[str, tuple[InputSpec, ...]]) -> None:
+        """What the nodes of one layer give; they don't wait for each other."""
+        waiting: list[tuple[str, bytes, Wanted]] = []
+        for name in layer:
+            analysis = self._read(name).analysis
+            if analysis is None or not analysis.usable:
+                self._columns[name] = self._declared_columns(name)
+                continue
+            wanted = self._wanted(self._project.assets[name], analysis, inputs[name])
+            key = digest(wanted)
+            kept = self._kept.get(name)
+            if kept is not None and kept.wanted == key and kept.given is not None and name in self._kept_lines:
+                self._take(name, key, kept.given, self._kept_lines[name])
+            else:
+                waiting.append((name, key, wanted))
+        self._step(0, len(waiting))
+        self._ask(waiting)
+
+    def _ask(self, waiting: list[tuple[str, bytes, Wanted]]) -> None:
+        chunks = [waiting[at : at + CHUNK] for at in range(0, len(waiting), CHUNK)]
+        messages = [Give(tuple(wanted for _, _, wanted in chunk)) for chunk in chunks]
+        of_message = {id(message): chunk for message, chunk in zip(messages, chunks, strict=True)}
+
+        def take(message: Give, answer: GivenAll) -> None:
+            for (name, key, _), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
+                self._take(name, key, given, lines)
+            self._step(len(answer.given))
+
+        self._workers.give(messages, take)
+
+    def _take(self, name: str, key: bytes, given: Given, lines: msgspec.Raw) -> None:
+        body = self.bodies[name]
+        if body.given is not given:
+            self.bodies[name] = KeptBody(body.text, body.read, key, given)
+        self.lines[name] = lines
+        self._given[name] = given
+        self._columns[name] = given.columns
+
+    def _wanted(self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]) -> Wanted:
+        return Wanted(
+            analysis=analysis,
+            inputs=tuple(self._input(asset, spec) for spec in specs),
+            parameters=self._parameter_types(asset, analysis),
+            cut_by_time=asset.partition.grain is not None and asset.partition.key is None,
+            column=asset.partition.column,
+            place=asset.place,
+            mixing=_mixing(asset, specs),
+        )
+
+    def _input(self, asset: Asset, spec: InputSpec) -> Input:
+        return Input(spec.node.lower(), self._columns.get(spec.node), self._routing(spec.node), graph.is_cut(asset, spec, self._project))
+
+    def _routing(self, name: str) -> str | None:
+        given = self._given.get(name)
+        if given is not None:
+            return given.partition_column
+        node = self._project.sources.get(name) or self._project.assets.get(name)
+        return node.partition.column if node is not None else None
+
+    def _parameter_types(self, asset: Asset, analysis: Analysis) -> tuple[tuple[str, str], ...]:
+        if not analysis.placeholders:
+            return ()
+        every = {name.lower(): value for name, value in {**self._project.settings.parameters, **asset.parameters}.items()}
+        bound = "TIMESTAMP WITH TIME ZONE" if asset.partition.grain is Grain.HOUR else "DATE"
+        types = {name: _type_of(value) for name, value in every.items()} | {"partition_start": bound, "partition_end": bound}
+        return tuple((reference.name, types.get(reference.name, UNKNOWN)) for reference in analysis.placeholders)
+
+    def _declared_columns(self, name: str) -> Columns | None:
+        """Of nodes that aren't SQL: the contract's, the declared ones, those that the store has learnt."""
+        learnt = self._learnt.get(name)
+        source = self._project.sources.get(name)
+        if source is not None:
+            return _of_contract(self._project.contracts.get(source.contract or ""), learnt) or learnt
+        declared = (self._project.assets[name].columns or {}).get("writes")
+        if isinstance(declared, dict) and declared:
+            return tuple((column, canonical(type_) if isinstance(type_, str) else UNKNOWN) for column, type_ in declared.items())
+        return learnt
+
+    # -- nodes
+
+    def _node(self, name: str, inputs: dict[str, tuple[InputSpec, ...]], problems: list[Problem]) -> CompiledNode:
+        columns = self._columns.get(name)
+        names = tuple(column for column, _ in columns) if columns is not None else None
+        complete = columns if columns is not None and all(type_ != UNKNOWN for _, type_ in columns) else None
+        node: Source | Asset = self._project.sources.get(name) or self._project.assets[name]
+        reads = self._read(name)
+        problems.extend(checking.unknown_columns(node, names))
+        known = checking.references(node, reads.checks, self._names, self._columns, problems)
+        if isinstance(node, Source):
+            return CompiledNode(
+                name=name,
+                kind=NodeKind.SOURCE,
+                columns=complete,
+                column_names=names,
+                partition_column=node.partition.column,
+                fingerprint=fingerprints.of_source(node, self._project),
+                not_separable_because="its rows belong to the interval of their file",
+                check_references=known,
+            )
+        return self._asset(node, inputs[name], complete, names, known, reads.analysis)
+
+    def _asset(
+        self,
+        asset: Asset,
+        inputs: tuple[InputSpec, ...],
+        columns: Columns | None,
+        names: tuple[str, ...] | None,
+        references: tuple[str, ...],
+        analysis: Analysis | None,
+    ) -> CompiledNode:
+        given = self._given.get(asset.name)
+        mixes = given.mixes if given is not None else "its body isn't SQL"
+        if asset.batch == "off":
+            mixes = "`batch: off`"
+        return CompiledNode(
+            name=asset.name,
+            kind=NodeKind.ASSET,
+            inputs=inputs,
+            depends=asset.depends,
+            columns=columns,
+            column_names=names,
+            partition_column=given.partition_column if given is not None else asset.partition.column,
+            sql=analysis.sql if analysis is not None else None,
+            placeholders=tuple(reference.name for reference in analysis.placeholders) if analysis is not None else (),
+            uses_self=analysis is not None and analysis.uses_self,
+            fingerprint=fingerprints.of_asset(asset, analysis, inputs, self._project, self._macros.used_by(analysis)),
+            separable=not mixes,
+            not_separable_because=mixes,
+            check_references=references,
+        )
+
+
+class _Macros:
+    """The project's `CREATE MACRO`s, as far as their names tell: who uses one depends on all files that define macros."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self._texts = texts
+        self._lowered = "\n".join(texts.values()).lower()
+
+    def unknown(self, analysis: Analysis) -> Iterable[Problem]:
+        for reference in analysis.table_functions:
+            if reference.name not in self._lowered:
+                yield Problem(
+                    code="unknown_function",
+                    message=f"`{reference.name}(…)` in FROM is neither a table function that bodies may use nor a macro of the project",
+                    hint="define it in macros/, or declare what it reads as a source",
+                    place=Place(file=analysis.file, line=reference.line),
+                )
+
+    def used_by(self, analysis: Analysis | None) -> dict[str, str]:
+        """The macro files that a body may call; all of them if it calls one."""
+        if analysis is None or not self._texts:
+            return {}
+        called = [*analysis.functions, *(reference.name for reference in analysis.table_functions)]
+        return self._texts if any(name in self._lowered for name in called) else {}
+
+
+def _mixing(asset: Asset, specs: Iterable[InputSpec]) -> str:
+    for spec in specs:
+        if spec.lookback is not None:
+            return f"it looks back {spec.lookback} in `{spec.node}`"
+        if spec.mode in (InputMode.PREVIOUS, InputMode.WITHIN):
+            return f"it reads `{spec.node}` as `{spec.mode}`"
+    return ""
+
+
+def _of_contract(contract: Contract | None, learnt: Columns | None) -> Columns | None:
+    if contract is None or not contract.columns:
+        return None
+    known = {name.lower(): type_ for name, type_ in learnt or ()}
+    return tuple((column.name, canonical(column.type) if column.type else known.get(column.name.lower(), UNKNOWN)) for column in contract.columns)
+
+
+def _type_of(value: Any) -> str:
+    """The type that DuckDB gives a bound parameter."""
+    if isinstance(value, bool):
+        return "BOOLEAN"
+    if isinstance(value, int):
+        return next((name for name, bits in (("INTEGER", 32), ("BIGINT", 64)) if -(1 << (bits - 1)) <= value < 1 << (bits - 1)), UNKNOWN)
+    return {float: "DOUBLE", str: "VARCHAR"}.get(type(value), UNKNOWN)
+
+
+def opaque_lines(names: Iterable[str], inputs: Iterable[tuple[str, Iterable[str] | None]]) -> Lines:
+    """The lineage of a body that can't be looked into: every column may come from every column that it reads."""
+    edges = tuple(
+        Edge(input_, column, Transformation.OPAQUE) for input_, columns in inputs for column in (columns if columns is not None else ("*",))
+    )
+    return Lines({name: edges for name in names}, edges)
+
+

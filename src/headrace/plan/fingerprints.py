@@ -1,0 +1,61 @@
+"""What a node's data depends on, as one short text: if it differs, what is published was computed by another body."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.model import Asset, CommandBody, InputSpec, Project, PythonBody, Source
+from headrace.sql.values import Analysis
+
+FINGERPRINT_VERSION = 1
+"""Raise it when the meaning of what goes in changes; everything is then rebuilt on request."""
+
+
+def _digest(value: Any) -> str:
+    return hashlib.blake2b(msgspec.msgpack.encode((FINGERPRINT_VERSION, value), order="deterministic"), digest_size=16).hexdigest()
+
+
+def of_source(source: Source, project: Project) -> str:
+    """Where the data comes from and how it is read."""
+    contract = project.contracts.get(source.contract or "")
+    mapped = [(column.name, column.type, column.names) for column in contract.columns] if contract else []
+    return _digest(("source", source.files, source.connector, source.partition, source.timezone, mapped))
+
+
+def of_asset(asset: Asset, analysis: Analysis | None, inputs: Iterable[InputSpec], project: Project, macros: Mapping[str, str]) -> str:
+    """The body without layout and comments, its inputs and how they are read, parameters, partition and materialisation."""
+    read = sorted((spec.node, spec.mode, spec.lookback, spec.optional) for spec in inputs)
+    return _digest(
+        (
+            _body(asset, analysis),
+            read,
+            _parameters(asset, analysis, project),
+            asset.partition,
+            asset.timezone,
+            asset.materialize,
+            asset.merge_keys,
+            sorted(macros.items()),
+        )
+    )
+
+
+def _body(asset: Asset, analysis: Analysis | None) -> Any:
+    body = asset.body
+    if isinstance(body, PythonBody):
+        return ("python", body.function, body.source, body.takes_context, body.annotations, asset.columns)
+    if isinstance(body, CommandBody):
+        return ("command", body.command, asset.columns)
+    return ("sql", analysis.normalised if analysis is not None and analysis.usable else body.text)
+
+
+def _parameters(asset: Asset, analysis: Analysis | None, project: Project) -> dict[str, Any]:
+    """All that a Python or command body could look at; of SQL only what it names."""
+    every = {**project.settings.parameters, **asset.parameters}
+    if analysis is None:
+        return every
+    used = {reference.name for reference in analysis.placeholders}
+    return {name: value for name, value in every.items() if name.lower() in used}

@@ -1,0 +1,146 @@
+"""Who reads whom: the final inputs of every node, names that nothing answers to, cycles, and an order to work in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from headrace.model import Asset, InputMode, InputSpec, Level, Place, Problem, Project
+from headrace.model.cycles import find_cycles
+from headrace.model.reporting import did_you_mean, shown
+from headrace.sql.values import Analysis, Reference
+
+SUGGESTIONS_MAX = 200
+
+
+class Names:
+    """Sources and assets by lower-case name, with suggestions for names that are nearly right."""
+
+    def __init__(self, project: Project) -> None:
+        self._canonical = {name.lower(): name for name in (*project.sources, *project.assets)}
+        self._consumers = {name.lower() for name in project.consumers}
+        self._suggestions = 0
+
+    def canonical(self, name: str) -> str | None:
+        return self._canonical.get(name.lower())
+
+    def unknown(self, name: str, place: Place, where: str) -> Problem:
+        """The problem of a name that no source or asset has."""
+        if name.lower() in self._consumers:
+            return Problem(code="unknown_input", message=f"{shown(name)} in {where} is a consumer", hint="read what it reads", place=place)
+        self._suggestions += 1
+        hint = did_you_mean(name, self._canonical.values()) if self._suggestions <= SUGGESTIONS_MAX else ""
+        return Problem(
+            code="unknown_input",
+            message=f"unknown asset {shown(name)} in {where}" + (f"; {hint}" if hint else ""),
+            hint=hint or "declare it as a source in sources/, or as an asset in assets/",
+            place=place,
+        )
+
+
+def inputs_of(asset: Asset, analysis: Analysis, names: Names, problems: list[Problem]) -> tuple[InputSpec, ...]:
+    """The inputs that the SQL names, each with how `inputs:` says that it is read."""
+    declared = {spec.node.lower(): spec for spec in asset.inputs}
+    found: list[InputSpec] = []
+    for name, line in zip(analysis.inputs, analysis.input_lines, strict=True):
+        place = Place(file=analysis.file, line=line)
+        node = names.canonical(name)
+        if node is None:
+            problems.append(names.unknown(name, place, "the SQL"))
+        elif node == asset.name:
+            message = f"{shown(name)} reads itself"
+            problems.append(Problem(code="cycle", message=message, hint="write `$self` for its own previous partition", place=place))
+        else:
+            found.append(declared.get(node.lower()) or InputSpec(node=node, place=place))
+    if analysis.usable:
+        read = {spec.node.lower() for spec in found}
+        problems.extend(_unread(asset, spec) for name, spec in declared.items() if name not in read)
+    return tuple(found)
+
+
+def _unread(asset: Asset, spec: InputSpec) -> Problem:
+    hint = f"`depends: [{spec.node}]` adds an order without data"
+    message = f"{shown(spec.node)} is in `inputs` of {shown(asset.name)}, whose SQL doesn't read it"
+    return Problem(code="unread_input", message=message, hint=hint, place=spec.place, level=Level.WARNING)
+
+
+def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:
+    """Inputs of which there is no table to read."""
+    problems = []
+    for spec in specs:
+        asset = project.assets.get(spec.node)
+        if asset is not None and asset.materialize in ("none", "files"):
+            message = f"{shown(spec.node)} has `materialize: {asset.materialize}`: there is no table to read"
+            problems.append(Problem(code="nothing_to_read", message=message, hint=f"`depends: [{spec.node}]` adds an order without data", place=spec.place))
+    return problems
+
+
+def placeholder_problems(asset: Asset, analysis: Analysis, parameters: Mapping[str, object]) -> list[Problem]:
+    """Placeholders that nothing is bound to."""
+    known = {name.lower(): name for name in parameters}
+    problems = []
+    for reference in analysis.placeholders:
+        place = Place(file=analysis.file, line=reference.line)
+        if reference.name in ("partition_start", "partition_end"):
+            if asset.partition.grain is None:
+                message = f"`${reference.name}` in {shown(asset.name)}, which isn't cut by time"
+                problems.append(Problem(code="no_interval", message=message, hint="add `partition: day`", place=place))
+        elif reference.name not in known:
+            problems.append(_unknown_parameter(reference, place, list(known.values())))
+    return problems
+
+
+def _unknown_parameter(reference: Reference, place: Place, known: list[str]) -> Problem:
+    near = did_you_mean(reference.name, [*known, "partition_start", "partition_end", "self"])
+    hint = near.replace("`", "`$", 1) if near else f"add `parameters: {{{reference.name}: …}}` to the asset or to headrace.toml"
+    return Problem(code="unknown_parameter", message=f"unknown parameter `${reference.name}`", hint=hint, place=place)
+
+
+def cycles(edges: Mapping[str, Sequence[str]], project: Project, known: Iterable[Problem]) -> list[Problem]:
+    """A problem for each cycle that isn't among the known ones, shown as the walk around it."""
+    said = {problem.message for problem in known if problem.code == "cycle"}
+    problems = []
+    for cycle in find_cycles(edges):
+        message = f"these assets wait for each other: {' → '.join(cycle)}"
+        if message not in said:
+            place = project.assets[cycle[0]].place
+            problems.append(Problem(code="cycle", message=message, hint="take one of the arrows out", place=place))
+    return problems
+
+
+def layers(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[list[str]]:
+    """All names, each after what it waits for; names of one layer don't wait for each other. Cycles are cut somewhere.
+
+    Within a layer the names are in the order in which they came.
+    """
+    waiting: dict[str, int] = {}
+    readers: dict[str, list[str]] = {}
+    every = list(names)
+    known = set(every)
+    for name in every:
+        before = {other for other in edges.get(name, ()) if other in known and other != name}
+        waiting[name] = len(before)
+        for other in before:
+            readers.setdefault(other, []).append(name)
+    result: list[list[str]] = []
+    ready = [name for name in every if waiting[name] == 0]
+    placed = set(ready)
+    while len(placed) < len(every) or ready:
+        if not ready:
+            ready = [next(name for name in every if name not in placed)]
+            placed.update(ready)
+        result.append(ready)
+        following: list[str] = []
+        for name in ready:
+            for reader in readers.get(name, ()):
+                waiting[reader] -= 1
+                if waiting[reader] == 0 and reader not in placed:
+                    placed.add(reader)
+                    following.append(reader)
+        ready = following
+    return result
+
+
+def is_cut(asset: Asset, spec: InputSpec, project: Project) -> bool:
+    """Whether a body gets the input's partitions one by one, and not the whole of it."""
+    node = project.sources.get(spec.node) or project.assets.get(spec.node)
+    return node is not None and not node.partition.whole and spec.mode is not InputMode.ALL and not asset.partition.whole

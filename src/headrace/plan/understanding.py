@@ -1,0 +1,62 @@
+"""One SQL asset at a time: what its text says, and what it gives once the columns of its inputs are known."""
+
+from __future__ import annotations
+
+from headrace.model import Problem
+from headrace.plan.bodies import Given, Lines, Read, Text, Wanted
+from headrace.sql.analyse import analyse
+from headrace.sql.partition import routing_column
+from headrace.sql.resolve import Binding, resolved
+from headrace.sql.separable import not_separable_because
+from headrace.sql.values import Resolved
+
+
+def read(text: Text) -> Read:
+    """Never raises: problems are in the analyses."""
+    analysis = None
+    if text.body is not None:
+        body, file, line = text.body
+        analysis = analyse(body, file=file, line=line, name=text.name)
+    return Read(analysis, tuple(analyse(check.text, file=check.file, line=check.line, name=check.name) for check in text.checks))
+
+
+def give(wanted: Wanted) -> tuple[Given, Lines]:
+    """What a body gives, and its lineage."""
+    analysis = wanted.analysis
+    schemas = {input_.name: input_.columns for input_ in wanted.inputs if input_.columns is not None}
+    try:
+        binding = Binding(analysis, schemas, dict(wanted.parameters))
+        found = resolved(binding, analysis)
+        column, problems = _routing(binding, wanted)
+        mixes = wanted.mixing or _mixes(binding, wanted, column)
+    except RecursionError:
+        problem = Problem(code="sql_too_large", message="the statement is nested too deeply to be followed", place=wanted.place)
+        return Given(None, (problem,), None, "its structure isn't known"), Lines({})
+    lines = Lines(found.lineage, found.filters)
+    return Given(found.columns, (*found.problems, *problems, *_unknown_routing(found, wanted)), column, mixes), lines
+
+
+def _routing(binding: Binding, wanted: Wanted) -> tuple[str | None, list[Problem]]:
+    if not wanted.cut_by_time:
+        return None, []
+    if wanted.column is not None:
+        output = binding.relation.get(wanted.column.lower())
+        return (output.name if output is not None and output.name else wanted.column), []
+    return routing_column(binding, {input_.name: input_.routing for input_ in wanted.inputs}, wanted.place)
+
+
+def _mixes(binding: Binding, wanted: Wanted, column: str | None) -> str:
+    if not wanted.cut_by_time:
+        return "it isn't cut by time"
+    return not_separable_because(binding, wanted.analysis, column, [input_.name for input_ in wanted.inputs if input_.cut])
+
+
+def _unknown_routing(found: Resolved, wanted: Wanted) -> list[Problem]:
+    if wanted.column is None or found.columns is None or not wanted.cut_by_time:
+        return []
+    types = {name.lower(): type_ for name, type_ in found.columns}
+    if wanted.column.lower() not in types:
+        hint = f"its columns are: {', '.join(name for name, _ in found.columns[:12])}"
+        message = f"`partition: {{column: {wanted.column}}}` names a column that the body doesn't give"
+        return [Problem(code="unknown_partition_column", message=message, hint=hint, place=wanted.place)]
+    return []

@@ -1,0 +1,99 @@
+"""A helper process of a cold start: reads files and understands bodies, told by messages on standard input.
+
+A message is four bytes of length and msgpack; each gets one answer. The process ends when its input does.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from headrace.model.files import ProjectFile
+from headrace.model.parsing import Declared, parse_file
+from headrace.plan.bodies import Given, Lines, Read, Text, Wanted, text_of
+from headrace.plan.cache import digest
+
+
+class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
+    """Parse these files of the project at `root`, and read the SQL in them."""
+
+    root: str
+    files: tuple[ProjectFile, ...]
+
+
+class Give(msgspec.Struct, frozen=True, tag="give"):
+    """Say what these bodies give."""
+
+    wanted: tuple[Wanted, ...]
+
+
+Message = ReadFiles | Give
+
+
+class FilesRead(msgspec.Struct, frozen=True):
+    """Per file what it declares, and what was read, by the digest of the text that it was read of."""
+
+    declared: tuple[Declared, ...]
+    reads: dict[bytes, Read]
+
+
+class GivenAll(msgspec.Struct, frozen=True):
+    """In the order of the request."""
+
+    given: tuple[tuple[Given, msgspec.Raw], ...]
+
+
+def read_files(message: ReadFiles) -> FilesRead:
+    """The work of a `ReadFiles`, in whichever process."""
+    from headrace.plan.understanding import read  # sqlglot: not paid for where everything is cached
+
+    root = Path(message.root)
+    declared = tuple(parse_file(root, file) for file in message.files)
+    texts = [text for one in declared for node in (*one.assets, *one.sources) if (text := text_of(node)) is not None]
+    return FilesRead(declared, {digest(text): read(text) for text in texts})
+
+
+def give_all(message: Give) -> GivenAll:
+    """The work of a `Give`, in whichever process."""
+    from headrace.plan.understanding import give  # see above
+
+    return GivenAll(tuple(_encoded(*give(wanted)) for wanted in message.wanted))
+
+
+def _encoded(given: Given, lines: Lines) -> tuple[Given, msgspec.Raw]:
+    return given, msgspec.Raw(msgspec.msgpack.encode(lines))
+
+
+def receive(stream: BinaryIO) -> bytes | None:
+    """The next frame; None at the end of the stream."""
+    length = stream.read(4)
+    if len(length) < 4:
+        return None
+    return stream.read(int.from_bytes(length, "big"))
+
+
+def send(stream: BinaryIO, data: bytes) -> None:
+    """One frame."""
+    stream.write(len(data).to_bytes(4, "big") + data)
+    stream.flush()
+
+
+def main() -> None:
+    """Answer until standard input ends. What else is printed goes to standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    gc.disable()  # short-lived, and what it makes has no cycles worth collecting
+    decoder = msgspec.msgpack.Decoder(Message)
+    while (frame := receive(sys.stdin.buffer)) is not None:
+        message = decoder.decode(frame)
+        answer = read_files(message) if isinstance(message, ReadFiles) else give_all(message)
+        send(answers, msgspec.msgpack.encode(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""Spreading the understanding of many files over processes, and doing it here where that is quicker or a process is lost."""
+
+from __future__ import annotations
+
+import selectors
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, TypeVar, cast
+
+import msgspec
+
+import headrace
+from headrace.plan.worker import FilesRead, Give, GivenAll, ReadFiles, give_all, read_files, receive, send
+
+WORTH_STARTING = 300
+"""Below so many files or bodies, starting a process takes longer than the work."""
+CHUNK = 100
+"""Files or bodies in one message."""
+
+Answer = TypeVar("Answer", FilesRead, GivenAll)
+
+
+class Workers:
+    """Processes that are started when there is enough to do, and ended with the `with` block."""
+
+    def __init__(self, processes: int) -> None:
+        self._wanted = max(1, processes)
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for process in self._running:
+            cast(BinaryIO, process.stdin).close()
+            if kind is not None:
+                process.kill()
+            process.wait()
+            cast(BinaryIO, process.stdout).close()
+
+    def read_files(self, messages: Sequence[ReadFiles], each: Callable[[ReadFiles, FilesRead], None]) -> None:
+        """Do all messages, in any order, and hand each answer on."""
+        self._spread(messages, sum(len(message.files) for message in messages), read_files, FilesRead, each)
+
+    def give(self, messages: Sequence[Give], each: Callable[[Give, GivenAll], None]) -> None:
+        """Do all messages, in any order, and hand each answer on."""
+        self._spread(messages, sum(len(message.wanted) for message in messages), give_all, GivenAll, each)
+
+    def _spread(
+        self,
+        messages: Sequence[ReadFiles] | Sequence[Give],
+        size: int,
+        here: Callable[..., Answer],
+        kind: type[Answer],
+        each: Callable[..., None],
+    ) -> None:
+        if self._wanted == 1 or size < WORTH_STARTING:
+            for message in messages:
+                each(message, here(message))
+            return
+        self._start()
+        _Spreading(self._running, kind, here, each).do(list(messages))
+
+    def _start(self) -> None:
+        while len(self._running) < self._wanted:
+            # -P: a module in the folder where somebody types a command is never imported
+            command = [sys.executable, "-P", "-m", "headrace.plan.worker"]
+            folder = str(Path(headrace.__file__).parent)
+            self._running.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder))
+
+
+class _Spreading:
+    """One round of messages over the processes: each has one message at a time."""
+
+    def __init__(self, processes: list[subprocess.Popen[bytes]], kind: type, here: Callable[..., object], each: Callable[..., None]) -> None:
+        self._processes, self._here, self._each = processes, here, each
+        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._selector = selectors.DefaultSelector()
+        self._doing: dict[int, ReadFiles | Give] = {}
+
+    def do(self, waiting: list[ReadFiles | Give]) -> None:
+        waiting.reverse()
+        for process in list(self._processes):
+            self._hand_out(process, waiting)
+        while self._doing:
+            for key, _ in self._selector.select():
+                process = key.data
+                self._take(process)
+                self._hand_out(process, waiting)
+        for message in waiting:
+            self._each(message, self._here(message))
+        self._selector.close()
+
+    def _hand_out(self, process: subprocess.Popen[bytes], waiting: list[ReadFiles | Give]) -> None:
+        if not waiting or process not in self._processes:
+            return
+        message = waiting.pop()
+        try:
+            send(cast(BinaryIO, process.stdin), msgspec.msgpack.encode(message))
+        except OSError:
+            self._lost(process, message)
+            return
+        self._doing[process.pid] = message
+        self._selector.register(cast(BinaryIO, process.stdout), selectors.EVENT_READ, process)
+
+    def _take(self, process: subprocess.Popen[bytes]) -> None:
+        message = self._doing.pop(process.pid)
+        stream = cast(BinaryIO, process.stdout)
+        self._selector.unregister(stream)
+        frame = receive(stream)
+        if frame is None:
+            self._lost(process, message)
+        else:
+            self._each(message, self._decoder.decode(frame))
+
+    def _lost(self, process: subprocess.Popen[bytes], message: ReadFiles | Give) -> None:
+        """A process that ended: its message is done here."""
+        self._processes.remove(process)
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                try:
+                    stream.close()
+                except OSError:
+                    pass  # what was still to be written has nobody to read it
+        self._each(message, self._here(message))

@@ -1,0 +1,322 @@
+"""Whether one statement over many partitions gives what one statement per partition gives (SEMANTICS §1).
+
+The output column that routes a row is followed from the outermost query inwards. Wherever rows meet (GROUP BY, window,
+join, LIMIT) they may meet only rows of the same partition: so that column, or all columns that it is made of, must be
+among the keys. What isn't recognised counts as not separable, and the reason says what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from sqlglot import exp
+
+from headrace.sql.binding import Selected, Source
+from headrace.sql.expressions import bind
+from headrace.sql.partition import BOUNDS, other_side, scope_of
+from headrace.sql.queries import aggregates
+from headrace.sql.resolve import Binding
+from headrace.sql.values import Analysis
+
+DEPTH_MAX = 60
+
+
+class _Mixes(Exception):
+    """Rows of several partitions meet; the message says where."""
+
+
+def not_separable_because(binding: Binding, analysis: Analysis, column: str | None, cut: Collection[str]) -> str:
+    """Empty if the body is separable, else the reason. `column` routes rows; `cut` are the inputs that are partitioned."""
+    if column is None:
+        return "no output column says which interval a row belongs to"
+    if analysis.uses_self:
+        return "it reads `$self`"
+    if analysis.volatile:
+        return f"`{analysis.volatile[0].name}` gives another result at another time"
+    if analysis.table_functions or analysis.functions:
+        return "it calls a macro"
+    try:
+        _Follower(binding, cut).follow(column)
+    except _Mixes as reason:
+        return str(reason)
+    return ""
+
+
+class _Follower:
+    def __init__(self, binding: Binding, cut: Collection[str]) -> None:
+        self._binding, self._cut = binding, frozenset(cut)
+        self._selected = binding.context.selected
+        self._ctes: dict[str, list[exp.Expr]] = {}
+        for cte in binding.tree.find_all(exp.CTE):
+            self._ctes.setdefault(cte.alias.lower(), []).append(cte.this)
+        self._depth = 0
+
+    def follow(self, column: str) -> None:
+        self._check_bounds(column)
+        self._query(self._binding.tree, {column.lower()})
+
+    def _check_bounds(self, column: str) -> None:
+        """The interval's bounds may only cut the routing column: everything else would see the whole batch's."""
+        output = self._binding.relation.get(column.lower())
+        routed = set(output.edges) if output is not None else set()
+        for placeholder in self._binding.tree.find_all(exp.Placeholder):
+            if str(placeholder.name).lower() not in BOUNDS:
+                continue
+            other, scope = other_side(placeholder), scope_of(self._binding, placeholder)
+            edges = set(bind(self._binding.context, scope, other).edges) if other is not None and scope is not None else set()
+            if not edges or not edges <= routed or not _cuts(placeholder):
+                raise _Mixes(f"`${placeholder.name}` is used for more than to cut `{column}`")
+
+    def _query(self, node: exp.Expr, names: set[str]) -> None:
+        """`names`: output columns that together tell the partition."""
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise _Mixes("it is nested too deeply to be followed")
+        if node.args.get("limit") is not None or node.args.get("offset") is not None:
+            raise _Mixes("LIMIT keeps rows of all partitions together")
+        if isinstance(node, exp.Subquery):
+            self._query(node.this, names)
+        elif isinstance(node, exp.SetOperation):
+            self._set_operation(node, names)
+        elif isinstance(node, exp.Select):
+            self._select(node, names)
+        else:
+            raise _Mixes(f"{node.key.upper()} isn't followed")
+        self._depth -= 1
+
+    def _set_operation(self, node: exp.SetOperation, names: set[str]) -> None:
+        if node.find_ancestor(exp.CTE) is not None and self._is_recursive(node):
+            raise _Mixes("it is recursive")
+        branches = [node.this, node.args["expression"]]
+        positions = self._positions(branches[0], names)
+        for branch in branches:
+            if not self._touches(branch):
+                raise _Mixes("a branch of UNION reads nothing that is cut by time")
+            self._query(branch, names if node.args.get("by_name") else self._names_at(branch, positions))
+
+    def _is_recursive(self, node: exp.Expr) -> bool:
+        cte = node.find_ancestor(exp.CTE)
+        return cte is not None and any(table.name.lower() == cte.alias.lower() for table in node.find_all(exp.Table))
+
+    def _outputs(self, node: exp.Expr) -> list[str | None]:
+        while isinstance(node, exp.Subquery | exp.SetOperation):
+            node = node.this
+        found = self._selected.get(id(node))
+        return [None if name is None else name.lower() for name, _, _ in found.outputs] if found is not None else []
+
+    def _positions(self, node: exp.Expr, names: set[str]) -> list[int]:
+        outputs = self._outputs(node)
+        if not names <= set(outputs):
+            raise _Mixes("a column can't be followed through UNION")
+        return [outputs.index(name) for name in names]
+
+    def _names_at(self, node: exp.Expr, positions: list[int]) -> set[str]:
+        outputs = self._outputs(node)
+        found = {outputs[at] for at in positions if at < len(outputs)}
+        named = {name for name in found if name is not None}
+        if len(named) != len(positions):
+            raise _Mixes("a column of UNION has no name")
+        return named
+
+    def _select(self, node: exp.Select, names: set[str]) -> None:
+        found = self._selected.get(id(node))
+        if found is None:
+            raise _Mixes("a query isn't followed")
+        if node.args.get("sample") is not None or any(table.args.get("sample") is not None for table in node.find_all(exp.Table)):
+            raise _Mixes("it takes a sample")
+        defining = [self._defining(found, name) for name in names]
+        carried = set[tuple[str, str]]().union(*(columns for _, columns in defining))
+        self._check_groups(node, found, names, defining, carried)
+        self._check_windows(node, found, names, defining, carried)
+        self._check_subqueries(node)
+        self._sources(node, found, carried)
+
+    def _defining(self, found: Selected, name: str) -> tuple[exp.Expr | None, set[tuple[str, str]]]:
+        """The expression of an output column, and the (source, column) pairs that it is made of."""
+        for output, node, source in found.outputs:
+            if output is not None and output.lower() == name:
+                if node is None and source is not None:
+                    return None, {(found.scope.sources[source].alias, name)}
+                return node, self._columns(found, node)
+        if len(found.scope.sources) == 1 and not found.scope.sources[0].relation.complete:
+            return None, {(found.scope.sources[0].alias, name)}
+        raise _Mixes(f"`{name}` can't be followed")
+
+    def _columns(self, found: Selected, node: exp.Expr | None) -> set[tuple[str, str]]:
+        columns: set[tuple[str, str]] = set()
+        for column in node.find_all(exp.Column) if node is not None else ():
+            alias = self._alias(found, column)
+            if alias is None:
+                for name, other, _ in found.outputs:
+                    if name is not None and name.lower() == column.name.lower() and other is not node:
+                        columns |= self._columns(found, other)
+            else:
+                columns.add((alias, column.name.lower()))
+        return columns
+
+    def _alias(self, found: Selected, column: exp.Column) -> str | None:
+        """Which source of the SELECT a column belongs to."""
+        name, table = column.name.lower(), column.table.lower()
+        for source in found.scope.sources:
+            if table and source.alias != table:
+                continue
+            if name not in source.merged and (source.relation.get(name) is not None or source.relation.unlisted(name) is not None):
+                return source.alias
+        return None
+
+    def _covered(self, found: Selected, keys: Iterable[exp.Expr], names: set[str], defining: list[tuple[exp.Expr | None, set[tuple[str, str]]]]) -> bool:
+        """Whether the keys fix the partition: each routing column is a key, or all columns that it is made of are."""
+        listed = list(keys)
+        plain: set[tuple[str, str]] = set()
+        by_name: set[str] = set()
+        for key in listed:
+            if isinstance(key, exp.Column):
+                alias = self._alias(found, key)
+                if alias is not None:
+                    plain.add((alias, key.name.lower()))
+                by_name.add(key.name.lower())
+            elif isinstance(key, exp.Literal) and str(key.this).isdigit() and 0 < int(key.this) <= len(found.outputs):
+                by_name.add((found.outputs[int(key.this) - 1][0] or "").lower())
+        return all(
+            name in by_name or (bool(columns) and columns <= plain) or any(node is not None and key == node for key in listed)
+            for name, (node, columns) in zip(names, defining, strict=True)
+        )
+
+    def _check_groups(
+        self, node: exp.Select, found: Selected, names: set[str], defining: list[tuple[exp.Expr | None, set[tuple[str, str]]]], carried: set[tuple[str, str]]
+    ) -> None:
+        group = node.args.get("group")
+        if group is None:
+            if any(item is not None and aggregates(item) for _, item, _ in found.outputs) or node.args.get("having") is not None:
+                raise _Mixes("it aggregates all rows together")
+        elif group.args.get("rollup") or group.args.get("cube") or group.args.get("grouping_sets"):
+            raise _Mixes("ROLLUP and CUBE add totals over all partitions")
+        elif not group.args.get("all") and not self._covered(found, group.expressions, names, defining):
+            raise _Mixes(f"a GROUP BY is without `{', '.join(sorted(names))}`")
+        distinct = node.args.get("distinct")
+        if distinct is not None and distinct.args.get("on") is not None and not self._covered(found, distinct.args["on"].expressions, names, defining):
+            raise _Mixes(f"DISTINCT ON is without `{', '.join(sorted(names))}`")
+
+    def _check_windows(
+        self, node: exp.Select, found: Selected, names: set[str], defining: list[tuple[exp.Expr | None, set[tuple[str, str]]]], carried: set[tuple[str, str]]
+    ) -> None:
+        named = {window.name.lower(): window for window in node.args.get("windows") or []}
+        for window in _own(node, exp.Window):
+            if window in named.values():
+                continue
+            keys = list(window.args.get("partition_by") or [])
+            base = named.get(str(window.args["alias"].name).lower()) if window.args.get("alias") is not None else None
+            if base is not None:
+                keys += base.args.get("partition_by") or []
+            if not self._covered(found, keys, names, defining):
+                raise _Mixes(f"a window's PARTITION BY is without `{', '.join(sorted(names))}`")
+
+    def _check_subqueries(self, node: exp.Select) -> None:
+        from_ = node.args.get("from_")
+        sources = [from_.this, *(join.this for join in node.args.get("joins") or [])] if from_ is not None else []
+        sources += node.args.get("laterals") or []
+        for query in _own(node, exp.Query):
+            if query is not node and not any(query is source or _below(query, source) for source in sources) and self._touches(query):
+                raise _Mixes("a subquery reads partitions of its own")
+
+    def _sources(self, node: exp.Select, found: Selected, carried: set[tuple[str, str]]) -> None:
+        """The source that carries the column is followed; every other one that is cut must be joined on it."""
+        for join in node.args.get("joins") or []:
+            if str(join.args.get("method") or "").upper() == "POSITIONAL":
+                raise _Mixes("it joins by position")
+        reading = [source for source in found.scope.sources if self._is_cut(source)]
+        if not reading:
+            raise _Mixes("it reads nothing that is cut by time")
+        hidden = [source for source in self._joined(node) if self._touches(source)]
+        if len(hidden) > len(reading):
+            raise _Mixes("SEMI and ANTI joins aren't followed")
+        equal = _Equalities(carried)
+        for left, right in self._equalities(node, found):
+            equal.add(left, right)
+        for source in reading:
+            columns = equal.of(source.alias)
+            if len(columns) < len(carried) or not columns:
+                raise _Mixes(f"`{source.alias}` isn't joined on the column that routes rows")
+            if source.query is not None:
+                self._query(source.query, columns)
+
+    def _joined(self, node: exp.Select) -> list[exp.Expr]:
+        from_ = node.args.get("from_")
+        return ([from_.this] if from_ is not None else []) + [join.this for join in node.args.get("joins") or []]
+
+    def _equalities(self, node: exp.Select, found: Selected) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+        pairs = []
+        conditions = [join.args.get("on") for join in node.args.get("joins") or []]
+        where = node.args.get("where")
+        conditions.append(where.this if where is not None else None)
+        for condition in conditions:
+            for part in condition.flatten() if isinstance(condition, exp.And) else [condition]:
+                if isinstance(part, exp.EQ | exp.NullSafeEQ) and isinstance(part.left, exp.Column) and isinstance(part.right, exp.Column):
+                    left, right = self._alias(found, part.left), self._alias(found, part.right)
+                    if left is not None and right is not None:
+                        pairs.append(((left, part.left.name.lower()), (right, part.right.name.lower())))
+        for source in found.scope.sources:
+            for name in source.merged:
+                pairs += [((source.alias, name), (other.alias, name)) for other in found.scope.sources if other is not source]
+        return pairs
+
+    def _is_cut(self, source: Source) -> bool:
+        if source.input is not None:
+            return source.input in self._cut
+        return source.query is not None and self._touches(source.query)
+
+    def _touches(self, node: exp.Expr, seen: frozenset[str] = frozenset()) -> bool:
+        """Whether a partitioned input is read below. A CTE's name counts as each CTE of that name."""
+        for table in node.find_all(exp.Table):
+            name = table.name.lower()
+            if name in self._ctes and name not in seen:
+                if any(self._touches(body, seen | {name}) for body in self._ctes[name]):
+                    return True
+            elif name in self._cut:
+                return True
+        return False
+
+
+class _Equalities:
+    """Which columns of which source equal the ones that carry the partition."""
+
+    def __init__(self, carried: set[tuple[str, str]]) -> None:
+        self._classes: list[set[tuple[str, str]]] = [{column} for column in carried]
+
+    def add(self, left: tuple[str, str], right: tuple[str, str]) -> None:
+        for known in self._classes:
+            if left in known or right in known:
+                known.update((left, right))
+
+    def of(self, alias: str) -> set[str]:
+        """One column of that source for each of the carrying ones, as far as there are."""
+        found = set()
+        for known in self._classes:
+            found.update(sorted(name for source, name in known if source == alias)[:1])
+        return found
+
+
+def _cuts(placeholder: exp.Expr) -> bool:
+    """`x >= $partition_start` or `x < $partition_end`, either way round."""
+    node, parent = placeholder, placeholder.parent
+    while isinstance(parent, exp.Paren | exp.Cast):
+        node, parent = parent, parent.parent
+    starts = str(placeholder.name).lower() == "partition_start"
+    kinds = (exp.GTE, exp.LTE) if starts else (exp.LT, exp.GT)
+    return isinstance(parent, kinds[0] if parent.args.get("expression") is node else kinds[1])
+
+
+def _own(node: exp.Select, kind: type[exp.Expr]) -> Iterable[exp.Expr]:
+    """Nodes of a kind in a SELECT itself, the outermost of nested queries included, their insides not."""
+    for found in node.walk(prune=lambda part: isinstance(part, exp.Query | exp.With) and part is not node):
+        if isinstance(found, kind):
+            yield found
+
+
+def _below(node: exp.Expr, above: exp.Expr) -> bool:
+    parent: exp.Expr | None = node
+    while parent is not None:
+        if parent is above:
+            return True
+        parent = parent.parent
+    return False

@@ -35,15 +35,13 @@ def main(kind: str) -> None:
     """Bring `.venv` to the state that `requirements/<kind>.txt` describes, and leave the stamp that make looks at."""
     requirements = ROOT / "requirements" / f"{kind}.txt"
     started = time.monotonic()
-    existed = (VENV / ".runtime").exists()
     show("environment    .venv")
+    made = ready()
     try:
-        if not works(PYTHON):
-            create()
         probe(requirements, patience=max(4.0, started + ANSWER_SECONDS_MAX - time.monotonic()))
         install(requirements)
     except BaseException:
-        if not existed:
+        if made:
             shutil.rmtree(VENV, ignore_errors=True)
         show_end()
         raise
@@ -53,23 +51,29 @@ def main(kind: str) -> None:
     show_end()
 
 
-def works(python: Path) -> bool:
-    """Whether that interpreter is there, still runs and has pip (a system upgrade breaks old environments)."""
-    return python.exists() and subprocess.run([python, "-c", "import pip"], capture_output=True, check=False).returncode == 0
+def runs(code: str) -> bool:
+    """Whether the environment's interpreter is there and gets through `code` (a system upgrade breaks old environments)."""
+    return PYTHON.exists() and subprocess.run([PYTHON, "-c", code], capture_output=True, check=False).returncode == 0
 
 
-def create() -> None:
-    """Make an empty environment in place of whatever is there.
+def ready() -> bool:
+    """See to it that there is an environment; True if it had to be made, in place of one that doesn't run.
 
-    Raises SetupError where Python comes without its own `ensurepip`, as on Debian.
+    Raises SetupError where Python comes without its own `ensurepip`, as on Debian, and for somebody's own environment that won't do.
     """
+    if runs("import pip, sys; assert sys.version_info >= (3, 11)"):
+        return False
+    if runs(""):
+        raise SetupError(f"{VENV} has no pip, or an older Python than 3.11, and wasn't made by this Makefile: move it away")
     shutil.rmtree(VENV, ignore_errors=True)
     done = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
-    if done.returncode != 0 or not works(PYTHON):
+    if done.returncode != 0 or not runs("import pip"):
+        shutil.rmtree(VENV, ignore_errors=True)
         raise SetupError(
             f"{sys.executable} -m venv failed: {last_line(done.stdout + done.stderr)}\n"
             "On Debian and Ubuntu, install it with: sudo apt install python3-venv"
         )
+    return True
 
 
 def probe(requirements: Path, patience: float) -> None:

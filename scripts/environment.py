@@ -124,8 +124,8 @@ def run_pip(command: list[str | Path], total: int) -> None:
 
 
 def bar(found: int, total: int, *, unpacking: bool) -> None:
-    """Redraw the one progress line; a terminal only, a log gets the last line alone."""
-    if sys.stdout.isatty():
+    """Redraw the one progress line; a log gets a line where the fetching ends and the unpacking begins."""
+    if sys.stdout.isatty() or unpacking:
         filled = min(BAR_WIDTH, BAR_WIDTH * found // total)
         show(f"environment    .venv  {'━' * filled}{' ' * (BAR_WIDTH - filled)}  {'unpacking' if unpacking else f'{found} of {total}'}")
 

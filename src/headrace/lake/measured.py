@@ -13,7 +13,7 @@ from headrace.lake.bounds import BOUND_CHARACTERS_MAX, is_text, lower_bound, upp
 from headrace.lake.catalog.columns import ids_of, leaves_of
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, literal, quote
-from headrace.lake.tables import Column, ColumnStatistics, FileRef
+from headrace.lake.tables import PARTITION_COLUMN, Column, ColumnStatistics, FileRef
 from headrace.lake.types import Type, parse
 
 Found = Mapping[str, Mapping[str, str]]
@@ -50,6 +50,8 @@ def measure(session: Session, path: str, rows: int, found: Found, columns: Seque
                 nested[leaf] = of
                 continue
             plain[column.name] = of
+            if column.name == PARTITION_COLUMN:
+                continue
             if of.values + of.nulls != rows or (is_text(kind.name) and of.values and (of.minimum is None or of.maximum is None)):
                 unsure.append(column)
     plain.update(_measured(session, path, rows, plain, unsure))

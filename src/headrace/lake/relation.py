@@ -50,9 +50,12 @@ def _group(files: Sequence[FileRef], columns: Sequence[Column]) -> str:
 
 
 def _not_deleted(like: FileRef) -> str:
-    """A foreign writer's positional deletions, those of later snapshots left out."""
-    source = f"read_parquet({_paths(like.deletes)}, union_by_name = true)"
-    return f"file_row_number NOT IN (SELECT pos FROM {source})"
+    """A foreign writer's positional deletions, without those of later snapshots."""
+    gone = []
+    for delete in like.deletes:
+        until = "" if delete.snapshot_max is None else f" WHERE {quote(_SNAPSHOT.name)} <= {int(delete.snapshot_max)}"
+        gone.append(f"file_row_number NOT IN (SELECT pos FROM read_parquet({_paths([delete.path])}){until})")
+    return " AND ".join(gone)
 
 
 def _by_id(files: Sequence[FileRef], columns: Sequence[Column], like: FileRef) -> str:

@@ -26,15 +26,16 @@ class Session:
 
     `data_folder` is the lake's (what file paths are relative to), readable and, for staging, writable; so are the folders and
     files in `readable`, which bodies only read. Neither other files, the network, extensions, nor its settings can be reached.
-    `timezone` is the asset's; `memory_max_bytes` None leaves DuckDB's default (80 % of the machine)."""
+    `timezone` is the asset's; `memory_max_bytes` None leaves DuckDB's default (80 % of the machine).
+    `ordered` keeps rows in the order of the files, which takes twice the memory."""
 
     def __init__(self, data_folder: Path, *, readable: Sequence[Path] = (), timezone: str = "UTC", threads: int = 2,
-                 memory_max_bytes: int | None = None) -> None:
+                 memory_max_bytes: int | None = None, ordered: bool = False) -> None:
         self.data_folder = data_folder.resolve()
         self.connection = _connect(self.data_folder, threads, memory_max_bytes)
         self.timezone = ""
         try:
-            self._lock_down([self.data_folder, *(path.resolve() for path in readable)], timezone)
+            self._lock_down([self.data_folder, *(path.resolve() for path in readable)], timezone, ordered)
         except BaseException:
             self.connection.close()
             raise
@@ -49,13 +50,13 @@ class Session:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _lock_down(self, readable: Sequence[Path], timezone: str) -> None:
+    def _lock_down(self, readable: Sequence[Path], timezone: str, ordered: bool) -> None:
         folders = ", ".join(literal(f"{path}/") for path in readable if not path.is_file())
         files = ", ".join(literal(str(path)) for path in readable if path.is_file())
         self.connection.execute(f"SET VARIABLE {DATA_FOLDER_VARIABLE} = {literal(f'{self.data_folder}/')}")
         _set_timezone(self.connection, timezone)
         self.timezone = timezone
-        for setting, value in {"preserve_insertion_order": "false", "python_enable_replacements": "false", "python_scan_all_frames": "false",
+        for setting, value in {"preserve_insertion_order": str(ordered).lower(), "python_enable_replacements": "false", "python_scan_all_frames": "false",
                                "enable_progress_bar": "false", "allowed_directories": f"[{folders}]", "allowed_paths": f"[{files}]",
                                "enable_external_access": "false", "lock_configuration": "true"}.items():
             self.connection.execute(f"SET {setting} = {value}")

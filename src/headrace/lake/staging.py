@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.lake.bounds import lower_bound, upper_bound
 from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash, hash_partitions
-from headrace.lake.durable import footer_hash, read_tail, sync, verify
+from headrace.lake.syncing import footer_hash, read_tail, sync, verify
 from headrace.lake.folders import new_path
 from headrace.lake.measured import field_ids, measure
 from headrace.lake.relation import relation_sql

@@ -30,14 +30,21 @@ class Table(msgspec.Struct, frozen=True):
     """The first column id that the table has never used; 0 (a table that is only proposed): the one after the columns'."""
 
 
+class DeleteRef(msgspec.Struct, frozen=True):
+    """A foreign writer's positional delete file: `path` as of a file, and (time travel) the last snapshot whose deletions count."""
+
+    path: str
+    snapshot_max: int | None = None
+
+
 class FileRef(msgspec.Struct, frozen=True):
     """A published (or staged) file to read: `path` relative to the lake's data folder. `partitions` are the keys
     to keep where the file holds others as well; None means all rows."""
 
     path: str
     partitions: tuple[str, ...] | None = None
-    deletes: tuple[str, ...] = ()
-    """A foreign writer's positional delete files, to be applied; paths as `path`."""
+    deletes: tuple[DeleteRef, ...] = ()
+    """A foreign writer's deletions, to be applied."""
     snapshot_max: int | None = None
     """Of a file that DuckLake merged from several snapshots: only rows written up to this snapshot."""
     by_name: bool = False

@@ -5,10 +5,11 @@
 
 from headrace.lake.catalog.admission import next_id
 from headrace.lake.catalog.change import Change, Rewrite
-from headrace.lake.catalog.ddl import VERSION, check_version, create
+from headrace.lake.catalog.ddl import VERSION, check_version, create, missing
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.reading import (
     files,
+    named_paths,
     newest_snapshot,
     shared_files,
     snapshot_at,
@@ -19,6 +20,6 @@ from headrace.lake.catalog.reading import (
 from headrace.lake.catalog.transaction import Transaction
 
 __all__ = [
-    "VERSION", "Change", "FileMoved", "NeedsRewrite", "Rewrite", "TableMoved", "Transaction", "check_version", "create", "files",
-    "newest_snapshot", "next_id", "shared_files", "snapshot_at", "snapshot_exists", "table", "tables",
+    "VERSION", "Change", "FileMoved", "NeedsRewrite", "Rewrite", "TableMoved", "Transaction", "check_version", "create", "files", "missing",
+    "named_paths",     "newest_snapshot", "next_id", "shared_files", "snapshot_at", "snapshot_exists", "table", "tables",
 ]

@@ -19,11 +19,12 @@ def check_columns(wanted: Table) -> None:
     names = [column.name.lower() for column in columns]
     if len(set(names)) < len(names) or "" in names:
         raise LakeError(f"table `{wanted.name}` has column names that are empty or differ only in case")
-    last = 0
+    ids = [column_id for column in columns for column_id in ids_of(column)]
+    if len(set(ids)) < len(ids) or [column.id for column in columns] != sorted(column.id for column in columns):
+        raise LakeError(f"the column ids of table `{wanted.name}` don't ascend, or one is used twice")
     for column in columns:
-        if column.id <= last or storable(parse(column.type), column.name) != parse(column.type):
-            raise LakeError(f"column `{column.name}` of table `{wanted.name}` has an id out of order, or the type {column.type}, which the lake can't hold")
-        last = max(ids_of(column))
+        if storable(parse(column.type), column.name) != parse(column.type):
+            raise LakeError(f"column `{column.name}` of table `{wanted.name}` is {column.type}, which the lake can't hold")
 
 
 def next_id(columns: Iterable[Column]) -> int:
@@ -32,8 +33,10 @@ def next_id(columns: Iterable[Column]) -> int:
 
 
 def difference(now: Table, wanted: Table) -> tuple[list[Column], list[Column]]:
-    """Columns whose rows must end, and columns whose rows must be written, so that `now` becomes `wanted`. A renamed or widened
-    column is in both, with its id. Raises `TableMoved` if an id means something else now."""
+    """Columns whose rows must end, and columns whose rows must be written, so that `now` becomes `wanted`. A widened
+    column (or one whose name changes its case) is in both, with its id. Raises `TableMoved` if an id means something else now."""
+    if wanted.next_id and wanted.next_id != now.next_id:
+        raise TableMoved(f"table `{now.name}` has got other columns meanwhile")
     known = {column.id: column for column in now.columns}
     kept = {column.id for column in wanted.columns}
     gone = [column for column in now.columns if column.id not in kept]
@@ -45,6 +48,8 @@ def difference(now: Table, wanted: Table) -> tuple[list[Column], list[Column]]:
         if old is None and column.id < now.next_id:
             raise TableMoved(f"column id {column.id} of table `{now.name}` has been used already")
         if old is not None:
+            if old.name.lower() != column.name.lower():
+                raise TableMoved(f"column id {column.id} of table `{now.name}` is `{old.name}` now")
             if old.type != column.type and not widens(parse(old.type), parse(column.type)):
                 raise TableMoved(f"column `{column.name}` of table `{now.name}` is {old.type} now; another type needs another id")
             gone.append(old)

@@ -87,7 +87,7 @@ class Change:
 
     def evolve_table(self, wanted: Table) -> None:
         """Make the table's columns those of `wanted`, which was derived from the columns as they are now: columns with a known id
-        stay (or are renamed, or widened), those missing are dropped, those with a new id are added. Nothing if they are so already.
+        stay (or are widened), those missing are dropped, those with a new id are added. Nothing if they are so already.
 
         Raises `TableMoved` if the table has changed since, so that the ids mean something else."""
         check_columns(wanted)

@@ -89,6 +89,11 @@ def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
     tx.execute("INSERT INTO ducklake_schema VALUES (0, :uuid, 0, NULL, 'main', 'main/', :relative)", {"uuid": str(uuid.uuid4()), "relative": True})
 
 
+def missing(tx: Transaction) -> bool:
+    """Whether the database has no catalog yet."""
+    return tx.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone() is None
+
+
 def check_version(tx: Transaction) -> None:
     """Refuse a catalog of another version with `LakeError`: its tables may mean something else."""
     row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL').fetchone()

@@ -10,7 +10,7 @@ from headrace.lake.catalog.columns import read_columns
 from headrace.lake.catalog.ddl import HOLDS_ONE, HOLDS_SEVERAL
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
-from headrace.lake.tables import FileRef, Table
+from headrace.lake.tables import DeleteRef, FileRef, Table
 from headrace.model.errors import LakeError
 
 
@@ -98,7 +98,7 @@ def next_column_id(tx: Transaction, table_id: int) -> int:
 def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
     """The files with the rows of some partitions of a table (None: of all), now or as of a snapshot.
 
-    A file that holds other partitions too has `partitions` set to those to keep. Partitions without rows have no file.
+    They are sorted by their first partition. A file that holds other partitions too has `partitions` set to those to keep. Partitions without rows have no file.
     Raises `LakeError` for an unknown table, an expired snapshot, and data that a foreign writer left where file lists can't
     show it."""
     at = _snapshot(tx, snapshot)
@@ -137,7 +137,7 @@ def file_rows(tx: Transaction, table: TableRow, partitions: Sequence[str] | None
     else:
         rows = _rows_of_keys(tx, table, partitions, snapshot)
     deletes = _deletes(tx, table, snapshot)
-    return [_file_row(row, table, deletes.get(row[0], ()), snapshot) for row in sorted(rows, key=lambda row: row[0])]
+    return [_file_row(row, table, deletes.get(row[0], ()), snapshot) for row in sorted(rows, key=lambda row: (row[3] or "", row[0]))]
 
 
 _COLUMNS = ("f.data_file_id, f.path, f.path_is_relative, s.min_value, s.max_value, s.extra_stats, f.record_count, f.partial_max, f.mapping_id, "
@@ -199,7 +199,7 @@ def _keys(extra_stats: str | None) -> frozenset[str] | None:
         return None
 
 
-def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[str, ...], snapshot: int | None) -> FileRow:
+def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...], snapshot: int | None) -> FileRow:
     file_id, path, relative, first, last, extra, rows, partial_max, mapping, key, kind = row
     if key is not None or kind != "parquet":
         raise LakeError(f"the file {path} of table `{table.name}` is encrypted or isn't Parquet; only plain Parquet files can be read here")
@@ -219,18 +219,39 @@ def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
     return FileRef(ref.path, tuple(key for key in wanted if file.may_hold(key)), ref.deletes, ref.snapshot_max, ref.by_name)
 
 
-def _deletes(tx: Transaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[str, ...]]:
+def _deletes(tx: Transaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[DeleteRef, ...]]:
     """Positional delete files of a foreign writer, by data file."""
     visible = "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
     rows = tx.execute(
         f"SELECT data_file_id, path, path_is_relative, format, encryption_key, partial_max FROM ducklake_delete_file WHERE table_id = :table AND {visible}",
         {"table": table.id, "snapshot": snapshot}).fetchall()
-    found: dict[int, tuple[str, ...]] = {}
-    for file_id, path, relative, kind, key, _ in rows:
+    found: dict[int, tuple[DeleteRef, ...]] = {}
+    for file_id, path, relative, kind, key, partial_max in rows:
         if kind != "parquet" or key is not None:
             raise LakeError(f"table `{table.name}` has deletions in a form that can't be read here ({kind})", hint="rewrite them with DuckLake: CALL ducklake_rewrite_data_files('lake')")
-        found[file_id] = (*found.get(file_id, ()), f"{table.folder}{path}" if relative else path)
+        until = snapshot if snapshot is not None and partial_max is not None and partial_max > snapshot else None
+        found[file_id] = (*found.get(file_id, ()), DeleteRef(f"{table.folder}{path}" if relative else path, until))
     return found
+
+
+def named_paths(tx: Transaction) -> set[str]:
+    """All files that the catalog names, of whatever snapshot and table, and those that DuckLake will delete itself: paths
+    relative to the data folder (absolute where a foreign writer registered them so)."""
+    rows = tx.execute(
+        "SELECT s.path, s.path_is_relative, t.path, t.path_is_relative, f.path, f.path_is_relative FROM "
+        "(SELECT table_id, path, path_is_relative FROM ducklake_data_file UNION ALL SELECT table_id, path, path_is_relative FROM ducklake_delete_file) f "
+        "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id").fetchall()
+    named = {_joined(((row[0], row[1]), (row[2], row[3]), (row[4], row[5]))) for row in rows}
+    scheduled = tx.execute("SELECT path FROM ducklake_files_scheduled_for_deletion").fetchall()
+    return named | {row[0] for row in scheduled}
+
+
+def _joined(parts: Iterable[tuple[str, Any]]) -> str:
+    """Paths below each other; one that isn't relative begins anew."""
+    path = ""
+    for part, relative in parts:
+        path = path + part if relative else part
+    return path
 
 
 def _refuse_inlined(tx: Transaction, table: TableRow) -> None:

@@ -1,0 +1,169 @@
+"""Published rows for people and programs: as JSON values, or written as CSV, Parquet or Arrow. From file lists only."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import math
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from headrace.lake.relation import relation_sql
+from headrace.lake.session import TEMPORARY_FOLDER, Session, literal, quote
+from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, Table
+from headrace.lake.types import parse
+from headrace.model.errors import LakeError
+
+ARROW_ROWS = 65_536
+"""Rows in one record batch of an Arrow stream."""
+
+
+class DataFormat(enum.StrEnum):
+    """What rows can be written as."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """Rows as values that JSON can hold without loss: decimals, dates, times, intervals and UUIDs are text (dates and times ISO
+    8601, instants with their offset), binary is base64, NaN and infinities are the texts `NaN`, `Infinity`, `-Infinity` (null is
+    kept for what is missing). `total` counts the rows that there are, whatever the limit was."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Any], ...]
+    total: int
+
+
+def read(data_folder: Path, files: Sequence[FileRef], table: Table, *, columns: Sequence[str] | None = None, limit: int | None = None,
+         with_partition: bool = False, timezone: str = "UTC") -> Rows:
+    """The rows of the files in partition order (as `catalog.files` lists them), at most `limit`. `_partition` is hidden unless asked
+    for. Instants are given in `timezone`. Raises `LakeError` for an unknown column or a file that can't be read."""
+    shown = _columns(table, columns, with_partition)
+    with _reading(data_folder, files, timezone) as session:
+        source = relation_sql(files, shown, with_partition=_has_partition(shown))
+        values = ", ".join(_value(column) for column in shown)
+        fetched = session.connection.execute(f"SELECT {values} FROM ({source}) AS rows{_limit(limit)}").fetchall()
+        counted = session.connection.execute(f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows").fetchone()
+    assert counted is not None
+    converters = [_converter(column) for column in shown]
+    rows = tuple({column.name: convert(value) for column, convert, value in zip(shown, converters, row, strict=True)} for row in fetched)
+    return Rows(shown, rows, counted[0])
+
+
+def write(data_folder: Path, files: Sequence[FileRef], table: Table, out: BinaryIO, *, data_format: DataFormat, columns: Sequence[str] | None = None,
+          limit: int | None = None, with_partition: bool = False, timezone: str = "UTC") -> None:
+    """Write all rows (or `limit`) of the files to a binary stream, in partition order. Raises as `read`."""
+    shown = _columns(table, columns, with_partition)
+    with _reading(data_folder, files, timezone) as session:
+        query = f"SELECT * FROM ({relation_sql(files, shown, with_partition=_has_partition(shown))}) AS rows{_limit(limit)}"
+        if data_format is DataFormat.ARROW:
+            _write_arrow(session, query, out)
+        else:
+            _write_file(session, query, out, data_format)
+
+
+def _columns(table: Table, wanted: Sequence[str] | None, with_partition: bool) -> tuple[Column, ...]:
+    own = [column for column in table.columns if with_partition or column.name != PARTITION_COLUMN]
+    if wanted is None:
+        return tuple(own)
+    known = {column.name.lower(): column for column in own}
+    unknown = [name for name in wanted if name.lower() not in known]
+    if unknown:
+        raise LakeError(f"table `{table.name}` has no column `{unknown[0]}`", hint=f"it has {', '.join(column.name for column in own[:20])}")
+    return tuple(known[name.lower()] for name in dict.fromkeys(wanted))
+
+
+def _has_partition(columns: Sequence[Column]) -> bool:
+    return any(column.name == PARTITION_COLUMN for column in columns)
+
+
+def _limit(limit: int | None) -> str:
+    return "" if limit is None else f" LIMIT {int(limit)}"
+
+
+@contextmanager
+def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iterator[Session]:
+    """A session that keeps the files' order; what DuckDB says about a file that is gone becomes a `LakeError`."""
+    import duckdb
+
+    outside = [Path(file.path) for file in files if file.path.startswith("/")]
+    with Session(data_folder, readable=outside, timezone=timezone, ordered=True) as session:
+        try:
+            yield session
+        except duckdb.IOException as error:
+            raise LakeError(f"published files can't be read: {str(error).splitlines()[0]}",
+                            hint="a file was removed from the lake's folder by hand, or the snapshot's files were cleaned up") from error
+
+
+def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFormat) -> None:
+    path = session.data_folder / TEMPORARY_FOLDER / f"{uuid.uuid4()}.{data_format}"
+    options = "FORMAT csv, HEADER" if data_format is DataFormat.CSV else "FORMAT parquet, COMPRESSION zstd"
+    try:
+        session.connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})")
+        with path.open("rb") as file:
+            shutil.copyfileobj(file, out)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _write_arrow(session: Session, query: str, out: BinaryIO) -> None:
+    import pyarrow as pa
+
+    reader = session.connection.execute(query).to_arrow_reader(ARROW_ROWS)
+    with pa.ipc.new_stream(out, reader.schema) as stream:
+        for batch in reader:
+            stream.write_batch(batch)
+
+
+def _value(column: Column) -> str:
+    """Types that Python's own would shorten (months in an interval, nanoseconds, years after 9999) are fetched as text."""
+    plain = quote(column.name)
+    return f"CAST({plain} AS VARCHAR)" if _as_text(column.type) else plain
+
+
+def _as_text(type_name: str) -> bool:
+    return type_name.startswith(("DATE", "TIME", "INTERVAL", "UUID", "DECIMAL")) and not parse(type_name).fields
+
+
+def _converter(column: Column) -> Callable[[Any], Any]:
+    if column.type.startswith("TIMESTAMP") and not parse(column.type).fields:
+        return lambda text: None if text is None else _iso(text)
+    return _plain
+
+
+_OFFSET = re.compile(r"([+-]\d\d)$")
+
+
+def _iso(text: str) -> str:
+    """DuckDB's `2024-01-01 00:00:00+01` as `2024-01-01T00:00:00+01:00`."""
+    return _OFFSET.sub(r"\1:00", text).replace(" ", "T", 1) if text[:1].isdigit() else text
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it, inside nested values too."""
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case bytes():
+            return base64.b64encode(value).decode("ascii")
+        case Decimal() | uuid.UUID() | timedelta():
+            return str(value)
+        case datetime() | date() | time():
+            return value.isoformat()
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case dict():
+            return {key if isinstance(key, str) else str(_plain(key)): _plain(item) for key, item in value.items()}
+        case _:
+            return value

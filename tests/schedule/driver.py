@@ -72,7 +72,7 @@ class Driver:
             self.content[name, key] = content or f"{name}@{key}"
             self.give(Arrived(name, key))
 
-    def ask(self, *targets: Target, explicit: bool = False, again: bool = False) -> None:
+    def ask(self, *targets: Target, explicit: bool = False, again: frozenset[str] = frozenset()) -> None:
         self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), explicit=explicit, again=again))
 
     def attempt(self, node: str, key: str) -> AttemptId:

@@ -214,7 +214,7 @@ def test_only_what_was_asked_for_runs() -> None:
 
 def test_again_replaces_what_is_published() -> None:
     d = delivered()
-    d.ask(Target("ranking", DAYS[3], DAYS[3]), explicit=True, again=True)
+    d.ask(Target("ranking", DAYS[3], DAYS[3]), explicit=True, again=frozenset({"ranking"}))
     assert d.work() == [("ranking", DAYS[3])]
 
 

@@ -67,8 +67,7 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDo
             request=msgspec.to_builtins(arguments),
             actor=context.session.actor,
             explicit=True,
-            again=arguments.again,
-            again_only=frozenset(names),
+            again=frozenset(names if arguments.again else ()),
             report=report,
         )
     return run_document(context.store, context.clock, context.session.zone, result)

@@ -32,8 +32,6 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Run
             [Target(name) for name in leader.applied.compiled.order],
             request={},
             actor=context.session.actor,
-            explicit=False,
-            again=False,
             report=report,
         )
     return run_document(context.store, context.clock, context.session.zone, result)

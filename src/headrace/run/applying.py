@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from headrace.govern.audit import Action, Actor, Event, Object, append
-from headrace.lake.catalog import Change as LakeChange
-from headrace.lake.catalog import table as lake_table
 from headrace.model import CommandBody, ProjectError, scan
 from headrace.model.nodes import PythonBody
-from headrace.plan import Change, Compiled
+from headrace.observe import persist
+from headrace.observe.watched import watched
+from headrace.plan import Change, ChangeKind, Compiled
 from headrace.store.queries import leading
 from headrace.store.queries.leading import Transaction
 
@@ -39,19 +39,24 @@ def newest(tx: Transaction) -> Applied | None:
 def apply(
     tx: Transaction, root: Path, compiled: Compiled, changes: list[Change], *, actor: Actor, now: int
 ) -> Applied:
-    """Keep the project's files by content, make its tables, and mark stale what its changes touch.
+    """Keep the project's files by content, put its promises in force, and mark stale what its changes touch.
+
+    Tables aren't made here but by the publication that first has rows for them: only then does DuckDB itself say
+    which types a body's columns have.
 
     Raises ProjectError if a file can't be read any more.
     """
     files = _contents(root, compiled)
     manifest = {path: _digest(data) for path, data in files.items()}
     digest = _digest(msgspec.json.encode(sorted(manifest.items())))
+    before = newest(tx)
     leading.keep_content(tx, ((manifest[path], data) for path, data in files.items()))
     version = leading.add_version(
         tx, digest=digest, manifest=msgspec.json.encode(manifest).decode(), compiled=msgspec.msgpack.encode(compiled), actor=actor.id, now=now
     )
-    _make_tables(tx, compiled, now)
-    leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change is ChangeKind.ADDED])
+    persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
+    leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
+    leading.unpin(tx, [c.node for c in changes if c.change is ChangeKind.SCHEMA and c.node in compiled.project.sources])
     stale = {c.node: leading.stale_node(tx, c.node, now) for c in changes if c.stale}
     append(
         tx,
@@ -64,26 +69,6 @@ def apply(
         ),
     )
     return Applied(version, digest, compiled)
-
-
-def _make_tables(tx: Transaction, compiled: Compiled, now: int) -> None:
-    """Tables whose columns are known before anything ran; the others are made when their first file is published."""
-    missing = [
-        (name, node.columns)
-        for name, node in compiled.nodes.items()
-        if node.columns is not None and _has_table(compiled, name) and lake_table(tx, name) is None
-    ]
-    if not missing:
-        return
-    change = LakeChange.begin(tx, now)
-    for name, columns in missing:
-        change.create_table(name, columns)
-    change.finish(author="headrace", message="apply")
-
-
-def _has_table(compiled: Compiled, name: str) -> bool:
-    asset = compiled.project.assets.get(name)
-    return asset is None or asset.materialize not in ("files", "none")
 
 
 def _contents(root: Path, compiled: Compiled) -> dict[str, bytes]:

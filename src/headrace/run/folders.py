@@ -43,6 +43,10 @@ class Folders(msgspec.Struct, frozen=True):
         """`<epoch>/<n>.jsonl`."""
         return Path(self.data, "logs")
 
+    def log(self, epoch: int, n: int) -> Path:
+        """Where an attempt's lines are kept."""
+        return self.logs / str(epoch) / f"{n}.jsonl"
+
     @property
     def code(self) -> Path:
         """Applied files, one folder a version."""

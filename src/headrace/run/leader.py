@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from headrace.observe import persist
+from headrace.observe.watched import watched
 from headrace.run.applying import Applied, unpack
 from headrace.run.folders import Folders
 from headrace.run.loading import load
@@ -77,6 +79,7 @@ class Leader:
     def adopt(self, applied: Applied) -> None:
         """Work with this version from now on."""
         self.applied = applied
+        self._watched = watched(applied.compiled)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
             loaded = load(tx, applied.compiled)
@@ -93,9 +96,20 @@ class Leader:
     # Runs
 
     def run(
-        self, kind: str, targets: Sequence[Target], *, request: dict[str, object], actor: str, explicit: bool, again: bool, report: Reporter
+        self,
+        kind: str,
+        targets: Sequence[Target],
+        *,
+        request: dict[str, object],
+        actor: str,
+        report: Reporter,
+        explicit: bool = False,
+        again: frozenset[str] = frozenset(),
     ) -> RunResult:
-        """Look at the sources that are asked for, then run what may run until nothing may."""
+        """Look at the sources that are asked for, then run what may run until nothing may.
+
+        `explicit`: a person asked, so what failed is tried again; `again` names nodes whose publications are replaced.
+        """
         self._report, self._results = report, {}
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
@@ -106,7 +120,9 @@ class Leader:
         waiting = self._waiting()
         state = self._state()
         with self.store.write(self.lease.epoch) as tx:
-            leading.finish_run(tx, self._run_id, state, self.clock.mark(tx))
+            now = self.clock.mark(tx)
+            persist.settle(tx, self._watched, now)
+            leading.finish_run(tx, self._run_id, state, now)
         return RunResult(self._run_id, state, waiting, notes)
 
     def _look(self, nodes: set[str]) -> tuple[str, ...]:

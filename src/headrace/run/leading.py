@@ -20,9 +20,10 @@ from headrace.run.folders import Folders
 from headrace.run.leader import Leader
 from headrace.run.pool import Pool
 from headrace.run.pool import Settings as WorkerSettings
-from headrace.store import Clock, Lease, Listener, Store
+from headrace.store import Clock, Lease, Store
 from headrace.store.queries import leading
 from headrace.store.queries.leading import Transaction
+from headrace.store.wake import Listener
 
 WORKER_MEMORY_SHARE = 0.7
 """Of the machine's memory, divided among the workers: DuckDB's limit, above which it spills to disk."""
@@ -44,10 +45,10 @@ class Held(msgspec.Struct, frozen=True):
     def leader(self, applied: Applied) -> Leader:
         """The leader over an applied version, with its workers started."""
         settings = applied.compiled.project.settings
-        pool = self.stack.enter_context(Pool(_worker_settings(self.folders, settings.workers), settings.workers))
+        pool = self.stack.enter_context(Pool(worker_settings(self.folders, settings.workers), settings.workers))
         listener = Listener(Path(self.folders.data))
         self.stack.callback(listener.close)
-        pool.watch(listener)
+        pool.watch(listener.fileno())
         return Leader(store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied)
 
 
@@ -74,9 +75,9 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
     """In the transaction that takes the lease: what an earlier leader left open is lost, and may be done again."""
     clock = Clock.for_writing(tx, now)
     at = clock.now_us()
-    if not catalog.exists(tx):
+    if catalog.missing(tx):
         folders.lake.mkdir(parents=True, exist_ok=True)
-        catalog.create(tx, folders.lake)
+        catalog.create(tx, f"{folders.lake}/")
         append(tx, at, Event(action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)))
     else:
         catalog.check_version(tx)
@@ -85,6 +86,7 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
     return clock
 
 
-def _worker_settings(folders: Folders, workers: int) -> WorkerSettings:
+def worker_settings(folders: Folders, workers: int) -> WorkerSettings:
+    """What each of so many workers is started with."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return WorkerSettings(folders, threads=os.cpu_count() or 1, memory_max_bytes=int(memory * WORKER_MEMORY_SHARE / workers))

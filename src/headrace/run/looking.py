@@ -8,9 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect.deliveries import Found
-from headrace.connect.files import Look, arrival_us, look
-from headrace.model import Source
+from headrace.connect import Found, Look
+from headrace.connect.arrival import arrival, claimed
+from headrace.connect.files import look
+from headrace.model import HeadraceError, Source
 from headrace.schedule import Arrived
 from headrace.store.queries import leading
 from headrace.store.queries.leading import DeliveryRow, Transaction
@@ -44,16 +45,15 @@ def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]],
         while result.settling and (wait := _wait(result, deadline)) is not None:
             time.sleep(wait)
             result = look(root, source, known=known)
-    except OSError as error:
-        return Seen(source, (), (), f"{error.strerror or error}: {error.filename or source.files}")
-    notes = (*result.notes, *(f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling))
-    return Seen(source, tuple(result.found), notes, None)
+    except (OSError, HeadraceError) as error:
+        return Seen(source, (), (), str(error))
+    notes = (*(n.message for n in result.notes), *(f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling))
+    return Seen(source, result.found, notes, None)
 
 
 def _wait(result: Look, deadline: float) -> float | None:
-    left = deadline - time.monotonic()
-    wanted = max(s.wait_s for s in result.settling)
-    return min(wanted, left) if left > 0 and wanted <= left else None
+    wanted = result.wait_seconds
+    return wanted if wanted <= deadline - time.monotonic() else None
 
 
 def record(tx: Transaction, seen: Iterable[Seen], now: int) -> list[Arrived]:
@@ -69,14 +69,14 @@ def record(tx: Transaction, seen: Iterable[Seen], now: int) -> list[Arrived]:
 
 
 def _delivery(found: Found, now: int, last_look: int | None) -> DeliveryRow:
-    claimed = min(found.modified_us, now)
+    claims = claimed(found.modified_us, now)
     return DeliveryRow(
         source=found.source,
         partition=found.partition,
         path=found.path,
         size_bytes=found.size_bytes,
         modified_us=found.modified_us,
-        claimed_at=claimed,
+        claimed_at=claims,
         observed_at=now,
-        arrived_at=arrival_us(claimed_us=claimed, observed_us=now, last_look_us=last_look),
+        arrived_at=arrival(claims, now, last_look),
     )

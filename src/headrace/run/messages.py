@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.connect import Drift, SourceSchema
+from headrace.connect import Found, SourceSchema
 from headrace.engine import BodyError, InputData, Measures, Scope
 from headrace.lake import StagedFile, Table
 from headrace.model import Body, CheckSpec, ContractColumn, Source
@@ -18,16 +18,17 @@ class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
 
     attempt: str
     source: Source
-    partition: str
-    path: str
-    """Relative to the project."""
-    size_bytes: int
-    modified_us: int
+    found: Found
+    """The file as the look saw it; one that isn't so any more is left to the next look."""
     pinned: SourceSchema | None
     promised: tuple[ContractColumn, ...] | None
     """The contract's columns, where there is a contract and nothing is pinned yet."""
     table: Table | None
+    evolve: bool
+    """Whether what the source promises changed since its table's columns were set."""
     history_has_rows: bool
+    samples: tuple[Found, ...] = ()
+    """Other deliveries that wait, to learn types from while nothing is pinned."""
     references: tuple[InputData, ...] = ()
     now_us: int = 0
 
@@ -48,6 +49,7 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     evolve: bool
     """Whether the code changed since the table's columns were set, so that they may change with it."""
     checks: tuple[CheckSpec, ...]
+    on_fail: str
     references: tuple[InputData, ...] = ()
     now_us: int = 0
 
@@ -69,7 +71,6 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     error: BodyError | None = None
     reason: str = ""
     quarantined: str | None = None
-    drift: Drift | None = None
     learnt: SourceSchema | None = None
     sha256: str | None = None
     fingerprint: str | None = None

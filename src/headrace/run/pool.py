@@ -13,6 +13,7 @@ from collections import deque
 
 import msgspec
 
+from headrace.engine.logs import Channel
 from headrace.run.folders import Folders
 from headrace.run.frames import Inbox, encode, write_all
 from headrace.run.messages import Outcome, Ready, Task
@@ -54,25 +55,31 @@ class Worker:
         task_read, self.task_write = os.pipe()
         self.answer_read, answer_write = os.pipe()
         os.set_blocking(self.answer_read, False)
-        argument = msgspec.json.encode({"tasks": task_read, "answers": answer_write, "settings": settings}).decode()
+        self.channel = Channel.open()
+        pipes = {"tasks": task_read, "answers": answer_write, "channel": self.channel}
+        argument = msgspec.json.encode({**pipes, "settings": settings}).decode()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "headrace.run.worker", argument],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            pass_fds=(task_read, answer_write),
+            pass_fds=(task_read, answer_write, *self.channel.ends),
             start_new_session=True,  # its children end with it, and the terminal's Ctrl-C is the leader's alone
         )
         os.close(task_read)
         os.close(answer_write)
+        self.channel.keep_reading()
         self.inbox = Inbox()
         self.tasks: deque[AttemptId] = deque()
         self.ready = False
+        self.now_us = 0
+        """The store's time when it last got a task."""
         self.doomed = ""
         """Why we killed it, where we did."""
 
     def give(self, attempt: AttemptId, task: Task) -> None:
         """Queue a task; a worker that is dead already will be noticed by `Pool.wait`."""
+        self.now_us = task.now_us
         self.tasks.append(attempt)
         with contextlib.suppress(BrokenPipeError):
             write_all(self.task_write, encode(task))
@@ -84,6 +91,7 @@ class Worker:
         self.process.wait()
         os.close(self.task_write)
         os.close(self.answer_read)
+        self.channel.close()
 
 
 class Pool:
@@ -168,6 +176,7 @@ class Pool:
     def _replace(self, worker: Worker) -> Lost:
         self._selector.unregister(worker.answer_read)
         self._workers.remove(worker)
+        self._rescue(worker)
         worker.end()
         if not worker.ready:
             self._failed_starts += 1
@@ -176,6 +185,16 @@ class Pool:
         self._start()
         tasks = list(worker.tasks)
         return Lost(tasks[0] if tasks else None, tuple(tasks[1:]), _how(worker))
+
+
+    def _rescue(self, worker: Worker) -> None:
+        """What a dead worker printed last belongs to the attempt that it was at."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker.process.pid, signal.SIGKILL)
+        worker.process.wait()
+        if worker.tasks:
+            epoch, n = worker.tasks[0]
+            worker.channel.rescue(self._settings.folders.log(epoch, n), worker.now_us)
 
 
 class WorkersBroken(Exception):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import msgspec
 
-from headrace.connect import SourceSchema
+from headrace.connect import Found, SourceSchema
 from headrace.engine import InputData, Scope
 from headrace.lake import PARTITION_COLUMN, Table
 from headrace.lake.catalog import files, newest_snapshot, table
@@ -18,6 +18,10 @@ from headrace.run.messages import Produce, TakeIn, Task
 from headrace.schedule import AttemptId
 from headrace.store.queries import leading
 from headrace.store.queries.leading import Transaction
+
+
+SAMPLES_MAX = 7
+"""Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
 
 
 class Undeliverable(HeadraceError):
@@ -62,25 +66,28 @@ class Tasks:
         delivery = leading.newest_delivery(tx, source.name, key)
         if delivery is None:
             raise Undeliverable(f"nothing was delivered for {source.name}@{key}")
-        delivery_id, path, size, modified = delivery
+        delivery_id, *file = delivery
         pinned = leading.pinned_schema(tx, source.name)
         contract = self._applied.compiled.project.contracts.get(source.contract or source.name)
         snapshot = newest_snapshot(tx)
         task = TakeIn(
             attempt=str(attempt),
             source=source,
-            partition=key,
-            path=path,
-            size_bytes=size,
-            modified_us=modified,
+            found=Found(source.name, key, *file),
             pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
             promised=contract.columns if contract and contract.columns else None,
             table=self.table(tx, source.name),
+            evolve=leading.reshaping(tx, source.name),
             history_has_rows=leading.has_rows(tx, source.name),
+            samples=() if pinned else self._samples(tx, source.name, delivery_id),
             references=self._references(tx, source.name, snapshot),
             now_us=now,
         )
         return Prepared(task, "take_in", snapshot, delivery_id)
+
+    def _samples(self, tx: Transaction, source: str, besides: int) -> tuple[Found, ...]:
+        rows = leading.other_waiting(tx, source, besides, SAMPLES_MAX)
+        return tuple(Found(source, *row) for row in rows)
 
     def _produce(self, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], now: int) -> Prepared:
         node = self._applied.compiled.nodes[asset.name]
@@ -97,6 +104,7 @@ class Tasks:
             table=known,
             evolve=known is not None and leading.reshaping(tx, asset.name),
             checks=asset.checks,
+            on_fail=asset.on_fail,
             references=self._references(tx, asset.name, snapshot),
             now_us=now,
         )
@@ -134,7 +142,8 @@ class Tasks:
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
-        return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns)
+        rows = leading.published_rows(tx, name, keys)
+        return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
 
     def _references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
         """What a node's checks read besides its own rows, as far as it was ever published."""

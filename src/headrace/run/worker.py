@@ -18,31 +18,33 @@ from typing import Any
 import msgspec
 
 from headrace.engine import BodyError, ErrorKind, Measures
+from headrace.engine.logs import Channel
 from headrace.run.frames import encode, read_task, write_all
 from headrace.run.messages import Outcome, Produce, Ready, TakeIn, Task
 from headrace.run.pool import Settings
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The argument: the two pipes, and the settings."""
+    """The argument: the two pipes, those that catch what bodies print, and the settings."""
 
     tasks: int
     answers: int
+    channel: Channel
     settings: Settings
 
 
 def main() -> None:
     """Run until the leader closes the pipe."""
     start = msgspec.json.decode(sys.argv[1], type=Start)
-    for fd in (start.tasks, start.answers):
+    for fd in (start.tasks, start.answers, *start.channel.ends):
         os.set_inheritable(fd, False)  # a body's children must not hold the leader's pipes open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(start.tasks, tasks), daemon=True).start()
-    from headrace.run.steps.session import Workshop  # noqa: PLC0415  DuckDB loads after the pipes are served
+    from headrace.run.steps.workshop import Workshop  # noqa: PLC0415  DuckDB loads after the pipes are served
 
-    workshop = Workshop(start.settings.folders, start.settings.threads, start.settings.memory_max_bytes)
+    workshop = Workshop(start.settings, start.channel)
     write_all(start.answers, encode(Ready(os.getpid())))
     while True:
         outcome = perform(tasks.get(), workshop)

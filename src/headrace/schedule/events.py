@@ -61,11 +61,11 @@ class Target(msgspec.Struct, frozen=True):
 
 class Requested(msgspec.Struct, frozen=True):
     """Work is asked for, by a person (`explicit`) or by a pass. What failed is tried again only for a person;
-    `again` replaces what is published and hasn't changed."""
+    publications of the nodes in `again` are replaced although nothing has changed."""
 
     targets: tuple[Target, ...]
     explicit: bool = False
-    again: bool = False
+    again: frozenset[str] = frozenset()
 
 
 class Published(msgspec.Struct, frozen=True):

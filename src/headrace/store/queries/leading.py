@@ -247,6 +247,16 @@ def manifests(tx: Transaction, node: str, partitions: Sequence[str] | None) -> l
     return [(r[0], r[1]) for r in rows if partitions is None or r[0] in partitions]
 
 
+def published_rows(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:
+    """How many rows readers see of some partitions, of all where `partitions` is None."""
+    if partitions is None:
+        sql = "select coalesce(sum(rows), 0) from publication where node = ? and ended_snapshot is null"
+        return int(tx.execute(sql, (node,)).fetchone()[0])
+    sql = "select rows from publication where node = ? and partition = ? and ended_snapshot is null"
+    found = (tx.execute(sql, (node, key)).fetchone() for key in partitions)
+    return sum(row[0] for row in found if row)
+
+
 def has_rows(tx: Transaction, node: str) -> bool:
     """Whether anything that was ever published of a node had rows."""
     return tx.execute("select 1 from publication where node = ? and rows > 0 limit 1", (node,)).fetchone() is not None
@@ -366,6 +376,16 @@ def newest_delivery(tx: Transaction, source: str, partition: str) -> tuple[int, 
     return (row[0], row[1], row[2], row[3]) if row else None
 
 
+def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[tuple[str, str, int, int]]:
+    """(partition, path, size, modification time) of other deliveries that wait, spread over all that do."""
+    rows = tx.execute(
+        "select partition, path, size_bytes, modified_us from delivery where source = ? and state = 'waiting' and id <> ? order by id",
+        (source, besides),
+    ).fetchall()
+    step = max(1, len(rows) // limit)
+    return [(r[0], r[1], r[2], r[3]) for r in rows[::step][:limit]]
+
+
 def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int]]) -> None:
     """What became of deliveries: (state, reason, sha256, fingerprint, id)."""
     tx.executemany(
@@ -386,6 +406,11 @@ def pin_schema(tx: Transaction, source: str, schema: str, now: int) -> None:
         " on conflict (source) do update set schema = excluded.schema, pinned_at = excluded.pinned_at",
         (source, schema, now),
     )
+
+
+def unpin(tx: Transaction, sources: Iterable[str]) -> None:
+    """What these sources are held to is read anew from the contract, or learnt from the next delivery."""
+    tx.executemany("delete from source_schema where source = ?", [(s,) for s in sources])
 
 
 # What was applied -----------------------------------------------------------------------------------------------------

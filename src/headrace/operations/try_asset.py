@@ -1,0 +1,168 @@
+"""`try`: compute and audit one partition as the files stand, in a worker of its own, and publish nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.engine import logs
+from headrace.lake import FileRef, Table
+from headrace.model import Asset, Project, UsageError
+from headrace.operations import targets
+from headrace.operations.documents import CheckRow, ColumnRow, ErrorRow, TryDocument
+from headrace.operations.session import Session, usable
+from headrace.plan import Compiled
+from headrace.quality import Audit
+from headrace.run.applying import Applied
+from headrace.run.leading import worker_settings
+from headrace.run.messages import Outcome
+from headrace.run.pool import Finished, Lost, Pool
+from headrace.run.tasks import Prepared, Tasks
+from headrace.schedule import AttemptId
+from headrace.store import Store
+from headrace.store.queries import publications
+
+EPOCH = 0
+"""No leader ever has it: what a try leaves behind can't be taken for an attempt's."""
+
+
+def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str, str]) -> TryDocument:
+    """One partition of one asset, from the files; without a partition, the newest whose inputs are published.
+
+    Raises InvalidProject where the files have errors, UsageError for an asset, a partition or a parameter that there isn't.
+    """
+    compiled = _with_parameters(usable(session.declared()), parameters)
+    name, key = targets.target(target, compiled.project, kinds=(Asset,))
+    with Store.open(session.root, session.settings, create=session.store is None) as store:
+        key = key or _newest(store, compiled, compiled.project.assets[name])
+        return _tried(session, store, compiled, name, key, limit)
+
+
+def _with_parameters(compiled: Compiled, given: dict[str, str]) -> Compiled:
+    settings = compiled.project.settings
+    known = set(settings.parameters).union(*(asset.parameters for asset in compiled.project.assets.values()))
+    if unknown := sorted(set(given) - known):
+        raise UsageError(f"there is no parameter {unknown[0]!r}", hint=f"known: {', '.join(sorted(known)) or 'none'}")
+    if not given:
+        return compiled
+    values = {name: _value(text) for name, text in given.items()}
+    assets = {
+        name: msgspec.structs.replace(asset, parameters={**asset.parameters, **{k: v for k, v in values.items() if k in asset.parameters}})
+        for name, asset in compiled.project.assets.items()
+    }
+    settings = msgspec.structs.replace(settings, parameters={**settings.parameters, **values})
+    project: Project = msgspec.structs.replace(compiled.project, settings=settings, assets=assets)
+    return msgspec.structs.replace(compiled, project=project)
+
+
+def _value(text: str) -> Any:
+    """`--set k=15` is the number, as it would be in headrace.toml."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
+
+
+def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
+    if asset.partition.whole:
+        return "*"
+    with store.read() as tx:
+        names = [asset.name, *(spec.node for spec in compiled.nodes[asset.name].inputs)]
+        for name in names:
+            node = compiled.project.sources.get(name) or compiled.project.assets[name]
+            found = publications.newest(tx, name) if node.partition.grain == asset.partition.grain else None
+            if found is not None:
+                return found.partition
+    raise UsageError(f"nothing that {asset.name} reads is published yet", hint=f"name a partition: {asset.name}@K, or `headrace run` first")
+
+
+def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryDocument:
+    folders = msgspec.structs.replace(session.folders, data=str(store.path.parent))
+    attempt = AttemptId(EPOCH, os.getpid())
+    tasks = Tasks(Applied(0, "", compiled), str(session.root))
+    with store.read() as tx:
+        prepared = tasks.prepare(tx, attempt, name, (key,), session.clock.now_us())
+    try:
+        with Pool(worker_settings(folders, 1), 1) as pool:
+            answer = _answer(pool, attempt, prepared)
+        log = [line.text for line in logs.read(folders.log(*attempt))]
+        if isinstance(answer, Lost):
+            return _lost(name, key, answer, log)
+        return _document(session, folders.lake, Path(folders.data), name, key, answer.outcome, log, limit)
+    finally:
+        shutil.rmtree(folders.log(*attempt).parent, ignore_errors=True)
+
+
+def _answer(pool: Pool, attempt: AttemptId, prepared: Prepared) -> Finished | Lost:
+    pool.submit(attempt, prepared.task)
+    while True:
+        for answer in pool.wait(None):
+            return answer
+
+
+def _lost(name: str, key: str, answer: Lost, log: list[str]) -> TryDocument:
+    error = ErrorRow(kind="lost_worker", message=f"the worker {answer.reason}")
+    return TryDocument(asset=name, partition=key, state="failed", rows_total=None, columns=[], rows=[], checks=[], error=error, log=log)
+
+
+def _document(session: Session, lake: Path, data: Path, name: str, key: str, outcome: Outcome, log: list[str], limit: int) -> TryDocument:
+    path = lake / outcome.staged.path if outcome.staged else None
+    if outcome.quarantined is not None:
+        path = data / outcome.quarantined
+    table = outcome.table or _table_of(outcome)
+    try:
+        columns, rows = _rows(session, path, table, limit) if path is not None and table is not None else ([], [])
+    finally:
+        if path is not None:
+            path.unlink(missing_ok=True)
+    return TryDocument(
+        asset=name,
+        partition=key,
+        state=outcome.audit.verdict if outcome.state == "staged" and outcome.audit else "unchecked" if outcome.state == "staged" else outcome.state,
+        rows_total=outcome.staged.rows if outcome.staged else None,
+        columns=columns,
+        rows=rows,
+        checks=_checks(outcome.audit),
+        seconds=outcome.measures.seconds,
+        error=_error(outcome),
+        reason=outcome.reason or None,
+        log=log,
+    )
+
+
+def _table_of(outcome: Outcome) -> Table | None:
+    return Table("staged", outcome.staged.columns) if outcome.staged else None
+
+
+def _rows(session: Session, path: Path, table: Table, limit: int) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
+    from headrace.lake.reading import read  # noqa: PLC0415  DuckDB
+
+    found = read(session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone)
+    return [ColumnRow(name=c.name, type=c.type) for c in found.columns], list(found.rows)
+
+
+def _checks(audit: Audit | None) -> list[CheckRow]:
+    if audit is None:
+        return []
+    return [
+        CheckRow(
+            name=r.name, kind=r.kind, severity=r.severity, outcome=r.outcome, rows=r.rows, failing=r.failing, detail=r.detail,
+            sample=list(r.sample),
+        )
+        for r in audit.results
+    ]  # fmt: skip
+
+
+def _error(outcome: Outcome) -> ErrorRow | None:
+    error = outcome.error
+    if error is None:
+        return None
+    return ErrorRow(
+        kind=error.kind, message=error.message, file=error.file, line=error.line, hint=error.hint or None, code=error.code or None
+    )

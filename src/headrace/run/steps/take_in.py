@@ -1,0 +1,151 @@
+"""Taking a delivery in: keep its bytes, read it as it is pinned, stage it as the source's own table, audit it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect import Drift, TypeDrift, Unreadable
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.keep import ChangedWhileRead, Kept, keep
+from headrace.connect.take_in import Prepared, explain_error, fingerprint, prepare
+from headrace.engine import BodyError, ErrorKind, Measures
+from headrace.engine.failures import kind_of
+from headrace.engine.measure import Meter
+from headrace.lake import StagedFile, Table
+from headrace.lake.session import Session
+from headrace.lake.staging import stage
+from headrace.model import HeadraceError, LakeError, Source
+from headrace.quality import Audit, Verdict
+from headrace.quality.audit import audit
+from headrace.run.messages import Outcome, TakeIn
+from headrace.run.steps.workshop import Workshop
+
+
+def take_in(task: TakeIn, workshop: Workshop) -> Outcome:
+    """One delivery, as far as it gets: staged, held, rejected or failed."""
+    with Meter() as meter:
+        outcome = _kept(task, workshop)
+    rows, size = (outcome.staged.rows, outcome.staged.size_bytes) if outcome.staged else (0, 0)
+    measures = meter.measures(rows_in=rows, bytes_in=task.found.size_bytes, rows_out=rows, bytes_out=size)
+    audited = outcome.audit.seconds if outcome.audit else 0.0
+    return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
+
+
+def _kept(task: TakeIn, workshop: Workshop) -> Outcome:
+    try:
+        kept = keep(workshop.folders.project, task.found, workshop.folders.raw)
+    except CannotRead as error:
+        return _ended(task, "rejected", reason=str(error))
+    except ChangedWhileRead as error:
+        return _failed(task, str(error), ErrorKind.TRANSIENT)
+    except HeadraceError as error:
+        return _failed(task, str(error), kind_of(error))
+    return msgspec.structs.replace(_read(task, workshop, kept), sha256=kept.sha256)
+
+
+def _read(task: TakeIn, workshop: Workshop, kept: Kept) -> Outcome:
+    session = workshop.session(task.source.timezone)
+    prepared = prepare(
+        Path(kept.path),
+        task.found.path,
+        connection=session.connection,
+        temporary=workshop.folders.temporary,
+        pinned=task.pinned,
+        promised=task.promised,
+        samples=_samples(task, workshop),
+    )
+    if not isinstance(prepared, Prepared):
+        return _refused(task, prepared, kept, workshop)
+    try:
+        return _staged(task, workshop, session, prepared, kept)
+    finally:
+        prepared.discard()
+
+
+def _samples(task: TakeIn, workshop: Workshop) -> list[tuple[Path, str]]:
+    """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample."""
+    samples = []
+    for found in task.samples:
+        try:
+            samples.append((Path(keep(workshop.folders.project, found, workshop.folders.raw).path), found.path))
+        except (HeadraceError, CannotRead):
+            continue
+    return samples
+
+
+def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepared, kept: Kept) -> Outcome:
+    import duckdb  # noqa: PLC0415
+
+    try:
+        staged, table = stage(
+            session, prepared.select_sql, table_name=task.source.name, partition=task.found.partition, table=task.table, evolve=task.evolve
+        )
+    except duckdb.Error as error:
+        return _refused(task, explain_error(error, prepared, session.connection), kept, workshop)
+    except LakeError as error:
+        return _failed(task, str(error), ErrorKind.DETERMINISTIC)
+    found = audit(
+        session, staged, table, task.source.checks, partition_check=None, references=task.references, now_us=task.now_us,
+        timezone=task.source.timezone, on_fail=task.source.on_fail,
+    )  # fmt: skip
+    return _judged(task, workshop, prepared, staged, table, found, kept)
+
+
+def _judged(
+    task: TakeIn, workshop: Workshop, prepared: Prepared, staged: StagedFile, table: Table, found: Audit, kept: Kept
+) -> Outcome:
+    odd = _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
+    verdict = found.verdict
+    if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
+        verdict = Verdict.HELD
+    found = msgspec.structs.replace(found, verdict=verdict)
+    outcome = Outcome(
+        attempt=task.attempt,
+        state="staged",
+        measures=Measures(),
+        staged=staged,
+        table=table if table != task.table else None,
+        audit=found,
+        learnt=prepared.schema if prepared.learnt else None,
+        fingerprint=fingerprint(prepared.schema, kept.sha256),
+    )
+    if verdict not in (Verdict.HELD, Verdict.REJECTED):
+        return outcome
+    reason = "; ".join(filter(None, [_failures(found), odd]))
+    return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
+
+
+def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
+    """What must be decided before rows that no check refused may be published; empty if nothing."""
+    low, high = source.expect.rows_min, source.expect.rows_max
+    if rows == 0 and history_has_rows:
+        return "it has no rows, where earlier deliveries had some"
+    if (low is not None and rows < low) or (high is not None and rows > high):
+        return f"it has {rows} rows, {low if low is not None else 0}..{high if high is not None else ''} are expected"
+    return ""
+
+
+def _failures(found: Audit) -> str:
+    return "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
+
+
+def _refused(task: TakeIn, why: Drift | TypeDrift | Unreadable, kept: Kept, workshop: Workshop) -> Outcome:
+    """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
+    raw = str(Path(kept.path).relative_to(workshop.folders.data))
+    match why:
+        case Drift():
+            return _ended(task, "held", reason=why.detail, quarantined=raw)
+        case TypeDrift():
+            return _ended(task, "held", reason=why.reason, quarantined=raw)
+        case Unreadable():
+            return _ended(task, "rejected", reason=why.reason, quarantined=raw)
+
+
+def _ended(task: TakeIn, state: str, *, reason: str, quarantined: str | None = None) -> Outcome:
+    return Outcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
+
+
+def _failed(task: TakeIn, message: str, kind: ErrorKind) -> Outcome:
+    return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message))

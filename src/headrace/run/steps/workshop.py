@@ -1,0 +1,47 @@
+"""What a worker keeps warm between tasks: the folders, one locked-down DuckDB a time zone, the pipes that catch prints."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from headrace.engine.logs import Channel
+from headrace.lake import StagedFile
+from headrace.lake.session import Session
+from headrace.run.pool import Settings
+
+SESSIONS_MAX = 4
+"""Time zones whose sessions are kept open."""
+
+
+class Workshop:
+    """Made once a worker."""
+
+    def __init__(self, settings: Settings, channel: Channel) -> None:
+        self.folders, self.channel = settings.folders, channel
+        self._settings = settings
+        self._sessions: dict[str, Session] = {}
+        for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.session("UTC")
+
+    def session(self, timezone: str) -> Session:
+        """DuckDB for one time zone."""
+        found = self._sessions.get(timezone)
+        if found is None:
+            if len(self._sessions) >= SESSIONS_MAX:
+                self._sessions.pop(next(iter(self._sessions))).close()
+            found = self._sessions[timezone] = Session(
+                self.folders.lake,
+                readable=[self.folders.raw, self.folders.temporary],
+                timezone=timezone,
+                threads=self._settings.threads,
+                memory_max_bytes=self._settings.memory_max_bytes,
+            )
+        return found
+
+    def quarantine(self, staged: StagedFile) -> str:
+        """Move a staged file where held and rejected data waits; its path relative to the data folder."""
+        path = Path("quarantine", f"{uuid.uuid4()}.parquet")
+        (self.folders.lake / staged.path).replace(Path(self.folders.data, path))
+        return str(path)

@@ -38,6 +38,8 @@ class InputData(msgspec.Struct, frozen=True):
     name: str
     files: tuple[FileRef, ...]
     columns: tuple[Column, ...]
+    rows: int | None = None
+    """How many rows that is, where the leader knows it from the catalog; else the worker counts."""
 
 
 class Scope(msgspec.Struct, frozen=True):

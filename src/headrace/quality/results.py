@@ -41,6 +41,8 @@ class CheckResult(msgspec.Struct, frozen=True):
     detail: str = ""
     """What a person reads: `origin: 3 rows not in EWR, JFK, LGA (XXX, YYY)`."""
     sample: tuple[dict[str, Any], ...] = ()
+    partitions: tuple[str, ...] = ()
+    """Where it failed: in which of the partitions of a batch."""
 
 
 class ColumnProfile(msgspec.Struct, frozen=True):

@@ -1,0 +1,166 @@
+"""Command bodies: any program, given its inputs as Parquet files and its context as JSON (INTERFACE §1), never through a shell.
+
+The program runs in the applied files' folder with little of our environment, and talks back through files: rows or
+files in the output directory, events (progress, metric, warning) as JSON lines, and its exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+
+from headrace.engine import outputs, processes
+from headrace.engine.bodies import BodyError, ErrorKind, InputData, Scope
+from headrace.engine.failures import BodyFailed, failed, of_duckdb
+from headrace.engine.logs import HEADRACE, LogFile
+from headrace.engine.measure import Meter, child_peak_bytes
+from headrace.engine.tasks import BodyTask, DataFolders
+from headrace.lake.session import literal, relation_sql
+from headrace.model import CommandBody
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+DONE, TRY_AGAIN_LATER = 0, 75
+EVENTS_BYTES_MAX = 1024 * 1024
+"""Of the events that a command writes, so many bytes are read."""
+COMMAND_CHARACTERS_MAX = 200
+_PASSED_ON = ("PATH", "HOME", "LANG")
+
+
+class Event(msgspec.Struct):
+    """One line of HEADRACE_EVENTS. `event` is `progress`, `metric` or `warning`; other fields are shown as they are."""
+
+    event: str = "progress"
+    name: str | None = None
+    value: float | int | str | None = None
+    message: str | None = None
+
+
+@contextlib.contextmanager
+def run(task: BodyTask, session: Session, code_root: Path, output_directory: Path | None, folders: DataFolders, *,
+        meter: Meter, log: LogFile | None = None) -> Iterator[str | None]:
+    """Runs the command. Gives the SELECT over the rows that it wrote, or None for `materialize: none` and `files`
+    (whose `output_directory` is given). Raises `BodyFailed`."""
+    body = task.body
+    assert isinstance(body, CommandBody)
+    work = folders.temporary / uuid.uuid4().hex
+    try:
+        output = output_directory or work / "output"
+        output.mkdir(parents=True, exist_ok=True)
+        with _located(body):
+            _one_try(task, body, session, code_root, work, output, meter, log)
+            if task.materialize in ("none", "files"):
+                rows = None
+            else:
+                rows = outputs.rows(session, output, None if task.evolve else task.table)
+        yield rows
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _one_try(task: BodyTask, body: CommandBody, session: Session, code_root: Path, work: Path, output: Path, meter: Meter, log: LogFile | None) -> None:
+    work.mkdir(parents=True, exist_ok=True)
+    context, events = work / "context.json", work / "events.jsonl"
+    inputs = {data.name: _input(session, data, work / "inputs" / f"{index}.parquet") for index, data in enumerate(task.inputs)}
+    context.write_bytes(msgspec.json.encode(_context(task.scope, inputs, output), enc_hook=str))
+    events.touch()
+    ended = processes.run(body.command, folder=code_root, environment=_environment(task.scope, context, events))
+    meter.child(child_peak_bytes(ended.usage))
+    if log is not None:
+        _tell(events, log)
+    if ended.code != DONE:
+        raise _unsuccessful(body, ended.code)
+
+
+def _input(session: Session, data: InputData, path: Path) -> dict[str, Any]:
+    """Writes the input's rows, without the system column and of the required partitions only."""
+    path.parent.mkdir(exist_ok=True)
+    try:
+        session.connection.execute(f"COPY ({relation_sql(data.files, data.columns)}) TO {literal(str(path))} (FORMAT parquet)")
+    except duckdb.Error as error:
+        raise of_duckdb(error) from error
+    return {"path": str(path), "columns": [{"name": column.name, "type": column.type} for column in data.columns]}
+
+
+def _context(scope: Scope, inputs: dict[str, dict[str, Any]], output: Path) -> dict[str, Any]:
+    return {
+        "asset": scope.asset,
+        "partition": scope.partitions[0] if scope.partitions else "*",
+        "partitions": scope.partitions,
+        "interval": {"start": scope.start, "end": scope.end} if scope.start else None,
+        "timezone": scope.timezone,
+        "attempt": scope.attempt,
+        "inputs": inputs,
+        "output_directory": str(output),
+        "parameters": scope.parameters,
+    }
+
+
+def _environment(scope: Scope, context: Path, events: Path) -> dict[str, str]:
+    """What a program needs to run, and nothing that was meant for Headrace (its secrets are in the environment)."""
+    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {"PATH": os.defpath, **passed, "TZ": scope.timezone, "HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
+
+
+def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
+    name = shlex.join(body.command)
+    name = name if len(name) <= COMMAND_CHARACTERS_MAX else name[:COMMAND_CHARACTERS_MAX] + "…"
+    if code == TRY_AGAIN_LATER:
+        return failed(f"`{name}` asked to be tried again later (exit code {code})", code="command_failed", kind=ErrorKind.TRANSIENT)
+    if code < 0:
+        kind = ErrorKind.RESOURCES if -code == signal.SIGKILL else ErrorKind.DETERMINISTIC
+        return failed(f"`{name}` was ended by {_signal(-code)}", code="command_failed", kind=kind, hint="it may have used more memory than there is" if kind is ErrorKind.RESOURCES else "")
+    return failed(f"`{name}` ended with exit code {code}", code="command_failed", hint="what it printed is in `headrace logs`; 0 is done, 75 is try again later")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+@contextlib.contextmanager
+def _located(body: CommandBody) -> Iterator[None]:
+    """Failures say where the command is declared."""
+    try:
+        yield
+    except BodyFailed as failure:
+        error: BodyError = failure.error
+        raise BodyFailed(msgspec.structs.replace(error, file=error.file or body.file, line=error.line or body.line)) from failure
+
+
+def _tell(events: Path, log: LogFile) -> None:
+    """The command's events as lines of its log; what isn't one is said to be so."""
+    for raw in _lines(events):
+        try:
+            event = msgspec.json.decode(raw, type=Event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            log.write(HEADRACE, "warning", f"not an event: {raw[:COMMAND_CHARACTERS_MAX].decode('utf-8', 'backslashreplace')}")
+            continue
+        told = " ".join(str(part) for part in (event.name, event.value, event.message) if part is not None)
+        log.write("event", "warning" if event.event == "warning" else "info", f"{event.event} {told}".strip())
+
+
+def _lines(events: Path) -> list[bytes]:
+    """The file's lines, if it still is a file: the command may have put anything in its place."""
+    try:
+        fd = os.open(events, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return []
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return []
+        return [line for line in file.read(EVENTS_BYTES_MAX).splitlines() if line.strip()]

@@ -1,0 +1,251 @@
+"""What a Python body gets and gives: inputs in the container that it asked for, results as a stream of Arrow batches.
+
+Streams stay streams: an iterator's rows are turned into batches of `BATCH_ROWS` as they come, and only one of them is
+held at a time.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from headrace.engine.bodies import InputData
+from headrace.engine.failures import failed
+from headrace.lake import PARTITION_COLUMN, Table
+from headrace.lake.session import quote, relation_sql
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+BATCH_ROWS = 8_192
+ACCEPTED = "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an iterator of dicts, batches or frames"
+
+
+def given(session: Session, data: InputData, container: str) -> Any:
+    """The input's rows in the container: `arrow`, `polars`, `polars_lazy`, `pandas` or `duckdb`. Raises `BodyFailed` where
+    the library that it needs isn't installed."""
+    relation = session.connection.sql(relation_sql(data.files, data.columns))
+    if container == "duckdb":
+        return relation
+    if container == "pandas":
+        _installed("pandas")
+        return relation.df()
+    table = relation.to_arrow_table()
+    if container == "arrow":
+        return table
+    frame = _installed("polars").from_arrow(table)
+    return frame.lazy() if container == "polars_lazy" else frame
+
+
+def schema_of(session: Session, table: Table) -> pa.Schema:
+    """The table's columns as Arrow has them, without the system column. Times with zone are left out: what kind of time
+    a value is must show itself, since Arrow would take a local time for UTC without a word."""
+    columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
+    empty = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in columns)
+    schema = session.connection.sql(f"SELECT {empty} LIMIT 0").to_arrow_table().schema
+    return pa.schema([field.with_type(pa.null()) if _has_zone(field.type) else field for field in schema])
+
+
+def stream(value: Any, known: pa.Schema | None) -> pa.RecordBatchReader:
+    """What a body returned (a relation excepted) as a stream. `known` are the table's columns, if it has any yet.
+
+    Raises `BodyFailed` for what is no table, and passes on what an iterator raises."""
+    reader = _frame(value)
+    if reader is None:
+        reader = _rows(value, known)
+    _names_once(reader.schema)
+    return reader
+
+
+def is_relation(value: Any) -> bool:
+    """Whether it is a DuckDB relation."""
+    return type(value).__name__ == "DuckDBPyRelation" and type(value).__module__ in ("duckdb", "_duckdb")
+
+
+def _installed(library: Literal["pandas", "polars"]) -> Any:
+    try:
+        return __import__(library)
+    except ImportError as error:
+        raise failed(f"{library} isn't installed", code="wrong_result", hint=f"pip install 'headrace[{library}]', or ask for pa.Table") from error
+
+
+def _frame(value: Any) -> pa.RecordBatchReader | None:
+    """A whole table in any of the known kinds as a stream, or None if it is none."""
+    if isinstance(value, pa.RecordBatchReader):
+        return value
+    if isinstance(value, pa.RecordBatch):
+        return pa.RecordBatchReader.from_batches(value.schema, [value])
+    if isinstance(value, pa.Table):
+        return value.to_reader()
+    if _is(value, "pandas", "DataFrame"):
+        return _from_pandas(value).to_reader()
+    if _is(value, "polars", "LazyFrame"):
+        value = value.collect()
+    if _is(value, "polars", "DataFrame"):
+        return value.to_arrow().to_reader()
+    if is_relation(value):
+        return value.to_arrow_reader(BATCH_ROWS)
+    if _is(value, "pandas", "Series") or _is(value, "polars", "Series") or not hasattr(value, "__arrow_c_stream__"):
+        return None
+    found = pa.RecordBatchReader.from_stream(value)
+    return found if found.schema is not None and len(found.schema) else None
+
+
+def _is(value: Any, library: str, name: str) -> bool:
+    """Whether it is an instance of that class; a library that isn't loaded has no instances."""
+    kind = getattr(sys.modules.get(library), name, None)
+    return kind is not None and isinstance(value, kind)
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    """The frame's columns, and the levels of its index that have a name (a groupby leaves its keys there)."""
+    if frame.columns.nlevels > 1:
+        raise failed("the frame's columns have several levels", code="wrong_result", hint="flatten them: frame.columns = ['_'.join(c) for c in frame.columns]")
+    named = [name for name in frame.index.names if name is not None]
+    try:
+        frame = frame.reset_index(level=named) if named else frame
+        return pa.Table.from_pandas(frame.set_axis([str(name) for name in frame.columns], axis=1), preserve_index=False)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise failed(f"the frame can't be stored: {error}", code="wrong_result", hint="a column has one name and holds values of one type") from error
+
+
+def _rows(value: Any, known: pa.Schema | None) -> pa.RecordBatchReader:
+    batches = _batches(_items(value), known)
+    first = next(batches, None)
+    if first is None:
+        if known is None:
+            raise failed("nothing was returned, so the columns aren't known", code="wrong_result",
+                         hint="declare them with `columns:`, or return an empty Arrow table with its schema")
+        return pa.RecordBatchReader.from_batches(known, [])
+    return pa.RecordBatchReader.from_batches(first.schema, _chain(first, batches))
+
+
+def _chain(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    yield first
+    del first
+    yield from rest
+
+
+def _items(value: Any) -> Iterator[Any]:
+    """The things in a list or iterator; anything else is refused with what it is."""
+    if inspect.iscoroutine(value) or inspect.isasyncgen(value):
+        if inspect.iscoroutine(value):
+            value.close()  # or Python warns later that nobody awaited it
+        raise failed("the function is `async`; a body is an ordinary function", code="wrong_result", hint="use asyncio.run(…) inside it")
+    if value is None:
+        raise failed("the function returned nothing (None)", code="wrong_result",
+                     hint=f"return {ACCEPTED}; an asset that only has effects says materialize: none")
+    if not isinstance(value, (list, tuple, Iterator)):
+        raise failed(f"the function returned {_named(value)}, which is no table", code="wrong_result", hint=f"return {ACCEPTED}")
+    return iter(value)
+
+
+def _batches(items: Iterator[Any], known: pa.Schema | None) -> Iterator[pa.RecordBatch]:
+    """Batches of one schema: that of the first dicts or of the first frame."""
+    schema: pa.Schema | None = None
+    for group in _grouped(items):
+        for batch in _dicts(group, schema, known) if isinstance(group, list) else group:
+            if schema is not None and batch.schema != schema:
+                batch = _fitted(batch, schema)
+            schema = batch.schema
+            yield batch
+
+
+def _grouped(items: Iterator[Any]) -> Iterator[list[Mapping[str, Any]] | pa.RecordBatchReader]:
+    """Dicts in lists of at most `BATCH_ROWS`, frames as streams, in their order."""
+    rows: list[Mapping[str, Any]] = []
+    for item in items:
+        if isinstance(item, Mapping):
+            rows.append(item)
+            if len(rows) == BATCH_ROWS:
+                yield rows
+                rows = []
+            continue
+        if rows:
+            yield rows
+            rows = []
+        yield _one_frame(item)
+    if rows:
+        yield rows
+
+
+def _one_frame(item: Any) -> pa.RecordBatchReader:
+    found = _frame(item)
+    if found is None:
+        raise failed(f"the iterator gave {_named(item)}, which is neither a dict nor a table", code="wrong_result", hint=f"yield {ACCEPTED}")
+    return found
+
+
+def _dicts(rows: list[Mapping[str, Any]], schema: pa.Schema | None, known: pa.Schema | None) -> list[pa.RecordBatch]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    for name in names:
+        if not isinstance(name, str):
+            raise failed(f"a dict has the key {name!r}, which is {_named(name)}; columns are called by text", code="wrong_result")
+    if schema is None:
+        return [pa.RecordBatch.from_arrays([_column(name, rows, known) for name in names], names=list(names))]
+    if new := [name for name in names if name not in schema.names]:
+        raise failed(f"a later row has {_list(new)}, which the first rows lack", code="wrong_result", hint="give every row the same keys; None where there is no value")
+    return [pa.RecordBatch.from_arrays([_typed(field, rows) for field in schema], schema=schema)]
+
+
+def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -> pa.Array:
+    """A column of the first rows: in the type that the table has, or else in what the values show."""
+    values = [row.get(name) for row in rows]
+    wanted = known.field(name).type if known is not None and name in known.names else None
+    if wanted is not None and not pa.types.is_null(wanted):
+        try:
+            return pa.array(values, wanted)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError):
+            pass  # what they are then shows itself, and staging says whether that can be cast
+    return _array(name, values, None)
+
+
+def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
+    values = [row.get(field.name) for row in rows]
+    if pa.types.is_null(field.type) and any(value is not None for value in values):
+        raise failed(f"column `{field.name}` had no value in the first {BATCH_ROWS} rows, so its type isn't known", code="wrong_result",
+                     hint="declare it under `columns:`, or yield Arrow batches with a schema")
+    return _array(field.name, values, field.type)
+
+
+def _array(name: str, values: list[Any], wanted: pa.DataType | None) -> pa.Array:
+    try:
+        return pa.array(values, wanted)
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise failed(f"column `{name}`: {error}", code="wrong_result", hint="a column holds values of one type") from error
+
+
+def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    if missing := [name for name in schema.names if name not in batch.schema.names]:
+        raise failed(f"a later batch lacks {_list(missing)}", code="wrong_result", hint="give every batch the same columns")
+    if new := [name for name in batch.schema.names if name not in schema.names]:
+        raise failed(f"a later batch has {_list(new)}, which the first lacks", code="wrong_result", hint="give every batch the same columns")
+    try:
+        return batch.select(schema.names).cast(schema)
+    except pa.ArrowException as error:
+        raise failed(f"a later batch has other types than the first: {error}", code="wrong_result", hint="give every batch the same types") from error
+
+
+def _names_once(schema: pa.Schema) -> None:
+    seen: set[str] = set()
+    for name in schema.names:
+        if name.lower() in seen:
+            raise failed(f"the result has the column `{name}` more than once (case doesn't count)", code="wrong_result", hint="rename one")
+        seen.add(name.lower())
+
+
+def _has_zone(kind: pa.DataType) -> bool:
+    return pa.types.is_timestamp(kind) and kind.tz is not None
+
+
+def _named(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,82 @@
+"""From what went wrong in a body to what is said of it: of which kind (SEMANTICS §6), where in the user's file, what to do."""
+
+from __future__ import annotations
+
+import re
+
+from headrace.engine.bodies import BodyError, ErrorKind
+
+MESSAGE_CHARACTERS_MAX = 2_000
+CAUSES_MAX = 10
+
+_EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
+_NO_SPACE = "No space left on device"
+_DUCKDB_KINDS = {
+    "OutOfMemoryException": ErrorKind.RESOURCES,
+    "HTTPException": ErrorKind.TRANSIENT,
+    "ConnectionException": ErrorKind.TRANSIENT,
+    "TransactionException": ErrorKind.TRANSIENT,
+    "InterruptException": ErrorKind.CANCELLED,
+}
+_DUCKDB_HINTS = {
+    "PermissionException": "a body reads its inputs and nothing else: no files, no network, no settings, no extensions",
+    "OutOfMemoryException": "make the partitions smaller, or give the worker more memory",
+}
+
+
+class BodyFailed(Exception):
+    """A body didn't give what it should; `error` says what, where and why."""
+
+    def __init__(self, error: BodyError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+def failed(message: str, *, code: str = "", hint: str = "", kind: ErrorKind = ErrorKind.DETERMINISTIC,
+           file: str | None = None, line: int | None = None) -> BodyFailed:
+    """A failure to raise; long messages are cut."""
+    return BodyFailed(BodyError(kind, shortened(message), file, line, hint, code))
+
+
+def shortened(message: str) -> str:
+    """At most `MESSAGE_CHARACTERS_MAX` characters of the message."""
+    return message if len(message) <= MESSAGE_CHARACTERS_MAX else message[:MESSAGE_CHARACTERS_MAX] + "…"
+
+
+def kind_of(error: BaseException) -> ErrorKind:
+    """The kind of an exception by its class, or by that of what it was explicitly raised from."""
+    seen: BaseException | None = error
+    for _ in range(CAUSES_MAX):
+        if seen is None:
+            break
+        if (found := _own_kind(seen)) is not ErrorKind.DETERMINISTIC:
+            return found
+        seen = seen.__cause__
+    return ErrorKind.DETERMINISTIC
+
+
+def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1, lines_before: int = 0) -> BodyFailed:
+    """What DuckDB refused, without its excerpt of a statement that the user never wrote whole. `lines_before` are those of
+    the statement before the user's text, which begins at `first_line` of `file`."""
+    text = str(error)
+    excerpt = _EXCERPT.search(text)
+    at = int(excerpt[1]) - lines_before if excerpt else 0
+    name = type(error).__name__
+    return failed(
+        (text[: excerpt.start()] if excerpt else text).strip(),
+        kind=kind_of(error),
+        hint=_DUCKDB_HINTS.get(name, ""),
+        code="body_failed",
+        file=file,
+        line=first_line + at - 1 if file and at > 0 else None,
+    )
+
+
+def _own_kind(error: BaseException) -> ErrorKind:
+    if isinstance(error, MemoryError) or _NO_SPACE in str(error)[:MESSAGE_CHARACTERS_MAX]:
+        return ErrorKind.RESOURCES
+    if isinstance(error, (ConnectionError, TimeoutError)):
+        return ErrorKind.TRANSIENT
+    if type(error).__module__ in ("duckdb", "_duckdb"):
+        return _DUCKDB_KINDS.get(type(error).__name__, ErrorKind.DETERMINISTIC)
+    return ErrorKind.DETERMINISTIC

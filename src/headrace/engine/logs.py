@@ -1,0 +1,336 @@
+"""What a body prints, as JSON lines with time, stream, level and text: `logs/<epoch>/<n>.jsonl`.
+
+Output is caught where it leaves the process, at file descriptors 1 and 2, so that C extensions, crashing libraries and
+child processes are heard as well. Each of the two is a pipe that the *leader* makes (`Channel.open`) and gives to the
+worker: the worker's thread reads it while a body runs, and the leader keeps a second hold of the read end. When the
+worker dies in the middle of a body (a segmentation fault, `os._exit`, a kill), what was printed last is still in the pipe,
+and `Channel.rescue` writes it to the same file. What the thread has read is in the file already: it is written
+line by line, unbuffered.
+
+Nobody can print us out of memory or disk: lines, their length and the bytes in all are limited, the rest is read and
+thrown away (a full pipe would block the body), the last few are kept, and a line says how many were dropped.
+Text from outside is made safe to print: bytes that aren't UTF-8, control characters (a terminal's escape sequences) and
+characters that turn writing around are shown as escapes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import logging
+import os
+import re
+import selectors
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+LINE_BYTES_MAX = 8 * 1024
+"""Longer lines are cut, and say so."""
+LINES_MAX = 10_000
+"""Lines kept from the beginning of an attempt's output."""
+BYTES_MAX = 4 * 1024 * 1024
+"""Bytes of text kept from the beginning of an attempt's output."""
+LAST_LINES_MAX = 50
+"""Lines kept from the end where the others were too many: they usually say why it ended."""
+READ_BYTES = 64 * 1024
+PIPE_BYTES = 1024 * 1024
+"""What the kernel is asked to hold for us, so that a burst doesn't make the body wait. Given less, it works the same."""
+
+STDOUT, STDERR, LOG = "stdout", "stderr", "log"
+HEADRACE = "headrace"
+"""The stream of lines that Headrace itself adds."""
+
+_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_ENDS = re.compile(rb"\r\n|\n|\r")
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line. `level` is what the program said with Python's logging; what it merely printed is `info`."""
+
+    at_us: int
+    stream: str
+    level: str
+    text: str
+
+
+class Clock:
+    """The leader's time, carried on by a monotonic clock: workers have no wall clock of their own."""
+
+    def __init__(self, now_us: int) -> None:
+        self._base_us = now_us - time.monotonic_ns() // 1_000
+
+    def now_us(self) -> int:
+        """Microseconds since 1970 UTC."""
+        return self._base_us + time.monotonic_ns() // 1_000
+
+
+class LogFile:
+    """One attempt's lines, within the limits. Made when the first line is written. Safe to use from several threads."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path, self.lines = path, 0
+        self._clock, self._lock = clock, threading.Lock()
+        self._fd = -1
+        self._bytes = self._dropped = 0
+        self._last: deque[Line] = deque(maxlen=LAST_LINES_MAX)
+
+    def write(self, stream: str, level: str, text: str) -> None:
+        """Keep one line of the program's, or count it as dropped."""
+        line = Line(self._clock.now_us(), stream, level, safe(text))
+        with self._lock:
+            if self.lines < LINES_MAX and self._bytes < BYTES_MAX:
+                self._put(line)
+                return
+            if not self._dropped and not self._last:
+                self._put(Line(line.at_us, HEADRACE, "warning", f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept from here on"))
+            self._dropped += len(self._last) == LAST_LINES_MAX
+            self._last.append(line)
+
+    def say(self, level: str, text: str) -> None:
+        """A line of Headrace's own, kept whatever the limits."""
+        with self._lock:
+            self._put(Line(self._clock.now_us(), HEADRACE, level, safe(text)))
+
+    def close(self) -> None:
+        """Write what is kept of the end, and how much was dropped before it."""
+        with self._lock:
+            if self._dropped:
+                self._put(Line(self._clock.now_us(), HEADRACE, "warning", f"{self._dropped} lines dropped"))
+            for line in self._last:
+                self._put(line)
+            self._last.clear()
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+    def _put(self, line: Line) -> None:
+        if self._fd < 0:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        data = msgspec.json.encode(line) + b"\n"
+        with contextlib.suppress(OSError):  # a full disk must not fail the body over its log
+            os.write(self._fd, data)
+        self.lines += 1
+        self._bytes += len(data)
+
+
+class Splitter:
+    """Bytes of one stream as they come, cut into lines. A carriage return ends a line too: progress bars are read as lines."""
+
+    def __init__(self) -> None:
+        self._open = bytearray()
+        self._cut = 0
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """The lines that `data` completes, without their ends."""
+        pieces = _ENDS.split(data)
+        for piece in pieces[:-1]:
+            self._add(piece)
+            if self._open or self._cut:
+                yield self.rest()
+        self._add(pieces[-1])
+
+    def rest(self) -> str:
+        """What came after the last line's end."""
+        text = bytes(self._open).decode("utf-8", "backslashreplace")
+        if self._cut:
+            text += f"… ({self._cut} bytes more)"
+        self._open.clear()
+        self._cut = 0
+        return text
+
+    @property
+    def pending(self) -> bool:
+        """Whether a line has begun and not ended."""
+        return bool(self._open or self._cut)
+
+    def _add(self, piece: bytes) -> None:
+        room = LINE_BYTES_MAX - len(self._open)
+        self._open += piece[:room]
+        self._cut += max(0, len(piece) - room)
+
+
+class Channel(msgspec.Struct, frozen=True):
+    """The two pipes from a worker's stdout and stderr, as descriptors. A worker gets all four, the leader closes the two
+    ends for writing (`keep_reading`) and reads only what a dead worker left."""
+
+    stdout_read: int
+    stdout_write: int
+    stderr_read: int
+    stderr_write: int
+
+    @classmethod
+    def open(cls) -> Channel:
+        """New pipes. Their descriptors aren't inherited unless they are passed on."""
+        channel = cls(*os.pipe(), *os.pipe())
+        for fd in channel.ends:
+            os.set_blocking(fd, fd in (channel.stdout_write, channel.stderr_write))
+        for fd in (channel.stdout_write, channel.stderr_write):
+            with contextlib.suppress(OSError, AttributeError):
+                fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        return channel
+
+    @property
+    def ends(self) -> tuple[int, int, int, int]:
+        """All four descriptors, to pass on to a worker."""
+        return (self.stdout_read, self.stdout_write, self.stderr_read, self.stderr_write)
+
+    @property
+    def sources(self) -> tuple[tuple[int, str], tuple[int, str]]:
+        """The ends for reading with their streams' names."""
+        return ((self.stdout_read, STDOUT), (self.stderr_read, STDERR))
+
+    def keep_reading(self) -> None:
+        """In the leader, once the worker has been started: let go of the ends for writing."""
+        os.close(self.stdout_write)
+        os.close(self.stderr_write)
+
+    def rescue(self, path: Path, now_us: int) -> int:
+        """In the leader, after a worker's death: append what it left in the pipes to the attempt's log. How many lines."""
+        file = LogFile(path, Clock(now_us))
+        for fd, stream in self.sources:
+            drain(fd, stream, file)
+        file.close()
+        return file.lines
+
+    def close(self) -> None:
+        """In the leader: let go of the ends for reading."""
+        os.close(self.stdout_read)
+        os.close(self.stderr_read)
+
+
+def drain(fd: int, stream: str, file: LogFile) -> None:
+    """Everything that is in a pipe right now, as lines. Doesn't wait for more."""
+    splitter = Splitter()
+    while data := _read(fd):
+        for text in splitter.feed(data):
+            file.write(stream, "info", text)
+    if splitter.pending:
+        file.write(stream, "info", splitter.rest())
+
+
+class Capture:
+    """While it is entered, descriptors 1 and 2, `sys.stdout`, `sys.stderr` and Python's logging go to an attempt's log."""
+
+    def __init__(self, channel: Channel, file: LogFile) -> None:
+        self.file = file
+        self._channel = channel
+        self._kept: list[tuple[int, int]] = []
+        self._streams = (sys.stdout, sys.stderr)
+        self._handler = _Handler(file)
+        self._root_level = logging.root.level
+        self._stop_read, self._stop_write = -1, -1
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        for fd, _ in self._channel.sources:
+            while _read(fd):  # what somebody printed after the attempt before this one
+                pass
+        _flush()
+        self._streams = (sys.stdout, sys.stderr)
+        self._kept = [(target, os.dup(target)) for target in (1, 2)]
+        os.dup2(self._channel.stdout_write, 1)
+        os.dup2(self._channel.stderr_write, 2)
+        sys.stdout, sys.stderr = _text(1), _text(2)
+        logging.root.addHandler(self._handler)
+        self._root_level = logging.root.level
+        logging.root.setLevel(logging.INFO)
+        self._stop_read, self._stop_write = os.pipe()
+        self._thread = threading.Thread(target=self._pump, name="headrace-log", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        _flush()
+        logging.root.removeHandler(self._handler)
+        logging.root.setLevel(self._root_level)
+        sys.stdout, sys.stderr = self._streams
+        for target, kept in self._kept:
+            os.dup2(kept, target)
+            os.close(kept)
+        os.close(self._stop_write)
+        if self._thread is not None:
+            self._thread.join()
+        os.close(self._stop_read)
+        self.file.close()
+
+    def _pump(self) -> None:
+        """Reads until told to stop, and then what is left; not until the end of the pipe, which a child left behind may hold."""
+        splitters = {fd: (stream, Splitter()) for fd, stream in self._channel.sources}
+        with selectors.DefaultSelector() as selector:
+            for fd in (*splitters, self._stop_read):
+                selector.register(fd, selectors.EVENT_READ)
+            stopped = False
+            while not stopped:
+                stopped = any(key.fd == self._stop_read for key, _ in selector.select())
+                for fd, (stream, splitter) in splitters.items():
+                    self._take(fd, stream, splitter, everything=stopped)
+        for stream, splitter in splitters.values():
+            if splitter.pending:
+                self.file.write(stream, "info", splitter.rest())
+
+    def _take(self, fd: int, stream: str, splitter: Splitter, *, everything: bool) -> None:
+        left = PIPE_BYTES if everything else READ_BYTES  # a child may go on printing for ever
+        while left > 0 and (data := _read(fd)):
+            left -= len(data)
+            for text in splitter.feed(data):
+                self.file.write(stream, "info", text)
+
+
+class _Handler(logging.Handler):
+    """Python's logging with its levels. It bypasses the pipes, which know none."""
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__()
+        self._file = file
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            text = self.format(record)
+        except Exception:  # noqa: BLE001 - a bad format string is logged as it is, not raised into the body
+            text = f"{record.msg!r} {record.args!r}"
+        for part in text.splitlines() or [""]:
+            self._file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])
+
+
+def safe(text: str) -> str:
+    """The text with everything that isn't meant to be seen as a visible escape; tabs stay."""
+    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 0x100 else f"\\u{ord(found[0]):04x}", text)
+
+
+def read(path: Path) -> Sequence[Line]:
+    """The lines of a log; none if nothing was logged. A line that a crash cut short is left out."""
+    decoder = msgspec.json.Decoder(Line)
+    found = []
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        for raw in file:
+            with contextlib.suppress(msgspec.DecodeError):
+                found.append(decoder.decode(raw))
+    return found
+
+
+def _read(fd: int) -> bytes:
+    try:
+        return os.read(fd, READ_BYTES)
+    except BlockingIOError:
+        return b""
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the body may have closed or replaced it
+            stream.flush()
+
+
+def _text(fd: int) -> io.TextIOWrapper:
+    """A line-buffered text stream over a descriptor, whatever the body did to the last one."""
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

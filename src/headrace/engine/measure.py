@@ -1,0 +1,108 @@
+"""What an attempt costs: seconds, CPU seconds, the peak of memory while it ran, rows and bytes in and out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from headrace.engine.bodies import InputData, Measures
+from headrace.lake import FileRef
+from headrace.lake.session import literal, relation_sql
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_STATUS = Path("/proc/self/status")
+_RESET_PEAK = "5"
+"""What makes Linux begin its record of the process's greatest memory anew (proc(5), clear_refs)."""
+_RUSAGE_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+class Meter:
+    """Measures what happens while it is entered, children that were waited for included.
+
+    The peak is that of this process since it was entered where the kernel allows to begin the record anew (Linux), else the
+    greatest that the process ever had: never less than the truth."""
+
+    def __init__(self) -> None:
+        self.seconds = self.cpu_seconds = 0.0
+        self.peak_memory_bytes = 0
+        self._started = self._cpu_before = 0.0
+
+    def __enter__(self) -> Self:
+        with contextlib.suppress(OSError):
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+        self._cpu_before = _cpu_seconds()
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.seconds = time.perf_counter() - self._started
+        self.cpu_seconds = _cpu_seconds() - self._cpu_before
+        self.peak_memory_bytes = max(self.peak_memory_bytes, _peak_bytes())
+
+    def child(self, peak_memory_bytes: int) -> None:
+        """A child process's peak: what counts is the greater one, of it and of this process."""
+        self.peak_memory_bytes = max(self.peak_memory_bytes, peak_memory_bytes)
+
+    def measures(self, *, rows_in: int, bytes_in: int, rows_out: int, bytes_out: int) -> Measures:
+        """The figures as they travel."""
+        return Measures(
+            rows_in=rows_in, rows_out=rows_out, bytes_in=bytes_in, bytes_out=bytes_out, seconds=self.seconds,
+            cpu_seconds=self.cpu_seconds, peak_memory_bytes=self.peak_memory_bytes,
+        )  # fmt: skip
+
+
+def child_peak_bytes(usage: resource.struct_rusage) -> int:
+    """The peak of memory of a child, from what `os.wait4` says of it."""
+    return usage.ru_maxrss * _RUSAGE_UNIT_BYTES
+
+
+def rows_and_bytes(session: Session, inputs: Sequence[InputData]) -> tuple[int, int]:
+    """Rows that the inputs hold, and bytes of the files that they are in (a file counts whole, even if one partition of it is
+    read). Rows that the leader told are believed; the others are counted, from the files' footers where a file is read whole."""
+    size = sum(os.stat(session.data_folder / file.path).st_size for data in inputs for file in data.files)
+    uncounted = [data for data in inputs if data.rows is None and data.files]
+    whole = [data for data in uncounted if all(map(_whole, data.files))]
+    rows = sum(data.rows or 0 for data in inputs) + _footer_rows(session, [file.path for data in whole for file in data.files])
+    for data in uncounted:
+        if data not in whole:
+            rows += _number(session, f"SELECT count(*) FROM ({relation_sql(data.files, data.columns)})")
+    return rows, size
+
+
+def _whole(file: FileRef) -> bool:
+    return file.partitions is None and file.snapshot_max is None and not file.deletes
+
+
+def _footer_rows(session: Session, paths: Sequence[str]) -> int:
+    if not paths:
+        return 0
+    listed = ", ".join(literal(str(session.data_folder / path)) for path in paths)
+    return _number(session, f"SELECT sum(num_rows) FROM parquet_file_metadata([{listed}])")
+
+
+def _number(session: Session, query: str) -> int:
+    found = session.connection.execute(query).fetchone()
+    return int(found[0]) if found else 0
+
+
+def _cpu_seconds() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def _peak_bytes() -> int:
+    with contextlib.suppress(OSError, ValueError):
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT_BYTES

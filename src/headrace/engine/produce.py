@@ -1,0 +1,173 @@
+"""One attempt at an asset, from its inputs to a staged file: runs the body, stages what it gives, measures.
+
+Auditing is a step of its own (`run/steps`), since this room doesn't know `quality`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import msgspec
+
+from headrace.engine import command, outputs
+from headrace.engine.bodies import BodyError, ErrorKind, Measures
+from headrace.engine.failures import BodyFailed, failed, kind_of, of_duckdb, shortened
+from headrace.engine.logs import LogFile
+from headrace.engine.measure import Meter, rows_and_bytes
+from headrace.engine.sql import composed_of, located
+from headrace.engine.tasks import BodyTask, DataFolders
+from headrace.lake import StagedFile, Table
+from headrace.lake.folders import folder_of
+from headrace.lake.routing import bounds_of, key_expression
+from headrace.lake.staging import KeyExpression, SchemaMismatch, stage
+from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+
+class Produced(msgspec.Struct, frozen=True):
+    """What an attempt made. `staged` and `table` are None for `materialize: none` and `files`, `manifest` for all but `files`."""
+
+    measures: Measures
+    staged: StagedFile | None = None
+    table: Table | None = None
+    manifest: tuple[dict[str, Any], ...] | None = None
+
+
+def produce(task: BodyTask, session: Session, folders: DataFolders, *, log: LogFile | None = None) -> Produced:
+    """Runs the task's body and stages its rows. Raises `BodyFailed`; then nothing of the attempt is left behind."""
+    with Meter() as meter:
+        rows_in, bytes_in = _read_in(task, session)
+        if task.materialize == "files":
+            produced = _files(task, session, folders, meter, log)
+        else:
+            produced = _table(task, session, folders, meter, log)
+    rows_out, bytes_out = _made(produced)
+    return msgspec.structs.replace(produced, measures=meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=rows_out, bytes_out=bytes_out))
+
+
+def _read_in(task: BodyTask, session: Session) -> tuple[int, int]:
+    try:
+        return rows_and_bytes(session, task.inputs)
+    except (OSError, duckdb.Error) as error:
+        raise failed(f"an input can't be read: {error}", kind=ErrorKind.TRANSIENT, hint="it may have been replaced meanwhile; the next try reads the newest") from error
+
+
+def _made(produced: Produced) -> tuple[int, int]:
+    if produced.staged is not None:
+        return produced.staged.rows, produced.staged.size_bytes
+    return 0, sum(file["size"] for file in produced.manifest or ())
+
+
+def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> Produced:
+    if isinstance(task.body, SqlBody):
+        return _sql(task, task.body, session)
+    with _opaque(task, session, folders, None, meter, log) as given:
+        if given is None:
+            return Produced(Measures())
+        return _staged(task, session, given)
+
+
+def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
+    composed = composed_of(task)
+    with _failures(task, session, body=body, lines_before=composed.lines_before):
+        staged, table = stage(session, composed.text, composed.parameters, table_name=task.scope.asset, partition=_partition(task),
+                              table=task.table, evolve=task.evolve)  # fmt: skip
+    return Produced(Measures(), staged, table)
+
+
+def _staged(task: BodyTask, session: Session, select_sql: str) -> Produced:
+    with _failures(task, session):
+        staged, table = stage(session, select_sql, None, table_name=task.scope.asset, partition=_partition(task),
+                              table=task.table, evolve=task.evolve)  # fmt: skip
+    return Produced(Measures(), staged, table)
+
+
+def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> Produced:
+    if isinstance(task.body, SqlBody):
+        raise failed("a SQL body can't write files", code="wrong_result", file=task.body.file, line=task.body.line, hint="use a Python or command body for materialize: files")
+    directory = folders.files / folder_of(task.scope.asset) / uuid.uuid4().hex
+    directory.mkdir(parents=True)
+    try:
+        with _opaque(task, session, folders, directory, meter, log), _placed(task.body):
+            return Produced(Measures(), manifest=outputs.manifest(directory, folders.files.parent))
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _opaque(task: BodyTask, session: Session, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None) -> Iterator[str | None]:
+    """Runs a Python or command body, and gives the SELECT over its rows while they can be read."""
+    code_root = folders.code / (task.code or "")
+    if isinstance(task.body, CommandBody):
+        with command.run(task, session, code_root, directory, folders, meter=meter, log=log) as select_sql, _placed(task.body):
+            yield select_sql
+        return
+    from headrace.engine import python  # pyarrow: a worker that only runs SQL doesn't load it
+
+    with python.run(task, session, code_root, python.context_of(task.scope, directory), folders) as rows:
+        try:
+            with _placed(task.body):
+                yield None if rows is None else rows.select_sql
+        except BodyFailed:
+            if rows is not None:
+                rows.check()
+            raise
+
+
+def _partition(task: BodyTask) -> str | KeyExpression:
+    """The key of all rows, or for several partitions the expression that gives each row's."""
+    keys = task.scope.partitions
+    if len(keys) == 1:
+        return keys[0]
+    assert task.partition_column is not None and task.scope.grain is not None, "only separable bodies are computed in batches"
+    assert task.table is not None, "a batch's columns are known"
+    column = next(column for column in task.table.columns if column.name.lower() == str(task.partition_column).lower())
+    bounds = [bounds_of(key, Grain(task.scope.grain), task.scope.timezone, column.type) for key in keys]
+    return KeyExpression(key_expression(column.name, bounds), keys)
+
+
+@contextlib.contextmanager
+def _failures(task: BodyTask, session: Session, *, body: SqlBody | None = None, lines_before: int = 0) -> Iterator[None]:
+    """What staging raises as the body's failure, at the line of the user's SQL where DuckDB names one."""
+    try:
+        yield
+    except SchemaMismatch as mismatch:
+        code = "columns_changed" if task.table is not None and not task.evolve else "wrong_result"
+        raise failed(str(mismatch), code=code, hint=mismatch.hint, file=task.body.file, line=task.body.line) from mismatch
+    except LakeError as error:
+        raise failed(str(error), code=getattr(error, "code", "wrong_result"), hint=error.hint, file=task.body.file, line=task.body.line) from error
+    except duckdb.Error as error:
+        if body is not None:
+            raise located(error, body, lines_before) from error
+        raise of_duckdb(error, file=task.body.file, first_line=task.body.line) from error
+    except MemoryError as error:
+        raise failed("the memory was used up", kind=ErrorKind.RESOURCES, file=task.body.file, line=task.body.line) from error
+    except OSError as error:
+        raise failed(f"the result can't be written: {error}", kind=kind_of(error)) from error
+
+
+@contextlib.contextmanager
+def _placed(body: SqlBody | PythonBody | CommandBody) -> Iterator[None]:
+    """Failures without a place get the body's."""
+    try:
+        yield
+    except BodyFailed as failure:
+        error = failure.error
+        raise BodyFailed(msgspec.structs.replace(error, file=error.file or body.file, line=error.line or body.line)) from failure
+
+
+def error_of(error: BaseException) -> BodyError:
+    """Any exception of an attempt as what is said of it: the last boundary, for what no body should be able to cause."""
+    if isinstance(error, BodyFailed):
+        return error.error
+    hint = error.hint if isinstance(error, HeadraceError) else ""
+    return BodyError(kind_of(error), shortened(f"{type(error).__name__}: {error}"), hint=hint)

@@ -1,0 +1,235 @@
+"""Python bodies: loads the applied function, calls it with its inputs, and offers what it returns for staging.
+
+User code runs inside one boundary (`_Boundary`), which turns whatever it raises into a `BodyFailed` with the user's file and
+line. An iterator's code runs later, while DuckDB stages its rows: its exception is kept by the boundary, since
+DuckDB would only tell its text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from headrace.engine import containers
+from headrace.engine.bodies import BodyError, Scope
+from headrace.engine.failures import BodyFailed, failed, kind_of, shortened
+from headrace.engine.loading import LOADER
+from headrace.engine.tasks import BodyTask, DataFolders
+from headrace.lake.session import literal, quote
+from headrace.model import PythonBody
+from headrace.model.authoring import Context
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+Returned = TypeVar("Returned")
+TRACE_FRAMES_MAX = 12
+FORKED_EXIT = 70
+"""How a child ends that a body forked and that comes back out of the body: it must not go on as a second worker."""
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """A body's rows, ready to be staged while the context that gave them is open."""
+
+    select_sql: str
+    boundary: Boundary
+
+    def check(self) -> None:
+        """Raises the `BodyFailed` of the user's iterator, if it raised while it was read. To be called when staging failed."""
+        if self.boundary.failure is not None:
+            raise self.boundary.failure
+
+
+class Boundary:
+    """Runs user code. What it raises, exits of the interpreter included, becomes the body's failure."""
+
+    def __init__(self, code_root: Path, body: PythonBody) -> None:
+        self._root, self._body, self._pid = str(code_root.resolve()), body, os.getpid()
+        self.failure: BodyFailed | None = None
+
+    def call(self, function: Callable[[], Returned]) -> Returned:
+        """What the function returns. Raises `BodyFailed`."""
+        try:
+            return function()
+        except BaseException as error:  # noqa: BLE001 - the one boundary around user code
+            self._fail(error)
+        finally:
+            self._still_here()
+
+    def each(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        """The batches, made by user code while they are read."""
+        batches = iter(reader)
+        while (batch := self.call(lambda: next(batches, None))) is not None:
+            yield batch
+
+    def _still_here(self) -> None:
+        if os.getpid() != self._pid:
+            os._exit(FORKED_EXIT)
+
+    def _fail(self, error: BaseException) -> NoReturn:
+        if isinstance(error, GeneratorExit):
+            raise error
+        if not isinstance(error, BodyFailed):
+            traceback.print_exception(_short(error, self._root), limit=-TRACE_FRAMES_MAX)
+            error = BodyFailed(self._said(error))
+        elif error.error.file is None:
+            error = BodyFailed(msgspec.structs.replace(error.error, file=self._body.file, line=self._body.line))
+        self.failure = error
+        raise error from None
+
+    def _said(self, error: BaseException) -> BodyError:
+        file, line = self._place(error)
+        return BodyError(kind_of(error), shortened(_message(error)), file, line, _hint(error), "body_failed")
+
+    def _place(self, error: BaseException) -> tuple[str, int]:
+        """The innermost place in the applied code; the function's own where none of it was reached."""
+        if isinstance(error, SyntaxError) and error.filename and (inside := self._relative(error.filename)):
+            return inside, error.lineno or 1
+        found = (self._body.file, self._body.line)
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if inside := self._relative(frame.f_code.co_filename):
+                found = (inside, line)
+        return found
+
+    def _relative(self, file: str) -> str:
+        return file[len(self._root) + 1 :].replace(os.sep, "/") if file.startswith(f"{self._root}{os.sep}") else ""
+
+
+@contextlib.contextmanager
+def run(task: BodyTask, session: Session, code_root: Path, context: Context, folders: DataFolders) -> Iterator[Rows | None]:
+    """Calls the body. Gives its rows to stage, or None where it has none to give (`materialize: none` and `files`).
+
+    Raises `BodyFailed`, here or (from an iterator) while the rows are staged; call `Rows.check` when staging fails."""
+    body = task.body
+    assert isinstance(body, PythonBody)
+    boundary = Boundary(code_root, body)
+    value = boundary.call(lambda: _call(task, body, session, code_root, context))
+    if task.materialize in ("none", "files"):
+        _nothing(value, task, boundary)
+        yield None
+        return
+    with _offered(value, task, body, session, boundary, folders) as select_sql:
+        yield Rows(select_sql, boundary)
+
+
+def context_of(scope: Scope, output_directory: Path | None) -> Context:
+    """What the function sees of the attempt."""
+    return Context(
+        asset=scope.asset,
+        partition=scope.partitions[0] if scope.partitions else "*",
+        partitions=scope.partitions,
+        start=datetime.fromisoformat(scope.start) if scope.start else None,
+        end=datetime.fromisoformat(scope.end) if scope.end else None,
+        timezone=scope.timezone,
+        attempt=scope.attempt,
+        parameters=scope.parameters,
+        output_directory=output_directory,
+    )
+
+
+def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, context: Context) -> Any:
+    function = getattr(LOADER.load(code_root, body.file), body.function, None)
+    if not callable(function):
+        raise failed(f"{body.file} has no function `{body.function}`", code="body_failed")
+    inputs = {data.name: containers.given(session, data, body.annotations.get(data.name, "arrow")) for data in task.inputs}
+    return function(context, **inputs) if body.takes_context else function(**inputs)
+
+
+def _nothing(value: Any, task: BodyTask, boundary: Boundary) -> None:
+    if value is None:
+        return
+    hint = "write files into ctx.output_directory" if task.materialize == "files" else "leave out materialize: none to publish a table"
+    boundary.call(lambda: _refuse(f"materialize: {task.materialize} returns nothing, the function returned {type(value).__name__}", hint))
+
+
+def _refuse(message: str, hint: str) -> NoReturn:
+    raise failed(message, code="wrong_result", hint=hint)
+
+
+@contextlib.contextmanager
+def _offered(value: Any, task: BodyTask, body: PythonBody, session: Session, boundary: Boundary, folders: DataFolders) -> Iterator[str]:
+    """The rows under a name that DuckDB can select from, until the context ends."""
+    name = f"__output_{uuid.uuid4().hex}__"
+    if containers.is_relation(value) and _as_view(value, session, name):
+        try:
+            yield f"SELECT * FROM {quote(name)}"
+        finally:
+            session.connection.execute(f"DROP VIEW {quote(name)}")
+        return
+    known = containers.schema_of(session, task.table) if task.table is not None and not task.evolve else None
+    reader = boundary.call(lambda: containers.stream(value, known))
+    if "duckdb" in body.annotations.values():
+        with _spooled(reader, boundary, folders) as select_sql:
+            yield select_sql
+        return
+    session.connection.register(name, pa.RecordBatchReader.from_batches(reader.schema, boundary.each(reader)))
+    try:
+        yield f"SELECT * FROM {quote(name)}"
+    finally:
+        session.connection.unregister(name)
+
+
+def _as_view(relation: Any, session: Session, name: str) -> bool:
+    """Whether the relation could be made a view of our own connection: then nothing has to leave DuckDB. A relation of a
+    connection that the body opened makes its view there, and is streamed."""
+    import duckdb
+
+    try:
+        relation.create_view(name)
+        session.connection.execute(f"SELECT * FROM {quote(name)} LIMIT 0")
+    except duckdb.Error:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _spooled(reader: pa.RecordBatchReader, boundary: Boundary, folders: DataFolders) -> Iterator[str]:
+    """The rows by way of a file. An iterator that reads DuckDB relations needs the connection that would be staging it:
+    each would wait for the other for ever."""
+    folders.temporary.mkdir(parents=True, exist_ok=True)
+    path = folders.temporary / f"{uuid.uuid4()}.parquet"
+    try:
+        with pq.ParquetWriter(path, reader.schema) as writer:
+            for batch in boundary.each(reader):
+                writer.write_batch(batch)
+        yield f"SELECT * FROM read_parquet({literal(str(path))})"
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the function ended the interpreter (sys.exit({error.code!r}))"
+    if isinstance(error, KeyboardInterrupt):
+        return "the function raised KeyboardInterrupt"
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "raise an exception to fail, return to be done"
+    if isinstance(error, ModuleNotFoundError):
+        return f"install it where Headrace runs: pip install {error.name}" if error.name else ""
+    if isinstance(error, MemoryError):
+        return "yield batches instead of one table, or make the partitions smaller"
+    return ""
+
+
+def _short(error: BaseException, root: str) -> BaseException:
+    """The exception without Headrace's own frames in front of the user's."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(root):
+        trace = trace.tb_next
+    return error.with_traceback(trace) if trace is not None else error

@@ -1,0 +1,99 @@
+"""SQL bodies: the user's SELECT over its inputs, with values bound by name and nothing pasted in."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import duckdb
+import msgspec
+
+from headrace.engine.bodies import InputData, Scope
+from headrace.engine.failures import failed, of_duckdb
+from headrace.engine.tasks import BodyTask
+from headrace.lake.session import quote, relation_sql
+from headrace.model import Grain, SqlBody
+
+SELF = "__self__"
+"""What `$self` is called in the statement: the asset's own rows before this partition."""
+
+
+class Composed(msgspec.Struct, frozen=True):
+    """A statement to run, and where in it the user's text begins."""
+
+    text: str
+    parameters: dict[str, Any]
+    lines_before: int
+
+
+def compose(task: BodyTask) -> tuple[str, dict[str, Any]]:
+    """The SELECT as it runs, and the values of the parameters that it uses. Raises `BodyFailed`."""
+    composed = composed_of(task)
+    return composed.text, composed.parameters
+
+
+def composed_of(task: BodyTask) -> Composed:
+    """As `compose`, with what is needed to say where an error is. Raises `BodyFailed`."""
+    body = task.body
+    assert isinstance(body, SqlBody)
+    text = without_semicolons(task.sql if task.sql is not None else body.text)
+    parameters = _bound(text, task.scope, body)
+    inputs = ", ".join(f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({relation_sql(each.files, each.columns)})" for each in task.inputs)
+    before = (f"WITH {inputs} " if inputs else "") + "SELECT * FROM (\n"
+    return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
+
+
+def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
+    """DuckDB's error as the body's, at the line of the user's file."""
+    return of_duckdb(error, file=body.file, first_line=body.line, lines_before=lines_before)
+
+
+def without_semicolons(text: str) -> str:
+    """The statement without the semicolons at its end, which could not stand inside another one. Lines stay as they are."""
+    if ";" not in text:
+        return text
+    data = bytearray(text.encode())
+    for offset, _ in reversed(duckdb.tokenize(text)):
+        if data[offset : offset + 1] != b";":
+            break
+        data[offset : offset + 1] = b" "
+    return data.decode()
+
+
+def _name(data: InputData, scope: Scope) -> str:
+    return SELF if data.name == scope.asset else data.name
+
+
+def _bound(text: str, scope: Scope, body: SqlBody) -> dict[str, Any]:
+    """Exactly the parameters that the text uses: DuckDB refuses others."""
+    try:
+        statements = duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        raise located(error, body, 0) from error
+    if len(statements) != 1:
+        raise failed(f"a body is one statement, this has {len(statements)}", file=body.file, line=body.line, code="body_failed")
+    available = {name.lower(): value for name, value in {**scope.parameters, **partition_values(scope)}.items()}
+    used = statements[0].named_parameters
+    for name in sorted(used):
+        if name.lower() not in available:
+            raise _unknown(name, available, body)
+    return {name: available[name.lower()] for name in used}
+
+
+def partition_values(scope: Scope) -> dict[str, Any]:
+    """`partition_start` and `partition_end`: local dates for days and coarser, instants for hours, none for data that isn't cut by time."""
+    if scope.grain is None or scope.start is None or scope.end is None:
+        return {}
+    start, end = datetime.fromisoformat(scope.start), datetime.fromisoformat(scope.end)
+    if scope.grain == Grain.HOUR:
+        return {"partition_start": start, "partition_end": end}
+    return {"partition_start": start.date(), "partition_end": end.date()}
+
+
+def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
+    if name.lower() in ("partition_start", "partition_end"):
+        return failed(f"${name} has no value: the asset isn't partitioned by time", file=body.file, line=body.line, code="body_failed",
+                      hint="give it `partition: day` or another grain")
+    known = ", ".join(f"${each}" for each in sorted(available)) or "none"
+    return failed(f"${name} has no value", file=body.file, line=body.line, code="body_failed",
+                  hint=f"name it under `parameters:` of the asset or the project (known: {known})")

@@ -1,0 +1,92 @@
+"""The audit of one staged file: every check, the profile and the partition column, in one scan where that is possible.
+
+What the file's statistics already say (nulls, rows, least and greatest value) isn't read again. All aggregates of all
+checks are one SELECT. Queries of their own are run for `references` and `sql`, for keys of large files and, only for
+checks that failed, for the rows to show. A check that can't be measured has failed; it is never taken as passed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from headrace.lake import PARTITION_COLUMN, StagedFile, Table
+from headrace.lake.routing import NOWHERE
+from headrace.model import CheckSpec, Grain, NotBuilt, Severity
+from headrace.model.intervals import bounds_us
+from headrace.quality import partitioning, profiles
+from headrace.quality.judging import Item, conclude, declare, guarded, measure
+from headrace.quality.kinds import Part, Subject
+from headrace.quality.results import Audit, CheckResult, Outcome, Verdict
+from headrace.quality.scanning import Reference, Staged
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+PartitionCheck = tuple[str | None, Grain, str]
+"""The column that routes rows (None where there is none, or the body is taken at its word), the grain, the time zone."""
+
+_ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
+
+
+def audit(session: Session, staged: StagedFile, table: Table, checks: Sequence[CheckSpec], *,
+          partition_check: PartitionCheck | None, references: Sequence[Reference], now_us: int,
+          partitions: Sequence[str] = (), timezone: str = "UTC", on_fail: str = "reject") -> Audit:
+    """Everything that can be said of the staged file before it may be published.
+
+    `partitions` are the keys that were asked for (those staged, unless told): one that has no rows is judged too.
+    `references` are the other nodes that checks read, with the files of their newest publication. Each check is judged
+    for each partition by itself, whether it was computed alone or in a batch. `timezone` is that of times without zone
+    (of the partition check, where there is one). Raises `NotBuilt` for `quarantine_rows`.
+    """
+    started = time.perf_counter()
+    if on_fail not in _ON_FAIL:
+        raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
+    parts = _parts(staged, partitions, partition_check, now_us)
+    reader = Staged(session, staged, table, references, several=len(parts) > 1)
+    subject = _subject(reader, partition_check[2] if partition_check else timezone)
+    items = [declare(check, subject) for check in checks]
+    routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
+    measures = profiles.wanted(subject.columns, staged.statistics, 0 if reader.several else staged.rows)
+    values = measure([*items, *routed], reader, [each.sql for each in measures])
+    results = tuple(conclude(item, parts, reader) for item in items)
+    misplaced = tuple(found for item in routed if (found := conclude(item, parts, reader)).outcome is Outcome.FAILED)
+    profile = profiles.profile(subject.columns, staged.statistics, staged.rows, list(zip(measures, values, strict=False)))
+    return Audit(_verdict((*results, *misplaced), staged.rows, on_fail), (*results, *misplaced), profile, time.perf_counter() - started)
+
+
+def _subject(reader: Staged, timezone: str) -> Subject:
+    columns = {column.name: column.type for column in reader.columns}
+    statistics = {name: known for name, known in reader.file.statistics.items() if name != PARTITION_COLUMN}
+    return Subject(columns, statistics, reader.file.rows, timezone)
+
+
+def _parts(staged: StagedFile, asked: Sequence[str], partition_check: PartitionCheck | None, now_us: int) -> list[Part]:
+    rows = dict.fromkeys(asked, 0) | {partition.key: partition.rows for partition in staged.partitions}
+    return [Part(key, count, _as_of(key, partition_check, now_us)) for key, count in rows.items()]
+
+
+def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int:
+    if partition_check is None or key == NOWHERE:
+        return now_us
+    return min(now_us, bounds_us(key, partition_check[1], partition_check[2])[1])
+
+
+def _routed(subject: Subject, reader: Staged, keys: Sequence[str], partition_check: PartitionCheck | None) -> list[Item]:
+    """The check that each row is where it belongs; not counted as a check of the asset, and shown only when it fails."""
+    if partition_check is None or partition_check[0] is None or not reader.file.rows:
+        return []
+    column, grain = partition_check[0], partition_check[1]
+    asked = [key for key in keys if key != NOWHERE]
+    return [guarded(Item(partitioning.CHECK), lambda: partitioning.rows_outside(subject, column, grain, asked, several=reader.several))]
+
+
+def _verdict(results: Sequence[CheckResult], rows: int, on_fail: str) -> Verdict:
+    failed = [result for result in results if result.outcome is Outcome.FAILED]
+    if any(result.severity is Severity.BLOCKING for result in failed):
+        return _ON_FAIL[on_fail]
+    if failed:
+        return Verdict.WARNED
+    passed = any(result.outcome is Outcome.PASSED for result in results)
+    return Verdict.PASSED if rows and passed else Verdict.UNCHECKED

@@ -1,0 +1,19 @@
+"""`references: {column: tailnum, to: planes.tailnum}`: each value stands in that column of that node. Null passes."""
+
+from __future__ import annotations
+
+from headrace.lake.session import quote
+from headrace.model import CheckSpec
+from headrace.quality.kinds import SELF, Selected, Subject, check_kind, rows, scope
+
+
+@check_kind("references")
+def references(check: CheckSpec, subject: Subject) -> Selected:
+    """An anti-join with the distinct values of the other side."""
+    column, to = subject.column(check.arguments["column"]), str(check.arguments["to"])
+    node, _, target = to.partition(".")
+    query = (
+        f"SELECT mine.* FROM (SELECT * FROM {quote(SELF)} WHERE {quote(column)} IS NOT NULL AND {scope(check)}) AS mine "
+        f"ANTI JOIN (SELECT DISTINCT {quote(target)} AS target FROM {quote(node)}) AS theirs ON mine.{quote(column)} = theirs.target"
+    )
+    return Selected(query, lambda count: f"{column}: {rows(count)} without {to}", examples=column, reads=(node,))

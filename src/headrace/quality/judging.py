@@ -1,0 +1,166 @@
+"""From checks to results: declare what each needs, measure all of it at once, judge, and show what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.model import CheckSpec, HeadraceError
+from headrace.quality.kinds import Finding, Measured, Measurement, Part, Selected, Subject, kind
+from headrace.quality.results import CheckResult, Outcome
+from headrace.quality.samples import examples
+from headrace.quality.scanning import ONLY, Staged
+
+PROVED_FROM_ROWS = 100_000
+"""From how many rows on a cheap proof is tried before the exact count."""
+
+ERROR_CHARACTERS_MAX = 500
+
+
+class Item(msgspec.Struct):
+    """One check on its way to a result."""
+
+    check: CheckSpec
+    measurement: Measurement | None = None
+    error: str = ""
+    proved: bool = False
+    values: dict[str, tuple[Any, ...]] = {}
+
+    @property
+    def aggregates(self) -> tuple[str, ...]:
+        """What this check still needs of the scan."""
+        return self.measurement.aggregates if isinstance(self.measurement, Measured) and not self.proved and not self.error else ()
+
+
+def declare(check: CheckSpec, subject: Subject) -> Item:
+    """The check with how it is measured, or with why it can't be."""
+    return guarded(Item(check), lambda: kind(check.kind)(check, subject))
+
+
+def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
+    """The item with what the function says. Whatever it raises (kinds come from other packages too) becomes the item's
+    error: a check that can't be measured fails, and the others go on."""
+    try:
+        item.measurement = measurement()
+    except Exception as error:  # noqa: BLE001
+        item.error = _in_words(error)
+    return item
+
+
+def measure(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> tuple[Any, ...]:
+    """Fills each item's values in one scan, together with `extra` aggregates, whose values are returned (over a file of
+    one partition; empty otherwise). Where the one scan can't be run, each check is measured alone, to know which it is."""
+    import duckdb
+
+    for item in items:
+        _prepare(item, staged)
+    wanted = [aggregate for item in items for aggregate in item.aggregates]
+    if not wanted and not extra:
+        return ()
+    try:
+        found = staged.aggregates([*wanted, *extra])
+    except duckdb.Error:
+        return _one_by_one(items, staged, extra)
+    at = 0
+    for item in items:
+        beyond = at + len(item.aggregates)
+        item.values = {key: row[at:beyond] for key, row in found.items()}
+        at = beyond
+    return found[ONLY][at:] if ONLY in found else ()
+
+
+def _prepare(item: Item, staged: Staged) -> None:
+    """Refuses text that would leave its place in the statement, and tries the cheap proof."""
+    import duckdb
+
+    if item.error:
+        return
+    try:
+        if item.check.where is not None:
+            staged.one_statement(f"SELECT 1 WHERE ({item.check.where}\n)")
+        if isinstance(item.measurement, Selected):
+            staged.one_statement(f"SELECT * FROM (\n{item.measurement.query}\n)")
+            staged.require(item.measurement.reads)
+        elif isinstance(item.measurement, Measured) and item.measurement.proof and not staged.several and staged.file.rows >= PROVED_FROM_ROWS:
+            item.proved = staged.holds(item.measurement.proof)
+    except (HeadraceError, duckdb.Error) as error:
+        item.error = _in_words(error)
+
+
+def _one_by_one(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> tuple[Any, ...]:
+    import duckdb
+
+    for item in items:
+        if item.aggregates:
+            try:
+                item.values = staged.aggregates(item.aggregates)
+            except duckdb.Error as error:
+                item.error = _in_words(error)
+    found = staged.aggregates(extra) if extra else {}
+    return found.get(ONLY, ())
+
+
+def conclude(item: Item, parts: Sequence[Part], staged: Staged) -> CheckResult:
+    """The check's result over all partitions of the file. As in `guarded`, whatever goes wrong is a failure of this check."""
+    if not item.error:
+        try:
+            return _result(item, parts, staged)
+        except Exception as error:  # noqa: BLE001
+            item.error = _in_words(error)
+    keys = tuple(part.key for part in parts)
+    return _make(item, Outcome.FAILED, sum(part.rows for part in parts), 0, f"can't be checked: {item.error}", keys=keys)
+
+
+def _result(item: Item, parts: Sequence[Part], staged: Staged) -> CheckResult:
+    findings = [_find(item, part, staged) for part in parts]
+    failed = [(part, finding) for part, finding in zip(parts, findings, strict=True) if finding.failing]
+    checked, failing = sum(finding.rows for finding in findings), sum(finding.failing for finding in findings)
+    if not failed:
+        return _make(item, Outcome.PASSED if checked else Outcome.UNCHECKED, checked, 0, "")
+    shown = _rows_to_show(item, failed[0][0], staged)
+    detail = _detail(item, failed, shown)
+    return _make(item, Outcome.FAILED, checked, failing, detail, shown, tuple(part.key for part, _ in failed))
+
+
+def _find(item: Item, part: Part, staged: Staged) -> Finding:
+    measurement = item.measurement
+    if isinstance(measurement, Selected):
+        count = staged.count(measurement.query, part.key)
+        return Finding(part.rows, count, measurement.describe(count) if count else "")
+    assert measurement is not None
+    if item.proved:
+        return Finding(part.rows)
+    if measurement.aggregates and not part.rows and not measurement.judges_empty:
+        return Finding(0)
+    return measurement.judge(part, item.values.get(part.key if staged.several else ONLY, ()))
+
+
+def _rows_to_show(item: Item, part: Part, staged: Staged) -> tuple[dict[str, Any], ...]:
+    measurement = item.measurement
+    query = measurement.query if isinstance(measurement, Selected) else measurement.failing if measurement else ""
+    return staged.rows(query, part.key, measurement.examples if measurement else "") if query else ()
+
+
+def _detail(item: Item, failed: Sequence[tuple[Part, Finding]], shown: tuple[dict[str, Any], ...]) -> str:
+    text = failed[0][1].detail
+    column = item.measurement.examples if item.measurement else ""
+    named = examples(shown, column) if column else ""
+    if named:
+        text += f" ({named})"
+    return text if len(failed) == 1 else f"{failed[0][0].key}: {text}; in {len(failed)} partitions"
+
+
+def _make(item: Item, outcome: Outcome, checked: int, failing: int, detail: str,
+          sample: tuple[dict[str, Any], ...] = (), keys: tuple[str, ...] = ()) -> CheckResult:
+    check = item.check
+    return CheckResult(check.name, check.kind, check.severity, outcome, checked, failing, detail, sample, keys)
+
+
+def _in_words(error: Exception) -> str:
+    """The error for people: DuckDB's without its excerpt of a statement that the user never wrote."""
+    text = str(error).split("\n\nLINE ")[0].strip()
+    hint = getattr(error, "hint", "")
+    text = f"{text} ({hint})" if hint else text
+    return text if len(text) <= ERROR_CHARACTERS_MAX else text[:ERROR_CHARACTERS_MAX] + "…"

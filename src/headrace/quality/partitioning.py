@@ -1,0 +1,56 @@
+"""Rows that aren't of the partition they were staged for: `row_outside_partition`, checked of every asset with a partition column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace.lake import PARTITION_COLUMN, ColumnStatistics
+from headrace.lake.routing import NOWHERE, Bounds, bounds_of, key_expression, outside
+from headrace.lake.session import literal, quote
+from headrace.model import CheckSpec, Grain, Place
+from headrace.quality.kinds import SELF, Finding, Measured, Part, Subject, rows
+
+NAME = "row_outside_partition"
+CHECK = CheckSpec(kind=NAME, name=NAME, place=Place(file=""))
+
+
+def rows_outside(subject: Subject, column: str, grain: Grain, keys: Sequence[str], *, several: bool) -> Measured:
+    """How to find rows whose column lies outside their partition, or is null; known at no scan where the file's least and
+    greatest value prove that there are none. Raises `CheckUnusable` or `UnroutableColumn`."""
+    column = subject.column(column)
+    every = [bounds_of(key, grain, subject.timezone, subject.columns[column]) for key in keys]
+    if not several and _proved(every[0], subject.statistics.get(column)):
+        return Measured(lambda part, _: Finding(part.rows))
+    bad = _misplaced(column, every) if several else outside(column, every[0])
+
+    def judge(part: Part, values: tuple[Any, ...]) -> Finding:
+        count = int(values[0])
+        return Finding(part.rows, count, f"{column}: {rows(count)} outside {part.key or 'the partitions asked for'}" if count else "")
+
+    shown = f"SELECT * FROM {quote(SELF)}" + ("" if several else f" WHERE {bad}")
+    return Measured(judge, (f"count(*) FILTER (WHERE {bad})",), shown, column)
+
+
+def _misplaced(column: str, every: Sequence[Bounds]) -> str:
+    key = quote(PARTITION_COLUMN)
+    return f"({key} = {literal(NOWHERE)} OR {key} <> {key_expression(column, every)})"
+
+
+def _proved(bounds: Bounds, known: ColumnStatistics | None) -> bool:
+    if known is None or known.nulls or known.minimum is None or known.maximum is None:
+        return False
+    least, greatest = _moment(known.minimum, bounds), _moment(known.maximum, bounds)
+    return least is not None and greatest is not None and bounds.first <= least and greatest < bounds.beyond
+
+
+def _moment(text: str, bounds: Bounds) -> datetime | None:
+    """A statistic as a value that compares with the bounds; None for infinities and years that Python doesn't know."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    if (found.tzinfo is None) != (bounds.first.tzinfo is None):
+        return None
+    return found.astimezone(UTC) if found.tzinfo else found

@@ -1,0 +1,87 @@
+"""The staged rows as an audit reads them: all of them in one scan, or one partition's under the name `__self__`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from headrace.lake import PARTITION_COLUMN, Column, FileRef, StagedFile, Table
+from headrace.lake.session import quote, relation_sql
+from headrace.quality.kinds import SELF, CheckUnusable
+from headrace.quality.samples import sample
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+ONLY = ""
+"""Stands for the key where the file holds one partition, so that its key needn't be read."""
+
+
+class Reference(Protocol):
+    """Another node's published rows, as checks may read them."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def files(self) -> tuple[FileRef, ...]: ...
+    @property
+    def columns(self) -> tuple[Column, ...]: ...
+
+
+class Staged:
+    """Runs an audit's queries over one staged file."""
+
+    def __init__(self, session: Session, staged: StagedFile, table: Table, references: Sequence[Reference], *, several: bool) -> None:
+        """`several`: whether more than one partition was asked for (or staged), so that each is judged by itself."""
+        self.session, self.file, self.several = session, staged, several
+        self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+        self.references = {reference.name.lower(): reference for reference in references}
+
+    def aggregates(self, wanted: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+        """The aggregates in one scan, by partition key where the file holds several, else under `ONLY`. A partition
+        without rows isn't there. Raises `duckdb.Error`."""
+        source = f"FROM ({self._relation(None, with_partition=True)})"
+        if not self.several:
+            found = self._fetch(f"SELECT {', '.join(wanted)} {source}")
+            return {ONLY: found[0]}
+        key = quote(PARTITION_COLUMN)
+        grouped = self._fetch(f"SELECT {key}, {', '.join(wanted)} {source} GROUP BY {key}")
+        return {str(row[0]): tuple(row[1:]) for row in grouped}
+
+    def holds(self, query: str) -> bool:
+        """The one boolean of a query over `__self__`, the whole file."""
+        return bool(self._fetch(self._over_self(query, None))[0][0])
+
+    def count(self, query: str, key: str | None) -> int:
+        """How many rows the query over `__self__` returns, for one partition or for all."""
+        return int(self._fetch(f"SELECT count(*) FROM ({self._over_self(query, key)})")[0][0])
+
+    def rows(self, query: str, key: str | None, first: str) -> tuple[dict[str, Any], ...]:
+        """Some of the rows that the query over `__self__` returns."""
+        return sample(self.session.connection, self._over_self(query, key), first=first)
+
+    def require(self, names: Sequence[str]) -> None:
+        """Raises `CheckUnusable` for a node that isn't at hand."""
+        for name in names:
+            if name.lower() not in self.references:
+                raise CheckUnusable(f"`{name}` isn't at hand: nothing of it is published yet")
+
+    def one_statement(self, text: str) -> None:
+        """Raises `CheckUnusable` if the text, inside a SELECT, is more than one statement; `duckdb.Error` if it is none."""
+        if len(self.session.connection.extract_statements(text)) != 1:
+            raise CheckUnusable("it is more than one statement")
+
+    def _fetch(self, query: str) -> list[tuple[Any, ...]]:
+        return self.session.connection.execute(query).fetchall()
+
+    def _over_self(self, query: str, key: str | None) -> str:
+        views = {SELF: self._relation(key)}
+        for name, reference in self.references.items():
+            if name in query.lower():
+                views[reference.name] = relation_sql(reference.files, reference.columns)
+        named = ", ".join(f"{quote(name)} AS NOT MATERIALIZED ({text})" for name, text in views.items())
+        return f"WITH {named} SELECT * FROM (\n{query}\n)"
+
+    def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
+        keys = (key,) if key is not None and self.several else None
+        return relation_sql((FileRef(self.file.path, keys),), self.columns, with_partition=with_partition)

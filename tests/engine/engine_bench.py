@@ -1,0 +1,143 @@
+"""A lake on disk, a locked-down session, and tasks for the engine: real files, real DuckDB, no leader."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.engine import InputData, Scope
+from headrace.engine.logs import Capture, Channel, Clock, Line, LogFile, read
+from headrace.engine.produce import Produced, produce
+from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake.session import Session, relation_sql
+from headrace.lake.staging import stage
+from headrace.model import Body, CommandBody, PythonBody, SqlBody
+from headrace.model.files import FileKind, ProjectFile
+from headrace.model.python_files import read_python
+from headrace.model.reporting import Report
+
+NOW_US = 1_360_800_000_000_000
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """What `run.messages.Produce` has for the engine."""
+
+    scope: Scope
+    body: Body
+    sql: str | None = None
+    code: str | None = None
+    inputs: tuple[InputData, ...] = ()
+    materialize: str = "table"
+    partition_column: str | None = None
+    table: Table | None = None
+    evolve: bool = False
+
+
+@dataclass
+class Bench:
+    """One project's data folder."""
+
+    data: Path
+    timezone: str = "America/New_York"
+    versions: int = 0
+    sessions: list[Session] = field(default_factory=list)
+    logged: list[Line] = field(default_factory=list)
+
+    @property
+    def lake(self) -> Path:
+        return self.data / "lake"
+
+    @property
+    def code(self) -> Path:
+        return self.data / "code"
+
+    @property
+    def files(self) -> Path:
+        return self.data / "files"
+
+    @property
+    def temporary(self) -> Path:
+        return self.data / "tmp"
+
+    @property
+    def session(self) -> Session:
+        if not self.sessions:
+            self.temporary.mkdir(parents=True, exist_ok=True)
+            self.sessions.append(Session(self.lake, readable=[self.temporary], timezone=self.timezone))
+        return self.sessions[0]
+
+    def close(self) -> None:
+        for session in self.sessions:
+            session.close()
+
+    def publish(self, name: str, query: str, key: str = "*") -> InputData:
+        """Rows of one partition of an input, staged as they would be published."""
+        staged, table = stage(self.session, query, None, table_name=name, partition=key, table=None)
+        return InputData(name, (FileRef(staged.path),), table.columns[1:])
+
+    def apply(self, files: dict[str, str]) -> str:
+        """A folder of applied files; a new one each time, as a new version has."""
+        self.versions += 1
+        folder = self.code / f"v{self.versions}"
+        for path, text in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(textwrap.dedent(text).lstrip("\n"))
+        return folder.name
+
+    def scope(self, asset: str = "out", keys: tuple[str, ...] = ("*",), **more: Any) -> Scope:
+        return Scope(**{"asset": asset, "partitions": keys, "grain": None, "start": None, "end": None,
+                        "timezone": self.timezone, "attempt": "1.1", **more})
+
+    def day(self, key: str, until: str = "", **more: Any) -> Scope:
+        """The scope of one New York winter day."""
+        end = until or f"{key[:8]}{int(key[8:]) + 1:02}"
+        return self.scope(keys=(key,), grain="day", start=f"{key}T00:00:00-05:00", end=f"{end}T00:00:00-05:00", **more)
+
+    def sql(self, text: str, *inputs: InputData, **more: Any) -> Task:
+        line = more.pop("line", 1)
+        return Task(scope=more.pop("scope", self.scope()), body=SqlBody(text=text, file="assets/out.sql", line=line), sql=text, inputs=inputs, **more)
+
+    def python(self, text: str, *inputs: InputData, siblings: dict[str, str] | None = None, **more: Any) -> Task:
+        """A task for the one asset in the text, read as a project's files are read."""
+        source = textwrap.dedent(text).lstrip("\n")
+        report = Report(ProjectFile("assets/out.py", FileKind.PYTHON, 0, 0, 0, 0).path)
+        (asset,) = read_python(source, report)
+        assert isinstance(asset.body, PythonBody)
+        code = self.apply({"assets/out.py": source, **(siblings or {})})
+        return Task(scope=more.pop("scope", self.scope()), body=asset.body, code=code, inputs=inputs, **more)
+
+    def command(self, argv: list[str], *inputs: InputData, files: dict[str, str] | None = None, **more: Any) -> Task:
+        body = CommandBody(command=tuple(argv), file="assets/out.yaml", line=3)
+        return Task(scope=more.pop("scope", self.scope()), body=body, code=self.apply(files or {"empty": ""}), inputs=inputs, **more)
+
+    def run(self, task: Task) -> Produced:
+        return produce(task, self.session, self)
+
+    def run_logged(self, task: Task) -> Produced:
+        """As in a worker: with what is printed caught; the lines are then in `logged`."""
+        channel, path = Channel.open(), self.data / "logs" / "1" / "1.jsonl"
+        log = LogFile(path, Clock(NOW_US))
+        try:
+            with Capture(channel, log):
+                return produce(task, self.session, self, log=log)
+        finally:
+            self.logged = list(read(path))
+            for fd in channel.ends:
+                import os
+
+                os.close(fd)
+
+    def rows(self, staged: StagedFile | None, table: Table | None) -> list[tuple[Any, ...]]:
+        assert staged is not None and table is not None
+        text = relation_sql([FileRef(staged.path)], table.columns, with_partition=True)
+        return self.session.connection.execute(f"SELECT * FROM ({text}) ORDER BY ALL").fetchall()
+
+    def left_behind(self) -> list[str]:
+        """Files that an attempt shouldn't leave: staged ones of `out`, scratch, half an output."""
+        places = (self.lake / "main" / "out", self.temporary, self.files)
+        return sorted(str(path.relative_to(self.data)) for place in places if place.exists() for path in place.rglob("*") if path.is_file())

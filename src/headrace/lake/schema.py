@@ -11,7 +11,8 @@ from headrace.lake.types import Type, field_count, parse, storable, widens
 from headrace.model.errors import LakeError
 
 COLUMNS_MAX = 10_000
-_LOSSY = re.compile(r"headrace-lossy-(\d+)")
+_LOSSY = re.compile(r"Invalid Input Error: headrace-lossy-(\d+)")
+_AS_TEXT = {("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR"), ("BIGNUM", "VARCHAR")}
 
 
 class SchemaMismatch(LakeError):
@@ -90,26 +91,36 @@ def _numbered(kept: Sequence[Column], new: Sequence[tuple[str, Type]], first_id:
 
 def cast_columns(given: Given, table: Table) -> list[str]:
     """For each column of the table but `_partition`, the expression that makes it from the body's column of that name."""
-    sources = {name.lower(): (name, parse(text)) for name, text in given}
-    return [_cast(number, *sources[column.name.lower()], parse(column.type)) + f" AS {quote(column.name)}"
+    sources = {name.lower(): (name, text) for name, text in given}
+    return [f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS {quote(column.name)}"
             for number, column in enumerate(table.columns) if number]
 
 
-def _cast(number: int, name: str, source: Type, target: Type) -> str:
-    """Casts that could change a value are checked value by value: what doesn't come back the same is an error, not another number."""
+def _cast(number: int, name: str, source: str, target: Type) -> str:
+    """Casts that could change a value are checked value by value: what doesn't come back the same is an error, not another number.
+    `source` is as DuckDB printed it, so DuckDB can read it."""
     plain = quote(name)
-    if source == target:
+    if parse(source) == target:
         return plain
-    if source.name == "NULL" or widens(source, target) or (source.name, target.name) in (("ENUM", "VARCHAR"), ("BIT", "VARCHAR"), ("JSON", "VARCHAR")):
+    if _fits(parse(source), target):
         return f"CAST({plain} AS {target.text})"
     there = f"TRY_CAST({plain} AS {target.text})"
-    back = f"TRY_CAST({there} AS {source.text})" if source.name != "ENUM" else there
-    return f"CASE WHEN {back} IS DISTINCT FROM {plain} THEN error({literal(f'headrace-lossy-{number}')}) ELSE {there} END"
+    return f"CASE WHEN TRY_CAST({there} AS {source}) IS DISTINCT FROM {plain} THEN error({literal(f'headrace-lossy-{number}')}) ELSE {there} END"
+
+
+def _fits(source: Type, target: Type) -> bool:
+    """Whether any value of `source` is a value of `target`, so that nothing needs to be checked."""
+    if source.fields and target.fields:
+        lists = {"ARRAY", "LIST"}
+        alike = source.name == target.name or {source.name, target.name} == lists and target.name == "LIST"
+        return alike and [name for name, _ in source.fields] == [name for name, _ in target.fields] and all(
+            _fits(was, now) for (_, was), (_, now) in zip(source.fields, target.fields, strict=True))
+    return source == target or source.name == "NULL" or widens(source, target) or (source.name, target.name) in _AS_TEXT
 
 
 def lossy_column(message: str, table: Table) -> Column | None:
     """The column whose values an error of `cast_columns` is about; None if it is about something else."""
-    match = _LOSSY.search(message)
+    match = _LOSSY.fullmatch(message.strip())
     number = int(match[1]) if match else len(table.columns)
     return table.columns[number] if number < len(table.columns) else None
 

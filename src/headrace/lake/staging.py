@@ -76,7 +76,16 @@ def _single_select(session: Session, select_sql: str) -> str:
     statements = session.connection.extract_statements(select_sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise SchemaMismatch("a body must be one query that gives rows", hint="write a single SELECT, without `;`")
-    return statements[0].query.strip().rstrip(";")
+    return _without_end(select_sql) if ";" in select_sql else select_sql
+
+
+def _without_end(select_sql: str) -> str:
+    """The text up to the `;` that ends the statement, if one does: comments may follow it."""
+    import duckdb
+
+    body = select_sql.encode()
+    last = max((offset for offset, kind in duckdb.tokenize(select_sql) if kind != duckdb.token_type.comment), default=0)
+    return body[:last].decode() if body[last:last + 1] == b";" else select_sql
 
 
 def _describe(session: Session, body: str, parameters: Parameters) -> Given:

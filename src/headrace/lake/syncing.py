@@ -6,6 +6,7 @@ import ctypes
 import errno
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,6 +78,9 @@ def verify(data_folder: Path, staged: StagedFile) -> Path:
     except OSError as error:
         why = "is a link" if error.errno == errno.ELOOP else (error.strerror or "can't be opened").lower()
         raise LakeError(f"the staged file {staged.path} can't be published: {why}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LakeError(f"the staged file {staged.path} can't be published: it is no file")
     with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(descriptor).st_size
         if size != staged.size_bytes:

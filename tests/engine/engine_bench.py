@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,6 @@ from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.session import Session, relation_sql
 from headrace.lake.staging import stage
 from headrace.model import Body, CommandBody, PythonBody, SqlBody
-from headrace.model.files import FileKind, ProjectFile
 from headrace.model.python_files import read_python
 from headrace.model.reporting import Report
 
@@ -105,7 +105,7 @@ class Bench:
     def python(self, text: str, *inputs: InputData, siblings: dict[str, str] | None = None, **more: Any) -> Task:
         """A task for the one asset in the text, read as a project's files are read."""
         source = textwrap.dedent(text).lstrip("\n")
-        report = Report(ProjectFile("assets/out.py", FileKind.PYTHON, 0, 0, 0, 0).path)
+        report = Report("assets/out.py")
         (asset,) = read_python(source, report)
         assert isinstance(asset.body, PythonBody)
         code = self.apply({"assets/out.py": source, **(siblings or {})})
@@ -128,8 +128,6 @@ class Bench:
         finally:
             self.logged = list(read(path))
             for fd in channel.ends:
-                import os
-
                 os.close(fd)
 
     def rows(self, staged: StagedFile | None, table: Table | None) -> list[tuple[Any, ...]]:

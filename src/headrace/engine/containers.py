@@ -231,6 +231,8 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _names_once(schema: pa.Schema) -> None:
+    if not len(schema):
+        raise failed("the result has 0 columns", code="wrong_result", hint=f"return {ACCEPTED}")
     seen: set[str] = set()
     for name in schema.names:
         if name.lower() in seen:

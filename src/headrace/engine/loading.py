@@ -38,9 +38,9 @@ class Loader:
         root, self._root = self._root, None
         if root is None:
             return
-        for name, module in list(sys.modules.items()):
-            if name.startswith(_PREFIX) or _comes_from(module, root):
-                del sys.modules[name]
+        ours = [name for name, module in list(sys.modules.items()) if name.startswith(_PREFIX) or _comes_from(module, root)]
+        for name in ours:  # only now: a package's path is looked up through its parent
+            del sys.modules[name]
         sys.path[:] = [path for path in sys.path if path not in self._paths]
         self._paths.clear()
         importlib.invalidate_caches()
@@ -49,7 +49,7 @@ class Loader:
         if root != self._root:
             self.forget()
             self._root = root
-            here = os.getcwd()
+            here = str(Path.cwd())
             sys.path[:] = [path for path in sys.path if path not in ("", here)]
             importlib.invalidate_caches()
         for path in (str(root), str((root / file).parent)):

@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from engine_bench import Bench
+
+from headrace.engine import ErrorKind
+from headrace.engine.failures import BodyFailed
+
+HEAD = """
+import pyarrow as pa
+import polars as pl
+import pandas as pd
+import duckdb
+from headrace import asset, Context
+
+"""
+
+
+def body(signature: str, *lines: str, inputs: str = "", materialize: str = "table") -> str:
+    indented = "".join(f"    {line}\n" for line in lines)
+    declared = f'@asset(owner="o", inputs=[{inputs}], materialize="{materialize}")'
+    return f"{HEAD.lstrip()}\n{declared}\ndef out({signature}):\n{indented}"
+
+
+def rows(bench: Bench, text: str, *inputs: Any, **more: Any) -> list[tuple[Any, ...]]:
+    produced = bench.run(bench.python(text, *inputs, **more))
+    return [row[1:] for row in bench.rows(produced.staged, produced.table)]
+
+
+def failure(bench: Bench, text: str, *inputs: Any, **more: Any) -> Any:
+    task, before = bench.python(text, *inputs, **more), bench.left_behind()
+    with pytest.raises(BodyFailed) as failed:
+        bench.run(task)
+    assert bench.left_behind() == before
+    return failed.value.error
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        ("", "pyarrow.lib.Table"),
+        (": pa.Table", "pyarrow.lib.Table"),
+        (": pl.DataFrame", "polars.dataframe.frame.DataFrame"),
+        (": pl.LazyFrame", "polars.lazyframe.frame.LazyFrame"),
+        (": pd.DataFrame", "pandas.DataFrame"),
+        (": duckdb.DuckDBPyRelation", "_duckdb.DuckDBPyRelation"),
+    ],
+)
+def test_an_input_comes_in_the_container_that_was_asked_for(bench: Bench, annotation: str, kind: str) -> None:
+    """Would catch: another container than annotated; the system column showing up in a body."""
+    given = bench.publish("given", "SELECT 1 AS a, 'x' AS b", key="2013-02-11")
+    text = body(
+        f"ctx, given{annotation}",
+        "columns = given.collect_schema().names() if hasattr(given, 'collect_schema') else getattr(given, 'column_names', None) or list(given.columns)",
+        "kind = type(given)",
+        "return [{'kind': f'{kind.__module__}.{kind.__qualname__}', 'columns': ','.join(columns)}]",
+        inputs='"given"',
+    )
+    ((found, columns),) = rows(bench, text, given)
+    assert columns == "a,b"
+    assert found.replace("pandas.core.frame.DataFrame", "pandas.DataFrame").replace("duckdb.duckdb", "_duckdb") == kind
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        "pa.table({'n': [1, 2], 'd': [dt.date(2020, 1, 1), None]})",
+        "pa.record_batch({'n': [1, 2], 'd': [dt.date(2020, 1, 1), None]})",
+        "pa.table({'n': [1, 2], 'd': [dt.date(2020, 1, 1), None]}).to_reader()",
+        "pl.DataFrame({'n': [1, 2], 'd': [dt.date(2020, 1, 1), None]})",
+        "pl.LazyFrame({'n': [1, 2], 'd': [dt.date(2020, 1, 1), None]})",
+        "pd.DataFrame({'n': [1, 2], 'd': [dt.date(2020, 1, 1), None]})",
+        "[{'n': 1, 'd': dt.date(2020, 1, 1)}, {'n': 2}]",
+        "({'n': i + 1, 'd': dt.date(2020, 1, 1) if i == 0 else None} for i in range(2))",
+        "(pa.table({'n': [i + 1], 'd': pa.array([dt.date(2020, 1, 1) if i == 0 else None], pa.date32())}) for i in range(2))",
+        "iter([pl.DataFrame({'n': [1], 'd': [dt.date(2020, 1, 1)]}), {'n': 2, 'd': None}])",
+        "duckdb.connect().sql(\"select * from (values (1::bigint, date '2020-01-01'), (2, null)) v(n, d)\")",
+    ],
+)
+def test_a_result_may_come_in_any_of_the_known_kinds(bench: Bench, result: str) -> None:
+    """Would catch: a kind of result that is refused, loses its nulls, or changes its types."""
+    assert rows(bench, body("", "import datetime as dt", f"return {result}")) == [(1, dt.date(2020, 1, 1)), (2, None)]
+
+
+def test_a_relation_made_of_an_input_never_leaves_duckdb(bench: Bench) -> None:
+    """Would catch: two results open on one connection, of which the first is lost."""
+    given = bench.publish("given", "SELECT i AS n FROM range(100_000) r(i)")
+    text = body("given: duckdb.DuckDBPyRelation", "return given.filter('n % 2 = 0').aggregate('count(*) as n, max(n) as m')", inputs='"given"')
+    assert rows(bench, text, given) == [(50_000, 99_998)]
+
+
+def test_an_iterator_may_read_a_relation_while_it_is_staged(bench: Bench) -> None:
+    """Would catch: staging and the body waiting for the same connection for ever."""
+    given = bench.publish("given", "SELECT i AS n FROM range(20_000) r(i)")
+    text = body("given: duckdb.DuckDBPyRelation", "while chunk := given.fetchmany(5_000):", "    yield from ({'n': n} for (n,) in chunk)", inputs='"given"')
+    assert len(rows(bench, text, given)) == 20_000
+
+
+def test_named_levels_of_a_pandas_index_are_columns(bench: Bench) -> None:
+    """Would catch: the keys of a groupby lost with the index."""
+    text = body("", "frame = pd.DataFrame({'k': ['a', 'b', 'a'], 'v': [1, 2, 3]})", "return frame.groupby('k').sum()")
+    assert rows(bench, text) == [("a", 4), ("b", 2)]
+
+
+def test_an_iterator_is_read_as_it_comes(bench: Bench) -> None:
+    """Would catch: all rows of a generator held in memory before the first is written: 1.6 GB here."""
+    text = body("", "for i in range(100):", "    yield pa.table({'n': pa.array([i] * 100_000), 'text': pa.array(['x' * 150 + str(i)] * 100_000)})")
+    small, large = body("", "yield pa.table({'n': [1], 'text': ['x']})"), text
+    before = bench.run(bench.python(small)).measures.peak_memory_bytes
+    produced = bench.run(bench.python(large))
+    assert produced.staged is not None and produced.staged.rows == 10_000_000
+    assert produced.measures.peak_memory_bytes - before < 600_000_000
+
+
+def test_the_context_says_what_the_attempt_is_for(bench: Bench) -> None:
+    """Would catch: fields swapped, times without zone, parameters missing."""
+    text = body(
+        "ctx: Context",
+        "return [dict(a=ctx.asset, p=ctx.partition, s=ctx.start.isoformat(), e=ctx.end.isoformat(), z=ctx.timezone, n=ctx.attempt, x=ctx.parameters['x'])]",
+    )
+    scope = bench.day("2013-02-11", parameters={"x": 15})
+    assert rows(bench, text, scope=scope) == [
+        ("out", "2013-02-11", "2013-02-11T00:00:00-05:00", "2013-02-12T00:00:00-05:00", "America/New_York", "1.1", 15)
+    ]
+
+
+def test_modules_beside_the_body_are_those_of_its_own_version(bench: Bench) -> None:
+    """Would catch: a sibling module of the version before, kept by the warm worker; packages found from the project's root only."""
+    text = body("", "import helper, assets.deep.other", "return [{'a': helper.VALUE, 'b': assets.deep.other.VALUE}]")
+    for version in (1, 2):
+        siblings = {"assets/helper.py": f"VALUE = {version}", "assets/deep/other.py": f"VALUE = {version * 10}"}
+        assert rows(bench, text, siblings=siblings) == [(version, version * 10)]
+
+
+def test_a_users_module_never_takes_the_place_of_pythons(bench: Bench) -> None:
+    """Would catch: a project's `queue.py` imported by the worker itself."""
+    text = body("", "import queue, statistics", "return [{'a': hasattr(queue, 'SimpleQueue'), 'b': hasattr(statistics, 'mean')}]")
+    siblings = {"queue.py": "BROKEN = 1", "assets/statistics.py": "BROKEN = 1"}
+    assert rows(bench, text, siblings=siblings) == [(True, True)]
+
+
+def test_files_of_this_moment_are_not_found(bench: Bench, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: the working directory on `sys.path`: what runs must be what was applied."""
+    (tmp_path / "notapplied.py").write_text("VALUE = 1")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    error = failure(bench, body("", "import notapplied", "return [{'a': 1}]"))
+    assert "notapplied" in error.message and error.line == 10
+
+
+@pytest.mark.parametrize(
+    ("lines", "message", "kind"),
+    [
+        (["raise ValueError('no good')"], "ValueError: no good", ErrorKind.DETERMINISTIC),
+        (["import sys", "sys.exit(3)"], "sys.exit(3)", ErrorKind.DETERMINISTIC),
+        (["raise KeyboardInterrupt"], "KeyboardInterrupt", ErrorKind.DETERMINISTIC),
+        (["raise ConnectionResetError('gone')"], "gone", ErrorKind.TRANSIENT),
+        (["raise TimeoutError('slow')"], "slow", ErrorKind.TRANSIENT),
+        (["try: raise ConnectionError('gone')", "except ConnectionError as e: raise RuntimeError('api') from e"], "api", ErrorKind.TRANSIENT),
+        (["raise MemoryError"], "MemoryError", ErrorKind.RESOURCES),
+        (["x = [0] * 10**15", "return x"], "MemoryError", ErrorKind.RESOURCES),
+        (["raise OSError(28, 'No space left on device')"], "No space", ErrorKind.RESOURCES),
+        (["class Mine(BaseException): pass", "raise Mine('own')"], "Mine: own", ErrorKind.DETERMINISTIC),
+        (["return duckdb.sql('select nothing')"], "nothing", ErrorKind.DETERMINISTIC),
+        (["def deep(): return deep()", "return deep()"], "RecursionError", ErrorKind.DETERMINISTIC),
+        (["raise ValueError('x' * 100_000)"], "…", ErrorKind.DETERMINISTIC),
+    ],
+)
+def test_what_a_body_raises_is_its_failure_with_file_and_line(bench: Bench, lines: list[str], message: str, kind: ErrorKind) -> None:
+    """Would catch: an exit or interrupt that ends the worker, a kind that makes a retry useless or impossible, a place in our own code."""
+    error = failure(bench, body("", *lines))
+    assert message in error.message and error.kind is kind and error.code == "body_failed"
+    assert error.file == "assets/out.py" and 9 <= error.line <= 11
+    assert len(error.message) < 3_000
+
+
+def test_an_error_in_a_sibling_module_is_placed_there(bench: Bench) -> None:
+    """Would catch: the place of the call instead of the place of the fault."""
+    error = failure(bench, body("", "import helper", "return helper.rows()"), siblings={"assets/helper.py": "def rows():\n    return 1 / 0\n"})
+    assert (error.file, error.line) == ("assets/helper.py", 2)
+    error = failure(bench, body("", "import helper", "return helper.rows()"), siblings={"assets/helper.py": "def rows(:\n"})
+    assert (error.file, error.line) == ("assets/helper.py", 1) and "SyntaxError" in error.message
+
+
+def test_the_log_has_a_traceback_of_the_users_frames(bench: Bench) -> None:
+    """Would catch: no traceback at all, or one that begins with Headrace's own frames."""
+    task = bench.python(body("", "raise ValueError('no good')"))
+    with pytest.raises(BodyFailed):
+        bench.run_logged(task)
+    text = "\n".join(line.text for line in bench.logged)
+    assert "raise ValueError('no good')" in text and "headrace/engine" not in text
+
+
+@pytest.mark.parametrize(
+    ("result", "message"),
+    [
+        ("None", "nothing (None)"),
+        ("42", "returned int"),
+        ("'text'", "returned str"),
+        ("{'a': [1]}", "returned dict"),
+        ("pd.Series([1])", "Series"),
+        ("[1, 2]", "int"),
+        ("[{'a': 1}, 'x']", "str"),
+        ("[{1: 2}]", "the key 1"),
+        ("[{'a': 1}, {'a': 'x'}]", "column `a`"),
+        ("iter([])", "nothing was returned"),
+        ("[]", "nothing was returned"),
+        ("pa.table([[1], [2]], names=['a', 'A'])", "more than once"),
+        ("pa.table([[1], [2]], names=['a', 'a'])", "more than once"),
+        ("pa.table({'_partition': ['x']})", "_partition"),
+        ("pa.table({})", "0 columns"),
+        ("pd.DataFrame({'a': [1, 'x']})", "can't be stored"),
+        ("pd.DataFrame([[1, 2]], columns=['a', 'a'])", "can't be stored"),
+        ("object()", "returned object"),
+        ("(pa.table({'a': [1]}) if i < 1 else pa.table({'b': [1]}) for i in range(2))", "later batch lacks `a`"),
+        ("(pa.table({'a': [1]}) if i < 1 else pa.table({'a': ['x']}) for i in range(2))", "other types"),
+    ],
+)
+def test_a_result_that_is_no_table_is_refused_with_what_it_is(bench: Bench, result: str, message: str) -> None:
+    """Would catch: an error from deep inside a library, or rows made of something that wasn't meant as rows."""
+    error = failure(bench, body("", f"return {result}"))
+    assert message in error.message and error.kind is ErrorKind.DETERMINISTIC, error
+    assert error.file == "assets/out.py" and error.code == "wrong_result"
+
+
+def test_a_coroutine_is_refused(bench: Bench) -> None:
+    """Would catch: a coroutine taken for an iterator, or left unawaited with a warning."""
+    error = failure(bench, body("", "async def work(): return 1", "return work()"))
+    assert "async" in error.message
+
+
+def test_an_iterator_that_fails_half_way_leaves_nothing(bench: Bench) -> None:
+    """Would catch: half of a partition staged, or the user's exception told as DuckDB's."""
+    text = body("", "for i in range(5):", "    yield pa.table({'n': list(range(100_000))})", "    if i == 3: raise ConnectionError('gone after 3')")
+    error = failure(bench, text)
+    assert error.message == "ConnectionError: gone after 3" and error.kind is ErrorKind.TRANSIENT
+    assert (error.file, error.line) == ("assets/out.py", 12)
+
+
+def test_known_columns_are_the_law(bench: Bench) -> None:
+    """Would catch: a known table whose columns change with what one run returned; an empty result that forgets them."""
+    first = bench.run(bench.python(body("", "return pa.table({'a': [1], 'b': ['x']})")))
+    error = failure(bench, body("", "return [{'a': 1, 'c': 'x'}]"), table=first.table)
+    assert error.code == "columns_changed" and "`b`" in error.message and "`c`" in error.message
+    empty = bench.run(bench.python(body("", "return iter([])"), table=first.table))
+    assert empty.staged is not None and empty.staged.rows == 0
+    assert empty.table is not None and [column.name for column in empty.table.columns] == ["_partition", "a", "b"]
+
+
+def test_values_are_read_in_the_tables_types(bench: Bench) -> None:
+    """Would catch: floats that follow whole numbers refused, decimals become floats, local times taken for UTC."""
+    known = bench.run(bench.sql("select 1.5::double as x, 1.25::decimal(10,2) as d, timestamptz '2020-01-01 00:00:00-05' as t")).table
+    text = body(
+        "",
+        "import datetime as dt, decimal",
+        "for i in range(20_000):",
+        "    yield {'x': 1 if i < 10_000 else 1.5, 'd': decimal.Decimal('0.10'), 't': dt.datetime(2020, 1, 1)}",
+    )
+    produced = bench.run(bench.python(text, table=known))
+    assert produced.staged is not None
+    total = bench.session.connection.execute(
+        f"select sum(x), max(d)::varchar, max(t)::varchar from read_parquet('{bench.lake / produced.staged.path}')"
+    ).fetchone()
+    assert total == (25_000.0, "0.10", "2020-01-01 00:00:00-05")
+
+
+def test_a_body_that_forks_stays_one_worker(bench: Bench) -> None:
+    """Would catch: the child coming back from the body and going on as a second worker."""
+    text = body("", "import os, warnings", "warnings.simplefilter('ignore')", "child = os.fork()", "return [{'child': child > 0}]")
+    assert rows(bench, text) == [(True,)]
+
+
+def test_materialize_none_returns_nothing(bench: Bench) -> None:
+    """Would catch: rows of an effect that are thrown away without a word."""
+    done = bench.run(bench.python(body("ctx", "return None", materialize="none"), materialize="none"))
+    assert done.staged is None and done.table is None
+    error = failure(bench, body("ctx", "return [{'a': 1}]", materialize="none"), materialize="none")
+    assert "materialize: none" in error.message
+
+
+def test_materialize_files_makes_a_manifest_of_what_is_there(bench: Bench) -> None:
+    """Would catch: a manifest that names what the body says instead of what it wrote; two attempts in one folder."""
+    text = body("ctx", "(ctx.output_directory / 'sub').mkdir()", "(ctx.output_directory / 'sub' / 'r.html').write_text('hello')", materialize="files")
+    first = bench.run(bench.python(text, materialize="files"))
+    second = bench.run(bench.python(text, materialize="files"))
+    assert first.manifest is not None and second.manifest is not None
+    (entry,) = first.manifest
+    assert entry["size"] == 5 and entry["sha256"] == "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    assert (bench.data / entry["path"]).read_text() == "hello" and entry["path"] != second.manifest[0]["path"]
+    assert first.measures.bytes_out == 5
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("pass", "no file was written"),
+        ("(ctx.output_directory / 'x').symlink_to('/etc/passwd')", "no regular file"),
+        ("import os; os.mkfifo(ctx.output_directory / 'x')", "no regular file"),
+        ("return 'report.html'", "returned str"),
+    ],
+)
+def test_materialize_files_refuses_what_is_no_file_of_its_own(bench: Bench, line: str, message: str) -> None:
+    """Would catch: a link that publishes a file from elsewhere (TRUST B10), an attempt that published nothing."""
+    error = failure(bench, body("ctx", line, materialize="files"), materialize="files")
+    assert message in error.message and error.file == "assets/out.py"
+
+
+def test_zero_rows_are_a_result(bench: Bench) -> None:
+    """Would catch: an empty table taken for a mistake."""
+    produced = bench.run(bench.python(body("", "return pa.table({'a': pa.array([], pa.int64())})")))
+    assert produced.staged is not None and produced.staged.rows == 0

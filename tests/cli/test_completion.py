@@ -61,8 +61,7 @@ def test_installing_writes_a_script_the_shell_can_read(shell: str, tmp_path: Pat
     assert not rc.exists() or rc.read_text().count("zfunc") == 1, "installed twice, it is there once"
     program = shutil.which(shell)
     if program:
-        subprocess.run([program, "-n", "-c" if shell == "bash" else "/dev/stdin", *([completion.SCRIPTS[shell]] if shell == "bash" else [])],
-                       input=completion.SCRIPTS[shell], text=True, check=True)  # fmt: skip
+        subprocess.run([program, "-n", "/dev/stdin"], input=completion.SCRIPTS[shell], text=True, check=True)
 
 
 def test_an_unknown_shell_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,12 @@ def drawn(width: int, columns: list[Column], rows: list[list[str | Cell]]) -> li
     return stream.getvalue().splitlines()
 
 
-COLUMNS = [Column("consumer", gives=2, least=10), Column("state", least=8), Column("rows", right=True, drops=1), Column("why", gives=3, least=16)]
+COLUMNS = [
+    Column("consumer", gives=2, least=10),
+    Column("state", least=8),
+    Column("rows", right=True, drops=1),
+    Column("why", gives=3, least=16),
+]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -40,7 +45,10 @@ def test_random_tables_fit() -> None:
     print(f"seed {seed}")
     rng = random.Random(seed)
     for _ in range(300):
-        columns = [Column("t" * rng.randrange(1, 12), gives=rng.randrange(4), least=rng.randrange(3, 12), drops=rng.randrange(3)) for _ in range(rng.randrange(1, 9))]
+        columns = [
+            Column("t" * rng.randrange(1, 12), gives=rng.randrange(4), least=rng.randrange(3, 12), drops=rng.randrange(3))
+            for _ in range(rng.randrange(1, 9))
+        ]
         rows: list[list[str | Cell]] = [["x" * rng.choice([0, 1, 5, 30, 150]) for _ in columns] for _ in range(3)]
         width = rng.choice([60, 80, 120])
         assert max(cell_len(line) for line in drawn(width, columns, rows)) <= width, (columns, rows, width)
@@ -59,7 +67,9 @@ def test_markup_and_escapes_in_data_are_shown_not_obeyed() -> None:
 
 def test_room_that_is_left_is_used() -> None:
     """A first cut that is larger than needed must be given back."""
-    lines = drawn(80, [Column("a", gives=1, least=6), Column("b", gives=2, least=6), Column("c", drops=1)], [["a" * 30, "b" * 60, "c" * 20]])
+    lines = drawn(
+        80, [Column("a", gives=1, least=6), Column("b", gives=2, least=6), Column("c", drops=1)], [["a" * 30, "b" * 60, "c" * 20]]
+    )
     assert max(cell_len(line) for line in lines) == 80
 
 

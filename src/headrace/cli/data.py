@@ -10,16 +10,32 @@ from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.operations.documents import ColumnRow
 
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
+_NUMBERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+)
 
 
 def grid(page: Page, columns: Sequence[ColumnRow], rows: Sequence[dict[str, Any]]) -> None:
     """Prints rows below their columns' names; columns that don't fit are counted, not squeezed to nothing."""
     shown = columns[: _room(page)]
-    layout = [Column(column.name, gives=1, least=6, right=column.type.startswith(_NUMBERS)) for column in shown]
+    layout = [Column(column.name, right=column.type.startswith(_NUMBERS)) for column in shown]
     page.table(layout, [[_cell(row.get(column.name)) for column in shown] for row in rows])
     if len(shown) < len(columns):
-        page.say(f"and {len(columns) - len(shown)} more columns: {', '.join(column.name for column in columns[len(shown):])}", "dim", indent=2)
+        page.say(
+            f"and {len(columns) - len(shown)} more columns: {', '.join(column.name for column in columns[len(shown) :])}", "dim", indent=2
+        )
 
 
 def _room(page: Page) -> int:

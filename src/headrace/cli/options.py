@@ -19,7 +19,7 @@ class Options(NamedTuple):
 
     def over(self, before: Options) -> Options:
         """These, with what they don't say taken from `before`."""
-        return Options(*(mine or theirs for mine, theirs in zip(self, before, strict=True)))
+        return Options._make(mine or theirs for mine, theirs in zip(self, before, strict=True))
 
 
 class ValueMissing(Exception):

@@ -46,7 +46,11 @@ class Page:
 
     def head(self, *parts: str) -> None:
         """The page's first line: what it is about, and where the clock stands."""
-        self.say(" · ".join(clean(part) for part in [*parts, *([self.reader.clock()] if self._reader else [])] if part), "bold")
+        self.facts(*parts, self.reader.clock() if self._reader else "", style="bold")
+
+    def facts(self, *parts: str, style: str = "") -> None:
+        """Short facts on one line, `·` between them."""
+        tables.facts(self.screen, parts, style=style)
 
     def clock_note(self) -> None:
         """Names the zone of the times above, and the replay clock, on pages that have no head."""

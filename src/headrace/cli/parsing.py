@@ -1,66 +1,185 @@
-"""A verb's `command` function as a typer command, with the options of every verb added to its own."""
+"""A verb's `command` function as a parser of its line: its parameters are its arguments and options.
+
+    def command(invocation: Invocation, run: Annotated[str | None, Argument("[RUN]")] = None,
+                limit: Annotated[int, Option("--limit", metavar="N", least=1)] = 20) -> int: ...
+
+Why argparse and not typer: docs/decisions/0007-argparse.md.
+"""
 
 from __future__ import annotations
 
+import argparse
+import difflib
+import enum
 import inspect
+import sys
+import types
 from collections.abc import Callable
-from typing import Annotated, Any
-
-import typer
+from typing import Annotated, Any, NamedTuple, NoReturn, Union, get_args, get_origin
 
 from headrace.cli.invocation import Invocation
-from headrace.cli.options import Options
+from headrace.cli.options import FLAGS, VALUES, Options
+from headrace.model.errors import UsageError
+
+MORE = "Options of every verb: headrace --help"
+
+
+class Argument(NamedTuple):
+    """A word by its place. With a list's annotation it takes all that are left."""
+
+    metavar: str
+    help: str = ""
+
+
+class Option(NamedTuple):
+    """A word behind `--name`; a flag where the annotation is bool, given more than once where it is a list."""
+
+    name: str
+    short: str = ""
+    metavar: str = ""
+    help: str = ""
+    least: int | None = None
+    """The smallest number that is taken."""
+
 
 Selection = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SELECT]...", help="names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:", show_default=False),
+    Argument("[SELECT]...", "names, globs, +ancestors, descendants+, tag:, owner:, domain:, source:, path:, consumer:"),
 ]
-Select = Annotated[list[str] | None, typer.Option("--select", "-s", metavar="SELECT", help="the same as SELECT", show_default=False)]
-Exclude = Annotated[list[str] | None, typer.Option("--exclude", metavar="SELECT", help="leave these out", show_default=False)]
-ExitCode = Annotated[bool, typer.Option("--exit-code", help="exit 1 where there is something to see to")]
+Select = Annotated[list[str] | None, Option("--select", "-s", metavar="SELECT", help="the same as SELECT")]
+Exclude = Annotated[list[str] | None, Option("--exclude", metavar="SELECT", help="leave these out")]
+ExitCode = Annotated[bool, Option("--exit-code", help="exit 1 where there is something to see to")]
 
 
-def _shared(project: Annotated[str | None, typer.Option("--project", metavar="DIR", hidden=True)] = None,
-            env: Annotated[str | None, typer.Option("--env", metavar="NAME", hidden=True)] = None,
-            now: Annotated[str | None, typer.Option("--now", metavar="T", hidden=True)] = None,
-            json: Annotated[bool, typer.Option("--json", hidden=True)] = False,
-            no_color: Annotated[bool, typer.Option("--no-color", hidden=True)] = False,
-            verbose: Annotated[bool, typer.Option("--verbose", "-v", hidden=True)] = False,
-            utc: Annotated[bool, typer.Option("--utc", hidden=True)] = False) -> None:  # fmt: skip
-    """The options of every verb, as parameters; never called."""
+class Parameter(NamedTuple):
+    """One parameter of a verb's function, as its signature says."""
+
+    name: str
+    said: Argument | Option
+    type: type
+    many: bool
+    required: bool
+    default: Any
 
 
 def run(name: str, function: Callable[..., int], arguments: list[str], before: Options) -> int:
     """Parses `arguments` for the verb and calls its function; gives the exit code.
 
-    Raises what the function raises, and typer's own exceptions for a line that can't be parsed.
+    Raises UsageError for a line that can't be parsed, and what the function raises.
     """
-    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    app.command(help=inspect.getdoc(function), epilog="Options of every verb: headrace --help")(_entry(function, before))
-    code = typer.main.get_command(app).main(arguments, prog_name=f"headrace {name}", standalone_mode=False)
-    return code if isinstance(code, int) else 0
+    own = parameters(function)
+    parser = _parser(name, function, own)
+    if _asks_for_help(arguments):
+        sys.stdout.write(parser.format_help())
+        return 0
+    values = vars(parser.parse_intermixed_args(arguments))
+    said = Options(**{field: values.pop(field) for field in Options._fields})
+    return function(Invocation(said.over(before)), **values)
+
+
+def parameters(function: Callable[..., int]) -> list[Parameter]:
+    """The arguments and options of a verb's function: all of its parameters but the first."""
+    signature = inspect.signature(function, eval_str=True)
+    return [_parameter(one) for one in list(signature.parameters.values())[1:]]
+
+
+def _parameter(parameter: inspect.Parameter) -> Parameter:
+    annotation, said = get_args(parameter.annotation)
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(one for one in get_args(annotation) if one is not types.NoneType)
+    many = get_origin(annotation) is list
+    required = parameter.default is inspect.Parameter.empty
+    return Parameter(
+        parameter.name, said, get_args(annotation)[0] if many else annotation, many, required, None if required else parameter.default
+    )
+
+
+def _asks_for_help(arguments: list[str]) -> bool:
+    own = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--help" in own or "-h" in own
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(_plain(message), hint=f"{_meant(self, message)}{self.prog} --help")
+
+
+def _plain(message: str) -> str:
+    """argparse's message in the words of the rest: `argument --limit: …` as `--limit: …`."""
+    plain = message.removeprefix("argument ").replace("unrecognized arguments:", "unknown:")
+    return plain.replace("the following arguments are required:", "missing:")
+
+
+def _meant(parser: argparse.ArgumentParser, message: str) -> str:
+    unknown = message.rpartition("unrecognized arguments: ")[2].split(" ")[0].partition("=")[0]
+    options = [flag for action in parser._actions for flag in action.option_strings if flag.startswith("--")]
+    close = difflib.get_close_matches(unknown, options, n=1) if unknown.startswith("--") else []
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _parser(name: str, function: Callable[..., int], own: list[Parameter]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=f"headrace {name}", description=inspect.getdoc(function), epilog=MORE, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter, usage=_usage(name, own),
+    )  # fmt: skip
+    for parameter in own:
+        _add(parser, parameter)
+    for option, field in VALUES.items():
+        parser.add_argument(option, dest=field, help=argparse.SUPPRESS)
+    parser.add_argument("-v", "--verbose", dest="verbose", action="store_true", help=argparse.SUPPRESS)
+    for option in FLAGS:
+        if FLAGS[option] != "verbose":
+            parser.add_argument(option, dest=FLAGS[option], action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def _usage(name: str, own: list[Parameter]) -> str:
+    words = " ".join(one.said.metavar for one in own if isinstance(one.said, Argument) and one.said.metavar)
+    return f"headrace {name} {words} [OPTIONS]".replace("  ", " ")
+
+
+def _add(parser: argparse.ArgumentParser, one: Parameter) -> None:
+    shown = one.said.help or (argparse.SUPPRESS if not one.said.metavar else None)
+    if isinstance(one.said, Argument):
+        count = "*" if one.many else None if one.required else "?"
+        parser.add_argument(
+            one.name, nargs=count, type=_converter(one), default=one.default, metavar=one.said.metavar or one.name, help=shown
+        )
+        return
+    names = [one.said.short, one.said.name] if one.said.short else [one.said.name]
+    if one.type is bool:
+        parser.add_argument(*names, dest=one.name, action="store_true", help=shown)
+        return
+    if isinstance(one.default, int | str):
+        shown = f"{shown} (default {getattr(one.default, 'value', one.default)})"
+    parser.add_argument(
+        *names, dest=one.name, action="append" if one.many else "store", type=_converter(one), default=one.default,
+        required=one.required, metavar=one.said.metavar or one.said.name.lstrip("-").upper(), help=shown,
+    )  # fmt: skip
+
+
+def _converter(one: Parameter) -> Callable[[str], Any]:
+    """How a word becomes a value; ValueError's message is what a person reads."""
+    least = one.said.least if isinstance(one.said, Option) else None
+
+    def convert(text: str) -> Any:
+        try:
+            value = one.type(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text[:40]!r} is no {_kind(one.type)}") from None
+        if least is not None and value < least:
+            raise argparse.ArgumentTypeError(f"{text[:40]} is less than {least}")
+        return value
+
+    return convert
+
+
+def _kind(kind: type) -> str:
+    if issubclass(kind, enum.Enum):
+        return " or ".join(str(one.value) for one in kind)
+    return "number" if kind is int else kind.__name__
 
 
 def options_of(function: Callable[..., int]) -> list[str]:
-    """The long names of a verb's own options, for completion."""
-    found: list[str] = []
-    for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]:
-        for extra in getattr(parameter.annotation, "__metadata__", ()):
-            said = (getattr(extra, "default", ""), *(getattr(extra, "param_decls", None) or ()))
-            found += [text for text in said if isinstance(text, str) and text.startswith("--")]
-    return found
-
-
-def _entry(function: Callable[..., int], before: Options) -> Callable[..., int]:
-    """`function` with the shared options in its signature, which is what typer reads."""
-    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-    shared = list(inspect.signature(_shared, eval_str=True).parameters.values())
-
-    def entry(**values: Any) -> int:
-        said = Options(**{parameter.name: values.pop(parameter.name) for parameter in shared})
-        return function(Invocation(said.over(before)), **values)
-
-    parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own + shared]
-    entry.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
-    entry.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return entry
+    """The names of a verb's own options, for completion."""
+    return [one.said.name for one in parameters(function) if isinstance(one.said, Option)]

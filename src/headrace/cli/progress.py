@@ -78,7 +78,9 @@ class Bar:
         from rich.console import Console  # rich's bars cost 0.1 s, which verbs without one don't pay
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        console = Console(file=sys.stderr, no_color=not colour_wanted(sys.stderr, self._no_color), markup=False, emoji=False, highlight=False)
+        console = Console(
+            file=sys.stderr, no_color=not colour_wanted(sys.stderr, self._no_color), markup=False, emoji=False, highlight=False
+        )
         label = TextColumn("{task.description}", markup=False)
         columns = [label, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn()]
         self._bar = Progress(*columns, console=console, refresh_per_second=8)

@@ -14,12 +14,12 @@ from headrace.operations.documents import AttemptRow, ErrorRow, RunDocument
 ERRORS_SHOWN_MAX = 10
 
 COLUMNS = [
-    Column("asset", gives=2, least=10),
-    Column("partitions", gives=3, least=10),
-    Column("state", least=11),
+    Column("asset", gives=2, least=16),
+    Column("partitions", gives=3, least=11),
+    Column("state"),
     Column("rows", drops=1, right=True),
     Column("took", drops=2, right=True),
-    Column("why", gives=4, least=14),
+    Column("why", gives=4, least=18),
 ]
 
 
@@ -31,7 +31,7 @@ def render(document: RunDocument, page: Page) -> None:
         page.table(COLUMNS, [_row(list(group)) for group in _groups(document.attempts)])
         _errors(document, page)
         page.say()
-    page.say(_sum(document), {"succeeded": "good", "failed": "bad", "partial": "warn"}.get(document.state, ""))
+    page.facts(*_sum(document), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(document.state, ""))
     page.next(*_next(document))
 
 
@@ -88,15 +88,15 @@ def error(row: ErrorRow, page: Page, of: str) -> None:
         page.say(f"headrace explain {row.code}", indent=4)
 
 
-def _sum(document: RunDocument) -> str:
+def _sum(document: RunDocument) -> list[str]:
     if document.state == "nothing_due":
-        return f"· nothing is due{': ' + document.reason if document.reason else ''}"
+        return [f"· nothing is due{': ' + document.reason if document.reason else ''}"]
     counts = {state: sum(row.state == state for row in document.rejected) for state in ("held", "rejected", "failed")}
     said = [f"{states.mark(document.state)}: {plural(len(document.published), 'partition')} published"]
     said += [f"{n} {state}" for state, n in counts.items() if n]
     if any(counts[state] for state in ("held", "rejected")):
         said.append("nothing wrong was published")
-    return " · ".join(said) + (f" ({document.reason})" if document.reason else "")
+    return [*said, document.reason or ""]
 
 
 def _next(document: RunDocument) -> list[str]:

@@ -41,7 +41,7 @@ Row = Sequence[str | Cell]
 def table(screen: Screen, columns: Sequence[Column], rows: Sequence[Row], *, header: bool = True) -> None:
     """Prints `rows` below the columns' titles, each on one line of at most the screen's width."""
     texts = [[_text(cell) for cell in row] for row in rows]
-    titles = [column.title if header else "" for column in columns]
+    titles = [clean(column.title) if header else "" for column in columns]
     natural = [max([cell_len(titles[i]), *(cell_len(row[i]) for row in texts)]) for i in range(len(columns))]
     kept, widths = fit(columns, natural, screen.width)
     if header:
@@ -107,9 +107,7 @@ def _line(texts: Sequence[str], columns: Sequence[Column], kept: list[int], widt
     return " " * INDENT + (" " * GAP).join(_place(texts[i], widths[i], columns[i].right) for i in kept)
 
 
-def _styled(
-    screen: Screen, row: Row, texts: Sequence[str], columns: Sequence[Column], kept: list[int], widths: list[int]
-) -> str:
+def _styled(screen: Screen, row: Row, texts: Sequence[str], columns: Sequence[Column], kept: list[int], widths: list[int]) -> str:
     placed = [_place(texts[i], widths[i], columns[i].right) for i in kept]
     placed[-1:] = [text.rstrip() for text in placed[-1:]]
     cells = [row[i] for i in kept]
@@ -120,6 +118,17 @@ def _styled(
 def paragraph(screen: Screen, text: str, *, indent: int = 0, style: str = "") -> None:
     """Prose, broken between words so that no line is longer than the screen's width; continued lines are indented."""
     room = screen.width if screen.width < NATURAL else CELL_MAX * 50
-    lines = textwrap.wrap(clean(text), max(20, room), initial_indent=" " * indent, subsequent_indent=" " * (indent + 2))
+    lines = textwrap.wrap(
+        clean(text), max(20, room), initial_indent=" " * indent, subsequent_indent=" " * (indent + 2), break_on_hyphens=False
+    )
     for line in lines or [""]:
-        screen.line(line, style)
+        screen.line(line.replace(_TOGETHER, " "), style)
+
+
+_TOGETHER = "\u00a0"
+"""A blank at which no line is broken."""
+
+
+def facts(screen: Screen, parts: Sequence[str], *, style: str = "") -> None:
+    """Parts on one line, `·` between them; where they need more, broken between parts."""
+    paragraph(screen, " · ".join(part.replace(" ", _TOGETHER) for part in parts if part), style=style)

@@ -26,8 +26,8 @@ _DATES = (
 """How names hold dates, most common first; where two fit all names of a group, the earlier one is taken and it is said."""
 
 _LOGICAL = {
-    "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp", "TIME": "time", "DOUBLE": "number", "FLOAT": "number", "DECIMAL": "number",
-    "VARCHAR": "string",
+    "BOOLEAN": "boolean", "DATE": "date", "TIMESTAMP": "timestamp", "TIME": "time", "DOUBLE": "number", "FLOAT": "number",
+    "DECIMAL": "number", "VARCHAR": "string",
 }  # fmt: skip
 
 
@@ -86,7 +86,9 @@ def _date_format(shape: str, members: Sequence[Path]) -> tuple[str, tuple[str, .
         return None
     lead, _, tail = shape.partition("\0")
     texts = [path.name[len(lead) : len(path.name) - len(tail)] for path in members]
-    fitting = [form for form, expression in _DATES if all(re.fullmatch(expression, text) for text in texts) and _days(texts, form) == len(texts)]
+    fitting = [
+        form for form, expression in _DATES if all(re.fullmatch(expression, text) for text in texts) and _days(texts, form) == len(texts)
+    ]
     if not fitting:
         return None
     note = (f"the dates in {members[0].name} and others could also be {fitting[1]}; {fitting[0]} was taken",) if len(fitting) > 1 else ()
@@ -214,18 +216,27 @@ def quoted(name: str) -> str:
     return name if re.fullmatch(r"[a-z_][a-z0-9_]*", name) and name not in _KEYWORDS else '"' + name.replace('"', '""') + '"'
 
 
-_KEYWORDS = frozenset(
+_KEYWORDS = frozenset(  # DuckDB's reserved words
     """
     all analyse analyze and any array as asc asymmetric both case cast check collate column constraint create default deferrable desc
     describe distinct do else end except false fetch for foreign from grant group having in initially intersect into lambda lateral
     leading limit not null offset on only or order pivot pivot_longer pivot_wider placing primary qualify references returning select
     show some summarize symmetric table then to trailing true union unique unpivot using variadic when where window with
-    """.split()
+    """.split()  # noqa: SIM905 - a list of words reads best as words
 )
-"""DuckDB's reserved words."""
 
 
 def _text(value: str) -> str:
     """A string as YAML: bare where nothing could be misread, else as JSON, which is YAML."""
-    bare = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.]*", value) and value.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n")
+    bare = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_/.]*", value) and value.lower() not in (
+        "true",
+        "false",
+        "null",
+        "yes",
+        "no",
+        "on",
+        "off",
+        "y",
+        "n",
+    )
     return value if bare else json.dumps(value, ensure_ascii=False)

@@ -19,7 +19,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 # validate, ls ---------------------------------------------------------------------------------------------------------
 
 
-class Counts(Document, kw_only=True):
+class Counts(Document, frozen=True, kw_only=True):
     """How many of each kind a project declares."""
 
     sources: int
@@ -28,7 +28,7 @@ class Counts(Document, kw_only=True):
     contracts: int
 
 
-class ProblemRow(Document, kw_only=True):
+class ProblemRow(Document, frozen=True, kw_only=True):
     """One problem of a declaration. `severity` is `error` or `warning`, `line` counts from 1."""
 
     severity: str
@@ -39,7 +39,7 @@ class ProblemRow(Document, kw_only=True):
     line: int
 
 
-class ValidateDocument(Document, kw_only=True):
+class ValidateDocument(Document, frozen=True, kw_only=True):
     """`validate`: every problem at once; `ok` is false as soon as one of them is an error."""
 
     ok: bool
@@ -47,7 +47,7 @@ class ValidateDocument(Document, kw_only=True):
     problems: list[ProblemRow]
 
 
-class NodeRow(Document, kw_only=True):
+class NodeRow(Document, frozen=True, kw_only=True):
     """One line of `ls`. `kind` is `source`, `asset` or `consumer`, `body` is `sql`, `python`, `command` or null."""
 
     name: str
@@ -64,7 +64,7 @@ class NodeRow(Document, kw_only=True):
 # run, tick, apply, try ------------------------------------------------------------------------------------------------
 
 
-class ErrorRow(Document, kw_only=True):
+class ErrorRow(Document, frozen=True, kw_only=True):
     """Why an attempt failed, in the user's terms. `code` has a page (`headrace explain CODE`) where it isn't null."""
 
     kind: str
@@ -75,7 +75,7 @@ class ErrorRow(Document, kw_only=True):
     code: str | None = None
 
 
-class AttemptRow(Document, kw_only=True):
+class AttemptRow(Document, frozen=True, kw_only=True):
     """One attempt of a run. `asset` is the node: an asset, or the source that was taken in."""
 
     id: str
@@ -92,7 +92,7 @@ class AttemptRow(Document, kw_only=True):
     error: ErrorRow | None = None
 
 
-class PublishedRow(Document, kw_only=True):
+class PublishedRow(Document, frozen=True, kw_only=True):
     """One partition that a run made visible, with the lake snapshot that did it."""
 
     asset: str
@@ -104,7 +104,7 @@ class PublishedRow(Document, kw_only=True):
     """Same content as the publication before, so nothing that depends on it was computed again."""
 
 
-class RejectedRow(Document, kw_only=True):
+class RejectedRow(Document, frozen=True, kw_only=True):
     """One partition that didn't get through: `state` is `held`, `rejected` or `failed`."""
 
     asset: str
@@ -114,7 +114,7 @@ class RejectedRow(Document, kw_only=True):
     rows: int | None = None
 
 
-class RunDocument(Document, kw_only=True):
+class RunDocument(Document, frozen=True, kw_only=True):
     """`run` and `tick`. `state` is `succeeded`, `failed`, `partial` or `nothing_due`."""
 
     now: datetime
@@ -130,7 +130,7 @@ class RunDocument(Document, kw_only=True):
     """Why nothing was due, or what stopped the run."""
 
 
-class ChangeRow(Document, kw_only=True):
+class ChangeRow(Document, frozen=True, kw_only=True):
     """One change between what is applied and what the files say."""
 
     node: str
@@ -140,14 +140,14 @@ class ChangeRow(Document, kw_only=True):
     partitions_stale: int | None = None
 
 
-class Affects(Document, kw_only=True):
+class Affects(Document, frozen=True, kw_only=True):
     """Whom a change or a plan touches."""
 
     consumers: list[str] = []
     owners: list[str] = []
 
 
-class PlanDocument(Document, kw_only=True):
+class PlanDocument(Document, frozen=True, kw_only=True):
     """What `apply` will do."""
 
     changes: list[ChangeRow]
@@ -156,7 +156,7 @@ class PlanDocument(Document, kw_only=True):
     weakens: list[str] | None = None
 
 
-class ApplyDocument(Document, kw_only=True):
+class ApplyDocument(Document, frozen=True, kw_only=True):
     """`apply`. `state` is `applied`, `nothing_to_apply` or `declined`; `version` is the one in force afterwards."""
 
     now: datetime
@@ -166,14 +166,14 @@ class ApplyDocument(Document, kw_only=True):
     clock: str = "live"
 
 
-class ColumnRow(Document, kw_only=True):
+class ColumnRow(Document, frozen=True, kw_only=True):
     """A column by name and DuckDB type."""
 
     name: str
     type: str
 
 
-class CheckRow(Document, kw_only=True):
+class CheckRow(Document, frozen=True, kw_only=True):
     """What one check came to. `outcome` is `passed`, `failed` or `unchecked`."""
 
     name: str
@@ -186,7 +186,7 @@ class CheckRow(Document, kw_only=True):
     sample: list[dict[str, Any]] = []
 
 
-class TryDocument(Document, kw_only=True):
+class TryDocument(Document, frozen=True, kw_only=True):
     """`try`: computed and audited, nothing published. `state` is `passed`, `warned`, `unchecked`, `held`, `rejected` or `failed`."""
 
     asset: str
@@ -203,7 +203,7 @@ class TryDocument(Document, kw_only=True):
     log: list[str] = []
 
 
-class DemoEvent(Document, kw_only=True):
+class DemoEvent(Document, frozen=True, kw_only=True):
     """One thing of the replay that a person should know. `injected` marks what the demo itself did wrong on purpose."""
 
     partition: str
@@ -213,7 +213,7 @@ class DemoEvent(Document, kw_only=True):
     injected: bool = False
 
 
-class DemoDocument(Document, kw_only=True):
+class DemoDocument(Document, frozen=True, kw_only=True):
     """`demo`: where it is, what the replay did, where its clock stands."""
 
     directory: str
@@ -240,7 +240,7 @@ class DemoDocument(Document, kw_only=True):
 # status ---------------------------------------------------------------------------------------------------------------
 
 
-class ReadRow(Document, kw_only=True):
+class ReadRow(Document, frozen=True, kw_only=True):
     """How one asset that a consumer reads stands."""
 
     asset: str
@@ -248,7 +248,7 @@ class ReadRow(Document, kw_only=True):
     data_through: str | None
 
 
-class ConsumerRow(Document, kw_only=True):
+class ConsumerRow(Document, frozen=True, kw_only=True):
     """How one consumer is served. `state` is the first that holds of `states`."""
 
     name: str
@@ -267,7 +267,7 @@ class ConsumerRow(Document, kw_only=True):
     """What was promised, for people: `07:00 daily`, `30 h old`."""
 
 
-class AssetCounts(Document, kw_only=True):
+class AssetCounts(Document, frozen=True, kw_only=True):
     """How many assets are in each state. A quarantined or unchecked one is counted under its state as well."""
 
     fresh: int = 0
@@ -278,7 +278,7 @@ class AssetCounts(Document, kw_only=True):
     unchecked: int = 0
 
 
-class FilesRow(Document, kw_only=True):
+class FilesRow(Document, frozen=True, kw_only=True):
     """Where a `files` asset that consumers read can be opened: paths relative to the project."""
 
     asset: str
@@ -286,7 +286,7 @@ class FilesRow(Document, kw_only=True):
     paths: list[str]
 
 
-class QuarantineCounts(Document, kw_only=True):
+class QuarantineCounts(Document, frozen=True, kw_only=True):
     """What waits in quarantine."""
 
     deliveries: int
@@ -294,7 +294,7 @@ class QuarantineCounts(Document, kw_only=True):
     rows: int
 
 
-class StatusDocument(Document, kw_only=True):
+class StatusDocument(Document, frozen=True, kw_only=True):
     """`status`: consumers first. Figures about the past are null until they are built."""
 
     project: str
@@ -324,7 +324,7 @@ class StatusDocument(Document, kw_only=True):
 # runs, logs, quarantine -----------------------------------------------------------------------------------------------
 
 
-class RunRow(Document, kw_only=True):
+class RunRow(Document, frozen=True, kw_only=True):
     """One partition of one attempt of one run; a run that attempted nothing has one row whose node is null."""
 
     run_id: str
@@ -346,7 +346,7 @@ class RunRow(Document, kw_only=True):
     error: ErrorRow | None = None
 
 
-class LogRow(Document, kw_only=True):
+class LogRow(Document, frozen=True, kw_only=True):
     """One captured line of one attempt, with what became of the attempt."""
 
     node: str
@@ -361,7 +361,7 @@ class LogRow(Document, kw_only=True):
     text: str
 
 
-class QuarantineRow(Document, kw_only=True):
+class QuarantineRow(Document, frozen=True, kw_only=True):
     """Held or rejected data that waits, readable, with the reason."""
 
     node: str
@@ -386,7 +386,7 @@ class QuarantineRow(Document, kw_only=True):
 # lineage, read, render, explain, init ---------------------------------------------------------------------------------
 
 
-class LineageRow(Document, kw_only=True):
+class LineageRow(Document, frozen=True, kw_only=True):
     """One column that the asked one comes from, or goes into. `via` is the column on the way that is next to the
     asked one's side; `transformation` is that of the step between `column` and `via`."""
 
@@ -395,7 +395,7 @@ class LineageRow(Document, kw_only=True):
     transformation: str
 
 
-class LineageDocument(Document, kw_only=True):
+class LineageDocument(Document, frozen=True, kw_only=True):
     """`lineage`: `column` is `asset.column`, or the asset where all its columns were asked for."""
 
     column: str
@@ -403,7 +403,7 @@ class LineageDocument(Document, kw_only=True):
     downstream: list[LineageRow] | None
 
 
-class ReadDocument(Document, kw_only=True):
+class ReadDocument(Document, frozen=True, kw_only=True):
     """`read`: published rows, and of which snapshot. An asset that was never published has no rows."""
 
     asset: str
@@ -417,7 +417,7 @@ class ReadDocument(Document, kw_only=True):
     rows_total: int | None = None
 
 
-class RenderInput(Document, kw_only=True):
+class RenderInput(Document, frozen=True, kw_only=True):
     """Which partitions of an input a body will see; null partitions mean all that is published."""
 
     node: str
@@ -427,7 +427,7 @@ class RenderInput(Document, kw_only=True):
     """How many of them are there to be read."""
 
 
-class RenderDocument(Document, kw_only=True):
+class RenderDocument(Document, frozen=True, kw_only=True):
     """`render`: what will run, with its bound values. `text` is SQL for SQL, the function's source for Python, and so on."""
 
     asset: str
@@ -441,7 +441,7 @@ class RenderDocument(Document, kw_only=True):
     line: int
 
 
-class Page(Document, kw_only=True):
+class Page(Document, frozen=True, kw_only=True):
     """One page of `explain`."""
 
     code: str
@@ -449,7 +449,7 @@ class Page(Document, kw_only=True):
     text: str
 
 
-class InitDocument(Document, kw_only=True):
+class InitDocument(Document, frozen=True, kw_only=True):
     """`init`: what was written, and what to type next."""
 
     directory: str

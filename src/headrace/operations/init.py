@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -28,10 +30,14 @@ def init(directory: Path, files: Sequence[Path]) -> InitDocument:
     UsageError for files that can't be read.
     """
     if (directory / SETTINGS_FILE).exists():
-        raise ProjectError(f"{directory / SETTINGS_FILE} is there already: this is a project", hint="headrace status, or name another folder")
+        raise ProjectError(
+            f"{directory / SETTINGS_FILE} is there already: this is a project", hint="headrace status, or name another folder"
+        )
     name, timezone = _project_name(directory), machine_timezone()
     if not files:
-        return _written(directory, starter(name, timezone, datetime.now(UTC)), {}, ["orders"], ["orders_clean", "daily_revenue"], ["morning-report"], [])
+        return _written(
+            directory, starter(name, timezone, datetime.now(UTC)), {}, ["orders"], ["orders_clean", "daily_revenue"], ["morning-report"], []
+        )
     found = derive.groups([_readable(path) for path in files])
     learnt = [learn(group) for group in found]
     new, copies = _derived(directory, name, timezone, list(zip(found, learnt, strict=True)))
@@ -57,11 +63,19 @@ def _derived(directory: Path, name: str, timezone: str, sources: list[tuple[Grou
 
 
 def _written(
-    directory: Path, new: dict[str, NewFile], copies: dict[str, Path], sources: list[str], assets: list[str], consumers: list[str], notes: list[str]
+    directory: Path,
+    new: dict[str, NewFile],
+    copies: dict[str, Path],
+    sources: list[str],
+    assets: list[str],
+    consumers: list[str],
+    notes: list[str],
 ) -> InitDocument:
     there = [path for path in [*new, *copies] if os.path.lexists(directory / path) and path != ".gitignore"]
     if there:
-        raise ProjectError(f"{directory / there[0]} is there already, and nothing is ever overwritten", hint="name an empty folder: headrace init DIR")
+        raise ProjectError(
+            f"{directory / there[0]} is there already, and nothing is ever overwritten", hint="name an empty folder: headrace init DIR"
+        )
     made: list[Path] = []
     try:
         for path, file in new.items():
@@ -69,10 +83,12 @@ def _written(
         for path, source in copies.items():
             _copy(source, directory / path, made)
     except OSError as error:
-        for path in made:
-            path.unlink(missing_ok=True)
-        raise HeadraceError(f"{error.filename or directory} can't be written: {error.strerror}", hint="nothing was left behind; name another folder") from error
-    enter = "" if directory.resolve() == Path.cwd() else f"cd {_shell(str(directory))} && "
+        for file_made in made:
+            file_made.unlink(missing_ok=True)
+        raise HeadraceError(
+            f"{error.filename or directory} can't be written: {error.strerror}", hint="nothing was left behind; name another folder"
+        ) from error
+    enter = "" if directory.resolve() == Path.cwd() else f"cd {shlex.quote(str(directory))} && "
     return InitDocument(
         directory=str(directory), files=sorted([*new, *copies]), sources=sources, assets=assets, consumers=consumers, notes=notes,
         next=f"{enter}headrace tick",
@@ -123,10 +139,8 @@ def _project_name(directory: Path) -> str:
 def machine_timezone() -> str:
     """The machine's zone as an IANA name; UTC where it can't be told."""
     candidates = [os.environ.get("TZ", "").removeprefix(":")]
-    try:
+    with contextlib.suppress(OSError):
         candidates.append(str(Path("/etc/localtime").readlink()).partition("zoneinfo/")[2])
-    except OSError:
-        pass
     for name in candidates:
         try:
             if name and "/" in name:
@@ -134,9 +148,3 @@ def machine_timezone() -> str:
         except (ZoneInfoNotFoundError, ValueError, OSError):
             continue
     return "UTC"
-
-
-def _shell(text: str) -> str:
-    import shlex
-
-    return shlex.quote(text)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from headrace.lake.sqltext import quote
 from headrace.model import UsageError
 from headrace.operations.derive import Group, Learnt
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
 
 SAMPLES_MAX = 10
 """So many further files of a group are looked at for types that the first one leaves open."""
@@ -36,7 +40,9 @@ def learn(group: Group) -> Learnt:
                 said = getattr(found, "reason", "") or getattr(found, "detail", "")
                 line = getattr(found, "line", None)
                 where = f"{next(iter(group.files.values()))}{f':{line}' if line else ''}"
-                raise UsageError(f"{where} can't be read as data: {said}", hint="name CSV, JSON lines or Parquet files, with a header in CSV")
+                raise UsageError(
+                    f"{where} can't be read as data: {said}", hint="name CSV, JSON lines or Parquet files, with a header in CSV"
+                )
             try:
                 columns = tuple((column.name, column.type) for column in found.schema.columns)
                 return Learnt(columns, *_keys(session, found.select_sql, [name for name, _ in columns]))
@@ -54,7 +60,7 @@ def _linked(group: Group, folder: Path) -> list[tuple[Path, str]]:
     return found
 
 
-def _keys(session: object, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
+def _keys(session: Session, select_sql: str, names: list[str]) -> tuple[frozenset[str], frozenset[str]]:
     """Columns without nulls, and of those the ones whose values are all different."""
     import duckdb
 
@@ -63,9 +69,10 @@ def _keys(session: object, select_sql: str, names: list[str]) -> tuple[frozenset
     if not candidates:
         return frozenset(), frozenset()
     try:
-        row = session.connection.execute(f"SELECT count(*), {facts} FROM (SELECT * FROM ({select_sql}) LIMIT {ROWS_MAX})").fetchone()  # type: ignore[attr-defined]
+        row = session.connection.execute(f"SELECT count(*), {facts} FROM (SELECT * FROM ({select_sql}) LIMIT {ROWS_MAX})").fetchone()
     except duckdb.Error:
         return frozenset(), frozenset()
+    assert row is not None
     rows, counts = row[0], row[1:]
     filled = {name for i, name in enumerate(candidates) if rows and counts[2 * i] == rows}
     return frozenset(filled), frozenset(name for i, name in enumerate(candidates) if name in filled and counts[2 * i + 1] == rows)

@@ -75,25 +75,26 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(grep)
     except re.error as error:
-        raise UsageError(f"--grep {grep[:60]!r} is no regular expression: {error}", hint="write \\ before . * + ? ( ) [ ] to mean themselves") from None
+        raise UsageError(
+            f"--grep {grep[:60]!r} is no regular expression: {error}", hint="write \\ before . * + ? ( ) [ ] to mean themselves"
+        ) from None
 
 
 def _attempt(session: Session, target: str) -> Attempt | None:
     number = targets.attempt(target)
-    if session.store is None:
-        if number:
-            raise UsageError(f"there is no attempt {target}", hint="headrace runs")
-        targets.target(target, session.project())
-        return None
-    with session.store.read() as tx:
-        if number:
-            found = attempts.get(tx, *number)
-            if found is None:
-                raise UsageError(f"there is no attempt {target}", hint="headrace runs")
-            return found
-        node, partition = targets.target(target, session.project())
-        newest = attempts.of_node(tx, node, limit=1) if partition is None else attempts.of_partition(tx, node, partition, limit=1)
-        return newest[0] if newest else None
+    node, partition = targets.target(target, session.project()) if number is None else ("", None)
+    found: list[Attempt] = []
+    if session.store is not None:
+        with session.store.read() as tx:
+            if number is not None:
+                found = [one for one in [attempts.get(tx, *number)] if one is not None]
+            elif partition is None:
+                found = attempts.of_node(tx, node, limit=1)
+            else:
+                found = attempts.of_partition(tx, node, partition, limit=1)
+    if number is not None and not found:
+        raise UsageError(f"there is no attempt {target}", hint="headrace runs")
+    return found[0] if found else None
 
 
 def _again(session: Session, attempt: Attempt) -> Attempt:

@@ -69,4 +69,5 @@ def _todo(project: Project, one: Quarantined, delivery: str | None) -> str:
     if isinstance(node, Source):
         again = f"under the name {delivery}" if delivery else "where the source looks"
         return f"ask {node.owner} for the file as it was agreed; put it {again}, then: headrace tick"
-    return f"correct {node.place.file}, its input or the check that failed; headrace try {one.node}@{one.partition} shows the result, headrace apply puts it in force"
+    look = f"headrace try {one.node}@{one.partition} shows the result, headrace apply puts it in force"
+    return f"correct {node.place.file}, its input or the check that failed; {look}"

@@ -20,6 +20,7 @@ from headrace.operations import targets
 from headrace.operations.documents import ColumnRow, ReadDocument
 from headrace.operations.quarantine import shown_path
 from headrace.operations.session import Session
+from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
@@ -60,6 +61,7 @@ def find(session: Session, wanted: Wanted) -> Found:
     keys = tuple(targets.partition(node, key) for key in wanted.partitions)
     if session.store is None:
         return Found(node, None, None, (), None, None, "never")
+    compiled, now_us = session.compiled, session.clock.now_us()
     with session.store.read() as tx:
         snapshot = _snapshot(session, tx, wanted)
         through, published_at, count = _published(tx, name, keys, snapshot)
@@ -73,7 +75,7 @@ def find(session: Session, wanted: Wanted) -> Found:
             files=tuple(files),
             data_through=through if node.partition.grain is not None else None,
             published_at=None if published_at is None else session.instant(published_at),
-            state=_state(session, tx, name) if count else "never",
+            state=_state(compiled, tx, name, now_us) if count else "never",
             manifest=_manifest(session, newest),
             partitions=count,
         )
@@ -159,7 +161,9 @@ def _snapshot(session: Session, tx: Transaction, wanted: Wanted) -> int:
 def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -> tuple[str | None, int | None, int]:
     """As of a snapshot: the newest partition that is published, when the newest of those read was, and how many there are."""
     seen = "from publication where node = :node and snapshot <= :snapshot and (ended_snapshot is null or ended_snapshot > :snapshot)"
-    through, at, count = tx.execute(f"select max(partition), max(published_at), count(*) {seen}", {"node": node, "snapshot": snapshot}).fetchone()
+    through, at, count = tx.execute(
+        f"select max(partition), max(published_at), count(*) {seen}", {"node": node, "snapshot": snapshot}
+    ).fetchone()
     if keys:
         query = f"select published_at {seen} and partition = :key"
         found = [tx.execute(query, {"node": node, "snapshot": snapshot, "key": key}).fetchone() for key in keys]
@@ -167,11 +171,10 @@ def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -
     return through, at, count
 
 
-def _state(session: Session, tx: Transaction, name: str) -> str:
-    if session.compiled is None:
+def _state(compiled: Compiled | None, tx: Transaction, name: str, now_us: int) -> str:
+    if compiled is None:
         return "never"
-    scene = Scene(watched(session.compiled), StoreWorld(tx))
-    found = freshnesses(scene, session.clock.now_us()).get(name)
+    found = freshnesses(Scene(watched(compiled), StoreWorld(tx)), now_us).get(name)
     return found.value if found is not None else "never"
 
 
@@ -179,7 +182,10 @@ def _manifest(session: Session, newest: publications.Publication | None) -> tupl
     if newest is None or not newest.manifest:
         return ()
     return tuple(
-        {"path": shown_path(session, Path(session.folders.files, str(entry["path"]))), "size": entry.get("size"), "sha256": entry.get("sha256")}
+        {
+            "path": shown_path(session, Path(session.folders.files, str(entry["path"]))),
+            "size": entry.get("size"),
+            "sha256": entry.get("sha256"),
+        }
         for entry in newest.manifest
     )
-

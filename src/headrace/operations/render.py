@@ -69,7 +69,9 @@ def _input(session: Session, project: Project, asset: Asset, key: str, spec: Inp
     source = project.sources.get(spec.node) or project.assets[spec.node]
     keys = required(asset.partition, asset.timezone, key, source.partition, source.timezone, spec).keys
     mode = spec.mode.value if spec.mode is not InputMode.REQUIRED or not spec.lookback else f"lookback {spec.lookback}"
-    return RenderInput(node=spec.node, mode=mode, partitions=None if keys is None else list(keys), published=_published(session, spec.node, keys))
+    return RenderInput(
+        node=spec.node, mode=mode, partitions=None if keys is None else list(keys), published=_published(session, spec.node, keys)
+    )
 
 
 def _published(session: Session, node: str, keys: tuple[str, ...] | None) -> int:
@@ -83,4 +85,3 @@ def _published(session: Session, node: str, keys: tuple[str, ...] | None) -> int
 
 def _columns(node: CompiledNode) -> list[ColumnRow] | None:
     return None if node.columns is None else [ColumnRow(name=name, type=kind) for name, kind in node.columns]
-

@@ -84,7 +84,12 @@ class Graph:
 
 
 def selected(
-    session: Session, selection: Sequence[str], exclude: Sequence[str] = (), *, compiled: Compiled | None = None, project: Project | None = None
+    session: Session,
+    selection: Sequence[str],
+    exclude: Sequence[str] = (),
+    *,
+    compiled: Compiled | None = None,
+    project: Project | None = None,
 ) -> list[str]:
     """The names that a selection means, of what is applied unless another `compiled` or `project` is given.
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from headrace.model import Level, NotBuilt, Problem, Project, ProjectError, Settings, UsageError
+from headrace.model import Level, NotBuilt, Problem, Project, ProjectError, Settings, SqlBody, UsageError
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
 from headrace.model.reporting import Report
 from headrace.model.zones import from_us, local_us, to_us, zone
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from headrace.store.queries.versions import Version
 
 ENVIRONMENT = "prod"
+LONG_S = 0.5
+"""Understanding a project is silent unless it takes longer."""
 NAMES_FILE = "cache/names"
 """In the data folder: the nodes' names, for shell completion."""
 
@@ -157,12 +159,30 @@ class Session:
 
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
-        compilation = compile_project(self.root, cache=cache, processes=os.cpu_count() or 1, progress=told)
+        compilation: Compilation = compile_project(
+            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self._learnt()
+        )
         if told:
             told.finish()
         if compilation.project is not None:
             keep_names(self.data_folder, compilation.project)
         return compilation
+
+    def _learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """The columns of sources and opaque assets, as far as data has shown them."""
+        if self.store is None or self.compiled is None:
+            return {}
+        from headrace.lake import PARTITION_COLUMN, catalog
+
+        project = self.compiled.project
+        names = [*project.sources, *(name for name, asset in project.assets.items() if not isinstance(asset.body, SqlBody))]
+        with self.store.read() as tx:
+            tables = {name: catalog.table(tx, name) for name in names}
+        return {
+            name: tuple((column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN)
+            for name, table in tables.items()
+            if table is not None
+        }
 
     def project(self) -> Project:
         """What is applied, or what the files say where nothing is. ProjectError if the files have errors."""
@@ -191,18 +211,21 @@ class _Told:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self._since = time.monotonic()
         self._done = 0
-        self._begun = False
+        self._total: int | None = None
 
     def __call__(self, done: int, total: int) -> None:
-        if not self._begun:
-            self._progress.start("understanding", total)
-            self._begun = True
+        if time.monotonic() - self._since < LONG_S:
+            return
+        if total != self._total:
+            self._progress.start("understanding the project", total)
+            self._done, self._total = 0, total
         self._progress.advance(done - self._done)
         self._done = done
 
     def finish(self) -> None:
-        if self._begun:
+        if self._total is not None:
             self._progress.finish()
 
 

@@ -40,11 +40,11 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
         return _before_anything(session, usable(session.declared()), selection, window)
     compiled = session.compiled
     now_us = session.clock.now_us()
+    chosen = _chosen(session, compiled, selection)
     with session.store.read() as tx:
         found = judge(watched(compiled), StoreWorld(tx), now_us)
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
-        chosen = _chosen(session, compiled, selection)
         consumers = [_consumer(session, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]
         files = _files(session, tx, compiled.project, consumers)
     not_applied = _not_applied(session)

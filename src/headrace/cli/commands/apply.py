@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import typer
-
 from headrace.cli import asking
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parsing import Option
 from headrace.cli.screen import Screen
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
@@ -26,7 +25,7 @@ COLUMNS = [
 ]
 
 
-def command(invocation: Invocation, yes: Annotated[bool, typer.Option("--yes", help="don't ask")] = False) -> int:
+def command(invocation: Invocation, yes: Annotated[bool, Option("--yes", help="don't ask")] = False) -> int:
     """Put what the files say into force: shows what changes, asks, and does it."""
     from headrace.operations.apply import apply
 

@@ -9,12 +9,11 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from headrace.cli.commands.validate import counted
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.errors import NotBuilt
@@ -30,11 +29,11 @@ class Fault(enum.StrEnum):
 
 def command(
     invocation: Invocation,
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="where it is made")] = Path("demo"),
-    days: Annotated[int | None, typer.Option("--days", metavar="N", min=1, help="replay only so many days", show_default=False)] = None,
-    fault: Annotated[Fault, typer.Option("--fault", help="what the vendor does on the 11th of February")] = Fault.RENAME,
-    no_serve: Annotated[bool, typer.Option("--no-serve", help="no page (there is none yet)")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
+    directory: Annotated[Path, Argument("[DIR]", help="where it is made")] = Path("demo"),
+    days: Annotated[int | None, Option("--days", metavar="N", least=1, help="replay only so many days")] = None,
+    fault: Annotated[Fault, Option("--fault", help="what the vendor does on the 11th of February")] = Fault.RENAME,
+    no_serve: Annotated[bool, Option("--no-serve", help="no page (there is none yet)")] = False,
+    fresh: Annotated[bool, Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
 ) -> int:
     """The guided example: New York's flights of 2013, delivered day by day as a vendor would."""
     del no_serve  # its name is taken; nothing serves yet
@@ -79,4 +78,3 @@ def _entering(document: DemoDocument) -> list[str]:
     needed = activate.exists() and (found is None or not Path(found).resolve().is_relative_to(Path(sys.prefix).resolve()))
     enter = f"cd {shlex.quote(document.directory)}"
     return [*([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]), document.next or "headrace status"]
-

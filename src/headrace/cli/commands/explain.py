@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page as Output
+from headrace.cli.parsing import Argument
 from headrace.cli.tables import Cell, Column
 from headrace.operations.documents import Page
 from headrace.operations.explain import explain
 
 
-def command(invocation: Invocation, code: Annotated[str | None, typer.Argument(metavar="[CODE]", show_default=False)] = None) -> int:
+def command(invocation: Invocation, code: Annotated[str | None, Argument("[CODE]")] = None) -> int:
     """What a problem code means, with a wrong and a right example; all codes where none is given."""
     invocation.show(explain(code), _one if code else _all, clock=False)
     return 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined
 from headrace.operations.documents import InitDocument
@@ -32,8 +31,11 @@ def rewritten(arguments: list[str]) -> list[str]:
 
 def command(
     invocation: Invocation,
-    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="where (default: this folder)", show_default=False)] = None,
-    files: Annotated[list[Path] | None, typer.Option("--from", metavar="FILE…", help="derive sources, contracts and assets from these", show_default=False)] = None,
+    directory: Annotated[Path | None, Argument("[DIR]", help="where (default: this folder)")] = None,
+    files: Annotated[
+        list[Path] | None,
+        Option("--from", metavar="FILE…", help="derive sources, contracts and assets from these"),
+    ] = None,
 ) -> int:
     """A new project that runs: a small example, or with --from one that is derived from files.
 
@@ -47,7 +49,9 @@ def command(
 def _render(document: InitDocument, page: Page) -> None:
     page.say(f"✓ a new project in {document.directory}", "good")
     kinds = [("sources", document.sources), ("assets", document.assets), ("consumers", document.consumers)]
-    page.table([Column("", least=9), Column("", gives=1, least=20)], [[Cell(kind, "dim"), joined(names, 8)] for kind, names in kinds], header=False)
+    page.table(
+        [Column("", least=9), Column("", gives=1, least=20)], [[Cell(kind, "dim"), joined(names, 8)] for kind, names in kinds], header=False
+    )
     for file in document.files[:FILES_SHOWN_MAX]:
         page.say(file, indent=4)
     if len(document.files) > FILES_SHOWN_MAX:

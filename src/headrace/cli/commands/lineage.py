@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.model.errors import UsageError
 from headrace.operations.documents import LineageDocument, LineageRow
@@ -18,9 +17,9 @@ SHOWN_MAX = 100
 
 def command(
     invocation: Invocation,
-    target: Annotated[str, typer.Argument(metavar="ASSET[.COLUMN]", help="an asset or a source, or one of its columns")],
-    up: Annotated[bool, typer.Option("--up", help="only where it comes from")] = False,
-    down: Annotated[bool, typer.Option("--down", help="only where it goes to")] = False,
+    target: Annotated[str, Argument("ASSET[.COLUMN]", help="an asset or a source, or one of its columns")],
+    up: Annotated[bool, Option("--up", help="only where it comes from")] = False,
+    down: Annotated[bool, Option("--down", help="only where it goes to")] = False,
 ) -> int:
     """Which columns a column comes from and goes into, with what is done to it on the way."""
     if up and down:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import error, span
 from headrace.operations.documents import LogRow
 from headrace.operations.logs import Lines, follow, logs
@@ -16,9 +15,9 @@ from headrace.operations.logs import Lines, follow, logs
 
 def command(
     invocation: Invocation,
-    target: Annotated[str, typer.Argument(metavar="ASSET[@K]|ATTEMPT", help="an asset (its newest attempt), a partition, or an attempt's id")],
-    following: Annotated[bool, typer.Option("--follow", "-f", help="wait for more until the attempt has ended")] = False,
-    grep: Annotated[str | None, typer.Option("--grep", metavar="RE", help="only lines in which this is found", show_default=False)] = None,
+    target: Annotated[str, Argument("ASSET[@K]|ATTEMPT", help="an asset (its newest attempt), a partition, or an attempt's id")],
+    following: Annotated[bool, Option("--follow", "-f", help="wait for more until the attempt has ended")] = False,
+    grep: Annotated[str | None, Option("--grep", metavar="RE", help="only lines in which this is found")] = None,
 ) -> int:
     """The lines that an attempt wrote, and why it failed where it did."""
     if following and invocation.options.json:
@@ -42,7 +41,7 @@ def _render(found: Lines | None, page: Page, target: str) -> None:
     if found is None:
         page.say(f"{target} was never attempted")
         page.clock_note()
-        page.next(f"headrace status {target.partition('@')[0]}")
+        page.next("headrace status")
         return
     attempt = found.attempt
     name = f"{attempt.node}@{span(list(attempt.partitions))}"

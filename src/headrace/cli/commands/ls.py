@@ -19,10 +19,10 @@ def command(invocation: Invocation, select: Selection = None, also: Select = Non
 
 
 COLUMNS = [
-    Column("name", gives=3, least=12),
-    Column("kind", least=5),
+    Column("name", gives=2, least=24),
+    Column("kind"),
     Column("body", drops=2),
-    Column("owner", gives=2, least=8, drops=3),
+    Column("owner", gives=3, least=8, drops=3),
     Column("domain", gives=4, least=6, drops=5),
     Column("partition", gives=1, least=5, drops=1),
     Column("tags", gives=5, least=6, drops=6),
@@ -38,4 +38,13 @@ def _render(rows: list[NodeRow], page: Page) -> None:
 
 
 def _row(row: NodeRow) -> list[str | Cell]:
-    return [Cell(row.name, "bold"), row.kind, row.body or "", row.owner, row.domain or "", row.partition or "", ", ".join(row.tags), row.file]
+    return [
+        Cell(row.name, "bold"),
+        row.kind,
+        row.body or "",
+        row.owner,
+        row.domain or "",
+        row.partition or "",
+        ", ".join(row.tags),
+        row.file,
+    ]

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli import states
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
-from headrace.cli.parsing import ExitCode
+from headrace.cli.parsing import Argument, ExitCode
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.errors import NotBuilt
@@ -25,25 +23,27 @@ SUBVERBS = ("accept", "drop")
 
 def command(
     invocation: Invocation,
-    target: Annotated[str | None, typer.Argument(metavar="[ASSET[@K]]", show_default=False)] = None,
-    rest: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    target: Annotated[str | None, Argument("[ASSET[@K]]")] = None,
+    rest: Annotated[list[str] | None, Argument("")] = None,
     exit_code: ExitCode = False,
 ) -> int:
     """Held and rejected data: why it waits, some of its rows, where it is, what to do."""
     if target in SUBVERBS or rest:
-        raise NotBuilt(f"`headrace quarantine {target}` is not built yet", hint="headrace quarantine ASSET@K says what to do about it today")
+        raise NotBuilt(
+            f"`headrace quarantine {target}` is not built yet", hint="headrace quarantine ASSET@K says what to do about it today"
+        )
     rows = quarantine(invocation.session, target)
     invocation.show(rows, lambda rows, page: _render(rows, page, target))
     return int(exit_code and bool(rows))
 
 
 COLUMNS = [
-    Column("data", gives=1, least=14),
-    Column("state", least=10),
-    Column("since", gives=3, least=6, drops=2),
+    Column("data", gives=1, least=18),
+    Column("state"),
+    Column("since", drops=2),
     Column("rows", right=True, drops=3),
     Column("owner", gives=4, least=6, drops=1),
-    Column("why", gives=2, least=16),
+    Column("why", gives=2, least=18),
 ]
 
 
@@ -67,7 +67,14 @@ def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
 
 def _row(row: QuarantineRow, page: Page) -> list[str | Cell]:
     count = "" if row.rows is None else f"{row.rows:,}"
-    return [Cell(f"{row.node}@{row.partition}", "bold"), states.cell(row.state), page.reader.moment(row.at), count, row.owner or "", row.reason]
+    return [
+        Cell(f"{row.node}@{row.partition}", "bold"),
+        states.cell(row.state),
+        page.reader.moment(row.at),
+        count,
+        row.owner or "",
+        row.reason,
+    ]
 
 
 def _detail(row: QuarantineRow, page: Page) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import typer
-
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import clean_lines, plural
 from headrace.model.errors import NotBuilt, UsageError
 from headrace.operations.documents import ReadDocument
@@ -27,14 +26,14 @@ _BINARY = ("parquet", "arrow")
 
 def command(
     invocation: Invocation,
-    asset: Annotated[str, typer.Argument(metavar="ASSET", help="an asset or a source")],
-    partition: Annotated[list[str] | None, typer.Option("--partition", metavar="K,…", help="only these partitions", show_default=False)] = None,
-    at: Annotated[str | None, typer.Option("--at", metavar="T", help="as it was at a time", show_default=False)] = None,
-    version: Annotated[int | None, typer.Option("--version", metavar="N", min=0, help="as it was in a snapshot", show_default=False)] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=0, help="at most so many rows (a table: 100)", show_default=False)] = None,
-    form: Annotated[str | None, typer.Option("--format", metavar="|".join(FORMATS), help="how (default: a table)", show_default=False)] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="into a file, replaced whole", show_default=False)] = None,
-    role: Annotated[str | None, typer.Option("--as", metavar="ROLE", hidden=True)] = None,
+    asset: Annotated[str, Argument("ASSET", help="an asset or a source")],
+    partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")] = None,
+    at: Annotated[str | None, Option("--at", metavar="T", help="as it was at a time")] = None,
+    version: Annotated[int | None, Option("--version", metavar="N", least=0, help="as it was in a snapshot")] = None,
+    limit: Annotated[int | None, Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)")] = None,
+    form: Annotated[str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")] = None,
+    out: Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")] = None,
+    role: Annotated[str | None, Option("--as", metavar="ROLE")] = None,
 ) -> int:
     """Published data: as a table, or all rows as CSV, JSON, Parquet or Arrow."""
     if role is not None:
@@ -46,7 +45,9 @@ def command(
     if chosen in ("csv", *_BINARY):
         _write(invocation, wanted, chosen, out)
         return 0
-    shown = wanted if chosen == "json" or limit is not None else Wanted(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
+    shown = (
+        wanted if chosen == "json" or limit is not None else Wanted(asset=name, partitions=keys, at=at, version=version, limit=TABLE_ROWS)
+    )
     document = read(invocation.session, shown)
     if chosen == "json":
         _json(invocation, document, out)
@@ -110,7 +111,7 @@ def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 def _render(document: ReadDocument, page: Page) -> None:
     page.head(document.asset, document.state)
     if document.published_at is None and not document.rows:
-        page.say("nothing of it is published: there are no rows", "warn")
+        page.say("nothing is published of what was asked: there are no rows", "warn")
         page.next("headrace status")
         return
     page.say()
@@ -121,6 +122,6 @@ def _render(document: ReadDocument, page: Page) -> None:
     facts = [rows, f"snapshot {document.snapshot}", f"published {page.reader.moment(document.published_at)}"]
     if document.data_through is not None:
         facts.append(f"data through {page.reader.partition(document.data_through)}")
-    page.say(" · ".join(facts))
+    page.facts(*facts)
     more = len(document.rows) < total
     page.next(f"headrace read {document.asset} --format csv --out {document.asset}.csv" if more else f"headrace lineage {document.asset}")

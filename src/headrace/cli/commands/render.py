@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parsing import Argument
 from headrace.cli.running import span
 from headrace.cli.tables import Cell, Column
 from headrace.operations.documents import RenderDocument, RenderInput
@@ -16,13 +15,18 @@ from headrace.operations.render import render
 COLUMNS_SHOWN_MAX = 60
 
 
-def command(invocation: Invocation, target: Annotated[str, typer.Argument(metavar="ASSET[@K]", help="an asset, and which partition")]) -> int:
+def command(invocation: Invocation, target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")]) -> int:
     """The SQL of an asset as it will run: its text, the values bound to it, the partitions of its inputs."""
     invocation.show(render(invocation.session, target), _render)
     return 0
 
 
-INPUTS = [Column("input", gives=1, least=10), Column("read", least=6, drops=1), Column("partitions", gives=2, least=12), Column("published", right=True)]
+INPUTS = [
+    Column("input", gives=1, least=10),
+    Column("read", least=6, drops=1),
+    Column("partitions", gives=2, least=12),
+    Column("published", right=True),
+]
 
 
 def _render(document: RenderDocument, page: Page) -> None:

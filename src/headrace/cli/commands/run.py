@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli.invocation import Invocation
-from headrace.cli.parsing import Exclude, Select, Selection
+from headrace.cli.parsing import Exclude, Option, Select, Selection
 from headrace.cli.running import render
 from headrace.model.errors import UsageError
 
@@ -17,11 +15,11 @@ def command(
     select: Selection = None,
     also: Select = None,
     exclude: Exclude = None,
-    partition: Annotated[list[str] | None, typer.Option("--partition", metavar="K,…", help="these partitions", show_default=False)] = None,
-    first: Annotated[str | None, typer.Option("--from", metavar="K", help="first partition, included", show_default=False)] = None,
-    last: Annotated[str | None, typer.Option("--to", metavar="K", help="last partition, included", show_default=False)] = None,
-    again: Annotated[bool, typer.Option("--again", help="replace what is published; needs --reason")] = False,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", show_default=False)] = None,
+    partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="these partitions")] = None,
+    first: Annotated[str | None, Option("--from", metavar="K", help="first partition, included")] = None,
+    last: Annotated[str | None, Option("--to", metavar="K", help="last partition, included")] = None,
+    again: Annotated[bool, Option("--again", help="replace what is published; needs --reason")] = False,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT")] = None,
 ) -> int:
     """Run now. A published partition is replaced only if its inputs or code changed, or with --again.
 

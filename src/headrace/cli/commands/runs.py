@@ -5,13 +5,11 @@ from __future__ import annotations
 from itertools import groupby
 from typing import Annotated
 
-import typer
-
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
-from headrace.cli.parsing import ExitCode
+from headrace.cli.parsing import Argument, ExitCode, Option
 from headrace.cli.running import ERRORS_SHOWN_MAX, error, span
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
@@ -23,37 +21,38 @@ ATTEMPTS_SHOWN_MAX = 200
 
 def command(
     invocation: Invocation,
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="one run, with its attempts", show_default=False)] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="only what failed, was lost or rejected")] = False,
-    since: Annotated[str | None, typer.Option("--since", metavar="T", help="a time, or back from now: 2d, 6h", show_default=False)] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="runs listed, newest first")] = 20,
+    run: Annotated[str | None, Argument("[RUN]", help="one run, with its attempts")] = None,
+    failed: Annotated[bool, Option("--failed", help="only what failed, was lost or rejected")] = False,
+    since: Annotated[str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")] = None,
+    limit: Annotated[int, Option("--limit", metavar="N", least=1, help="runs listed, newest first")] = 20,
     exit_code: ExitCode = False,
 ) -> int:
     """What ran, and what became of it."""
     rows = runs(invocation.session, run, failed=failed, since=since, limit=limit)
-    invocation.show(rows, _one if run else _all)
+    narrowed = failed or since is not None
+    invocation.show(rows, _one if run else lambda rows, page: _all(rows, page, narrowed=narrowed))
     return int(exit_code and any(row.state in FAILED for row in rows))
 
 
 RUNS = [
-    Column("run", least=3, right=True),
-    Column("kind", least=4, drops=3),
-    Column("began", gives=3, least=10),
+    Column("run", right=True),
+    Column("kind", drops=3),
+    Column("began"),
     Column("took", right=True, drops=1),
-    Column("state", least=11),
+    Column("state"),
     Column("what", gives=2, least=14),
-    Column("by", gives=4, least=4, drops=2),
+    Column("by", gives=4, least=6, drops=2),
 ]
 
 
-def _all(rows: list[RunRow], page: Page) -> None:
+def _all(rows: list[RunRow], page: Page, *, narrowed: bool = False) -> None:
     grouped = [list(group) for _, group in groupby(rows, key=lambda row: row.run_id)]
     page.head("runs")
     page.say()
     page.table(RUNS, [_run(group, page) for group in grouped])
     if not grouped:
-        page.say("nothing has run yet")
-    page.next(f"headrace runs {grouped[0][0].run_id}" if grouped else "headrace tick")
+        page.say("no run is like that" if narrowed else "nothing has run yet")
+    page.next(f"headrace runs {grouped[0][0].run_id}" if grouped else "headrace runs" if narrowed else "headrace tick")
 
 
 def _run(rows: list[RunRow], page: Page) -> list[str | Cell]:
@@ -74,13 +73,13 @@ def _counted(rows: list[RunRow]) -> str:
 
 
 ATTEMPTS = [
-    Column("attempt", least=4, drops=2),
-    Column("asset", gives=2, least=10),
-    Column("partitions", gives=3, least=10),
-    Column("state", least=11),
+    Column("attempt", drops=2),
+    Column("asset", gives=2, least=16),
+    Column("partitions", gives=3, least=11),
+    Column("state"),
     Column("rows", right=True, drops=1),
     Column("took", right=True, drops=3),
-    Column("why", gives=4, least=14),
+    Column("why", gives=4, least=18),
 ]
 
 
@@ -88,7 +87,7 @@ def _one(rows: list[RunRow], page: Page) -> None:
     attempted = [list(group) for _, group in groupby((row for row in rows if row.node is not None), key=lambda row: row.attempt)]
     first = rows[0]
     page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
-    page.say(f"began {page.reader.moment(first.run_started_at)} · {states.mark(first.run_state)} · {_counted(rows)}")
+    page.facts(f"began {page.reader.moment(first.run_started_at)}", states.mark(first.run_state), _counted(rows))
     page.say()
     page.table(ATTEMPTS, [_attempt(group) for group in attempted[:ATTEMPTS_SHOWN_MAX]])
     if len(attempted) > ATTEMPTS_SHOWN_MAX:

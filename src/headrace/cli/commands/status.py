@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
-from headrace.cli.parsing import ExitCode, Select, Selection
+from headrace.cli.parsing import ExitCode, Option, Select, Selection
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.operations.documents import ConsumerRow, StatusDocument
@@ -22,7 +20,7 @@ def command(
     invocation: Invocation,
     select: Selection = None,
     also: Select = None,
-    window: Annotated[str, typer.Option("--window", metavar="D", help="of the figures about the past (none are built yet)")] = WINDOW,
+    window: Annotated[str, Option("--window", metavar="D", help="of the figures about the past (none are built yet)")] = WINDOW,
     exit_code: ExitCode = False,
 ) -> int:
     """Consumers first: served or not, since when, why; and the command to type next."""
@@ -32,18 +30,18 @@ def command(
 
 
 COLUMNS = [
-    Column("consumer", gives=1, least=14),
-    Column("needs", gives=4, least=8, drops=2),
-    Column("state", least=8),
-    Column("since", gives=3, least=9, drops=1),
-    Column("data through", least=9, drops=3),
-    Column("why", gives=2, least=18),
+    Column("consumer", gives=1, least=18),
+    Column("needs", drops=2),
+    Column("state"),
+    Column("since", drops=1),
+    Column("data through", drops=3),
+    Column("why", gives=2, least=24),
 ]
 
 
 def _render(document: StatusDocument, page: Page) -> None:
     stands = " (replay stands still)" if document.clock == "replay" and document.runtime == "running" else ""
-    page.head(document.project, document.env, page.reader.clock(), f"runtime {document.runtime}{stands}")
+    page.facts(document.project, document.env, page.reader.clock(), f"runtime {document.runtime}{stands}", style="bold")
     page.say()
     page.table(COLUMNS, [_row(consumer, page) for consumer in document.consumers])
     if not document.consumers:
@@ -67,7 +65,11 @@ def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
 
 def _facts(document: StatusDocument) -> list[list[str | Cell]]:
     counts = document.assets
-    said = [f"{n} {state}" for state, n in (("fresh", counts.fresh), ("behind", counts.behind), ("stale", counts.stale), ("never", counts.never)) if n]
+    said = [
+        f"{n} {state}"
+        for state, n in (("fresh", counts.fresh), ("behind", counts.behind), ("stale", counts.stale), ("never", counts.never))
+        if n
+    ]
     said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
     rows: list[list[str | Cell]] = [[Cell("assets", "dim"), " · ".join(said) or "none"]]
     waiting = document.quarantine

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from headrace.cli import states
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import error
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
@@ -22,9 +21,9 @@ FAILED = ("failed", "rejected", "held")
 
 def command(
     invocation: Invocation,
-    target: Annotated[str, typer.Argument(metavar="ASSET[@K]", help="an asset, and which partition (default: the newest that can be computed)")],
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=0, max=10_000, help="rows shown")] = 10,
-    setting: Annotated[list[str] | None, typer.Option("--set", metavar="k=v", help="a parameter for this try", show_default=False)] = None,
+    target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition (default: the newest that can be computed)")],
+    limit: Annotated[int, Option("--limit", metavar="N", least=0, help="rows shown")] = 10,
+    setting: Annotated[list[str] | None, Option("--set", metavar="k=v", help="a parameter for this try")] = None,
 ) -> int:
     """Compute and audit one partition as the files stand, and publish nothing."""
     from headrace.operations.try_asset import try_asset
@@ -59,7 +58,7 @@ def _render(document: TryDocument, page: Page) -> None:
     for line in document.log:
         page.say(line, "dim", indent=2)
     rows = "" if document.rows_total is None else plural(document.rows_total, "row")
-    page.say(" · ".join(part for part in [states.mark(document.state), rows, seconds(document.seconds), document.reason or ""] if part), _style(document))
+    page.facts(states.mark(document.state), rows, seconds(document.seconds), document.reason or "", style=_style(document))
     page.next("headrace apply" if document.state not in FAILED else f"headrace render {document.asset}@{document.partition}")
 
 
@@ -67,7 +66,12 @@ def _style(document: TryDocument) -> str:
     return "bad" if document.state in FAILED else "good" if document.state == "passed" else "warn"
 
 
-CHECKS = [Column("check", gives=1, least=12), Column("outcome", least=10), Column("failing", right=True, drops=1), Column("what", gives=2, least=16)]
+CHECKS = [
+    Column("check", gives=1, least=12),
+    Column("outcome", least=10),
+    Column("failing", right=True, drops=1),
+    Column("what", gives=2, least=16),
+]
 
 
 def _check(check: CheckRow) -> list[str | Cell]:

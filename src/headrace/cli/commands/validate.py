@@ -28,10 +28,10 @@ def _render(document: ValidateDocument, page: Page) -> None:
     warnings = len(document.problems) - errors
     said = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(warnings)
     if document.ok:
-        page.say(" · ".join(["✓ valid", counted(document.counts), *said]), "good")
+        page.facts("✓ valid", counted(document.counts), *said, style="good")
         page.next("headrace status")
     else:
-        page.say(" · ".join(["✗ not valid", *said]), "bad")
+        page.facts("✗ not valid", *said, style="bad")
         page.next(f"headrace explain {document.problems[0].code}")
 
 

@@ -1,0 +1,31 @@
+"""`lineage`: which columns a column comes from and goes into, as the files say."""
+
+from __future__ import annotations
+
+from headrace.model import Asset, Source
+from headrace.operations import targets
+from headrace.operations.documents import LineageDocument, LineageRow
+from headrace.operations.session import Session, usable
+from headrace.plan import compile_lineage
+from headrace.plan.lineage import Step
+
+
+def lineage(session: Session, target: str, *, up: bool, down: bool) -> LineageDocument:
+    """Every step up and down from `ASSET[.COLUMN]`, nearest first; None for a side that wasn't asked for.
+
+    Raises InvalidProject where the files have errors, UsageError for an asset or a column that there isn't.
+    """
+    compiled = usable(session.declared())
+    name, dot, column = target.partition(".")
+    node, _ = targets.target(name, compiled.project, kinds=(Source, Asset))
+    asked = column if dot else None
+    found = compile_lineage(compiled, session.data_folder / "cache")
+    return LineageDocument(
+        column=f"{node}.{asked}" if asked is not None else node,
+        upstream=_rows(found.upstream(node, asked)) if up else None,
+        downstream=_rows(found.downstream(node, asked)) if down else None,
+    )
+
+
+def _rows(steps: list[Step]) -> list[LineageRow]:
+    return [LineageRow(column=step.column, via=step.via, transformation=step.transformation.value) for step in steps]

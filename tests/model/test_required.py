@@ -66,7 +66,7 @@ def test_what_requires_a_partition(case: str) -> None:
     st.sampled_from([None, "1d", "36h", "1w"]),
     st.sampled_from([InputMode.REQUIRED, InputMode.PREVIOUS, InputMode.WITHIN]),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_the_two_directions_agree(
     instant: datetime, out: Grain, source: Grain, zone: str, other: str, lookback: str | None, mode: InputMode
 ) -> None:

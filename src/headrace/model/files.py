@@ -98,7 +98,7 @@ def scan(root: Path) -> Scan:
     if len(found) > FILES_MAX:
         problems.append(_problem("file_not_read", ".", f"{len(found):,} declaration files are too many", f"at most {FILES_MAX:,}"))
         found = found[:FILES_MAX]
-    return Scan(files=tuple(found), problems=tuple(problems))
+    return Scan(files=tuple(found), problems=tuple(sorted(problems, key=lambda problem: problem.place.file)))
 
 
 def _look(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
@@ -145,6 +145,9 @@ def _candidate(
         if entry.name.endswith(suffix):
             yield from _file(entry, path, kind, problems)
             return
+    if entry.is_symlink() and entry.is_dir():
+        problems.append(_not_read(path, "links aren't followed: put the folder itself there"))
+        return
     wanted = kinds[-1][0]
     if entry.name.endswith(".yml") or (wanted == ".odcs.yaml" and entry.name.endswith(".yaml")):
         problems.append(_not_read(path, f"rename it to `…{wanted}`"))

@@ -83,8 +83,7 @@ def dependents(
     if data_keys is None and output.key is not None:
         return None
     pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
-    found = [key for key in _candidates(pair, time_key) if time_key in _times(pair, key)]
-    return tuple(join(moment, data) for moment in found for data in data_keys or ("",))
+    return tuple(join(moment, data) for moment in _requiring(pair, time_key) for data in data_keys or ("",))
 
 
 def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
@@ -148,6 +147,16 @@ def _ended_by(pair: _Pair, since: int, end: int) -> list[str]:
         return [last]
     first = min(key_at_us(since, pair.input, pair.input_zone), last)
     return list(keys_between(first, last, pair.input, pair.input_zone))
+
+
+def _requiring(pair: _Pair, time_key: str) -> list[str]:
+    """The output's time keys that require an input's. What is required moves on with the output, so they are adjacent: only the
+    ends of the range have to be tried."""
+    keys = list(_candidates(pair, time_key))
+    while keys and time_key not in _times(pair, keys[-1]):
+        keys.pop()
+    first = next((index for index, key in enumerate(keys) if time_key in _times(pair, key)), 0)
+    return keys[first:]
 
 
 def _candidates(pair: _Pair, time_key: str) -> Iterator[str]:

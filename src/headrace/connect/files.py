@@ -90,7 +90,7 @@ class _Notes:
             self.kept.append(Note(code, shown(path, 200), message))
             return
         self._more += 1
-        last = Note("more_notes", "", f"and {self._more} more")
+        last = Note(code, "", f"and {self._more:,} more files that aren't taken")
         self.kept[NOTES_MAX:] = [last]
 
 

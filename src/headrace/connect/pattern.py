@@ -24,19 +24,18 @@ DIRECTIVES = {
 }  # fmt: skip
 """strftime's directives that a file's name may hold (and `%q`, the quarter), each as the characters that it matches."""
 
-_WEEK = frozenset("GV")
-_MONTH = (frozenset("Ym"), frozenset("ym"), frozenset("Yb"), frozenset("yb"))
-_YEAR = (frozenset("Y"), frozenset("y"))
-_DAY = (*(month | {"d"} for month in _MONTH), frozenset("Yj"), frozenset("GVu"))
+_SAME = str.maketrans("yb", "Ym")
+_DAY = tuple(map(frozenset, ("Ymd", "Yj", "GVu")))
+_MONTH = (frozenset("Ym"), frozenset("Yj"))
 _ENOUGH: dict[Grain, tuple[frozenset[str], ...]] = {
     Grain.HOUR: tuple(day | {"H"} for day in _DAY),
     Grain.DAY: _DAY,
-    Grain.WEEK: (_WEEK, *_DAY),
-    Grain.MONTH: (*_MONTH, frozenset("Yj")),
-    Grain.QUARTER: (frozenset("Yq"), frozenset("yq"), *_MONTH, frozenset("Yj")),
-    Grain.YEAR: _YEAR,
+    Grain.WEEK: (frozenset("GV"), *_DAY),
+    Grain.MONTH: _MONTH,
+    Grain.QUARTER: (frozenset("Yq"), *_MONTH),
+    Grain.YEAR: (frozenset("Y"),),
 }
-"""Which directives name an interval of each grain; any superset does as well."""
+"""Which directives name an interval of each grain (`%y` counts as `%Y`, `%b` as `%m`); any superset does as well."""
 
 STARS_MAX = 3
 """`*` in one path component; each more multiplies the time that a name which doesn't match can take."""
@@ -70,7 +69,8 @@ def compile_pattern(text: str, grain: Grain | None) -> Pattern:
         raise ProjectError(
             f"files: {text}: {{date:…}} needs a partition", hint="write `partition: day` (or another grain), or drop {date:…}"
         )
-    if grain is not None and not any(enough <= directives for enough in _ENOUGH[grain]):
+    said = {directive.translate(_SAME) for directive in directives}
+    if grain is not None and not any(enough <= said for enough in _ENOUGH[grain]):
         example = {Grain.HOUR: "%Y-%m-%dT%H", Grain.WEEK: "%G-W%V", Grain.MONTH: "%Y-%m", Grain.QUARTER: "%Y-Q%q", Grain.YEAR: "%Y"}
         raise ProjectError(
             f"files: {text}: the name doesn't say which {grain.value} a file is for",

@@ -44,10 +44,16 @@ def ends(path: Path, size_bytes: int) -> bool:
     except OSError:
         return False
     if start.startswith(b"PK\x03\x04"):
-        return b"PK\x05\x06" in tail
+        return _zip_ends(tail)
     if start.startswith(b"PAR1"):
         return size_bytes > 8 and tail.endswith(b"PAR1")
     return tail.endswith((b"\n", b"\r"))
+
+
+def _zip_ends(tail: bytes) -> bool:
+    """Whether the directory's last record is there with its comment, and nothing after it."""
+    at = tail.rfind(b"PK\x05\x06")
+    return at >= 0 and len(tail) >= at + 22 and len(tail) == at + 22 + int.from_bytes(tail[at + 20 : at + 22], "little")
 
 
 def _gzip_ends(data: bytes) -> bool:

@@ -17,7 +17,7 @@ import msgspec
 from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, Reader, reader, readers
 from headrace.connect.learn import wider
-from headrace.connect.shown import shown
+from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import Bounds, Opened, open_readable
 from headrace.lake import Column
 from headrace.lake.types import parse
@@ -88,21 +88,42 @@ def explain_error(error: Exception, prepared: Prepared, connection: duckdb.DuckD
 
     Raises `error` again where it says nothing about the file: memory, disk, interruption. Call it before `prepared.discard()`.
     """
-    import duckdb
-
-    if isinstance(
-        error,
-        duckdb.OutOfMemoryException | duckdb.InterruptException | duckdb.IOException | duckdb.FatalException | duckdb.InternalException,
-    ):
+    if about_the_machine(error):
         raise error
     kind = reader(prepared.schema.format.kind)
     try:
-        told = kind.explain(error, connection, prepared.opened, prepared.schema, prepared.header)
+        told = _explained(kind, error, connection, prepared.opened, prepared.schema, prepared.header)
     except CannotRead as refusal:
         return refusal.value
     if isinstance(told, TypeDrift):
         return msgspec.structs.replace(told, reads_as=_rereading(kind, connection, prepared, told))
     return told
+
+
+def about_the_machine(error: Exception) -> bool:
+    """Whether an error says something about memory, disk or an interruption, and nothing about the file that was read."""
+    import duckdb
+
+    if isinstance(error, duckdb.IOException):
+        return any(
+            sign in str(error) for sign in ("Could not write", "Could not create", "No space left", "Cannot open file", "Could not read")
+        )
+    machine = (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.FatalException, duckdb.PermissionException)
+    return isinstance(error, machine) or not isinstance(error, duckdb.Error)
+
+
+def _explained(
+    kind: Reader, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+) -> TypeDrift | Unreadable:
+    """What the kind says; where its own second pass over the file fails, at least what the first one said."""
+    import duckdb
+
+    try:
+        return kind.explain(error, connection, opened, schema, header)
+    except duckdb.Error as second:
+        if about_the_machine(second):
+            raise
+        return Unreadable(f"can't be read: {first_line(error, opened.path)}")
 
 
 def _kind_of(opened: Opened) -> str:
@@ -192,10 +213,10 @@ def _detected(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opene
 
     try:
         return kind.learn(connection, opened)
-    except (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.IOException, duckdb.FatalException, duckdb.InternalException):
-        raise
     except duckdb.Error as error:
-        told = kind.explain(error, connection, opened, SourceSchema((), Format(kind=kind.kind)), Header(()))
+        if about_the_machine(error):
+            raise
+        told = _explained(kind, error, connection, opened, SourceSchema((), Format(kind=kind.kind)), Header(()))
         raise CannotRead(told.reason, line=told.line if isinstance(told, Unreadable) else None) from error
 
 

@@ -38,7 +38,7 @@ def _decode(decoder: codecs.IncrementalDecoder, chunk: bytes, lines: int) -> Non
         carried = len(error.object) - len(chunk)
         at = max(0, error.start - carried)
         byte = error.object[error.start]
-        guess = f"; in Windows-1252 it would be `{bytes([byte]).decode('cp1252', 'replace')}`" if byte >= 0xA0 else ""
+        guess = f"; in Windows-1252 it would be `{bytes([byte]).decode('cp1252', 'replace')}`" if byte > 0xA0 else ""
         line = lines + chunk[:at].count(b"\n")
         raise CannotRead(
             f"line {line}: byte 0x{byte:02X} isn't UTF-8{guess}; deliver the file in UTF-8", line=line, code="delivery_encoding"

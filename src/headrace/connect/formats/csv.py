@@ -14,10 +14,10 @@ import msgspec
 
 from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, reads
-from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, path_literal, selected
+from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
 from headrace.connect.learn import Learnt, learn_types
 from headrace.connect.names import column_names
-from headrace.connect.shown import shown
+from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
 from headrace.connect.unpack import Opened
 from headrace.lake import Column
@@ -81,13 +81,13 @@ class Csv:
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
     ) -> TypeDrift | Unreadable:
         """Rows that aren't rows first: only a file that can be split has values."""
-        broken = _broken(str(error), opened)
+        broken = _broken(error, opened)
         if broken:
             return broken
         bad = bad_columns(connection, _rows_sql(opened, schema.format, header), header, schema)
         if bad:
             return drift_of(located(bad, _lines(Path(opened.path), schema.format, header)))
-        return Unreadable(f"can't be read: {shown(str(error).splitlines()[0], 200)}")
+        return Unreadable(f"can't be read: {first_line(error, opened.path)}")
 
 
 def dialect(path: Path) -> Format:
@@ -170,7 +170,7 @@ def _rows_sql(opened: Opened, form: Format, header: Header) -> str:
         "nullstr": "[" + ", ".join(map(literal, form.null)) + "]", "strict_mode": "true", "null_padding": "false",
         "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
     }  # fmt: skip
-    return f"read_csv({path_literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
+    return f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
 
 
 def _with_learnt(form: Format, learnt: Learnt) -> Format:
@@ -194,8 +194,9 @@ def _lines(path: Path, form: Format, header: Header) -> Iterator[tuple[int, Sequ
             return
 
 
-def _broken(message: str, opened: Opened) -> Unreadable | None:
+def _broken(error: Exception, opened: Opened) -> Unreadable | None:
     """What DuckDB's reader says about a row that can't be split, in our words; None if it wasn't about that."""
+    message = str(error)
     if "Invalid Input Error" not in message:
         return None
     found = re.search(r"CSV Error on Line: (\d+)", message)
@@ -212,7 +213,7 @@ def _broken(message: str, opened: Opened) -> Unreadable | None:
         return Unreadable(
             f"line {mixed}: line ends are mixed (LF, CRLF or CR)" if mixed else "not a CSV file by RFC 4180 (quotes or line ends)", mixed
         )
-    return Unreadable(f"{at}can't be read as CSV: {shown(message.splitlines()[0], 120)}", line) if found else None
+    return Unreadable(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if found else None
 
 
 def _count(number: str, noun: str) -> str:

@@ -11,13 +11,14 @@ import msgspec
 
 from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, reads
-from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, path_literal, selected
+from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
 from headrace.connect.learn import INSTANT, learn_types
 from headrace.connect.names import column_names
-from headrace.connect.shown import shown
+from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
 from headrace.connect.unpack import Opened
 from headrace.lake import Column
+from headrace.lake.sqltext import literal
 
 if TYPE_CHECKING:
     import duckdb
@@ -96,20 +97,20 @@ class JsonLines:
         bad = bad_columns(connection, _rows_sql(opened, header, schema.columns), header, schema)
         if bad:
             return drift_of(located(bad, _rows(Path(opened.path), header)))
-        return Unreadable(f"can't be read as JSON lines: {shown(str(error).splitlines()[0], 200)}")
+        return Unreadable(f"can't be read as JSON lines: {first_line(error, opened.path)}")
 
 
 def _keys(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[_Key]]:
     """How many objects there are, and their keys in the order of appearance. Raises CannotRead for lines that aren't objects."""
     import duckdb
 
-    lines = f"read_ndjson_objects({path_literal(opened.path)}, {_options()}) AS lines(j)"
+    lines = f"read_ndjson_objects({literal(opened.path)}, {_options()}) AS lines(j)"
     try:
         counted = connection.execute(f"SELECT count(*), count(*) FILTER (json_type(j) <> 'OBJECT') FROM {lines}").fetchone()
         assert counted is not None
         found = connection.execute(KEYS_SQL.format(lines=lines)).fetchall() if counted[0] and not counted[1] else []
     except duckdb.InvalidInputException as error:
-        told = _broken_line(Path(opened.path)) or Unreadable(f"can't be read as JSON lines: {shown(str(error).splitlines()[0], 200)}")
+        told = _broken_line(Path(opened.path)) or Unreadable(f"can't be read as JSON lines: {first_line(error, opened.path)}")
         raise CannotRead(told.reason, line=told.line) from error
     if counted[1]:
         told = _broken_line(Path(opened.path)) or Unreadable(f"{counted[1]} lines aren't objects")
@@ -159,7 +160,7 @@ def _rows_sql(opened: Opened, header: Header, columns: Sequence[Column]) -> str:
     types = [kinds.get(name, "VARCHAR") for name in header.names] or ["VARCHAR"]
     options = f"{_options()}, auto_detect=false, records=true, columns={column_types(raw, types)}"
     aliases = ", ".join(f"c{position}" for position in range(1, len(raw) + 1))
-    return f"read_json({path_literal(opened.path)}, {options}) AS rows({aliases})"
+    return f"read_json({literal(opened.path)}, {options}) AS rows({aliases})"
 
 
 def _options() -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, reads
-from headrace.connect.formats.rows import drift_of, path_literal
+from headrace.connect.formats.rows import drift_of
 from headrace.connect.names import column_names
-from headrace.connect.shown import shown
+from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import Opened
 from headrace.lake import Column
-from headrace.lake.sqltext import quote
+from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import Type, parse, storable, widens
 from headrace.model.errors import LakeError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAGIC = b"PAR1"
 WHOLE_NUMBERS = frozenset(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"))
 TIMESTAMPS = frozenset(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP"))
-DOUBLE_EXACT = frozenset(("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER", "FLOAT"))
+DOUBLE_EXACT_MAX = 2**53
 
 
 @reads
@@ -58,7 +58,7 @@ class Parquet:
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
-            raise CannotRead(f"the Parquet file is damaged: {_first_line(error)}") from error
+            raise CannotRead(f"the Parquet file is damaged: {first_line(error, opened.path)}") from error
         return Header(column_names([row[0] for row in described]), types=tuple(_stored(row[1], row[0]) for row in described))
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
@@ -75,8 +75,7 @@ class Parquet:
         values = []
         for column in columns:
             position, kind = at[column.name]
-            value = f"c{position}" if kind == column.type else f"CAST(c{position} AS {column.type})"
-            values.append(f"{value} AS {quote(column.name)}")
+            values.append(f"{_value(f'c{position}', kind, column.type)} AS {quote(column.name)}")
         return f"SELECT {', '.join(values)} FROM {_rows_sql(opened, header)}"
 
     def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
@@ -105,13 +104,17 @@ class Parquet:
         import duckdb
 
         types = {column.name: column.type for column in schema.columns}
+        states = dict(zip(header.names, header.types, strict=True))
         cast = [
             (f"c{n}", name)
             for n, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)
             if types.get(name, kind) != kind
         ]
-        if isinstance(error, duckdb.ConversionException) and cast:
-            wrong = [f"{c} IS NOT NULL AND TRY_CAST({c} AS {types[name]}) IS NULL" for c, name in cast]
+        if isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException) and cast:
+            wrong = [
+                f"{c} IS NOT NULL AND (TRY_CAST({c} AS {types[name]}) IS NULL OR {_inexact(c, states[name], types[name])})"
+                for c, name in cast
+            ]
             facts = [
                 f"count(*) FILTER ({bad}), CAST(any_value({c}) FILTER ({bad}) AS VARCHAR)" for bad, (c, _) in zip(wrong, cast, strict=True)
             ]
@@ -121,23 +124,36 @@ class Parquet:
             bad_ones = [BadColumn(name, types[name], count, shown(value)) for (_, name), count, value in counts if count]
             if bad_ones:
                 return drift_of(bad_ones)
-        return Unreadable(f"the Parquet file is damaged: {_first_line(error)}")
+        return Unreadable(f"the Parquet file is damaged: {first_line(error, opened.path)}")
 
 
 def holds(states: Type, pinned: Type) -> bool:
     """Whether each value of the type that a file states has its exact value in the pinned one, or an error says that it hasn't
-    (a whole number out of range)."""
+    (a whole number out of range, or too large for a double)."""
     if states == pinned or widens(states, pinned) or pinned.name in ("VARCHAR", "JSON"):
         return pinned.name != "JSON" or states.name == "JSON" or bool(states.fields)
     if states.fields or pinned.fields:
         return False
     if states.name in WHOLE_NUMBERS:
-        return (
-            pinned.name in WHOLE_NUMBERS or pinned.name.startswith("DECIMAL") or (pinned.name == "DOUBLE" and states.name in DOUBLE_EXACT)
-        )
+        return pinned.name in WHOLE_NUMBERS or pinned.name == "DOUBLE" or pinned.name.startswith("DECIMAL")
     if states.name == "DATE":
         return pinned.name in TIMESTAMPS
     return states.name in TIMESTAMPS and pinned.name in TIMESTAMPS
+
+
+def _value(column: str, states: str, pinned: str) -> str:
+    """The column in the pinned type; an error where a number wouldn't be the same."""
+    if states == pinned:
+        return column
+    inexact = _inexact(column, states, pinned)
+    cast = f"CAST({column} AS {pinned})"
+    return cast if inexact == "false" else f"CASE WHEN {inexact} THEN error('a whole number is too large for {pinned}') ELSE {cast} END"
+
+
+def _inexact(column: str, states: str, pinned: str) -> str:
+    if states in WHOLE_NUMBERS and pinned == "DOUBLE":
+        return f"{column} NOT BETWEEN -{DOUBLE_EXACT_MAX} AND {DOUBLE_EXACT_MAX}"
+    return "false"
 
 
 def _stored(kind: str, name: str) -> str:
@@ -149,12 +165,8 @@ def _stored(kind: str, name: str) -> str:
 
 
 def _source(opened: Opened) -> str:
-    return f"read_parquet({path_literal(opened.path)}, hive_partitioning=false)"
+    return f"read_parquet({literal(opened.path)}, hive_partitioning=false)"
 
 
 def _rows_sql(opened: Opened, header: Header) -> str:
     return f"{_source(opened)} AS rows({', '.join(f'c{position}' for position in range(1, len(header.names) + 1))})"
-
-
-def _first_line(error: Exception) -> str:
-    return shown((str(error).splitlines() or [""])[0], 160)

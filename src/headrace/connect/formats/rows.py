@@ -21,11 +21,6 @@ BAD_VALUES_MAX = 1_000
 ROWS_SEARCHED_MAX = 5_000_000
 
 
-def path_literal(path: str) -> str:
-    """A path as an SQL literal that DuckDB doesn't expand: it globs even what comes as one plain name."""
-    return literal("".join(f"[{char}]" if char in "*?[" else char for char in path))
-
-
 def column_types(names: Sequence[str], types: Sequence[str]) -> str:
     """`columns=` of a reader: a struct of names and types."""
     return "{" + ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in zip(names, types, strict=True)) + "}"

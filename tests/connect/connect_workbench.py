@@ -1,0 +1,93 @@
+"""What the tests of this room take in with: a real project folder, a real locked-down session, and the way a worker goes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import msgspec
+
+from headrace.connect.deliveries import Drift, Found, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.keep import keep
+from headrace.connect.take_in import Prepared, Result, explain_error, prepare
+from headrace.lake.session import Session
+
+
+class Taken(msgspec.Struct):
+    """A delivery that was read to its end."""
+
+    schema: SourceSchema
+    learnt: bool
+    names: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+    def column(self, name: str) -> list[Any]:
+        return [row[self.names.index(name)] for row in self.rows]
+
+    def types(self) -> dict[str, str]:
+        return {column.name: column.type for column in self.schema.columns}
+
+
+Outcome = Taken | Drift | TypeDrift | Unreadable
+
+
+class Workbench:
+    """Takes deliveries in: keep, prepare, read everything, explain, discard. Asserts that nothing temporary is left."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.raw, self.temporary = root / ".headrace/raw", root / ".headrace/tmp"
+        for folder in (self.raw, self.temporary, root / ".headrace/lake", root / "landing"):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.session = Session(root / ".headrace/lake", readable=[self.raw, self.temporary], timezone="America/New_York")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.session.close()
+
+    def deliver(self, data: bytes, name: str) -> None:
+        (self.root / "landing" / name).write_bytes(data)
+
+    def found(self, name: str) -> Found:
+        facts = (self.root / "landing" / name).stat()
+        return Found("s", "*", f"landing/{name}", facts.st_size, facts.st_mtime_ns // 1000)
+
+    def take(self, data: bytes, name: str, pinned: SourceSchema | None = None, **more: Any) -> Outcome:
+        """The whole way of one delivery."""
+        self.deliver(data, name)
+        return self.take_file(name, pinned, **more)
+
+    def take_file(self, name: str, pinned: SourceSchema | None = None, **more: Any) -> Outcome:
+        """The same for a file that lies there."""
+        kept = keep(self.root, self.found(name), self.raw)
+        result = prepare(Path(kept.path), name, connection=self.session.connection, temporary=self.temporary, pinned=pinned, **more)
+        outcome = self.read(result)
+        assert list(self.temporary.iterdir()) == [], "temporary files are left behind"
+        return outcome
+
+    def read(self, result: Result) -> Outcome:
+        if not isinstance(result, Prepared):
+            return result
+        target = self.root / ".headrace/lake" / f"{time.monotonic_ns()}.parquet"
+        try:
+            # As staging does: everything is materialised before it is believed.
+            self.session.connection.execute(f"COPY ({result.select_sql}) TO '{target}' (FORMAT parquet)")
+            cursor = self.session.connection.execute(f"SELECT * FROM read_parquet('{target}', hive_partitioning=false)")
+            names = tuple(column[0] for column in cursor.description or [])
+            return Taken(result.schema, result.learnt, names, cursor.fetchall())
+        except duckdb.Error as error:
+            return explain_error(error, result, self.session.connection)
+        finally:
+            result.discard()
+            target.unlink(missing_ok=True)
+
+    def schema(self, data: bytes, name: str) -> SourceSchema:
+        """The schema that a good delivery teaches."""
+        taken = self.take(data, name)
+        assert isinstance(taken, Taken), taken
+        return taken.schema

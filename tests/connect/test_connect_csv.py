@@ -1,0 +1,293 @@
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from typing import Any
+
+import pytest
+from connect_contract import ORDERS, Columns, TextContract
+from connect_workbench import Taken, Workbench
+
+from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+from headrace.connect.take_in import fingerprint
+from headrace.model import ContractColumn
+
+
+class TestCsv(TextContract):
+    name = "orders.csv"
+
+    def encode(self, columns: Columns) -> bytes:
+        return write(columns)
+
+
+def write(columns: Columns, delimiter: str = ",") -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return out.getvalue().encode()
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_other_delimiters_are_learnt(bench: Workbench, delimiter: str) -> None:
+    """Would catch: one column named `id;amount;who`."""
+    taken = bench.take(write(ORDERS, delimiter), "orders.csv")
+    assert isinstance(taken, Taken)
+    assert taken.schema.format.delimiter == delimiter
+    assert taken.names == tuple(ORDERS)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_another_delimiter_than_pinned_is_a_drift_that_says_so(bench: Workbench, delimiter: str) -> None:
+    """Would catch: "columns gone: id, amount, who; columns new: id;amount;who"."""
+    schema = bench.schema(write(ORDERS), "orders.csv")
+    drift = bench.take(write(ORDERS, delimiter), "orders.csv", schema)
+    assert isinstance(drift, Drift)
+    assert (drift.gone, drift.new) == ((), ())
+    assert "pinned is a comma" in drift.detail
+    assert drift.reads_as is not None
+    assert isinstance(bench.take(write(ORDERS, delimiter), "orders.csv", drift.reads_as), Taken)
+
+
+def test_a_decimal_comma_stays_text(bench: Workbench) -> None:
+    """Would catch: 1,5 read as 15 or as two columns."""
+    taken = bench.take(b"id;amount\n1;1,5\n2;2,5\n", "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.column("amount") == ["1,5", "2,5"]
+
+
+RAGGED = {
+    "a short row": (b"a,b,c\n1,2,3\n4,5\n6,7,8\n", 3, "2 values where the header has 3 columns"),
+    "a long row": (b"a,b,c\n1,2,3\n4,5,6,7\n", 3, "4 values where the header has 3 columns"),
+    "an open quote": (b'a,b\n1,2\n3,"x\n4,5\n', 3, "quote"),
+    "text after a quote": (b'a,b\n1,2\n"3"x,4\n', 3, "quote"),
+    "mixed line ends": (b"a,b\r\n1,2\r\n3,4\n5,6\r\n", 3, "line ends are mixed"),
+    "an end in the middle of a row": (b"a,b,c\n1,2,3\n4,5", 3, "2 values where the header has 3 columns"),
+}
+
+
+@pytest.mark.parametrize("case", RAGGED)
+@pytest.mark.parametrize("pinned", [False, True])
+def test_rows_that_are_no_rows(bench: Workbench, case: str, pinned: bool) -> None:
+    """Would catch: rows padded, dropped or shifted in silence; a message without a line."""
+    data, line, says = RAGGED[case]
+    header = data.split(b"\r\n" if b"\r\n" in data else b"\n")[0]
+    schema = bench.schema(header + b"\n" + b",".join([b"1"] * (header.count(b",") + 1)) + b"\n", "x.csv") if pinned else None
+    outcome = bench.take(data, "x.csv", schema)
+    assert isinstance(outcome, Unreadable)
+    assert outcome.line == line
+    assert says in outcome.reason
+
+
+KIND = {  # what DuckDB's own casts make of them is in `casts`
+    "BIGINT": (b"5", [b"1.5", b"0x10", b"1e3", b"1_000", b"abc", b"9223372036854775808"]),
+    "DOUBLE": (b"1.5", [b"nan", b"inf", b"1e400", b"1,5x", b"--1"]),
+    "DATE": (b"2013-02-28", [b"2013-02-30", b"2013-02-03x", b"2013-2-3", b"2013-02-03 10:00", b"infinity", b"epoch", b"03/02/2013"]),
+    "TIMESTAMP": (
+        b"2013-02-28 10:00:00",
+        [b"2013-02-30 10:00:00", b"2013-02-03 25:00", b"2013-02-03 10:00:00+05", b"2013-02-03T10:00:00Z"],
+    ),
+    "TIMESTAMP WITH TIME ZONE": (b"2013-02-28T10:00:00Z", [b"2013-02-30T10:00:00Z", b"2013-02-03T25:00:00Z", b"yesterday"]),
+    "BOOLEAN": (b"true", [b"maybe", b"2"]),
+}
+
+
+@pytest.mark.parametrize(("kind", "bad"), [(kind, bad) for kind, (_, values) in KIND.items() for bad in values])
+def test_values_that_a_kind_cast_would_bend(bench: Workbench, kind: str, bad: bytes) -> None:
+    """Would catch: 1.5 → 2, a date that doesn't exist → NULL, an offset dropped, infinity: all silent in DuckDB."""
+    good = KIND[kind][0]
+    schema = bench.schema(b"k,v\na," + good + b"\n", "x.csv")
+    assert schema.columns[1].type == kind
+    drift = bench.take(b"k,v\na," + good + b'\nb,"' + bad + b'"\n', "x.csv", schema)
+    assert isinstance(drift, TypeDrift)
+    assert [(one.column, one.line, one.rows) for one in drift.columns] == [("v", 3, 1)]
+    assert bad.decode() in drift.reason
+
+
+def test_promised_decimals_are_not_rounded(bench: Workbench) -> None:
+    """Would catch: 1.005 in a DECIMAL(9,2) becoming 1.01 (or 1.00)."""
+    promised = (ContractColumn(name="amount", type="DECIMAL(9,2)"),)
+    taken = bench.take(b"k,amount\na,1.50\nb,2.500\n", "x.csv", promised=promised)
+    assert isinstance(taken, Taken)
+    assert [str(value) for value in taken.column("amount")] == ["1.50", "2.50"]
+    drift = bench.take(b"k,amount\na,1.50\nb,1.005\n", "x.csv", promised=promised)
+    assert isinstance(drift, TypeDrift)
+    assert drift.columns[0].line == 3
+
+
+LEARNT: dict[str, tuple[list[str], str]] = {
+    "numbers with leading zeros stay text": (["007", "12"], "VARCHAR"),
+    "telephone numbers stay text": (["+4512345678", "+4587654321"], "VARCHAR"),
+    "ids of twenty digits stay text": (["12345678901234567890", "12345678901234567891"], "VARCHAR"),
+    "whole numbers": (["-5", "0", "9223372036854775807"], "BIGINT"),
+    "fractions": (["1", "0.5", "-1.5e-3"], "DOUBLE"),
+    "booleans": (["true", "False"], "BOOLEAN"),
+    "0 and 1 are numbers": (["0", "1"], "BIGINT"),
+    "dates": (["2013-01-31", "2012-02-29"], "DATE"),
+    "dates that don't exist stay text": (["2013-01-31", "2013-02-29"], "VARCHAR"),
+    "timestamps": (["2013-01-31 10:00:00", "2013-01-31T10:00:00.123"], "TIMESTAMP"),
+    "instants": (["2013-01-31T10:00:00Z", "2013-01-31T10:00:00+05:30"], "TIMESTAMP WITH TIME ZONE"),
+    "offsets and none stay text": (["2013-01-31T10:00:00Z", "2013-01-31T10:00:00"], "VARCHAR"),
+    "American dates, as one proves it": (["01/31/2013", "02/01/2013"], "DATE"),
+    "European dates, as one proves it": (["31/01/2013", "01/02/2013"], "DATE"),
+    "dates of which either order may be meant stay text": (["01/02/2013", "03/04/2013"], "VARCHAR"),
+    "years of two digits": (["1/22/20", "12/31/19"], "DATE"),
+    "American timestamps": (["1/22/2020 17:00", "1/23/2020 8:05"], "TIMESTAMP"),
+    "nothing at all": (["", ""], "VARCHAR"),
+    "hexadecimal": (["0x10", "0x11"], "VARCHAR"),
+}
+
+
+@pytest.mark.parametrize("case", LEARNT)
+def test_what_is_learnt(bench: Workbench, case: str) -> None:
+    """Would catch: a guess that loses something of the text."""
+    values, kind = LEARNT[case]
+    taken = bench.take(write({"k": ["a"] * len(values), "v": values}), "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.types()["v"] == kind
+
+
+def test_american_dates_have_the_right_day(bench: Workbench) -> None:
+    """Would catch: month and day swapped."""
+    taken = bench.take(write({"k": ["a", "b"], "v": ["01/31/2013", "02/01/2013"]}), "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.column("v") == [dt.date(2013, 1, 31), dt.date(2013, 2, 1)]
+    drift = bench.take(b"k,v\na,31/01/2013\n", "x.csv", taken.schema)
+    assert isinstance(drift, TypeDrift)
+    assert isinstance(bench.take(b"k,v\na,2013-01-31\n", "x.csv", taken.schema), Taken), "ISO 8601 can't be mistaken"
+
+
+def test_an_iso_column_beside_an_american_one(bench: Workbench) -> None:
+    """Would catch: the format of one column applied to all."""
+    data = b"k,a,b\nx,1/22/2020 17:00,2020-01-22 17:00:00\n"
+    taken = bench.take(data, "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.column("a") == taken.column("b") == [dt.datetime(2020, 1, 22, 17)]  # noqa: DTZ001 - what was delivered has no zone
+
+
+def test_words_for_no_value_count_where_numbers_show_it(bench: Workbench) -> None:
+    """Would catch: a column of numbers that is text because of `NA`; and Namibia (NA) lost where nothing shows that it is a word."""
+    taken = bench.take(b"n,t\n1,NA\nNA,x\n", "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.rows == [(1, None), (None, "x")]
+    country = bench.take(b"n,t\n1,NA\n2,DE\n", "x.csv")
+    assert isinstance(country, Taken)
+    assert country.column("t") == ["NA", "DE"]
+
+
+def test_no_header(bench: Workbench) -> None:
+    """Would catch: the first row of data taken for names and lost."""
+    outcome = bench.take(b"1,2013-01-01,x\n2,2013-01-02,y\n", "x.csv")
+    assert isinstance(outcome, Unreadable)
+    assert outcome.line == 1
+    assert "looks like data" in outcome.reason
+    schema = bench.schema(b"n,day,t\n1,2013-01-01,x\n", "x.csv")
+    drift = bench.take(b"1,2013-01-01,x\n2,2013-01-02,y\n", "x.csv", schema)
+    assert isinstance(drift, Drift)
+    assert "no header" in drift.detail
+
+
+HEADERS: dict[bytes, tuple[str, ...]] = {
+    b"a,a,A": ("a", "a_2", "A_3"),
+    b"a,a_2,a": ("a", "a_2", "a_3"),
+    b"a,,b": ("a", "column_2", "b"),
+    b"a,b,": ("a", "b", "column_3"),
+    b' a , "b" ,c': ("a", "b", "c"),
+    b'"two\nlines",b': ("two lines", "b"),
+    b'"a,b","c""d"': ("a,b", 'c"d'),
+    b"_partition,x": ("_partition_2", "x"),
+    b"\xc2\xa0a,b": ("a", "b"),
+}
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_headers(bench: Workbench, header: bytes) -> None:
+    """Would catch: columns that share a name, have none, or differ from one day to the next."""
+    row = b",".join([b"v"] * len(HEADERS[header]))
+    if b' "b" ' in header:  # a blank before a quote makes the quote a character: strict readers and lenient ones differ
+        pytest.skip("not RFC 4180")
+    taken = bench.take(header + b"\n" + row + b"\n", "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.names == HEADERS[header]
+    again = bench.take(header + b"\n" + row + b"\n", "x.csv", taken.schema)
+    assert isinstance(again, Taken)
+    assert len(again.rows) == 1
+
+
+def test_a_name_of_10_000_characters(bench: Workbench) -> None:
+    """Would catch: catalogs, logs and terminals filled with a name."""
+    outcome = bench.take(b"a," + b"x" * 10_000 + b"\n1,2\n", "x.csv")
+    assert isinstance(outcome, Unreadable)
+    assert "10,000 characters" in outcome.reason
+    assert len(outcome.reason) < 200
+
+
+def test_too_many_columns(bench: Workbench) -> None:
+    """Would catch: a statement of a million columns."""
+    outcome = bench.take(b",".join(b"c%d" % n for n in range(50_000)) + b"\n", "x.csv")
+    assert isinstance(outcome, Unreadable)
+    assert "50,000 columns" in outcome.reason
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\n\n", b"  \r\n\r\n", b"\xef\xbb\xbf"])
+def test_no_header_at_all(bench: Workbench, data: bytes) -> None:
+    """Would catch: an empty file read as 0 rows, in silence (DuckDB does)."""
+    for schema in (None, bench.schema(write(ORDERS), "x.csv")):
+        outcome = bench.take(data, "x.csv", schema)
+        assert isinstance(outcome, Unreadable)
+        assert outcome.code == "delivery_empty"
+
+
+def test_blank_lines(bench: Workbench) -> None:
+    """Would catch: a blank first line taken for the header (DuckDB does), blank lines taken for rows."""
+    schema = bench.schema(write(ORDERS), "x.csv")
+    data = b"\n\n" + write(ORDERS).replace(b"\n", b"\n\n")
+    taken = bench.take(data, "x.csv", schema)
+    assert isinstance(taken, Taken)
+    assert sorted(taken.column("id")) == [1, 2, 3]
+    bad = bench.take(data.replace(b"2,2.25", b"two,2.25"), "x.csv", schema)
+    assert isinstance(bad, TypeDrift)
+    assert bad.columns[0].line == 7
+
+
+def test_quoted_line_breaks_and_the_lines_after_them(bench: Workbench) -> None:
+    """Would catch: rows counted instead of lines."""
+    schema = bench.schema(write(ORDERS), "x.csv")
+    drift = bench.take(b'id,amount,who\n1,1.5,"a\nb\nc"\n2,x,"d"\n', "x.csv", schema)
+    assert isinstance(drift, TypeDrift)
+    assert drift.columns[0].line == 5
+
+
+def test_backslash_escapes_are_learnt(bench: Workbench) -> None:
+    """Would catch: MySQL's exports rejected."""
+    taken = bench.take(b'a,b\n"say \\"hi\\", she said",2\n"x",3\n', "x.csv")
+    assert isinstance(taken, Taken)
+    assert taken.column("a") == ['say "hi", she said', "x"]
+
+
+def test_parquet_where_csv_is_pinned(bench: Workbench) -> None:
+    """Would catch: Parquet's bytes in a message."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    out = io.BytesIO()
+    pq.write_table(pa.table(ORDERS), out)
+    drift = bench.take(out.getvalue(), "x.csv", bench.schema(write(ORDERS), "x.csv"))
+    assert isinstance(drift, Drift)
+    assert "parquet" in drift.detail
+
+
+def test_a_path_that_duckdb_would_expand(tmp_path: Any) -> None:
+    """Would catch: a project in a folder with `*`, `[`, or `key=value` in its name, read as a glob or as Hive's partitions."""
+    with Workbench(tmp_path / "we[i]rd * ?" / "year=2013") as bench:
+        taken = bench.take(write(ORDERS), "x.csv")
+        assert isinstance(taken, Taken)
+        assert taken.names == tuple(ORDERS)
+
+
+def test_fingerprints(bench: Workbench) -> None:
+    """Would catch: a delivery under another schema that counts as the same."""
+    one, other = bench.schema(write(ORDERS), "x.csv"), bench.schema(write(ORDERS, ";"), "x.csv")
+    assert fingerprint(one, "ab") == fingerprint(one, "ab")
+    assert len({fingerprint(one, "ab"), fingerprint(one, "ac"), fingerprint(other, "ab")}) == 3

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from connect_contract import ORDERS, Columns, TextContract
+from connect_workbench import Taken, Workbench
+
+from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+
+
+class TestJsonLines(TextContract):
+    name = "orders.jsonl"
+
+    def encode(self, columns: Columns) -> bytes:
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+    def test_no_rows(self, bench: Workbench) -> None:
+        """A file without objects has no header to compare: 0 rows where the schema is known."""
+        taken = bench.take(b"", self.name, self.pinned(bench))
+        assert isinstance(taken, Taken)
+        assert taken.rows == []
+        assert taken.names == tuple(ORDERS)
+
+
+def lines(*rows: object) -> bytes:
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def test_nested_values_stay_json(bench: Workbench) -> None:
+    """Would catch: objects that become columns of their own, or text that can't be parsed again."""
+    taken = bench.take(lines({"id": 1, "tags": ["a", "b"], "who": {"name": "x"}}, {"id": 2, "tags": [], "who": None}), "x.jsonl")
+    assert isinstance(taken, Taken)
+    assert taken.types() == {"id": "BIGINT", "tags": "JSON", "who": "JSON"}
+    assert [json.loads(value) for value in taken.column("tags")] == [["a", "b"], []]
+
+
+def test_a_single_key(bench: Workbench) -> None:
+    """Would catch: the whole object as the value, which is what DuckDB gives for one column."""
+    taken = bench.take(lines({"a": 1}, {"a": 2}), "x.jsonl")
+    assert isinstance(taken, Taken)
+    assert taken.rows == [(1,), (2,)]
+
+
+def test_types_are_jsons(bench: Workbench) -> None:
+    """Would catch: text of digits that becomes a number, a number too large that loses digits."""
+    row = {
+        "text": "5",
+        "flag": True,
+        "day": "2013-01-31",
+        "at": "2013-01-31T10:00:00Z",
+        "big": 12345678901234567890,
+        "mixed": 1,
+        "none": None,
+    }
+    taken = bench.take(lines(row, {**row, "mixed": "x"}), "x.jsonl")
+    assert isinstance(taken, Taken)
+    assert taken.types() == {
+        "text": "VARCHAR", "flag": "BOOLEAN", "day": "DATE", "at": "TIMESTAMP WITH TIME ZONE", "big": "VARCHAR", "mixed": "VARCHAR",
+        "none": "VARCHAR",
+    }  # fmt: skip
+    assert taken.column("big") == ["12345678901234567890"] * 2
+
+
+def test_keys_that_some_objects_lack_may_be_missing_altogether(bench: Workbench) -> None:
+    """Would catch: false alarms for a key that was never in each object; and its values in the wrong rows."""
+    schema = bench.schema(lines({"id": 1, "note": "x"}, {"id": 2}), "x.jsonl")
+    assert schema.optional == ("note",)
+    taken = bench.take(lines({"id": 3}), "x.jsonl", schema)
+    assert isinstance(taken, Taken)
+    assert taken.rows == [(3, None)]
+    assert isinstance(bench.take(lines({"note": "x"}), "x.jsonl", schema), Drift)
+
+
+def test_a_new_key_in_the_last_object_is_seen(bench: Workbench) -> None:
+    """Would catch: keys looked for in a sample only."""
+    schema = bench.schema(lines({"id": 1}), "x.jsonl")
+    drift = bench.take(lines(*({"id": n} for n in range(30_000)), {"id": 1, "late": 2}), "x.jsonl", schema)
+    assert isinstance(drift, Drift)
+    assert drift.new == ("late",)
+
+
+def test_an_object_where_a_number_is_pinned(bench: Workbench) -> None:
+    """Would catch: JSON text in a column of text, or NULL."""
+    for first in (1, "text"):
+        schema = bench.schema(lines({"id": first}), "x.jsonl")
+        drift = bench.take(lines({"id": {"value": 1}}), "x.jsonl", schema)
+        assert isinstance(drift, TypeDrift)
+        assert drift.columns[0].column == "id"
+
+
+BROKEN = {
+    "half an object": (b'{"id": 1}\n{"id": \n', 2),
+    "two objects on a line": (b'{"id": 1}\n{"id": 2} {"id": 3}\n', 2),
+    "an array": (b'{"id": 1}\n[1, 2]\n', 2),
+    "a number": (b'{"id": 1}\n\n5\n', 3),
+    "null": (b'{"id": 1}\nnull\n', 2),
+    "a document over lines": (b'{\n"id": 1}\n', 1),
+    "an array of objects": (b'[{"id": 1}, {"id": 2}]\n', 1),
+    "a key twice": (b'{"id": 1}\n{"id": 1, "id": 2}\n', 2),
+    "single quotes": (b"{\"id\": 1}\n{'id': 2}\n", 2),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+@pytest.mark.parametrize("pinned", [False, True])
+def test_lines_that_are_no_objects(bench: Workbench, case: str, pinned: bool) -> None:
+    """Would catch: lines dropped in silence, and DuckDB's line numbers, which are off by one."""
+    data, line = BROKEN[case]
+    outcome = bench.take(data, "x.jsonl", bench.schema(lines({"id": 1}), "x.jsonl") if pinned else None)
+    assert isinstance(outcome, Unreadable)
+    assert outcome.line == line
+
+
+@pytest.mark.parametrize("keys", [{"": 1}, {"a": 1, "A": 2}, {"a": 1, "a ": 2}])
+def test_keys_that_cannot_be_columns(bench: Workbench, keys: dict[str, int]) -> None:
+    """Would catch: two keys in one column."""
+    assert isinstance(bench.take(lines(keys), "x.jsonl"), Unreadable)
+
+
+def test_deep_nesting(bench: Workbench) -> None:
+    """Would catch: a stack that overflows, and takes the process with it."""
+    schema = bench.schema(lines({"id": 1}), "x.jsonl")
+    for depth in (100, 5_000, 200_000):
+        outcome = bench.take(b'{"id":' + b"[" * depth + b"]" * depth + b"}\n", "x.jsonl", schema)
+        assert isinstance(outcome, TypeDrift | Unreadable)
+        outcome = bench.take(b'{"id":' + b'{"a":' * depth, "x.jsonl", schema)
+        assert isinstance(outcome, Unreadable)

@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import datetime as dt
+import io
+import random
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from connect_contract import ORDERS, Columns, ReadingContract
+from connect_workbench import Taken, Workbench
+
+from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+
+EMPTY_TYPES = {"id": pa.int64(), "amount": pa.float64(), "who": pa.string()}
+
+
+class TestParquet(ReadingContract):
+    name = "orders.parquet"
+
+    def encode(self, columns: Columns) -> bytes:
+        return write(pa.table({name: pa.array(values, None if values else EMPTY_TYPES[name]) for name, values in columns.items()}))
+
+
+def write(table: pa.Table, **options: object) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(table, out, **options)
+    return out.getvalue()
+
+
+def test_types_are_the_files(bench: Workbench) -> None:
+    """Would catch: decimals as doubles, dates as text, lists lost."""
+    table = pa.table({
+        "d": pa.array([Decimal("1.50")], pa.decimal128(9, 2)), "day": [dt.date(2013, 1, 31)], "l": [[1, 2]], "s": [{"a": 1}], "b": [b"\0x"],
+        "ns": pa.array([1_000], pa.timestamp("ns")), "tz": pa.array([0], pa.timestamp("us", tz="UTC")), "i": pa.array([1], pa.int16()),
+    })  # fmt: skip
+    taken = bench.take(write(table), "x.parquet")
+    assert isinstance(taken, Taken)
+    assert taken.types() == {
+        "d": "DECIMAL(9,2)", "day": "DATE", "l": "BIGINT[]", "s": "STRUCT(a BIGINT)", "b": "BLOB", "ns": "TIMESTAMP",
+        "tz": "TIMESTAMP WITH TIME ZONE", "i": "SMALLINT",
+    }  # fmt: skip
+    again = bench.take(write(table), "x.parquet", taken.schema)
+    assert isinstance(again, Taken)
+    assert again.rows == taken.rows
+
+
+WIDER = [(pa.int32(), pa.int64(), Taken), (pa.int64(), pa.int32(), Taken), (pa.float32(), pa.float64(), Taken),
+         (pa.int64(), pa.string(), Taken),
+         (pa.float64(), pa.int64(), TypeDrift), (pa.string(), pa.int64(), TypeDrift), (pa.int64(), pa.float64(), Taken)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("delivered", "pinned", "outcome"), WIDER)
+def test_types_are_cast_where_nothing_is_lost(bench: Workbench, delivered: pa.DataType, pinned: pa.DataType, outcome: type) -> None:
+    """Would catch: fractions rounded to whole numbers, large whole numbers rounded to doubles."""
+    schema = bench.schema(write(pa.table({"v": pa.array([1, 2]).cast(pinned)})), "x.parquet")
+    assert isinstance(bench.take(write(pa.table({"v": pa.array([1, 2]).cast(delivered)})), "x.parquet", schema), outcome)
+
+
+def test_a_number_out_of_range_is_held(bench: Workbench) -> None:
+    """Would catch: wrap-around, and `damaged` said of a file that is whole."""
+    schema = bench.schema(write(pa.table({"v": pa.array([1], pa.int32())})), "x.parquet")
+    drift = bench.take(write(pa.table({"v": pa.array([1, 2**40], pa.int64())})), "x.parquet", schema)
+    assert isinstance(drift, TypeDrift)
+    assert (drift.columns[0].rows, drift.columns[0].value) == (1, str(2**40))
+
+
+def test_a_whole_number_that_a_double_cannot_hold_is_held(bench: Workbench) -> None:
+    """Would catch: 2**53 + 1 that becomes 2**53."""
+    schema = bench.schema(write(pa.table({"v": [0.5]})), "x.parquet")
+    drift = bench.take(write(pa.table({"v": [1, 2**53 + 1]})), "x.parquet", schema)
+    assert isinstance(drift, TypeDrift)
+    assert (drift.columns[0].rows, drift.columns[0].value) == (1, str(2**53 + 1))
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
+def test_codecs(bench: Workbench, compression: str) -> None:
+    """Would catch: a codec that this build of DuckDB doesn't have."""
+    assert isinstance(bench.take(write(pa.table(ORDERS), compression=compression), "x.parquet"), Taken)
+
+
+def test_csv_under_a_parquet_name(bench: Workbench) -> None:
+    """Would catch: a kind told by the name alone."""
+    outcome = bench.take(b"id,amount,who\n1,2,3\n", "x.parquet")
+    assert isinstance(outcome, Unreadable)
+    assert "PAR1" in outcome.reason
+
+
+def test_parquet_under_a_csv_name(bench: Workbench) -> None:
+    """Would catch: the same, the other way round."""
+    assert isinstance(bench.take(write(pa.table(ORDERS)), "x.csv"), Taken)
+
+
+def test_columns_of_the_same_name(bench: Workbench) -> None:
+    """Would catch: a column that hides another."""
+    table = pa.table([pa.array([1]), pa.array([2]), pa.array([3])], names=["a", "a", "A"])
+    taken = bench.take(write(table), "x.parquet")
+    assert isinstance(taken, Taken)
+    assert taken.rows == [(1, 2, 3)]
+    assert len({name.lower() for name in taken.names}) == 3
+
+
+def test_damaged_pages(bench: Workbench) -> None:
+    """Would catch: bytes flipped in the middle, which only a read of the whole column finds. (Without checksums some flips give
+    another value; an error must never be of another kind.)"""
+    data = write(pa.table({"id": list(range(2000)), "who": [f"n{n}" for n in range(2000)]}), write_page_checksum=True)
+    schema = bench.schema(data, "x.parquet")
+    for seed in range(60):
+        chance = random.Random(seed)
+        damaged = bytearray(data)
+        for _ in range(chance.randint(1, 8)):
+            damaged[chance.randrange(4, len(data) - 4)] ^= 1 << chance.randrange(8)
+        outcome = bench.take(bytes(damaged), "x.parquet", schema)
+        assert isinstance(outcome, Taken | Drift | TypeDrift | Unreadable), f"seed {seed}"
+        if isinstance(outcome, Unreadable):
+            assert outcome.reason.isprintable()
+            assert str(bench.root) not in outcome.reason

@@ -45,7 +45,9 @@ def _described(engine: duckdb.DuckDBPyConnection, query: str) -> tuple[tuple[str
 
 
 @pytest.mark.parametrize("query", _queries())
-def test_columns_are_those_that_duckdb_gives(query: str, engine: duckdb.DuckDBPyConnection, schemas: dict[str, tuple[tuple[str, str], ...]]) -> None:
+def test_columns_are_those_that_duckdb_gives(
+    query: str, engine: duckdb.DuckDBPyConnection, schemas: dict[str, tuple[tuple[str, str], ...]]
+) -> None:
     """A wrong name or a wrong type would make `apply` create a table that the body's result doesn't fit."""
     expected = _described(engine, query)
     analysis = analyse(query, file="corpus.sql", line=1, name="q")
@@ -54,7 +56,9 @@ def test_columns_are_those_that_duckdb_gives(query: str, engine: duckdb.DuckDBPy
     assert [problem for problem in found.problems if problem.code not in ("unnamed_column", "duplicate_column")] == []
     if found.columns is not None:
         assert [name for name, _ in found.columns] == [name for name, _ in expected]
-        wrong = [(name, mine, theirs) for (name, mine), (_, theirs) in zip(found.columns, expected, strict=True) if mine not in (theirs, UNKNOWN)]
+        wrong = [
+            (name, mine, theirs) for (name, mine), (_, theirs) in zip(found.columns, expected, strict=True) if mine not in (theirs, UNKNOWN)
+        ]
         assert wrong == []
 
 

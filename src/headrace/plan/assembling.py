@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
 from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
 from headrace.plan import checking, fingerprints, graph
-from headrace.plan.bodies import Given, Input, Lines, Read, Text, Wanted, text_of
-from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, digest
+from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
+from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
 from headrace.plan.worker import Give, GivenAll
 from headrace.plan.workers import CHUNK, Workers
 from headrace.sql.type_names import canonical
-from headrace.sql.values import UNKNOWN, Analysis, Edge, Transformation
+from headrace.sql.values import UNKNOWN, Analysis
 
 Step = Callable[..., None]
 SELF = "__self__"
@@ -43,7 +41,7 @@ class Assembler:
         self._columns: dict[str, Columns | None] = {}
         self._given: dict[str, Given] = {}
         self.bodies: dict[str, KeptBody] = {}
-        self.lines: dict[str, msgspec.Raw] = {}
+        self.lines: dict[str, KeptLines] = {}
 
     def compiled(self, problems: list[Problem]) -> Compiled:
         """All nodes; what is wrong is added to `problems`, which may then hold errors that make the result unusable."""
@@ -66,7 +64,8 @@ class Assembler:
 
     def _read_texts(self) -> None:
         missing: list[tuple[bytes, Text]] = []
-        for node in (*self._project.sources.values(), *self._project.assets.values()):
+        nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
+        for node in nodes:
             text = text_of(node)
             if text is None:
                 continue
@@ -134,13 +133,13 @@ class Assembler:
         of_message = {id(message): chunk for message, chunk in zip(messages, chunks, strict=True)}
 
         def take(message: Give, answer: GivenAll) -> None:
-            for (name, key, _), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
-                self._take(name, key, given, lines)
+            for (name, key, wanted), (given, lines) in zip(of_message[id(message)], answer.given, strict=True):
+                self._take(name, key, given, KeptLines(_lines_key(wanted), lines))
             self._step(len(answer.given))
 
         self._workers.give(messages, take)
 
-    def _take(self, name: str, key: bytes, given: Given, lines: msgspec.Raw) -> None:
+    def _take(self, name: str, key: bytes, given: Given, lines: KeptLines) -> None:
         body = self.bodies[name]
         if body.given is not given:
             self.bodies[name] = KeptBody(body.text, body.read, key, given)
@@ -156,7 +155,7 @@ class Assembler:
             cut_by_time=asset.partition.grain is not None and asset.partition.key is None,
             column=asset.partition.column,
             place=asset.place,
-            mixing=_mixing(asset, specs),
+            mixing=_mixing(specs),
         )
 
     def _input(self, asset: Asset, spec: InputSpec) -> Input:
@@ -267,7 +266,14 @@ class _Macros:
         return self._texts if any(name in self._lowered for name in called) else {}
 
 
-def _mixing(asset: Asset, specs: Iterable[InputSpec]) -> str:
+def _lines_key(wanted: Wanted) -> bytes:
+    inputs = tuple(
+        (input_.name, tuple(name for name, _ in input_.columns) if input_.columns is not None else None) for input_ in wanted.inputs
+    )
+    return lines_key(wanted.analysis.sql, inputs)
+
+
+def _mixing(specs: Iterable[InputSpec]) -> str:
     for spec in specs:
         if spec.lookback is not None:
             return f"it looks back {spec.lookback} in `{spec.node}`"
@@ -280,7 +286,9 @@ def _of_contract(contract: Contract | None, learnt: Columns | None) -> Columns |
     if contract is None or not contract.columns:
         return None
     known = {name.lower(): type_ for name, type_ in learnt or ()}
-    return tuple((column.name, canonical(column.type) if column.type else known.get(column.name.lower(), UNKNOWN)) for column in contract.columns)
+    return tuple(
+        (column.name, canonical(column.type) if column.type else known.get(column.name.lower(), UNKNOWN)) for column in contract.columns
+    )
 
 
 def _type_of(value: Any) -> str:
@@ -290,13 +298,3 @@ def _type_of(value: Any) -> str:
     if isinstance(value, int):
         return next((name for name, bits in (("INTEGER", 32), ("BIGINT", 64)) if -(1 << (bits - 1)) <= value < 1 << (bits - 1)), UNKNOWN)
     return {float: "DOUBLE", str: "VARCHAR"}.get(type(value), UNKNOWN)
-
-
-def opaque_lines(names: Iterable[str], inputs: Iterable[tuple[str, Iterable[str] | None]]) -> Lines:
-    """The lineage of a body that can't be looked into: every column may come from every column that it reads."""
-    edges = tuple(
-        Edge(input_, column, Transformation.OPAQUE) for input_, columns in inputs for column in (columns if columns is not None else ("*",))
-    )
-    return Lines({name: edges for name in names}, edges)
-
-

@@ -81,7 +81,9 @@ class Given(msgspec.Struct, frozen=True, array_like=True):
 def text_of(node: Asset | Source) -> Text | None:
     """What there is to read of a node: its SQL body, its SQL checks; None if it has neither."""
     checks = tuple(
-        Query(check.name, str(check.arguments.get("query", "")), check.place.file, check.place.line) for check in node.checks if check.kind == "sql"
+        Query(check.name, str(check.arguments.get("query", "")), check.place.file, check.place.line)
+        for check in node.checks
+        if check.kind == "sql"
     )
     body = node.body if isinstance(node, Asset) else None
     if isinstance(body, SqlBody) and body.text:

@@ -54,6 +54,8 @@ class KeptFile(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptFiles(msgspec.Struct, frozen=True, array_like=True):
+    """By path."""
+
     header: Header
     files: dict[str, KeptFile]
 
@@ -68,18 +70,29 @@ class KeptBody(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptBodies(msgspec.Struct, frozen=True, array_like=True):
+    """By node."""
+
     header: Header
     bodies: dict[str, KeptBody]
 
 
+class KeptLines(msgspec.Struct, frozen=True, array_like=True):
+    """The `Lines` of one body, encoded (who needs one doesn't decode all), and a digest of what they were found from."""
+
+    key: bytes
+    lines: msgspec.Raw
+
+
 class KeptLineage(msgspec.Struct, frozen=True, array_like=True):
-    """Node → its `Lines`, encoded: who needs one doesn't decode all."""
+    """By node."""
 
     header: Header
-    lines: dict[str, msgspec.Raw]
+    lines: dict[str, KeptLines]
 
 
 class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
+    """The whole, with the digest of the files that it is of."""
+
     header: Header
     files: bytes
     compilation: Compilation
@@ -114,6 +127,11 @@ def digest(value: Any) -> bytes:
     return hashlib.blake2b(_ENCODER.encode(value), digest_size=16).digest()
 
 
+def lines_key(sql: str, inputs: tuple[tuple[str, tuple[str, ...] | None], ...]) -> bytes:
+    """What the lineage of a body depends on: its text and the names of its inputs' columns."""
+    return digest((sql, inputs))
+
+
 def content_digest(path: Path) -> bytes:
     """Of a file's bytes; empty if it can't be read."""
     try:
@@ -146,14 +164,15 @@ class Cache:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=".writing-")
-            try:
-                with os.fdopen(descriptor, "wb") as file:
+            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".writing-", delete=False) as file:
+                written = Path(file.name)
+                try:
                     file.write(_ENCODER.encode(value))
-                os.replace(name, self._folder / f"{_NAMES[type(value)]}.msgpack")
-            except BaseException:
-                os.unlink(name)
-                raise
+                    file.flush()
+                    written.replace(self._folder / f"{_NAMES[type(value)]}.msgpack")
+                except BaseException:
+                    written.unlink()
+                    raise
         except OSError:
             return
 

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from headrace.model import Level, Problem
 from headrace.model.files import ProjectFile, Scan, scan
 from headrace.model.linking import link
@@ -29,6 +27,7 @@ from headrace.plan.cache import (
     KeptFile,
     KeptFiles,
     KeptLineage,
+    KeptLines,
     Stamp,
     content_digest,
     digest,
@@ -37,6 +36,9 @@ from headrace.plan.cache import (
 from headrace.plan.values import Compilation, Learnt
 from headrace.plan.worker import FilesRead, ReadFiles
 from headrace.plan.workers import CHUNK, Workers
+
+UNREADABLE = "file_unreadable"
+"""A problem that may go away without the file changing: what comes of it isn't kept."""
 
 Progress = Callable[[int, int], None]
 
@@ -51,7 +53,7 @@ def compile_project(
     listed.
     """
     with _without_collector():
-        return _Compiling(root, Cache(cache), Workers(processes), progress, dict(learnt or {})).compilation()
+        return _Compiling(root.absolute(), Cache(cache), Workers(processes), progress, dict(learnt or {})).compilation()
 
 
 @contextmanager
@@ -67,7 +69,9 @@ def _without_collector() -> Iterator[None]:
 
 
 class _Compiling:
-    def __init__(self, root: Path, cache: Cache, workers: Workers, progress: Progress | None, learnt: dict[str, tuple[tuple[str, str], ...]]) -> None:
+    def __init__(
+        self, root: Path, cache: Cache, workers: Workers, progress: Progress | None, learnt: dict[str, tuple[tuple[str, str], ...]]
+    ) -> None:
         self._root, self._cache, self._workers, self._learnt = root, cache, workers, learnt
         self._progress = progress
         self._done = self._total = 0
@@ -102,11 +106,12 @@ class _Compiling:
             failed = any(problem.level is Level.ERROR for problem in problems)
             compilation = Compilation(project=project, compiled=None if failed else compiled, problems=sorted_problems(problems))
             self._keep_bodies(assembler.bodies, assembler.lines)
-        self._cache.keep(KeptCompilation(self._cache.header, files, compilation))
-        self._cache.keep(Stamp(self._cache.header, files, unsettled))
+        if not any(problem.code == UNREADABLE for problem in problems):
+            self._cache.keep(KeptCompilation(self._cache.header, files, compilation))
+            self._cache.keep(Stamp(self._cache.header, files, unsettled))
         return compilation
 
-    def _keep_bodies(self, bodies: dict[str, KeptBody], lines: dict[str, msgspec.Raw]) -> None:
+    def _keep_bodies(self, bodies: dict[str, KeptBody], lines: dict[str, KeptLines]) -> None:
         self._cache.keep(KeptBodies(self._cache.header, bodies))
         self._cache.keep(KeptLineage(self._cache.header, lines))
 
@@ -133,7 +138,10 @@ class _Compiling:
         if missing:
             self._read(missing, unsettled, known, reads)
         if missing or kept is None or len(kept.files) != len(known):
-            self._cache.keep(KeptFiles(self._cache.header, known))
+            read = {
+                path: entry for path, entry in known.items() if not any(problem.code == UNREADABLE for problem in entry.declared.problems)
+            }
+            self._cache.keep(KeptFiles(self._cache.header, read))
         return [known[file.path].declared for file in files], reads
 
     def _unchanged(self, entry: KeptFile, file: ProjectFile) -> bool:

@@ -70,7 +70,11 @@ def unreadable(specs: Iterable[InputSpec], project: Project) -> list[Problem]:
         asset = project.assets.get(spec.node)
         if asset is not None and asset.materialize in ("none", "files"):
             message = f"{shown(spec.node)} has `materialize: {asset.materialize}`: there is no table to read"
-            problems.append(Problem(code="nothing_to_read", message=message, hint=f"`depends: [{spec.node}]` adds an order without data", place=spec.place))
+            problems.append(
+                Problem(
+                    code="nothing_to_read", message=message, hint=f"`depends: [{spec.node}]` adds an order without data", place=spec.place
+                )
+            )
     return problems
 
 

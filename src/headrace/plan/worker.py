@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 import msgspec
 
+from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared, parse_file
-from headrace.plan.bodies import Given, Lines, Read, Text, Wanted, text_of
+from headrace.plan.bodies import Given, Lines, Read, Wanted, text_of
 from headrace.plan.cache import digest
 
 
@@ -54,7 +55,10 @@ def read_files(message: ReadFiles) -> FilesRead:
 
     root = Path(message.root)
     declared = tuple(parse_file(root, file) for file in message.files)
-    texts = [text for one in declared for node in (*one.assets, *one.sources) if (text := text_of(node)) is not None]
+    nodes: list[Asset | Source] = []
+    for one in declared:
+        nodes += [*one.assets, *one.sources]
+    texts = [text for node in nodes if (text := text_of(node)) is not None]
     return FilesRead(declared, {digest(text): read(text) for text in texts})
 
 

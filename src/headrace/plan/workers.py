@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, TypeVar, cast
+from typing import BinaryIO, Self, TypeVar, cast
 
 import msgspec
 
@@ -30,16 +31,16 @@ class Workers:
         self._wanted = max(1, processes)
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for process in self._running:
-            cast(BinaryIO, process.stdin).close()
+            cast("BinaryIO", process.stdin).close()
             if kind is not None:
                 process.kill()
             process.wait()
-            cast(BinaryIO, process.stdout).close()
+            cast("BinaryIO", process.stdout).close()
 
     def read_files(self, messages: Sequence[ReadFiles], each: Callable[[ReadFiles, FilesRead], None]) -> None:
         """Do all messages, in any order, and hand each answer on."""
@@ -75,9 +76,11 @@ class Workers:
 class _Spreading:
     """One round of messages over the processes: each has one message at a time."""
 
-    def __init__(self, processes: list[subprocess.Popen[bytes]], kind: type, here: Callable[..., object], each: Callable[..., None]) -> None:
+    def __init__(
+        self, processes: list[subprocess.Popen[bytes]], kind: type, here: Callable[..., object], each: Callable[..., None]
+    ) -> None:
         self._processes, self._here, self._each = processes, here, each
-        self._decoder = msgspec.msgpack.Decoder(kind)
+        self._decoder: msgspec.msgpack.Decoder[FilesRead | GivenAll] = msgspec.msgpack.Decoder(kind)
         self._selector = selectors.DefaultSelector()
         self._doing: dict[int, ReadFiles | Give] = {}
 
@@ -99,16 +102,16 @@ class _Spreading:
             return
         message = waiting.pop()
         try:
-            send(cast(BinaryIO, process.stdin), msgspec.msgpack.encode(message))
+            send(cast("BinaryIO", process.stdin), msgspec.msgpack.encode(message))
         except OSError:
             self._lost(process, message)
             return
         self._doing[process.pid] = message
-        self._selector.register(cast(BinaryIO, process.stdout), selectors.EVENT_READ, process)
+        self._selector.register(cast("BinaryIO", process.stdout), selectors.EVENT_READ, process)
 
     def _take(self, process: subprocess.Popen[bytes]) -> None:
         message = self._doing.pop(process.pid)
-        stream = cast(BinaryIO, process.stdout)
+        stream = cast("BinaryIO", process.stdout)
         self._selector.unregister(stream)
         frame = receive(stream)
         if frame is None:
@@ -123,8 +126,6 @@ class _Spreading:
         process.wait()
         for stream in (process.stdin, process.stdout):
             if stream is not None:
-                try:
+                with contextlib.suppress(OSError):  # what was still to be written has nobody to read it
                     stream.close()
-                except OSError:
-                    pass  # what was still to be written has nobody to read it
         self._each(message, self._here(message))

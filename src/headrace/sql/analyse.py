@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from sqlglot import exp
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from headrace.model import Place, Problem
 from headrace.sql.catalogue import VOLATILE, function_name, is_known_function
@@ -16,6 +17,7 @@ from headrace.sql.values import Analysis, Reference
 SELF = "__self__"
 """The table that `$self` stands for in what runs."""
 
+_NAMED_PARAMETER = "write `$name` and declare it under `parameters:`"
 _TABLE_FUNCTIONS = {"range", "generate_series", "unnest", "repeat", "repeat_row", "json_each", "json_tree"}
 _DYNAMIC = {"query", "query_table", "json_execute_serialized_sql"}
 _READS_OUTSIDE = {
@@ -57,7 +59,7 @@ def _without_self(text: str) -> tuple[str, bool]:
 
 
 def _placeholder_tokens(tokens: list[Token]) -> Iterator[tuple[Token, Token]]:
-    for dollar, word in zip(tokens, tokens[1:], strict=False):
+    for dollar, word in pairwise(tokens):
         if dollar.token_type == TokenType.PARAMETER and word.start == dollar.end + 1:
             yield dollar, word
 
@@ -97,10 +99,10 @@ class _Analyser:
         found: dict[str, int] = {}
         for token in self._parsed.tokens:
             if token.token_type == TokenType.PLACEHOLDER:
-                self._refuse("positional_parameter", "`?` has no name", token.line, "write `$name` and declare it under `parameters:`")
+                self._refuse("positional_parameter", "`?` has no name", token.line, _NAMED_PARAMETER)
         for _, word in _placeholder_tokens(self._parsed.tokens):
             if word.token_type == TokenType.NUMBER:
-                self._refuse("positional_parameter", f"`${word.text}` has no name", word.line, "write `$name` and declare it under `parameters:`")
+                self._refuse("positional_parameter", f"`${word.text}` has no name", word.line, _NAMED_PARAMETER)
             else:
                 found.setdefault(word.text.lower(), self._line + word.line - 1)
         return _references(found)
@@ -128,7 +130,9 @@ class _Analyser:
             self._refuse("sql_syntax", "a table's name belongs after FROM", line, "a name can't be a placeholder")
         elif table.args.get("db") is not None:
             shown = ".".join(part.name for part in table.parts)
-            self._refuse("qualified_name", f"`{shown}` has a schema in front", line, f"write `{inner.name}`: sources and assets have plain names")
+            self._refuse(
+                "qualified_name", f"`{shown}` has a schema in front", line, f"write `{inner.name}`: sources and assets have plain names"
+            )
         elif table.args.get("when") is not None:
             self._refuse("qualified_name", f"`{inner.name} AT (…)`: a body reads the version that it is given", line, "leave `AT (…)` out")
         elif _is_path(inner.name):

@@ -6,7 +6,15 @@ from importlib.resources import files
 
 from sqlglot import exp
 
-_EXTRA_VOLATILE = {"current_timestamp", "current_time", "localtime", "localtimestamp", "current_localtime", "current_localtimestamp", "rand"}
+_EXTRA_VOLATILE = {
+    "current_timestamp",
+    "current_time",
+    "localtime",
+    "localtimestamp",
+    "current_localtime",
+    "current_localtimestamp",
+    "rand",
+}
 _DEPENDS_ON_CONSTANTS = {"strptime", "try_strptime"}
 """The table gives one type for these, and a format with a zone gives another."""
 

@@ -72,7 +72,9 @@ def _edges(context: Context, scope: Scope, node: exp.Expr, rank: int) -> Edges:
 def _column(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     assert isinstance(node, exp.Column)
     if isinstance(node.this, exp.Star):
-        return Bound(UNKNOWN, union([source.relation.everything() for source in scope.sources if source.alias == node.table.lower()], EXPRESSION))
+        return Bound(
+            UNKNOWN, union([source.relation.everything() for source in scope.sources if source.alias == node.table.lower()], EXPRESSION)
+        )
     return bind_column(context, scope, node)
 
 
@@ -80,7 +82,7 @@ def _inner(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     return bind(context, scope, node.this)
 
 
-def _literal(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _literal(context: Context, _scope: Scope, node: exp.Expr) -> Bound:
     assert isinstance(node, exp.Literal)
     if node.is_string:
         return Bound(STRING_LITERAL, NOTHING)
@@ -98,7 +100,7 @@ def _literal(context: Context, scope: Scope, node: exp.Expr) -> Bound:
 def _typed(type_: str) -> _Handler:
     """A node without parts that matter, of one type."""
     value = Bound(type_, NOTHING)
-    return lambda context, scope, node: value
+    return lambda _context, _scope, _node: value
 
 
 def _of_parts(type_: str) -> _Handler:
@@ -106,7 +108,7 @@ def _of_parts(type_: str) -> _Handler:
     return lambda context, scope, node: Bound(type_, _edges(context, scope, node, EXPRESSION))
 
 
-def _placeholder(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _placeholder(context: Context, _scope: Scope, node: exp.Expr) -> Bound:
     return Bound(context.parameters.get(str(node.name).lower(), UNKNOWN), NOTHING)
 
 
@@ -142,7 +144,9 @@ def _concatenation(context: Context, scope: Scope, node: exp.Expr) -> Bound:
         operands.append(node.args["expression"])
         node = node.this
     parts = [bind(context, scope, operand) for operand in [node, *reversed(operands)]]
-    text = any(settled(part.type) == "VARCHAR" for part in parts) and not any(part.type.endswith("[]") or part.type in (UNKNOWN, "BLOB") for part in parts)
+    text = any(settled(part.type) == "VARCHAR" for part in parts) and not any(
+        part.type.endswith("[]") or part.type in (UNKNOWN, "BLOB") for part in parts
+    )
     return Bound("VARCHAR" if text else UNKNOWN, union([part.edges for part in parts], EXPRESSION))
 
 
@@ -337,7 +341,7 @@ def _comprehension(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     return Bound(UNKNOWN, union(edges, EXPRESSION))
 
 
-def _columns(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+def _columns(_context: Context, scope: Scope, _node: exp.Expr) -> Bound:
     """COLUMNS(…) inside an expression: which columns isn't followed."""
     return Bound(UNKNOWN, union([source.relation.everything() for source in scope.sources], OPAQUE))
 

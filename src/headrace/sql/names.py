@@ -114,7 +114,9 @@ def _say_no_column(context: Context, node: exp.Column, name: str, sources: list[
     where = ", ".join(source.alias for source in sources[:4]) or "nothing: there is no FROM"
     suggestion = near(name, [*columns, *(more or [])])
     some = ", ".join(columns[:12]) + (", …" if len(columns) > 12 else "")
-    context.say("unknown_column", f"unknown column `{name}` (looked in {where})", node, suggestion or (f"there are: {some}" if some else ""))
+    context.say(
+        "unknown_column", f"unknown column `{name}` (looked in {where})", node, suggestion or (f"there are: {some}" if some else "")
+    )
 
 
 def _say_ambiguous(context: Context, node: exp.Column, name: str, found: list[tuple[Source, Output]]) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, SqlglotError, TokenError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 TEXT_CHARACTERS_MAX = 1_000_000
 TOKENS_MAX = 200_000
@@ -60,7 +61,7 @@ def parse(text: str) -> Parsed:
     try:
         statements = _DIALECT.parser().parse(tokens, text)
     except ParseError as error:
-        raise _syntax(text, tokens, error) from None
+        raise _syntax(error) from None
     except RecursionError:
         raise Unreadable("sql_too_large", "the statement is nested too deeply") from None
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
@@ -83,7 +84,7 @@ def _single(statements: list[exp.Expr | None], tokens: list[Token]) -> exp.Expr:
 
 
 def _second_line(tokens: list[Token]) -> int:
-    for before, token in zip(tokens, tokens[1:], strict=False):
+    for before, token in pairwise(tokens):
         if before.token_type == TokenType.SEMICOLON:
             return token.line
     return 1
@@ -118,7 +119,7 @@ def _unclosed(text: str, error: TokenError) -> Unreadable:
     return Unreadable("sql_syntax", message, line=text.count("\n", 0, at) + 1, near=near)
 
 
-def _syntax(text: str, tokens: list[Token], error: ParseError) -> Unreadable:
+def _syntax(error: ParseError) -> Unreadable:
     found = error.errors[0] if error.errors else {}
     line, end_column = found.get("line") or 1, found.get("col") or 1
     near = str(found.get("highlight") or "")

@@ -22,7 +22,9 @@ def routing_column(binding: Binding, routes: Mapping[str, str | None], place: Pl
 
     None without a problem where there is no such column: then all rows belong to the interval asked for.
     """
-    columns = [column for column in binding.relation.columns if column.name is not None and (is_time(column.type) or column.type == UNKNOWN)]
+    columns = [
+        column for column in binding.relation.columns if column.name is not None and (is_time(column.type) or column.type == UNKNOWN)
+    ]
     for candidates in _by_evidence(binding, columns, routes):
         names = list(dict.fromkeys(column.name for column in candidates if column.name is not None))
         if len(names) == 1:
@@ -83,7 +85,11 @@ def _of_bounds(binding: Binding) -> set[str]:
     found = binding.context.selected.get(id(binding.tree))
     if found is None:
         return set()
-    return {name for name, node, _ in found.outputs if name is not None and isinstance(node, exp.Placeholder) and str(node.name).lower() in BOUNDS}
+    return {
+        name
+        for name, node, _ in found.outputs
+        if name is not None and isinstance(node, exp.Placeholder) and str(node.name).lower() in BOUNDS
+    }
 
 
 def _ambiguous(names: list[str], place: Place) -> Problem:

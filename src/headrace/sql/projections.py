@@ -28,7 +28,7 @@ class Projection(NamedTuple):
     source: int | None = None
     unlisted: bool = False
     rest: tuple[str, ...] = ()
-    listed: list[Output] = []
+    listed: tuple[Output, ...] = ()
 
 
 def project(context: Context, scope: Scope, select: exp.Expr) -> list[Projection]:
@@ -123,7 +123,7 @@ def _star(context: Context, scope: Scope, star: exp.Expr, only: int | None) -> l
         key = (item.name or "").lower()
         if item.unlisted:
             unchanged = not (replaced or renamed or excluded)
-            result.append(item if unchanged else item._replace(rest=(), listed=[]))
+            result.append(item if unchanged else item._replace(rest=(), listed=()))
         elif key in replaced:
             expression = replaced[key].this
             result.append(Projection(item.name, bind(context, scope, expression), expression))
@@ -150,7 +150,7 @@ def _of_source(scope: Scope, at: int, source: Source, all_of_them: bool) -> list
         bound = scope.using.get(name) if all_of_them else None
         found.append(Projection(column.name, bound or Bound(column.type, column.edges), None, at))
     if not relation.complete:
-        listed = list(relation.columns) if len(scope.sources) == 1 else []
+        listed = tuple(relation.columns) if len(scope.sources) == 1 else ()
         rest = relation.rest if len(scope.sources) == 1 and relation.opaque is None else ()
         whole = Projection(None, Bound(UNKNOWN, union([relation.everything()], OPAQUE)), None, at, True, rest, listed)
         return [whole] if rest else [*found, whole]

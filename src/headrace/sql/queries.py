@@ -37,7 +37,7 @@ def bind_query(context: Context, node: exp.Expr, scope: Scope) -> Relation:
         inner = bind_query(context, node.this, _with_ctes(context, node, scope))
         if node.args.get("pivots"):
             return opaque(inner)
-        return _limited(context, node, inner, scope)
+        return _limited(node, inner)
     if isinstance(node, exp.SetOperation):
         return _set_operation(context, node, _with_ctes(context, node, scope))
     if isinstance(node, exp.Select):
@@ -90,7 +90,9 @@ def renamed(relation: Relation, names: list[str]) -> Relation:
     """The relation under the column names of `AS t(a, b)`."""
     if not names or not relation.complete:
         return relation
-    columns = [Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)]
+    columns = [
+        Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)
+    ]
     return Relation(columns, relation.filters)
 
 
@@ -130,7 +132,7 @@ def _set_operation(context: Context, node: exp.Expr, scope: Scope) -> Relation:
     for operation in reversed(chain):
         right = bind_query(context, operation.args["expression"], scope)
         relation = _combined(operation, relation, right)
-    return _limited(context, node, relation, scope)
+    return _limited(node, relation)
 
 
 def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
@@ -141,7 +143,9 @@ def _combined(operation: exp.Expr, left: Relation, right: Relation) -> Relation:
         result = Relation(columns, filters)
     else:
         everything = union([left.everything(), right.everything()])
-        listed = [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in left.columns] if left.complete and not by_name else []
+        listed = (
+            [Output(column.name, UNKNOWN, raised(everything, OPAQUE)) for column in left.columns] if left.complete and not by_name else []
+        )
         result = Relation(listed, filters, opaque=None if listed else raised(everything, OPAQUE))
     if operation.args.get("distinct") or isinstance(operation, exp.Except | exp.Intersect):
         result.filters = union([filters, raised(union([left.everything(), right.everything()]), AGGREGATE)])
@@ -204,7 +208,7 @@ def _relation(scope: Scope, projections: list[Projection]) -> Relation:
     if not unlisted:
         return Relation(columns, scope.filters or NOTHING)
     if len(unlisted) == len(projections) == 1 and unlisted[0].rest:
-        return Relation(unlisted[0].listed, scope.filters or NOTHING, rest=unlisted[0].rest)
+        return Relation(list(unlisted[0].listed), scope.filters or NOTHING, rest=unlisted[0].rest)
     edges = union([item.bound.edges for item in unlisted], OPAQUE)
     return Relation(columns, scope.filters or NOTHING, opaque=edges)
 
@@ -248,7 +252,10 @@ def _grouping(context: Context, scope: Scope, node: exp.Expr, projections: list[
 
 def aggregates(node: exp.Expr) -> bool:
     """Whether an expression aggregates rows in its own SELECT (a window over rows doesn't)."""
-    return any(isinstance(part, exp.AggFunc) and not isinstance(part.parent, exp.Window) for part in node.walk(prune=lambda n: isinstance(n, exp.Query)))
+    return any(
+        isinstance(part, exp.AggFunc) and not isinstance(part.parent, exp.Window)
+        for part in node.walk(prune=lambda n: isinstance(n, exp.Query))
+    )
 
 
 def _distinct(context: Context, scope: Scope, node: exp.Expr, projections: list[Projection]) -> None:
@@ -261,7 +268,7 @@ def _distinct(context: Context, scope: Scope, node: exp.Expr, projections: list[
         merge(scope.filters, raised(key, AGGREGATE))
 
 
-def _limited(context: Context, node: exp.Expr, relation: Relation, scope: Scope) -> Relation:
+def _limited(node: exp.Expr, relation: Relation) -> Relation:
     """ORDER BY … LIMIT around a set operation or a bracketed query decides which rows there are."""
     order = node.args.get("order")
     if order is None or (node.args.get("limit") is None and node.args.get("offset") is None):

@@ -41,7 +41,11 @@ def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, st
 
 
 def _too_deep(analysis: Analysis) -> Resolved:
-    problem = Problem(code="sql_too_large", message="the statement is nested too deeply to be followed", place=Place(file=analysis.file, line=analysis.line))
+    problem = Problem(
+        code="sql_too_large",
+        message="the statement is nested too deeply to be followed",
+        place=Place(file=analysis.file, line=analysis.line),
+    )
     return Resolved(columns=None, problems=(problem,))
 
 
@@ -67,7 +71,9 @@ def _unnamed(names: list[str | None], analysis: Analysis) -> list[Problem]:
     place = Place(file=analysis.file, line=analysis.line)
     positions = ", ".join(str(at + 1) for at, name in enumerate(names) if name is None)
     hint = "give each expression a name with `AS`; until then what reads this asset can't be checked before it runs"
-    return [Problem(code="unnamed_column", message=f"column {positions} has no name of its own", hint=hint, place=place, level=Level.WARNING)]
+    return [
+        Problem(code="unnamed_column", message=f"column {positions} has no name of its own", hint=hint, place=place, level=Level.WARNING)
+    ]
 
 
 def _doubled(names: list[str | None], analysis: Analysis) -> list[Problem]:
@@ -80,6 +86,11 @@ def _doubled(names: list[str | None], analysis: Analysis) -> list[Problem]:
         seen.add((name or "").lower())
     place = Place(file=analysis.file, line=analysis.line)
     return [
-        Problem(code="duplicate_column", message=f"two output columns are called `{name}`", hint="leave one out, or rename it with `AS`", place=place)
+        Problem(
+            code="duplicate_column",
+            message=f"two output columns are called `{name}`",
+            hint="leave one out, or rename it with `AS`",
+            place=place,
+        )
         for name in twice
     ]

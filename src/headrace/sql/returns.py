@@ -142,8 +142,6 @@ def _nullif(arguments: Sequence[str]) -> str:
     return settled(arguments[0])
 
 
-
-
 def _epoch_ms(arguments: Sequence[str]) -> str:
     return "TIMESTAMP" if is_integer(arguments[0]) else "BIGINT" if is_time(arguments[0]) else UNKNOWN
 

@@ -20,6 +20,11 @@ from headrace.sql.values import Analysis
 
 DEPTH_MAX = 60
 
+Pair = tuple[str, str]
+"""A column of a SELECT's sources: (alias, name), lower-case."""
+Defining = tuple[exp.Expr | None, set[Pair]]
+"""The expression of an output column (None for a star's), and the columns that it is made of."""
+
 
 class _Mixes(Exception):
     """Rows of several partitions meet; the message says where."""
@@ -125,13 +130,13 @@ class _Follower:
         if node.args.get("sample") is not None or any(table.args.get("sample") is not None for table in node.find_all(exp.Table)):
             raise _Mixes("it takes a sample")
         defining = [self._defining(found, name) for name in names]
-        carried = set[tuple[str, str]]().union(*(columns for _, columns in defining))
-        self._check_groups(node, found, names, defining, carried)
-        self._check_windows(node, found, names, defining, carried)
+        carried = set[Pair]().union(*(columns for _, columns in defining))
+        self._check_groups(node, found, names, defining)
+        self._check_windows(node, found, names, defining)
         self._check_subqueries(node)
         self._sources(node, found, carried)
 
-    def _defining(self, found: Selected, name: str) -> tuple[exp.Expr | None, set[tuple[str, str]]]:
+    def _defining(self, found: Selected, name: str) -> Defining:
         """The expression of an output column, and the (source, column) pairs that it is made of."""
         for output, node, source in found.outputs:
             if output is not None and output.lower() == name:
@@ -142,8 +147,8 @@ class _Follower:
             return None, {(found.scope.sources[0].alias, name)}
         raise _Mixes(f"`{name}` can't be followed")
 
-    def _columns(self, found: Selected, node: exp.Expr | None) -> set[tuple[str, str]]:
-        columns: set[tuple[str, str]] = set()
+    def _columns(self, found: Selected, node: exp.Expr | None) -> set[Pair]:
+        columns: set[Pair] = set()
         for column in node.find_all(exp.Column) if node is not None else ():
             alias = self._alias(found, column)
             if alias is None:
@@ -164,10 +169,10 @@ class _Follower:
                 return source.alias
         return None
 
-    def _covered(self, found: Selected, keys: Iterable[exp.Expr], names: set[str], defining: list[tuple[exp.Expr | None, set[tuple[str, str]]]]) -> bool:
+    def _covered(self, found: Selected, keys: Iterable[exp.Expr], names: set[str], defining: list[Defining]) -> bool:
         """Whether the keys fix the partition: each routing column is a key, or all columns that it is made of are."""
         listed = list(keys)
-        plain: set[tuple[str, str]] = set()
+        plain: set[Pair] = set()
         by_name: set[str] = set()
         for key in listed:
             if isinstance(key, exp.Column):
@@ -182,9 +187,7 @@ class _Follower:
             for name, (node, columns) in zip(names, defining, strict=True)
         )
 
-    def _check_groups(
-        self, node: exp.Select, found: Selected, names: set[str], defining: list[tuple[exp.Expr | None, set[tuple[str, str]]]], carried: set[tuple[str, str]]
-    ) -> None:
+    def _check_groups(self, node: exp.Select, found: Selected, names: set[str], defining: list[Defining]) -> None:
         group = node.args.get("group")
         if group is None:
             if any(item is not None and aggregates(item) for _, item, _ in found.outputs) or node.args.get("having") is not None:
@@ -194,12 +197,14 @@ class _Follower:
         elif not group.args.get("all") and not self._covered(found, group.expressions, names, defining):
             raise _Mixes(f"a GROUP BY is without `{', '.join(sorted(names))}`")
         distinct = node.args.get("distinct")
-        if distinct is not None and distinct.args.get("on") is not None and not self._covered(found, distinct.args["on"].expressions, names, defining):
+        if (
+            distinct is not None
+            and distinct.args.get("on") is not None
+            and not self._covered(found, distinct.args["on"].expressions, names, defining)
+        ):
             raise _Mixes(f"DISTINCT ON is without `{', '.join(sorted(names))}`")
 
-    def _check_windows(
-        self, node: exp.Select, found: Selected, names: set[str], defining: list[tuple[exp.Expr | None, set[tuple[str, str]]]], carried: set[tuple[str, str]]
-    ) -> None:
+    def _check_windows(self, node: exp.Select, found: Selected, names: set[str], defining: list[Defining]) -> None:
         named = {window.name.lower(): window for window in node.args.get("windows") or []}
         for window in _own(node, exp.Window):
             if window in named.values():
@@ -219,7 +224,7 @@ class _Follower:
             if query is not node and not any(query is source or _below(query, source) for source in sources) and self._touches(query):
                 raise _Mixes("a subquery reads partitions of its own")
 
-    def _sources(self, node: exp.Select, found: Selected, carried: set[tuple[str, str]]) -> None:
+    def _sources(self, node: exp.Select, found: Selected, carried: set[Pair]) -> None:
         """The source that carries the column is followed; every other one that is cut must be joined on it."""
         for join in node.args.get("joins") or []:
             if str(join.args.get("method") or "").upper() == "POSITIONAL":
@@ -244,7 +249,7 @@ class _Follower:
         from_ = node.args.get("from_")
         return ([from_.this] if from_ is not None else []) + [join.this for join in node.args.get("joins") or []]
 
-    def _equalities(self, node: exp.Select, found: Selected) -> list[tuple[tuple[str, str], tuple[str, str]]]:
+    def _equalities(self, node: exp.Select, found: Selected) -> list[tuple[Pair, Pair]]:
         pairs = []
         conditions = [join.args.get("on") for join in node.args.get("joins") or []]
         where = node.args.get("where")
@@ -280,10 +285,10 @@ class _Follower:
 class _Equalities:
     """Which columns of which source equal the ones that carry the partition."""
 
-    def __init__(self, carried: set[tuple[str, str]]) -> None:
-        self._classes: list[set[tuple[str, str]]] = [{column} for column in carried]
+    def __init__(self, carried: set[Pair]) -> None:
+        self._classes: list[set[Pair]] = [{column} for column in carried]
 
-    def add(self, left: tuple[str, str], right: tuple[str, str]) -> None:
+    def add(self, left: Pair, right: Pair) -> None:
         for known in self._classes:
             if left in known or right in known:
                 known.update((left, right))
@@ -303,7 +308,7 @@ def _cuts(placeholder: exp.Expr) -> bool:
         node, parent = parent, parent.parent
     starts = str(placeholder.name).lower() == "partition_start"
     kinds = (exp.GTE, exp.LTE) if starts else (exp.LT, exp.GT)
-    return isinstance(parent, kinds[0] if parent.args.get("expression") is node else kinds[1])
+    return parent is not None and isinstance(parent, kinds[0] if parent.args.get("expression") is node else kinds[1])
 
 
 def _own(node: exp.Select, kind: type[exp.Expr]) -> Iterable[exp.Expr]:

@@ -23,7 +23,7 @@ from headrace.sql.binding import (
 )
 from headrace.sql.catalogue import function_name
 from headrace.sql.expressions import bind
-from headrace.sql.types import element, is_integer, is_time, settled, unify
+from headrace.sql.types import element, is_integer, is_time, unify
 from headrace.sql.values import UNKNOWN
 
 
@@ -59,10 +59,10 @@ def _source(context: Context, scope: Scope, node: exp.Expr) -> Source:
     if isinstance(node, exp.Lateral):
         return _lateral(context, scope, node, alias, names)
     if isinstance(node, exp.Unnest):
-        return Source(alias or "unnest", _named(_unnest(context, scope, node), names, alias))
+        return Source(alias or "unnest", _named(_unnest(context, scope, node), names))
     relation = context.bind_query(context, node, _outside(scope))
     inner = node.this if isinstance(node, exp.Subquery) else node
-    return Source(alias, _named(relation, names, alias), query=inner)
+    return Source(alias, _named(relation, names), query=inner)
 
 
 def _outside(scope: Scope) -> Scope:
@@ -78,12 +78,18 @@ def _column_names(node: exp.Expr) -> list[str]:
     return [column.name for column in alias.args.get("columns") or []] if isinstance(alias, exp.TableAlias) else []
 
 
-def _named(relation: Relation, names: list[str], alias: str) -> Relation:
+def _named(relation: Relation, names: list[str]) -> Relation:
     if not names:
         return relation
     if not relation.complete:
-        return relation if relation.columns else Relation([Output(name, UNKNOWN, raised(relation.everything(), OPAQUE)) for name in names], relation.filters)
-    columns = [Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)]
+        return (
+            relation
+            if relation.columns
+            else Relation([Output(name, UNKNOWN, raised(relation.everything(), OPAQUE)) for name in names], relation.filters)
+        )
+    columns = [
+        Output(names[at] if at < len(names) else column.name, column.type, column.edges) for at, column in enumerate(relation.columns)
+    ]
     return Relation(columns, relation.filters)
 
 
@@ -91,19 +97,14 @@ def _table(context: Context, scope: Scope, node: exp.Table, alias: str, names: l
     if isinstance(node.this, exp.Func):
         relation = _table_function(context, scope, node.this)
         name = function_name(node.this, context.sql)
-        return Source(alias or name, _function_columns(relation, names, alias))
+        return Source(alias or name, _named(relation, names))
     name = node.name.lower()
     cte = scope.ctes.get(name)
     relation = cte.relation if cte else context.input(name)
     if node.args.get("pivots"):
         relation = Relation([], filters=raised(relation.filters, FILTER), opaque=raised(relation.everything(), OPAQUE))
         return Source(alias or name, relation, input=None if cte else name)
-    return Source(alias or name, _named(relation, names, alias), input=None if cte else name, query=cte.query if cte else None)
-
-
-def _function_columns(relation: Relation, names: list[str], alias: str) -> Relation:
-    """`range(10) AS r(k)`: a table function's columns take the alias's names; without names its one column keeps its own."""
-    return _named(relation, names, alias)
+    return Source(alias or name, _named(relation, names), input=None if cte else name, query=cte.query if cte else None)
 
 
 def _table_function(context: Context, scope: Scope, node: exp.Func) -> Relation:
@@ -134,7 +135,7 @@ def _series_type(types: list[str]) -> str:
 def _unnest(context: Context, scope: Scope, node: exp.Expr) -> Relation:
     seen = _outside(scope)
     bounds = [bind(context, seen, part) for part in node.expressions]
-    if len(bounds) == 1 and settled(bounds[0].type).startswith("STRUCT") is False and bounds[0].type.endswith("[]") and not bounds[0].type.startswith("STRUCT"):
+    if len(bounds) == 1 and bounds[0].type.endswith("[]") and not bounds[0].type.startswith("STRUCT"):
         return Relation([Output("unnest", element(bounds[0].type), raised(bounds[0].edges, EXPRESSION))])
     edges = union([bound.edges for bound in bounds], EXPRESSION)
     return Relation([], opaque=edges)
@@ -144,9 +145,9 @@ def _lateral(context: Context, scope: Scope, node: exp.Expr, alias: str, names: 
     inner = node.this
     if isinstance(inner, exp.Subquery | exp.Query):
         query = inner.this if isinstance(inner, exp.Subquery) else inner
-        return Source(alias, _named(context.bind_query(context, inner, _outside(scope)), names, alias), query=query)
+        return Source(alias, _named(context.bind_query(context, inner, _outside(scope)), names), query=query)
     edges = bind(context, _outside(scope), inner).edges
-    return Source(alias, _named(Relation([], opaque=edges), names, alias))
+    return Source(alias, _named(Relation([], opaque=edges), names))
 
 
 def _join(context: Context, scope: Scope, join: exp.Expr) -> None:

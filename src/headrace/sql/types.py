@@ -21,7 +21,8 @@ _SIGNED = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 _UNSIGNED = ("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT")
 _BITS = {**{name: 8 << i for i, name in enumerate(_SIGNED)}, **{name: 8 << i for i, name in enumerate(_UNSIGNED)}}
 _DECIMAL_DIGITS = {
-    "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20, "HUGEINT": 38, "UHUGEINT": 38,
+    "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "HUGEINT": 38,
+    "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20, "UHUGEINT": 38,
 }  # fmt: skip
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _TIMES = {"DATE": 0, "TIMESTAMP": 1, TIMESTAMPTZ: 2}
@@ -42,10 +43,12 @@ def is_integer(type_: str) -> bool:
 
 
 def is_decimal(type_: str) -> bool:
+    """DECIMAL with its width and scale."""
     return type_.startswith("DECIMAL(") and type_.endswith(")")
 
 
 def is_number(type_: str) -> bool:
+    """What arithmetic takes."""
     return is_integer(type_) or is_decimal(type_) or type_ in ("FLOAT", "DOUBLE")
 
 
@@ -128,7 +131,7 @@ def _digits(type_: str) -> tuple[int, int]:
 
 def arithmetic(operator: str, left: str, right: str) -> str:
     """The type of `left operator right` for `+ - * / // %`."""
-    if left == NULL or right == NULL or UNKNOWN in (left, right):
+    if NULL in (left, right) or UNKNOWN in (left, right):
         return UNKNOWN
     if is_number(left) and is_number(right):
         return _numbers(operator, left, right)
@@ -170,7 +173,9 @@ def _with_times(operator: str, left: str, right: str) -> str:
     if operator == "+" and (left == "INTERVAL" or is_integer(left)):
         left, right = right, left
     if right == "INTERVAL":
-        return {"DATE": "TIMESTAMP", "TIMESTAMP": "TIMESTAMP", TIMESTAMPTZ: TIMESTAMPTZ, "INTERVAL": "INTERVAL", "TIME": "TIME"}.get(left, UNKNOWN)
+        return {"DATE": "TIMESTAMP", "TIMESTAMP": "TIMESTAMP", TIMESTAMPTZ: TIMESTAMPTZ, "INTERVAL": "INTERVAL", "TIME": "TIME"}.get(
+            left, UNKNOWN
+        )
     if left == "DATE" and is_integer(right) and settled(right) in ("TINYINT", "SMALLINT", "INTEGER"):
         return "DATE"
     if operator == "-" and left == right == "DATE":
@@ -187,7 +192,7 @@ def of_datatype(target: exp.Expr | None) -> str:
     kind = target.this.name if isinstance(target.this, exp.DType) else ""
     if kind == "DECIMAL":
         return _decimal_type(target)
-    if kind == "ARRAY" or kind == "LIST":
+    if kind in ("ARRAY", "LIST"):
         return _list_type(target)
     return _NAMES.get(kind, UNKNOWN)
 

@@ -1,0 +1,126 @@
+"""What the files say now against what is applied: one `Change` per node and aspect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from headrace.model import Asset, Consumer, Project, Source
+from headrace.plan.values import Change, ChangeKind, Columns, Compiled, CompiledNode
+
+SETTINGS = "headrace.toml"
+"""What a change of the settings is reported under; owners are reported under `owners.yaml`, calendars under their name."""
+OWNERS = "owners.yaml"
+
+_Node = Source | Asset | Consumer
+_ASPECTS: dict[type, dict[ChangeKind, tuple[str, ...]]] = {
+    Source: {
+        ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly", "on_drift"),
+        ChangeKind.PROMISE: ("expect", "complete", "start", "calendar", "restate_within"),
+    },
+    Asset: {ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly"), ChangeKind.PROMISE: ("start", "calendar")},
+    Consumer: {ChangeKind.PROMISE: ("reads", "due", "max_age", "per", "calendar", "timezone", "export")},
+}
+_IN_THE_BODY = {
+    Source: ("partition", "timezone", "files", "connector", "contract"),
+    Asset: ("body", "partition", "timezone", "inputs", "materialize", "merge_keys", "columns", "contract"),
+    Consumer: (),
+}
+"""What the fingerprint and the columns answer for."""
+
+
+def changes(old: Compiled | None, new: Compiled) -> list[Change]:
+    """All differences, by node; with nothing applied yet, every node is added. Where a declaration stands isn't a difference."""
+    before = old.project if old is not None else None
+    found: list[Change] = []
+    earlier, later = _nodes(before), _nodes(new.project)
+    for name in sorted({*earlier, *later}):
+        if name not in earlier:
+            found.append(Change(node=name, change=ChangeKind.ADDED))
+        elif name not in later:
+            found.append(Change(node=name, change=ChangeKind.REMOVED))
+        else:
+            was, now = old.nodes.get(name) if old is not None else None, new.nodes.get(name)
+            found.extend(_of_node(earlier[name], later[name], was, now))
+    if before is not None:
+        found.extend(_of_the_rest(before, new.project))
+    return found
+
+
+def _nodes(project: Project | None) -> dict[str, _Node]:
+    return {} if project is None else {**project.sources, **project.assets, **project.consumers}
+
+
+def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: CompiledNode | None) -> Iterator[Change]:
+    if type(was) is not type(now):
+        yield Change(node=now.name, change=ChangeKind.BODY, stale=True)
+        return
+    if before is not None and after is not None:
+        yield from _of_compiled(before, after, isinstance(now, Asset))
+    if was == now:
+        return
+    aspects = _ASPECTS[type(now)]
+    for kind, fields in aspects.items():
+        if _differ(was, now, fields):
+            yield Change(node=now.name, change=kind)
+    taken = {"place", "name", *_IN_THE_BODY[type(now)], *(field for fields in aspects.values() for field in fields)}
+    if _differ(was, now, tuple(field for field in now.__struct_fields__ if field not in taken)):
+        yield Change(node=now.name, change=ChangeKind.METADATA)
+
+
+def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[Change]:
+    if was.fingerprint != now.fingerprint:
+        yield Change(node=now.name, change=ChangeKind.BODY, columns=_changed_columns(was.columns, now.columns), stale=asset)
+    elif was.columns != now.columns and was.columns is not None and now.columns is not None:
+        yield Change(node=now.name, change=ChangeKind.SCHEMA, columns=_changed_columns(was.columns, now.columns))
+
+
+def _changed_columns(was: Columns | None, now: Columns | None) -> tuple[str, ...]:
+    """Columns that were added, dropped, or have another type."""
+    if was is None or now is None:
+        return ()
+    before, after = dict(was), dict(now)
+    return tuple(name for name in {**before, **after} if before.get(name) != after.get(name))
+
+
+def _differ(was: _Node, now: _Node, fields: tuple[str, ...]) -> bool:
+    return any(
+        getattr(was, field) != getattr(now, field) and _without_places(getattr(was, field)) != _without_places(getattr(now, field))
+        for field in fields
+    )
+
+
+def _without_places(value: Any) -> Any:
+    """A value as plain data, without the files and lines in it."""
+    plain = msgspec.to_builtins(value)
+    return _stripped(plain)
+
+
+def _stripped(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _stripped(item) for key, item in value.items() if key != "place"}
+    if isinstance(value, list | tuple):
+        return [_stripped(item) for item in value]
+    return value
+
+
+def _of_the_rest(was: Project, now: Project) -> Iterator[Change]:
+    """What belongs to no node."""
+    if was.settings != now.settings:
+        yield Change(node=SETTINGS, change=ChangeKind.METADATA)
+    if _plain(was.owners) != _plain(now.owners):
+        yield Change(node=OWNERS, change=ChangeKind.METADATA)
+    for name in sorted({*was.calendars, *now.calendars}):
+        if _dates(was, name) != _dates(now, name):
+            yield Change(node=name, change=ChangeKind.PROMISE)
+
+
+def _plain(values: Mapping[str, Any]) -> Any:
+    return _without_places(dict(values))
+
+
+def _dates(project: Project, name: str) -> tuple[str, ...]:
+    calendar = project.calendars.get(name)
+    return calendar.dates if calendar is not None else ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -162,7 +163,7 @@ class Store:
     def _write_connection(self) -> sqlite3.Connection:
         if self._writer is None:
             self._writer = _connect(self.path)
-            self._writer.execute("pragma journal_mode = wal")
+            _use_wal(self._writer)
             self._writer.execute("pragma synchronous = normal")
             self._writer.execute(f"pragma journal_size_limit = {WAL_BYTES_KEPT}")
             self._writer.execute("pragma foreign_keys = on")
@@ -195,6 +196,20 @@ def _check_epoch(connection: sqlite3.Connection, epoch: int) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode: every transaction is begun by name. Never creates a file."""
     return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. SQLite doesn't wait for others here, as it does everywhere else, so we do."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+        else:
+            return
 
 
 def state_path(root: Path, settings: Settings) -> Path:

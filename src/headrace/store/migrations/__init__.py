@@ -51,14 +51,15 @@ def _load(path: Path) -> Migration:
 
 def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
     """Number → checksum of what was applied; empty for an empty database. StoreError if the database isn't Headrace's."""
-    (identity,) = connection.execute("pragma application_id").fetchone()
-    if identity != APPLICATION_ID:
-        if connection.execute("select count(*) from sqlite_master").fetchone()[0]:
-            raise StoreError(
-                f"{path} is a SQLite database, but not one of Headrace's",
-                hint="move it away, or point [store] url in headrace.toml elsewhere",
-            )
+    (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+    if not tables:
         return {}
+    (identity,) = connection.execute("pragma application_id").fetchone()  # in this order: both are set in one transaction
+    if identity != APPLICATION_ID:
+        raise StoreError(
+            f"{path} is a SQLite database, but not one of Headrace's",
+            hint="move it away, or point [store] url in headrace.toml elsewhere",
+        )
     return dict(connection.execute("select number, checksum from migration"))
 
 

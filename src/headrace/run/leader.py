@@ -114,8 +114,8 @@ class Leader:
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor, now=now)
-        notes = self._look({t.node for t in targets})
-        self._turn([Requested(tuple(targets), explicit=explicit, again=again)], [])
+        arrived, notes = self._look({t.node for t in targets})
+        self._turn([*arrived, Requested(tuple(targets), explicit=explicit, again=again)], [])
         self._work()
         waiting = self._waiting()
         state = self._state()
@@ -125,16 +125,15 @@ class Leader:
             leading.finish_run(tx, self._run_id, state, now)
         return RunResult(self._run_id, state, waiting, notes)
 
-    def _look(self, nodes: set[str]) -> tuple[str, ...]:
+    def _look(self, nodes: set[str]) -> tuple[list[Arrived], tuple[str, ...]]:
         sources = [s for name, s in self.applied.compiled.project.sources.items() if name in nodes]
         with self.store.read() as tx:
             known = {s.name: leading.known_files(tx, s.name) for s in sources}
         seen = look_at(self._folders.project, sources, known.__getitem__)
         with self.store.write(self.lease.epoch) as tx:
             arrived = record(tx, seen, self.clock.mark(tx))
-        for event in arrived:
-            self._core.handle(event, self.clock.now_us())
-        return tuple(f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ())))
+        notes = [f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ()))]
+        return arrived, tuple(notes)
 
     def _work(self) -> None:
         while True:

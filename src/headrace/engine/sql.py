@@ -12,6 +12,7 @@ from headrace.engine.bodies import InputData, Scope
 from headrace.engine.failures import failed, of_duckdb
 from headrace.engine.tasks import BodyTask
 from headrace.lake.session import quote, relation_sql
+from headrace.lake.statements import without_semicolons
 from headrace.model import Grain, SqlBody
 
 SELF = "__self__"
@@ -46,18 +47,6 @@ def composed_of(task: BodyTask) -> Composed:
 def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
     """DuckDB's error as the body's, at the line of the user's file."""
     return of_duckdb(error, file=body.file, first_line=body.line, lines_before=lines_before)
-
-
-def without_semicolons(text: str) -> str:
-    """The statement without the semicolons at its end, which could not stand inside another one. Lines stay as they are."""
-    if ";" not in text:
-        return text
-    data = bytearray(text.encode())
-    for offset, _ in reversed(duckdb.tokenize(text)):
-        if data[offset : offset + 1] != b";":
-            break
-        data[offset : offset + 1] = b" "
-    return data.decode()
 
 
 def _name(data: InputData, scope: Scope) -> str:

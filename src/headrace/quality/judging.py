@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.lake.statements import is_one_condition, is_one_query
 from headrace.model import CheckSpec, HeadraceError
 from headrace.quality.kinds import Finding, Measured, Measurement, Part, Selected, Subject, kind
 from headrace.quality.results import CheckResult, Outcome
@@ -78,10 +79,11 @@ def _prepare(item: Item, staged: Staged) -> None:
     if item.error:
         return
     try:
-        if item.check.where is not None:
-            staged.one_statement(f"SELECT 1 WHERE ({item.check.where}\n)")
-        if isinstance(item.measurement, Selected):
-            staged.one_statement(f"SELECT * FROM (\n{item.measurement.query}\n)")
+        if item.check.where is not None and not is_one_condition(item.check.where):
+            item.error = "`where` isn't one condition"
+        elif isinstance(item.measurement, Selected):
+            if not is_one_query(item.measurement.query):
+                item.error = "it isn't one SELECT"
             staged.require(item.measurement.reads)
         elif isinstance(item.measurement, Measured) and item.measurement.proof and not staged.several and staged.file.rows >= PROVED_FROM_ROWS:
             item.proved = staged.holds(item.measurement.proof)
@@ -127,7 +129,7 @@ def _result(item: Item, parts: Sequence[Part], staged: Staged) -> CheckResult:
 def _find(item: Item, part: Part, staged: Staged) -> Finding:
     measurement = item.measurement
     if isinstance(measurement, Selected):
-        count = staged.count(measurement.query, part.key)
+        count = staged.count(_query(measurement), part.key)
         return Finding(part.rows, count, measurement.describe(count) if count else "")
     assert measurement is not None
     if item.proved:
@@ -139,8 +141,12 @@ def _find(item: Item, part: Part, staged: Staged) -> Finding:
 
 def _rows_to_show(item: Item, part: Part, staged: Staged) -> tuple[dict[str, Any], ...]:
     measurement = item.measurement
-    query = measurement.query if isinstance(measurement, Selected) else measurement.failing if measurement else ""
+    query = _query(measurement) if isinstance(measurement, Selected) else measurement.failing if measurement else ""
     return staged.rows(query, part.key, measurement.examples if measurement else "") if query else ()
+
+
+def _query(selected: Selected) -> str:
+    return selected.query if selected.where is None else f"SELECT * FROM (\n{selected.query}\n) WHERE ({selected.where}\n)"
 
 
 def _detail(item: Item, failed: Sequence[tuple[Part, Finding]], shown: tuple[dict[str, Any], ...]) -> str:

@@ -96,6 +96,8 @@ class Selected(msgspec.Struct, frozen=True):
     examples: str = ""
     reads: tuple[str, ...] = ()
     """Nodes that must be at hand; other nodes are given where the query names them."""
+    where: str | None = None
+    """A condition on the rows that the query returns."""
 
 
 Measurement = Measured | Selected

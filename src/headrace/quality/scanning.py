@@ -66,11 +66,6 @@ class Staged:
             if name.lower() not in self.references:
                 raise CheckUnusable(f"`{name}` isn't at hand: nothing of it is published yet")
 
-    def one_statement(self, text: str) -> None:
-        """Raises `CheckUnusable` if the text, inside a SELECT, is more than one statement; `duckdb.Error` if it is none."""
-        if len(self.session.connection.extract_statements(text)) != 1:
-            raise CheckUnusable("it is more than one statement")
-
     def _fetch(self, query: str) -> list[tuple[Any, ...]]:
         return self.session.connection.execute(query).fetchall()
 

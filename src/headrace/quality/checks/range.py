@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
-from headrace.quality.kinds import FLOATS, Measured, Subject, check_kind, rows, rows_breaking, value
+from headrace.quality.kinds import FLOATS, CheckUnusable, Measured, Subject, check_kind, rows, rows_breaking, value
 
 
 @check_kind("range")
@@ -13,6 +13,8 @@ def range_(check: CheckSpec, subject: Subject) -> Measured:
     column = subject.column(check.arguments["column"])
     least, most = check.arguments.get("min"), check.arguments.get("max")
     column_type, name = subject.columns[column], quote(column)
+    if column_type == "VARCHAR" and not all(isinstance(bound, str) for bound in (least, most) if bound is not None):
+        raise CheckUnusable(f"column `{column}` is text, which numbers don't bound", hint="cast it in the body, or write the bounds as text")
     bad = [f"{name} < {value(least, column_type)}"] if least is not None else []
     bad += [f"{name} > {value(most, column_type)}"] if most is not None else []
     bad += [f"isnan({name})"] if column_type in FLOATS else []

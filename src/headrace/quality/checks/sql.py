@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from headrace.lake.session import quote
+from headrace.lake.statements import without_semicolons
 from headrace.model import CheckSpec
-from headrace.quality.kinds import SELF, Selected, Subject, check_kind, rows, scope
+from headrace.quality.kinds import SELF, Selected, Subject, check_kind, rows
 from headrace.quality.placeholders import with_self
 
 
 @check_kind("sql")
 def sql(check: CheckSpec, _: Subject) -> Selected:
     """The query as declared; `where` restricts what it returns."""
-    query = with_self(str(check.arguments["query"]), quote(SELF))
-    if check.where is not None:
-        query = f"SELECT * FROM (\n{query}\n) WHERE {scope(check)}"
-    return Selected(query, lambda count: f"{rows(count)} returned")
+    query = without_semicolons(with_self(str(check.arguments["query"]), quote(SELF)))
+    return Selected(query, lambda count: f"{rows(count)} returned", where=check.where)

@@ -41,7 +41,7 @@ def analyse(text: str, *, file: str, line: int, name: str) -> Analysis:
 def _problem(wrong: Unreadable, file: str, line: int) -> Problem:
     near = f", near `{wrong.near}`" if wrong.near else ""
     at = line + wrong.line - 1
-    where = f"line {at}, column {wrong.column}: " if wrong.column > 1 else ""
+    where = f"line {at}, column {wrong.column}: " if wrong.column else ""
     return Problem(code=wrong.code, message=f"{where}{wrong.message}{near}", hint=wrong.hint, place=Place(file=file, line=at))
 
 

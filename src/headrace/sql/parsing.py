@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import pairwise
 from typing import NamedTuple
 
 from sqlglot import exp
@@ -25,9 +24,10 @@ _FORBIDDEN = (exp.DDL, exp.DML, exp.Command, exp.Describe, exp.Show, exp.Set, ex
 
 
 class Unreadable(Exception):
-    """The text isn't one SELECT. `line` and `column` count from 1 within the text; `near` is the text found there."""
+    """The text isn't one SELECT. `line` and `column` count from 1 within the text
+    (column 0: not known); `near` is the text found there."""
 
-    def __init__(self, code: str, message: str, *, line: int = 1, column: int = 1, near: str = "", hint: str = "") -> None:
+    def __init__(self, code: str, message: str, *, line: int = 1, column: int = 0, near: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.code, self.message, self.line, self.column, self.near, self.hint = code, message, line, column, near, hint
 
@@ -84,10 +84,10 @@ def _single(statements: list[exp.Expr | None], tokens: list[Token]) -> exp.Expr:
 
 
 def _second_line(tokens: list[Token]) -> int:
-    for before, token in pairwise(tokens):
-        if before.token_type == TokenType.SEMICOLON:
-            return token.line
-    return 1
+    """Where the second statement begins."""
+    words = [token for token in tokens if token.token_type != TokenType.SEMICOLON]
+    ends = [token.start for token in tokens if token.token_type == TokenType.SEMICOLON and token.start > words[0].start]
+    return next((token.line for token in words if ends and token.start > ends[0]), 1)
 
 
 def _check_start(tokens: list[Token]) -> None:
@@ -127,6 +127,8 @@ def _syntax(error: ParseError) -> Unreadable:
     what = str(found.get("description") or "unexpected token").rstrip(".")
     if what.startswith("Required keyword"):
         what = "something is missing here"
+    elif what.startswith("Expecting "):
+        what = f"expected `{what.removeprefix('Expecting ')}` here"
     elif what.startswith("Invalid expression"):
         what = "unexpected token"
     return Unreadable("sql_syntax", f"{what[:1].lower()}{what[1:]}", line=line, column=column, near=" ".join(near.split())[:40])

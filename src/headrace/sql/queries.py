@@ -241,9 +241,6 @@ def _grouping(context: Context, scope: Scope, node: exp.Expr, projections: list[
     if group is None:
         return
     keys = [_key(context, scope, item, projections) for item in group.expressions]
-    for extension in ("rollup", "cube", "grouping_sets"):
-        for part in group.args.get(extension) or []:
-            keys += [bind(context, scope, item).edges for item in part.expressions]
     if group.args.get("all"):
         keys += [item.bound.edges for item in projections if item.node is None or not aggregates(item.node)]
     for key in keys:

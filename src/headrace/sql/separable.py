@@ -192,7 +192,7 @@ class _Follower:
         if group is None:
             if any(item is not None and aggregates(item) for _, item, _ in found.outputs) or node.args.get("having") is not None:
                 raise _Mixes("it aggregates all rows together")
-        elif group.args.get("rollup") or group.args.get("cube") or group.args.get("grouping_sets"):
+        elif any(isinstance(key, exp.Rollup | exp.Cube | exp.GroupingSets) for key in group.expressions):
             raise _Mixes("ROLLUP and CUBE add totals over all partitions")
         elif not group.args.get("all") and not self._covered(found, group.expressions, names, defining):
             raise _Mixes(f"a GROUP BY is without `{', '.join(sorted(names))}`")

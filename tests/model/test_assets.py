@@ -89,19 +89,23 @@ def test_every_field_of_the_table_is_read(parse: Parse) -> None:
     ("field", "value", "code"),
     [
         ("partition", "daily", "wrong_value"), ("partition", "12", "wrong_type"), ("partition", "{by: day, colum: x}", "unknown_field"),
-        ("partition", "{column: x}", "missing_field"), ("partition", "[day, week]", "wrong_value"), ("partition", "{key: r, values: []}", "wrong_value"),
-        ("partition", "{key: r, values: [a, a]}", "wrong_value"), ("inputs", "7", "wrong_type"), ("inputs", "[a, A]", "duplicate_name"),
-        ("inputs", "{a: allways}", "wrong_value"), ("inputs", "{a: {lookback: 7}}", "wrong_type"), ("inputs", "{a: {lookback: 7 days}}", "bad_duration"),
-        ("inputs", "{a: {all: true, previous: true}}", "conflicting_fields"), ("inputs", "{a: {lokback: 7d}}", "unknown_field"), ("depends", "{a: b}", "wrong_type"),
-        ("materialize", "tabel", "wrong_value"), ("materialize", "merge", "wrong_value"), ("merge", "{key: [a]}", "unknown_field"),
-        ("columns", "7", "wrong_type"), ("columns", "{a: 7}", "wrong_type"), ("parameters", "[a]", "wrong_type"), ("parameters", "{a-b: 1}", "bad_name"),
-        ("parameters", "{self: 1}", "reserved_name"), ("parameters", "{a: {b: 1}}", "wrong_type"), ("checks", "{unique: [a]}", "wrong_type"),
-        ("on_fail", "explode", "wrong_value"), ("on_anomaly", "reject", "wrong_value"), ("trigger", "cron", "wrong_value"),
-        ("trigger", "{cron: a, manual: true}", "wrong_value"), ("trigger", '{cron: "* *"}', "wrong_value"), ("timeout", "7", "wrong_type"), ("timeout", "1 h", "bad_duration"),
-        ("attempts_max", "0", "wrong_value"), ("attempts_max", "'3'", "wrong_type"), ("attempts_max", "true", "wrong_type"), ("memory_max", "2 gigs", "wrong_value"),
-        ("priority", "1.5", "wrong_type"), ("batch", "maybe", "wrong_value"), ("tags", "['a b']", "wrong_value"), ("tags", "[1]", "wrong_type"),
-        ("timezone", "EST5", "unknown_timezone"), ("timezone", "../../etc/passwd", "unknown_timezone"), ("ownr", "x", "unknown_field"), ("owner2", "x", "unknown_field"),
-        ("contract", "[a]", "wrong_type"), ("name", "null", "wrong_type"), ("start", "[x]", "wrong_type"),
+        ("partition", "{column: x}", "missing_field"), ("partition", "[day, week]", "wrong_value"),
+        ("partition", "{key: r, values: []}", "wrong_value"), ("partition", "{key: r, values: [a, a]}", "wrong_value"),
+        ("inputs", "7", "wrong_type"), ("inputs", "[a, A]", "duplicate_name"), ("inputs", "{a: allways}", "wrong_value"),
+        ("inputs", "{a: {lookback: 7}}", "wrong_type"), ("inputs", "{a: {lookback: 7 days}}", "bad_duration"),
+        ("inputs", "{a: {all: true, previous: true}}", "conflicting_fields"), ("inputs", "{a: {lokback: 7d}}", "unknown_field"),
+        ("depends", "{a: b}", "wrong_type"), ("materialize", "tabel", "wrong_value"), ("materialize", "merge", "wrong_value"),
+        ("merge", "{key: [a]}", "unknown_field"), ("columns", "7", "wrong_type"), ("columns", "{a: 7}", "wrong_type"),
+        ("parameters", "[a]", "wrong_type"), ("parameters", "{a-b: 1}", "bad_name"), ("parameters", "{self: 1}", "reserved_name"),
+        ("parameters", "{a: {b: 1}}", "wrong_type"), ("checks", "{unique: [a]}", "wrong_type"), ("on_fail", "explode", "wrong_value"),
+        ("on_anomaly", "reject", "wrong_value"), ("trigger", "cron", "wrong_value"),
+        ("trigger", "{cron: a, manual: true}", "wrong_value"), ("trigger", '{cron: "* *"}', "wrong_value"),
+        ("timeout", "7", "wrong_type"), ("timeout", "1 h", "bad_duration"), ("attempts_max", "0", "wrong_value"),
+        ("attempts_max", "'3'", "wrong_type"), ("attempts_max", "true", "wrong_type"), ("memory_max", "2 gigs", "wrong_value"),
+        ("priority", "1.5", "wrong_type"), ("batch", "maybe", "wrong_value"), ("tags", "['a b']", "wrong_value"),
+        ("tags", "[1]", "wrong_type"), ("timezone", "EST5", "unknown_timezone"), ("timezone", "../../etc/passwd", "unknown_timezone"),
+        ("ownr", "x", "unknown_field"), ("owner2", "x", "unknown_field"), ("contract", "[a]", "wrong_type"),
+        ("name", "null", "wrong_type"), ("start", "[x]", "wrong_type"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_is_said_at_its_line_and_the_rest_goes_on(parse: Parse, field: str, value: str, code: str) -> None:
@@ -164,14 +168,17 @@ def test_name_severity_and_where_stand_inside_or_beside(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("written", "code"),
     [
-        ("unique", "bad_check"), ("uniqe: [a]", "unknown_check"), ("unique: []", "bad_check"), ("unique: [1]", "wrong_type"), ("unique: {}", "bad_check"), ("unique:", "bad_check"),
-        ("{unique: [a], not_null: [a]}", "bad_check"), ("{severity: warning}", "bad_check"), ("7", "bad_check"), ("range: {column: a}", "bad_check"),
-        ("range: {column: a, min: 5, max: 1}", "bad_check"), ("range: {column: a, min: 5, max: x}", "bad_check"), ("range: {min: 5}", "missing_field"),
-        ("range: [a]", "bad_check"), ("range: {column: a, min: [1]}", "wrong_type"), ("accepted_values: {column: a}", "bad_check"),
-        ("accepted_values: {column: a, values: [[1]]}", "bad_check"), ("references: {column: a, to: planes}", "bad_check"), ("row_count: {}", "bad_check"),
-        ("row_count: {min: -1}", "wrong_value"), ("row_count: {min: 5, max: 1}", "bad_check"), ("freshness: {column: a}", "missing_field"),
-        ("freshness: {column: a, max_age: 2}", "wrong_type"), ("sql: {name: x}", "missing_field"), ("unique: {columns: [a], severity: fatal}", "wrong_value"),
-        ("unique: {colums: [a]}", "unknown_field"), ('unique: ["a\\nb"]', "bad_check"),
+        ("unique", "bad_check"), ("uniqe: [a]", "unknown_check"), ("unique: []", "bad_check"), ("unique: [1]", "wrong_type"),
+        ("unique: {}", "bad_check"), ("unique:", "bad_check"), ("{unique: [a], not_null: [a]}", "bad_check"),
+        ("{severity: warning}", "bad_check"), ("7", "bad_check"), ("range: {column: a}", "bad_check"),
+        ("range: {column: a, min: 5, max: 1}", "bad_check"), ("range: {column: a, min: 5, max: x}", "bad_check"),
+        ("range: {min: 5}", "missing_field"), ("range: [a]", "bad_check"), ("range: {column: a, min: [1]}", "wrong_type"),
+        ("accepted_values: {column: a}", "bad_check"), ("accepted_values: {column: a, values: [[1]]}", "bad_check"),
+        ("references: {column: a, to: planes}", "bad_check"), ("row_count: {}", "bad_check"), ("row_count: {min: -1}", "wrong_value"),
+        ("row_count: {min: 5, max: 1}", "bad_check"), ("freshness: {column: a}", "missing_field"),
+        ("freshness: {column: a, max_age: 2}", "wrong_type"), ("sql: {name: x}", "missing_field"),
+        ("unique: {columns: [a], severity: fatal}", "wrong_value"), ("unique: {colums: [a]}", "unknown_field"),
+        ('unique: ["a\\nb"]', "bad_check"),
     ],
 )  # fmt: skip
 def test_a_check_that_cant_be_used_is_said(parse: Parse, written: str, code: str) -> None:
@@ -232,7 +239,9 @@ def test_a_front_matter_beside_the_sql(load: Load) -> None:
 
 
 def test_command_assets(parse: Parse) -> None:
-    declared = parse("assets/orders.yaml", '- asset: a\n  owner: core\n  command: ["dotnet", "Score.dll"]\n- asset: b\n  owner: core\n  command: [x]\n')
+    declared = parse(
+        "assets/orders.yaml", '- asset: a\n  owner: core\n  command: ["dotnet", "Score.dll"]\n- asset: b\n  owner: core\n  command: [x]\n'
+    )
     assert declared.problems == ()
     assert [asset.body for asset in declared.assets] == [
         CommandBody(command=("dotnet", "Score.dll"), file="assets/orders.yaml", line=3),
@@ -251,8 +260,10 @@ def test_a_command_is_a_list_of_texts(parse: Parse, command: str) -> None:
 def test_sources(parse: Parse) -> None:
     declared = parse(
         "sources/orders.yaml",
-        "source: orders\nowner: acme\npartition: day\nstart: 2013-01-01\nfiles: landing/o_{date:%Y/%m/%d}.csv\nexpect: {by: '05:00', rows: 500..1500}\n"
-        "complete: {marker: .done}\nretain_raw: 30d\nrestate_within: 1d\non_drift: {added: allow, format: map}\ncontract: orders\non_fail: hold\n"
+        "source: orders\nowner: acme\npartition: day\nstart: 2013-01-01\nfiles: landing/o_{date:%Y/%m/%d}.csv\n"
+        "expect: {by: '05:00', rows: 500..1500}\n"
+        "complete: {marker: .done}\nretain_raw: 30d\nrestate_within: 1d\non_drift: {added: allow, format: map}\n"
+        "contract: orders\non_fail: hold\n"
         "checks: [{row_count: {min: 1}}]\n",
     )
     assert declared.problems == ()
@@ -260,17 +271,24 @@ def test_sources(parse: Parse) -> None:
     assert source.expect == Expect(by="05:00", rows_min=500, rows_max=1500)
     assert source.complete == Complete(marker=".done")
     assert (source.retain_raw, source.restate_within, source.on_drift) == ("30d", "1d", {"added": "allow", "format": "map"})
-    assert (source.files, source.start, source.contract, source.on_fail) == ("landing/o_{date:%Y/%m/%d}.csv", "2013-01-01", "orders", "hold")
+    assert (source.files, source.start, source.contract, source.on_fail) == (
+        "landing/o_{date:%Y/%m/%d}.csv",
+        "2013-01-01",
+        "orders",
+        "hold",
+    )
 
 
 @pytest.mark.parametrize(
     ("lines", "problem"),
     [
-        ("expect: {by: 5am}", "bad_time 4"), ("expect: {rows: many}", "wrong_value 4"), ("expect: {rows: 9..5}", "wrong_value 4"), ("expect: {rows: ..}", "wrong_value 4"),
-        ("expect: 7", "wrong_type 4"), ("complete: {files: 0}", "wrong_value 4"), ("complete: {files: 1, marker: x}", "conflicting_fields 4"),
-        ("complete: {marker: ../x}", "bad_path 4"), ("complete: {watermark: sometimes}", "wrong_value 4"), ("complete: {after: 2h}", "bad_time 4"),
-        ("on_drift: {added: maybe}", "wrong_value 4"), ("on_drift: {aded: allow}", "unknown_field 4"), ("retain_raw: forever", "bad_duration 4"),
-        ("http: https://x/y", "conflicting_fields 4"), ("query: select 1", "conflicting_fields 4"), ("partition: {by: day}", "bad_path 3"),
+        ("expect: {by: 5am}", "bad_time 4"), ("expect: {rows: many}", "wrong_value 4"), ("expect: {rows: 9..5}", "wrong_value 4"),
+        ("expect: {rows: ..}", "wrong_value 4"), ("expect: 7", "wrong_type 4"), ("complete: {files: 0}", "wrong_value 4"),
+        ("complete: {files: 1, marker: x}", "conflicting_fields 4"), ("complete: {marker: ../x}", "bad_path 4"),
+        ("complete: {watermark: sometimes}", "wrong_value 4"), ("complete: {after: 2h}", "bad_time 4"),
+        ("on_drift: {added: maybe}", "wrong_value 4"), ("on_drift: {aded: allow}", "unknown_field 4"),
+        ("retain_raw: forever", "bad_duration 4"), ("http: https://x/y", "conflicting_fields 4"),
+        ("query: select 1", "conflicting_fields 4"), ("partition: {by: day}", "bad_path 3"),
     ],
 )  # fmt: skip
 def test_a_wrong_field_of_a_source_is_said_at_its_line(parse: Parse, lines: str, problem: str) -> None:
@@ -282,7 +300,9 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
     """Declared breadth must parse, and not pretend."""
     project, problems = load(
         **{
-            "sources/a.yaml": "source: a\nowner: acme\nhttp: {url: 'https://x/{date:%Y}.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n",
+            "sources/a.yaml": (
+                "source: a\nowner: acme\nhttp: {url: 'https://x/{date:%Y}.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"
+            ),
             "assets/b.sql": sql(materialize="snapshot", trigger="manual", priority="3"),
             "assets/c.sql": sql(partition="{key: region, values: [a, b]}"),
             "consumers.yaml": "- {consumer: c1, owner: core, reads: [b], due: '07:00', export: {to: 'out/x.csv'}, calendar: NYSE}\n",

@@ -17,6 +17,11 @@ from headrace.model.files import FILE_BYTES_MAX
 GOOD_TEXT = "owner: core\n"
 
 
+def _good(path: str) -> str:
+    """A file of each kind without problems."""
+    return (Path(__file__).parent / "cases/good" / path).read_text()
+
+
 @pytest.mark.parametrize("path", KINDS)
 @pytest.mark.parametrize(
     ("content", "code", "line"),
@@ -105,10 +110,24 @@ def test_names_of_files_that_cant_be_printed_are_problems(tmp_path: Path, write:
 
 def test_lookalikes_are_said_not_to_be_read(write: Write, tmp_path: Path) -> None:
     """`owners.yml` beside `owners.yaml` would be ignored, and its reader would wonder for an hour."""
-    for path in ("owners.yml", "sources/a.yml", "contracts/a.yaml", "assets/x.yml", "assets/readme.md", "assets/.hidden.sql", "assets/__pycache__/a.py"):
+    for path in (
+        "owners.yml",
+        "sources/a.yml",
+        "contracts/a.yaml",
+        "assets/x.yml",
+        "assets/readme.md",
+        "assets/.hidden.sql",
+        "assets/__pycache__/a.py",
+    ):
         write(path, "a: 1")
     assert sorted(told(scan(tmp_path).problems)) == sorted(
-        ["file_not_read assets/x.yml:1", "file_not_read contracts/a.yaml:1", "file_not_read owners.yml:1", "file_not_read sources/a.yml:1", "no_settings headrace.toml:1"]
+        [
+            "file_not_read assets/x.yml:1",
+            "file_not_read contracts/a.yaml:1",
+            "file_not_read owners.yml:1",
+            "file_not_read sources/a.yml:1",
+            "no_settings headrace.toml:1",
+        ]
     )
 
 
@@ -127,8 +146,9 @@ def test_the_root_is_found_from_below_and_its_absence_is_an_error(tmp_path: Path
     "path",
     [
         "../landing/o.csv", "/etc/passwd", "~/o.csv", "landing/../../o.csv", "landing/..", "C:\\o.csv", "landing\\..\\o.csv",
-        "file:///etc/passwd", "s3://bucket/o.csv", "landing/o\x07.csv", "landing/{date:../%Y-%m-%d}.csv", "landing/{date:%Y}{date:%m}.csv",
-        "landing/{env:HOME}.csv", "landing/{date}.csv", "landing/{date:%Y-%m}.csv", "landing/{date:%c}.csv", "landing/o.csv", "a*b*c*d*e_{date:%Y-%m-%d}.csv",
+        "file:///etc/passwd", "s3://bucket/o.csv", "landing/o\x07.csv", "landing/{date:../%Y-%m-%d}.csv",
+        "landing/{date:%Y}{date:%m}.csv", "landing/{env:HOME}.csv", "landing/{date}.csv", "landing/{date:%Y-%m}.csv",
+        "landing/{date:%c}.csv", "landing/o.csv", "a*b*c*d*e_{date:%Y-%m-%d}.csv",
     ],
 )  # fmt: skip
 def test_a_source_cant_name_files_outside_or_of_an_unknown_day(parse: Parse, path: str) -> None:
@@ -162,7 +182,9 @@ def test_hostile_names_are_refused(parse: Parse, name: str, field: str) -> None:
         assert not declared.consumers
 
 
-@pytest.mark.parametrize("name", ["run", "STATUS", "accept", "what_if", "self", "_partition", "__x", "Main", "ducklake_x", "information_schema"])
+@pytest.mark.parametrize(
+    "name", ["run", "STATUS", "accept", "what_if", "self", "_partition", "__x", "Main", "ducklake_x", "information_schema"]
+)
 def test_names_that_mean_something_already_are_refused(parse: Parse, name: str) -> None:
     """`headrace quarantine accept` can't be both a sub-verb and an asset."""
     declared = parse(f"assets/{name}.sql", sql())
@@ -192,13 +214,17 @@ def test_one_bad_file_doesnt_hide_the_others(load: Load) -> None:
     ]
 
 
+words = st.sampled_from(["core", "day", "7d", "05:00", "*", "landing/a.csv"])
 nested = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.sampled_from(["core", "day", "7d", "05:00", "a", "*", "landing/a.csv"]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | words,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
-        ["source", "asset", "consumer", "test", "owner", "partition", "by", "key", "values", "files", "http", "url", "headers", "expect", "rows", "complete", "checks",
-         "unique", "range", "column", "min", "max", "sql", "query", "inputs", "lookback", "columns", "reads", "writes", "trigger", "cron", "command", "parameters", "export",
-         "to", "given", "on_drift", "added", "dates", "contact", "manager", "kind", "merge", "keys", "tags", "timezone", "due", "per", "severity", "where", "name",
-         "apiVersion", "version", "id", "status", "schema", "properties", "customProperties"]) | st.text(max_size=5), inner, max_size=6),
+        [
+            "source", "asset", "consumer", "test", "owner", "partition", "by", "key", "values", "files", "http", "url", "headers",
+            "expect", "rows", "complete", "checks", "unique", "range", "column", "min", "max", "sql", "query", "inputs", "lookback",
+            "columns", "reads", "writes", "trigger", "cron", "command", "parameters", "export", "to", "given", "on_drift", "added",
+            "dates", "contact", "manager", "kind", "merge", "keys", "tags", "timezone", "due", "per", "severity", "where", "name",
+            "apiVersion", "version", "id", "status", "schema", "properties", "customProperties",
+        ]) | st.text(max_size=5), inner, max_size=6),
     max_leaves=25,
 )  # fmt: skip
 
@@ -220,7 +246,9 @@ def test_random_documents_are_problems_with_a_place(parse: Parse, path: str, doc
     if path.endswith(".sql"):
         written = f"/* headrace\n{written.replace('*/', '')}\n*/ select 1"
     elif path.endswith(".py"):
-        arguments = ", ".join(f"{key}={value!r}" for key, value in document.items() if key.isidentifier()) if isinstance(document, dict) else ""
+        arguments = (
+            ", ".join(f"{key}={value!r}" for key, value in document.items() if key.isidentifier()) if isinstance(document, dict) else ""
+        )
         written = f"from headrace import asset\n@asset({arguments})\ndef f(ctx, a): pass\n".replace("nan", "None").replace("inf", "None")
     _holds(parse(path, written.encode("utf-8", "surrogatepass")).problems, path)
 
@@ -229,10 +257,12 @@ def test_random_documents_are_problems_with_a_place(parse: Parse, path: str, doc
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damaged_declarations_are_problems_with_a_place(parse: Parse, path: str, data: st.DataObject) -> None:
     """A good file with a piece cut out, doubled or replaced."""
-    text = _GOOD[KINDS[path]]
+    text = _good(path)
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    piece = data.draw(st.sampled_from(["", text[start:end] * 2, ":", "\n", "\t", "- ", "{", "]", '"', "'", "*/", "&a ", "*a", "null", "1", "é", "\x00"]))
+    piece = data.draw(
+        st.sampled_from(["", text[start:end] * 2, ":", "\n", "\t", "- ", "{", "]", '"', "'", "*/", "&a ", "*a", "null", "1", "é", "\x00"])
+    )
     _holds(parse(path, text[:start] + piece + text[end:]).problems, path)
 
 
@@ -247,22 +277,7 @@ def _holds(problems: tuple[object, ...], path: str) -> None:
         assert problem.message.isprintable()
 
 
-_GOOD = {
-    FileKind.SETTINGS: '[project]\nname = "x"\ntimezone = "UTC"\n[run]\nworkers = 2\n[connections.w]\nurl = "postgresql://u@h/d"\npassword = "secret://env/P"\n[pools]\nw = 3\n',
-    FileKind.OWNERS: "core: {kind: team, contact: [ops, 'mailto:a@b'], manager: acme, tell: true}\nacme:\n  kind: vendor\n",
-    FileKind.SOURCE: "source: orders\nowner: acme\npartition: {by: day, column: d}\nfiles: landing/o_{date:%Y-%m-%d}.csv\nexpect: {by: '05:00', rows: 5..10}\nchecks: [{not_null: [a]}]\n",
-    FileKind.SQL: "/* headrace\nowner: core\npartition: day\nchecks:\n  - unique: [a]\n  - range: {column: b, min: 1}\ninputs: {x: {lookback: 7d}}\n*/\nselect 1\n",
-    FileKind.PYTHON: "from headrace import asset, Context\nimport polars as pl\n\n@asset(owner='core', inputs=['a'], checks=[{'unique': ['k']}])\ndef f(ctx: Context, a: pl.LazyFrame):\n    return a\n",
-    FileKind.YAML_ASSET: 'asset: score\nowner: core\ninputs: [a]\ncommand: ["python3", "x.py"]\ncolumns: {a: bigint}\n',
-    FileKind.CONSUMERS: "- consumer: r\n  owner: core\n  reads: [a]\n  due: '07:00'\n- consumer: s\n  owner: core\n  reads: [b]\n  max_age: 30h\n",
-    FileKind.CONTRACT: "apiVersion: v3.0.2\nkind: DataContract\nid: o\nversion: 1.0.0\nstatus: active\nschema:\n  - name: orders\n    properties:\n      - {name: a, logicalType: integer, required: true}\n",
-    FileKind.CALENDAR: "calendar: c\ndates: [2013-01-01, 2013-12-25]\n",
-    FileKind.MACRO: "create macro m(a) as a + 1;\n",
-    FileKind.TEST: "- {test: t, asset: a, given: {b: [{x: 1}]}, expect: [{y: 2}]}\n",
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("path", KINDS)
 def test_the_good_ones_are_good(parse: Parse, path: str) -> None:
     """Else the damaged ones would prove nothing."""
-    assert parse(path, _GOOD[KINDS[path]]).problems == ()
+    assert parse(path, _good(path)).problems == ()

@@ -65,9 +65,10 @@ def test_a_break_of_the_standard_is_said_at_its_line(parse: Parse, old: str, new
 @pytest.mark.parametrize(
     ("physical", "logical", "expected"),
     [
-        ("VARCHAR(20)", "string", "VARCHAR"), ("NUMBER(10,2)", "number", "DECIMAL(10,2)"), ("numeric(10)", None, "DECIMAL(10,0)"), ("decimal(99,2)", "number", "DOUBLE"),
-        ("timestamptz", None, "TIMESTAMP WITH TIME ZONE"), ("datetime", "timestamp", "TIMESTAMP"), (None, "timestamp", "TIMESTAMP WITH TIME ZONE"),
-        ("int); drop table x --", "integer", "BIGINT"), ("int); drop table x --", None, None), (None, "object", None), (None, None, None), (7, ["x"], None),
+        ("VARCHAR(20)", "string", "VARCHAR"), ("NUMBER(10,2)", "number", "DECIMAL(10,2)"), ("numeric(10)", None, "DECIMAL(10,0)"),
+        ("decimal(99,2)", "number", "DOUBLE"), ("timestamptz", None, "TIMESTAMP WITH TIME ZONE"), ("datetime", "timestamp", "TIMESTAMP"),
+        (None, "timestamp", "TIMESTAMP WITH TIME ZONE"), ("int); drop table x --", "integer", "BIGINT"),
+        ("int); drop table x --", None, None), (None, "object", None), (None, None, None), (7, ["x"], None),
     ],
 )  # fmt: skip
 def test_types_are_duckdbs_or_none(physical: object, logical: object, expected: str | None) -> None:

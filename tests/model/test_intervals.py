@@ -22,7 +22,19 @@ instants = st.datetimes(datetime(1971, 1, 1), datetime(2037, 12, 31), timezones=
 around_changes = st.builds(
     lambda zone, day, hours: (zone, datetime(day[0], day[1], day[2], tzinfo=UTC) + timedelta(minutes=hours)),
     st.sampled_from(ZONES),
-    st.sampled_from([(2013, 3, 10), (2013, 11, 3), (2013, 3, 31), (2013, 10, 27), (2013, 10, 6), (2013, 4, 7), (2010, 11, 7), (2011, 12, 30), (2013, 10, 20)]),
+    st.sampled_from(
+        [
+            (2013, 3, 10),
+            (2013, 11, 3),
+            (2013, 3, 31),
+            (2013, 10, 27),
+            (2013, 10, 6),
+            (2013, 4, 7),
+            (2010, 11, 7),
+            (2011, 12, 30),
+            (2013, 10, 20),
+        ]
+    ),
     st.integers(-3000, 3000),
 )
 places = st.one_of(st.tuples(st.sampled_from(ZONES), instants), around_changes)
@@ -31,7 +43,7 @@ places = st.one_of(st.tuples(st.sampled_from(ZONES), instants), around_changes)
 @pytest.mark.parametrize("case", [line for line in cases("intervals") if not line.startswith("!")])
 def test_the_examples_of_the_page(case: str) -> None:
     """A day of the wrong length or a key of the wrong instant would show here."""
-    (key, grain, zone), expected = case.split("=")[0].split(), case.partition("=")[2].strip()
+    (key, grain, zone), expected = case.split("=", maxsplit=1)[0].split(), case.partition("=")[2].strip()
     found = interval_of(key, Grain(grain), zone)
     hours = (found.end - found.start) / timedelta(hours=1)
     assert f"{found.start.isoformat()} .. {found.end.isoformat()} ({hours:g})" == expected
@@ -83,7 +95,9 @@ def test_a_day_is_its_hours(place: tuple[str, datetime]) -> None:
     """A day that isn't covered by its hours would never be complete."""
     zone, instant = place
     day = interval_of(key_at(instant, Grain.DAY, zone), Grain.DAY, zone)
-    hours = list(keys_between(key_at(day.start, Grain.HOUR, zone), key_at(day.end - timedelta(microseconds=1), Grain.HOUR, zone), Grain.HOUR, zone))
+    hours = list(
+        keys_between(key_at(day.start, Grain.HOUR, zone), key_at(day.end - timedelta(microseconds=1), Grain.HOUR, zone), Grain.HOUR, zone)
+    )
     found = [interval_of(hour, Grain.HOUR, zone) for hour in hours]
     assert found[0].start == day.start
     assert found[-1].end == day.end

@@ -19,7 +19,10 @@ def test_a_project_is_put_together(load: Load) -> None:
     contract = "apiVersion: v3.0.2\nkind: DataContract\nid: o\nversion: 1.0.0\nstatus: active\nschema: []\n"
     project, problems = load(
         **{
-            "sources/orders.yaml": "- source: Orders\n  owner: acme\n  files: landing/o.csv\n- source: rates\n  owner: acme\n  timezone: UTC\n  files: landing/r.csv\n",
+            "sources/orders.yaml": (
+                "- source: Orders\n  owner: acme\n  files: landing/o.csv\n"
+                "- source: rates\n  owner: acme\n  timezone: UTC\n  files: landing/r.csv\n"
+            ),
             "contracts/Orders.odcs.yaml": contract,
             "assets/clean.sql": sql(inputs="{ORDERS: all}"),
             "consumers.yaml": CONSUMER.format("CLEAN"),
@@ -43,24 +46,48 @@ def test_a_project_is_put_together(load: Load) -> None:
 @pytest.mark.parametrize(
     ("files", "problem", "hint"),
     [
-        ({"consumers.yaml": CONSUMER.format("flighs_clean"), "assets/flights_clean.sql": sql()}, "unknown_node consumers.yaml:1", "did you mean `flights_clean`?"),
+        (
+            {"consumers.yaml": CONSUMER.format("flighs_clean"), "assets/flights_clean.sql": sql()},
+            "unknown_node consumers.yaml:1",
+            "did you mean `flights_clean`?",
+        ),
         ({"consumers.yaml": CONSUMER.format("zzz")}, "unknown_node consumers.yaml:1", "`headrace ls` shows the nodes that there are"),
         ({"consumers.yaml": CONSUMER.format("reader")}, "unknown_node consumers.yaml:1", "name sources and assets"),
         ({"assets/a.sql": sql(inputs="[b]"), "assets/bb.sql": sql()}, "unknown_node assets/a.sql:3", "did you mean `bb`?"),
         ({"assets/a.sql": sql(depends="[b]"), "assets/bb.sql": sql()}, "unknown_node assets/a.sql:1", "did you mean `bb`?"),
         ({"assets/a.sql": sql(owner="cor")}, "unknown_owner assets/a.sql:1", "did you mean `core`?"),
         ({"owners.yaml": OWNERS + "x: {manager: acm}\n"}, "unknown_owner owners.yaml:3", "did you mean `acme`?"),
-        ({"owners.yaml": OWNERS + "x: {contact: ops}\n"}, "unknown_contact owners.yaml:3", "add [notify.ops] to headrace.toml, or write mailto:…"),
+        (
+            {"owners.yaml": OWNERS + "x: {contact: ops}\n"},
+            "unknown_contact owners.yaml:3",
+            "add [notify.ops] to headrace.toml, or write mailto:…",
+        ),
         ({"assets/a.sql": sql(pool="w")}, "unknown_pool assets/a.sql:1", "add w = 4 to [pools] in headrace.toml"),
         ({"assets/a.sql": sql(contract="c")}, "unknown_contract assets/a.sql:1", "add contracts/c.odcs.yaml"),
-        ({"sources/a.yaml": "source: a\nowner: acme\nconnection: w\nquery: select 1\n"}, "unknown_connection sources/a.yaml:1", "add [connections.w] to headrace.toml"),
-        ({"assets/a.sql": sql(calendar="holidys"), "calendars/holidays.yaml": "[2013-01-01]"}, "unknown_calendar assets/a.sql:1", "did you mean `holidays`?"),
+        (
+            {"sources/a.yaml": "source: a\nowner: acme\nconnection: w\nquery: select 1\n"},
+            "unknown_connection sources/a.yaml:1",
+            "add [connections.w] to headrace.toml",
+        ),
+        (
+            {"assets/a.sql": sql(calendar="holidys"), "calendars/holidays.yaml": "[2013-01-01]"},
+            "unknown_calendar assets/a.sql:1",
+            "did you mean `holidays`?",
+        ),
         ({"assets/a.sql": sql(partition="day", start="2013-02")}, "wrong_value assets/a.sql:1", "write it like 2013-02-11"),
         ({"assets/a.sql": sql(start="2013-02-01")}, "wrong_value assets/a.sql:1", "add `partition: day`, or take `start` out"),
-        ({"assets/a.sql": sql(), "assets/A.py": "from headrace import asset\n@asset(owner='core')\ndef A(): ...\n"}, "duplicate_name assets/a.sql:1", "names are compared ignoring case; rename one of them"),
-        ({"tests/t.yaml": "- {test: t, asset: a, expect: []}", "assets/aa.sql": sql()}, "unknown_node tests/t.yaml:1", "did you mean `aa`?"),
+        (
+            {"assets/a.sql": sql(), "assets/A.py": "from headrace import asset\n@asset(owner='core')\ndef A(): ...\n"},
+            "duplicate_name assets/a.sql:1",
+            "names are compared ignoring case; rename one of them",
+        ),
+        (
+            {"tests/t.yaml": "- {test: t, asset: a, expect: []}", "assets/aa.sql": sql()},
+            "unknown_node tests/t.yaml:1",
+            "did you mean `aa`?",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_doesnt_fit_together_is_said_where_it_is_written(load: Load, files: dict[str, str], problem: str, hint: str) -> None:
     """Who reads the message must be able to mend it without searching."""
     _, problems = load(**files)
@@ -82,7 +109,14 @@ def test_sources_assets_and_consumers_share_their_names(load: Load) -> None:
 
 def test_cycles_are_shown_as_the_cycle(load: Load) -> None:
     """`there is a cycle` helps nobody."""
-    _, problems = load(**{"assets/a.sql": sql(depends="[c]"), "assets/b.sql": sql(inputs="[a]"), "assets/c.sql": sql(depends="[b]"), "assets/d.sql": sql(depends="[a]")})
+    _, problems = load(
+        **{
+            "assets/a.sql": sql(depends="[c]"),
+            "assets/b.sql": sql(inputs="[a]"),
+            "assets/c.sql": sql(depends="[b]"),
+            "assets/d.sql": sql(depends="[a]"),
+        }
+    )
     assert told(problems) == ["cycle assets/a.sql:1"]
     assert "a → c → b → a" in problems[0].message
 

@@ -21,8 +21,9 @@ def test_owners(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("core: team\n", "wrong_type owners.yaml:1"), ("core: {kind: gang}\n", "wrong_value owners.yaml:1"), ("core: {}\n'a b': {}\n", "bad_name owners.yaml:2"),
-        ("core:\n  tell: yes\n", "wrong_type owners.yaml:2"), ("core:\n  contacts: [a]\n", "unknown_field owners.yaml:2"), ("core: {}\ncore: {}\n", "yaml_duplicate_key owners.yaml:2"),
+        ("core: team\n", "wrong_type owners.yaml:1"), ("core: {kind: gang}\n", "wrong_value owners.yaml:1"),
+        ("core: {}\n'a b': {}\n", "bad_name owners.yaml:2"), ("core:\n  tell: yes\n", "wrong_type owners.yaml:2"),
+        ("core:\n  contacts: [a]\n", "unknown_field owners.yaml:2"), ("core: {}\ncore: {}\n", "yaml_duplicate_key owners.yaml:2"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_owners_is_said(parse: Parse, text: str, problem: str) -> None:
@@ -45,10 +46,12 @@ def test_consumers(parse: Parse) -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ("reads: [x]", "missing_field"), ("reads: [x], due: '07:00', max_age: 1h", "conflicting_fields"), ("due: '07:00'", "missing_field"),
-        ("reads: [], due: '07:00'", "missing_field"), ("reads: [x], due: 7am", "bad_time"), ("reads: [x], due: 7", "wrong_type"), ("reads: [x], max_age: x", "bad_duration"),
+        ("reads: [x]", "missing_field"), ("reads: [x], due: '07:00', max_age: 1h", "conflicting_fields"),
+        ("due: '07:00'", "missing_field"), ("reads: [], due: '07:00'", "missing_field"), ("reads: [x], due: 7am", "bad_time"),
+        ("reads: [x], due: 7", "wrong_type"), ("reads: [x], max_age: x", "bad_duration"),
         ("reads: [x], due: '07:00', per: fortnight", "wrong_value"), ("reads: [x], due: '07:00', export: {to: ../x}", "bad_path"),
-        ("reads: [x], due: '07:00', export: {}", "missing_field"), ("reads: [x], due: '07:00', export: {to: {table: t}}", "missing_field"), ("raeds: [x], due: '07:00'", "unknown_field"),
+        ("reads: [x], due: '07:00', export: {}", "missing_field"),
+        ("reads: [x], due: '07:00', export: {to: {table: t}}", "missing_field"), ("raeds: [x], due: '07:00'", "unknown_field"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_a_consumer_is_said(parse: Parse, fields: str, problem: str) -> None:
@@ -66,6 +69,15 @@ def test_calendars(parse: Parse) -> None:
 
 
 def test_tests(parse: Parse) -> None:
-    declared = parse("tests/orders.yaml", "- {test: t, asset: a, partition: 2013-02-08, given: {b: [{x: 1}], c: c.csv}, expect: [{y: 2}]}\n- {test: u}\n- 7\n")
-    assert [(test.name, test.asset, test.partition, test.given) for test in declared.tests] == [("t", "a", "2013-02-08", {"b": [{"x": 1}], "c": "c.csv"})]
-    assert told(declared.problems) == ["missing_field tests/orders.yaml:2", "missing_field tests/orders.yaml:2", "wrong_type tests/orders.yaml:3"]
+    declared = parse(
+        "tests/orders.yaml",
+        "- {test: t, asset: a, partition: 2013-02-08, given: {b: [{x: 1}], c: c.csv}, expect: [{y: 2}]}\n- {test: u}\n- 7\n",
+    )
+    assert [(test.name, test.asset, test.partition, test.given) for test in declared.tests] == [
+        ("t", "a", "2013-02-08", {"b": [{"x": 1}], "c": "c.csv"})
+    ]
+    assert told(declared.problems) == [
+        "missing_field tests/orders.yaml:2",
+        "missing_field tests/orders.yaml:2",
+        "wrong_type tests/orders.yaml:3",
+    ]

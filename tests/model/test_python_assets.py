@@ -44,7 +44,9 @@ def test_other_decorators_of_that_name_arent_ours(parse: Parse) -> None:
 def test_nothing_of_the_file_is_run(parse: Parse, tmp_path: Path) -> None:
     """`validate` on somebody else's project must be safe."""
     mark = tmp_path / "ran"
-    declared = parse("assets/orders.py", f"from headrace import asset\nopen({str(mark)!r}, 'w')\n1 / 0\n\n@asset(owner='core')\ndef top(): pass\n")
+    declared = parse(
+        "assets/orders.py", f"from headrace import asset\nopen({str(mark)!r}, 'w')\n1 / 0\n\n@asset(owner='core')\ndef top(): pass\n"
+    )
     assert len(declared.assets) == 1
     assert not mark.exists()
 
@@ -62,7 +64,8 @@ def test_containers_context_and_inputs(parse: Parse) -> None:
         from headrace import asset, Context
 
         @asset(owner="core", partition="day", inputs=["a", "b", "c", "d1", "e", "f", "g"])
-        def top(run: Context, a, b: pl.LazyFrame, c: Frame, d1: d.DuckDBPyRelation, e: pandas.DataFrame | None, f: "pa.Table", *, g: "pl.LazyFrame" = None):
+        def top(run: Context, a, b: pl.LazyFrame, c: Frame, d1: d.DuckDBPyRelation,
+                e: pandas.DataFrame | None, f: "pa.Table", *, g: "pl.LazyFrame" = None):
             ...
         """,
     )
@@ -82,7 +85,9 @@ def test_without_inputs_the_parameters_name_them(parse: Parse) -> None:
     ("code", "problem", "hint"),
     [
         ("@asset(owner='core', inputs=['orders'])\ndef top(ctx, order): ...", "inputs_mismatch:3", "did you mean `orders`?"),
-        ("@asset(owner='core', inputs=['a'])\ndef top(context, a): ...", "inputs_mismatch:3", "call it `ctx`, or annotate it with `Context`"),
+        ("@asset(owner='core', inputs=['a'])\ndef top(context, a): ...",
+            "inputs_mismatch:3",
+            "call it `ctx`, or annotate it with `Context`"),
         ("@asset(owner='core', inputs=['a'])\ndef top(a, *rest): ...", "inputs_mismatch:3", "write a parameter for each input"),
         ("@asset(owner='core', inputs=['a'])\ndef top(a, /): ...", "inputs_mismatch:3", "take `/` out of the parameters"),
         ("@asset(owner='core', inputs=['a'])\ndef top(a: list): ...", "unknown_container:3", None),
@@ -92,14 +97,12 @@ def test_without_inputs_the_parameters_name_them(parse: Parse) -> None:
         ("@asset('core')\ndef top(): ...", "not_a_literal:2", None),
         ("@asset(owner='core',\n  parameters={'a': 1,\n 'b': len('x')})\ndef top(): ...", "not_a_literal:4", None),
         ("@asset(owner='core', parameters={'a': 1, 'a': 2})\ndef top(): ...", "not_a_literal:2", None),
-        ("@asset(owner='\\ud800')\ndef top(): ...", "not_a_literal:2", None),
-        ("@asset\ndef top(): ...", "missing_field:2", None),
+        ("@asset(owner='\\ud800')\ndef top(): ...", "not_a_literal:2", None), ("@asset\ndef top(): ...", "missing_field:2", None),
         ("@asset(owner='core', ownr='x')\ndef top(): ...", "unknown_field:2", "did you mean `owner`?"),
         ("@asset(owner='core')\nasync def top(): ...", "asset_not_found:3", "write `def`"),
         ("if True:\n    @asset(owner='core')\n    def top(): ...", "asset_not_found:4", None),
         ("class A:\n    @asset(owner='core')\n    def top(self): ...", "asset_not_found:4", None),
-        ("def top(:", "python_syntax:2", None),
-        ("x = " + "(" * 500 + ")" * 500, "python_syntax:2", None),
+        ("def top(:", "python_syntax:2", None), ("x = " + "(" * 500 + ")" * 500, "python_syntax:2", None),
         ("x = " + "-" * 100_000 + "1", "python_syntax:1", None),
         ("x = " + "a." * 20_000 + "b\n@asset(owner='core')\ndef top(): ...", "python_syntax:1", None),
         ("@asset(owner='core')\ndef run(): ...", "reserved_name:3", None),

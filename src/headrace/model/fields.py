@@ -46,7 +46,12 @@ class Fields:
         """Report a value of the wrong type."""
         value = self.block.get(name)
         written = kind_of(value) if isinstance(value, (dict, list)) or value is None else f"{kind_of(value)} ({shown(value)})"
-        self.report.error("wrong_type", self.line(name), f"{shown(name)} must be {expected}, not {written}", hint or "`headrace explain wrong_type` shows examples")
+        self.report.error(
+            "wrong_type",
+            self.line(name),
+            f"{shown(name)} must be {expected}, not {written}",
+            hint or "`headrace explain wrong_type` shows examples",
+        )
 
     def refuse(self, name: str, message: str, hint: str = "", *, code: str = "wrong_value") -> None:
         """Report a value that is of the right type, and still can't be."""

@@ -28,6 +28,7 @@ def read_settings(document: Block, report: Report) -> Settings | None:
     project = _table(fields, "project", ("name", "timezone", "description"))
     if "project" not in fields:
         report.error("missing_field", 1, "headrace.toml has no [project]", 'write [project], name = "…", timezone = "…"')
+    if not isinstance(fields.raw("project"), Block):
         return None
     name = project.required("name", 'add name = "flights" to [project]')
     timezone = project.timezone("timezone") or "UTC"

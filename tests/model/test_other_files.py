@@ -81,3 +81,10 @@ def test_tests(parse: Parse) -> None:
         "missing_field tests/orders.yaml:2",
         "wrong_type tests/orders.yaml:3",
     ]
+
+
+def test_a_file_full_of_mistakes_doesnt_fill_the_screen(parse: Parse) -> None:
+    """The thousandth problem of a file helps nobody, but that there are more must be said."""
+    declared = parse("sources/orders.yaml", "- {ownr: x}\n" * 500)
+    assert len(declared.problems) == 201
+    assert declared.problems[-1].code == "too_many_problems"

@@ -105,6 +105,29 @@ def test_references_are_what_is_wanted(parse: Parse, value: str) -> None:
     assert parse("headrace.toml", f"[project]\nname = 'a'\n[connections.w]\npassword = '{value}'\n").problems == ()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "private_key_file = '/etc/x.key'",
+        "token_url = 'https://x/token'",
+        "user = 'loader'",
+        "url = 'https://x/?a=b'",
+        "sslmode = 'require'",
+        "password = ''",
+    ],
+)
+def test_what_only_speaks_of_secrets_is_allowed(parse: Parse, line: str) -> None:
+    """A false alarm here would stop a project that does everything right."""
+    assert parse("headrace.toml", f"[project]\nname = 'a'\n[connections.w]\n{line}\n").problems == ()
+
+
+def test_a_token_in_the_url_of_a_source_is_a_secret(parse: Parse) -> None:
+    for url in (f"https://x/y?api_key={CANARY}", f"https://me:{CANARY}@x/y"):
+        declared = parse("sources/orders.yaml", f"source: a\nowner: acme\nhttp: {url}\n")
+        assert told(declared.problems) == ["literal_secret sources/orders.yaml:3"]
+        assert CANARY not in str(declared.problems)
+
+
 def test_headers_of_sources_hold_references_too(parse: Parse) -> None:
     text = f"source: a\nowner: acme\nhttp:\n  url: https://x\n  headers:\n    Authorization: Bearer {CANARY}\n    Accept: text/csv\n"
     declared = parse("sources/orders.yaml", text)

@@ -36,6 +36,10 @@ class Report:
     def _add(self, problem: Problem) -> None:
         if len(self.problems) < PROBLEMS_MAX:
             self.problems.append(problem)
+        elif len(self.problems) == PROBLEMS_MAX:
+            hint = "mend those above, then validate again"
+            said = f"there are more than {PROBLEMS_MAX} problems in this file"
+            self.problems.append(Problem(code="too_many_problems", message=said, hint=hint, place=problem.place))
 
 
 def shown(value: object) -> str:

@@ -14,12 +14,18 @@ from headrace.model.reporting import Report, shown
 
 _REFERENCE = re.compile(r"secret://(env|file|keyring|vault)/\S+")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
-_SECRET_NAME = re.compile(
-    r"(^|[_\-.])(pass|passwd|password|passphrase|pwd|secret|token|apikey|api_key|api-key|access_key|secret_key|private_key|account_key"
-    r"|credential|credentials|authorization|auth|sas|signature|webhook|dsn|connection_string|cookie)([_\-.]|$)|key$|password|secret|token",
+_SECRET_WORDS = (
+    "password", "passwd", "passphrase", "secret", "token", "apikey", "accesskey", "privatekey", "accountkey", "sharedkey", "credential",
+    "authorization", "connectionstring", "cookie", "webhook",
+)  # fmt: skip
+_SECRET_NAMES = frozenset({"pass", "pwd", "key", "sas", "dsn"})
+_ABOUT_SECRETS = ("path", "file", "name", "type", "ttl", "uri", "endpoint", "env")
+"""Endings of fields that say something about a secret without being one: `private_key_file`, `token_type`."""
+_PASSWORD_IN_URL = re.compile(
+    r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^@/\s]+@"
+    r"|[?&;](password|passwd|pwd|token|api_?key|access_?key|secret|sig|signature)=[^&\s]",
     re.IGNORECASE,
 )
-_USER_AND_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s:]*:([^@/\s]+)@", re.IGNORECASE)
 _PUBLIC_SCHEMES = ("mailto:", "file:", "stdout:")
 _HINT = 'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep the value out of the project'
 
@@ -31,7 +37,10 @@ def is_reference(value: str) -> bool:
 
 def is_secret_name(name: str) -> bool:
     """Whether a field of that name holds a secret."""
-    return _SECRET_NAME.search(name) is not None
+    word = re.sub(r"[^a-z0-9]", "", name.lower())
+    if word.endswith(_ABOUT_SECRETS) or (word.endswith("url") and "webhook" not in word):
+        return False
+    return word in _SECRET_NAMES or any(secret in word for secret in _SECRET_WORDS)
 
 
 def check_connection(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
@@ -48,7 +57,7 @@ def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, i
     """As `check_connection`, for notification channels: who knows their URL can write to them."""
     check_connection(where, values, line_of, line, report)
     url = values.get("url")
-    if isinstance(url, str) and not is_reference(url) and not url.startswith(_PUBLIC_SCHEMES) and not is_secret_name("url"):
+    if isinstance(url, str) and not is_reference(url) and not url.startswith(_PUBLIC_SCHEMES) and not _has_password(url):
         _refuse(f"{where}.url", line_of.get("url", line), report)
 
 
@@ -57,12 +66,19 @@ def check_headers(http: Block, report: Report) -> None:
     check_connection("http", http, http.lines, http.line, report)
 
 
-def _check(where: str, name: str, value: str, line: int, report: Report) -> None:
-    if is_reference(value) or not value:
-        return
-    match = _USER_AND_PASSWORD.match(value)
-    if match is not None or is_secret_name(name):
+def check_url(where: str, url: str, line: int, report: Report) -> None:
+    """Report a password or a token in a URL."""
+    if _has_password(url):
         _refuse(where, line, report)
+
+
+def _check(where: str, name: str, value: str, line: int, report: Report) -> None:
+    if value and not is_reference(value) and (_has_password(value) or is_secret_name(name)):
+        _refuse(where, line, report)
+
+
+def _has_password(url: str) -> bool:
+    return _PASSWORD_IN_URL.search(url) is not None and not is_reference(url)
 
 
 def _refuse(where: str, line: int, report: Report) -> None:

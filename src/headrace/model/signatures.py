@@ -44,6 +44,8 @@ class Aliases:
                 if statement.level == 0 and statement.module:
                     for alias in statement.names:
                         self._names[alias.asname or alias.name] = f"{statement.module}.{alias.name}"
+                        if alias.name == "*" and statement.module == "headrace":
+                            self._names |= {"asset": "headrace.asset", "Context": "headrace.Context"}
                 continue
             for alias in statement.names:
                 if alias.asname:

@@ -14,7 +14,7 @@ from headrace.model.nodes import Complete, Expect, Source
 from headrace.model.partitions import read_partition, read_start
 from headrace.model.paths import read_pattern
 from headrace.model.reporting import Report, shown
-from headrace.model.secrets import check_headers
+from headrace.model.secrets import check_headers, check_url
 
 CONNECTORS = ("http", "connection", "query", "table", "fixed_width")
 """Fields of sources that aren't plain files."""
@@ -103,7 +103,9 @@ def _connector(fields: Fields) -> dict[str, Any]:
     http = fields.raw("http")
     if isinstance(http, Block):
         check_headers(http, fields.report)
-    elif http is not None and not isinstance(http, str):
+    elif isinstance(http, str):
+        check_url("http", http, fields.line("http"), fields.report)
+    elif http is not None:
         fields.wrong("http", "a URL, or a mapping with `url`")
     return found
 

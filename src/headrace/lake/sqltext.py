@@ -13,6 +13,7 @@ def quote(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """`text` as an SQL string, whatever is in it. A NUL, which ends a statement's text, is put in by `chr(0)`."""
-    parts = ["'" + part.replace("'", "''") + "'" for part in text.split("\0")]
-    return parts[0] if len(parts) == 1 else "(" + " || chr(0) || ".join(parts) + ")"
+    """`text` as an SQL string, whatever is in it. With a NUL, which would end a statement's text, it is written as bytes."""
+    if "\0" in text:
+        return "decode('" + "".join(f"\\x{byte:02X}" for byte in text.encode()) + "'::BLOB)"
+    return "'" + text.replace("'", "''") + "'"

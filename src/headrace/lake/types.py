@@ -13,6 +13,7 @@ from functools import lru_cache
 
 import msgspec
 
+from headrace.lake.keywords import KEYWORDS
 from headrace.model.errors import LakeError
 
 
@@ -65,7 +66,7 @@ _WIDER = {
     "USMALLINT": ("UINTEGER", "UBIGINT", "INTEGER", "BIGINT"), "UINTEGER": ("UBIGINT", "BIGINT"), "FLOAT": ("DOUBLE",),
 }
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
-_SIMPLE_FIELD = re.compile(r"[a-z_][a-z0-9_]*")
+_SIMPLE_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NESTING_MAX = 64
 
 
@@ -135,7 +136,7 @@ def leaves(wanted: Type, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _field(name: str) -> str:
-    return name if _SIMPLE_FIELD.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+    return name if _SIMPLE_FIELD.fullmatch(name) and name.lower() not in KEYWORDS else '"' + name.replace('"', '""') + '"'
 
 
 class _Reader:

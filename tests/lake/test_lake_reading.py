@@ -1,0 +1,90 @@
+"""Published rows as people and programs get them."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from lakelab import Lake
+
+from headrace.lake import catalog
+from headrace.lake.reading import DataFormat, Rows, read, write
+from headrace.lake.tables import FileRef
+from headrace.model.errors import LakeError
+
+VALUES = """SELECT 9007199254740993 AS big, 1.10::DECIMAL(38,20) AS d, DATE '2024-01-31' AS day, TIMESTAMP '2024-01-31 10:00:00.5' AS at,
+    TIMESTAMPTZ '2024-01-31 10:00:00+00' AS instant, TIME '10:00:00' AS clock, INTERVAL 14 MONTH AS length, 'nan'::DOUBLE AS nan, '-inf'::FLOAT AS low, 1.5::DOUBLE AS f,
+    '\\x00\\xFF'::BLOB AS raw, 'f84931d7-269c-4000-8735-feaf32d30497'::UUID AS id, true AS yes, NULL::VARCHAR AS nothing, '' AS empty, '{"a": 1}'::JSON AS j,
+    {'d': 2.50::DECIMAL(5,2), 'on': DATE '2024-01-31', 'l': [1.5::DOUBLE, 'inf'::DOUBLE]} AS s, MAP {1: 'one'} AS m, '12024-01-01'::DATE AS far,
+    '2024-01-01 00:00:00.123456789'::TIMESTAMP_NS AS ns"""
+
+
+def _read(lake: Lake, name: str = "t", **options: object) -> Rows:
+    return read(lake.data_folder, catalog.files(lake.tx, name, None), lake.table(name), **options)  # type: ignore[arg-type]
+
+
+def test_values_are_json_without_loss(lake: Lake) -> None:
+    lake.publish("t", "k", VALUES)
+    (row,) = _read(lake, timezone="America/New_York").rows
+    assert json.loads(json.dumps(row, allow_nan=False)) == {
+        "big": 9007199254740993, "d": "1.10000000000000000000", "day": "2024-01-31", "at": "2024-01-31T10:00:00.5", "instant": "2024-01-31T05:00:00-05:00",
+        "clock": "10:00:00", "length": "1 year 2 months", "nan": "NaN", "low": "-Infinity", "f": 1.5, "raw": "AP8=", "id": "f84931d7-269c-4000-8735-feaf32d30497",
+        "yes": True, "nothing": None, "empty": "", "j": '{"a": 1}', "s": {"d": "2.50", "on": "2024-01-31", "l": [1.5, "Infinity"]}, "m": {"1": "one"},
+        "far": "12024-01-01", "ns": "2024-01-01T00:00:00.123456789"}
+
+
+def test_the_system_column_is_hidden_unless_asked_for(lake: Lake) -> None:
+    lake.publish("t", "k", "SELECT 1 AS id")
+    assert _read(lake).rows == ({"id": 1},)
+    assert _read(lake, with_partition=True).rows == ({"_partition": "k", "id": 1},)
+
+
+def test_rows_come_in_partition_order_limited_and_counted(lake: Lake) -> None:
+    for key, first in (("2024-03", 200), ("2024-01", 0), ("2024-02", 100)):
+        lake.publish("t", key, f"SELECT range AS id FROM range({first}, {first + 3})")
+    found = _read(lake, limit=5)
+    assert ([row["id"] for row in found.rows], found.total) == ([0, 1, 2, 100, 101], 9)
+
+
+def test_columns_are_chosen_in_the_order_asked(lake: Lake) -> None:
+    lake.publish("t", "k", "SELECT 1 AS a, 2 AS b, 3 AS c")
+    assert [list(row) for row in _read(lake, columns=["C", "a"]).rows] == [["c", "a"]]
+    with pytest.raises(LakeError, match="no column `z`") as refused:
+        _read(lake, columns=["z"])
+    assert "a, b, c" in refused.value.hint
+
+
+def test_a_table_without_files_has_columns_and_no_rows(lake: Lake) -> None:
+    lake.publish("t", "k", "SELECT 1 AS a")
+    lake.withdraw("t", "k")
+    found = _read(lake)
+    assert ([column.name for column in found.columns], found.rows, found.total) == (["a"], (), 0)
+
+
+@pytest.mark.parametrize("data_format", list(DataFormat))
+def test_all_rows_are_written_in_each_format(lake: Lake, data_format: DataFormat) -> None:
+    for key, first in (("b", 3), ("a", 0)):
+        lake.publish("t", key, f"SELECT range AS id, (range * 1.1)::DECIMAL(9,2) AS d, DATE '2024-01-01' + range::INTEGER AS day, 'x,\"' || range AS note FROM range({first}, {first + 3})")
+    out = io.BytesIO()
+    write(lake.data_folder, catalog.files(lake.tx, "t", None), lake.table("t"), out, data_format=data_format)
+    out.seek(0)
+    if data_format is DataFormat.CSV:
+        lines = out.read().decode().splitlines()
+        assert lines[:3] == ["id,d,day,note", '0,0.00,2024-01-01,"x,""0"', '1,1.10,2024-01-02,"x,""1"']
+        assert len(lines) == 7
+        return
+    table = pq.read_table(out) if data_format is DataFormat.PARQUET else pa.ipc.open_stream(out).read_all()
+    assert table.column_names == ["id", "d", "day", "note"]
+    assert table.to_pylist()[4] == {"id": 4, "d": Decimal("4.40"), "day": date(2024, 1, 1) + timedelta(4), "note": 'x,"4'}
+    assert not list((lake.data_folder / ".temporary").iterdir())
+
+
+def test_a_published_file_that_is_gone_is_said(lake: Lake) -> None:
+    lake.publish("t", "k", "SELECT 1 AS a")
+    with pytest.raises(LakeError, match="can't be read"):
+        read(lake.data_folder, [FileRef("main/t/gone.parquet")], lake.table("t"))

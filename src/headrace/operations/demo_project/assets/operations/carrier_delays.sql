@@ -19,10 +19,11 @@ select
     count(*) filter (f.cancelled) as cancelled,
     count(*) filter (f.diverted) as diverted,
     count(f.arr_delay) as arrived,
-    avg(f.dep_delay) as mean_dep_delay,
-    quantile_cont(f.dep_delay, 0.9) as p90_dep_delay,
-    avg(f.arr_delay) as mean_arr_delay,
-    count(*) filter (f.arr_delay >= $threshold) / nullif(count(f.arr_delay), 0) as late_share
+    count(*) filter (f.arr_delay >= $threshold) as late,
+    round(count(*) filter (f.arr_delay >= $threshold) / nullif(count(f.arr_delay), 0), 4) as late_share,
+    sum(f.dep_delay)::bigint as dep_delay_minutes,
+    sum(f.arr_delay)::bigint as arr_delay_minutes,
+    round(avg(f.arr_delay), 1) as mean_arr_delay
 from flights_clean f
 left join airlines a on a.carrier = f.carrier
 group by f.flight_date, f.carrier, a.name

@@ -14,6 +14,6 @@ select
     count(distinct flight_date) as days,
     sum(flights)::bigint as flights,
     sum(cancelled)::bigint as cancelled,
-    sum(mean_arr_delay * arrived) / nullif(sum(arrived), 0) as mean_arr_delay
+    round(sum(arr_delay_minutes) / nullif(sum(arrived), 0), 1) as mean_arr_delay
 from carrier_delays
 group by carrier

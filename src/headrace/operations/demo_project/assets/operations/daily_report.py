@@ -48,9 +48,9 @@ def daily_report(
 
 
 def _headline(day: date, carriers: list[dict], threshold: int) -> str:
-    flights, cancelled, arrived = (sum(row[name] for row in carriers) for name in ("flights", "cancelled", "arrived"))
-    late = sum(round(row["late_share"] * row["arrived"]) for row in carriers if row["arrived"])
-    lost = sum(row["mean_dep_delay"] * (row["flights"] - row["cancelled"]) for row in carriers if row["mean_dep_delay"] is not None)
+    columns = ("flights", "cancelled", "arrived", "late")
+    flights, cancelled, arrived, late = (sum(row[name] for row in carriers) for name in columns)
+    lost = sum(row["dep_delay_minutes"] or 0 for row in carriers)
     flown = flights - cancelled
     said = "An ordinary day" if cancelled < 0.05 * flights else "A hard day" if cancelled < 0.25 * flights else "The day broke down"
     tiles = [

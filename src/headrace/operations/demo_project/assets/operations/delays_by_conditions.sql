@@ -13,7 +13,7 @@ select
     c.dark,
     count(*) as flights,
     count(*) filter (f.cancelled) as cancelled,
-    avg(f.dep_delay) as mean_dep_delay
+    round(avg(f.dep_delay), 1) as mean_dep_delay
 from flights_clean f
 left join flying_conditions c on c.observed_on = f.flight_date and c.origin = f.origin and c.observed_at = f.scheduled_hour
 group by f.flight_date, coalesce(c.conditions, 'not observed'), c.dark

@@ -13,6 +13,6 @@ select
     hour(scheduled_hour)::integer as hour,
     count(*) as scheduled,
     count(*) filter (not cancelled) as flown,
-    avg(dep_delay) as mean_dep_delay
+    round(avg(dep_delay), 1) as mean_dep_delay
 from flights_clean
 group by flight_date, origin, hour(scheduled_hour)

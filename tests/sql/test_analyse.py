@@ -28,7 +28,7 @@ def test_self_becomes_an_identifier_and_positions_stay() -> None:
     """`$self` inside a string must not be touched; the user's text must stay the user's."""
     analysis = _analyse("select '$self', k\nfrom $self s -- $self\nwhere $SELF.k > $threshold")
     assert analysis.uses_self
-    assert analysis.sql == "select '$self', k\nfrom \"__self__\" s -- $self\nwhere \"__self__\".k > $threshold"
+    assert analysis.sql == 'select \'$self\', k\nfrom "__self__" s -- $self\nwhere "__self__".k > $threshold'
     assert analysis.inputs == ()
     assert [(one.name, one.line) for one in analysis.placeholders] == [("threshold", 7)]
 

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from sql_cases import FIXTURES
 
 from headrace.sql.analyse import analyse
-from headrace.sql.resolve import resolve
+from headrace.sql.resolve import Binding, resolve
 from headrace.sql.separable import not_separable_because
-from headrace.sql.resolve import Binding
 
 SCHEMAS = {"t": (("a", "INTEGER"), ("s", "VARCHAR"), ("d", "DATE")), "u": (("a", "INTEGER"), ("x", "DOUBLE"))}
 WORDS = """select from where group by having qualify order limit offset with recursive as union all except intersect distinct on
@@ -21,15 +20,17 @@ true false default window tablesample rollup cube grouping sets all any some tab
 
 
 def _corpus() -> list[str]:
-    text = "\n\n".join((FIXTURES / name).read_text(encoding="utf-8") for name in ("corpus.sql", "inputs.txt", "lineage.txt", "separable.txt"))
+    text = "\n\n".join(
+        (FIXTURES / name).read_text(encoding="utf-8") for name in ("corpus.sql", "inputs.txt", "lineage.txt", "separable.txt")
+    )
     return [line for line in text.splitlines() if line and line[0] not in "#=-"]
 
 
 def _understand(text: str) -> None:
     analysis = analyse(text, file="x.sql", line=1, name="x")
     assert analysis.usable != bool(analysis.problems)
-    found = resolve(analysis, SCHEMAS)
-    if analysis.usable and not any(problem.code == "sql_too_large" for problem in found.problems):
+    resolve(analysis, SCHEMAS)
+    if analysis.usable:  # without the safety net of `resolve`, so that what it would catch is seen here
         not_separable_because(Binding(analysis, SCHEMAS, {}), analysis, "a", ("t",))
 
 

@@ -90,7 +90,9 @@ def test_short_form_finds_the_routing_column(sql: str, routes: dict[str, str | N
 
 def test_short_form_asks_where_two_columns_could_route() -> None:
     """Guessing would put rows into the wrong day without a word."""
-    column, problems = routing_column(_binding("select day, day + 1 as next_day, current_date as e from f")[0], {"f": None}, Place(file="x.sql"))
+    column, problems = routing_column(
+        _binding("select day, day + 1 as next_day, current_date as e from f")[0], {"f": None}, Place(file="x.sql")
+    )
     assert column is None
     assert [problem.code for problem in problems] == ["ambiguous_partition_column"]
     assert "column: day" in problems[0].hint

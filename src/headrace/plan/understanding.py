@@ -6,7 +6,7 @@ from headrace.model import Problem
 from headrace.plan.bodies import Given, Lines, Read, Text, Wanted
 from headrace.sql.analyse import analyse
 from headrace.sql.partition import routing_column
-from headrace.sql.resolve import Binding, resolved
+from headrace.sql.resolve import MALFORMED, Binding, not_followed, resolved
 from headrace.sql.separable import not_separable_because
 from headrace.sql.values import Resolved
 
@@ -32,6 +32,8 @@ def give(wanted: Wanted) -> tuple[Given, Lines]:
     except RecursionError:
         problem = Problem(code="sql_too_large", message="the statement is nested too deeply to be followed", place=wanted.place)
         return Given(None, (problem,), None, "its structure isn't known"), Lines({})
+    except MALFORMED as error:
+        return Given(None, (not_followed(analysis, error),), None, "its structure isn't known"), Lines({})
     lines = Lines(found.lineage, found.filters)
     return Given(found.columns, (*found.problems, *problems, *_unknown_routing(found, wanted)), column, mixes), lines
 

@@ -58,6 +58,7 @@ def parse(text: str) -> Parsed:
     """The one SELECT (WITH, set operation, VALUES) that the text is. Raises `Unreadable`."""
     tokens = tokenise(text)
     _check_start(tokens)
+    _check_single(tokens)
     try:
         statements = _DIALECT.parser().parse(tokens, text)
     except ParseError as error:
@@ -67,13 +68,13 @@ def parse(text: str) -> Parsed:
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         # sqlglot's parser meets some malformed texts with these instead of its own error
         raise Unreadable("sql_syntax", f"the statement can't be read ({type(error).__name__})") from None
-    return Parsed(_single(statements, tokens), tokens)
+    return Parsed(_single(statements), tokens)
 
 
-def _single(statements: list[exp.Expr | None], tokens: list[Token]) -> exp.Expr:
+def _single(statements: list[exp.Expr | None]) -> exp.Expr:
     found = [statement for statement in statements if statement is not None and not isinstance(statement, exp.Semicolon)]
     if len(found) != 1:
-        raise Unreadable("not_a_select", f"{len(found)} statements where one SELECT belongs", line=_second_line(tokens))
+        raise Unreadable("not_a_select", f"{len(found)} statements where one SELECT belongs")
     tree = found[0]
     if not isinstance(tree, exp.Query | exp.Values):
         raise Unreadable("not_a_select", f"a {tree.key.upper()} statement where a SELECT belongs")
@@ -83,11 +84,16 @@ def _single(statements: list[exp.Expr | None], tokens: list[Token]) -> exp.Expr:
     return tree
 
 
-def _second_line(tokens: list[Token]) -> int:
-    """Where the second statement begins."""
-    words = [token for token in tokens if token.token_type != TokenType.SEMICOLON]
-    ends = [token.start for token in tokens if token.token_type == TokenType.SEMICOLON and token.start > words[0].start]
-    return next((token.line for token in words if ends and token.start > ends[0]), 1)
+def _check_single(tokens: list[Token]) -> None:
+    """Before parsing: sqlglot writes warnings about statements that it doesn't know."""
+    begun, ended = False, False
+    for token in tokens:
+        if token.token_type != TokenType.SEMICOLON:
+            if ended:
+                raise Unreadable("not_a_select", "several statements where one SELECT belongs", line=token.line, near=token.text[:40])
+            begun = True
+        elif begun:
+            ended = True
 
 
 def _check_start(tokens: list[Token]) -> None:

@@ -133,11 +133,11 @@ def _star(context: Context, scope: Scope, star: exp.Expr, only: int | None) -> l
 
 
 def _names_of_aliases(star: exp.Expr, key: str) -> dict[str, exp.Expr]:
-    return {item.alias.lower(): item for item in star.args.get(key) or []}
+    return {item.alias.lower(): item for item in star.args.get(key) or [] if isinstance(item, exp.Alias)}
 
 
 def _renamed(star: exp.Expr) -> dict[str, exp.Expr]:
-    return {item.this.name.lower(): item for item in star.args.get("rename") or []}
+    return {item.this.name.lower(): item for item in star.args.get("rename") or [] if isinstance(item, exp.Alias)}
 
 
 def _of_source(scope: Scope, at: int, source: Source, all_of_them: bool) -> list[Projection]:

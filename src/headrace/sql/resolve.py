@@ -15,6 +15,10 @@ from headrace.sql.values import Analysis, Edge, Resolved
 Schemas = Mapping[str, tuple[tuple[str, str], ...]]
 
 
+MALFORMED = (AttributeError, TypeError, KeyError, IndexError, ValueError)
+"""What following a tree may meet where sqlglot has read a nearly right statement into a tree that no right one gives."""
+
+
 class Binding:
     """One bound body: the relation that it gives, and the context that the structural rules look at."""
 
@@ -38,6 +42,19 @@ def resolve(analysis: Analysis, schemas: Schemas, *, parameters: Mapping[str, st
         return _too_deep(analysis)
     except Unreadable:
         return Resolved(columns=None)
+    except MALFORMED as error:
+        return Resolved(columns=None, problems=(not_followed(analysis, error),))
+
+
+def not_followed(analysis: Analysis, error: Exception) -> Problem:
+    """A statement that was read, and whose columns couldn't be found out: it may run, but nothing is known before."""
+    return Problem(
+        code="sql_not_followed",
+        message=f"the statement's columns can't be followed ({type(error).__name__})",
+        hint="if DuckDB runs it, this is our mistake: please report the statement",
+        place=Place(file=analysis.file, line=analysis.line),
+        level=Level.WARNING,
+    )
 
 
 def _too_deep(analysis: Analysis) -> Resolved:

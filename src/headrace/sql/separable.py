@@ -147,14 +147,16 @@ class _Follower:
             return None, {(found.scope.sources[0].alias, name)}
         raise _Mixes(f"`{name}` can't be followed")
 
-    def _columns(self, found: Selected, node: exp.Expr | None) -> set[Pair]:
+    def _columns(self, found: Selected, node: exp.Expr | None, seen: frozenset[str] = frozenset()) -> set[Pair]:
+        """The columns of the sources that an expression is made of, through the aliases (in `seen`: not again) that it uses."""
         columns: set[Pair] = set()
         for column in node.find_all(exp.Column) if node is not None else ():
             alias = self._alias(found, column)
             if alias is None:
                 for name, other, _ in found.outputs:
-                    if name is not None and name.lower() == column.name.lower() and other is not node:
-                        columns |= self._columns(found, other)
+                    key = (name or "").lower()
+                    if key == column.name.lower() and other is not node and key not in seen:
+                        columns |= self._columns(found, other, seen | {key})
             else:
                 columns.add((alias, column.name.lower()))
         return columns

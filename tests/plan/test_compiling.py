@@ -1,0 +1,196 @@
+"""A project's files → the graph with columns and types, or every problem at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from projects import compiled, contract, of, source, sql, write
+
+from headrace.model import InputMode, ProjectError
+from headrace.plan import NodeKind, compile_project
+
+DEMO = Path(__file__).parents[2] / "src" / "headrace" / "operations" / "demo_project"
+DAILY = {
+    "sources/flights.yaml": source("flights"),
+    "sources/planes.yaml": source("planes", "*"),
+    "contracts/flights.odcs.yaml": contract("flights", carrier="string|VARCHAR", flight_date="date|DATE", distance="integer|INTEGER"),
+    "assets/clean.sql": sql("select carrier, flight_date, distance * 2 as twice from flights", partition="{by: day, column: flight_date}"),
+    "assets/totals.sql": sql(
+        "select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks="[{not_null: [total]}]"
+    ),
+    "assets/noted.py": 'from headrace import asset\n@asset(owner="core", partition="day", inputs=["totals"])\ndef noted(totals):\n    return totals\n',
+    "consumers.yaml": "- consumer: bulletin\n  owner: core\n  reads: [totals]\n  due: '07:00'\n",
+}
+
+
+def test_columns_and_types_travel_along_the_graph(tmp_path: Path) -> None:
+    """Each table is made before anything has run: a lost type would leave it unmade."""
+    found = compiled(write(tmp_path, DAILY))
+    assert found.nodes["flights"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("distance", "INTEGER"))
+    assert found.nodes["clean"].columns == (("carrier", "VARCHAR"), ("flight_date", "DATE"), ("twice", "INTEGER"))
+    assert found.nodes["totals"].columns == (("flight_date", "DATE"), ("total", "HUGEINT"))
+    assert found.nodes["noted"].columns is None
+    assert found.nodes["totals"].partition_column == "flight_date"
+    assert found.nodes["totals"].separable and found.nodes["clean"].separable
+    assert found.nodes["flights"].kind is NodeKind.SOURCE
+
+
+def test_order_is_topological_with_sources_first(tmp_path: Path) -> None:
+    """The run engine and the previews walk in this order."""
+    found = compiled(write(tmp_path, DAILY))
+    assert found.order == ("flights", "planes", "clean", "totals", "noted")
+
+
+def test_inputs_are_those_of_the_sql_as_declared(tmp_path: Path) -> None:
+    """`lookback` must not be lost where the SQL names the input in other letters."""
+    front = "{clean: {lookback: 7d}}"
+    files = {**DAILY, "assets/week.sql": sql("select flight_date, twice from CLEAN join planes on true", partition="day", inputs=front)}
+    node = compiled(write(tmp_path, files)).nodes["week"]
+    assert [(one.node, one.mode, one.lookback) for one in node.inputs] == [
+        ("clean", InputMode.REQUIRED, "7d"),
+        ("planes", InputMode.REQUIRED, None),
+    ]
+    assert not node.separable and "7d" in node.not_separable_because
+
+
+def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
+    """Somebody who fixes one problem a run gives up."""
+    files = {
+        **DAILY,
+        "assets/a1.sql": sql("select *\nfrom flighs"),
+        "assets/a2.sql": sql("select a from"),
+        "assets/a3.sql": sql("select carrrier,\n  nothing from clean"),
+        "assets/a4.sql": sql("select * from read_csv('x')"),
+        "assets/a5.sql": sql("select * from clean where twice > $treshold"),
+        "assets/a6.sql": sql("select * from bulletin"),
+        "assets/a7.sql": sql("select carrier from clean where flight_date = $partition_start"),
+        "assets/a8.sql": sql("select 1 as x", owner="nobody"),
+        "assets/a9.sql": sql("select flight_date, twice from clean", partition="{by: day, column: date}"),
+    }
+    found = compile_project(write(tmp_path, files))
+    assert found.compiled is None
+    shown = {(one.place.file[7:9], one.place.line, one.code) for one in found.problems}
+    assert shown == {
+        ("a1", 5, "unknown_input"), ("a2", 4, "sql_syntax"), ("a3", 4, "unknown_column"), ("a3", 5, "unknown_column"), ("a4", 4, "external_read"),
+        ("a5", 4, "unknown_parameter"), ("a6", 4, "unknown_input"), ("a7", 4, "no_interval"), ("a8", 1, "unknown_owner"),
+        ("a9", 1, "unknown_partition_column"),
+    }  # fmt: skip
+    hints = {one.code: f"{one.message} {one.hint}" for one in found.problems}
+    assert "did you mean `flights`?" in hints["unknown_input"] or "consumer" in hints["unknown_input"]
+    assert "did you mean `$threshold`?" in hints["unknown_parameter"]
+    assert any("did you mean `carrier`?" in one.hint for one in found.problems)
+
+
+def test_cycles_are_shown_as_the_walk(tmp_path: Path) -> None:
+    """ "There is a cycle" without its way round costs an hour."""
+    files = {name: sql(f"select * from {reads}") for name, reads in (("assets/a.sql", "b"), ("assets/b.sql", "c"), ("assets/c.sql", "a"))}
+    found = compile_project(write(tmp_path, {**files, "assets/d.sql": sql("select * from d")}))
+    assert [one.message for one in of(found.problems, "cycle")] == ["these assets wait for each other: a → b → c → a", "`d` reads itself"]
+    assert of(found.problems, "cycle")[1].hint.startswith("write `$self`")
+
+
+def test_a_cycle_through_depends_and_sql_is_found_once(tmp_path: Path) -> None:
+    """Linking knows `depends`, the SQL is known here: both must not report it."""
+    found = compile_project(write(tmp_path, {"assets/a.sql": sql("select * from b"), "assets/b.sql": sql("select 1 as x", depends="[a]")}))
+    assert [one.message for one in of(found.problems, "cycle")] == ["these assets wait for each other: a → b → a"]
+    only_depends = write(
+        tmp_path / "q", {"assets/a.sql": sql("select 1 as x", depends="[b]"), "assets/b.sql": sql("select 1 as x", depends="[a]")}
+    )
+    assert len(of(compile_project(only_depends).problems, "cycle")) == 1
+
+
+def test_checks_are_compared_with_the_columns(tmp_path: Path) -> None:
+    """A check on a column that isn't there fails at night, long after it was written."""
+    checks = "[{not_null: [totl]}, {references: {column: total, to: planes.tailnum}}, {sql: {name: s, query: 'select * from planse'}}]"
+    files = {
+        **DAILY,
+        "assets/totals.sql": sql("select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks=checks),
+    }
+    found = compile_project(write(tmp_path, files))
+    assert [(one.code, one.place.line) for one in found.problems] == [("unknown_check_column", 4), ("unknown_input", 4)]
+    assert "did you mean `total`?" in found.problems[0].hint
+
+
+def test_nodes_that_checks_read_are_known(tmp_path: Path) -> None:
+    """The audit gets these tables handed; a missing one fails every attempt."""
+    checks = "[{references: {column: total, to: planes.tailnum}}, {sql: {name: s, query: 'select * from $self join flights on true'}}]"
+    files = {
+        **DAILY,
+        "assets/totals.sql": sql("select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks=checks),
+    }
+    assert compiled(write(tmp_path, files)).nodes["totals"].check_references == ("flights", "planes")
+
+
+def test_learnt_columns_complete_what_no_contract_says(tmp_path: Path) -> None:
+    """Sources without a contract are known after their first delivery."""
+    files = {"sources/planes.yaml": source("planes", "*"), "assets/fleet.sql": sql("select tailnum, seats + 1 as more from planes")}
+    root = write(tmp_path, files)
+    assert compiled(root).nodes["fleet"].columns is None
+    assert compiled(root).nodes["fleet"].column_names == ("tailnum", "more")
+    learnt = {"planes": (("tailnum", "VARCHAR"), ("seats", "INTEGER"))}
+    assert compiled(root, learnt=learnt).nodes["fleet"].columns == (("tailnum", "VARCHAR"), ("more", "INTEGER"))
+    wrong = {"planes": (("tail", "VARCHAR"), ("seats", "INTEGER"))}
+    assert [one.code for one in compile_project(root, learnt=wrong).problems] == ["unknown_column"]
+
+
+def test_what_has_no_table_cant_be_read(tmp_path: Path) -> None:
+    """DuckDB would only say at run time that the table isn't there."""
+    files = {"assets/a.sql": sql("select 1 as x", materialize="none"), "assets/b.sql": sql("select * from a")}
+    assert [one.code for one in compile_project(write(tmp_path, files)).problems if one.code != "not_built"] == ["nothing_to_read"]
+
+
+def test_macros_are_part_of_who_uses_them(tmp_path: Path) -> None:
+    """A changed macro changes what its users compute, and nobody else's."""
+    files = {
+        "macros/m.sql": "create macro twice(x) as x * 2;\ncreate macro days(n) as table select range as day from range(n);\n",
+        "assets/uses.sql": sql("select twice(1) as two, day from days(3)"),
+        "assets/not.sql": sql("select abs(1) as one"),
+    }
+    before = compiled(write(tmp_path, files)).nodes
+    after = compiled(write(tmp_path, {"macros/m.sql": files["macros/m.sql"].replace("x * 2", "x + x")})).nodes
+    assert before["uses"].fingerprint != after["uses"].fingerprint
+    assert before["not"].fingerprint == after["not"].fingerprint
+    assert [one.code for one in compile_project(write(tmp_path, {"assets/typo.sql": sql("select * from dayz(3)")})).problems] == [
+        "unknown_function"
+    ]
+
+
+def test_types_that_are_no_types_never_reach_a_table(tmp_path: Path) -> None:
+    """A contract's type becomes part of a statement: only known names may."""
+    hostile = contract("planes", tailnum="string|VARCHAR) as x; drop table y; --", seats="integer|int4")
+    files = {"sources/planes.yaml": source("planes", "*"), "contracts/planes.odcs.yaml": hostile}
+    found = compile_project(write(tmp_path, files))
+    nodes = found.compiled.nodes if found.compiled else {}
+    assert all("drop" not in type_ for node in nodes.values() for _, type_ in node.columns or ())
+
+
+@pytest.mark.skipif(not DEMO.is_dir(), reason="the demo isn't there")
+def test_the_demo_is_understood_completely() -> None:
+    """The demo's tables are made by `apply`, and its days are computed in batches."""
+    found = compiled(DEMO)
+    body = {name: node for name, node in found.nodes.items() if node.sql is not None}
+    assert all(node.column_names for node in body.values())
+    assert found.nodes["flights_clean"].separable and found.nodes["carrier_delays"].separable
+    assert not found.nodes["carrier_week"].separable
+
+
+def test_a_folder_that_isnt_there_is_an_error_of_the_project(tmp_path: Path) -> None:
+    with pytest.raises(ProjectError):
+        compile_project(tmp_path / "nowhere")
+
+
+def test_nothing_of_the_users_is_imported(tmp_path: Path) -> None:
+    """A module in the project, or in the folder where the command is typed, must never run."""
+    trap = "open({!r}, 'w').write('x')\n"
+    marker = tmp_path / "was_run"
+    files = {f"assets/a{n}.sql": sql(f"select {n} as x") for n in range(700)}
+    root = write(tmp_path / "p", {**files, "assets/trap.py": trap.format(str(marker))})
+    for name in ("msgspec.py", "headrace.py", "yaml.py", "json.py"):
+        (root / name).write_text(trap.format(str(marker)), encoding="utf-8")
+    code = f"from pathlib import Path; from headrace.plan import compile_project; print(len(compile_project(Path({str(root)!r}), processes=2).project.assets))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "700", done.stderr
+    assert not marker.exists()

@@ -10,6 +10,8 @@ MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10
 
 _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
+_ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")
+"""DuckDB's advice is about functions and settings that a body doesn't have in its hands."""
 _NO_SPACE = "No space left on device"
 _DUCKDB_KINDS = {
     "OutOfMemoryException": ErrorKind.RESOURCES,
@@ -63,7 +65,7 @@ def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1,
     at = int(excerpt[1]) - lines_before if excerpt else 0
     name = type(error).__name__
     return failed(
-        (text[: excerpt.start()] if excerpt else text).strip(),
+        _ADVICE.split(text[: excerpt.start()] if excerpt else text, maxsplit=1)[0].strip(),
         kind=kind_of(error),
         hint=_DUCKDB_HINTS.get(name, ""),
         code="body_failed",

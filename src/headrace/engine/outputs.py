@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from headrace.engine.failures import failed, kind_of
+from headrace.engine.failures import failed, of_duckdb
 from headrace.lake import PARTITION_COLUMN, Table
 from headrace.lake.session import literal, quote
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 FILES_MAX = 10_000
 DEPTH_MAX = 20
 _FORMATS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "json", ".ndjson": "json", ".json": "json"}
-_COMPRESSED = (".gz", ".zst")
-_CSV = "header = true, delim = ',', quote = '\"', escape = '\"', union_by_name = true"
-_JSON = "format = 'newline_delimited', union_by_name = true, sample_size = -1"
+_CSV = "header = true, delim = ',', quote = '\"', escape = '\"', strict_mode = true, nullstr = ''"
+_JSON = "format = 'newline_delimited'"
+HEADER_CHARACTERS_MAX = 1_000_000
 _HINT = "write Parquet, CSV (with a header line, separated by commas) or JSON lines into the output directory"
 
 
@@ -37,11 +38,11 @@ def rows(session: Session, directory: Path, table: Table | None) -> str:
         raise failed("nothing was written into the output directory", code="no_output", hint=_HINT)
     if len(formats) > 1 or None in formats:
         raise failed(f"the output directory holds {_named(paths)}: rows must be in files of one format", code="no_output", hint=_HINT)
-    source = f"[{', '.join(literal(str(path)) for path in paths)}]"
     kind = formats.pop()
+    known = {column.name.lower(): column.type for column in table.columns if column.name != PARTITION_COLUMN} if table is not None else {}
     if kind == "parquet":
-        return f"SELECT * FROM read_parquet({source}, union_by_name = true)"
-    return _typed(session, source, str(kind), table)
+        return f"SELECT * FROM read_parquet({_list(paths)}, union_by_name = true)"
+    return _csv(session, paths, known) if kind == "csv" else _json(session, paths, known)
 
 
 def manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any], ...]:
@@ -80,31 +81,69 @@ def _walk(directory: Path, hidden: bool, depth: int, found: list[Path]) -> None:
 
 
 def _format(path: Path) -> str | None:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    return _FORMATS.get(suffixes[-1]) if suffixes else None
+    return _FORMATS.get(path.suffix.lower())
 
 
-def _typed(session: Session, source: str, kind: str, table: Table | None) -> str:
-    """CSV and JSON with the table's types for the columns that both have."""
-    reader, options, untyped = ("read_csv", _CSV, ", all_varchar = true") if kind == "csv" else ("read_json", _JSON, "")
-    if table is None:
-        return f"SELECT * FROM {reader}({source}, {options}{', sample_size = -1' if kind == 'csv' else ''})"
-    known = {column.name.lower(): column.type for column in table.columns if column.name != PARTITION_COLUMN}
-    found = _columns(session, f"SELECT * FROM {reader}({source}, {options}{untyped})")
-    if kind == "csv":
-        types = ", ".join(f"{literal(name)}: {literal(known[name.lower()])}" for name, _ in found if name.lower() in known)
-        return f"SELECT * FROM read_csv({source}, {options}{f', types = {{{types}}}' if types else ''})"
-    cast = ", ".join(f"CAST({quote(name)} AS {known.get(name.lower(), shown)}) AS {quote(name)}" for name, shown in found)
-    return f"SELECT {cast} FROM read_json({source}, {options})"
+def _csv(session: Session, paths: Sequence[Path], known: Mapping[str, str]) -> str:
+    """CSV read strictly: DuckDB's detection would leave out a header, or lines, that don't look like the rest."""
+    headers: dict[tuple[str, ...], list[Path]] = {}
+    for path in paths:
+        headers.setdefault(_header(path), []).append(path)
+    return " UNION ALL BY NAME ".join(_alike(session, header, alike, known) for header, alike in headers.items())
+
+
+def _header(path: Path) -> tuple[str, ...]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            names = tuple(next(csv.reader([file.readline(HEADER_CHARACTERS_MAX)]), ()))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise failed(f"`{path.name}` isn't CSV in UTF-8: {error}", code="no_output", hint=_HINT) from error
+    if not names or len({name.lower() for name in names}) < len(names) or "" in names:
+        raise failed(f"`{path.name}` has no header line with a name for each column", code="no_output", hint=_HINT)
+    return names
+
+
+def _alike(session: Session, header: tuple[str, ...], paths: Sequence[Path], known: Mapping[str, str]) -> str:
+    """Files with the same header, in the table's types where it has the column, else as all their values look."""
+    source = _list(paths)
+    types = {name: known.get(name.lower(), "") for name in header}
+    if not all(types.values()):
+        seen = _looks(session, f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = true, sample_size = -1, skip = 0)", header)
+        types = {name: types[name] or seen.get(name, "VARCHAR") for name in header}
+    columns = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
+    return f"SELECT * FROM read_csv({source}, {_CSV}, auto_detect = false, columns = {{{columns}}})"
+
+
+def _looks(session: Session, select_sql: str, header: tuple[str, ...]) -> dict[str, str]:
+    """The types that DuckDB sees; none where it sees other columns or no CSV at all, which reading then says line by line."""
+    try:
+        found = _columns(session, select_sql)
+    except duckdb.Error:
+        return {}
+    return dict(found) if [name for name, _ in found] == list(header) else {}
+
+
+def _json(session: Session, paths: Sequence[Path], known: Mapping[str, str]) -> str:
+    """JSON lines, in the table's types where it has the column."""
+    paths = [path for path in paths if path.stat().st_size]
+    if not paths and known:
+        return f"SELECT {', '.join(f'CAST(NULL AS {kind}) AS {quote(name)}' for name, kind in known.items())} WHERE false"
+    if not paths:
+        raise failed("what was written is empty, so the columns aren't known", code="no_output", hint="declare them with `columns:`")
+    try:
+        found = _columns(session, f"SELECT * FROM read_json({_list(paths)}, {_JSON}, union_by_name = true, sample_size = -1)")
+    except duckdb.Error as error:
+        raise failed(f"what was written can't be read: {of_duckdb(error).error.message}", code="no_output", hint=_HINT) from error
+    columns = ", ".join(f"{literal(name)}: {literal(known.get(name.lower(), kind))}" for name, kind in found)
+    return f"SELECT * FROM read_json({_list(paths)}, {_JSON}, columns = {{{columns}}})"
+
+
+def _list(paths: Sequence[Path]) -> str:
+    return f"[{', '.join(literal(str(path)) for path in paths)}]"
 
 
 def _columns(session: Session, select_sql: str) -> list[tuple[str, str]]:
-    try:
-        return [(str(row[0]), str(row[1])) for row in session.connection.execute(f"DESCRIBE {select_sql}").fetchall()]
-    except duckdb.Error as error:
-        raise failed(f"what was written can't be read: {str(error).splitlines()[0]}", code="no_output", hint=_HINT, kind=kind_of(error)) from error
+    return [(str(row[0]), str(row[1])) for row in session.connection.execute(f"DESCRIBE {select_sql}").fetchall()]
 
 
 def _named(paths: Sequence[Path]) -> str:

@@ -203,7 +203,7 @@ class Core:
     def _expect(self, node: GraphNode) -> None:
         """The partitions of an asset that its inputs' publications make expected, and that nothing was heard of."""
         if not node.inputs and node.partition.whole:
-            self._cell_waiting(node.name, WHOLE)
+            self._cell_waiting(node.name, WHOLE)  # nothing announces it, and nothing asks for it by name
         for link in self._links[node.name]:
             for key, cell in self._cells[link.input.name].items():
                 if cell.published:
@@ -242,15 +242,18 @@ class Core:
             self._consider(self._nodes[node], key)
 
     def _unprompted(self, node: GraphNode, target: Target, now: int) -> Iterable[str]:
-        """Partitions that no input announces: an asset without inputs is expected from its start on."""
-        if node.is_source or node.inputs or node.partition.grain is None:
-            return node.partition.values or () if not node.is_source and not node.inputs else ()
-        first = target.first or node.start
-        if first is None:
+        """Partitions that no input announced: those of an asset without inputs, and those that were asked for by name,
+        so that it can be said what they wait for."""
+        if node.is_source:
             return ()
         grain, zone = node.partition.grain, node.timezone
-        last = target.last or _newest_ended(node, now)
-        return keys_between(first, last, grain, zone) if last >= first else ()
+        if grain is None:
+            return () if node.inputs or node.partition.key is None else node.partition.values or ()
+        first = target.first or (None if node.inputs else node.start)
+        last = target.last or (None if node.inputs else _newest_ended(node, now))
+        if first is None or last is None or last < first:
+            return ()
+        return [key for key in keys_between(first, last, grain, zone) if self._expected(node, key)]
 
     def _published(self, event: Published) -> None:
         running = self._running.pop(event.attempt)

@@ -1,0 +1,86 @@
+"""Small projects that really run: declarations in a folder, real deliveries, real workers, a replayed clock."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from headrace.operations.documents import RunDocument
+from headrace.operations.progress import Silent
+from headrace.operations.run import run
+from headrace.operations.session import Session
+from headrace.operations.tick import tick
+
+ORDERS = ["order_id,customer,amount,day"]
+NOW = datetime.fromisoformat("2025-01-10T12:00:00+00:00")
+DAYS = [f"2025-01-{d:02d}" for d in range(1, 8)]
+
+
+class Lab:
+    """A project with one daily source, `orders`; assets are added as files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.now = NOW
+        for folder in ("assets", "sources", "landing"):
+            (root / folder).mkdir(parents=True)
+        self.write("headrace.toml", '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n')
+        self.write("owners.yaml", "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n")
+        self.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n")
+
+    def write(self, path: str, text: str) -> None:
+        (self.root / path).write_text(text, encoding="utf-8")
+
+    def sql(self, name: str, body: str, front: str = "partition: {by: day, column: day}") -> None:
+        self.write(f"assets/{name}.sql", f"/* headrace\nowner: core\n{front}\n*/\n{body}\n")
+
+    def python(self, name: str, body: str, **declared: Any) -> None:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in {"owner": "core", **declared}.items())
+        self.write(f"assets/{name}.py", f"from headrace import asset, Context\n\n@asset({arguments})\n{body}\n")
+
+    def deliver(self, day: str, rows: list[str], header: str = ORDERS[0]) -> None:
+        path = self.root / f"landing/orders_{day}.csv"
+        path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        past = path.stat().st_mtime - 3600 + len(rows)
+        os.utime(path, (past, past))
+
+    def orders(self, day: str, n: int = 10, amount: str = "1.50") -> None:
+        self.deliver(day, [f"{day[-2:]}{i},c{i % 3},{amount},{day}" for i in range(n)])
+
+    def session(self) -> Session:
+        self.now += timedelta(minutes=1)
+        return Session.open(self.root, "prod", self.now.isoformat(), "tester")
+
+    def tick(self) -> RunDocument:
+        return tick(self.session(), progress=Silent())
+
+    def run(self, *select: str, **how: Any) -> RunDocument:
+        given = {"exclude": [], "partitions": [], "first": None, "last": None, "again": False, "reason": None, **how}
+        return run(self.session(), list(select), progress=Silent(), **given)
+
+    def headrace(self, *arguments: str, code: int | None = 0) -> Any:
+        """The command in a process of its own; its JSON."""
+        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=50)
+        assert code is None or done.returncode == code, f"exit {done.returncode}: {done.stderr}"
+        return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "headrace", *arguments, "--json", "--project", str(self.root)]
+
+    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """What the store holds, read by another connection."""
+        with sqlite3.connect(f"file:{self.root}/.headrace/state.db?mode=ro", uri=True) as db:
+            return db.execute(sql, parameters).fetchall()
+
+    def read(self, name: str) -> list[dict[str, Any]]:
+        return self.headrace("read", name, "--format", "json")["rows"]  # type: ignore[no-any-return]
+
+
+def published(document: RunDocument) -> list[tuple[str, str]]:
+    return sorted((p.asset, p.partition) for p in document.published)

@@ -1,0 +1,168 @@
+"""The main job on a small project: what becomes visible, what doesn't, and what is computed again."""
+
+from __future__ import annotations
+
+from runlab import DAYS, Lab, published
+
+CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
+CHECKED = "partition: {by: day, column: day}\nchecks: [{unique: [order_id]}, {not_null: [customer]}]"
+TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"
+
+
+def pipeline(lab: Lab) -> None:
+    lab.sql("clean", CLEAN, CHECKED)
+    lab.sql("total", TOTAL)
+
+
+def test_deliveries_flow_to_the_last_asset_and_a_second_pass_does_nothing(lab: Lab) -> None:
+    pipeline(lab)
+    for day in DAYS[:3]:
+        lab.orders(day)
+    first = lab.tick()
+    assert first.state == "succeeded"
+    assert published(first) == sorted((n, d) for n in ("orders", "clean", "total") for d in DAYS[:3])
+    assert lab.tick().state == "nothing_due"
+    assert sorted(r["total"] for r in lab.read("total")) == ["15.00"] * 3
+
+
+def test_a_restated_day_is_rebuilt_and_nothing_else(lab: Lab) -> None:
+    pipeline(lab)
+    for day in DAYS[:3]:
+        lab.orders(day)
+    lab.tick()
+    lab.orders(DAYS[1], amount="2.00")
+    assert published(lab.tick()) == [("clean", DAYS[1]), ("orders", DAYS[1]), ("total", DAYS[1])]
+    assert sorted(r["total"] for r in lab.read("total")) == ["15.00", "15.00", "20.00"]
+
+
+def test_the_same_content_again_stops_the_wave(lab: Lab) -> None:
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.deliver(DAYS[0], [f"01{i},c{i % 3},1.50,{DAYS[0]}" for i in reversed(range(10))])  # other order, same rows
+    again = lab.tick()
+    assert [(p.asset, p.identical) for p in again.published] == [("orders", True)]
+
+
+def test_a_rejected_partition_is_never_seen_and_its_dependents_wait(lab: Lab) -> None:
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.deliver(DAYS[1], [f"7,c1,1.00,{DAYS[1]}"] * 2)
+    document = lab.tick()
+    assert document.state == "partial"
+    assert [(r.asset, r.partition, r.state) for r in document.rejected] == [("clean", DAYS[1], "rejected")]
+    assert ("total", DAYS[1]) not in published(document)
+    assert {r["day"] for r in lab.read("clean")} == {DAYS[0]}
+    ((state, rows, sample),) = lab.rows("select state, rows, sample from quarantine")
+    assert (state, rows) == ("rejected", 2)
+    assert "order_id" in sample
+
+
+def test_what_readers_see_stays_when_a_restatement_is_rejected(lab: Lab) -> None:
+    """Promise 1: a bad redelivery must not take the good data away."""
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.deliver(DAYS[0], [f"7,c1,1.00,{DAYS[0]}"] * 2)
+    lab.tick()
+    assert len(lab.read("clean")) == 10
+    lab.orders(DAYS[0], n=4)
+    assert ("total", DAYS[0]) in published(lab.tick())
+    assert len(lab.read("clean")) == 4
+    assert lab.rows("select distinct state from quarantine") == [("superseded",)]
+
+
+def test_rows_outside_the_partition_reject_it(lab: Lab) -> None:
+    pipeline(lab)
+    lab.deliver(DAYS[0], [f"1,c1,1.00,{DAYS[0]}", f"2,c1,1.00,{DAYS[1]}"])
+    (rejected,) = lab.tick().rejected
+    assert "1 row" in (rejected.reason or "")
+    assert ("row_outside_partition",) in lab.rows("select name from check_result where outcome = 'failed'")
+
+
+def test_a_renamed_column_holds_the_delivery(lab: Lab) -> None:
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.deliver(DAYS[1], [f"1,c1,1.00,{DAYS[1]}"], header="order_id,client,amount,day")
+    document = lab.tick()
+    assert [(r.asset, r.state) for r in document.rejected] == [("orders", "held")]
+    assert "customer" in (document.rejected[0].reason or "")
+    assert "client" in (document.rejected[0].reason or "")
+    lab.orders(DAYS[1])
+    assert ("total", DAYS[1]) in published(lab.tick())
+
+
+def test_changed_code_is_applied_only_by_apply_and_then_computed_again(lab: Lab) -> None:
+    """What runs is what was applied: an edited file changes nothing by itself."""
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.sql("total", TOTAL.replace("sum(amount)", "sum(amount) * 2"))
+    lab.orders(DAYS[1])
+    assert published(lab.tick()) == [("clean", DAYS[1]), ("orders", DAYS[1]), ("total", DAYS[1])]
+    assert [r["total"] for r in lab.read("total")] == ["15.00", "15.00"]
+    assert lab.headrace("status")["not_applied"] == 1
+    lab.headrace("apply", code=3)
+    assert lab.headrace("apply", "--yes")["state"] == "applied"
+    assert published(lab.tick()) == [("total", DAYS[0]), ("total", DAYS[1])]
+    assert [r["total"] for r in lab.read("total")] == ["30.00", "30.00"]
+
+
+def test_columns_may_change_with_the_code(lab: Lab) -> None:
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.sql("total", "select day, sum(amount) as total, max(amount) as most from clean group by day")
+    lab.headrace("apply", "--yes")
+    lab.orders(DAYS[1])
+    lab.tick()
+    assert [sorted(r) for r in lab.read("total")] == [["day", "most", "total"]] * 2
+
+
+def test_run_takes_a_selection_and_a_range(lab: Lab) -> None:
+    pipeline(lab)
+    for day in DAYS[:4]:
+        lab.orders(day)
+    lab.run("orders", "clean", first=DAYS[1], last=DAYS[2])
+    assert {d for (d,) in lab.rows("select partition from publication where node = 'clean'")} == set(DAYS[1:3])
+    assert not lab.rows("select 1 from publication where node = 'total'")
+    assert lab.run("total", partitions=[DAYS[0]]).reason is not None
+    assert published(lab.run("total", partitions=[DAYS[1]])) == [("total", DAYS[1])]
+
+
+def test_run_again_replaces_and_needs_a_reason(lab: Lab) -> None:
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    assert lab.run("total").state == "nothing_due"
+    assert published(lab.run("total", again=True, reason="to see")) == [("total", DAYS[0])]
+
+
+def test_a_whole_table_follows_the_file_it_is_made_of(lab: Lab) -> None:
+    lab.write("sources/orders.yaml", "source: orders\nowner: acme\nfiles: landing/orders_all.csv\n")
+    lab.sql("all_orders", "select * from orders", "description: everything")
+    path = lab.root / "landing/orders_all.csv"
+    path.write_text("id,name\n1,a\n")
+    assert lab.tick().state == "succeeded"
+    path.write_text("id,name\n1,a\n2,b\n")
+    assert published(lab.tick()) == [("all_orders", "*"), ("orders", "*")]
+    assert len(lab.read("all_orders")) == 2
+
+
+def test_every_number_of_a_run_is_in_the_store(lab: Lab) -> None:
+    """One derivation: the document's rows are those of the publications."""
+    pipeline(lab)
+    lab.orders(DAYS[0], n=7)
+    document = lab.tick()
+    stored = dict(lab.rows("select node, rows from publication"))
+    assert {p.asset: p.rows for p in document.published} == stored == {"orders": 7, "clean": 7, "total": 1}
+
+
+def test_the_audit_trail_tells_of_every_publication_and_verifies(lab: Lab) -> None:
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    actions = [a for (a,) in lab.rows("select json_extract(event, '$.action') from audit order by seq")]
+    assert actions.count("partition.published") == 3
+    assert "project.applied" in actions

@@ -77,9 +77,10 @@ class StoreWorld:
         return [look.at for look in deliveries.looks(self._tx, source, limit=LOOKS_JUDGED)]
 
     def kept(self, consumer: str) -> list[Kept]:
-        """Obligations written down: all that aren't met, and the newest hundred; oldest first."""
+        """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
+        met = obligations.newest_met(self._tx, consumer)
         newest = obligations.newest(self._tx, consumer, limit=OBLIGATIONS_NEWEST)
-        found = {one.interval: one for one in (*obligations.unmet(self._tx, consumer), *newest)}
+        found = {one.interval: one for one in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))}
         ordered = sorted(found.values(), key=lambda one: (one.due_at, one.interval))
         return [Kept(one.interval, one.due_at, one.met_at, one.waived_at is not None) for one in ordered]
 

@@ -10,7 +10,7 @@ import msgspec
 from headrace.model import Grain
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
 from headrace.observe.obligations import Scene, paced_inputs
-from headrace.observe.watched import WHOLE, Node
+from headrace.observe.watched import WHOLE, Node, began
 
 _HOUR_US = 3_600_000_000
 
@@ -84,7 +84,7 @@ def missing(node: Node, scene: Scene, now_us: int) -> int:
     start = scene.rhythms[node.name].start_us
     newest = scene.world.newest(node.name)
     if start is None and newest is not None:
-        start = start_us(newest.oldest, grain, node.timezone)
+        start = began(newest.oldest, grain, node.timezone)
     if start is None:
         return 0
     first = key_at_us(start, grain, node.timezone)

@@ -15,7 +15,7 @@ from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
 from headrace.model.required import required
 from headrace.model.times import Duration, Offset
-from headrace.observe.watched import Node, Rhythm, Terms, Watched, rhythms
+from headrace.observe.watched import Node, Rhythm, Terms, Watched, began, rhythms
 from headrace.observe.world import Seen, World
 
 INTERVALS_MAX = 10_000
@@ -48,6 +48,10 @@ class Obligation(msgspec.Struct, frozen=True):
         """Whether it wasn't met yet at that time."""
         return not self.waived and (self.met_at_us is None or self.met_at_us > at_us)
 
+    def open_until(self, at_us: int) -> bool:
+        """Whether it wasn't met before that time."""
+        return not self.waived and (self.met_at_us is None or self.met_at_us >= at_us)
+
 
 class Scene:
     """What is judged, the facts, and the rhythms that follow from both."""
@@ -78,16 +82,16 @@ def due_us(terms: Terms, interval: str) -> int:
 def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
     """A consumer's obligations, oldest first: those written down, those that became due since, and those of intervals
     that have begun but aren't due yet. Of the ones written down only the unmet are judged again."""
-    found = [
-        Obligation(
-            kept.interval,
-            kept.due_at_us,
-            kept.met_at_us if kept.met_at_us is not None else met_at(terms, kept.interval, scene),
-            kept.waived,
-        )
-        for kept in scene.world.kept(terms.consumer)
-    ]
-    after = found[-1].interval if found else None
+    found = []
+    newest: tuple[int, str] | None = None
+    for kept in scene.world.kept(terms.consumer):
+        start = began(kept.interval, terms.per, terms.timezone)
+        if start is None:
+            continue  # written under a promise per another grain
+        met = kept.met_at_us if kept.met_at_us is not None else met_at(terms, kept.interval, scene)
+        found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived))
+        newest = max(newest or (start, kept.interval), (start, kept.interval))
+    after = newest[1] if newest is not None else None
     found.extend(
         Obligation(interval, due_us(terms, interval), met_at(terms, interval, scene))
         for interval in _intervals(terms, scene, after, now_us)

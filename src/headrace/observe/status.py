@@ -16,6 +16,7 @@ from headrace.model.times import Duration
 from headrace.observe.blockage import Block, Blocked, blocking, next_command, promised_by, told
 from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
 from headrace.observe.obligations import Obligation, Scene, covered, needed, obligations
+from headrace.observe.periods import late_run, served_since
 from headrace.observe.watched import Node, Terms, Watched
 from headrace.observe.wording import days, moment
 from headrace.observe.world import World
@@ -92,6 +93,8 @@ class _Judgement:
         self._terms, self._scene, self._now = terms, scene, now_us
         self._all = obligations(terms, scene, now_us)
         self._due = [one for one in self._all if one.due_at_us <= now_us]
+        self._every = terms.max_age is not None
+        self._late = late_run(self._due, now_us, every=self._every)
         self._through = _data_through(terms, self._all, scene)
 
     def result(self, fresh: dict[str, Freshness]) -> ConsumerStatus:
@@ -135,8 +138,8 @@ class _Judgement:
             at = moment(risk[0].due_at_us, self._now, self._scene.declared.timezone)
             return f"late at {at}: {self._told(risk[1])}", next_command(risk[1]), risk[1].since_us
         if state is State.SERVED:
-            return self._served_reason(), self._backlog_command(), _served_since(self._due, self._all)
-        found = self._blocked()
+            return self._served_reason(), self._backlog_command(), served_since(self._due, self._all, every=self._every)
+        found = self._blocked(state)
         since = late_since if state is State.LATE else None
         if found is None:
             return self._too_old(), "headrace tick", since
@@ -150,8 +153,7 @@ class _Judgement:
 
     def _late_since(self) -> int | None:
         """Since when it has been late without a break; None if it isn't."""
-        run = _unmet_run(self._due)
-        since = [run[0].due_at_us] if run else []
+        since = [self._late[0].due_at_us] if self._late else []
         old = self._old_since()
         if old is not None and old <= self._now:
             since.append(old)
@@ -165,8 +167,8 @@ class _Judgement:
         age = Duration.parse(terms.max_age)
         if self._through is not None:
             return age.after_us(bounds_us(self._through, terms.per, terms.timezone)[1], terms.timezone)
-        if self._scene.has_rhythm(terms):
-            return None
+        if self._scene.has_rhythm(terms):  # nothing with rows before any hole: too old since the first deadline
+            return self._due[0].due_at_us if self._due else None
         newest = [self._scene.world.newest(node.name) for node in self._scene.known_reads(terms)]
         oldest = min((one.at_us for one in newest if one is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
@@ -204,11 +206,10 @@ class _Judgement:
 
     # What is said about them
 
-    def _blocked(self) -> Blocked | None:
-        """What holds back the interval for which it became late, or, if nothing is due, the first."""
-        open_now = [one for one in self._all if not one.settled]
-        for one in _unmet_run(self._due) or open_now:
-            if found := blocking(self._terms, one.interval, self._scene):
+    def _blocked(self, state: State) -> Blocked | None:
+        """What holds back the interval for which it became late; where nothing was ever there, the first."""
+        for one in self._late if state is State.LATE else self._all:
+            if not one.settled and (found := blocking(self._terms, one.interval, self._scene)):
                 return found[0]
         return None
 
@@ -274,32 +275,6 @@ def _has_rows(terms: Terms, interval: str, scene: Scene) -> bool:
         if keys and not any(scene.world.rows(node.name, key) for key in keys):
             return False
     return True
-
-
-def _unmet_run(due: Sequence[Obligation]) -> Sequence[Obligation]:
-    """The newest due obligations through which the consumer has been late without a break: at each of their deadlines
-    the one before wasn't met either. Empty if the newest is met."""
-    if not due or due[-1].settled:
-        return ()
-    first = len(due) - 1
-    while first > 0 and due[first - 1].open_at(due[first].due_at_us):
-        first -= 1
-    return due[first:]
-
-
-def _served_since(due: Sequence[Obligation], found: Sequence[Obligation]) -> int | None:
-    """Since when the newest due obligation at each time was met."""
-    if not due:
-        return min((one.met_at_us for one in found if one.met_at_us is not None), default=None)
-    since: int | None = None
-    for one in reversed(due):
-        if since is not None and one.open_at(since):
-            return since
-        met = one.met_at_us if one.met_at_us is not None else one.due_at_us
-        if met > one.due_at_us:
-            return met
-        since = one.due_at_us
-    return since
 
 
 def _sources(reads: Sequence[Node], scene: Scene) -> list[Node]:

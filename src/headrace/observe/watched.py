@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.model import Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project
+from headrace.model import Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project, UsageError
 from headrace.model.intervals import key_at_us, start_us
 
 if TYPE_CHECKING:
@@ -121,15 +121,23 @@ def _rhythm(node: Node, found: dict[str, Rhythm], oldest: str | None) -> Rhythm:
         first = declared or oldest
         if grain is None:
             return Rhythm(has=False)
-        return Rhythm(has=True, start_us=None if first is None else start_us(first, grain, node.timezone))
+        return Rhythm(has=True, start_us=began(first, grain, node.timezone))
     required = [found[spec.node] for spec in node.inputs if _sets_the_pace(spec) and spec.node in found]
     starts = [rhythm.start_us for rhythm in required if rhythm.has]
     if grain is None:
         return Rhythm(has=bool(starts), start_us=_latest(starts))
     if declared is not None:
-        return Rhythm(has=True, start_us=start_us(declared, grain, node.timezone))
+        return Rhythm(has=True, start_us=began(declared, grain, node.timezone))
     latest = _latest(starts)
     return Rhythm(has=True, start_us=None if latest is None else start_us(key_at_us(latest, grain, node.timezone), grain, node.timezone))
+
+
+def began(key: str | None, grain: Grain, timezone: str) -> int | None:
+    """When a partition starts; None for none, and for a key of another grain, from before the declaration changed."""
+    try:
+        return None if key is None else start_us(key, grain, timezone)
+    except UsageError:
+        return None
 
 
 def _sets_the_pace(spec: InputSpec) -> bool:

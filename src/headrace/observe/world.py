@@ -76,7 +76,7 @@ class World(Protocol):
         """When the last 20 looks at a source were, newest first."""
 
     def kept(self, consumer: str) -> list[Kept]:
-        """Obligations written down: all that aren't met, and the newest hundred; oldest first."""
+        """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
 
     def promised_at(self, consumer: str) -> int | None:
         """When the promise in force was made."""

@@ -206,6 +206,7 @@ create table obligation (
     primary key (consumer, interval)
 );
 create index obligation_open on obligation (consumer, interval) where met_at is null and waived_at is null;
+create index obligation_met on obligation (consumer, interval) where met_at is not null;
 
 create table overlay (                -- staged files of a plan (backfill, environment) that aren't in the lake yet
     plan_id text not null,

@@ -33,6 +33,15 @@ def newest(tx: Transaction, consumer: str, *, limit: int = 100) -> list[Obligati
     )
 
 
+def newest_met(tx: Transaction, consumer: str) -> Obligation | None:
+    """The newest obligation that was met, or None."""
+    row = tx.execute(
+        f"select {_COLUMNS} from obligation where consumer = :consumer and met_at is not null order by interval desc limit 1",
+        {"consumer": consumer},
+    ).fetchone()
+    return Obligation(*row) if row else None
+
+
 def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[Obligation]:
     """The obligations of a consumer that are neither met nor waived, oldest first."""
     return _all(

@@ -1,0 +1,131 @@
+"""A world of plain lists for tests of what is judged, and short ways to declare what is in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
+from headrace.model.zones import to_us
+from headrace.observe.watched import WHOLE, Node, Terms, Watched
+from headrace.observe.world import Kept, Newest, Seen, Standing
+
+ZONE = "America/New_York"
+
+
+def at(text: str, zone: str = ZONE) -> int:
+    """`2013-02-12 04:40` in the zone, as microseconds."""
+    return to_us(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)))
+
+
+def reads(name: str, *, mode: InputMode = InputMode.REQUIRED, lookback: str | None = None, optional: bool = False) -> InputSpec:
+    return InputSpec(node=name, mode=mode, lookback=lookback, optional=optional, place=Place(file="x"))
+
+
+def node(name: str, grain: Grain | None, *inputs: InputSpec | str, source: bool = False, **more: object) -> Node:
+    specs = tuple(reads(one) if isinstance(one, str) else one for one in inputs)
+    return Node(name, source, PartitionSpec(grain=grain), str(more.pop("timezone", ZONE)), specs, **more)  # type: ignore[arg-type]
+
+
+def consumer(name: str, *assets: str, per: Grain = Grain.DAY, zone: str = ZONE, **more: object) -> Terms:
+    return Terms(name, f"owner of {name}", assets, per, zone, **more)  # type: ignore[arg-type]
+
+
+def declare(nodes: list[Node], *consumers: Terms) -> Watched:
+    return Watched(ZONE, {one.name: one for one in nodes}, consumers)
+
+
+@dataclass
+class Publication:
+    node: str
+    partition: str
+    at_us: int
+    snapshot: int
+    rows: int
+    verdict: str
+    read: int
+
+
+@dataclass
+class SmallWorld:
+    """The facts as lists. `publish` numbers snapshots by itself; what reads, reads the newest snapshot unless told."""
+
+    publications: list[Publication] = field(default_factory=list)
+    standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
+    looked: dict[str, list[int]] = field(default_factory=dict)
+    delivered: dict[str, str] = field(default_factory=dict)
+    obligations: dict[str, list[Kept]] = field(default_factory=dict)
+    stale: set[str] = field(default_factory=set)
+    promised: dict[str, int] = field(default_factory=dict)
+
+    def publish(
+        self,
+        name: str,
+        key: str,
+        at_us: int,
+        *,
+        rows: int = 10,
+        verdict: str = "passed",
+        read: int | None = None,
+        snapshot: int | None = None,
+    ) -> None:
+        last = max((one.snapshot for one in self.publications), default=0)
+        read_snapshot = last if read is None else read
+        self.publications.append(Publication(name, key, at_us, snapshot or last + 1, rows, verdict, read_snapshot))
+        self.standings[name, key] = Standing("published", True, False, "", at_us)
+
+    def stand(self, name: str, key: str, state: str, since_us: int, reason: str = "") -> None:
+        self.standings[name, key] = Standing(state, any(self._of(name, key)), False, reason, since_us)
+
+    def look(self, name: str, *times: int) -> None:
+        self.looked.setdefault(name, []).extend(times)
+
+    def _of(self, name: str, key: str | None = None) -> list[Publication]:
+        found = [one for one in self.publications if one.node == name and key in (None, one.partition)]
+        return sorted(found, key=lambda one: one.at_us)
+
+    # headrace.observe.world.World
+
+    def first(self, node: str, partition: str) -> Seen | None:
+        found = self._of(node, partition)
+        return Seen(found[0].at_us, found[0].snapshot) if found else None
+
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+        found = [one for one in self._of(node, WHOLE) if one.read >= snapshot and one.at_us >= since_us]
+        return Seen(found[0].at_us, found[0].snapshot) if found else None
+
+    def newest(self, node: str) -> Newest | None:
+        found = self._of(node)
+        if not found:
+            return None
+        newest = max(found, key=lambda one: (one.partition, one.at_us))
+        return Newest(newest.partition, newest.at_us, newest.verdict, min(one.partition for one in found))
+
+    def rows(self, node: str, partition: str) -> int | None:
+        found = self._of(node, partition)
+        return found[-1].rows if found else None
+
+    def published_between(self, node: str, first: str, last: str) -> int:
+        return len({one.partition for one in self._of(node) if first <= one.partition <= last})
+
+    def standing(self, node: str, partition: str) -> Standing | None:
+        return self.standings.get((node, partition))
+
+    def stale_nodes(self) -> set[str]:
+        return self.stale
+
+    def quarantined_nodes(self) -> set[str]:
+        return {name for (name, _), standing in self.standings.items() if standing.state in ("held", "rejected")}
+
+    def oldest_delivery(self, source: str) -> str | None:
+        return self.delivered.get(source)
+
+    def looks(self, source: str) -> list[int]:
+        return sorted(self.looked.get(source, []), reverse=True)[:20]
+
+    def kept(self, consumer: str) -> list[Kept]:
+        return self.obligations.get(consumer, [])
+
+    def promised_at(self, consumer: str) -> int | None:
+        return self.promised.get(consumer)

@@ -1,0 +1,62 @@
+"""Writes a small world into a store, as the leader would have."""
+
+from __future__ import annotations
+
+from small_world import SmallWorld
+
+from headrace.store import Transaction
+
+
+def write_world(tx: Transaction, world: SmallWorld) -> None:
+    """Everything of the world but its obligations; what was there before is replaced."""
+    for table in ("publication", "partition", "attempt", "run", "delivery", "look", "quarantine"):
+        tx.execute(f"delete from {table}")
+    tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
+    ids = _write_publications(tx, world)
+    for (node, partition), one in world.standings.items():
+        tx.execute(
+            "insert into partition (node, partition, state, stale, publication_id, reason, since) values (?, ?, ?, ?, ?, ?, ?)",
+            (
+                node,
+                partition,
+                one.state,
+                int(one.stale or node in world.stale),
+                ids.get((node, partition)),
+                one.reason or None,
+                one.since_us,
+            ),
+        )
+        if one.state in ("held", "rejected"):
+            tx.execute(
+                "insert into quarantine (node, partition, epoch, n, state, reason, at) values (?, ?, 1, 0, ?, ?, ?)",
+                (node, partition, one.state, one.reason, one.since_us),
+            )
+    for source, partition in world.delivered.items():
+        tx.execute(
+            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state) "
+            "values (?, ?, 'x', 0, 0, 0, 0, 0, 'published')",
+            (source, partition),
+        )
+    for source, looks in world.looked.items():
+        tx.executemany("insert into look (source, at, found) values (?, ?, 0)", [(source, at) for at in set(looks)])
+
+
+def _write_publications(tx: Transaction, world: SmallWorld) -> dict[tuple[str, str], int]:
+    ids: dict[tuple[str, str], int] = {}
+    for number, one in enumerate(sorted(world.publications, key=lambda one: (one.at_us, one.snapshot)), start=1):
+        tx.execute(
+            "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
+            (one.snapshot, one.at_us, one.node, one.partition),
+        )
+        tx.execute(
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, snapshot_read, queued_at) "
+            "values (1, ?, 1, ?, 'produce', '[]', 'published', ?, 0)",
+            (number, one.node, one.read),
+        )
+        tx.execute(
+            "insert into publication (id, node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version) "
+            "values (?, ?, ?, 1, ?, ?, ?, ?, 0, ?, 1)",
+            (number, one.node, one.partition, number, one.snapshot, one.at_us, one.rows, one.verdict),
+        )
+        ids[one.node, one.partition] = number
+    return ids

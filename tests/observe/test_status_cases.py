@@ -1,0 +1,261 @@
+"""What `status` says of single consumers: blocked nodes, data without a rhythm, empty data, hostile names."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from small_world import SmallWorld, at, consumer, declare, node, reads
+
+from headrace.model import Grain, InputMode
+from headrace.observe.freshness import AssetCounts, keys_count
+from headrace.observe.status import ConsumerStatus, State, judge
+from headrace.observe.watched import Node, Terms
+
+DAY = Grain.DAY
+NOW = "2013-02-03 08:00"
+CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a")]
+
+
+def world(**looked: str) -> SmallWorld:
+    """The first day went well through `CHAIN`; somebody has just looked."""
+    small = SmallWorld(delivered={"src": "2013-02-01"})
+    for name in ("src", "a", "b"):
+        small.publish(name, "2013-02-01", at("2013-02-02 04:40"))
+    small.look("src", at(NOW))
+    return small
+
+
+def judged(small: SmallWorld, nodes: list[Node] = CHAIN, terms: Terms | None = None, now: str = NOW) -> ConsumerStatus:
+    return judge(declare(nodes, terms or consumer("c", "b", due="07:00")), small, at(now)).consumers[0]
+
+
+# Why ---------------------------------------------------------------------------------------------------------------------
+
+WHY = [
+    # (node, state, reason), what is said, what to type
+    ([("src", "held", "2 columns renamed")], "src: 2 columns renamed, held since 04:40", "headrace quarantine src@2013-02-02"),
+    ([("src", "published", ""), ("a", "rejected", "flight_id: 3 rows twice")], "a: flight_id: 3 rows twice, rejected since 04:40",
+     "headrace quarantine a@2013-02-02"),
+    ([("src", "published", ""), ("a", "failed", "division by zero")], "a: division by zero, failed since 04:40",
+     "headrace logs a@2013-02-02"),
+    ([("src", "published", ""), ("a", "published", ""), ("b", "running", "")], "b@2013-02-02: is being computed", "headrace tick"),
+    ([("src", "published", ""), ("a", "waiting", "")], "a@2013-02-02: isn't computed yet", "headrace tick"),
+    ([("src", "waiting", "")], "src@2013-02-02: isn't taken in yet", "headrace tick"),
+    ([], "src@2013-02-02: nothing was delivered, promised by 05:00", "headrace tick"),
+    ([("src", "held", "drift"), ("a", "waiting", ""), ("b", "waiting", "")], "src: drift, held since 04:40",
+     "headrace quarantine src@2013-02-02"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("standings", "reason", "command"), WHY)
+def test_the_most_upstream_node_is_named(standings: list[tuple[str, str, str]], reason: str, command: str) -> None:
+    small = world()
+    for name, state, said in standings:
+        if state == "published":
+            small.publish(name, "2013-02-02", at("2013-02-03 04:40"))
+        else:
+            small.stand(name, "2013-02-02", state, at("2013-02-03 04:40"), said)
+    found = judged(small)
+    assert (found.state, found.reason, found.next) == (State.LATE, reason, command)
+
+
+def test_what_is_in_quarantine_is_named_before_what_only_has_not_come() -> None:
+    """Of two reasons, the one that a person can do something about."""
+    nodes = [*CHAIN[:2], node("zoo", DAY, source=True), node("b", DAY, "a", "zoo")]
+    small = world()
+    small.delivered["zoo"] = "2013-02-01"
+    small.publish("zoo", "2013-02-01", at("2013-02-02 04:40"))
+    small.look("zoo", at(NOW))
+    small.stand("zoo", "2013-02-02", "held", at("2013-02-03 05:00"), "drift")
+    assert judged(small, nodes).reason == "zoo: drift, held since 05:00"
+
+
+def test_a_reference_that_was_never_delivered_is_named() -> None:
+    nodes = [*CHAIN[:1], node("planes", None, source=True), node("b", DAY, "src", reads("planes", mode=InputMode.ALL))]
+    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small.publish("src", "2013-02-01", at("2013-02-02 04:40"))
+    for name in ("src", "planes"):
+        small.look(name, at(NOW))
+    found = judged(small, nodes)
+    assert found.states == (State.NEVER, State.LATE)
+    assert found.reason == "planes: nothing was delivered"
+
+
+def test_names_and_keys_are_quoted_in_the_command_that_is_printed() -> None:
+    """Keys are data: pasted into a shell they would run."""
+    key = "$(touch pwned); 'x"
+    nodes = [
+        node("src", None, source=True),
+        Node("a", False, CHAIN[0].partition.__class__(key="region", values=(key,)), "UTC", (reads("src"),)),
+    ]
+    small = SmallWorld(delivered={"src": "*"})
+    small.publish("src", "*", at("2013-02-01 00:00"))
+    small.look("src", at(NOW))
+    small.stand("a", key, "rejected", at("2013-02-03 04:40"), "bad")
+    small.promised["c"] = at("2013-02-01 00:00")
+    found = judged(small, nodes, consumer("c", "a", due="07:00"))
+    assert found.next is not None
+    assert shlex.split(found.next) == ["headrace", "quarantine", f"a@{key}"]
+
+
+# States ------------------------------------------------------------------------------------------------------------------
+
+
+def test_before_anything_was_published_it_is_never() -> None:
+    small = SmallWorld(delivered={"src": "2013-02-01"})
+    small.look("src", at(NOW))
+    found = judged(small)
+    assert (found.state, found.data_through, found.next) == (State.NEVER, None, "headrace tick")
+    assert found.reason == "src@2013-02-01: nothing was delivered, promised by Sat 02-02 05:00"
+
+
+def test_with_nothing_due_yet_it_is_served_from_the_first_publication() -> None:
+    found = judged(world(), now="2013-02-02 05:00")
+    assert (found.state, found.since_us, found.due_interval) == (State.SERVED, at("2013-02-02 04:40"), None)
+
+
+def test_nobody_ever_looked_is_unknown() -> None:
+    small = world()
+    small.looked = {}
+    found = judged(small)
+    assert (found.state, found.since_us, found.reason) == (State.UNKNOWN, None, "nobody has looked at src yet")
+
+
+@pytest.mark.parametrize(
+    ("looks", "minutes", "unknown"),
+    [
+        ([0], 9, False),  # no gap known: ten minutes
+        ([0], 11, True),
+        ([0, 1, 2], 11, False),  # twice a minute is less than ten
+        ([0, 60, 120], 120 + 119, False),
+        ([0, 60, 120], 120 + 121, True),
+        ([0, 1, 61, 121, 181], 181 + 119, False),  # the median, not the mean
+    ],
+)
+def test_how_long_a_look_is_good_for(looks: list[int], minutes: int, unknown: bool) -> None:
+    small = world()
+    start = at("2013-02-02 06:00")
+    small.looked = {"src": [start + minute * 60_000_000 for minute in looks]}
+    found = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
+    assert (State.UNKNOWN in found.states) is unknown
+
+
+def test_the_stalest_of_its_sources_counts_and_no_other() -> None:
+    nodes = [*CHAIN, node("other", DAY, source=True)]
+    small = world()
+    small.looked = {"src": [at(NOW)], "other": [at("2013-02-01 00:00")]}
+    assert State.UNKNOWN not in judged(small, nodes).states
+
+
+# Data without a rhythm ----------------------------------------------------------------------------------------------------
+
+WHOLE = [node("file", None, source=True), node("table", None, "file")]
+
+
+@pytest.mark.parametrize(("now", "state"), [("2013-02-03 04:00", State.SERVED), ("2013-02-03 04:40", State.LATE)])
+def test_without_a_rhythm_the_age_is_that_of_the_publication(now: str, state: State) -> None:
+    small = SmallWorld(delivered={"file": "*"})
+    small.publish("file", "*", at("2013-02-02 04:30"))
+    small.publish("table", "*", at("2013-02-02 04:40"))
+    small.look("file", at(now))
+    found = judged(small, WHOLE, consumer("c", "table", max_age="24h"), now)
+    assert found.state is state
+    assert (found.due_interval, found.data_through, found.backlog) == (None, None, ())
+    if state is State.LATE:
+        assert found.since_us == at("2013-02-03 04:40")
+        assert found.reason == "what can be read was published more than 24h ago"
+
+
+def test_without_a_rhythm_a_daily_promise_is_met_by_any_publication() -> None:
+    small = SmallWorld(delivered={"file": "*"}, promised={"c": at("2013-02-01 12:00")})
+    small.publish("table", "*", at("2013-02-02 04:40"))
+    small.look("file", at(NOW))
+    found = judged(small, WHOLE, consumer("c", "table", due="07:00"))
+    assert (found.state, found.due_interval) == (State.SERVED, "2013-02-02")
+
+
+def test_reference_data_makes_nothing_older() -> None:
+    """planes, delivered once a year, would make a dashboard with `max_age` late for ever."""
+    nodes = [*CHAIN, node("planes", None, source=True)]
+    small = world()
+    small.publish("planes", "*", at("2012-01-01 00:00"))
+    small.look("planes", at("2013-02-02 05:00"))
+    small.look("src", at("2013-02-02 05:00"))
+    found = judged(small, nodes, consumer("c", "b", "planes", max_age="30h"), "2013-02-02 05:00")
+    assert (found.state, found.data_through) == (State.SERVED, "2013-02-01")
+
+
+# Empty and missing data ---------------------------------------------------------------------------------------------------
+
+
+def test_under_max_age_an_interval_without_rows_does_not_make_it_fresher() -> None:
+    small = world()
+    for name in ("src", "a", "b"):
+        small.publish(name, "2013-02-02", at("2013-02-03 04:40"), rows=0)
+    terms = consumer("c", "b", max_age="30h")
+    found = judged(small, CHAIN, terms)
+    assert (found.state, found.data_through, found.since_us) == (State.LATE, "2013-02-01", at("2013-02-03 06:00"))
+    assert found.reason == "what can be read ends with 2013-02-01, older than 30h"
+    assert judged(small).state is State.SERVED  # by `due` it was published in time
+
+
+def test_data_that_never_had_rows_is_too_old_from_the_first_deadline() -> None:
+    small = world()
+    for one in small.publications:
+        one.rows = 0
+    found = judged(small, CHAIN, consumer("c", "b", max_age="30h"), "2013-02-02 08:00")
+    assert (found.state, found.since_us, found.data_through) == (State.LATE, at("2013-02-02 06:00"), None)
+
+
+def test_a_hole_of_long_ago_is_backlog_under_due_and_said_beside_served() -> None:
+    small = world()
+    for day in range(3, 9):
+        for name in ("src", "a", "b"):
+            small.publish(name, f"2013-02-{day:02}", at(f"2013-02-{day + 1:02} 04:40"))
+    small.look("src", at("2013-02-09 08:00"))
+    found = judged(small, now="2013-02-09 08:00")
+    assert (found.state, found.backlog, found.data_through) == (State.SERVED, ("2013-02-02",), "2013-02-08")
+    assert found.reason == "1 day missing: 2013-02-02"
+    assert found.since_us == at("2013-02-04 07:00")  # until then the newest that was due was the hole
+
+
+# Assets ------------------------------------------------------------------------------------------------------------------
+
+
+def test_assets_are_counted_once_each_and_again_where_they_are_in_quarantine_or_unchecked() -> None:
+    nodes = [*CHAIN, node("planes", None, source=True), node("fleet", None, "planes"), node("never", DAY, "src"), node("sum", None, "b")]
+    small = world()
+    small.publish("fleet", "*", at("2013-01-01 00:00"), verdict="unchecked")
+    small.publish("sum", "*", at("2013-02-02 04:50"))
+    small.stand("a", "2013-02-02", "rejected", at("2013-02-03 04:40"), "bad")
+    for name in ("src", "planes"):
+        small.look(name, at(NOW))
+    counts = judge(declare(nodes), small, at(NOW)).assets
+    assert counts == AssetCounts(fresh=1, behind=3, never=1, quarantined=1, unchecked=1)
+
+
+def test_a_stale_asset_is_not_fresh_and_a_behind_one_is_behind_first() -> None:
+    small = world()
+    small.stale = {"a", "b"}
+    small.publish("a", "2013-02-02", at("2013-02-03 04:40"))
+    assert judge(declare(CHAIN), small, at("2013-02-02 08:00")).assets == AssetCounts(stale=2)
+    assert judge(declare(CHAIN), small, at(NOW)).assets == AssetCounts(stale=1, behind=1)
+
+
+@pytest.mark.parametrize(
+    ("grain", "first", "last", "count"),
+    [
+        (DAY, "2013-02-27", "2013-03-02", 4),
+        (Grain.HOUR, "2013-03-10T00:00-05:00", "2013-03-10T23:00-04:00", 23),
+        (Grain.HOUR, "2013-11-03T00:00-04:00", "2013-11-03T23:00-05:00", 25),
+        (Grain.WEEK, "2012-W52", "2013-W01", 2),
+        (Grain.WEEK, "2013-W09", "2013-W11", 3),  # the clocks change in W10
+        (Grain.MONTH, "2012-12", "2013-02", 3),
+        (Grain.QUARTER, "2012-Q4", "2013-Q2", 3),
+        (Grain.YEAR, "2010", "2013", 4),
+        (DAY, "2013-02-01", "2013-02-01", 1),
+    ],
+)
+def test_expected_partitions_are_counted_without_listing_them(grain: Grain, first: str, last: str, count: int) -> None:
+    assert keys_count(first, last, grain, "America/New_York") == count

@@ -1,0 +1,172 @@
+"""EXPERIENCE.md's story, as the facts stand on Thursday 2013-02-14 at 07:20 and at moments before and after."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from small_world import SmallWorld, at, consumer, declare, node
+
+from headrace.model import Grain
+from headrace.observe.freshness import AssetCounts
+from headrace.observe.status import ConsumerStatus, State, Status, judge
+
+DAY = Grain.DAY
+PROJECT = declare(
+    [
+        node("flights", DAY, source=True, expect_by="05:00"),
+        node("planes", None, source=True),
+        node("flights_clean", DAY, "flights"),
+        node("fleet", None, "planes"),
+        node("carrier_delays", DAY, "flights_clean", "planes"),
+        node("airport_ranking", DAY, "flights_clean"),
+        node("season", None, "carrier_delays"),
+    ],
+    consumer("morning-report", "carrier_delays", "airport_ranking", due="07:00"),
+    consumer("ops-dashboard", "flights_clean", max_age="30h"),
+    consumer("regulator-extract", "carrier_delays", due="09:00"),
+    consumer("season-page", "season", due="07:00"),
+)
+DAILY = ("flights", "flights_clean", "carrier_delays", "airport_ranking")
+HELD = "2 columns renamed"
+
+
+def days(first: str, last: str) -> list[date]:
+    start, end = date.fromisoformat(first), date.fromisoformat(last)
+    return [start + timedelta(n) for n in range((end - start).days + 1)]
+
+
+def arrival(day: date) -> int:
+    return at(f"{day + timedelta(1)} 04:40")
+
+
+def publish(world: SmallWorld, day: date, at_us: int) -> None:
+    for second, name in enumerate(DAILY):
+        world.publish(name, str(day), at_us + second * 1_000_000)
+    world.publish("season", "*", at_us + 10_000_000)
+
+
+@pytest.fixture
+def world() -> SmallWorld:
+    """Until 02-10 all went well; from then on the deliveries are held, each morning at 04:40."""
+    found = SmallWorld(delivered={"flights": "2013-01-01", "planes": "*"})
+    for name in ("planes", "fleet"):
+        found.publish(name, "*", at("2013-01-02 04:40"))
+    for day in days("2013-01-01", "2013-02-10"):
+        publish(found, day, arrival(day))
+    for day in days("2013-02-11", "2013-02-13"):
+        found.stand("flights", str(day), "held", arrival(day), HELD)
+        found.stand("flights_clean", str(day), "waiting", arrival(day))
+    for day in days("2013-02-10", "2013-02-14"):
+        for source in ("flights", "planes"):
+            found.look(source, *(at(f"{day} {hour:02}:40") for hour in range(24) if (str(day), hour) < ("2013-02-14", 7)))
+    return found
+
+
+def before(world: SmallWorld, now: int) -> SmallWorld:
+    """The same world as it was at that time."""
+    world.publications = [one for one in world.publications if one.at_us <= now]
+    world.standings = {key: one for key, one in world.standings.items() if one.since_us <= now}
+    world.looked = {name: [one for one in looks if one <= now] for name, looks in world.looked.items()}
+    return world
+
+
+def named(status: Status, name: str) -> ConsumerStatus:
+    return next(one for one in status.consumers if one.name == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "since"),
+    [
+        ("morning-report", "2013-02-12 07:00"),
+        ("regulator-extract", "2013-02-12 09:00"),
+        ("ops-dashboard", "2013-02-12 06:00"),
+        ("season-page", "2013-02-12 07:00"),
+    ],
+)
+def test_thursday_at_07_20(world: SmallWorld, name: str, since: str) -> None:
+    found = named(judge(PROJECT, world, at("2013-02-14 07:20")), name)
+    assert (found.state, found.states) == (State.LATE, (State.LATE,))
+    assert found.since_us == at(since)
+    assert found.data_through == "2013-02-10"
+    assert found.reason == "flights: 2 columns renamed, held since Tue 02-12 04:40"
+    assert found.next == "headrace quarantine flights@2013-02-11"
+
+
+def test_the_backlog_is_what_is_older_than_the_newest_due(world: SmallWorld) -> None:
+    status = judge(PROJECT, world, at("2013-02-14 07:20"))
+    report, extract = named(status, "morning-report"), named(status, "regulator-extract")
+    assert (report.due_interval, report.backlog) == ("2013-02-13", ("2013-02-11", "2013-02-12"))
+    assert (extract.due_interval, extract.backlog) == ("2013-02-12", ("2013-02-11",))  # 02-13 is due at 09:00
+
+
+def test_every_asset_is_in_one_state_and_sources_are_not_counted(world: SmallWorld) -> None:
+    status = judge(PROJECT, world, at("2013-02-14 07:20"))
+    assert status.assets == AssetCounts(fresh=1, behind=4)
+    assert status.observed_at_us == at("2013-02-14 06:40")
+    reads = {read.asset: (read.state, read.data_through) for read in named(status, "season-page").reads}
+    assert reads == {"season": ("behind", "2013-02-10")}
+
+
+@pytest.mark.parametrize(
+    ("now", "report", "dashboard"),
+    [
+        ("2013-02-11 07:10", "served", "served"),
+        ("2013-02-12 00:10", "served", "served"),  # the day has ended, nothing is overdue yet
+        ("2013-02-12 05:30", "at_risk", "at_risk"),  # held since 04:40
+        ("2013-02-12 06:00", "at_risk", "late"),
+        ("2013-02-12 07:00", "late", "late"),
+    ],
+)
+def test_how_the_morning_of_the_12th_went(world: SmallWorld, now: str, report: str, dashboard: str) -> None:
+    status = judge(PROJECT, before(world, at(now)), at(now))
+    assert (named(status, "morning-report").state, named(status, "ops-dashboard").state) == (report, dashboard)
+
+
+def test_what_is_at_risk_says_when_and_why(world: SmallWorld) -> None:
+    now = at("2013-02-12 05:30")
+    found = named(judge(PROJECT, before(world, now), now), "morning-report")
+    assert found.states == (State.AT_RISK, State.SERVED)
+    assert found.reason == "late at 07:00: flights: 2 columns renamed, held since 04:40"
+    assert found.next == "headrace quarantine flights@2013-02-11"
+
+
+def test_an_overdue_delivery_is_a_risk_before_the_deadline(world: SmallWorld) -> None:
+    world.standings = {key: one for key, one in world.standings.items() if key[1] < "2013-02-11"}
+    now = at("2013-02-12 05:30")
+    found = named(judge(PROJECT, before(world, now), now), "morning-report")
+    assert found.state is State.AT_RISK
+    assert found.reason == "late at 07:00: flights@2013-02-11: nothing was delivered, promised by 05:00"
+
+
+def test_after_the_repair_everybody_is_served_since_then(world: SmallWorld) -> None:
+    repaired = at("2013-02-14 07:20")
+    for day in days("2013-02-11", "2013-02-13"):
+        publish(world, day, repaired)
+    world.publish("season", "*", repaired + 1)
+    now = repaired + 60_000_000
+    for found in judge(PROJECT, world, now).consumers:
+        assert (found.state, found.backlog, found.data_through, found.next) == (State.SERVED, (), "2013-02-13", None)
+        assert repaired <= (found.since_us or 0) < now, found.name
+
+
+def test_one_missing_day_is_backlog_of_who_is_served_and_too_old_for_max_age(world: SmallWorld) -> None:
+    """*served, 1 day missing: 02-11*; the age counts from before the hole."""
+    publish(world, date(2013, 2, 12), at("2013-02-14 07:10"))
+    publish(world, date(2013, 2, 13), at("2013-02-14 07:10"))
+    status = judge(PROJECT, world, at("2013-02-14 07:20"))
+    report, dashboard = named(status, "morning-report"), named(status, "ops-dashboard")
+    assert (report.state, report.backlog, report.data_through) == (State.SERVED, ("2013-02-11",), "2013-02-13")
+    assert report.reason == "1 day missing: 2013-02-11"
+    assert report.next == "headrace quarantine flights@2013-02-11"
+    assert (dashboard.state, dashboard.since_us, dashboard.data_through) == (State.LATE, at("2013-02-12 06:00"), "2013-02-10")
+
+
+def test_nobody_looked_for_too_long_is_unknown_not_late(world: SmallWorld) -> None:
+    """They looked every hour, so after two hours without a look nothing is known."""
+    now = at("2013-02-14 08:41")
+    found = named(judge(PROJECT, world, now), "morning-report")
+    assert found.states == (State.UNKNOWN, State.LATE)
+    assert found.reason == "nobody has looked at flights since 06:40"
+    assert found.next == "headrace tick"
+    assert found.since_us == at("2013-02-14 08:40")

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
 
 
 def run(name: str, *, quick: bool) -> dict[str, Any]:
-    """One benchmark in a process of its own; its document."""
+    """One benchmark in a process of its own; its document. A missed goal is in the document, and no failure here."""
     command = [sys.executable, "-m", f"benchmarks.{name}", "--json", *(["--quick"] if quick else [])]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False, text=True)
     try:
@@ -57,13 +57,14 @@ def page() -> str:
 
 def section(name: str, document: dict[str, Any]) -> str:
     """One benchmark: what it is, its figures, where and when they were measured."""
-    machine = ", ".join(f"{value}" if key == "os" else f"{key} {value}" for key, value in document["machine"].items())
-    rows = "\n".join(row(figure) for figure in document["figures"])
+    machine = document["machine"]
+    where = f"{machine['os']}, {machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB, Python {machine['python']}"
+    rows = "\n".join(row(figure) for figure in [*document["figures"], *document.get("observed", [])])
     return (
         f"## {name}\n\n{summary(name)}\n\n"
-        f"    python -m benchmarks.{name}\n\n"
+        f"    make bench ARGS={name}\n\n"
         f"| figure | value | goal | met | runs | against |\n|---|---|---|---|---|---|\n{rows}\n\n"
-        f"Measured at commit {document['commit']} on: {machine}.\n"
+        f"{machine['date']}, commit {document['commit']}, on {where}; load before it began: {machine['load_before']}.\n"
     )
 
 
@@ -76,7 +77,7 @@ def summary(name: str) -> str:
 def row(figure: dict[str, Any]) -> str:
     """One line of the table."""
     unit = figure["unit"]
-    goal = "–" if figure["goal"] is None else f"{figure['compare']} {number(figure['goal'])} {unit}"
+    goal = "observed" if figure["goal"] is None else f"{figure['compare']} {number(figure['goal'])} {unit}"
     met = "–" if figure["goal"] is None else "yes" if figure["met"] else "**no**"
     runs = ", ".join(number(value) for value in figure["runs"][:5]) + (f", … ({len(figure['runs'])})" if len(figure["runs"]) > 5 else "")
     against = ", ".join(f"{peer}: {number(value)}" for peer, value in (figure.get("against") or {}).items()) or "–"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from importlib import import_module
 from typing import Any, TypeVar
 
 import msgspec
@@ -101,6 +102,8 @@ class Verb(msgspec.Struct, frozen=True):
 
 
 VERBS: dict[str, Verb] = {}
+REQUESTABLE = ("apply", "run", "tick")
+"""Modules of this room that a request in the store may name."""
 
 
 def verb(name: str, arguments: type[A], document: type[D]) -> Callable[[Callable[[Context, A, Progress], D]], Callable[[Context, A, Progress], D]]:
@@ -139,11 +142,17 @@ def _serve(context: Context) -> None:
                 finish(tx, request.id, document, failed=failed)
 
 
+def _known(name: str) -> Verb:
+    """A verb by name; its module is loaded when it is first asked for."""
+    if name not in REQUESTABLE:
+        raise NotBuilt(f"this leader doesn't know the verb `{name}`", hint="end the process that leads: it is of an older version")
+    import_module(f"headrace.operations.{name}")
+    return VERBS[name]
+
+
 def _answer(context: Context, request: Request) -> tuple[str, bool]:
-    asked = VERBS.get(request.verb)
     try:
-        if asked is None:
-            raise NotBuilt(f"this leader doesn't know the verb `{request.verb}`")
+        asked = _known(request.verb)
         context.at(msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
         arguments = msgspec.convert(request.arguments["arguments"], asked.arguments)
         document = asked.do(context, arguments, Silent())

@@ -1,0 +1,156 @@
+"""One leader at a time, killed, stopped and asked for things: nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab, published
+
+from headrace.model import LeaseLost
+from headrace.operations.session import Session
+from headrace.run.leading import hold
+from headrace.store import Store
+
+SLOW = "def slow(orders):\n    import time, pathlib\n    pathlib.Path({flag!r}).touch()\n    time.sleep({seconds})\n    return orders"
+
+
+def slow_project(lab: Lab, seconds: float) -> Path:
+    flag = lab.root / "slow-has-begun"
+    lab.python("slow", SLOW.format(flag=str(flag), seconds=seconds), partition="day", inputs=["orders"])
+    lab.orders(DAYS[0])
+    return flag
+
+
+def begin(lab: Lab, *verb: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        lab.command(*verb), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, err = process.communicate(timeout=50)
+    assert process.returncode == 0, err
+    return json.loads(out)  # type: ignore[no-any-return]
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 40
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} never appeared"
+        time.sleep(0.01)
+
+
+def test_a_killed_leader_leaves_a_state_from_which_the_next_one_finishes(lab: Lab) -> None:
+    flag = slow_project(lab, 30)
+    leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+    wait_for(flag)
+    os.kill(leader.pid, signal.SIGKILL)
+    leader.communicate()
+    lab.write("assets/slow.py", "")  # what runs is what was applied: the next one still computes it
+    flag.unlink()
+    second = begin(lab, "tick", "--now", "2025-01-10T12:05:00+00:00")
+    wait_for(flag)  # the same partition was begun again, at once
+    os.killpg(second.pid, signal.SIGKILL)
+    second.communicate()
+    assert lab.rows("select state from attempt where node = 'slow' order by epoch") == [("lost",), ("running",)]
+    assert lab.rows("select node from publication") == [("orders",)]
+
+
+def test_workers_end_with_their_leader(lab: Lab) -> None:
+    flag = slow_project(lab, 30)
+    leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+    wait_for(flag)
+    workers = [int(p) for p in subprocess.run(["pgrep", "-P", str(leader.pid)], capture_output=True, text=True).stdout.split()]
+    assert len(workers) == 2
+    os.kill(leader.pid, signal.SIGKILL)
+    leader.communicate()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlived its leader"
+        time.sleep(0.05)
+
+
+def test_a_second_verb_asks_the_leader_and_gets_its_own_document(lab: Lab) -> None:
+    flag = slow_project(lab, 3)
+    first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+    wait_for(flag)
+    second = begin(lab, "run", "orders", "--again", "--reason", "to see", "--now", "2025-01-10T12:01:00+00:00")
+    said = [answer(p) for p in (first, second)]
+    assert [d["state"] for d in said] == ["succeeded", "succeeded"]
+    assert [p["asset"] for p in said[1]["published"]] == ["orders"]
+    assert [e for (e,) in lab.rows("select epoch from lease")] == [1], "the second verb led itself"
+
+
+def test_a_verb_takes_over_when_the_leader_it_asked_dies(lab: Lab) -> None:
+    flag = slow_project(lab, 30)
+    first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+    wait_for(flag)
+    second = begin(lab, "run", "orders", "--now", "2025-01-10T12:01:00+00:00")
+    deadline = time.monotonic() + 40
+    while not lab.rows("select 1 from request"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    out, err = second.communicate(timeout=50)
+    assert second.returncode == 0, err
+    assert json.loads(out)["state"] == "nothing_due"
+
+
+def test_a_leader_that_lost_its_lease_commits_nothing(lab: Lab) -> None:
+    """Fencing: the epoch is checked in the transaction that publishes."""
+    lab.sql("clean", "select order_id, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    assert lab.tick().state == "succeeded"
+    session = lab.session()
+    with hold(session.root, session.settings, actor=_actor(), now=session.now_given) as held:
+        with Store.open(session.root, session.settings, create=True) as other, other.write(None) as tx:
+            tx.execute("update lease set epoch = epoch + 1")
+        with pytest.raises(LeaseLost), held.store.write(held.lease.epoch) as tx:
+            tx.execute("delete from publication")
+    assert len(lab.rows("select 1 from publication")) == 2
+
+
+def _actor():  # type: ignore[no-untyped-def]
+    from headrace.govern.audit import Actor, ActorType
+
+    return Actor(ActorType.PERSON, "tester")
+
+
+def test_two_ticks_at_once_publish_once(lab: Lab) -> None:
+    lab.sql("clean", "select order_id, cast(day as date) as day from orders")
+    for day in DAYS:
+        lab.orders(day)
+    results: list[int] = []
+
+    def go() -> None:
+        p = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+        p.communicate(timeout=50)
+        results.append(p.returncode)
+
+    threads = [threading.Thread(target=go) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert results == [0, 0, 0]
+    assert lab.rows("select count(*), count(distinct node || partition) from publication") == [(14, 14)]
+    assert published(lab.tick()) == []
+
+
+def test_status_is_answered_while_a_leader_works(lab: Lab) -> None:
+    flag = slow_project(lab, 2)
+    leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+    wait_for(flag)
+    assert lab.headrace("status")["runtime"] == "running"
+    leader.communicate(timeout=50)
+    assert lab.headrace("status")["runtime"] == "stopped"
+    assert Session.open(lab.root, "prod", None, "x").store is not None

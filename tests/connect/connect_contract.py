@@ -316,8 +316,9 @@ class TextContract(ReadingContract):
 
     def test_a_row_without_end(self, bench: Workbench) -> None:
         """Would catch: the same, after a header that is fine."""
-        outcome = bench.take(self.encode(ORDERS) + b'"' + b"x" * 40_000_000, self.name, self.pinned(bench))
-        assert isinstance(outcome, Unreadable)
+        for start in (b'"', b"1,", b'{"id":"'):
+            outcome = bench.take(self.encode(ORDERS) + start + b"x" * 40_000_000, self.name, self.pinned(bench))
+            assert isinstance(outcome, Unreadable), "DuckDB alone reads 0 rows here, and says nothing"
 
 
 def packed(data: bytes, packing: str, name: str) -> bytes:

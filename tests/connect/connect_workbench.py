@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.connect.deliveries import Drift, Found, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.keep import keep
-from headrace.connect.take_in import Prepared, Result, explain_error, prepare
+from headrace.connect.take_in import Prepared, Result, explain_error, miscounted, prepare
 from headrace.lake.session import Session
 
 
@@ -79,7 +79,8 @@ class Workbench:
             self.session.connection.execute(f"COPY ({result.select_sql}) TO '{target}' (FORMAT parquet)")
             cursor = self.session.connection.execute(f"SELECT * FROM read_parquet('{target}', hive_partitioning=false)")
             names = tuple(column[0] for column in cursor.description or [])
-            return Taken(result.schema, result.learnt, names, cursor.fetchall())
+            rows = cursor.fetchall()
+            return miscounted(result, len(rows)) or Taken(result.schema, result.learnt, names, rows)
         except duckdb.Error as error:
             return explain_error(error, result, self.session.connection)
         finally:

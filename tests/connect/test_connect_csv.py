@@ -10,7 +10,7 @@ from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
-from headrace.connect.take_in import fingerprint
+from headrace.connect.take_in import Prepared, fingerprint, miscounted, prepare
 from headrace.model import ContractColumn
 
 
@@ -276,6 +276,24 @@ def test_parquet_where_csv_is_pinned(bench: Workbench) -> None:
     drift = bench.take(out.getvalue(), "x.csv", bench.schema(write(ORDERS), "x.csv"))
     assert isinstance(drift, Drift)
     assert "parquet" in drift.detail
+
+
+COUNTED = {
+    b"a,b\n1,2\n3,4\n": 2, b"a,b\n1,2\n3,4": 2, b"a,b\r\n1,2\r\n": 1, b"a,b\n": 0, b"a,b": 0, b'a,b\n"1",2\n': None, b"a,b\n1,2\n\n": None,
+    b"\na,b\n1,2\n": None, b"a,b\r1,2\r": None, b"a,b\r\n1,2\r\n\r\n": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", COUNTED)
+def test_rows_are_counted_by_lines_where_lines_are_rows(bench: Workbench, data: bytes) -> None:
+    """Would catch: a reader that stops early without an error, and a count that is wrong and rejects what is right."""
+    (bench.raw / "f").write_bytes(data)
+    prepared = prepare(bench.raw / "f", "x.csv", connection=bench.session.connection, temporary=bench.temporary, pinned=None)
+    assert isinstance(prepared, Prepared)
+    assert prepared.header.rows == COUNTED[data]
+    if COUNTED[data] is not None:
+        assert miscounted(prepared, COUNTED[data] or 0) is None
+        assert miscounted(prepared, 7) is not None
 
 
 def test_a_path_that_duckdb_would_expand(tmp_path: Any) -> None:

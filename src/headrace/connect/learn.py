@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     import duckdb
 
 NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
-COLUMNS_PER_PASS = 32
 INSTANT = "TIMESTAMP WITH TIME ZONE"
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
@@ -60,7 +59,7 @@ class Learnt(msgspec.Struct, frozen=True):
 
 
 class _Counts(msgspec.Struct):
-    """Of one column: values that are there, those that are words for none, those that are of each type, those like a date."""
+    """Of one column, different values: those that are there, words for none, those that are of each type, those like a date."""
 
     values: int
     words: list[str]
@@ -85,9 +84,7 @@ def learn_types(
 
     `words`: whether words may stand for no value; `formats`: whether dates may be written otherwise than in ISO 8601.
     """
-    counts: list[_Counts] = []
-    for start in range(0, width, COLUMNS_PER_PASS):
-        counts += _count(connection, rows_sql, range(start + 1, min(width, start + COLUMNS_PER_PASS) + 1), among, words=words)
+    counts = _count(connection, rows_sql, width, among, words=words)
     types = [one.type() for one in counts]
     demonstrated = {word for one, found in zip(counts, types, strict=True) if found != "VARCHAR" for word in one.words}
     learnt = Learnt(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
@@ -101,19 +98,24 @@ def learn_types(
     return _with_formats(connection, rows_sql, candidates, learnt)
 
 
-def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, positions: range, among: Sequence[str], *, words: bool) -> list[_Counts]:
+def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, width: int, among: Sequence[str], *, words: bool) -> list[_Counts]:
+    """All columns' values stood on end and counted once each: a handful of expressions, however many columns there are."""
     listed = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
-    columns, facts = [], []
-    for p in positions:
-        columns += [f"CASE WHEN c{p} IN {listed} THEN NULL ELSE c{p} END AS v{p}" if words else f"c{p} AS v{p}", f"c{p}"]
-        facts += [f"count(v{p})", f"coalesce(list(DISTINCT c{p}) FILTER (c{p} IN {listed}), [])"]
-        facts += [f"count(*) FILTER ({_fits(f'v{p}', name)})" for name in among]
-        facts.append(f"count(*) FILTER (regexp_full_match(v{p}, {literal(_DATE_LIKE)}))")
-    row = connection.execute(f"SELECT {', '.join(facts)} FROM (SELECT {', '.join(columns)} FROM {rows_sql})").fetchone()
-    assert row is not None
-    size = 3 + len(among)
-    groups = [row[start : start + size] for start in range(0, len(row), size)]
-    return [_Counts(g[0], g[1], dict(zip(among, g[2:-1], strict=True)), g[-1]) for g in groups]
+    is_word = f"v IN {listed}" if words else "false"
+    facts = [f"count(*) FILTER ({_fits('v', name)} AND NOT {is_word})" for name in among]
+    found = connection.execute(
+        f"SELECT p, count(*) FILTER (NOT {is_word}), coalesce(list(v) FILTER ({is_word}), []), {', '.join(facts)}, "
+        f"count(*) FILTER (regexp_full_match(v, {literal(_DATE_LIKE)})) FROM ({_upright(rows_sql, width)}) GROUP BY p"
+    ).fetchall()
+    by_position = {row[0]: _Counts(row[1], row[2], dict(zip(among, row[3:-1], strict=True)), row[-1]) for row in found}
+    return [by_position.get(position, _Counts(0, [], {}, 0)) for position in range(1, width + 1)]
+
+
+def _upright(rows_sql: str, width: int) -> str:
+    """`p` and `v`: each column's position and its different values that are there."""
+    columns = ", ".join(f"c{position}" for position in range(1, width + 1))
+    each = f"SELECT unnest(range(1, {width + 1})) AS p, unnest([{columns}]) AS v FROM {rows_sql}"
+    return f"SELECT DISTINCT p, v FROM ({each}) WHERE v IS NOT NULL"
 
 
 def _fits(value: str, name: str) -> str:

@@ -77,6 +77,17 @@ def prepare(
     return result
 
 
+def miscounted(prepared: Prepared, rows: int) -> Unreadable | None:
+    """Whether the rows that were staged are as many as the file has, where its lines or its footer tell; None if so, or if not told.
+
+    A reader that stops early without an error has been seen (`text.require_text`); what doesn't add up isn't published.
+    """
+    expected = prepared.header.rows
+    if expected is None or expected == rows:
+        return None
+    return Unreadable(f"{rows:,} rows were read where the file has {expected:,}", code="delivery_miscounted")
+
+
 def fingerprint(schema: SourceSchema, sha256: str) -> str:
     """Identifies a delivery by what it holds and how it was read: the same content under another schema is another delivery."""
     told = msgspec.json.encode([[(column.name, column.type) for column in schema.columns], schema.format, sha256])
@@ -142,12 +153,16 @@ def _prepared(connection: duckdb.DuckDBPyConnection, opened: Opened, name: str, 
     found = _kind_of(opened)
     if found != kind.kind and "parquet" in (found, kind.kind):
         return Drift(detail=f"the format is {found}, {kind.kind} is pinned ({shown(name)})")
-    kind.inspect(opened, known=True)
-    header = kind.header(connection, opened, pinned.format)
+    rows = kind.inspect(opened, known=True)
+    header = _counted(kind.header(connection, opened, pinned.format), rows)
     drift = _drift(header, pinned)
     if drift:
         return _format_drift(kind, connection, opened, pinned) or drift
     return kind.mismatch(header, pinned) or _staged(kind, opened, pinned, header, learnt=False)
+
+
+def _counted(header: Header, rows: int | None) -> Header:
+    return header if rows is None else msgspec.structs.replace(header, rows=rows)
 
 
 def _staged(kind: Reader, opened: Opened, schema: SourceSchema, header: Header, *, learnt: bool) -> Prepared:
@@ -192,8 +207,9 @@ def _learnt(
     samples: Sequence[tuple[Path, str]], temporary: Path,
 ) -> Result:  # fmt: skip
     kind = reader(_kind_of(opened))
-    kind.inspect(opened, known=False)
+    rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
+    header = _counted(header, rows)
     if promised:
         missing = tuple(column.name for column in promised if column.name not in header.names)
         if missing:

@@ -41,9 +41,9 @@ class Csv:
     kind = "csv"
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
 
-    def inspect(self, opened: Opened, *, known: bool) -> None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
-        """Refuse what isn't UTF-8 text."""
-        require_text(Path(opened.path))
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
+        """Refuse what isn't UTF-8 text; without quotes and blank lines each line is a row."""
+        return require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
         """The first line that isn't blank, split as the dialect says: the file's first bytes are read, no more."""
@@ -145,9 +145,9 @@ def _beginning(path: Path, limit: int) -> str:
 
 def _first_row(text: str, form: Format) -> tuple[list[str], int]:
     """The first row's cells, and how many blank lines come before it."""
-    lines = re.split(r"(?<=\n)|(?<=\r)(?!\n)", text)
-    skip = next((number for number, line in enumerate(lines) if line.strip()), len(lines))
-    rest = "".join(lines[skip:])
+    blank = re.match(r"(?:[^\S\r\n]*(?:\r\n|\r|\n))*", text)
+    assert blank is not None
+    skip, rest = len(re.findall(r"\r\n|\r|\n", blank[0])), text[blank.end() :]
     try:
         cells = next(_reader(rest, form), [])
     except csv.Error as error:

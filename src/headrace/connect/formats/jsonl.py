@@ -48,9 +48,10 @@ class JsonLines:
     kind = "jsonl"
     endings: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
 
-    def inspect(self, opened: Opened, *, known: bool) -> None:
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:
         """Refuse what isn't UTF-8 text; a file without any object has 0 rows, if what its columns would be is known."""
-        require_text(Path(opened.path), blank=known)
+        require_text(Path(opened.path), line_bytes_max=OBJECT_BYTES_MAX, blank=known)
+        return None
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
         """All keys of all objects: a reader that is given names would pass over new ones in silence. One pass over the file."""

@@ -33,7 +33,7 @@ class Parquet:
     kind = "parquet"
     endings: tuple[str, ...] = (".parquet", ".pq")
 
-    def inspect(self, opened: Opened, *, known: bool) -> None:  # noqa: ARG002
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse what doesn't begin and end as Parquet does."""
         path = Path(opened.path)
         with path.open("rb") as file:
@@ -48,6 +48,7 @@ class Parquet:
             raise CannotRead("isn't a Parquet file: its first bytes aren't PAR1")
         if end != MAGIC or path.stat().st_size < 12:
             raise CannotRead("the Parquet file is truncated: its footer is missing", code="delivery_truncated")
+        return None
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
         """Names and types out of the footer."""
@@ -55,11 +56,16 @@ class Parquet:
 
         try:
             described = connection.execute(f"DESCRIBE SELECT * FROM {_source(opened)}").fetchall()
+            rows = connection.execute(f"SELECT count(*) FROM {_source(opened)}").fetchone()
         except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise CannotRead(f"the Parquet file is damaged: {first_line(error, opened.path)}") from error
-        return Header(column_names([row[0] for row in described]), types=tuple(_stored(row[1], row[0]) for row in described))
+        return Header(
+            column_names([row[0] for row in described]),
+            types=tuple(_stored(row[1], row[0]) for row in described),
+            rows=rows[0] if rows else None,
+        )
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
         """The file's own columns; timestamps of any precision become microseconds."""

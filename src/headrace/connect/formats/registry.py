@@ -34,7 +34,7 @@ class Header(msgspec.Struct, frozen=True):
     skip: int = 0
     """Blank lines before the header."""
     rows: int | None = None
-    """How many rows there are, where finding the header told."""
+    """How many rows there must be, where that can be told without reading them."""
     optional: tuple[str, ...] = ()
     """Names that not every row has."""
 
@@ -46,8 +46,9 @@ class Reader(Protocol):
     endings: tuple[str, ...]
     """Endings of names, lower case, with their dot."""
 
-    def inspect(self, opened: Opened, *, known: bool) -> None:
-        """Refuse early what no parser should see. `known`: whether the schema is known without the file."""
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:
+        """Refuse early what no parser should see. `known`: whether the schema is known without the file. Returns how many rows
+        there must be, where that can be told without parsing."""
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:
         """The file's columns, read with the pinned format; cheap."""

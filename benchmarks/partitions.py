@@ -115,7 +115,7 @@ def requests(folder: Path, count: int) -> list[float]:
             key = (date(2013, 1, 1) + timedelta(days=n % DAYS_QUICK)).isoformat()
             began = time.perf_counter()
             result = leader.run(
-                "run", [Target("by_carrier", (key,))], request={}, actor="benchmark", explicit=True, again=True, report=silent
+                "run", [Target("by_carrier", first=key, last=key)], request={}, actor="benchmark", explicit=True, again=True, report=silent
             )
             if result.state != "succeeded":
                 raise SystemExit(f"by_carrier@{key}: {result.state}")

@@ -79,11 +79,6 @@ def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10)
     )
 
 
-def unfinished(tx: Transaction) -> list[Attempt]:
-    """The attempts that are queued or run."""
-    return _attempts(tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
-
-
 def _attempts(rows: Iterable[tuple[Any, ...]]) -> list[Attempt]:
     return [_attempt(row) for row in rows]
 

@@ -1,4 +1,4 @@
-"""What checks came to, and the profiles that audits took."""
+"""What checks came to."""
 
 from __future__ import annotations
 
@@ -44,29 +44,6 @@ def history(tx: Transaction, node: str, name: str, *, limit: int = 100) -> list[
         {"node": node, "name": name, "limit": limit},
     )
     return _all(rows)
-
-
-def names(tx: Transaction, node: str) -> list[str]:
-    """The names of all checks that ever ran on a node."""
-    found: list[str] = []
-    last = ""
-    while (row := tx.execute(_NEXT_NAME, {"node": node, "last": last}).fetchone())[0] is not None:
-        last = row[0]
-        found.append(last)
-    return found
-
-
-# One step along the index per name, however many outcomes there are.
-_NEXT_NAME = "select min(name) from check_result where node = :node and name > :last"
-
-
-def profile(tx: Transaction, node: str, partition: str) -> dict[str, Any] | None:
-    """The newest profile of a partition, column → what one scan learnt about it; None if none was taken."""
-    row = tx.execute(
-        "select columns from profile where node = :node and partition = :partition order by epoch desc, n desc limit 1",
-        {"node": node, "partition": partition},
-    ).fetchone()
-    return None if row is None else dict(msgspec.json.decode(row[0]))
 
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[CheckOutcome]:

@@ -55,16 +55,6 @@ def of_source(tx: Transaction, source: str, *, limit: int = 100) -> list[Deliver
     )
 
 
-def of_partition(tx: Transaction, source: str, partition: str, *, limit: int = 100) -> list[Delivery]:
-    """The deliveries of one interval, newest first."""
-    return _deliveries(
-        tx.execute(
-            f"select {_COLUMNS} from delivery where source = :source and partition = :partition order by id desc limit :limit",
-            {"source": source, "partition": partition, "limit": limit},
-        )
-    )
-
-
 def oldest_partition(tx: Transaction, source: str) -> str | None:
     """The oldest interval that was ever delivered; None if nothing was."""
     row = tx.execute("select min(partition) from delivery where source = :source", {"source": source}).fetchone()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -46,37 +45,10 @@ def get(tx: Transaction, node: str, partition: str) -> Partition | None:
     return _partition(row) if row else None
 
 
-def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Partition]:
-    """A node's newest partitions between two keys (both included), newest first."""
-    rows = tx.execute(
-        f"select {_COLUMNS} from partition where node = :node and partition >= :first "
-        "and (:last is null or partition <= :last) order by partition desc limit :limit",
-        {"node": node, "first": first or "", "last": last, "limit": limit},
-    )
-    return [_partition(row) for row in rows]
-
-
 def published_count(tx: Transaction, node: str) -> int:
     """How many of a node's partitions readers see."""
     row = tx.execute("select count(*) from partition where node = :node and publication_id is not null", {"node": node}).fetchone()
     return int(row[0])
-
-
-def unpublished(tx: Transaction, nodes: Sequence[str] | None = None, *, limit: int = 10_000) -> list[Partition]:
-    """Partitions that aren't published as they should be: waiting, running, held, rejected, failed; by node and key."""
-    if nodes is None:
-        rows = tx.execute(
-            f"select {_COLUMNS} from partition where state <> 'published' order by node, partition limit :limit", {"limit": limit}
-        ).fetchall()
-        return [_partition(row) for row in rows]
-    found: list[Partition] = []
-    for node in nodes:
-        rows = tx.execute(
-            f"select {_COLUMNS} from partition where state <> 'published' and node = :node order by partition limit :limit",
-            {"node": node, "limit": limit},
-        ).fetchall()
-        found += [_partition(row) for row in rows]
-    return found
 
 
 def counts(tx: Transaction) -> dict[str, dict[str, int]]:

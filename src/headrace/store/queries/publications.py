@@ -66,12 +66,12 @@ def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str |
     return _publications(rows)
 
 
-def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 20) -> list[Publication]:
-    """All that was ever published of a partition, newest first."""
+def of_run(tx: Transaction, run_id: int) -> list[Publication]:
+    """What the attempts of a run made visible, in order."""
+    columns = ", ".join(f"p.{name.strip()}" for name in _COLUMNS.split(","))
     rows = tx.execute(
-        f"select {_COLUMNS} from publication where node = :node and partition = :partition "
-        "order by published_at desc, id desc limit :limit",
-        {"node": node, "partition": partition, "limit": limit},
+        f"select {columns} from attempt a join publication p on p.epoch = a.epoch and p.n = a.n where a.run_id = :run order by p.id",
+        {"run": run_id},
     )
     return _publications(rows)
 

@@ -49,16 +49,6 @@ def waiting(tx: Transaction, *, node: str | None = None, partition: str | None =
     )
 
 
-def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 20) -> list[Quarantined]:
-    """All that was ever in quarantine of one partition, newest first."""
-    return _all(
-        tx.execute(
-            f"select {_COLUMNS} from quarantine where node = :node and partition = :partition order by id desc limit :limit",
-            {"node": node, "partition": partition, "limit": limit},
-        )
-    )
-
-
 def totals(tx: Transaction) -> Totals:
     """What waits, in all."""
     row = tx.execute(

@@ -43,8 +43,3 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
         {"since": since_us or 0, "limit": limit},
     )
     return [Run(*row) for row in rows]
-
-
-def running(tx: Transaction) -> list[Run]:
-    """The runs that haven't ended."""
-    return [Run(*row) for row in tx.execute(f"select {_COLUMNS} from run where state = 'running' order by id")]

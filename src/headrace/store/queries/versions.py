@@ -28,12 +28,6 @@ def get(tx: Transaction, version_id: int) -> Version | None:
     return _version(tx.execute(f"{_SELECT} where id = :id", {"id": version_id}).fetchone())
 
 
-def content(tx: Transaction, digest: str) -> bytes | None:
-    """What was kept under a hash, or None."""
-    row = tx.execute("select bytes from content where hash = :hash", {"hash": digest}).fetchone()
-    return None if row is None else bytes(row[0])
-
-
 _SELECT = "select id, hash, manifest, compiled, applied_at, actor from version"
 
 

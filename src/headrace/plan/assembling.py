@@ -10,7 +10,7 @@ from headrace.plan import checking, fingerprints, graph
 from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
-from headrace.plan.worker import Give, GivenAll
+from headrace.plan.worker import Give, GivenAll, ReadTexts, TextsRead
 from headrace.plan.workers import CHUNK, Workers
 from headrace.sql.type_names import canonical
 from headrace.sql.values import UNKNOWN, Analysis
@@ -77,10 +77,21 @@ class Assembler:
                 self.bodies[node.name] = KeptBody(key, self._fresh_reads[key])
             else:
                 missing.append((key, text))
-        for key, text in missing:
-            from headrace.plan.understanding import read  # sqlglot
+        if missing:
+            self._read_missing(missing)
 
-            self.bodies[text.name] = KeptBody(key, read(text))
+    def _read_missing(self, missing: list[tuple[bytes, Text]]) -> None:
+        """Texts of files that are parsed already and whose meaning isn't kept."""
+        self._step(0, len(missing))
+        keys = {text.name: key for key, text in missing}
+        messages = [ReadTexts(tuple(text for _, text in missing[at : at + CHUNK])) for at in range(0, len(missing), CHUNK)]
+
+        def take(message: ReadTexts, answer: TextsRead) -> None:
+            for text, read in zip(message.texts, answer.reads, strict=True):
+                self.bodies[text.name] = KeptBody(keys[text.name], read)
+            self._step(len(answer.reads))
+
+        self._workers.read_texts(messages, take)
 
     def _read(self, name: str) -> Read:
         body = self.bodies.get(name)

@@ -16,7 +16,7 @@ import msgspec
 from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared, parse_file
-from headrace.plan.bodies import Given, Lines, Read, Wanted, text_of
+from headrace.plan.bodies import Given, Lines, Read, Text, Wanted, text_of
 from headrace.plan.cache import digest
 
 
@@ -27,13 +27,19 @@ class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
     files: tuple[ProjectFile, ...]
 
 
+class ReadTexts(msgspec.Struct, frozen=True, tag="texts"):
+    """Read these texts, of files that are parsed already."""
+
+    texts: tuple[Text, ...]
+
+
 class Give(msgspec.Struct, frozen=True, tag="give"):
     """Say what these bodies give."""
 
     wanted: tuple[Wanted, ...]
 
 
-Message = ReadFiles | Give
+Message = ReadFiles | ReadTexts | Give
 
 
 class FilesRead(msgspec.Struct, frozen=True):
@@ -41,6 +47,12 @@ class FilesRead(msgspec.Struct, frozen=True):
 
     declared: tuple[Declared, ...]
     reads: dict[bytes, Read]
+
+
+class TextsRead(msgspec.Struct, frozen=True):
+    """In the order of the request."""
+
+    reads: tuple[Read, ...]
 
 
 class GivenAll(msgspec.Struct, frozen=True):
@@ -60,6 +72,13 @@ def read_files(message: ReadFiles) -> FilesRead:
         nodes += [*one.assets, *one.sources]
     texts = [text for node in nodes if (text := text_of(node)) is not None]
     return FilesRead(declared, {digest(text): read(text) for text in texts})
+
+
+def read_texts(message: ReadTexts) -> TextsRead:
+    """The work of a `ReadTexts`, in whichever process."""
+    from headrace.plan.understanding import read  # see above
+
+    return TextsRead(tuple(read(text) for text in message.texts))
 
 
 def give_all(message: Give) -> GivenAll:
@@ -91,12 +110,28 @@ def main() -> None:
     """Answer until standard input ends. What else is printed goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    gc.disable()  # short-lived, and what it makes has no cycles worth collecting
+    gc.disable()
     decoder = msgspec.msgpack.Decoder(Message)
     while (frame := receive(sys.stdin.buffer)) is not None:
         message = decoder.decode(frame)
-        answer = read_files(message) if isinstance(message, ReadFiles) else give_all(message)
-        send(answers, msgspec.msgpack.encode(answer))
+        send(answers, msgspec.msgpack.encode(_answer(message)))
+        del message
+        _forget()
+
+
+def _forget() -> None:
+    """Collect the trees of one message at once: they are full of cycles, and the collector would look at them many times."""
+    parsing = sys.modules.get("headrace.sql.parsing")
+    if parsing is not None:
+        parsing.parse.cache_clear()
+    gc.collect()
+    gc.freeze()
+
+
+def _answer(message: Message) -> FilesRead | TextsRead | GivenAll:
+    if isinstance(message, ReadFiles):
+        return read_files(message)
+    return read_texts(message) if isinstance(message, ReadTexts) else give_all(message)
 
 
 if __name__ == "__main__":

@@ -14,14 +14,27 @@ from typing import BinaryIO, Self, TypeVar, cast
 import msgspec
 
 import headrace
-from headrace.plan.worker import FilesRead, Give, GivenAll, ReadFiles, give_all, read_files, receive, send
+from headrace.plan.worker import (
+    FilesRead,
+    Give,
+    GivenAll,
+    Message,
+    ReadFiles,
+    ReadTexts,
+    TextsRead,
+    give_all,
+    read_files,
+    read_texts,
+    receive,
+    send,
+)
 
 WORTH_STARTING = 300
 """Below so many files or bodies, starting a process takes longer than the work."""
 CHUNK = 100
 """Files or bodies in one message."""
 
-Answer = TypeVar("Answer", FilesRead, GivenAll)
+Answer = TypeVar("Answer", FilesRead, TextsRead, GivenAll)
 
 
 class Workers:
@@ -46,13 +59,17 @@ class Workers:
         """Do all messages, in any order, and hand each answer on."""
         self._spread(messages, sum(len(message.files) for message in messages), read_files, FilesRead, each)
 
+    def read_texts(self, messages: Sequence[ReadTexts], each: Callable[[ReadTexts, TextsRead], None]) -> None:
+        """Do all messages, in any order, and hand each answer on."""
+        self._spread(messages, sum(len(message.texts) for message in messages), read_texts, TextsRead, each)
+
     def give(self, messages: Sequence[Give], each: Callable[[Give, GivenAll], None]) -> None:
         """Do all messages, in any order, and hand each answer on."""
         self._spread(messages, sum(len(message.wanted) for message in messages), give_all, GivenAll, each)
 
     def _spread(
         self,
-        messages: Sequence[ReadFiles] | Sequence[Give],
+        messages: Sequence[Message],
         size: int,
         here: Callable[..., Answer],
         kind: type[Answer],
@@ -80,11 +97,11 @@ class _Spreading:
         self, processes: list[subprocess.Popen[bytes]], kind: type, here: Callable[..., object], each: Callable[..., None]
     ) -> None:
         self._processes, self._here, self._each = processes, here, each
-        self._decoder: msgspec.msgpack.Decoder[FilesRead | GivenAll] = msgspec.msgpack.Decoder(kind)
+        self._decoder: msgspec.msgpack.Decoder[FilesRead | TextsRead | GivenAll] = msgspec.msgpack.Decoder(kind)
         self._selector = selectors.DefaultSelector()
-        self._doing: dict[int, ReadFiles | Give] = {}
+        self._doing: dict[int, Message] = {}
 
-    def do(self, waiting: list[ReadFiles | Give]) -> None:
+    def do(self, waiting: list[Message]) -> None:
         waiting.reverse()
         for process in list(self._processes):
             self._hand_out(process, waiting)
@@ -97,7 +114,7 @@ class _Spreading:
             self._each(message, self._here(message))
         self._selector.close()
 
-    def _hand_out(self, process: subprocess.Popen[bytes], waiting: list[ReadFiles | Give]) -> None:
+    def _hand_out(self, process: subprocess.Popen[bytes], waiting: list[Message]) -> None:
         if not waiting or process not in self._processes:
             return
         message = waiting.pop()
@@ -119,7 +136,7 @@ class _Spreading:
         else:
             self._each(message, self._decoder.decode(frame))
 
-    def _lost(self, process: subprocess.Popen[bytes], message: ReadFiles | Give) -> None:
+    def _lost(self, process: subprocess.Popen[bytes], message: Message) -> None:
         """A process that ended: its message is done here."""
         self._processes.remove(process)
         process.kill()

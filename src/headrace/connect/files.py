@@ -55,7 +55,7 @@ def look(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], no
     for match in _matches(real_root, pattern, notes):
         if marker and match.path.endswith(marker):
             continue
-        one = _seen(real_root, source, match, notes)
+        one = _file_behind(real_root, source, match, notes)
         if one:
             seen.setdefault(one.found.partition, []).append(one)
     found, settling = [], []
@@ -143,7 +143,7 @@ def _said(component: Component, name: str, parts: dict[str, str]) -> dict[str, s
     return agree(parts, match.groupdict()) if match else None
 
 
-def _seen(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:
+def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:
     """The file behind a matching name, if it is a regular file inside the project and its date exists."""
     try:
         match.path.encode()

@@ -2,10 +2,12 @@
 
 Output is caught where it leaves the process, at file descriptors 1 and 2, so that C extensions, crashing libraries and
 child processes are heard as well. Each of the two is a pipe that the *leader* makes (`Channel.open`) and gives to the
-worker: the worker's thread reads it while a body runs, and the leader keeps a second hold of the read end. When the
-worker dies in the middle of a body (a segmentation fault, `os._exit`, a kill), what was printed last is still in the pipe,
-and `Channel.rescue` writes it to the same file. What the thread has read is in the file already: it is written
-line by line, unbuffered.
+worker: the worker's thread empties it while a body runs, and the leader keeps a second hold of the read end.
+
+A worker that dies in the middle of a body (a segmentation fault, `os._exit`, a kill) must not take the last lines with it:
+they say why. What the thread has not yet taken is still in the pipe. What it takes, it first moves, within the kernel
+(splice), into a spool file beside the log, and only then cuts into lines: at no moment are bytes in the worker's memory
+alone. `Channel.rescue`, in the leader, goes on after the lines that the log has already.
 
 Nobody can print us out of memory or disk: lines, their length and the bytes in all are limited, the rest is read and
 thrown away (a full pipe would block the body), the last few are kept, and a line says how many were dropped.
@@ -21,6 +23,7 @@ import io
 import logging
 import os
 import re
+import select
 import selectors
 import sys
 import threading
@@ -49,7 +52,11 @@ STDOUT, STDERR, LOG = "stdout", "stderr", "log"
 HEADRACE = "headrace"
 """The stream of lines that Headrace itself adds."""
 
-_UNSAFE = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+_UNSAFE = (
+    *range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0), 0x61C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F),
+    *range(0x2066, 0x206A), 0xFEFF, *range(0xD800, 0xE000),
+)  # fmt: skip
+_SHOWN = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _UNSAFE}
 _ENDS = re.compile(rb"\r\n|\n|\r")
 
 
@@ -85,9 +92,9 @@ class LogFile:
 
     def write(self, stream: str, level: str, text: str) -> None:
         """Keep one line of the program's, or count it as dropped."""
-        line = Line(self._clock.now_us(), stream, level, safe(text))
+        line = Line(self._clock.now_us(), stream, level, text)
         with self._lock:
-            if self.lines < LINES_MAX and self._bytes < BYTES_MAX:
+            if not self.full:
                 self._put(line)
                 return
             if not self._dropped and not self._last:
@@ -98,7 +105,7 @@ class LogFile:
     def say(self, level: str, text: str) -> None:
         """A line of Headrace's own, kept whatever the limits."""
         with self._lock:
-            self._put(Line(self._clock.now_us(), HEADRACE, level, safe(text)))
+            self._put(Line(self._clock.now_us(), HEADRACE, level, text))
 
     def close(self) -> None:
         """Write what is kept of the end, and how much was dropped before it."""
@@ -112,15 +119,29 @@ class LogFile:
                 os.close(self._fd)
                 self._fd = -1
 
+    @property
+    def full(self) -> bool:
+        """Whether lines are being dropped."""
+        return self.lines >= LINES_MAX or self._bytes >= BYTES_MAX
+
     def _put(self, line: Line) -> None:
         if self._fd < 0:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        data = msgspec.json.encode(line) + b"\n"
+            self._fd = self._opened()
+        data = msgspec.json.encode(Line(line.at_us, line.stream, line.level, safe(line.text))) + b"\n"
         with contextlib.suppress(OSError):  # a full disk must not fail the body over its log
             os.write(self._fd, data)
         self.lines += 1
         self._bytes += len(data)
+
+
+    def _opened(self) -> int:
+        """The file to append to, at the beginning of a line: a crash may have cut the last one short."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) != b"\n":
+            os.write(fd, b"\n")
+        return fd
 
 
 class Splitter:
@@ -195,10 +216,16 @@ class Channel(msgspec.Struct, frozen=True):
         os.close(self.stderr_write)
 
     def rescue(self, path: Path, now_us: int) -> int:
-        """In the leader, after a worker's death: append what it left in the pipes to the attempt's log. How many lines."""
+        """In the leader, after a worker's death: append to the attempt's log what it took but hadn't written, and what it
+        left in the pipes. How many lines that is."""
         file = LogFile(path, Clock(now_us))
         for fd, stream in self.sources:
-            drain(fd, stream, file)
+            spool = _spool_path(path, stream)
+            known = sum(line.stream == stream for line in read(path)) if spool.exists() else 0
+            taken = spool.read_bytes() if spool.exists() else b""
+            for text in list(_lines(taken + drain(fd)))[known:]:
+                file.write(stream, "info", text)
+            spool.unlink(missing_ok=True)
         file.close()
         return file.lines
 
@@ -208,14 +235,73 @@ class Channel(msgspec.Struct, frozen=True):
         os.close(self.stderr_read)
 
 
-def drain(fd: int, stream: str, file: LogFile) -> None:
-    """Everything that is in a pipe right now, as lines. Doesn't wait for more."""
+def drain(fd: int) -> bytes:
+    """What is in a pipe right now. Doesn't wait for more, and takes no more than a pipe holds."""
+    data = bytearray()
+    while len(data) < PIPE_BYTES and (piece := _read(fd)):
+        data += piece
+    return bytes(data)
+
+
+def _lines(data: bytes) -> Iterator[str]:
     splitter = Splitter()
-    while data := _read(fd):
-        for text in splitter.feed(data):
-            file.write(stream, "info", text)
+    yield from splitter.feed(data)
     if splitter.pending:
-        file.write(stream, "info", splitter.rest())
+        yield splitter.rest()
+
+
+class Spool:
+    """One stream of one attempt: bytes on their way from the pipe to lines, in a file in between."""
+
+    def __init__(self, fd: int, stream: str, file: LogFile) -> None:
+        self._pipe, self._stream, self._file = fd, stream, file
+        self._path = _spool_path(file.path, stream)
+        self._splitter = Splitter()
+        self._fd, self._at = -1, 0
+
+    def take(self, bytes_max: int) -> None:
+        """Take what is in the pipe, up to about `bytes_max`, and write the lines that are complete."""
+        while bytes_max > 0 and (data := self._next()):
+            bytes_max -= len(data)
+            for text in self._splitter.feed(data):
+                self._file.write(self._stream, "info", text)
+
+    def close(self) -> None:
+        """Write what came after the last line's end; the spool has done its work."""
+        if self._splitter.pending:
+            self._file.write(self._stream, "info", self._splitter.rest())
+        self._drop()
+
+    def _next(self) -> bytes:
+        if self._file.full or self._at >= BYTES_MAX:
+            self._drop()
+            return _read(self._pipe)
+        if not select.select([self._pipe], [], [], 0)[0]:
+            return b""
+        if self._fd < 0:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        data = os.pread(self._fd, _move(self._pipe, self._fd), self._at)
+        self._at += len(data)
+        return data
+
+    def _drop(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._path.unlink(missing_ok=True)
+
+
+def _spool_path(log: Path, stream: str) -> Path:
+    return log.with_name(f"{log.name}.{stream}")
+
+
+def _move(pipe: int, file: int) -> int:
+    """Moves bytes from the pipe to the end of the file; how many. Not through our memory where the system can do without."""
+    if hasattr(os, "splice"):
+        with contextlib.suppress(OSError):  # a file system that can't; if the pipe is empty, reading says so too
+            return os.splice(pipe, file, READ_BYTES, flags=os.SPLICE_F_NONBLOCK)
+    return os.write(file, _read(pipe))
 
 
 class Capture:
@@ -265,25 +351,17 @@ class Capture:
 
     def _pump(self) -> None:
         """Reads until told to stop, and then what is left; not until the end of the pipe, which a child left behind may hold."""
-        splitters = {fd: (stream, Splitter()) for fd, stream in self._channel.sources}
+        spools = [Spool(fd, stream, self.file) for fd, stream in self._channel.sources]
         with selectors.DefaultSelector() as selector:
-            for fd in (*splitters, self._stop_read):
+            for fd in (self._channel.stdout_read, self._channel.stderr_read, self._stop_read):
                 selector.register(fd, selectors.EVENT_READ)
             stopped = False
             while not stopped:
                 stopped = any(key.fd == self._stop_read for key, _ in selector.select())
-                for fd, (stream, splitter) in splitters.items():
-                    self._take(fd, stream, splitter, everything=stopped)
-        for stream, splitter in splitters.values():
-            if splitter.pending:
-                self.file.write(stream, "info", splitter.rest())
-
-    def _take(self, fd: int, stream: str, splitter: Splitter, *, everything: bool) -> None:
-        left = PIPE_BYTES if everything else READ_BYTES  # a child may go on printing for ever
-        while left > 0 and (data := _read(fd)):
-            left -= len(data)
-            for text in splitter.feed(data):
-                self.file.write(stream, "info", text)
+                for spool in spools:
+                    spool.take(PIPE_BYTES if stopped else READ_BYTES)  # not all there is: a child may go on printing for ever
+        for spool in spools:
+            spool.close()
 
 
 class _Handler(logging.Handler):
@@ -304,7 +382,7 @@ class _Handler(logging.Handler):
 
 def safe(text: str) -> str:
     """The text with everything that isn't meant to be seen as a visible escape; tabs stay."""
-    return _UNSAFE.sub(lambda found: f"\\x{ord(found[0]):02x}" if ord(found[0]) < 0x100 else f"\\u{ord(found[0]):04x}", text)
+    return text if text.isprintable() else text.translate(_SHOWN)
 
 
 def read(path: Path) -> Sequence[Line]:
@@ -326,9 +404,9 @@ def _read(fd: int) -> bytes:
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # the body may have closed or replaced it
-            stream.flush()
+    for name in ("stdout", "stderr"):
+        with contextlib.suppress(Exception):  # the body may have closed, replaced or deleted it
+            getattr(sys, name).flush()
 
 
 def _text(fd: int) -> io.TextIOWrapper:

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.engine import logs
+from headrace.engine.logs import Capture, Channel, Clock, Line, LogFile, Splitter, read, safe
+
+NOW_US = 1_360_800_000_000_000
+
+
+@pytest.fixture
+def channel() -> Iterator[Channel]:
+    made = Channel.open()
+    yield made
+    for fd in made.ends:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+def captured(path: Path, channel: Channel, work: Callable[[], object]) -> list[Line]:
+    with Capture(channel, LogFile(path, Clock(NOW_US))):
+        work()
+    return list(read(path))
+
+
+def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: Channel) -> None:
+    """Would catch: output of C code or of children, which never passes `sys.stdout`; text without an end of line."""
+
+    def work() -> None:
+        print("python")
+        print("errors", file=sys.stderr)
+        os.write(1, b"descriptor\n")
+        subprocess.run(["sh", "-c", "echo child; echo child errors >&2"], check=True)
+        sys.stdout.write("no end")
+
+    lines = captured(tmp_path / "l.jsonl", channel, work)
+    assert {(line.stream, line.text) for line in lines} == {
+        ("stdout", "python"), ("stderr", "errors"), ("stdout", "descriptor"), ("stdout", "child"), ("stderr", "child errors"), ("stdout", "no end")
+    }  # fmt: skip
+    assert [line.text for line in lines if line.stream == "stdout"] == ["python", "descriptor", "child", "no end"]
+    assert all(line.level == "info" and NOW_US <= line.at_us < NOW_US + 60_000_000 for line in lines)
+
+
+def test_nothing_printed_makes_no_file(tmp_path: Path, channel: Channel) -> None:
+    """Would catch: an empty file for each of a thousand quiet attempts."""
+    assert captured(tmp_path / "1" / "l.jsonl", channel, lambda: None) == []
+    assert not (tmp_path / "1").exists()
+
+
+def test_pythons_logging_keeps_its_levels(tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: levels lost, lines twice, a broken format string that fails the body, the root logger left changed."""
+
+    def work() -> None:
+        logger = logging.getLogger("mine")
+        logger.debug("not asked for")
+        logger.info("hello %s", "you")
+        logger.warning("two\nlines")
+        logger.error("%d things", "no number")
+        logging.basicConfig(level=logging.INFO)
+        logger.critical("once")
+
+    monkeypatch.setattr(logging.root, "handlers", [])  # pytest's own handler raises for what can't be formatted
+    before = (logging.root.level, list(logging.root.handlers))
+    lines = captured(tmp_path / "l.jsonl", channel, work)
+    assert [(line.level, line.text) for line in lines] == [
+        ("info", "hello you"), ("warning", "two"), ("warning", "lines"), ("error", "'%d things' ('no number',)"), ("critical", "once")
+    ]  # fmt: skip
+    assert (logging.root.level, logging.root.handlers) == before
+
+
+def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: Channel) -> None:
+    """Would catch: what somebody prints between two attempts given to the second."""
+    captured(tmp_path / "1.jsonl", channel, lambda: print("first"))
+    os.write(channel.stdout_write, b"in between\n")
+    assert [line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("second"))] == ["second"]
+
+
+@pytest.mark.parametrize("spoil", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.dup2(os.open('/dev/null', 1), 1)", "del sys.stdout"])
+def test_a_body_that_spoils_its_output_spoils_only_its_own(tmp_path: Path, channel: Channel, spoil: str) -> None:
+    """Would catch: a worker that is deaf, or that breaks, after one body closed its output."""
+
+    def work() -> None:
+        print("before")
+        exec(spoil)
+
+    assert [line.text for line in captured(tmp_path / "1.jsonl", channel, work)] == ["before"]
+    assert [line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("after"))] == ["after"]
+
+
+def test_printing_without_end_is_cut_and_said(tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a disk or a memory that one body fills, an attempt that blocks on a full pipe, the last words lost."""
+    monkeypatch.setattr(logs, "LINES_MAX", 1_000)
+    path = tmp_path / "l.jsonl"
+
+    def work() -> None:
+        for number in range(300_000):
+            os.write(1, b"line %d\n" % number)
+
+    lines = captured(path, channel, work)
+    texts = [line.text for line in lines]
+    assert texts[:1000] == [f"line {number}" for number in range(1_000)]
+    assert "only the last lines are kept" in texts[1000]
+    assert texts[1001] == f"{300_000 - 1_000 - logs.LAST_LINES_MAX} lines dropped"
+    assert texts[1002:] == [f"line {number}" for number in range(300_000 - logs.LAST_LINES_MAX, 300_000)]
+    assert path.stat().st_size < 300_000
+
+
+def test_bytes_are_limited_too(tmp_path: Path, channel: Channel) -> None:
+    """Would catch: few lines of any length; 1 GB in one line."""
+    path = tmp_path / "l.jsonl"
+
+    def work() -> None:
+        for _ in range(100):
+            os.write(1, b"x" * 1_000_000)
+        os.write(1, b"\n")
+        for _ in range(2_000):
+            os.write(1, b"\x01" * 8_000 + b"\n")
+
+    lines = captured(path, channel, work)
+    assert lines[0].text.endswith(f"… ({100_000_000 - logs.LINE_BYTES_MAX} bytes more)")
+    assert path.stat().st_size < logs.BYTES_MAX + 60 * 8 * logs.LINE_BYTES_MAX
+    assert any("lines dropped" in line.text for line in lines)
+
+
+def test_a_child_that_goes_on_printing_does_not_hold_the_attempt(tmp_path: Path, channel: Channel) -> None:
+    """Would catch: waiting for the end of a pipe that somebody else holds open."""
+    children: list[subprocess.Popen[bytes]] = []
+    started = time.monotonic()
+    lines = captured(tmp_path / "l.jsonl", channel, lambda: children.append(subprocess.Popen(["yes"])))
+    assert time.monotonic() - started < 20
+    assert all(set(line.text) == {"y"} for line in lines if line.stream == "stdout")
+    children[0].kill()
+    children[0].wait()
+
+
+@pytest.mark.parametrize(
+    ("raw", "texts"),
+    [
+        (b"a\r\nb\n", ["a", "b"]),
+        (b" 10%\r 20%\r100%\n", [" 10%", " 20%", "100%"]),
+        (b"\xff\xfe caf\xc3\xa9\n", ["\\xff\\xfe café"]),
+        (b"nul \x00 bell \x07 tab\t.\n", ["nul \\x00 bell \\x07 tab\t."]),
+        (b"\x1b[31mred\x1b[0m \x9b31m\n", ["\\x1b[31mred\\x1b[0m \\x9b31m"]),
+        ("turned \u202e round \u2066 line \u2028 sep \x85 nel\n".encode(), ["turned \\u202e round \\u2066 line \\u2028 sep \\x85 nel"]),
+        (b'{"at_us": 1, "text": "forged"}\n', ['{"at_us": 1, "text": "forged"}']),
+    ],
+)
+def test_text_from_outside_is_safe_to_print(tmp_path: Path, channel: Channel, raw: bytes, texts: list[str]) -> None:
+    """Would catch: a log that moves the cursor, hides lines, forges entries, or can't be read again (TRUST A8)."""
+    assert [line.text for line in captured(tmp_path / "l.jsonl", channel, lambda: os.write(1, raw))] == texts
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_lines_do_not_depend_on_how_bytes_arrive(pieces: list[bytes]) -> None:
+    """Would catch: a line split or joined where two reads meet; a character that is escaped because it was cut in two."""
+    whole, cut = Splitter(), Splitter()
+    expected = [*whole.feed(b"".join(pieces)), *([whole.rest()] if whole.pending else [])]
+    found = [line for piece in pieces for line in cut.feed(piece)] + ([cut.rest()] if cut.pending else [])
+    assert found == expected
+    assert not any(safe(line) != safe(safe(line)) for line in found)
+    assert all(character == "\t" or character.isprintable() or character.isspace() or ord(character) > 0x9F for line in found for character in safe(line))
+
+
+def test_threads_write_whole_lines(tmp_path: Path) -> None:
+    """Would catch: two writers' lines mixed into one."""
+    file = LogFile(tmp_path / "l.jsonl", Clock(NOW_US))
+    threads = [threading.Thread(target=lambda n=n: [file.write("stdout", "info", f"{n} {i}") for i in range(500)]) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    file.close()
+    assert len(read(file.path)) == 2_000 == file.lines
+
+
+def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    """Would catch: a log that can't be read because its writer died."""
+    path = tmp_path / "l.jsonl"
+    path.write_bytes(b'{"at_us":1,"stream":"stdout","level":"info","text":"whole"}\n{"at_us":2,"stream":"std')
+    assert [line.text for line in read(path)] == ["whole"]
+    assert list(read(tmp_path / "none.jsonl")) == []
+
+
+WORKER = """
+import os, sys
+from pathlib import Path
+from headrace.engine.logs import Capture, Channel, Clock, LogFile
+channel = Channel(*map(int, sys.argv[2:6]))
+with Capture(channel, LogFile(Path(sys.argv[1]), Clock(0))) as capture:
+    print("said at once")
+    {deed}
+"""
+
+
+@pytest.mark.parametrize(
+    ("deed", "said"),
+    [
+        ("os.write(1, b'last words\\n' * 3); os._exit(3)", 3),
+        ("os.write(2, b'last words\\n' * 1000); os.kill(os.getpid(), 9)", 1000),
+        ("import ctypes; os.write(1, b'last words\\n'); ctypes.string_at(0)", 1),
+    ],
+    ids=["exit", "kill", "segfault"],
+)
+def test_what_was_printed_before_a_crash_is_kept(tmp_path: Path, channel: Channel, deed: str, said: int) -> None:
+    """Would catch: the last lines, which say why, gone with the process: the thread may or may not have read them."""
+    path = tmp_path / "1.jsonl"
+    arguments = [str(path), *map(str, channel.ends)]
+    worker = subprocess.Popen([sys.executable, "-c", WORKER.replace("{deed}", deed), *arguments], pass_fds=channel.ends, stderr=subprocess.DEVNULL)
+    channel.keep_reading()
+    assert worker.wait() != 0
+    channel.rescue(path, NOW_US)
+    assert [line.text for line in read(path)] == ["said at once"] + ["last words"] * said
+    assert os.listdir(tmp_path) == ["1.jsonl"]
+
+
+def test_a_stopped_worker_loses_nothing_either(tmp_path: Path, channel: Channel) -> None:
+    """Would catch: lines in the pipe thrown away when the worker's reading thread never got to run."""
+    path = tmp_path / "1.jsonl"
+    child = subprocess.Popen(["sh", "-c", "echo one; echo two >&2; kill -STOP $$"], stdout=channel.stdout_write, stderr=channel.stderr_write)
+    channel.keep_reading()
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    assert channel.rescue(path, NOW_US) == 2
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert {(line.stream, line.text) for line in read(path)} == {("stdout", "one"), ("stderr", "two")}

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key, start_us
+from headrace.schedule.admission import Durations, admits
 from headrace.schedule.commands import Command, Dispatch, Kill, Mark
 from headrace.schedule.events import (
     Arrived,
@@ -70,7 +71,7 @@ class Waiting(NamedTuple):
 
 
 class Core:
-    """`slots` attempts run at once. `epoch` is the leader's; attempts are numbered within it, `after` the last one."""
+    """`slots` attempts run at once (a few more are given out ahead). `epoch` is the leader's; attempts are numbered within it, `after` the last one."""
 
     def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
         self._epoch, self._slots = epoch, slots
@@ -91,6 +92,7 @@ class Core:
         self._ready: list[tuple[int, str, int, str]] = []
         self._later: list[tuple[int, str, str]] = []
         self._running: dict[AttemptId, Running] = {}
+        self._durations = Durations()
         self._timed_out: set[AttemptId] = set()
         self._busy: dict[str, int] = {}
         """Node -> its partitions that are queued or running."""
@@ -136,10 +138,6 @@ class Core:
     def running(self) -> dict[AttemptId, Running]:
         """The attempts that hold a slot."""
         return dict(self._running)
-
-    def slots_free(self) -> int:
-        """How many more attempts may start now."""
-        return max(0, self._slots - len(self._running))
 
     def state_of(self, node: str, key: str) -> PartitionState:
         """Where a partition stands; `missing` for one that nothing was ever heard of."""
@@ -259,6 +257,8 @@ class Core:
         running = self._running.pop(event.attempt)
         node = self._nodes[running.node]
         self._rest(node.name, len(running.keys))
+        if event.seconds is not None:
+            self._durations.add(node.name, event.seconds)
         for key, new_hash in event.hashes:
             cell = self._cells[node.name][key]
             changed = not cell.published or new_hash is None or new_hash != cell.hash
@@ -477,10 +477,13 @@ class Core:
         self._busy[node] = self._busy.get(node, 0) - count
 
     def _admit(self, now: int) -> None:
-        """Give free slots to what is most urgent."""
-        while self._ready and len(self._running) < self._slots:
-            *_, rank, key = heapq.heappop(self._ready)
+        """Give what is most urgent out, as far as there is room."""
+        while self._ready:
+            *_, rank, key = self._ready[0]
             node = self._nodes[self._order[rank]]
+            if not admits(node.name, (r.node for r in self._running.values()), len(self._running), self._slots, self._durations):
+                return
+            heapq.heappop(self._ready)
             cell = self._cells[node.name][key]
             cell.queued = False
             if cell.state is not PartitionState.WAITING or next(self._missing(node, key), None) is not None:

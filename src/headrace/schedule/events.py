@@ -73,6 +73,8 @@ class Published(msgspec.Struct, frozen=True):
 
     attempt: AttemptId
     hashes: tuple[tuple[str, str | None], ...]
+    seconds: float | None = None
+    """How long the worker was at it."""
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -125,7 +125,7 @@ class Batch:
         for key in attempt.keys:
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
             self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key]))
-        self.events.append(Published(attempt.id, tuple(hashes.items())))
+        self.events.append(Published(attempt.id, tuple(hashes.items()), outcome.measures.seconds + outcome.measures.audit_seconds))
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
@@ -217,6 +217,7 @@ class Batch:
                 *attempt.id,
                 state=state,
                 finished_at=self._now,
+                seconds=outcome.measures.seconds + outcome.measures.audit_seconds,
                 published_at=self._now if state == "published" else None,
                 verdict=verdict,
                 reason=reason or _warnings(outcome) or None,

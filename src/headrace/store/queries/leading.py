@@ -98,6 +98,7 @@ class AttemptEnd(msgspec.Struct, frozen=True):
     n: int
     state: str
     finished_at: int
+    seconds: float = 0.0
     published_at: int | None = None
     verdict: str | None = None
     reason: str | None = None
@@ -106,11 +107,11 @@ class AttemptEnd(msgspec.Struct, frozen=True):
 
 
 def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
-    """Write how attempts ended, and give their claims back."""
+    """Write how attempts ended. One that was given out ahead began when its worker came to it: as long before its end as it took."""
     tx.executemany(
-        "update attempt set state = ?, finished_at = ?, published_at = ?, verdict = ?, reason = ?, measures = ?, error = ?"
+        "update attempt set state = ?, started_at = max(started_at, ? - ?), finished_at = ?, published_at = ?, verdict = ?, reason = ?, measures = ?, error = ?"
         " where epoch = ? and n = ?",
-        [(e.state, e.finished_at, e.published_at, e.verdict, e.reason, e.measures, e.error, e.epoch, e.n) for e in ends],
+        [(e.state, e.finished_at, int(e.seconds * 1_000_000), e.finished_at, e.published_at, e.verdict, e.reason, e.measures, e.error, e.epoch, e.n) for e in ends],
     )
 
 

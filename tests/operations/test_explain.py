@@ -19,7 +19,9 @@ _USED = (
 
 def used() -> dict[str, str]:
     """Code → a file that uses it."""
-    return {code: path.name for path in SOURCE.rglob("*.py") for pattern in _USED for code in pattern.findall(path.read_text(encoding="utf-8"))}
+    return {
+        code: path.name for path in SOURCE.rglob("*.py") for pattern in _USED for code in pattern.findall(path.read_text(encoding="utf-8"))
+    }
 
 
 def test_every_code_has_a_page() -> None:

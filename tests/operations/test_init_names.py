@@ -40,7 +40,10 @@ def test_an_ambiguous_date_is_said() -> None:
     assert "%d-%m-%Y" in group.notes[0]
 
 
-@pytest.mark.parametrize("names", [("orders.csv",), ("orders_2020-01-01.csv",), ("a_2020-01-01.csv", "b_2020-01-01.csv"), ("x_2020-13-45.csv", "x_2020-14-45.csv")])
+@pytest.mark.parametrize(
+    "names",
+    [("orders.csv",), ("orders_2020-01-01.csv",), ("a_2020-01-01.csv", "b_2020-01-01.csv"), ("x_2020-13-45.csv", "x_2020-14-45.csv")],
+)
 def test_other_files_stay_whole(names: tuple[str, ...]) -> None:
     found = groups(named(*names))
     assert len(found) == len(names)
@@ -50,8 +53,9 @@ def test_other_files_stay_whole(names: tuple[str, ...]) -> None:
 
 
 HOSTILE = [
-    "Orders (final) v2.csv", "a'b\"c.csv", "; drop table x; --.csv", "../../etc/passwd", "-rf.csv", "$(touch x).csv", "select.csv", "run.csv",
-    "_partition.csv", "9lives.csv", "Zürich.csv", "データ.csv", "{date:%Y}.csv", "*.csv", "a\nb.csv", ".csv", "x" * 200 + ".csv", "headrace.csv", "self.csv",
+    "Orders (final) v2.csv", "a'b\"c.csv", "; drop table x; --.csv", "../../etc/passwd", "-rf.csv", "$(touch x).csv", "select.csv",
+    "run.csv", "_partition.csv", "9lives.csv", "Zürich.csv", "データ.csv", "{date:%Y}.csv", "*.csv", "a\nb.csv", ".csv",
+    "x" * 200 + ".csv", "headrace.csv", "self.csv",
 ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from headrace.cli.moments import Reader
 from headrace.cli.options import Options
@@ -30,6 +30,14 @@ class Invocation:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.screen = Screen(no_color=options.no_color)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        opened = self.__dict__.get("session")
+        if opened is not None:
+            opened.close()
 
     @cached_property
     def session(self) -> Session:

@@ -74,7 +74,8 @@ def run(name: str, function: Callable[..., int], arguments: list[str], before: O
         return 0
     values = vars(parser.parse_intermixed_args(arguments))
     said = Options(**{field: values.pop(field) for field in Options._fields})
-    return function(Invocation(said.over(before)), **values)
+    with Invocation(said.over(before)) as invocation:
+        return function(invocation, **values)
 
 
 def parameters(function: Callable[..., int]) -> list[Parameter]:

@@ -50,9 +50,9 @@ class Lines:
 
     def finish(self) -> None:
         """Ends the phase."""
-        if self._what:
+        if self._what and (self._done or self._total):
             self._line(f"{self._what}: {self._so_far()} in {time.monotonic() - self._began:.1f} s", last=True)
-            self._what = ""
+        self._what = ""
 
     def _so_far(self) -> str:
         return f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,} done"

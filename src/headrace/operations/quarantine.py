@@ -7,6 +7,7 @@ from pathlib import Path
 from headrace.model import Project, Source
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, QuarantineRow
+from headrace.operations.glimpse import glimpse
 from headrace.operations.session import Session
 from headrace.store import Transaction
 from headrace.store.queries import attempts, checks, deliveries
@@ -42,7 +43,7 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) 
         rows=one.rows,
         path=None if one.path is None else shown_path(session, session.data_folder / one.path),
         delivery=delivery.path if delivery else None,
-        sample=list(one.sample or ()),
+        sample=list(one.sample or glimpse(session.data_folder, one.path, delivery.path if delivery else None)),
         checks=_failed(tx, one),
         attempt=f"{one.epoch}.{one.n}",
         todo=_todo(project, one, delivery.path if delivery else None),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -129,8 +128,7 @@ def _rows(session: Session, found: Found, limit: int | None) -> tuple[list[Colum
 
 def _close(session: Session) -> None:
     """The state is closed before DuckDB is loaded: a process has one of them open."""
-    if session.store is not None:
-        session.store.close()
+    session.close()
 
 
 def _declared_columns(session: Session, name: str) -> list[ColumnRow]:
@@ -183,7 +181,7 @@ def _manifest(session: Session, newest: publications.Publication | None) -> tupl
         return ()
     return tuple(
         {
-            "path": shown_path(session, Path(session.folders.files, str(entry["path"]))),
+            "path": shown_path(session, session.data_folder / str(entry["path"])),
             "size": entry.get("size"),
             "sha256": entry.get("sha256"),
         }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from headrace.store.queries.versions import Version
 
 ENVIRONMENT = "prod"
-LONG_S = 0.5
+LONG_S = 1.0
 """Understanding a project is silent unless it takes longer."""
 NAMES_FILE = "cache/names"
 """In the data folder: the nodes' names, for shell completion."""
@@ -100,6 +100,12 @@ class Session:
         if not state_path(self.root, self.settings).exists():
             return None
         return Store.open(self.root, self.settings)
+
+    def close(self) -> None:
+        """Closes the state, if it was opened; what was read of it stays known."""
+        opened = self.__dict__.get("store")
+        if opened is not None:
+            opened.close()
 
     @cached_property
     def clock(self) -> Clock:
@@ -213,19 +219,19 @@ class _Told:
         self._progress = progress
         self._since = time.monotonic()
         self._done = 0
-        self._total: int | None = None
+        self._begun = False
 
     def __call__(self, done: int, total: int) -> None:
         if time.monotonic() - self._since < LONG_S:
             return
-        if total != self._total:
-            self._progress.start("understanding the project", total)
-            self._done, self._total = 0, total
+        if not self._begun:
+            self._progress.start("understanding the project", None)  # what is to be done grows while it is found
+            self._begun = True
         self._progress.advance(done - self._done)
         self._done = done
 
     def finish(self) -> None:
-        if self._total is not None:
+        if self._begun:
             self._progress.finish()
 
 

@@ -123,7 +123,7 @@ def _files(session: Session, tx: Transaction, project: Project, consumers: Seque
         asset = project.assets.get(name)
         newest = publications.newest(tx, name) if asset is not None and asset.materialize == "files" else None
         if newest is not None and newest.manifest:
-            paths = [shown_path(session, session.folders.files / str(entry["path"])) for entry in newest.manifest]
+            paths = [shown_path(session, session.data_folder / str(entry["path"])) for entry in newest.manifest]
             found.append(FilesRow(asset=name, partition=newest.partition, paths=paths))
     return found
 

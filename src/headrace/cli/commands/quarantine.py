@@ -60,8 +60,8 @@ def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
         page.next("headrace status" if rows[0].delivery is None else "headrace tick")
         return
     page.table(COLUMNS, [_row(row, page) for row in rows])
-    known = [row.rows for row in rows if row.rows is not None]
-    page.say(f"{plural(len(rows), 'partition')}, {plural(sum(known), 'row')}; readers see none of it")
+    known = sum(row.rows or 0 for row in rows)
+    page.say(", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])]) + "; readers see none of it")
     page.next(f"headrace quarantine {rows[0].node}@{rows[0].partition}")
 
 
@@ -83,7 +83,7 @@ def _detail(row: QuarantineRow, page: Page) -> None:
         page.say(f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}", indent=2)
     if row.sample:
         names = list(dict.fromkeys(name for sample in row.sample for name in sample))
-        page.say(f"{plural(min(len(row.sample), SAMPLE_SHOWN_MAX), 'row')} of {row.rows or len(row.sample):,}:", indent=2)
+        page.say("for example:", indent=2)
         grid(page, [ColumnRow(name=name, type="") for name in names], row.sample[:SAMPLE_SHOWN_MAX])
     facts = [("owner", row.owner), ("delivered", row.delivery), ("kept in", row.path), ("attempt", row.attempt)]
     page.table([Column("", least=9), Column("", least=10)], [[Cell(name, "dim"), value] for name, value in facts if value], header=False)

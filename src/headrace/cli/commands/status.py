@@ -38,6 +38,8 @@ COLUMNS = [
     Column("why", gives=2, least=24),
 ]
 
+FACTS = [Column("", least=10), Column("", gives=1, least=20)]
+
 
 def _render(document: StatusDocument, page: Page) -> None:
     stands = " (replay stands still)" if document.clock == "replay" and document.runtime == "running" else ""
@@ -47,7 +49,8 @@ def _render(document: StatusDocument, page: Page) -> None:
     if not document.consumers:
         page.say("no consumers: nobody has said who needs what by when (consumers.yaml)", indent=2)
     page.say()
-    page.table([Column("", least=10), Column("", gives=1, least=20)], _facts(document), header=False)
+    page.table(FACTS, _facts(document), header=False)
+    _files(document, page)
     page.say()
     page.say(_sum(document))
     page.next(document.next)
@@ -75,19 +78,23 @@ def _facts(document: StatusDocument) -> list[list[str | Cell]]:
     waiting = document.quarantine
     if waiting.partitions:
         rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
-    for files in document.files:
-        shown = files.paths[:PATHS_SHOWN_MAX]
-        more = len(files.paths) - len(shown)
-        rows += [[Cell(files.asset, "dim"), path] for path in shown]
-        rows += [["", f"and {more} more files"]] if more else []
     return rows
+
+
+def _files(document: StatusDocument, page: Page) -> None:
+    """Where what was written can be opened; never cut, people paste it."""
+    for files in document.files:
+        for path in files.paths[:PATHS_SHOWN_MAX]:
+            page.raw(f"  {files.asset}  {path}")
+        if len(files.paths) > PATHS_SHOWN_MAX:
+            page.say(f"and {len(files.paths) - PATHS_SHOWN_MAX} more files", indent=4)
 
 
 def _waiting(deliveries: int, partitions: int, rows: int) -> str:
     said = [plural(deliveries, "delivery", "deliveries")] if deliveries else []
     if partitions > deliveries:
         said.append(plural(partitions - deliveries, "partition"))
-    return f"{', '.join(said)}, {plural(rows, 'row')}"
+    return ", ".join([*said, plural(rows, "row")] if rows else said)
 
 
 def _sum(document: StatusDocument) -> str:

@@ -1,0 +1,67 @@
+"""The first rows of a delivery that is held: its raw bytes were kept, its rows never became a table."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+ROWS_MAX = 5
+BYTES_MAX = 64 * 1024
+CHARACTERS_MAX = 200
+"""Of one value."""
+COLUMNS_MAX = 200
+_SEPARATED = (".csv", ".tsv", ".txt", ".psv")
+_JSON_LINES = (".jsonl", ".ndjson", ".json")
+
+
+def glimpse(data_folder: Path, path: str | None, delivery: str | None) -> list[dict[str, Any]]:
+    """A few rows of a text delivery as text; none where the file is gone or of another kind. Never raises for what is in it."""
+    if path is None or delivery is None or not path.startswith("raw/"):
+        return []
+    ending = PurePosixPath(delivery.removesuffix(".gz")).suffix.lower()
+    if ending not in (*_SEPARATED, *_JSON_LINES):
+        return []
+    lines = _lines(data_folder / path, packed=delivery.endswith(".gz"))
+    return _json_rows(lines) if ending in _JSON_LINES else _separated_rows(lines)
+
+
+def _lines(path: Path, *, packed: bool) -> list[str]:
+    """The first whole lines of the file."""
+    try:
+        with gzip.open(path, "rb") if packed else path.open("rb") as file:
+            data = file.read(BYTES_MAX)
+    except (OSError, EOFError, zlib.error):
+        return []
+    lines = data.decode("utf-8-sig", "backslashreplace").replace("\0", "\\0").splitlines()
+    return [line for line in lines if line.strip()][: ROWS_MAX + 1]
+
+
+def _separated_rows(lines: list[str]) -> list[dict[str, Any]]:
+    if not lines:
+        return []
+    delimiter = max(",;\t|", key=lines[0].count)
+    try:
+        header, *rows = csv.reader(lines, delimiter=delimiter)
+    except (csv.Error, ValueError):
+        return []
+    return [{name: _cut(value) for name, value in list(zip(header, row, strict=False))[:COLUMNS_MAX]} for row in rows[:ROWS_MAX]]
+
+
+def _json_rows(lines: list[str]) -> list[dict[str, Any]]:
+    rows = []
+    for line in lines[:ROWS_MAX]:
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            return rows
+        if isinstance(value, dict):
+            rows.append({name: _cut(str(one)) for name, one in list(value.items())[:COLUMNS_MAX]})
+    return rows
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= CHARACTERS_MAX else value[: CHARACTERS_MAX - 1] + "…"

@@ -312,3 +312,12 @@ def test_zero_rows_are_a_result(bench: Bench) -> None:
     """Would catch: an empty table taken for a mistake."""
     produced = bench.run(bench.python(body("", "return pa.table({'a': pa.array([], pa.int64())})")))
     assert produced.staged is not None and produced.staged.rows == 0
+
+
+def test_the_context_can_say_something(bench: Bench) -> None:
+    """Would catch: a level lost on the way to the log."""
+    text = body("ctx", "ctx.log('careful', 'warning')", "ctx.progress(0.256, 'a quarter')", "ctx.log('100 %s')", materialize="none")
+    bench.run_logged(bench.python(text, materialize="none"))
+    assert [(line.level, line.text) for line in bench.logged] == [("warning", "careful"), ("info", "progress 26% a quarter"), ("info", "100 %s")]
+    error = failure(bench, body("ctx", "ctx.log('x', 'loud')"))
+    assert "'loud' is no level" in error.message and error.file == "assets/out.py"

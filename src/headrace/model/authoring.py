@@ -35,6 +35,21 @@ class Context:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     output_directory: Path | None = None
 
+    def log(self, message: str, level: str = "info") -> None:
+        """A line in the attempt's log: `debug`, `info`, `warning`, `error` or `critical`. Raises ValueError for other levels.
+
+        Python's `logging` and `print` work as well; `print` has no levels."""
+        import logging
+
+        number = logging.getLevelNamesMapping().get(level.upper())
+        if number is None:
+            raise ValueError(f"{level!r} is no level: debug, info, warning, error or critical")
+        logging.getLogger(f"headrace.asset.{self.asset}").log(number, "%s", message)
+
+    def progress(self, fraction: float, message: str = "") -> None:
+        """How far the attempt is, from 0 to 1, as a line in its log."""
+        self.log(f"progress {min(max(fraction, 0.0), 1.0):.0%} {message}".rstrip())
+
 
 def asset(**declared: Any) -> Callable[[Function], Function]:
     """Declare a function as an asset: `@asset(owner="flight-data", partition="day", inputs=["flights_clean"])`."""

@@ -1,4 +1,5 @@
-"""Run the benchmarks and write RESULTS.md from their documents: `make bench`, or `make bench ARGS="pipeline partitions"`.
+"""Run the benchmarks and write RESULTS.md from their documents: `make bench`, `make bench ARGS="pipeline partitions"`, or
+with ARGS=--page from the documents that are there.
 
 Each benchmark's last document is kept in `benchmarks/results/`, so that one of them can be measured anew without the
 others. Nothing in RESULTS.md is written by hand.
@@ -25,9 +26,9 @@ times don't.
 
 def main(arguments: list[str]) -> None:
     """Run what is named (all, if nothing is), keep the documents, and write the page from all that are kept."""
-    quick = "--quick" in arguments
-    names = [name for name in arguments if name != "--quick"] or [name for name in ORDER if (HERE / f"{name}.py").exists()]
-    for name in names:
+    quick, page_only = "--quick" in arguments, "--page" in arguments
+    named = [name for name in arguments if not name.startswith("--")]
+    for name in [] if page_only else named or ORDER:
         print(f"{name} …", flush=True)
         document = run(name, quick=quick)
         if not quick:

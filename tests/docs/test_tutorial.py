@@ -68,18 +68,19 @@ class Shell:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.environment = kept | {"PATH": path, "COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"}
 
-    def run(self, command: str) -> tuple[int, str]:
+    def run(self, command: str) -> tuple[int, str, str]:
+        """Exit code, standard output, and what stood on standard error: progress, which comes or not, and messages."""
         script = f'{command}\ncode=$?\nprintf "\\n%s" "$PWD" >&3\nexit $code'
         reading, writing = os.pipe()
         done = subprocess.run(
             ["bash", "-c", f"exec 3>&{writing}\n{script}"],
             cwd=self.folder, env=self.environment, pass_fds=[writing], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=self.patience, check=False,
+            capture_output=True, text=True, timeout=self.patience, check=False,
         )  # fmt: skip
         os.close(writing)
         with os.fdopen(reading) as said:
             self.folder = Path(said.read().strip())
-        return done.returncode, done.stdout
+        return done.returncode, done.stdout, done.stderr
 
 
 def follow(page: Path, folder: Path) -> None:
@@ -90,8 +91,8 @@ def follow(page: Path, folder: Path) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(step.text, encoding="utf-8")
             continue
-        code, output = shell.run(step.text)
-        where = f"{page.name}:{step.line}: $ {step.text}\n{output}"
+        code, output, errors = shell.run(step.text)
+        where = f"{page.name}:{step.line}: $ {step.text}\n{output}\n{errors}"
         assert code == step.exit_code, f"exit {code}, not {step.exit_code}\n{where}"
         matches = pattern(step.expected or ["…"]).fullmatch(output.strip("\n") + "\n" if output.strip() else "")
         assert matches is not None, "expected:\n" + "\n".join(step.expected) + f"\n\n{where}"
@@ -117,8 +118,8 @@ def test_readme_shows_what_the_demo_shows(tmp_path: Path) -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     shown = page[page.index("    flights · prod") : page.index("A pipeline is SQL")]
     shell = Shell(tmp_path, patience=150)
-    code, output = shell.run("headrace demo --no-serve && cd demo && headrace status")
-    assert code == 0, output
+    code, output, errors = shell.run("headrace demo --no-serve && cd demo && headrace status")
+    assert code == 0, errors
     assert pattern(["…", *(line[4:] for line in shown.rstrip().splitlines())]).fullmatch(output.strip("\n") + "\n"), output
 
 

@@ -119,7 +119,7 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
     return pure.consumers[0], stored.consumers[0]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_all_ways_to_judge_a_history_agree(history: History) -> None:
     with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), Settings(name="t"), create=True) as store:

@@ -1,0 +1,50 @@
+"""TRUST A5: a change without an event, or an event without a change, is impossible, whenever the process is killed."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from headrace.govern import verify
+from headrace.model import Settings
+from headrace.store import Store
+
+WRITER = """
+import sys; from pathlib import Path
+from headrace.govern import Action, Actor, ActorType, Event, Object, append
+from headrace.model import Settings
+from headrace.store import Store
+event = Event(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "t"), object=Object("run", "1"))
+with Store.open(Path(sys.argv[1]), Settings(name="t"), create=True) as store:
+    print("ready", flush=True)
+    while True:
+        with store.write(None) as tx:
+            tx.execute("insert into run (kind, request, actor, state, started_at) values ('tick', '{}', 't', 'succeeded', 0)")
+            append(tx, 1, event)
+            tx.execute("insert into run (kind, request, actor, state, started_at) values ('tick', '{}', 't', 'succeeded', 0)")
+"""
+KILLS = 8
+
+
+def test_a_killed_writer_leaves_each_change_with_its_event(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    entries = 0
+    for _ in range(KILLS):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+        time.sleep(chance.uniform(0, 0.02))  # the moment is what is random here, nothing is waited for
+        writer.kill()
+        writer.communicate(timeout=10)
+        with Store.open(tmp_path, Settings(name="t")) as store, store.read() as tx:
+            found = verify(tx)
+            assert found.ok
+            assert tx.execute("select count(*) from run").fetchone() == (2 * found.entries,)
+            assert found.entries >= entries  # and nothing that was committed is gone
+            entries = found.entries
+    assert entries > 0

@@ -90,8 +90,18 @@ class Bench:
         return folder.name
 
     def scope(self, asset: str = "out", keys: tuple[str, ...] = ("*",), **more: Any) -> Scope:
-        return Scope(**{"asset": asset, "partitions": keys, "grain": None, "start": None, "end": None,
-                        "timezone": self.timezone, "attempt": "1.1", **more})
+        return Scope(
+            **{
+                "asset": asset,
+                "partitions": keys,
+                "grain": None,
+                "start": None,
+                "end": None,
+                "timezone": self.timezone,
+                "attempt": "1.1",
+                **more,
+            }
+        )
 
     def day(self, key: str, until: str = "", **more: Any) -> Scope:
         """The scope of one New York winter day."""
@@ -100,7 +110,13 @@ class Bench:
 
     def sql(self, text: str, *inputs: InputData, **more: Any) -> Task:
         line = more.pop("line", 1)
-        return Task(scope=more.pop("scope", self.scope()), body=SqlBody(text=text, file="assets/out.sql", line=line), sql=text, inputs=inputs, **more)
+        return Task(
+            scope=more.pop("scope", self.scope()),
+            body=SqlBody(text=text, file="assets/out.sql", line=line),
+            sql=text,
+            inputs=inputs,
+            **more,
+        )
 
     def python(self, text: str, *inputs: InputData, siblings: dict[str, str] | None = None, **more: Any) -> Task:
         """A task for the one asset in the text, read as a project's files are read."""

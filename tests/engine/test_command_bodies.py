@@ -31,8 +31,12 @@ def failure(bench: Bench, task: Any) -> Any:
 
 def writing(name: str, text: str) -> list[str]:
     """A command that writes a file into the output directory."""
-    program = "import json, os, sys; d = json.load(open(os.environ['HEADRACE_CONTEXT']))['output_directory']; open(d + '/' + sys.argv[1], 'w').write(sys.argv[2])"
-    return [sys.executable, "-c", program, name, text]
+    folder = "json.load(open(os.environ['HEADRACE_CONTEXT']))['output_directory']"
+    return [sys.executable, "-c", f"import json, os, sys; open({folder} + '/' + sys.argv[1], 'w').write(sys.argv[2])", name, text]
+
+
+IN_OUTPUT = 'cd "$(sed -n \'s/.*"output_directory":"\\([^"]*\\)".*/\\1/p\' "$HEADRACE_CONTEXT")"; '
+"""The beginning of a shell script that works in its output directory."""
 
 
 def test_a_body_in_shell_and_awk(bench: Bench) -> None:
@@ -55,14 +59,19 @@ def test_the_context_and_the_inputs_are_as_the_interface_says(bench: Bench) -> N
         import pyarrow.parquet as pq
         context = json.load(open(os.environ["HEADRACE_CONTEXT"]))
         table = pq.read_table(context["inputs"]["flights"]["path"])
-        told = {"context": {k: v for k, v in context.items() if k != "output_directory"}, "rows": table.to_pylist(), "names": table.column_names,
-                "environment": sorted(os.environ), "folder": os.getcwd(), "tz": os.environ["TZ"]}
+        told = {"context": {k: v for k, v in context.items() if k != "output_directory"}, "rows": table.to_pylist(),
+                "names": table.column_names, "environment": sorted(os.environ), "folder": os.getcwd(), "tz": os.environ["TZ"]}
         open(context["output_directory"] + "/told.jsonl", "w").write(json.dumps({"told": json.dumps(told)}))
     """
     batch = bench.publish("flights", "SELECT 1 AS id, 'EWR' AS origin", key="2013-02-11")
     os.environ["SECRET_TOKEN"] = "x"
     try:
-        task = bench.command([sys.executable, "told.py"], batch, files={"told.py": program}, scope=bench.day("2013-02-11", parameters={"x": 15, "d": dt.date(2013, 1, 1)}))
+        task = bench.command(
+            [sys.executable, "told.py"],
+            batch,
+            files={"told.py": program},
+            scope=bench.day("2013-02-11", parameters={"x": 15, "d": dt.date(2013, 1, 1)}),
+        )
         produced = bench.run(task)
     finally:
         del os.environ["SECRET_TOKEN"]
@@ -73,13 +82,23 @@ def test_the_context_and_the_inputs_are_as_the_interface_says(bench: Bench) -> N
     assert context["parameters"] == {"x": 15, "d": "2013-01-01"}
     assert context["inputs"]["flights"]["columns"] == [{"name": "id", "type": "INTEGER"}, {"name": "origin", "type": "VARCHAR"}]
     assert told["names"] == ["id", "origin"] and told["rows"] == [{"id": 1, "origin": "EWR"}]
-    assert set(told["environment"]) - {"LC_CTYPE"} <= {"PATH", "HOME", "LANG", "TZ", "HEADRACE_CONTEXT", "HEADRACE_EVENTS", "PWD", "SHLVL", "_"}
+    assert set(told["environment"]) - {"LC_CTYPE"} <= {
+        "PATH",
+        "HOME",
+        "LANG",
+        "TZ",
+        "HEADRACE_CONTEXT",
+        "HEADRACE_EVENTS",
+        "PWD",
+        "SHLVL",
+        "_",
+    }
     assert told["tz"] == "America/New_York" and Path(told["folder"]).name.startswith("v")
 
 
 def test_nothing_goes_through_a_shell(bench: Bench) -> None:
     """Would catch: an argument that a shell would read."""
-    hostile = "a,b\n$(touch /tmp/pwned);`id`,\"x\"\n"
+    hostile = 'a,b\n$(touch /tmp/pwned);`id`,"x"\n'
     produced = bench.run(bench.command(writing("r.csv", hostile)))
     assert bench.rows(produced.staged, produced.table)[0][1] == "$(touch /tmp/pwned);`id`"
 
@@ -106,7 +125,9 @@ def test_nothing_goes_through_a_shell(bench: Bench) -> None:
     ],
     ids=lambda value: " ".join(value)[-40:].replace("\0", "0").replace("\n", "|") if isinstance(value, list) else "",
 )
-def test_what_goes_wrong_is_said_where_the_command_is_declared(bench: Bench, argv: list[str], files: dict[str, str], message: str, kind: ErrorKind) -> None:
+def test_what_goes_wrong_is_said_where_the_command_is_declared(
+    bench: Bench, argv: list[str], files: dict[str, str], message: str, kind: ErrorKind
+) -> None:
     """Would catch: an exception of ours instead of the user's error; an exit code of the wrong kind; scratch left behind."""
     task = bench.command(argv, files=files or None)
     for name in files:
@@ -118,14 +139,14 @@ def test_what_goes_wrong_is_said_where_the_command_is_declared(bench: Bench, arg
 
 def test_files_of_several_formats_are_refused(bench: Bench) -> None:
     """Would catch: one of two formats read and the other forgotten."""
-    script = 'd=$(sed -n \'s/.*"output_directory":"\\([^"]*\\)".*/\\1/p\' "$HEADRACE_CONTEXT"); echo a > $d/r.csv; echo {} > $d/r.jsonl'
+    script = IN_OUTPUT + "echo a > r.csv; echo {} > r.jsonl"
     error = failure(bench, bench.command(["sh", "-c", script]))
     assert "`r.csv`, `r.jsonl`" in error.message
 
 
 def test_several_files_are_one_result_and_columns_go_by_name(bench: Bench) -> None:
     """Would catch: columns of a second file taken by position."""
-    script = 'd=$(sed -n \'s/.*"output_directory":"\\([^"]*\\)".*/\\1/p\' "$HEADRACE_CONTEXT"); mkdir $d/sub; printf "a,b\\n1,x\\n" > $d/1.csv; printf "b,a\\ny,2\\n" > $d/sub/2.csv; touch $d/_SUCCESS'
+    script = IN_OUTPUT + 'mkdir sub; printf "a,b\\n1,x\\n" > 1.csv; printf "b,a\\ny,2\\n" > sub/2.csv; touch _SUCCESS'
     produced = bench.run(bench.command(["sh", "-c", script]))
     assert [row[1:] for row in bench.rows(produced.staged, produced.table)] == [(1, "x"), (2, "y")]
 
@@ -156,7 +177,7 @@ def test_materialize_files_and_none(bench: Bench) -> None:
 
 def test_strange_events_are_said_to_be_so(bench: Bench) -> None:
     """Would catch: a log that a command can break, or a device that it puts in the place of its events."""
-    script = "printf 'garbage\\n{\"event\": 3}\\n\\377\\n{\"event\": \"metric\", \"name\": \"n\", \"value\": \"\\033[31m\"}\\n' > $HEADRACE_EVENTS"
+    script = 'printf \'garbage\\n{"event": 3}\\n\\377\\n{"event": "metric", "name": "n", "value": "\\033[31m"}\\n\' > $HEADRACE_EVENTS'
     bench.run_logged(bench.command(["sh", "-c", script.replace("\\033", "\\\\u001b")], materialize="none"))
     texts = [line.text for line in bench.logged]
     assert texts[0] == "not an event: garbage" and len(texts) == 4 and "\x1b" not in "".join(texts)

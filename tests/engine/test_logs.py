@@ -48,7 +48,8 @@ def test_what_is_printed_by_any_means_is_caught(tmp_path: Path, channel: Channel
 
     lines = captured(tmp_path / "l.jsonl", channel, work)
     assert {(line.stream, line.text) for line in lines} == {
-        ("stdout", "python"), ("stderr", "errors"), ("stdout", "descriptor"), ("stdout", "child"), ("stderr", "child errors"), ("stdout", "no end")
+        ("stdout", "python"), ("stderr", "errors"), ("stdout", "descriptor"), ("stdout", "child"), ("stderr", "child errors"),
+        ("stdout", "no end"),
     }  # fmt: skip
     assert [line.text for line in lines if line.stream == "stdout"] == ["python", "descriptor", "child", "no end"]
     assert all(line.level == "info" and NOW_US <= line.at_us < NOW_US + 60_000_000 for line in lines)
@@ -88,7 +89,9 @@ def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: Channel) ->
     assert [line.text for line in captured(tmp_path / "2.jsonl", channel, lambda: print("second"))] == ["second"]
 
 
-@pytest.mark.parametrize("spoil", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.dup2(os.open('/dev/null', 1), 1)", "del sys.stdout"])
+@pytest.mark.parametrize(
+    "spoil", ["sys.stdout.close()", "os.close(1)", "sys.stdout = None", "os.dup2(os.open('/dev/null', 1), 1)", "del sys.stdout"]
+)
 def test_a_body_that_spoils_its_output_spoils_only_its_own(tmp_path: Path, channel: Channel, spoil: str) -> None:
     """Would catch: a worker that is deaf, or that breaks, after one body closed its output."""
 
@@ -172,7 +175,11 @@ def test_lines_do_not_depend_on_how_bytes_arrive(pieces: list[bytes]) -> None:
     found = [line for piece in pieces for line in cut.feed(piece)] + ([cut.rest()] if cut.pending else [])
     assert found == expected
     assert not any(safe(line) != safe(safe(line)) for line in found)
-    assert all(character == "\t" or character.isprintable() or character.isspace() or ord(character) > 0x9F for line in found for character in safe(line))
+    assert all(
+        character == "\t" or character.isprintable() or character.isspace() or ord(character) > 0x9F
+        for line in found
+        for character in safe(line)
+    )
 
 
 def test_threads_write_whole_lines(tmp_path: Path) -> None:
@@ -219,18 +226,22 @@ def test_what_was_printed_before_a_crash_is_kept(tmp_path: Path, channel: Channe
     """Would catch: the last lines, which say why, gone with the process: the thread may or may not have read them."""
     path = tmp_path / "1.jsonl"
     arguments = [str(path), *map(str, channel.ends)]
-    worker = subprocess.Popen([sys.executable, "-c", WORKER.replace("{deed}", deed), *arguments], pass_fds=channel.ends, stderr=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        [sys.executable, "-c", WORKER.replace("{deed}", deed), *arguments], pass_fds=channel.ends, stderr=subprocess.DEVNULL
+    )
     channel.keep_reading()
     assert worker.wait() != 0
     channel.rescue(path, NOW_US)
     assert [line.text for line in read(path)] == ["said at once"] + ["last words"] * said
-    assert os.listdir(tmp_path) == ["1.jsonl"]
+    assert [left.name for left in tmp_path.iterdir()] == ["1.jsonl"]
 
 
 def test_a_stopped_worker_loses_nothing_either(tmp_path: Path, channel: Channel) -> None:
     """Would catch: lines in the pipe thrown away when the worker's reading thread never got to run."""
     path = tmp_path / "1.jsonl"
-    child = subprocess.Popen(["sh", "-c", "echo one; echo two >&2; kill -STOP $$"], stdout=channel.stdout_write, stderr=channel.stderr_write)
+    child = subprocess.Popen(
+        ["sh", "-c", "echo one; echo two >&2; kill -STOP $$"], stdout=channel.stdout_write, stderr=channel.stderr_write
+    )
     channel.keep_reading()
     os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
     assert channel.rescue(path, NOW_US) == 2

@@ -54,7 +54,8 @@ def test_an_input_comes_in_the_container_that_was_asked_for(bench: Bench, annota
     given = bench.publish("given", "SELECT 1 AS a, 'x' AS b", key="2013-02-11")
     text = body(
         f"ctx, given{annotation}",
-        "columns = given.collect_schema().names() if hasattr(given, 'collect_schema') else getattr(given, 'column_names', None) or list(given.columns)",
+        "names = getattr(given, 'column_names', None)",
+        "columns = given.collect_schema().names() if hasattr(given, 'collect_schema') else names or list(given.columns)",
         "kind = type(given)",
         "return [{'kind': f'{kind.__module__}.{kind.__qualname__}', 'columns': ','.join(columns)}]",
         inputs='"given"',
@@ -88,14 +89,21 @@ def test_a_result_may_come_in_any_of_the_known_kinds(bench: Bench, result: str) 
 def test_a_relation_made_of_an_input_never_leaves_duckdb(bench: Bench) -> None:
     """Would catch: two results open on one connection, of which the first is lost."""
     given = bench.publish("given", "SELECT i AS n FROM range(100_000) r(i)")
-    text = body("given: duckdb.DuckDBPyRelation", "return given.filter('n % 2 = 0').aggregate('count(*) as n, max(n) as m')", inputs='"given"')
+    text = body(
+        "given: duckdb.DuckDBPyRelation", "return given.filter('n % 2 = 0').aggregate('count(*) as n, max(n) as m')", inputs='"given"'
+    )
     assert rows(bench, text, given) == [(50_000, 99_998)]
 
 
 def test_an_iterator_may_read_a_relation_while_it_is_staged(bench: Bench) -> None:
     """Would catch: staging and the body waiting for the same connection for ever."""
     given = bench.publish("given", "SELECT i AS n FROM range(20_000) r(i)")
-    text = body("given: duckdb.DuckDBPyRelation", "while chunk := given.fetchmany(5_000):", "    yield from ({'n': n} for (n,) in chunk)", inputs='"given"')
+    text = body(
+        "given: duckdb.DuckDBPyRelation",
+        "while chunk := given.fetchmany(5_000):",
+        "    yield from ({'n': n} for (n,) in chunk)",
+        inputs='"given"',
+    )
     assert len(rows(bench, text, given)) == 20_000
 
 
@@ -107,7 +115,9 @@ def test_named_levels_of_a_pandas_index_are_columns(bench: Bench) -> None:
 
 def test_an_iterator_is_read_as_it_comes(bench: Bench) -> None:
     """Would catch: all rows of a generator held in memory before the first is written: 1.6 GB here."""
-    text = body("", "for i in range(100):", "    yield pa.table({'n': pa.array([i] * 100_000), 'text': pa.array(['x' * 150 + str(i)] * 100_000)})")
+    text = body(
+        "", "for i in range(100):", "    yield pa.table({'n': pa.array([i] * 100_000), 'text': pa.array(['x' * 150 + str(i)] * 100_000)})"
+    )
     small, large = body("", "yield pa.table({'n': [1], 'text': ['x']})"), text
     before = bench.run(bench.python(small)).measures.peak_memory_bytes
     produced = bench.run(bench.python(large))
@@ -119,7 +129,8 @@ def test_the_context_says_what_the_attempt_is_for(bench: Bench) -> None:
     """Would catch: fields swapped, times without zone, parameters missing."""
     text = body(
         "ctx: Context",
-        "return [dict(a=ctx.asset, p=ctx.partition, s=ctx.start.isoformat(), e=ctx.end.isoformat(), z=ctx.timezone, n=ctx.attempt, x=ctx.parameters['x'])]",
+        "when = dict(s=ctx.start.isoformat(), e=ctx.end.isoformat(), z=ctx.timezone)",
+        "return [dict(a=ctx.asset, p=ctx.partition, **when, n=ctx.attempt, x=ctx.parameters['x'])]",
     )
     scope = bench.day("2013-02-11", parameters={"x": 15})
     assert rows(bench, text, scope=scope) == [
@@ -159,7 +170,11 @@ def test_files_of_this_moment_are_not_found(bench: Bench, tmp_path: Any, monkeyp
         (["raise KeyboardInterrupt"], "KeyboardInterrupt", ErrorKind.DETERMINISTIC),
         (["raise ConnectionResetError('gone')"], "gone", ErrorKind.TRANSIENT),
         (["raise TimeoutError('slow')"], "slow", ErrorKind.TRANSIENT),
-        (["try: raise ConnectionError('gone')", "except ConnectionError as e: raise RuntimeError('api') from e"], "api", ErrorKind.TRANSIENT),
+        (
+            ["try: raise ConnectionError('gone')", "except ConnectionError as e: raise RuntimeError('api') from e"],
+            "api",
+            ErrorKind.TRANSIENT,
+        ),
         (["raise MemoryError"], "MemoryError", ErrorKind.RESOURCES),
         (["x = [0] * 10**15", "return x"], "MemoryError", ErrorKind.RESOURCES),
         (["raise OSError(28, 'No space left on device')"], "No space", ErrorKind.RESOURCES),
@@ -179,7 +194,9 @@ def test_what_a_body_raises_is_its_failure_with_file_and_line(bench: Bench, line
 
 def test_an_error_in_a_sibling_module_is_placed_there(bench: Bench) -> None:
     """Would catch: the place of the call instead of the place of the fault."""
-    error = failure(bench, body("", "import helper", "return helper.rows()"), siblings={"assets/helper.py": "def rows():\n    return 1 / 0\n"})
+    error = failure(
+        bench, body("", "import helper", "return helper.rows()"), siblings={"assets/helper.py": "def rows():\n    return 1 / 0\n"}
+    )
     assert (error.file, error.line) == ("assets/helper.py", 2)
     error = failure(bench, body("", "import helper", "return helper.rows()"), siblings={"assets/helper.py": "def rows(:\n"})
     assert (error.file, error.line) == ("assets/helper.py", 1) and "SyntaxError" in error.message
@@ -234,7 +251,9 @@ def test_a_coroutine_is_refused(bench: Bench) -> None:
 
 def test_an_iterator_that_fails_half_way_leaves_nothing(bench: Bench) -> None:
     """Would catch: half of a partition staged, or the user's exception told as DuckDB's."""
-    text = body("", "for i in range(5):", "    yield pa.table({'n': list(range(100_000))})", "    if i == 3: raise ConnectionError('gone after 3')")
+    text = body(
+        "", "for i in range(5):", "    yield pa.table({'n': list(range(100_000))})", "    if i == 3: raise ConnectionError('gone after 3')"
+    )
     error = failure(bench, text)
     assert error.message == "ConnectionError: gone after 3" and error.kind is ErrorKind.TRANSIENT
     assert (error.file, error.line) == ("assets/out.py", 12)
@@ -283,7 +302,12 @@ def test_materialize_none_returns_nothing(bench: Bench) -> None:
 
 def test_materialize_files_makes_a_manifest_of_what_is_there(bench: Bench) -> None:
     """Would catch: a manifest that names what the body says instead of what it wrote; two attempts in one folder."""
-    text = body("ctx", "(ctx.output_directory / 'sub').mkdir()", "(ctx.output_directory / 'sub' / 'r.html').write_text('hello')", materialize="files")
+    text = body(
+        "ctx",
+        "(ctx.output_directory / 'sub').mkdir()",
+        "(ctx.output_directory / 'sub' / 'r.html').write_text('hello')",
+        materialize="files",
+    )
     first = bench.run(bench.python(text, materialize="files"))
     second = bench.run(bench.python(text, materialize="files"))
     assert first.manifest is not None and second.manifest is not None
@@ -318,6 +342,10 @@ def test_the_context_can_say_something(bench: Bench) -> None:
     """Would catch: a level lost on the way to the log."""
     text = body("ctx", "ctx.log('careful', 'warning')", "ctx.progress(0.256, 'a quarter')", "ctx.log('100 %s')", materialize="none")
     bench.run_logged(bench.python(text, materialize="none"))
-    assert [(line.level, line.text) for line in bench.logged] == [("warning", "careful"), ("info", "progress 26% a quarter"), ("info", "100 %s")]
+    assert [(line.level, line.text) for line in bench.logged] == [
+        ("warning", "careful"),
+        ("info", "progress 26% a quarter"),
+        ("info", "100 %s"),
+    ]
     error = failure(bench, body("ctx", "ctx.log('x', 'loud')"))
     assert "'loud' is no level" in error.message and error.file == "assets/out.py"

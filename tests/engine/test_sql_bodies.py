@@ -100,7 +100,9 @@ def test_memory_that_runs_out_is_a_failure_of_resources(bench: Bench) -> None:
     assert bench.left_behind() == []
 
 
-@pytest.mark.parametrize("query", ["select * from read_csv('/etc/passwd')", "select * from read_text('../state.db')", "select * from duckdb_secrets()"])
+@pytest.mark.parametrize(
+    "query", ["select * from read_csv('/etc/passwd')", "select * from read_text('../state.db')", "select * from duckdb_secrets()"]
+)
 def test_a_body_reads_nothing_but_its_inputs(bench: Bench, query: str) -> None:
     """Would catch: a session that isn't locked down."""
     if "secrets" in query:

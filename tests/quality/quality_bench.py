@@ -31,7 +31,9 @@ class Other(msgspec.Struct, frozen=True):
 
 
 def check(kind: str, severity: str = "blocking", where: str | None = None, name: str = "", **arguments: Any) -> CheckSpec:
-    return CheckSpec(kind=kind, name=name or kind, arguments=arguments, severity=Severity(severity), where=where, place=Place(file="a.sql", line=2))
+    return CheckSpec(
+        kind=kind, name=name or kind, arguments=arguments, severity=Severity(severity), where=where, place=Place(file="a.sql", line=2)
+    )
 
 
 @dataclass
@@ -57,16 +59,32 @@ class Bench:
 
     def batch(self, query: str, column: str, kind: str, keys: Sequence[str], grain: Grain = Grain.DAY) -> tuple[StagedFile, Table]:
         every = [bounds_of(key, grain, self.timezone, kind) for key in keys]
-        return stage(self.session, query, None, table_name="t", partition=KeyExpression(key_expression(column, every), tuple(keys)), table=None)
+        return stage(
+            self.session, query, None, table_name="t", partition=KeyExpression(key_expression(column, every), tuple(keys)), table=None
+        )
 
     def other(self, name: str, query: str) -> Other:
         staged, table = stage(self.session, query, None, table_name=name, partition="*", table=None)
         return Other(name, (FileRef(staged.path),), table.columns[1:])
 
-    def audit(self, staged: tuple[StagedFile, Table], *checks: CheckSpec, partition_check: PartitionCheck | None = None,
-              references: Sequence[Other] = (), now_us: int = NOW_US, **more: Any) -> Audit:
-        return audit(self.session, *staged, checks, partition_check=partition_check, references=references, now_us=now_us,
-                     **{"timezone": self.timezone, **more})
+    def audit(
+        self,
+        staged: tuple[StagedFile, Table],
+        *checks: CheckSpec,
+        partition_check: PartitionCheck | None = None,
+        references: Sequence[Other] = (),
+        now_us: int = NOW_US,
+        **more: Any,
+    ) -> Audit:
+        return audit(
+            self.session,
+            *staged,
+            checks,
+            partition_check=partition_check,
+            references=references,
+            now_us=now_us,
+            **{"timezone": self.timezone, **more},
+        )
 
     def one(self, query: str, spec: CheckSpec, **more: Any) -> CheckResult:
         """The result of a single check over a query's rows."""

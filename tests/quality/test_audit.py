@@ -40,8 +40,14 @@ def test_all_checks_of_a_file_cost_one_scan(bench: Bench) -> None:
     """Would catch: a scan a check (2.4 ms instead of 0.95 on a day of flights)."""
     staged = bench.stage("SELECT i AS id, 'EWR' AS origin, CASE WHEN i > 5 THEN NULL ELSE i END AS n FROM range(10) r(i)")
     found, queries = queries_of(
-        bench, staged, check("unique", columns=["id"]), check("not_null", columns=["n"], where="id < 3"), check("range", column="id", min=0),
-        check("accepted_values", column="origin", values=["EWR"]), check("regex", column="origin", pattern="[A-Z]{3}"), check("row_count", min=1),
+        bench,
+        staged,
+        check("unique", columns=["id"]),
+        check("not_null", columns=["n"], where="id < 3"),
+        check("range", column="id", min=0),
+        check("accepted_values", column="origin", values=["EWR"]),
+        check("regex", column="origin", pattern="[A-Z]{3}"),
+        check("row_count", min=1),
     )
     assert found.verdict is Verdict.PASSED and len(queries) == 1
 
@@ -49,7 +55,9 @@ def test_all_checks_of_a_file_cost_one_scan(bench: Bench) -> None:
 def test_nulls_and_rows_of_a_large_file_cost_nothing(bench: Bench) -> None:
     """Would catch: a scan of millions of rows for what the file's footer says."""
     staged = bench.stage("SELECT i AS id, i % 7 AS n, DATE '2013-02-11' AS day FROM range(300_000) r(i)", key="2013-02-11")
-    found, queries = queries_of(bench, staged, check("not_null", columns=["id", "n"]), check("row_count", min=1), partition_check=("day", DAY, ZONE))
+    found, queries = queries_of(
+        bench, staged, check("not_null", columns=["id", "n"]), check("row_count", min=1), partition_check=("day", DAY, ZONE)
+    )
     assert found.verdict is Verdict.PASSED and queries == []
     assert found.profile["id"].rows == 300_000 and found.profile["id"].maximum == "299999" and found.profile["id"].distinct is None
 
@@ -63,8 +71,11 @@ def test_keys_of_a_large_sorted_file_are_proved_in_one_pass(bench: Bench) -> Non
 
 def test_the_profile_of_a_small_file_says_more(bench: Bench) -> None:
     """Would catch: figures of another column, nulls counted as values, a mean of NaN."""
-    found = bench.audit(bench.stage("""SELECT * FROM (VALUES (1, 'a', 1.5::DECIMAL(4,1), 'nan'::DOUBLE, [1]), (2, 'b', NULL, 2, NULL), (3, 'b', 4.5, 4, [2]))
-        v(id, letter, d, f, list)"""))
+    found = bench.audit(
+        bench.stage("""SELECT * FROM (VALUES (1, 'a', 1.5::DECIMAL(4,1), 'nan'::DOUBLE, [1]),
+        (2, 'b', NULL, 2, NULL), (3, 'b', 4.5, 4, [2]))
+        v(id, letter, d, f, list)""")
+    )
     profile = found.profile
     assert (profile["id"].rows, profile["id"].nulls, profile["id"].distinct, profile["id"].mean) == (3, 0, 3, 2.0)
     assert (profile["letter"].distinct, profile["letter"].minimum, profile["letter"].maximum, profile["letter"].mean) == (2, "a", "b", None)
@@ -107,7 +118,9 @@ def test_a_row_outside_its_day_rejects_the_partition(bench: Bench, column: str, 
 
 def test_one_row_among_many_is_found(bench: Bench) -> None:
     """Would catch: a comparison of the most only."""
-    staged = bench.stage("SELECT DATE '2013-02-11' + (CASE WHEN i = 777 THEN 1 ELSE 0 END)::INTEGER AS day, i FROM range(200_000) r(i)", key="2013-02-11")
+    staged = bench.stage(
+        "SELECT DATE '2013-02-11' + (CASE WHEN i = 777 THEN 1 ELSE 0 END)::INTEGER AS day, i FROM range(200_000) r(i)", key="2013-02-11"
+    )
     found = bench.audit(staged, partition_check=("day", DAY, ZONE))
     assert found.verdict is Verdict.REJECTED and found.results[0].failing == 1
     assert found.results[0].sample == ({"day": "2013-02-12", "i": 777},)
@@ -132,24 +145,76 @@ HOURS = ["2013-11-03T00:00-04:00", "2013-11-03T01:00-04:00", "2013-11-03T01:00-0
 @pytest.mark.parametrize(
     ("grain", "keys", "kind", "rows"),
     [
-        (DAY, ["2013-02-11", "2013-02-12", "2013-02-14"], "DATE",
-         {"2013-02-11": "2013-02-11", "2013-02-12": "2013-02-12", "2013-02-13": "", "2013-02-14": "2013-02-14", "2013-02-15": "", "2013-02-10": ""}),
-        (DAY, ["2013-03-10", "2013-03-11"], "TIMESTAMP WITH TIME ZONE",
-         {"2013-03-10 04:59:59+00": "", "2013-03-10 05:00:00+00": "2013-03-10", "2013-03-11 03:59:59+00": "2013-03-10", "2013-03-11 04:00:00+00": "2013-03-11"}),
-        (Grain.WEEK, ["2013-W07", "2013-W08"], "TIMESTAMP",
-         {"2013-02-10 23:59:59": "", "2013-02-11 00:00:00": "2013-W07", "2013-02-18 00:00:00": "2013-W08", "2013-02-25 00:00:00": ""}),
-        (Grain.MONTH, ["2013-01", "2013-02"], "DATE", {"2012-12-31": "", "2013-01-31": "2013-01", "2013-02-28": "2013-02", "2013-03-01": ""}),
+        (
+            DAY,
+            ["2013-02-11", "2013-02-12", "2013-02-14"],
+            "DATE",
+            {
+                "2013-02-11": "2013-02-11",
+                "2013-02-12": "2013-02-12",
+                "2013-02-13": "",
+                "2013-02-14": "2013-02-14",
+                "2013-02-15": "",
+                "2013-02-10": "",
+            },
+        ),
+        (
+            DAY,
+            ["2013-03-10", "2013-03-11"],
+            "TIMESTAMP WITH TIME ZONE",
+            {
+                "2013-03-10 04:59:59+00": "",
+                "2013-03-10 05:00:00+00": "2013-03-10",
+                "2013-03-11 03:59:59+00": "2013-03-10",
+                "2013-03-11 04:00:00+00": "2013-03-11",
+            },
+        ),
+        (
+            Grain.WEEK,
+            ["2013-W07", "2013-W08"],
+            "TIMESTAMP",
+            {"2013-02-10 23:59:59": "", "2013-02-11 00:00:00": "2013-W07", "2013-02-18 00:00:00": "2013-W08", "2013-02-25 00:00:00": ""},
+        ),
+        (
+            Grain.MONTH,
+            ["2013-01", "2013-02"],
+            "DATE",
+            {"2012-12-31": "", "2013-01-31": "2013-01", "2013-02-28": "2013-02", "2013-03-01": ""},
+        ),
         (Grain.QUARTER, ["2013-Q1", "2013-Q2"], "DATE", {"2013-03-31": "2013-Q1", "2013-04-01": "2013-Q2"}),
         (Grain.YEAR, ["2012", "2013"], "DATE", {"2012-12-31": "2012", "2013-01-01": "2013"}),
-        (Grain.HOUR, HOURS, "TIMESTAMP WITH TIME ZONE",
-         {"2013-11-03 04:30:00+00": HOURS[0], "2013-11-03 05:30:00+00": HOURS[1], "2013-11-03 06:30:00+00": HOURS[2], "2013-11-03 07:00:00+00": HOURS[3]}),
-        (Grain.HOUR, HOURS, "TIMESTAMP",
-         {"2013-11-03 00:59:59": HOURS[0], "2013-11-03 01:30:00": HOURS[1], "2013-11-03 02:00:00": HOURS[3], "2013-11-03 03:00:00": ""}),
-        (Grain.HOUR, ["2013-03-10T01:00-05:00", "2013-03-10T03:00-04:00"], "TIMESTAMP",
-         {"2013-03-10 01:59:59": "2013-03-10T01:00-05:00", "2013-03-10 02:30:00": "2013-03-10T03:00-04:00", "2013-03-10 03:30:00": "2013-03-10T03:00-04:00"}),
+        (
+            Grain.HOUR,
+            HOURS,
+            "TIMESTAMP WITH TIME ZONE",
+            {
+                "2013-11-03 04:30:00+00": HOURS[0],
+                "2013-11-03 05:30:00+00": HOURS[1],
+                "2013-11-03 06:30:00+00": HOURS[2],
+                "2013-11-03 07:00:00+00": HOURS[3],
+            },
+        ),
+        (
+            Grain.HOUR,
+            HOURS,
+            "TIMESTAMP",
+            {"2013-11-03 00:59:59": HOURS[0], "2013-11-03 01:30:00": HOURS[1], "2013-11-03 02:00:00": HOURS[3], "2013-11-03 03:00:00": ""},
+        ),
+        (
+            Grain.HOUR,
+            ["2013-03-10T01:00-05:00", "2013-03-10T03:00-04:00"],
+            "TIMESTAMP",
+            {
+                "2013-03-10 01:59:59": "2013-03-10T01:00-05:00",
+                "2013-03-10 02:30:00": "2013-03-10T03:00-04:00",
+                "2013-03-10 03:30:00": "2013-03-10T03:00-04:00",
+            },
+        ),
     ],
 )
-def test_each_row_of_a_batch_gets_the_key_of_its_interval(bench: Bench, grain: Grain, keys: list[str], kind: str, rows: dict[str, str]) -> None:
+def test_each_row_of_a_batch_gets_the_key_of_its_interval(
+    bench: Bench, grain: Grain, keys: list[str], kind: str, rows: dict[str, str]
+) -> None:
     """Would catch: a doubled hour or a gap given to the wrong one (SEMANTICS §1), a gap between keys filled, an hour in UTC."""
     values = ", ".join(f"('{at}'::{kind}, '{key}')" for at, key in rows.items())
     staged = bench.batch(f'SELECT * FROM (VALUES {values}) v("at", expected)', "at", kind, keys, grain)
@@ -168,7 +233,8 @@ def test_a_year_of_days_is_routed_as_day_by_day(bench: Bench) -> None:
     staged = bench.batch(query, "at", "TIMESTAMP WITH TIME ZONE", keys)
     path = bench.lake / staged[0].path
     wrong = bench.session.connection.execute(
-        f"SELECT count(*) FROM read_parquet('{path}') AS f WHERE _partition <> CASE WHEN year(f.at) = 2013 THEN strftime(f.at, '%Y-%m-%d') ELSE '' END"
+        f"SELECT count(*) FROM read_parquet('{path}') AS f "
+        "WHERE _partition <> CASE WHEN year(f.at) = 2013 THEN strftime(f.at, '%Y-%m-%d') ELSE '' END"
     ).fetchone()
     assert wrong == (0,)
 
@@ -176,14 +242,19 @@ def test_a_year_of_days_is_routed_as_day_by_day(bench: Bench) -> None:
 def test_a_batch_is_judged_day_by_day(bench: Bench) -> None:
     """Would catch: a rule that holds of the batch as a whole and of none of its days, or the other way round."""
     keys = ["2013-02-11", "2013-02-12", "2013-02-13"]
-    query = """SELECT * FROM (VALUES (DATE '2013-02-11', 1, 5), (DATE '2013-02-11', 2, 5), (DATE '2013-02-12', 1, 5), (DATE '2013-02-12', 1, NULL))
+    query = """SELECT * FROM (VALUES (DATE '2013-02-11', 1, 5), (DATE '2013-02-11', 2, 5),
+        (DATE '2013-02-12', 1, 5), (DATE '2013-02-12', 1, NULL))
         v(day, id, n)"""
     staged = bench.batch(query, "day", "DATE", keys)
     found = bench.audit(
         staged,
-        check("unique", columns=["id"]), check("row_count", min=2), check("not_null", columns=["n"]), check("range", column="id", min=0),
+        check("unique", columns=["id"]),
+        check("row_count", min=2),
+        check("not_null", columns=["n"]),
+        check("range", column="id", min=0),
         check("sql", query="select count(*) as n from $self having count(*) <> 2"),
-        partition_check=("day", DAY, ZONE), partitions=keys,
+        partition_check=("day", DAY, ZONE),
+        partitions=keys,
     )
     unique, count, nulls, ranged, sql = found.results
     assert (unique.failing, unique.partitions, unique.detail) == (1, ("2013-02-12",), "id: 1 row repeating a key (1)")
@@ -197,7 +268,9 @@ def test_a_batch_with_rows_on_one_day_only_is_still_a_batch(bench: Bench) -> Non
     """Would catch: the figures of the one day given to the others."""
     keys = ["2013-02-11", "2013-02-12"]
     staged = bench.batch("SELECT DATE '2013-02-12' AS day, 1 AS id", "day", "DATE", keys)
-    found = bench.audit(staged, check("row_count", min=1), check("unique", columns=["id"]), partition_check=("day", DAY, ZONE), partitions=keys)
+    found = bench.audit(
+        staged, check("row_count", min=1), check("unique", columns=["id"]), partition_check=("day", DAY, ZONE), partitions=keys
+    )
     assert found.results[0].partitions == ("2013-02-11",) and found.results[1].outcome is Outcome.PASSED
 
 

@@ -58,7 +58,7 @@ def test_what_the_model_reads_and_what_the_audit_measures_are_the_same_kinds() -
     ids=lambda value: f"{value.kind}-{value.arguments}" if hasattr(value, "kind") else "",
 )
 def test_each_kind_finds_what_breaks_it_and_nothing_else(bench: Bench, spec: Any, failing: int, detail: str) -> None:
-    """Would catch: a condition turned round, nulls counted as values, a `where` that leaks out of its place, a value read in the wrong type."""
+    """Would catch: a condition turned round, nulls counted as values, a `where` that leaks, a value read in the wrong type."""
     airports = bench.other("airports", "SELECT * FROM (VALUES ('EWR', 1), ('JFK', 2), (NULL, NULL)) v(faa, n)")
     result = bench.one(ROWS, spec, references=[airports])
     assert (result.failing, result.detail) == (failing, detail)
@@ -72,7 +72,7 @@ def test_each_kind_finds_what_breaks_it_and_nothing_else(bench: Bench, spec: Any
         check("unique", columns=["nope"]),
         check("not_null", columns=["id", "nope"]),
         check("range", column="origin", min=5),
-    check("sql", query="select 1) union (select 2"),
+        check("sql", query="select 1) union (select 2"),
         check("range", column="id", min="five"),
         check("accepted_values", column="id", values=["EWR"]),
         check("regex", column="tail", pattern="(["),
@@ -103,7 +103,13 @@ def test_each_kind_finds_what_breaks_it_and_nothing_else(bench: Bench, spec: Any
 def test_a_check_that_cannot_be_measured_has_failed(bench: Bench, spec: Any) -> None:
     """Would catch: a check that passes because it never ran; one that takes the others, or the audit, down with it."""
     airports = bench.other("airports", "SELECT 'EWR' AS faa, 1 AS n")
-    found = bench.audit(bench.stage(ROWS), check("unique", columns=["id"], name="before"), spec, check("not_null", columns=["day"], name="after"), references=[airports])
+    found = bench.audit(
+        bench.stage(ROWS),
+        check("unique", columns=["id"], name="before"),
+        spec,
+        check("not_null", columns=["day"], name="after"),
+        references=[airports],
+    )
     before, result, after = found.results
     assert result.outcome is Outcome.FAILED and result.detail.startswith("can't be checked: "), result
     assert "__self__" not in result.detail or "elsewhere" in result.detail or result.kind == "sql"
@@ -145,8 +151,14 @@ def test_quarantine_rows_says_that_it_is_not_built(bench: Bench) -> None:
 
 def test_no_rows_are_unchecked_unless_rows_were_asked_for(bench: Bench) -> None:
     """Would catch: an empty partition that passes its checks."""
-    every = [check("unique", columns=["id"]), check("not_null", columns=["id"]), check("range", column="distance", min=0),
-             check("freshness", column="day", max_age="1d"), check("sql", query="select * from $self"), check("row_count", min=0)]
+    every = [
+        check("unique", columns=["id"]),
+        check("not_null", columns=["id"]),
+        check("range", column="distance", min=0),
+        check("freshness", column="day", max_age="1d"),
+        check("sql", query="select * from $self"),
+        check("row_count", min=0),
+    ]
     found = bench.audit(bench.stage(f"{ROWS} WHERE false"), *every)
     assert found.verdict is Verdict.UNCHECKED and {result.outcome for result in found.results} == {Outcome.UNCHECKED}
     found = bench.audit(bench.stage(f"{ROWS} WHERE false"), check("row_count", min=1), check("row_count", min=1, where="id > 0"))
@@ -208,3 +220,25 @@ def test_nan_and_infinity_are_out_of_range(bench: Bench) -> None:
     query = "SELECT unnest(['nan', 'inf', '-inf', '1'])::DOUBLE AS x"
     assert bench.one(query, check("range", column="x", min=0)).failing == 2
     assert bench.one(query, check("range", column="x", max=5)).failing == 2
+
+
+def test_a_contracts_promises_are_checks(bench: Bench) -> None:
+    """Would catch: a promise in a contract that nothing holds the vendor to; a key of two columns taken for two keys."""
+    from headrace.model import ContractColumn, Place
+    from headrace.quality.contracts import promised_checks
+
+    columns = [
+        ContractColumn(name="a", primary_key=True),
+        ContractColumn(name="b", primary_key=True),
+        ContractColumn(name="c", required=True),
+        ContractColumn(name="d", unique=True),
+    ]
+    specs = promised_checks(columns, Place(file="contracts/x.odcs.yaml"))
+    rows = "SELECT * FROM (VALUES (1, 1, 1, 1), (1, 2, NULL, 1)) v(a, b, c, d)"
+    found = bench.audit(bench.stage(rows), *specs)
+    assert [(result.name, result.failing) for result in found.results] == [
+        ("contract_required", 1),
+        ("contract_unique_d", 1),
+        ("contract_unique_a_b", 0),
+    ]
+    assert promised_checks([ContractColumn(name="a")], Place(file="x")) == ()

@@ -49,8 +49,16 @@ class Event(msgspec.Struct):
 
 
 @contextlib.contextmanager
-def run(task: BodyTask, session: Session, code_root: Path, output_directory: Path | None, folders: DataFolders, *,
-        meter: Meter, log: LogFile | None = None) -> Iterator[str | None]:
+def run(
+    task: BodyTask,
+    session: Session,
+    code_root: Path,
+    output_directory: Path | None,
+    folders: DataFolders,
+    *,
+    meter: Meter,
+    log: LogFile | None = None,
+) -> Iterator[str | None]:
     """Runs the command. Gives the SELECT over the rows that it wrote, or None for `materialize: none` and `files`
     (whose `output_directory` is given). Raises `BodyFailed`."""
     body = task.body
@@ -61,16 +69,16 @@ def run(task: BodyTask, session: Session, code_root: Path, output_directory: Pat
         output.mkdir(parents=True, exist_ok=True)
         with _located(body):
             _one_try(task, body, session, code_root, work, output, meter, log)
-            if task.materialize in ("none", "files"):
-                rows = None
-            else:
-                rows = outputs.rows(session, output, None if task.evolve else task.table)
+            known = None if task.evolve else task.table
+            rows = None if task.materialize in ("none", "files") else outputs.rows(session, output, known)
         yield rows
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _one_try(task: BodyTask, body: CommandBody, session: Session, code_root: Path, work: Path, output: Path, meter: Meter, log: LogFile | None) -> None:
+def _one_try(
+    task: BodyTask, body: CommandBody, session: Session, code_root: Path, work: Path, output: Path, meter: Meter, log: LogFile | None
+) -> None:
     work.mkdir(parents=True, exist_ok=True)
     context, events = work / "context.json", work / "events.jsonl"
     inputs = {data.name: _input(session, data, work / "inputs" / f"{index}.parquet") for index, data in enumerate(task.inputs)}
@@ -121,8 +129,17 @@ def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
         return failed(f"`{name}` asked to be tried again later (exit code {code})", code="command_failed", kind=ErrorKind.TRANSIENT)
     if code < 0:
         kind = ErrorKind.RESOURCES if -code == signal.SIGKILL else ErrorKind.DETERMINISTIC
-        return failed(f"`{name}` was ended by {_signal(-code)}", code="command_failed", kind=kind, hint="it may have used more memory than there is" if kind is ErrorKind.RESOURCES else "")
-    return failed(f"`{name}` ended with exit code {code}", code="command_failed", hint="what it printed is in `headrace logs`; 0 is done, 75 is try again later")
+        return failed(
+            f"`{name}` was ended by {_signal(-code)}",
+            code="command_failed",
+            kind=kind,
+            hint="it may have used more memory than there is" if kind is ErrorKind.RESOURCES else "",
+        )
+    return failed(
+        f"`{name}` ended with exit code {code}",
+        code="command_failed",
+        hint="what it printed is in `headrace logs`; 0 is done, 75 is try again later",
+    )
 
 
 def _signal(number: int) -> str:
@@ -160,7 +177,7 @@ def _lines(events: Path) -> list[bytes]:
         fd = os.open(events, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return []
-    with open(fd, "rb") as file:
+    with os.fdopen(fd, "rb") as file:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return []
         return [line for line in file.read(EVENTS_BYTES_MAX).splitlines() if line.strip()]

@@ -70,7 +70,9 @@ def _installed(library: Literal["pandas", "polars"]) -> Any:
     try:
         return __import__(library)
     except ImportError as error:
-        raise failed(f"{library} isn't installed", code="wrong_result", hint=f"pip install 'headrace[{library}]', or ask for pa.Table") from error
+        raise failed(
+            f"{library} isn't installed", code="wrong_result", hint=f"pip install 'headrace[{library}]', or ask for pa.Table"
+        ) from error
 
 
 def _frame(value: Any) -> pa.RecordBatchReader | None:
@@ -104,13 +106,19 @@ def _is(value: Any, library: str, name: str) -> bool:
 def _from_pandas(frame: Any) -> pa.Table:
     """The frame's columns, and the levels of its index that have a name (a groupby leaves its keys there)."""
     if frame.columns.nlevels > 1:
-        raise failed("the frame's columns have several levels", code="wrong_result", hint="flatten them: frame.columns = ['_'.join(c) for c in frame.columns]")
+        raise failed(
+            "the frame's columns have several levels",
+            code="wrong_result",
+            hint="flatten them: frame.columns = ['_'.join(c) for c in frame.columns]",
+        )
     named = [name for name in frame.index.names if name is not None]
     try:
         frame = frame.reset_index(level=named) if named else frame
         return pa.Table.from_pandas(frame.set_axis([str(name) for name in frame.columns], axis=1), preserve_index=False)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise failed(f"the frame can't be stored: {error}", code="wrong_result", hint="a column has one name and holds values of one type") from error
+        raise failed(
+            f"the frame can't be stored: {error}", code="wrong_result", hint="a column has one name and holds values of one type"
+        ) from error
 
 
 def _rows(value: Any, known: pa.Schema | None) -> pa.RecordBatchReader:
@@ -118,8 +126,11 @@ def _rows(value: Any, known: pa.Schema | None) -> pa.RecordBatchReader:
     first = next(batches, None)
     if first is None:
         if known is None:
-            raise failed("nothing was returned, so the columns aren't known", code="wrong_result",
-                         hint="declare them with `columns:`, or return an empty Arrow table with its schema")
+            raise failed(
+                "nothing was returned, so the columns aren't known",
+                code="wrong_result",
+                hint="declare them with `columns:`, or return an empty Arrow table with its schema",
+            )
         return pa.RecordBatchReader.from_batches(known, [])
     return pa.RecordBatchReader.from_batches(first.schema, _chain(first, batches))
 
@@ -137,8 +148,11 @@ def _items(value: Any) -> Iterator[Any]:
             value.close()  # or Python warns later that nobody awaited it
         raise failed("the function is `async`; a body is an ordinary function", code="wrong_result", hint="use asyncio.run(…) inside it")
     if value is None:
-        raise failed("the function returned nothing (None)", code="wrong_result",
-                     hint=f"return {ACCEPTED}; an asset that only has effects says materialize: none")
+        raise failed(
+            "the function returned nothing (None)",
+            code="wrong_result",
+            hint=f"return {ACCEPTED}; an asset that only has effects says materialize: none",
+        )
     if not isinstance(value, (list, tuple, Iterator)):
         raise failed(f"the function returned {_named(value)}, which is no table", code="wrong_result", hint=f"return {ACCEPTED}")
     return iter(value)
@@ -149,10 +163,8 @@ def _batches(items: Iterator[Any], known: pa.Schema | None) -> Iterator[pa.Recor
     schema: pa.Schema | None = None
     for group in _grouped(items):
         for batch in _dicts(group, schema, known) if isinstance(group, list) else group:
-            if schema is not None and batch.schema != schema:
-                batch = _fitted(batch, schema)
-            schema = batch.schema
-            yield batch
+            schema = schema or batch.schema
+            yield batch if batch.schema == schema else _fitted(batch, schema)
 
 
 def _grouped(items: Iterator[Any]) -> Iterator[list[Mapping[str, Any]] | pa.RecordBatchReader]:
@@ -176,7 +188,9 @@ def _grouped(items: Iterator[Any]) -> Iterator[list[Mapping[str, Any]] | pa.Reco
 def _one_frame(item: Any) -> pa.RecordBatchReader:
     found = _frame(item)
     if found is None:
-        raise failed(f"the iterator gave {_named(item)}, which is neither a dict nor a table", code="wrong_result", hint=f"yield {ACCEPTED}")
+        raise failed(
+            f"the iterator gave {_named(item)}, which is neither a dict nor a table", code="wrong_result", hint=f"yield {ACCEPTED}"
+        )
     return found
 
 
@@ -188,7 +202,11 @@ def _dicts(rows: list[Mapping[str, Any]], schema: pa.Schema | None, known: pa.Sc
     if schema is None:
         return [pa.RecordBatch.from_arrays([_column(name, rows, known) for name in names], names=list(names))]
     if new := [name for name in names if name not in schema.names]:
-        raise failed(f"a later row has {_list(new)}, which the first rows lack", code="wrong_result", hint="give every row the same keys; None where there is no value")
+        raise failed(
+            f"a later row has {_list(new)}, which the first rows lack",
+            code="wrong_result",
+            hint="give every row the same keys; None where there is no value",
+        )
     return [pa.RecordBatch.from_arrays([_typed(field, rows) for field in schema], schema=schema)]
 
 
@@ -207,8 +225,11 @@ def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -
 def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:
     values = [row.get(field.name) for row in rows]
     if pa.types.is_null(field.type) and any(value is not None for value in values):
-        raise failed(f"column `{field.name}` had no value in the first {BATCH_ROWS} rows, so its type isn't known", code="wrong_result",
-                     hint="declare it under `columns:`, or yield Arrow batches with a schema")
+        raise failed(
+            f"column `{field.name}` had no value in the first {BATCH_ROWS} rows, so its type isn't known",
+            code="wrong_result",
+            hint="declare it under `columns:`, or yield Arrow batches with a schema",
+        )
     return _array(field.name, values, field.type)
 
 
@@ -223,11 +244,15 @@ def _fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if missing := [name for name in schema.names if name not in batch.schema.names]:
         raise failed(f"a later batch lacks {_list(missing)}", code="wrong_result", hint="give every batch the same columns")
     if new := [name for name in batch.schema.names if name not in schema.names]:
-        raise failed(f"a later batch has {_list(new)}, which the first lacks", code="wrong_result", hint="give every batch the same columns")
+        raise failed(
+            f"a later batch has {_list(new)}, which the first lacks", code="wrong_result", hint="give every batch the same columns"
+        )
     try:
         return batch.select(schema.names).cast(schema)
     except pa.ArrowException as error:
-        raise failed(f"a later batch has other types than the first: {error}", code="wrong_result", hint="give every batch the same types") from error
+        raise failed(
+            f"a later batch has other types than the first: {error}", code="wrong_result", hint="give every batch the same types"
+        ) from error
 
 
 def _names_once(schema: pa.Schema) -> None:

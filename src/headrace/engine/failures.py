@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from headrace.engine.bodies import BodyError, ErrorKind
+from headrace.engine.bodies import BodyError, ErrorKind, Measures
 
 MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10
@@ -27,15 +27,23 @@ _DUCKDB_HINTS = {
 
 
 class BodyFailed(Exception):
-    """A body didn't give what it should; `error` says what, where and why."""
+    """A body didn't give what it should; `error` says what, where and why, `measures` what it cost until then."""
 
     def __init__(self, error: BodyError) -> None:
         super().__init__(error.message)
         self.error = error
+        self.measures = Measures()
 
 
-def failed(message: str, *, code: str = "", hint: str = "", kind: ErrorKind = ErrorKind.DETERMINISTIC,
-           file: str | None = None, line: int | None = None) -> BodyFailed:
+def failed(
+    message: str,
+    *,
+    code: str = "",
+    hint: str = "",
+    kind: ErrorKind = ErrorKind.DETERMINISTIC,
+    file: str | None = None,
+    line: int | None = None,
+) -> BodyFailed:
     """A failure to raise; long messages are cut."""
     return BodyFailed(BodyError(kind, shortened(message), file, line, hint, code))
 

@@ -98,7 +98,14 @@ class LogFile:
                 self._put(line)
                 return
             if not self._dropped and not self._last:
-                self._put(Line(line.at_us, HEADRACE, "warning", f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept from here on"))
+                self._put(
+                    Line(
+                        line.at_us,
+                        HEADRACE,
+                        "warning",
+                        f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept from here on",
+                    )
+                )
             self._dropped += len(self._last) == LAST_LINES_MAX
             self._last.append(line)
 
@@ -132,7 +139,6 @@ class LogFile:
             os.write(self._fd, data)
         self.lines += 1
         self._bytes += len(data)
-
 
     def _opened(self) -> int:
         """The file to append to, at the beginning of a line: a crash may have cut the last one short."""

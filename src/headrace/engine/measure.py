@@ -69,7 +69,7 @@ def child_peak_bytes(usage: resource.struct_rusage) -> int:
 def rows_and_bytes(session: Session, inputs: Sequence[InputData]) -> tuple[int, int]:
     """Rows that the inputs hold, and bytes of the files that they are in (a file counts whole, even if one partition of it is
     read). Rows that the leader told are believed; the others are counted, from the files' footers where a file is read whole."""
-    size = sum(os.stat(session.data_folder / file.path).st_size for data in inputs for file in data.files)
+    size = sum((session.data_folder / file.path).stat().st_size for data in inputs for file in data.files)
     uncounted = [data for data in inputs if data.rows is None and data.files]
     whole = [data for data in uncounted if all(map(_whole, data.files))]
     rows = sum(data.rows or 0 for data in inputs) + _footer_rows(session, [file.path for data in whole for file in data.files])

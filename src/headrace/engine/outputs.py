@@ -49,7 +49,11 @@ def manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any], ...]:
     """Path (relative, `/` between its parts), size in bytes and sha256 of each file, by path. Raises `BodyFailed` for none."""
     paths = files(directory, hidden=True)
     if not paths:
-        raise failed("no file was written into the output directory", code="no_output", hint="write into ctx.output_directory; a command finds it in HEADRACE_CONTEXT")
+        raise failed(
+            "no file was written into the output directory",
+            code="no_output",
+            hint="write into ctx.output_directory; a command finds it in HEADRACE_CONTEXT",
+        )
     return tuple({"path": path.relative_to(relative_to).as_posix(), "size": path.stat().st_size, "sha256": _sha256(path)} for path in paths)
 
 

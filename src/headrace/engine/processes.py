@@ -71,7 +71,9 @@ def _not_started(name: str, folder: Path, environment: Mapping[str, str], error:
     number = getattr(error, "errno", None)
     path = folder / name if "/" in name else Path(shutil.which(name, path=environment.get("PATH")) or name)
     if number == errno.ENOENT and path.is_file():
-        return _refused(f"`{name}` is there, but the interpreter in its first line (`#!…`) isn't", "name the interpreter in the command itself")
+        return _refused(
+            f"`{name}` is there, but the interpreter in its first line (`#!…`) isn't", "name the interpreter in the command itself"
+        )
     if number == errno.ENOENT:
         where = "among the applied files" if "/" in name else f"on the PATH ({environment.get('PATH', '')})"
         return _refused(f"there is no `{name}` {where}", "install it where Headrace runs, or correct the command's first word")

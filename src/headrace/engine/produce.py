@@ -43,21 +43,30 @@ class Produced(msgspec.Struct, frozen=True):
 
 def produce(task: BodyTask, session: Session, folders: DataFolders, *, log: LogFile | None = None) -> Produced:
     """Runs the task's body and stages its rows. Raises `BodyFailed`; then nothing of the attempt is left behind."""
-    with Meter() as meter:
-        rows_in, bytes_in = _read_in(task, session)
-        if task.materialize == "files":
-            produced = _files(task, session, folders, meter, log)
-        else:
-            produced = _table(task, session, folders, meter, log)
+    meter, rows_in, bytes_in = Meter(), 0, 0
+    try:
+        with meter:
+            rows_in, bytes_in = _read_in(task, session)
+            run = _files if task.materialize == "files" else _table
+            produced = run(task, session, folders, meter, log)
+    except BodyFailed as failure:
+        failure.measures = meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=0, bytes_out=0)
+        raise
     rows_out, bytes_out = _made(produced)
-    return msgspec.structs.replace(produced, measures=meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=rows_out, bytes_out=bytes_out))
+    return msgspec.structs.replace(
+        produced, measures=meter.measures(rows_in=rows_in, bytes_in=bytes_in, rows_out=rows_out, bytes_out=bytes_out)
+    )
 
 
 def _read_in(task: BodyTask, session: Session) -> tuple[int, int]:
     try:
         return rows_and_bytes(session, task.inputs)
     except (OSError, duckdb.Error) as error:
-        raise failed(f"an input can't be read: {error}", kind=ErrorKind.TRANSIENT, hint="it may have been replaced meanwhile; the next try reads the newest") from error
+        raise failed(
+            f"an input can't be read: {error}",
+            kind=ErrorKind.TRANSIENT,
+            hint="it may have been replaced meanwhile; the next try reads the newest",
+        ) from error
 
 
 def _made(produced: Produced) -> tuple[int, int]:
@@ -77,14 +86,14 @@ def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
 
 def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
     composed = composed_of(task)
-    with _failures(task, session, body=body, lines_before=composed.lines_before):
+    with _failures(task, body=body, lines_before=composed.lines_before):
         staged, table = stage(session, composed.text, composed.parameters, table_name=task.scope.asset, partition=_partition(task),
                               table=task.table, evolve=task.evolve)  # fmt: skip
     return Produced(Measures(), staged, table)
 
 
 def _staged(task: BodyTask, session: Session, select_sql: str) -> Produced:
-    with _failures(task, session):
+    with _failures(task):
         staged, table = stage(session, select_sql, None, table_name=task.scope.asset, partition=_partition(task),
                               table=task.table, evolve=task.evolve)  # fmt: skip
     return Produced(Measures(), staged, table)
@@ -92,7 +101,13 @@ def _staged(task: BodyTask, session: Session, select_sql: str) -> Produced:
 
 def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> Produced:
     if isinstance(task.body, SqlBody):
-        raise failed("a SQL body can't write files", code="wrong_result", file=task.body.file, line=task.body.line, hint="use a Python or command body for materialize: files")
+        raise failed(
+            "a SQL body can't write files",
+            code="wrong_result",
+            file=task.body.file,
+            line=task.body.line,
+            hint="use a Python or command body for materialize: files",
+        )
     directory = folders.files / folder_of(task.scope.asset) / uuid.uuid4().hex
     directory.mkdir(parents=True)
     try:
@@ -104,7 +119,9 @@ def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
 
 
 @contextlib.contextmanager
-def _opaque(task: BodyTask, session: Session, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None) -> Iterator[str | None]:
+def _opaque(
+    task: BodyTask, session: Session, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None
+) -> Iterator[str | None]:
     """Runs a Python or command body, and gives the SELECT over its rows while they can be read."""
     code_root = folders.code / (task.code or "")
     if isinstance(task.body, CommandBody):
@@ -128,7 +145,8 @@ def _partition(task: BodyTask) -> str | KeyExpression:
     keys = task.scope.partitions
     if len(keys) == 1:
         return keys[0]
-    assert task.partition_column is not None and task.scope.grain is not None, "only separable bodies are computed in batches"
+    assert task.partition_column is not None, "only separable bodies are computed in batches"
+    assert task.scope.grain is not None, "only time is computed in batches"
     assert task.table is not None, "a batch's columns are known"
     column = next(column for column in task.table.columns if column.name.lower() == str(task.partition_column).lower())
     bounds = [bounds_of(key, Grain(task.scope.grain), task.scope.timezone, column.type) for key in keys]
@@ -136,7 +154,7 @@ def _partition(task: BodyTask) -> str | KeyExpression:
 
 
 @contextlib.contextmanager
-def _failures(task: BodyTask, session: Session, *, body: SqlBody | None = None, lines_before: int = 0) -> Iterator[None]:
+def _failures(task: BodyTask, *, body: SqlBody | None = None, lines_before: int = 0) -> Iterator[None]:
     """What staging raises as the body's failure, at the line of the user's SQL where DuckDB names one."""
     try:
         yield
@@ -144,7 +162,9 @@ def _failures(task: BodyTask, session: Session, *, body: SqlBody | None = None, 
         code = "columns_changed" if task.table is not None and not task.evolve else "wrong_result"
         raise failed(str(mismatch), code=code, hint=mismatch.hint, file=task.body.file, line=task.body.line) from mismatch
     except LakeError as error:
-        raise failed(str(error), code=getattr(error, "code", "wrong_result"), hint=error.hint, file=task.body.file, line=task.body.line) from error
+        raise failed(
+            str(error), code=getattr(error, "code", "wrong_result"), hint=error.hint, file=task.body.file, line=task.body.line
+        ) from error
     except duckdb.Error as error:
         if body is not None:
             raise located(error, body, lines_before) from error

@@ -39,7 +39,9 @@ def composed_of(task: BodyTask) -> Composed:
     assert isinstance(body, SqlBody)
     text = without_semicolons(task.sql if task.sql is not None else body.text)
     parameters = _bound(text, task.scope, body)
-    inputs = ", ".join(f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({relation_sql(each.files, each.columns)})" for each in task.inputs)
+    inputs = ", ".join(
+        f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({relation_sql(each.files, each.columns)})" for each in task.inputs
+    )
     before = (f"WITH {inputs} " if inputs else "") + "SELECT * FROM (\n"
     return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
 
@@ -81,8 +83,18 @@ def partition_values(scope: Scope) -> dict[str, Any]:
 
 def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
     if name.lower() in ("partition_start", "partition_end"):
-        return failed(f"${name} has no value: the asset isn't partitioned by time", file=body.file, line=body.line, code="body_failed",
-                      hint="give it `partition: day` or another grain")
+        return failed(
+            f"${name} has no value: the asset isn't partitioned by time",
+            file=body.file,
+            line=body.line,
+            code="body_failed",
+            hint="give it `partition: day` or another grain",
+        )
     known = ", ".join(f"${each}" for each in sorted(available)) or "none"
-    return failed(f"${name} has no value", file=body.file, line=body.line, code="body_failed",
-                  hint=f"name it under `parameters:` of the asset or the project (known: {known})")
+    return failed(
+        f"${name} has no value",
+        file=body.file,
+        line=body.line,
+        code="body_failed",
+        hint=f"name it under `parameters:` of the asset or the project (known: {known})",
+    )

@@ -30,9 +30,19 @@ PartitionCheck = tuple[str | None, Grain, str]
 _ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
 
 
-def audit(session: Session, staged: StagedFile, table: Table, checks: Sequence[CheckSpec], *,
-          partition_check: PartitionCheck | None, references: Sequence[Reference], now_us: int,
-          partitions: Sequence[str] = (), timezone: str = "UTC", on_fail: str = "reject") -> Audit:
+def audit(  # noqa: PLR0913 - what an audit is about is named at the one place that calls it
+    session: Session,
+    staged: StagedFile,
+    table: Table,
+    checks: Sequence[CheckSpec],
+    *,
+    partition_check: PartitionCheck | None,
+    references: Sequence[Reference],
+    now_us: int,
+    partitions: Sequence[str] = (),
+    timezone: str = "UTC",
+    on_fail: str = "reject",
+) -> Audit:
     """Everything that can be said of the staged file before it may be published.
 
     `partitions` are the keys that were asked for (those staged, unless told): one that has no rows is judged too.

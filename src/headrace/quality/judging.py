@@ -85,7 +85,12 @@ def _prepare(item: Item, staged: Staged) -> None:
             if not is_one_query(item.measurement.query):
                 item.error = "it isn't one SELECT"
             staged.require(item.measurement.reads)
-        elif isinstance(item.measurement, Measured) and item.measurement.proof and not staged.several and staged.file.rows >= PROVED_FROM_ROWS:
+        elif (
+            isinstance(item.measurement, Measured)
+            and item.measurement.proof
+            and not staged.several
+            and staged.file.rows >= PROVED_FROM_ROWS
+        ):
             item.proved = staged.holds(item.measurement.proof)
     except (HeadraceError, duckdb.Error) as error:
         item.error = _in_words(error)
@@ -158,8 +163,15 @@ def _detail(item: Item, failed: Sequence[tuple[Part, Finding]], shown: tuple[dic
     return text if len(failed) == 1 else f"{failed[0][0].key}: {text}; in {len(failed)} partitions"
 
 
-def _make(item: Item, outcome: Outcome, checked: int, failing: int, detail: str,
-          sample: tuple[dict[str, Any], ...] = (), keys: tuple[str, ...] = ()) -> CheckResult:
+def _make(
+    item: Item,
+    outcome: Outcome,
+    checked: int,
+    failing: int,
+    detail: str,
+    sample: tuple[dict[str, Any], ...] = (),
+    keys: tuple[str, ...] = (),
+) -> CheckResult:
     check = item.check
     return CheckResult(check.name, check.kind, check.severity, outcome, checked, failing, detail, sample, keys)
 

@@ -28,7 +28,7 @@ def with_self(text: str, name: str) -> str:
         if found["comment"]:
             at = _comment_end(text, at)
         elif found["self"]:
-            pieces += [text[kept:found.start()], name]
+            pieces += [text[kept : found.start()], name]
             kept = at
     return "".join([*pieces, text[kept:]])
 

@@ -14,7 +14,20 @@ from headrace.quality.results import ColumnProfile
 SCANNED_ROWS_MAX = 100_000
 """Above it, distinct values and means aren't counted: the profile then is the file's statistics, at no scan."""
 
-_NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL")
+_NUMBERS = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "FLOAT",
+    "DOUBLE",
+    "DECIMAL",
+)
 _NESTED = ("STRUCT", "MAP", "UNION")
 
 
@@ -37,8 +50,9 @@ def wanted(columns: Mapping[str, str], statistics: Mapping[str, ColumnStatistics
     return (*nulls, *(measure for column, kind in columns.items() for measure in _of(column, kind)))
 
 
-def profile(columns: Mapping[str, str], statistics: Mapping[str, ColumnStatistics], rows: int,
-            measured: Sequence[tuple[Measure, Any]]) -> dict[str, ColumnProfile]:
+def profile(
+    columns: Mapping[str, str], statistics: Mapping[str, ColumnStatistics], rows: int, measured: Sequence[tuple[Measure, Any]]
+) -> dict[str, ColumnProfile]:
     """Each column's profile."""
     extra: dict[str, dict[str, Any]] = {}
     for measure, value in measured:

@@ -14,11 +14,15 @@ def range_(check: CheckSpec, subject: Subject) -> Measured:
     least, most = check.arguments.get("min"), check.arguments.get("max")
     column_type, name = subject.columns[column], quote(column)
     if column_type == "VARCHAR" and not all(isinstance(bound, str) for bound in (least, most) if bound is not None):
-        raise CheckUnusable(f"column `{column}` is text, which numbers don't bound", hint="cast it in the body, or write the bounds as text")
+        raise CheckUnusable(
+            f"column `{column}` is text, which numbers don't bound", hint="cast it in the body, or write the bounds as text"
+        )
     bad = [f"{name} < {value(least, column_type)}"] if least is not None else []
     bad += [f"{name} > {value(most, column_type)}"] if most is not None else []
     bad += [f"isnan({name})"] if column_type in FLOATS else []
-    return rows_breaking(check, " OR ".join(bad) or "false", lambda count: f"{column}: {rows(count)} {_outside(least, most)}", examples=column)
+    return rows_breaking(
+        check, " OR ".join(bad) or "false", lambda count: f"{column}: {rows(count)} {_outside(least, most)}", examples=column
+    )
 
 
 def _outside(least: object, most: object) -> str:

@@ -9,7 +9,7 @@ from headrace.quality.kinds import Finding, Measured, Part, Subject, check_kind,
 
 
 @check_kind("row_count")
-def row_count(check: CheckSpec, subject: Subject) -> Measured:
+def row_count(check: CheckSpec, _: Subject) -> Measured:
     """Known from what was staged; with `where`, counted in the scan. `failing` is how many rows are too few or too many."""
     least, most = check.arguments.get("min"), check.arguments.get("max")
 

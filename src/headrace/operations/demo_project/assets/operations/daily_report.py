@@ -116,8 +116,8 @@ def _delay_bar(delay: float | None, usual: float | None) -> str:
     tick = "" if usual is None else f"<rect class='tick' x='{99 + _pixels(usual):.1f}' y='1' width='2' height='14'/>"
     box = f"x='{min(end, 100):.1f}' y='4' width='{max(abs(end - 100), 1):.1f}' height='8' rx='2'"
     bar = f"<rect class='{'late' if delay > 0 else 'early'}' {box}/>"
-    number = f"<text x='248' y='12' text-anchor='end'>{delay:+.0f} min</text>"
-    return f"<svg class='bar' viewBox='0 0 250 16' aria-hidden='true'>{bar}{tick}{number}</svg>"
+    number = f"<text x='262' y='12' text-anchor='end'>{delay:+.0f} min</text>"
+    return f"<svg class='bar' viewBox='0 0 264 16' aria-hidden='true'>{bar}{tick}{number}</svg>"
 
 
 def _pixels(minutes: float) -> float:

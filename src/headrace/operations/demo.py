@@ -184,7 +184,7 @@ def _deliver(context: Context, directory: Path, day: date, fault: Fault) -> None
 def _tick(context: Context, leader: Leader, compiled: Compiled, now: datetime, watch: _Watch) -> None:
     context.at(now)
     targets = [Target(name) for name in compiled.order]
-    result = leader.run("tick", targets, request={}, actor="demo", report=watch)
+    result = leader.run("tick", targets, request={}, actor=Actor(ActorType.SERVICE, "demo"), report=watch)
     failed = [event for event in watch.events if event.state == "failed"]
     if failed:
         raise HeadraceError(f"the demo's own {failed[0].node}@{failed[0].partition} failed in run {result.run_id}: {failed[0].message}")

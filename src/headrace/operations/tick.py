@@ -31,7 +31,7 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Run
             "tick",
             [Target(name) for name in leader.applied.compiled.order],
             request={},
-            actor=context.session.actor,
+            actor=context.actor,
             report=report,
         )
     return run_document(context.store, context.clock, context.session.zone, result)

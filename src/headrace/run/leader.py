@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from headrace.govern.audit import Action, Actor, Object, append
+from headrace.govern.audit import Event as Audited
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.run.applying import Applied, unpack
@@ -21,7 +24,7 @@ from headrace.run.loading import load
 from headrace.run.looking import look_at, record
 from headrace.run.news import News, Reporter, silent
 from headrace.run.pool import Finished, Lost, Pool
-from headrace.run.steps.publish import Attempt, Batch, make_durable
+from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import Tasks, Undeliverable
 from headrace.schedule import (
     Arrived,
@@ -101,8 +104,9 @@ class Leader:
         targets: Sequence[Target],
         *,
         request: dict[str, object],
-        actor: str,
+        actor: Actor,
         report: Reporter,
+        reason: str = "",
         explicit: bool = False,
         again: frozenset[str] = frozenset(),
     ) -> RunResult:
@@ -113,7 +117,9 @@ class Leader:
         self._report, self._results = report, {}
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor, now=now)
+            self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor.id, now=now)
+            if explicit:
+                append(tx, now, self._event(Action.RUN_REQUESTED, actor, request, reason))
         arrived, notes = self._look({t.node for t in targets})
         self._turn([*arrived, Requested(tuple(targets), explicit=explicit, again=again)], [])
         self._work()
@@ -123,7 +129,14 @@ class Leader:
             now = self.clock.mark(tx)
             persist.settle(tx, self._watched, now)
             leading.finish_run(tx, self._run_id, state, now)
+            if self._results:
+                told = dict(Counter(self._results.values()))
+                append(tx, now, self._event(Action.RUN_FINISHED, HEADRACE, {"state": state, "partitions": told}, ""))
         return RunResult(self._run_id, state, waiting, notes)
+
+    def _event(self, action: Action, actor: Actor, after: dict[str, object], reason: str) -> Audited:
+        run = str(self._run_id)
+        return Audited(action=action, actor=actor, object=Object("run", run), after=after, reason=reason, run_id=run)
 
     def _look(self, nodes: set[str]) -> tuple[list[Arrived], tuple[str, ...]]:
         sources = [s for name, s in self.applied.compiled.project.sources.items() if name in nodes]

@@ -67,8 +67,15 @@ def hold(root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime |
         if lease is None:
             raise Busy("another headrace process leads this project now")
         stack.callback(lease.release)
-        shutil.rmtree(folders.temporary, ignore_errors=True)
+        _sweep(folders)
         yield Held(store, lease, clocks[0], folders, stack)
+
+
+def _sweep(folders: Folders) -> None:
+    """Remove what attempts that ended in the middle left: no worker of ours runs yet, and another leader's are fenced."""
+    shutil.rmtree(folders.temporary, ignore_errors=True)
+    for half in folders.raw.glob("*.tmp"):
+        half.unlink(missing_ok=True)
 
 
 def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSettings, actor: Actor, now: datetime | None) -> Clock:

@@ -71,6 +71,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     error: BodyError | None = None
     reason: str = ""
     quarantined: str | None = None
+    quarantined_rows: int | None = None
+    """Of what wasn't staged: the rows that it has, where that can be told."""
     learnt: SourceSchema | None = None
     sha256: str | None = None
     fingerprint: str | None = None

@@ -193,7 +193,7 @@ class Batch:
             state=outcome.state,
             reason=reason,
             path=outcome.quarantined,
-            rows=outcome.staged.rows if outcome.staged else None,
+            rows=outcome.staged.rows if outcome.staged else outcome.quarantined_rows,
             sample=msgspec.json.encode(sample).decode() if sample else None,
             delivery_id=attempt.prepared.delivery_id,
             at=self._now,

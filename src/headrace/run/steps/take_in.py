@@ -9,7 +9,7 @@ import msgspec
 from headrace.connect import Drift, TypeDrift, Unreadable
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.keep import ChangedWhileRead, Kept, keep
-from headrace.connect.take_in import Prepared, explain_error, fingerprint, prepare
+from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.failures import kind_of
 from headrace.engine.measure import Meter
@@ -86,6 +86,9 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
         return _refused(task, explain_error(error, prepared, session.connection), kept, workshop)
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
+    if (wrong := miscounted(prepared, staged.rows)) is not None:
+        (workshop.folders.lake / staged.path).unlink()
+        return _refused(task, wrong, kept, workshop)
     found = audit(
         session, staged, table, task.source.checks, partition_check=None, references=task.references, now_us=task.now_us,
         timezone=task.source.timezone, on_fail=task.source.on_fail,
@@ -108,7 +111,7 @@ def _judged(
         staged=staged,
         table=table if table != task.table else None,
         audit=found,
-        learnt=prepared.schema if prepared.learnt else None,
+        learnt=prepared.schema if prepared.learnt and (staged.rows or task.promised) else None,  # a header alone shows no types
         fingerprint=fingerprint(prepared.schema, kept.sha256),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
@@ -134,13 +137,27 @@ def _failures(found: Audit) -> str:
 def _refused(task: TakeIn, why: Drift | TypeDrift | Unreadable, kept: Kept, workshop: Workshop) -> Outcome:
     """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
     raw = str(Path(kept.path).relative_to(workshop.folders.data))
-    match why:
-        case Drift():
-            return _ended(task, "held", reason=why.detail, quarantined=raw)
-        case TypeDrift():
-            return _ended(task, "held", reason=why.reason, quarantined=raw)
-        case Unreadable():
-            return _ended(task, "rejected", reason=why.reason, quarantined=raw)
+    if isinstance(why, Unreadable):
+        return _ended(task, "rejected", reason=why.reason, quarantined=raw)
+    reason = why.detail if isinstance(why, Drift) else why.reason
+    return msgspec.structs.replace(_ended(task, "held", reason=reason, quarantined=raw), quarantined_rows=_rows(task, kept, workshop))
+
+
+def _rows(task: TakeIn, kept: Kept, workshop: Workshop) -> int | None:
+    """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
+    import duckdb  # noqa: PLC0415
+
+    connection = workshop.session(task.source.timezone).connection
+    found = prepare(Path(kept.path), task.found.path, connection=connection, temporary=workshop.folders.temporary, pinned=None)
+    if not isinstance(found, Prepared):
+        return None
+    try:
+        row = connection.execute(f"SELECT count(*) FROM ({found.select_sql})").fetchone()
+    except duckdb.Error:
+        return None
+    finally:
+        found.discard()
+    return int(row[0]) if row else None
 
 
 def _ended(task: TakeIn, state: str, *, reason: str, quarantined: str | None = None) -> Outcome:

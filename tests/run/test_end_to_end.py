@@ -166,3 +166,21 @@ def test_the_audit_trail_tells_of_every_publication_and_verifies(lab: Lab) -> No
     actions = [a for (a,) in lab.rows("select json_extract(event, '$.action') from audit order by seq")]
     assert actions.count("partition.published") == 3
     assert "project.applied" in actions
+
+
+def test_a_first_delivery_of_a_header_alone_pins_nothing(lab: Lab) -> None:
+    """Catches columns that stay text for ever because the first file had no rows."""
+    pipeline(lab)
+    lab.deliver(DAYS[0], [])
+    assert [(p.asset, p.rows) for p in lab.tick().published] == [("orders", 0)]
+    lab.orders(DAYS[1])
+    assert ("total", DAYS[1]) in published(lab.tick())
+    assert lab.headrace("read", "orders")["columns"][2] == {"name": "amount", "type": "DOUBLE"}
+
+
+def test_a_later_empty_delivery_is_held(lab: Lab) -> None:
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.deliver(DAYS[1], [])
+    assert [(r.asset, r.state) for r in lab.tick().rejected] == [("orders", "held")]

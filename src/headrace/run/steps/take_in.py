@@ -111,13 +111,20 @@ def _judged(
         staged=staged,
         table=table if table != task.table else None,
         audit=found,
-        learnt=prepared.schema if prepared.learnt and (staged.rows or task.promised) else None,  # a header alone shows no types
+        learnt=prepared.schema if prepared.learnt else None,
         fingerprint=fingerprint(prepared.schema, kept.sha256),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
-        return outcome
+        return _without_columns(outcome, workshop) if not staged.rows and prepared.learnt and not task.promised else outcome
     reason = "; ".join(filter(None, [_failures(found), odd]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
+
+
+def _without_columns(outcome: Outcome, workshop: Workshop) -> Outcome:
+    """A first delivery of a header alone is complete with 0 rows, but says nothing of types: it makes no table."""
+    assert outcome.staged is not None
+    (workshop.folders.lake / outcome.staged.path).unlink()
+    return msgspec.structs.replace(outcome, staged=None, table=None, learnt=None)
 
 
 def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:

@@ -109,8 +109,12 @@ class Lake:
         assert found is not None
         return found
 
-    def stage(self, name: str, key: str | KeyExpression, select: str, *, evolve: bool = False, parameters: Any = None) -> tuple[StagedFile, Table]:
-        staged, table = stage(self.session, select, parameters, table_name=name, partition=key, table=catalog.table(self.tx, name), evolve=evolve)
+    def stage(
+        self, name: str, key: str | KeyExpression, select: str, *, evolve: bool = False, parameters: Any = None
+    ) -> tuple[StagedFile, Table]:
+        staged, table = stage(
+            self.session, select, parameters, table_name=name, partition=key, table=catalog.table(self.tx, name), evolve=evolve
+        )
         sync([verify(self.data_folder, staged)])
         return staged, table
 
@@ -156,7 +160,10 @@ class Lake:
 
     def ducklake_rows(self, name: str, snapshot: int | None = None) -> list[list[str | None]]:
         at = "" if snapshot is None else f" AT (VERSION => {snapshot})"
-        columns = ", ".join(f"CAST({quote(row[0])} AS VARCHAR)" for row in self.ducklake(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {quote(name)}{at})"))
+        columns = ", ".join(
+            f"CAST({quote(row[0])} AS VARCHAR)"
+            for row in self.ducklake(f"SELECT column_name FROM (DESCRIBE SELECT * FROM {quote(name)}{at})")
+        )
         return _sorted(self.ducklake(f"SELECT {columns} FROM {quote(name)}{at}"))
 
     def check(self, name: str) -> None:
@@ -171,7 +178,9 @@ class Lake:
         for key in {row[0] for row in everything if row[0] is not None}:
             own = [row for row in everything if row[0] == key]
             assert self.rows(name, [key]) == own, key
-            assert self.ducklake(f"SELECT count(*) FROM {quote(name)} WHERE {PARTITION_COLUMN} = '{key.replace(chr(39), chr(39) * 2)}'") == [[len(own)]]
+            assert self.ducklake(
+                f"SELECT count(*) FROM {quote(name)} WHERE {PARTITION_COLUMN} = '{key.replace(chr(39), chr(39) * 2)}'"
+            ) == [[len(own)]]
 
 
 def _sorted(rows: Sequence[Sequence[str | None]]) -> list[list[str | None]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,12 @@ NO_STATISTICS = ("p2", "x")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path, ducklake: DuckLake) -> Iterator[Path]:
+def theirs(tmp_path: Path, ducklake: DuckLake) -> Path:
     """An empty catalog made by DuckLake."""
     folder = tmp_path / "theirs"
     (folder / "lake").mkdir(parents=True)
     ducklake.attach(folder / "state.db", folder / "lake")
-    yield folder / "state.db"
+    return folder / "state.db"
 
 
 def _rows(path: Path, sql: str) -> list[tuple[Any, ...]]:
@@ -42,12 +41,15 @@ def test_the_tables_are_exactly_ducklakes(lake: Lake, theirs: Path) -> None:
     assert _rows(lake.catalog_path, sql) == _rows(theirs, sql)
 
 
-@pytest.mark.parametrize("sql", [
-    'SELECT "key", "value", "scope", scope_id FROM ducklake_metadata WHERE "key" IN (\'version\', \'encrypted\')',
-    "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id FROM ducklake_snapshot",
-    "SELECT * FROM ducklake_snapshot_changes",
-    "SELECT schema_id, begin_snapshot, end_snapshot, schema_name, path, path_is_relative FROM ducklake_schema",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'SELECT "key", "value", "scope", scope_id FROM ducklake_metadata WHERE "key" IN (\'version\', \'encrypted\')',
+        "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id FROM ducklake_snapshot",
+        "SELECT * FROM ducklake_snapshot_changes",
+        "SELECT schema_id, begin_snapshot, end_snapshot, schema_name, path, path_is_relative FROM ducklake_schema",
+    ],
+)
 def test_the_first_rows_are_ducklakes(lake: Lake, theirs: Path, sql: str) -> None:
     assert _rows(lake.catalog_path, sql) == _rows(theirs, sql)
 
@@ -59,13 +61,21 @@ def test_what_is_added_to_the_metadata_is_one_option(lake: Lake, theirs: Path) -
 
 
 def test_a_table_of_every_type_gives_the_rows_that_ducklake_writes(lake: Lake, theirs: Path, ducklake: DuckLake) -> None:
-    staged, table = lake.stage("t", "k", ALL_TYPES)
+    _, table = lake.stage("t", "k", ALL_TYPES)
     with lake.change() as change:
         change.create_table(table)
-    ducklake.sql(f"CREATE TABLE t({', '.join(f'{_name(c.name)} {c.type}' + (' NOT NULL' if c.name == PARTITION_COLUMN else '') for c in table.columns)})")
-    for sql in ("SELECT * FROM ducklake_column ORDER BY column_id", "SELECT * FROM ducklake_schema_versions",
-                "SELECT table_id, begin_snapshot, end_snapshot, schema_id, table_name, path, path_is_relative FROM ducklake_table",
-                "SELECT snapshot_id, changes_made FROM ducklake_snapshot_changes", "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id FROM ducklake_snapshot"):
+    ducklake.sql(
+        "CREATE TABLE t("
+        + ", ".join(f'"{c.name}" {c.type}{" NOT NULL" if c.name == PARTITION_COLUMN else ""}' for c in table.columns)
+        + ")"
+    )
+    for sql in (
+        "SELECT * FROM ducklake_column ORDER BY column_id",
+        "SELECT * FROM ducklake_schema_versions",
+        "SELECT table_id, begin_snapshot, end_snapshot, schema_id, table_name, path, path_is_relative FROM ducklake_table",
+        "SELECT snapshot_id, changes_made FROM ducklake_snapshot_changes",
+        "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id FROM ducklake_snapshot",
+    ):
         assert _rows(lake.catalog_path, sql) == _rows(theirs, sql), sql
 
 
@@ -73,17 +83,26 @@ def test_statistics_are_those_that_ducklake_writes_for_the_same_rows(lake: Lake,
     """Of files, of the table and of its columns, after three insertions."""
     for number, key in enumerate(("2024", "2026", "2025")):
         select = ALL_TYPES.replace("3 AS d", f"{5 - number} AS d").replace("'it''s' AS z", f"nullif('z{number}', 'z1') AS z")
-        select = select.replace("2.5::DOUBLE AS m2", f"({1 - number}.5)::DOUBLE AS m2").replace("DATE '2024-01-01' AS o", f"DATE '2024-01-01' - {number * 800_000} AS o")
+        select = select.replace("2.5::DOUBLE AS m2", f"({1 - number}.5)::DOUBLE AS m2").replace(
+            "DATE '2024-01-01' AS o", f"DATE '2024-01-01' - {number * 800_000} AS o"
+        )
         select += f" FROM range({number + 1})"
         lake.publish("t", key, select)
         table = lake.table("t")
         if not number:
             ducklake.sql(f"CREATE TABLE t({', '.join(f'{_name(c.name)} {c.type}' for c in table.columns)})")
         ducklake.sql(f"INSERT INTO t SELECT '{key}', * FROM ({select})")
-    left_out = " AND ".join(f"column_id <> (SELECT column_id FROM ducklake_column WHERE column_name = '{name}' AND parent_column IS NULL)" for name in NO_STATISTICS)
-    for sql in (f"SELECT data_file_id, table_id, column_id, value_count, null_count, min_value, max_value, contains_nan FROM ducklake_file_column_stats WHERE {left_out} ORDER BY 1, 3",
-                f"SELECT * FROM ducklake_table_column_stats WHERE {left_out} ORDER BY column_id", "SELECT table_id, record_count, next_row_id FROM ducklake_table_stats",
-                "SELECT data_file_id, table_id, end_snapshot, path_is_relative, file_format, record_count, row_id_start FROM ducklake_data_file"):
+    left_out = " AND ".join(
+        f"column_id <> (SELECT column_id FROM ducklake_column WHERE column_name = '{name}' AND parent_column IS NULL)"
+        for name in NO_STATISTICS
+    )
+    counted = "data_file_id, table_id, column_id, value_count, null_count, min_value, max_value, contains_nan"
+    for sql in (
+        f"SELECT {counted} FROM ducklake_file_column_stats WHERE {left_out} ORDER BY 1, 3",
+        f"SELECT * FROM ducklake_table_column_stats WHERE {left_out} ORDER BY column_id",
+        "SELECT table_id, record_count, next_row_id FROM ducklake_table_stats",
+        "SELECT data_file_id, table_id, end_snapshot, path_is_relative, file_format, record_count, row_id_start FROM ducklake_data_file",
+    ):
         assert _rows(lake.catalog_path, sql) == _rows(theirs, sql), sql
 
 
@@ -96,7 +115,7 @@ def test_intervals_are_counted(lake: Lake) -> None:
 def test_another_version_is_refused_with_what_to_do(lake: Lake) -> None:
     catalog.check_version(lake.tx)
     lake.tx.execute("UPDATE ducklake_metadata SET \"value\" = '1.1' WHERE \"key\" = 'version'")
-    with pytest.raises(LakeError, match="version 1.1") as refused:
+    with pytest.raises(LakeError, match=r"version 1\.1") as refused:
         catalog.check_version(lake.tx)
     assert refused.value.hint
 

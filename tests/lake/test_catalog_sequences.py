@@ -97,5 +97,9 @@ class Changes(RuleBasedStateMachine):
 
 def test_any_sequence_of_changes_reads_back(ducklake: DuckLake) -> None:
     Changes.ducklake = ducklake
-    run_state_machine_as_test(Changes, settings=settings(max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, print_blob=True,
-                                                         suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(
+        Changes,
+        settings=settings(
+            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -20,10 +20,70 @@ from headrace.lake.staging import KeyExpression
 from headrace.lake.tables import Column, FileRef, Table
 from headrace.model.errors import LakeError
 
-PIECES = ["' OR 1=1 --", "'); DROP TABLE x; --", "\\'", "''", '"', '"; ATTACH \'x\'; --', "`", "[", "]", "$$", "$1", "$name", "?", ":key", "%s", "{date}", "’", "‘", "\0", "\n", "\r", "\t",
-          "--", "/*", "*/", ";", "../", "..%2f", "%252e", "..\\", "....//", "file:///etc/passwd", "//host/share", "\u202e", "\ufeff", "ü", "😀", "É", "e\u0301", "\x7f", "\x1b[31m",
-          "E'\\''", "chr(0)", "NULL", "true", "1e309", " ", ".", "-", "=", "U&'\\0041'", "\\", "\\0", "#", "~", "|", "&", "<", ">"]
-hostile = st.one_of(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
+PIECES = [
+    "' OR 1=1 --",
+    "'); DROP TABLE x; --",
+    "\\'",
+    "''",
+    '"',
+    "\"; ATTACH 'x'; --",
+    "`",
+    "[",
+    "]",
+    "$$",
+    "$1",
+    "$name",
+    "?",
+    ":key",
+    "%s",
+    "{date}",
+    "’",
+    "‘",
+    "\0",
+    "\n",
+    "\r",
+    "\t",
+    "--",
+    "/*",
+    "*/",
+    ";",
+    "../",
+    "..%2f",
+    "%252e",
+    "..\\",
+    "....//",
+    "file:///etc/passwd",
+    "//host/share",
+    "\u202e",
+    "\ufeff",
+    "ü",
+    "😀",
+    "É",
+    "e\u0301",
+    "\x7f",
+    "\x1b[31m",
+    "E'\\''",
+    "chr(0)",
+    "NULL",
+    "true",
+    "1e309",
+    " ",
+    ".",
+    "-",
+    "=",
+    "U&'\\0041'",
+    "\\",
+    "\\0",
+    "#",
+    "~",
+    "|",
+    "&",
+    "<",
+    ">",
+]
+hostile = st.one_of(
+    st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join), st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+)
 COLUMNS = (Column("_partition", "VARCHAR", 1), Column("id", "INTEGER", 2))
 
 
@@ -34,7 +94,7 @@ def test_a_literal_is_one_value_for_ten_thousand_keys() -> None:
     chance, connection = random.Random(seed), duckdb.connect()
     keys = ["".join(chance.choices(PIECES, k=chance.randint(1, 8))) for _ in range(10_000)]
     for start in range(0, len(keys), 500):
-        chunk = keys[start:start + 500]
+        chunk = keys[start : start + 500]
         text = f"SELECT unnest([{', '.join(literal(key) for key in chunk)}])"
         (statement,) = connection.extract_statements(text)
         assert statement.type == duckdb.StatementType.SELECT

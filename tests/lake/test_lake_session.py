@@ -19,7 +19,13 @@ def session(tmp_path: Path) -> Session:
     (tmp_path / "secret.csv").write_text("x\n3\n")
     (tmp_path / "lake-other").mkdir()
     (tmp_path / "lake-other" / "b.csv").write_text("x\n4\n")
-    return Session(tmp_path / "lake", readable=[tmp_path / "given", tmp_path / "one.csv"], timezone="America/New_York", threads=1, memory_max_bytes=2**28)
+    return Session(
+        tmp_path / "lake",
+        readable=[tmp_path / "given", tmp_path / "one.csv"],
+        timezone="America/New_York",
+        threads=1,
+        memory_max_bytes=2**28,
+    )
 
 
 def test_what_it_is_given_can_be_read(session: Session, tmp_path: Path) -> None:
@@ -27,35 +33,38 @@ def test_what_it_is_given_can_be_read(session: Session, tmp_path: Path) -> None:
     assert session.connection.execute(f"SELECT * FROM read_csv('{tmp_path}/one.csv')").fetchall() == [(2,)]
 
 
-@pytest.mark.parametrize("sql", [
-    "SELECT * FROM read_text('/etc/passwd')",
-    "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM read_csv('{folder}/secret.csv')",
-    "SELECT * FROM read_csv('{folder}/lake-other/b.csv')",
-    "SELECT * FROM read_csv('{folder}/given/../secret.csv')",
-    "SELECT * FROM read_csv('{folder}/lake/../secret.csv')",
-    "SELECT * FROM glob('{folder}/*')",
-    "SELECT * FROM '{folder}/secret.csv'",
-    "SELECT * FROM read_parquet('https://example.com/x.parquet')",
-    "SELECT * FROM read_parquet('s3://bucket/x.parquet')",
-    "ATTACH '{folder}/elsewhere.db'",
-    "ATTACH '{folder}/state.db' (TYPE sqlite)",
-    "ATTACH 'postgres:host=localhost' AS p",
-    "INSTALL httpfs",
-    "LOAD httpfs",
-    "LOAD sqlite_scanner",
-    "LOAD '{folder}/evil.duckdb_extension'",
-    "COPY (SELECT 1) TO '{folder}/out.csv'",
-    "COPY (SELECT 1) TO '{folder}/given/../out.csv'",
-    "EXPORT DATABASE '{folder}/out'",
-    "SET enable_external_access = true",
-    "SET allowed_directories = ['/']",
-    "SET threads = 64",
-    "SET TimeZone = 'UTC'",
-    "SET memory_limit = '64GB'",
-    "PRAGMA temp_directory = '/tmp'",
-    "RESET lock_configuration",
-])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_csv('{folder}/secret.csv')",
+        "SELECT * FROM read_csv('{folder}/lake-other/b.csv')",
+        "SELECT * FROM read_csv('{folder}/given/../secret.csv')",
+        "SELECT * FROM read_csv('{folder}/lake/../secret.csv')",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM '{folder}/secret.csv'",
+        "SELECT * FROM read_parquet('https://example.com/x.parquet')",
+        "SELECT * FROM read_parquet('s3://bucket/x.parquet')",
+        "ATTACH '{folder}/elsewhere.db'",
+        "ATTACH '{folder}/state.db' (TYPE sqlite)",
+        "ATTACH 'postgres:host=localhost' AS p",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "LOAD sqlite_scanner",
+        "LOAD '{folder}/evil.duckdb_extension'",
+        "COPY (SELECT 1) TO '{folder}/out.csv'",
+        "COPY (SELECT 1) TO '{folder}/given/../out.csv'",
+        "EXPORT DATABASE '{folder}/out'",
+        "SET enable_external_access = true",
+        "SET allowed_directories = ['/']",
+        "SET threads = 64",
+        "SET TimeZone = 'UTC'",
+        "SET memory_limit = '64GB'",
+        "PRAGMA temp_directory = '/tmp'",
+        "RESET lock_configuration",
+    ],
+)
 def test_nothing_else_can_be_reached_or_changed(session: Session, tmp_path: Path, sql: str) -> None:
     """TRUST B10: by its own name, through `..`, beside a folder that begins alike, over the network, or by unlocking first."""
     with pytest.raises(duckdb.Error):
@@ -71,7 +80,9 @@ def test_variables_of_the_python_process_are_not_tables(session: Session) -> Non
 
 
 def test_the_zone_is_the_assets(session: Session) -> None:
-    assert session.connection.execute("SELECT (TIMESTAMPTZ '2013-02-11 05:00:00+00')::DATE::VARCHAR, TIMESTAMPTZ '2013-02-11 04:59:59+00' < '2013-02-11'").fetchone() == ("2013-02-11", True)
+    assert session.connection.execute(
+        "SELECT (TIMESTAMPTZ '2013-02-11 05:00:00+00')::DATE::VARCHAR, TIMESTAMPTZ '2013-02-11 04:59:59+00' < '2013-02-11'"
+    ).fetchone() == ("2013-02-11", True)
 
 
 def test_an_unknown_zone_is_said(tmp_path: Path) -> None:
@@ -88,5 +99,7 @@ def test_what_does_not_fit_into_memory_is_spilled_below_the_data_folder(tmp_path
     with Session(tmp_path, threads=1, memory_max_bytes=2**27) as session:
         setting = session.connection.execute("SELECT current_setting('temp_directory')").fetchone()
         assert setting == (str(tmp_path.resolve() / ".temporary"),)
-        rows = session.connection.execute("SELECT count(DISTINCT x) FROM (SELECT repeat(range::VARCHAR, 20) AS x FROM range(700000))").fetchone()
+        rows = session.connection.execute(
+            "SELECT count(DISTINCT x) FROM (SELECT repeat(range::VARCHAR, 20) AS x FROM range(700000))"
+        ).fetchone()
     assert rows == (700_000,)

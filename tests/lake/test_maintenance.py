@@ -19,7 +19,16 @@ LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def _maintain(lake: Lake, *arguments: str) -> subprocess.CompletedProcess[str]:
-    base = [sys.executable, "-m", "headrace.lake.maintenance", arguments[0], "--catalog", str(lake.catalog_path), "--data-folder", str(lake.data_folder)]
+    base = [
+        sys.executable,
+        "-m",
+        "headrace.lake.maintenance",
+        arguments[0],
+        "--catalog",
+        str(lake.catalog_path),
+        "--data-folder",
+        str(lake.data_folder),
+    ]
     return subprocess.run([*base, *arguments[1:]], capture_output=True, text=True, check=False, timeout=50)
 
 
@@ -77,7 +86,16 @@ def test_maintenance_beside_a_leader_that_publishes_takes_nothing_from_it(lake: 
     """Both write one SQLite file, from two processes: nobody gets an error that isn't tried again, and both results stand."""
     for number in range(1, 9):
         lake.publish("t", f"k{number}", DAY.format(number))
-    base = [sys.executable, "-m", "headrace.lake.maintenance", "merge", "--catalog", str(lake.catalog_path), "--data-folder", str(lake.data_folder)]
+    base = [
+        sys.executable,
+        "-m",
+        "headrace.lake.maintenance",
+        "merge",
+        "--catalog",
+        str(lake.catalog_path),
+        "--data-folder",
+        str(lake.data_folder),
+    ]
     with subprocess.Popen(base, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         published = 0
         lake.tx.execute("PRAGMA busy_timeout = 10000")

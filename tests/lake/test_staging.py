@@ -27,7 +27,9 @@ def test_the_partition_is_the_first_column_with_id_1(lake: Lake) -> None:
     staged, table = lake.stage("t", "2024-01-01", "SELECT 1 AS id, {'x': [1]} AS s, MAP {'k': 2} AS m")
     schema = pq.read_schema(lake.data_folder / staged.path)
     assert schema.names == ["_partition", "id", "s", "m"]
-    ids = lake.session.connection.execute(f"SELECT name, field_id FROM parquet_schema('{lake.data_folder / staged.path}') WHERE field_id IS NOT NULL").fetchall()
+    ids = lake.session.connection.execute(
+        f"SELECT name, field_id FROM parquet_schema('{lake.data_folder / staged.path}') WHERE field_id IS NOT NULL"
+    ).fetchall()
     assert ids == [("_partition", 1), ("id", 2), ("s", 3), ("x", 4), ("element", 5), ("m", 6), ("key", 7), ("value", 8)]
     assert [column.id for column in table.columns] == [1, 2, 3, 6]
 
@@ -41,46 +43,78 @@ def test_codec_size_and_footer_are_as_said(lake: Lake) -> None:
 
 
 def test_parameters_are_bound(lake: Lake) -> None:
-    staged, _ = lake.stage("t", "k", "SELECT $name AS name, $day::DATE AS day", parameters={"name": "'; DROP TABLE x; --", "day": "2024-01-01"})
+    staged, _ = lake.stage(
+        "t", "k", "SELECT $name AS name, $day::DATE AS day", parameters={"name": "'; DROP TABLE x; --", "day": "2024-01-01"}
+    )
     assert _values(lake, staged.path)[0][1] == "'; DROP TABLE x; --"
 
 
 def test_an_arrow_table_is_staged_without_loss(lake: Lake) -> None:
-    table = pa.table({"n": pa.array([1, None], pa.int16()), "d": pa.array([Decimal("1.50"), None], pa.decimal128(10, 2)), "nothing": pa.nulls(2),
-                      "dict": pa.array(["a", "b"]).dictionary_encode(), "l": pa.array([[1], None], pa.list_(pa.int64(), 1))})
+    table = pa.table(
+        {
+            "n": pa.array([1, None], pa.int16()),
+            "d": pa.array([Decimal("1.50"), None], pa.decimal128(10, 2)),
+            "nothing": pa.nulls(2),
+            "dict": pa.array(["a", "b"]).dictionary_encode(),
+            "l": pa.array([[1], None], pa.list_(pa.int64(), 1)),
+        }
+    )
     lake.session.connection.register("body", table)
     staged, made = lake.stage("t", "k", "SELECT * FROM body")
     assert [column.type for column in made.columns] == ["VARCHAR", "SMALLINT", "DECIMAL(10,2)", "INTEGER", "VARCHAR", "BIGINT[]"]
     assert _values(lake, staged.path) == [("k", 1, Decimal("1.50"), None, "a", [1]), ("k", None, None, None, "b", None)]
 
 
-@pytest.mark.parametrize(("select", "named"), [
-    ("SELECT 1 AS a, 2 AS a", "`a` more than once"),
-    ("SELECT 1 AS a, 2 AS \"A\"", "`a` more than once"),
-    ("SELECT 1 AS _partition, 2 AS a", "Headrace's own"),
-    ("SELECT 1 AS \"_PARTITION\", 2 AS a", "Headrace's own"),
-    ("SELECT 1 AS a; SELECT 2 AS b", "one query"),
-    ("SELECT 1 AS a) TO '/tmp/x'; ATTACH 'x'; SELECT (1", "."),
-    ("CREATE TABLE x(a INTEGER)", "one query"),
-    ("COPY (SELECT 1) TO 'x'", "one query"),
-    ("", "one query"),
-])
+@pytest.mark.parametrize(
+    ("select", "named"),
+    [
+        ("SELECT 1 AS a, 2 AS a", "`a` more than once"),
+        ('SELECT 1 AS a, 2 AS "A"', "`a` more than once"),
+        ("SELECT 1 AS _partition, 2 AS a", "Headrace's own"),
+        ('SELECT 1 AS "_PARTITION", 2 AS a', "Headrace's own"),
+        ("SELECT 1 AS a; SELECT 2 AS b", "one query"),
+        ("SELECT 1 AS a) TO '/tmp/x'; ATTACH 'x'; SELECT (1", "."),
+        ("CREATE TABLE x(a INTEGER)", "one query"),
+        ("COPY (SELECT 1) TO 'x'", "one query"),
+        ("", "one query"),
+    ],
+)
 def test_a_body_that_is_no_table_is_refused(lake: Lake, select: str, named: str) -> None:
     with pytest.raises((SchemaMismatch, duckdb.ParserException), match=named):
         lake.stage("t", "k", select)
     assert not list(lake.data_folder.rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("select", ["SELECT 1 AS a -- the end", "SELECT 1 AS a;", "SELECT 1 AS a; -- ; )", "WITH x AS (SELECT 1 AS a) SELECT * FROM x", "FROM (VALUES (1)) AS v(a)", "SELECT 1 AS a /* ) */"])
+@pytest.mark.parametrize(
+    "select",
+    [
+        "SELECT 1 AS a -- the end",
+        "SELECT 1 AS a;",
+        "SELECT 1 AS a; -- ; )",
+        "WITH x AS (SELECT 1 AS a) SELECT * FROM x",
+        "FROM (VALUES (1)) AS v(a)",
+        "SELECT 1 AS a /* ) */",
+    ],
+)
 def test_a_bodys_last_line_may_be_a_comment(lake: Lake, select: str) -> None:
     staged, _ = lake.stage("t", "k", select)
     assert staged.rows == 1
 
 
-@pytest.mark.parametrize(("select", "kind"), [
-    ("SELECT sum(x) AS a FROM range(3) AS t(x)", "BIGINT"), ("SELECT 'x'::ENUM('x', 'y') AS a", "VARCHAR"), ("SELECT [1, 2]::INTEGER[2] AS a", "INTEGER[]"),
-    ("SELECT NULL AS a", "INTEGER"), ("SELECT '101'::BIT AS a", "VARCHAR"), ("SELECT {'x': 5::HUGEINT} AS a", "STRUCT(x BIGINT)"),
-    ("SELECT 5::UHUGEINT AS a", "BIGINT"), ("SELECT TIME '10:00' AS a", "TIME"), ("SELECT [] AS a", "INTEGER[]")])
+@pytest.mark.parametrize(
+    ("select", "kind"),
+    [
+        ("SELECT sum(x) AS a FROM range(3) AS t(x)", "BIGINT"),
+        ("SELECT 'x'::ENUM('x', 'y') AS a", "VARCHAR"),
+        ("SELECT [1, 2]::INTEGER[2] AS a", "INTEGER[]"),
+        ("SELECT NULL AS a", "INTEGER"),
+        ("SELECT '101'::BIT AS a", "VARCHAR"),
+        ("SELECT {'x': 5::HUGEINT} AS a", "STRUCT(x BIGINT)"),
+        ("SELECT 5::UHUGEINT AS a", "BIGINT"),
+        ("SELECT TIME '10:00' AS a", "TIME"),
+        ("SELECT [] AS a", "INTEGER[]"),
+    ],
+)
 def test_types_that_the_lake_cannot_hold_have_a_stand_in(lake: Lake, select: str, kind: str) -> None:
     """DuckLake stores HUGEINT as DOUBLE: sums would lose digits."""
     _, table = lake.stage("t", "k", select)
@@ -103,7 +137,7 @@ def test_a_type_without_a_place_is_named(lake: Lake, select: str) -> None:
 
 def test_columns_are_matched_by_name_not_by_place(lake: Lake) -> None:
     lake.publish("t", "a", "SELECT 1 AS x, 'one' AS y")
-    lake.publish("t", "b", "SELECT 'two' AS \"Y\", 2 AS \"X\"")
+    lake.publish("t", "b", 'SELECT \'two\' AS "Y", 2 AS "X"')
     assert lake.rows("t") == [["a", "1", "one"], ["b", "2", "two"]]
 
 
@@ -115,9 +149,21 @@ def test_missing_and_unknown_columns_are_named(lake: Lake) -> None:
     assert "apply" in refused.value.hint
 
 
-@pytest.mark.parametrize(("select", "fits"), [
-    ("SELECT 5::BIGINT AS x", True), ("SELECT 5.0::DOUBLE AS x", True), ("SELECT '5' AS x", True), ("SELECT NULL AS x", True), ("SELECT true AS x", True),
-    ("SELECT 5.5 AS x", False), ("SELECT 3000000000 AS x", False), ("SELECT '05' AS x", False), ("SELECT 'five' AS x", False), ("SELECT 'nan'::DOUBLE AS x", False)])
+@pytest.mark.parametrize(
+    ("select", "fits"),
+    [
+        ("SELECT 5::BIGINT AS x", True),
+        ("SELECT 5.0::DOUBLE AS x", True),
+        ("SELECT '5' AS x", True),
+        ("SELECT NULL AS x", True),
+        ("SELECT true AS x", True),
+        ("SELECT 5.5 AS x", False),
+        ("SELECT 3000000000 AS x", False),
+        ("SELECT '05' AS x", False),
+        ("SELECT 'five' AS x", False),
+        ("SELECT 'nan'::DOUBLE AS x", False),
+    ],
+)
 def test_a_value_is_cast_only_without_loss(lake: Lake, select: str, fits: bool) -> None:
     """A pandas column with a gap comes as DOUBLE: that is fine. 5.5 must not become 5 or 6."""
     lake.publish("t", "a", "SELECT 1::INTEGER AS x")
@@ -146,7 +192,11 @@ def test_a_very_wide_table_is_staged_and_read(lake: Lake) -> None:
 
 def test_partitions_of_one_file_are_sorted_and_counted(lake: Lake) -> None:
     asked = ("2024-01-01", "2024-01-02", "2024-01-03")
-    staged, _ = lake.stage("t", KeyExpression("strftime(day, '%Y-%m-%d')", asked), "SELECT DATE '2024-01-01' + (range % 2)::INTEGER AS day, range AS id FROM range(5)")
+    staged, _ = lake.stage(
+        "t",
+        KeyExpression("strftime(day, '%Y-%m-%d')", asked),
+        "SELECT DATE '2024-01-01' + (range % 2)::INTEGER AS day, range AS id FROM range(5)",
+    )
     assert [(part.key, part.rows) for part in staged.partitions] == [("2024-01-01", 3), ("2024-01-02", 2), ("2024-01-03", 0)]
     keys = [row[0] for row in _values(lake, staged.path)]
     assert keys == sorted(keys)
@@ -177,8 +227,17 @@ def test_the_content_hash_is_that_of_the_rows_whatever_their_order_and_files(lak
     assert many.partitions[3].content_hash == alone.partitions[0].content_hash
 
 
-@pytest.mark.parametrize("other", ["SELECT 1 AS a, NULL::INTEGER AS b", "SELECT NULL::INTEGER AS a, 1 AS b UNION ALL SELECT NULL, 1", "SELECT 1 AS b, NULL::INTEGER AS a",
-                                   "SELECT NULL::INTEGER AS a, 1::BIGINT AS b", "SELECT NULL::INTEGER AS a, 1 AS c", "SELECT 0 AS a, 1 AS b"])
+@pytest.mark.parametrize(
+    "other",
+    [
+        "SELECT 1 AS a, NULL::INTEGER AS b",
+        "SELECT NULL::INTEGER AS a, 1 AS b UNION ALL SELECT NULL, 1",
+        "SELECT 1 AS b, NULL::INTEGER AS a",
+        "SELECT NULL::INTEGER AS a, 1::BIGINT AS b",
+        "SELECT NULL::INTEGER AS a, 1 AS c",
+        "SELECT 0 AS a, 1 AS b",
+    ],
+)
 def test_other_content_has_another_hash(lake: Lake, other: str) -> None:
     one, _ = lake.stage("t", "a", "SELECT NULL::INTEGER AS a, 1 AS b")
     another, _ = lake.stage("u", "a", other)

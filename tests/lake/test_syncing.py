@@ -67,7 +67,9 @@ def test_a_file_that_is_not_as_it_was_staged_is_refused(lake: Lake, staged: Stag
         verify(lake.data_folder, staged)
 
 
-@pytest.mark.parametrize("path", ["../outside.parquet", "/etc/passwd", "main/t/../../../outside.parquet", "main/linked/outside.parquet", ""])
+@pytest.mark.parametrize(
+    "path", ["../outside.parquet", "/etc/passwd", "main/t/../../../outside.parquet", "main/linked/outside.parquet", ""]
+)
 def test_a_path_outside_the_lake_is_refused(lake: Lake, staged: StagedFile, tmp_path: Path, path: str) -> None:
     """TRUST B10, through a linked folder too."""
     shutil.copy(lake.data_folder / staged.path, tmp_path / "outside.parquet")
@@ -91,7 +93,7 @@ def test_elsewhere_each_file_and_its_folders_are_synced(lake: Lake, staged: Stag
     real = os.fsync
 
     def record(descriptor: int) -> None:
-        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
         real(descriptor)
 
     monkeypatch.setattr(sys, "platform", "freebsd14")
@@ -105,7 +107,9 @@ def test_one_syncfs_does_for_any_number_of_files(lake: Lake) -> None:
     """The kernel's own word for it; one call a file would cost 2.5 to 12 ms each."""
     paths = [lake.data_folder / lake.stage("t", f"k{number}", "SELECT 1 AS id")[0].path for number in range(5)]
     code = f"from pathlib import Path\nfrom headrace.lake.syncing import sync\nsync([Path(p) for p in {[str(path) for path in paths]!r}])"
-    done = subprocess.run(["strace", "-f", "-e", "trace=syncfs,fsync,fdatasync", sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["strace", "-f", "-e", "trace=syncfs,fsync,fdatasync", sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     if "Operation not permitted" in done.stderr:
         pytest.skip("strace isn't allowed here")
     assert done.returncode == 0, done.stderr
@@ -115,7 +119,10 @@ def test_one_syncfs_does_for_any_number_of_files(lake: Lake) -> None:
 
 def test_the_leaders_side_needs_no_duckdb() -> None:
     """The leader holds the state database; a second SQLite library in its process would lose its locks."""
-    code = "import sys\nimport headrace.lake.catalog, headrace.lake.syncing, headrace.lake.orphans\nprint('duckdb' in sys.modules, 'pyarrow' in sys.modules)"
+    code = (
+        "import sys\nimport headrace.lake.catalog, headrace.lake.syncing, headrace.lake.orphans\n"
+        "print('duckdb' in sys.modules, 'pyarrow' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"
     assert syncing.MAGIC == b"PAR1"

@@ -7,10 +7,12 @@ from headrace.lake.tables import (
     PARTITION_COLUMN,
     Column,
     ColumnStatistics,
+    DeleteRef,
     FileRef,
+    Lookup,
     StagedFile,
     StagedPartition,
     Table,
 )
 
-__all__ = ["PARTITION_COLUMN", "Column", "ColumnStatistics", "FileRef", "StagedFile", "StagedPartition", "Table"]
+__all__ = ["PARTITION_COLUMN", "Column", "ColumnStatistics", "DeleteRef", "FileRef", "Lookup", "StagedFile", "StagedPartition", "Table"]

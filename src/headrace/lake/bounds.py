@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 BOUND_CHARACTERS_MAX = 512
@@ -42,26 +44,18 @@ def is_text(type_name: str) -> bool:
     return type_name in ("VARCHAR", "JSON")
 
 
-def smaller(type_name: str, left: str, right: str) -> str:
-    """The smaller of two values that are given as text."""
-    return min(left, right, key=lambda text: _order(type_name, text))
-
-
-def larger(type_name: str, left: str, right: str) -> str:
-    """The larger of two values that are given as text."""
-    return max(left, right, key=lambda text: _order(type_name, text))
-
-
-def _order(type_name: str, text: str) -> Any:
+@cache
+def ordering(type_name: str) -> Callable[[str], Any]:
+    """What values of the type, given as text, are ordered by."""
     if type_name in _INTEGERS:
-        return int(text)
+        return int
     if type_name.startswith("DECIMAL"):
-        return Decimal(text)
+        return Decimal
     if type_name in ("FLOAT", "DOUBLE"):
-        return float(text)
+        return float
     if type_name.startswith(("DATE", "TIMESTAMP")):
-        return _instant(text)
-    return text
+        return _instant
+    return str
 
 
 def _instant(text: str) -> tuple[float, str, str]:

@@ -31,6 +31,8 @@ def _binary(name: str) -> Path:
     folder = Path(package.origin).parent if package is not None and package.origin else None
     path = folder / "extensions" / f"v{duckdb.__version__}" / f"{name}.duckdb_extension" if folder else None
     if path is None or not path.is_file():
-        raise LakeError(f"DuckDB's extension `{name}` isn't installed for DuckDB {duckdb.__version__}",
-                        hint=f"install the package duckdb-extension-{name.replace('_', '-')} in version {duckdb.__version__}")
+        raise LakeError(
+            f"DuckDB's extension `{name}` isn't installed for DuckDB {duckdb.__version__}",
+            hint=f"install the package duckdb-extension-{name.replace('_', '-')} in version {duckdb.__version__}",
+        )
     return path

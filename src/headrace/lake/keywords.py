@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-KEYWORDS = frozenset(
-    """
+_WORDS = """
 abort absolute access action add admin after aggregate all also alter always analyse analyze and anti any array as asc asof
 assertion assignment asymmetric at attach attribute authorization backward before begin between bigint binary bit boolean both by
 cache call called cascade cascaded case cast catalog centuries century chain char character characteristics check checkpoint class
@@ -33,5 +32,5 @@ truncate trusted try_cast type types unbounded uncommitted unencrypted union uni
 update use user using vacuum valid validate validator value values varchar variable variadic varying verbose version view views
 virtual volatile week weeks when where whitespace window with within without work wrapper write xml xmlattributes xmlconcat
 xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot xmlserialize xmltable year years yes zone
-""".split()
-)
+"""
+KEYWORDS = frozenset(_WORDS.split())

@@ -62,8 +62,9 @@ def attach(catalog: Path, data_folder: Path) -> duckdb.DuckDBPyConnection:
     load(connection, "ducklake", "sqlite_scanner")
     # in another journal mode one reader makes the writer's commit fail and leaves the lock held
     connection.execute(
-        f"ATTACH {literal(f'ducklake:sqlite:{catalog}')} AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, OVERRIDE_DATA_PATH true, "
-        f"META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}, DATA_INLINING_ROW_LIMIT 0)")
+        f"ATTACH {literal(f'ducklake:sqlite:{catalog}')} AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, "
+        f"OVERRIDE_DATA_PATH true, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}, DATA_INLINING_ROW_LIMIT 0)"
+    )
     return connection
 
 
@@ -72,8 +73,11 @@ def merge(connection: duckdb.DuckDBPyConnection, *, table: str | None = None, fi
     names = [table] if table is not None else _tables(connection)
     before = {name: _file_count(connection, name) for name in names}
     for name in names:
-        while _again(lambda name=name: connection.execute(  # type: ignore[misc]
-                f"CALL ducklake_merge_adjacent_files('lake', {literal(name)}, schema => 'main', max_compacted_files => {int(files_max)})").fetchall()):
+        while _again(
+            lambda name=name: connection.execute(  # type: ignore[misc]
+                f"CALL ducklake_merge_adjacent_files('lake', {literal(name)}, schema => 'main', max_compacted_files => {int(files_max)})"
+            ).fetchall()
+        ):
             pass
     return Merged(before, {name: _file_count(connection, name) for name in names})
 
@@ -92,14 +96,18 @@ def clean(connection: duckdb.DuckDBPyConnection, *, before: datetime, longest_at
     """Delete files that left the last snapshot naming them before an instant. Never all at once: a long reader still has them open,
     so `before` must lie further back than an attempt can take. Raises `Refused` otherwise."""
     if before > datetime.now(UTC) - longest_attempt:
-        raise Refused(f"files that were in use at {before.isoformat()} may still be read: an attempt can take {longest_attempt}",
-                      hint="clean up to an instant that lies further back")
+        raise Refused(
+            f"files that were in use at {before.isoformat()} may still be read: an attempt can take {longest_attempt}",
+            hint="clean up to an instant that lies further back",
+        )
     rows = _again(lambda: connection.execute("CALL ducklake_cleanup_old_files('lake', older_than => ?::TIMESTAMPTZ)", [before]).fetchall())
     return Cleaned(tuple(row[0] for row in rows))
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    rows = connection.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'main' ORDER BY 1").fetchall()
+    rows = connection.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'main' ORDER BY 1"
+    ).fetchall()
     return [row[0] for row in rows]
 
 

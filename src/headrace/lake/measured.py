@@ -13,7 +13,7 @@ from headrace.lake.bounds import BOUND_CHARACTERS_MAX, is_text, lower_bound, upp
 from headrace.lake.catalog.columns import ids_of, leaves_of
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, literal, quote
-from headrace.lake.tables import PARTITION_COLUMN, Column, ColumnStatistics, FileRef
+from headrace.lake.tables import PARTITION_COLUMN, Column, ColumnStatistics, FileRef, Lookup
 from headrace.lake.types import Type, parse
 
 Found = Mapping[str, Mapping[str, str]]
@@ -38,7 +38,9 @@ def _nested_ids(column: Column) -> str:
     return walk(parse(column.type))
 
 
-def measure(session: Session, path: str, rows: int, found: Found, columns: Sequence[Column]) -> tuple[dict[str, ColumnStatistics], dict[int, ColumnStatistics]]:
+def measure(
+    session: Session, path: str, rows: int, found: Found, columns: Sequence[Column]
+) -> tuple[dict[str, ColumnStatistics], dict[int, ColumnStatistics]]:
     """Statistics of the plain columns by name, and of the fields inside nested ones by id."""
     plain: dict[str, ColumnStatistics] = {}
     nested: dict[int, ColumnStatistics] = {}
@@ -64,10 +66,14 @@ def _statistics(type_name: str, of: Mapping[str, str]) -> ColumnStatistics:
         minimum = None if minimum is None else lower_bound(minimum)
         maximum = None if maximum is None else upper_bound(maximum)
     nan = of.get("has_nan")
-    return ColumnStatistics(int(of["column_size_bytes"]), int(of["num_values"]) - nulls, nulls, minimum, maximum, None if nan is None else nan == "true")
+    return ColumnStatistics(
+        int(of["column_size_bytes"]), int(of["num_values"]) - nulls, nulls, minimum, maximum, None if nan is None else nan == "true"
+    )
 
 
-def _measured(session: Session, path: str, rows: int, known: Mapping[str, ColumnStatistics], columns: Sequence[Column]) -> dict[str, ColumnStatistics]:
+def _measured(
+    session: Session, path: str, rows: int, known: Mapping[str, ColumnStatistics], columns: Sequence[Column]
+) -> dict[str, ColumnStatistics]:
     """What DuckDB left out, from one scan of the columns in question."""
     if not columns:
         return {}
@@ -75,13 +81,21 @@ def _measured(session: Session, path: str, rows: int, known: Mapping[str, Column
     for column in columns:
         name = quote(column.name)
         bounded = is_text(column.type)
-        wanted += [f"count({name})"] + [f"left(CAST({of}({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})" if bounded else "NULL" for of in ("min", "max")]
-    row = session.connection.execute(f"SELECT {', '.join(wanted)} FROM ({relation_sql([FileRef(path)], columns)}) AS file").fetchone()
+        wanted += [f"count({name})"] + [
+            f"left(CAST({of}({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})" if bounded else "NULL" for of in ("min", "max")
+        ]
+    row = session.connection.execute(
+        f"SELECT {', '.join(wanted)} FROM ({relation_sql([FileRef(path, lookup=Lookup.SAME)], columns)}) AS file"
+    ).fetchone()
     assert row is not None
     measured = {}
     for number, column in enumerate(columns):
-        values, minimum, maximum = row[3 * number: 3 * number + 3]
+        values, minimum, maximum = row[3 * number : 3 * number + 3]
         measured[column.name] = msgspec.structs.replace(
-            known[column.name], values=values, nulls=rows - values, minimum=None if minimum is None else lower_bound(minimum),
-            maximum=None if maximum is None else upper_bound(maximum))
+            known[column.name],
+            values=values,
+            nulls=rows - values,
+            minimum=None if minimum is None else lower_bound(minimum),
+            maximum=None if maximum is None else upper_bound(maximum),
+        )
     return measured

@@ -45,11 +45,18 @@ class Rows(msgspec.Struct, frozen=True):
     total: int
 
 
-def read(data_folder: Path, files: Sequence[FileRef], table: Table, *, columns: Sequence[str] | None = None, limit: int | None = None,
-         with_partition: bool = False, timezone: str = "UTC") -> Rows:
-    """The rows of the files in partition order (as `catalog.files` lists them), at most `limit`. `_partition` is hidden unless asked
-    for. Instants are given in `timezone`. Raises `LakeError` for an unknown column or a file that can't be read."""
-    shown = _columns(table, columns, with_partition)
+def read(
+    data_folder: Path,
+    files: Sequence[FileRef],
+    table: Table,
+    *,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+    timezone: str = "UTC",
+) -> Rows:
+    """The rows of the files in partition order (as `catalog.files` lists them), at most `limit`. `_partition` is hidden unless
+    `columns` names it. Instants are given in `timezone`. Raises `LakeError` for an unknown column or a file that can't be read."""
+    shown = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         source = relation_sql(files, shown, with_partition=_has_partition(shown))
         values = ", ".join(_value(column) for column in shown)
@@ -61,10 +68,19 @@ def read(data_folder: Path, files: Sequence[FileRef], table: Table, *, columns: 
     return Rows(shown, rows, counted[0])
 
 
-def write(data_folder: Path, files: Sequence[FileRef], table: Table, out: BinaryIO, *, data_format: DataFormat, columns: Sequence[str] | None = None,
-          limit: int | None = None, with_partition: bool = False, timezone: str = "UTC") -> None:
+def write(
+    data_folder: Path,
+    files: Sequence[FileRef],
+    table: Table,
+    out: BinaryIO,
+    *,
+    data_format: DataFormat,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+    timezone: str = "UTC",
+) -> None:
     """Write all rows (or `limit`) of the files to a binary stream, in partition order. Raises as `read`."""
-    shown = _columns(table, columns, with_partition)
+    shown = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         query = f"SELECT * FROM ({relation_sql(files, shown, with_partition=_has_partition(shown))}) AS rows{_limit(limit)}"
         if data_format is DataFormat.ARROW:
@@ -73,14 +89,16 @@ def write(data_folder: Path, files: Sequence[FileRef], table: Table, out: Binary
             _write_file(session, query, out, data_format)
 
 
-def _columns(table: Table, wanted: Sequence[str] | None, with_partition: bool) -> tuple[Column, ...]:
-    own = [column for column in table.columns if with_partition or column.name != PARTITION_COLUMN]
+def _columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
+    own = [column for column in table.columns if column.name != PARTITION_COLUMN]
     if wanted is None:
         return tuple(own)
-    known = {column.name.lower(): column for column in own}
+    known = {column.name.lower(): column for column in table.columns}
     unknown = [name for name in wanted if name.lower() not in known]
     if unknown:
-        raise LakeError(f"table `{table.name}` has no column `{unknown[0]}`", hint=f"it has {', '.join(column.name for column in own[:20])}")
+        raise LakeError(
+            f"table `{table.name}` has no column `{unknown[0]}`", hint=f"it has {', '.join(column.name for column in own[:20])}"
+        )
     return tuple(known[name.lower()] for name in dict.fromkeys(wanted))
 
 
@@ -102,8 +120,10 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
         try:
             yield session
         except duckdb.IOException as error:
-            raise LakeError(f"published files can't be read: {str(error).splitlines()[0]}",
-                            hint="a file was removed from the lake's folder by hand, or the snapshot's files were cleaned up") from error
+            raise LakeError(
+                f"published files can't be read: {str(error).splitlines()[0]}",
+                hint="a file was removed from the lake's folder by hand, or the snapshot's files were cleaned up",
+            ) from error
 
 
 def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFormat) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef
+from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, Lookup
 
 DATA_FOLDER_VARIABLE = "headrace_lake"
 """The session's variable with the lake's folder (`/` at its end), so that a relation's text doesn't depend on the machine."""
@@ -31,7 +31,7 @@ def _alike(files: Iterable[FileRef]) -> list[list[FileRef]]:
     """Files that one `read_parquet` can read together; nearly always that is all of them."""
     groups: dict[object, list[FileRef]] = defaultdict(list)
     for file in files:
-        groups[(file.partitions, file.snapshot_max, file.by_name, file.deletes)].append(file)
+        groups[(file.partitions, file.snapshot_max, file.lookup, file.deletes)].append(file)
     return list(groups.values())
 
 
@@ -39,13 +39,15 @@ def _group(files: Sequence[FileRef], columns: Sequence[Column]) -> str:
     like = files[0]
     conditions = []
     if like.partitions is not None:
-        conditions.append(f"{quote(PARTITION_COLUMN)} IN ({', '.join(literal(key) for key in like.partitions)})" if like.partitions else "false")
+        conditions.append(
+            f"{quote(PARTITION_COLUMN)} IN ({', '.join(literal(key) for key in like.partitions)})" if like.partitions else "false"
+        )
     if like.snapshot_max is not None:
         conditions.append(f"{quote(_SNAPSHOT.name)} <= {int(like.snapshot_max)}")
     if like.deletes:
         conditions.append(_not_deleted(like))
     names = ", ".join(quote(column.name) for column in columns)
-    source = _by_name(files, columns) if like.by_name else _by_id(files, columns, like)
+    source = _SOURCES[like.lookup](files, columns)
     return f"SELECT {names} FROM {source}" + (f" WHERE {' AND '.join(conditions)}" if conditions else "")
 
 
@@ -58,13 +60,24 @@ def _not_deleted(like: FileRef) -> str:
     return " AND ".join(gone)
 
 
-def _by_id(files: Sequence[FileRef], columns: Sequence[Column], like: FileRef) -> str:
-    needed = [*columns, *([_SNAPSHOT] if like.snapshot_max is not None else [])]
+def _same(files: Sequence[FileRef], _: Sequence[Column]) -> str:
+    """Nothing to cast, to fill or to look up: binding costs 0.4 ms less than `_by_id` (16 columns)."""
+    return f"read_parquet({_paths(file.path for file in files)}{_numbered(files)})"
+
+
+def _numbered(files: Sequence[FileRef]) -> str:
+    return ", file_row_number = true" if files[0].deletes else ""
+
+
+def _by_id(files: Sequence[FileRef], columns: Sequence[Column]) -> str:
+    needed = [*columns, *([_SNAPSHOT] if files[0].snapshot_max is not None else [])]
     if all(column.id != _PARTITION.id for column in columns):
         needed.insert(0, _PARTITION)
-    fields = ", ".join(f"{column.id}: {{name: {literal(column.name)}, type: {literal(column.type)}, default_value: {_default(column)}}}" for column in needed)
-    numbered = ", file_row_number = true" if like.deletes else ""
-    return f"read_parquet({_paths(file.path for file in files)}, schema = MAP {{{fields}}}{numbered})"
+    fields = ", ".join(
+        f"{column.id}: {{name: {literal(column.name)}, type: {literal(column.type)}, default_value: {_default(column)}}}"
+        for column in needed
+    )
+    return f"read_parquet({_paths(file.path for file in files)}, schema = MAP {{{fields}}}{_numbered(files)})"
 
 
 def _default(column: Column) -> str:
@@ -76,9 +89,8 @@ def _by_name(files: Sequence[FileRef], columns: Sequence[Column]) -> str:
     needed = [_PARTITION, *(column for column in columns if column.name != PARTITION_COLUMN)]
     empty = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in needed)
     cast = ", ".join(f"CAST({quote(column.name)} AS {column.type}) AS {quote(column.name)}" for column in needed)
-    numbered = ", file_row_number = true" if files[0].deletes else ""
     extra = ", file_row_number" if files[0].deletes else ""
-    source = f"read_parquet({_paths(file.path for file in files)}, union_by_name = true{numbered})"
+    source = f"read_parquet({_paths(file.path for file in files)}, union_by_name = true{_numbered(files)})"
     return f"(SELECT {cast}{extra} FROM (SELECT {empty} WHERE false UNION ALL BY NAME SELECT * FROM {source}))"
 
 
@@ -88,3 +100,4 @@ def _paths(paths: Iterable[str]) -> str:
 
 
 _FOLDER = f"getvariable('{DATA_FOLDER_VARIABLE}')"
+_SOURCES = {Lookup.SAME: _same, Lookup.ID: _by_id, Lookup.NAME: _by_name}

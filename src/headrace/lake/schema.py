@@ -34,11 +34,17 @@ def check_names(table_name: str, given: Given) -> None:
     names = [name.lower() for name, _ in given]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise SchemaMismatch(f"`{table_name}` gives column {_list(twice)} more than once (case doesn't count)", columns=twice,
-                             hint="give each output column a name of its own with AS")
+        raise SchemaMismatch(
+            f"`{table_name}` gives column {_list(twice)} more than once (case doesn't count)",
+            columns=twice,
+            hint="give each output column a name of its own with AS",
+        )
     if PARTITION_COLUMN in names:
-        raise SchemaMismatch(f"`{table_name}` gives a column `{PARTITION_COLUMN}`, which is Headrace's own", columns=(PARTITION_COLUMN,),
-                             hint="leave it out or give it another name")
+        raise SchemaMismatch(
+            f"`{table_name}` gives a column `{PARTITION_COLUMN}`, which is Headrace's own",
+            columns=(PARTITION_COLUMN,),
+            hint="leave it out or give it another name",
+        )
     if not names or "" in names or len(names) > COLUMNS_MAX:
         raise SchemaMismatch(f"`{table_name}` gives {len(names)} columns, or one without a name; a table has 1 to {COLUMNS_MAX}")
 
@@ -54,14 +60,21 @@ def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool)
         return _evolved(table, wanted)
     has, gives = {column.name.lower() for column in table.columns[1:]}, {name.lower() for name, _ in wanted}
     if has != gives:
-        raise _differs(table, [name for name, _ in wanted if name.lower() not in has], [c.name for c in table.columns[1:] if c.name.lower() not in gives])
+        raise _differs(
+            table,
+            [name for name, _ in wanted if name.lower() not in has],
+            [c.name for c in table.columns[1:] if c.name.lower() not in gives],
+        )
     return table
 
 
 def _differs(table: Table, new: Sequence[str], missing: Sequence[str]) -> SchemaMismatch:
     parts = ([f"it has {_list(new)}, which the table lacks"] if new else []) + ([f"it lacks {_list(missing)}"] if missing else [])
-    return SchemaMismatch(f"what was computed doesn't have the columns of table `{table.name}`: {'; '.join(parts)}", columns=(*new, *missing),
-                          hint="if this is meant, change the asset and `headrace apply`")
+    return SchemaMismatch(
+        f"what was computed doesn't have the columns of table `{table.name}`: {'; '.join(parts)}",
+        columns=(*new, *missing),
+        hint="if this is meant, change the asset and `headrace apply`",
+    )
 
 
 def _evolved(table: Table, wanted: Sequence[tuple[str, Type]]) -> Table:
@@ -92,8 +105,11 @@ def _numbered(kept: Sequence[Column], new: Sequence[tuple[str, Type]], first_id:
 def cast_columns(given: Given, table: Table) -> list[str]:
     """For each column of the table but `_partition`, the expression that makes it from the body's column of that name."""
     sources = {name.lower(): (name, text) for name, text in given}
-    return [f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS {quote(column.name)}"
-            for number, column in enumerate(table.columns) if number]
+    return [
+        f"{_cast(number, *sources[column.name.lower()], parse(column.type))} AS {quote(column.name)}"
+        for number, column in enumerate(table.columns)
+        if number
+    ]
 
 
 def _cast(number: int, name: str, source: str, target: Type) -> str:
@@ -105,16 +121,20 @@ def _cast(number: int, name: str, source: str, target: Type) -> str:
     if _fits(parse(source), target):
         return f"CAST({plain} AS {target.text})"
     there = f"TRY_CAST({plain} AS {target.text})"
-    return f"CASE WHEN TRY_CAST({there} AS {source}) IS DISTINCT FROM {plain} THEN error({literal(f'headrace-lossy-{number}')}) ELSE {there} END"
+    lossy = f"TRY_CAST({there} AS {source}) IS DISTINCT FROM {plain}"
+    return f"CASE WHEN {lossy} THEN error({literal(f'headrace-lossy-{number}')}) ELSE {there} END"
 
 
 def _fits(source: Type, target: Type) -> bool:
     """Whether any value of `source` is a value of `target`, so that nothing needs to be checked."""
     if source.fields and target.fields:
         lists = {"ARRAY", "LIST"}
-        alike = source.name == target.name or {source.name, target.name} == lists and target.name == "LIST"
-        return alike and [name for name, _ in source.fields] == [name for name, _ in target.fields] and all(
-            _fits(was, now) for (_, was), (_, now) in zip(source.fields, target.fields, strict=True))
+        alike = source.name == target.name or ({source.name, target.name} == lists and target.name == "LIST")
+        return (
+            alike
+            and [name for name, _ in source.fields] == [name for name, _ in target.fields]
+            and all(_fits(was, now) for (_, was), (_, now) in zip(source.fields, target.fields, strict=True))
+        )
     return source == target or source.name == "NULL" or widens(source, target) or (source.name, target.name) in _AS_TEXT
 
 

@@ -29,8 +29,16 @@ class Session:
     `timezone` is the asset's; `memory_max_bytes` None leaves DuckDB's default (80 % of the machine).
     `ordered` keeps rows in the order of the files, which takes twice the memory."""
 
-    def __init__(self, data_folder: Path, *, readable: Sequence[Path] = (), timezone: str = "UTC", threads: int = 2,
-                 memory_max_bytes: int | None = None, ordered: bool = False) -> None:
+    def __init__(
+        self,
+        data_folder: Path,
+        *,
+        readable: Sequence[Path] = (),
+        timezone: str = "UTC",
+        threads: int = 2,
+        memory_max_bytes: int | None = None,
+        ordered: bool = False,
+    ) -> None:
         self.data_folder = data_folder.resolve()
         self.connection = _connect(self.data_folder, threads, memory_max_bytes)
         self.timezone = ""
@@ -56,9 +64,16 @@ class Session:
         self.connection.execute(f"SET VARIABLE {DATA_FOLDER_VARIABLE} = {literal(f'{self.data_folder}/')}")
         _set_timezone(self.connection, timezone)
         self.timezone = timezone
-        for setting, value in {"preserve_insertion_order": str(ordered).lower(), "python_enable_replacements": "false", "python_scan_all_frames": "false",
-                               "enable_progress_bar": "false", "allowed_directories": f"[{folders}]", "allowed_paths": f"[{files}]",
-                               "enable_external_access": "false", "lock_configuration": "true"}.items():
+        for setting, value in {
+            "preserve_insertion_order": str(ordered).lower(),
+            "python_enable_replacements": "false",
+            "python_scan_all_frames": "false",
+            "enable_progress_bar": "false",
+            "allowed_directories": f"[{folders}]",
+            "allowed_paths": f"[{files}]",
+            "enable_external_access": "false",
+            "lock_configuration": "true",
+        }.items():
             self.connection.execute(f"SET {setting} = {value}")
 
 
@@ -67,9 +82,14 @@ def _connect(data_folder: Path, threads: int, memory_max_bytes: int | None) -> d
 
     (data_folder / TEMPORARY_FOLDER).mkdir(parents=True, exist_ok=True)
     config: dict[str, str | bool | int | float | list[str]] = {
-        "autoload_known_extensions": False, "autoinstall_known_extensions": False, "allow_community_extensions": False,
-        "allow_persistent_secrets": False, "threads": threads, "temp_directory": str(data_folder / TEMPORARY_FOLDER),
-        "max_temp_directory_size": f"{TEMPORARY_BYTES_MAX}B"}
+        "autoload_known_extensions": False,
+        "autoinstall_known_extensions": False,
+        "allow_community_extensions": False,
+        "allow_persistent_secrets": False,
+        "threads": threads,
+        "temp_directory": str(data_folder / TEMPORARY_FOLDER),
+        "max_temp_directory_size": f"{TEMPORARY_BYTES_MAX}B",
+    }
     if memory_max_bytes is not None:
         config["memory_limit"] = f"{memory_max_bytes}B"
     return duckdb.connect(config=config)
@@ -81,4 +101,6 @@ def _set_timezone(connection: duckdb.DuckDBPyConnection, timezone: str) -> None:
     try:
         connection.execute(f"SET TimeZone = {literal(timezone)}")
     except duckdb.Error as error:
-        raise LakeError(f"DuckDB doesn't know the time zone {timezone!r}", hint="use a name of the IANA database, such as Europe/Berlin") from error
+        raise LakeError(
+            f"DuckDB doesn't know the time zone {timezone!r}", hint="use a name of the IANA database, such as Europe/Berlin"
+        ) from error

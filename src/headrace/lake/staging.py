@@ -12,13 +12,13 @@ import msgspec
 
 from headrace.lake.bounds import lower_bound, upper_bound
 from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash, hash_partitions
-from headrace.lake.syncing import footer_hash, read_tail, sync, verify
 from headrace.lake.folders import new_path
 from headrace.lake.measured import field_ids, measure
 from headrace.lake.relation import relation_sql
 from headrace.lake.schema import Given, SchemaMismatch, cast_columns, check_names, lossy_column, propose
 from headrace.lake.session import Session, literal, quote
-from headrace.lake.tables import PARTITION_COLUMN, ColumnStatistics, FileRef, StagedFile, StagedPartition, Table
+from headrace.lake.syncing import footer_hash, read_tail, sync, verify
+from headrace.lake.tables import PARTITION_COLUMN, ColumnStatistics, FileRef, Lookup, StagedFile, StagedPartition, Table
 from headrace.model.errors import LakeError
 
 __all__ = ["KeyExpression", "NoPartition", "SchemaMismatch", "hash_partitions", "stage", "stage_rewrite", "sync", "verify"]
@@ -40,8 +40,16 @@ class NoPartition(LakeError):
     code = "row_outside_partition"
 
 
-def stage(session: Session, select_sql: str, parameters: Parameters = None, *, table_name: str, partition: str | KeyExpression,
-          table: Table | None, evolve: bool = False) -> tuple[StagedFile, Table]:
+def stage(
+    session: Session,
+    select_sql: str,
+    parameters: Parameters = None,
+    *,
+    table_name: str,
+    partition: str | KeyExpression,
+    table: Table | None,
+    evolve: bool = False,
+) -> tuple[StagedFile, Table]:
     """Compute `select_sql` into `main/<table>/<uuid>.parquet`, the system column `_partition` first.
 
     Columns are matched with `table`'s by name and cast; a cast that would change a value is refused. With `table` None a new
@@ -59,7 +67,7 @@ def stage(session: Session, select_sql: str, parameters: Parameters = None, *, t
 
 def stage_rewrite(session: Session, file: FileRef, table: Table, without: Sequence[str]) -> StagedFile | None:
     """Copy a file without some of its partitions (copy on write); None if nothing is left. `file` is as `shared_files` gives it."""
-    source = relation_sql([FileRef(file.path, None, file.deletes, file.snapshot_max, file.by_name)], table.columns, with_partition=True)
+    source = relation_sql([FileRef(file.path, None, file.deletes, file.snapshot_max, file.lookup)], table.columns, with_partition=True)
     gone = ", ".join(literal(key) for key in without) or "NULL"
     rows = f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({gone})" if without else source
     staged = _write(session, rows, None, table, KeyExpression(quote(PARTITION_COLUMN)))
@@ -85,7 +93,7 @@ def _without_end(select_sql: str) -> str:
 
     body = select_sql.encode()
     last = max((offset for offset, kind in duckdb.tokenize(select_sql) if kind != duckdb.token_type.comment), default=0)
-    return body[:last].decode() if body[last:last + 1] == b";" else select_sql
+    return body[:last].decode() if body[last : last + 1] == b";" else select_sql
 
 
 def _describe(session: Session, body: str, parameters: Parameters) -> Given:
@@ -98,8 +106,10 @@ def _write(session: Session, rows_sql: str, parameters: Parameters, table: Table
     target = session.data_folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     order = "" if isinstance(partition, str) else f" ORDER BY {quote(PARTITION_COLUMN)}"
-    copy = (f"COPY ({rows_sql}{order}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS, "
-            f"FIELD_IDS {field_ids(table.columns)})")
+    copy = (
+        f"COPY ({rows_sql}{order}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS, "
+        f"FIELD_IDS {field_ids(table.columns)})"
+    )
     try:
         written = _copy(session, copy, parameters, table)
         return _describe_file(session, path, written, table, partition)
@@ -118,14 +128,18 @@ def _copy(session: Session, copy: str, parameters: Parameters, table: Table) -> 
         column = lossy_column(str(error), table)
         if column is None:
             raise
-        raise SchemaMismatch(f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed that don't fit it",
-                             columns=(column.name,), hint=f"cast it in the body, or change the table's type with `headrace apply` (`{column.name}::…`)") from error
+        raise SchemaMismatch(
+            f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed that don't fit it",
+            columns=(column.name,),
+            hint=f"cast it in the body, or change the table's type with `headrace apply` (`{column.name}::…`)",
+        ) from error
     assert row is not None
     return row[1], row[2], row[3], row[4]
 
 
-def _describe_file(session: Session, path: str, written: tuple[int, int, int, dict[str, dict[str, str]]], table: Table,
-                   partition: str | KeyExpression) -> StagedFile:
+def _describe_file(
+    session: Session, path: str, written: tuple[int, int, int, dict[str, dict[str, str]]], table: Table, partition: str | KeyExpression
+) -> StagedFile:
     rows, size, footer, found = written
     target = session.data_folder / path
     keys = _partitions(session, path, rows, size, table, partition)
@@ -136,13 +150,15 @@ def _describe_file(session: Session, path: str, written: tuple[int, int, int, di
     return StagedFile(path, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(read_tail(target, footer)))
 
 
-def _partitions(session: Session, path: str, rows: int, size: int, table: Table, partition: str | KeyExpression) -> tuple[StagedPartition, ...]:
+def _partitions(
+    session: Session, path: str, rows: int, size: int, table: Table, partition: str | KeyExpression
+) -> tuple[StagedPartition, ...]:
     """Rows and content hash of each partition in the file; those asked for that have no rows too."""
     hashed = size <= HASHED_BYTES_MAX
     asked = (partition,) if isinstance(partition, str) else partition.keys
     if isinstance(partition, str) and not (hashed and rows):
         return (StagedPartition(partition, rows),) if not hashed else (StagedPartition(partition, 0, empty_hash(table.columns)),)
-    found = {part.key: part for part in count_partitions(session, [FileRef(path)], table.columns, hashed=hashed)}
+    found = {part.key: part for part in count_partitions(session, [FileRef(path, lookup=Lookup.SAME)], table.columns, hashed=hashed)}
     missing = [StagedPartition(key, 0) for key in asked if key not in found]
     return tuple(sorted((*found.values(), *missing), key=lambda part: part.key))
 

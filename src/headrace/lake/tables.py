@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 PARTITION_COLUMN = "_partition"
@@ -30,6 +32,17 @@ class Table(msgspec.Struct, frozen=True):
     """The first column id that the table has never used; 0 (a table that is only proposed): the one after the columns'."""
 
 
+class Lookup(enum.StrEnum):
+    """How a file's columns are found."""
+
+    SAME = "same"
+    """The file has exactly the table's columns: it was written after they last changed. Costs least."""
+    ID = "id"
+    """By field id: the file may be older than the table's columns."""
+    NAME = "name"
+    """By name: a foreign writer registered a file that carries no field ids."""
+
+
 class DeleteRef(msgspec.Struct, frozen=True):
     """A foreign writer's positional delete file: `path` as of a file, and (time travel) the last snapshot whose deletions count."""
 
@@ -47,8 +60,7 @@ class FileRef(msgspec.Struct, frozen=True):
     """A foreign writer's deletions, to be applied."""
     snapshot_max: int | None = None
     """Of a file that DuckLake merged from several snapshots: only rows written up to this snapshot."""
-    by_name: bool = False
-    """Registered by a foreign writer without field ids: its columns are found by name."""
+    lookup: Lookup = Lookup.ID
 
 
 class ColumnStatistics(msgspec.Struct, frozen=True):

@@ -20,6 +20,8 @@ from headrace.model.errors import LakeError
 class UnsupportedType(LakeError):
     """A column's type has no place in the lake."""
 
+    code = "unsupported_type"
+
 
 class Type(msgspec.Struct, frozen=True):
     """A DuckDB type. `name` is DuckDB's for scalars (`DECIMAL(18,2)`), else STRUCT, LIST or MAP, whose parts are `fields`
@@ -43,27 +45,84 @@ class Type(msgspec.Struct, frozen=True):
 
 
 _DUCKLAKE = {
-    "BOOLEAN": "boolean", "TINYINT": "int8", "SMALLINT": "int16", "INTEGER": "int32", "BIGINT": "int64", "HUGEINT": "int128",
-    "UTINYINT": "uint8", "USMALLINT": "uint16", "UINTEGER": "uint32", "UBIGINT": "uint64", "UHUGEINT": "uint128",
-    "FLOAT": "float32", "DOUBLE": "float64", "DATE": "date", "TIME": "time", "TIME_NS": "time_ns",
-    "TIME WITH TIME ZONE": "timetz", "TIMESTAMP": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamptz",
-    "TIMESTAMP_S": "timestamp_s", "TIMESTAMP_MS": "timestamp_ms", "TIMESTAMP_NS": "timestamp_ns", "INTERVAL": "interval",
-    "VARCHAR": "varchar", "JSON": "json", "BLOB": "blob", "UUID": "uuid",
+    "BOOLEAN": "boolean",
+    "TINYINT": "int8",
+    "SMALLINT": "int16",
+    "INTEGER": "int32",
+    "BIGINT": "int64",
+    "HUGEINT": "int128",
+    "UTINYINT": "uint8",
+    "USMALLINT": "uint16",
+    "UINTEGER": "uint32",
+    "UBIGINT": "uint64",
+    "UHUGEINT": "uint128",
+    "FLOAT": "float32",
+    "DOUBLE": "float64",
+    "DATE": "date",
+    "TIME": "time",
+    "TIME_NS": "time_ns",
+    "TIME WITH TIME ZONE": "timetz",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamptz",
+    "TIMESTAMP_S": "timestamp_s",
+    "TIMESTAMP_MS": "timestamp_ms",
+    "TIMESTAMP_NS": "timestamp_ns",
+    "INTERVAL": "interval",
+    "VARCHAR": "varchar",
+    "JSON": "json",
+    "BLOB": "blob",
+    "UUID": "uuid",
 }
 _DUCKDB = {lake: duck for duck, lake in _DUCKLAKE.items()} | {"timestamp_us": "TIMESTAMP"}
 _ALIASES = {
-    "BOOL": "BOOLEAN", "LOGICAL": "BOOLEAN", "INT1": "TINYINT", "INT2": "SMALLINT", "SHORT": "SMALLINT", "INT4": "INTEGER",
-    "INT": "INTEGER", "SIGNED": "INTEGER", "INT8": "BIGINT", "LONG": "BIGINT", "INT128": "HUGEINT", "FLOAT4": "FLOAT",
-    "REAL": "FLOAT", "FLOAT8": "DOUBLE", "DOUBLE PRECISION": "DOUBLE", "TEXT": "VARCHAR", "STRING": "VARCHAR", "CHAR": "VARCHAR",
-    "BPCHAR": "VARCHAR", "DATETIME": "TIMESTAMP", "TIMESTAMP_US": "TIMESTAMP", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
-    "TIMETZ": "TIME WITH TIME ZONE", "BYTEA": "BLOB", "BINARY": "BLOB", "VARBINARY": "BLOB", "DECIMAL": "DECIMAL(18,3)",
-    "NUMERIC": "DECIMAL(18,3)", "BITSTRING": "BIT", "VARINT": "BIGNUM",
+    "BOOL": "BOOLEAN",
+    "LOGICAL": "BOOLEAN",
+    "INT1": "TINYINT",
+    "INT2": "SMALLINT",
+    "SHORT": "SMALLINT",
+    "INT4": "INTEGER",
+    "INT": "INTEGER",
+    "SIGNED": "INTEGER",
+    "INT8": "BIGINT",
+    "LONG": "BIGINT",
+    "INT128": "HUGEINT",
+    "FLOAT4": "FLOAT",
+    "REAL": "FLOAT",
+    "FLOAT8": "DOUBLE",
+    "DOUBLE PRECISION": "DOUBLE",
+    "TEXT": "VARCHAR",
+    "STRING": "VARCHAR",
+    "CHAR": "VARCHAR",
+    "BPCHAR": "VARCHAR",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP_US": "TIMESTAMP",
+    "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+    "TIMETZ": "TIME WITH TIME ZONE",
+    "BYTEA": "BLOB",
+    "BINARY": "BLOB",
+    "VARBINARY": "BLOB",
+    "DECIMAL": "DECIMAL(18,3)",
+    "NUMERIC": "DECIMAL(18,3)",
+    "BITSTRING": "BIT",
+    "VARINT": "BIGNUM",
 }
-_STAND_INS = {"NULL": "INTEGER", "HUGEINT": "BIGINT", "UHUGEINT": "BIGINT", "BIT": "VARCHAR", "BIGNUM": "VARCHAR", "ENUM": "VARCHAR", "TIME_NS": "TIME"}
+_STAND_INS = {
+    "NULL": "INTEGER",
+    "HUGEINT": "BIGINT",
+    "UHUGEINT": "BIGINT",
+    "BIT": "VARCHAR",
+    "BIGNUM": "VARCHAR",
+    "ENUM": "VARCHAR",
+    "TIME_NS": "TIME",
+}
 _WIDER = {
-    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT"), "SMALLINT": ("INTEGER", "BIGINT"), "INTEGER": ("BIGINT",),
+    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT"),
+    "SMALLINT": ("INTEGER", "BIGINT"),
+    "INTEGER": ("BIGINT",),
     "UTINYINT": ("USMALLINT", "UINTEGER", "UBIGINT", "SMALLINT", "INTEGER", "BIGINT"),
-    "USMALLINT": ("UINTEGER", "UBIGINT", "INTEGER", "BIGINT"), "UINTEGER": ("UBIGINT", "BIGINT"), "FLOAT": ("DOUBLE",),
+    "USMALLINT": ("UINTEGER", "UBIGINT", "INTEGER", "BIGINT"),
+    "UINTEGER": ("UBIGINT", "BIGINT"),
+    "FLOAT": ("DOUBLE",),
 }
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _SIMPLE_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -86,12 +145,14 @@ def storable(wanted: Type, column: str) -> Type:
 
     Raises `UnsupportedType` for UNION, VARIANT, GEOMETRY and unknown types; `column` is named in the message."""
     if wanted.fields and wanted.name != "UNION":
-        return Type("LIST" if wanted.name == "ARRAY" else wanted.name,
-                    tuple((name, storable(child, column)) for name, child in wanted.fields))
+        return Type(
+            "LIST" if wanted.name == "ARRAY" else wanted.name, tuple((name, storable(child, column)) for name, child in wanted.fields)
+        )
     name = _STAND_INS.get(wanted.name, wanted.name)
     if name not in _DUCKLAKE and not _DECIMAL.fullmatch(name):
-        raise UnsupportedType(f"column `{column}` has type {wanted.text}, which a DuckLake table can't hold",
-                              hint=f"cast it, for example `{column}::VARCHAR`")
+        raise UnsupportedType(
+            f"column `{column}` has type {wanted.text}, which a DuckLake table can't hold", hint=f"cast it, for example `{column}::VARCHAR`"
+        )
     return Type(name)
 
 
@@ -146,7 +207,7 @@ class _Reader:
         self.text, self.at = text, 0
 
     def rest(self) -> str:
-        return self.text[self.at:].strip()
+        return self.text[self.at :].strip()
 
     def type(self, depth: int) -> Type:
         if depth > NESTING_MAX:
@@ -174,7 +235,9 @@ class _Reader:
         return Type(self._scalar(word))
 
     def _scalar(self, word: str) -> str:
-        if word in ("DECIMAL", "NUMERIC", "DEC") and (match := re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)").match(self.text, self.at)):
+        if word in ("DECIMAL", "NUMERIC", "DEC") and (
+            match := re.compile(r"\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)").match(self.text, self.at)
+        ):
             self.at = match.end()
             return f"DECIMAL({int(match[1])},{int(match[2] or 0)})"
         if word in ("VARCHAR", "CHAR", "BPCHAR", "TEXT", "STRING") and (match := re.compile(r"\s*\(\s*\d+\s*\)").match(self.text, self.at)):
@@ -191,7 +254,9 @@ class _Reader:
         self._expect(")")
 
     def _word(self) -> str:
-        match = re.compile(r'\s*("NULL"|[A-Za-z_][A-Za-z0-9_]*(?:\s+(?:WITH(?:OUT)?\s+TIME\s+ZONE|PRECISION))?)', re.IGNORECASE).match(self.text, self.at)
+        match = re.compile(r'\s*("NULL"|[A-Za-z_][A-Za-z0-9_]*(?:\s+(?:WITH(?:OUT)?\s+TIME\s+ZONE|PRECISION))?)', re.IGNORECASE).match(
+            self.text, self.at
+        )
         if match is None:
             raise UnsupportedType(f"`{self.text}` is not a type")
         self.at = match.end()

@@ -20,6 +20,23 @@ from headrace.lake.catalog.reading import (
 from headrace.lake.catalog.transaction import Transaction
 
 __all__ = [
-    "VERSION", "Change", "FileMoved", "NeedsRewrite", "Rewrite", "TableMoved", "Transaction", "check_version", "create", "files", "missing",
-    "named_paths",     "newest_snapshot", "next_id", "shared_files", "snapshot_at", "snapshot_exists", "table", "tables",
+    "VERSION",
+    "Change",
+    "FileMoved",
+    "NeedsRewrite",
+    "Rewrite",
+    "TableMoved",
+    "Transaction",
+    "check_version",
+    "create",
+    "files",
+    "missing",
+    "named_paths",
+    "newest_snapshot",
+    "next_id",
+    "shared_files",
+    "snapshot_at",
+    "snapshot_exists",
+    "table",
+    "tables",
 ]

@@ -86,4 +86,6 @@ def check_keys(table: Table, keys: frozenset[str], staged: Sequence[StagedFile])
     """Staged rows are only of the partitions to be published."""
     others = {part.key for file in staged for part in file.partitions} - keys
     if others:
-        raise LakeError(f"staged files of table `{table.name}` have rows of {len(others)} partitions that aren't to be published, such as {min(others)!r}")
+        raise LakeError(
+            f"staged files of `{table.name}` have rows of {len(others)} partitions that aren't to be published, such as {min(others)!r}"
+        )

@@ -9,15 +9,25 @@ from typing import Any
 import msgspec
 
 from headrace.lake.catalog.admission import check_columns, check_keys, check_staged, difference, next_id
-from headrace.lake.catalog.columns import rows_of
+from headrace.lake.catalog.columns import ids_of, rows_of
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.files import write_files
-from headrace.lake.catalog.reading import FileRow, TableRow, file_rows, holds_only, table, table_row
+from headrace.lake.catalog.reading import FileRow, TableRow, View, holds_only, table, table_row
 from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
 from headrace.lake.tables import PARTITION_COLUMN, Column, StagedFile, Table
 from headrace.model.errors import LakeError
+
+_NEW_TABLE = "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
+_NEW_COLUMN = (
+    "INSERT INTO ducklake_column VALUES (:id, :snapshot, NULL, :table, :id, :name, :type, :initial, 'NULL', :nullable, :parent, "
+    ":default_type, 'duckdb')"
+)
+_END_COLUMN = (
+    "UPDATE ducklake_column SET end_snapshot = :snapshot WHERE table_id = :table AND column_id = :id "
+    "AND end_snapshot IS NULL AND begin_snapshot < :snapshot"
+)
 
 
 class Rewrite(msgspec.Struct, frozen=True):
@@ -37,7 +47,8 @@ class _Open(msgspec.Struct):
     files: dict[str, tuple[int, StagedFile]] = {}
     """Files to be added, by their name in the table's folder, with their ids."""
     ended: set[int] = set()
-    published: frozenset[str] = frozenset()
+    published: set[str] = set()
+    view: View | None = None
 
 
 class Change:
@@ -58,8 +69,10 @@ class Change:
     def begin(cls, tx: Transaction, at_us: int) -> Change:
         """Begin in a transaction that holds the write lock. `at_us` is the snapshot's time (microseconds since 1970 UTC);
         it is never earlier than that of the snapshot before."""
-        newest = tx.execute("SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM ducklake_snapshot "
-                            "ORDER BY snapshot_id DESC LIMIT 1").fetchone()
+        newest = tx.execute(
+            "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM ducklake_snapshot "
+            "ORDER BY snapshot_id DESC LIMIT 1"
+        ).fetchone()
         if newest is None:
             raise LakeError("the lake's catalog has no snapshot")
         return cls(tx, newest, at_us)
@@ -81,8 +94,8 @@ class Change:
         row = TableRow(self._next_catalog, wanted.name, SCHEMA_FOLDER + folder)
         self._next_catalog += 1
         self._tables[wanted.name.lower()] = _Open(row, Table(wanted.name, wanted.columns, next_id(wanted.columns)), is_new=True)
-        self._ddl.append(("INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)",
-                          [{"table": row.id, "uuid": str(uuid.uuid4()), "name": wanted.name, "path": folder, "relative": True}]))
+        new = {"table": row.id, "uuid": str(uuid.uuid4()), "name": wanted.name, "path": folder, "relative": True}
+        self._ddl.append((_NEW_TABLE, [new]))
         self._insert_columns(row.id, wanted.columns)
 
     def evolve_table(self, wanted: Table) -> None:
@@ -111,7 +124,9 @@ class Change:
         self._check_new(opened, [staged])
         return self._admit(opened, staged)
 
-    def replace(self, table_name: str, partitions: Iterable[str], staged: Sequence[StagedFile], *, rewrites: Sequence[Rewrite] = ()) -> None:
+    def replace(
+        self, table_name: str, partitions: Iterable[str], staged: Sequence[StagedFile], *, rewrites: Sequence[Rewrite] = ()
+    ) -> None:
         """Publish: the rows of these partitions become those of the staged files. No staged file takes the partitions away.
 
         Files that hold only these partitions are ended; of a file that holds others too, `rewrites` must have what remains.
@@ -121,7 +136,7 @@ class Change:
         check_keys(opened.table, keys, staged)
         if not keys.isdisjoint(opened.published):
             raise LakeError(f"partition {min(keys & opened.published)!r} of table `{table_name}` is published twice in one change")
-        current = [] if opened.is_new else file_rows(self._tx, opened.row, sorted(keys), None)
+        current = self._holding(opened, keys)
         _check_rewrites(opened, current, keys, rewrites)
         new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
         self._check_new(opened, new)
@@ -134,8 +149,10 @@ class Change:
         """End current files. Raises `FileMoved` if one of them isn't current."""
         opened = self._opened(table_name)
         for file_id in file_ids:
-            row = self._tx.execute("SELECT 1 FROM ducklake_data_file WHERE data_file_id = :file AND table_id = :table AND end_snapshot IS NULL",
-                                   {"file": file_id, "table": opened.row.id}).fetchone()
+            row = self._tx.execute(
+                "SELECT 1 FROM ducklake_data_file WHERE data_file_id = :file AND table_id = :table AND end_snapshot IS NULL",
+                {"file": file_id, "table": opened.row.id},
+            ).fetchone()
             if row is None or file_id in opened.ended:
                 raise FileMoved(f"file {file_id} of table `{table_name}` isn't current any more")
         opened.ended.update(file_ids)
@@ -148,12 +165,21 @@ class Change:
         self._write_tables()
         for opened in self._tables.values():
             self._write_files(opened)
-        self._tx.execute("INSERT INTO ducklake_snapshot VALUES (:snapshot, :time, :schema, :catalog, :file)",
-                         {"snapshot": self.snapshot, "time": self._time, "schema": self._schema_version,
-                          "catalog": self._next_catalog, "file": self._next_file})
-        self._tx.execute("INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made, author, commit_message) "
-                         "VALUES (:snapshot, :changes, :author, :message)",
-                         {"snapshot": self.snapshot, "changes": ",".join(changes), "author": author, "message": message})
+        self._tx.execute(
+            "INSERT INTO ducklake_snapshot VALUES (:snapshot, :time, :schema, :catalog, :file)",
+            {
+                "snapshot": self.snapshot,
+                "time": self._time,
+                "schema": self._schema_version,
+                "catalog": self._next_catalog,
+                "file": self._next_file,
+            },
+        )
+        self._tx.execute(
+            "INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made, author, commit_message) "
+            "VALUES (:snapshot, :changes, :author, :message)",
+            {"snapshot": self.snapshot, "changes": ",".join(changes), "author": author, "message": message},
+        )
         return self.snapshot
 
     def _find(self, name: str) -> _Open | None:
@@ -172,13 +198,22 @@ class Change:
             raise LakeError(f"the lake has no table `{name}`")
         return opened
 
+    def _holding(self, opened: _Open, keys: frozenset[str]) -> list[FileRow]:
+        if opened.is_new:
+            return []
+        if opened.view is None:
+            opened.view = View(self._tx, opened.row, None)
+        return opened.view.holding(keys)
+
     def _check_new(self, opened: _Open, staged: Sequence[StagedFile]) -> None:
         names = [file_name(file.path, opened.row.folder) for file in staged]
         if len(set(names)) < len(names):
             raise LakeError(f"a staged file of table `{opened.row.name}` is named twice")
         for file, name in zip(staged, names, strict=True):
             check_staged(opened.table, file)
-            known = self._tx.execute("SELECT 1 FROM ducklake_data_file WHERE path = :name OR path = :path", {"name": name, "path": file.path}).fetchone()
+            known = self._tx.execute(
+                "SELECT 1 FROM ducklake_data_file WHERE path = :name OR path = :path", {"name": name, "path": file.path}
+            ).fetchone()
             if known is not None or name in opened.files:
                 raise LakeError(f"the file {file.path} is registered in the lake already")
 
@@ -192,21 +227,21 @@ class Change:
 
     def _insert_columns(self, table_id: int, columns: Iterable[Column]) -> None:
         rows = [{"table": table_id, **row} for column in columns for row in rows_of(column, nullable=column.name != PARTITION_COLUMN)]
-        self._ddl.append(("INSERT INTO ducklake_column VALUES (:id, :snapshot, NULL, :table, :id, :name, :type, NULL, 'NULL', :nullable, :parent, "
-                          ":default_type, 'duckdb')", rows))
+        self._ddl.append((_NEW_COLUMN, rows))
 
     def _end_columns(self, table_id: int, columns: Iterable[Column]) -> None:
-        rows = [{"table": table_id, "column": row["id"]} for column in columns for row in rows_of(column, nullable=True)]
-        self._ddl.append(("UPDATE ducklake_column SET end_snapshot = :snapshot WHERE table_id = :table AND column_id = :column AND end_snapshot IS NULL", rows))
+        self._ddl.append((_END_COLUMN, [{"table": table_id, "id": column_id} for column in columns for column_id in ids_of(column)]))
 
     def _changes(self) -> list[str]:
         """What DuckLake's conflict check reads: which tables this snapshot created, wrote, deleted from and altered."""
         opened = sorted(self._tables.values(), key=lambda item: item.row.id)
         quoted = [item.row.name.replace('"', '""') for item in opened if item.is_new]
-        return ([f'created_table:"main"."{name}"' for name in quoted]
-                + [f"inserted_into_table:{item.row.id}" for item in opened if item.files]
-                + [f"deleted_from_table:{item.row.id}" for item in opened if item.ended]
-                + [f"altered_table:{item.row.id}" for item in opened if item.is_altered])
+        return (
+            [f'created_table:"main"."{name}"' for name in quoted]
+            + [f"inserted_into_table:{item.row.id}" for item in opened if item.files]
+            + [f"deleted_from_table:{item.row.id}" for item in opened if item.ended]
+            + [f"altered_table:{item.row.id}" for item in opened if item.is_altered]
+        )
 
     def _write_tables(self) -> None:
         changed = [opened.row.id for opened in self._tables.values() if opened.is_new or opened.is_altered]
@@ -215,14 +250,20 @@ class Change:
         self._schema_version += 1
         for sql, rows in self._ddl:
             self._tx.executemany(sql, [{"snapshot": self.snapshot, **row} for row in rows])
-        self._tx.executemany("INSERT INTO ducklake_schema_versions VALUES (:snapshot, :version, :table)",
-                             [{"snapshot": self.snapshot, "version": self._schema_version, "table": table_id} for table_id in changed])
+        self._tx.executemany(
+            "INSERT INTO ducklake_schema_versions VALUES (:snapshot, :version, :table)",
+            [{"snapshot": self.snapshot, "version": self._schema_version, "table": table_id} for table_id in changed],
+        )
 
     def _write_files(self, opened: _Open) -> None:
-        self._tx.executemany("UPDATE ducklake_data_file SET end_snapshot = :snapshot WHERE data_file_id = :file",
-                             [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)])
-        self._tx.executemany("UPDATE ducklake_delete_file SET end_snapshot = :snapshot WHERE data_file_id = :file AND end_snapshot IS NULL",
-                             [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)])
+        self._tx.executemany(
+            "UPDATE ducklake_data_file SET end_snapshot = :snapshot WHERE data_file_id = :file",
+            [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)],
+        )
+        self._tx.executemany(
+            "UPDATE ducklake_delete_file SET end_snapshot = :snapshot WHERE data_file_id = :file AND end_snapshot IS NULL",
+            [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)],
+        )
         if opened.files:
             write_files(self._tx, self.snapshot, opened.row.id, opened.table, opened.files)
 
@@ -232,7 +273,8 @@ def _check_rewrites(opened: _Open, current: Sequence[FileRow], keys: frozenset[s
     paths = {file.ref.path for file in current if file.id not in opened.ended}
     moved = [rewrite.path for rewrite in rewrites if rewrite.path not in paths]
     if moved or any(file.id in opened.ended for file in current):
-        raise FileMoved(f"files of table `{opened.row.name}` that were to be rewritten aren't current any more: {', '.join(moved) or 'replaced in this change'}")
+        which = ", ".join(moved) or "they are replaced in this change"
+        raise FileMoved(f"files of table `{opened.row.name}` that were to be rewritten aren't current any more: {which}")
     rewritten = {rewrite.path for rewrite in rewrites}
     missing = [file.ref for file in current if not holds_only(file, keys) and file.ref.path not in rewritten]
     if missing:

@@ -38,8 +38,15 @@ def rows_of(column: Column, *, nullable: bool) -> Iterator[dict[str, Any]]:
 
     def walk(name: str, wanted: Type, parent: int | None) -> Iterator[dict[str, Any]]:
         own = next(ids)
-        yield {"id": own, "name": name, "type": to_ducklake(wanted), "nullable": nullable or parent is not None, "parent": parent,
-               "default_type": "" if wanted.fields else "literal"}
+        yield {
+            "id": own,
+            "name": name,
+            "type": to_ducklake(wanted),
+            "nullable": nullable or parent is not None,
+            "parent": parent,
+            "initial": column.default if parent is None else None,
+            "default_type": "" if wanted.fields else "literal",
+        }
         for child_name, child in wanted.fields:
             yield from walk(child_name, child, own)
 
@@ -51,7 +58,8 @@ def read_columns(tx: Transaction, table_id: int, snapshot: int) -> tuple[Column,
     rows = tx.execute(
         "SELECT column_id, column_name, column_type, parent_column, initial_default FROM ducklake_column WHERE table_id = :table "
         "AND begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot) ORDER BY column_order",
-        {"table": table_id, "snapshot": snapshot}).fetchall()
+        {"table": table_id, "snapshot": snapshot},
+    ).fetchall()
     children: dict[int | None, list[Any]] = defaultdict(list)
     for row in rows:
         children[row[3]].append(row)

@@ -15,7 +15,8 @@ VERSION = "1.0"
 
 TABLES = (
     'ducklake_metadata("key" VARCHAR NOT NULL, "value" VARCHAR NOT NULL, "scope" VARCHAR, scope_id BIGINT)',
-    "ducklake_snapshot(snapshot_id BIGINT PRIMARY KEY, snapshot_time VARCHAR, schema_version BIGINT, next_catalog_id BIGINT, next_file_id BIGINT)",
+    "ducklake_snapshot(snapshot_id BIGINT PRIMARY KEY, snapshot_time VARCHAR, schema_version BIGINT, next_catalog_id BIGINT, "
+    "next_file_id BIGINT)",
     "ducklake_snapshot_changes(snapshot_id BIGINT PRIMARY KEY, changes_made VARCHAR, author VARCHAR, commit_message VARCHAR, "
     "commit_extra_info VARCHAR)",
     "ducklake_schema(schema_id BIGINT PRIMARY KEY, schema_uuid VARCHAR, begin_snapshot BIGINT, end_snapshot BIGINT, schema_name VARCHAR, "
@@ -83,10 +84,14 @@ def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
     for index in INDEXES:
         tx.execute(f"CREATE INDEX {index}")
     rows = {"version": VERSION, "created_by": "Headrace", "data_path": data_path, "encrypted": "false", "data_inlining_row_limit": "0"}
-    tx.executemany('INSERT INTO ducklake_metadata("key", "value") VALUES (:key, :value)', [{"key": key, "value": value} for key, value in rows.items()])
+    tx.executemany(
+        'INSERT INTO ducklake_metadata("key", "value") VALUES (:key, :value)', [{"key": key, "value": value} for key, value in rows.items()]
+    )
     tx.execute("INSERT INTO ducklake_snapshot VALUES (0, :time, 0, 1, 0)", {"time": snapshot_time(at_us)})
     tx.execute("INSERT INTO ducklake_snapshot_changes(snapshot_id, changes_made) VALUES (0, 'created_schema:\"main\"')")
-    tx.execute("INSERT INTO ducklake_schema VALUES (0, :uuid, 0, NULL, 'main', 'main/', :relative)", {"uuid": str(uuid.uuid4()), "relative": True})
+    tx.execute(
+        "INSERT INTO ducklake_schema VALUES (0, :uuid, 0, NULL, 'main', 'main/', :relative)", {"uuid": str(uuid.uuid4()), "relative": True}
+    )
 
 
 def missing(tx: Transaction) -> bool:
@@ -99,5 +104,7 @@ def check_version(tx: Transaction) -> None:
     row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'version\' AND "scope" IS NULL').fetchone()
     found = row[0] if row else None
     if found != VERSION:
-        raise LakeError(f"the lake's catalog has version {found or 'unknown'}; this Headrace reads and writes version {VERSION}",
-                        hint="install the Headrace that made it, or restore the state from before another DuckLake upgraded it")
+        raise LakeError(
+            f"the lake's catalog has version {found or 'unknown'}; this Headrace reads and writes version {VERSION}",
+            hint="install the Headrace that made it, or restore the state from before another DuckLake upgraded it",
+        )

@@ -11,10 +11,15 @@ from headrace.lake.catalog.statistics import TableStatistics
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.tables import ColumnStatistics, StagedFile, Table
 
-_FILE = ("INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, "
-         "file_size_bytes, footer_size, row_id_start) VALUES (:file, :table, :snapshot, :path, :relative, 'parquet', :rows, :bytes, :footer, :first)")
-_STATISTICS = ("INSERT INTO ducklake_file_column_stats(data_file_id, table_id, column_id, column_size_bytes, value_count, null_count, "
-               "min_value, max_value, contains_nan, extra_stats) VALUES (:file, :table, :column, :bytes, :values, :nulls, :min, :max, :nan, :extra)")
+_FILE = (
+    "INSERT INTO ducklake_data_file(data_file_id, table_id, begin_snapshot, path, path_is_relative, file_format, record_count, "
+    "file_size_bytes, footer_size, row_id_start) "
+    "VALUES (:file, :table, :snapshot, :path, :relative, 'parquet', :rows, :bytes, :footer, :first)"
+)
+_STATISTICS = (
+    "INSERT INTO ducklake_file_column_stats(data_file_id, table_id, column_id, column_size_bytes, value_count, null_count, "
+    "min_value, max_value, contains_nan, extra_stats) VALUES (:file, :table, :column, :bytes, :values, :nulls, :min, :max, :nan, :extra)"
+)
 
 
 def write_files(tx: Transaction, snapshot: int, table_id: int, table: Table, files: Mapping[str, tuple[int, StagedFile]]) -> None:
@@ -26,8 +31,19 @@ def write_files(tx: Transaction, snapshot: int, table_id: int, table: Table, fil
     for name, (file_id, staged) in files.items():
         found = [(leaf, kind, staged.statistics[column] if plain else staged.nested[leaf]) for leaf, column, plain, kind in leaves]
         first = totals.add(staged.rows, staged.size_bytes, found)
-        file_rows.append({"file": file_id, "table": table_id, "snapshot": snapshot, "path": name, "relative": True, "rows": staged.rows,
-                          "bytes": staged.size_bytes, "footer": staged.footer_bytes, "first": first})
+        file_rows.append(
+            {
+                "file": file_id,
+                "table": table_id,
+                "snapshot": snapshot,
+                "path": name,
+                "relative": True,
+                "rows": staged.rows,
+                "bytes": staged.size_bytes,
+                "footer": staged.footer_bytes,
+                "first": first,
+            }
+        )
         column_rows.extend(_statistics(file_id, table_id, found, _extra(staged)))
     tx.executemany(_FILE, file_rows)
     tx.executemany(_STATISTICS, column_rows)
@@ -36,8 +52,18 @@ def write_files(tx: Transaction, snapshot: int, table_id: int, table: Table, fil
 
 def _statistics(file_id: int, table_id: int, found: list[tuple[int, str, ColumnStatistics]], extra: str | None) -> Iterator[dict[str, Any]]:
     for column_id, _, of in found:
-        yield {"file": file_id, "table": table_id, "column": column_id, "bytes": of.size_bytes, "values": of.values, "nulls": of.nulls,
-               "min": of.minimum, "max": of.maximum, "nan": of.contains_nan, "extra": extra if column_id == 1 else None}
+        yield {
+            "file": file_id,
+            "table": table_id,
+            "column": column_id,
+            "bytes": of.size_bytes,
+            "values": of.values,
+            "nulls": of.nulls,
+            "min": of.minimum,
+            "max": of.maximum,
+            "nan": of.contains_nan,
+            "extra": extra if column_id == 1 else None,
+        }
 
 
 def _extra(staged: StagedFile) -> str | None:

@@ -10,7 +10,7 @@ from headrace.lake.catalog.columns import read_columns
 from headrace.lake.catalog.ddl import HOLDS_ONE, HOLDS_SEVERAL
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
-from headrace.lake.tables import DeleteRef, FileRef, Table
+from headrace.lake.tables import DeleteRef, FileRef, Lookup, Table
 from headrace.model.errors import LakeError
 
 
@@ -48,7 +48,9 @@ def newest_snapshot(tx: Transaction) -> int:
 
 def snapshot_at(tx: Transaction, at_us: int) -> int | None:
     """The newest snapshot made at or before an instant (microseconds since 1970 UTC); None before the first."""
-    row = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time <= :time", {"time": snapshot_time(at_us)}).fetchone()
+    row = tx.execute(
+        "SELECT max(snapshot_id) FROM ducklake_snapshot WHERE snapshot_time <= :time", {"time": snapshot_time(at_us)}
+    ).fetchone()
     return None if row is None else row[0]
 
 
@@ -63,7 +65,8 @@ def table_row(tx: Transaction, name: str, snapshot: int) -> TableRow | None:
         "SELECT t.table_id, t.table_name, t.path, t.path_is_relative, s.path, s.path_is_relative FROM ducklake_table t "
         "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' AND lower(t.table_name) = lower(:name) "
         "AND t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot) AND s.end_snapshot IS NULL",
-        {"name": name, "snapshot": snapshot}).fetchone()
+        {"name": name, "snapshot": snapshot},
+    ).fetchone()
     if row is None:
         return None
     schema_folder = row[4] if row[3] else ""
@@ -76,7 +79,8 @@ def tables(tx: Transaction, snapshot: int | None = None) -> list[str]:
     rows = tx.execute(
         "SELECT t.table_name FROM ducklake_table t JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' "
         "AND t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot) ORDER BY t.table_name",
-        {"snapshot": at}).fetchall()
+        {"snapshot": at},
+    ).fetchall()
     return [row[0] for row in rows]
 
 
@@ -98,18 +102,19 @@ def next_column_id(tx: Transaction, table_id: int) -> int:
 def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot: int | None = None) -> list[FileRef]:
     """The files with the rows of some partitions of a table (None: of all), now or as of a snapshot.
 
-    They are sorted by their first partition. A file that holds other partitions too has `partitions` set to those to keep. Partitions without rows have no file.
+    They are sorted by their first partition. A file that holds other partitions too has `partitions` set to those to keep.
+    Partitions without rows have no file.
     Raises `LakeError` for an unknown table, an expired snapshot, and data that a foreign writer left where file lists can't
     show it."""
     at = _snapshot(tx, snapshot)
     row = table_row(tx, name, at)
     if row is None:
         raise LakeError(f"the lake has no table `{name}`" + ("" if snapshot is None else f" at snapshot {snapshot}"))
-    found = file_rows(tx, row, partitions, None if snapshot is None else at)
+    view = View(tx, row, None if snapshot is None else at)
     if partitions is None:
-        return [file.ref for file in found]
+        return [file.ref for file in view.all()]
     wanted = sorted(set(partitions))
-    return [_narrowed(file, wanted) for file in found]
+    return [_narrowed(file, wanted) for file in view.holding(wanted)]
 
 
 def shared_files(tx: Transaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
@@ -119,7 +124,7 @@ def shared_files(tx: Transaction, name: str, partitions: Sequence[str]) -> list[
     if row is None:
         return []
     replaced = frozenset(partitions)
-    return [file.ref for file in file_rows(tx, row, partitions, None) if not holds_only(file, replaced)]
+    return [file.ref for file in View(tx, row, None).holding(partitions) if not holds_only(file, replaced)]
 
 
 def holds_only(file: FileRow, keys: frozenset[str]) -> bool:
@@ -129,43 +134,57 @@ def holds_only(file: FileRow, keys: frozenset[str]) -> bool:
     return file.first is not None and file.first == file.last and file.first in keys
 
 
-def file_rows(tx: Transaction, table: TableRow, partitions: Sequence[str] | None, snapshot: int | None) -> list[FileRow]:
-    """As `files`, with what the catalog knows of each. `snapshot` None is the newest and costs least."""
-    _refuse_inlined(tx, table)
-    if partitions is None:
-        rows = _all_rows(tx, table, snapshot)
-    else:
-        rows = _rows_of_keys(tx, table, partitions, snapshot)
-    deletes = _deletes(tx, table, snapshot)
-    return [_file_row(row, table, deletes.get(row[0], ()), snapshot) for row in sorted(rows, key=lambda row: (row[3] or "", row[0]))]
+class View:
+    """A table's files now, or at a snapshot. What is asked of the catalog once for the table is kept, so that a change that
+    replaces many partitions pays one indexed lookup for each."""
+
+    def __init__(self, tx: Transaction, table: TableRow, snapshot: int | None) -> None:
+        _refuse_inlined(tx, table)
+        self._tx, self._table, self._snapshot = tx, table, snapshot
+        self._visible = _NOW if snapshot is None else _THEN
+        self._several: list[FileRow] | None = None
+        self._deletes = _deletes(tx, table, snapshot)
+        self._changed = _columns_changed(tx, table, snapshot)
+
+    def all(self) -> list[FileRow]:
+        """All files, sorted by their first partition."""
+        return self._sorted(
+            self._query(
+                f"{_FILES} LEFT JOIN ducklake_file_column_stats s ON s.data_file_id = f.data_file_id AND s.column_id = 1 "
+                f"AND s.table_id = :table WHERE f.table_id = :table AND {self._visible}"
+            )
+        )
+
+    def holding(self, keys: Iterable[str]) -> list[FileRow]:
+        """The files that hold, or may hold, some of the partitions, sorted as `all`."""
+        wanted, found = _checked(keys), []
+        one = f"{_STATISTICS} WHERE s.table_id = :table AND s.min_value = :key AND {HOLDS_ONE} AND {self._visible}"
+        for key in wanted:
+            found += self._query(one, key=key)
+        if self._several is None:
+            self._several = self._query(f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}")
+        return self._sorted([*found, *(file for file in self._several if any(file.may_hold(key) for key in wanted))])
+
+    def _query(self, sql: str, key: str | None = None) -> list[FileRow]:
+        rows = self._tx.execute(sql, {"table": self._table.id, "snapshot": self._snapshot, "key": key}).fetchall()
+        return [_file_row(row, self._table, self._deletes.get(row[0], ()), self._snapshot, self._changed) for row in rows]
+
+    def _sorted(self, found: list[FileRow]) -> list[FileRow]:
+        return sorted(found, key=lambda file: (file.first or "", file.id))
 
 
-_COLUMNS = ("f.data_file_id, f.path, f.path_is_relative, s.min_value, s.max_value, s.extra_stats, f.record_count, f.partial_max, f.mapping_id, "
-            "f.encryption_key, f.file_format")
+_COLUMNS = (
+    "SELECT f.data_file_id, f.path, f.path_is_relative, s.min_value, s.max_value, s.extra_stats, f.record_count, f.partial_max, "
+    "f.mapping_id, f.encryption_key, f.file_format, f.begin_snapshot"
+)
+_FILES = f"{_COLUMNS} FROM ducklake_data_file f"
+_STATISTICS = f"{_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id = s.data_file_id"
+FOREIGN_FILES = "ducklake-"
+"""How the names of files begin that DuckLake has written."""
+FAR = 2**62
+"""A snapshot after all others."""
 _NOW = "f.end_snapshot IS NULL"
 _THEN = "f.begin_snapshot <= :snapshot AND (f.end_snapshot IS NULL OR f.end_snapshot > :snapshot)"
-
-
-def _all_rows(tx: Transaction, table: TableRow, snapshot: int | None) -> list[Any]:
-    return tx.execute(
-        f"SELECT {_COLUMNS} FROM ducklake_data_file f LEFT JOIN ducklake_file_column_stats s ON s.data_file_id = f.data_file_id "
-        f"AND s.column_id = 1 AND s.table_id = :table WHERE f.table_id = :table AND {_NOW if snapshot is None else _THEN}",
-        {"table": table.id, "snapshot": snapshot}).fetchall()
-
-
-def _rows_of_keys(tx: Transaction, table: TableRow, keys: Sequence[str], snapshot: int | None) -> list[Any]:
-    visible = _NOW if snapshot is None else _THEN
-    one = (f"SELECT {_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id = s.data_file_id "
-           f"WHERE s.table_id = :table AND s.min_value = :key AND {HOLDS_ONE} AND {visible}")
-    found: dict[int, Any] = {}
-    for key in _checked(keys):
-        for row in tx.execute(one, {"table": table.id, "key": key, "snapshot": snapshot}).fetchall():
-            found[row[0]] = row
-    several = tx.execute(
-        f"SELECT {_COLUMNS} FROM ducklake_file_column_stats s JOIN ducklake_data_file f ON f.data_file_id = s.data_file_id "
-        f"WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {visible}", {"table": table.id, "snapshot": snapshot}).fetchall()
-    found.update((row[0], row) for row in several if _may_hold_one_of(row, keys))
-    return list(found.values())
 
 
 def _checked(keys: Iterable[str]) -> set[str]:
@@ -175,13 +194,6 @@ def _checked(keys: Iterable[str]) -> set[str]:
         if any("\ud800" <= character <= "\udfff" for character in key):
             raise LakeError(f"the partition key {key!r} is not valid text")
     return found
-
-
-def _may_hold_one_of(row: Sequence[Any], keys: Iterable[str]) -> bool:
-    first, last, known = row[3], row[4], _keys(row[5])
-    if known is not None:
-        return not known.isdisjoint(keys)
-    return any((first is None or first <= key) and (last is None or key <= last) for key in keys)
 
 
 def keys_text(keys: Iterable[str]) -> str:
@@ -199,12 +211,15 @@ def _keys(extra_stats: str | None) -> frozenset[str] | None:
         return None
 
 
-def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...], snapshot: int | None) -> FileRow:
-    file_id, path, relative, first, last, extra, rows, partial_max, mapping, key, kind = row
+def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...], snapshot: int | None, changed: int) -> FileRow:
+    file_id, path, relative, first, last, extra, rows, partial_max, mapping, key, kind, begin = row
     if key is not None or kind != "parquet":
         raise LakeError(f"the file {path} of table `{table.name}` is encrypted or isn't Parquet; only plain Parquet files can be read here")
     partial = partial_max if partial_max is not None and snapshot is not None and partial_max > snapshot else None
-    ref = FileRef(f"{table.folder}{path}" if relative else path, None, deletes, snapshot if partial is not None else None, mapping is not None)
+    # in one foreign transaction rows may be inserted before the columns change; our files are written for the columns as changed
+    same = begin > changed or (begin == changed and not path.startswith(FOREIGN_FILES))
+    lookup = Lookup.NAME if mapping is not None else Lookup.SAME if same else Lookup.ID
+    ref = FileRef(f"{table.folder}{path}" if relative else path, None, deletes, snapshot if partial is not None else None, lookup)
     keys = _keys(extra)
     if keys is None and first is not None and first == last:
         keys = frozenset((first,))
@@ -216,19 +231,37 @@ def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
     if holds_only(file, frozenset(wanted)):
         return file.ref
     ref = file.ref
-    return FileRef(ref.path, tuple(key for key in wanted if file.may_hold(key)), ref.deletes, ref.snapshot_max, ref.by_name)
+    return FileRef(ref.path, tuple(key for key in wanted if file.may_hold(key)), ref.deletes, ref.snapshot_max, ref.lookup)
+
+
+def _columns_changed(tx: Transaction, table: TableRow, snapshot: int | None) -> int:
+    """The snapshot that last changed the table's columns, as seen now or at a snapshot."""
+    row = tx.execute(
+        "SELECT max(CASE WHEN end_snapshot <= :snapshot THEN end_snapshot ELSE begin_snapshot END) FROM ducklake_column "
+        "WHERE table_id = :table AND begin_snapshot <= :snapshot",
+        {"table": table.id, "snapshot": FAR if snapshot is None else snapshot},
+    ).fetchone()
+    changed: int = row[0]
+    return changed
 
 
 def _deletes(tx: Transaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[DeleteRef, ...]]:
     """Positional delete files of a foreign writer, by data file."""
-    visible = "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
+    visible = (
+        "end_snapshot IS NULL" if snapshot is None else "begin_snapshot <= :snapshot AND (end_snapshot IS NULL OR end_snapshot > :snapshot)"
+    )
     rows = tx.execute(
-        f"SELECT data_file_id, path, path_is_relative, format, encryption_key, partial_max FROM ducklake_delete_file WHERE table_id = :table AND {visible}",
-        {"table": table.id, "snapshot": snapshot}).fetchall()
+        "SELECT data_file_id, path, path_is_relative, format, encryption_key, partial_max FROM ducklake_delete_file "
+        f"WHERE table_id = :table AND {visible}",
+        {"table": table.id, "snapshot": snapshot},
+    ).fetchall()
     found: dict[int, tuple[DeleteRef, ...]] = {}
     for file_id, path, relative, kind, key, partial_max in rows:
         if kind != "parquet" or key is not None:
-            raise LakeError(f"table `{table.name}` has deletions in a form that can't be read here ({kind})", hint="rewrite them with DuckLake: CALL ducklake_rewrite_data_files('lake')")
+            raise LakeError(
+                f"table `{table.name}` has deletions in a form that can't be read here ({kind})",
+                hint="rewrite them with DuckLake: CALL ducklake_rewrite_data_files('lake')",
+            )
         until = snapshot if snapshot is not None and partial_max is not None and partial_max > snapshot else None
         found[file_id] = (*found.get(file_id, ()), DeleteRef(f"{table.folder}{path}" if relative else path, until))
     return found
@@ -239,8 +272,10 @@ def named_paths(tx: Transaction) -> set[str]:
     relative to the data folder (absolute where a foreign writer registered them so)."""
     rows = tx.execute(
         "SELECT s.path, s.path_is_relative, t.path, t.path_is_relative, f.path, f.path_is_relative FROM "
-        "(SELECT table_id, path, path_is_relative FROM ducklake_data_file UNION ALL SELECT table_id, path, path_is_relative FROM ducklake_delete_file) f "
-        "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id").fetchall()
+        "(SELECT table_id, path, path_is_relative FROM ducklake_data_file "
+        "UNION ALL SELECT table_id, path, path_is_relative FROM ducklake_delete_file) f "
+        "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id"
+    ).fetchall()
     named = {_joined(((row[0], row[1]), (row[2], row[3]), (row[4], row[5]))) for row in rows}
     scheduled = tx.execute("SELECT path FROM ducklake_files_scheduled_for_deletion").fetchall()
     return named | {row[0] for row in scheduled}
@@ -258,8 +293,10 @@ def _refuse_inlined(tx: Transaction, table: TableRow) -> None:
     """Rows that a foreign writer put into the catalog itself aren't in any file."""
     row = tx.execute("SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table", {"table": table.id}).fetchone()
     if row is not None:
-        raise LakeError(f"another writer has put rows of table `{table.name}` into the catalog itself",
-                        hint="write them to files with DuckLake: CALL ducklake_flush_inlined_data('lake')")
+        raise LakeError(
+            f"another writer has put rows of table `{table.name}` into the catalog itself",
+            hint="write them to files with DuckLake: CALL ducklake_flush_inlined_data('lake')",
+        )
 
 
 def _snapshot(tx: Transaction, snapshot: int | None) -> int:

@@ -7,12 +7,12 @@ unknown extent are therefore kept as `min = ''`, `max` unknown, which its own me
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
 
-from headrace.lake.bounds import is_text, larger, smaller
+from headrace.lake.bounds import is_text, ordering
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.tables import ColumnStatistics
 
@@ -45,8 +45,18 @@ class Extent(msgspec.Struct):
         elif self.minimum is None and self.maximum is None:
             self.minimum, self.maximum = new.minimum, new.maximum
         else:
-            self.minimum = None if None in (self.minimum, new.minimum) else smaller(type_name, str(self.minimum), str(new.minimum))
-            self.maximum = None if None in (self.maximum, new.maximum) else larger(type_name, str(self.maximum), str(new.maximum))
+            self._widen(ordering(type_name), new)
+
+    def _widen(self, order: Callable[[str], Any], new: ColumnStatistics) -> None:
+        """A bound that isn't known on either side isn't known any more."""
+        if self.minimum is None or new.minimum is None:
+            self.minimum = None
+        elif new.minimum != self.minimum and order(new.minimum) < order(self.minimum):
+            self.minimum = new.minimum
+        if self.maximum is None or new.maximum is None:
+            self.maximum = None
+        elif new.maximum != self.maximum and order(new.maximum) > order(self.maximum):
+            self.maximum = new.maximum
 
 
 class TableStatistics:
@@ -54,11 +64,15 @@ class TableStatistics:
 
     def __init__(self, tx: Transaction, table_id: int) -> None:
         self.table_id = table_id
-        row = tx.execute("SELECT record_count, next_row_id, file_size_bytes FROM ducklake_table_stats WHERE table_id = :table", {"table": table_id}).fetchone()
+        row = tx.execute(
+            "SELECT record_count, next_row_id, file_size_bytes FROM ducklake_table_stats WHERE table_id = :table", {"table": table_id}
+        ).fetchone()
         self.is_new = row is None
         self.totals = Totals() if row is None else Totals(*row)
-        rows = tx.execute("SELECT column_id, contains_null, contains_nan, min_value, max_value FROM ducklake_table_column_stats "
-                          "WHERE table_id = :table", {"table": table_id}).fetchall()
+        rows = tx.execute(
+            "SELECT column_id, contains_null, contains_nan, min_value, max_value FROM ducklake_table_column_stats WHERE table_id = :table",
+            {"table": table_id},
+        ).fetchall()
         self.extents = {row[0]: Extent(_boolean(row[1]), _boolean(row[2]), row[3], row[4]) for row in rows}
         self._touched: set[int] = set()
 
@@ -79,18 +93,37 @@ class TableStatistics:
         totals = {"table": self.table_id, "rows": self.totals.rows, "next": self.totals.next_row, "bytes": self.totals.size_bytes}
         columns = [self._row(column_id) for column_id in sorted(self._touched)]
         if self.is_new:
-            tx.execute("INSERT INTO ducklake_table_stats(table_id, record_count, next_row_id, file_size_bytes) VALUES (:table, :rows, :next, :bytes)", totals)
-            tx.executemany("INSERT INTO ducklake_table_column_stats(table_id, column_id, contains_null, contains_nan, min_value, max_value) "
-                           "VALUES (:table, :column, :null, :nan, :min, :max)", columns)
+            tx.execute(
+                "INSERT INTO ducklake_table_stats(table_id, record_count, next_row_id, file_size_bytes) "
+                "VALUES (:table, :rows, :next, :bytes)",
+                totals,
+            )
+            tx.executemany(
+                "INSERT INTO ducklake_table_column_stats(table_id, column_id, contains_null, contains_nan, min_value, max_value) "
+                "VALUES (:table, :column, :null, :nan, :min, :max)",
+                columns,
+            )
             return
-        tx.execute("UPDATE ducklake_table_stats SET record_count = :rows, next_row_id = :next, file_size_bytes = :bytes WHERE table_id = :table", totals)
-        tx.executemany("UPDATE ducklake_table_column_stats SET contains_null = :null, contains_nan = :nan, min_value = :min, max_value = :max "
-                       "WHERE table_id = :table AND column_id = :column", columns)
+        tx.execute(
+            "UPDATE ducklake_table_stats SET record_count = :rows, next_row_id = :next, file_size_bytes = :bytes WHERE table_id = :table",
+            totals,
+        )
+        tx.executemany(
+            "UPDATE ducklake_table_column_stats SET contains_null = :null, contains_nan = :nan, min_value = :min, max_value = :max "
+            "WHERE table_id = :table AND column_id = :column",
+            columns,
+        )
 
     def _row(self, column_id: int) -> dict[str, Any]:
         extent = self.extents[column_id]
-        return {"table": self.table_id, "column": column_id, "null": extent.contains_null, "nan": extent.contains_nan,
-                "min": extent.minimum, "max": extent.maximum}
+        return {
+            "table": self.table_id,
+            "column": column_id,
+            "null": extent.contains_null,
+            "nan": extent.contains_nan,
+            "min": extent.minimum,
+            "max": extent.maximum,
+        }
 
 
 def _boolean(value: Any) -> bool | None:

@@ -199,10 +199,36 @@ def _nullif(context: Context, scope: Scope, node: exp.Expr) -> Bound:
 def _function(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     assert isinstance(node, exp.Func)
     name = function_name(node, context.sql)
+    if name in ("date_part", "datepart"):
+        return _part_of_date(context, scope, node)
     parts = list(_parts(context, scope, node))
     aggregate = isinstance(node, exp.AggFunc) or name in AGGREGATES
     edges = union([part.edges for part in parts], AGGREGATE if aggregate else EXPRESSION)
     return Bound(return_type(name, [part.type for part in parts]), edges)
+
+
+def _part_of_date(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """`date_part('year', x)`: one name of a part gives a number, a list of names a struct."""
+    parts = [child for child in node.iter_expressions() if not isinstance(child, _LEAVES)]
+    edges = union([bind(context, scope, part).edges for part in parts], EXPRESSION)
+    names = [part for part in parts if isinstance(part, exp.Literal) and part.is_string]
+    if len(names) != 1:
+        return Bound(UNKNOWN, edges)
+    return Bound("DOUBLE" if names[0].name.lower() in ("epoch", "julian") else "BIGINT", edges)
+
+
+def _parsed_time(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """`strptime(x, format)`: a format with a zone gives another type."""
+    value = bind(context, scope, node.this)
+    format_ = node.args.get("format")
+    plain = isinstance(format_, exp.Literal) and "%z" not in format_.name.lower()
+    return Bound("TIMESTAMP" if plain else UNKNOWN, raised(value.edges, EXPRESSION))
+
+
+def _json_text(context: Context, scope: Scope, node: exp.Expr) -> Bound:
+    """`x ->> '$.a'`: text; a list of paths gives a list."""
+    edges = _edges(context, scope, node, EXPRESSION)
+    return Bound("VARCHAR" if isinstance(node.args["expression"], exp.JSONPath | exp.Literal) else UNKNOWN, edges)
 
 
 def _truncated(context: Context, scope: Scope, node: exp.Expr) -> Bound:
@@ -384,6 +410,14 @@ _HANDLERS: dict[type[exp.Expr], _Handler] = {
     exp.Mod: _binary("%"),
     exp.And: _binary(None),
     exp.Or: _binary(None),
+    exp.BitwiseAnd: _named("xor"),
+    exp.BitwiseOr: _named("xor"),
+    exp.BitwiseXor: _named("xor"),
+    exp.BitwiseLeftShift: _named("xor"),
+    exp.BitwiseRightShift: _named("xor"),
+    exp.BitwiseNot: _named("xor"),
+    exp.StrToTime: _parsed_time,
+    exp.JSONExtractScalar: _json_text,
     exp.DPipe: _concatenation,
     exp.Neg: _negative,
     exp.Case: _case,

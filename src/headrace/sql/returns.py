@@ -134,6 +134,10 @@ def _concatenated(arguments: Sequence[str]) -> str:
     return UNKNOWN if any(kind.endswith("[]") or kind in (UNKNOWN, "BLOB", "BIT") for kind in arguments) else "VARCHAR"
 
 
+def _repeated(arguments: Sequence[str]) -> str:
+    return "VARCHAR" if settled(arguments[0]) == "VARCHAR" else UNKNOWN
+
+
 def _element(arguments: Sequence[str]) -> str:
     return element(arguments[0])
 
@@ -161,6 +165,8 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("quantile_disc", "quantile", "percentile_disc"), _disc),
     **dict.fromkeys(("quantile_cont", "percentile_cont"), _cont),
     **dict.fromkeys(("array_extract", "list_extract", "list_element"), _element),
+    "split_part": lambda _arguments: "VARCHAR",
+    "repeat": _repeated,
     "abs": _absolute,
     "round": _round,
     "time_bucket": _bucket,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from headrace.model.names import NODE, VERBS, is_system
 
-_COMPRESSIONS = (".gz", ".zip", ".zst")
+_SUFFIX = re.compile(r"((\.[a-z0-9]{1,8})?\.(gz|zip|zst)|\.[a-z0-9]{1,8})$", re.IGNORECASE)
 _DATES = (
     ("%Y-%m-%d", r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)"),
     ("%Y_%m_%d", r"(?<!\d)\d{4}_\d\d_\d\d(?!\d)"),
@@ -122,11 +122,8 @@ def _whole(path: Path, taken: set[str]) -> Group:
 
 def _split(name: str) -> tuple[str, str]:
     """Stem and suffix, with the suffix of a compression (`.csv.gz`) as one."""
-    path = Path(name)
-    inner = Path(path.stem)
-    if path.suffix.lower() in _COMPRESSIONS and inner.suffix:
-        return inner.stem, _safe((inner.suffix + path.suffix).lower())
-    return path.stem, _safe(path.suffix.lower())
+    found = _SUFFIX.search(name)
+    return (name[: found.start()], found[0].lower()) if found else (name, "")
 
 
 def _safe(text: str) -> str:

@@ -52,7 +52,7 @@ def _separated_rows(lines: list[str]) -> list[dict[str, Any]]:
 
 
 def _json_rows(lines: list[str]) -> list[dict[str, Any]]:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for line in lines[:ROWS_MAX]:
         try:
             value = json.loads(line)

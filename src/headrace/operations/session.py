@@ -222,10 +222,11 @@ class _Told:
         self._begun = False
 
     def __call__(self, done: int, total: int) -> None:
+        del total  # what is to be done grows while it is found
         if time.monotonic() - self._since < LONG_S:
             return
         if not self._begun:
-            self._progress.start("understanding the project", None)  # what is to be done grows while it is found
+            self._progress.start("understanding the project", None)
             self._begun = True
         self._progress.advance(done - self._done)
         self._done = done

@@ -1,0 +1,122 @@
+"""`headrace init`: what it writes runs as it stands."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Project
+
+Call = Callable[..., Any]
+
+
+def test_the_starter_runs_and_is_served(tmp_path: Path, call: Call) -> None:
+    assert call(tmp_path, "init", "shop")[0] == 0
+    shop = Project(tmp_path / "shop", call)
+    assert shop.json("validate") == {"ok": True, "counts": {"sources": 1, "assets": 2, "consumers": 1, "contracts": 0}, "problems": []}
+    assert shop.json("tick")["state"] == "succeeded"
+    assert shop.json("status")["consumers"][0]["state"] == "served"
+    assert len(shop.json("read", "daily_revenue")["rows"]) == 3
+
+
+def test_from_one_file_without_a_date(tmp_path: Path, call: Call) -> None:
+    """The README's last line: one CSV becomes a project that runs."""
+    (tmp_path / "orders.csv").write_text('id,"a b",amount,when\n1,x,2.5,2020-01-01\n2,y,3,2020-01-02\n')
+    assert call(tmp_path, "init", "shop", "--from", "orders.csv")[0] == 0
+    shop = Project(tmp_path / "shop", call)
+    assert shop.json("validate")["problems"] == []
+    assert [(row["name"], row["partition"]) for row in shop.json("ls")] == [("orders", "*"), ("orders_clean", "*"), ("orders-report", None)]
+    assert shop.json("tick")["state"] == "succeeded"
+    assert shop.json("read", "orders_clean")["rows"][0] == {"id": 1, "a b": "x", "amount": 2.5, "when": "2020-01-01"}
+    assert shop.json("status")["consumers"][0]["state"] == "served"
+
+
+def test_from_daily_files_as_a_shell_gives_them(tmp_path: Path, call: Call) -> None:
+    names = []
+    for day in range(1, 4):
+        name = f"sales 2025-01-0{day}.csv.gz"
+        (tmp_path / name).write_bytes(gzip.compress(f"sku;n\nA{day};{day}\nB{day};0.5\n".encode()))
+        names.append(name)
+    assert call(tmp_path, "init", "shop", "--from", *names)[0] == 0
+    shop = Project(tmp_path / "shop", call)
+    assert shop.json("validate")["problems"] == []
+    assert shop.json("tick")["state"] == "succeeded"
+    rows = shop.json("read", "sales_clean")["rows"]
+    assert {(row["day"], row["sku"]) for row in rows} == {(f"2025-01-0{day}", f"{letter}{day}") for day in (1, 2, 3) for letter in "AB"}
+    assert {row["n"] for row in rows} == {1, 2, 3, 0.5}, "a column that is whole on the first day only isn't narrowed to whole numbers"
+
+
+def test_from_parquet_and_json_lines_together(tmp_path: Path, call: Call) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.table({"Order": [1, 2], "sélect": ["a", "b"]}), tmp_path / "o'rders.parquet")
+    (tmp_path / "log.jsonl").write_text('{"a": 1, "b": {"c": [1]}}\n{"a": 2}\n')
+    assert call(tmp_path, "init", "x", "--from", "o'rders.parquet", "log.jsonl")[0] == 0
+    project = Project(tmp_path / "x", call)
+    assert project.json("validate")["problems"] == []
+    assert project.json("tick")["state"] == "succeeded"
+    assert project.json("read", "o_rders_clean")["rows"] == [{"Order": 1, "sélect": "a"}, {"Order": 2, "sélect": "b"}]
+
+
+def test_nothing_is_ever_overwritten(tmp_path: Path, call: Call) -> None:
+    assert call(tmp_path, "init")[0] == 0
+    code, _, err = call(tmp_path, "init")
+    assert code == 1
+    assert "is there already" in err
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "owners.yaml").write_text("mine")
+    code, _, err = call(tmp_path, "init", "other")
+    assert code == 1
+    assert "owners.yaml" in err
+    assert (other / "owners.yaml").read_text() == "mine"
+    assert sorted(path.name for path in other.iterdir()) == ["owners.yaml"], "nothing half-made"
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "empty"),
+        (b"PAR1 nothing PAR1", "data"),
+        (b"\x7fELF\0\0\0\0\0\0\0\0", "data"),
+        (b"a,b\n1,2,3\n4\n", "data"),
+        (b'{"a": 1}\n{broken\n', "data"),
+    ],
+)
+def test_files_that_are_no_data_are_refused_and_nothing_is_written(tmp_path: Path, call: Call, data: bytes, said: str) -> None:
+    (tmp_path / "x.bin").write_bytes(data)
+    code, out, err = call(tmp_path, "init", "shop", "--from", "x.bin")
+    assert (code, out) == (2, "")
+    assert "x.bin" in err
+    assert said in err
+    assert not (tmp_path / "shop").exists()
+
+
+def test_files_that_are_not_there(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "folder").mkdir()
+    for name, said in (("nowhere.csv", "no file"), ("folder", "is no file")):
+        code, _, err = call(tmp_path, "init", "shop", "--from", name)
+        assert code == 2
+        assert said in err
+    assert "--from" in call(tmp_path, "init", "shop", "--from")[2]
+
+
+def test_files_below_landing_stay_where_they_are(tmp_path: Path, call: Call) -> None:
+    (tmp_path / "landing").mkdir()
+    (tmp_path / "landing/orders.csv").write_text("id,n\n1,2\n")
+    code, out, err = call(tmp_path, "init", "--from", "landing/orders.csv", "--json")
+    assert code == 0, err
+    assert "landing/orders.csv" not in json.loads(out)["files"]
+    assert Project(tmp_path, call).json("tick")["state"] == "succeeded"
+
+
+def test_the_name_and_the_zone_are_valid_whatever_they_are(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Not/AZone")
+    for name in ('a"b', "  ", "x'; drop", "ü"):
+        assert call(tmp_path, "init", name)[0] == 0
+        assert Project(tmp_path / name, call).json("validate")["ok"] is True

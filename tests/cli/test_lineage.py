@@ -1,0 +1,42 @@
+"""`headrace lineage` and `headrace render`."""
+
+from __future__ import annotations
+
+from conftest import Project
+
+
+def test_up_and_down_with_transformations(new: Project) -> None:
+    document = new.json("lineage", "revenue.revenue")
+    assert set(document) == {"column", "upstream", "downstream"}
+    assert document["column"] == "revenue.revenue"
+    assert {"column": "orders_clean.amount", "via": "revenue.revenue", "transformation": "aggregate"} in document["upstream"]
+    assert any(row["column"] == "orders.amount" for row in document["upstream"])
+    assert {row["column"].split(".")[0] for row in document["downstream"]} == {"page", "fails"}
+
+
+def test_one_side_only(new: Project) -> None:
+    assert new.json("lineage", "revenue", "--up")["downstream"] is None
+    assert new.json("lineage", "revenue", "--down")["upstream"] is None
+    assert "exclude each other" in new.refused("lineage", "revenue", "--up", "--down")
+
+
+def test_what_is_not_there(new: Project) -> None:
+    assert "did you mean `revenue`" in new.refused("lineage", "revnue")
+    assert "revenue" in new.refused("lineage", "revenue.revnue")
+
+
+def test_columns_that_only_data_has_shown_are_known_afterwards(new: Project, shop: Project) -> None:
+    """A source without a contract has no columns until something was delivered."""
+    assert new.json("render", "orders_clean")["columns"] is None
+    assert shop.json("render", "orders_clean")["columns"][0] == {"name": "id", "type": "BIGINT"}
+
+
+def test_render_binds_the_partition(shop: Project) -> None:
+    document = shop.json("render", "revenue@2025-03-02")
+    assert document["parameters"] == {"threshold": 15, "partition_start": "2025-03-02", "partition_end": "2025-03-03"}
+    assert document["inputs"] == [{"node": "orders_clean", "mode": "required", "partitions": ["2025-03-02"], "published": 1}]
+    assert document["text"].startswith("select day")
+    assert shop.json("render", "revenue")["partition"] == "2025-03-05", "the newest that has ended"
+    assert "def page" in shop.json("render", "page")["text"] or "page" in shop.json("render", "page")["text"]
+    assert "source" in shop.refused("render", "orders")
+    assert "2013-02-11" in shop.refused("render", "revenue@tomorrow")

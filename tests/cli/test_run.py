@@ -1,0 +1,120 @@
+"""`headrace run`, `tick`, `apply`, `try` as they are typed; what they do is tested with their operations."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Project
+
+HEADRACE = str(Path(sys.executable).with_name("headrace"))
+INTERFACE = {"now", "run_id", "state", "attempts", "published", "rejected", "incidents_opened"}
+
+
+def test_tick_gives_the_document_of_the_interface(shop: Project) -> None:
+    document = shop.json("tick")
+    assert set(document) >= INTERFACE
+    assert document["state"] == "nothing_due"
+    assert "nothing is due" in shop.text("tick")
+
+
+def test_run_again_needs_a_reason_and_replaces(shop: Project) -> None:
+    assert "needs --reason" in shop.refused("run", "revenue", "--again")
+    assert "needs --reason" in shop.refused("run", "revenue", "--again", "--reason", " ")
+    document = shop.json("run", "revenue", "--partition", "2025-03-01,2025-03-02", "--again", "--reason", "to see it")
+    assert {row["partition"] for row in document["published"] if row["asset"] == "revenue"} == {"2025-03-01", "2025-03-02"}
+    attempt = document["attempts"][0]
+    assert set(attempt) >= {"id", "asset", "partitions", "state", "rows", "queued_at", "started_at", "finished_at", "published_at", "error"}
+
+
+def test_ranges_are_one_thing_or_the_other(shop: Project) -> None:
+    assert "exclude each other" in shop.refused("run", "--partition", "2025-03-01", "--from", "2025-03-01")
+
+
+def test_a_run_that_fails_exits_with_1_and_says_where(shop: Project) -> None:
+    code, out, _ = shop.call(shop.root, "run", "fails", "--partition", "2025-03-01")
+    assert code == 1
+    assert "at assets/fails.py:6" in out
+    assert out.splitlines()[-1].startswith("next: headrace ")
+
+
+def test_a_live_store_refuses_now_and_a_replay_says_it_is_one(shop: Project, new: Project) -> None:
+    assert "replay clock" in shop.text("tick")
+    assert "earlier" in shop.refused("tick", "--now", "2025-01-01")
+    assert new.call(new.root, "tick")[0] == 0
+    assert "live" in new.refused("tick", "--now", "2030-01-01", code=3)
+
+
+def changed(project: Project) -> None:
+    path = project.root / "assets/revenue.sql"
+    path.write_text(path.read_text().replace("count(*)", "count(id)"))
+
+
+def test_apply_refuses_where_nobody_can_answer(shop: Project) -> None:
+    changed(shop)
+    done = subprocess.run([HEADRACE, "apply"], capture_output=True, text=True, cwd=shop.root, stdin=subprocess.DEVNULL, check=False)
+    assert done.returncode == 3
+    assert "--yes" in done.stderr
+    assert "revenue" in done.stdout, "the changes are shown all the same"
+    assert shop.json("status")["not_applied"] == 1
+
+
+def test_apply_with_yes(shop: Project) -> None:
+    assert shop.json("apply")["state"] == "nothing_to_apply"
+    changed(shop)
+    document = shop.json("apply", "--yes")
+    assert document["state"] == "applied"
+    assert [change["node"] for change in document["plan"]["changes"]] == ["revenue"]
+    assert document["plan"]["changes"][0]["partitions_stale"] == 3
+    assert document["plan"]["affects"]["consumers"] == ["morning-report"]
+    assert shop.json("status")["not_applied"] == 0
+
+
+@pytest.mark.parametrize(("answer", "code", "state"), [("y\n", 0, "applied"), ("n\n", 3, "declined"), ("\n", 3, "declined")])
+def test_apply_asks_on_a_terminal(shop: Project, answer: str, code: int, state: str) -> None:
+    """On a terminal the question goes to standard error, so that --json stays one document."""
+    changed(shop)
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [HEADRACE, "apply", "--json"], cwd=shop.root, stdin=follower, stderr=follower, stdout=subprocess.PIPE, text=True
+    )
+    os.close(follower)
+    os.write(leader, answer.encode())
+    out, _ = process.communicate(timeout=40)
+    asked = os.read(leader, 65536).decode()
+    os.close(leader)
+    assert process.returncode == code
+    assert "Apply this? [y/N]" in asked
+    assert "revenue" in asked
+    assert json.loads(out)["state"] == state
+
+
+def test_try_publishes_nothing(shop: Project) -> None:
+    before = shop.json("read", "revenue")["snapshot"]
+    document = shop.json("try", "revenue@2025-03-01", "--limit", "1")
+    assert document["rows"] == [{"day": "2025-03-01", "revenue": "32.00", "orders": 3}]
+    assert document["state"] in ("passed", "unchecked")
+    assert shop.json("read", "revenue")["snapshot"] == before
+    code, out, _ = shop.call(shop.root, "try", "fails@2025-03-01")
+    assert code == 1
+    assert "no such thing" in out
+
+
+def test_parameters_of_a_try(shop: Project) -> None:
+    assert "no parameter" in shop.refused("try", "revenue@2025-03-01", "--set", "unknown=1")
+    assert "name=value" in shop.refused("try", "revenue@2025-03-01", "--set", "threshold")
+
+
+def test_progress_goes_to_standard_error_in_a_dozen_lines(new: Project) -> None:
+    (new.root / "landing").mkdir()
+    for day in range(1, 15):
+        (new.root / f"landing/orders_2025-03-{day:02}.csv").write_text(f"id,customer,amount,day\n1,a,1,2025-03-{day:02}\n")
+    code, out, err = new.call(new.root, "tick", "--now", "2025-03-20T08:00", "--json")
+    assert code == 0
+    assert json.loads(out)["run_id"] == "1"
+    assert 1 <= len(err.splitlines()) <= 14

@@ -1,0 +1,56 @@
+"""`headrace runs`."""
+
+from __future__ import annotations
+
+from conftest import Project
+
+LISTED = {"node", "partition", "state", "verdict", "at", "reason"}
+
+
+def test_every_row_has_what_lists_have(shop: Project) -> None:
+    rows = shop.json("runs")
+    assert all(set(row) >= LISTED for row in rows)
+    assert [row["run_id"] for row in rows] == sorted((row["run_id"] for row in rows), reverse=True)
+
+
+def test_counts_agree_between_the_list_and_the_run(shop: Project) -> None:
+    """Two pages that count the same thing by two queries must not disagree."""
+    rows = shop.json("runs", "1")
+    published = sum(row["state"] == "published" for row in rows)
+    assert f"{published} published" in shop.text("runs")
+    assert f"{published} published" in shop.text("runs", "1")
+
+
+def test_only_what_failed(shop: Project) -> None:
+    rows = shop.json("runs", "--failed")
+    assert {row["state"] for row in rows} <= {"failed", "lost", "rejected"}
+    failed = next(row for row in rows if row["node"] == "fails")
+    assert failed["error"]["file"] == "assets/fails.py"
+    assert failed["error"]["line"] == 6
+    assert "no such thing" in failed["reason"]
+
+
+def test_since_a_time_or_a_duration(shop: Project) -> None:
+    assert {row["run_id"] for row in shop.json("runs", "--since", "1h")} == {"2"}
+    assert {row["run_id"] for row in shop.json("runs", "--since", "2025-03-06")} == {"2"}
+    assert {row["run_id"] for row in shop.json("runs", "--since", "30d")} == {"1", "2"}
+    assert shop.json("runs", "--since", "2025-03-07") == []
+    assert "no time" in shop.refused("runs", "--since", "whenever")
+
+
+def test_limit_counts_runs(shop: Project) -> None:
+    assert {row["run_id"] for row in shop.json("runs", "--limit", "1")} == {"2"}
+    assert "less than 1" in shop.refused("runs", "--limit", "0")
+
+
+def test_a_run_that_is_not_there(shop: Project, new: Project) -> None:
+    for run in ("99", "x", "-", "1" * 40):
+        assert "no run" in shop.refused("runs", run)
+    assert "no run" in new.refused("runs", "1")
+    assert new.json("runs") == []
+
+
+def test_the_error_is_told_with_its_place_and_the_next_command(shop: Project) -> None:
+    text = shop.text("runs", "1")
+    assert "at assets/fails.py:6" in text
+    assert text.splitlines()[-1].startswith("next: headrace logs 1.")

@@ -1,0 +1,88 @@
+"""`headrace validate` and `headrace ls`."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Project
+
+
+def test_a_valid_project(new: Project) -> None:
+    document = new.json("validate")
+    assert document["ok"] is True
+    assert document["counts"] == {"sources": 1, "assets": 4, "consumers": 2, "contracts": 0}
+    assert new.text("validate").startswith("✓ valid")
+
+
+def test_every_problem_at_once_with_place_and_hint(new: Project) -> None:
+    (new.root / "consumers.yaml").write_text("- {consumer: morning-report, owner: cor, reads: [revenu], due: '07:00'}\n")
+    (new.root / "assets/revenue.sql").write_text("/* headrace\nowner: core\n*/\nselect nothing from orders_clea\n")
+    document = new.json("validate")
+    assert document["ok"] is False
+    errors = [problem for problem in document["problems"] if problem["severity"] == "error"]
+    assert {problem["file"] for problem in errors} == {"consumers.yaml", "assets/revenue.sql"}
+    for problem in errors:
+        assert set(problem) == {"severity", "code", "message", "hint", "file", "line"}
+        assert problem["line"] >= 1
+    text = new.text("validate", code=1)
+    assert "consumers.yaml:1" in text
+    assert "did you mean" in text
+    assert text.splitlines()[-1].startswith("next: headrace explain ")
+    for problem in errors:
+        assert new.json("explain", problem["code"])[0]["code"] == problem["code"]
+
+
+@pytest.mark.parametrize("verb", ["run", "tick", "apply", "render revenue", "try revenue", "lineage revenue"])
+def test_other_verbs_name_the_problems_too(new: Project, verb: str) -> None:
+    (new.root / "consumers.yaml").write_text("- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n")
+    said = new.refused(*verb.split(), code=1)
+    assert "consumers.yaml:1" in said
+    assert "headrace validate" in said
+
+
+def test_ls(new: Project) -> None:
+    rows = new.json("ls")
+    fields = {"name", "kind", "body", "owner", "domain", "partition", "tags", "file"}
+    assert all(set(row) == fields for row in rows)
+    by_name = {row["name"]: row for row in rows}
+    assert [by_name[name]["body"] for name in ("orders", "revenue", "page", "dashboard")] == [None, "sql", "python", None]
+    assert [by_name[name]["kind"] for name in ("orders", "revenue", "dashboard")] == ["source", "asset", "consumer"]
+    assert by_name["orders_clean"]["tags"] == ["daily"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "names"),
+    [
+        (["+revenue"], ["orders", "orders_clean", "revenue"]),
+        (["revenue+"], ["fails", "page", "revenue", "morning-report"]),
+        (["tag:daily"], ["orders_clean"]),
+        (["owner:acme", "page"], ["orders", "page"]),
+        (["-s", "path:assets/*.py"], ["fails", "page"]),
+        (["consumer:dashboard"], ["orders", "orders_clean", "dashboard"]),
+        (["+revenue", "--exclude", "orders"], ["orders_clean", "revenue"]),
+        (["+page,revenue+"], ["page", "revenue"]),
+    ],
+)
+def test_selections(new: Project, selection: list[str], names: list[str]) -> None:
+    assert [row["name"] for row in new.json("ls", *selection)] == names
+
+
+def test_what_changed_since_it_was_applied(shop: Project) -> None:
+    path = shop.root / "assets/revenue.sql"
+    path.write_text(path.read_text().replace("count(*)", "count(id)"))
+    assert [row["name"] for row in shop.json("ls", "state:changed")] == ["revenue"]
+
+
+def test_names_are_kept_for_completion(new: Project) -> None:
+    from headrace.cli.completion import NAMES_FILE, candidates
+
+    new.json("ls")
+    assert (new.root / NAMES_FILE).read_text().split() == [
+        "dashboard",
+        "fails",
+        "morning-report",
+        "orders",
+        "orders_clean",
+        "page",
+        "revenue",
+    ]
+    assert candidates(["--project", str(new.root), "read", "ord"]) == ["orders", "orders_clean"]

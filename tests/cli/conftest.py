@@ -1,4 +1,4 @@
-# ruff: noqa: E501 - a project's files read best one to a line
+# ruff: noqa: E501
 """A small project whose store is filled by real ticks: three good days, a day that a check rejects, a day with another header."""
 
 from __future__ import annotations

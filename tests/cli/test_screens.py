@@ -1,4 +1,4 @@
-"""What verbs print for people, at four widths, compared with fixtures/<name>.<width>.txt.
+# ruff: noqa: E501
 
 `HEADRACE_FIXTURES=write` writes the fixtures anew; read what changed before you keep it.
 """

@@ -6,6 +6,7 @@ Another database subclasses `CatalogContract` with a `lake` fixture of its own.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import uuid
 
 import pytest
@@ -20,6 +21,7 @@ from headrace.model.errors import LakeError
 DAY = "SELECT range AS id, (range * 1.5)::DECIMAL(18,2) AS amount, 'n' || range AS note FROM range({})"
 MONTH = """SELECT range AS id, (range * 1.5)::DECIMAL(18,2) AS amount, 'n' || range AS note,
     strftime(DATE '2024-02-01' + (range // 10)::INTEGER, '%Y-%m-%d') AS k FROM range(290)"""
+COUNTED = ["ducklake_snapshot", "ducklake_data_file", "ducklake_file_column_stats", "ducklake_snapshot_changes"]
 FEBRUARY = [f"2024-02-{day:02d}" for day in range(1, 30)]
 ALL_TYPES = """SELECT true AS a, 1::TINYINT AS b, 2::SMALLINT AS c, 3 AS d, 4::BIGINT AS e, 5::UTINYINT AS g, 6::USMALLINT AS h,
     7::UINTEGER AS i,
@@ -246,6 +248,41 @@ class CatalogContract:
         lake.publish("t", "b", "SELECT 3 AS id, 'z' AS note")
         lake.check("t")
         assert lake.rows("t", ["b"]) == [["b", "3", "z"]]
+
+    def test_values_that_are_only_in_folder_names_are_refused_not_overlooked(self, lake: Lake) -> None:
+        """DuckLake believes the folder whatever the file holds; our file lists would give NULL."""
+        lake.publish("t", "a", "SELECT 1 AS id, 'x' AS note")
+        folder = lake.data_folder / "main" / "t" / "note=z"
+        folder.mkdir()
+        lake.session.connection.execute(f"COPY (SELECT 2 AS id, 'b' AS _partition) TO '{folder}/x.parquet' (FORMAT parquet)")
+        lake.ducklake(f"CALL ducklake_add_data_files('lake', 't', '{folder}/x.parquet', hive_partitioning => true)")
+        assert lake.ducklake("SELECT note FROM t WHERE id = 2") == [["z"]]
+        with pytest.raises(LakeError, match="names of their folders"):
+            catalog.files(lake.tx, "t", None)
+
+    def test_a_change_that_fails_while_it_is_written_leaves_nothing(self, lake: Lake) -> None:
+        """DuckLake's COMMIT of an aborted transaction says yes and publishes nothing; ours is rolled back, and says so."""
+        lake.publish("t", "a", DAY.format(5))
+        before = [lake.tx.execute(f"SELECT count(*) FROM {name}").fetchone() for name in COUNTED]
+        staged, _ = lake.stage("t", "b", DAY.format(5))
+        lake.tx.execute("CREATE TEMP TRIGGER refuse BEFORE INSERT ON ducklake_snapshot_changes BEGIN SELECT raise(ABORT, 'disk full'); END")
+        with pytest.raises(sqlite3.IntegrityError, match="disk full"), lake.change() as change:
+            change.replace("t", ["b"], [staged])
+        assert [lake.tx.execute(f"SELECT count(*) FROM {name}").fetchone() for name in COUNTED] == before
+        lake.tx.execute("DROP TRIGGER refuse")
+        lake.check("t")
+
+    def test_ducklakes_commit_of_an_aborted_transaction_publishes_nothing(self, lake: Lake) -> None:
+        """The trap itself: whoever writes through DuckLake must read back what was committed."""
+        lake.publish("t", "a", DAY.format(5))
+        before = lake.newest
+        lake.ducklake("BEGIN")
+        lake.ducklake("INSERT INTO t VALUES ('b', 1, 2, 'x')")
+        with pytest.raises(DuckLakeError):
+            lake.ducklake("SELECT error('aborted')")
+        assert lake.ducklake("COMMIT") == []
+        assert lake.newest == before
+        lake.check("t")
 
     def test_rows_that_a_foreign_writer_kept_in_the_catalog_are_refused_not_overlooked(self, lake: Lake) -> None:
         lake.publish("t", "a", DAY.format(5))

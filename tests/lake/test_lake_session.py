@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import duckdb
@@ -98,8 +99,27 @@ def test_a_zone_that_is_sql_stays_a_value(tmp_path: Path) -> None:
 def test_what_does_not_fit_into_memory_is_spilled_below_the_data_folder(tmp_path: Path) -> None:
     with Session(tmp_path, threads=1, memory_max_bytes=2**27) as session:
         setting = session.connection.execute("SELECT current_setting('temp_directory')").fetchone()
-        assert setting == (str(tmp_path.resolve() / ".temporary"),)
+        assert setting == (str(session.temporary_folder),)
+        assert session.temporary_folder.parent == tmp_path.resolve() / ".temporary"
         rows = session.connection.execute(
             "SELECT count(DISTINCT x) FROM (SELECT repeat(range::VARCHAR, 20) AS x FROM range(700000))"
         ).fetchone()
     assert rows == (700_000,)
+
+
+def test_each_session_spills_to_a_folder_of_its_own(tmp_path: Path) -> None:
+    """DuckDB names what it spills alike in every process: in one folder, sessions overwrite each other's rows."""
+    with Session(tmp_path) as one, Session(tmp_path) as other:
+        assert one.temporary_folder != other.temporary_folder
+        assert one.temporary_folder.stat().st_mode & 0o077 == 0
+    assert list((tmp_path / ".temporary").iterdir()) == []
+
+
+def test_what_a_killed_process_spilled_is_swept_away(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / ".temporary" / f"{dead.pid}-0123abcd"
+    left.mkdir(parents=True)
+    (left / "duckdb_temp_storage_DEFAULT-0.tmp").write_bytes(b"x")
+    with Session(tmp_path) as session:
+        assert list((tmp_path / ".temporary").iterdir()) == [session.temporary_folder]

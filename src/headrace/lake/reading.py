@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from headrace.lake.relation import relation_sql
-from headrace.lake.session import TEMPORARY_FOLDER, Session, literal, quote
+from headrace.lake.session import Session, literal, quote
 from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, Table
 from headrace.lake.types import parse
 from headrace.model.errors import LakeError
@@ -127,7 +127,7 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
 
 
 def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFormat) -> None:
-    path = session.data_folder / TEMPORARY_FOLDER / f"{uuid.uuid4()}.{data_format}"
+    path = session.temporary_folder / f"{uuid.uuid4()}.{data_format}"
     options = "FORMAT csv, HEADER" if data_format is DataFormat.CSV else "FORMAT parquet, COMPRESSION zstd"
     try:
         session.connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})")

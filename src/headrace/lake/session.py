@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from headrace.lake.relation import DATA_FOLDER_VARIABLE, relation_sql
+from headrace.lake.spilling import make_folder, remove_folder
 from headrace.lake.sqltext import literal, quote
 from headrace.model.errors import LakeError
 
@@ -16,16 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Session", "literal", "quote", "relation_sql"]
 
-TEMPORARY_FOLDER = ".temporary"
-"""Below the data folder: where DuckDB spills what doesn't fit into memory."""
 TEMPORARY_BYTES_MAX = 100 * 2**30
+"""What a session may spill at most."""
 
 
 class Session:
     """A DuckDB connection of its own, in memory.
 
-    `data_folder` is the lake's (what file paths are relative to), readable and, for staging, writable; so are the folders and
-    files in `readable`, which bodies only read. Neither other files, the network, extensions, nor its settings can be reached.
+    It reaches `data_folder` (the lake's: what file paths are relative to), the folders and files in `readable`, and nothing else: no
+    other file, no network, no extension, not its own settings. DuckDB doesn't tell reading from writing there; a body is a SELECT.
     `timezone` is the asset's; `memory_max_bytes` None leaves DuckDB's default (80 % of the machine).
     `ordered` keeps rows in the order of the files, which takes twice the memory."""
 
@@ -40,17 +40,20 @@ class Session:
         ordered: bool = False,
     ) -> None:
         self.data_folder = data_folder.resolve()
-        self.connection = _connect(self.data_folder, threads, memory_max_bytes)
+        self.temporary_folder = make_folder(self.data_folder)
+        """The session's own; gone when it is closed."""
+        self.connection = _connect(self.temporary_folder, threads, memory_max_bytes)
         self.timezone = ""
         try:
             self._lock_down([self.data_folder, *(path.resolve() for path in readable)], timezone, ordered)
         except BaseException:
-            self.connection.close()
+            self.close()
             raise
 
     def close(self) -> None:
-        """Close the connection; what it had in memory is gone."""
+        """Close the connection; what it had in memory and spilled is gone."""
         self.connection.close()
+        remove_folder(self.temporary_folder)
 
     def __enter__(self) -> Self:
         return self
@@ -77,17 +80,16 @@ class Session:
             self.connection.execute(f"SET {setting} = {value}")
 
 
-def _connect(data_folder: Path, threads: int, memory_max_bytes: int | None) -> duckdb.DuckDBPyConnection:
+def _connect(temporary_folder: Path, threads: int, memory_max_bytes: int | None) -> duckdb.DuckDBPyConnection:
     import duckdb  # a third of a second that verbs without computing don't pay
 
-    (data_folder / TEMPORARY_FOLDER).mkdir(parents=True, exist_ok=True)
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoload_known_extensions": False,
         "autoinstall_known_extensions": False,
         "allow_community_extensions": False,
         "allow_persistent_secrets": False,
         "threads": threads,
-        "temp_directory": str(data_folder / TEMPORARY_FOLDER),
+        "temp_directory": str(temporary_folder),
         "max_temp_directory_size": f"{TEMPORARY_BYTES_MAX}B",
     }
     if memory_max_bytes is not None:

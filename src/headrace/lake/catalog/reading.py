@@ -139,7 +139,7 @@ class View:
     replaces many partitions pays one indexed lookup for each."""
 
     def __init__(self, tx: Transaction, table: TableRow, snapshot: int | None) -> None:
-        _refuse_inlined(tx, table)
+        _refuse_unreadable(tx, table)
         self._tx, self._table, self._snapshot = tx, table, snapshot
         self._visible = _NOW if snapshot is None else _THEN
         self._several: list[FileRow] | None = None
@@ -289,13 +289,23 @@ def _joined(parts: Iterable[tuple[str, Any]]) -> str:
     return path
 
 
-def _refuse_inlined(tx: Transaction, table: TableRow) -> None:
-    """Rows that a foreign writer put into the catalog itself aren't in any file."""
-    row = tx.execute("SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table", {"table": table.id}).fetchone()
-    if row is not None:
+def _refuse_unreadable(tx: Transaction, table: TableRow) -> None:
+    """Rows that a foreign writer put into the catalog itself, and values that are only in the names of its folders, aren't in any
+    file: reading without them would be wrong."""
+    if tx.execute("SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table", {"table": table.id}).fetchone() is not None:
         raise LakeError(
             f"another writer has put rows of table `{table.name}` into the catalog itself",
             hint="write them to files with DuckLake: CALL ducklake_flush_inlined_data('lake')",
+        )
+    hive = tx.execute(
+        "SELECT 1 FROM ducklake_column_mapping c JOIN ducklake_name_mapping n ON n.mapping_id = c.mapping_id "
+        "WHERE c.table_id = :table AND n.is_partition",
+        {"table": table.id},
+    ).fetchone()
+    if hive is not None:
+        raise LakeError(
+            f"another writer has registered files of table `{table.name}` whose columns are in the names of their folders",
+            hint="insert their rows with DuckLake instead of registering the files",
         )
 
 

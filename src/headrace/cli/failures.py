@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import traceback
-from typing import Protocol, runtime_checkable
 
 from headrace.cli.screen import Screen
 from headrace.cli.tables import paragraph
@@ -15,28 +14,14 @@ from headrace.model.problems import Problem
 PROBLEMS_SHOWN_MAX = 20
 
 
-@runtime_checkable
-class ParserError(Protocol):
-    """What typer raises for a command line that it can't parse (its class is private)."""
-
-    exit_code: int
-
-    def format_message(self) -> str:
-        """The message without the usage line."""
-        ...
-
-
-def report(error: BaseException, *, verb: str, verbose: bool, no_color: bool = False) -> int:
+def report(error: BaseException, *, verbose: bool, no_color: bool = False) -> int:
     """Prints `error` to standard error and returns the exit code that it means."""
     screen = Screen(sys.stderr, no_color=no_color)
-    if verbose and not isinstance(error, ParserError):
+    if verbose:
         sys.stderr.writelines(traceback.format_exception(error))
     if isinstance(error, HeadraceError):
         _known(screen, error)
         return error.exit_code
-    if isinstance(error, ParserError):
-        say(screen, error.format_message(), hint=f"headrace {verb} --help")
-        return 2
     say(screen, _unexpected(error), hint="" if verbose else "the same with -v shows where")
     return 1
 

@@ -59,7 +59,7 @@ def _guarded(name: str, arguments: list[str], options: Options) -> int:
 
         _flush()
         verbose = options.verbose or "-v" in arguments or "--verbose" in arguments
-        return report(error, verb=name, verbose=verbose, no_color=options.no_color or "--no-color" in arguments)
+        return report(error, verbose=verbose, no_color=options.no_color or "--no-color" in arguments)
 
 
 def _verb(name: str, arguments: list[str], options: Options) -> int:

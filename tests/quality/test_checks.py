@@ -208,6 +208,40 @@ def test_unique_is_exact_whatever_the_order(bench: Bench, rows: int) -> None:
             assert [result.failing for result in found.results] == [repeated, repeated], (order, repeated)
 
 
+@pytest.mark.parametrize("repeated", [None, 300_000, 20_479])
+@pytest.mark.parametrize(
+    ("order", "provable"),
+    [
+        ("id", True),
+        ("(id // 20_480 * 7919) % 29, id", True),  # whole row groups in another order
+        ("id % 2, id", False),
+        ("hash(id)", False),
+    ],
+)
+def test_unique_is_proved_by_order_within_row_groups_only_where_it_is_true(
+    bench: Bench, order: str, provable: bool, repeated: int | None
+) -> None:
+    """Would catch: a key that stands in two row groups, each of which is in order (threads write them in any order)."""
+    from headrace.quality.ordering import proves_unique
+    from headrace.quality.scanning import Staged
+
+    connection = bench.session.connection
+    extra = f"UNION ALL SELECT {repeated}" if repeated else ""
+    rows = f"SELECT i AS id, i // 7 AS a, i % 7 AS b FROM (SELECT range AS i FROM range(593_920) {extra})"
+    staged, table = bench.stage(rows)
+    path = bench.lake / staged.path
+    connection.execute(
+        f"COPY (SELECT * FROM read_parquet('{path}') ORDER BY {order}) TO '{path}.2' (FORMAT parquet, ROW_GROUP_SIZE 20480, "
+        f"FIELD_IDS {{_partition: 1, id: 2, a: 3, b: 4}})"
+    )
+    path.with_name(f"{path.name}.2").rename(path)
+    reader = Staged(bench.session, staged, table, (), several=False)
+    for columns in (["id"], ["a", "b"]):
+        assert proves_unique(reader, columns, "BIGINT") is (provable and not repeated), columns
+    found = bench.audit((staged, table), check("unique", columns=["id"]), check("unique", columns=["a", "b"]))
+    assert [result.failing for result in found.results] == [int(bool(repeated))] * 2
+
+
 def test_unique_ignores_keys_with_a_null(bench: Bench) -> None:
     """Would catch: two nulls taken for the same key, in the count or in the proof by order."""
     query = "SELECT CASE WHEN i % 2 = 0 THEN NULL ELSE i // 2 END AS id, i AS n FROM range(200_000) r(i)"

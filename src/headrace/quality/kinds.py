@@ -11,13 +11,16 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from headrace.lake import ColumnStatistics
 from headrace.lake.session import literal, quote
 from headrace.model import CheckSpec, HeadraceError
+
+if TYPE_CHECKING:
+    from headrace.quality.scanning import Staged
 
 SELF = "__self__"
 """The name under which a check's query finds the staged rows (what `$self` becomes)."""
@@ -82,8 +85,8 @@ class Measured(msgspec.Struct, frozen=True):
     """A query over `__self__` that shows failing rows; run only when there are some."""
     examples: str = ""
     """The column of those rows whose values the detail names."""
-    proof: str = ""
-    """A cheaper query over `__self__` with one boolean: true only if certainly no row fails."""
+    proof: Callable[[Staged], bool] | None = None
+    """Something cheaper than the aggregates, for large files: true only if certainly no row fails."""
     judges_empty: bool = False
     """Whether a partition without rows can fail; it is judged without values."""
 

@@ -42,19 +42,24 @@ class Staged:
         without rows isn't there. Raises `duckdb.Error`."""
         source = f"FROM ({self._relation(None, with_partition=True)})"
         if not self.several:
-            found = self._fetch(f"SELECT {', '.join(wanted)} {source}")
+            found = self.fetch(f"SELECT {', '.join(wanted)} {source}")
             return {ONLY: found[0]}
         key = quote(PARTITION_COLUMN)
-        grouped = self._fetch(f"SELECT {key}, {', '.join(wanted)} {source} GROUP BY {key}")
+        grouped = self.fetch(f"SELECT {key}, {', '.join(wanted)} {source} GROUP BY {key}")
         return {str(row[0]): tuple(row[1:]) for row in grouped}
 
-    def holds(self, query: str) -> bool:
-        """The one boolean of a query over `__self__`, the whole file."""
-        return bool(self._fetch(self._over_self(query, None))[0][0])
+    @property
+    def path(self) -> str:
+        """Where the file lies, absolute."""
+        return str(self.session.data_folder / self.file.path)
+
+    def fetch(self, query: str) -> list[tuple[Any, ...]]:
+        """All rows of a query that names its sources itself. Raises `duckdb.Error`."""
+        return self.session.connection.execute(query).fetchall()
 
     def count(self, query: str, key: str | None) -> int:
         """How many rows the query over `__self__` returns, for one partition or for all."""
-        return int(self._fetch(f"SELECT count(*) FROM ({self._over_self(query, key)})")[0][0])
+        return int(self.fetch(f"SELECT count(*) FROM ({self._over_self(query, key)})")[0][0])
 
     def rows(self, query: str, key: str | None, first: str) -> tuple[dict[str, Any], ...]:
         """Some of the rows that the query over `__self__` returns."""
@@ -65,9 +70,6 @@ class Staged:
         for name in names:
             if name.lower() not in self.references:
                 raise CheckUnusable(f"`{name}` isn't at hand: nothing of it is published yet")
-
-    def _fetch(self, query: str) -> list[tuple[Any, ...]]:
-        return self.session.connection.execute(query).fetchall()
 
     def _over_self(self, query: str, key: str | None) -> str:
         views = {SELF: self._relation(key)}

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import Project
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 
@@ -194,3 +195,21 @@ def test_starting_is_quick_enough_to_be_typed(tmp_path: Path) -> None:
     began = time.perf_counter()
     headrace("--help", cwd=tmp_path)
     assert time.perf_counter() - began < 5
+
+
+@pytest.mark.parametrize(
+    "verb",
+    ["status", "ls", "validate", "runs", "quarantine", "lineage revenue", "render revenue", "read revenue", "logs page", "apply", "tick"],
+)
+def test_a_replay_says_so_on_every_output(verb: str, shop: Project) -> None:
+    """Nobody may take a replay for the present. A document with a `clock` says it itself, others beside it."""
+    _, out, err = shop.call(shop.root, *verb.split())
+    assert out.count("replay clock") == 1, out
+    _, out, err = shop.call(shop.root, *verb.split(), "--json")
+    assert "replay clock" in err or json.loads(out)["clock"] == "replay"
+
+
+def test_a_live_project_says_nothing_of_replays(new: Project) -> None:
+    for verb in ("status", "ls", "validate", "runs"):
+        _, out, err = new.call(new.root, verb)
+        assert "replay" not in out + err

@@ -16,6 +16,7 @@ from headrace.cli.options import Options
 from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.cli.text import clean
+from headrace.model.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.cli.progress import Bar, Lines
@@ -55,15 +56,29 @@ class Invocation:
         return Reader.at(session.now(), session.timezone, replay=session.replay, utc=self.options.utc)
 
     def show(self, document: D, render: Callable[[D, Page], None], *, clock: bool = True) -> None:
-        """Prints the document as JSON, or hands it to `render` for people."""
+        """Prints the document as JSON, or hands it to `render` for people. Without `clock` the page has no times, and
+        only a replay's clock is said."""
         if self.options.json:
             self.json(document)
-        else:
-            render(document, Page(self.screen, self.reader if clock else None, self.suffix))
+            return
+        page = Page(self.screen, self.reader if clock else None, self.suffix)
+        if not clock and (said := self._replay_clock()):
+            page.say(said, "dim")
+        render(document, page)
+
+    def _replay_clock(self) -> str:
+        """Where a replay's clock stands; nothing for a live store, none, or one that can't be used."""
+        opened: Session | None = self.__dict__.get("session")
+        try:
+            return self.reader.clock() if opened is not None and opened.replay else ""
+        except HeadraceError:
+            return ""
 
     def json(self, document: Any) -> None:
-        """The document, and nothing else, on standard output."""
+        """The document, and nothing else, on standard output; a replay's clock beside it, where it doesn't say it."""
         sys.stdout.write(encoded(document) + "\n")
+        if not hasattr(document, "clock") and (said := self._replay_clock()):
+            self.note(said)
 
     def note(self, text: str) -> None:
         """Something beside the document, to standard error."""

@@ -30,9 +30,7 @@ def slow_project(lab: Lab, seconds: float) -> Path:
 
 
 def begin(lab: Lab, *verb: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        lab.command(*verb), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    return subprocess.Popen(lab.command(*verb), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -68,7 +66,7 @@ def test_workers_end_with_their_leader(lab: Lab) -> None:
     flag = slow_project(lab, 30)
     leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
-    workers = [int(p) for p in subprocess.run(["pgrep", "-P", str(leader.pid)], capture_output=True, text=True).stdout.split()]
+    workers = [int(pid) for pid in Path(f"/proc/{leader.pid}/task/{leader.pid}/children").read_text().split()]
     assert len(workers) == 2
     os.kill(leader.pid, signal.SIGKILL)
     leader.communicate()

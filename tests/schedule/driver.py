@@ -102,5 +102,3 @@ class Driver:
 
     def state(self, node: str, key: str) -> PartitionState:
         return self.core.state_of(node, key)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import ClassVar
 
 import pytest
 from driver import WHOLE, Driver, asset, reads, source
@@ -42,7 +43,7 @@ class Checked(Driver):
         self.published |= {(dispatch.node, key) for key in dispatch.keys}
         super().publish(attempt)
 
-    published: set[tuple[str, str]] = set()
+    published: ClassVar[set[tuple[str, str]]] = set()
 
 
 def act(d: Checked, rng: random.Random) -> None:

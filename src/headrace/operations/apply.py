@@ -84,4 +84,3 @@ def _stale(session: Session, node: str) -> int:
         return 0
     with session.store.read() as tx:
         return partitions.published_count(tx, node)
-

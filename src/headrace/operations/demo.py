@@ -114,9 +114,7 @@ class _Watch:
             return
         injected = news.node == "flights" and news.partition == RENAMED_FROM.isoformat()
         state = "warned" if warned else news.state
-        self.events.append(
-            DemoEvent(partition=news.partition, state=state, node=news.node, message=news.reason, injected=injected)
-        )
+        self.events.append(DemoEvent(partition=news.partition, state=state, node=news.node, message=news.reason, injected=injected))
 
 
 def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> DemoDocument:

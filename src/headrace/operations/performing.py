@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -106,10 +106,13 @@ REQUESTABLE = ("apply", "run", "tick")
 """Modules of this room that a request in the store may name."""
 
 
-def verb(name: str, arguments: type[A], document: type[D]) -> Callable[[Callable[[Context, A, Progress], D]], Callable[[Context, A, Progress], D]]:
+Doing: TypeAlias = Callable[[Context, A, Progress], D]
+
+
+def verb(name: str, arguments: type[A], document: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
     """Register what a verb does while this process leads."""
 
-    def register(do: Callable[[Context, A, Progress], D]) -> Callable[[Context, A, Progress], D]:
+    def register(do: Doing[A, D]) -> Doing[A, D]:
         VERBS[name] = Verb(name, arguments, document, do)
         return do
 
@@ -185,8 +188,6 @@ def _document(wanted: Verb, request: Request) -> Any:
     assert request.document is not None
     if request.state is RequestState.FAILED:
         said = msgspec.json.decode(request.document)
-        kinds: dict[str, type[HeadraceError]] = {
-            kind.__name__: kind for kind in (UsageError, Refused, NotBuilt, ProjectError, StoreError)
-        }
+        kinds: dict[str, type[HeadraceError]] = {kind.__name__: kind for kind in (UsageError, Refused, NotBuilt, ProjectError, StoreError)}
         raise kinds.get(said["kind"], HeadraceError)(said["message"], hint=said["hint"])
     return msgspec.json.decode(request.document, type=wanted.document)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Self
 
 from headrace.operations.progress import Progress
-from headrace.operations.session import Session
 from headrace.run.news import News
 
 LINES_MAX = 9
@@ -15,13 +15,12 @@ LINES_MAX = 9
 class Reporting:
     """Takes news of one run. Use it as a context manager."""
 
-    def __init__(self, progress: Progress, session: Session, what: str) -> None:
-        del session
+    def __init__(self, progress: Progress, what: str) -> None:
         self._progress, self._what = progress, what
         self._lines = 0
         self._untold = 0
 
-    def __enter__(self) -> Reporting:
+    def __enter__(self) -> Self:
         self._progress.start(self._what, None)
         return self
 

@@ -31,7 +31,7 @@ class RunArguments(msgspec.Struct, frozen=True):
     reason: str | None
 
 
-def run(
+def run(  # noqa: PLR0913 - as many as the verb has options
     session: Session,
     select: Sequence[str],
     *,
@@ -60,7 +60,7 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDo
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
     targets = _targets(compiled.project, names, arguments)
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
-    with Reporting(progress, context.session, "run") as report:
+    with Reporting(progress, "run") as report:
         result = leader.run(
             "run",
             targets,

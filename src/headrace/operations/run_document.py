@@ -28,9 +28,7 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) 
         state=result.state,
         attempts=[_attempt(a, zone) for a in found],
         published=[
-            PublishedRow(
-                asset=p.node, partition=p.partition, rows=p.rows, snapshot=p.snapshot, verdict=p.verdict, identical=p.identical
-            )
+            PublishedRow(asset=p.node, partition=p.partition, rows=p.rows, snapshot=p.snapshot, verdict=p.verdict, identical=p.identical)
             for p in visible
         ],
         rejected=[

@@ -26,7 +26,7 @@ def tick(session: Session, *, progress: Progress) -> RunDocument:
 def _tick(context: Context, arguments: TickArguments, progress: Progress) -> RunDocument:
     del arguments
     leader = context.leader(progress)
-    with Reporting(progress, context.session, "tick") as report:
+    with Reporting(progress, "tick") as report:
         result = leader.run(
             "tick",
             [Target(name) for name in leader.applied.compiled.order],

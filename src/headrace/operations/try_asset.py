@@ -124,7 +124,7 @@ def _document(session: Session, lake: Path, data: Path, name: str, key: str, out
     return TryDocument(
         asset=name,
         partition=key,
-        state=outcome.audit.verdict if outcome.state == "staged" and outcome.audit else "unchecked" if outcome.state == "staged" else outcome.state,
+        state=_state(outcome),
         rows_total=outcome.staged.rows if outcome.staged else None,
         columns=columns,
         rows=rows,
@@ -136,12 +136,18 @@ def _document(session: Session, lake: Path, data: Path, name: str, key: str, out
     )
 
 
+def _state(outcome: Outcome) -> str:
+    if outcome.state != "staged":
+        return outcome.state
+    return outcome.audit.verdict if outcome.audit else "unchecked"
+
+
 def _table_of(outcome: Outcome) -> Table | None:
     return Table("staged", outcome.staged.columns) if outcome.staged else None
 
 
 def _rows(session: Session, path: Path, table: Table, limit: int) -> tuple[list[ColumnRow], list[dict[str, Any]]]:
-    from headrace.lake.reading import read  # noqa: PLC0415  DuckDB
+    from headrace.lake.reading import read
 
     found = read(session.folders.lake, [FileRef(str(path))], table, limit=limit, timezone=session.timezone)
     return [ColumnRow(name=c.name, type=c.type) for c in found.columns], list(found.rows)

@@ -15,8 +15,8 @@ from headrace.model.nodes import PythonBody
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.plan import Change, ChangeKind, Compiled
+from headrace.store import Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import Transaction
 
 CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
@@ -36,9 +36,7 @@ def newest(tx: Transaction) -> Applied | None:
     return Applied(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
 
 
-def apply(
-    tx: Transaction, root: Path, compiled: Compiled, changes: list[Change], *, actor: Actor, now: int
-) -> Applied:
+def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change], *, actor: Actor, now: int) -> Applied:
     """Keep the project's files by content, put its promises in force, and mark stale what its changes touch.
 
     Tables aren't made here but by the publication that first has rows for them: only then does DuckDB itself say
@@ -52,7 +50,12 @@ def apply(
     before = newest(tx)
     leading.keep_content(tx, ((manifest[path], data) for path, data in files.items()))
     version = leading.add_version(
-        tx, digest=digest, manifest=msgspec.json.encode(manifest).decode(), compiled=msgspec.msgpack.encode(compiled), actor=actor.id, now=now
+        tx,
+        digest=digest,
+        manifest=msgspec.json.encode(manifest).decode(),
+        compiled=msgspec.msgpack.encode(compiled),
+        actor=actor.id,
+        now=now,
     )
     persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
     leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
@@ -88,8 +91,8 @@ def _modules(root: Path) -> list[str]:
     found = []
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
-        found += [os.path.relpath(os.path.join(folder, f), root) for f in files if f.endswith(".py")]
-    return [path.replace(os.sep, "/") for path in found if (root / path).stat().st_size <= CODE_FILE_BYTES_MAX]
+        found += [Path(folder, f).relative_to(root).as_posix() for f in files if f.endswith(".py")]
+    return [path for path in found if (root / path).stat().st_size <= CODE_FILE_BYTES_MAX]
 
 
 def _command_files(root: Path, compiled: Compiled) -> list[str]:
@@ -113,7 +116,7 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
         return name
     row = tx.execute("select manifest from version where id = ?", (applied.id,)).fetchone()
     manifest: dict[str, str] = msgspec.json.decode(row[0])
-    wanted = {path: digest for path, digest in manifest.items() if _is_code(path, applied.compiled)}
+    wanted = {path: digest for path, digest in manifest.items() if _is_code(path)}
     temporary = code / f"{name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     for path, data in leading.contents(tx, wanted).items():
@@ -130,7 +133,7 @@ def _needs_code(compiled: Compiled) -> bool:
     return any(isinstance(a.body, PythonBody | CommandBody) for a in compiled.project.assets.values())
 
 
-def _is_code(path: str, compiled: Compiled) -> bool:
+def _is_code(path: str) -> bool:
     """Python modules, and whatever isn't a declaration: that was kept because a command names it."""
     return path.endswith(".py") or not path.endswith((".sql", ".yaml", ".yml", ".toml"))
 

@@ -43,9 +43,9 @@ from headrace.schedule import (
     WorkerLost,
 )
 from headrace.store import Clock as StoreClock
-from headrace.store import Lease, Store
+from headrace.store import Lease, Store, Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import AttemptStart, PartitionRow, Transaction
+from headrace.store.queries.leading import AttemptStart, PartitionRow
 
 BACKOFF_WAITED_US = 2_500_000
 """A pass waits this long for a partition that is to be tried again; what takes longer is left to the next pass."""
@@ -257,9 +257,7 @@ class Leader:
         )  # fmt: skip
 
     def _write_marks(self, tx: Transaction, marks: Sequence[Mark], now: int) -> None:
-        leading.mark_partitions(
-            tx, [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now) for m in marks]
-        )
+        leading.mark_partitions(tx, [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now) for m in marks])
 
     def _tell(self, news: Iterable[News]) -> None:
         for one in news:

@@ -20,9 +20,8 @@ from headrace.run.folders import Folders
 from headrace.run.leader import Leader
 from headrace.run.pool import Pool
 from headrace.run.pool import Settings as WorkerSettings
-from headrace.store import Clock, Lease, Store
+from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import Transaction
 from headrace.store.wake import Listener
 
 WORKER_MEMORY_SHARE = 0.7

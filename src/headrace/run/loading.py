@@ -6,8 +6,8 @@ from headrace.model import Asset, Source
 from headrace.model.times import parse_duration
 from headrace.plan import Compiled, CompiledNode
 from headrace.schedule import Graph, GraphNode, Loaded, LoadedCell, PartitionState
+from headrace.store import Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import Transaction
 
 SOURCE_TIMEOUT = "1h"
 

@@ -13,8 +13,9 @@ from headrace.connect.arrival import arrival, claimed
 from headrace.connect.files import look
 from headrace.model import HeadraceError, Source
 from headrace.schedule import Arrived
+from headrace.store import Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import DeliveryRow, Transaction
+from headrace.store.queries.leading import DeliveryRow
 
 SETTLE_WAIT_MAX_S = 4.0
 """How long a pass waits for files that may still be being written; those left are found by the next look."""
@@ -32,11 +33,7 @@ class Seen(msgspec.Struct, frozen=True):
 def look_at(root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]]) -> list[Seen]:
     """Look at each file source, waiting a little for files that aren't settled. `known(source)` is path -> (size, mtime)."""
     deadline = time.monotonic() + SETTLE_WAIT_MAX_S
-    seen = []
-    for source in sources:
-        if source.files is not None:
-            seen.append(_look_settled(root, source, known(source.name), deadline))
-    return seen
+    return [_look_settled(root, source, known(source.name), deadline) for source in sources if source.files is not None]
 
 
 def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> Seen:
@@ -47,8 +44,8 @@ def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]],
             result = look(root, source, known=known)
     except (OSError, HeadraceError) as error:
         return Seen(source, (), (), str(error))
-    notes = (*(n.message for n in result.notes), *(f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling))
-    return Seen(source, result.found, notes, None)
+    unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
+    return Seen(source, result.found, (*(n.message for n in result.notes), *unsettled), None)
 
 
 def _wait(result: Look, deadline: float) -> float | None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from typing import Self
 
 import msgspec
 
@@ -103,7 +104,7 @@ class Pool:
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
 
-    def __enter__(self) -> Pool:
+    def __enter__(self) -> Self:
         for _ in range(self._count):
             self._start()
         return self
@@ -185,7 +186,6 @@ class Pool:
         self._start()
         tasks = list(worker.tasks)
         return Lost(tasks[0] if tasks else None, tuple(tasks[1:]), _how(worker))
-
 
     def _rescue(self, worker: Worker) -> None:
         """What a dead worker printed last belongs to the attempt that it was at."""

@@ -16,9 +16,8 @@ from headrace.model.required import required
 from headrace.run.applying import Applied
 from headrace.run.messages import Produce, TakeIn, Task
 from headrace.schedule import AttemptId
+from headrace.store import Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import Transaction
-
 
 SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
@@ -66,14 +65,14 @@ class Tasks:
         delivery = leading.newest_delivery(tx, source.name, key)
         if delivery is None:
             raise Undeliverable(f"nothing was delivered for {source.name}@{key}")
-        delivery_id, *file = delivery
+        delivery_id, path, size, modified = delivery
         pinned = leading.pinned_schema(tx, source.name)
         contract = self._applied.compiled.project.contracts.get(source.contract or source.name)
         snapshot = newest_snapshot(tx)
         task = TakeIn(
             attempt=str(attempt),
             source=source,
-            found=Found(source.name, key, *file),
+            found=Found(source.name, key, path, size, modified),
             pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
             promised=contract.columns if contract and contract.columns else None,
             table=self.table(tx, source.name),

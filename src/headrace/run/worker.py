@@ -42,7 +42,7 @@ def main() -> None:
     faulthandler.enable()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(start.tasks, tasks), daemon=True).start()
-    from headrace.run.steps.workshop import Workshop  # noqa: PLC0415  DuckDB loads after the pipes are served
+    from headrace.run.steps.workshop import Workshop
 
     workshop = Workshop(start.settings, start.channel)
     write_all(start.answers, encode(Ready(os.getpid())))
@@ -61,8 +61,8 @@ def _receive(fd: int, tasks: queue.SimpleQueue[Task]) -> None:
 
 def perform(task: Task, workshop: Any) -> Outcome:
     """Do one task. Whatever user code does, short of ending the process, becomes an outcome."""
-    from headrace.run.steps.produce import produce  # noqa: PLC0415
-    from headrace.run.steps.take_in import take_in  # noqa: PLC0415
+    from headrace.run.steps.produce import produce
+    from headrace.run.steps.take_in import take_in
 
     try:
         match task:
@@ -70,7 +70,7 @@ def perform(task: Task, workshop: Any) -> Outcome:
                 return take_in(task, workshop)
             case Produce():
                 return produce(task, workshop)
-    except BaseException as error:  # the one error boundary: nothing a task does ends the worker
+    except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
         return Outcome(
             attempt=task.attempt if isinstance(task, TakeIn) else task.scope.attempt,
             state="failed",

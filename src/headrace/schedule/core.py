@@ -71,7 +71,8 @@ class Waiting(NamedTuple):
 
 
 class Core:
-    """`slots` attempts run at once (a few more are given out ahead). `epoch` is the leader's; attempts are numbered within it, `after` the last one."""
+    """`slots` attempts run at once (a few more are given out ahead). `epoch` is the leader's; attempts are numbered
+    within it, `after` the last one."""
 
     def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
         self._epoch, self._slots = epoch, slots
@@ -455,7 +456,8 @@ class Core:
             return start_us(first, node.partition.grain, node.timezone)
         if node.is_source:
             return math.inf
-        return max((self._starts_us(link.input) for link in self._links[node.name] if not link.newest and not link.optional), default=-math.inf)
+        required = (link.input for link in self._links[node.name] if not link.newest and not link.optional)
+        return max(map(self._starts_us, required), default=-math.inf)
 
     def _before_start(self, node: GraphNode, key: str) -> bool:
         """Partitions before an input's start count as present and empty; of an input that never came, none does."""

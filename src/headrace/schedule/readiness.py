@@ -64,4 +64,3 @@ class Link:
 def _required(output: GraphNode, source: GraphNode, spec: InputSpec, key: str) -> tuple[str, ...]:
     keys = required(output.partition, output.timezone, key, source.partition, source.timezone, spec).keys
     return keys or ()
-

@@ -65,14 +65,16 @@ def _audited(task: Produce, workshop: Workshop, outcome: Outcome, produced: Prod
     assert produced.table is not None
     found: Audit = audit(
         workshop.session(task.scope.timezone), produced.staged, produced.table, task.checks, partition_check=_routing(task),
-        references=task.references, now_us=task.now_us, partitions=task.scope.partitions, timezone=task.scope.timezone, on_fail=task.on_fail,
+        references=task.references, now_us=task.now_us, partitions=task.scope.partitions, timezone=task.scope.timezone,
+        on_fail=task.on_fail,
     )  # fmt: skip
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
     outcome = msgspec.structs.replace(outcome, audit=found, measures=measures)
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
         return outcome
     reason = "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
-    return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=workshop.quarantine(produced.staged))
+    quarantined = workshop.quarantine(produced.staged)
+    return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)
 
 
 def _routing(task: Produce) -> PartitionCheck | None:

@@ -23,8 +23,9 @@ from headrace.run.news import News
 from headrace.run.pool import Finished
 from headrace.run.tasks import Prepared, Tasks
 from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published
+from headrace.store import Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow, Transaction
+from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow
 
 HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 

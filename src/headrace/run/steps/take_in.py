@@ -76,7 +76,7 @@ def _samples(task: TakeIn, workshop: Workshop) -> list[tuple[Path, str]]:
 
 
 def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepared, kept: Kept) -> Outcome:
-    import duckdb  # noqa: PLC0415
+    import duckdb
 
     try:
         staged, table = stage(
@@ -96,9 +96,7 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     return _judged(task, workshop, prepared, staged, table, found, kept)
 
 
-def _judged(
-    task: TakeIn, workshop: Workshop, prepared: Prepared, staged: StagedFile, table: Table, found: Audit, kept: Kept
-) -> Outcome:
+def _judged(task: TakeIn, workshop: Workshop, prepared: Prepared, staged: StagedFile, table: Table, found: Audit, kept: Kept) -> Outcome:
     odd = _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
     verdict = found.verdict
     if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
@@ -152,7 +150,7 @@ def _refused(task: TakeIn, why: Drift | TypeDrift | Unreadable, kept: Kept, work
 
 def _rows(task: TakeIn, kept: Kept, workshop: Workshop) -> int | None:
     """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
-    import duckdb  # noqa: PLC0415
+    import duckdb
 
     connection = workshop.session(task.source.timezone).connection
     found = prepare(Path(kept.path), task.found.path, connection=connection, temporary=workshop.folders.temporary, pinned=None)

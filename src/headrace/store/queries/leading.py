@@ -6,26 +6,11 @@ Each function runs inside the leader's transaction, whose epoch has been checked
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-
-class Cursor(Protocol):
-    """What a statement gives back."""
-
-    @property
-    def lastrowid(self) -> int | None: ...
-    def fetchone(self) -> Any: ...
-    def fetchall(self) -> list[Any]: ...
-
-
-class Transaction(Protocol):
-    """A running transaction."""
-
-    def execute(self, sql: str, parameters: Any = ()) -> Cursor: ...
-    def executemany(self, sql: str, parameters: Iterable[Any]) -> Any: ...
-
+from headrace.store.database import Transaction
 
 # Runs and attempts ----------------------------------------------------------------------------------------------------
 
@@ -47,9 +32,7 @@ def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
 def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
     """What earlier leaders left open is lost; how many attempts that were."""
     tx.execute("update run set state = 'lost', finished_at = :now where state = 'running'", {"now": now})
-    rows = tx.execute(
-        "select epoch, n from attempt where state in ('queued', 'running') and epoch < :epoch", {"epoch": epoch}
-    ).fetchall()
+    rows = tx.execute("select epoch, n from attempt where state in ('queued', 'running') and epoch < :epoch", {"epoch": epoch}).fetchall()
     tx.executemany(
         "update attempt set state = 'lost', finished_at = ?, reason = 'the leader ended while it ran' where epoch = ? and n = ?",
         [(now, e, n) for e, n in rows],
@@ -77,8 +60,8 @@ class AttemptStart(msgspec.Struct, frozen=True):
 def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
     """Write attempts and their claims before they are sent: a later claim on a partition fences earlier ones."""
     tx.executemany(
-        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at, started_at)"
-        " values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)",
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at,"
+        " started_at) values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)",
         [
             (s.epoch, s.n, s.run_id, s.node, s.kind, _json(s.keys), s.version, s.snapshot, s.delivery_id, s.queued_at, s.started_at)
             for s in starts
@@ -107,11 +90,28 @@ class AttemptEnd(msgspec.Struct, frozen=True):
 
 
 def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
-    """Write how attempts ended. One that was given out ahead began when its worker came to it: as long before its end as it took."""
+    """Write how attempts ended. One that was given out ahead began when its worker came to it: as long before its end as
+    it took."""
     tx.executemany(
-        "update attempt set state = ?, started_at = max(started_at, ? - ?), finished_at = ?, published_at = ?, verdict = ?, reason = ?, measures = ?, error = ?"
+        "update attempt set state = ?, started_at = max(started_at, ? - ?), finished_at = ?, published_at = ?, verdict = ?,"
+        " reason = ?, measures = ?, error = ?"
         " where epoch = ? and n = ?",
-        [(e.state, e.finished_at, int(e.seconds * 1_000_000), e.finished_at, e.published_at, e.verdict, e.reason, e.measures, e.error, e.epoch, e.n) for e in ends],
+        [
+            (
+                e.state,
+                e.finished_at,
+                int(e.seconds * 1_000_000),
+                e.finished_at,
+                e.published_at,
+                e.verdict,
+                e.reason,
+                e.measures,
+                e.error,
+                e.epoch,
+                e.n,
+            )
+            for e in ends
+        ],
     )
 
 
@@ -305,10 +305,7 @@ def quarantine(tx: Transaction, rows: Sequence[QuarantineRow]) -> None:
     tx.executemany(
         "insert into quarantine (node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at)"
         " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (r.node, r.partition, r.epoch, r.n, r.state, r.reason, r.path, r.rows, r.sample, r.delivery_id, r.at)
-            for r in rows
-        ],
+        [(r.node, r.partition, r.epoch, r.n, r.state, r.reason, r.path, r.rows, r.sample, r.delivery_id, r.at) for r in rows],
     )
 
 
@@ -353,7 +350,8 @@ def record_look(tx: Transaction, source: str, at: int, found: int, error: str | 
     """Somebody looked; only the last LOOKS_KEPT looks are kept."""
     tx.execute("insert or replace into look (source, at, found, error) values (?, ?, ?, ?)", (source, at, found, error))
     tx.execute(
-        "delete from look where source = :source and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
+        "delete from look where source = :source"
+        " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
         {"source": source, "kept": LOOKS_KEPT},
     )
 
@@ -433,9 +431,7 @@ def keep_content(tx: Transaction, rows: Iterable[tuple[str, bytes]]) -> None:
 
 def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
     """Path -> bytes of a manifest's files."""
-    return {
-        path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()
-    }
+    return {path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()}
 
 
 def may_reshape(tx: Transaction, nodes: Iterable[str]) -> None:

@@ -256,14 +256,12 @@ class Change:
         )
 
     def _write_files(self, opened: _Open) -> None:
-        self._tx.executemany(
-            "UPDATE ducklake_data_file SET end_snapshot = :snapshot WHERE data_file_id = :file",
-            [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)],
-        )
-        self._tx.executemany(
-            "UPDATE ducklake_delete_file SET end_snapshot = :snapshot WHERE data_file_id = :file AND end_snapshot IS NULL",
-            [{"snapshot": self.snapshot, "file": file_id} for file_id in sorted(opened.ended)],
-        )
+        ended = [{"snapshot": self.snapshot, "table": opened.row.id, "file": file_id} for file_id in sorted(opened.ended)]
+        for name in ("ducklake_data_file", "ducklake_delete_file"):
+            self._tx.executemany(
+                f"UPDATE {name} SET end_snapshot = :snapshot WHERE table_id = :table AND data_file_id = :file AND end_snapshot IS NULL",
+                ended,
+            )
         if opened.files:
             write_files(self._tx, self.snapshot, opened.row.id, opened.table, opened.files)
 

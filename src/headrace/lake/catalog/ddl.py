@@ -70,6 +70,10 @@ HOLDS_SEVERAL = "column_id = 1 AND (min_value <> max_value OR min_value IS NULL 
 INDEXES = (
     f"headrace_lake_one ON ducklake_file_column_stats (table_id, min_value, data_file_id) WHERE {HOLDS_ONE}",
     f"headrace_lake_several ON ducklake_file_column_stats (table_id, data_file_id) WHERE {HOLDS_SEVERAL}",
+    "headrace_lake_table ON ducklake_table (lower(table_name))",
+    "headrace_lake_column ON ducklake_column (table_id)",
+    "headrace_lake_totals ON ducklake_table_stats (table_id)",
+    "headrace_lake_extent ON ducklake_table_column_stats (table_id, column_id)",
     "headrace_lake_file ON ducklake_data_file (table_id, end_snapshot)",
     "headrace_lake_path ON ducklake_data_file (path)",
     "headrace_lake_delete ON ducklake_delete_file (table_id, data_file_id)",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from headrace.lake.bounds import is_text, ordering
 from headrace.lake.catalog.transaction import Transaction
@@ -84,8 +85,10 @@ class TableStatistics:
             # a column that was added later has none, as in DuckLake: files from before it have no statistics of it either
             extent = self.extents.setdefault(column_id, Extent()) if self.is_new else self.extents.get(column_id)
             if extent is not None:
+                before = astuple(extent)
                 extent.cover(type_name, statistics)
-                self._touched.add(column_id)
+                if self.is_new or astuple(extent) != before:
+                    self._touched.add(column_id)
         return first
 
     def write(self, tx: Transaction) -> None:

@@ -51,6 +51,13 @@ def sql(body: str, **front: str) -> str:
     return f"/* headrace\n{lines}*/\n{body}\n"
 
 
+def python(name: str, reads: str) -> str:
+    """A Python asset by day that gives what it reads."""
+    return (
+        f'from headrace import asset\n@asset(owner="core", partition="day", inputs=["{reads}"])\ndef {name}({reads}):\n    return {reads}\n'
+    )
+
+
 def compiled(root: Path, **options: object) -> Compiled:
     """The project, which must be without errors."""
     found = compile_project(root, **options)  # type: ignore[arg-type]

@@ -172,9 +172,9 @@ def test_a_file_that_couldnt_be_read_is_read_next_time(tmp_path: Path) -> None:
     if os.geteuid() == 0:
         pytest.skip("root reads everything")
     root, cache = _project(tmp_path, 5), tmp_path / "cache"
-    os.chmod(root / "assets/a2.sql", 0)
+    (root / "assets/a2.sql").chmod(0)
     assert compile_project(root, cache=cache).compiled is None
-    os.chmod(root / "assets/a2.sql", 0o644)
+    (root / "assets/a2.sql").chmod(0o644)
     assert compile_project(root, cache=cache).compiled is not None
 
 

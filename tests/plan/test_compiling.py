@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from projects import compiled, contract, of, source, sql, write
+from projects import compiled, contract, of, python, source, sql, write
 
 from headrace.model import InputMode, ProjectError
 from headrace.plan import NodeKind, compile_project
@@ -21,7 +21,7 @@ DAILY = {
     "assets/totals.sql": sql(
         "select flight_date, sum(twice) as total from clean group by flight_date", partition="day", checks="[{not_null: [total]}]"
     ),
-    "assets/noted.py": 'from headrace import asset\n@asset(owner="core", partition="day", inputs=["totals"])\ndef noted(totals):\n    return totals\n',
+    "assets/noted.py": python("noted", "totals"),
     "consumers.yaml": "- consumer: bulletin\n  owner: core\n  reads: [totals]\n  due: '07:00'\n",
 }
 
@@ -74,7 +74,8 @@ def test_all_problems_come_at_once_with_their_lines(tmp_path: Path) -> None:
     assert found.compiled is None
     shown = {(one.place.file[7:9], one.place.line, one.code) for one in found.problems}
     assert shown == {
-        ("a1", 5, "unknown_input"), ("a2", 4, "sql_syntax"), ("a3", 4, "unknown_column"), ("a3", 5, "unknown_column"), ("a4", 4, "external_read"),
+        ("a1", 5, "unknown_input"), ("a2", 4, "sql_syntax"), ("a3", 4, "unknown_column"), ("a3", 5, "unknown_column"),
+        ("a4", 4, "external_read"),
         ("a5", 4, "unknown_parameter"), ("a6", 4, "unknown_input"), ("a7", 4, "no_interval"), ("a8", 1, "unknown_owner"),
         ("a9", 1, "unknown_partition_column"),
     }  # fmt: skip
@@ -190,7 +191,10 @@ def test_nothing_of_the_users_is_imported(tmp_path: Path) -> None:
     root = write(tmp_path / "p", {**files, "assets/trap.py": trap.format(str(marker))})
     for name in ("msgspec.py", "headrace.py", "yaml.py", "json.py"):
         (root / name).write_text(trap.format(str(marker)), encoding="utf-8")
-    code = f"from pathlib import Path; from headrace.plan import compile_project; print(len(compile_project(Path({str(root)!r}), processes=2).project.assets))"
+    code = (
+        "from pathlib import Path; from headrace.plan import compile_project\n"
+        f"print(len(compile_project(Path({str(root)!r}), processes=2).project.assets))"
+    )
     done = subprocess.run([sys.executable, "-P", "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "700", done.stderr
     assert not marker.exists()

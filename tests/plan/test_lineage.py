@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from projects import compiled, contract, source, sql, write
+from projects import compiled, contract, python, source, sql, write
 
 from headrace.model import UsageError
 from headrace.plan import compile_lineage
@@ -20,8 +20,11 @@ FILES = {
         "select day, airline, sum(delay) as total from clean where airline <> 'XX' group by day, airline", partition="day"
     ),
     "assets/busy.sql": sql("select day, count(*) as n from flights group by day", partition="day"),
-    "assets/opaque.py": 'from headrace import asset\n@asset(owner="core", partition="day", inputs=["busy"])\ndef opaque(busy):\n    return busy\n',
-    "consumers.yaml": "- {consumer: punctuality, owner: core, reads: [totals], due: '07:00'}\n- {consumer: traffic, owner: core, reads: [opaque], due: '07:00'}\n",
+    "assets/opaque.py": python("opaque", "busy"),
+    "consumers.yaml": (
+        "- {consumer: punctuality, owner: core, reads: [totals], due: '07:00'}\n"
+        "- {consumer: traffic, owner: core, reads: [opaque], due: '07:00'}\n"
+    ),
 }
 
 

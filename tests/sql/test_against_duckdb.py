@@ -13,8 +13,9 @@ from headrace.sql.analyse import analyse
 from headrace.sql.resolve import resolve
 
 TABLES = {
-    "t": "a integer, b bigint, s varchar, d date, ts timestamp, tz timestamptz, dec decimal(10,2), dbl double, fl float, si smallint,"
-    " ti tinyint, h hugeint, ub ubigint, bo boolean, l integer[], st struct(x integer, y varchar), u uuid, bl blob, ui uinteger, tm time, iv interval",
+    "t": "a integer, b bigint, s varchar, d date, ts timestamp, tz timestamptz, dec decimal(10,2), dbl double, fl float,"
+    " si smallint, ti tinyint, h hugeint, ub ubigint, bo boolean, l integer[],"
+    " st struct(x integer, y varchar), u uuid, bl blob, ui uinteger, tm time, iv interval",
     "u": "a integer, x double, y varchar",
 }
 KNOWN_TYPES_SHARE_MIN = 0.9

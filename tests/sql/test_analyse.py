@@ -57,6 +57,13 @@ def test_normalised_text_keeps_what_matters_and_nothing_else(left: str, right: s
     assert (_analyse(left).normalised == _analyse(right).normalised) is same
 
 
+def test_the_sign_for_an_absolute_value_is_no_placeholder() -> None:
+    """sqlglot's tokens of `@` and `$` are of one kind."""
+    analysis = _analyse("select @a, @0.5 as half from t where a > $least")
+    assert not analysis.problems
+    assert [one.name for one in analysis.placeholders] == ["least"]
+
+
 def test_functions_that_change_with_time_are_found() -> None:
     """A missed one would be computed for many partitions at once."""
     analysis = _analyse("select now(), random(), current_date, gen_random_uuid(), today(), abs(1), nextval('s') from t")

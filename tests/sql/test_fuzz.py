@@ -11,12 +11,14 @@ from headrace.sql.resolve import Binding, resolve
 from headrace.sql.separable import not_separable_because
 
 SCHEMAS = {"t": (("a", "INTEGER"), ("s", "VARCHAR"), ("d", "DATE")), "u": (("a", "INTEGER"), ("x", "DOUBLE"))}
-WORDS = """select from where group by having qualify order limit offset with recursive as union all except intersect distinct on
+WORDS = tuple(
+    """select from where group by having qualify order limit offset with recursive as union all except intersect distinct on
 join left right full cross semi anti asof natural positional using lateral unnest values case when then else end cast try_cast
 over partition rows between and or not in exists is null like ilike count sum max avg row_number coalesce struct map interval
 t u a s d x q * ( ) [ ] { } , . ; : :: -> ->> || = <> < > + - / // % $self $partition_start $p ? 1 2.5 'x' "y" date current_date
 exclude replace rename columns pivot unpivot for filter within ignore nulls range generate_series read_csv lambda at version
-true false default window tablesample rollup cube grouping sets all any some table from_ describe""".split()
+true false default window tablesample rollup cube grouping sets all any some table from_ describe""".split()  # noqa: SIM905  (a list of 150 strings is no better to read)
+)
 
 
 def _corpus() -> list[str]:

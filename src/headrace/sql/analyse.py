@@ -60,7 +60,7 @@ def _without_self(text: str) -> tuple[str, bool]:
 
 def _placeholder_tokens(tokens: list[Token]) -> Iterator[tuple[Token, Token]]:
     for dollar, word in pairwise(tokens):
-        if dollar.token_type == TokenType.PARAMETER and word.start == dollar.end + 1:
+        if dollar.token_type == TokenType.PARAMETER and dollar.text == "$" and word.start == dollar.end + 1:
             yield dollar, word
 
 

@@ -115,7 +115,18 @@ def _placeholder(context: Context, _scope: Scope, node: exp.Expr) -> Bound:
 def _cast(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     value = bind(context, scope, node.this)
     target = of_datatype(node.args.get("to"))
+    if isinstance(_innermost(node), exp.Null) and not isinstance(node.parent, exp.Select | exp.Alias):
+        target = UNKNOWN  # DuckDB folds what is computed from a NULL, whatever its type
+    if type(node.this) is exp.Cast and isinstance(_innermost(node), exp.Literal):
+        target = UNKNOWN  # sqlglot gives `date '2020-01-01'::varchar` the tree of `cast('2020-01-01'::varchar as date)`
     return Bound(target, value.edges if value.type == target != UNKNOWN else raised(value.edges, CAST))
+
+
+def _innermost(node: exp.Expr) -> exp.Expr:
+    """What is cast, through any number of casts."""
+    while isinstance(node, exp.Cast | exp.TryCast):
+        node = node.this
+    return node
 
 
 def _binary(operator: str | None) -> _Handler:
@@ -144,6 +155,8 @@ def _concatenation(context: Context, scope: Scope, node: exp.Expr) -> Bound:
         operands.append(node.args["expression"])
         node = node.this
     parts = [bind(context, scope, operand) for operand in [node, *reversed(operands)]]
+    if any(part.type == NULL for part in parts):
+        return Bound(UNKNOWN, union([part.edges for part in parts], EXPRESSION))
     text = any(settled(part.type) == "VARCHAR" for part in parts) and not any(
         part.type.endswith("[]") or part.type in (UNKNOWN, "BLOB") for part in parts
     )
@@ -152,8 +165,10 @@ def _concatenation(context: Context, scope: Scope, node: exp.Expr) -> Bound:
 
 def _negative(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     value = bind(context, scope, node.this)
-    type_ = f"#-{value.type[1:]}" if value.type[:1] == "#" and value.type[1:2] != "-" else settled(value.type)
-    return Bound(type_ if type_ != "VARCHAR" else UNKNOWN, raised(value.edges, EXPRESSION))
+    if value.type in (NULL, STRING_LITERAL, "VARCHAR"):
+        return Bound(UNKNOWN, raised(value.edges, EXPRESSION))
+    literal = value.type[:1] == "#" and value.type[1:2] != "-"
+    return Bound(f"#-{value.type[1:]}" if literal else settled(value.type), raised(value.edges, EXPRESSION))
 
 
 def _case(context: Context, scope: Scope, node: exp.Expr) -> Bound:
@@ -179,15 +194,19 @@ def _if(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     yes = bind(context, scope, node.args["true"])
     otherwise = node.args.get("false")
     no = bind(context, scope, otherwise) if otherwise is not None else Bound(NULL, NOTHING)
-    return Bound(unify(yes.type, no.type), union([condition.edges, yes.edges, no.edges], EXPRESSION))
+    type_ = unify(yes.type, no.type)
+    return Bound(settled(type_) if NULL in (yes.type, no.type) else type_, union([condition.edges, yes.edges, no.edges], EXPRESSION))
 
 
 def _unified(context: Context, scope: Scope, node: exp.Expr) -> Bound:
     """COALESCE, GREATEST, LEAST."""
     parts = list(_parts(context, scope, node))
-    type_ = parts[0].type if parts else UNKNOWN
-    for part in parts[1:]:
-        type_ = unify(type_, part.type)
+    types = [part.type for part in parts]
+    if NULL in types:  # then literals have their own type, and don't take on that of what they meet
+        types = [settled(type_) if type_ != NULL else NULL for type_ in types]
+    type_ = types[0] if types else UNKNOWN
+    for other in types[1:]:
+        type_ = unify(type_, other)
     return Bound(type_, union([part.edges for part in parts], EXPRESSION))
 
 

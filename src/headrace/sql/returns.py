@@ -26,7 +26,7 @@ def return_type(name: str, arguments: Sequence[str]) -> str:
     """The type of `name(arguments)`; types of arguments in the order in which they are written."""
     rule = _RULES.get(name)
     if rule is not None:
-        return rule(arguments) if arguments else UNKNOWN
+        return UNKNOWN if not arguments or (NULL in arguments and rule is not _unified) else rule(arguments)
     return RETURNS.get(name, UNKNOWN)
 
 
@@ -93,7 +93,7 @@ def _round(arguments: Sequence[str]) -> str:
     kind = settled(arguments[0])
     if is_decimal(kind):
         return f"{kind.split(',')[0]},0)" if len(arguments) == 1 else UNKNOWN
-    return kind if is_number(kind) else UNKNOWN
+    return kind if is_number(kind) and kind[:1] != "U" else UNKNOWN
 
 
 def _truncated(arguments: Sequence[str]) -> str:

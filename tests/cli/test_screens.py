@@ -106,7 +106,12 @@ RUN = d.RunDocument(
     state="partial",
     attempts=[
         *(attempt("flights_clean", "published", f"2013-02-{day:02}") for day in range(1, 11)),
-        attempt("flights", "held", "2013-02-11", reason="columns gone: dep_delay, arr_delay; columns new: departure_delay, arrival_delay"),
+        attempt(
+            "flights",
+            "held",
+            "2013-02-11",
+            reason="2 columns gone, 2 new (gone: dep_delay, arr_delay; new: departure_delay, arrival_delay)",
+        ),
         attempt("carrier_delays", "failed", error=ERROR),
         attempt(HOSTILE, "lost", HOSTILE, reason=HOSTILE),
     ],
@@ -145,7 +150,7 @@ HELD = d.QuarantineRow(
     state="held",
     verdict="held",
     at=NOW - timedelta(days=2),
-    reason="columns gone: dep_delay, arr_delay; columns new: departure_delay, arrival_delay",
+    reason="2 columns gone, 2 new (gone: dep_delay, arr_delay; new: departure_delay, arrival_delay)",
     owner="flight-feed-inc",
     rows=929,
     path=".headrace/quarantine/5f0c.parquet",

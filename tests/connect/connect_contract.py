@@ -107,7 +107,7 @@ class ReadingContract:
         drift = self.take(bench, {"id": [1], "total": [1.5], "who": ["a"]}, self.pinned(bench))
         assert isinstance(drift, Drift)
         assert (drift.gone, drift.new) == (("amount",), ("total",))
-        assert "columns gone: amount; columns new: total" in drift.detail
+        assert drift.detail == "1 column gone, 1 new (gone: amount; new: total)"
 
     def test_a_missing_column_is_a_drift(self, bench: Workbench) -> None:
         """Would catch: a column that stops being delivered and is NULL from then on."""

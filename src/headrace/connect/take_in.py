@@ -178,12 +178,19 @@ def _drift(header: Header, pinned: SourceSchema) -> Drift | None:
     new = tuple(name for name in header.names if name not in wanted)
     if not gone and not new:
         return None
-    parts = [f"columns {word}: {_listed(names)}" for word, names in (("gone", gone), ("new", new)) if names]
+    parts = [f"{word}: {_listed(names)}" for word, names in (("gone", gone), ("new", new)) if names]
     if {name.lower() for name in gone} == {name.lower() for name in new}:
         parts.append("only upper and lower case differ")
     elif not there & wanted:
         parts.append("nothing of the pinned header is left; the file may have no header, or be another one")
-    return Drift(gone, new, "; ".join(parts))
+    return Drift(gone, new, f"{_gone_and_new(gone, new)} ({'; '.join(parts)})")
+
+
+def _gone_and_new(gone: Sequence[str], new: Sequence[str]) -> str:
+    """`2 columns gone, 1 new`: what fits into a clause."""
+    counts = [f"{len(names)} {word}" for names, word in ((gone, "gone"), (new, "new")) if names]
+    number, _, rest = counts[0].partition(" ")
+    return ", ".join([f"{number} column{'' if number == '1' else 's'} {rest}", *counts[1:]])
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -112,7 +112,7 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
     match blocked.block:
         case Block.QUARANTINED | Block.FAILED:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
-            reason = f"{blocked.reason}, " if blocked.reason else ""
+            reason = f"{_clause(blocked.reason)}, " if blocked.reason else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
         case Block.MISSING:
             by = promised_by(scene.declared.nodes[blocked.node], blocked.partition)
@@ -142,3 +142,8 @@ def promised_by(node: Node, partition: str) -> int | None:
         return None
     end = bounds_us(partition, node.partition.grain, node.timezone)[1]
     return Offset.parse(node.expect_by).after_us(end, node.timezone, lambda day: day.isoformat() in node.no_data)
+
+
+def _clause(reason: str) -> str:
+    """A reason without its particulars, which `quarantine` and `logs` have: up to the first bracket or the second sentence."""
+    return reason.partition(" (")[0].partition("; ")[0]

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -349,3 +353,18 @@ def test_the_context_can_say_something(bench: Bench) -> None:
     ]
     error = failure(bench, body("ctx", "ctx.log('x', 'loud')"))
     assert "'loud' is no level" in error.message and error.file == "assets/out.py"
+
+
+def test_what_a_body_changes_of_the_process_is_put_back(bench: Bench) -> None:
+    """Would catch: the next body of a warm worker in another folder, without its environment, deaf to the end of children."""
+    deeds = "os.chdir('/'); os.environ.clear(); os.umask(0o777); signal.signal(signal.SIGCHLD, signal.SIG_IGN)"
+    before = (Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGCHLD))
+    for end in ("return [{'a': 1}]", "raise ValueError", "yield {'a': 1}"):
+        task = bench.python(body("", "import os, signal", deeds, end))
+        with contextlib.suppress(BodyFailed):
+            staged = bench.run(task).staged
+            assert staged is not None and (bench.lake / staged.path).stat().st_mode & 0o400
+        mask = os.umask(0o022)
+        os.umask(mask)
+        assert (Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGCHLD)) == before and mask != 0o777
+    assert bench.run(bench.command(["true"], materialize="none")).staged is None

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from headrace.engine import containers
 from headrace.engine.bodies import BodyError, Scope
 from headrace.engine.failures import BodyFailed, failed, kind_of, shortened
+from headrace.engine.keeping import limits_kept, process_kept
 from headrace.engine.loading import LOADER
 from headrace.engine.tasks import BodyTask, DataFolders
 from headrace.lake.session import literal, quote
@@ -61,7 +62,8 @@ class Boundary:
     def call(self, function: Callable[[], Returned]) -> Returned:
         """What the function returns. Raises `BodyFailed`."""
         try:
-            return function()
+            with limits_kept():
+                return function()
         except BaseException as error:  # noqa: BLE001 - the one boundary around user code
             self._fail(error)
         finally:
@@ -114,13 +116,14 @@ def run(task: BodyTask, session: Session, code_root: Path, context: Context, fol
     body = task.body
     assert isinstance(body, PythonBody)
     boundary = Boundary(code_root, body)
-    value = boundary.call(lambda: _call(task, body, session, code_root, context))
-    if task.materialize in ("none", "files"):
-        _nothing(value, task, boundary)
-        yield None
-        return
-    with _offered(value, task, body, session, boundary, folders) as select_sql:
-        yield Rows(select_sql, boundary)
+    with process_kept():
+        value = boundary.call(lambda: _call(task, body, session, code_root, context))
+        if task.materialize in ("none", "files"):
+            _nothing(value, task, boundary)
+            yield None
+            return
+        with _offered(value, task, body, session, boundary, folders) as select_sql:
+            yield Rows(select_sql, boundary)
 
 
 def context_of(scope: Scope, output_directory: Path | None) -> Context:

@@ -159,12 +159,20 @@ def _query(selected: Selected) -> str:
 
 
 def _detail(item: Item, failed: Sequence[tuple[Part, Finding]], shown: tuple[dict[str, Any], ...]) -> str:
-    text = failed[0][1].detail
+    text = _figures(item, failed, shown) or failed[0][1].detail
     column = item.measurement.examples if item.measurement else ""
     named = examples(shown, column) if column else ""
     if named:
         text += f" ({named})"
     return text if len(failed) == 1 else f"{failed[0][0].key}: {text}; in {len(failed)} partitions"
+
+
+def _figures(item: Item, failed: Sequence[tuple[Part, Finding]], shown: tuple[dict[str, Any], ...]) -> str:
+    """What a query says that sums up in one row of numbers: `many_cancelled: cancelled 472, flights 930`."""
+    summed = isinstance(item.measurement, Selected) and len(failed) == len(shown) == 1 and failed[0][1].failing == 1
+    if not summed or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in shown[0].values()):
+        return ""
+    return f"{item.check.name}: " + ", ".join(f"{name} {value:,}" for name, value in shown[0].items())
 
 
 def _make(

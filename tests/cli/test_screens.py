@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -275,6 +276,12 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _in_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is printed depends on which `headrace` a shell finds: here it is ours."""
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+
+
 def printed(name: str, width: int) -> str:
     document, render_it = SCREENS[name]
     stream = io.StringIO()
@@ -316,3 +323,10 @@ def test_the_replay_clock_and_the_zone_are_said_once(name: str) -> None:
     text = printed(name, 200)
     assert text.count("replay clock") == 1
     assert text.count("America/New_York") == 1
+
+
+def test_the_demo_activates_the_environment_where_a_shell_would_not_find_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    if not Path(sys.prefix, "bin", "activate").exists():
+        pytest.skip("not in a virtual environment")
+    assert f". {sys.prefix}/bin/activate && cd demo" in printed("demo", 200)

@@ -115,6 +115,17 @@ def test_checks_are_compared_with_the_columns(tmp_path: Path) -> None:
     assert "did you mean `total`?" in found.problems[0].hint
 
 
+def test_sql_checks_are_read_with_the_columns_that_the_body_gives(tmp_path: Path) -> None:
+    """A slip in a check would only show when the first partition is audited."""
+    checks = "[{sql: {name: s, query: 'select * from $self s left join planes p on p.tailnum = s.total where totl < 0 and s.twice > 0'}}]"
+    body = "select flight_date, sum(twice) as total from clean group by flight_date"
+    found = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=checks)}))
+    assert [(one.code, one.place.line, one.message[:22]) for one in found.problems] == [("unknown_column", 4, "unknown column `twice`")]
+    alone = checks.replace("left join planes p on p.tailnum = s.total", "").replace(" and s.twice > 0", "")
+    found = compile_project(write(tmp_path, {**DAILY, "assets/totals.sql": sql(body, partition="day", checks=alone)}))
+    assert "did you mean `total`?" in found.problems[0].hint
+
+
 def test_nodes_that_checks_read_are_known(tmp_path: Path) -> None:
     """The audit gets these tables handed; a missing one fails every attempt."""
     checks = "[{references: {column: total, to: planes.tailnum}}, {sql: {name: s, query: 'select * from $self join flights on true'}}]"

@@ -16,7 +16,7 @@ from headrace.sql.type_names import canonical
 from headrace.sql.values import UNKNOWN, Analysis
 
 Step = Callable[..., None]
-SELF = "__self__"
+
 _NOTHING = Read(None)
 
 
@@ -163,10 +163,11 @@ class Assembler:
             analysis=analysis,
             inputs=tuple(self._input(asset, spec) for spec in specs),
             parameters=self._parameter_types(asset, analysis),
-            cut_by_time=asset.partition.grain is not None and asset.partition.key is None,
+            cut_by_time=asset.partition.grain is not None,
             column=asset.partition.column,
             place=asset.place,
-            mixing=_mixing(specs),
+            mixing=_mixing(asset, specs),
+            checks=self._read(asset.name).checks,
         )
 
     def _input(self, asset: Asset, spec: InputSpec) -> Input:
@@ -284,7 +285,9 @@ def _lines_key(wanted: Wanted) -> bytes:
     return lines_key(wanted.analysis.sql, inputs)
 
 
-def _mixing(specs: Iterable[InputSpec]) -> str:
+def _mixing(asset: Asset, specs: Iterable[InputSpec]) -> str:
+    if asset.partition.key is not None:
+        return f"it is cut by `{asset.partition.key}` as well"
     for spec in specs:
         if spec.lookback is not None:
             return f"it looks back {spec.lookback} in `{spec.node}`"

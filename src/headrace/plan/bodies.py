@@ -60,6 +60,8 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     """Of the asset."""
     mixing: str
     """Why the declaration alone says that partitions can't be computed together; empty if it doesn't."""
+    checks: tuple[Analysis, ...] = ()
+    """The SQL checks, whose `$self` is what the body gives."""
 
 
 class Lines(msgspec.Struct, frozen=True, array_like=True):

@@ -23,7 +23,7 @@ from headrace.model.parsing import Declared
 from headrace.plan.bodies import Given, Read
 from headrace.plan.values import Compilation
 
-CACHE_SCHEMA = 1
+CACHE_SCHEMA = 2
 """Raise it when what is kept, or what it means, changes."""
 RACY_NS = 2_000_000_000
 """A file that was modified so shortly before it was read may change again within the same tick of the file system's clock."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from headrace.model import Problem
 from headrace.plan.bodies import Given, Lines, Read, Text, Wanted
-from headrace.sql.analyse import analyse
+from headrace.sql.analyse import SELF, analyse
 from headrace.sql.partition import routing_column
-from headrace.sql.resolve import MALFORMED, Binding, not_followed, resolved
+from headrace.sql.resolve import MALFORMED, Binding, not_followed, resolve, resolved
 from headrace.sql.separable import not_separable_because
 from headrace.sql.values import Resolved
 
@@ -35,7 +35,17 @@ def give(wanted: Wanted) -> tuple[Given, Lines]:
     except MALFORMED as error:
         return Given(None, (not_followed(analysis, error),), None, "its structure isn't known"), Lines({})
     lines = Lines(found.lineage, found.filters)
-    return Given(found.columns, (*found.problems, *problems, *_unknown_routing(found, wanted)), column, mixes), lines
+    return Given(
+        found.columns, (*found.problems, *problems, *_unknown_routing(found, wanted), *_checks(found, wanted)), column, mixes
+    ), lines
+
+
+def _checks(found: Resolved, wanted: Wanted) -> list[Problem]:
+    """Columns that SQL checks name and `$self` doesn't have. What else a check reads isn't known here, and any name may be its."""
+    if found.columns is None:
+        return []
+    problems = [problem for check in wanted.checks for problem in resolve(check, {SELF: found.columns}).problems]
+    return [problem for problem in problems if problem.code in ("unknown_column", "ambiguous_column")]
 
 
 def _routing(binding: Binding, wanted: Wanted) -> tuple[str | None, list[Problem]]:

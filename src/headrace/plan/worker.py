@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import BinaryIO
@@ -110,6 +111,7 @@ def main() -> None:
     """Answer until standard input ends. What else is printed goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; who started this ends it by closing its input
     gc.disable()
     decoder = msgspec.msgpack.Decoder(Message)
     while (frame := receive(sys.stdin.buffer)) is not None:

@@ -33,6 +33,8 @@ WORTH_STARTING = 300
 """Below so many files or bodies, starting a process takes longer than the work."""
 CHUNK = 100
 """Files or bodies in one message."""
+PROCESSES_MAX = 8
+"""Beyond it the one that hands out and takes in is the bottleneck."""
 
 Answer = TypeVar("Answer", FilesRead, TextsRead, GivenAll)
 
@@ -41,7 +43,7 @@ class Workers:
     """Processes that are started when there is enough to do, and ended with the `with` block."""
 
     def __init__(self, processes: int) -> None:
-        self._wanted = max(1, processes)
+        self._wanted = min(max(1, processes), PROCESSES_MAX)
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -79,11 +81,11 @@ class Workers:
             for message in messages:
                 each(message, here(message))
             return
-        self._start()
+        self._start(len(messages))
         _Spreading(self._running, kind, here, each).do(list(messages))
 
-    def _start(self) -> None:
-        while len(self._running) < self._wanted:
+    def _start(self, messages: int) -> None:
+        while len(self._running) < min(self._wanted, messages):
             # -P: a module in the folder where somebody types a command is never imported
             command = [sys.executable, "-P", "-m", "headrace.plan.worker"]
             folder = str(Path(headrace.__file__).parent)

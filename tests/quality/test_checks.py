@@ -50,6 +50,7 @@ def test_what_the_model_reads_and_what_the_audit_measures_are_the_same_kinds() -
         (check("row_count", max=1, where="origin is not null"), 2, "3 rows, at most 1 expected"),
         (check("sql", query="select * from $self where distance < 0"), 1, "1 row returned"),
         (check("sql", query="select '$self' as x, count(*) from $SELF -- $self\nhaving count(*) > 4;"), 0, ""),
+        (check("sql", query="select count(*) as n, max(id) as most from $self having n > 1", name="far"), 1, "far: n 4, most 2"),
         (check("sql", query="with a as (select * from $self) select origin from a", where="origin = 'JFK'"), 1, "1 row returned"),
         (check("references", column="origin", to="airports.faa"), 1, "origin: 1 row without airports.faa (XXX)"),
         (check("references", column="ID", to="Airports.N"), 0, ""),

@@ -35,7 +35,8 @@ def test_self_is_replaced_where_it_is_a_token(text: str, expected: str) -> None:
 
 PIECES = st.sampled_from([
     "$self", "$SELF", "$selfish", "'$self'", "'a''$self'", "E'\\'$self'", '"$self"', '"a""$self"', "$$ $self $$", "$t$ $self $t$", "1",
-    "'é'", "/* $self */ 1", "/* /* $self */ ' */ 2", "-- $self '\n 3", "date '2013-01-01'", "-- \"\n 4", "'--'", "'/*'", '"--"', "5 -- $$\n",
+    "'é'", "/* $self */ 1", "/* /* $self */ ' */ 2", "-- $self '\n 3", "date '2013-01-01'", "-- \"\n 4", "'--'", "'/*'", '"--"',
+    "5 -- $$\n",
 ])  # fmt: skip
 
 

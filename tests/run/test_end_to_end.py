@@ -184,3 +184,14 @@ def test_a_later_empty_delivery_is_held(lab: Lab) -> None:
     lab.tick()
     lab.deliver(DAYS[1], [])
     assert [(r.asset, r.state) for r in lab.tick().rejected] == [("orders", "held")]
+
+
+def test_asking_for_one_asset_again_leaves_what_is_held_above_it_alone(lab: Lab) -> None:
+    """Catches a run that ends badly because of another day's held delivery, which nobody asked for."""
+    pipeline(lab)
+    lab.orders(DAYS[0])
+    lab.deliver(DAYS[1], ["1"], header="something_else")
+    lab.tick()
+    document = lab.run("total", partitions=[DAYS[0]], again=True, reason="to see")
+    assert document.state == "succeeded"
+    assert [a.asset for a in document.attempts] == ["total"]

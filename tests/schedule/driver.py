@@ -72,8 +72,8 @@ class Driver:
             self.content[name, key] = content or f"{name}@{key}"
             self.give(Arrived(name, key))
 
-    def ask(self, *targets: Target, explicit: bool = False, again: frozenset[str] = frozenset()) -> None:
-        self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), explicit=explicit, again=again))
+    def ask(self, *targets: Target, retry: frozenset[str] = frozenset(), again: frozenset[str] = frozenset()) -> None:
+        self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), retry=retry, again=again))
 
     def attempt(self, node: str, key: str) -> AttemptId:
         return next(a for a, d in self.running.items() if (d.node, d.keys) == (node, (key,)))

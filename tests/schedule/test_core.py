@@ -127,7 +127,7 @@ def test_a_person_may_try_again_what_failed_and_a_pass_may_not() -> None:
     d.end(d.attempt("clean", DAYS[0]), S.FAILED, FailureKind.DETERMINISTIC)
     d.ask()
     assert not d.running
-    d.ask(Target("clean"), explicit=True)
+    d.ask(Target("clean"), retry=frozenset({"clean"}))
     assert d.work() == [("clean", DAYS[0])]
 
 
@@ -214,7 +214,7 @@ def test_only_what_was_asked_for_runs() -> None:
 
 def test_again_replaces_what_is_published() -> None:
     d = delivered()
-    d.ask(Target("ranking", DAYS[3], DAYS[3]), explicit=True, again=frozenset({"ranking"}))
+    d.ask(Target("ranking", DAYS[3], DAYS[3]), again=frozenset({"ranking"}))
     assert d.work() == [("ranking", DAYS[3])]
 
 

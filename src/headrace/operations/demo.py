@@ -198,7 +198,8 @@ def _shortened(events: list[DemoEvent]) -> list[DemoEvent]:
 
 
 def _counted(others: Counter[str]) -> list[DemoEvent]:
-    return [
-        DemoEvent(partition="", state="warned", node=node, message=f"{n} days with something to say: headrace runs shows what")
-        for node, n in others.items()
-    ]
+    """What is said of the other nodes, in one line: real data always has something to say."""
+    if not others:
+        return []
+    listed = ", ".join(f"{node} {'once' if n == 1 else f'{n} times'}" for node, n in others.most_common())
+    return [DemoEvent(partition="", state="warned", node="others", message=f"{listed}: headrace runs says why")]

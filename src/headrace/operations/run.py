@@ -67,7 +67,7 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDo
             request=msgspec.to_builtins(arguments),
             actor=context.actor,
             reason=arguments.reason or "",
-            explicit=True,
+            retry=frozenset(names),
             again=frozenset(names if arguments.again else ()),
             report=report,
         )

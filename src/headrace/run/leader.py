@@ -107,21 +107,22 @@ class Leader:
         actor: Actor,
         report: Reporter,
         reason: str = "",
-        explicit: bool = False,
+        retry: frozenset[str] = frozenset(),
         again: frozenset[str] = frozenset(),
     ) -> RunResult:
         """Look at the sources that are asked for, then run what may run until nothing may.
 
-        `explicit`: a person asked, so what failed is tried again; `again` names nodes whose publications are replaced.
+        `retry` names the nodes that a person asked for, so that what failed is tried again, and `again` those of them whose
+        publications are replaced.
         """
         self._report, self._results = report, {}
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor.id, now=now)
-            if explicit:
+            if retry:
                 append(tx, now, self._event(Action.RUN_REQUESTED, actor, request, reason))
         arrived, notes = self._look({t.node for t in targets})
-        self._turn([*arrived, Requested(tuple(targets), explicit=explicit, again=again)], [])
+        self._turn([*arrived, Requested(tuple(targets), retry=retry, again=again)], [])
         self._work()
         waiting = self._waiting()
         state = self._state()

@@ -234,7 +234,7 @@ class Core:
 
     def _request_cell(self, event: Requested, node: str, key: str, cell: Cell) -> None:
         stopped = cell.state in (PartitionState.FAILED, PartitionState.REJECTED, PartitionState.HELD)
-        if (event.explicit and stopped) or (node in event.again and cell.state is PartitionState.PUBLISHED):
+        if (node in event.retry and stopped) or (node in event.again and cell.state is PartitionState.PUBLISHED):
             cell.failures, cell.not_before = 0, None
             self._want(node, key, force=True)
         else:

@@ -60,11 +60,11 @@ class Target(msgspec.Struct, frozen=True):
 
 
 class Requested(msgspec.Struct, frozen=True):
-    """Work is asked for, by a person (`explicit`) or by a pass. What failed is tried again only for a person;
-    publications of the nodes in `again` are replaced although nothing has changed."""
+    """Work is asked for, by a person or by a pass. What failed or was stopped is tried again for the nodes in `retry`,
+    which a person named; publications of those in `again` are replaced although nothing has changed."""
 
     targets: tuple[Target, ...]
-    explicit: bool = False
+    retry: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
 
 

@@ -257,6 +257,12 @@ def test_nan_and_infinity_are_out_of_range(bench: Bench) -> None:
     assert bench.one(query, check("range", column="x", max=5)).failing == 2
 
 
+def test_one_row_of_figures_is_the_detail(bench: Bench) -> None:
+    """Would catch: `1 row returned`, where the query has summed up what is wrong."""
+    query = "select count(*) filter (origin is null) as unknown, count(*) as flights from $self having count(*) > 1"
+    assert bench.one(ROWS, check("sql", name="known_origins", query=query)).detail == "known_origins: unknown 1, flights 4"
+
+
 def test_a_contracts_promises_are_checks(bench: Bench) -> None:
     """Would catch: a promise in a contract that nothing holds the vendor to; a key of two columns taken for two keys."""
     from headrace.model import ContractColumn, Place

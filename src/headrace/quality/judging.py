@@ -11,7 +11,7 @@ from headrace.lake.statements import is_one_condition, is_one_query
 from headrace.model import CheckSpec, HeadraceError
 from headrace.quality.kinds import Finding, Measured, Measurement, Part, Selected, Subject, kind
 from headrace.quality.results import CheckResult, Outcome
-from headrace.quality.samples import examples
+from headrace.quality.samples import SAMPLE_ROWS_MAX, examples
 from headrace.quality.scanning import ONLY, Staged
 
 PROVED_FROM_ROWS = 100_000
@@ -28,6 +28,8 @@ class Item(msgspec.Struct):
     error: str = ""
     proved: bool = False
     values: dict[str, tuple[Any, ...]] = {}
+    shown: dict[str, tuple[dict[str, Any], ...]] = {}
+    """Rows that were looked at already, by partition key."""
 
     @property
     def aggregates(self) -> tuple[str, ...]:
@@ -138,7 +140,7 @@ def _result(item: Item, parts: Sequence[Part], staged: Staged) -> CheckResult:
 def _find(item: Item, part: Part, staged: Staged) -> Finding:
     measurement = item.measurement
     if isinstance(measurement, Selected):
-        count = staged.count(_query(measurement), part.key)
+        count = _selected(item, measurement, part, staged)
         return Finding(part.rows, count, measurement.describe(count) if count else "")
     assert measurement is not None
     if item.proved:
@@ -148,10 +150,20 @@ def _find(item: Item, part: Part, staged: Staged) -> Finding:
     return measurement.judge(part, item.values.get(part.key if staged.several else ONLY, ()))
 
 
+def _selected(item: Item, selected: Selected, part: Part, staged: Staged) -> int:
+    """How many rows the query returns. Rows that needn't be described are looked at first: mostly there are none, or few."""
+    if not selected.staged_rows:
+        return staged.count(_query(selected), part.key)
+    shown = item.shown[part.key] = staged.rows(_query(selected), part.key, first=selected.examples, staged_rows=True)
+    return len(shown) if len(shown) < SAMPLE_ROWS_MAX else staged.count(_query(selected), part.key)
+
+
 def _rows_to_show(item: Item, part: Part, staged: Staged) -> tuple[dict[str, Any], ...]:
     measurement = item.measurement
     query = _query(measurement) if isinstance(measurement, Selected) else measurement.failing if measurement else ""
-    return staged.rows(query, part.key, measurement.examples if measurement else "") if query else ()
+    if measurement is None or not query or part.key in item.shown:
+        return item.shown.get(part.key, ())
+    return staged.rows(query, part.key, first=measurement.examples, staged_rows=measurement.staged_rows)
 
 
 def _query(selected: Selected) -> str:

@@ -85,6 +85,8 @@ class Measured(msgspec.Struct, frozen=True):
     """A query over `__self__` that shows failing rows; run only when there are some."""
     examples: str = ""
     """The column of those rows whose values the detail names."""
+    staged_rows: bool = True
+    """Whether those rows have the staged columns (and need not be described before they are shown)."""
     proof: Callable[[Staged], bool] | None = None
     """Something cheaper than the aggregates, for large files: true only if certainly no row fails."""
     judges_empty: bool = False
@@ -97,6 +99,7 @@ class Selected(msgspec.Struct, frozen=True):
     query: str
     describe: Callable[[int], str]
     examples: str = ""
+    staged_rows: bool = False
     reads: tuple[str, ...] = ()
     """Nodes that must be at hand; other nodes are given where the query names them."""
     where: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from headrace.lake.session import quote
@@ -19,16 +20,19 @@ _AS_THEY_ARE = {"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT
 _EXACT_IN_JSON_MAX = 2**53
 
 
-def sample(connection: DuckDBPyConnection, query: str, *, first: str = "") -> tuple[dict[str, Any], ...]:
+def columns_of(connection: DuckDBPyConnection, query: str) -> dict[str, str]:
+    """The query's columns and their types, where nothing else knows them. Raises `duckdb.Error`."""
+    return {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {query}").fetchall()}
+
+
+def sample(connection: DuckDBPyConnection, query: str, columns: Mapping[str, str], *, first: str = "") -> tuple[dict[str, Any], ...]:
     """At most `SAMPLE_ROWS_MAX` rows of the query, `first` being the column that comes first. Numbers and booleans stay
     what they are where JSON can hold them; everything else is text, cut at `SAMPLE_CHARACTERS_MAX`.
 
     Raises `duckdb.Error` as the query does."""
-    relation = connection.sql(query)
-    kinds = dict(zip(relation.columns, (str(each) for each in relation.types), strict=True))
-    names = sorted(kinds, key=lambda name: name.lower() != first.lower())[:SAMPLE_COLUMNS_MAX]
-    shown = ", ".join(quote(name) if kinds[name] in _AS_THEY_ARE else _as_text(name) for name in names)
-    rows = relation.limit(SAMPLE_ROWS_MAX).project(shown).fetchall()
+    names = sorted(columns, key=lambda name: name.lower() != first.lower())[:SAMPLE_COLUMNS_MAX]
+    shown = ", ".join(quote(name) if columns[name] in _AS_THEY_ARE else _as_text(name) for name in names)
+    rows = connection.execute(f"SELECT {shown} FROM ({query}) LIMIT {SAMPLE_ROWS_MAX}").fetchall()
     return tuple({name: _jsonable(value) for name, value in zip(names, row, strict=True)} for row in rows)
 
 

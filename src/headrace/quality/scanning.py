@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from headrace.lake import PARTITION_COLUMN, Column, FileRef, StagedFile, Table
 from headrace.lake.session import quote, relation_sql
 from headrace.quality.kinds import SELF, CheckUnusable
-from headrace.quality.samples import sample
+from headrace.quality.samples import columns_of, sample
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -61,9 +61,11 @@ class Staged:
         """How many rows the query over `__self__` returns, for one partition or for all."""
         return int(self.fetch(f"SELECT count(*) FROM ({self._over_self(query, key)})")[0][0])
 
-    def rows(self, query: str, key: str | None, first: str) -> tuple[dict[str, Any], ...]:
-        """Some of the rows that the query over `__self__` returns."""
-        return sample(self.session.connection, self._over_self(query, key), first=first)
+    def rows(self, query: str, key: str | None, *, first: str, staged_rows: bool) -> tuple[dict[str, Any], ...]:
+        """Some of the rows that the query over `__self__` returns; `staged_rows`: they have the staged columns."""
+        text, connection = self._over_self(query, key), self.session.connection
+        columns = {column.name: column.type for column in self.columns} if staged_rows else columns_of(connection, text)
+        return sample(connection, text, columns, first=first)
 
     def require(self, names: Sequence[str]) -> None:
         """Raises `CheckUnusable` for a node that isn't at hand."""

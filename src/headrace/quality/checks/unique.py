@@ -29,10 +29,12 @@ def unique(check: CheckSpec, subject: Subject) -> Measured:
 
     return Measured(
         judge,
-        (f"count(*) FILTER (WHERE {known})", f"count(DISTINCT {key}) FILTER (WHERE {known})"),
-        f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL",
-        columns[0] if len(columns) == 1 else "",
-        _proof(check, subject, columns),
+        aggregates=(f"count(*) FILTER (WHERE {known})", f"count(DISTINCT {key}) FILTER (WHERE {known})"),
+        failing=f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} "
+        "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL",
+        examples=columns[0] if len(columns) == 1 else "",
+        staged_rows=False,
+        proof=_proof(check, subject, columns),
     )
 
 

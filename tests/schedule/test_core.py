@@ -250,6 +250,8 @@ def test_oldest_interval_first_and_slots_are_never_exceeded() -> None:
     d = Driver(source("flights"), asset("clean", "flights"), slots=3)
     d.ask()
     d.arrive("flights", *reversed(DAYS))
+    assert len(d.running) == 1
+    d.publish(next(iter(d.running)))
     assert len(d.running) == 3
     order = [key for name, key in d.work() if name == "flights"]
     assert order[3:] == sorted(order[3:])
@@ -260,3 +262,15 @@ def test_day_partitions_of_an_asset_without_inputs_are_expected_from_its_start()
     d.now = 1_360_000_000_000_000  # 2013-02-04 17:46 UTC
     d.ask()
     assert d.work() == [("calendar", key) for key in DAYS[:3]]
+
+
+def test_a_source_s_first_delivery_is_taken_in_alone_and_it_is_the_oldest() -> None:
+    """Catches a later delivery that sets, by luck, what the first one is then held to."""
+    d = Driver(source("flights"), slots=3)
+    d.arrive("flights", *DAYS[:5])
+    d.ask()
+    assert [x.keys for x in d.running.values()] == [(DAYS[0],)]
+    d.end(d.attempt("flights", DAYS[0]), S.REJECTED)
+    assert [x.keys for x in d.running.values()] == [(DAYS[1],)]
+    d.publish(d.attempt("flights", DAYS[1]))
+    assert len(d.running) == 3

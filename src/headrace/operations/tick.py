@@ -34,4 +34,6 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Run
             actor=context.actor,
             report=report,
         )
+    if (wrong := leader.keep_up()) is not None:
+        progress.note(wrong)
     return run_document(context.store, context.clock, context.session.zone, result)

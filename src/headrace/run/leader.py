@@ -18,6 +18,8 @@ from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
 from headrace.observe import persist
 from headrace.observe.watched import watched
+from headrace.model import LakeError
+from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.folders import Folders
 from headrace.run.loading import load
@@ -43,6 +45,7 @@ from headrace.schedule import (
     WorkerLost,
 )
 from headrace.store import Clock as StoreClock
+from headrace.store import ClockKind
 from headrace.store import Lease, Store, Transaction
 from headrace.store.queries import leading
 from headrace.store.queries.leading import AttemptStart, PartitionRow
@@ -138,6 +141,20 @@ class Leader:
     def _event(self, action: Action, actor: Actor, after: dict[str, object], reason: str) -> Audited:
         run = str(self._run_id)
         return Audited(action=action, actor=actor, object=Object("run", run), after=after, reason=reason, run_id=run)
+
+    def keep_up(self) -> str | None:
+        """Look after the lake if that is due; what went wrong, if something did. A replay stands still in that, too."""
+        if self.clock.kind is not ClockKind.LIVE:
+            return None
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            if not upkeep.due(tx, now):
+                return None
+        try:
+            upkeep.keep_up(self.store, self.lease.epoch, self._folders, self.applied.compiled.project.settings.retention, now)
+        except LakeError as error:
+            return str(error)
+        return None
 
     def _look(self, nodes: set[str]) -> tuple[list[Arrived], tuple[str, ...]]:
         sources = [s for name, s in self.applied.compiled.project.sources.items() if name in nodes]

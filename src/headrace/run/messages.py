@@ -8,9 +8,16 @@ import msgspec
 
 from headrace.connect import Found, SourceSchema
 from headrace.engine import BodyError, InputData, Measures, Scope
-from headrace.lake import StagedFile, Table
+from headrace.lake import FileRef, StagedFile, Table
 from headrace.model import Body, CheckSpec, ContractColumn, Source
 from headrace.quality import Audit
+
+
+class Rewritten(msgspec.Struct, frozen=True):
+    """A current file without the partitions that are replaced; `staged` is None if nothing of it is left."""
+
+    path: str
+    staged: StagedFile | None
 
 
 class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
@@ -29,6 +36,8 @@ class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
     history_has_rows: bool
     samples: tuple[Found, ...] = ()
     """Other deliveries that wait, to learn types from while nothing is pinned."""
+    shared: tuple[FileRef, ...] = ()
+    """Current files that hold this partition and others: publishing takes a rewrite of each."""
     references: tuple[InputData, ...] = ()
     now_us: int = 0
 
@@ -50,6 +59,8 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     """Whether the code changed since the table's columns were set, so that they may change with it."""
     checks: tuple[CheckSpec, ...]
     on_fail: str
+    shared: tuple[FileRef, ...] = ()
+    """Current files that hold these partitions and others: publishing takes a rewrite of each."""
     references: tuple[InputData, ...] = ()
     now_us: int = 0
 
@@ -67,6 +78,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     staged: StagedFile | None = None
     table: Table | None = None
     """The columns as staged, where they weren't known before or have changed."""
+    rewritten: tuple[Rewritten, ...] = ()
     audit: Audit | None = None
     error: BodyError | None = None
     reason: str = ""

@@ -9,7 +9,7 @@ import msgspec
 from headrace.connect import Found, SourceSchema
 from headrace.engine import InputData, Scope
 from headrace.lake import PARTITION_COLUMN, Table
-from headrace.lake.catalog import files, newest_snapshot, table
+from headrace.lake.catalog import files, newest_snapshot, shared_files, table
 from headrace.model import Asset, CommandBody, HeadraceError, InputMode, InputSpec, PythonBody, Source
 from headrace.model.intervals import interval_of
 from headrace.model.required import required
@@ -79,6 +79,7 @@ class Tasks:
             evolve=leading.reshaping(tx, source.name),
             history_has_rows=leading.has_rows(tx, source.name),
             samples=() if pinned else self._samples(tx, source.name, delivery_id),
+            shared=tuple(shared_files(tx, source.name, [key])),
             references=self._references(tx, source.name, snapshot),
             now_us=now,
         )
@@ -104,6 +105,7 @@ class Tasks:
             evolve=known is not None and leading.reshaping(tx, asset.name),
             checks=asset.checks,
             on_fail=asset.on_fail,
+            shared=tuple(shared_files(tx, asset.name, keys)) if known is not None else (),
             references=self._references(tx, asset.name, snapshot),
             now_us=now,
         )

@@ -89,6 +89,8 @@ class Core:
         self._first: dict[str, str] = {}
         """Node -> its oldest partition that was ever heard of."""
         self._starts: dict[str, float] = {}
+        self._visible: set[str] = set()
+        """Nodes of which something is published."""
         self._targets: dict[str, list[Target]] = {}
         self._ready: list[tuple[int, str, int, str]] = []
         self._later: list[tuple[int, str, str]] = []
@@ -167,6 +169,8 @@ class Core:
             cell = Cell(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
             cell.stale, cell.failures, cell.not_before = row.stale, row.failures, row.not_before
             cell.published, cell.hash = row.published, row.hash
+            if row.published:
+                self._visible.add(row.node)
             if cell.stale and cell.state is PartitionState.PUBLISHED:
                 cell.state = PartitionState.WAITING
             self._add(row.node, row.key, cell)
@@ -260,6 +264,8 @@ class Core:
         self._rest(node.name, len(running.keys))
         if event.seconds is not None:
             self._durations.add(node.name, event.seconds)
+        first = node.name not in self._visible
+        self._visible.add(node.name)
         for key, new_hash in event.hashes:
             cell = self._cells[node.name][key]
             changed = not cell.published or new_hash is None or new_hash != cell.hash
@@ -272,6 +278,8 @@ class Core:
         for follower in self._followers[node.name]:
             for key in self._cells[follower]:
                 self._consider(self._nodes[follower], key)
+        if first:
+            self._next_delivery(node)
 
     def _wave(self, name: str, key: str, changed: bool) -> None:
         """Tell the partitions that read this one: they may run now, or are stale."""
@@ -314,6 +322,8 @@ class Core:
             else:
                 cell.state = step(cell.state, change)
                 self._mark(running.node, key, cell)
+        if running.node not in self._visible:
+            self._next_delivery(self._nodes[running.node])
 
     def _failed(self, node: str, key: str, cell: Cell, kind: FailureKind, now: int) -> None:
         cell.failures += 1
@@ -382,11 +392,21 @@ class Core:
         cell = self._cells[node.name].get(key)
         if cell is None or cell.queued or cell.state is not PartitionState.WAITING or cell.not_before is not None:
             return
-        if not self._targeted(node.name, key) or not self._expected(node, key) or next(self._missing(node, key), None) is not None:
+        if self._first_alone(node) or not self._targeted(node.name, key) or not self._expected(node, key) or next(self._missing(node, key), None) is not None:
             return
         cell.queued, cell.queued_at = True, self._now
         self._busy[node.name] = self._busy.get(node.name, 0) + 1
         heapq.heappush(self._ready, (*self._priority(node, key), key))
+
+    def _first_alone(self, node: GraphNode) -> bool:
+        """A source's first delivery is taken in by itself: it may set what the others are held to."""
+        return node.is_source and node.name not in self._visible and bool(self._busy.get(node.name))
+
+    def _next_delivery(self, node: GraphNode) -> None:
+        """A source's first delivery is done with, which the others waited for."""
+        if node.is_source:
+            for key in sorted(self._cells[node.name]):
+                self._consider(node, key)
 
     def _priority(self, node: GraphNode, key: str) -> tuple[int, str, int]:
         """What everything refers to first, then the oldest interval, then what others wait for."""

@@ -71,7 +71,8 @@ def _audited(task: Produce, workshop: Workshop, outcome: Outcome, produced: Prod
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
     outcome = msgspec.structs.replace(outcome, audit=found, measures=measures)
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
-        return outcome
+        rewritten = workshop.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
+        return msgspec.structs.replace(outcome, rewritten=rewritten)
     reason = "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
     quarantined = workshop.quarantine(produced.staged)
     return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)

@@ -6,7 +6,7 @@ writes the lake's catalog once for all of it. Nothing is visible before the call
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from headrace.engine import BodyError, ErrorKind
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
 from headrace.lake import StagedFile
-from headrace.lake.catalog import Change, TableMoved
+from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.quality import Verdict
@@ -42,7 +42,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 def make_durable(lake: Path, finished: Sequence[Finished]) -> dict[AttemptId, str]:
     """Sync what was staged and look whether it is what the workers said; what is wrong with which attempt's file."""
-    staged = [(f.attempt, f.outcome.staged) for f in finished if f.outcome.staged is not None and f.outcome.state == "staged"]
+    staged = [(f.attempt, file) for f in finished if f.outcome.state == "staged" for file in _files(f.outcome)]
     if not staged:
         return {}
     sync([lake / file.path for _, file in staged])
@@ -53,6 +53,13 @@ def make_durable(lake: Path, finished: Sequence[Finished]) -> dict[AttemptId, st
         except LakeError as error:
             wrong[attempt] = str(error)
     return wrong
+
+
+def _files(outcome: Outcome) -> Iterator[StagedFile]:
+    """Everything that an outcome wants in the lake."""
+    for file in (outcome.staged, *(one.staged for one in outcome.rewritten)):
+        if file is not None:
+            yield file
 
 
 class Batch:
@@ -112,7 +119,7 @@ class Batch:
         if staged is not None:
             try:
                 self._add_to_lake(attempt, outcome, staged)
-            except TableMoved as error:
+            except (TableMoved, FileMoved, NeedsRewrite) as error:
                 return _failed(outcome, str(error), ErrorKind.TRANSIENT)
             except LakeError as error:
                 return _failed(outcome, str(error), ErrorKind.DETERMINISTIC)
@@ -134,7 +141,8 @@ class Batch:
         return outcome
 
     def _add_to_lake(self, attempt: Attempt, outcome: Outcome, staged: StagedFile) -> None:
-        """Raises TableMoved where the columns were set meanwhile (made again, it fits), LakeError for what can't be."""
+        """Raises TableMoved, FileMoved or NeedsRewrite where the table moved meanwhile (made again, it fits), and LakeError
+        for what can't be."""
         if self._change is None:
             self._change = Change.begin(self._tx, self._now)
         if outcome.table is not None:
@@ -143,7 +151,8 @@ class Batch:
             else:
                 self._change.evolve_table(outcome.table)
             self._tasks.forget(attempt.node)
-        self._change.replace(attempt.node, attempt.keys, [staged])
+        rewrites = [Rewrite(one.path, one.staged) for one in outcome.rewritten]
+        self._change.replace(attempt.node, attempt.keys, [staged], rewrites=rewrites)
         if outcome.learnt is not None:
             leading.pin_schema(self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now)
 
@@ -238,7 +247,7 @@ class Batch:
 
 def _failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
     error = BodyError(kind=kind, message=message)
-    return msgspec.structs.replace(outcome, state="failed", error=error, reason="", staged=None, learnt=None, manifest=None)
+    return msgspec.structs.replace(outcome, state="failed", error=error, reason="", staged=None, rewritten=(), learnt=None, manifest=None)
 
 
 def _warnings(outcome: Outcome) -> str:

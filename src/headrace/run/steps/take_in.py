@@ -113,7 +113,10 @@ def _judged(task: TakeIn, workshop: Workshop, prepared: Prepared, staged: Staged
         fingerprint=fingerprint(prepared.schema, kept.sha256),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
-        return _without_columns(outcome, workshop) if not staged.rows and prepared.learnt and not task.promised else outcome
+        if not staged.rows and prepared.learnt and not task.promised:
+            return _without_columns(outcome, workshop)
+        rewritten = workshop.rewrite(task.shared, table, [task.found.partition], task.source.timezone)
+        return msgspec.structs.replace(outcome, rewritten=rewritten)
     reason = "; ".join(filter(None, [_failures(found), odd]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from headrace.engine.logs import Channel
-from headrace.lake import StagedFile
+from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.session import Session
+from headrace.lake.staging import stage_rewrite
+from headrace.run.messages import Rewritten
 from headrace.run.pool import Settings
 
 SESSIONS_MAX = 4
@@ -39,6 +42,11 @@ class Workshop:
                 memory_max_bytes=self._settings.memory_max_bytes,
             )
         return found
+
+    def rewrite(self, shared: Sequence[FileRef], table: Table, without: Sequence[str], timezone: str) -> tuple[Rewritten, ...]:
+        """Copies of files without the partitions that are replaced (copy on write)."""
+        session = self.session(timezone)
+        return tuple(Rewritten(file.path, stage_rewrite(session, file, table, without)) for file in shared)
 
     def quarantine(self, staged: StagedFile) -> str:
         """Move a staged file where held and rejected data waits; its path relative to the data folder."""

@@ -462,5 +462,16 @@ def stale_node(tx: Transaction, node: str, now: int) -> int:
     return int(cursor[0])
 
 
+def upkeep_at(tx: Transaction) -> int | None:
+    """When the lake was last looked after."""
+    row = tx.execute("select value from meta where key = 'upkeep_at'").fetchone()
+    return int(row[0]) if row else None
+
+
+def upkeep_done(tx: Transaction, now: int) -> None:
+    """The lake was looked after."""
+    tx.execute("insert into meta (key, value) values ('upkeep_at', ?) on conflict (key) do update set value = excluded.value", (str(now),))
+
+
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()

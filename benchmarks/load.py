@@ -13,6 +13,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -198,13 +199,16 @@ def seconds(command: list[str], *, timeout_s: float | None = None) -> float | No
         "DO_NOT_TRACK": "1",
     }
     began = time.perf_counter()
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s, env=environment)
-    except subprocess.TimeoutExpired:
-        return None
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True) as process:
+        try:
+            output, errors = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # with the helpers that it started
+            return None
     taken = time.perf_counter() - began
-    if done.returncode != 0:
-        raise SystemExit(f"{' '.join(command)[:300]}: exit {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)[:300]}: exit {process.returncode}\n{output[-2000:]}\n{errors[-2000:]}")
     return taken
 
 

@@ -236,5 +236,5 @@ def test_a_killed_worker_takes_its_command_with_it(tmp_path: Path) -> None:
 def test_a_commands_memory_counts(bench: Bench) -> None:
     """Would catch: the peak of the worker given for that of the program that it ran."""
     small = bench.run(bench.command(["true"], materialize="none")).measures
-    large = bench.run(bench.command([sys.executable, "-c", "x = b'x' * 1_500_000_000"], materialize="none")).measures
-    assert large.peak_memory_bytes > 1_400_000_000 and large.cpu_seconds > small.cpu_seconds
+    large = bench.run(bench.command([sys.executable, "-c", "x = b'x' * 900_000_000"], materialize="none")).measures
+    assert large.peak_memory_bytes > 850_000_000 and large.cpu_seconds > small.cpu_seconds

@@ -11,10 +11,13 @@ import hashlib
 import importlib.util
 import os
 import sys
+import sysconfig
 from pathlib import Path
 from types import ModuleType
 
 _PREFIX = "headrace_applied"
+_OURS = str(Path(__file__).parents[2])
+"""Where this package itself is imported from."""
 
 
 class Loader:
@@ -49,8 +52,7 @@ class Loader:
         if root != self._root:
             self.forget()
             self._root = root
-            here = str(Path.cwd())
-            sys.path[:] = [path for path in sys.path if path not in ("", here)]
+            sys.path[:] = [path for path in sys.path if not _is_here(path)]
             importlib.invalidate_caches()
         for path in (str(root), str((root / file).parent)):
             if path not in sys.path:
@@ -80,6 +82,11 @@ def _execute(name: str, path: Path) -> ModuleType:
         sys.modules.pop(name, None)
         raise
     return module
+
+
+def _is_here(path: str) -> bool:
+    """Whether it is the working directory, which may hold the project's files of this moment; Python's own folders aren't meant."""
+    return path == "" or (path == str(Path.cwd()) and path not in sysconfig.get_paths().values() and path != _OURS)
 
 
 def _comes_from(module: ModuleType, root: Path) -> bool:

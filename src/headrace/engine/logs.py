@@ -264,6 +264,8 @@ class Spool:
         self._path = _spool_path(file.path, stream)
         self._splitter = Splitter()
         self._fd, self._at = -1, 0
+        self._waiting = select.poll()
+        self._waiting.register(fd, select.POLLIN)
 
     def take(self, bytes_max: int) -> None:
         """Take what is in the pipe, up to about `bytes_max`, and write the lines that are complete."""
@@ -282,7 +284,7 @@ class Spool:
         if self._file.full or self._at >= BYTES_MAX:
             self._drop()
             return _read(self._pipe)
-        if not select.select([self._pipe], [], [], 0)[0]:
+        if not self._waiting.poll(0):
             return b""
         if self._fd < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)

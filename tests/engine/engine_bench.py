@@ -35,6 +35,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     partition_column: str | None = None
     table: Table | None = None
     evolve: bool = False
+    macros: dict[str, str] = {}
 
 
 @dataclass

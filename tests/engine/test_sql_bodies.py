@@ -140,3 +140,34 @@ def test_self_is_the_assets_own_earlier_rows(bench: Bench) -> None:
     before = bench.publish("out", "SELECT 40 AS total")
     produced = bench.run(bench.sql('select total + 2 as total from "__self__"', before))
     assert bench.rows(produced.staged, produced.table) == [("*", 42)]
+
+
+def test_a_projects_macros_are_at_hand_for_one_statement(bench: Bench) -> None:
+    """Would catch: a macro that validates and isn't there when it is needed; one that stays, and changes another asset's body."""
+    macros = {
+        "macros/math.sql": "-- shared\nCREATE MACRO doubled(x) AS x * 2;\ncreate or replace macro rows_of(n) AS TABLE SELECT range AS i FROM range(n);"
+    }
+    produced = bench.run(bench.sql("select doubled(i) as d from rows_of(2)", macros=macros))
+    assert bench.rows(produced.staged, produced.table) == [("*", 0), ("*", 2)]
+    with pytest.raises(BodyFailed) as failure:
+        bench.run(bench.sql("select doubled(1) as d"))
+    assert "doubled" in failure.value.error.message
+    with pytest.raises(BodyFailed):
+        bench.run(bench.sql("select doubled('x') as d, nope", macros=macros))
+    assert bench.run(bench.sql("select 1 as a")).staged is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("CREATE TABLE t AS SELECT 1", "isn't CREATE MACRO"),
+        ("/* x */ SELECT 1", "isn't CREATE MACRO"),
+        ("CREATE MACRO f(x) AS x; DROP TABLE t", "isn't CREATE MACRO"),
+        ("CREATE MACRO f(x) AS", "syntax error"),
+    ],
+)
+def test_a_macro_file_creates_macros_and_nothing_else(bench: Bench, text: str, message: str) -> None:
+    """Would catch: statements smuggled in beside a macro."""
+    with pytest.raises(BodyFailed) as failure:
+        bench.run(bench.sql("select 1 as a", macros={"macros/m.sql": text}))
+    assert message in failure.value.error.message and failure.value.error.file == "macros/m.sql"

@@ -19,6 +19,7 @@ from headrace.engine import command, outputs
 from headrace.engine.bodies import BodyError, ErrorKind, Measures
 from headrace.engine.failures import BodyFailed, failed, kind_of, of_duckdb, shortened
 from headrace.engine.logs import LogFile
+from headrace.engine.macros import defined
 from headrace.engine.measure import Meter, rows_and_bytes
 from headrace.engine.sql import composed_of, located
 from headrace.engine.tasks import BodyTask, DataFolders
@@ -86,7 +87,7 @@ def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
 
 def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
     composed = composed_of(task)
-    with _failures(task, body=body, lines_before=composed.lines_before):
+    with defined(session, task.macros), _failures(task, body=body, lines_before=composed.lines_before):
         staged, table = stage(session, composed.text, composed.parameters, table_name=task.scope.asset, partition=_partition(task),
                               table=task.table, evolve=task.evolve)  # fmt: skip
     return Produced(Measures(), staged, table)

@@ -63,6 +63,8 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     """Current files that hold these partitions and others: publishing takes a rewrite of each."""
     references: tuple[InputData, ...] = ()
     now_us: int = 0
+    macros: dict[str, str] = {}
+    """For SQL: file → text of the project's CREATE MACROs, where the body may use one."""
 
 
 Task = TakeIn | Produce

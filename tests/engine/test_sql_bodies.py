@@ -144,9 +144,10 @@ def test_self_is_the_assets_own_earlier_rows(bench: Bench) -> None:
 
 def test_a_projects_macros_are_at_hand_for_one_statement(bench: Bench) -> None:
     """Would catch: a macro that validates and isn't there when it is needed; one that stays, and changes another asset's body."""
-    macros = {
-        "macros/math.sql": "-- shared\nCREATE MACRO doubled(x) AS x * 2;\ncreate or replace macro rows_of(n) AS TABLE SELECT range AS i FROM range(n);"
-    }
+    text = """-- shared
+        CREATE MACRO doubled(x) AS x * 2;
+        create or replace macro rows_of(n) AS TABLE SELECT range AS i FROM range(n);"""
+    macros = {"macros/math.sql": text}
     produced = bench.run(bench.sql("select doubled(i) as d from rows_of(2)", macros=macros))
     assert bench.rows(produced.staged, produced.table) == [("*", 0), ("*", 2)]
     with pytest.raises(BodyFailed) as failure:

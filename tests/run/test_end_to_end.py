@@ -195,3 +195,28 @@ def test_asking_for_one_asset_again_leaves_what_is_held_above_it_alone(lab: Lab)
     document = lab.run("total", partitions=[DAYS[0]], again=True, reason="to see")
     assert document.state == "succeeded"
     assert [a.asset for a in document.attempts] == ["total"]
+
+
+def test_what_a_contract_promises_is_checked_on_every_delivery(lab: Lab) -> None:
+    (lab.root / "contracts").mkdir()
+    lab.write(
+        "contracts/orders.odcs.yaml",
+        "apiVersion: v3.1.0\nkind: DataContract\nid: orders\nversion: 1.0.0\nstatus: active\nschema:\n- name: orders\n  properties:\n"
+        "  - {name: order_id, logicalType: string, required: true, unique: true}\n  - {name: customer, logicalType: string}\n"
+        "  - {name: amount, logicalType: number, physicalType: 'DECIMAL(18,2)'}\n  - {name: day, logicalType: date}\n",
+    )
+    lab.orders(DAYS[0])
+    assert [(p.asset, p.verdict) for p in lab.tick().published] == [("orders", "passed")]
+    assert [c["type"] for c in lab.headrace("read", "orders")["columns"]] == ["VARCHAR", "VARCHAR", "DECIMAL(18,2)", "DATE"]
+    lab.deliver(DAYS[1], [f"7,c1,1.00,{DAYS[1]}"] * 2)
+    (rejected,) = lab.tick().rejected
+    assert "order_id" in (rejected.reason or "")
+
+
+def test_bodies_may_use_the_project_s_macros(lab: Lab) -> None:
+    (lab.root / "macros").mkdir()
+    lab.write("macros/money.sql", "create macro cents(x) as cast(x * 100 as bigint);\n")
+    lab.sql("clean", "select order_id, cents(cast(amount as decimal(18,2))) as c, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    lab.tick()
+    assert {r["c"] for r in lab.read("clean")} == {150}

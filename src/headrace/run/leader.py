@@ -16,9 +16,9 @@ import msgspec
 
 from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
+from headrace.model import LakeError
 from headrace.observe import persist
 from headrace.observe.watched import watched
-from headrace.model import LakeError
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.folders import Folders
@@ -45,13 +45,14 @@ from headrace.schedule import (
     WorkerLost,
 )
 from headrace.store import Clock as StoreClock
-from headrace.store import ClockKind
-from headrace.store import Lease, Store, Transaction
+from headrace.store import ClockKind, Lease, Store, Transaction
 from headrace.store.queries import leading
 from headrace.store.queries.leading import AttemptStart, PartitionRow
 
 BACKOFF_WAITED_US = 2_500_000
 """A pass waits this long for a partition that is to be tried again; what takes longer is left to the next pass."""
+GATHER_SECONDS = 0.004
+"""How long answers are collected for one commit, at most, while workers have something to go on with."""
 TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""
 
@@ -175,11 +176,20 @@ class Leader:
                 time.sleep(wait)
                 self._turn([Clock()], [])
                 continue
-            news = self._pool.wait(self._patience())
+            news = self._gathered()
             events: list[Event] = [] if news else [Clock()]
             self._turn(events, news)
             if self.lease.renewal_due:
                 self.lease.renew()
+
+    def _gathered(self) -> list[Finished | Lost]:
+        """What workers answered. While tasks lie ahead in their pipes, a moment is waited for more: one sync and one
+        commit then serve several."""
+        news = self._pool.wait(self._patience())
+        until = time.monotonic() + GATHER_SECONDS
+        while news and len(news) < self._core.ahead() and (left := until - time.monotonic()) > 0:
+            news += self._pool.wait(left)
+        return news
 
     def _backoff(self) -> float | None:
         """Seconds until the next try, if that is soon enough to wait for."""

@@ -29,7 +29,7 @@ class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
     """The file as the look saw it; one that isn't so any more is left to the next look."""
     pinned: SourceSchema | None
     promised: tuple[ContractColumn, ...] | None
-    """The contract's columns, where there is a contract and nothing is pinned yet."""
+    """The contract's columns, where there is a contract: they give types while nothing is pinned, and checks always."""
     table: Table | None
     evolve: bool
     """Whether what the source promises changed since its table's columns were set."""

@@ -105,6 +105,7 @@ class Tasks:
             evolve=known is not None and leading.reshaping(tx, asset.name),
             checks=asset.checks,
             on_fail=asset.on_fail,
+            macros=self._applied.compiled.project.macros if node.sql is not None else {},
             shared=tuple(shared_files(tx, asset.name, keys)) if known is not None else (),
             references=self._references(tx, asset.name, snapshot),
             now_us=now,

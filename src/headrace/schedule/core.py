@@ -142,6 +142,10 @@ class Core:
         """The attempts that hold a slot."""
         return dict(self._running)
 
+    def ahead(self) -> int:
+        """How many attempts lie in the pipes of workers that are at another one."""
+        return len(self._running) - self._slots
+
     def state_of(self, node: str, key: str) -> PartitionState:
         """Where a partition stands; `missing` for one that nothing was ever heard of."""
         cell = self._cells.get(node, {}).get(key)

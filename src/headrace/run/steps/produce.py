@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.engine import Measures
 from headrace.engine.failures import BodyFailed
 from headrace.engine.logs import Capture, Clock, LogFile
 from headrace.engine.produce import Produced
@@ -25,7 +24,7 @@ def produce(task: Produce, workshop: Workshop) -> Outcome:
     try:
         produced = _run(task, workshop, log)
     except BodyFailed as failure:
-        return Outcome(attempt=task.scope.attempt, state="failed", measures=Measures(), error=failure.error, log_lines=log.lines)
+        return Outcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=failure.error, log_lines=log.lines)
     outcome = Outcome(
         attempt=task.scope.attempt,
         state="staged",

@@ -19,6 +19,7 @@ from headrace.lake.staging import stage
 from headrace.model import HeadraceError, LakeError, Source
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import audit
+from headrace.quality.contracts import promised_checks
 from headrace.run.messages import Outcome, TakeIn
 from headrace.run.steps.workshop import Workshop
 
@@ -89,10 +90,20 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     if (wrong := miscounted(prepared, staged.rows)) is not None:
         (workshop.folders.lake / staged.path).unlink()
         return _refused(task, wrong, kept, workshop)
+    source = task.source
+    grain = source.partition.grain
     found = audit(
-        session, staged, table, task.source.checks, partition_check=None, references=task.references, now_us=task.now_us,
-        timezone=task.source.timezone, on_fail=task.source.on_fail,
-    )  # fmt: skip
+        session,
+        staged,
+        table,
+        (*promised_checks(task.promised or (), source.place), *source.checks),
+        partition_check=None if grain is None else (None, grain, source.timezone),
+        partitions=[task.found.partition],
+        references=task.references,
+        now_us=task.now_us,
+        timezone=source.timezone,
+        on_fail=source.on_fail,
+    )
     return _judged(task, workshop, prepared, staged, table, found, kept)
 
 

@@ -89,14 +89,14 @@ def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
     composed = composed_of(task)
     with defined(session, task.macros), _failures(task, body=body, lines_before=composed.lines_before):
         staged, table = stage(session, composed.text, composed.parameters, table_name=task.scope.asset, partition=_partition(task),
-                              table=task.table, evolve=task.evolve)  # fmt: skip
+                              table=task.table, evolve=task.evolve, hashed=False, alike=_alike(task))  # fmt: skip
     return Produced(Measures(), staged, table)
 
 
 def _staged(task: BodyTask, session: Session, select_sql: str) -> Produced:
     with _failures(task):
         staged, table = stage(session, select_sql, None, table_name=task.scope.asset, partition=_partition(task),
-                              table=task.table, evolve=task.evolve)  # fmt: skip
+                              table=task.table, evolve=task.evolve, hashed=False)  # fmt: skip
     return Produced(Measures(), staged, table)
 
 
@@ -139,6 +139,13 @@ def _opaque(
             if rows is not None:
                 rows.check()
             raise
+
+
+def _alike(task: BodyTask) -> tuple[object, ...]:
+    """What a statement's columns follow from: its text, its inputs' columns, the types of its parameters, macros."""
+    inputs = tuple((data.name, data.columns) for data in task.inputs)
+    parameters = tuple((name, type(value)) for name, value in sorted(task.scope.parameters.items()))
+    return task.scope.asset, task.sql, task.scope.grain, inputs, parameters, tuple(sorted(task.macros.items()))
 
 
 def _partition(task: BodyTask) -> str | KeyExpression:

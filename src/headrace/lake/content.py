@@ -10,8 +10,8 @@ from headrace.lake.session import Session, quote
 from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, StagedPartition
 
 HASHED_BYTES_MAX = 256 * 2**10
-"""Staged files up to this size are hashed at once: that takes at most as long as 2 % of writing TPC-H's lineitem at scale 0.1
-(600,572 rows). Hashing costs a fifth to a half of writing at any size, so that of larger files waits until a comparison needs it."""
+"""Staged files up to this size are hashed at once. Hashing costs a fifth to a half of writing at any size, so that of larger
+files waits until a comparison needs it."""
 ALGORITHM = "d155"
 """DuckDB 1.5.5's `hash`; another version may hash otherwise, so hashes compare only under the same name."""
 
@@ -23,21 +23,29 @@ def hash_partitions(session: Session, files: Sequence[FileRef], columns: Sequenc
 
 def count_partitions(session: Session, files: Sequence[FileRef], columns: Sequence[Column], *, hashed: bool) -> tuple[StagedPartition, ...]:
     """As `hash_partitions`, the hash left out unless asked for."""
-    own = [column for column in columns if column.name != PARTITION_COLUMN]
-    row_hash = f"sum(hash({', '.join(quote(column.name) for column in own)}))" if hashed else "NULL"
+    row_hash = hash_aggregate(columns) if hashed else "NULL"
     source = relation_sql(files, columns if hashed else (), with_partition=True)
     rows = session.connection.execute(
         f"SELECT {quote(PARTITION_COLUMN)}, count(*), {row_hash} FROM ({source}) AS file GROUP BY 1 ORDER BY 1"
     ).fetchall()
-    return tuple(StagedPartition(key, count, _text(count, total, own) if hashed else None) for key, count, total in rows if key is not None)
+    return tuple(
+        StagedPartition(key, count, hash_text(count, total, columns) if hashed else None) for key, count, total in rows if key is not None
+    )
+
+
+def hash_aggregate(columns: Sequence[Column]) -> str:
+    """The aggregate that `hash_text` makes a hash of, for whoever scans a partition's rows anyway."""
+    return f"sum(hash({', '.join(quote(column.name) for column in columns if column.name != PARTITION_COLUMN)}))"
 
 
 def empty_hash(columns: Sequence[Column]) -> str:
     """The hash of a partition without rows."""
-    return _text(0, 0, [column for column in columns if column.name != PARTITION_COLUMN])
+    return hash_text(0, 0, columns)
 
 
-def _text(rows: int, total: int, columns: Sequence[Column]) -> str:
-    """Names and types are part of it: a renamed column is another content for whoever reads it."""
-    schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in columns).encode()).hexdigest()[:8]
+def hash_text(rows: int, total: int, columns: Sequence[Column]) -> str:
+    """The hash of a partition with that many rows, whose `hash_aggregate` is `total`. Names and types are part of it: a
+    renamed column is another content for whoever reads it."""
+    own = [column for column in columns if column.name != PARTITION_COLUMN]
+    schema = hashlib.sha256("\n".join(f"{column.name}\t{column.type}" for column in own).encode()).hexdigest()[:8]
     return f"{ALGORITHM}:{rows:x}:{total:x}:{schema}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -44,6 +44,8 @@ class Session:
         """The session's own; gone when it is closed."""
         self.connection = _connect(self.temporary_folder, threads, memory_max_bytes)
         self.timezone = ""
+        self.described: dict[Hashable, tuple[tuple[str, str], ...]] = {}
+        """What staging remembers of statements: their columns, by what makes them alike."""
         try:
             self._lock_down([self.data_folder, *(path.resolve() for path in readable)], timezone, ordered)
         except BaseException:

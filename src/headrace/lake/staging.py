@@ -5,7 +5,7 @@ Nothing names the file yet: it becomes visible when the leader registers it, or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +22,9 @@ from headrace.lake.tables import PARTITION_COLUMN, ColumnStatistics, FileRef, Lo
 from headrace.model.errors import LakeError
 
 __all__ = ["KeyExpression", "NoPartition", "SchemaMismatch", "hash_partitions", "stage", "stage_rewrite", "sync", "verify"]
+
+DESCRIBED_MAX = 1_000
+"""Statements whose columns a session remembers."""
 
 Parameters = Mapping[str, Any] | Sequence[Any] | None
 
@@ -40,7 +43,7 @@ class NoPartition(LakeError):
     code = "row_outside_partition"
 
 
-def stage(
+def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the first two are named where it is called
     session: Session,
     select_sql: str,
     parameters: Parameters = None,
@@ -49,20 +52,25 @@ def stage(
     partition: str | KeyExpression,
     table: Table | None,
     evolve: bool = False,
+    hashed: bool = True,
+    alike: Hashable = None,
 ) -> tuple[StagedFile, Table]:
     """Compute `select_sql` into `main/<table>/<uuid>.parquet`, the system column `_partition` first.
 
     Columns are matched with `table`'s by name and cast; a cast that would change a value is refused. With `table` None a new
     table is proposed, with `evolve` one that fits what was computed. Returns the file and the table that it was written for.
 
+    `hashed=False` leaves the content hash of a single partition to whoever scans the file next. Statements with the same
+    `alike` give the same columns whatever files they read: they are described once a session.
+
     Raises `SchemaMismatch`, `UnsupportedType`, `NoPartition`; DuckDB's errors for a body that fails; nothing is left behind."""
     body = _single_select(session, select_sql)
-    given = _describe(session, body, parameters)
+    given = _described(session, body, parameters, alike)
     check_names(table_name, given)
     target = propose(table_name, given, table, evolve=evolve)
     key = f"CAST({literal(partition)} AS VARCHAR)" if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
     rows = f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM ({body}\n) AS body"
-    return _write(session, rows, parameters, target, partition), target
+    return _write(session, rows, parameters, target, partition, hashed=hashed), target
 
 
 def stage_rewrite(session: Session, file: FileRef, table: Table, without: Sequence[str]) -> StagedFile | None:
@@ -70,7 +78,7 @@ def stage_rewrite(session: Session, file: FileRef, table: Table, without: Sequen
     source = relation_sql([FileRef(file.path, None, file.deletes, file.snapshot_max, file.lookup)], table.columns, with_partition=True)
     gone = ", ".join(literal(key) for key in without) or "NULL"
     rows = f"SELECT * FROM ({source}) AS file WHERE {quote(PARTITION_COLUMN)} NOT IN ({gone})" if without else source
-    staged = _write(session, rows, None, table, KeyExpression(quote(PARTITION_COLUMN)))
+    staged = _write(session, rows, None, table, KeyExpression(quote(PARTITION_COLUMN)), hashed=True)
     if staged.rows:
         return staged
     (session.data_folder / staged.path).unlink()
@@ -96,12 +104,25 @@ def _without_end(select_sql: str) -> str:
     return body[:last].decode() if body[last : last + 1] == b";" else select_sql
 
 
+def _described(session: Session, body: str, parameters: Parameters, alike: Hashable) -> Given:
+    if alike is None:
+        return _describe(session, body, parameters)
+    given = session.described.get(alike)
+    if given is None:
+        if len(session.described) >= DESCRIBED_MAX:
+            session.described.clear()
+        given = session.described[alike] = _describe(session, body, parameters)
+    return given
+
+
 def _describe(session: Session, body: str, parameters: Parameters) -> Given:
     rows = session.connection.execute(f"DESCRIBE {body}", parameters).fetchall()
     return tuple((row[0], row[1]) for row in rows)
 
 
-def _write(session: Session, rows_sql: str, parameters: Parameters, table: Table, partition: str | KeyExpression) -> StagedFile:
+def _write(
+    session: Session, rows_sql: str, parameters: Parameters, table: Table, partition: str | KeyExpression, *, hashed: bool
+) -> StagedFile:
     path = new_path(table.name)
     target = session.data_folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +133,7 @@ def _write(session: Session, rows_sql: str, parameters: Parameters, table: Table
     )
     try:
         written = _copy(session, copy, parameters, table)
-        return _describe_file(session, path, written, table, partition)
+        return _describe_file(session, path, written, table, partition, hashed=hashed)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -138,11 +159,17 @@ def _copy(session: Session, copy: str, parameters: Parameters, table: Table) -> 
 
 
 def _describe_file(
-    session: Session, path: str, written: tuple[int, int, int, dict[str, dict[str, str]]], table: Table, partition: str | KeyExpression
+    session: Session,
+    path: str,
+    written: tuple[int, int, int, dict[str, dict[str, str]]],
+    table: Table,
+    partition: str | KeyExpression,
+    *,
+    hashed: bool,
 ) -> StagedFile:
     rows, size, footer, found = written
     target = session.data_folder / path
-    keys = _partitions(session, path, rows, size, table, partition)
+    keys = _partitions(session, path, rows, table, partition, hashed=hashed and size <= HASHED_BYTES_MAX)
     statistics, nested = measure(session, path, rows, found, table.columns)
     if statistics[PARTITION_COLUMN].nulls:
         raise NoPartition(f"{statistics[PARTITION_COLUMN].nulls} rows of `{table.name}` have no value from which their partition follows")
@@ -151,15 +178,17 @@ def _describe_file(
 
 
 def _partitions(
-    session: Session, path: str, rows: int, size: int, table: Table, partition: str | KeyExpression
+    session: Session, path: str, rows: int, table: Table, partition: str | KeyExpression, *, hashed: bool
 ) -> tuple[StagedPartition, ...]:
     """Rows and content hash of each partition in the file; those asked for that have no rows too."""
-    hashed = size <= HASHED_BYTES_MAX
+    if isinstance(partition, str):
+        if not rows:
+            return (StagedPartition(partition, 0, empty_hash(table.columns)),)
+        if not hashed:
+            return (StagedPartition(partition, rows),)
     asked = (partition,) if isinstance(partition, str) else partition.keys
-    if isinstance(partition, str) and not (hashed and rows):
-        return (StagedPartition(partition, rows),) if not hashed else (StagedPartition(partition, 0, empty_hash(table.columns)),)
     found = {part.key: part for part in count_partitions(session, [FileRef(path, lookup=Lookup.SAME)], table.columns, hashed=hashed)}
-    missing = [StagedPartition(key, 0) for key in asked if key not in found]
+    missing = [StagedPartition(key, 0, empty_hash(table.columns)) for key in asked if key not in found]
     return tuple(sorted((*found.values(), *missing), key=lambda part: part.key))
 
 

@@ -100,3 +100,10 @@ class StagedFile(msgspec.Struct, frozen=True):
     """The table's columns as the file was written for them: at publication they must still be the table's."""
     footer_hash: str = ""
     """SHA-256 of the Parquet footer, in hex."""
+
+    def hashed(self, content_hash: str | None) -> StagedFile:
+        """The file with the content hash of its one partition, where that was taken later than the file was written."""
+        if content_hash is None or len(self.partitions) != 1:
+            return self
+        (only,) = self.partitions
+        return msgspec.structs.replace(self, partitions=(msgspec.structs.replace(only, content_hash=content_hash),))

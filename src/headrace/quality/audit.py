@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headrace.lake import PARTITION_COLUMN, StagedFile, Table
+from headrace.lake.content import HASHED_BYTES_MAX, hash_aggregate, hash_text
 from headrace.lake.routing import NOWHERE
 from headrace.model import CheckSpec, Grain, NotBuilt, Severity
 from headrace.model.intervals import bounds_us
@@ -59,11 +60,24 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     items = [declare(check, subject) for check in checks]
     routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
     measures = profiles.wanted(subject.columns, staged.statistics, 0 if reader.several else staged.rows)
-    values = measure([*items, *routed], reader, [each.sql for each in measures])
+    hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
+    extra = measure([*items, *routed], reader, [*(each.sql for each in measures), *hashed])
+    values, totals = extra[: len(measures)], extra[len(measures) :]
     results = tuple(conclude(item, parts, reader) for item in items)
     misplaced = tuple(found for item in routed if (found := conclude(item, parts, reader)).outcome is Outcome.FAILED)
     profile = profiles.profile(subject.columns, staged.statistics, staged.rows, list(zip(measures, values, strict=False)))
-    return Audit(_verdict((*results, *misplaced), staged.rows, on_fail), (*results, *misplaced), profile, time.perf_counter() - started)
+    return Audit(
+        _verdict((*results, *misplaced), staged.rows, on_fail),
+        (*results, *misplaced),
+        profile,
+        time.perf_counter() - started,
+        hash_text(staged.rows, totals[0], table.columns) if totals else None,
+    )
+
+
+def _is_hashed(staged: StagedFile, parts: Sequence[Part]) -> bool:
+    """Whether the content hash comes out of this scan: of one partition with rows, in a file that isn't large."""
+    return len(parts) == 1 and staged.rows > 0 and staged.size_bytes <= HASHED_BYTES_MAX
 
 
 def _subject(reader: Staged, timezone: str) -> Subject:

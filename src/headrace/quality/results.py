@@ -63,3 +63,5 @@ class Audit(msgspec.Struct, frozen=True):
     results: tuple[CheckResult, ...]
     profile: dict[str, ColumnProfile]
     seconds: float
+    content_hash: str | None = None
+    """Of a file of one partition, taken in the same scan; None for several partitions and for large files."""

@@ -51,7 +51,7 @@ from headrace.store.queries.leading import AttemptStart, PartitionRow
 
 BACKOFF_WAITED_US = 2_500_000
 """A pass waits this long for a partition that is to be tried again; what takes longer is left to the next pass."""
-GATHER_SECONDS = 0.004
+GATHER_SECONDS = 0.005
 """How long answers are collected for one commit, at most, while workers have something to go on with."""
 TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""

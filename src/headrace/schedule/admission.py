@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 SHORT_SECONDS = 0.05
 SAMPLES_MIN = 3
-AHEAD = 2
+AHEAD = 4
 """Attempts per worker, the one that runs included."""
 WEIGHT = 0.3
 """Of the newest duration in the running mean."""

@@ -396,7 +396,9 @@ class Core:
         cell = self._cells[node.name].get(key)
         if cell is None or cell.queued or cell.state is not PartitionState.WAITING or cell.not_before is not None:
             return
-        if self._first_alone(node) or not self._targeted(node.name, key) or not self._expected(node, key) or next(self._missing(node, key), None) is not None:
+        if self._first_alone(node) or not self._targeted(node.name, key) or not self._expected(node, key):
+            return
+        if next(self._missing(node, key), None) is not None:
             return
         cell.queued, cell.queued_at = True, self._now
         self._busy[node.name] = self._busy.get(node.name, 0) + 1

@@ -11,11 +11,12 @@ from headrace.engine.failures import BodyFailed
 from headrace.engine.logs import Capture, Clock, LogFile
 from headrace.engine.produce import Produced
 from headrace.engine.produce import produce as run_body
+from headrace.lake.session import Session
 from headrace.model import Grain, SqlBody
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.run.messages import Outcome, Produce
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
 
 def produce(task: Produce, workshop: Workshop) -> Outcome:
@@ -39,11 +40,15 @@ def produce(task: Produce, workshop: Workshop) -> Outcome:
 
 
 def _run(task: Produce, workshop: Workshop, log: LogFile) -> Produced:
-    session = workshop.session(task.scope.timezone)
+    session = _session(task, workshop)
     if isinstance(task.body, SqlBody):  # it prints nothing, so it needn't pay for being heard
         return run_body(task, session, workshop.folders, log=log)
     with Capture(workshop.channel, log):
         return run_body(task, session, workshop.folders, log=log)
+
+
+def _session(task: Produce, workshop: Workshop) -> Session:
+    return workshop.session(task.scope.timezone, large=sum(data.rows or 0 for data in task.inputs) >= LARGE_ROWS)
 
 
 def _attempt(task: Produce) -> tuple[int, int]:
@@ -63,12 +68,12 @@ def _audited(task: Produce, workshop: Workshop, outcome: Outcome, produced: Prod
     assert produced.staged is not None
     assert produced.table is not None
     found: Audit = audit(
-        workshop.session(task.scope.timezone), produced.staged, produced.table, task.checks, partition_check=_routing(task),
+        _session(task, workshop), produced.staged, produced.table, task.checks, partition_check=_routing(task),
         references=task.references, now_us=task.now_us, partitions=task.scope.partitions, timezone=task.scope.timezone,
         on_fail=task.on_fail,
     )  # fmt: skip
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
-    outcome = msgspec.structs.replace(outcome, audit=found, measures=measures)
+    outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=produced.staged.hashed(found.content_hash))
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
         rewritten = workshop.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
         return msgspec.structs.replace(outcome, rewritten=rewritten)

@@ -21,7 +21,7 @@ from headrace.quality import Audit, Verdict
 from headrace.quality.audit import audit
 from headrace.quality.contracts import promised_checks
 from headrace.run.messages import Outcome, TakeIn
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
 
 def take_in(task: TakeIn, workshop: Workshop) -> Outcome:
@@ -47,7 +47,7 @@ def _kept(task: TakeIn, workshop: Workshop) -> Outcome:
 
 
 def _read(task: TakeIn, workshop: Workshop, kept: Kept) -> Outcome:
-    session = workshop.session(task.source.timezone)
+    session = workshop.session(task.source.timezone, large=task.found.size_bytes >= LARGE_BYTES)
     prepared = prepare(
         Path(kept.path),
         task.found.path,
@@ -81,7 +81,14 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
 
     try:
         staged, table = stage(
-            session, prepared.select_sql, table_name=task.source.name, partition=task.found.partition, table=task.table, evolve=task.evolve
+            session,
+            prepared.select_sql,
+            table_name=task.source.name,
+            partition=task.found.partition,
+            table=task.table,
+            evolve=task.evolve,
+            hashed=False,
+            alike=(task.source.name, prepared.schema),
         )
     except duckdb.Error as error:
         return _refused(task, explain_error(error, prepared, session.connection), kept, workshop)
@@ -117,7 +124,7 @@ def _judged(task: TakeIn, workshop: Workshop, prepared: Prepared, staged: Staged
         attempt=task.attempt,
         state="staged",
         measures=Measures(),
-        staged=staged,
+        staged=staged.hashed(found.content_hash),
         table=table if table != task.table else None,
         audit=found,
         learnt=prepared.schema if prepared.learnt else None,

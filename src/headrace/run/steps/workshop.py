@@ -13,8 +13,11 @@ from headrace.lake.staging import stage_rewrite
 from headrace.run.messages import Rewritten
 from headrace.run.pool import Settings
 
-SESSIONS_MAX = 4
-"""Time zones whose sessions are kept open."""
+SESSIONS_MAX = 6
+"""Sessions that are kept open: one a time zone and number of threads."""
+LARGE_ROWS = 500_000
+LARGE_BYTES = 16 * 2**20
+"""From so many rows read, or bytes delivered, on a task is large."""
 
 
 class Workshop:
@@ -23,22 +26,24 @@ class Workshop:
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self.folders, self.channel = settings.folders, channel
         self._settings = settings
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[tuple[str, int], Session] = {}
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
 
-    def session(self, timezone: str) -> Session:
-        """DuckDB for one time zone."""
-        found = self._sessions.get(timezone)
+    def session(self, timezone: str, *, large: bool = False) -> Session:
+        """DuckDB for one time zone. A small task uses one thread, since its neighbour needs the other processors; a large
+        one uses all there are."""
+        threads = self._settings.threads if large else 1
+        found = self._sessions.get((timezone, threads))
         if found is None:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.pop(next(iter(self._sessions))).close()
-            found = self._sessions[timezone] = Session(
+            found = self._sessions[timezone, threads] = Session(
                 self.folders.lake,
                 readable=[self.folders.raw, self.folders.temporary],
                 timezone=timezone,
-                threads=self._settings.threads,
+                threads=threads,
                 memory_max_bytes=self._settings.memory_max_bytes,
             )
         return found

@@ -23,7 +23,6 @@ from headrace.operations.documents import Counts, DemoDocument, DemoEvent
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
-from headrace.operations.status import status
 from headrace.plan import Compiled
 from headrace.run.leader import Leader
 from headrace.run.leading import hold
@@ -151,14 +150,8 @@ def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> De
         rows=watch.flights,
         seconds=seconds,
         events=[*_shortened(watch.events), *_counted(watch.others)],
-        next=_next(directory),
+        next="headrace status",
     )
-
-
-def _next(directory: Path) -> str:
-    """The command that status names: it is the same in both places."""
-    document = status(Session.open(directory, "prod", None, "demo"), [])
-    return document.next or "headrace status"
 
 
 def _at(day: date, after_midnight: timedelta) -> datetime:

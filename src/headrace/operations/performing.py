@@ -81,6 +81,7 @@ class Context:
     def leader(self, progress: Progress) -> Leader:
         """The leader over what is applied; a new project is applied first."""
         if self._leader is None:
+            self.held.warm(self.session.settings.workers)
             applied = self.applied() or self.apply(progress)
             self._leader = self.held.leader(applied)
         return self._leader

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import msgspec
-
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake import catalog
 from headrace.model import HeadraceError
@@ -32,22 +30,26 @@ class Busy(HeadraceError):
     """Another leader runs: ask it."""
 
 
-class Held(msgspec.Struct, frozen=True):
-    """The lease, and all that comes with it. Workers start when `leader` is first called."""
+class Held:
+    """The lease, and all that comes with it."""
 
-    store: Store
-    lease: Lease
-    clock: Clock
-    folders: Folders
-    stack: contextlib.ExitStack
+    def __init__(self, store: Store, lease: Lease, clock: Clock, folders: Folders, stack: contextlib.ExitStack) -> None:
+        self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
+        self._stack = stack
+        self._pool: Pool | None = None
+
+    def warm(self, workers: int) -> Pool:
+        """Start the workers, if they haven't been: they come up while the leader reads the project."""
+        if self._pool is None:
+            self._pool = self._stack.enter_context(Pool(worker_settings(self.folders, workers), workers))
+            listener = Listener(Path(self.folders.data))
+            self._stack.callback(listener.close)
+            self._pool.watch(listener)
+        return self._pool
 
     def leader(self, applied: Applied) -> Leader:
-        """The leader over an applied version, with its workers started."""
-        settings = applied.compiled.project.settings
-        pool = self.stack.enter_context(Pool(worker_settings(self.folders, settings.workers), settings.workers))
-        listener = Listener(Path(self.folders.data))
-        self.stack.callback(listener.close)
-        pool.watch(listener.fileno())
+        """The leader over an applied version."""
+        pool = self.warm(applied.compiled.project.settings.workers)
         return Leader(store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied)
 
 
@@ -95,4 +97,6 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
 def worker_settings(folders: Folders, workers: int) -> WorkerSettings:
     """What each of so many workers is started with."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return WorkerSettings(folders, threads=os.cpu_count() or 1, memory_max_bytes=int(memory * WORKER_MEMORY_SHARE / workers))
+    threads = os.cpu_count() or 1
+    share = max(1, threads // workers)
+    return WorkerSettings(folders, threads=threads, share=share, memory_max_bytes=int(memory * WORKER_MEMORY_SHARE / workers))

@@ -19,6 +19,7 @@ from headrace.run.folders import Folders
 from headrace.run.frames import Inbox, encode, write_all
 from headrace.run.messages import Outcome, Ready, Task
 from headrace.schedule import AttemptId
+from headrace.store.wake import Listener
 
 READ_BYTES = 1 << 16
 STARTS_MAX = 5
@@ -31,6 +32,8 @@ class Settings(msgspec.Struct, frozen=True):
 
     folders: Folders
     threads: int
+    share: int
+    """Threads for a small task, that neighbours run beside."""
     memory_max_bytes: int | None
 
 
@@ -112,9 +115,9 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, fd: int) -> None:
-        """Let `wait` return early when this descriptor can be read; the caller reads it."""
-        self._selector.register(fd, selectors.EVENT_READ, None)
+    def watch(self, listener: Listener) -> None:
+        """Let `wait` return early when somebody wakes the leader."""
+        self._selector.register(listener, selectors.EVENT_READ, listener)
 
     def submit(self, attempt: AttemptId, task: Task) -> None:
         """Give a task to the worker with the least to do."""
@@ -132,7 +135,9 @@ class Pool:
         """What happened, waiting up to `seconds` (None: until something does) for the first of it."""
         news: list[Finished | Lost] = []
         for key, _ in self._selector.select(seconds):
-            if key.data is not None:
+            if isinstance(key.data, Listener):
+                key.data.drain()
+            else:
                 self._receive(key.data, news)
         return news
 

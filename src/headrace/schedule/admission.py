@@ -36,6 +36,6 @@ class Durations:
 
 def admits(node: str, running: Iterable[str], count: int, workers: int, durations: Durations) -> bool:
     """Whether an attempt at `node` may be given out beside the `count` attempts at `running` nodes."""
-    if count < workers:
+    if count < workers or (workers == 1 and count < 2):  # with one worker everything waits behind what runs anyway
         return True
     return count < workers * AHEAD and durations.short(node) and all(durations.short(other) for other in running)

@@ -32,9 +32,8 @@ class Workshop:
         self.session("UTC")
 
     def session(self, timezone: str, *, large: bool = False) -> Session:
-        """DuckDB for one time zone. A small task uses one thread, since its neighbour needs the other processors; a large
-        one uses all there are."""
-        threads = self._settings.threads if large else 1
+        """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are."""
+        threads = self._settings.threads if large else self._settings.share
         found = self._sessions.get((timezone, threads))
         if found is None:
             if len(self._sessions) >= SESSIONS_MAX:

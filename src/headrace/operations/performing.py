@@ -7,6 +7,7 @@ that a request can travel through the store.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar
@@ -24,7 +25,7 @@ from headrace.run.applying import Applied
 from headrace.run.leader import Leader
 from headrace.run.leading import Busy, Held, hold
 from headrace.store import Clock, Store
-from headrace.store.requests import Follower, Request, RequestState, finish, get, submit, take
+from headrace.store.requests import Follower, Request, RequestState, finish, submit, take
 
 FOLLOW_SECONDS = 1.0
 
@@ -57,7 +58,7 @@ class Context:
     @property
     def actor(self) -> Actor:
         """Who asked."""
-        return Actor(ActorType.PERSON, self.session.actor)
+        return _person(self.session)
 
     def applied(self) -> Applied | None:
         """What is in force, None for a new project."""
@@ -124,7 +125,7 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     """Do a verb: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
     wanted = VERBS[name]
     try:
-        with hold(session.root, session.settings, actor=Actor(ActorType.PERSON, session.actor), now=session.now_given) as held:
+        with hold(session.root, session.settings, actor=_person(session), now=session.now_given) as held:
             context = Context(session, held)
             document = wanted.do(context, arguments, progress)
             _serve(context)
@@ -158,6 +159,7 @@ def _answer(context: Context, request: Request) -> tuple[str, bool]:
     try:
         asked = _known(request.verb)
         context.at(msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
+        context.session = context.session.again(request.actor)
         arguments = msgspec.convert(request.arguments["arguments"], asked.arguments)
         document = asked.do(context, arguments, Silent())
     except (HeadraceError, msgspec.ValidationError) as error:
@@ -167,22 +169,28 @@ def _answer(context: Context, request: Request) -> tuple[str, bool]:
 
 
 def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:
+    progress.note("another headrace process leads this project; asking it")
+    body = {"arguments": msgspec.to_builtins(arguments), "now": session.now_given.isoformat() if session.now_given else None}
     with Store.open(session.root, session.settings) as store:
-        progress.note("another headrace process leads this project; asking it")
-        body = {"arguments": msgspec.to_builtins(arguments), "now": session.now_given.isoformat() if session.now_given else None}
         request_id = submit(store, wanted.name, body, session.actor)
-        follower = Follower(store, request_id)
-        while True:
-            answered = follower.wait(FOLLOW_SECONDS)
-            if answered is None:
-                break
-            if answered.finished:
-                return _document(wanted, answered)
-    # The leader ended without an answer: lead, and find our own request among those that wait.
-    with hold(session.root, session.settings, actor=Actor(ActorType.PERSON, session.actor), now=session.now_given) as held:
-        _serve(Context(session, held))
-        with held.store.read() as tx:
-            return _document(wanted, get(tx, request_id))
+        while (answered := _followed(store, request_id)) is None:
+            # The leader ended without an answer: lead, and find our own request among those that wait.
+            with suppress(Busy), hold(session.root, session.settings, actor=_person(session), now=session.now_given) as held:
+                _serve(Context(session, held))
+    return _document(wanted, answered)
+
+
+def _followed(store: Store, request_id: int) -> Request | None:
+    """The answered request; None if no leader is left to answer it."""
+    follower = Follower(store, request_id)
+    while (request := follower.wait(FOLLOW_SECONDS)) is not None:
+        if request.finished:
+            return request
+    return None
+
+
+def _person(session: Session) -> Actor:
+    return Actor(ActorType.PERSON, session.actor)
 
 
 def _document(wanted: Verb, request: Request) -> Any:

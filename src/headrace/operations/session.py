@@ -51,6 +51,10 @@ class Session:
             raise NotBuilt(f"environments are not built yet: `{env}` can't be used", hint="leave --env and HEADRACE_ENV away, or use prod")
         return cls(_root(project), env, now, actor)
 
+    def again(self, actor: str) -> Session:
+        """The same project for somebody else, with its files read anew."""
+        return Session(self.root, self.env, self._now, actor)
+
     @cached_property
     def settings(self) -> Settings:
         """What headrace.toml says. ProjectError if it can't be read."""

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from headrace.govern.audit import Action, Actor, Event, Object, append
-from headrace.model import CommandBody, ProjectError, scan
+from headrace.lake.catalog import Change as LakeChange
+from headrace.lake.catalog import newest_snapshot, table
+from headrace.model import Asset, CommandBody, Project, ProjectError, Source, scan
 from headrace.model.nodes import PythonBody
 from headrace.observe import persist
 from headrace.observe.watched import watched
@@ -60,7 +62,9 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
     persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
     leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
     leading.unpin(tx, [c.node for c in changes if c.change is ChangeKind.SCHEMA and c.node in compiled.project.sources])
-    stale = {c.node: leading.stale_node(tx, c.node, now) for c in changes if c.stale}
+    if before is not None:
+        _recut(tx, before.compiled, compiled, now)
+    stale = {c.node: leading.stale_node(tx, c.node, now) for c in changes if c.stale or c.change is ChangeKind.ADDED}
     append(
         tx,
         now,
@@ -72,6 +76,26 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
         ),
     )
     return Applied(version, digest, compiled)
+
+
+def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None:
+    """Take back what is published of nodes that are cut into other partitions now: its keys mean nothing any more, and
+    beside the new ones its rows would count twice."""
+    change = None
+    for name in after.nodes:
+        old, new = _declared(before.project, name), _declared(after.project, name)
+        if old is None or new is None or (old.partition.grain, old.partition.key) == (new.partition.grain, new.partition.key):
+            continue
+        keys = leading.take_back(tx, name, newest_snapshot(tx) + 1, now)
+        if keys and table(tx, name) is not None:
+            change = change or LakeChange.begin(tx, now)
+            change.replace(name, keys, [])
+    if change is not None:
+        change.finish(author="headrace", message="cut into other partitions")
+
+
+def _declared(project: Project, name: str) -> Source | Asset | None:
+    return project.sources.get(name) or project.assets.get(name)
 
 
 def _contents(root: Path, compiled: Compiled) -> dict[str, bytes]:

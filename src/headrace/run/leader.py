@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from headrace.engine import BodyError, ErrorKind
 from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
 from headrace.model import LakeError
@@ -47,7 +48,7 @@ from headrace.schedule import (
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
 from headrace.store.queries import leading
-from headrace.store.queries.leading import AttemptStart, PartitionRow
+from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
 
 BACKOFF_WAITED_US = 2_500_000
 """A pass waits this long for a partition that is to be tried again; what takes longer is left to the next pass."""
@@ -81,6 +82,7 @@ class Leader:
         self._run_id = 0
         self._results: dict[tuple[str, str], str] = {}
         self._report: Reporter = silent
+        self._unsent: list[News] = []
         self.adopt(applied)
 
     def adopt(self, applied: Applied) -> None:
@@ -242,7 +244,8 @@ class Leader:
             self._pool.submit(attempt.id, attempt.prepared.task)
         for kill in kills:
             self._pool.kill(kill.attempt, kill.reason)
-        self._tell(batch.news)
+        self._tell([*batch.news, *self._unsent])
+        self._unsent.clear()
 
     def _lose(self, gone: Lost, batch: Batch) -> WorkerLost:
         """A worker ended: what it was at is lost, and what it hadn't begun."""
@@ -267,15 +270,28 @@ class Leader:
         return starts, kills
 
     def _start(self, tx: Transaction, command: Dispatch, now: int, starts: list[Attempt]) -> list[Event]:
+        self._last_n = command.attempt.n
         try:
             prepared = self._tasks.prepare(tx, command.attempt, command.node, command.keys, now)
         except Undeliverable as error:
-            return [Ended(command.attempt, PartitionState.FAILED, str(error), FailureKind.DETERMINISTIC)]
+            return [self._undeliverable(tx, command, str(error), now)]
         attempt = Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at)
         self._attempts[command.attempt] = attempt
-        self._last_n = command.attempt.n
         starts.append(attempt)
         return []
+
+    def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int) -> Ended:
+        """An attempt that failed before it was sent to anybody."""
+        kind = "take_in" if command.node in self.applied.compiled.project.sources else "produce"
+        start = AttemptStart(
+            *command.attempt, self._run_id, command.node, kind, command.keys, self.applied.id, 0, None, command.queued_at, now
+        )
+        error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
+        leading.start_attempts(tx, [start])
+        leading.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
+        leading.release_claims(tx, [(command.node, key, *command.attempt) for key in command.keys])
+        self._unsent += [News(command.node, key, "failed", None, reason) for key in command.keys]
+        return Ended(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
 
     def _row(self, attempt: Attempt, now: int) -> AttemptStart:
         prepared = attempt.prepared

@@ -15,6 +15,7 @@ from typing import Self
 import msgspec
 
 from headrace.engine.logs import Channel
+from headrace.model import HeadraceError
 from headrace.run.folders import Folders
 from headrace.run.frames import Inbox, encode, write_all
 from headrace.run.messages import Outcome, Ready, Task
@@ -202,11 +203,14 @@ class Pool:
             worker.channel.rescue(self._settings.folders.log(epoch, n), worker.now_us)
 
 
-class WorkersBroken(Exception):
+class WorkersBroken(HeadraceError):
     """Workers die before they are ready: something in the environment keeps them from starting."""
 
     def __init__(self, times: int, how: str) -> None:
-        super().__init__(f"workers died {times} times before they were ready; the last one {how}")
+        super().__init__(
+            f"workers died {times} times before they were ready; the last one {how}",
+            hint="python -m headrace.run.worker must be able to start: look at memory limits and at the installation",
+        )
 
 
 def _how(worker: Worker) -> str:

@@ -23,6 +23,9 @@ SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
 
 
+MATERIALIZATIONS = ("table", "files", "none")
+
+
 class Undeliverable(HeadraceError):
     """A dispatch that can't be made into a task: what it needs isn't there (any more)."""
 
@@ -90,6 +93,8 @@ class Tasks:
         return tuple(Found(source, *row) for row in rows)
 
     def _produce(self, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], now: int) -> Prepared:
+        if asset.materialize not in MATERIALIZATIONS:
+            raise Undeliverable(f"materialize: {asset.materialize} isn't built yet; use {', '.join(MATERIALIZATIONS)}")
         node = self._applied.compiled.nodes[asset.name]
         snapshot = newest_snapshot(tx)
         known = self.table(tx, asset.name) if asset.materialize == "table" else None

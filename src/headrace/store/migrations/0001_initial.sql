@@ -57,7 +57,7 @@ create table delivery (
     arrived_at bigint not null,
     sha256 text,                      -- known once taken in
     fingerprint text,                 -- schema + content
-    state text not null check (state in ('waiting', 'taken_in', 'published', 'held', 'rejected', 'failed', 'superseded')),
+    state text not null check (state in ('waiting', 'published', 'held', 'rejected', 'failed', 'superseded', 'recut')),
     reason text
 );
 create index delivery_of on delivery (source, partition, id);

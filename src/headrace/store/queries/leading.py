@@ -328,8 +328,10 @@ class DeliveryRow(msgspec.Struct, frozen=True):
 
 
 def known_files(tx: Transaction, source: str) -> dict[str, tuple[int, int]]:
-    """Path -> (size, modification time) of the newest delivery under each path."""
-    rows = tx.execute("select path, size_bytes, modified_us from delivery where source = ? order by id", (source,)).fetchall()
+    """Path -> (size, modification time) of the newest delivery under each path, since the source is cut as it is."""
+    rows = tx.execute(
+        "select path, size_bytes, modified_us from delivery where source = ? and state <> 'recut' order by id", (source,)
+    ).fetchall()
     return {path: (size, modified) for path, size, modified in rows}
 
 
@@ -460,6 +462,15 @@ def stale_node(tx: Transaction, node: str, now: int) -> int:
         {"node": node, "now": now},
     )
     return int(cursor[0])
+
+
+def take_back(tx: Transaction, node: str, snapshot: int, now: int) -> list[str]:
+    """Nothing of a node is published any more, and nothing was ever heard of its partitions; which were published."""
+    keys = [k for (k,) in tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()]
+    tx.execute("update publication set ended_snapshot = ?, ended_at = ? where node = ? and ended_snapshot is null", (snapshot, now, node))
+    tx.execute("delete from partition where node = ?", (node,))
+    tx.execute("update delivery set state = 'recut' where source = ?", (node,))
+    return keys
 
 
 def upkeep_at(tx: Transaction) -> int | None:

@@ -10,6 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from headrace.connect.pattern import Component, Pattern, agree, compile_pattern,
 from headrace.connect.settle import seconds_to_wait
 from headrace.connect.shown import shown
 from headrace.model.errors import NotBuilt, UsageError
-from headrace.model.nodes import Source
+from headrace.model.nodes import Grain, Source
 
 WHOLE = "*"
 NOTES_MAX = 100
@@ -162,11 +163,17 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
         return None
     grain = source.partition.grain
     try:
-        partition = key_of(match.parts, grain, source.timezone or "UTC") if grain else WHOLE
+        partition = _partition_of(tuple(match.parts.items()), grain, source.timezone or "UTC") if grain else WHOLE
     except (ValueError, OverflowError, UsageError):
         notes.add("delivery_date", match.path, f"{shown(match.path)}: there is no such {grain}")
         return None
     return _Seen(Found(source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000), match.entry)
+
+
+@lru_cache(maxsize=200_000)
+def _partition_of(parts: tuple[tuple[str, str], ...], grain: Grain, zone: str) -> str:
+    """Remembered, because each look sees all files again."""
+    return key_of(dict(parts), grain, zone)
 
 
 def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], notes: _Notes) -> list[_Seen]:

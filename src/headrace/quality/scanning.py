@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from headrace.lake import PARTITION_COLUMN, Column, FileRef, StagedFile, Table
+from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile, Table
 from headrace.lake.session import quote, relation_sql
 from headrace.quality.kinds import SELF, CheckUnusable
 from headrace.quality.samples import columns_of, sample
@@ -83,4 +83,4 @@ class Staged:
 
     def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
         keys = (key,) if key is not None and self.several else None
-        return relation_sql((FileRef(self.file.path, keys),), self.columns, with_partition=with_partition)
+        return relation_sql((FileRef(self.file.path, keys, lookup=Lookup.SAME),), self.columns, with_partition=with_partition)

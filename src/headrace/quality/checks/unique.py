@@ -20,7 +20,8 @@ def unique(check: CheckSpec, subject: Subject) -> Measured:
     columns = [subject.column(name) for name in check.arguments["columns"]]
     names = [quote(column) for column in columns]
     key = names[0] if len(names) == 1 else f"({', '.join(names)})"
-    known = " AND ".join([*(f"{name} IS NOT NULL" for name in names), scope(check)])
+    known = " AND ".join([*(f"{quote(column)} IS NOT NULL" for column in columns if subject.nulls(column) != 0), scope(check)])
+    filtered = f" FILTER (WHERE {known})" if known != "(true)" else ""
 
     def judge(_: Part, values: tuple[Any, ...]) -> Finding:
         keys, distinct = int(values[0]), int(values[1])
@@ -29,7 +30,7 @@ def unique(check: CheckSpec, subject: Subject) -> Measured:
 
     return Measured(
         judge,
-        aggregates=(f"count(*) FILTER (WHERE {known})", f"count(DISTINCT {key}) FILTER (WHERE {known})"),
+        aggregates=(f"count(*){filtered}", f"count(DISTINCT {key}){filtered}"),
         failing=f"SELECT {', '.join(names)}, count(*) AS rows FROM {quote(SELF)} WHERE {known} "
         "GROUP BY ALL HAVING count(*) > 1 ORDER BY ALL",
         examples=columns[0] if len(columns) == 1 else "",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Project
+from clilab import Project
 
 Call = Callable[..., Any]
 

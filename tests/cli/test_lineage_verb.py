@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Project
+from clilab import Project
 
 
 def test_up_and_down_with_transformations(new: Project) -> None:

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from conftest import Project
+from clilab import Project
 
 from headrace.operations.logs import LOOK_EVERY_S, follow
 from headrace.operations.session import Session

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from clilab import Project
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 

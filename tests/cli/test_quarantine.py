@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from conftest import Project
+from clilab import Project
 
 from headrace.operations.glimpse import CHARACTERS_MAX, ROWS_MAX, glimpse
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Project
+from clilab import Project
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 DAYS = ["2025-03-01", "2025-03-02", "2025-03-03"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Project
+from clilab import Project
 
 LISTED = {"node", "partition", "state", "verdict", "at", "reason"}
 

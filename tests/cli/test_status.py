@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from clilab import Project
 
 from headrace.operations.documents import StatusDocument
 

@@ -12,7 +12,7 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
-from conftest import Project
+from clilab import Project
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 

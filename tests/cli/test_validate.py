@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Project
+from clilab import Project
 
 
 def test_a_valid_project(new: Project) -> None:

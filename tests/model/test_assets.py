@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Load, Parse, sql, told
+from modellab import Load, Parse, sql, told
 
 from headrace.model import (
     CommandBody,

@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import KINDS, Load, Parse, Write, sql, told
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from modellab import KINDS, Load, Parse, Write, sql, told
 
 from headrace.model import FileKind, Level, ProjectError, ProjectFile, find_root, parse_file, scan
 from headrace.model.files import FILE_BYTES_MAX

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import OWNERS, Load, sql, told
+from modellab import OWNERS, Load, sql, told
 
 from headrace.model import Declared, Level, SqlBody, link
 from headrace.model.cycles import find_cycles

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Parse, told
+from modellab import Parse, told
 
 from headrace.model import Grain
 

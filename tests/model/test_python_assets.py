@@ -6,7 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from conftest import Parse, told
+from modellab import Parse, told
 
 from headrace import Context, asset
 from headrace.model import Declared, PythonBody

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from conftest import Parse, told
+from modellab import Parse, told
 
 FULL = """
 [project]

@@ -9,7 +9,7 @@ import pytest
 
 from headrace.connect.pattern import compile_pattern
 from headrace.model import Grain
-from headrace.model.names import NODE, VERBS
+from headrace.model.names import NODE, SQL_KEYWORDS, VERBS
 from headrace.operations.derive import Learnt, asset_sql, contract_yaml, day_column, groups, node_name, quoted, source_yaml
 
 
@@ -99,3 +99,9 @@ def test_what_is_written_holds_every_column_once() -> None:
     assert "unique: [id]" in asset_sql(group, learnt)
     assert "$partition_start as day" in asset_sql(group, learnt)
     assert "partition: day" in source_yaml(group)
+
+
+@pytest.mark.parametrize("word", sorted(SQL_KEYWORDS))
+def test_words_of_sql_become_other_names(word: str) -> None:
+    """Catches `init --from some.csv`: a project whose first run fails on `from some`."""
+    assert node_name(word, set()) == f"{word}_data"

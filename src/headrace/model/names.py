@@ -21,6 +21,17 @@ _SUB_VERBS = "accept drop show infer challenge suggest verify export build upgra
 VERBS = frozenset(f"{_VERBS} {_SUB_VERBS}".split())
 """Verbs and sub-verbs of the command line (INTERFACE §2)."""
 
+_KEYWORDS = (
+    "all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate collation "
+    "column concurrently constraint create cross default deferrable desc describe distinct do else end except false fetch for foreign "
+    "freeze from full glob group having ilike in initially inner intersect into is isnull join lambda lateral leading left like limit "
+    "natural not notnull null offset on only or order outer overlaps pivot pivot_longer pivot_wider placing positional primary qualify "
+    "references returning right select semi show similar some summarize symmetric table tablesample then to trailing true union unique "
+    "unpack unpivot using variadic verbose when where window with"
+)
+SQL_KEYWORDS = frozenset(_KEYWORDS.split())
+"""Words that can't stand in FROM without quotes, as DuckDB 1.5.5 has them."""
+
 _SYSTEM = frozenset({"self", "_partition", "headrace", "main", "temp", "system", "information_schema", "pg_catalog"})
 _SYSTEM_PREFIXES = ("__", "_headrace", "ducklake_")
 
@@ -66,6 +77,9 @@ def _not_taken(name: str, line: int, report: Report, what: str) -> bool:
         report.error(
             "reserved_name", line, f"{shown(name)} is a verb of `headrace` and can't name {_a(what)}", f"for example `{name}_data`"
         )
+        return False
+    if name.lower() in SQL_KEYWORDS and what != "consumer":
+        report.error("reserved_name", line, f"{shown(name)} is a word of SQL and can't name {_a(what)}", f"for example `{name}_data`")
         return False
     if is_system(name):
         report.error("reserved_name", line, f"{shown(name)} is a name that Headrace or DuckDB uses itself", "choose another name")

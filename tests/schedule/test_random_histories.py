@@ -83,7 +83,7 @@ def test_it_comes_to_rest_with_everything_accounted_for(seed: int) -> None:
         else:
             break
     assert d.core.idle() and d.core.next_try() is None, "it doesn't come to rest"
-    for node, key in d.core.waiting():
+    for node, key in d.core.waiting(2_000_000_000_000_000):
         reasons = d.core.waiting_for(node, key)
         assert reasons, f"{node}@{key} waits for nothing"
         assert all(w.state not in (PartitionState.PUBLISHED, PartitionState.RUNNING) for w in reasons), (node, key, reasons)

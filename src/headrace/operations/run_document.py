@@ -42,10 +42,14 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) 
     )
 
 
+REASONS_SHOWN_MAX = 3
+
+
 def _reason(result: RunResult) -> str | None:
     """What keeps asked partitions from running, and what a look had to say."""
     waiting = [f"{node}@{key} {why}" if key != "*" else f"{node} {why}" for node, key, why in result.waiting]
-    return "; ".join([*waiting, *result.notes]) or None
+    more = [f"{len(waiting) - REASONS_SHOWN_MAX} more wait"] if len(waiting) > REASONS_SHOWN_MAX else []
+    return "; ".join([*waiting[:REASONS_SHOWN_MAX], *more, *result.notes]) or None
 
 
 def _attempt(attempt: Attempt, zone: ZoneInfo) -> AttemptRow:

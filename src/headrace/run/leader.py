@@ -216,7 +216,7 @@ class Leader:
 
     def _waiting(self) -> tuple[tuple[str, str, str], ...]:
         found = []
-        for node, key in self._core.waiting():
+        for node, key in self._core.waiting(self.clock.now_us()):
             reasons = self._core.waiting_for(node, key)
             if reasons:
                 first = reasons[0]

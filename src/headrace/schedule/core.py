@@ -151,13 +151,15 @@ class Core:
         cell = self._cells.get(node, {}).get(key)
         return cell.state if cell else PartitionState.MISSING
 
-    def waiting(self) -> Iterator[tuple[str, str]]:
-        """The targeted partitions that wait for something else than a slot."""
-        for node, cells in self._cells.items():
+    def waiting(self, now: int) -> Iterator[tuple[str, str]]:
+        """The targeted partitions that wait for something else than a slot, though their interval has ended."""
+        for name, cells in self._cells.items():
+            node = self._nodes[name]
             for key, cell in cells.items():
-                waits = cell.state is PartitionState.WAITING and not cell.queued and self._targeted(node, key)
-                if waits and self._expected(self._nodes[node], key):
-                    yield node, key
+                if cell.state is not PartitionState.WAITING or cell.queued or not self._targeted(name, key):
+                    continue
+                if self._expected(node, key) and _ended(node, key, now):
+                    yield name, key
 
     def waiting_for(self, node: str, key: str) -> list[Waiting]:
         """What keeps a partition from running, in the order of its inputs; empty if nothing does."""
@@ -523,6 +525,11 @@ class Core:
             cell.dirty = False
             self._running[attempt] = Running(node.name, (key,), now + node.timeout_us)
             self._commands.append(Dispatch(attempt, node.name, (key,), cell.queued_at))
+
+
+def _ended(node: GraphNode, key: str, now: int) -> bool:
+    grain = node.partition.grain
+    return grain is None or bounds_us(key, grain, node.timezone)[1] <= now
 
 
 def _newest_ended(node: GraphNode, now: int) -> str:

@@ -74,18 +74,24 @@ def _facts(document: StatusDocument) -> list[list[str | Cell]]:
         if n
     ]
     said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
-    rows: list[list[str | Cell]] = [[Cell("assets", "dim"), " · ".join(said) or "none"]]
+    rows: list[list[str | Cell]] = [[Cell("assets".ljust(_label_width(document)), "dim"), " · ".join(said) or "none"]]
     waiting = document.quarantine
     if waiting.partitions:
         rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
     return rows
 
 
+def _label_width(document: StatusDocument) -> int:
+    """Labels are as wide as the widest asset whose path is shown, so that what they say stands in one column."""
+    labels = ["assets", *(["quarantine"] if document.quarantine.partitions else []), *(files.asset for files in document.files)]
+    return max(map(len, labels))
+
+
 def _files(document: StatusDocument, page: Page) -> None:
     """Where what was written can be opened; never cut, people paste it."""
     for files in document.files:
         for path in files.paths[:PATHS_SHOWN_MAX]:
-            page.raw(f"  {files.asset}  {path}")
+            page.raw(f"  {files.asset.ljust(_label_width(document))}  {path}")
         if len(files.paths) > PATHS_SHOWN_MAX:
             page.say(f"and {len(files.paths) - PATHS_SHOWN_MAX} more files", indent=4)
 

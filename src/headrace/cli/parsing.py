@@ -3,7 +3,7 @@
     def command(invocation: Invocation, run: Annotated[str | None, Argument("[RUN]")] = None,
                 limit: Annotated[int, Option("--limit", metavar="N", least=1)] = 20) -> int: ...
 
-Why argparse and not typer: docs/decisions/0014-argparse.md.
+Why argparse and not typer: docs/decisions/0011-argparse.md.
 """
 
 from __future__ import annotations

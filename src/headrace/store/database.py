@@ -1,6 +1,6 @@
 """The state database as an open thing: `Store.open`, `store.read()`, `store.write(epoch)`.
 
-SQL text with `:name` parameters over the DB-API; why not SQLAlchemy: docs/decisions/0013-plain-sql-store.md.
+SQL text with `:name` parameters over the DB-API; why not SQLAlchemy: docs/decisions/0010-plain-sql-store.md.
 A store belongs to the thread that opened it; another thread or process opens its own.
 """
 

@@ -159,12 +159,12 @@ def test_macros_are_part_of_who_uses_them(tmp_path: Path) -> None:
     files = {
         "macros/m.sql": "create macro twice(x) as x * 2;\ncreate macro days(n) as table select range as day from range(n);\n",
         "assets/uses.sql": sql("select twice(1) as two, day from days(3)"),
-        "assets/not.sql": sql("select abs(1) as one"),
+        "assets/other.sql": sql("select abs(1) as one"),
     }
     before = compiled(write(tmp_path, files)).nodes
     after = compiled(write(tmp_path, {"macros/m.sql": files["macros/m.sql"].replace("x * 2", "x + x")})).nodes
     assert before["uses"].fingerprint != after["uses"].fingerprint
-    assert before["not"].fingerprint == after["not"].fingerprint
+    assert before["other"].fingerprint == after["other"].fingerprint
     assert [one.code for one in compile_project(write(tmp_path, {"assets/typo.sql": sql("select * from dayz(3)")})).problems] == [
         "unknown_function"
     ]

@@ -13,14 +13,12 @@ import queue
 import signal
 import sys
 import threading
-from typing import Any
 
 import msgspec
 
-from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.logs import Channel
 from headrace.run.frames import encode, read_task, write_all
-from headrace.run.messages import Outcome, Produce, Ready, TakeIn, Task
+from headrace.run.messages import Ready, Task
 from headrace.run.pool import Settings
 
 
@@ -42,6 +40,8 @@ def main() -> None:
     faulthandler.enable()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(start.tasks, tasks), daemon=True).start()
+    # DuckDB and all that bodies need is loaded now, while the pipes are served already, and not when the first task waits.
+    from headrace.run.steps.perform import perform
     from headrace.run.steps.workshop import Workshop
 
     workshop = Workshop(start.settings, start.channel)
@@ -57,29 +57,6 @@ def _receive(fd: int, tasks: queue.SimpleQueue[Task]) -> None:
             tasks.put(task)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(0, signal.SIGKILL)  # the leader is gone: end with everything that bodies started
-
-
-def perform(task: Task, workshop: Any) -> Outcome:
-    """Do one task. Whatever user code does, short of ending the process, becomes an outcome."""
-    from headrace.run.steps.produce import produce
-    from headrace.run.steps.take_in import take_in
-
-    try:
-        match task:
-            case TakeIn():
-                return take_in(task, workshop)
-            case Produce():
-                return produce(task, workshop)
-    except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
-        return Outcome(
-            attempt=task.attempt if isinstance(task, TakeIn) else task.scope.attempt,
-            state="failed",
-            measures=Measures(),
-            error=BodyError(
-                kind=ErrorKind.RESOURCES if isinstance(error, MemoryError) else ErrorKind.DETERMINISTIC,
-                message=f"{type(error).__name__}: {error}",
-            ),
-        )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.engine import BodyError, ErrorKind, Measures
+from headrace.engine import Measures
+from headrace.engine.produce import error_of
 from headrace.run.messages import Outcome, Produce, TakeIn, Task
 from headrace.run.steps.produce import produce
 from headrace.run.steps.take_in import take_in
@@ -22,8 +23,5 @@ def perform(task: Task, workshop: Workshop) -> Outcome:
             attempt=task.attempt if isinstance(task, TakeIn) else task.scope.attempt,
             state="failed",
             measures=Measures(),
-            error=BodyError(
-                kind=ErrorKind.RESOURCES if isinstance(error, MemoryError) else ErrorKind.DETERMINISTIC,
-                message=f"{type(error).__name__}: {error}",
-            ),
+            error=error_of(error),
         )

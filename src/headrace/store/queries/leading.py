@@ -239,15 +239,6 @@ def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str |
     return (row[0], row[1], row[2]) if row else None
 
 
-def manifests(tx: Transaction, node: str, partitions: Sequence[str] | None) -> list[tuple[str, str]]:
-    """(partition, manifest) of what a `files` asset shows; of all its partitions where `partitions` is None."""
-    rows = tx.execute(
-        "select partition, manifest from publication where node = ? and ended_snapshot is null and manifest is not null order by partition",
-        (node,),
-    ).fetchall()
-    return [(r[0], r[1]) for r in rows if partitions is None or r[0] in partitions]
-
-
 def published_rows(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:
     """How many rows readers see of some partitions, of all where `partitions` is None."""
     if partitions is None:

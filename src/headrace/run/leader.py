@@ -229,7 +229,7 @@ class Leader:
 
     def _turn(self, events: Sequence[Event], news: Sequence[Finished | Lost]) -> None:
         finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
-        wrong = make_durable(self._folders.lake, finished)
+        wrong = make_durable(self._folders, finished)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             batch = Batch(tx, self._tasks, now=now, version=self.applied.id, publication_id=self._publication_id)

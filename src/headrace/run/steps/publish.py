@@ -18,6 +18,7 @@ from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, Tabl
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.quality import Verdict
+from headrace.run.folders import Folders
 from headrace.run.messages import Outcome
 from headrace.run.news import News
 from headrace.run.pool import Finished
@@ -40,19 +41,30 @@ class Attempt(msgspec.Struct, frozen=True):
     queued_at: int
 
 
-def make_durable(lake: Path, finished: Sequence[Finished]) -> dict[AttemptId, str]:
-    """Sync what was staged and look whether it is what the workers said; what is wrong with which attempt's file."""
-    staged = [(f.attempt, file) for f in finished if f.outcome.state == "staged" for file in _files(f.outcome)]
-    if not staged:
-        return {}
-    sync([lake / file.path for _, file in staged])
+def make_durable(folders: Folders, finished: Sequence[Finished]) -> dict[AttemptId, str]:
+    """Sync what workers wrote, and look whether what was staged is as they said; what is wrong with which attempt's file.
+
+    The bytes of deliveries, quarantined data and files without a table are synced as well: what the store says is kept, is.
+    """
+    written = [path for f in finished for path in _written(folders, f.outcome)]
+    if written:
+        sync(written)
     wrong = {}
-    for attempt, file in staged:
+    for attempt, file in [(f.attempt, file) for f in finished if f.outcome.state == "staged" for file in _files(f.outcome)]:
         try:
-            verify(lake, file)
+            verify(folders.lake, file)
         except LakeError as error:
             wrong[attempt] = str(error)
     return wrong
+
+
+def _written(folders: Folders, outcome: Outcome) -> Iterator[Path]:
+    """The files that an outcome speaks of, as far as they are there."""
+    paths = [folders.lake / file.path for file in _files(outcome)] if outcome.state == "staged" else []
+    paths += [Path(folders.data, file["path"]) for file in outcome.manifest or ()]
+    if outcome.quarantined is not None:
+        paths.append(Path(folders.data, outcome.quarantined))
+    return (path for path in paths if path.exists())
 
 
 def _files(outcome: Outcome) -> Iterator[StagedFile]:

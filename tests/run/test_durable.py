@@ -1,0 +1,56 @@
+"""What a commit names is on the disk before it: with the real system calls, as far as the machine lets us look."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from runlab import DAYS, Lab
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed")
+def test_every_commit_that_publishes_comes_after_a_sync(lab: Lab, tmp_path: Path) -> None:
+    """A power cut after the commit must not leave a catalog that names a file which was never written."""
+    lab.sql("clean", "select order_id, cast(day as date) as day from orders")
+    for day in DAYS[:3]:
+        lab.orders(day)
+    lab.deliver(DAYS[3], ["1"], header="other")
+    out = tmp_path / "calls"
+    command = [
+        "strace",
+        "-f",
+        "-e",
+        "trace=syncfs,fsync,fdatasync",
+        "-o",
+        str(out),
+        *lab.command("tick", "--now", "2025-01-10T12:00:00+00:00"),
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=55)
+    assert len(re.findall(r"syncfs\(", out.read_text())) >= 2
+
+
+def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a publication of what isn't there (any more): the attempt is tried again, and nothing else suffers."""
+    from headrace.run import leader as module
+    from headrace.run.steps import publish
+
+    removed: list[str] = []
+    durable = publish.make_durable
+
+    def losing(folders, finished):  # type: ignore[no-untyped-def]
+        for one in finished:
+            if one.outcome.staged is not None and not removed and one.outcome.staged.path.startswith("main/clean/"):
+                removed.append(one.outcome.staged.path)
+                (folders.lake / one.outcome.staged.path).unlink()
+        return durable(folders, finished)
+
+    monkeypatch.setattr(module, "make_durable", losing)
+    lab.sql("clean", "select order_id, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    document = lab.tick()
+    assert removed
+    assert [a.state for a in document.attempts if a.asset == "clean"] == ["failed", "published"]
+    assert len(lab.read("clean")) == 10

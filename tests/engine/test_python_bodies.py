@@ -118,15 +118,16 @@ def test_named_levels_of_a_pandas_index_are_columns(bench: Bench) -> None:
 
 
 def test_an_iterator_is_read_as_it_comes(bench: Bench) -> None:
-    """Would catch: all rows of a generator held in memory before the first is written: 1.6 GB here."""
+    """Would catch: all rows of a generator held in memory before the first is written: 3.2 GB here. What the writer has open
+    at a time is up to 0.7 GB, whatever comes in all."""
     text = body(
-        "", "for i in range(100):", "    yield pa.table({'n': pa.array([i] * 100_000), 'text': pa.array(['x' * 150 + str(i)] * 100_000)})"
+        "", "for i in range(200):", "    yield pa.table({'n': pa.array([i] * 100_000), 'text': pa.array(['x' * 150 + str(i)] * 100_000)})"
     )
     small, large = body("", "yield pa.table({'n': [1], 'text': ['x']})"), text
     before = bench.run(bench.python(small)).measures.peak_memory_bytes
     produced = bench.run(bench.python(large))
-    assert produced.staged is not None and produced.staged.rows == 10_000_000
-    assert produced.measures.peak_memory_bytes - before < 600_000_000
+    assert produced.staged is not None and produced.staged.rows == 20_000_000
+    assert produced.measures.peak_memory_bytes - before < 1_500_000_000
 
 
 def test_the_context_says_what_the_attempt_is_for(bench: Bench) -> None:

@@ -152,3 +152,17 @@ def test_status_is_answered_while_a_leader_works(lab: Lab) -> None:
     leader.communicate(timeout=50)
     assert lab.headrace("status")["runtime"] == "stopped"
     assert Session.open(lab.root, "prod", None, "x").store is not None
+
+
+def test_an_interrupted_leader_says_that_its_work_is_lost(lab: Lab) -> None:
+    """Catches a run that `runs` calls running although nobody works at it any more."""
+    flag = slow_project(lab, 30)
+    leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+    wait_for(flag)
+    leader.send_signal(signal.SIGINT)
+    leader.communicate(timeout=30)
+    assert leader.returncode == 4
+    assert lab.rows("select state from run") == [("lost",)]
+    assert lab.rows("select state from attempt where node = 'slow'") == [("lost",)]
+    assert lab.rows("select count(*) from claim") == [(0,)]
+    assert lab.rows("select node from publication") == [("orders",)]

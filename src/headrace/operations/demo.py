@@ -155,8 +155,7 @@ def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> De
 
 
 def _at(day: date, after_midnight: timedelta) -> datetime:
-    midnight = datetime(day.year, day.month, day.day, tzinfo=ZONE)
-    return (midnight.replace(tzinfo=None) + after_midnight).replace(tzinfo=ZONE)
+    return datetime(day.year, day.month, day.day, tzinfo=ZONE) + after_midnight
 
 
 def _deliver(context: Context, directory: Path, day: date, fault: Fault) -> None:

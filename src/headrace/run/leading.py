@@ -11,7 +11,7 @@ from pathlib import Path
 
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake import catalog
-from headrace.model import HeadraceError
+from headrace.model import HeadraceError, StoreError
 from headrace.model import Settings as ProjectSettings
 from headrace.run.applying import Applied
 from headrace.run.folders import Folders
@@ -67,9 +67,16 @@ def hold(root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime |
         lease = Lease.take(store, f"{actor.id} (process {os.getpid()})", then=recover)
         if lease is None:
             raise Busy("another headrace process leads this project now")
-        stack.callback(lease.release)
+        stack.callback(_give_back, store, lease, clocks[0])
         _sweep(folders)
         yield Held(store, lease, clocks[0], folders, stack)
+
+
+def _give_back(store: Store, lease: Lease, clock: Clock) -> None:
+    """What an interruption left open is lost now, and not only when the next leader looks: nobody works at it any more."""
+    with contextlib.suppress(StoreError), store.write(lease.epoch) as tx:
+        leading.lose_open_work(tx, lease.epoch + 1, clock.mark(tx))
+    lease.release()
 
 
 def _sweep(folders: Folders) -> None:

@@ -59,7 +59,7 @@ def test_opening_twice_applies_nothing_twice(opened: Opened) -> None:
 
 def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(opened: Opened, known: Callable[..., None]) -> None:
     opened().close()
-    known(numbered(2, "create table added (id integer);\n"))
+    known(numbered(3, "create table added (id integer);\n"))
     with pytest.raises(StoreError, match="older Headrace"):
         opened(create=False)
     assert "added" in tables(opened())
@@ -69,7 +69,7 @@ def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(opened: Open
 def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Opened, known: Callable[..., None]) -> None:
     store = opened()
     before = tables(store)
-    known(numbered(2, "create table half (id integer);\ncreate table meta (id integer);\n"))
+    known(numbered(3, "create table half (id integer);\ncreate table meta (id integer);\n"))
     with pytest.raises(sqlite3.OperationalError):
         opened()
     known()
@@ -77,7 +77,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Opened, known
 
 
 def test_a_newer_store_is_refused(opened: Opened, known: Callable[..., None]) -> None:
-    known(numbered(2, "create table added (id integer);\n"))
+    known(numbered(3, "create table added (id integer);\n"))
     opened()
     known()
     for create in (True, False):
@@ -87,9 +87,9 @@ def test_a_newer_store_is_refused(opened: Opened, known: Callable[..., None]) ->
 
 
 def test_a_migration_whose_text_changed_is_refused(opened: Opened, known: Callable[..., None]) -> None:
-    known(numbered(2, "create table added (id integer);\n"))
+    known(numbered(3, "create table added (id integer);\n"))
     opened()
-    known(numbered(2, "create table added (id integer, more text);\n"))
+    known(numbered(3, "create table added (id integer, more text);\n"))
     for create in (True, False):
         with pytest.raises(StoreError, match="another text of migration 2"):
             opened(create=create)

@@ -10,10 +10,11 @@ from headrace.connect.deliveries import (
     Found,
     Look,
     Note,
+    Part,
     Settling,
     SourceSchema,
     TypeDrift,
     Unreadable,
 )
 
-__all__ = ["BadColumn", "Drift", "Format", "Found", "Look", "Note", "Settling", "SourceSchema", "TypeDrift", "Unreadable"]
+__all__ = ["BadColumn", "Drift", "Format", "Found", "Look", "Note", "Part", "Settling", "SourceSchema", "TypeDrift", "Unreadable"]

@@ -7,6 +7,14 @@ import msgspec
 from headrace.lake import Column
 
 
+class Part(msgspec.Struct, frozen=True):
+    """One of the files that make a delivery together."""
+
+    path: str
+    size_bytes: int
+    modified_us: int
+
+
 class Found(msgspec.Struct, frozen=True):
     """A file that matches a source's pattern, as one look saw it. Times are integer microseconds since 1970 UTC."""
 
@@ -15,7 +23,15 @@ class Found(msgspec.Struct, frozen=True):
     path: str
     """Relative to the project, `/` between its parts."""
     size_bytes: int
+    """-1 where it isn't known before it is read."""
     modified_us: int
+    version: str = ""
+    """What the source itself says that tells one delivery from another: an ETag, the highest cursor; empty for files."""
+    parts: tuple[Part, ...] = ()
+    """All files of the delivery, in the order of their paths, where an interval consists of several (`complete: {files: n}`);
+    `path` is the first's, and size and time are their sum and their latest."""
+    bundle: str = ""
+    """Names the file whose rows are several intervals' (routed by a column): deliveries of the same bundle are taken in together."""
 
 
 class Settling(msgspec.Struct, frozen=True):

@@ -52,11 +52,14 @@ class PartitionSpec(Value, kw_only=True):
     """The key column of `{key: region}`."""
     values: tuple[str, ...] | None = None
     """The fixed keys of `{key: region, values: […]}`; None where keys grow with the data."""
+    by_delivery: bool = False
+    """One partition per delivery, in the order of arrival (keys are numbers of twelve digits): what `cursor:` of a source and
+    `materialize: append` of an asset that isn't cut otherwise mean. Never written as such."""
 
     @property
     def whole(self) -> bool:
         """True for data that is not cut: its one partition is `*`."""
-        return self.grain is None and self.key is None
+        return self.grain is None and self.key is None and not self.by_delivery
 
 
 class InputMode(enum.StrEnum):
@@ -134,7 +137,10 @@ class Source(Value, kw_only=True):
     files: str | None = None
     """Path pattern relative to the project, with at most one `{date:…}`; None for kinds that aren't files."""
     connector: dict[str, Any] = {}
-    """What other kinds (`http:`, `connection:`, `fixed_width:` …) say; parsed, and refused when used until they are built."""
+    """What says where other data than plain files comes from, and how it is read: `http:`, `connection:` with `query:`, `table:` and
+    `cursor:`, `fixed_width:`, `excel:`, `json:`, `xml:` …; as written, validated by `model.connectors`. Secrets are references."""
+    every: str | None = None
+    """How often a source that can't say whether it has changed is read again: a duration."""
     expect: Expect = Expect()
     complete: Complete = Complete()
     contract: str | None = None

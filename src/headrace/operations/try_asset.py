@@ -20,7 +20,7 @@ from headrace.quality import Audit
 from headrace.run.applying import Applied
 from headrace.run.leading import worker_settings
 from headrace.run.messages import Outcome
-from headrace.run.pool import Finished, Lost, Pool
+from headrace.run.pool import Finished, Lost, Pool, Saw
 from headrace.run.tasks import Prepared, Tasks
 from headrace.schedule import AttemptId
 from headrace.store import Store
@@ -103,7 +103,8 @@ def _answer(pool: Pool, attempt: AttemptId, prepared: Prepared) -> Finished | Lo
     pool.submit(attempt, prepared.task)
     while True:
         for answer in pool.wait(None):
-            return answer
+            if not isinstance(answer, Saw):
+                return answer
 
 
 def _lost(name: str, key: str, answer: Lost, log: list[str]) -> TryDocument:

@@ -7,17 +7,17 @@ import struct
 
 import msgspec
 
-from headrace.run.messages import Outcome, Ready, Task
+from headrace.run.messages import Answer, Ready, Task
 
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
 _tasks = msgspec.msgpack.Decoder(Task)
-_answers: msgspec.msgpack.Decoder[Outcome | Ready] = msgspec.msgpack.Decoder(Outcome | Ready)
+_answers: msgspec.msgpack.Decoder[Answer | Ready] = msgspec.msgpack.Decoder(Answer | Ready)
 _LENGTH = struct.Struct("<I")
 
 
-def encode(message: Task | Outcome | Ready) -> bytes:
+def encode(message: Task | Answer | Ready) -> bytes:
     """A message with its length in front. Raises ValueError above FRAME_BYTES_MAX."""
     body = _encoder.encode(message)
     if len(body) > FRAME_BYTES_MAX:
@@ -55,7 +55,7 @@ class Inbox:
     def __init__(self) -> None:
         self._bytes = bytearray()
 
-    def feed(self, data: bytes) -> list[Outcome | Ready]:
+    def feed(self, data: bytes) -> list[Answer | Ready]:
         """The answers that are complete now. Raises msgspec.DecodeError or ValueError for what is no answer."""
         self._bytes += data
         answers = []
@@ -63,7 +63,7 @@ class Inbox:
             answers.append(answer)
         return answers
 
-    def _next(self) -> Outcome | Ready | None:
+    def _next(self) -> Answer | Ready | None:
         if len(self._bytes) < _LENGTH.size:
             return None
         length = _LENGTH.unpack_from(self._bytes)[0]

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from headrace.connect.kinds import name_of, routed
 from headrace.engine import BodyError, ErrorKind
 from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
@@ -25,8 +26,9 @@ from headrace.run.applying import Applied, unpack
 from headrace.run.folders import Folders
 from headrace.run.loading import load
 from headrace.run.looking import look_at, record
+from headrace.run.looking_far import look_far, question
 from headrace.run.news import News, Reporter, silent
-from headrace.run.pool import Finished, Lost, Pool
+from headrace.run.pool import Finished, Lost, Pool, Saw
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import Tasks, Undeliverable
 from headrace.schedule import (
@@ -160,10 +162,19 @@ class Leader:
         return None
 
     def _look(self, nodes: set[str]) -> tuple[list[Arrived], tuple[str, ...]]:
-        sources = [s for name, s in self.applied.compiled.project.sources.items() if name in nodes]
+        project = self.applied.compiled.project
+        sources = [s for name, s in project.sources.items() if name in nodes]
+        near = [s for s in sources if name_of(s) is None]
         with self.store.read() as tx:
-            known = {s.name: leading.known_files(tx, s.name) for s in sources}
-        seen = look_at(self._folders.project, sources, known.__getitem__)
+            known = {s.name: leading.known_files(tx, s.name) for s in near}
+        seen = look_at(self._folders.project, near, known.__getitem__)
+        split = {one.source.name: one for one in seen if one.found and routed(one.source)}
+        with self.store.read() as tx:
+            now = self.clock.now_us()
+            far = [(s, ()) for s in sources if name_of(s) is not None] + [(one.source, one.found) for one in split.values()]
+            questions = [question(tx, project, s, now, number=n, files=files) for n, (s, files) in enumerate(far, 1)]
+        seen = [one for one in seen if one.source.name not in split]
+        seen += look_far(self._pool, [q for q in questions if q is not None])
         with self.store.write(self.lease.epoch) as tx:
             arrived = record(tx, seen, self.clock.mark(tx))
         notes = [f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ()))]
@@ -184,7 +195,7 @@ class Leader:
             if self.lease.renewal_due:
                 self.lease.renew()
 
-    def _gathered(self) -> list[Finished | Lost]:
+    def _gathered(self) -> list[Finished | Saw | Lost]:
         """What workers answered. While tasks lie ahead in their pipes, a moment is waited for more: one sync and one
         commit then serve several."""
         news = self._pool.wait(self._patience())
@@ -227,7 +238,7 @@ class Leader:
 
     # One turn
 
-    def _turn(self, events: Sequence[Event], news: Sequence[Finished | Lost]) -> None:
+    def _turn(self, events: Sequence[Event], news: Sequence[Finished | Saw | Lost]) -> None:
         finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
         wrong = make_durable(self._folders, finished)
         with self.store.write(self.lease.epoch) as tx:

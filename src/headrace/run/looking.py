@@ -28,12 +28,14 @@ class Seen(msgspec.Struct, frozen=True):
     found: tuple[Found, ...]
     notes: tuple[str, ...]
     error: str | None
+    code: str | None = None
+    """What kind of error it is (`access_denied`, `source_unavailable` …), where that is known."""
 
 
 def look_at(root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]]) -> list[Seen]:
-    """Look at each file source, waiting a little for files that aren't settled. `known(source)` is path -> (size, mtime)."""
+    """Look at each source of a local folder, waiting a little for files that aren't settled. `known(source)` is path -> (size, mtime)."""
     deadline = time.monotonic() + SETTLE_WAIT_MAX_S
-    return [_look_settled(root, source, known(source.name), deadline) for source in sources if source.files is not None]
+    return [_look_settled(root, source, known(source.name), deadline) for source in sources]
 
 
 def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]], deadline: float) -> Seen:
@@ -58,22 +60,25 @@ def record(tx: Transaction, seen: Iterable[Seen], now: int) -> list[Arrived]:
     arrived = []
     for one in seen:
         last = leading.last_look(tx, one.source.name)
-        rows = [_delivery(found, now, last) for found in one.found]
+        rows = [_delivery(tx, one.source, found, now, last) for found in one.found]
         leading.record_deliveries(tx, rows)
-        leading.record_look(tx, one.source.name, now, len(rows), one.error)
-        arrived += [Arrived(row.source, row.partition) for row in rows]
+        leading.record_look(tx, one.source.name, now, len(rows), one.error, one.code)
+        arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
 
 
-def _delivery(found: Found, now: int, last_look: int | None) -> DeliveryRow:
+def _delivery(tx: Transaction, source: Source, found: Found, now: int, last_look: int | None) -> DeliveryRow:
     claims = claimed(found.modified_us, now)
     return DeliveryRow(
         source=found.source,
-        partition=found.partition,
+        partition=leading.next_delivery_key(tx, source.name) if source.partition.by_delivery else found.partition,
         path=found.path,
         size_bytes=found.size_bytes,
         modified_us=found.modified_us,
         claimed_at=claims,
         observed_at=now,
         arrived_at=arrival(claims, now, last_look),
+        version=found.version,
+        parts=msgspec.json.encode(found.parts).decode() if found.parts else None,
+        bundle=found.bundle,
     )

@@ -40,6 +40,10 @@ class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
     """Current files that hold this partition and others: publishing takes a rewrite of each."""
     references: tuple[InputData, ...] = ()
     now_us: int = 0
+    keys: tuple[str, ...] = ()
+    """The partitions: one, or all of a bundle, whose rows are routed by the source's column."""
+    connection: dict[str, Any] = {}
+    """[connections.X] as declared, for sources that aren't files; secrets in it are references, resolved by the worker."""
 
 
 class Produce(msgspec.Struct, frozen=True, tag="produce"):
@@ -67,7 +71,50 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     """For SQL: file → text of the project's CREATE MACROs, where the body may use one."""
 
 
-Task = TakeIn | Produce
+class LookAt(msgspec.Struct, frozen=True, tag="look_at"):
+    """Look at one source that isn't a local folder, or into a file whose rows are several intervals'. Changes nothing."""
+
+    attempt: str
+    """`0.n`: a look is no attempt, but is answered like one."""
+    source: Source
+    connection: dict[str, Any]
+    wanted: tuple[str, ...] = ()
+    """Intervals that have ended and that nothing was delivered for, or that may be delivered again; oldest first."""
+    known: dict[str, tuple[str, str]] = {}
+    """Interval → path and version of its newest delivery."""
+    files: tuple[Found, ...] = ()
+    """Local files to be looked into: which intervals do their rows belong to?"""
+    now_us: int = 0
+
+
+class Looked(msgspec.Struct, frozen=True, tag="looked"):
+    """What a look found. `code` says what kind of error it was (`access_denied`, `source_unavailable` …)."""
+
+    attempt: str
+    found: tuple[Found, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+    code: str | None = None
+
+
+class Export(msgspec.Struct, frozen=True, tag="export"):
+    """Write what one consumer reads, for one interval, to where it wants it."""
+
+    attempt: str
+    consumer: str
+    interval: str
+    start: str | None
+    """ISO 8601 instants with offset."""
+    end: str | None
+    timezone: str
+    target: dict[str, Any]
+    """`export:` as declared."""
+    connection: dict[str, Any]
+    reads: tuple[InputData, ...]
+    now_us: int = 0
+
+
+Task = TakeIn | Produce | LookAt
 
 
 class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
@@ -93,6 +140,9 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     manifest: tuple[dict[str, Any], ...] | None = None
     """Of `materialize: files`: path, size and sha256 of each file."""
     log_lines: int = 0
+
+
+Answer = Outcome | Looked
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready"):

@@ -18,7 +18,7 @@ from headrace.engine.logs import Channel
 from headrace.model import HeadraceError
 from headrace.run.folders import Folders
 from headrace.run.frames import Inbox, encode, write_all
-from headrace.run.messages import Outcome, Ready, Task
+from headrace.run.messages import Looked, Outcome, Ready, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -43,6 +43,13 @@ class Finished(msgspec.Struct, frozen=True):
 
     attempt: AttemptId
     outcome: Outcome
+
+
+class Saw(msgspec.Struct, frozen=True):
+    """A worker's answer to a look."""
+
+    attempt: AttemptId
+    looked: Looked
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -132,9 +139,9 @@ class Pool:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(worker.process.pid, signal.SIGKILL)
 
-    def wait(self, seconds: float | None) -> list[Finished | Lost]:
+    def wait(self, seconds: float | None) -> list[Finished | Saw | Lost]:
         """What happened, waiting up to `seconds` (None: until something does) for the first of it."""
-        news: list[Finished | Lost] = []
+        news: list[Finished | Saw | Lost] = []
         for key, _ in self._selector.select(seconds):
             if isinstance(key.data, Listener):
                 key.data.drain()
@@ -163,7 +170,7 @@ class Pool:
         self._workers.append(worker)
         self._selector.register(worker.answer_read, selectors.EVENT_READ, worker)
 
-    def _receive(self, worker: Worker, news: list[Finished | Lost]) -> None:
+    def _receive(self, worker: Worker, news: list[Finished | Saw | Lost]) -> None:
         try:
             data = os.read(worker.answer_read, READ_BYTES)
         except BlockingIOError:
@@ -175,6 +182,8 @@ class Pool:
         for answer in answers:
             if isinstance(answer, Ready):
                 worker.ready, self._failed_starts = True, 0
+            elif isinstance(answer, Looked):
+                news.append(Saw(worker.tasks.popleft(), answer))
             else:
                 news.append(Finished(worker.tasks.popleft(), answer))
         if not data:

@@ -45,6 +45,8 @@ class Arrived(msgspec.Struct, frozen=True):
 
     source: str
     key: str
+    bundle: str = ""
+    """Names the file that it came in with other intervals: those are taken in together."""
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from headrace.engine.logs import Channel
+from headrace.govern.secrets import Secrets
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage_rewrite
@@ -25,6 +26,7 @@ class Workshop:
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self.folders, self.channel = settings.folders, channel
+        self.secrets = Secrets(self.folders.project)
         self._settings = settings
         self._sessions: dict[tuple[str, int], Session] = {}
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):

@@ -316,6 +316,10 @@ class DeliveryRow(msgspec.Struct, frozen=True):
     claimed_at: int
     observed_at: int
     arrived_at: int
+    version: str = ""
+    parts: str | None = None
+    bundle: str = ""
+    received: str | None = None
 
 
 def known_files(tx: Transaction, source: str) -> dict[str, tuple[int, int]]:
@@ -333,15 +337,46 @@ def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
         [(r.source, r.partition) for r in rows],
     )
     tx.executemany(
-        "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
-        [(r.source, r.partition, r.path, r.size_bytes, r.modified_us, r.claimed_at, r.observed_at, r.arrived_at) for r in rows],
-    )
+        "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, version, parts,"
+        " bundle, received, state) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
+        [
+            (r.source, r.partition, r.path, r.size_bytes, r.modified_us, r.claimed_at, r.observed_at, r.arrived_at, r.version, r.parts,
+             r.bundle, r.received)
+            for r in rows
+        ],
+    )  # fmt: skip
 
 
-def record_look(tx: Transaction, source: str, at: int, found: int, error: str | None) -> None:
+def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, int]]:
+    """Interval -> path, version and time of observation of its newest delivery; `*` is the newest of all."""
+    rows = tx.execute(
+        "select partition, path, version, observed_at from delivery where source = ? and state <> 'recut' order by id", (source,)
+    ).fetchall()
+    found = {partition: (path, version, at) for partition, path, version, at in rows}
+    if rows:
+        found["*"] = rows[-1][1:]
+    return found
+
+
+def oldest_delivery(tx: Transaction, source: str) -> str | None:
+    """The oldest interval that was ever delivered."""
+    oldest: str | None = tx.execute("select min(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()[0]
+    return oldest
+
+
+def next_delivery_key(tx: Transaction, source: str) -> str:
+    """The partition of a source's next delivery, where each delivery is one."""
+    row = tx.execute("select max(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()
+    return f"{int(row[0] or 0) + 1:012}"
+
+
+def record_look(tx: Transaction, source: str, at: int, found: int, error: str | None, code: str | None = None) -> None:
     """Somebody looked; only the last LOOKS_KEPT looks are kept."""
-    tx.execute("insert or replace into look (source, at, found, error) values (?, ?, ?, ?)", (source, at, found, error))
+    tx.execute(
+        "insert into look (source, at, found, error, code) values (?, ?, ?, ?, ?) on conflict (source, at) do update"
+        " set found = excluded.found, error = excluded.error, code = excluded.code",
+        (source, at, found, error, code),
+    )
     tx.execute(
         "delete from look where source = :source"
         " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
@@ -359,23 +394,37 @@ def waiting_deliveries(tx: Transaction) -> list[tuple[str, str]]:
     return [(s, p) for s, p in tx.execute("select source, partition from delivery where state = 'waiting' order by id").fetchall()]
 
 
-def newest_delivery(tx: Transaction, source: str, partition: str) -> tuple[int, str, int, int] | None:
-    """(id, path, size, modification time) of the newest delivery of an interval."""
+class Delivered(msgspec.Struct, frozen=True):
+    """A delivery as it was recorded. `parts` is JSON, where it consists of several files."""
+
+    id: int
+    partition: str
+    path: str
+    size_bytes: int
+    modified_us: int
+    version: str
+    parts: str | None
+    bundle: str
+
+
+_DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bundle"
+
+
+def newest_delivery(tx: Transaction, source: str, partition: str) -> Delivered | None:
+    """The newest delivery of an interval."""
     row = tx.execute(
-        "select id, path, size_bytes, modified_us from delivery where source = ? and partition = ? order by id desc limit 1",
-        (source, partition),
+        f"select {_DELIVERED} from delivery where source = ? and partition = ? order by id desc limit 1", (source, partition)
     ).fetchone()
-    return (row[0], row[1], row[2], row[3]) if row else None
+    return Delivered(*row) if row else None
 
 
-def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[tuple[str, str, int, int]]:
-    """(partition, path, size, modification time) of other deliveries that wait, spread over all that do."""
+def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[Delivered]:
+    """Other deliveries that wait, spread over all that do."""
     rows = tx.execute(
-        "select partition, path, size_bytes, modified_us from delivery where source = ? and state = 'waiting' and id <> ? order by id",
-        (source, besides),
+        f"select {_DELIVERED} from delivery where source = ? and state = 'waiting' and id <> ? order by id", (source, besides)
     ).fetchall()
     step = max(1, len(rows) // limit)
-    return [(r[0], r[1], r[2], r[3]) for r in rows[::step][:limit]]
+    return [Delivered(*row) for row in rows[::step][:limit]]
 
 
 def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int]]) -> None:

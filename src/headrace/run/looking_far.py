@@ -1,0 +1,100 @@
+"""Looks at sources that aren't local folders, and into files whose rows are several intervals': done by workers, asked for here.
+
+A leader never waits on a network itself, and holds no secret: it says what it knows, a worker looks, and one that hangs is ended.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from headrace.connect import Found
+from headrace.model import Project, Source
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
+from headrace.model.times import Duration, parse_duration
+from headrace.run.looking import Seen
+from headrace.run.messages import LookAt
+from headrace.run.pool import Finished, Lost, Pool, Saw
+from headrace.schedule import AttemptId
+from headrace.store import Transaction
+from headrace.store.queries import leading
+
+LOOK_SECONDS_MAX = 60.0
+"""A look that takes longer is ended; the source counts as unavailable until the next one."""
+WANTED_MAX = 400
+"""Intervals that one look asks a source for, oldest first; the next look goes on."""
+EVERY = "1d"
+"""How often what can't say whether it has changed is read again, unless `every:` says otherwise."""
+_WHOLE = "*"
+
+
+def question(tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[Found] = ()) -> LookAt | None:
+    """What a worker is asked about a source; None where there is nothing to ask."""
+    known = leading.known_versions(tx, source.name)
+    wanted = () if files else tuple(_wanted(tx, source, known, now))
+    if not files and not wanted:
+        return None
+    return LookAt(
+        attempt=str(AttemptId(0, number)),
+        source=source,
+        connection=project.settings.connections.get(source.connector.get("connection", ""), {}),
+        wanted=wanted,
+        known={key: known[key][:2] for key in wanted if key in known},
+        files=tuple(files),
+        now_us=now,
+    )
+
+
+def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
+    if source.partition.grain is None:
+        newest = known.get(_WHOLE)
+        again = int(parse_duration(source.every or EVERY).total_seconds() * 1_000_000)
+        if newest is None or newest[1] or source.every is None or now - newest[2] >= again:
+            yield _WHOLE
+        return
+    yield from islice(_intervals(tx, source, known, now), WANTED_MAX)
+
+
+def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
+    """Intervals that have ended: those that nothing was delivered for, and those that may still be restated."""
+    grain, zone = source.partition.grain, source.timezone
+    assert grain is not None
+    current = key_at_us(now, grain, zone)
+    last = current if bounds_us(current, grain, zone)[1] <= now else previous_key(current, grain, zone)
+    first = source.start or leading.oldest_delivery(tx, source.name) or last
+    restated = Duration.parse(source.restate_within)
+    for key in keys_between(first, last, grain, zone) if first <= last else ():
+        delivered = known.get(key)
+        if delivered is None or (delivered[1] and restated.after_us(bounds_us(key, grain, zone)[1], zone) > now):
+            yield key
+
+
+def look_far(pool: Pool, questions: Iterable[LookAt]) -> list[Seen]:
+    """Ask workers, and wait for their answers. No attempt may be running."""
+    asked = {}
+    for one in questions:
+        epoch, _, n = one.attempt.partition(".")
+        asked[AttemptId(int(epoch), int(n))] = one.source
+        pool.submit(AttemptId(int(epoch), int(n)), one)
+    seen: list[Seen] = []
+    deadline = time.monotonic() + LOOK_SECONDS_MAX
+    while asked:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            for number in asked:
+                pool.kill(number, f"was ended: a look took longer than {LOOK_SECONDS_MAX:.0f} s")
+        for answer in pool.wait(max(left, 0.0) if left > 0 else None):
+            seen += _answered(asked, answer)
+    return seen
+
+
+def _answered(asked: dict[AttemptId, Source], answer: Finished | Saw | Lost) -> Iterator[Seen]:
+    if isinstance(answer, Saw) and answer.attempt in asked:
+        looked = answer.looked
+        yield Seen(asked.pop(answer.attempt), looked.found, looked.notes, looked.error, looked.code)
+    elif isinstance(answer, Lost):
+        gone = [number for number in (answer.running, *answer.queued) if number in asked]
+        for number in gone:
+            reason = answer.reason if number == answer.running else "its worker was busy with another source that hung"
+            yield Seen(asked.pop(number), (), (), f"the look {reason}", "source_unavailable")

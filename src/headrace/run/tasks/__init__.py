@@ -1,0 +1,48 @@
+"""From a dispatch to the message that a worker gets: which files, which columns, which checks. One file a kind of task."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.lake import Table
+from headrace.run.applying import Applied
+from headrace.run.messages import Task
+from headrace.run.tasks import produce, take_in
+from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.schedule import AttemptId
+from headrace.store import Transaction
+
+__all__ = ["Prepared", "Tasks", "Undeliverable"]
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A task with what the attempt's row says about it."""
+
+    task: Task
+    kind: str
+    snapshot: int
+    delivery_id: int | None
+
+
+class Tasks:
+    """Makes tasks for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
+
+    def __init__(self, applied: Applied, code: str) -> None:
+        self._lookup = Lookup(applied, code)
+
+    def forget(self, name: str) -> None:
+        """The table's columns have changed."""
+        self._lookup.forget(name)
+
+    def table(self, tx: Transaction, name: str) -> Table | None:
+        """The lake's table of that name, None while its columns aren't known."""
+        return self._lookup.table(tx, name)
+
+    def prepare(self, tx: Transaction, attempt: AttemptId, node: str, keys: tuple[str, ...], now: int) -> Prepared:
+        """The task for a dispatch. Raises Undeliverable."""
+        project = self._lookup.project
+        if node in project.sources:
+            taking, delivery_id = take_in.task(self._lookup, tx, attempt, project.sources[node], keys, now)
+            return Prepared(taking, "take_in", self._lookup.snapshot(tx), delivery_id)
+        producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now)
+        return Prepared(producing, "produce", self._lookup.snapshot(tx), None)

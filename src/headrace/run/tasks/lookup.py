@@ -1,0 +1,65 @@
+"""What tasks are made of, as the store and the lake have it: tables, the files of an input's partitions, references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.engine import InputData
+from headrace.lake import PARTITION_COLUMN, Table
+from headrace.lake.catalog import files, newest_snapshot, table
+from headrace.model import HeadraceError, Project
+from headrace.plan import Compiled
+from headrace.run.applying import Applied
+from headrace.store import Transaction
+from headrace.store.queries import leading
+
+
+class Undeliverable(HeadraceError):
+    """A dispatch that can't be made into a task: what it needs isn't there (any more)."""
+
+
+class Lookup:
+    """Look-ups for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
+
+    def __init__(self, applied: Applied, code: str) -> None:
+        self._applied, self.code = applied, code
+        self._tables: dict[str, Table | None] = {}
+
+    @property
+    def compiled(self) -> Compiled:
+        """What is applied, understood."""
+        return self._applied.compiled
+
+    @property
+    def project(self) -> Project:
+        """What is applied, as declared."""
+        return self._applied.compiled.project
+
+    def forget(self, name: str) -> None:
+        """The table's columns have changed."""
+        self._tables.pop(name, None)
+
+    def snapshot(self, tx: Transaction) -> int:
+        """The lake's newest snapshot: what an attempt that is dispatched now reads."""
+        return newest_snapshot(tx)
+
+    def table(self, tx: Transaction, name: str) -> Table | None:
+        """The lake's table of that name, None while its columns aren't known."""
+        found = self._tables.get(name)
+        if found is None:
+            found = self._tables[name] = table(tx, name)
+        return found
+
+    def data(self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+        """Published partitions of a node, all of them where `keys` is None. Raises Undeliverable where nothing of it ever was."""
+        known = self.table(tx, name)
+        if known is None:
+            raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
+        columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
+        rows = leading.published_rows(tx, name, keys)
+        return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
+
+    def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
+        """What a node's checks read besides its own rows, as far as it was ever published."""
+        wanted = self.compiled.nodes[name].check_references
+        return tuple(self.data(tx, other, None, snapshot) for other in wanted if self.table(tx, other) is not None)

@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from headrace.model.cycles import find_cycles
+from headrace.model.environments import PRODUCTION, of_environment, with_paths
 from headrace.model.errors import UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
@@ -22,17 +23,18 @@ SUGGESTIONS_MAX = 200
 """How many unknown names get a `did you mean`: each is compared with every known one."""
 
 
-def link(declared: Sequence[Declared]) -> tuple[Project | None, list[Problem]]:
-    """The project, and all problems: those of each file and those between them, by file and line.
+def link(declared: Sequence[Declared], environment: str = PRODUCTION) -> tuple[Project | None, list[Problem]]:
+    """The project as it is in an environment, and all problems: those of each file and those between them, by file and line.
 
     The project holds whatever could be understood, so that later stages can report their problems too: it must not be used
-    while `problems` holds an error. It is None only where there are no settings.
+    while `problems` holds an error. It is None only where there are no settings. UsageError for an environment that there isn't.
     """
     problems = [problem for one in declared for problem in one.problems]
     settings = next((one.settings for one in declared if one.settings is not None), None)
     if settings is None:
         return None, _sorted(problems)
-    return _Linker(declared, settings, problems).link(), _sorted(problems)
+    project = _Linker(declared, of_environment(settings, environment), problems).link()
+    return with_paths(project), _sorted(problems)
 
 
 def _sorted(problems: list[Problem]) -> list[Problem]:

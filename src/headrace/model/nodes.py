@@ -303,6 +303,10 @@ class Settings(Value, kw_only=True):
     notify: dict[str, dict[str, Any]] = {}
     environments: dict[str, dict[str, Any]] = {}
     policy: dict[str, str] = {}
+    environment: str = "prod"
+    """Whose settings these are: `prod`, or one of `environments`, whose overrides are in place then."""
+    paths: dict[str, str] = {}
+    """In an environment: folders of sources' files → the folders to read instead."""
 
 
 class Project(Value, kw_only=True):

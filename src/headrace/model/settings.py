@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.model.documents import Block, kind_of, plain
+from headrace.model.environments import PRODUCTION
 from headrace.model.fields import Fields
 from headrace.model.names import OWNER
 from headrace.model.nodes import Settings
@@ -131,6 +132,16 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
         inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
         for tables in ("connections", "notify"):
             _tables(inner, tables)
+        _store_url(_table(inner, "store", ("url", "connection")))
+        for table in ("lake", "paths"):
+            folders = inner.block_of(table) or Block(0)
+            paths = Fields(folders, fields.report, ("path",) if table == "lake" else tuple(folders), what=f"[environments.{name}.{table}]")
+            for path in folders:
+                read_path(paths, path)
+        if name == PRODUCTION or not OWNER.fullmatch(name):
+            hint = "prod is what headrace.toml says outside of it" if name == PRODUCTION else "letters, digits, `_`, `-` and `.`"
+            fields.report.error("bad_name", block.lines[name], f"{shown(name)} can't name an environment", hint)
+            continue
         found[name] = plain(value)
     return found
 

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from headrace.model import Level, NotBuilt, Problem, Project, ProjectError, Settings, SqlBody, UsageError
+from headrace.model import Level, Problem, Project, ProjectError, Settings, SqlBody, UsageError
+from headrace.model.environments import of_environment
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
 from headrace.model.reporting import Report
 from headrace.model.zones import from_us, local_us, to_us, zone
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from headrace.plan import Compilation, Compiled
     from headrace.store.queries.versions import Version
 
-ENVIRONMENT = "prod"
 LONG_S = 1.0
 """Understanding a project is silent unless it takes longer."""
 NAMES_FILE = "cache/names"
@@ -45,10 +45,8 @@ class Session:
     def open(cls, project: Path | None, env: str, now: str | None, actor: str) -> Session:
         """The project at or above `project` (None: the current folder).
 
-        Raises ProjectError where there is none, NotBuilt for an environment other than `prod`.
+        Raises ProjectError where there is none. An environment that there isn't is a UsageError when its settings are asked for.
         """
-        if env != ENVIRONMENT:
-            raise NotBuilt(f"environments are not built yet: `{env}` can't be used", hint="leave --env and HEADRACE_ENV away, or use prod")
         return cls(_root(project), env, now, actor)
 
     def again(self, actor: str) -> Session:
@@ -57,8 +55,8 @@ class Session:
 
     @cached_property
     def settings(self) -> Settings:
-        """What headrace.toml says. ProjectError if it can't be read."""
-        return _settings(self.root)
+        """What headrace.toml says for this environment. ProjectError if it can't be read, UsageError if there is none of that name."""
+        return of_environment(_settings(self.root), self.env)
 
     @property
     def timezone(self) -> str:
@@ -170,7 +168,7 @@ class Session:
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
         compilation: Compilation = compile_project(
-            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self._learnt()
+            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self._learnt(), environment=self.env
         )
         if told:
             told.finish()

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headrace.model import Level, Problem
+from headrace.model.environments import PRODUCTION
 from headrace.model.files import ProjectFile, Scan, scan
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
@@ -44,16 +45,22 @@ Progress = Callable[[int, int], None]
 
 
 def compile_project(
-    root: Path, *, cache: Path | None = None, processes: int = 1, progress: Progress | None = None, learnt: Learnt | None = None
+    root: Path,
+    *,
+    cache: Path | None = None,
+    processes: int = 1,
+    progress: Progress | None = None,
+    learnt: Learnt | None = None,
+    environment: str = PRODUCTION,
 ) -> Compilation:
     """Understand the project at `root`. Problems are in the result, sorted by file and line; nothing of the user's runs.
 
     `cache` is a folder of its own for what was understood before; `learnt` are columns that the store knows of sources
     and opaque assets; `progress` is told how many of how many steps are done. Raises ProjectError if the folder can't be
-    listed.
+    listed, UsageError for an environment that there isn't.
     """
     with _without_collector():
-        return _Compiling(root.absolute(), Cache(cache), Workers(processes), progress, dict(learnt or {})).compilation()
+        return _Compiling(root.absolute(), Cache(cache), Workers(processes), progress, dict(learnt or {}), environment).compilation()
 
 
 @contextmanager
@@ -70,15 +77,22 @@ def _without_collector() -> Iterator[None]:
 
 class _Compiling:
     def __init__(
-        self, root: Path, cache: Cache, workers: Workers, progress: Progress | None, learnt: dict[str, tuple[tuple[str, str], ...]]
+        self,
+        root: Path,
+        cache: Cache,
+        workers: Workers,
+        progress: Progress | None,
+        learnt: dict[str, tuple[tuple[str, str], ...]],
+        environment: str,
     ) -> None:
         self._root, self._cache, self._workers, self._learnt = root, cache, workers, learnt
+        self._environment = environment
         self._progress = progress
         self._done = self._total = 0
 
     def compilation(self) -> Compilation:
         seen = scan(self._root)
-        files = digest((seen, sorted(self._learnt.items())))
+        files = digest((seen, sorted(self._learnt.items()), self._environment))
         stamp = self._cache.load(Stamp)
         if stamp is not None and stamp.files == files and self._same_contents(stamp.racy):
             kept = self._cache.load(KeptCompilation)
@@ -94,7 +108,7 @@ class _Compiling:
         begun = self._cache.begun_ns()
         unsettled = {file.path: content_digest(self._root / file.path) for file in racy(seen.files, begun)}
         declared, reads = self._declared(seen.files, unsettled)
-        project, problems = link(declared)
+        project, problems = link(declared, self._environment)
         problems = [*seen.problems, *problems]
         kept_bodies = self._cache.load(KeptBodies)
         kept_lines = self._cache.load(KeptLineage) if kept_bodies is not None else None

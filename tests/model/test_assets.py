@@ -301,7 +301,7 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
     project, problems = load(
         **{
             "sources/a.yaml": (
-                "source: a\nowner: acme\nhttp: {url: 'https://x/{date:%Y}.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"
+                "source: a\nowner: acme\nhttp: {url: 'https://x/all.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"
             ),
             "assets/b.sql": sql(materialize="snapshot", trigger="manual", priority="3"),
             "assets/c.sql": sql(partition="{key: region, values: [a, b]}"),
@@ -314,5 +314,5 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
     assert {problem.code for problem in found} == {"not_built"}
     assert {problem.level for problem in found} == {"warning"}
     assert [problem.message.split(":")[0] for problem in found] == [
-        "`http` of `a`", "`materialize", "`trigger` of `b`", "`priority` of `b`", "partitions by key of `c`", "`export` of `c1`",
+        "`materialize", "`trigger` of `b`", "`priority` of `b`", "partitions by key of `c`", "`export` of `c1`",
     ]  # fmt: skip

@@ -7,20 +7,18 @@ from typing import Any
 
 from headrace.model.checks import read_checks
 from headrace.model.common import COMMON, ON_ANOMALY, ON_FAIL, read_common
-from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.connectors import READERS, read_connectors
+from headrace.model.documents import Block, Items, kind_of
 from headrace.model.fields import Fields
 from headrace.model.names import check_node
 from headrace.model.nodes import Complete, Expect, Source
 from headrace.model.partitions import read_partition, read_start
 from headrace.model.paths import read_pattern
 from headrace.model.reporting import Report, shown
-from headrace.model.secrets import check_headers, check_url
 
-CONNECTORS = ("http", "connection", "query", "table", "fixed_width")
-"""Fields of sources that aren't plain files."""
 _FIELDS = frozenset(
     (*COMMON, "source", "partition", "start", "files", "complete", "expect", "retain_raw", "restate_within", "on_drift",
-     "contract", "checks", "on_fail", "on_anomaly", *CONNECTORS)
+     "every", "contract", "checks", "on_fail", "on_anomaly", *READERS)
 )  # fmt: skip
 _DRIFTS = ("added", "dropped", "renamed", "type", "format")
 _ON_DRIFT = ("block", "map", "allow", "warn")
@@ -69,7 +67,8 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "partition": partition,
         "start": read_start(fields),
         "files": read_pattern(fields, "files", partition) if "files" in fields else None,
-        "connector": _connector(fields),
+        "connector": read_connectors(fields, partition),
+        "every": fields.duration("every", "") or None,
         "expect": _expect(fields),
         "complete": _complete(fields),
         "contract": fields.text("contract") if "contract" in fields else None,
@@ -80,34 +79,6 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "on_fail": fields.choice("on_fail", ON_FAIL, "reject"),
         "on_anomaly": fields.choice("on_anomaly", ON_ANOMALY, "") or None,
     }
-
-
-def _connector(fields: Fields) -> dict[str, Any]:
-    """What sources that aren't files say, kept as written; exactly one place has to be named where data comes from."""
-    found = {name: plain(fields.raw(name)) for name in CONNECTORS if name in fields}
-    origins = [name for name in ("files", "http", "connection") if name in fields]
-    if not origins:
-        fields.report.error(
-            "missing_field",
-            fields.block.line,
-            f"{fields.what} doesn't say where data comes from",
-            "add files: landing/name_{date:%Y-%m-%d}.csv",
-        )
-    elif len(origins) > 1:
-        fields.refuse(origins[1], f"{fields.what} names {' and '.join(map(shown, origins))}", "keep one of them", code="conflicting_fields")
-    for name in ("query", "table"):
-        if name in fields and "connection" not in fields:
-            fields.refuse(
-                name, f"{shown(name)} needs a `connection`", "add connection: with a name from [connections]", code="conflicting_fields"
-            )
-    http = fields.raw("http")
-    if isinstance(http, Block):
-        check_headers(http, fields.report)
-    elif isinstance(http, str):
-        check_url("http", http, fields.line("http"), fields.report)
-    elif http is not None:
-        fields.wrong("http", "a URL, or a mapping with `url`")
-    return found
 
 
 def _expect(fields: Fields) -> Expect:

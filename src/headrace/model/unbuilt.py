@@ -38,7 +38,7 @@ def _settings(project: Project) -> Iterator[Problem]:
 
 
 def _source(source: Source) -> Iterator[Problem]:
-    for name in source.connector:
+    for name in source.connector.keys() - {"http"}:
         yield _warning(source.place, f"`{name}` of {shown(source.name)}", "have the data delivered as files: `files: landing/…`")
     if source.partition.key is not None:
         yield _warning(source.place, f"partitions by key of {shown(source.name)}", "cut by time, or not at all")

@@ -1,0 +1,64 @@
+"""What a source says about data that isn't plain files: where it comes from and how it is read. One function a field.
+
+A field is kept as written (`Source.connector`), once its function found nothing wrong with it; what uses it knows that it is valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from headrace.model.documents import plain
+from headrace.model.fields import Fields
+from headrace.model.http_field import read_http
+from headrace.model.nodes import PartitionSpec
+from headrace.model.reporting import shown
+
+Reader = Callable[[Fields, PartitionSpec], None]
+"""Reports what is wrong with one field of a source that is cut like this. The field is there."""
+
+ORIGINS = ("files", "http", "connection")
+"""Fields that say where data comes from: a source has one of them."""
+
+
+def _as_written(fields: Fields, partition: PartitionSpec) -> None:
+    """Nothing is checked."""
+
+
+READERS: dict[str, Reader] = {
+    "http": read_http,
+    "connection": _as_written,
+    "query": _as_written,
+    "table": _as_written,
+    "fixed_width": _as_written,
+}
+"""Field → what validates it."""
+
+
+def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
+    """All such fields of a source, as written; exactly one place has to be named where data comes from."""
+    _one_origin(fields)
+    for name in ("query", "table"):
+        if name in fields and "connection" not in fields:
+            fields.refuse(
+                name, f"{shown(name)} needs a `connection`", "add connection: with a name from [connections]", code="conflicting_fields"
+            )
+    found = {}
+    for name, read in READERS.items():
+        if name in fields:
+            read(fields, partition)
+            found[name] = plain(fields.raw(name))
+    return found
+
+
+def _one_origin(fields: Fields) -> None:
+    origins = [name for name in ORIGINS if name in fields]
+    if not origins:
+        fields.report.error(
+            "missing_field",
+            fields.block.line,
+            f"{fields.what} doesn't say where data comes from",
+            "add files: landing/name_{date:%Y-%m-%d}.csv",
+        )
+    elif len(origins) > 1:
+        fields.refuse(origins[1], f"{fields.what} names {' and '.join(map(shown, origins))}", "keep one of them", code="conflicting_fields")

@@ -1,0 +1,155 @@
+"""The field `http:` of a source: a URL, or a mapping that says how a server is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from headrace.model.documents import Block, kind_of
+from headrace.model.fields import Fields
+from headrace.model.json_paths import json_path
+from headrace.model.nodes import PartitionSpec
+from headrace.model.reporting import shown
+from headrace.model.secrets import check_headers, check_url
+
+METHODS = ("GET", "POST")
+PAGINGS = ("page", "offset", "cursor", "link")
+PAGES_MAX = 1_000_000
+"""The most that `pages_max` may allow."""
+PAGE_SIZE_MAX = 10_000_000
+RETRIES_MAX = 20
+DIRECTIVES = "YmdHMSjyGVuz"
+"""strftime's directives that `{date:…}` and `{end:…}` may hold."""
+_FIELDS = ("url", "method", "records", "headers", "params", "body", "page", "rate_limit", "timeout", "retries")
+_PAGE = ("by", "parameter", "size", "size_parameter", "start", "next", "pages_max")
+_RATE = re.compile(r"(\d{1,6})\s*/\s*(s|m|h)", re.ASCII)
+_URL = re.compile(r"https?://[^/?#\s]+([/?][^\s#]*)?", re.IGNORECASE)
+_PLACEHOLDER = re.compile(r"\{(date|end):([^{}]*)\}")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}")
+
+
+def read_http(fields: Fields, partition: PartitionSpec) -> None:
+    """Report what is wrong with `http:` of a source that is cut like this."""
+    http = fields.raw("http")
+    if isinstance(http, str):
+        check_url("http", http, fields.line("http"), fields.report)
+        _check_url(fields, "http", http)
+    elif isinstance(http, Block):
+        check_headers(http, fields.report)
+        _read_block(Fields(http, fields.report, _FIELDS, what="`http`"))
+    else:
+        fields.wrong("http", "a URL, or a mapping with `url`")
+        return
+    _check_intervals(fields, http, partition)
+
+
+def rate_of(text: str) -> tuple[int, float] | None:
+    """Requests and the seconds that they are for: `5/s`, `100/m`, `1000/h`; None for what is no rate."""
+    match = _RATE.fullmatch(text.strip())
+    if match is None or int(match[1]) == 0:
+        return None
+    return int(match[1]), {"s": 1.0, "m": 60.0, "h": 3600.0}[match[2]]
+
+
+def _read_block(fields: Fields) -> None:
+    url = fields.required("url", "add `url: https://…`")
+    if url is not None:
+        _check_url(fields, "url", url)
+    method = fields.choice("method", METHODS, "GET")
+    if "body" in fields and method != "POST":
+        fields.refuse("body", "only a POST has a body", "add `method: POST`", code="conflicting_fields")
+    if "body" in fields and not isinstance(fields.raw("body"), (str, Block, list)):
+        fields.wrong("body", "text, or what becomes JSON")
+    _check_path(fields, "records")
+    _check_headers(fields)
+    _check_params(fields)
+    fields.duration("timeout", "30s")
+    fields.whole("retries", minimum=0, maximum=RETRIES_MAX)
+    if "rate_limit" in fields and (rate := fields.text("rate_limit")) is not None and rate_of(rate) is None:
+        fields.refuse("rate_limit", f"{shown(rate)} is no rate", "write 5/s, 100/m or 1000/h")
+    if (page := fields.block_of("page")) is not None:
+        _read_page(Fields(page, fields.report, _PAGE, what="`page`"))
+
+
+def _read_page(fields: Fields) -> None:
+    if fields.required("by", "add `by: page`, offset, cursor or link") is None:
+        return
+    by = fields.choice("by", PAGINGS, "")
+    if by == "cursor" and "next" not in fields:
+        fields.refuse("by", "`by: cursor` needs to know where the next cursor stands", "add `next: $.meta.next_cursor`")
+    if "size_parameter" in fields and "size" not in fields:
+        fields.refuse("size_parameter", "`size_parameter` without `size`", "add `size: 100`")
+    _check_path(fields, "next")
+    for name in ("parameter", "size_parameter"):
+        if name in fields:
+            fields.text(name)
+    fields.whole("size", minimum=1, maximum=PAGE_SIZE_MAX)
+    fields.whole("start", minimum=0, maximum=PAGE_SIZE_MAX)
+    fields.whole("pages_max", minimum=1, maximum=PAGES_MAX)
+    unused = {"cursor": ("start",), "link": ("start", "parameter")}.get(by, ("next",))
+    for name in unused:
+        if name in fields and by:
+            fields.refuse(name, f"{shown(name)} means nothing with `by: {by}`", "leave it out", code="conflicting_fields")
+
+
+def _check_path(fields: Fields, name: str) -> None:
+    if name in fields and (text := fields.text(name)) is not None and json_path(text) is None:
+        fields.refuse(name, f"{shown(text)} is no path", f"write {name}: $.items, or $.meta.next")
+
+
+def _check_url(fields: Fields, name: str, url: str) -> None:
+    if not url.startswith("${") and _URL.fullmatch(_PLACEHOLDER.sub("", url)) is None:
+        fields.refuse(name, f"{shown(name)} isn't the URL of a server", "write https://host/path, without spaces and without `#`")
+
+
+def _check_headers(fields: Fields) -> None:
+    block = fields.block_of("headers")
+    for key, value in (block or {}).items():
+        if not _HEADER_NAME.fullmatch(key):
+            _wrong(fields, block, key, f"{shown(key)} can't be the name of a header")
+        elif not isinstance(value, str) or not value.isprintable():
+            _wrong(fields, block, key, f"the header {shown(key)} must be text in one line, not {kind_of(value)}")
+
+
+def _check_params(fields: Fields) -> None:
+    block = fields.block_of("params")
+    for key, value in (block or {}).items():
+        values = value if isinstance(value, list) else [value]
+        if not values or any(isinstance(one, (dict, list)) or one is None for one in values):
+            _wrong(fields, block, key, f"the parameter {shown(key)} must be a value or a list of values")
+
+
+def _wrong(fields: Fields, block: Block | None, key: str, message: str) -> None:
+    assert block is not None
+    fields.report.error("wrong_type", block.lines.get(key, block.line), message, "`headrace explain wrong_type` shows examples")
+
+
+def _check_intervals(fields: Fields, http: Block | str, partition: PartitionSpec) -> None:
+    """An interval's request must say which interval it is for, and that of what isn't cut by time can't."""
+    if partition.key is not None:
+        fields.refuse("http", "`http` can't be partitioned by key", "one source a key, or cut by time", code="conflicting_fields")
+    found = list(_placeholders(http))
+    for _, directives in found:
+        if not directives or not re.fullmatch(rf"(?:%[{DIRECTIVES}]|[^%])+", directives):
+            fields.refuse("http", f"{shown(directives)} is no way to write a date", "write {date:%Y-%m-%d}")
+    if partition.grain is None and found:
+        fields.refuse("http", "{date:…} in a source that isn't cut by time", "add partition: day", code="conflicting_fields")
+    elif partition.grain is not None and not found:
+        fields.refuse(
+            "http",
+            f"nothing in `http` says which {partition.grain.value} is asked for",
+            "write {date:%Y-%m-%d} (the interval's start) or {end:%Y-%m-%d} into url, params or body",
+            code="conflicting_fields",
+        )
+
+
+def _placeholders(value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield from _PLACEHOLDER.findall(value)
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _placeholders(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _placeholders(inner)

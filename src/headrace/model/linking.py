@@ -15,6 +15,7 @@ from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode,
 from headrace.model.parsing import Declared
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import did_you_mean, shown
+from headrace.model.tests_linking import problems_of_tests
 
 Node = Source | Asset | Consumer
 AnyNode = TypeVar("AnyNode", Source, Asset, Consumer)
@@ -251,6 +252,7 @@ class _Linker:
             if test.asset not in project.assets:
                 hint = self._suggest(test.asset, project.assets, "name one of the assets")
                 self._error("unknown_node", test.place, f"unknown asset {shown(test.asset)} in the test {shown(test.name)}", hint)
+        self._problems.extend(problems_of_tests(project))
         for cycle in find_cycles({asset.name: _waits_for(asset) for asset in project.assets.values()}):
             place = project.assets[cycle[0]].place
             self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")

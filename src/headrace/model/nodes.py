@@ -17,6 +17,10 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all declared values: immutable, compared by content, encodable as msgpack and JSON."""
 
 
+ACCUMULATING = ("merge", "snapshot")
+"""Materialisations whose rows aren't of one partition: each publication changes the table that the one before left."""
+
+
 class Grain(enum.StrEnum):
     """How the local calendar cuts time into partitions, finest first."""
 
@@ -205,6 +209,13 @@ class Asset(Value, kw_only=True):
     """Nodes that come first, without data."""
     materialize: str = "table"
     merge_keys: tuple[str, ...] = ()
+    """Of `materialize: merge` and `snapshot`: the columns that say which row is meant."""
+    merge_delete: str | None = None
+    """Of `materialize: merge`: the body's column that says that a row goes; it isn't kept in the table."""
+    snapshot_columns: tuple[str, ...] = ()
+    """Of `materialize: snapshot`: the columns whose change makes a new version of a row; all but the keys if there are none."""
+    snapshot_deletes: str = "ignore"
+    """Of `materialize: snapshot`: what a row that isn't there any more means: `ignore`, or `close` its last version."""
     columns: dict[str, Any] | None = None
     """Of opaque bodies: `{"writes": {column: type or None}, "reads": {input: [column, …]}}`; None where nothing is declared."""
     parameters: dict[str, Any] = {}
@@ -222,6 +233,11 @@ class Asset(Value, kw_only=True):
     on_reference_change: str = "ignore"
     renamed_from: str | None = None
     place: Place
+
+    @property
+    def accumulates(self) -> bool:
+        """True where a publication changes rows of one table that lives across partitions (merge, snapshot)."""
+        return self.materialize in ACCUMULATING
 
 
 class Consumer(Value, kw_only=True):
@@ -283,6 +299,14 @@ class AssetTest(Value, kw_only=True):
     partition: str | None = None
     given: dict[str, Any] = {}
     expect: Any = None
+    """Rows, a file's path, or None where only an error or the outcome of checks is expected."""
+    ordered: bool = False
+    """Whether the rows must come in the order in which they are expected."""
+    parameters: dict[str, Any] = {}
+    expect_error: str | None = None
+    """Text that the message of the failure holds: the body must fail."""
+    checks: dict[str, str] = {}
+    """Check → `passes` or `fails`: how the asset's own checks must come out."""
     place: Place
 
 

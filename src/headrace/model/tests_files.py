@@ -7,9 +7,11 @@ from typing import Any
 from headrace.model.documents import Block, Items, kind_of, plain
 from headrace.model.fields import Fields
 from headrace.model.nodes import AssetTest
+from headrace.model.parameters import read_parameters
 from headrace.model.reporting import Report, shown
 
-_FIELDS = ("test", "asset", "partition", "given", "expect", "description", "parameters")
+FIELDS = ("test", "asset", "partition", "given", "expect", "expect_error", "checks", "ordered", "description", "parameters")
+OUTCOMES = ("passes", "fails")
 
 
 def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
@@ -35,23 +37,53 @@ def read_tests(document: object, report: Report) -> tuple[AssetTest, ...]:
 
 
 def _test(block: Block, report: Report) -> AssetTest | None:
-    fields = Fields(block, report, _FIELDS, what="a test")
+    fields = Fields(block, report, FIELDS, what="a test")
     name, asset = fields.required("test"), fields.required("asset")
+    expects = _expects(fields)
+    if "description" in fields:
+        fields.text("description")
+    found = {
+        "partition": fields.text("partition") if "partition" in fields else None,
+        "given": _given(fields),
+        "ordered": fields.flag("ordered") or False,
+        "parameters": read_parameters(fields),
+        "checks": _checks(fields),
+    }
+    if name is None or asset is None or expects is None:
+        return None
+    return AssetTest(name=name, asset=asset, **found, **expects, place=report.place(fields.line("test")))
+
+
+def _given(fields: Fields) -> dict[str, Any]:
     given = fields.mapping("given")
     for node, rows in given.items():
-        if not isinstance(rows, (list, str)):
+        if not _is_rows(rows):
             fields.refuse("given", f"the rows given for {shown(node)} are {kind_of(rows)}", "a list of rows, or a path")
-    if not isinstance(fields.raw("expect"), (list, str)):
+    return given
+
+
+def _is_rows(value: Any) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(row, dict) for row in value))
+
+
+def _expects(fields: Fields) -> dict[str, Any] | None:
+    """What must come of it: rows, an error, or outcomes of checks; at least one of them."""
+    found: dict[str, Any] = {}
+    if "expect_error" in fields:
+        found["expect_error"] = fields.text("expect_error")
+        if "expect" in fields:
+            fields.refuse("expect_error", f"{fields.what} expects rows and an error", "keep one of them", code="conflicting_fields")
+    elif "expect" in fields and _is_rows(fields.raw("expect")):
+        found["expect"] = plain(fields.raw("expect"))
+    elif "expect" in fields or "checks" not in fields:
         fields.report.error("missing_field", fields.line("expect"), f"{fields.what} expects no rows", "add expect: [{column: value}]")
         return None
-    partition = fields.text("partition") if "partition" in fields else None
-    if name is None or asset is None:
-        return None
-    return AssetTest(
-        name=name,
-        asset=asset,
-        partition=partition,
-        given=given,
-        expect=plain(fields.raw("expect")),
-        place=report.place(fields.line("test")),
-    )
+    return found
+
+
+def _checks(fields: Fields) -> dict[str, str]:
+    block = fields.block_of("checks")
+    if block is None:
+        return {}
+    inner = Fields(block, fields.report, tuple(block), what="`checks`")
+    return {name: inner.choice(name, OUTCOMES, OUTCOMES[0]) for name in block}

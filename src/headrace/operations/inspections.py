@@ -1,0 +1,147 @@
+"""The documents of verbs that look closely and change nothing: `test`, `sql`, `diff`, `doctor`, `schema`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headrace.operations.documents import CheckRow, ColumnRow, Document, ErrorRow
+
+
+class CellRow(Document, frozen=True, kw_only=True):
+    """One cell that isn't as expected."""
+
+    column: str
+    expected: Any
+    got: Any
+
+
+class ChangedRow(Document, frozen=True, kw_only=True):
+    """One row of a test's result that differs from the one expected in some cells. `row` is the row as it was got."""
+
+    row: dict[str, Any]
+    cells: list[CellRow]
+
+
+class TestRow(Document, frozen=True, kw_only=True):
+    """`test`: one test of one asset. `state` is `passed`, `failed` (not as expected) or `error` (it couldn't be computed, or not
+    be compared). Rows hold the columns that the test names."""
+
+    __test__ = False  # no test of pytest's
+
+    test: str
+    asset: str
+    partition: str | None
+    state: str
+    file: str
+    line: int
+    seconds: float | None = None
+    rows: int | None = None
+    rows_expected: int | None = None
+    missing: list[dict[str, Any]] = []
+    """Expected, and not there; at most 20, as of the lists below."""
+    unexpected: list[dict[str, Any]] = []
+    changed: list[ChangedRow] = []
+    differences: int = 0
+    """How many rows are missing, unexpected or changed in all."""
+    checks: list[CheckRow] = []
+    error: ErrorRow | None = None
+    reason: str | None = None
+    """What else isn't as expected: columns, the order, outcomes of checks."""
+    log: list[str] = []
+
+
+class SqlDocument(Document, frozen=True, kw_only=True):
+    """`sql`: the rows of a query over one snapshot of all that is published."""
+
+    snapshot: int | None
+    at: datetime | None
+    """When the snapshot was made."""
+    tables: list[str]
+    """What the query reads."""
+    columns: list[ColumnRow]
+    rows: list[dict[str, Any]]
+    truncated: bool = False
+    """Whether there are more rows than `--limit` lets through."""
+    seconds: float | None = None
+
+
+class AttachDocument(Document, frozen=True, kw_only=True):
+    """`sql --attach`: a DuckDB statement that attaches the lake; never with a password."""
+
+    catalog: str
+    """`sqlite` or `postgresql`."""
+    statement: str
+    note: str
+
+
+class MomentRow(Document, frozen=True, kw_only=True):
+    """One side of `diff`."""
+
+    snapshot: int
+    at: datetime | None
+
+
+class ColumnChange(Document, frozen=True, kw_only=True):
+    """A column that isn't the same on both sides: `added`, `removed` or `type`."""
+
+    column: str
+    change: str
+    before: str | None
+    after: str | None
+
+
+class PartitionChange(Document, frozen=True, kw_only=True):
+    """A partition that was published, taken back or published again between two moments. `identical`: again, with the same rows."""
+
+    partition: str
+    change: str
+    rows_before: int | None
+    rows_after: int | None
+
+
+class RowChange(Document, frozen=True, kw_only=True):
+    """An example: `added` has only `after`, `removed` only `before`, `changed` both."""
+
+    change: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class DiffDocument(Document, frozen=True, kw_only=True):
+    """`diff`: what changed between two moments. Without keys a changed row counts as one removed and one added."""
+
+    asset: str
+    before: MomentRow
+    after: MomentRow
+    columns: list[ColumnChange]
+    partitions: list[PartitionChange]
+    keys: list[str] | None
+    """What says which rows are the same: `--keys`, or the asset's merge keys or unique check."""
+    rows_added: int
+    rows_removed: int
+    rows_changed: int | None
+    cells: dict[str, int]
+    """Column → in how many changed rows it differs."""
+    sample: list[RowChange]
+
+
+class ExaminationRow(Document, frozen=True, kw_only=True):
+    """`doctor`: one examination. `state` is `ok`, `warn`, `fail` or `skipped`."""
+
+    area: str
+    name: str
+    state: str
+    detail: str
+    todo: str | None = None
+    """What to do about it."""
+
+
+class SchemaRow(Document, frozen=True, kw_only=True):
+    """`schema`: one kind of file and its JSON Schema (draft 2020-12). Without a name: of all kinds."""
+
+    name: str
+    files: list[str]
+    """Globs of the files that it describes."""
+    description: str
+    document: dict[str, Any]

@@ -6,7 +6,7 @@ and the key, which is data and may hold anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from headrace.model.errors import UsageError
 from headrace.model.intervals import GRAINS, bounds_us, key_at_us, keys_between, next_key, previous_key
@@ -15,7 +15,8 @@ from headrace.model.times import Duration
 
 WHOLE = "*"
 """The key of data that isn't cut."""
-_SEPARATOR = "/"
+SEPARATOR = "/"
+"""Between the time's key and the data's."""
 _NOTHING = Duration(days=0, seconds=0)
 
 
@@ -42,6 +43,10 @@ class _Pair(Value, kw_only=True):
         return GRAINS.index(self.input) > GRAINS.index(self.output)
 
 
+Seen = Callable[[str], Collection[str]]
+"""Time's key (empty where data isn't cut by time) → the data keys that were ever heard of for it."""
+
+
 def required(
     output: PartitionSpec,
     output_timezone: str,
@@ -49,21 +54,53 @@ def required(
     input: PartitionSpec,  # noqa: A002 - what it is called everywhere else
     input_timezone: str,
     spec: InputSpec,
+    seen: Seen | None = None,
 ) -> Required:
-    """What partition `key` of the output needs of the input; UsageError if `key` isn't one of the output's."""
+    """What partition `key` of the output needs of the input; UsageError if `key` isn't one of the output's.
+
+    `seen` says which keys of the input were heard of, where those grow with the data: an interval needs all of them, and one
+    for which none was heard of is named by its time alone. Without `seen` growing keys can't be listed (keys=None).
+    """
+    if output.by_delivery or input.by_delivery:
+        return _of_delivery(output, key, input, spec)
     if output.whole or input.whole or spec.mode is InputMode.ALL:
         return Required(keys=None)
+    if output.grain is None and input.grain is not None:
+        return Required(keys=None)
+    listed = input.key is None or input.key == output.key or input.values is not None
+    if not listed and (seen is None or input.grain is None):
+        return Required(keys=None)
     time_key, data_key = split(key, output)
-    data_keys = _data_keys(output, data_key, input)
-    if input.grain is None:
-        return Required(keys=data_keys)
-    if output.grain is None:
+    times = [""]
+    if input.grain is not None and output.grain is not None:
+        times = _times(_pair(output.grain, output_timezone, input.grain, input_timezone, spec), time_key)
+    return Required(keys=tuple(join(moment, data) for moment in times for data in _needed(output, data_key, input, moment, seen)))
+
+
+def _of_delivery(output: PartitionSpec, key: str, source: PartitionSpec, spec: InputSpec) -> Required:
+    if not (output.by_delivery and source.by_delivery) or spec.mode is InputMode.ALL:
         return Required(keys=None)
-    if data_keys is None and input.key is not None:
-        return Required(keys=None)
-    pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
-    times = _times(pair, time_key)
-    return Required(keys=tuple(join(moment, data) for moment in times for data in data_keys or ("",)))
+    if spec.mode is not InputMode.PREVIOUS:
+        return Required(keys=(key,))
+    before = int(key) - 1
+    return Required(keys=(delivery_key(before),) if before > 0 else ())
+
+
+def delivery_key(number: int) -> str:
+    """The key of a node's `number`-th delivery, where each is a partition of its own."""
+    return f"{number:012}"
+
+
+def _needed(output: PartitionSpec, data_key: str, source: PartitionSpec, moment: str, seen: Seen | None) -> Collection[str]:
+    """The data keys of an input's interval that an output's partition needs."""
+    if source.key is None:
+        return ("",)
+    if source.key == output.key:
+        known = seen(moment) if seen is not None and source.values is None else ()
+        return (data_key,) if not known or data_key in known else ()
+    if source.values is not None:
+        return source.values
+    return (seen(moment) if seen is not None else ()) or ("",)
 
 
 def dependents(
@@ -73,17 +110,38 @@ def dependents(
     input: PartitionSpec,  # noqa: A002 - what it is called everywhere else
     input_timezone: str,
     spec: InputSpec,
+    seen: Seen | None = None,
 ) -> tuple[str, ...] | None:
     """The output's keys that require partition `input_key` of the input, in time order; None where it is a reference, or
-    where the output's keys can't be known from the input's."""
-    if output.whole or input.whole or spec.mode is InputMode.ALL or input.grain is None or output.grain is None:
-        return _dependents_by_key(input_key, output, input, spec)
+    where the output's keys can't be known from the input's. `seen` says which keys of the output were heard of."""
+    if output.by_delivery and input.by_delivery and spec.mode is not InputMode.ALL:
+        return (input_key if spec.mode is not InputMode.PREVIOUS else delivery_key(int(input_key) + 1),)
+    if output.whole or input.whole or output.by_delivery or input.by_delivery or spec.mode is InputMode.ALL:
+        return (WHOLE,) if output.whole else None
     time_key, data_key = split(input_key, input)
-    data_keys = _data_keys(input, data_key, output)
-    if data_keys is None and output.key is not None:
+    if output.grain is None:
+        return _touched(input, data_key, output, "", seen)
+    if input.grain is None:
         return None
     pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
-    return tuple(join(moment, data) for moment in _requiring(pair, time_key) for data in data_keys or ("",))
+    found: list[str] = []
+    for moment in _requiring(pair, time_key):
+        data_keys = _touched(input, data_key, output, moment, seen)
+        if data_keys is None:
+            return None
+        found += (join(moment, data) for data in data_keys)
+    return tuple(found)
+
+
+def _touched(source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None) -> tuple[str, ...] | None:
+    """The data keys of an output's interval that need an input's partition; None where they can't be listed."""
+    if output.key is None:
+        return ("",)
+    if source.key == output.key:
+        return (data_key,)
+    if output.values is not None:
+        return output.values
+    return None if seen is None else tuple(seen(moment))
 
 
 def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
@@ -92,7 +150,7 @@ def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
         return "", key
     if spec.key is None:
         return key, ""
-    moment, separator, data = key.partition(_SEPARATOR)
+    moment, separator, data = key.partition(SEPARATOR)
     if not separator:
         raise UsageError(f"{key[:40]!r} names no {spec.key}", hint=f"write the time, a slash and the {spec.key}")
     return moment, data
@@ -100,20 +158,7 @@ def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
 
 def join(time_key: str, data_key: str) -> str:
     """The inverse of `split`."""
-    return f"{time_key}{_SEPARATOR}{data_key}" if time_key and data_key else time_key or data_key
-
-
-def _data_keys(one: PartitionSpec, data_key: str, other: PartitionSpec) -> tuple[str, ...] | None:
-    """Which data keys of `other` belong to a data key of `one`; None where all of them do and they can't be listed."""
-    if other.key is None:
-        return None
-    return (data_key,) if one.key == other.key else other.values
-
-
-def _dependents_by_key(input_key: str, output: PartitionSpec, source: PartitionSpec, spec: InputSpec) -> tuple[str, ...] | None:
-    if output.grain is None and not output.whole and not source.whole and spec.mode is not InputMode.ALL:
-        return _data_keys(source, split(input_key, source)[1], output)
-    return (WHOLE,) if output.whole else None
+    return f"{time_key}{SEPARATOR}{data_key}" if time_key and data_key else time_key or data_key
 
 
 def _pair(output: Grain, output_zone: str, source: Grain, source_zone: str, spec: InputSpec) -> _Pair:

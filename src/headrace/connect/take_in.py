@@ -8,9 +8,9 @@ pinned schema, nothing else: broken rows and bad values come up when the SELECT 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,7 @@ from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema,
 from headrace.connect.formats.registry import Header, Reader, reader, readers
 from headrace.connect.learn import wider
 from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import Bounds, Opened, open_readable
+from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
 from headrace.lake import Column
 from headrace.lake.types import parse
 from headrace.model.nodes import ContractColumn
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 BY_CONTRACT = "contract"
 NAMES_LISTED = 20
+UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
+"""Kinds of files that no other kind's reader should try."""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -51,6 +53,7 @@ Result = Prepared | Drift | TypeDrift | Unreadable
 def prepare(
     kept: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
     promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: Bounds | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Result:  # fmt: skip
     """How to read the kept file `kept`, delivered as `name` (a path; its endings count where the content leaves the kind open).
 
@@ -58,14 +61,22 @@ def prepare(
     with it; without, `promised` (a contract's columns) gives names and types, and what it leaves open is detected, over this file
     and `samples`, further kept files of the source with their names (a column that holds 0 on the first day may hold 0.5 on the
     tenth). A header other than the pinned or promised one is a Drift, types that the file itself states otherwise a TypeDrift
-    (both are held), anything that isn't such a file Unreadable (rejected).
+    (both are held), anything that isn't such a file Unreadable (rejected). `options` is what the source declares of its files
+    (`excel: {…}` and the like): a kind that is declared wins over what the file looks like.
     """
     opened = None
+    bounds = bounds or Bounds()
+    result: Result
     try:
-        opened = open_readable(kept, name, temporary, bounds=bounds)
-        result = (
-            _prepared(connection, opened, name, pinned) if pinned else _learnt(connection, opened, name, promised or (), samples, temporary)
-        )
+        opened = open_readable(kept, name, temporary, bounds=bounds, options=options)
+        found = _kind_of(opened)
+        if pinned and (other := _other_kind(found, pinned.format.kind, name)):
+            result = other
+        else:
+            kind = reader(pinned.format.kind if pinned else found)
+            opened = _unfolded(kind, opened, temporary, bounds, pinned)
+            learning = Learning(kind, name, promised or (), samples, temporary)
+            result = _prepared(kind, connection, opened, pinned) if pinned else _learnt(connection, opened, learning)
     except CannotRead as refusal:
         result = refusal.value
     except BaseException:
@@ -138,21 +149,39 @@ def _explained(
 
 
 def _kind_of(opened: Opened) -> str:
-    """`parquet` by its magic, else by the name's ending, else by the first character."""
+    """What the source declares; else by the content's magic, the name's ending, or the first character."""
+    declared = next((name for name in readers() if name in opened.options), None)
+    if declared:
+        return declared
     with Path(opened.path).open("rb") as file:
         start = file.read(256)
     if start.startswith(b"PAR1"):
         return "parquet"
+    if start.startswith(OLE) or (start.startswith(ZIP) and is_workbook(Path(opened.path))):
+        return "excel"
+    ending = PurePosixPath(opened.name).suffix.lower()
+    if ending == ".json" and start.lstrip().startswith(b"["):
+        return "json"
     endings = {ending: kind.kind for kind in readers().values() for ending in kind.endings}
-    by_name = endings.get(PurePosixPath(opened.name).suffix.lower())
-    return by_name or ("jsonl" if start.lstrip().startswith(b"{") else "csv")
+    return endings.get(ending) or ("jsonl" if start.lstrip().startswith(b"{") else "csv")
 
 
-def _prepared(connection: duckdb.DuckDBPyConnection, opened: Opened, name: str, pinned: SourceSchema) -> Result:
-    kind = reader(pinned.format.kind)
-    found = _kind_of(opened)
-    if found != kind.kind and "parquet" in (found, kind.kind):
-        return Drift(detail=f"the format is {found}, {kind.kind} is pinned ({shown(name)})")
+def _other_kind(found: str, pinned: str, name: str) -> Drift | None:
+    """A drift where the file is of another kind than the pinned one, and one of the two can't be mistaken."""
+    if found == pinned or not UNMISTAKABLE & {found, pinned}:
+        return None
+    return Drift(detail=f"the format is {found}, {pinned} is pinned ({shown(name)})")
+
+
+def _unfolded(kind: Reader, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+    """What the kind reads, made of `opened`, which then goes."""
+    made = kind.unfold(opened, temporary, bounds, pinned)
+    if made.path != opened.path:
+        opened.discard()
+    return made
+
+
+def _prepared(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema) -> Result:
     rows = kind.inspect(opened, known=True)
     header = _counted(kind.header(connection, opened, pinned.format), rows)
     drift = _drift(header, pinned)
@@ -209,11 +238,18 @@ def _format_drift(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: O
     return Drift(detail=f"{detail}; the names of the columns are the same", reads_as=msgspec.structs.replace(pinned, format=form))
 
 
-def _learnt(
-    connection: duckdb.DuckDBPyConnection, opened: Opened, name: str, promised: Sequence[ContractColumn],
-    samples: Sequence[tuple[Path, str]], temporary: Path,
-) -> Result:  # fmt: skip
-    kind = reader(_kind_of(opened))
+class Learning(NamedTuple):
+    """What a schema is learnt with besides the file itself."""
+
+    kind: Reader
+    name: str
+    promised: Sequence[ContractColumn]
+    samples: Sequence[tuple[Path, str]]
+    temporary: Path
+
+
+def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Learning) -> Result:
+    kind, promised = learning.kind, learning.promised
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = _counted(header, rows)
@@ -224,9 +260,9 @@ def _learnt(
             return Drift(
                 missing, new, f"the contract's columns {_listed(missing)} aren't in the header; the header has {_listed(header.names)}"
             )
-    for path, other in samples:
-        schema = _widened(schema, _sampled(kind, connection, path, other, temporary))
-    schema = _as_promised(schema, promised) if promised else msgspec.structs.replace(schema, pinned_by=name)
+    for sample in learning.samples:
+        schema = _widened(schema, _sampled(kind, connection, sample, learning.temporary, opened.options))
+    schema = _as_promised(schema, promised) if promised else msgspec.structs.replace(schema, pinned_by=learning.name)
     return kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
 
 
@@ -243,14 +279,17 @@ def _detected(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opene
         raise CannotRead(told.reason, line=told.line if isinstance(told, Unreadable) else None) from error
 
 
-def _sampled(kind: Reader, connection: duckdb.DuckDBPyConnection, path: Path, name: str, temporary: Path) -> SourceSchema | None:
+def _sampled(
+    kind: Reader, connection: duckdb.DuckDBPyConnection, sample: tuple[Path, str], temporary: Path, options: Mapping[str, Any]
+) -> SourceSchema | None:
     """The schema that another file of the source shows by itself; None if it is of another kind or can't be read (its own
     take-in will say so)."""
     opened = None
     try:
-        opened = open_readable(path, name, temporary)
+        opened = open_readable(*sample, temporary, options=options)
         if _kind_of(opened) != kind.kind:
             return None
+        opened = _unfolded(kind, opened, temporary, Bounds(), None)
         kind.inspect(opened, known=False)
         return _detected(kind, connection, opened)[0]
     except CannotRead:

@@ -6,14 +6,15 @@ of our own (a zip member's name is never part of a path), and is bounded in byte
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 import msgspec
 
@@ -30,6 +31,8 @@ ZIP_MEMBERS_MAX = 1_000
 ZIP_DIRECTORY_BYTES_MAX = 1 << 20
 
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+"""What Excel's files began with before 2007."""
 ZIP_EMPTY = b"PK\x05\x06"
 ENDINGS = {".gz", ".gzip", ".zip", ".zst", ".zstd"}
 UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
@@ -46,6 +49,8 @@ class Opened(msgspec.Struct, frozen=True):
     """Whether `path` was made here, and is to be deleted after use."""
     encoding: str = "utf-8"
     """What the delivery was encoded in; `path` itself is UTF-8 (or Parquet)."""
+    options: Mapping[str, Any] = {}
+    """How the source says that its files are read: `excel:`, `fixed_width:`, `json:`, `xml:`, `csv:` as declared."""
 
     def discard(self) -> None:
         """Delete the temporary file, if there is one. May be called twice."""
@@ -70,25 +75,66 @@ class Bounds(msgspec.Struct, frozen=True):
             )
 
 
-def open_readable(kept: Path, name: str, temporary: Path, *, bounds: Bounds | None = None) -> Opened:
+def open_readable(
+    kept: Path, name: str, temporary: Path, *, bounds: Bounds | None = None, options: Mapping[str, Any] | None = None
+) -> Opened:
     """`kept` itself if it can be read as it stands, else a readable copy in the folder `temporary`.
 
-    `name` is the delivery's file name. Raises CannotRead for what is damaged, encrypted, ambiguous or too large.
+    `name` is the delivery's file name. A workbook is a zip file that stays one. Raises CannotRead for what is damaged, encrypted,
+    ambiguous or too large.
     """
     name = PurePosixPath(name).name
     bounds = bounds or Bounds()
     with kept.open("rb") as file:
         start = file.read(4)
-    opened = Opened(str(kept), _without_ending(name))
+    opened = Opened(str(kept), _without_ending(name), options=options or {})
+    if start == ZIP and is_workbook(kept):
+        return opened
     if start.startswith(GZIP):
         opened = _unpacked(kept, opened, temporary, bounds, _gzip(kept))
     elif start == ZSTD:
         opened = _unpacked(kept, opened, temporary, bounds, _zstd(kept))
     elif start in (ZIP, ZIP_EMPTY):
         with _zip(kept) as (archive, member):
-            opened = Opened(opened.path, PurePosixPath(member.filename.replace("\\", "/")).name or opened.name)
+            inner = PurePosixPath(member.filename.replace("\\", "/")).name or opened.name
+            opened = msgspec.structs.replace(opened, name=inner)
             opened = _unpacked(kept, opened, temporary, bounds, _zip_chunks(archive, member))
     return _in_utf8(opened, temporary, bounds)
+
+
+def is_workbook(path: Path) -> bool:
+    """Whether a zip file is an Office or OpenDocument file, by the members that only these have."""
+    try:
+        _refuse_large_directory(path)
+        with zipfile.ZipFile(path) as archive:
+            members = set(archive.namelist())
+    except (CannotRead, zipfile.BadZipFile, NotImplementedError, ValueError, OSError):
+        return False
+    return "[Content_Types].xml" in members or {"mimetype", "content.xml"} <= members
+
+
+def recoded(opened: Opened, encoding: str, temporary: Path, bounds: Bounds) -> Opened:
+    """A copy in UTF-8 of a file in another encoding. Raises CannotRead with the line for bytes that it doesn't have."""
+    chunks = _from_encoding(opened.path, encoding)
+    return _unpacked(Path(opened.path), msgspec.structs.replace(opened, temporary=False, encoding=encoding), temporary, bounds, chunks)
+
+
+def _from_encoding(path: str, encoding: str) -> Iterator[bytes]:
+    line = 1
+    decoder = codecs.getincrementaldecoder(encoding)()
+    with Path(path).open("rb") as file:
+        while True:
+            chunk = file.read(CHUNK_BYTES)
+            try:
+                piece = decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                at = line + error.object[: error.start].count(b"\n")
+                byte = error.object[error.start]
+                raise CannotRead(f"line {at}: byte 0x{byte:02X} isn't {encoding}", line=at, code="delivery_encoding") from error
+            yield piece.encode()
+            line += piece.count("\n")
+            if not chunk:
+                return
 
 
 def _without_ending(name: str) -> str:
@@ -110,7 +156,7 @@ def _unpacked(kept: Path, opened: Opened, temporary: Path, bounds: Bounds, chunk
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return Opened(str(target), opened.name, temporary=True, encoding=opened.encoding)
+    return msgspec.structs.replace(opened, path=str(target), temporary=True)
 
 
 def _gzip(kept: Path) -> Iterator[bytes]:
@@ -190,7 +236,7 @@ def _in_utf8(opened: Opened, temporary: Path, bounds: Bounds) -> Opened:
     wide = UTF16.get(start[:2]) if start not in UTF32 else None
     if wide is None and not start.startswith(BOM):
         return opened
-    unmarked = Opened(opened.path, opened.name, encoding="utf-16" if wide else "utf-8")
+    unmarked = msgspec.structs.replace(opened, temporary=False, encoding="utf-16" if wide else "utf-8")
     chunks = _decoded(opened.path, wide) if wide else _after_mark(opened.path)
     try:
         return _unpacked(Path(opened.path), unmarked, temporary, bounds, chunks)

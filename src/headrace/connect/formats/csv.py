@@ -19,7 +19,7 @@ from headrace.connect.learn import Learnt, learn_types
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Opened
+from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 from headrace.lake.sqltext import literal
 
@@ -40,6 +40,10 @@ class Csv:
 
     kind = "csv"
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
+
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+        """It is read as it stands."""
+        return opened
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
         """Refuse what isn't UTF-8 text; without quotes and blank lines each line is a row."""

@@ -16,7 +16,7 @@ from headrace.connect.learn import INSTANT, learn_types
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Opened
+from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 from headrace.lake.sqltext import literal
 
@@ -47,6 +47,10 @@ class JsonLines:
 
     kind = "jsonl"
     endings: tuple[str, ...] = (".jsonl", ".ndjson", ".json")
+
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+        """It is read as it stands."""
+        return opened
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
         """Refuse what isn't UTF-8 text; a file without any object has 0 rows, if what its columns would be is known."""

@@ -11,7 +11,7 @@ from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import drift_of
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
-from headrace.connect.unpack import Opened
+from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.types import Type, parse, storable, widens
@@ -32,6 +32,10 @@ class Parquet:
 
     kind = "parquet"
     endings: tuple[str, ...] = (".parquet", ".pq")
+
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+        """It is read as it stands."""
+        return opened
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
         """Refuse what doesn't begin and end as Parquet does."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from headrace.connect.deliveries import Format, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.unpack import Opened
+from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Reader(Protocol):
     kind: str
     endings: tuple[str, ...]
     """Endings of names, lower case, with their dot."""
+
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+        """What all other methods are given: `opened` itself, or a temporary file made of it that a table can be read from."""
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:
         """Refuse early what no parser should see. `known`: whether the schema is known without the file. Returns how many rows

@@ -45,7 +45,7 @@ def keep(root: Path, found: Found, raw: Path, *, bytes_max: int = DELIVERY_BYTES
         _expect(os.fstat(descriptor), found, bytes_max)
         digest = _copy(descriptor, temporary, found)
         _expect(os.fstat(descriptor), found, bytes_max)
-        return _settle(temporary, raw, digest, found)
+        return _settle(temporary, raw, digest, found.size_bytes)
     except OSError as error:
         raise HeadraceError(
             f"{shown(found.path, 200)} ({found.size_bytes:,} bytes) can't be kept in {raw}: {error.strerror}",
@@ -54,6 +54,27 @@ def keep(root: Path, found: Found, raw: Path, *, bytes_max: int = DELIVERY_BYTES
     finally:
         os.close(descriptor)
         temporary.unlink(missing_ok=True)
+
+
+def keep_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> Kept:
+    """Move a file that was fetched below `raw`, by its content; the same content is kept once. `fetched` is gone afterwards.
+
+    Raises CannotRead where it is too large, and HeadraceError where it can't be moved. Not synced, as with `keep`.
+    """
+    try:
+        size = fetched.stat().st_size
+        if size > bytes_max:
+            raise CannotRead(f"{size:,} bytes; a delivery holds at most {bytes_max:,}", code="delivery_too_large")
+        raw.mkdir(parents=True, exist_ok=True)
+        with fetched.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return _settle(fetched, raw, sha256, size)
+    except OSError as error:
+        raise HeadraceError(
+            f"what was fetched can't be kept in {raw}: {error.strerror}", hint="look at the free space and the permissions of that folder"
+        ) from error
+    finally:
+        fetched.unlink(missing_ok=True)
 
 
 def _inside(root: Path, found: Found) -> Path:
@@ -97,11 +118,11 @@ def _copy(descriptor: int, target: Path, found: Found) -> str:
     return digest.hexdigest()
 
 
-def _settle(temporary: Path, raw: Path, sha256: str, found: Found) -> Kept:
+def _settle(temporary: Path, raw: Path, sha256: str, size_bytes: int) -> Kept:
     """Move the copy to its place. A file of that content that is there already stays, unless its size says that it was cut."""
     target = raw / sha256[:2] / sha256
-    if not (target.is_file() and target.stat().st_size == found.size_bytes):
+    if not (target.is_file() and target.stat().st_size == size_bytes):
         target.parent.mkdir(exist_ok=True)
         temporary.chmod(0o440)
         temporary.replace(target)
-    return Kept(sha256, str(target), found.size_bytes)
+    return Kept(sha256, str(target), size_bytes)

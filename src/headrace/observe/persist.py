@@ -12,6 +12,7 @@ import msgspec
 from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Obligation, Scene, obligations
 from headrace.observe.watched import Terms, Watched
+from headrace.observe.world import World
 from headrace.store.database import Transaction
 from headrace.store.queries import promises
 
@@ -29,9 +30,10 @@ def promise(tx: Transaction, old: Watched | None, new: Watched, now_us: int) -> 
         _put_in_force(tx, terms, now_us)
 
 
-def settle(tx: Transaction, declared: Watched, now_us: int) -> int:
-    """Write the obligations that became due, and when those that were open were met; how many rows were touched."""
-    scene = Scene(declared, StoreWorld(tx))
+def settle(tx: Transaction, declared: Watched, now_us: int, world: World | None = None) -> int:
+    """Write the obligations that became due, and when those that were open were met; how many rows were touched. `world` is what
+    is judged by, where that isn't the store alone."""
+    scene = Scene(declared, world or StoreWorld(tx))
     touched = 0
     for terms in declared.consumers:
         promise_id = _put_in_force(tx, terms, now_us)

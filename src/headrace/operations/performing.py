@@ -7,7 +7,7 @@ that a request can travel through the store.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar
@@ -125,13 +125,19 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     """Do a verb: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
     wanted = VERBS[name]
     try:
-        with hold(session.root, session.settings, actor=_person(session), now=session.now_given) as held:
+        with _led(session) as held:
             context = Context(session, held)
             document = wanted.do(context, arguments, progress)
             _serve(context)
             return document
     except Busy:
         return _ask(session, wanted, arguments, progress)
+
+
+def _led(session: Session) -> AbstractContextManager[Held]:
+    """This process as the leader. Raises Busy where another one leads."""
+    production = session.production.settings if session.production is not None else None
+    return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
 
 
 def _serve(context: Context) -> None:
@@ -175,7 +181,7 @@ def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Pr
         request_id = submit(store, wanted.name, body, session.actor)
         while (answered := _followed(store, request_id)) is None:
             # The leader ended without an answer: lead, and find our own request among those that wait.
-            with suppress(Busy), hold(session.root, session.settings, actor=_person(session), now=session.now_given) as held:
+            with suppress(Busy), _led(session) as held:
                 _serve(Context(session, held))
     return _document(wanted, answered)
 

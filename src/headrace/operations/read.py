@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
@@ -50,6 +51,8 @@ class Found(msgspec.Struct, frozen=True):
     manifest: tuple[dict[str, object], ...] = ()
     partitions: int = 0
     """How many partitions of it are published."""
+    lake: str = ""
+    """The folder that the files' paths are relative to."""
 
 
 def find(session: Session, wanted: Wanted) -> Found:
@@ -57,6 +60,8 @@ def find(session: Session, wanted: Wanted) -> Found:
     project = session.project()
     name, _ = targets.target(wanted.asset, project)
     node = project.sources.get(name) or project.assets[name]
+    if name in session.borrowed and session.production is not None:
+        return find(session.production, wanted)
     keys = tuple(targets.partition(node, key) for key in wanted.partitions)
     if session.store is None:
         return Found(node, None, None, (), None, None, "never")
@@ -77,6 +82,7 @@ def find(session: Session, wanted: Wanted) -> Found:
             state=_state(compiled, tx, name, now_us) if count else "never",
             manifest=_manifest(session, newest),
             partitions=count,
+            lake=str(session.folders.lake),
         )
 
 
@@ -105,7 +111,7 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> 
         raise HeadraceError(f"{found.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
     _close(session)
     reading.write(
-        session.folders.lake, found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
+        Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
         timezone=session.timezone,
     )  # fmt: skip
     return found
@@ -122,7 +128,7 @@ def _rows(session: Session, found: Found, limit: int | None) -> tuple[list[Colum
     from headrace.lake import reading  # duckdb, only where there is something to read
 
     _close(session)
-    rows = reading.read(session.folders.lake, found.files, found.table, limit=limit, timezone=session.timezone)
+    rows = reading.read(Path(found.lake), found.files, found.table, limit=limit, timezone=session.timezone)
     return columns, list(rows.rows), rows.total
 
 

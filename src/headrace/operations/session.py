@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,12 +15,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from headrace.model import Level, Problem, Project, ProjectError, Settings, SqlBody, UsageError
-from headrace.model.environments import of_environment
+from headrace.model.environments import PRODUCTION, of_environment
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
 from headrace.model.reporting import Report
 from headrace.model.zones import from_us, local_us, to_us, zone
+from headrace.observe.borrowed import EnvironmentWorld
+from headrace.observe.facts import StoreWorld
+from headrace.observe.world import World
 from headrace.run.folders import Folders
-from headrace.store import Clock, ClockKind, Store, state_path
+from headrace.store import Clock, ClockKind, Store, Transaction, exists
+from headrace.store.queries import borrowing
 
 if TYPE_CHECKING:
     from headrace.operations.progress import Progress
@@ -58,6 +63,31 @@ class Session:
         """What headrace.toml says for this environment. ProjectError if it can't be read, UsageError if there is none of that name."""
         return of_environment(_settings(self.root), self.env)
 
+    @cached_property
+    def production(self) -> Session | None:
+        """The same project in production, for an environment that borrows from it; None in production itself."""
+        return None if self.env == PRODUCTION else Session(self.root, PRODUCTION, None, self.actor)
+
+    @cached_property
+    def borrowed(self) -> frozenset[str]:
+        """The nodes that this environment reads from production."""
+        if self.production is None or self.store is None:
+            return frozenset()
+        with self.store.read() as tx:
+            return borrowing.nodes(tx)
+
+    @contextmanager
+    def world(self) -> Iterator[tuple[Transaction, World]]:
+        """One snapshot of the state, and what is judged by it. There must be a store."""
+        assert self.store is not None
+        borrowed = self.borrowed  # asked before: a store reads one transaction at a time
+        with self.store.read() as tx:
+            if not borrowed or self.production is None or self.production.store is None:
+                yield tx, StoreWorld(tx)
+                return
+            with self.production.store.read() as theirs:
+                yield tx, EnvironmentWorld(StoreWorld(tx), StoreWorld(theirs), borrowed)
+
     @property
     def timezone(self) -> str:
         """The project's zone, an IANA name."""
@@ -89,17 +119,17 @@ class Session:
     @property
     def data_folder(self) -> Path:
         """Where the state, the lake and all that is kept lie."""
-        return state_path(self.root, self.settings).parent
+        return Path(self.folders.data)
 
     @property
     def folders(self) -> Folders:
         """Where things lie in the data folder."""
-        return Folders.of(self.root, self.data_folder)
+        return Folders.of(self.root, self.settings)
 
     @cached_property
     def store(self) -> Store | None:
         """The state, to be read; None before the first verb that writes. StoreError if it can't be used."""
-        if not state_path(self.root, self.settings).exists():
+        if not exists(self.root, self.settings):
             return None
         return Store.open(self.root, self.settings)
 
@@ -108,6 +138,9 @@ class Session:
         opened = self.__dict__.get("store")
         if opened is not None:
             opened.close()
+        production = self.__dict__.get("production")
+        if production is not None:
+            production.close()
 
     @cached_property
     def clock(self) -> Clock:
@@ -177,20 +210,22 @@ class Session:
         return compilation
 
     def _learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:
-        """The columns of sources and opaque assets, as far as data has shown them."""
+        """The columns of sources and opaque assets, as far as data has shown them, here or in production."""
+        shown = self.production._learnt() if self.production is not None else {}
         if self.store is None or self.compiled is None:
-            return {}
+            return shown
         from headrace.lake import PARTITION_COLUMN, catalog
 
         project = self.compiled.project
         names = [*project.sources, *(name for name, asset in project.assets.items() if not isinstance(asset.body, SqlBody))]
         with self.store.read() as tx:
             tables = {name: catalog.table(tx, name) for name in names}
-        return {
+        own = {
             name: tuple((column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN)
             for name, table in tables.items()
             if table is not None
         }
+        return {**shown, **own}
 
     def project(self) -> Project:
         """What is applied, or what the files say where nothing is. ProjectError if the files have errors."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from headrace.model import Project
 from headrace.model.files import scan
-from headrace.observe.facts import StoreWorld
 from headrace.observe.status import ConsumerStatus, judge
 from headrace.observe.watched import watched
 from headrace.operations.documents import (
@@ -41,8 +40,8 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     compiled = session.compiled
     now_us = session.clock.now_us()
     chosen = _chosen(session, compiled, selection)
-    with session.store.read() as tx:
-        found = judge(watched(compiled), StoreWorld(tx), now_us)
+    with session.world() as (tx, world):
+        found = judge(watched(compiled), world, now_us)
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
         consumers = [_consumer(session, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]

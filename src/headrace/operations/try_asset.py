@@ -83,7 +83,7 @@ def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
 
 
 def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: str, limit: int) -> TryDocument:
-    folders = msgspec.structs.replace(session.folders, data=str(store.path.parent))
+    folders = session.folders
     attempt = AttemptId(EPOCH, os.getpid())
     tasks = Tasks(Applied(0, "", compiled), str(session.root))
     with store.read() as tx:

@@ -6,17 +6,24 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.model import Settings
+
 
 class Folders(msgspec.Struct, frozen=True):
     """The project's root and its data folder, absolute, as text so that it travels to workers."""
 
     root: str
     data: str
+    """The folder that holds the lake's: raw bytes, quarantine, logs and the like lie beside it, on the same file system."""
+    lake_name: str = "lake"
+    borrows: str | None = None
+    """In an environment: production's lake, which is only read."""
 
     @classmethod
-    def of(cls, root: Path, data: Path) -> Folders:
-        """The folders of a project whose state lies in `data`."""
-        return cls(str(root.absolute()), str(data.absolute()))
+    def of(cls, root: Path, settings: Settings) -> Folders:
+        """The folders of the project at `root`, where its settings say."""
+        lake = (root / settings.lake_path).absolute()
+        return cls(str(root.absolute()), str(lake.parent), lake.name)
 
     @property
     def project(self) -> Path:
@@ -26,7 +33,7 @@ class Folders(msgspec.Struct, frozen=True):
     @property
     def lake(self) -> Path:
         """DuckLake's data path: `main/<table>/<uuid>.parquet`."""
-        return Path(self.data, "lake")
+        return Path(self.data, self.lake_name)
 
     @property
     def quarantine(self) -> Path:

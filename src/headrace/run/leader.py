@@ -23,6 +23,7 @@ from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
+from headrace.run.borrowing import Production, Taken
 from headrace.run.folders import Folders
 from headrace.run.loading import load
 from headrace.run.looking import look_at, record
@@ -75,8 +76,19 @@ WAITING_SHOWN_MAX = 20
 class Leader:
     """Made by `headrace.run.leading.lead`; does one run after the other."""
 
-    def __init__(self, *, store: Store, lease: Lease, clock: StoreClock, folders: Folders, pool: Pool, applied: Applied) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        lease: Lease,
+        clock: StoreClock,
+        folders: Folders,
+        pool: Pool,
+        applied: Applied,
+        production: Production | None = None,
+    ) -> None:
         self.store, self.lease, self.clock = store, lease, clock
+        self._production = production
         self._folders, self._pool = folders, pool
         self._attempts: dict[AttemptId, Attempt] = {}
         self._last_n = 0
@@ -91,18 +103,33 @@ class Leader:
         """Work with this version from now on."""
         self.applied = applied
         self._watched = watched(applied.compiled)
+        taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
-            loaded = load(tx, applied.compiled)
+            loaded = load(tx, applied.compiled, borrowed=self._borrowed, cells=taken.cells)
             waiting = leading.waiting_deliveries(tx)
             self._publication_id = leading.last_publication_id(tx)
-        self._tasks = Tasks(applied, code)
+        self._tasks = Tasks(applied, code, self._production)
         self._core = Core(epoch=self.lease.epoch, slots=applied.compiled.project.settings.workers, after=self._last_n)
         now = self.clock.now_us()
         self._core.handle(loaded, now)
         for source, key in waiting:
-            if source in applied.compiled.project.sources:
+            if source in applied.compiled.project.sources and source not in self._borrowed:
                 self._core.handle(Arrived(source, key), now)
+        if taken.news:
+            self._turn(taken.news, [])
+
+    def _take(self, applied: Applied) -> Taken:
+        """In an environment: what is read from production, and what is new of it."""
+        if self._production is None:
+            return Taken()
+        with self.store.write(self.lease.epoch) as tx:
+            return self._production.take(tx, applied.compiled)
+
+    @property
+    def _borrowed(self) -> frozenset[str]:
+        """The nodes that an environment reads from production."""
+        return self._production.nodes if self._production is not None else frozenset()
 
     # Runs
 
@@ -124,6 +151,7 @@ class Leader:
         publications are replaced.
         """
         self._report, self._results = report, {}
+        targets = [target for target in targets if target.node not in self._borrowed]
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor.id, now=now)
@@ -136,12 +164,20 @@ class Leader:
         state = self._state()
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            persist.settle(tx, self._watched, now)
+            self._settle(tx, now)
             leading.finish_run(tx, self._run_id, state, now)
             if self._results:
                 told = dict(Counter(self._results.values()))
                 append(tx, now, self._event(Action.RUN_FINISHED, HEADRACE, {"state": state, "partitions": told}, ""))
         return RunResult(self._run_id, state, waiting, notes)
+
+    def _settle(self, tx: Transaction, now: int) -> None:
+        """Write down what became due, and what was met."""
+        if self._production is None:
+            persist.settle(tx, self._watched, now)
+            return
+        with self._production.store.read() as theirs:
+            persist.settle(tx, self._watched, now, self._production.world(tx, theirs))
 
     def _event(self, action: Action, actor: Actor, after: dict[str, object], reason: str) -> Audited:
         run = str(self._run_id)

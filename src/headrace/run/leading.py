@@ -9,16 +9,21 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake import catalog
 from headrace.model import HeadraceError, StoreError
 from headrace.model import Settings as ProjectSettings
+from headrace.model.zones import from_us
 from headrace.run.applying import Applied
+from headrace.run.borrowing import Production
 from headrace.run.folders import Folders
 from headrace.run.leader import Leader
 from headrace.run.pool import Pool
 from headrace.run.pool import Settings as WorkerSettings
 from headrace.store import Clock, Lease, Store, Transaction
+from headrace.store.clock import last_written
 from headrace.store.queries import leading
 from headrace.store.wake import Listener
 
@@ -33,8 +38,11 @@ class Busy(HeadraceError):
 class Held:
     """The lease, and all that comes with it."""
 
-    def __init__(self, store: Store, lease: Lease, clock: Clock, folders: Folders, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, store: Store, lease: Lease, clock: Clock, folders: Folders, stack: contextlib.ExitStack, production: Production | None
+    ) -> None:
         self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
+        self.production = production
         self._stack = stack
         self._pool: Pool | None = None
 
@@ -42,7 +50,7 @@ class Held:
         """Start the workers, if they haven't been: they come up while the leader reads the project."""
         if self._pool is None:
             self._pool = self._stack.enter_context(Pool(worker_settings(self.folders, workers), workers))
-            listener = Listener(Path(self.folders.data))
+            listener = Listener(self.store.path.parent)
             self._stack.callback(listener.close)
             self._pool.watch(listener)
         return self._pool
@@ -50,26 +58,46 @@ class Held:
     def leader(self, applied: Applied) -> Leader:
         """The leader over an applied version."""
         pool = self.warm(applied.compiled.project.settings.workers)
-        return Leader(store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied)
+        return Leader(
+            store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied,
+            production=self.production,
+        )  # fmt: skip
 
 
 @contextlib.contextmanager
-def hold(root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime | None) -> Iterator[Held]:
-    """Take the lease for as long as the block lasts. Raises Busy where a leader runs, and what the store refuses."""
+def hold(
+    root: Path, settings: ProjectSettings, *, actor: Actor, now: datetime | None, production: ProjectSettings | None = None
+) -> Iterator[Held]:
+    """Take the lease for as long as the block lasts. `production` are the settings outside of any environment, where `settings`
+    are an environment's. Raises Busy where a leader runs, and what the store refuses."""
     with contextlib.ExitStack() as stack:
+        borrows = Production.open(root, production) if production is not None else None
+        if borrows is not None:
+            stack.callback(borrows.close)
         store = stack.enter_context(Store.open(root, settings, create=True))
-        folders = Folders.of(root, store.path.parent)
+        folders = Folders.of(root, settings)
+        if borrows is not None:
+            folders = msgspec.structs.replace(folders, borrows=str(borrows.lake))
         clocks: list[Clock] = []
 
         def recover(tx: Transaction, epoch: int) -> None:
-            clocks.append(_recover(tx, epoch, folders, settings, actor, now))
+            at = _not_behind(tx, now, borrows) if borrows is not None else now
+            clocks.append(_recover(tx, epoch, folders, settings, actor, at))
 
         lease = Lease.take(store, f"{actor.id} (process {os.getpid()})", then=recover)
         if lease is None:
             raise Busy("another headrace process leads this project now")
         stack.callback(_give_back, store, lease, clocks[0])
         _sweep(folders)
-        yield Held(store, lease, clocks[0], folders, stack)
+        yield Held(store, lease, clocks[0], folders, stack, borrows)
+
+
+def _not_behind(tx: Transaction, now: datetime | None, production: Production) -> datetime | None:
+    """An environment of a replay is one as well, and never behind it."""
+    replayed = production.at_us()
+    if now is not None or replayed is None or last_written(tx) >= replayed:
+        return now
+    return from_us(replayed, "UTC")
 
 
 def _give_back(store: Store, lease: Lease, clock: Clock) -> None:

@@ -12,9 +12,10 @@ from headrace.store.queries import leading
 SOURCE_TIMEOUT = "1h"
 
 
-def load(tx: Transaction, compiled: Compiled) -> Loaded:
-    """The event that the core starts from."""
-    return Loaded(graph_of(compiled), tuple(_cell(row) for row in leading.standings(tx)))
+def load(tx: Transaction, compiled: Compiled, *, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()) -> Loaded:
+    """The event that the core starts from. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
+    own = (_cell(row) for row in leading.standings(tx) if row.node not in borrowed)
+    return Loaded(graph_of(compiled), (*own, *cells))
 
 
 def _cell(row: leading.Standing) -> LoadedCell:

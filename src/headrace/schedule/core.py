@@ -23,6 +23,7 @@ from headrace.schedule.events import (
     Event,
     Loaded,
     Published,
+    Refreshed,
     Requested,
     Target,
     WorkerLost,
@@ -112,6 +113,8 @@ class Core:
                 self._load(event)
             case Arrived():
                 self._want(event.source, event.key, force=True)
+            case Refreshed():
+                self._refreshed(event)
             case Requested():
                 self._request(event, now)
             case Published():
@@ -286,6 +289,16 @@ class Core:
                 self._consider(self._nodes[follower], key)
         if first:
             self._next_delivery(node)
+
+    def _refreshed(self, event: Refreshed) -> None:
+        """A publication that isn't ours to make: what reads it may run now, or is stale."""
+        if event.key not in self._cells[event.node]:
+            self._add(event.node, event.key, Cell(PartitionState.PUBLISHED))
+        cell = self._cells[event.node][event.key]
+        changed = not cell.published or event.hash is None or event.hash != cell.hash
+        cell.state, cell.published, cell.hash = PartitionState.PUBLISHED, True, event.hash
+        self._visible.add(event.node)
+        self._wave(event.node, event.key, changed)
 
     def _wave(self, name: str, key: str, changed: bool) -> None:
         """Tell the partitions that read this one: they may run now, or are stale."""

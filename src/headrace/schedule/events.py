@@ -49,6 +49,14 @@ class Arrived(msgspec.Struct, frozen=True):
     """Names the file that it came in with other intervals: those are taken in together."""
 
 
+class Refreshed(msgspec.Struct, frozen=True):
+    """Readers see another publication of a partition that isn't made here: in an environment, what is borrowed from production."""
+
+    node: str
+    key: str
+    hash: str | None
+
+
 class Target(msgspec.Struct, frozen=True):
     """A node that is asked for: all its partitions, or those from `first` to `last` (both included)."""
 
@@ -100,4 +108,4 @@ class Clock(msgspec.Struct, frozen=True):
     """Time has passed: look for time-outs and for partitions whose next try has come."""
 
 
-Event = Loaded | Arrived | Requested | Published | Ended | WorkerLost | Clock
+Event = Loaded | Arrived | Refreshed | Requested | Published | Ended | WorkerLost | Clock

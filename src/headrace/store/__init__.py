@@ -4,7 +4,7 @@ Everything that changes is one transaction of the leader; readers see one consis
 """
 
 from headrace.store.clock import Clock, ClockKind
-from headrace.store.database import Store, Transaction, state_path
+from headrace.store.database import Store, Transaction, exists, state_path
 from headrace.store.lease import Holder, Lease
 
-__all__ = ["Clock", "ClockKind", "Holder", "Lease", "Store", "Transaction", "state_path"]
+__all__ = ["Clock", "ClockKind", "Holder", "Lease", "Store", "Transaction", "exists", "state_path"]

@@ -140,6 +140,11 @@ def _start(tx: Transaction, now: datetime | None) -> int:
     return max(at_us, written)
 
 
+def last_written(tx: Transaction) -> int:
+    """The last time that was written, in microseconds; 0 in a new store."""
+    return _number(tx, _WRITTEN)
+
+
 def instant(at_us: int) -> datetime:
     """Microseconds since 1970 as an aware datetime in UTC."""
     return EPOCH + timedelta(microseconds=at_us)

@@ -225,6 +225,11 @@ def state_path(root: Path, settings: Settings) -> Path:
     return (root.absolute() / rest).absolute()
 
 
+def exists(root: Path, settings: Settings) -> bool:
+    """Whether a verb that writes has made the state already. StoreError for an address that can't be used."""
+    return state_path(root, settings).exists()
+
+
 def _missing(path: Path) -> StoreError:
     return StoreError(f"there is no state yet at {path}", hint="`headrace run` or `headrace tick` makes it")
 

@@ -42,7 +42,7 @@ class Workshop:
                 self._sessions.pop(next(iter(self._sessions))).close()
             found = self._sessions[timezone, threads] = Session(
                 self.folders.lake,
-                readable=[self.folders.raw, self.folders.temporary],
+                readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
                 timezone=timezone,
                 threads=threads,
                 memory_max_bytes=self._settings.memory_max_bytes,

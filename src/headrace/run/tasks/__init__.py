@@ -6,6 +6,7 @@ import msgspec
 
 from headrace.lake import Table
 from headrace.run.applying import Applied
+from headrace.run.borrowing import Production
 from headrace.run.messages import Task
 from headrace.run.tasks import produce, take_in
 from headrace.run.tasks.lookup import Lookup, Undeliverable
@@ -25,10 +26,11 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class Tasks:
-    """Makes tasks for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
+    """Makes tasks for one applied version. Tables are remembered; `forget` drops one whose columns changed. In an environment
+    `production` has what is borrowed."""
 
-    def __init__(self, applied: Applied, code: str) -> None:
-        self._lookup = Lookup(applied, code)
+    def __init__(self, applied: Applied, code: str, production: Production | None = None) -> None:
+        self._lookup = Lookup(applied, code, production)
 
     def forget(self, name: str) -> None:
         """The table's columns have changed."""

@@ -10,6 +10,7 @@ from headrace.lake.catalog import files, newest_snapshot, table
 from headrace.model import HeadraceError, Project
 from headrace.plan import Compiled
 from headrace.run.applying import Applied
+from headrace.run.borrowing import Production
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
@@ -21,8 +22,8 @@ class Undeliverable(HeadraceError):
 class Lookup:
     """Look-ups for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
 
-    def __init__(self, applied: Applied, code: str) -> None:
-        self._applied, self.code = applied, code
+    def __init__(self, applied: Applied, code: str, production: Production | None = None) -> None:
+        self._applied, self.code, self._production = applied, code, production
         self._tables: dict[str, Table | None] = {}
 
     @property
@@ -52,12 +53,20 @@ class Lookup:
 
     def data(self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
         """Published partitions of a node, all of them where `keys` is None. Raises Undeliverable where nothing of it ever was."""
+        if self._production is not None and name in self._production.nodes:
+            return self._borrowed(self._production, name, keys)
         known = self.table(tx, name)
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
         rows = leading.published_rows(tx, name, keys)
         return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
+
+    def _borrowed(self, production: Production, name: str, keys: Sequence[str] | None) -> InputData:
+        data = production.data(name, keys)
+        if data is None:
+            raise Undeliverable(f"{name} is read from production, where nothing of it was ever published")
+        return data
 
     def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
         """What a node's checks read besides its own rows, as far as it was ever published."""

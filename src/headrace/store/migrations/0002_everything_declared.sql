@@ -41,3 +41,10 @@ alter table partition add column proposed integer not null default 0;   -- stale
 alter table look add column code text;                              -- of the error: access_denied, source_unavailable
 
 create table borrowed (node text primary key);                      -- in an environment: read from production
+create table borrowed_publication (  -- what the environment's last leader saw of production
+    node text not null,
+    partition text not null,
+    publication_id bigint not null,
+    content_hash text,
+    primary key (node, partition)
+);

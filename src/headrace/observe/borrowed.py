@@ -1,0 +1,65 @@
+"""The world of an environment: what it borrows is as production's store has it, everything else as its own."""
+
+from __future__ import annotations
+
+from headrace.observe.facts import StoreWorld
+from headrace.observe.world import Kept, Newest, Seen, Standing, World
+
+
+class EnvironmentWorld:
+    """Answers `observe.world.World` from two stores."""
+
+    def __init__(self, own: StoreWorld, production: StoreWorld, borrowed: frozenset[str]) -> None:
+        self._own, self._production, self._borrowed = own, production, borrowed
+
+    def _of(self, node: str) -> World:
+        return self._production if node in self._borrowed else self._own
+
+    def first(self, node: str, partition: str) -> Seen | None:
+        """The first publication of a partition. Production counts its snapshots by itself: here they come before all others."""
+        seen = self._of(node).first(node, partition)
+        return seen._replace(snapshot=0) if seen is not None and node in self._borrowed else seen
+
+    def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
+        """The first publication of a whole node, not before `since_us`, that read the lake at this snapshot or a later one."""
+        return self._of(node).first_reading(node, snapshot, since_us)
+
+    def newest(self, node: str) -> Newest | None:
+        """What readers see of a node; None if nothing."""
+        return self._of(node).newest(node)
+
+    def rows(self, node: str, partition: str) -> int | None:
+        """How many rows readers see of a partition; None if nothing is published."""
+        return self._of(node).rows(node, partition)
+
+    def published_between(self, node: str, first: str, last: str) -> int:
+        """How many partitions from `first` to `last`, both included, readers see."""
+        return self._of(node).published_between(node, first, last)
+
+    def standing(self, node: str, partition: str) -> Standing | None:
+        """Where a partition stands; None if nothing was ever heard of it."""
+        return self._of(node).standing(node, partition)
+
+    def stale_nodes(self) -> set[str]:
+        """Nodes of which a published partition is stale."""
+        return (self._own.stale_nodes() - self._borrowed) | (self._production.stale_nodes() & self._borrowed)
+
+    def quarantined_nodes(self) -> set[str]:
+        """Nodes of which something waits in quarantine."""
+        return (self._own.quarantined_nodes() - self._borrowed) | (self._production.quarantined_nodes() & self._borrowed)
+
+    def oldest_delivery(self, source: str) -> str | None:
+        """The oldest interval of a source that was ever delivered."""
+        return self._of(source).oldest_delivery(source)
+
+    def looks(self, source: str) -> list[int]:
+        """When the last 20 looks at a source were, newest first."""
+        return self._of(source).looks(source)
+
+    def kept(self, consumer: str) -> list[Kept]:
+        """Obligations written down here."""
+        return self._own.kept(consumer)
+
+    def promised_at(self, consumer: str) -> int | None:
+        """When the promise in force here was made."""
+        return self._own.promised_at(consumer)

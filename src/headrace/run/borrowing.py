@@ -1,0 +1,96 @@
+"""An environment reads what is as in production from there: which nodes those are, where their files lie, and what is new of them.
+
+Production's state is only read. What was known of its publications when a leader of the environment last looked is remembered, so
+that what was computed from older ones becomes stale as it would in production.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.engine import InputData
+from headrace.lake import PARTITION_COLUMN, FileRef
+from headrace.lake.catalog import files, table
+from headrace.model import Settings
+from headrace.observe.borrowed import EnvironmentWorld
+from headrace.observe.facts import StoreWorld
+from headrace.plan import Compiled
+from headrace.plan.borrowing import borrowed
+from headrace.run.applying import newest
+from headrace.run.folders import Folders
+from headrace.schedule import LoadedCell, PartitionState, Refreshed
+from headrace.store import Clock, ClockKind, Store, Transaction, exists
+from headrace.store.queries import borrowing, leading
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What the core of an environment is told: where borrowed partitions stood when it last looked, and what is new since."""
+
+    cells: tuple[LoadedCell, ...] = ()
+    news: tuple[Refreshed, ...] = ()
+
+
+class Production:
+    """Production's state and lake as an environment sees them."""
+
+    def __init__(self, store: Store, folders: Folders) -> None:
+        self.store, self._folders = store, folders
+        self.nodes: frozenset[str] = frozenset()
+        """What is borrowed by the version that is applied in the environment."""
+
+    @classmethod
+    def open(cls, root: Path, settings: Settings) -> Production | None:
+        """Production of the project at `root`, whose settings outside of any environment are `settings`; None before its first run."""
+        if not exists(root, settings):
+            return None
+        store = Store.open(root, settings)
+        return cls(store, Folders.of(root, settings))
+
+    def close(self) -> None:
+        """Close its state."""
+        self.store.close()
+
+    @property
+    def lake(self) -> Path:
+        """The folder that borrowed files lie in."""
+        return self._folders.lake
+
+    def at_us(self) -> int | None:
+        """Where the clock of a replay stands; None for a live production."""
+        with self.store.read() as tx:
+            clock = Clock.for_reading(tx, None)
+        return clock.now_us() if clock.kind is ClockKind.REPLAY else None
+
+    def take(self, tx: Transaction, compiled: Compiled) -> Taken:
+        """Decide what is borrowed, and write down what is seen of it. `tx` is the environment's."""
+        with self.store.read() as theirs:
+            applied = newest(theirs)
+            self.nodes = borrowed(applied.compiled if applied else None, compiled)
+            now = {key: seen for key, seen in borrowing.published(theirs).items() if key[0] in self.nodes}
+        before = {key: seen for key, seen in borrowing.remembered(tx).items() if key[0] in self.nodes}
+        borrowing.remember(tx, self.nodes, now)
+        cells = (LoadedCell(*key, PartitionState.PUBLISHED, False, 0, None, True, seen.content_hash) for key, seen in before.items())
+        rank = {name: place for place, name in enumerate(compiled.order)}  # sources first: they say when what follows starts
+        moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
+        return Taken(tuple(cells), tuple(Refreshed(*key, now[key].content_hash) for key in moved))
+
+    def data(self, name: str, keys: Sequence[str] | None) -> InputData | None:
+        """Published partitions of a borrowed node, with absolute paths; None where nothing of it was ever published."""
+        with self.store.read() as tx:
+            known = table(tx, name)
+            if known is None:
+                return None
+            found = [self._absolute(file) for file in files(tx, name, keys)]
+            columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
+            return InputData(name=name, files=tuple(found), columns=columns, rows=leading.published_rows(tx, name, keys))
+
+    def _absolute(self, file: FileRef) -> FileRef:
+        deletes = tuple(msgspec.structs.replace(one, path=str(self.lake / one.path)) for one in file.deletes)
+        return msgspec.structs.replace(file, path=str(self.lake / file.path), deletes=deletes)
+
+    def world(self, own: Transaction, theirs: Transaction) -> EnvironmentWorld:
+        """What is judged in the environment, from both states."""
+        return EnvironmentWorld(StoreWorld(own), StoreWorld(theirs), self.nodes)

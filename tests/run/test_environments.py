@@ -1,0 +1,143 @@
+"""Environments: what is as in production is read from there, what is changed is built apart, and production never notices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runlab import DAYS, Lab, published
+
+from headrace.model import UsageError
+from headrace.operations.apply import apply
+from headrace.operations.progress import Silent
+from headrace.operations.read import Wanted, read
+from headrace.operations.run import run
+from headrace.operations.session import Session
+from headrace.operations.status import status
+from headrace.operations.tick import tick
+
+TOML = """[project]
+name = "lab"
+timezone = "UTC"
+[run]
+workers = 2
+[parameters]
+factor = 1
+[environments.dev]
+workers = 1
+[environments.dev.parameters]
+factor = 3
+[environments.small.paths]
+landing = "samples"
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Three days of orders, cleaned and summed, published in production."""
+    lab = Lab(tmp_path / "p")
+    lab.write("headrace.toml", TOML)
+    lab.sql("clean", "select order_id, customer, amount, day from orders")
+    lab.sql("total", "select day, sum(amount) as total from clean group by day")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
+    for day in DAYS[:3]:
+        lab.orders(day)
+    lab.tick()
+    return lab
+
+
+def opened(lab: Lab, env: str = "dev") -> Session:
+    return Session.open(lab.root, env, None, "tester")
+
+
+def totals(session: Session) -> list[object]:
+    return [row["total"] for row in read(session, Wanted("total")).rows]
+
+
+def test_what_is_unchanged_is_read_from_production_without_a_copy(lab: Lab) -> None:
+    assert published(tick(opened(lab), progress=Silent())) == []
+    assert totals(opened(lab)) == totals(opened(lab, "prod"))
+    assert not list((lab.root / ".headrace/env/dev/lake").rglob("*.parquet"))
+
+
+def test_a_changed_asset_is_built_apart_and_production_stays_as_it_was(lab: Lab) -> None:
+    before = totals(opened(lab, "prod"))
+    lab.sql("total", "select day, 2 * sum(amount) as total from clean group by day")
+    assert published(tick(opened(lab), progress=Silent())) == [("total", day) for day in DAYS[:3]]
+    assert [float(str(total)) for total in totals(opened(lab))] == [2 * float(str(total)) for total in before]
+    assert totals(opened(lab, "prod")) == before
+    assert published(lab.tick()) == []
+
+
+def test_what_reads_a_changed_asset_is_built_apart_too(lab: Lab) -> None:
+    lab.sql("clean", "select order_id, customer, 10 * amount as amount, day from orders")
+    assert {asset for asset, _ in published(tick(opened(lab), progress=Silent()))} == {"clean", "total"}
+
+
+def test_a_restatement_in_production_makes_stale_what_was_built_from_it(lab: Lab) -> None:
+    """The environment's core sees publications that it didn't make."""
+    lab.sql("total", "select day, 2 * sum(amount) as total from clean group by day")
+    tick(opened(lab), progress=Silent())
+    lab.orders(DAYS[1], amount="4.00")
+    lab.orders(DAYS[3])
+    lab.run("clean")
+    again = published(tick(opened(lab), progress=Silent()))
+    assert again == [("total", DAYS[1]), ("total", DAYS[3])]
+    assert published(tick(opened(lab), progress=Silent())) == []
+
+
+def test_an_environment_has_figures_of_its_own(lab: Lab) -> None:
+    lab.sql("total", "select day, 2 * sum(amount) as total from clean group by day")
+    (never,) = status(opened(lab)).consumers
+    tick(opened(lab), progress=Silent())
+    (here,) = status(opened(lab)).consumers
+    (there,) = status(opened(lab, "prod")).consumers
+    assert (never.state, here.data_through, there.data_through) == ("never", DAYS[2], DAYS[2])
+
+
+def test_a_change_of_checks_is_run_apart(lab: Lab) -> None:
+    """Borrowed data wouldn't be audited by what the environment says."""
+    lab.sql("total", "select day, sum(amount) as total from clean group by day",
+            "partition: {by: day, column: day}\nchecks: [{range: {column: total, max: 1}}]")  # fmt: skip
+    document = tick(opened(lab), progress=Silent())
+    assert {(a.asset, a.state) for a in document.attempts} == {("total", "rejected")}
+
+
+def test_parameters_of_an_environment_count(lab: Lab) -> None:
+    lab.sql("total", "select day, $factor * sum(amount) as total from clean group by day")
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+    lab.tick()
+    tick(opened(lab), progress=Silent())
+    assert [float(str(t)) for t in totals(opened(lab))] == [3 * float(str(t)) for t in totals(opened(lab, "prod"))]
+
+
+def test_other_folders_make_other_deliveries(lab: Lab) -> None:
+    (lab.root / "samples").mkdir()
+    (lab.root / f"samples/orders_{DAYS[5]}.csv").write_text(f"order_id,customer,amount,day\n1,c,2.50,{DAYS[5]}\n")
+    document = tick(opened(lab, "small"), progress=Silent())
+    assert published(document) == [(node, DAYS[5]) for node in ("clean", "orders", "total")]
+
+
+def test_an_environment_goes_back_to_borrowing(lab: Lab) -> None:
+    """What it built before isn't seen any more once it is as in production."""
+    sql = "select day, sum(amount) as total from clean group by day"
+    lab.sql("total", sql.replace("sum", "2 * sum"))
+    tick(opened(lab), progress=Silent())
+    lab.sql("total", sql)
+    apply(opened(lab), confirm=lambda _: True, progress=Silent())
+    run(opened(lab), [], exclude=[], partitions=[], first=None, last=None, again=False, reason=None, progress=Silent())
+    assert totals(opened(lab)) == totals(opened(lab, "prod"))
+
+
+def test_before_production_ran_everything_is_built(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "p")
+    lab.write("headrace.toml", TOML)
+    lab.orders(DAYS[0])
+    assert published(tick(opened(lab), progress=Silent())) == [("orders", DAYS[0])]
+    assert not (lab.root / ".headrace/state.db").exists()
+
+
+def test_an_unknown_environment_is_named_with_those_that_exist(lab: Lab) -> None:
+    with pytest.raises(UsageError, match="devel") as caught:
+        status(opened(lab, "devel"))
+    assert "dev" in caught.value.hint

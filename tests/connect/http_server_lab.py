@@ -70,7 +70,7 @@ class Server:
         self._connections = 0
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("LabHandler", (Handler,), {"lab": self}))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
 
@@ -120,59 +120,59 @@ class Server:
             self.stop()
 
 
-def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
+class Handler(BaseHTTPRequestHandler):
+    """One connection. `ThreadingHTTPServer` makes them."""
 
-        def setup(self) -> None:
-            super().setup()
-            self.number = server.connected(self.connection)
+    lab: Server
+    protocol_version = "HTTP/1.1"
 
-        def finish(self) -> None:
-            server.disconnected(self.connection)
-            with contextlib.suppress(OSError):
-                super().finish()
+    def setup(self) -> None:
+        super().setup()
+        self.number = self.lab.connected(self.connection)
 
-        def handle(self) -> None:
-            with contextlib.suppress(OSError):
-                super().handle()
+    def finish(self) -> None:
+        self.lab.disconnected(self.connection)
+        with contextlib.suppress(OSError):
+            super().finish()
 
-        def do_GET(self) -> None:
-            parts = urlsplit(self.path)
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            query = parse_qs(parts.query, keep_blank_values=True)
-            self._send(server.answer(Asked(self.command, parts.path, query, headers, body, self.number)))
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):
+            super().handle()
 
-        do_HEAD = do_POST = do_GET  # noqa: N815 - the names that the base class looks for
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        query = parse_qs(parts.query, keep_blank_values=True)
+        self._send(self.lab.answer(Asked(self.command, parts.path, query, headers, body, self.number)))
 
-        def _send(self, answer: Reply) -> None:
-            if answer.hang:
-                server.stopping.wait()
+    do_HEAD = do_POST = do_GET  # noqa: N815 - the names that the base class looks for
+
+    def _send(self, answer: Reply) -> None:
+        if answer.hang:
+            self.lab.stopping.wait()
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        measured = any(name.lower() == "content-length" for name in answer.headers)
+        bodiless = answer.status in (204, 304) or self.command == "HEAD"
+        if not measured and not bodiless:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if not bodiless:
+            self._send_body(answer, chunked=not measured)
+
+    def _send_body(self, answer: Reply, *, chunked: bool) -> None:
+        for number, chunk in enumerate(answer.chunks):
+            if number == answer.close_after:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            measured = any(name.lower() == "content-length" for name in answer.headers)
-            bodiless = answer.status in (204, 304) or self.command == "HEAD"
-            if not measured and not bodiless:
-                self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            if not bodiless:
-                self._send_body(answer, chunked=not measured)
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunked else chunk)
+            self.wfile.flush()
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
 
-        def _send_body(self, answer: Reply, *, chunked: bool) -> None:
-            for number, chunk in enumerate(answer.chunks):
-                if number == answer.close_after:
-                    self.close_connection = True
-                    return
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk) if chunked else chunk)
-                self.wfile.flush()
-            if chunked:
-                self.wfile.write(b"0\r\n\r\n")
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing is printed."""
-
-    return Handler
+    def log_message(self, *_: Any) -> None:
+        """Nothing is printed."""

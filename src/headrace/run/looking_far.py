@@ -50,7 +50,7 @@ def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, in
     if source.partition.grain is None:
         newest = known.get(_WHOLE)
         again = int(parse_duration(source.every or EVERY).total_seconds() * 1_000_000)
-        if newest is None or newest[1] or source.every is None or now - newest[2] >= again:
+        if newest is None or newest[1] or now - newest[2] >= again:
             yield _WHOLE
         return
     yield from islice(_intervals(tx, source, known, now), WANTED_MAX)

@@ -1,0 +1,97 @@
+"""Pages that tell people what to type are typed in their order, against the real command.
+
+A console block holds commands (`$ …`) and what they print (not said: anything), where `…` stands for anything within a line,
+a line `…` for any lines, and `[exit 1]` for the exit code. Another block is the content of the file that is named above it: "`path`:".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"(?:`(?P<path>[^`\n]+)`:\n\n)?```(?P<language>\w+)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+@dataclass
+class Command:
+    line: int
+    text: str
+    expected: list[str] = field(default_factory=list)
+    exit_code: int = 0
+
+
+@dataclass
+class Written:
+    path: str
+    text: str
+
+
+def steps(page: str) -> Iterator[Command | Written]:
+    for block in BLOCK.finditer(page):
+        if block["language"] == "console":
+            yield from commands(block["text"], page.count("\n", 0, block.start("text")) + 1)
+        elif block["path"]:
+            yield Written(block["path"], block["text"])
+
+
+def commands(text: str, first_line: int) -> list[Command]:
+    found: list[Command] = []
+    for number, line in enumerate(text.splitlines(), first_line):
+        if line.startswith("$ "):
+            found.append(Command(number, line[2:]))
+        elif code := re.fullmatch(r"\[exit (\d+)\]", line):
+            found[-1].exit_code = int(code[1])
+        else:
+            found[-1].expected.append(line)
+    return found
+
+
+def pattern(expected: list[str]) -> re.Pattern[str]:
+    lines = [r"(?:.*\n)*" if line.strip() == "…" else re.escape(line.rstrip()).replace("…", ".*") + r" *\n" for line in expected]
+    return re.compile("".join(lines))
+
+
+class Shell:
+    """Runs one command after the other, each where the one before has left off."""
+
+    def __init__(self, folder: Path, patience: float = 50, **environment: str) -> None:
+        self.folder, self.patience = folder, patience
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = kept | {"PATH": path, "COLUMNS": "120", "NO_COLOR": "1", "TERM": "dumb"} | environment
+
+    def run(self, command: str) -> tuple[int, str, str]:
+        """Exit code, standard output, and what stood on standard error: progress, which comes or not, and messages."""
+        script = f'{command}\ncode=$?\nprintf "\\n%s" "$PWD" >&3\nexit $code'
+        reading, writing = os.pipe()
+        done = subprocess.run(
+            ["bash", "-c", f"exec 3>&{writing}\n{script}"],
+            cwd=self.folder, env=self.environment, pass_fds=[writing], stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, timeout=self.patience, check=False,
+        )  # fmt: skip
+        os.close(writing)
+        with os.fdopen(reading) as said:
+            self.folder = Path(said.read().strip())
+        return done.returncode, done.stdout, done.stderr
+
+
+def follow(page: Path, folder: Path, **environment: str) -> None:
+    """Do what a page says, in `folder`; `environment` is what its servers are found by."""
+    shell = Shell(folder, **environment)
+    for step in steps(page.read_text(encoding="utf-8")):
+        if isinstance(step, Written):
+            path = shell.folder / step.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(step.text, encoding="utf-8")
+            continue
+        code, output, errors = shell.run(step.text)
+        where = f"{page.name}:{step.line}: $ {step.text}\n{output}\n{errors}"
+        assert code == step.exit_code, f"exit {code}, not {step.exit_code}\n{where}"
+        matches = pattern(step.expected or ["…"]).fullmatch(output.strip("\n") + "\n" if output.strip() else "")
+        assert matches is not None, "expected:\n" + "\n".join(step.expected) + f"\n\n{where}"

@@ -1,0 +1,26 @@
+"""Every how-to page that needs no server is typed here; a page that does has a test of its own, named in `WITH_SERVERS`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from page_lab import ROOT, follow
+
+HOW_TO = ROOT / "docs" / "how-to"
+WITH_SERVERS = {"http-api": "test_how_to_http_api", "databases": "test_how_to_databases", "files-elsewhere": "test_how_to_files_elsewhere",
+                "postgresql": "test_how_to_postgresql"}  # fmt: skip
+PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", [name for name in PAGES if name not in WITH_SERVERS])
+def test_a_page_does_what_it_says(name: str, tmp_path: Path) -> None:
+    """A page that promises what the command no longer does."""
+    follow(HOW_TO / f"{name}.md", tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if name in WITH_SERVERS])
+def test_a_page_with_servers_has_a_test_of_its_own(name: str) -> None:
+    """A page that nobody types."""
+    assert (Path(__file__).parent / f"{WITH_SERVERS[name]}.py").exists()

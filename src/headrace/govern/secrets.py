@@ -1,29 +1,47 @@
-"""Secrets as they are used: references become values at the last moment, and no text that leaves a worker holds one."""
+"""Secrets as they are used: references become values at the last moment, and no text that leaves a worker holds one.
+
+A reference is `secret://env/NAME`, `secret://file/PATH`, `secret://keyring/SERVICE/NAME`, or `${NAME}` inside a text.
+"""
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from headrace.model.errors import HeadraceError
 
+FILE_BYTES_MAX = 64 * 1024
+"""A file with a secret is short; a longer one is refused, and not read to its end."""
+PLAIN_CHARACTERS_MIN = 4
+"""Shorter values are replaced only where they stand alone: a password `a` must not take every `a` out of a message."""
+HIDDEN = "***"
 _REFERENCE = re.compile(r"secret://(env|file|keyring)/(\S+)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class SecretMissing(HeadraceError):
-    """A reference to a secret that isn't there."""
+    """A reference to a secret that isn't there, or can't be read."""
 
 
 class Secrets:
-    """Resolves references, and remembers each value, so that `scrubbed` can take it out of texts. One a worker."""
+    """Resolves references, and remembers each value, so that `scrubbed` can take it out of texts. One a worker.
+
+    `root` is the project's folder, which paths of `secret://file/` are relative to.
+    """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self.root = root
         self._values: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self._values)} resolved)"
 
     def resolved(self, value: Any) -> Any:
         """`value` with every reference in it (in nested mappings and lists too) replaced by what it refers to. Raises SecretMissing."""
@@ -35,26 +53,113 @@ class Secrets:
             return [self.resolved(inner) for inner in value]
         return value
 
+    def hide(self, value: str) -> None:
+        """From now on `scrubbed` takes this value out, too: a password that came inside a resolved URL, say."""
+        if value and value not in self._values:
+            self._values.add(value)
+            self._pattern = None
+
     def scrubbed(self, text: str) -> str:
-        """`text` without any secret that was resolved."""
-        for value in self._values:
-            text = text.replace(value, "***")
-        return text
+        """`text` without any secret that was resolved, as it is or as URLs, basic authentication and JSON write it."""
+        if not self._values:
+            return text
+        if self._pattern is None:
+            self._pattern = _pattern(self._values)
+        return self._pattern.sub(HIDDEN, text)
 
     def _text(self, text: str) -> str:
         whole = _REFERENCE.fullmatch(text.strip())
         if whole:
-            return self._remember(self._lookup(whole[1], whole[2]))
-        return _VARIABLE.sub(lambda found: self._remember(self._lookup("env", found[1])), text)
+            return self._remembered(self._lookup(whole[1], whole[2]))
+        if text.lstrip().startswith("secret://"):
+            raise SecretMissing(
+                "a reference to a secret can't be read", hint="write secret://env/NAME, secret://file/PATH or secret://keyring/SERVICE/NAME"
+            )
+        return _VARIABLE.sub(lambda found: self._remembered(_of_environment(found[1])), text)
 
     def _lookup(self, kind: str, name: str) -> str:
         if kind == "env":
-            if name not in os.environ:
-                raise SecretMissing(f"the environment variable {name} isn't set", hint=f"set {name} where headrace runs")
-            return os.environ[name]
-        raise SecretMissing(f"secret://{kind}/… can't be resolved yet")
+            return _of_environment(name)
+        return _of_file(self.root, name) if kind == "file" else _of_keyring(name)
 
-    def _remember(self, value: str) -> str:
-        if value:
-            self._values.add(value)
+    def _remembered(self, value: str) -> str:
+        self.hide(value)
         return value
+
+
+def _of_environment(name: str) -> str:
+    if name not in os.environ:
+        raise SecretMissing(f"the environment variable {name} isn't set", hint=f"set {name} where headrace runs")
+    return os.environ[name]
+
+
+def _of_file(root: Path, name: str) -> str:
+    """The text of a file, without the line end that editors put at its end. `//` begins an absolute path: `secret://file//run/x`."""
+    path = root / name
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        hint = "a path relative to the project; secret://file//run/secrets/x is an absolute one"
+        raise SecretMissing(f"the secret's file {name} can't be read: {error.strerror}", hint=hint) from None
+    if len(content) > FILE_BYTES_MAX:
+        raise SecretMissing(
+            f"the secret's file {name} is longer than {FILE_BYTES_MAX:,} bytes", hint="name a file that holds only the secret"
+        )
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise SecretMissing(f"the secret's file {name} isn't UTF-8 text", hint="keep binary keys beside it, and name their path") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _of_keyring(name: str) -> str:
+    service, slash, user = name.rpartition("/")
+    if not slash:
+        raise SecretMissing(f"secret://keyring/{name} names no service", hint="write secret://keyring/SERVICE/NAME")
+    try:
+        import keyring
+    except ImportError:
+        raise SecretMissing("secret://keyring/… needs the package keyring", hint="pip install 'headrace[keyring]'") from None
+    try:
+        value = keyring.get_password(service, user)
+    except keyring.errors.KeyringError as error:
+        raise SecretMissing(f"the keyring can't be asked: {error}", hint="it must be unlocked for the user whom headrace runs as") from None
+    if value is None:
+        raise SecretMissing(f"the keyring has no {user} of {service}", hint=f"keyring set {service} {user}")
+    return value
+
+
+def _pattern(values: set[str]) -> re.Pattern[str]:
+    """One expression for all forms, the longest first, so that no part of a longer secret is left."""
+    long = {form for value in values if len(value) >= PLAIN_CHARACTERS_MIN for form in _forms(value)}
+    short = {value for value in values if len(value) < PLAIN_CHARACTERS_MIN}
+    parts = [re.escape(form) for form in sorted(long, key=len, reverse=True)]
+    parts += [rf"(?<!\w){re.escape(value)}(?!\w)" for value in sorted(short, key=len, reverse=True)]
+    return re.compile("|".join(parts))
+
+
+def _forms(value: str) -> Iterator[str]:
+    """How a secret may be written: as it is, line by line, in a URL, in JSON, in a Python literal, and in base64 at any offset."""
+    yield value
+    yield from (line for line in value.splitlines() if len(line.strip()) >= PLAIN_CHARACTERS_MIN)
+    for encoded in (quote(value, safe=""), quote(value), quote_plus(value)):
+        yield encoded
+        yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+    yield json.dumps(value)[1:-1]
+    yield json.dumps(value, ensure_ascii=False)[1:-1]
+    yield repr(value)[1:-1]
+    yield value.replace("'", "''")
+    yield from _in_base64(value.encode())
+
+
+def _in_base64(value: bytes) -> Iterator[str]:
+    """What base64 makes of the value wherever it begins: `user:value` of basic authentication holds one of these."""
+    for offset in range(3):
+        encoded = base64.b64encode(bytes(offset) + value).decode()
+        first = (0, 2, 3)[offset]
+        last = len(encoded) - (0, 3, 2)[(offset + len(value)) % 3]
+        inner = encoded[first:last]
+        if len(inner) >= PLAIN_CHARACTERS_MIN:
+            yield inner
+            yield inner.replace("+", "-").replace("/", "_")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headrace.engine import Measures
 from headrace.engine.produce import error_of
+from headrace.govern.secrets import Secrets
 from headrace.run.messages import Answer, LookAt, Looked, Outcome, Produce, TakeIn, Task
 from headrace.run.steps.look import look
 from headrace.run.steps.produce import produce
@@ -12,7 +15,11 @@ from headrace.run.steps.workshop import Workshop
 
 
 def perform(task: Task, workshop: Workshop) -> Answer:
-    """Do one task. Whatever user code does, short of ending the process, becomes an answer."""
+    """Do one task. Whatever user code does, short of ending the process, becomes an answer, and no answer holds a secret."""
+    return scrubbed(_performed(task, workshop), workshop.secrets)
+
+
+def _performed(task: Task, workshop: Workshop) -> Answer:
     try:
         match task:
             case TakeIn():
@@ -22,12 +29,23 @@ def perform(task: Task, workshop: Workshop) -> Answer:
             case LookAt():
                 return look(task, workshop)
     except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
-        return _failed(task, error, workshop)
+        return _failed(task, error)
 
 
-def _failed(task: Task, error: BaseException, workshop: Workshop) -> Answer:
+def _failed(task: Task, error: BaseException) -> Answer:
     told = error_of(error)
     if isinstance(task, LookAt):
-        return Looked(task.attempt, error=workshop.secrets.scrubbed(told.message), code="source_unavailable")
+        return Looked(task.attempt, error=told.message, code="source_unavailable")
     attempt = task.scope.attempt if isinstance(task, Produce) else task.attempt
     return Outcome(attempt=attempt, state="failed", measures=Measures(), error=told)
+
+
+def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
+    """The answer without any secret that this worker resolved: what servers and drivers say may repeat what they were told."""
+    if isinstance(answer, Looked):
+        notes = tuple(map(secrets.scrubbed, answer.notes))
+        return msgspec.structs.replace(answer, notes=notes, error=secrets.scrubbed(answer.error) if answer.error else answer.error)
+    error = answer.error
+    if error is not None:
+        error = msgspec.structs.replace(error, message=secrets.scrubbed(error.message), hint=secrets.scrubbed(error.hint))
+    return msgspec.structs.replace(answer, error=error, reason=secrets.scrubbed(answer.reason))

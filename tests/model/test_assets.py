@@ -314,5 +314,5 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
     assert {problem.code for problem in found} == {"not_built"}
     assert {problem.level for problem in found} == {"warning"}
     assert [problem.message.split(":")[0] for problem in found] == [
-        "`materialize", "`trigger` of `b`", "`priority` of `b`", "partitions by key of `c`", "`export` of `c1`",
+        "`materialize", "`trigger` of `b`", "`priority` of `b`", "partitions by key of `c`",
     ]  # fmt: skip

@@ -33,7 +33,7 @@ def test_a_mistake_in_owners_is_said(parse: Parse, text: str, problem: str) -> N
 def test_consumers(parse: Parse) -> None:
     text = (
         "- {consumer: a-1, owner: core, reads: [x, x, y], due: '+1bd 09:00', per: month, calendar: NYSE, importance: high,"
-        " export: {to: 'out/x_{date:%Y}.csv', on_restatement: tell}}\n"
+        " export: {to: 'out/{asset}_{date:%Y-%m}.csv', on_restatement: tell}}\n"
         "- {consumer: b, owner: core, reads: x, max_age: 30h, export: {to: {connection: w, table: t}}}\n"
     )
     declared = parse("consumers.yaml", text)

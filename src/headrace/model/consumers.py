@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.model.common import COMMON, read_common
-from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.documents import Block, Items, kind_of
+from headrace.model.exports import read_export
 from headrace.model.fields import Fields
 from headrace.model.names import check_consumer
 from headrace.model.nodes import Consumer, Grain
-from headrace.model.paths import read_path
 from headrace.model.reporting import Report, shown
 
 _FIELDS = frozenset((*COMMON, "consumer", "reads", "per", "due", "max_age", "export", "importance"))
-_EXPORT = ("to", "on_restatement", "format")
-_TARGET = ("connection", "table")
 _EXAMPLE = "write - consumer: morning-report, with owner:, reads: and due: or max_age:"
 
 
@@ -50,7 +48,7 @@ def _consumer(block: Block, report: Report) -> Consumer | None:
     per = Grain(fields.choice("per", tuple(Grain), Grain.DAY))
     due, max_age = fields.moment("due"), fields.duration("max_age", "") or None
     _check_promise(fields)
-    export = _export(fields)
+    export = read_export(fields, reads, per)
     importance = fields.text("importance") if "importance" in fields else None
     if name is None or not named or "owner" not in common:
         return None
@@ -68,24 +66,3 @@ def _check_promise(fields: Fields) -> None:
         fields.report.error(
             "missing_field", fields.block.line, f"{fields.what} has neither `due` nor `max_age`", 'add due: "07:00" or max_age: 30h'
         )
-
-
-def _export(fields: Fields) -> dict[str, Any] | None:
-    block = fields.block_of("export")
-    if block is None:
-        return None
-    inner = Fields(block, fields.report, _EXPORT, what="`export`")
-    if "on_restatement" in inner:
-        inner.choice("on_restatement", ("redeliver", "tell"), "redeliver")
-    target = inner.raw("to")
-    if isinstance(target, Block):
-        to = Fields(target, fields.report, _TARGET, what="`export.to`")
-        for name in _TARGET:
-            to.required(name)
-    elif isinstance(target, str) and "://" in target:
-        pass  # an fsspec URL
-    elif "to" in inner:
-        read_path(inner, "to")
-    else:
-        inner.required("to", 'write export: {to: "exports/name_{date:%Y-%m-%d}.csv"}')
-    return dict(plain(block))

@@ -10,6 +10,7 @@ import msgspec
 from headrace.model.cycles import find_cycles
 from headrace.model.environments import PRODUCTION, of_environment, with_paths
 from headrace.model.errors import UsageError
+from headrace.model.export_links import export_problems
 from headrace.model.intervals import parse_key
 from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
 from headrace.model.parsing import Declared
@@ -253,6 +254,7 @@ class _Linker:
                 hint = self._suggest(test.asset, project.assets, "name one of the assets")
                 self._error("unknown_node", test.place, f"unknown asset {shown(test.asset)} in the test {shown(test.name)}", hint)
         self._problems.extend(problems_of_tests(project))
+        self._problems.extend(export_problems(project))
         for cycle in find_cycles({asset.name: _waits_for(asset) for asset in project.assets.values()}):
             place = project.assets[cycle[0]].place
             self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")

@@ -80,6 +80,14 @@ def _is_inside(fields: Fields, name: str, path: str) -> bool:
 
 
 def _fits(fields: Fields, name: str, date_format: str, partition: PartitionSpec) -> bool:
+    if partition.grain is None:
+        fields.refuse(name, "`{date:…}` needs a partition by time", "add `partition: day`, or take `{date:…}` out", code="bad_path")
+        return False
+    return tells_apart(fields, name, date_format, partition.grain)
+
+
+def tells_apart(fields: Fields, name: str, date_format: str, grain: Grain) -> bool:
+    """Whether the text of a `{date:…}` is understood, and tells one interval of the grain from another."""
     directives = re.findall(r"%(.)", date_format.replace("%%", ""))
     for directive in directives:
         if directive not in _DIRECTIVES:
@@ -87,13 +95,10 @@ def _fits(fields: Fields, name: str, date_format: str, partition: PartitionSpec)
                 name, f"`%{directive}` isn't read in `{{date:…}}`", "known: %Y %m %d %H %M %S %z %j %G %V %u %q %y %b", code="bad_path"
             )
             return False
-    if partition.grain is None:
-        fields.refuse(name, "`{date:…}` needs a partition by time", "add `partition: day`, or take `{date:…}` out", code="bad_path")
-        return False
     parts = {_DIRECTIVES[directive] for directive in directives}
-    if any(needed <= parts for needed in _ENOUGH[partition.grain]):
+    if any(needed <= parts for needed in _ENOUGH[grain]):
         return True
     fields.refuse(
-        name, f"{shown(date_format)} doesn't tell one {partition.grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path"
+        name, f"{shown(date_format)} doesn't tell one {grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path"
     )
     return False

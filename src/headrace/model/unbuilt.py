@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headrace.model.nodes import Asset, Consumer, Place, Project, Source
+from headrace.model.nodes import Asset, Place, Project, Source
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import shown
 
@@ -18,8 +18,6 @@ def not_built(project: Project) -> list[Problem]:
         found.extend(_source(source))
     for asset in project.assets.values():
         found.extend(_asset(asset))
-    for consumer in project.consumers.values():
-        found.extend(_consumer(consumer))
     return found
 
 
@@ -53,8 +51,3 @@ def _asset(asset: Asset) -> Iterator[Problem]:
     for field in ("pool", "priority", "memory_max"):
         if getattr(asset, field) is not None:
             yield _warning(asset.place, f"`{field}` of {name}", "it runs as if it weren't there")
-
-
-def _consumer(consumer: Consumer) -> Iterator[Problem]:
-    if consumer.export is not None:
-        yield _warning(consumer.place, f"`export` of {shown(consumer.name)}", "`headrace read ASSET --format csv --out FILE` writes a file")

@@ -1,0 +1,107 @@
+"""What an export has to agree on with the rest of the project: what it reads, its connection, and everybody else's targets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headrace.model.exports import ASSET, Export, export_of, export_partition
+from headrace.model.nodes import Asset, Consumer, Grain, PartitionSpec, Place, Project
+from headrace.model.paths import PLACEHOLDER
+from headrace.model.problems import Problem
+from headrace.model.reporting import did_you_mean, shown
+
+DATABASES = ("postgresql", "sqlite", "mysql")
+"""Connections that a table can be exported to."""
+_NO_TABLE = ("files", "none")
+
+
+def export_problems(project: Project) -> list[Problem]:
+    """Everything that keeps the project's exports from being written, or two of them from being told apart."""
+    found: list[Problem] = []
+    taken: dict[tuple[str, ...], str] = {}
+    for consumer in project.consumers.values():
+        export = export_of(consumer)
+        if export is None:
+            continue
+        found += _of_reads(project, consumer)
+        found += _of_dates(project, consumer, export)
+        found += _of_connection(project, consumer, export)
+        found += _of_targets(consumer, export, taken)
+    return found
+
+
+def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
+    said: Mapping[str, Any] = (consumer.export or {}).get("place", {})
+    place = Place(file=said.get("file", consumer.place.file), line=said.get("line", consumer.place.line))
+    return Problem(code=code, message=message, hint=hint, place=place)
+
+
+def reads_of(project: Project, consumer: Consumer) -> list[PartitionSpec]:
+    """How what a consumer reads is cut."""
+    nodes = (project.sources.get(name) or project.assets.get(name) for name in consumer.reads)
+    return [node.partition for node in nodes if node is not None]
+
+
+def _of_reads(project: Project, consumer: Consumer) -> Iterator[Problem]:
+    for name in consumer.reads:
+        asset: Asset | None = project.assets.get(name)
+        if asset is not None and asset.materialize in _NO_TABLE:
+            message = f"{shown(name)} has `materialize: {asset.materialize}`: there are no rows that {shown(consumer.name)} could export"
+            yield _problem(consumer, "nothing_to_read", message, "export an asset that is a table, or take `export` out")
+
+
+def _of_dates(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
+    grain = export_partition(consumer, reads_of(project, consumer)).grain
+    name = shown(consumer.name)
+    if export.path is None:
+        if export.interval_column is None and grain is not None:
+            message = f"without `interval_column` the rows of one {grain} that {name} exports couldn't be found again"
+            yield _problem(consumer, "wrong_value", message, "take `interval_column: null` out, or name a column")
+        return
+    formats = PLACEHOLDER.findall(export.path)
+    if grain is None and formats:
+        message = f"nothing that {name} reads is cut by time, so `{{date:…}}` of its export means nothing"
+        yield _problem(consumer, "bad_path", message, "take `{date:…}` out: the whole is written anew whenever it changes")
+    elif grain is not None and not formats:
+        message = f"every {grain} that {name} exports would overwrite {shown(export.path)}"
+        yield _problem(consumer, "bad_path", message, "put {date:%Y-%m-%d} into the name")
+    elif grain is Grain.HOUR and formats and "%z" not in formats[0] and consumer.timezone not in ("UTC", "Etc/UTC"):
+        message = f"{shown(export.path)} doesn't tell the two hours apart that have one name when clocks go back"
+        yield _problem(consumer, "bad_path", message, "put %z into the date: {date:%Y-%m-%dT%H%z}, or add timezone: UTC")
+
+
+def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iterator[Problem]:
+    name = export.connection
+    if name is None:
+        return
+    connections = project.settings.connections
+    if name not in connections:
+        hint = did_you_mean(name, connections) or f"add [connections.{name}] to headrace.toml"
+        yield _problem(consumer, "unknown_connection", f"unknown connection {shown(name)} of {shown(consumer.name)}", hint)
+    elif export.table is not None and (kind := connections[name].get("type")) not in DATABASES:
+        message = f"{shown(name)} is a connection of the type {shown(str(kind))}, which no table can be written to"
+        yield _problem(consumer, "wrong_value", message, f"tables can be written to {', '.join(DATABASES)}")
+    elif export.table is not None and name == project.settings.store_connection:
+        message = f"{shown(name)} holds the project's own state: nothing is exported there"
+        yield _problem(consumer, "wrong_value", message, "name another connection")
+
+
+def _of_targets(consumer: Consumer, export: Export, taken: dict[tuple[str, ...], str]) -> Iterator[Problem]:
+    """Two exports to one target would overwrite each other."""
+    for target in _targets(consumer, export):
+        first = taken.setdefault(target, consumer.name)
+        if first != consumer.name:
+            message = f"{shown(consumer.name)} exports to the same target as {shown(first)}: {shown(target[-1])}"
+            yield _problem(consumer, "duplicate_target", message, "give each consumer a target of its own")
+            return
+
+
+def _targets(consumer: Consumer, export: Export) -> list[tuple[str, ...]]:
+    written = export.path or export.table or ""
+    names = consumer.reads if ASSET in written else ("",)
+    targets = [written.replace(ASSET, name) for name in names]
+    if export.path is None:
+        return [(export.connection or "", target.lower()) for target in targets]
+    return [(re.sub(r"(?<!:)/(\./|/)+", "/", target).removeprefix("./"),) for target in targets]

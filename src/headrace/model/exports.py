@@ -1,0 +1,254 @@
+"""`export:` of a consumer: where what it reads is written, in which form, interval by interval (SEMANTICS §5)."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from headrace.model.documents import Block, plain
+from headrace.model.fields import Fields
+from headrace.model.nodes import Consumer, Grain, PartitionSpec, Value
+from headrace.model.paths import PLACEHOLDER, read_path, tells_apart
+from headrace.model.reporting import did_you_mean, one_of, shown
+
+ASSET = "{asset}"
+INTERVAL_COLUMN = "_interval"
+"""What a table's column with the interval of each row is called, unless `interval_column` says otherwise."""
+_FIELDS = ("to", "format", "connection", "on_restatement", "options")
+_TARGET = ("connection", "table", "interval_column")
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_TABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
+_COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+_PASSWORD = re.compile(r"://[^/@{]*:[^/@${]+@")
+_DECLARATIONS = ("assets", "sources", "contracts", "calendars", "macros", "tests", "headrace.toml", "owners.yaml", "consumers.yaml")
+
+
+class ExportFormat(enum.StrEnum):
+    """What an exported file is written as."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+    EXCEL = "excel"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+class OnRestatement(enum.StrEnum):
+    """What a correction does to an interval that was exported: it is sent again, or only shown as superseded."""
+
+    REDELIVER = "redeliver"
+    TELL = "tell"
+
+
+class Export(Value, kw_only=True):
+    """An `export:`, understood. Files have `path` (of the project, or a URL) and `format`, tables `connection` and `table`."""
+
+    path: str | None = None
+    format: ExportFormat | None = None
+    connection: str | None = None
+    table: str | None = None
+    interval_column: str | None = INTERVAL_COLUMN
+    on_restatement: OnRestatement = OnRestatement.REDELIVER
+    options: dict[str, Any] = {}
+
+    @property
+    def shown(self) -> str:
+        """The target in a sentence; a URL without who logs in, and without what it asks for."""
+        if self.path is None:
+            return f"{self.connection}.{self.table}"
+        return re.sub(r"://[^/@]*@", "://", self.path.partition("?")[0])
+
+
+ENDINGS = {
+    "csv": ExportFormat.CSV, "parquet": ExportFormat.PARQUET, "xlsx": ExportFormat.EXCEL, "json": ExportFormat.JSON,
+    "jsonl": ExportFormat.JSONL, "ndjson": ExportFormat.JSONL,
+}  # fmt: skip
+_OPTIONS: dict[ExportFormat, dict[str, tuple[str, ...]]] = {
+    ExportFormat.CSV: {"delimiter": (",", ";", "\t", "|")},
+    ExportFormat.PARQUET: {"compression": ("zstd", "snappy", "gzip", "none")},
+    ExportFormat.EXCEL: {},
+    ExportFormat.JSON: {},
+    ExportFormat.JSONL: {},
+}
+"""What each format lets one choose, the default first."""
+
+
+def export_of(consumer: Consumer) -> Export | None:
+    """A consumer's export, if it has one. What it says was validated when it was read."""
+    if consumer.export is None:
+        return None
+    said, to = consumer.export, consumer.export["to"]
+    again = OnRestatement(said.get("on_restatement", OnRestatement.REDELIVER))
+    if isinstance(to, Mapping):
+        column = to.get("interval_column", INTERVAL_COLUMN)
+        return Export(connection=to["connection"], table=to["table"], interval_column=column, on_restatement=again)
+    kind = _format(to, said.get("format"))
+    return Export(path=to, format=kind, connection=said.get("connection"), on_restatement=again, options=said.get("options", {}))
+
+
+def _format(path: str, said: str | None) -> ExportFormat | None:
+    return ExportFormat(said) if said is not None else ENDINGS.get(path.rpartition(".")[2].lower())
+
+
+def export_partition(consumer: Consumer, reads: Collection[PartitionSpec]) -> PartitionSpec:
+    """How an export is cut: by the consumer's `per`, unless nothing that it reads is cut by time."""
+    return PartitionSpec(grain=consumer.per if any(spec.grain is not None for spec in reads) else None)
+
+
+def path_of(pattern: str, start: datetime | None, asset: str) -> str:
+    """The path of one interval. `start` is the interval's local start; None for what isn't cut by time."""
+    dated = pattern if start is None else PLACEHOLDER.sub(lambda found: _formatted(found[1], start), pattern)
+    return dated.replace(ASSET, asset)
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _formatted(spec: str, start: datetime) -> str:
+    """A strftime text, in no language but English whatever the machine speaks."""
+    week = start.isocalendar()
+    values = {
+        "Y": f"{start.year:04}", "y": f"{start.year % 100:02}", "G": f"{week.year:04}", "V": f"{week.week:02}", "u": str(week.weekday),
+        "q": str((start.month + 2) // 3), "m": f"{start.month:02}", "b": _MONTHS[start.month - 1], "d": f"{start.day:02}",
+        "j": f"{start.timetuple().tm_yday:03}", "H": f"{start.hour:02}", "M": f"{start.minute:02}", "S": f"{start.second:02}",
+        "z": start.strftime("%z"), "%": "%",
+    }  # fmt: skip
+    return re.sub(r"%(.)", lambda found: values[found[1]], spec)
+
+
+# Reading the declaration ----------------------------------------------------------------------------------------------
+
+
+def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str, Any] | None:
+    """The field `export` as written, with its place; None where it isn't there or can't be used."""
+    block = fields.block_of("export")
+    if block is None:
+        return None
+    inner = Fields(block, fields.report, _FIELDS, what="`export`")
+    target = inner.raw("to")
+    if "on_restatement" in inner and not inner.choice("on_restatement", tuple(OnRestatement), ""):
+        good = False
+    elif isinstance(target, Block):
+        good = _read_table(inner, target, reads)
+    elif "to" in inner:
+        good = _read_file(inner, reads, per)
+    else:
+        inner.required("to", 'write export: {to: "exports/name_{date:%Y-%m-%d}.csv"}')
+        good = False
+    if not good:
+        return None
+    place = fields.report.place(fields.line("export"))
+    return {**plain(block), "place": {"file": place.file, "line": place.line}}
+
+
+def _read_table(export: Fields, target: Block, reads: Collection[str]) -> bool:
+    to = Fields(target, export.report, _TARGET, what="`export.to`")
+    connection, table = to.required("connection"), to.required("table")
+    for name in ("format", "connection", "options"):
+        if name in export:
+            export.refuse(name, f"{shown(name)} is for exports to files", "take it out", code="conflicting_fields")
+            return False
+    column = to.raw("interval_column")
+    if "interval_column" in to and column is not None and not (isinstance(column, str) and _COLUMN.fullmatch(column)):
+        to.refuse("interval_column", "`interval_column` can't be a column's name", "letters, digits and `_`, or null for none")
+        return False
+    if connection is None or table is None:
+        return False
+    if not _TABLE.fullmatch(table.replace(ASSET, "x")):
+        to.refuse("table", f"{shown(table)} can't name a table", "letters, digits and `_`, with a schema: `reports.delays`")
+        return False
+    return _has_asset(to, "table", table, reads)
+
+
+def _read_file(export: Fields, reads: Collection[str], per: Grain) -> bool:
+    path = export.text("to")
+    if path is None:
+        return False
+    usable, kind = _is_path(export, path), _read_format(export, path)
+    if kind is None or not usable:
+        return False
+    dates = PLACEHOLDER.findall(path)
+    if len(dates) > 1:
+        export.refuse("to", f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
+        return False
+    if dates and not tells_apart(export, "to", dates[0], per):
+        return False
+    return _options(export, kind) and (kind is ExportFormat.EXCEL or _has_asset(export, "to", path, reads))
+
+
+def _read_format(export: Fields, path: str) -> ExportFormat | None:
+    if "format" in export:
+        said = export.choice("format", tuple(ExportFormat), "")
+        return ExportFormat(said) if said else None
+    found = _format(path, None)
+    if found is None:
+        ending = path.rpartition(".")[2].lower() if "." in path else ""
+        hint = (ending and did_you_mean(ending, ENDINGS)) or f"write format: {one_of(tuple(ExportFormat))}, or end the path in .csv"
+        export.refuse("to", f"{shown(path)} doesn't say in which format it is written", hint, code="unknown_export_format")
+    return found
+
+
+def _is_path(export: Fields, path: str) -> bool:
+    remote = "://" in path
+    rest = PLACEHOLDER.sub("", path).replace(ASSET, "")
+    if remote:
+        rest = _VARIABLE.sub("", rest)
+    if "{" in rest or "}" in rest:
+        export.refuse(
+            "to",
+            f"{shown(path)} has braces that are neither `{{date:…}}` nor `{{asset}}`",
+            "write for example delays_{date:%Y-%m-%d}.csv",
+            code="bad_path",
+        )
+        return False
+    if remote:
+        return _is_url(export, path)
+    if "connection" in export:
+        export.refuse("connection", "`connection` is for exports to a URL", "take it out, or write to: s3://…", code="conflicting_fields")
+        return False
+    return read_path(export, "to") is not None and _is_free(export, path)
+
+
+def _is_url(export: Fields, path: str) -> bool:
+    if _PASSWORD.search(path):
+        export.refuse(
+            "to", "`to` holds a password", "put it into [connections.X] as a reference, and name the connection", code="literal_secret"
+        )
+        return False
+    if not path.isprintable() or ".." in PLACEHOLDER.sub(r"\1", path).split("/"):
+        export.refuse("to", f"{shown(path)} can't be written to", "a URL such as s3://bucket/delays_{date:%Y-%m-%d}.csv", code="bad_path")
+        return False
+    return "connection" not in export or export.text("connection") is not None
+
+
+def _is_free(export: Fields, path: str) -> bool:
+    """Whether nothing of the project's own lies where an export would be written."""
+    parts = [part for part in PLACEHOLDER.sub(r"\1", path).split("/") if part not in ("", ".")]
+    if parts and not parts[0].startswith(".") and parts[0] not in _DECLARATIONS and not path.endswith("/"):
+        return True
+    export.refuse("to", f"{shown(path)} is where the project's own files lie", "write into a folder such as exports/", code="bad_path")
+    return False
+
+
+def _has_asset(fields: Fields, name: str, written: str, reads: Collection[str]) -> bool:
+    """Several reads are several files, or several tables: their names have to say which."""
+    if len(reads) < 2 or ASSET in written:
+        return True
+    fields.refuse(
+        name, f"{shown(written)} is one target for {len(reads)} reads", "put {asset} into it, so that each has its own", code="bad_path"
+    )
+    return False
+
+
+def _options(export: Fields, kind: ExportFormat) -> bool:
+    if "options" not in export:
+        return True
+    block = export.block_of("options")
+    if block is None:
+        return False
+    known = _OPTIONS[kind]
+    inner = Fields(block, export.report, tuple(known), what=f"`options` of {kind}")
+    return all(inner.choice(name, values, "") for name, values in known.items() if name in inner)

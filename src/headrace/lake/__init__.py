@@ -10,9 +10,25 @@ from headrace.lake.tables import (
     DeleteRef,
     FileRef,
     Lookup,
+    Replacement,
+    StagedDeletes,
     StagedFile,
     StagedPartition,
+    StateFile,
     Table,
 )
 
-__all__ = ["PARTITION_COLUMN", "Column", "ColumnStatistics", "DeleteRef", "FileRef", "Lookup", "StagedFile", "StagedPartition", "Table"]
+__all__ = [
+    "PARTITION_COLUMN",
+    "Column",
+    "ColumnStatistics",
+    "DeleteRef",
+    "FileRef",
+    "Lookup",
+    "Replacement",
+    "StagedDeletes",
+    "StagedFile",
+    "StagedPartition",
+    "StateFile",
+    "Table",
+]

@@ -32,3 +32,8 @@ def file_name(path: str, folder: str) -> str:
     if name == path or not _FILE.fullmatch(name):
         raise LakeError(f"the staged file {path!r} doesn't lie in its table's folder {folder}")
     return name
+
+
+def new_deletes_path(table_name: str) -> str:
+    """A path for a positional delete file to be staged, beside the table's data files."""
+    return f"{SCHEMA_FOLDER}{folder_of(table_name)}{uuid.uuid4()}-delete.parquet"

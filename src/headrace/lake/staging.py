@@ -5,7 +5,8 @@ Nothing names the file yet: it becomes visible when the leader registers it, or 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -72,6 +73,37 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
     key = _constant(partition) if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
     rows = f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM ({body}\n) AS body"
     return _write(session, rows, parameters, target, partition, hashed=hashed), target
+
+
+def describe(session: Session, select_sql: str, parameters: Parameters) -> tuple[str, Given]:
+    """A body's text without what ends it, and the columns that it gives. Raises `SchemaMismatch` for what isn't one SELECT."""
+    body = _single_select(session, select_sql)
+    return body, _describe(session, body, parameters)
+
+
+def write_rows(session: Session, rows_sql: str, table: Table, partition: str) -> StagedFile:
+    """Stage rows that have the table's columns, in order and in their types, as one partition; not hashed."""
+    columns = ", ".join(quote(column.name) for column in table.columns if column.name != PARTITION_COLUMN)
+    rows = f"SELECT {_constant(partition)} AS {quote(PARTITION_COLUMN)}, {columns} FROM ({rows_sql}) AS given"
+    return _write(session, rows, None, table, partition, hashed=False)
+
+
+@contextmanager
+def refused(table: Table) -> Iterator[None]:
+    """DuckDB's error for a value that doesn't fit its column as a `SchemaMismatch` that names it."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        column = lossy_column(str(error), table)
+        if column is None:
+            raise
+        raise SchemaMismatch(
+            f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed that don't fit it",
+            columns=(column.name,),
+            hint=f"cast it in the body, or change the table's type with `headrace apply` (`{column.name}::…`)",
+        ) from error
 
 
 def stage_rewrite(session: Session, file: FileRef, table: Table, without: Sequence[str]) -> StagedFile | None:
@@ -150,19 +182,8 @@ def _write(
 
 def _copy(session: Session, copy: str, parameters: Parameters, table: Table) -> tuple[int, int, int, dict[str, dict[str, str]]]:
     """Run the COPY: rows, bytes, footer bytes, and statistics by quoted path."""
-    import duckdb
-
-    try:
+    with refused(table):
         row = session.connection.execute(copy, parameters).fetchone()
-    except duckdb.Error as error:
-        column = lossy_column(str(error), table)
-        if column is None:
-            raise
-        raise SchemaMismatch(
-            f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed that don't fit it",
-            columns=(column.name,),
-            hint=f"cast it in the body, or change the table's type with `headrace apply` (`{column.name}::…`)",
-        ) from error
     assert row is not None
     return row[1], row[2], row[3], row[4]
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from headrace.lake.tables import StagedFile
+from headrace.lake.tables import StagedDeletes, StagedFile
 from headrace.model.errors import LakeError
 
 MAGIC = b"PAR1"
@@ -66,7 +66,7 @@ def _full_sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def verify(data_folder: Path, staged: StagedFile) -> Path:
+def verify(data_folder: Path, staged: StagedFile | StagedDeletes) -> Path:
     """The staged file's path, if it is there as it was staged: same size, same footer. Raises `LakeError` if it is missing, cut
     short, changed, a link, or lies outside the data folder."""
     root = data_folder.resolve()
@@ -92,7 +92,7 @@ def verify(data_folder: Path, staged: StagedFile) -> Path:
     return path
 
 
-def _is_footer(tail: bytes, staged: StagedFile) -> bool:
+def _is_footer(tail: bytes, staged: StagedFile | StagedDeletes) -> bool:
     if tail[-4:] != MAGIC or int.from_bytes(tail[-8:-4], "little") != staged.footer_bytes:
         return False
     return not staged.footer_hash or footer_hash(tail) == staged.footer_hash

@@ -107,3 +107,41 @@ class StagedFile(msgspec.Struct, frozen=True):
             return self
         (only,) = self.partitions
         return msgspec.structs.replace(self, partitions=(msgspec.structs.replace(only, content_hash=content_hash),))
+
+
+class StagedDeletes(msgspec.Struct, frozen=True):
+    """A positional delete file that a worker wrote: all rows of the data file at `of` that don't count any more."""
+
+    of: str
+    path: str
+    rows: int
+    size_bytes: int
+    footer_bytes: int
+    footer_hash: str
+
+
+class StateFile(msgspec.Struct, frozen=True):
+    """A file of the table that a merge starts from, as `catalog.state` lists it. `rows` are those in the file, `deleted` those
+    of them that don't count; `kept` says that the newest snapshot still names it, so that it can stay."""
+
+    ref: FileRef
+    rows: int
+    deleted: int
+    kept: bool
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """What a merge does to the files that are there, besides adding its own. Paths are relative to the data folder."""
+
+    seen: tuple[tuple[str, tuple[str, ...]], ...]
+    """The current files with their delete files, as the merge found them: if they are others at publication, it is done again."""
+    ended: tuple[str, ...]
+    deletes: tuple[StagedDeletes, ...]
+    """Each takes the place of whatever deletions its file has now."""
+    restored: tuple[str, ...]
+    """Files of which all rows count again: their deletions end."""
+    rows: int
+    """Of the whole table afterwards."""
+    content_hash: str
+    changed: bool
+    """False where the table stays as it is."""

@@ -10,6 +10,7 @@ from headrace.model.common import COMMON, ON_ANOMALY, ON_FAIL, read_common
 from headrace.model.documents import Block, Items, kind_of, plain
 from headrace.model.fields import Fields
 from headrace.model.inputs import read_inputs
+from headrace.model.materializing import read_accumulation
 from headrace.model.names import check_node
 from headrace.model.nodes import Asset, Body, CommandBody
 from headrace.model.parameters import read_parameters
@@ -17,8 +18,8 @@ from headrace.model.partitions import read_partition, read_start
 from headrace.model.reporting import Report, shown
 
 FIELDS = frozenset(
-    (*COMMON, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "columns", "parameters", "checks", "on_fail",
-     "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max", "pool", "priority", "batch",
+    (*COMMON, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters", "checks",
+     "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max", "pool", "priority", "batch",
      "on_reference_change", "renamed_from")
 )  # fmt: skip
 COMMAND_FIELDS = FIELDS | {"asset", "command"}
@@ -47,25 +48,12 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
 def _parts(fields: Fields) -> dict[str, Any]:
     """Everything but the common fields that is there, as keyword arguments of `Asset`."""
     found = {name: reader(fields) for name, reader in _READERS.items() if name in fields}
-    if "merge" in fields:
-        found["merge_keys"] = _merge_keys(fields)
-    if found.get("materialize") == "merge" and not found.get("merge_keys"):
-        fields.refuse("materialize", "`materialize: merge` needs keys", "add merge: {keys: [id]}")
+    found |= read_accumulation(fields, found.get("materialize", "table"))
     return {name: value for name, value in found.items() if value is not None}
 
 
 def _materialize(fields: Fields) -> str:
     return fields.choice("materialize", MATERIALIZE, "table")
-
-
-def _merge_keys(fields: Fields) -> tuple[str, ...]:
-    block = fields.block_of("merge")
-    if block is None:
-        return ()
-    inner = Fields(block, fields.report, ("keys",), what="`merge`")
-    if "keys" not in inner:
-        inner.required("keys", "write merge: {keys: [id]}")
-    return inner.texts("keys")
 
 
 def _columns(fields: Fields) -> dict[str, Any] | None:

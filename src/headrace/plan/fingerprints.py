@@ -37,7 +37,7 @@ def of_asset(asset: Asset, analysis: Analysis | None, inputs: Iterable[InputSpec
             asset.partition,
             asset.timezone,
             asset.materialize,
-            asset.merge_keys,
+            (asset.merge_keys, asset.merge_delete, asset.snapshot_columns, asset.snapshot_deletes) if asset.accumulates else (),
             sorted(macros.items()),
         )
     )

@@ -3,6 +3,7 @@
 `Change` writes, the functions read. No DuckDB here: the process that holds the state database has only one SQLite library.
 """
 
+from headrace.lake.catalog.accumulating import seen, state
 from headrace.lake.catalog.admission import next_id
 from headrace.lake.catalog.change import Change, Rewrite
 from headrace.lake.catalog.ddl import VERSION, check_version, create, missing
@@ -34,9 +35,11 @@ __all__ = [
     "named_paths",
     "newest_snapshot",
     "next_id",
+    "seen",
     "shared_files",
     "snapshot_at",
     "snapshot_exists",
+    "state",
     "table",
     "tables",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.lake.catalog.accumulating import Deletions, check_replacement, names_of
 from headrace.lake.catalog.admission import check_columns, check_keys, check_staged, difference, next_id
 from headrace.lake.catalog.columns import ids_of, rows_of
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
@@ -16,7 +17,7 @@ from headrace.lake.catalog.reading import FileRow, TableRow, View, holds_only, t
 from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
-from headrace.lake.tables import PARTITION_COLUMN, Column, StagedFile, Table
+from headrace.lake.tables import PARTITION_COLUMN, Column, Replacement, StagedFile, Table
 from headrace.model.errors import LakeError
 
 _NEW_TABLE = "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
@@ -47,6 +48,7 @@ class _Open(msgspec.Struct):
     files: dict[str, tuple[int, StagedFile]] = {}
     """Files to be added, by their name in the table's folder, with their ids."""
     ended: set[int] = set()
+    deletions: Deletions | None = None
     published: set[str] = set()
     view: View | None = None
 
@@ -145,6 +147,32 @@ class Change:
         for file in new:
             self._admit(opened, file)
 
+    def merge(self, table_name: str, staged: StagedFile | None, replacement: Replacement) -> None:
+        """Publish a merge: files end, rows of others don't count any more, and the staged rows come in.
+
+        Raises `FileMoved` where the table's files aren't those that the merge started from, and `LakeError` for staged files
+        and deletions that can't be."""
+        opened = self._opened(table_name)
+        files = View(self._tx, opened.row, None).all() if not opened.is_new else []
+        if names_of(files) != replacement.seen or opened.files or opened.ended:
+            raise FileMoved(f"table `{opened.row.name}` isn't as the merge found it")
+        current = {file.ref.path: file for file in files}
+        check_replacement(current, replacement)
+        new = [] if staged is None else [staged]
+        self._check_new(opened, new)
+        if replacement.deletes or replacement.restored:
+            opened.deletions = self._deletions(opened, current, replacement)
+        opened.ended.update(current[path].id for path in replacement.ended)
+        for file in new:
+            self._admit(opened, file)
+
+    def _deletions(self, opened: _Open, current: dict[str, FileRow], replacement: Replacement) -> Deletions:
+        made = Deletions(opened.row, {current[path].id for path in replacement.restored})
+        for one in replacement.deletes:
+            made.add(current[one.of].id, self._next_file, one)
+            self._next_file += 1
+        return made
+
     def end_files(self, table_name: str, file_ids: Sequence[int]) -> None:
         """End current files. Raises `FileMoved` if one of them isn't current."""
         opened = self._opened(table_name)
@@ -239,7 +267,7 @@ class Change:
         return (
             [f'created_table:"main"."{name}"' for name in quoted]
             + [f"inserted_into_table:{item.row.id}" for item in opened if item.files]
-            + [f"deleted_from_table:{item.row.id}" for item in opened if item.ended]
+            + [f"deleted_from_table:{item.row.id}" for item in opened if item.ended or item.deletions]
             + [f"altered_table:{item.row.id}" for item in opened if item.is_altered]
         )
 
@@ -262,6 +290,8 @@ class Change:
                 f"UPDATE {name} SET end_snapshot = :snapshot WHERE table_id = :table AND data_file_id = :file AND end_snapshot IS NULL",
                 ended,
             )
+        if opened.deletions is not None:
+            opened.deletions.write(self._tx, self.snapshot)
         if opened.files:
             write_files(self._tx, self.snapshot, opened.row.id, opened.table, opened.files)
 

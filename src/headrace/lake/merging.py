@@ -1,0 +1,361 @@
+"""Merges: the changes that a body computed, joined with the table as it was, staged as one new file and positional deletions.
+
+Rows that change stay in their files and are named by their positions in delete files, so that a merge writes what changed
+and not the table. Files that are mostly gone, or no larger than what is written anyway, are written anew with it: a
+table has few files, whose sizes grow in steps, however many merges there were.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.lake.folders import new_deletes_path
+from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, State, Versions
+from headrace.lake.relation import numbered_sql
+from headrace.lake.schema import Given, SchemaMismatch, cast_columns, check_names, propose
+from headrace.lake.session import Session, literal, quote
+from headrace.lake.staging import Parameters, describe, refused, write_rows
+from headrace.lake.syncing import footer_hash, read_tail
+from headrace.lake.tables import (
+    PARTITION_COLUMN,
+    Column,
+    DeleteRef,
+    FileRef,
+    Lookup,
+    Replacement,
+    StagedDeletes,
+    StagedFile,
+    StateFile,
+    Table,
+)
+
+if TYPE_CHECKING:
+    import duckdb
+
+WHOLE = "*"
+"""What `_partition` holds in such a table: its rows live across partitions."""
+GONE_MAX = 0.5
+"""A file of which more rows than this fraction don't count is written anew."""
+ROW_NUMBER = "file_row_number"
+_CHANGES, _REPLACED, _CLOSED, _FRESH = '"headrace changes"', '"headrace replaced"', '"headrace closed"', '"headrace fresh"'
+_ADDED = ("valid_from", "valid_to", "is_current")
+_FLAG = quote(PARTITION_COLUMN)
+"""What the flag of a row that goes is called while the changes are taken: no column of a user's can be called so."""
+_KEYS_SHOWN = 5
+_VALUE_CHARACTERS_SHOWN = 60
+
+
+class Merged(msgspec.Struct, frozen=True):
+    """A merge that is staged. `files` are all that the table consists of once it is published."""
+
+    staged: StagedFile
+    table: Table
+    replacement: Replacement
+    files: tuple[FileRef, ...]
+
+
+def stage_merge(
+    session: Session,
+    select_sql: str,
+    parameters: Parameters,
+    *,
+    table_name: str,
+    table: Table | None,
+    evolve: bool,
+    rule: MergeRule,
+    state: State,
+) -> Merged:
+    """Run the body, and stage what its rows change in the table. Raises as `stage`, and `KeyRefused`; nothing is left behind."""
+    body, given = describe(session, select_sql, parameters)
+    own = _without_flag(given, rule)
+    check_names(table_name, own)
+    target = propose(table_name, (*own, *_added(own, rule)), table, evolve=evolve)
+    work = _Merge(session, target, rule, state, reshaped=table is None or target.columns != table.columns)
+    try:
+        work.take(body, parameters, own)
+        return work.staged()
+    except BaseException:
+        work.undo()
+        raise
+    finally:
+        for name in (_CHANGES, _REPLACED, _CLOSED, _FRESH):
+            session.connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def _without_flag(given: Given, rule: MergeRule) -> Given:
+    """The body's columns that the table has."""
+    names = [name.lower() for name, _ in given]
+    wanted = [*rule.keys, *([rule.delete] if rule.delete else []), *(rule.versions.columns if rule.versions else ())]
+    missing = [name for name in wanted if name.lower() not in names]
+    if missing:
+        hint = f"its columns are: {', '.join(name for name, _ in given[:12])}"
+        raise SchemaMismatch(f"the body gives no column `{missing[0]}`, which the merge needs", columns=missing, hint=hint)
+    if ROW_NUMBER in names:
+        raise SchemaMismatch(f"a merged table can't have a column `{ROW_NUMBER}`", columns=(ROW_NUMBER,), hint="call it otherwise with AS")
+    return tuple((name, kind) for name, kind in given if rule.delete is None or name.lower() != rule.delete.lower())
+
+
+def _added(own: Given, rule: MergeRule) -> Given:
+    if rule.versions is None:
+        return ()
+    added = tuple(zip(_ADDED, (rule.versions.type, rule.versions.type, "BOOLEAN"), strict=True))
+    taken = {name for name, _ in added} & {name.lower() for name, _ in own}
+    if taken:
+        message = f"the body gives `{min(taken)}`, which `materialize: snapshot` adds itself"
+        raise SchemaMismatch(message, columns=sorted(taken), hint="call it otherwise with AS, or leave it out")
+    return added
+
+
+class _Merge:
+    """One merge. In its temporary tables the table's columns are called `c0`, `c1` …, by their place in `columns`."""
+
+    def __init__(self, session: Session, table: Table, rule: MergeRule, state: State, *, reshaped: bool) -> None:
+        self._session, self._table, self._rule, self._state = session, table, rule, state
+        self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+        self._places = {column.name.lower(): f"c{number}" for number, column in enumerate(self.columns)}
+        self._keys = [self._places[key.lower()] for key in rule.keys]
+        self._files = tuple(_by_id(file) if reshaped else file for file in state.files)
+        self._fresh = _FRESH
+        self._written: list[str] = []
+
+    # The changes
+
+    def take(self, body: str, parameters: Parameters, own: Given) -> None:
+        """Keep the body's rows, and refuse keys that don't say which row is meant."""
+        written = Table(self._table.name, (self._table.columns[0], *(self._column(name) for name, _ in own)))
+        gone = "false" if self._rule.delete is None else f"coalesce(CAST({quote(self._rule.delete)} AS BOOLEAN), false)"
+        cast = f"SELECT {gone} AS {_FLAG}, {', '.join(cast_columns(own, written))} FROM ({body}\n) AS body"
+        places = ", ".join(f"{quote(column.name)} AS {self._place(column.name)}" for column in written.columns[1:])
+        with refused(written):
+            self._run(f"CREATE TEMP TABLE {_CHANGES} AS SELECT {_FLAG} AS gone, {places} FROM ({cast}) AS given", parameters)
+        self._check_nulls()
+        self._check_twice()
+
+    def _check_nulls(self) -> None:
+        for name, key in zip(self._rule.keys, self._keys, strict=True):
+            count = self._value(f"SELECT count(*) FROM {_CHANGES} WHERE {key} IS NULL")
+            if count:
+                raise KeyRefused(f"the key `{name}` is null in {_rows(count)}", hint="leave such rows out with WHERE, or give them a key")
+
+    def _check_twice(self) -> None:
+        keys = ", ".join(self._keys)
+        found = self._rows(
+            f"SELECT count(*) OVER () AS groups, count(*), {', '.join(f'CAST({key} AS VARCHAR)' for key in self._keys)} FROM {_CHANGES} "
+            f"GROUP BY {keys} HAVING count(*) > 1 ORDER BY {keys} LIMIT {_KEYS_SHOWN}"
+        )
+        if found:
+            shown = "; ".join(self._shown(values) for _, _, *values in found)
+            more = f" and {found[0][0] - len(found)} more" if found[0][0] > len(found) else ""
+            count = "1 key is" if found[0][0] == 1 else f"{found[0][0]:,} keys are"
+            message = f"{count} there more than once in what was computed: {shown}{more}"
+            raise KeyRefused(message, hint="keep one row a key: QUALIFY row_number() OVER (PARTITION BY … ORDER BY …) = 1")
+
+    def _shown(self, values: Sequence[str]) -> str:
+        return ", ".join(f"{name} = {_short(value)}" for name, value in zip(self._rule.keys, values, strict=True))
+
+    # What they change
+
+    def staged(self) -> Merged:
+        """The new file, the deletions, and what the table consists of then."""
+        self._find_replaced()
+        gone = dict(self._rows(f"SELECT file, count(*) FROM {_REPLACED} GROUP BY file"))
+        fresh = int(self._value(f"SELECT count(*) FROM {self._fresh}"))
+        again = self._written_again(fresh, gone)
+        staged = write_rows(self._session, self._all_rows(again), self._table, WHOLE)
+        self._written.append(staged.path)
+        deletes = tuple(self._deletions(number) for number in sorted(gone.keys() - again))
+        kept = [number for number in range(len(self._files)) if number not in again]
+        replacement = self._replacement(staged, kept, gone, deletes, changed=bool(gone or fresh))
+        return Merged(staged, self._table, replacement, self._after(staged, kept, deletes))
+
+    def _find_replaced(self) -> None:
+        """`replaced`: positions of rows that don't count any more; `fresh`: rows that come in."""
+        if self._rule.versions is not None:
+            self._find_versions(self._rule.versions)
+            return
+        own, keys = ", ".join(self._own), ", ".join(self._keys)
+        self._fresh, touched = f"(SELECT {own} FROM {_CHANGES} WHERE NOT gone)", _CHANGES
+        if self._rule.drop_same:
+            same = " AND ".join(f"was.{place} IS NOT DISTINCT FROM now.{place}" for place in self._own)
+            repeated = (
+                f"(SELECT {', '.join(f'now.{key}' for key in self._keys)} FROM ({self._before()}) AS was "
+                f"JOIN {_CHANGES} AS now ON {self._on('was', 'now')} WHERE NOT gone AND {same})"
+            )
+            self._run(
+                f"CREATE TEMP TABLE {_FRESH} AS SELECT {own} FROM {_CHANGES} AS now ANTI JOIN {repeated} AS same "
+                f"ON {self._on('now', 'same')} WHERE NOT gone"
+            )
+            self._fresh, touched = _FRESH, f"(SELECT {keys} FROM {_FRESH} UNION ALL SELECT {keys} FROM {_CHANGES} WHERE gone)"
+        self._run(
+            f"CREATE TEMP TABLE {_REPLACED} AS SELECT file, pos FROM ({self._before(self._keys)}) AS was "
+            f"SEMI JOIN {touched} AS now ON {self._on('was', 'now')}"
+        )
+
+    def _find_versions(self, versions: Versions) -> None:
+        """A row whose compared columns differ from its current version closes that, and begins a new one."""
+        at = f"CAST({literal(versions.at)} AS {versions.type})"
+        own, keys = ", ".join(self._own), ", ".join(self._keys)
+        current = f"(SELECT * FROM ({self._before()}) AS state WHERE {self._place('is_current')})"
+        differs = " OR ".join(f"was.{place} IS DISTINCT FROM now.{place}" for place in self._compared(versions)) or "false"
+        was = ", ".join(f"was.{place}" for place in self._own)
+        closed = f"SELECT was.file, was.pos, {was} FROM {current} AS was JOIN {_CHANGES} AS now ON {self._on('was', 'now')} WHERE {differs}"
+        if versions.deletes is Deletes.CLOSE:
+            closed += f" UNION ALL SELECT file, pos, {own} FROM {current} AS was ANTI JOIN {_CHANGES} AS now ON {self._on('was', 'now')}"
+        self._run(f"CREATE TEMP TABLE {_CLOSED} AS {closed}")
+        self._run(f"CREATE TEMP TABLE {_REPLACED} AS SELECT file, pos FROM {_CLOSED}")
+        staying = f"(SELECT {keys} FROM {current} AS was ANTI JOIN {_REPLACED} AS gone USING (file, pos))"
+        begun = self._version({"valid_from": at, "valid_to": f"CAST(NULL AS {versions.type})", "is_current": "true"})
+        ended = self._version({"valid_to": at, "is_current": "false"})
+        self._run(
+            f"CREATE TEMP TABLE {_FRESH} AS SELECT {begun} FROM {_CHANGES} AS now ANTI JOIN {staying} AS was ON {self._on('was', 'now')} "
+            f"UNION ALL SELECT {ended} FROM {_CLOSED} WHERE {self._place('valid_from')} < {at}"
+        )
+
+    def _compared(self, versions: Versions) -> list[str]:
+        """The places of the columns whose change makes a version."""
+        named = {name.lower() for name in versions.columns}
+        return [
+            place for name, place in self._places.items() if place not in self._keys and name not in _ADDED and (not named or name in named)
+        ]
+
+    def _version(self, values: dict[str, str]) -> str:
+        given = {self._place(name): value for name, value in values.items()}
+        return ", ".join(f"{given[place]} AS {place}" if place in given else place for place in self._own)
+
+    def _before(self, wanted: Sequence[str] | None = None) -> str:
+        """The rows of the state with their positions; only the columns in `wanted` (by place) where it is given."""
+        text = numbered_sql([file.ref for file in self._files], self.columns)
+        return text if wanted is None else f"SELECT file, pos, {', '.join(wanted)} FROM ({text}) AS state"
+
+    def _on(self, left: str, right: str) -> str:
+        return " AND ".join(f"{left}.{key} = {right}.{key}" for key in self._keys)
+
+    # What is written
+
+    def _written_again(self, fresh: int, gone: dict[int, int]) -> set[int]:
+        """The files whose rows move into the new one: those that can't stay, are mostly gone, or no larger than it."""
+        live = {n: file.rows - file.deleted - gone.get(n, 0) for n, file in enumerate(self._files)}
+        again = {n for n, file in enumerate(self._files) if not file.kept or live[n] < file.rows * (1 - GONE_MAX) or not live[n]}
+        total = fresh + sum(live[n] for n in again)
+        if not gone and not fresh:
+            return again
+        for number in sorted(live.keys() - again, key=lambda n: live[n]):
+            if live[number] > total:
+                break
+            again.add(number)
+            total += live[number]
+        return again
+
+    def _all_rows(self, again: set[int]) -> str:
+        """What comes in, and what remains of the files that are written again."""
+        names = ", ".join(f"c{n} AS {quote(column.name)}" for n, column in enumerate(self.columns))
+        text = f"SELECT {names} FROM {self._fresh}"
+        if again:
+            files = {number: place for place, number in enumerate(sorted(again))}
+            rest = numbered_sql([self._files[number].ref for number in files], self.columns)
+            moved = ", ".join(f"({number}, {place})" for number, place in files.items())
+            lost = (
+                f"(SELECT moved.place AS file, pos FROM {_REPLACED} JOIN (VALUES {moved}) AS moved(number, place) ON file = moved.number)"
+            )
+            text += f" UNION ALL SELECT {names} FROM ({rest}) AS rest ANTI JOIN {lost} AS lost USING (file, pos)"
+        return text
+
+    def _deletions(self, number: int) -> StagedDeletes:
+        """All positions of a file that don't count: those that didn't before, and those that are replaced now."""
+        ref = self._files[number].ref
+        path = new_deletes_path(self._table.name)
+        target = self._session.data_folder / path
+        self._written.append(path)
+        of = literal(str(self._session.data_folder / ref.path))
+        before = "".join(f" UNION SELECT pos FROM read_parquet({literal(str(self._session.data_folder / d.path))})" for d in ref.deletes)
+        found = self._rows(
+            f"COPY (SELECT {of} AS file_path, pos FROM (SELECT pos FROM {_REPLACED} WHERE file = {number}{before}) AS gone ORDER BY pos) "
+            f"TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)"
+        )[0]
+        return StagedDeletes(ref.path, path, found[1], found[2], found[3], footer_hash(read_tail(target, found[3])))
+
+    def _replacement(
+        self, staged: StagedFile, kept: Sequence[int], gone: dict[int, int], deletes: tuple[StagedDeletes, ...], *, changed: bool
+    ) -> Replacement:
+        now = dict(self._state.seen)
+        stay = {self._files[number].ref.path: self._files[number].ref for number in kept}
+        written = {one.of for one in deletes}
+        moved = [ref for path, ref in stay.items() if path not in written and now[path] != tuple(sorted(d.path for d in ref.deletes))]
+        again = tuple(self._restated(ref) for ref in moved if ref.deletes)
+        rows = staged.rows + sum(self._files[n].rows - self._files[n].deleted - gone.get(n, 0) for n in kept)
+        ended = tuple(path for path in now if path not in stay)
+        return Replacement(
+            seen=self._state.seen,
+            ended=ended,
+            deletes=(*deletes, *again),
+            restored=tuple(ref.path for ref in moved if not ref.deletes),
+            rows=rows,
+            content_hash=self._hash() if changed else self._state.content_hash or self._hash(),
+            changed=changed or bool(ended or moved),
+        )
+
+    def _restated(self, ref: FileRef) -> StagedDeletes:
+        """The deletions of a file as they were, written anew: those that it has now are of what is taken back."""
+        number = next(n for n, file in enumerate(self._files) if file.ref.path == ref.path)
+        return self._deletions(number)
+
+    def _after(self, staged: StagedFile, kept: Sequence[int], deletes: tuple[StagedDeletes, ...]) -> tuple[FileRef, ...]:
+        lost = {one.of: (DeleteRef(one.path),) for one in deletes}
+        old = [self._files[number].ref for number in kept]
+        stay = [FileRef(ref.path, None, lost.get(ref.path, ref.deletes), None, ref.lookup) for ref in old]
+        return (*stay, FileRef(staged.path, lookup=Lookup.SAME)) if staged.rows else tuple(stay)
+
+    def _hash(self) -> str:
+        """Says what the table holds by what led there: the state before, the changes, and the columns. Equal only for equal tables."""
+        body = ", ".join(place for name, place in self._places.items() if self._rule.versions is None or name not in _ADDED)
+        rows, total = self._rows(f"SELECT count(*), sum(hash(gone, {body})) FROM {_CHANGES}")[0]
+        columns = [(column.name, column.type) for column in self.columns]
+        told = msgspec.json.encode((self._state.content_hash, rows, str(total), columns, self._rule))
+        return f"merge:{hashlib.sha256(told).hexdigest()[:32]}"
+
+    def undo(self) -> None:
+        """Take back the files that were written."""
+        for path in self._written:
+            Path(self._session.data_folder, path).unlink(missing_ok=True)
+
+    # The database
+
+    def _run(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyConnection:
+        return self._session.connection.execute(sql, parameters)
+
+    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._run(sql).fetchall()
+
+    def _value(self, sql: str) -> Any:
+        return self._rows(sql)[0][0]
+
+    def _column(self, name: str) -> Column:
+        return self.columns[int(self._place(name)[1:])]
+
+    def _place(self, name: str) -> str:
+        return self._places[name.lower()]
+
+    @property
+    def _own(self) -> list[str]:
+        return list(self._places.values())
+
+
+def _by_id(file: StateFile) -> StateFile:
+    """The table gets other columns: no file has exactly those."""
+    if file.ref.lookup is not Lookup.SAME:
+        return file
+    return msgspec.structs.replace(file, ref=msgspec.structs.replace(file.ref, lookup=Lookup.ID))
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _short(value: str) -> str:
+    shown = value if len(value) <= _VALUE_CHARACTERS_SHOWN else f"{value[:_VALUE_CHARACTERS_SHOWN]}… ({len(value):,} characters)"
+    return repr(shown)

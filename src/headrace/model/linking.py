@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from headrace.model.cycles import find_cycles
+from headrace.model.database_fields import as_delivered, misused
 from headrace.model.environments import PRODUCTION, of_environment, with_paths
 from headrace.model.errors import UsageError
 from headrace.model.export_links import export_problems
@@ -153,7 +154,9 @@ class _Linker:
         if isinstance(connection, str) and connection not in self._settings.connections:
             hint = self._suggest(connection, self._settings.connections, f"add [connections.{connection}] to headrace.toml")
             self._error("unknown_connection", source.place, f"unknown connection {shown(connection)}", hint)
-        return msgspec.structs.replace(source, timezone=timezone, contract=self._contract(source))
+        elif isinstance(connection, str) and (why := misused(source, self._settings.connections[connection])):
+            self._error("wrong_value", source.place, why, f"{shown(source.name)} reads from the connection {shown(connection)}")
+        return as_delivered(msgspec.structs.replace(source, timezone=timezone, contract=self._contract(source)))
 
     def _asset(self, asset: Asset) -> Asset:
         self._check_node(asset)

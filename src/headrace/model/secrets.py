@@ -43,14 +43,25 @@ def is_secret_name(name: str) -> bool:
     return word in _SECRET_NAMES or any(secret in word for secret in _SECRET_WORDS)
 
 
+def is_password_name(name: str) -> bool:
+    """Whether even a number of that name is a secret: a `key` may be one of many things, a `password` can't."""
+    word = re.sub(r"[^a-z0-9]", "", name.lower())
+    return is_secret_name(name) and any(part in word for part in ("pass", "pwd", "secret", "token"))
+
+
 def check_connection(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:
     """Report literal secrets of one connection (nested tables included). `where` names it in messages."""
     for name, value in values.items():
         at = line_of.get(name, line)
         if isinstance(value, Mapping):
             check_connection(f"{where}.{name}", value, getattr(value, "lines", {}), at, report)
+        elif isinstance(value, list):
+            for item in value:
+                check_connection(where, {name: item}, {name: at}, at, report)
         elif isinstance(value, str):
             _check(f"{where}.{name}", name, value, at, report)
+        elif isinstance(value, int | float) and not isinstance(value, bool) and is_password_name(name):
+            _refuse(f"{where}.{name}", at, report)
 
 
 def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, int], line: int, report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.model.connections import check_kind
 from headrace.model.documents import Block, kind_of, plain
 from headrace.model.environments import PRODUCTION
 from headrace.model.fields import Fields
@@ -41,11 +42,12 @@ def read_settings(document: Block, report: Report) -> Settings | None:
 
 def _parts(fields: Fields) -> dict[str, Any]:
     run = _table(fields, "run", ("workers",))
-    store = _table(fields, "store", ("url", "connection"))
+    store = _table(fields, "store", ("url", "connection", "schema"))
     lake = _table(fields, "lake", ("path",))
     found = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
         "store_url": _store_url(store),
+        "store_schema": store.text("schema") if "schema" in store else None,
         "store_connection": store.text("connection") if "connection" in store else None,
         "lake_path": read_path(lake, "path") if "path" in lake else None,
         "parameters": read_parameters(fields),
@@ -115,6 +117,8 @@ def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:
             fields.report.error("bad_name", line, f"{shown(key)} can't name one of [{name}]", "letters, digits, `_`, `-` and `.`")
         else:
             check(f"{name}.{key}", value, value.lines, value.line, fields.report)
+            if name == "connections":
+                check_kind(key, value, fields.report)
             found[key] = plain(value)
     return found
 
@@ -132,7 +136,7 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
         inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
         for tables in ("connections", "notify"):
             _tables(inner, tables)
-        _store_url(_table(inner, "store", ("url", "connection")))
+        _store_url(_table(inner, "store", ("url", "connection", "schema")))
         for table in ("lake", "paths"):
             folders = inner.block_of(table) or Block(0)
             paths = Fields(folders, fields.report, ("path",) if table == "lake" else tuple(folders), what=f"[environments.{name}.{table}]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headrace.model.file_fields import FILE_OPTIONS
 from headrace.model.nodes import Asset, Place, Project, Source
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import shown
@@ -34,7 +35,7 @@ def _settings(project: Project) -> Iterator[Problem]:
 
 
 def _source(source: Source) -> Iterator[Problem]:
-    for name in source.connector.keys() - {"http"}:
+    for name in source.connector.keys() - {"http", *FILE_OPTIONS}:
         yield _warning(source.place, f"`{name}` of {shown(source.name)}", "have the data delivered as files: `files: landing/…`")
     if source.partition.key is not None:
         yield _warning(source.place, f"partitions by key of {shown(source.name)}", "cut by time, or not at all")

@@ -35,7 +35,7 @@ def _settings(project: Project) -> Iterator[Problem]:
 
 
 def _source(source: Source) -> Iterator[Problem]:
-    for name in source.connector.keys() - {"http", *FILE_OPTIONS}:
+    for name in source.connector.keys() - {"http", "connection", "table", "query", "cursor", *FILE_OPTIONS}:
         yield _warning(source.place, f"`{name}` of {shown(source.name)}", "have the data delivered as files: `files: landing/…`")
     if source.partition.key is not None:
         yield _warning(source.place, f"partitions by key of {shown(source.name)}", "cut by time, or not at all")

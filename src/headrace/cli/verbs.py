@@ -20,7 +20,7 @@ class Verb(NamedTuple):
 
 GROUPS = ("start", "look", "act", "change", "operate")
 
-MODULES = {"try": "try_asset"}
+MODULES = {"try": "try_asset", "test": "testing"}
 
 VERBS = (
     Verb("demo", "start", "the guided example on real data"),
@@ -35,6 +35,7 @@ VERBS = (
     Verb("explain", "look", "a page for each problem code"),
     Verb("run", "act", "run now, with progress"),
     Verb("try", "act", "compute and audit one asset, publish nothing"),
+    Verb("test", "change", "unit tests of assets, without lake or state"),
     Verb("validate", "change", "every problem with file, line and hint; runs nothing"),
     Verb("render", "change", "the SQL of an asset as it will run"),
     Verb("apply", "change", "put what the files say into force"),
@@ -79,7 +80,6 @@ NOT_BUILT = {
     "schema": "use `headrace validate`, which names what it doesn't know",
     "serve": "call `headrace tick` from cron or a loop",
     "sql": "use `headrace read ASSET --format parquet --out FILE` and any SQL engine",
-    "test": "use `headrace try ASSET@K`",
     "token": "nothing listens on the network yet",
     "waive": "no obligation can be waived yet",
     "what-if": "use `headrace runs` for what each attempt took",

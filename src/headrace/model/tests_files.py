@@ -42,7 +42,7 @@ def _test(block: Block, report: Report) -> AssetTest | None:
     expects = _expects(fields)
     if "description" in fields:
         fields.text("description")
-    found = {
+    found: dict[str, Any] = {
         "partition": fields.text("partition") if "partition" in fields else None,
         "given": _given(fields),
         "ordered": fields.flag("ordered") or False,

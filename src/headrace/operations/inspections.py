@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from msgspec import field
+
 from headrace.operations.documents import CheckRow, ColumnRow, Document, ErrorRow
 
 
@@ -38,17 +40,17 @@ class TestRow(Document, frozen=True, kw_only=True):
     seconds: float | None = None
     rows: int | None = None
     rows_expected: int | None = None
-    missing: list[dict[str, Any]] = []
+    missing: list[dict[str, Any]] = field(default_factory=list)
     """Expected, and not there; at most 20, as of the lists below."""
-    unexpected: list[dict[str, Any]] = []
-    changed: list[ChangedRow] = []
+    unexpected: list[dict[str, Any]] = field(default_factory=list)
+    changed: list[ChangedRow] = field(default_factory=list)
     differences: int = 0
     """How many rows are missing, unexpected or changed in all."""
-    checks: list[CheckRow] = []
+    checks: list[CheckRow] = field(default_factory=list)
     error: ErrorRow | None = None
     reason: str | None = None
     """What else isn't as expected: columns, the order, outcomes of checks."""
-    log: list[str] = []
+    log: list[str] = field(default_factory=list)
 
 
 class SqlDocument(Document, frozen=True, kw_only=True):

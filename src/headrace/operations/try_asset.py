@@ -7,13 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from headrace.engine import logs
 from headrace.lake import FileRef, Table
-from headrace.model import Asset, Project, UsageError
+from headrace.model import Asset, UsageError
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, ColumnRow, ErrorRow, TryDocument
+from headrace.operations.parameters import with_parameters
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.quality import Audit
@@ -35,38 +34,11 @@ def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str
 
     Raises InvalidProject where the files have errors, UsageError for an asset, a partition or a parameter that there isn't.
     """
-    compiled = _with_parameters(usable(session.declared()), parameters)
+    compiled = with_parameters(usable(session.declared()), parameters)
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
     with Store.open(session.root, session.settings, create=session.store is None) as store:
         key = key or _newest(store, compiled, compiled.project.assets[name])
         return _tried(session, store, compiled, name, key, limit)
-
-
-def _with_parameters(compiled: Compiled, given: dict[str, str]) -> Compiled:
-    settings = compiled.project.settings
-    known = set(settings.parameters).union(*(asset.parameters for asset in compiled.project.assets.values()))
-    if unknown := sorted(set(given) - known):
-        raise UsageError(f"there is no parameter {unknown[0]!r}", hint=f"known: {', '.join(sorted(known)) or 'none'}")
-    if not given:
-        return compiled
-    values = {name: _value(text) for name, text in given.items()}
-    assets = {
-        name: msgspec.structs.replace(asset, parameters={**asset.parameters, **{k: v for k, v in values.items() if k in asset.parameters}})
-        for name, asset in compiled.project.assets.items()
-    }
-    settings = msgspec.structs.replace(settings, parameters={**settings.parameters, **values})
-    project: Project = msgspec.structs.replace(compiled.project, settings=settings, assets=assets)
-    return msgspec.structs.replace(compiled, project=project)
-
-
-def _value(text: str) -> Any:
-    """`--set k=15` is the number, as it would be in headrace.toml."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text, text)
 
 
 def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:
@@ -129,9 +101,9 @@ def _document(session: Session, lake: Path, data: Path, name: str, key: str, out
         rows_total=outcome.staged.rows if outcome.staged else None,
         columns=columns,
         rows=rows,
-        checks=_checks(outcome.audit),
+        checks=check_rows(outcome.audit),
         seconds=outcome.measures.seconds,
-        error=_error(outcome),
+        error=error_row(outcome),
         reason=outcome.reason or None,
         log=log,
     )
@@ -154,7 +126,8 @@ def _rows(session: Session, path: Path, table: Table, limit: int) -> tuple[list[
     return [ColumnRow(name=c.name, type=c.type) for c in found.columns], list(found.rows)
 
 
-def _checks(audit: Audit | None) -> list[CheckRow]:
+def check_rows(audit: Audit | None) -> list[CheckRow]:
+    """What each check came to; none where nothing was audited."""
     if audit is None:
         return []
     return [
@@ -166,7 +139,8 @@ def _checks(audit: Audit | None) -> list[CheckRow]:
     ]  # fmt: skip
 
 
-def _error(outcome: Outcome) -> ErrorRow | None:
+def error_row(outcome: Outcome) -> ErrorRow | None:
+    """Why an attempt failed; None where it didn't."""
     error = outcome.error
     if error is None:
         return None

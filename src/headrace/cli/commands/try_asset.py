@@ -9,11 +9,11 @@ from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
+from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import error
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
-from headrace.model.errors import UsageError
 from headrace.operations.documents import CheckRow, TryDocument
 
 FAILED = ("failed", "rejected", "held")
@@ -23,25 +23,14 @@ def command(
     invocation: Invocation,
     target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition (default: the newest that can be computed)")],
     limit: Annotated[int, Option("--limit", metavar="N", least=0, help="rows shown")] = 10,
-    setting: Annotated[list[str] | None, Option("--set", metavar="k=v", help="a parameter for this try")] = None,
+    setting: Set = None,
 ) -> int:
     """Compute and audit one partition as the files stand, and publish nothing."""
     from headrace.operations.try_asset import try_asset
 
-    document = try_asset(invocation.session, target, limit=limit, parameters=_parameters(setting or []))
+    document = try_asset(invocation.session, target, limit=limit, parameters=parameters(setting))
     invocation.show(document, _render)
     return 1 if document.state in FAILED else 0
-
-
-def _parameters(settings: list[str]) -> dict[str, str]:
-    """`k=v` words as a mapping."""
-    parameters: dict[str, str] = {}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise UsageError(f"--set {text!r} is no parameter", hint="write --set name=value")
-        parameters[name.strip()] = value
-    return parameters
 
 
 def _render(document: TryDocument, page: Page) -> None:

@@ -27,6 +27,8 @@ class Mark(msgspec.Struct, frozen=True):
     failures: int
     not_before: int | None
     reason: str
+    proposed: bool = False
+    """It is stale, and isn't computed again before somebody asks."""
 
 
 class Kill(msgspec.Struct, frozen=True):

@@ -31,6 +31,9 @@ class LoadedCell(msgspec.Struct, frozen=True):
     not_before: int | None
     published: bool
     hash: str | None
+    proposed: bool = False
+    publication: int = 0
+    """The id of the publication that first had the content that readers see; 0 where that isn't needed."""
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -46,7 +49,8 @@ class Arrived(msgspec.Struct, frozen=True):
     source: str
     key: str
     bundle: str = ""
-    """Names the file that it came in with other intervals: those are taken in together."""
+    """Names the file that it came in with other intervals: those are taken in together, by the event after this one at the
+    earliest, so that all of them have been heard of."""
 
 
 class Refreshed(msgspec.Struct, frozen=True):
@@ -58,15 +62,12 @@ class Refreshed(msgspec.Struct, frozen=True):
 
 
 class Target(msgspec.Struct, frozen=True):
-    """A node that is asked for: all its partitions, or those from `first` to `last` (both included)."""
+    """A node that is asked for: all its partitions, or those from `first` to `last` (both included, in the order of time).
+    Where it is cut by time and key, a time alone means all its keys."""
 
     node: str
     first: str | None = None
     last: str | None = None
-
-    def covers(self, key: str) -> bool:
-        """Whether a partition is meant. Keys of one grain and zone compare as text in the order of time."""
-        return (self.first is None or key >= self.first) and (self.last is None or key <= self.last)
 
 
 class Requested(msgspec.Struct, frozen=True):
@@ -85,6 +86,8 @@ class Published(msgspec.Struct, frozen=True):
     hashes: tuple[tuple[str, str | None], ...]
     seconds: float | None = None
     """How long the worker was at it."""
+    publications: tuple[int, ...] = ()
+    """Their ids, in the order of `hashes`."""
 
 
 class Ended(msgspec.Struct, frozen=True):

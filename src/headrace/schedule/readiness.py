@@ -2,65 +2,149 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Collection, Iterable
 
 from headrace.model import InputMode, InputSpec
-from headrace.model.required import dependents, required
+from headrace.model.required import WHOLE, delivery_key, dependents, required, split
+from headrace.model.times import Offset
+from headrace.schedule.board import Board, bounds
 from headrace.schedule.graph import GraphNode
 
-WHOLE = "*"
+__all__ = ["WHOLE", "Link", "delivery_key"]
+
+REMEMBERED_MAX = 10_000
+"""Answers of one link that are kept: asking the calendar again costs a thousand times as much as looking up."""
 
 
 class Link:
     """One input of one node: `needs(key)` are the input's partitions that an output partition requires, `touches(key)`
     the output partitions that an input's partition is required by.
 
-    `newest` links have no partition of their own to wait for: references, `all`, and whole outputs that read
-    everything that is published.
+    `newest` links have no partition of their own to wait for: references, `all`, and outputs that read everything that
+    is published. `promised` are the sources that an optional input comes from, with until when each was promised.
     """
 
-    __slots__ = ("_input", "_output", "_spec", "newest", "optional", "same", "stales")
+    __slots__ = ("_board", "_every", "_known", "_output", "_promised", "_spec", "_touched", "delivers", "gathers", "input", "newest", "optional", "same", "stales")  # fmt: skip
 
-    def __init__(self, output: GraphNode, spec: InputSpec, source: GraphNode) -> None:
-        self._output, self._spec, self._input = output, spec, source
+    def __init__(
+        self,
+        output: GraphNode,
+        spec: InputSpec,
+        source: GraphNode,
+        board: Board,
+        *,
+        followed: bool = False,
+        promised: Collection[GraphNode] = (),
+    ) -> None:
+        """`followed`: the output reads only inputs that aren't cut, so they are no references but what it is made of."""
+        self._output, self._spec, self.input, self._board = output, spec, source, board
         self.optional = spec.optional
-        whole_pair = output.partition.whole and source.partition.whole
-        plain = spec.mode is InputMode.REQUIRED and spec.lookback is None
-        self.newest = not whole_pair and (spec.mode is InputMode.ALL or source.partition.whole or output.partition.whole)
-        self.same = whole_pair or (
-            plain and not self.newest and output.partition.grain == source.partition.grain and output.timezone == source.timezone
-        )
-        # What a whole output reads is required, all of it; what is only referred to makes nothing stale.
-        reference = self.newest and not output.partition.whole
-        self.stales = not reference or output.rebuild_on_reference
-
-    @property
-    def input(self) -> GraphNode:
-        """The node that is read."""
-        return self._input
+        self._promised = [(node, Offset.parse(node.expect_by)) for node in promised if node.expect_by is not None]
+        out, into = output.partition, source.partition
+        self.same = _same(output, spec, source)
+        plain = spec.mode is InputMode.REQUIRED and not spec.optional
+        self.delivers = out.by_delivery and into.whole and plain and followed
+        """Each publication of the input is a partition of the output."""
+        self._every = out.values is not None and out.grain is None and into.whole and plain and followed
+        """Each listed key is made of the whole input."""
+        self.newest = not self.same and not self._every and _newest(output, spec, source)
+        gathered = out.whole or (out.grain is None and not out.by_delivery and spec.mode is not InputMode.ALL and not into.whole)
+        self.gathers = self.newest and gathered
+        """Everything of the input is required: it runs once the input is at rest, not once a partition."""
+        self.stales = self.gathers or not self.newest or output.rebuild_on_reference
+        self._known: dict[str, tuple[str, ...]] = {}
+        self._touched: dict[str, tuple[str, ...]] = {}
 
     def needs(self, key: str) -> tuple[str, ...]:
         """The input's partitions that must be published before `key` may run; none for `newest` links."""
         if self.same:
             return (key,)
+        if self._every:
+            return (WHOLE,)
         if self.newest:
-            return ()
-        return _required(self._output, self._input, self._spec, key)
+            return self._referred(key)
+        if _grows(self.input):
+            return self._needs(key)
+        found = self._known.get(key)
+        if found is None:
+            found = _kept(self._known, key, self._needs(key))
+        return found
 
     def touches(self, key: str) -> Iterable[str]:
-        """The output's partitions that read the input's partition `key`."""
+        """The output's partitions that read the input's partition `key`; none where it is a reference."""
         if self.same:
             return (key,)
         if self._output.partition.whole:
             return (WHOLE,)
-        if self.newest:
+        if self._every:
+            return self._output.partition.values or ()
+        if self.newest and not self.gathers:
             return ()
-        output, source = self._output, self._input
-        return dependents(key, output.partition, output.timezone, source.partition, source.timezone, self._spec) or ()
+        if _grows(self._output):
+            return self._touches(key)
+        found = self._touched.get(key)
+        if found is None:
+            found = _kept(self._touched, key, self._touches(key))
+        return found
+
+    def given_up(self, key: str) -> int | None:
+        """When an optional input's partition is done without; None: it isn't waited for at all."""
+        if self.input.partition.grain is None or not self._promised:
+            return None
+        end = bounds(self.input, key)[1]
+        return max(by.after_us(end, node.timezone, node.days_off.holds) for node, by in self._promised)
+
+    def _needs(self, key: str) -> tuple[str, ...]:
+        output, source = self._output, self.input
+        name = source.name
+        return required(
+            output.partition, output.timezone, key, source.partition, source.timezone, self._spec, lambda moment: self._board.seen(name, moment)
+        ).keys or ()  # fmt: skip
+
+    def _touches(self, key: str) -> tuple[str, ...]:
+        output, source = self._output, self.input
+        name = output.name
+        return dependents(
+            key, output.partition, output.timezone, source.partition, source.timezone, self._spec, lambda moment: self._board.seen(name, moment)
+        ) or ()  # fmt: skip
+
+    def _referred(self, key: str) -> tuple[str, ...]:
+        """Of what is referred to by key, without time: that key's partition."""
+        out, into = self._output.partition, self.input.partition
+        if out.key is None or into.key != out.key or into.grain is not None or self._spec.mode is InputMode.ALL:
+            return ()
+        return (split(key, out)[1],)
 
 
-@lru_cache(maxsize=100_000)
-def _required(output: GraphNode, source: GraphNode, spec: InputSpec, key: str) -> tuple[str, ...]:
-    keys = required(output.partition, output.timezone, key, source.partition, source.timezone, spec).keys
-    return keys or ()
+def _same(output: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
+    """Whether each partition needs exactly the one of the same name."""
+    out, into = output.partition, source.partition
+    if out.whole and into.whole:
+        return True
+    if spec.mode is not InputMode.REQUIRED or spec.lookback is not None or out.whole or into.whole:
+        return False
+    if out.by_delivery or into.by_delivery:
+        return out.by_delivery and into.by_delivery
+    return out.grain == into.grain and out.key == into.key and (output.timezone == source.timezone or out.grain is None)
+
+
+def _newest(output: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
+    out, into = output.partition, source.partition
+    if spec.mode is InputMode.ALL or into.whole or out.whole:
+        return True
+    if out.by_delivery or into.by_delivery:
+        return not (out.by_delivery and into.by_delivery)
+    if out.grain is None:
+        return into.grain is not None
+    return into.grain is None
+
+
+def _grows(node: GraphNode) -> bool:
+    return node.partition.key is not None and node.partition.values is None
+
+
+def _kept(known: dict[str, tuple[str, ...]], key: str, found: tuple[str, ...]) -> tuple[str, ...]:
+    if len(known) >= REMEMBERED_MAX:
+        known.clear()
+    known[key] = found
+    return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from headrace.schedule.states import FailureKind
 
 BACKOFF_FIRST_US = 500_000
@@ -22,3 +24,9 @@ def retry_after_us(kind: FailureKind, failures: int, attempts_max: int, draw: fl
         wait = min(BACKOFF_MAX_US, BACKOFF_FIRST_US * 2 ** (failures - 1))
         return int(wait * (0.75 + 0.5 * draw))
     return None
+
+
+def draw(node: str, key: str, failures: int) -> float:
+    """A number in [0, 1) that is the same for the same try: replaying a history waits the same."""
+    digest = hashlib.blake2b(f"{node}\0{key}\0{failures}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

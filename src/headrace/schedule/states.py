@@ -66,6 +66,7 @@ TRANSITIONS: dict[tuple[PartitionState, Change], PartitionState] = {
     (_P.REJECTED, _C.WANTED): _P.WAITING,
     (_P.FAILED, _C.WANTED): _P.WAITING,
     (_P.WITHDRAWN, _C.WANTED): _P.WAITING,
+    (_P.WAIVED, _C.WANTED): _P.WAITING,
     # An attempt got a slot.
     (_P.WAITING, _C.DISPATCHED): _P.RUNNING,
     # It ended.

@@ -1,0 +1,205 @@
+"""What a partition still needs before it may run, and which partitions are expected at all (SEMANTICS §1-§3)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from headrace.model.intervals import next_key, previous_key, start_us
+from headrace.model.required import WHOLE, join, split
+from headrace.model.times import Offset
+from headrace.schedule.board import Board, bounds, time_key
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.network import Network
+from headrace.schedule.readiness import Link
+from headrace.schedule.states import PartitionState
+
+STEPS_MAX = 400
+"""So many intervals in a row may not be due, between a partition and the one before it."""
+
+
+class Waiting(NamedTuple):
+    """What a partition waits for: another partition, and where that stands. `until`: when time alone ends the wait."""
+
+    node: str
+    key: str
+    state: PartitionState
+    reason: str
+    until: int | None = None
+
+
+class Needs:
+    """Answers over a board and a network; `targeted(node, key)` says whether a partition was asked for."""
+
+    def __init__(self, board: Board, network: Network, targeted: Callable[[str, str], bool]) -> None:
+        self._board, self._network, self._targeted = board, network, targeted
+        self._starts: dict[str, float] = {}
+
+    def forget_starts(self) -> None:
+        """Something older than what was known was heard of."""
+        self._starts.clear()
+
+    # What is missing
+
+    def missing(self, node: GraphNode, key: str, now: int) -> Iterator[Waiting]:
+        """What a partition still needs. An input's partition that will run in this pass must be done first."""
+        for link in self._network.links[node.name]:
+            found = self._of_link(node, link, key, now)
+            yield from self._not_given_up(link, found, now) if link.optional else found
+        if node.chained and (before := self.before(node, key)) is not None and (waiting := self._blocked(node, before, now)) is not None:
+            yield waiting
+        for name in node.depends:
+            if (waiting := self._blocked_by_order(self._network.nodes[name], key, now)) is not None:
+                yield waiting
+        for name in self._network.gathers.get(node.name, ()):
+            if self._board.busy.get(name):
+                yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
+
+    def _of_link(self, node: GraphNode, link: Link, key: str, now: int) -> Iterator[Waiting]:
+        name = link.input.name
+        if link.newest:
+            if name not in self._board.visible:
+                yield Waiting(name, WHOLE, PartitionState.MISSING, "")
+            elif node.name not in self._network.gathers and self._board.busy.get(name):
+                yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
+        for needed in link.needs(key):
+            if (waiting := self._blocked(link.input, needed, now)) is not None:
+                yield waiting
+
+    def _not_given_up(self, link: Link, found: Iterator[Waiting], now: int) -> Iterator[Waiting]:
+        """Of an optional input: what is being made, or was promised until later."""
+        for waiting in found:
+            cell = self._board.get(waiting.node, waiting.key)
+            if waiting.state is PartitionState.RUNNING or (cell is not None and cell.queued):
+                yield waiting
+            elif waiting.key != WHOLE and (until := link.given_up(waiting.key)) is not None and now < until:
+                yield waiting._replace(until=min(until, waiting.until or until))
+
+    def _blocked(self, node: GraphNode, key: str, now: int) -> Waiting | None:
+        cell = self._board.get(node.name, key)
+        if cell is None:
+            if self.before_start(node, key):
+                return None
+            return Waiting(node.name, key, PartitionState.MISSING, "")
+        if cell.state is PartitionState.PUBLISHED or (
+            cell.published and cell.state is PartitionState.WAITING and not self._targeted(node.name, key)
+        ):
+            return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
+        return Waiting(node.name, key, cell.state, cell.reason)
+
+    def _incomplete(self, node: GraphNode, key: str, now: int) -> Waiting | None:
+        """What is published and still not complete (SEMANTICS §3)."""
+        if node.partition.grain is None:
+            return None
+        if node.watermark:
+            newest = time_key(node, self._board.newest[node.name][1])
+            if bounds(node, newest)[0] <= bounds(node, key)[0]:
+                return Waiting(node.name, key, PartitionState.PUBLISHED, "complete once a later interval was delivered")
+        if node.complete_after is not None:
+            at = Offset.parse(node.complete_after).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
+            if now < at:
+                return Waiting(node.name, key, PartitionState.PUBLISHED, "complete later", at)
+        return None
+
+    def _blocked_by_order(self, node: GraphNode, key: str, now: int) -> Waiting | None:
+        cells = self._board.cells[node.name]
+        if key in cells or not cells:
+            return self._blocked(node, key, now)
+        if self._board.busy.get(node.name) or node.name not in self._board.visible:
+            return Waiting(node.name, key, PartitionState.WAITING, "")
+        return None
+
+    # Which partitions there are
+
+    def starts_us(self, node: GraphNode) -> float:
+        """When a node's first partition starts, in microseconds: declared, else that of the oldest delivery, else the
+        latest start of the required inputs. Infinite where something required never arrived, minus infinite for no bound."""
+        known = self._starts.get(node.name)
+        if known is None:
+            known = self._starts[node.name] = self._find_start(node)
+        return known
+
+    def _find_start(self, node: GraphNode) -> float:
+        grain = node.partition.grain
+        if grain is None:
+            return -math.inf
+        if node.start is not None:
+            return start_us(node.start, grain, node.timezone)
+        if node.is_source:
+            oldest = self._board.oldest.get(node.name)
+            return math.inf if oldest is None else bounds(node, oldest[1])[0]
+        required = (link.input for link in self._network.links[node.name] if not link.newest and not link.optional)
+        return max(map(self.starts_us, required), default=-math.inf)
+
+    def before_start(self, node: GraphNode, key: str) -> bool:
+        """Partitions before an input's start, and those that were never due, count as present and empty; of an input that
+        never came, none does."""
+        return not self.expected(node, key) and self.starts_us(node) < math.inf
+
+    def expected(self, node: GraphNode, key: str) -> bool:
+        """Whether a partition ends after its node starts, and something was due for it."""
+        if node.partition.grain is None:
+            return True
+        if bounds(node, key)[1] <= self.starts_us(node):
+            return False
+        return node.name not in self._network.free or self._due(node, key)
+
+    def _due(self, node: GraphNode, key: str) -> bool:
+        """Whether a calendar leaves something due for a partition; what was delivered all the same, is."""
+        grain = node.partition.grain
+        if grain is None or self._board.get(node.name, key) is not None:
+            return True
+        off = node.days_off.covers(time_key(node, key), grain, node.timezone)
+        if node.is_source:
+            return not off
+        links = [link for link in self._network.links[node.name] if not link.newest and not link.optional]
+        if not links:
+            return not off
+        needed = ((link.input, one) for link in links for one in link.needs(key))
+        if off:
+            return any(self._board.get(source.name, one) is not None for source, one in needed)
+        return any(self._due(source, one) for source, one in needed)
+
+    # The same node's partition before and after
+
+    def before(self, node: GraphNode, key: str) -> str | None:
+        """The partition that comes before one of the same node; None for the first."""
+        grain = node.partition.grain
+        if grain is None:
+            return max((one for one in self._links_of_chain(node) if one < key), default=None)
+        moment, data = split(key, node.partition)
+        starts, grows = self._chain_starts(node), node.partition.key is not None and node.partition.values is None
+        for _ in range(STEPS_MAX):
+            moment = previous_key(moment, grain, node.timezone)
+            one = join(moment, data)
+            if bounds(node, one)[1] <= starts:
+                return None
+            if one in self._board.cells[node.name] or (not grows and (node.name not in self._network.free or self._due(node, one))):
+                return one
+        return None
+
+    def _links_of_chain(self, node: GraphNode) -> list[str]:
+        """The deliveries that a node has taken or waits for, where each is a partition."""
+        if not node.partition.by_delivery:
+            return []
+        return [key for key, cell in self._board.cells[node.name].items() if cell.state is not PartitionState.WAIVED]
+
+    def _chain_starts(self, node: GraphNode) -> float:
+        """When a node's first partition starts; where nothing says that, with the oldest that was heard of."""
+        starts = self.starts_us(node)
+        oldest = self._board.oldest.get(node.name)
+        return bounds(node, oldest[1])[0] if starts == -math.inf and oldest is not None else starts
+
+    def after(self, node: GraphNode, key: str) -> str | None:
+        """The partition that comes after one of the same node, as far as anything was heard of it."""
+        cells, grain = self._board.cells[node.name], node.partition.grain
+        if grain is None:
+            return min((one for one in self._links_of_chain(node) if one > key), default=None)
+        moment, data = split(key, node.partition)
+        gaps = node.name in self._network.free or node.partition.key is not None
+        for _ in range(STEPS_MAX if gaps else 1):
+            moment = next_key(moment, grain, node.timezone)
+            if join(moment, data) in cells:
+                return join(moment, data)
+        return None

@@ -1,0 +1,66 @@
+"""The graph's links both ways, and what follows from the graph alone."""
+
+from __future__ import annotations
+
+from headrace.model import InputMode, InputSpec
+from headrace.schedule.board import Board
+from headrace.schedule.graph import Graph, GraphNode
+from headrace.schedule.readiness import Link
+
+
+class Network:
+    """Who reads whom."""
+
+    def __init__(self, graph: Graph, board: Board) -> None:
+        self.nodes = board.nodes
+        self.order = tuple(self.nodes)
+        self.rank = {name: i for i, name in enumerate(self.order)}
+        self.links: dict[str, tuple[Link, ...]] = {}
+        self.children: dict[str, list[tuple[GraphNode, Link]]] = {n.name: [] for n in graph.nodes}
+        self.followers: dict[str, list[str]] = {n.name: [] for n in graph.nodes}
+        self.gathers: dict[str, frozenset[str]] = {}
+        """Nodes that read all that is published of partitioned inputs → their ancestors: they run when those are at rest, not
+        once a partition."""
+        self.free: set[str] = set()
+        """Nodes for whose intervals nothing may be due, by a calendar of their own or of what they read."""
+        self._ancestors: dict[str, set[str]] = {}
+        for node in graph.nodes:
+            self._link(node, board)
+
+    def _link(self, node: GraphNode, board: Board) -> None:
+        followed = not self.paced(node)
+        links = tuple(
+            Link(node, spec, self.nodes[spec.node], board, followed=followed, promised=self._promised(spec)) for spec in node.inputs
+        )
+        self.links[node.name] = links
+        for link in links:
+            self.children[link.input.name].append((node, link))
+        for name in node.depends:
+            self.followers[name].append(node.name)
+        if any(link.gathers for link in links):
+            self.gathers[node.name] = frozenset(self.ancestors(node))
+        if not node.days_off.none or any(spec.node in self.free for spec in node.inputs):
+            self.free.add(node.name)
+
+    def paced(self, node: GraphNode) -> bool:
+        """Whether something that is cut is required of an input: that is what the node's partitions come from."""
+        return any(self._paces(node, spec) for spec in node.inputs if spec.mode is not InputMode.ALL and not spec.optional)
+
+    def _paces(self, node: GraphNode, spec: InputSpec) -> bool:
+        cut = self.nodes[spec.node].partition
+        return not cut.whole and (not cut.by_delivery or node.partition.grain is None)
+
+    def ancestors(self, node: GraphNode) -> set[str]:
+        """All nodes that a node comes after."""
+        if node.name not in self._ancestors:
+            found = self._ancestors[node.name] = set()
+            for name in (*(spec.node for spec in node.inputs), *node.depends):
+                found |= {name} | self.ancestors(self.nodes[name])
+        return self._ancestors[node.name]
+
+    def _promised(self, spec: InputSpec) -> list[GraphNode]:
+        """The sources that an optional input comes from."""
+        if not spec.optional:
+            return []
+        found = {spec.node} | self.ancestors(self.nodes[spec.node])
+        return [self.nodes[name] for name in sorted(found) if self.nodes[name].is_source]

@@ -1,0 +1,221 @@
+"""Sources behind HTTP: JSON APIs, whose pages become one file of JSON lines, and files that a server gives as they are."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from headrace.connect.deliveries import CannotRead, Found, Look, Note
+from headrace.connect.http_body import FETCH_SECONDS_MAX, body_of
+from headrace.connect.http_client import Missing, Server
+from headrace.connect.http_paging import Page, Pages
+from headrace.connect.http_records import in_utf8, records_in
+from headrace.connect.http_request import Request, Spec, for_interval, resolved, spec_of
+from headrace.connect.keep import DELIVERY_BYTES_MAX
+from headrace.connect.kinds import Access, Fetched, Unavailable, connects
+from headrace.connect.shown import shown
+
+if TYPE_CHECKING:
+    import httpx
+
+LOOK_SECONDS = 40.0
+"""A look asks for no further interval after so long; the next look goes on."""
+PAGE_BYTES_MAX = 128 << 20
+"""One page of JSON; it is held in memory."""
+_JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines")
+_ENDINGS = {
+    "text/csv": ".csv",
+    "application/csv": ".csv",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/x-parquet": ".parquet",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/vnd.ms-excel": ".xls",
+    "application/xml": ".xml",
+    "text/xml": ".xml",
+    **dict.fromkeys(_JSON_LINES, ".jsonl"),
+}
+"""Content type → ending of the file that is kept as it came."""
+_UNKNOWN_TYPES = ("", "text/plain", "application/octet-stream", "binary/octet-stream", "application/gzip", "application/zip")
+_ETAG, _MODIFIED = "etag ", "modified "
+
+
+@connects("http")
+class Http:
+    """`http:` of a source."""
+
+    def look(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Look:
+        """Ask for each interval without reading what comes: 404 and 410 mean not there yet."""
+        found: list[Found] = []
+        spec = spec_of(access.source)
+        deadline = time.monotonic() + LOOK_SECONDS
+        asked = 0
+        with Server(access, spec, resolved(spec, access)) as server:
+            for key in _in_turn(wanted):
+                if time.monotonic() > deadline:
+                    break
+                try:
+                    one = _looked(access, server, for_interval(spec, access.source, key), key, known.get(key, ("", ""))[1])
+                except Unavailable as error:
+                    if not found:
+                        raise
+                    return _look(found, Note(error.code, server.shown, str(error)), asked)
+                asked += 1
+                found += [one] if one is not None else []
+        note = Note("look_not_finished", server.shown, f"{asked} of {len(wanted)} intervals were asked for; the next look goes on")
+        return _look(found, note if asked < len(wanted) else None, asked)
+
+    def fetch(self, access: Access, found: Found) -> Fetched:
+        """All pages of one interval, as one file."""
+        spec = for_interval(spec_of(access.source), access.source, found.partition)
+        request = resolved(spec, access)
+        access.temporary.mkdir(parents=True, exist_ok=True)
+        target = access.temporary / f"{uuid.uuid4().hex}.fetched"
+        try:
+            with Server(access, spec, request) as server:
+                try:
+                    return _fetched(server, spec, request, target, access)
+                except Missing:
+                    raise Unavailable(f"{server.shown} was there when it was looked for, and isn't any more") from None
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+def _look(found: list[Found], note: Note | None, asked: int) -> Look:
+    return Look(tuple(sorted(found, key=lambda one: one.partition)), (), (note,) if note else (), seen=asked)
+
+
+def _in_turn(wanted: Sequence[str]) -> Iterator[str]:
+    """Two of the oldest, then one of the newest: intervals that never come don't keep the others from being asked for."""
+    first, last = 0, len(wanted) - 1
+    while first <= last:
+        if (first + len(wanted) - 1 - last) % 3 == 2:
+            yield wanted[last]
+            last -= 1
+        else:
+            yield wanted[first]
+            first += 1
+
+
+def _looked(access: Access, server: Server, spec: Spec, key: str, version: str) -> Found | None:
+    """One interval: None where it isn't there, or hasn't changed."""
+    path = spec.url
+    now = access.now_us
+    if spec.method != "GET":  # a query that is posted costs as much as its answer
+        return Found(access.source.name, key, path, -1, now)
+    pages = Pages(spec.page, resolved(spec, access))
+    try:
+        with server.asked(pages.first(), _conditions(version)) as response:
+            if response.status_code == 304:
+                return None
+            there = "" if spec.page else _version(response)
+            if there and there == version:
+                return None
+            return Found(access.source.name, key, path, _size(response, spec), _modified(response, now), there)
+    except Missing:
+        return None
+
+
+def _conditions(version: str) -> dict[str, str]:
+    if version.startswith(_ETAG):
+        return {"If-None-Match": version.removeprefix(_ETAG)}
+    return {"If-Modified-Since": version.removeprefix(_MODIFIED)} if version.startswith(_MODIFIED) else {}
+
+
+def _version(response: httpx.Response) -> str:
+    """What tells this delivery from another; empty where the server says nothing. A page's says nothing of the other pages."""
+    etag, modified = response.headers.get("etag", ""), response.headers.get("last-modified", "")
+    return (f"{_ETAG}{etag}" if etag else f"{_MODIFIED}{modified}" if modified else "")[:500]
+
+
+def _size(response: httpx.Response, spec: Spec) -> int:
+    length = response.headers.get("content-length", "")
+    return int(length) if length.isdigit() and len(length) < 16 and not spec.page else -1
+
+
+def _modified(response: httpx.Response, now: int) -> int:
+    """What the server claims, in microseconds; now where it claims nothing."""
+    try:
+        return int(email.utils.parsedate_to_datetime(response.headers.get("last-modified", "")).timestamp() * 1_000_000)
+    except (ValueError, TypeError, OverflowError):
+        return now
+
+
+def _fetched(server: Server, spec: Spec, request: Request, target: Path, access: Access) -> Fetched:
+    """The first answer says whether it is JSON with records, or a file."""
+    deadline = time.monotonic() + FETCH_SECONDS_MAX
+    pages = Pages(spec.page, request)
+    asked: Request | None = pages.first()
+    number, written = 0, 0
+    with target.open("xb") as out:
+        while asked is not None:
+            number += 1
+            page = server.patiently(lambda ask=asked: _page(server, spec, ask, out, deadline, access))  # type: ignore[misc]
+            if isinstance(page, str):
+                return Fetched(target, page)
+            written += _write(page.records, out)
+            if written > DELIVERY_BYTES_MAX:
+                raise CannotRead(f"page {number:,}: more than {DELIVERY_BYTES_MAX:,} bytes in all", code="delivery_too_large")
+            asked = pages.after(page)
+        if not written:
+            out.write(b"\n")
+    return Fetched(target, f"{access.source.name}.jsonl")
+
+
+def _page(server: Server, spec: Spec, request: Request, out: BinaryIO, deadline: float, access: Access) -> Page | str:
+    """One page of records; or, written to `out`, a file that is kept as it came: its name."""
+    with server.asked(request) as response:
+        ending = _ending(response, spec, access)
+        if ending:
+            out.truncate(0)
+            out.seek(0)
+            out.writelines(body_of(response, DELIVERY_BYTES_MAX, deadline=deadline))
+            return f"{access.source.name}{ending}"
+        body = b"".join(body_of(response, PAGE_BYTES_MAX, deadline=deadline))
+        url, link, charset = str(response.url), response.links.get("next", {}).get("url", ""), response.charset_encoding
+    if response.status_code == 204:
+        return Page(url, b"{}", ())
+    _refuse_html(server, body)
+    text = in_utf8(body, charset)
+    return Page(url, text, records_in(text, spec.records), link)
+
+
+def _write(records: Sequence[bytes], out: BinaryIO) -> int:
+    data = b"".join(line + b"\n" for line in records)
+    out.write(data)
+    return len(data)
+
+
+def _ending(response: httpx.Response, spec: Spec, access: Access) -> str:
+    """The ending of a file that is kept as it came; empty for JSON with records in it."""
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    by_url = "".join(PurePosixPath(unquote(urlsplit(spec.url).path)).suffixes[-2:]).lower()
+    if kind == "text/html" and not by_url.endswith((".html", ".htm")):
+        raise Unavailable(f"{shown(spec.url, 300)} answers with a web page where data is expected")
+    if spec.page or spec.records:
+        return ""
+    if kind in _ENDINGS:
+        packed = by_url[by_url.rfind(".") :] if by_url.endswith((".gz", ".zip", ".zst")) else ""
+        return _ENDINGS[kind] + packed
+    if kind == "application/json" or kind.endswith("+json"):
+        return ".json" if "json" in access.source.connector else ""
+    if kind in _UNKNOWN_TYPES:
+        return _by_url(by_url)
+    raise CannotRead(f"the answer is {shown(kind)}, which can't be read as a table")
+
+
+def _by_url(ending: str) -> str:
+    """Where the content type says nothing: the URL's ending, else JSON."""
+    if ending.endswith((".json", "/")) or not ending:
+        return ""
+    return ending
+
+
+def _refuse_html(server: Server, body: bytes) -> None:
+    if body[:512].lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower().startswith((b"<!doctype html", b"<html")):
+        raise Unavailable(f"{server.shown} answers with a web page where JSON is expected")

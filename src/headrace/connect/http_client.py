@@ -1,0 +1,198 @@
+"""A conversation with one server: what its answers mean, what may be tried again, and where it may send us.
+
+What is raised names the declared URL, in which secrets are references; the one that was asked, and an exception's own words, may hold them.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from headrace import __version__
+from headrace.connect.http_rate import WAIT_SECONDS_MAX, Gate
+from headrace.connect.http_request import Request, Spec, on_same_server
+from headrace.connect.kinds import Access, Unavailable
+from headrace.connect.shown import shown
+from headrace.model.times import parse_duration
+
+if TYPE_CHECKING:
+    import httpx
+
+REDIRECTS_MAX = 5
+BACKOFF_SECONDS = 0.5
+"""Before the second try; twice as long before each further one."""
+SMALL_BYTES = 1 << 16
+"""An unread body of at most so many bytes is read, so that its connection can serve the next request."""
+MISSING = frozenset((404, 410))
+_DENIED = frozenset((401, 403, 407))
+_PATIENCE = frozenset((408, 425, 429))
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_REFUSED = frozenset((400, 405, 406, 411, 413, 414, 415, 422, 426, 428, 431, 501))
+"""Answers that say that the request itself is wrong: the same again won't do."""
+_Result = TypeVar("_Result")
+
+
+class Missing(Exception):
+    """404 or 410: it isn't there (yet)."""
+
+
+class Server:
+    """Asks one server over connections that are kept. Use it as a context manager."""
+
+    def __init__(self, access: Access, spec: Spec, request: Request) -> None:
+        import httpx
+
+        for name in ("httpx", "httpcore"):  # their lines hold URLs and headers
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        self.shown = shown(spec.url, 300)
+        self._retries, self._secrets = spec.retries, access.secrets
+        self._gate = Gate(access.temporary.with_name("rates"), request.url, spec.rate_limit)
+        self._client = httpx.Client(
+            timeout=parse_duration(spec.timeout).total_seconds(),
+            headers={"User-Agent": f"headrace/{__version__}", "Accept-Encoding": "gzip", "Accept": "*/*"},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    @contextmanager
+    def asked(self, request: Request, conditions: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
+        """The answer to a request, its body not read: 2xx or 304. Raises Missing, and Unavailable for everything else that is
+        no answer, also where the body breaks off while it is read inside the `with`."""
+        import httpx
+
+        try:
+            response = self._answer(request, conditions or {})
+            try:
+                self._judge(response)
+                yield response
+                _read_small(response)
+            finally:
+                response.close()
+        except httpx.TimeoutException as error:
+            raise Unavailable(f"{self.shown} didn't answer in time ({type(error).__name__})") from None
+        except httpx.TransportError as error:
+            raise Unavailable(f"{self.shown} can't be read: {self._words(error)}") from None
+        except (httpx.InvalidURL, httpx.HTTPError, UnicodeError) as error:
+            raise Unavailable(
+                f"{self.shown} can't be asked ({type(error).__name__})", code="configuration_error", transient=False
+            ) from None
+
+    def patiently(self, work: Callable[[], _Result]) -> _Result:
+        """What `work` gives, tried again a few times where the server asks for a moment's patience or can't be reached."""
+        tried = 0
+        while True:
+            try:
+                return work()
+            except Unavailable as error:
+                wait = BACKOFF_SECONDS * 2**tried if error.retry_after is None else error.retry_after
+                if not error.transient or tried >= self._retries or wait > WAIT_SECONDS_MAX:
+                    raise
+            tried += 1
+            time.sleep(wait)
+
+    def _answer(self, request: Request, conditions: Mapping[str, str]) -> httpx.Response:
+        """Follows redirects on the same server; anywhere else, what we send is nobody's business."""
+        for _ in range(REDIRECTS_MAX + 1):
+            self._gate.wait()
+            response = self._client.send(self._built(request, conditions), stream=True)
+            if response.status_code not in _REDIRECTS:
+                return response
+            response.close()
+            request = self._redirected(request, response)
+        raise Unavailable(f"{self.shown} redirects more than {REDIRECTS_MAX} times", transient=False)
+
+    def _built(self, request: Request, conditions: Mapping[str, str]) -> httpx.Request:
+        headers = [(name.encode("ascii"), _encoded(value)) for name, value in (*request.headers, *conditions.items())]
+        body: dict[str, Any] = {}
+        if isinstance(request.body, str):
+            body["content"] = request.body
+        elif request.body is not None:
+            body["content"] = msgspec.json.encode(request.body)
+            if not any(name.lower() == "content-type" for name, _ in request.headers):
+                headers.append((b"Content-Type", b"application/json"))
+        return self._client.build_request(request.method, request.url, headers=headers, **body)
+
+    def _redirected(self, request: Request, response: httpx.Response) -> Request:
+        location = response.headers.get("location", "")
+        target = on_same_server(request.url, location)
+        if target is None:
+            elsewhere = self._said(urlsplit(location).netloc.rpartition("@")[2]) or "nowhere"
+            raise Unavailable(
+                f"{self.shown} redirects to another server ({elsewhere}), which isn't followed; if that is right, name it in `url`",
+                code="configuration_error",
+                transient=False,
+            )
+        if request.method != "GET" and response.status_code not in (307, 308):
+            raise Unavailable(f"{self.shown} redirects a POST ({response.status_code})", code="configuration_error", transient=False)
+        return msgspec.structs.replace(request, url=target)
+
+    def _judge(self, response: httpx.Response) -> None:
+        """Raise for everything but 2xx and 304."""
+        status = response.status_code
+        if 200 <= status < 300 or status == 304:
+            return
+        if status in MISSING:
+            _read_small(response)
+            raise Missing
+        said = f"{self.shown} answers {status} {self._said(response.reason_phrase)}".rstrip()
+        if status in _DENIED:
+            raise Unavailable(f"{said}: look at the secret that it is asked with", code="access_denied", transient=False)
+        if status in _REFUSED:
+            raise Unavailable(f"{said}: the request isn't as the server wants it", code="configuration_error", transient=False)
+        wait = _retry_after(response) if status in (*_PATIENCE, 503) else None
+        if wait is not None:
+            self._gate.close(wait)
+        raise Unavailable(said, transient=status in _PATIENCE or status >= 500, retry_after=wait)
+
+    def _words(self, error: httpx.TransportError) -> str:
+        """What happened, in words of our own where the library's say little."""
+        import httpx
+
+        if isinstance(error, httpx.ConnectError):
+            return f"no connection ({self._said(error)})"
+        if isinstance(error, httpx.RemoteProtocolError):
+            return f"the answer breaks off or isn't HTTP ({self._said(error)})"
+        return f"the connection broke ({type(error).__name__})"
+
+    def _said(self, text: object) -> str:
+        """What somebody else wrote. A server may repeat what it was asked with: that goes before anything is cut."""
+        return shown(self._secrets.scrubbed(str(text)), 120)
+
+
+def _read_small(response: httpx.Response) -> None:
+    """Read what is left of a short body; of a long one the connection is dropped."""
+    length = response.headers.get("content-length", "")
+    if not response.is_stream_consumed and length.isdigit() and int(length) <= SMALL_BYTES:
+        for _ in response.iter_raw():
+            pass
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds that the server asks for, as a number or as a date; None where it says nothing that can be understood."""
+    said = response.headers.get("retry-after", "").strip()
+    if said.isascii() and said.isdigit():
+        return float(said[:9])
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(said) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _encoded(value: str) -> bytes:
+    try:
+        return value.encode("latin-1")
+    except UnicodeEncodeError:
+        return value.encode()

@@ -1,0 +1,82 @@
+"""How often a server may be asked: one gate a server, kept in a file, so that all workers together keep to it.
+
+The file holds the time before which nobody asks again. A declared rate moves it on by each request; a server's Retry-After, too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from headrace.connect.kinds import Unavailable
+from headrace.model.http_field import rate_of
+
+WAIT_SECONDS_MAX = 30.0
+"""A worker waits at most so long for its turn; what takes longer is left to another attempt."""
+AWAY_SECONDS_MAX = 3600.0
+"""The longest that a server (or a clock that was set back) can keep us away."""
+
+
+class Gate:
+    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes."""
+
+    def __init__(self, folder: Path, url: str, rate: str | None) -> None:
+        server = urlsplit(url)
+        name = hashlib.sha256(f"{server.scheme}://{server.hostname}:{server.port}".encode()).hexdigest()[:32]
+        self._path = folder / name
+        parsed = rate_of(rate) if rate else None
+        self._gap = parsed[1] / parsed[0] if parsed else 0.0
+
+    def wait(self) -> None:
+        """Take the next turn. Raises Unavailable where that is too far away."""
+        if not self._gap and not self._path.exists():
+            return
+        wait = self._turn()
+        if wait > WAIT_SECONDS_MAX:
+            raise Unavailable(f"the server asked to be left alone for another {wait:.0f} s", retry_after=wait)
+        time.sleep(wait)
+
+    def close(self, seconds: float) -> None:
+        """Nobody asks for so long: the server said so."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with _Locked(self._path) as held:
+            held.write(max(held.read(), time.time() + min(seconds, AWAY_SECONDS_MAX)))
+
+    def _turn(self) -> float:
+        """Seconds until the turn that was taken; one too far away isn't taken."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with _Locked(self._path) as held:
+            now = time.time()
+            turn = max(now, min(held.read(), now + AWAY_SECONDS_MAX))
+            if turn - now <= WAIT_SECONDS_MAX:
+                held.write(turn + self._gap)
+            return turn - now
+
+
+class _Locked:
+    """The file, held alone: a time as text."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def __enter__(self) -> Self:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+    def read(self) -> float:
+        try:
+            return float(os.pread(self._fd, 40, 0))
+        except ValueError:
+            return 0.0
+
+    def write(self, moment: float) -> None:
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{moment:.6f}".encode(), 0)

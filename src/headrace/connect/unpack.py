@@ -102,6 +102,12 @@ def open_readable(
     return _in_utf8(opened, temporary, bounds)
 
 
+def place_for(opened: Opened, temporary: Path) -> Opened:
+    """Where a reader may write what it makes of `opened`: a path of a temporary file that isn't there yet."""
+    temporary.mkdir(parents=True, exist_ok=True)
+    return msgspec.structs.replace(opened, path=str(temporary / f"{uuid.uuid4().hex}.unfolded"), temporary=True)
+
+
 def is_workbook(path: Path) -> bool:
     """Whether a zip file is an Office or OpenDocument file, by the members that only these have."""
     try:
@@ -115,8 +121,12 @@ def is_workbook(path: Path) -> bool:
 
 def recoded(opened: Opened, encoding: str, temporary: Path, bounds: Bounds) -> Opened:
     """A copy in UTF-8 of a file in another encoding. Raises CannotRead with the line for bytes that it doesn't have."""
-    chunks = _from_encoding(opened.path, encoding)
-    return _unpacked(Path(opened.path), msgspec.structs.replace(opened, temporary=False, encoding=encoding), temporary, bounds, chunks)
+    return written(msgspec.structs.replace(opened, encoding=encoding), temporary, bounds, _from_encoding(opened.path, encoding))
+
+
+def written(opened: Opened, temporary: Path, bounds: Bounds, chunks: Iterator[bytes]) -> Opened:
+    """What `chunks` make of `opened`, as a temporary file within bounds. Nothing is left behind if they break off."""
+    return _unpacked(Path(opened.path), opened, temporary, bounds, chunks)
 
 
 def _from_encoding(path: str, encoding: str) -> Iterator[bytes]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from headrace.model.database_fields import is_database, read_connection, read_cursor, read_query, read_table
 from headrace.model.documents import plain
 from headrace.model.fields import Fields
+from headrace.model.file_fields import read_csv, read_excel, read_fixed_width, read_json, read_xml
 from headrace.model.http_field import read_http
 from headrace.model.nodes import PartitionSpec
 from headrace.model.reporting import shown
@@ -27,10 +29,15 @@ def _as_written(fields: Fields, partition: PartitionSpec) -> None:
 
 READERS: dict[str, Reader] = {
     "http": read_http,
-    "connection": _as_written,
-    "query": _as_written,
-    "table": _as_written,
-    "fixed_width": _as_written,
+    "connection": read_connection,
+    "query": read_query,
+    "table": read_table,
+    "cursor": read_cursor,
+    "fixed_width": read_fixed_width,
+    "excel": read_excel,
+    "json": read_json,
+    "xml": read_xml,
+    "csv": read_csv,
 }
 """Field → what validates it."""
 
@@ -52,7 +59,7 @@ def read_connectors(fields: Fields, partition: PartitionSpec) -> dict[str, Any]:
 
 
 def _one_origin(fields: Fields) -> None:
-    origins = [name for name in ORIGINS if name in fields]
+    origins = [name for name in ORIGINS if name in fields and (name != "connection" or is_database(fields))]
     if not origins:
         fields.report.error(
             "missing_field",

@@ -1,0 +1,303 @@
+"""Excel: one sheet of a workbook becomes one table. Values keep the types of their cells; a column of several is text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import zipfile
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
+from headrace.connect.formats.sheets import Cells, cells_of, formula_error, require_bounded
+from headrace.connect.names import column_names
+from headrace.connect.shown import first_line, shown
+from headrace.connect.unpack import Bounds, Opened, place_for
+from headrace.lake import Column
+from headrace.lake.sqltext import literal
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+    from python_calamine import CalamineSheet, CalamineWorkbook
+
+BATCH_ROWS = 4_096
+WHOLE_MAX = 2**53
+"""Excel's numbers are doubles; a whole number beyond this isn't known exactly."""
+ROW = "row"
+"""The first column of what is made of a sheet: the row that each value stood in."""
+KINDS = {"DOUBLE": "number", "VARCHAR": "text", "DATE": "date", "TIMESTAMP": "timestamp", "BOOLEAN": "boolean", "TIME": "time"}
+
+
+class Cut(NamedTuple):
+    """What is read of a sheet. All from 0; `columns` are the ones that are kept."""
+
+    cells: Cells
+    header: int
+    columns: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+@reads
+class Excel:
+    """`.xlsx`, `.xlsm`, `.xls`, `.xlsb` and `.ods`. The first row of the sheet is the header unless `excel:` says otherwise."""
+
+    kind = "excel"
+    endings: tuple[str, ...] = (".xlsx", ".xlsm", ".xls", ".xlsb", ".ods")
+
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+        """The sheet as a Parquet file: the row's number, then its columns, numbers as doubles and mixed ones as text."""
+        said = opened.options.get("excel") or {}
+        require_bounded(Path(opened.path), bounds)
+        book = _workbook(opened)
+        name = _sheet_name(book, said.get("sheet"))
+        cells = cells_of(said.get("range"))
+        made = place_for(opened, temporary)
+        try:
+            cut = _written(book.get_sheet_by_name(name), name, cells, said.get("header"), made)
+            if zipfile.is_zipfile(opened.path) and (error := formula_error(Path(opened.path), name, cut.cells, cut.columns)):
+                raise CannotRead(f"sheet {shown(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
+        except BaseException:
+            Path(made.path).unlink(missing_ok=True)
+            raise
+        return made
+
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002
+        """All of it was looked at when the sheet was read."""
+        return None
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+        """Names as the header has them, and what its cells hold."""
+        import pyarrow.parquet as pq
+
+        file = pq.ParquetFile(opened.path)
+        described = connection.execute(f"DESCRIBE SELECT * FROM {_source(opened)}").fetchall()
+        return Header(tuple(file.schema_arrow.names[1:]), types=tuple(KINDS[row[1]] for row in described[1:]), rows=file.metadata.num_rows)
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+        """The cells' own types; numbers that are whole throughout become BIGINT."""
+        header = self.header(connection, opened, Format(kind=self.kind))
+        numbers = [position for position, kind in enumerate(header.types, 1) if kind == "number"]
+        facts = ", ".join(f"coalesce(bool_and({_is_whole(f'c{position}')}), false)" for position in numbers) or "0"
+        found = connection.execute(f"SELECT {facts} FROM {_columns(opened, header)}").fetchone()
+        assert found is not None
+        whole = dict(zip(numbers, found, strict=False))
+        types = [_type(kind, is_whole=bool(whole.get(position))) for position, kind in enumerate(header.types, 1)]
+        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
+        return SourceSchema(columns, Format(kind=self.kind)), header
+
+    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+        """Each value as the text that means it, then `columns` by name."""
+        return selected(_rows_sql(opened, header), form, header, columns)
+
+    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+        """A workbook has one."""
+        return
+
+    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
+        """Types of cells are no promise: a number may be written as text. Values tell."""
+        return None
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+    ) -> TypeDrift | Unreadable:
+        """Values that aren't of the pinned type, with their row."""
+        bad = bad_columns(connection, _rows_sql(opened, header), header, schema)
+        if bad:
+            return drift_of(located(bad, _lines(connection, opened, header)))
+        return Unreadable(f"the sheet can't be read: {first_line(error, opened.path)}")
+
+
+def _workbook(opened: Opened) -> CalamineWorkbook:
+    import python_calamine as calamine
+
+    if not Path(opened.path).stat().st_size:
+        raise CannotRead("the file is empty", code="delivery_empty")
+    try:
+        return calamine.CalamineWorkbook.from_path(opened.path)
+    except calamine.PasswordError as error:
+        raise CannotRead("the workbook is protected by a password", code="delivery_encrypted") from error
+    except (calamine.CalamineError, OSError, ValueError) as error:
+        raise CannotRead(f"isn't a workbook, or is damaged: {first_line(error, opened.path)}") from error
+
+
+def _sheet_name(book: CalamineWorkbook, wanted: str | int | None) -> str:
+    """By name, by number from 1, or the first."""
+    names = book.sheet_names
+    if not names:
+        raise CannotRead("the workbook has no sheet", code="delivery_sheet")
+    if wanted is None:
+        return names[0]
+    if isinstance(wanted, int) and wanted <= len(names):
+        return names[wanted - 1]
+    if wanted in names:
+        return str(wanted)
+    listed = ", ".join(f"`{shown(name)}`" for name in names[:10]) + (" …" if len(names) > 10 else "")
+    raise CannotRead(f"there is no sheet {shown(wanted)}; the workbook has {listed}", code="delivery_sheet")
+
+
+def _written(sheet: CalamineSheet, name: str, cells: Cells, header: int | None, made: Opened) -> Cut:
+    """Read the sheet in batches of rows, and write those that hold anything."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = _rows(sheet, cells)
+    first = (header - 1) if header else cells.top
+    names_row = next((row for number, row in rows if number == first), None)
+    if names_row is None or not any(value != "" for value in names_row):
+        raise CannotRead(
+            f"row {first + 1} of sheet {shown(name)} is empty; say which row has the names: excel: {{header: n}}",
+            line=first + 1, code="delivery_header",
+        )  # fmt: skip
+    table = _Table(len(names_row))
+    while batch := list(islice(rows, BATCH_ROWS)):
+        table.add([one for one in batch if _holds(one[1])])
+    kept = [at for at in range(len(names_row)) if names_row[at] != "" or table.used(at)]
+    unnamed = sum(1 for at in kept if names_row[at] == "")
+    if unnamed * 2 > len(kept):
+        raise CannotRead(
+            f"row {first + 1} of sheet {shown(name)} names {len(kept) - unnamed} of {len(kept)} columns; "
+            "say which row has the names: excel: {header: n}", line=first + 1, code="delivery_header",
+        )  # fmt: skip
+    names = column_names([_text(names_row[at]) or "" for at in kept])
+    left = (sheet.start or (0, 0))[1]
+    pq.write_table(pa.table([table.rows(), *(table.column(at) for at in kept)], names=[ROW, *names]), made.path, compression="none")
+    return Cut(cells._replace(top=first), first, tuple(max(left, cells.left) + at for at in kept), names)
+
+
+def _rows(sheet: CalamineSheet, cells: Cells) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Rows inside the range with their number from 0. The library leaves out empty columns on the left, but no rows."""
+    left = (sheet.start or (0, 0))[1]
+    begin, end = max(0, cells.left - left), max(0, cells.right - left + 1)
+    for number, row in enumerate(sheet.iter_rows()):
+        if number > cells.bottom:
+            return
+        if number >= cells.top:
+            yield number, row[begin:end]
+
+
+def _holds(row: Sequence[Any]) -> bool:
+    return bool(row) and (row[0] != "" or any(value != "" for value in row))
+
+
+class _Table:
+    """Columns as Arrow arrays, a batch at a time, so that a sheet costs little more than its values."""
+
+    def __init__(self, width: int) -> None:
+        self._numbers: list[pa.Array] = []
+        self._chunks: list[list[pa.Array]] = [[] for _ in range(width)]
+
+    def add(self, rows: Sequence[tuple[int, Sequence[Any]]]) -> None:
+        import pyarrow as pa
+
+        if not rows:
+            return
+        self._numbers.append(pa.array([number + 1 for number, _ in rows], pa.int32()))
+        for chunks, values in zip(self._chunks, zip(*(row for _, row in rows), strict=True), strict=True):
+            chunks.append(_array(values))
+
+    def used(self, at: int) -> bool:
+        return any(chunk.null_count < len(chunk) for chunk in self._chunks[at])
+
+    def rows(self) -> pa.ChunkedArray:
+        import pyarrow as pa
+
+        return pa.chunked_array(self._numbers, pa.int32())
+
+    def column(self, at: int) -> pa.ChunkedArray:
+        """One type for all: that of all values, a timestamp for days and moments, else text."""
+        import pyarrow as pa
+
+        chunks = self._chunks[at]
+        kinds = {chunk.type for chunk in chunks if chunk.null_count < len(chunk)}
+        moments = {pa.date32(), pa.timestamp("us")}
+        kind = kinds.pop() if len(kinds) == 1 else pa.timestamp("us") if kinds and kinds <= moments else pa.string()
+        return pa.chunked_array([_as(chunk, kind) for chunk in chunks], kind)
+
+
+def _array(values: Sequence[Any]) -> pa.Array:
+    """A column's values of one batch in their type, as text where there are several."""
+    import pyarrow as pa
+
+    kinds = set(map(type, values))
+    if str in kinds and (kinds != {str} or "" in values):
+        values = [None if value == "" else value for value in values]
+        kinds = set(map(type, values)) - {type(None)}
+    if kinds <= {float, int}:
+        return pa.array(values, pa.float64())
+    single = {str: pa.string(), bool: pa.bool_(), dt.date: pa.date32(), dt.datetime: pa.timestamp("us"), dt.time: pa.time64("us")}
+    if len(kinds) == 1 and (kind := single.get(next(iter(kinds)))) is not None:
+        return pa.array(values, kind)
+    if kinds == {dt.date, dt.datetime}:
+        return pa.array([_moment(value) for value in values], pa.timestamp("us"))
+    return pa.array([_text(value) for value in values], pa.string())
+
+
+def _as(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    if chunk.type == kind:
+        return chunk
+    if chunk.null_count == len(chunk):
+        return pa.nulls(len(chunk), kind)
+    values = chunk.to_pylist()
+    return pa.array([_moment(value) for value in values] if kind == pa.timestamp("us") else [_text(value) for value in values], kind)
+
+
+def _moment(value: dt.date | None) -> dt.datetime | None:
+    if value is None or isinstance(value, dt.datetime):
+        return value
+    return dt.datetime.combine(value, dt.time())
+
+
+def _text(value: Any) -> str | None:
+    """A cell's value as text: `5` for 5.0, `true`, ISO 8601."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) <= WHOLE_MAX else repr(value)
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ")
+    return str(value)
+
+
+def _type(kind: str, *, is_whole: bool) -> str:
+    if kind == "number":
+        return "BIGINT" if is_whole else "DOUBLE"
+    return {"text": "VARCHAR"}.get(kind, kind.upper())
+
+
+def _is_whole(column: str) -> str:
+    return f"{column} = trunc({column}) AND abs({column}) <= {WHOLE_MAX}"
+
+
+def _source(opened: Opened) -> str:
+    return f"read_parquet({literal(opened.path)}, hive_partitioning=false)"
+
+
+def _columns(opened: Opened, header: Header) -> str:
+    return f"{_source(opened)} AS rows({', '.join(['n', *(f'c{position}' for position in range(1, len(header.names) + 1))])})"
+
+
+def _rows_sql(opened: Opened, header: Header, *, numbered: bool = False) -> str:
+    """The sheet's values as text columns `c1 … cn`."""
+    values = [f"{_as_text(f'c{position}', kind)} AS c{position}" for position, kind in enumerate(header.types, 1)]
+    return f"(SELECT {', '.join([*(['n'] if numbered else []), *values])} FROM {_columns(opened, header)})"
+
+
+def _as_text(column: str, kind: str) -> str:
+    if kind == "text":
+        return column
+    plain = f"CAST({column} AS VARCHAR)"
+    return f"CASE WHEN {_is_whole(column)} THEN CAST(CAST({column} AS BIGINT) AS VARCHAR) ELSE {plain} END" if kind == "number" else plain
+
+
+def _lines(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+    found = connection.execute(f"SELECT * FROM {_rows_sql(opened, header, numbered=True)} ORDER BY n")
+    while rows := found.fetchmany(BATCH_ROWS):
+        yield from ((row[0], row[1:]) for row in rows)

@@ -1,0 +1,255 @@
+"""Fixed width: values by their place in a line, or in a record of so many bytes (EBCDIC from a mainframe), as declared."""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.registry import Header, reads
+from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
+from headrace.connect.learn import learn_types
+from headrace.connect.names import column_names
+from headrace.connect.shown import first_line
+from headrace.connect.text import require_text
+from headrace.connect.unpack import Bounds, Opened, recoded, written
+from headrace.lake import Column
+from headrace.lake.sqltext import literal
+from headrace.lake.types import parse
+
+if TYPE_CHECKING:
+    import duckdb
+
+LINE_BYTES_MAX = 4_000_000
+RECORDS_PER_CHUNK = 10_000
+OVERPUNCH = "{ABCDEFGHI}JKLMNOPQR"
+"""The last digit of a signed number, as mainframes write it: 0 to 9, then -0 to -9."""
+SEPARATOR = "\x01"
+"""What no line may hold: DuckDB reads each line as one value of a CSV file that is separated by it."""
+_NO_LINE_BREAKS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(1, 32), *range(127, 160), 0x2028, 0x2029)} | {0: " "}
+"""Of records: bytes that are no text, and may stand where nothing is declared; nul means nothing there."""
+
+
+class Place(NamedTuple):
+    """Where a column stands in a line (from 0), and how its text is meant."""
+
+    name: str
+    start: int
+    width: int
+    type: str | None
+    scale: int
+    overpunched: bool
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What `fixed_width:` declares."""
+
+    places: tuple[Place, ...]
+    length: int
+    """Characters of each line."""
+    skip: int
+    encoding: str
+    record: int | None
+    """Bytes of a record, where there are no lines."""
+
+
+def layout(declared: Any) -> Layout:
+    """The declaration as a value: a list of columns, or a mapping with more."""
+    said: dict[str, Any] = declared if isinstance(declared, dict) else {"columns": declared}
+    places, end, length = [], 0, 0
+    for column in said["columns"]:
+        start = column.get("start", end + 1) - 1
+        end = start + column["width"]
+        length = max(length, end)
+        if "name" in column:
+            kind = parse(column["type"]).text if "type" in column else None
+            places.append(
+                Place(column["name"], start, column["width"], kind, column.get("scale", 0), column.get("sign") == "overpunch")
+            )
+    record = said.get("record")
+    return Layout(tuple(places), record or length, said.get("skip", 0), said.get("encoding", "utf-8"), record)
+
+
+@reads
+class FixedWidth:
+    """Lines, or records, of one length. Nothing in the file names the columns."""
+
+    kind = "fixed_width"
+    endings: tuple[str, ...] = ()
+
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+        """Lines in UTF-8, whatever the encoding, one a record."""
+        how = _layout(opened)
+        if how.record is not None:
+            _require_whole(Path(opened.path), how)
+            return written(opened, temporary, bounds, _records(Path(opened.path), how))
+        return opened if how.encoding in ("utf-8", "ascii") else recoded(opened, how.encoding, temporary, bounds)
+
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - the columns are always known
+        """Refuse what isn't text; each line is a row."""
+        how = _layout(opened)
+        lines = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX, blank=how.record is not None)
+        if not lines.plain and (number := _blank_line(Path(opened.path), _skipped(how))):
+            raise CannotRead(f"line {number}: 0 characters where {how.length:,} are declared", line=number)
+        return max(0, lines.ends + bool(lines.open_bytes) - _skipped(how))
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+        """The columns as declared."""
+        return Header(column_names([place.name for place in _layout(opened).places]))
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+        """Types as declared; those that aren't, by the values."""
+        header = self.header(connection, opened, Format(kind=self.kind))
+        places = _layout(opened).places
+        learnt = learn_types(connection, _rows_sql(opened), len(places), formats=False)
+        types = [place.type or found for place, found in zip(places, learnt.types, strict=True)]
+        form = Format(kind=self.kind, encoding=_layout(opened).encoding, null=learnt.null)
+        return SourceSchema(tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
+
+    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+        """The lines' pieces as text, then `columns` by name."""
+        return selected(_rows_sql(opened, form.null), form, header, columns)
+
+    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+        """The declaration is the format."""
+        return
+
+    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
+        """Nothing in the file says anything about types."""
+        return None
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+    ) -> TypeDrift | Unreadable:
+        """Lines that are too short or too long first: only a line of the right length has values."""
+        how = _layout(opened)
+        if broken := _broken_line(Path(opened.path), how):
+            return broken
+        bad = bad_columns(connection, _rows_sql(opened, schema.format.null), header, schema)
+        if bad:
+            return drift_of(located(bad, _lines(Path(opened.path), how)))
+        return Unreadable(f"can't be read as fixed width: {first_line(error, opened.path)}")
+
+
+def _layout(opened: Opened) -> Layout:
+    return layout(opened.options["fixed_width"])
+
+
+def _skipped(how: Layout) -> int:
+    """Lines before the rows; of records they aren't written in the first place."""
+    return 0 if how.record is not None else how.skip
+
+
+def _require_whole(path: Path, how: Layout) -> None:
+    size = path.stat().st_size
+    assert how.record is not None
+    if not size:
+        raise CannotRead("the file is empty", code="delivery_empty")
+    if size % how.record:
+        whole = size // how.record
+        raise CannotRead(
+            f"{size:,} bytes aren't a whole number of records of {how.record:,} bytes: "
+            f"record {whole + 1:,} has {size % how.record:,}", line=whole + 1, code="delivery_truncated",
+        )  # fmt: skip
+
+
+def _records(path: Path, how: Layout) -> Iterator[bytes]:
+    """Records as lines: one byte is one character, so places stay the same."""
+    assert how.record is not None
+    with path.open("rb") as file:
+        file.seek(how.skip * how.record)
+        while data := file.read(how.record * RECORDS_PER_CHUNK):
+            text = data.decode(how.encoding, errors="replace").translate(_NO_LINE_BREAKS)
+            yield "".join(text[at : at + how.record] + "\n" for at in range(0, len(text), how.record)).encode()
+
+
+def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
+    """The declared pieces as text columns `c1 … cn`; a line of another length is an error."""
+    how = _layout(opened)
+    options = {
+        "auto_detect": "false", "header": "false", "skip": str(_skipped(how)), "columns": "{'line': 'VARCHAR'}", "delim": literal(SEPARATOR),
+        "quote": "''", "escape": "''", "comment": "''", "nullstr": literal("\x02"), "strict_mode": "true", "null_padding": "false",
+        "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
+    }  # fmt: skip
+    lines = f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
+    checked = f"CASE WHEN length(line) IS DISTINCT FROM {how.length} THEN error('a line of another length') ELSE line END AS line"
+    steps = (_cut_out, _signed, _scaled, partial(_or_null, null=null))
+    rows = f"(SELECT {checked} FROM {lines})"
+    for step in steps:
+        values = [f"{step(place, f'c{n}')} AS c{n}" for n, place in enumerate(how.places, 1)]
+        rows = f"(SELECT {', '.join(values)} FROM {rows})"
+    return rows
+
+
+def _cut_out(place: Place, text: str) -> str:  # noqa: ARG001 - the first step makes it
+    """The piece of the line, blanks around it cut."""
+    return f"trim(substring(line, {place.start + 1}, {place.width}))"
+
+
+def _signed(place: Place, text: str) -> str:
+    """An overpunched sign written out; text that has none stays, for the cast to refuse."""
+    if not place.overpunched:
+        return text
+    at = f"strpos({literal(OVERPUNCH)}, right({text}, 1))"
+    signed = f"(CASE WHEN {at} > 10 THEN '-' ELSE '' END) || left({text}, -1) || CAST(({at} - 1) % 10 AS VARCHAR)"
+    return f"CASE WHEN regexp_full_match({text}, '[0-9]*[{{}}A-R]') THEN {signed} ELSE {text} END"
+
+
+def _scaled(place: Place, text: str) -> str:
+    """Implied decimals written out."""
+    if not place.scale:
+        return text
+    digits = f"ltrim({text}, '+-')"
+    padded = f"lpad({digits}, CAST(greatest(length({digits}), {place.scale + 1}) AS INTEGER), '0')"
+    minus = f"CASE WHEN left({text}, 1) = '-' THEN '-' ELSE '' END"
+    scaled = f"({minus}) || left({padded}, -{place.scale}) || '.' || right({padded}, {place.scale})"
+    return f"CASE WHEN regexp_full_match({text}, '[-+]?[0-9]+') THEN {scaled} ELSE {text} END"
+
+
+def _or_null(place: Place, text: str, null: Sequence[str]) -> str:  # noqa: ARG001
+    """NULL where there is nothing, or a word for it."""
+    return f"CASE WHEN {text} IN ({', '.join(map(literal, dict.fromkeys(('', *null))))}) THEN NULL ELSE {text} END"
+
+
+def _blank_line(path: Path, skipped: int) -> int | None:
+    """The first line after the skipped ones that holds nothing: DuckDB's reader would pass over it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for found in re.finditer(rb"^\r?\n", data, re.MULTILINE):
+            number = data[: found.start()].count(b"\n") + 1
+            if number > skipped:
+                return number
+    return None
+
+
+def _broken_line(path: Path, how: Layout) -> Unreadable | None:
+    """The first line of another length than declared, or that holds what no line of text does."""
+    with path.open(encoding="utf-8", newline="") as file:
+        ending = None
+        for number, line in enumerate(file, 1):
+            if number <= _skipped(how):
+                continue
+            bare = line.rstrip("\r\n")
+            if len(bare) != how.length:
+                said = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
+                return Unreadable(f"line {number}: {said} where {how.length:,} are declared", number)
+            if SEPARATOR in bare:
+                return Unreadable(f"line {number}: a control character (0x01); the file isn't text", number)
+            found = line[len(bare) :]
+            if ending is not None and found and found != ending:
+                return Unreadable(f"line {number}: line ends are mixed (LF, CRLF or CR)", number)
+            ending = ending or found
+    return None
+
+
+def _lines(path: Path, how: Layout) -> Iterator[tuple[int, Sequence[str | None]]]:
+    """Each line's pieces as they stand there, with its number."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for number, line in enumerate(file, 1):
+            if number > _skipped(how):
+                yield number, [line[place.start : place.start + place.width].strip(" ") for place in how.places]

@@ -1,0 +1,140 @@
+"""What a workbook's zip file says that the library which reads it doesn't: how large it is, and which cells hold an error."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+from xml.sax.saxutils import unescape
+
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.shown import shown
+from headrace.connect.unpack import Bounds
+
+CHUNK_BYTES = 1 << 20
+WORKBOOK_BYTES_MAX = 2 << 30
+"""What a workbook may unpack to: it is read in memory."""
+OVERLAP_BYTES = 4_096
+ROWS_MAX = 1_048_576
+COLUMNS_MAX = 16_384
+PART_BYTES_MAX = 16 << 20
+_ERROR = re.compile(rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]{0,40})<", re.DOTALL)
+_PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
+
+
+class Cells(NamedTuple):
+    """A range of cells, all from 0 and included."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = ROWS_MAX
+    right: int = COLUMNS_MAX
+
+
+class CellError(NamedTuple):
+    """A cell whose formula has no value."""
+
+    cell: str
+    row: int
+    text: str
+
+
+def cells_of(text: str | None) -> Cells:
+    """`A3:F200`, or `A:F` for all rows."""
+    if text is None:
+        return Cells()
+    match = re.fullmatch(r"([A-Za-z]+)([0-9]+)?:([A-Za-z]+)([0-9]+)?", text)
+    assert match is not None, "validated with the declaration"
+    columns = sorted((_column(match[1]), _column(match[3])))
+    return Cells(int(match[2] or 1) - 1, columns[0], int(match[4] or ROWS_MAX) - 1, columns[1])
+
+
+def _column(name: str) -> int:
+    number = 0
+    for letter in name.upper():
+        number = number * 26 + ord(letter) - 64
+    return number - 1
+
+
+def require_bounded(path: Path, bounds: Bounds) -> None:
+    """Raise CannotRead for a workbook that unpacks to more than it may; what it says of itself isn't believed."""
+    if not zipfile.is_zipfile(path):
+        return
+    packed, made = path.stat().st_size, 0
+    most = Bounds(min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes)
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            for chunk in _chunks(archive, member.filename):
+                made += len(chunk)
+                most.check(made, packed)
+
+
+def formula_error(path: Path, sheet: str, cells: Cells, columns: Collection[int]) -> CellError | None:
+    """The first cell of what is read that holds an error such as `#REF!`; only `.xlsx` and `.xlsm` say so."""
+    with zipfile.ZipFile(path) as archive:
+        member = _member(archive, sheet)
+        if member is None:
+            return None
+        rest = b""
+        for chunk in _chunks(archive, member):
+            data = rest + chunk
+            if b't="e"' in data or b"t='e'" in data:
+                for found in _ERROR.finditer(data):
+                    error = _error(found, cells, columns)
+                    if error:
+                        return error
+            rest = data[-OVERLAP_BYTES:]
+    return None
+
+
+def _error(found: re.Match[bytes], cells: Cells, columns: Collection[int]) -> CellError | None:
+    place = _PLACE.search(found[1])
+    if place is None:
+        return None
+    name, row = place[1].decode(), int(place[2])
+    if not cells.top <= row - 1 <= cells.bottom or _column(name) not in columns:
+        return None
+    return CellError(f"{name}{row}", row, shown(found[2].decode(errors="replace"), 20))
+
+
+def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:
+    """The sheet's own file in the zip; None where that can't be told (another format than Office's XML)."""
+    book, links = _part(archive, "xl/workbook.xml"), _part(archive, "xl/_rels/workbook.xml.rels")
+    wanted = None
+    for tag in re.findall(r"<(?:\w+:)?sheet\b[^>]*>", book):
+        if _attribute(tag, "name") == sheet:
+            wanted = _attribute(tag, r"(?:\w+:)id")
+    for tag in re.findall(r"<(?:\w+:)?Relationship\b[^>]*>", links):
+        if wanted is not None and _attribute(tag, "Id") == wanted:
+            target = (_attribute(tag, "Target") or "").lstrip("/")
+            member = target if target.startswith("xl/") else f"xl/{target}"
+            return member if member in archive.namelist() else None
+    return None
+
+
+def _attribute(tag: str, name: str) -> str | None:
+    found = re.search(rf"\s{name}=(?:\"([^\"]*)\"|'([^']*)')", tag)
+    return unescape(found[1] or found[2] or "", {"&quot;": '"', "&apos;": "'"}) if found else None
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> str:
+    try:
+        with archive.open(name) as stream:
+            return stream.read(PART_BYTES_MAX).decode("utf-8", errors="replace")
+    except (KeyError, *_DAMAGED):
+        return ""
+
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError)
+
+
+def _chunks(archive: zipfile.ZipFile, member: str) -> Iterator[bytes]:
+    try:
+        with archive.open(member) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                yield chunk
+    except _DAMAGED as error:
+        raise CannotRead(f"the workbook is damaged ({shown(error)})") from error

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import datetime as dt
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xlsxwriter
+from connect_contract import ORDERS, Columns, ReadingContract
+from connect_workbench import Taken, Workbench
+
+from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+from headrace.connect.unpack import Bounds
+
+LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"
+
+
+def book(*sheets: tuple[str, list[list[Any]]]) -> bytes:
+    """A workbook; a value that begins with `=` is a formula, whose result is what stands after the bar."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out, {"in_memory": True, "remove_timezone": True}) as made:
+        formats = {
+            dt.date: made.add_format({"num_format": "yyyy-mm-dd"}), dt.datetime: made.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"}),
+            dt.time: made.add_format({"num_format": "hh:mm:ss"}),
+        }  # fmt: skip
+        for name, rows in sheets:
+            sheet = made.add_worksheet(name)
+            for y, row in enumerate(rows):
+                for x, value in enumerate(row):
+                    if isinstance(value, (dt.date, dt.time)):
+                        sheet.write_datetime(y, x, value, formats[type(value)])
+                    elif isinstance(value, str) and value.startswith("="):
+                        sheet.write_formula(y, x, value.split("|")[0], None, value.split("|")[1])
+                    elif isinstance(value, str):
+                        sheet.write_string(y, x, value)
+                    elif value is not None:
+                        sheet.write(y, x, value)
+    return out.getvalue()
+
+
+class TestExcel(ReadingContract):
+    name = "orders.xlsx"
+
+    def encode(self, columns: Columns) -> bytes:
+        return book(("Data", [list(columns), *(list(row) for row in zip(*columns.values(), strict=True))]))
+
+
+def take(bench: Workbench, rows: list[list[Any]], **said: Any) -> Any:
+    return bench.take(book(("Data", rows)), "x.xlsx", options={"excel": said})
+
+
+def test_types_are_the_cells(bench: Workbench) -> None:
+    """Would catch: dates as numbers of days, booleans as 1, ids in text turned into numbers, 3 as 3.0."""
+    day, moment, time = dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 13, 14, 15), dt.time(3, 4, 5)
+    taken = take(bench, [["n", "x", "d", "t", "b", "s", "h"], [3, 0.1, day, moment, True, "007", time], [None] * 6 + [time]])
+    assert isinstance(taken, Taken)
+    assert taken.types() == {
+        "n": "BIGINT", "x": "DOUBLE", "d": "DATE", "t": "TIMESTAMP", "b": "BOOLEAN", "s": "VARCHAR", "h": "TIME",
+    }  # fmt: skip
+    assert taken.rows == [(3, 0.1, day, moment, True, "007", time), (None,) * 6 + (time,)]
+
+
+def test_a_mixed_column_is_text(bench: Workbench) -> None:
+    """Would catch: the values of the rarer type lost, 5 written as 5.0, and a batch boundary that changes what is written."""
+    rows: list[list[Any]] = [["v", "w"], *([n, 0.5] for n in range(5000)), ["n/a", dt.date(2024, 1, 2)]]
+    taken = take(bench, rows)
+    assert isinstance(taken, Taken)
+    assert taken.types() == {"v": "VARCHAR", "w": "VARCHAR"}
+    assert taken.rows[4999] == ("4999", "0.5")
+    assert taken.rows[5000] == ("n/a", "2024-01-02")
+
+
+def test_text_in_a_column_of_numbers_is_held_with_its_row(bench: Workbench) -> None:
+    """Would catch: `n/a` read as NULL or 0."""
+    schema = take(bench, [["v"], [1], [2]]).schema
+    drift = bench.take(book(("Data", [["v"], [1], [None], ["n/a"]])), "x.xlsx", schema)
+    assert isinstance(drift, TypeDrift)
+    assert (drift.columns[0].value, drift.columns[0].line) == ("n/a", 4)
+
+
+def test_sheets_by_name_and_by_number(bench: Workbench) -> None:
+    """Would catch: always the first sheet, numbers counted from 0, an unknown sheet read as an empty one."""
+    data = book(("A", [["v"], [1]]), ("B b", [["v"], [2]]))
+    for sheet, value in ((None, 1), ("A", 1), ("B b", 2), (2, 2)):
+        taken = bench.take(data, "x.xlsx", options={"excel": {} if sheet is None else {"sheet": sheet}})
+        assert isinstance(taken, Taken)
+        assert taken.rows == [(value,)]
+    for sheet in ("b b", 3):
+        outcome = bench.take(data, "x.xlsx", options={"excel": {"sheet": sheet}})
+        assert isinstance(outcome, Unreadable)
+        assert outcome.code == "delivery_sheet"
+        assert "`A`, `B b`" in outcome.reason
+
+
+TITLED: list[list[Any]] = [["Report of the day"], [], ["id", "v", None], [1, 2.5, None], [], [2, 3.5], [None, "Total: 6"], [], []]
+
+
+def test_a_title_above_the_header_is_not_guessed(bench: Workbench) -> None:
+    """Would catch: a title taken for a header, with the columns named `column_2` and so on."""
+    outcome = take(bench, [["Report of the day"], ["id", "v", "w"], [1, 2, 3]])
+    assert isinstance(outcome, Unreadable)
+    assert outcome.code == "delivery_header"
+    assert "names 1 of 3 columns" in outcome.reason
+    assert "excel: {header: n}" in outcome.reason
+
+
+def test_header_row_range_and_empty_rows(bench: Workbench) -> None:
+    """Would catch: rows counted from 0, a total below the range, blank rows as rows of NULL."""
+    taken = take(bench, TITLED, header=3, range="A3:C6")
+    assert isinstance(taken, Taken)
+    assert taken.names == ("id", "v")
+    assert taken.rows == [(1, 2.5), (2, 3.5)]
+    only = take(bench, TITLED, range="B3:B6")
+    assert isinstance(only, Taken)
+    assert only.rows == [(2.5,), (3.5,)]
+
+
+def test_a_table_that_begins_further_down_and_right(bench: Workbench) -> None:
+    """Would catch: columns shifted where the library leaves out empty ones."""
+    taken = take(bench, [[], [None, None, "a", "b"], [None, None, 1, "x"]], header=2)
+    assert isinstance(taken, Taken)
+    assert taken.rows == [(1, "x")]
+    narrowed = take(bench, [[], [None, None, "a", "b"], [None, None, 1, "x"]], range="D2:D9")
+    assert isinstance(narrowed, Taken)
+    assert narrowed.rows == [("x",)]
+
+
+@pytest.mark.parametrize("error", ["#REF!", "#DIV/0!", "#N/A", "#VALUE!"])
+def test_formula_errors_are_named_with_their_cell(bench: Workbench, error: str) -> None:
+    """Would catch: an error that is read as an empty cell."""
+    outcome = take(bench, [["id", "v"], [1, "=1/0|2"], [2, f"=1/0|{error}"]])
+    assert isinstance(outcome, Unreadable)
+    assert (outcome.code, outcome.line) == ("delivery_cell_error", 3)
+    assert f"cell B3: {error}" in outcome.reason
+    inside = take(bench, [["id", "v"], [1, 2], [2, f"=1/0|{error}"]], range="A1:A3")
+    assert isinstance(inside, Taken), "a cell that isn't read says nothing"
+
+
+def test_merged_cells_are_their_first(bench: Workbench) -> None:
+    """Would catch: a merged value that is repeated, or that moves the others."""
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as made:
+        sheet = made.add_worksheet()
+        sheet.write_row(0, 0, ["region", "v"])
+        sheet.merge_range(1, 0, 2, 0, "EMEA")
+        sheet.write(1, 1, 1)
+        sheet.write(2, 1, 2)
+        sheet.merge_range(5, 0, 8, 1, "")
+    taken = bench.take(out.getvalue(), "x.xlsx")
+    assert isinstance(taken, Taken)
+    assert taken.rows == [("EMEA", 1), (None, 2)]
+
+
+def test_a_workbook_in_a_zip_and_under_another_name(bench: Workbench) -> None:
+    """Would catch: a workbook taken for a zip of many files."""
+    data = book(("Data", [["v"], [1]]))
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("inner.xlsx", data)
+    for packed, name in ((data, "x.bin"), (data, "x.csv"), (out.getvalue(), "x.zip")):
+        taken = bench.take(packed, name)
+        assert isinstance(taken, Taken), name
+        assert taken.rows == [(1,)]
+
+
+def test_csv_where_a_workbook_is_pinned_and_the_other_way(bench: Workbench) -> None:
+    """Would catch: a kind of file that changes without a word."""
+    schema = bench.schema(book(("Data", [["v"], [1]])), "x.xlsx")
+    assert isinstance(bench.take(b"v\n1\n", "x.csv", schema), Drift)
+    assert isinstance(bench.take(book(("Data", [["v"], [1]])), "x.csv", bench.schema(b"v\n1\n", "x.csv")), Drift)
+
+
+def test_a_sheet_that_unpacks_to_too_much(bench: Workbench) -> None:
+    """Would catch: a bomb in a workbook, which is read in memory (TRUST B7)."""
+    data = book(("Data", [["v"], *([0] for _ in range(20_000))]))
+    outcome = bench.take(data, "x.xlsx", bounds=Bounds(ratio_max=3, free_bytes=1000))
+    assert isinstance(outcome, Unreadable)
+    assert outcome.code == "delivery_too_large"
+
+
+@pytest.mark.skipif(not LEGACY.is_dir(), reason="the sample files aren't on this machine")
+def test_real_workbooks(bench: Workbench) -> None:
+    """Would catch: what only other writers' files have."""
+    for file in sorted(LEGACY.glob("*.xlsx")):
+        taken = bench.take(file.read_bytes(), file.name)
+        assert isinstance(taken, Taken), (file.name, taken)
+        assert taken.rows

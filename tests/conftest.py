@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from postgres_cluster import cluster, postgresql
+from state_kinds import state_settings
 
-__all__ = ["cluster", "postgresql"]
+__all__ = ["cluster", "postgresql", "state_settings"]

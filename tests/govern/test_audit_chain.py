@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from state_kinds import ONLY_POSTGRESQL, ONLY_SQLITE
 
 from headrace.govern import Action, Actor, ActorType, Event, Object, Outcome, append, append_all, audit, verify
 from headrace.model import Settings
@@ -24,8 +25,8 @@ ACTOR = Actor(ActorType.PERSON, "ann", "Ann")
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
+def store(tmp_path: Path, state_settings: Settings) -> Iterator[Store]:
+    with Store.open(tmp_path, state_settings, create=True) as opened:
         yield opened
 
 
@@ -226,6 +227,7 @@ def test_what_a_chain_alone_can_not_show(store: Store) -> None:
     assert found.head != intact[-1][4]  # who noted the head down sees it
 
 
+@ONLY_SQLITE
 @pytest.mark.parametrize(
     "statement",
     [
@@ -246,6 +248,26 @@ def test_the_database_refuses_to_change_the_trail(store: Store, statement: str) 
     assert rows(store) == intact
 
 
+@ONLY_POSTGRESQL
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update audit set event = '{}' where seq = 2",
+        "update audit set seq = 9 where seq = 2",
+        "delete from audit where seq = 3",
+        "truncate audit",
+        "insert into audit (seq, at, event, prev_hash, hash) values (9, 0, '{}', '', '')",
+        "insert into audit (seq, at, event, prev_hash, hash) values (2, 0, '{}', '', '') on conflict (seq) do update set event = '{}'",
+    ],
+)
+def test_postgresql_refuses_to_change_the_trail(store: Store, statement: str) -> None:
+    intact = fill(store, 3)
+    with pytest.raises(Exception, match="append-only"), store.write(None) as tx:
+        tx.execute(statement)
+    assert rows(store) == intact
+
+
+@ONLY_SQLITE
 def test_tampering_with_the_file_itself_is_found(store: Store) -> None:
     fill(store, 10)
     raw = sqlite3.connect(store.path)

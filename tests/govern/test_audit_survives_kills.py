@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
@@ -13,12 +14,12 @@ from headrace.model import Settings
 from headrace.store import Store
 
 WRITER = """
-import sys; from pathlib import Path
+import os, sys; from pathlib import Path
 from headrace.govern import Action, Actor, ActorType, Event, Object, append
 from headrace.model import Settings
 from headrace.store import Store
 event = Event(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "t"), object=Object("run", "1"))
-with Store.open(Path(sys.argv[1]), Settings(name="t"), create=True) as store:
+with Store.open(Path(sys.argv[1]), Settings(name="t", store_url=os.environ["STORE_URL"]), create=True) as store:
     print("ready", flush=True)
     while True:
         with store.write(None) as tx:
@@ -29,7 +30,7 @@ with Store.open(Path(sys.argv[1]), Settings(name="t"), create=True) as store:
 KILLS = 8
 
 
-def test_a_killed_writer_leaves_each_change_with_its_event(tmp_path: Path) -> None:
+def test_a_killed_writer_leaves_each_change_with_its_event(tmp_path: Path, state_settings: Settings) -> None:
     seed = random.randrange(2**32)
     print("seed", seed)
     chance = random.Random(seed)
@@ -41,7 +42,7 @@ def test_a_killed_writer_leaves_each_change_with_its_event(tmp_path: Path) -> No
         time.sleep(chance.uniform(0, 0.02))  # the moment is what is random here, nothing is waited for
         writer.kill()
         writer.communicate(timeout=10)
-        with Store.open(tmp_path, Settings(name="t")) as store, store.read() as tx:
+        with Store.open(tmp_path, Settings(name="t", store_url=os.environ["STORE_URL"])) as store, store.read() as tx:
             found = verify(tx)
             assert found.ok
             assert tx.execute("select count(*) from run").fetchone() == (2 * found.entries,)

@@ -10,15 +10,13 @@ import pytest
 from headrace.model import Settings
 from headrace.store import Store
 
-SETTINGS = Settings(name="test")
-
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+def opened(tmp_path: Path, state_settings: Settings) -> Iterator[Callable[..., Store]]:
     """Opens the store of `tmp_path` (made at the first time), as often as it is called."""
     stores: list[Store] = []
 
-    def open_store(root: Path = tmp_path, settings: Settings = SETTINGS, *, create: bool = True) -> Store:
+    def open_store(root: Path = tmp_path, settings: Settings = state_settings, *, create: bool = True) -> Store:
         stores.append(Store.open(root, settings, create=create))
         return stores[-1]
 

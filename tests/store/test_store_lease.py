@@ -20,10 +20,10 @@ from headrace.store.processes import Process, is_dead, this_process
 Opened = Callable[..., Store]
 
 LEADER = """
-import sys; from pathlib import Path
+import os, sys; from pathlib import Path
 from headrace.model import LeaseLost, Settings
 from headrace.store import Lease, Store
-store = Store.open(Path(sys.argv[1]), Settings(name="t"), create=True)
+store = Store.open(Path(sys.argv[1]), Settings(name="t", store_url=os.environ["STORE_URL"]), create=True)
 sys.stdin.readline()
 lease = Lease.take(store, "child", seconds=float(sys.argv[2]))
 print(lease.epoch if lease else "no", flush=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
-import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from state_kinds import ONLY_SQLITE
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
 from headrace.observe.facts import StoreWorld
@@ -40,7 +41,9 @@ def filled(store: Store) -> Store:
         tx.execute("update publication set ended_snapshot = 900, ended_at = 900 where node = 'a' and partition = ?", (DAYS[0],))
         _attempt(tx, 900, "a", DAYS[0])
         _publish(tx, 900, "a", DAYS[0], manifest='[{"path": "x.html", "size": 1, "sha256": "00"}]')
-        tx.execute("insert into version (hash, manifest, compiled, applied_at, actor) values ('h', '{\"f\": \"c\"}', x'00', 5, 'ann')")
+        tx.execute(
+            "insert into version (hash, manifest, compiled, applied_at, actor) values ('h', '{\"f\": \"c\"}', ?, 5, 'ann')", (b"\0",)
+        )
         for day in DAYS:
             tx.execute(
                 "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
@@ -54,8 +57,8 @@ def filled(store: Store) -> Store:
 def _attempt(tx: Transaction, n: int, node: str, day: str) -> None:
     tx.execute(
         "insert into attempt (epoch, n, run_id, node, kind, partitions, state, snapshot_read, queued_at, measures, error)"
-        " values (1, ?, 1, ?, 'produce', json_array(?), 'published', ?, 1, '{\"rows_out\": 3}', null)",
-        (n, node, day, n - 1),
+        " values (1, ?, 1, ?, 'produce', ?, 'published', ?, 1, '{\"rows_out\": 3}', null)",
+        (n, node, json.dumps([day]), n - 1),
     )
     tx.execute(
         "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at)"
@@ -71,7 +74,8 @@ def _publish(tx: Transaction, n: int, node: str, day: str, manifest: str | None 
         (n, node, day, n, n, n, manifest),
     )
     tx.execute(
-        "insert or replace into partition (node, partition, state, publication_id, since) values (?, ?, 'published', ?, ?)",
+        "insert into partition (node, partition, state, publication_id, since) values (?, ?, 'published', ?, ?)"
+        " on conflict (node, partition) do update set publication_id = excluded.publication_id",
         (node, day, n, n),
     )
 
@@ -167,11 +171,11 @@ class Watching:
         self._tx = tx
         self.asked: list[tuple[str, Any]] = []
 
-    def execute(self, sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+    def execute(self, sql: str, parameters: Any = ()) -> Any:
         self.asked.append((sql, parameters))
         return self._tx.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> Any:
         return self._tx.executemany(sql, parameters)
 
 
@@ -188,6 +192,7 @@ def watching(store: Store) -> Iterator[Watching]:
             assert not whole or from_its_end, f"{sql}\n{plan}"
 
 
+@ONLY_SQLITE
 def test_no_query_reads_a_whole_table(filled: Store) -> None:
     with watching(filled) as tx:
         asked: Any = tx
@@ -205,6 +210,7 @@ def test_no_query_reads_a_whole_table(filled: Store) -> None:
         versions.newest(asked)
 
 
+@ONLY_SQLITE
 def test_status_and_settling_read_no_whole_table(filled: Store) -> None:
     day = PartitionSpec(grain=Grain.DAY)
     nodes = {
@@ -220,14 +226,14 @@ def test_status_and_settling_read_no_whole_table(filled: Store) -> None:
         judge(declared, StoreWorld(asked), now)
 
 
-def test_opening_for_status_reads_a_fixed_number_of_rows(filled: Store, tmp_path: Path) -> None:
+def test_opening_for_status_reads_a_fixed_number_of_rows(filled: Store, tmp_path: Path, state_settings: Settings) -> None:
     """The second look of the same state costs the same however long the history is: only what is open is judged again."""
     day = PartitionSpec(grain=Grain.DAY)
     declared = Watched("UTC", {"a": Node("a", False, day, "UTC", start=DAYS[0])}, (Terms("c", "o", ("a",), Grain.DAY, "UTC", due="07:00"),))
     now = 1_361_000_000_000_000
     with filled.write(None) as tx:
         settle(tx, declared, now)
-    with Store.open(tmp_path, Settings(name="t")) as again, again.read() as tx:
+    with Store.open(tmp_path, state_settings) as again, again.read() as tx:
         watch: Any = Watching(tx)
         judge(declared, StoreWorld(watch), now)
         assert len(watch.asked) < 30

@@ -61,7 +61,7 @@ def test_a_follower_is_woken_by_the_commit_not_by_the_clock(store: Store, opened
     assert follower.wait(0) is not None
 
     def answer() -> None:
-        with Store.open(tmp_path, Settings(name="t")) as own, own.write(lease.epoch) as tx:
+        with Store.open(tmp_path, Settings(name="t", store_url=os.environ["STORE_URL"])) as own, own.write(lease.epoch) as tx:
             requests.finish(tx, asked, "{}")
 
     thread = threading.Thread(target=answer)

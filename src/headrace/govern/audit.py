@@ -127,7 +127,7 @@ def append_all(tx: Transaction, at_us: int, events: Sequence[Event]) -> int:
 
 def verify(tx: Transaction) -> Verification:
     """Recompute the whole chain, from the first entry to the last."""
-    return verify_rows(tx.execute("select seq, at, event, prev_hash, hash from audit order by seq, rowid"))
+    return verify_rows(tx.execute("select seq, at, event, prev_hash, hash from audit order by seq"))
 
 
 def verify_rows(rows: Iterable[tuple[int, int, str, str, str]]) -> Verification:

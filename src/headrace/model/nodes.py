@@ -317,6 +317,8 @@ class Settings(Value, kw_only=True):
     timezone: str = "UTC"
     workers: int = 2
     store_url: str = "sqlite:.headrace/state.db"
+    store_schema: str = "headrace"
+    """In PostgreSQL: the schema of the state; the lake's catalog is in one whose name ends with `_lake`."""
     store_connection: str | None = None
     """The connection that holds the state, where `[store] connection = …` says so instead of a URL."""
     lake_path: str = ".headrace/lake"

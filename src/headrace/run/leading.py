@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.connect.exports import fence
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake import catalog
 from headrace.model import HeadraceError, StoreError
@@ -43,6 +44,8 @@ class Held:
     ) -> None:
         self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
         self.production = production
+        self.exports = True
+        """Whether what consumers asked for is written to where they want it; an environment writes nothing outside."""
         self._stack = stack
         self._pool: Pool | None = None
 
@@ -50,7 +53,7 @@ class Held:
         """Start the workers, if they haven't been: they come up while the leader reads the project."""
         if self._pool is None:
             self._pool = self._stack.enter_context(Pool(worker_settings(self.folders, workers), workers))
-            listener = Listener(self.store.path.parent)
+            listener = Listener(self.store.folder)
             self._stack.callback(listener.close)
             self._pool.watch(listener)
         return self._pool
@@ -60,7 +63,7 @@ class Held:
         pool = self.warm(applied.compiled.project.settings.workers)
         return Leader(
             store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied,
-            production=self.production,
+            production=self.production, exports=self.exports,
         )  # fmt: skip
 
 
@@ -89,7 +92,10 @@ def hold(
             raise Busy("another headrace process leads this project now")
         stack.callback(_give_back, store, lease, clocks[0])
         _sweep(folders)
-        yield Held(store, lease, clocks[0], folders, stack, borrows)
+        fence.close_to_others(folders.fence, lease.epoch)
+        held = Held(store, lease, clocks[0], folders, stack, borrows)
+        held.exports = production is None
+        yield held
 
 
 def _not_behind(tx: Transaction, now: datetime | None, production: Production) -> datetime | None:

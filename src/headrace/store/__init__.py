@@ -1,4 +1,4 @@
-"""The state database: one SQLite file in WAL mode that holds Headrace's state and the lake's catalog.
+"""The state database, which holds the lake's catalog too: a SQLite file in WAL mode, or schemas of a PostgreSQL database.
 
 Everything that changes is one transaction of the leader; readers see one consistent snapshot. Knows no lake and no plan.
 """

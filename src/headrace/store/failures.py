@@ -56,3 +56,8 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
         return None
     what, hint = meaning
     return StoreError(f"the state database {path} {what} ({error})", hint=hint)
+
+
+def missing(where: str) -> StoreError:
+    """There is no state."""
+    return StoreError(f"there is no state yet at {where}", hint="`headrace run` or `headrace tick` makes it")

@@ -8,11 +8,12 @@ process known to be dead are free at once.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from headrace.model.errors import LeaseLost
+from headrace.model.errors import LeaseLost, StoreError
 from headrace.store.database import Store, Transaction
 from headrace.store.processes import Process, is_dead, this_process
 
@@ -27,7 +28,7 @@ class Holder(NamedTuple):
     name: str
     process: Process
     taken_at_us: int
-    """Real time, as `expires_at_us`."""
+    """Real time of the database that it is in, as `expires_at_us`."""
     expires_at_us: int
 
 
@@ -40,7 +41,7 @@ def holder(tx: Transaction) -> Holder | None:
         return None
     epoch, name, machine, pid, started, taken_at, expires_at = row
     process = Process(machine, pid, started)
-    if expires_at <= _wall_us() or is_dead(process):
+    if expires_at <= tx.real_us() or is_dead(process):
         return None
     return Holder(epoch, name, process, taken_at, expires_at)
 
@@ -76,7 +77,7 @@ class Lease:
                 return None
             row = tx.execute("select epoch from lease where id = 1").fetchone()
             epoch = int(row[0]) + 1
-            now = _wall_us()
+            now = tx.real_us()
             tx.execute(
                 "update lease set epoch = :epoch, holder = :holder, machine = :machine, pid = :pid, started = :started, "
                 "taken_at = :now, expires_at = :expires, released = 0 where id = 1",
@@ -96,20 +97,14 @@ class Lease:
         """Keep the lease for as long again. LeaseLost if another leader has taken it."""
         began = time.monotonic()
         with self._store.write(self.epoch) as tx:
-            tx.execute("update lease set expires_at = :expires where id = 1", {"expires": _wall_us() + _microseconds(self._seconds)})
+            tx.execute("update lease set expires_at = :expires where id = 1", {"expires": tx.real_us() + _microseconds(self._seconds)})
         self._renewed = began
 
     def release(self) -> None:
-        """Give the lease back, so that it is free at once. Nothing happens if it is no longer ours."""
-        try:
-            with self._store.write(self.epoch) as tx:
-                tx.execute("update lease set released = 1 where id = 1")
-        except LeaseLost:
-            return
-
-
-def _wall_us() -> int:
-    return time.time_ns() // 1000
+        """Give the lease back, so that it is free at once. Nothing happens if it is no longer ours, nor if the database is out of
+        reach: it lapses."""
+        with contextlib.suppress(LeaseLost, StoreError), self._store.write(self.epoch) as tx:
+            tx.execute("update lease set released = 1 where id = 1")
 
 
 def _microseconds(seconds: float) -> int:

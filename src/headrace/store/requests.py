@@ -59,7 +59,7 @@ def submit(store: Store, verb: str, arguments: dict[str, Any], actor: str) -> in
         )
         assert cursor.lastrowid is not None
         request_id = cursor.lastrowid
-    wake(store.path.parent)
+    wake(store.folder)
     return request_id
 
 

@@ -1,25 +1,23 @@
 """Numbered .sql files, applied in order, each in one transaction, recorded with the checksum of its text.
 
 A file that was released never changes: a store that was made by another text of it is refused, and so is a store
-that knows a migration that this Headrace doesn't.
+that knows a migration that this Headrace doesn't. One text serves both databases: it is SQLite's, and
+`store.engines.ddl` says what its types are called in PostgreSQL.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from headrace.model.errors import StoreError
+from headrace.store.failures import missing
 
-APPLICATION_ID = 0x48445243
-"""`HDRC` in the file's header: tells Headrace's databases from others."""
-
-_RECORD = """create table if not exists migration (
+RECORD = """create table if not exists migration (
     number integer primary key,
     name text not null,
     checksum text not null,
@@ -49,57 +47,31 @@ def _load(path: Path) -> Migration:
     return Migration(int(path.name.partition("_")[0]), path.stem, text, hashlib.sha256(text.encode()).hexdigest())
 
 
-def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
-    """Number → checksum of what was applied; empty for an empty database. StoreError if the database isn't Headrace's."""
-    (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
-    if not tables:
-        return {}
-    (identity,) = connection.execute("pragma application_id").fetchone()  # in this order: both are set in one transaction
-    if identity != APPLICATION_ID:
-        raise StoreError(
-            f"{path} is a SQLite database, but not one of Headrace's",
-            hint="move it away, or point [store] url in headrace.toml elsewhere",
-        )
-    return dict(connection.execute("select number, checksum from migration"))
-
-
-def check(connection: sqlite3.Connection, path: Path) -> None:
-    """StoreError unless exactly the migrations of this Headrace have been applied."""
-    done = applied(connection, path)
-    _refuse_unknown(done, path)
+def check(done: Mapping[int, str], where: str) -> None:
+    """StoreError unless exactly the migrations of this Headrace have been applied. `done` is number → checksum."""
+    if not done:
+        raise missing(where)
+    refuse_unknown(done, where)
     if len(done) < len(known()):
         raise StoreError(
-            f"the state database {path} is of an older Headrace (version {len(done)}, this one needs {len(known())})",
-            hint="the next `headrace run` or `headrace tick` brings it up to date",
+            f"the state database {where} is of an older Headrace (version {len(done)}, this one needs {len(known())})",
+            hint="`headrace db upgrade` brings it up to date, as the next `headrace run` or `headrace tick` does",
         )
 
 
-def apply(connection: sqlite3.Connection, path: Path) -> None:
-    """Apply what is missing. Safe beside another process that does the same."""
-    _refuse_unknown(applied(connection, path), path)
-    for migration in known():
-        connection.execute("begin immediate")
-        try:
-            done = applied(connection, path)
-            _refuse_unknown(done, path)
-            if migration.number not in done:
-                _apply_one(connection, migration)
-            connection.execute("commit")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("rollback")
-            raise
-
-
-def _apply_one(connection: sqlite3.Connection, migration: Migration) -> None:
-    connection.execute(f"pragma application_id = {APPLICATION_ID}")
-    connection.execute(_RECORD)
-    for statement in statements(migration.text):
-        connection.execute(statement)
-    connection.execute(
-        "insert into migration (number, name, checksum, applied_at) values (?, ?, ?, ?)",
-        (migration.number, migration.name, migration.checksum, time.time_ns() // 1000),
-    )
+def refuse_unknown(done: Mapping[int, str], where: str) -> None:
+    """StoreError where a migration was applied that this Headrace doesn't know, or knows otherwise."""
+    ours = {migration.number: migration.checksum for migration in known()}
+    if unknown := sorted(done.keys() - ours.keys()):
+        raise StoreError(
+            f"the state database {where} is of a newer Headrace (version {unknown[-1]}, this one knows {len(ours)})",
+            hint="use the Headrace that wrote it, or a newer one",
+        )
+    if changed := sorted(number for number, checksum in done.items() if ours[number] != checksum):
+        raise StoreError(
+            f"the state database {where} was made by another text of migration {changed[0]}",
+            hint="it comes from an unreleased Headrace: use that one, or move the data folder away and start anew",
+        )
 
 
 def statements(text: str) -> Iterator[str]:
@@ -112,17 +84,3 @@ def statements(text: str) -> Iterator[str]:
             pending = ""
     if pending.strip():
         yield pending
-
-
-def _refuse_unknown(done: dict[int, str], path: Path) -> None:
-    ours = {migration.number: migration.checksum for migration in known()}
-    if unknown := sorted(done.keys() - ours.keys()):
-        raise StoreError(
-            f"the state database {path} is of a newer Headrace (version {unknown[-1]}, this one knows {len(ours)})",
-            hint="use the Headrace that wrote it, or a newer one",
-        )
-    if changed := sorted(number for number, checksum in done.items() if ours[number] != checksum):
-        raise StoreError(
-            f"the state database {path} was made by another text of migration {changed[0]}",
-            hint="it comes from an unreleased Headrace: use that one, or move the data folder away and start anew",
-        )

@@ -142,16 +142,19 @@ class PartitionRow(msgspec.Struct, frozen=True):
     not_before: int | None
     reason: str
     since: int
+    proposed: bool = False
 
 
 def mark_partitions(tx: Transaction, rows: Sequence[PartitionRow]) -> None:
     """Partitions stand elsewhere now; what readers see stays as it is."""
     tx.executemany(
-        "insert into partition (node, partition, state, stale, failures, not_before, reason, since) values (?, ?, ?, ?, ?, ?, ?, ?)"
-        " on conflict (node, partition) do update set since = case when state = excluded.state then since else excluded.since end,"
+        "insert into partition (node, partition, state, stale, failures, not_before, reason, since, proposed)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " on conflict (node, partition) do update set"
+        " since = case when partition.state = excluded.state then partition.since else excluded.since end,"
         " state = excluded.state, stale = excluded.stale, failures = excluded.failures, not_before = excluded.not_before,"
-        " reason = excluded.reason",
-        [(r.node, r.partition, r.state, int(r.stale), r.failures, r.not_before, r.reason or None, r.since) for r in rows],
+        " reason = excluded.reason, proposed = excluded.proposed",
+        [(r.node, r.partition, r.state, int(r.stale), r.failures, r.not_before, r.reason or None, r.since, int(r.proposed)) for r in rows],
     )
 
 
@@ -197,8 +200,10 @@ def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
     )  # fmt: skip
     tx.executemany(
         "insert into partition (node, partition, state, publication_id, since) values (?, ?, 'published', ?, ?)"
-        " on conflict (node, partition) do update set since = case when state = 'published' then since else excluded.since end,"
-        " state = 'published', stale = 0, failures = 0, not_before = null, reason = null, publication_id = excluded.publication_id",
+        " on conflict (node, partition) do update set"
+        " since = case when partition.state = 'published' then partition.since else excluded.since end,"
+        " state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
+        " publication_id = excluded.publication_id",
         [(r.node, r.partition, r.id, r.published_at) for r in rows],
     )
     tx.executemany(
@@ -219,15 +224,20 @@ class Standing(msgspec.Struct, frozen=True):
     published: bool
     content_hash: str | None
     rows: int
+    proposed: bool = False
+    publication: int = 0
+    """Of the partition `*`: the publication that first had the content that readers see."""
 
 
 def standings(tx: Transaction) -> list[Standing]:
     """All partitions that were ever touched."""
     rows = tx.execute(
         "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id is not null, b.content_hash,"
-        " coalesce(b.rows, 0) from partition p left join publication b on b.id = p.publication_id"
+        " coalesce(b.rows, 0), p.proposed, case when p.partition = '*' then (select coalesce(max(f.id), 0) from publication f"
+        " where f.node = p.node and f.partition = '*' and f.identical = 0) else 0 end"
+        " from partition p left join publication b on b.id = p.publication_id"
     ).fetchall()
-    return [Standing(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), r[7], r[8]) for r in rows]
+    return [Standing(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), r[7], r[8], bool(r[9]), r[10]) for r in rows]
 
 
 def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str | None, str | None] | None:
@@ -389,9 +399,19 @@ def last_look(tx: Transaction, source: str) -> int | None:
     return tx.execute("select max(at) from look where source = ?", (source,)).fetchone()[0]  # type: ignore[no-any-return]
 
 
-def waiting_deliveries(tx: Transaction) -> list[tuple[str, str]]:
-    """(source, partition) of what arrived and wasn't taken in."""
-    return [(s, p) for s, p in tx.execute("select source, partition from delivery where state = 'waiting' order by id").fetchall()]
+def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
+    """(source, partition, bundle) of what arrived and wasn't taken in."""
+    rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()
+    return [(source, partition, bundle) for source, partition, bundle in rows]
+
+
+def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:
+    """Partition → id of its delivery, of those that came in one file and wait to be taken in together."""
+    rows = tx.execute(
+        "select partition, id from delivery where source = ? and bundle = ? and state = 'waiting' order by id", (source, bundle)
+    ).fetchall()
+    wanted = set(keys)
+    return {partition: number for partition, number in rows if partition in wanted}
 
 
 class Delivered(msgspec.Struct, frozen=True):
@@ -497,7 +517,8 @@ def stale_node(tx: Transaction, node: str, now: int) -> int:
         "select count(*) from partition where node = ? and state in ('published', 'failed', 'rejected', 'held', 'waiting')", (node,)
     ).fetchone()
     tx.execute(
-        "update partition set state = 'waiting', stale = publication_id is not null, failures = 0, not_before = null, reason = null,"
+        "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, failures = 0,"
+        " not_before = null, reason = null,"
         " since = :now where node = :node and state in ('published', 'failed', 'rejected', 'held', 'waiting')",
         {"node": node, "now": now},
     )

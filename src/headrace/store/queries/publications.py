@@ -58,9 +58,10 @@ def newest(tx: Transaction, node: str) -> Publication | None:
 
 def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Publication]:
     """What readers see of a node's newest partitions between two keys (both included), newest first."""
+    bounded = "" if last is None else "and partition <= :last "
     rows = tx.execute(
         f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null "
-        "and partition >= :first and (:last is null or partition <= :last) order by partition desc limit :limit",
+        f"and partition >= :first {bounded}order by partition desc limit :limit",
         {"node": node, "first": first or "", "last": last, "limit": limit},
     )
     return _publications(rows)

@@ -1,0 +1,148 @@
+"""Where `[store]` says that the state is: a SQLite file, or a PostgreSQL database by URL or by the name of a connection."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from headrace.model.environments import PRODUCTION
+from headrace.model.errors import StoreError
+from headrace.model.nodes import Settings
+from headrace.model.secrets import is_reference
+
+Resolve = Callable[[Any], Any]
+"""Replaces every reference to a secret in a value by what it refers to."""
+
+NAME_BYTES_MAX = 63
+"""Of a schema in PostgreSQL; a longer name would be cut without a word."""
+_POSTGRESQL = ("postgresql://", "postgres://")
+_FIELDS = {"host": "host", "port": "port", "user": "user", "password": "password", "database": "dbname"}
+"""Of a connection, as libpq calls them."""
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}|secret://env/(\S+)")
+
+
+class SqliteAddress(NamedTuple):
+    """A file, absolute."""
+
+    path: Path
+
+
+class PostgresqlAddress(NamedTuple):
+    """A database, and what in it is ours."""
+
+    parameters: dict[str, str]
+    """As libpq names them, with the password; never to be shown."""
+    schema: str
+    """Of the state."""
+    folder: Path
+    """The data folder on this machine."""
+
+    @property
+    def lake_schema(self) -> str:
+        """Of the lake's catalog."""
+        return f"{self.schema}_lake"
+
+    @property
+    def shown(self) -> str:
+        """The address for messages: without the password."""
+        known = self.parameters
+        host = known.get("host", known.get("hostaddr", ""))
+        at = f"{known['user']}@" if "user" in known else ""
+        port = f":{known['port']}" if "port" in known else ""
+        return f"postgresql://{at}{host}{port}/{known.get('dbname', '')} (schema {self.schema})"
+
+
+def address(root: Path, settings: Settings, resolve: Resolve | None = None) -> SqliteAddress | PostgresqlAddress:
+    """The state's address. References to secrets are replaced by `resolve` (None: environment variables only).
+
+    StoreError for an address that can't be used."""
+    resolve = resolve or _from_environment
+    if settings.store_connection is not None:
+        return _postgresql(root, settings, _of_connection(settings, settings.store_connection), resolve)
+    url = settings.store_url
+    if not url.startswith((*_POSTGRESQL, "sqlite:")) and is_reference(url):
+        url = str(resolve(url))
+    if url.startswith(_POSTGRESQL):
+        return _postgresql(root, settings, {"url": url}, resolve)
+    kind, _, rest = url.partition(":")
+    if kind != "sqlite" or not rest or rest.startswith("//") or "\0" in rest:
+        raise StoreError(
+            f"[store] url {_without_password(url)!r} is no address of a state database",
+            hint='write url = "sqlite:.headrace/state.db" (a path, relative to the project or absolute) or "postgresql://user@host/database"',
+        )
+    return SqliteAddress((root.absolute() / rest).absolute())
+
+
+def _of_connection(settings: Settings, name: str) -> Mapping[str, Any]:
+    said = settings.connections.get(name)
+    if said is None:
+        raise StoreError(
+            f"[store] connection names {name[:60]!r}, and there is no [connections.{name[:60]}]", hint="add it to headrace.toml"
+        )
+    return said
+
+
+def _postgresql(root: Path, settings: Settings, said: Mapping[str, Any], resolve: Resolve) -> PostgresqlAddress:
+    parameters: dict[str, str] = {}
+    if "url" in said:
+        url = str(said["url"])
+        parameters = parts_of(url if url.startswith(_POSTGRESQL) else str(resolve(url)))
+    parameters |= {_FIELDS[name]: str(value) for name, value in said.items() if name in _FIELDS}
+    known = {name: str(resolve(value)) for name, value in parameters.items()}
+    return PostgresqlAddress(known, _schema(settings), (root / settings.lake_path).absolute().parent)
+
+
+def parts_of(url: str) -> dict[str, str]:
+    """A PostgreSQL URL as libpq's parameters. StoreError for one that can't be read, without repeating it: it may hold a password."""
+    psycopg = driver()
+    try:
+        return {name: str(value) for name, value in psycopg.conninfo.conninfo_to_dict(url).items() if value is not None}
+    except psycopg.Error:
+        raise StoreError(
+            "[store] url is no PostgreSQL address that can be read",
+            hint='write "postgresql://user:${PASSWORD}@host:5432/database"; characters with a meaning in URLs as %40 and the like',
+        ) from None
+
+
+def _schema(settings: Settings) -> str:
+    """The schema of the state: an environment has one of its own beside production's."""
+    name = settings.store_schema if settings.environment == PRODUCTION else f"{settings.store_schema}_{settings.environment}"
+    if len(f"{name}_lake".encode()) > NAME_BYTES_MAX or "\0" in name:
+        raise StoreError(
+            f"the schema {name[:60]!r} of the state has too long a name for PostgreSQL",
+            hint="shorten [store] schema, or the environment's name",
+        )
+    return name
+
+
+def _from_environment(value: Any) -> Any:
+    """References to environment variables alone."""
+    if not isinstance(value, str):
+        return value
+    return _VARIABLE.sub(lambda found: _variable(found[1] or found[2]), value)
+
+
+def _variable(name: str) -> str:
+    if name not in os.environ:
+        raise StoreError(
+            f"the state's address needs the environment variable {name}, which isn't set", hint=f"set {name} where headrace runs"
+        )
+    return os.environ[name]
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//…@", url)
+
+
+def driver() -> Any:
+    """psycopg. StoreError where it isn't installed."""
+    try:
+        import psycopg
+    except ImportError as error:
+        raise StoreError(
+            f"PostgreSQL needs its driver, and it can't be loaded ({error})", hint="pip install 'headrace[postgresql]'"
+        ) from error
+    return psycopg

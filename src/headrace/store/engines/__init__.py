@@ -1,0 +1,41 @@
+"""The databases that can hold the state: one file each. What differs between them is here and nowhere else."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from headrace.store.transaction import Transaction
+
+
+class Engine(Protocol):
+    """One database, as a store uses it."""
+
+    folder: Path
+    """The data folder on this machine: it holds the socket that wakes the leader."""
+
+    @property
+    def where(self) -> str:
+        """What it is called in messages; never with a password."""
+
+    def exists(self) -> bool:
+        """Whether the state has been made. StoreError if that can't be found out."""
+
+    def create(self) -> None:
+        """Make the state, or bring an older one up to date."""
+
+    def check(self) -> None:
+        """StoreError unless the state is there, and of this Headrace's version."""
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        """One consistent snapshot that can't write."""
+
+    def write(self, epoch: int | None, *, durable: bool) -> AbstractContextManager[Transaction]:
+        """One transaction, after all that began earlier; LeaseLost where `epoch` isn't that of the lease."""
+
+    def data_version(self) -> int:
+        """A number that changes whenever another connection has committed."""
+
+    def close(self) -> None:
+        """Close what is open."""

@@ -1,0 +1,36 @@
+"""SQL text with `?` and `:name` parameters as psycopg wants it: `%s`, `%(name)s`, and every other `%` doubled.
+
+What stands in quotes and comments, a cast (`::`) and a quoted name are left as they are. Each text is translated once.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+TEXTS_KEPT = 4_096
+"""Translations that are remembered: more than there are statements; some are composed."""
+
+_PARTS = re.compile(
+    r"""
+      (?P<kept> '(?:[^']|'')*' | "(?:[^"]|"")*" | --[^\n]* | /\*.*?\*/ | :: )
+    | (?P<position> \? )
+    | : (?P<name> [A-Za-z_][A-Za-z0-9_]* )
+    | (?P<percent> % )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def translated(sql: str) -> str:
+    """The same statement with psycopg's placeholders."""
+    return _PARTS.sub(_part, sql)
+
+
+def _part(found: re.Match[str]) -> str:
+    if found["kept"] is not None:
+        return found["kept"].replace("%", "%%")
+    if found["position"] is not None:
+        return "%s"
+    return "%%" if found["percent"] is not None else f"%({found['name']})s"

@@ -1,0 +1,329 @@
+"""The state in a schema of a PostgreSQL database, through psycopg 3; the lake's catalog has a schema beside it.
+
+Writers follow one another, as in SQLite: each transaction that writes begins by locking the lease's row, and what it reads after that
+is what the one before has left. Readers see one snapshot and wait for nobody. A connection that was lost is made anew by the next
+transaction; the one in which it was lost has left no trace, or, lost during its commit, a whole one: who leads then ends, and the
+next leader goes on from what the database says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, cast
+
+from headrace.model.errors import StoreError
+from headrace.store import migrations
+from headrace.store.address import PostgresqlAddress, driver
+from headrace.store.engines import ddl, epochs
+from headrace.store.engines.parameters import translated
+from headrace.store.engines.sqlite import private_folder
+from headrace.store.engines.values import adapt
+from headrace.store.transaction import Cursor, Dialect, Parameters, Transaction, over
+
+CONNECT_SECONDS = 10
+LOCK_SECONDS = 10
+"""How long a statement waits for another transaction before it is a StoreError."""
+IDLE_SECONDS = 120
+"""How long the server keeps a transaction, and its lock, of a client that says nothing: one whose machine is gone."""
+_SESSION = {
+    "application_name": "headrace",
+    "connect_timeout": str(CONNECT_SECONDS),
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+    "client_encoding": "utf8",
+}
+_LOCK_KEY = 0x48445243
+"""Of the advisory lock that is held while a schema is made."""
+
+
+class PostgresqlCursor:
+    """A cursor of psycopg with `lastrowid`."""
+
+    __slots__ = ("_cursor",)
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    @property
+    def lastrowid(self) -> int | None:
+        """What the sequence of the row's id gave last in this session."""
+        row = self._cursor.connection.execute("select lastval()").fetchone()
+        return int(row[0])
+
+    def fetchone(self) -> Any:
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        return cast("list[Any]", self._cursor.fetchall())
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
+class PostgresqlTransaction(Transaction):
+    """A transaction of a connection."""
+
+    __slots__ = ("_connection",)
+    dialect = Dialect.POSTGRESQL
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+        if self._connection is None:
+            raise over()
+        return PostgresqlCursor(self._connection.execute(translated(sql), parameters))
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
+        if self._connection is None:
+            raise over()
+        rows: Sequence[Parameters] = list(parameters)
+        if len(rows) == 1:
+            self._connection.execute(translated(sql), rows[0])
+        elif rows:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(translated(sql), rows)
+
+    def real_us(self) -> int:
+        """The server's: leaders on several machines compare their times by it."""
+        row = self.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
+        return int(row[0])
+
+    @property
+    def connection(self) -> Any:
+        """psycopg's, for COPY."""
+        return self._connection
+
+    def end(self) -> None:
+        self._connection = None
+
+
+class PostgresqlEngine:
+    """One schema of a database."""
+
+    def __init__(self, address: PostgresqlAddress) -> None:
+        self.address = address
+        self.folder = address.folder
+        self._psycopg = driver()
+        self._reader: Any = None
+        self._writer: Any = None
+        self._commit = ""
+
+    @property
+    def where(self) -> str:
+        return self.address.shown
+
+    def exists(self) -> bool:
+        with self._translated():
+            return bool(self._applied(self._read_connection()))
+
+    def create(self) -> None:
+        with self._translated():
+            connection = self._write_connection()
+            migrations.refuse_unknown(self._applied(connection), self.where)
+            self._make(connection)
+        try:
+            private_folder(self.folder)
+        except OSError as error:
+            raise StoreError(f"the data folder {self.folder} can't be made: {error.strerror}", hint="check who may write there") from error
+
+    def check(self) -> None:
+        with self._translated():
+            done = self._applied(self._read_connection())
+        migrations.check(done, self.where)
+
+    def close(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        with self._translated():
+            connection = self._read_connection()
+            connection.execute("begin isolation level repeatable read, read only")
+            transaction = PostgresqlTransaction(connection)
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+                if not connection.closed:
+                    connection.execute("rollback")
+
+    @contextmanager
+    def write(self, epoch: int | None, *, durable: bool) -> Iterator[Transaction]:
+        with self._translated():
+            connection = self._write_connection()
+            begin = f"begin isolation level read committed; set local synchronous_commit = {'on' if durable else 'off'}; {self._lock}"
+            transaction = PostgresqlTransaction(connection)
+            try:
+                current, released = _last(connection.execute(begin)).fetchone()
+                if epoch is not None:
+                    epochs.check(epoch, current, released)
+                yield transaction
+                connection.execute("commit")
+            except BaseException:
+                _roll_back(connection)
+                raise
+            finally:
+                transaction.end()
+
+    def data_version(self) -> int:
+        with self._translated():
+            row = self._read_connection().execute("select pg_current_snapshot()::text").fetchone()
+        return hash(row[0])  # which transactions have ended: it changes with each commit in the cluster, whosever
+
+    @property
+    def _lock(self) -> str:
+        return f"select epoch, released from {quoted(self.address.schema)}.lease where id = 1 for update"
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._psycopg.Error as error:
+            meant = meaning(self._psycopg, error, self.where)
+            if meant is None:
+                raise
+            raise meant from error
+
+    def _read_connection(self) -> Any:
+        if self._reader is None or self._reader.closed:
+            self._reader = self._connect()
+        return self._reader
+
+    def _write_connection(self) -> Any:
+        if self._writer is None or self._writer.closed:
+            self._writer = self._connect()
+        return self._writer
+
+    def _connect(self) -> Any:
+        """In autocommit mode: every transaction is begun by name. Our schemas alone are searched, whatever the role's default is."""
+        settings = {
+            "search_path": f"{quoted(self.address.schema)}, {quoted(self.address.lake_schema)}",
+            "timezone": "UTC",
+            "lock_timeout": f"{LOCK_SECONDS}s",
+            "idle_in_transaction_session_timeout": f"{IDLE_SECONDS}s",
+            "standard_conforming_strings": "on",
+            "default_transaction_isolation": "read committed",
+        }
+        connection = self._psycopg.connect(**{**_SESSION, **self.address.parameters}, autocommit=True)
+        try:
+            adapt(connection)
+            chosen = "select " + ", ".join(f"set_config({literal(name)}, {literal(value)}, false)" for name, value in settings.items())
+            connection.execute(chosen)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _applied(self, connection: Any) -> dict[int, str]:
+        """Number → checksum of what was applied; empty where there is nothing. StoreError if the schema is somebody else's."""
+        schema = self.address.schema
+        tables, ours = connection.execute(
+            "select count(*), count(*) filter (where relname = 'migration') from pg_class where relkind = 'r' and "
+            "relnamespace = (select oid from pg_namespace where nspname = %s)",
+            (schema,),
+        ).fetchone()
+        if not tables:
+            return {}
+        if not ours:
+            raise StoreError(
+                f"the schema {schema} at {self.where} has tables, but they aren't Headrace's",
+                hint='choose another with [store] schema = "…" in headrace.toml',
+            )
+        return dict(connection.execute(f"select number, checksum from {quoted(schema)}.migration").fetchall())
+
+    def _make(self, connection: Any) -> None:
+        """Apply the migrations that are missing. Safe beside another process that does the same."""
+        if len(self._applied(connection)) == len(migrations.known()):
+            return
+        connection.execute("begin")
+        try:
+            connection.execute("select pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+            for schema in (self.address.schema, self.address.lake_schema):
+                if not connection.execute("select 1 from pg_namespace where nspname = %s", (schema,)).fetchone():
+                    connection.execute(f"create schema {quoted(schema)}")
+            done = self._applied(connection)
+            migrations.refuse_unknown(done, self.where)
+            for statement in (migrations.RECORD, *(ddl.FUNCTIONS if not done else ())):
+                connection.execute(ddl.postgresql(statement))
+            for migration in migrations.known():
+                if migration.number not in done:
+                    self._apply_one(connection, migration)
+            connection.execute("commit")
+        except BaseException:
+            _roll_back(connection)
+            raise
+
+    def _apply_one(self, connection: Any, migration: migrations.Migration) -> None:
+        for statement in migrations.statements(migration.text):
+            if text := ddl.postgresql(statement):
+                connection.execute(text)
+        connection.execute(
+            "insert into migration (number, name, checksum, applied_at) values (%s, %s, %s, extract(epoch from now()) * 1000000)",
+            (migration.number, migration.name, migration.checksum),
+        )
+
+
+def _roll_back(connection: Any) -> None:
+    """Leave no trace; where the connection is gone, the server sees to that."""
+    if not connection.closed:
+        with suppress(Exception):  # the error that led here is the one to be told
+            connection.execute("rollback")
+
+
+def _last(cursor: Any) -> Any:
+    """The result of the last of several statements."""
+    while cursor.nextset():
+        pass
+    return cursor
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A text as SQL writes it, with `standard_conforming_strings`."""
+    return "'" + text.replace("'", "''") + "'" if "\\" not in text else " E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+_MEANINGS: dict[str, tuple[str, str]] = {
+    "28": ("refuses us", "check the user and the password in [store], and the server's pg_hba.conf"),
+    "3D": ("has no such database", "create it: `createdb NAME`"),
+    "42501": ("doesn't allow this user that", "grant it: the user must own the schema, or be allowed to create one in the database"),
+    "25006": ("can't be written", "connect to the primary: a standby can't be written"),
+    "53100": ("can't grow: the disk is full", "free some space; nothing of the last change was kept, and it can be done again"),
+    "53200": ("is out of memory", "give the server more"),
+    "53300": ("has no connection left", "raise max_connections, or end what holds them"),
+    "55P03": ("is locked by another process, for longer than we wait", "find who holds it in pg_stat_activity and let it finish"),
+    "57": ("ended the connection", "see the server's log; the next verb connects again"),
+    "40": ("couldn't serialize two transactions", "do it again"),
+    "XX": ("is damaged, or has an error of its own", "see the server's log; restore from a backup"),
+}
+
+
+def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
+    """The StoreError for what the server, the network or the machine did; None where the statement itself is at fault."""
+    state = error.sqlstate or ""
+    for prefix in (state, state[:2]):
+        if prefix in _MEANINGS:
+            what, hint = _MEANINGS[prefix]
+            return StoreError(f"the state database {where} {what} ({_first_line(error)})", hint=hint)
+    if not state and isinstance(error, psycopg.OperationalError):
+        return StoreError(
+            f"the connection to the state database {where} can't be made, or was lost ({_first_line(error)})",
+            hint="check that the server runs and can be reached; nothing was committed unless the commit itself was under way",
+        )
+    return None
+
+
+def _first_line(error: Any) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__

@@ -1,0 +1,238 @@
+"""The state in one SQLite file in WAL mode. A connection belongs to the thread that made it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headrace.model.errors import StoreError
+from headrace.store import migrations
+from headrace.store.engines import epochs
+from headrace.store.failures import missing, translate
+from headrace.store.transaction import Dialect, Parameters, Transaction, over
+
+BUSY_SECONDS = 10.0
+"""How long a statement waits for another process's transaction before it is a StoreError."""
+WAL_BYTES_KEPT = 64 * 1024 * 1024
+"""What the write-ahead log is cut to after a checkpoint, so that one large publication doesn't keep the disk."""
+APPLICATION_ID = 0x48445243
+"""`HDRC` in the file's header: tells Headrace's databases from others."""
+
+
+class SqliteTransaction(Transaction):
+    """A transaction of a connection."""
+
+    __slots__ = ("_connection",)
+    dialect = Dialect.SQLITE
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection: sqlite3.Connection | None = connection
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> sqlite3.Cursor:
+        if self._connection is None:
+            raise over()
+        return self._connection.execute(sql, parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> sqlite3.Cursor:
+        if self._connection is None:
+            raise over()
+        return self._connection.executemany(sql, parameters)
+
+    def real_us(self) -> int:
+        """This machine's: the file is on it."""
+        return time.time_ns() // 1000
+
+    def end(self) -> None:
+        self._connection = None
+
+
+class SqliteEngine:
+    """One file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.folder = path.parent
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def exists(self) -> bool:
+        return self.path.exists()
+
+    def create(self) -> None:
+        _private_file(self.path)
+        with self._translated():
+            apply(self.write_connection(), self.path)
+
+    def check(self) -> None:
+        if not self.path.exists():
+            raise missing(self.where)
+        with self._translated():
+            done = applied(self.read_connection(), self.path)
+        migrations.check(done, self.where)
+
+    def close(self) -> None:
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        with self._translated():
+            connection = self.read_connection()
+            connection.execute("begin")
+            transaction = SqliteTransaction(connection)
+            try:
+                yield transaction
+            finally:
+                transaction.end()
+                connection.execute("rollback")
+
+    @contextmanager
+    def write(self, epoch: int | None, *, durable: bool) -> Iterator[Transaction]:
+        with self._translated():
+            connection = self.write_connection()
+            if durable:
+                connection.execute("pragma synchronous = full")
+            try:
+                connection.execute("begin immediate")
+                yield from _committed(connection, epoch)
+            finally:
+                if durable:
+                    connection.execute("pragma synchronous = normal")
+
+    def data_version(self) -> int:
+        with self._translated():
+            row = self.read_connection().execute("pragma data_version").fetchone()
+            return int(row[0])
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            meant = translate(error, self.path)
+            if meant is None:
+                raise
+            raise meant from error
+
+    def read_connection(self) -> sqlite3.Connection:
+        """The connection that reads; it can't write."""
+        if self._reader is None:
+            self._reader = _connect(self.path)
+            self._reader.execute("pragma query_only = on")
+        return self._reader
+
+    def write_connection(self) -> sqlite3.Connection:
+        """The connection that writes."""
+        if self._writer is None:
+            self._writer = _connect(self.path)
+            _use_wal(self._writer)
+            self._writer.execute("pragma synchronous = normal")
+            self._writer.execute(f"pragma journal_size_limit = {WAL_BYTES_KEPT}")
+            self._writer.execute("pragma foreign_keys = on")
+        return self._writer
+
+
+def _committed(connection: sqlite3.Connection, epoch: int | None) -> Iterator[Transaction]:
+    transaction = SqliteTransaction(connection)
+    try:
+        if epoch is not None:
+            epochs.check(epoch, *connection.execute("select epoch, released from lease where id = 1").fetchone())
+        yield transaction
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
+    finally:
+        transaction.end()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection in autocommit mode: every transaction is begun by name. Never creates a file."""
+    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to write-ahead logging. SQLite doesn't wait for others here, as it does everywhere else, so we do."""
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("pragma journal_mode = wal")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
+    """Number → checksum of the migrations that were applied; empty for an empty database. StoreError if it isn't Headrace's."""
+    (tables,) = connection.execute("select count(*) from sqlite_master").fetchone()
+    if not tables:
+        return {}
+    (identity,) = connection.execute("pragma application_id").fetchone()  # in this order: both are set in one transaction
+    if identity != APPLICATION_ID:
+        raise StoreError(
+            f"{path} is a SQLite database, but not one of Headrace's",
+            hint="move it away, or point [store] url in headrace.toml elsewhere",
+        )
+    return dict(connection.execute("select number, checksum from migration"))
+
+
+def apply(connection: sqlite3.Connection, path: Path) -> None:
+    """Apply the migrations that are missing. Safe beside another process that does the same."""
+    migrations.refuse_unknown(applied(connection, path), str(path))
+    for migration in migrations.known():
+        connection.execute("begin immediate")
+        try:
+            done = applied(connection, path)
+            migrations.refuse_unknown(done, str(path))
+            if migration.number not in done:
+                _apply_one(connection, migration)
+            connection.execute("commit")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            raise
+
+
+def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) -> None:
+    connection.execute(f"pragma application_id = {APPLICATION_ID}")
+    connection.execute(migrations.RECORD)
+    for statement in migrations.statements(migration.text):
+        connection.execute(statement)
+    connection.execute(
+        "insert into migration (number, name, checksum, applied_at) values (?, ?, ?, ?)",
+        (migration.number, migration.name, migration.checksum, time.time_ns() // 1000),
+    )
+
+
+def _private_file(path: Path) -> None:
+    """Make the file, empty, readable by its owner alone, and the data folder too. SQLite gives the same mode to its companions."""
+    try:
+        private_folder(path.parent)
+        if not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+    except OSError as error:
+        raise StoreError(
+            f"the state database {path} can't be made: {error.strerror}",
+            hint="check that its folder is a folder, and that this user may write to it",
+        ) from error
+
+
+def private_folder(folder: Path) -> None:
+    """Make the data folder, for its owner alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.name == ".headrace":
+        folder.chmod(0o700)

@@ -1,0 +1,54 @@
+"""What runs inside one transaction, whatever database it is in."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from headrace.model.errors import StoreError
+
+Parameters = Mapping[str, Any] | Sequence[Any]
+
+
+class Dialect(enum.StrEnum):
+    """Which database it is. Only who makes tables needs to know."""
+
+    SQLITE = "sqlite"
+    POSTGRESQL = "postgresql"
+
+
+class Cursor(Protocol):
+    """The part of a DB-API cursor that is used; rows are tuples."""
+
+    @property
+    def lastrowid(self) -> int | None:
+        """The id that the database gave to the row inserted last."""
+
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Transaction:
+    """SQL text with `?` or `:name` parameters. It is over when its `with` block is; used later, it raises StoreError."""
+
+    __slots__ = ()
+    dialect: Dialect
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+        """Run one statement; the cursor gives rows as tuples."""
+        raise NotImplementedError
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> object:
+        """Run one statement for each of the parameters."""
+        raise NotImplementedError
+
+    def real_us(self) -> int:
+        """Real time in microseconds since 1970 UTC, by the one clock that all who use this database share."""
+        raise NotImplementedError
+
+
+def over() -> StoreError:
+    """What a transaction raises that is used after its end."""
+    return StoreError("this transaction is over")

@@ -8,11 +8,14 @@ import msgspec
 
 from headrace.connect import Drift, TypeDrift, Unreadable
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.keep import ChangedWhileRead, Kept, keep
+from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched
+from headrace.connect.kinds import Access, Unavailable, name_of
+from headrace.connect.kinds import kind_of as source_kind
 from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.failures import kind_of
 from headrace.engine.measure import Meter
+from headrace.govern.secrets import SecretMissing
 from headrace.lake import StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage
@@ -27,30 +30,50 @@ from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 def take_in(task: TakeIn, workshop: Workshop) -> Outcome:
     """One delivery, as far as it gets: staged, held, rejected or failed."""
     with Meter() as meter:
-        outcome = _kept(task, workshop)
+        outcome, bytes_in = _kept(task, workshop)
     rows, size = (outcome.staged.rows, outcome.staged.size_bytes) if outcome.staged else (0, 0)
-    measures = meter.measures(rows_in=rows, bytes_in=task.found.size_bytes, rows_out=rows, bytes_out=size)
+    measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
     audited = outcome.audit.seconds if outcome.audit else 0.0
     return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
 
 
-def _kept(task: TakeIn, workshop: Workshop) -> Outcome:
+def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
+    """What became of the delivery, and how many bytes it has."""
     try:
-        kept = keep(workshop.folders.project, task.found, workshop.folders.raw)
+        kept, name = _bytes(task, workshop)
     except CannotRead as error:
-        return _ended(task, "rejected", reason=str(error))
+        return _ended(task, "rejected", reason=str(error)), max(task.found.size_bytes, 0)
     except ChangedWhileRead as error:
-        return _failed(task, str(error), ErrorKind.TRANSIENT)
+        return _failed(task, str(error), ErrorKind.TRANSIENT), 0
+    except Unavailable as error:
+        return _failed(task, str(error), ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC, error.code), 0
+    except SecretMissing as error:
+        return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
     except HeadraceError as error:
-        return _failed(task, str(error), kind_of(error))
-    return msgspec.structs.replace(_read(task, workshop, kept), sha256=kept.sha256)
+        return _failed(task, str(error), kind_of(error)), 0
+    return msgspec.structs.replace(_read(task, workshop, kept, name), sha256=kept.sha256), kept.size_bytes
 
 
-def _read(task: TakeIn, workshop: Workshop, kept: Kept) -> Outcome:
-    session = workshop.session(task.source.timezone, large=task.found.size_bytes >= LARGE_BYTES)
+def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
+    """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
+    if name_of(task.source) is None:
+        return keep(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
+    access = Access(
+        source=task.source,
+        connection=task.connection,
+        secrets=workshop.secrets,
+        temporary=workshop.folders.temporary,
+        now_us=task.now_us,
+    )
+    fetched = source_kind(task.source).fetch(access, task.found)
+    return keep_fetched(fetched.path, workshop.folders.raw), fetched.name
+
+
+def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
+    session = workshop.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
     prepared = prepare(
         Path(kept.path),
-        task.found.path,
+        name,
         connection=session.connection,
         temporary=workshop.folders.temporary,
         pinned=task.pinned,
@@ -58,16 +81,19 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept) -> Outcome:
         samples=_samples(task, workshop),
     )
     if not isinstance(prepared, Prepared):
-        return _refused(task, prepared, kept, workshop)
+        return _refused(task, prepared, kept, name, workshop)
     try:
-        return _staged(task, workshop, session, prepared, kept)
+        return _staged(task, workshop, session, prepared, kept, name)
     finally:
         prepared.discard()
 
 
 def _samples(task: TakeIn, workshop: Workshop) -> list[tuple[Path, str]]:
-    """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample."""
-    samples = []
+    """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample, and nothing is
+    fetched over a network for that."""
+    samples: list[tuple[Path, str]] = []
+    if name_of(task.source) is not None:
+        return samples
     for found in task.samples:
         try:
             samples.append((Path(keep(workshop.folders.project, found, workshop.folders.raw).path), found.path))
@@ -76,7 +102,7 @@ def _samples(task: TakeIn, workshop: Workshop) -> list[tuple[Path, str]]:
     return samples
 
 
-def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepared, kept: Kept) -> Outcome:
+def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepared, kept: Kept, name: str) -> Outcome:
     import duckdb
 
     try:
@@ -91,12 +117,12 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
             alike=(task.source.name, prepared.schema),
         )
     except duckdb.Error as error:
-        return _refused(task, explain_error(error, prepared, session.connection), kept, workshop)
+        return _refused(task, explain_error(error, prepared, session.connection), kept, name, workshop)
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
     if (wrong := miscounted(prepared, staged.rows)) is not None:
         (workshop.folders.lake / staged.path).unlink()
-        return _refused(task, wrong, kept, workshop)
+        return _refused(task, wrong, kept, name, workshop)
     source = task.source
     grain = source.partition.grain
     found = audit(
@@ -160,21 +186,21 @@ def _failures(found: Audit) -> str:
     return "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
 
 
-def _refused(task: TakeIn, why: Drift | TypeDrift | Unreadable, kept: Kept, workshop: Workshop) -> Outcome:
+def _refused(task: TakeIn, why: Drift | TypeDrift | Unreadable, kept: Kept, name: str, workshop: Workshop) -> Outcome:
     """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
     raw = str(Path(kept.path).relative_to(workshop.folders.data))
     if isinstance(why, Unreadable):
         return _ended(task, "rejected", reason=why.reason, quarantined=raw)
     reason = why.detail if isinstance(why, Drift) else why.reason
-    return msgspec.structs.replace(_ended(task, "held", reason=reason, quarantined=raw), quarantined_rows=_rows(task, kept, workshop))
+    return msgspec.structs.replace(_ended(task, "held", reason=reason, quarantined=raw), quarantined_rows=_rows(task, kept, name, workshop))
 
 
-def _rows(task: TakeIn, kept: Kept, workshop: Workshop) -> int | None:
+def _rows(task: TakeIn, kept: Kept, name: str, workshop: Workshop) -> int | None:
     """How many rows a held delivery has, read as it is and not as it was promised; None where that can't be told."""
     import duckdb
 
     connection = workshop.session(task.source.timezone).connection
-    found = prepare(Path(kept.path), task.found.path, connection=connection, temporary=workshop.folders.temporary, pinned=None)
+    found = prepare(Path(kept.path), name, connection=connection, temporary=workshop.folders.temporary, pinned=None)
     if not isinstance(found, Prepared):
         return None
     try:
@@ -190,5 +216,5 @@ def _ended(task: TakeIn, state: str, *, reason: str, quarantined: str | None = N
     return Outcome(attempt=task.attempt, state=state, measures=Measures(), reason=reason, quarantined=quarantined)
 
 
-def _failed(task: TakeIn, message: str, kind: ErrorKind) -> Outcome:
-    return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message))
+def _failed(task: TakeIn, message: str, kind: ErrorKind, code: str = "") -> Outcome:
+    return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=BodyError(kind=kind, message=message, code=code))

@@ -8,6 +8,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from headrace.model.documents import Block, plain
 from headrace.model.fields import Fields
 from headrace.model.nodes import Consumer, Grain, PartitionSpec, Value
@@ -52,7 +54,7 @@ class Export(Value, kw_only=True):
     table: str | None = None
     interval_column: str | None = INTERVAL_COLUMN
     on_restatement: OnRestatement = OnRestatement.REDELIVER
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = msgspec.field(default_factory=dict)
 
     @property
     def shown(self) -> str:

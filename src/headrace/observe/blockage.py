@@ -40,7 +40,7 @@ def blocking(terms: Terms, interval: str, scene: Scene) -> list[Blocked]:
     """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
     the one that has blocked for longest."""
     walk = _Walk(terms, interval, scene)
-    for node in scene.known_reads(terms):
+    for node in scene.awaited(terms):
         walk.read(node)
     return sorted(walk.found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
 
@@ -94,6 +94,8 @@ class _Walk:
         if state == "missing":
             return Blocked(Block.MISSING if node.is_source else Block.WAITING, None, node.name, key, state, "")
         assert standing is not None
+        if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
+            return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
         return Blocked(_BLOCKS.get(state, Block.WAITING), standing.since_us, node.name, key, state, standing.reason)
 
 
@@ -108,6 +110,9 @@ def _any(visited: Iterable[bool]) -> bool:
 def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
     """One clause: `flights: 2 columns renamed, held since Tue 02-12 04:40`."""
     zone = scene.declared.timezone
+    node = scene.node(blocked.node)
+    if node.exported_to:
+        return _told_of_export(node, blocked, now_us, zone)
     at = f"@{blocked.partition}" if blocked.partition != WHOLE else ""
     match blocked.block:
         case Block.QUARANTINED | Block.FAILED:
@@ -115,13 +120,21 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
             reason = f"{_clause(blocked.reason)}, " if blocked.reason else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
         case Block.MISSING:
-            by = promised_by(scene.declared.nodes[blocked.node], blocked.partition)
+            by = promised_by(node, blocked.partition)
             promised = "" if by is None else f", promised by {moment(by, now_us, zone)}"
             return f"{blocked.node}{at}: nothing was delivered{promised}"
         case Block.WAITING:
-            verb = "taken in" if scene.declared.nodes[blocked.node].is_source else "computed"
+            verb = "taken in" if node.is_source else "computed"
             doing = f"is being {verb}" if blocked.state == "running" else f"isn't {verb} yet"
             return f"{blocked.node}{at}: {doing}"
+
+
+def _told_of_export(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
+    target = node.target(blocked.partition)
+    if blocked.block is Block.FAILED:
+        since = "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
+        return f"export to {target} failed: {_clause(blocked.reason)}{since}"
+    return f"the export to {target} is being written" if blocked.state == "running" else f"the export to {target} isn't written yet"
 
 
 def next_command(blocked: Blocked) -> str:

@@ -60,11 +60,20 @@ class Scene:
         self.declared = declared
         self.world = world
         oldest = {node.name: world.oldest_delivery(node.name) for node in declared.nodes.values() if node.is_source}
-        self.rhythms: dict[str, Rhythm] = rhythms(declared.nodes, oldest)
+        self.rhythms: dict[str, Rhythm] = rhythms({**declared.nodes, **declared.exports}, oldest)
 
     def known_reads(self, terms: Terms) -> list[Node]:
         """The reads that exist in what is applied."""
         return [self.declared.nodes[name] for name in terms.reads if name in self.declared.nodes]
+
+    def awaited(self, terms: Terms) -> list[Node]:
+        """What an interval waits for: the reads, and the export of them."""
+        export = self.declared.exports.get(terms.consumer)
+        return [*self.known_reads(terms), *([export] if export is not None else [])]
+
+    def node(self, name: str) -> Node:
+        """A source, an asset, or the export of a consumer."""
+        return self.declared.nodes.get(name) or self.declared.exports[name]
 
     def has_rhythm(self, terms: Terms) -> bool:
         """Whether any of its reads comes interval by interval."""
@@ -100,11 +109,11 @@ def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
 
 
 def met_at(terms: Terms, interval: str, scene: Scene) -> int | None:
-    """When the last of an interval's reads could be read; None while one can't."""
+    """When the last of an interval's reads could be read, and had been exported where that was promised; None while one can't."""
     reads = scene.known_reads(terms)
     if not reads or len(reads) < len(terms.reads):
         return None
-    seen = [covered(node, terms, interval, scene) for node in reads]
+    seen = [covered(node, terms, interval, scene) for node in scene.awaited(terms)]
     return None if None in seen else max(one.at_us for one in seen if one is not None)
 
 

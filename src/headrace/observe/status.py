@@ -17,9 +17,9 @@ from headrace.observe.blockage import Block, Blocked, blocking, next_command, pr
 from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
 from headrace.observe.obligations import Obligation, Scene, covered, needed, obligations
 from headrace.observe.periods import late_run, served_since
-from headrace.observe.watched import Node, Terms, Watched
+from headrace.observe.watched import WHOLE, Node, Terms, Watched
 from headrace.observe.wording import days, moment
-from headrace.observe.world import World
+from headrace.observe.world import Standing, World
 
 LOOK_GAP_LEAST_US = 10 * 60 * 1_000_000
 """A look is never too old before ten minutes."""
@@ -47,6 +47,16 @@ class Read(msgspec.Struct, frozen=True):
     data_through: str | None
 
 
+class Exported(msgspec.Struct, frozen=True):
+    """The export of a consumer's newest interval that is due or was exported: `exported`, `superseded` (what was exported isn't what
+    can be read any more), `running`, `waiting`, `failed` or `missing`. `at_us` is when it was last exported."""
+
+    state: str
+    interval: str | None
+    at_us: int | None
+    target: str
+
+
 class ConsumerStatus(msgspec.Struct, frozen=True):
     """One consumer. `states` lists all that hold, `due_interval` is the newest that is due, `backlog` the older ones
     that aren't met. Times are microseconds of the store's clock."""
@@ -62,6 +72,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     reads: tuple[Read, ...]
     reason: str
     next: str | None
+    export: Exported | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -126,7 +137,24 @@ class _Judgement:
             reads=tuple(self._read(node, fresh) for node in self._scene.known_reads(self._terms)),
             reason=reason,
             next=command,
+            export=self._exported(),
         )
+
+    def _exported(self) -> Exported | None:
+        node = self._scene.declared.exports.get(self._terms.consumer)
+        if node is None:
+            return None
+        newest = self._scene.world.newest(node.name)
+        interval = newest.partition if newest is not None else None
+        if node.partition.whole:
+            interval = WHOLE
+        elif self._due and (interval is None or self._due[-1].interval > interval):
+            interval = self._due[-1].interval
+        if interval is None:
+            return Exported("missing", None, None, node.exported_to)
+        standing = self._scene.world.standing(node.name, interval)
+        same = newest is not None and newest.partition == interval
+        return Exported(_export_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
 
     def _why(
         self, state: State, blind: tuple[str, int | None] | None, late_since: int | None, risk: tuple[Obligation, Blocked] | None
@@ -241,6 +269,16 @@ class _Judgement:
         if newest is not None and node.partition.whole and self._scene.rhythms[node.name].has:
             through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._scene)), None)
         return Read(node.name, fresh[node.name], through)
+
+
+def _export_state(standing: Standing | None) -> str:
+    if standing is None:
+        return "missing"
+    if standing.state == "waiting" and standing.reason:
+        return "failed"
+    if standing.published and (standing.stale or standing.state == "waiting"):
+        return "superseded"
+    return "exported" if standing.state == "published" else standing.state
 
 
 def _data_through(terms: Terms, found: Sequence[Obligation], scene: Scene) -> str | None:

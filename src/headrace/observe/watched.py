@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headrace.model import Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project, UsageError
-from headrace.model.intervals import key_at_us, start_us
+from headrace.model.export_links import reads_of
+from headrace.model.exports import ASSET, export_of, export_partition, path_of
+from headrace.model.intervals import interval_of, key_at_us, start_us
 
 if TYPE_CHECKING:
     from headrace.plan import Compiled
@@ -29,6 +31,14 @@ class Node(msgspec.Struct, frozen=True):
     """Until when after an interval its delivery was promised."""
     no_data: frozenset[str] = frozenset()
     """Days of its calendar on which nothing is expected, as ISO dates."""
+    exported_to: str = ""
+    """Of an export: the target as declared, without secrets."""
+
+    def target(self, partition: str) -> str:
+        """Of an export: where one interval is written."""
+        grain = self.partition.grain
+        start = interval_of(partition, grain, self.timezone).start if grain is not None else None
+        return path_of(self.exported_to, start, ASSET)
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -50,16 +60,36 @@ class Watched(msgspec.Struct, frozen=True):
     timezone: str
     nodes: dict[str, Node]
     consumers: tuple[Terms, ...]
+    exports: dict[str, Node] = {}
+    """Of consumers that are exported to, by the consumer's name: its intervals are met when they are exported, too."""
 
 
-def watched(compiled: Compiled) -> Watched:
-    """The part of an applied project that says what was promised and what it needs."""
+def watched(compiled: Compiled, *, exports: bool = True) -> Watched:
+    """The part of an applied project that says what was promised and what it needs. Where nothing is exported (in an
+    environment), nobody waits for exports."""
     project = compiled.project
     return Watched(
         timezone=project.settings.timezone,
         nodes={name: _node(project, name, compiled.nodes[name].inputs) for name in compiled.order if name in compiled.nodes},
         consumers=tuple(_terms(project, consumer) for consumer in project.consumers.values()),
+        exports=_exports(project) if exports else {},
     )
+
+
+def _exports(project: Project) -> dict[str, Node]:
+    found = {}
+    for name, consumer in project.consumers.items():
+        export = export_of(consumer)
+        if export is not None:
+            found[name] = Node(
+                name=name,
+                is_source=False,
+                partition=export_partition(consumer, reads_of(project, consumer)),
+                timezone=consumer.timezone or project.settings.timezone,
+                inputs=tuple(InputSpec(node=read, place=consumer.place) for read in consumer.reads),
+                exported_to=export.shown,
+            )
+    return found
 
 
 def _node(project: Project, name: str, inputs: tuple[InputSpec, ...]) -> Node:

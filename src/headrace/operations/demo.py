@@ -23,11 +23,9 @@ from headrace.operations.documents import Counts, DemoDocument, DemoEvent
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
-from headrace.plan import Compiled
 from headrace.run.leader import Leader
 from headrace.run.leading import hold
 from headrace.run.news import News
-from headrace.schedule import Target
 
 LAST_DELIVERED = date(2013, 2, 13)
 STANDS_AT = timedelta(hours=7, minutes=20)
@@ -128,9 +126,9 @@ def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> De
         for n in range(days):
             day = FIRST_DAY + timedelta(days=n)
             _deliver(context, directory, day, fault)
-            _tick(context, leader, compiled, demo_data.arrives(day), watch)
+            _tick(context, leader, demo_data.arrives(day), watch)
             progress.advance()
-        _tick(context, leader, compiled, _at(last + timedelta(days=1), STANDS_AT), watch)
+        _tick(context, leader, _at(last + timedelta(days=1), STANDS_AT), watch)
         progress.finish()
         now = context.now()
     seconds = time.monotonic() - began
@@ -171,10 +169,9 @@ def _deliver(context: Context, directory: Path, day: date, fault: Fault) -> None
             append(tx, context.clock.mark(tx), what)
 
 
-def _tick(context: Context, leader: Leader, compiled: Compiled, now: datetime, watch: _Watch) -> None:
+def _tick(context: Context, leader: Leader, now: datetime, watch: _Watch) -> None:
     context.at(now)
-    targets = [Target(name) for name in compiled.order]
-    result = leader.run("tick", targets, request={}, actor=Actor(ActorType.SERVICE, "demo"), report=watch)
+    result = leader.run("tick", leader.everything, request={}, actor=Actor(ActorType.SERVICE, "demo"), report=watch)
     failed = [event for event in watch.events if event.state == "failed"]
     if failed:
         raise HeadraceError(f"the demo's own {failed[0].node}@{failed[0].partition} failed in run {result.run_id}: {failed[0].message}")

@@ -10,7 +10,6 @@ from headrace.operations.progress import Progress
 from headrace.operations.reporting import Reporting
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
-from headrace.schedule import Target
 
 
 class TickArguments(msgspec.Struct, frozen=True):
@@ -29,7 +28,7 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Run
     with Reporting(progress, "tick") as report:
         result = leader.run(
             "tick",
-            [Target(name) for name in leader.applied.compiled.order],
+            leader.everything,
             request={},
             actor=context.actor,
             report=report,

@@ -65,6 +65,11 @@ class Folders(msgspec.Struct, frozen=True):
         return Path(self.data, "files")
 
     @property
+    def fence(self) -> Path:
+        """Which leader's exports may become visible."""
+        return Path(self.data, "exports.fence")
+
+    @property
     def temporary(self) -> Path:
         """What only one attempt needs; emptied when a leader starts."""
         return Path(self.data, "tmp")

@@ -19,11 +19,13 @@ from headrace.engine import BodyError, ErrorKind
 from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
 from headrace.model import LakeError
+from headrace.model.zones import from_us
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
+from headrace.run.exporting import exports
 from headrace.run.folders import Folders
 from headrace.run.loading import load
 from headrace.run.looking import look_at, record
@@ -31,7 +33,7 @@ from headrace.run.looking_far import look_far, question
 from headrace.run.news import News, Reporter, silent
 from headrace.run.pool import Finished, Lost, Pool, Saw
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
-from headrace.run.tasks import Tasks, Undeliverable
+from headrace.run.tasks import EXPORT, Tasks, Undeliverable
 from headrace.schedule import (
     Arrived,
     AttemptId,
@@ -46,6 +48,7 @@ from headrace.schedule import (
     PartitionState,
     Requested,
     Target,
+    Waiting,
     WorkerLost,
 )
 from headrace.store import Clock as StoreClock
@@ -86,9 +89,10 @@ class Leader:
         pool: Pool,
         applied: Applied,
         production: Production | None = None,
+        exports: bool = True,
     ) -> None:
         self.store, self.lease, self.clock = store, lease, clock
-        self._production = production
+        self._production, self._exports = production, exports
         self._folders, self._pool = folders, pool
         self._attempts: dict[AttemptId, Attempt] = {}
         self._last_n = 0
@@ -102,20 +106,20 @@ class Leader:
     def adopt(self, applied: Applied) -> None:
         """Work with this version from now on."""
         self.applied = applied
-        self._watched = watched(applied.compiled)
+        self._watched = watched(applied.compiled, exports=self._exports)
         taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
-            loaded = load(tx, applied.compiled, borrowed=self._borrowed, cells=taken.cells)
+            loaded = load(tx, applied.compiled, exports=self._exports, borrowed=self._borrowed, cells=taken.cells)
             waiting = leading.waiting_deliveries(tx)
             self._publication_id = leading.last_publication_id(tx)
         self._tasks = Tasks(applied, code, self._production)
         self._core = Core(epoch=self.lease.epoch, slots=applied.compiled.project.settings.workers, after=self._last_n)
         now = self.clock.now_us()
         self._core.handle(loaded, now)
-        for source, key in waiting:
+        for source, key, bundle in waiting:
             if source in applied.compiled.project.sources and source not in self._borrowed:
-                self._core.handle(Arrived(source, key), now)
+                self._core.handle(Arrived(source, key, bundle), now)
         if taken.news:
             self._turn(taken.news, [])
 
@@ -132,6 +136,12 @@ class Leader:
         return self._production.nodes if self._production is not None else frozenset()
 
     # Runs
+
+    @property
+    def everything(self) -> tuple[Target, ...]:
+        """All that a pass runs: every source, asset and export."""
+        exported = exports(self.applied.compiled.project) if self._exports else ()
+        return tuple(Target(name) for name in (*self.applied.compiled.order, *exported))
 
     def run(
         self,
@@ -267,7 +277,7 @@ class Leader:
             reasons = self._core.waiting_for(node, key)
             if reasons:
                 first = reasons[0]
-                found.append((node, key, f"waits for {first.node}@{first.key} ({first.state})"))
+                found.append((node, key, _waits(first, self.applied.compiled.project.settings.timezone)))
             if len(found) == WAITING_SHOWN_MAX:
                 break
         return tuple(found)
@@ -287,12 +297,19 @@ class Leader:
             batch.write()
             self._publication_id = batch.publication_id
             starts, kills = self._decide(tx, [*batch.events, *events], now)
+        if any(attempt.prepared.kind == EXPORT for attempt in starts):
+            self._make_durable()
         for attempt in starts:
             self._pool.submit(attempt.id, attempt.prepared.task)
         for kill in kills:
             self._pool.kill(kill.attempt, kill.reason)
         self._tell([*batch.news, *self._unsent])
         self._unsent.clear()
+
+    def _make_durable(self) -> None:
+        """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
+        with self.store.write(self.lease.epoch, durable=True) as tx:
+            self.clock.mark(tx)
 
     def _lose(self, gone: Lost, batch: Batch) -> WorkerLost:
         """A worker ended: what it was at is lost, and what it hadn't begun."""
@@ -329,7 +346,7 @@ class Leader:
 
     def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int) -> Ended:
         """An attempt that failed before it was sent to anybody."""
-        kind = "take_in" if command.node in self.applied.compiled.project.sources else "produce"
+        kind = self._tasks.kind(command.node)
         start = AttemptStart(
             *command.attempt, self._run_id, command.node, kind, command.keys, self.applied.id, 0, None, command.queued_at, now
         )
@@ -348,10 +365,20 @@ class Leader:
         )  # fmt: skip
 
     def _write_marks(self, tx: Transaction, marks: Sequence[Mark], now: int) -> None:
-        leading.mark_partitions(tx, [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now) for m in marks])
+        rows = [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
+        leading.mark_partitions(tx, rows)
 
     def _tell(self, news: Iterable[News]) -> None:
         for one in news:
             self._results[one.node, one.partition] = one.state
             with contextlib.suppress(Exception):  # who shows progress can't stop the work
                 self._report(one)
+
+
+def _waits(first: Waiting, timezone: str) -> str:
+    """What a partition waits for, in one clause."""
+    if first.until is not None:
+        until = "complete from" if first.state is PartitionState.PUBLISHED else "waited for until"
+        return f"waits for {first.node}@{first.key} ({until} {from_us(first.until, timezone):%Y-%m-%d %H:%M})"
+    why = first.reason if first.state is PartitionState.PUBLISHED else first.state
+    return f"waits for {first.node}@{first.key} ({why})"

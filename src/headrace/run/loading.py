@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from headrace.model import Asset, Source
+from headrace.model.days_off import days_off
 from headrace.model.times import parse_duration
 from headrace.plan import Compiled, CompiledNode
+from headrace.run.exporting import export_nodes
 from headrace.schedule import Graph, GraphNode, Loaded, LoadedCell, PartitionState
 from headrace.store import Transaction
 from headrace.store.queries import leading
@@ -12,21 +16,31 @@ from headrace.store.queries import leading
 SOURCE_TIMEOUT = "1h"
 
 
-def load(tx: Transaction, compiled: Compiled, *, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()) -> Loaded:
-    """The event that the core starts from. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
+def load(
+    tx: Transaction,
+    compiled: Compiled,
+    *,
+    exports: bool = True,
+    borrowed: frozenset[str] = frozenset(),
+    cells: tuple[LoadedCell, ...] = (),
+) -> Loaded:
+    """The event that the core starts from. In an environment nothing is exported, and the partitions of `borrowed` nodes stand as
+    `cells` say."""
     own = (_cell(row) for row in leading.standings(tx) if row.node not in borrowed)
-    return Loaded(graph_of(compiled), (*own, *cells))
+    return Loaded(graph_of(compiled, exports=exports), (*own, *cells))
 
 
 def _cell(row: leading.Standing) -> LoadedCell:
     return LoadedCell(
-        row.node, row.partition, PartitionState(row.state), row.stale, row.failures, row.not_before, row.published, row.content_hash
-    )
+        row.node, row.partition, PartitionState(row.state), row.stale, row.failures, row.not_before, row.published, row.content_hash,
+        row.proposed, row.publication,
+    )  # fmt: skip
 
 
-def graph_of(compiled: Compiled) -> Graph:
-    """The applied project as the core needs it, in topological order."""
-    return Graph(tuple(_node(compiled, compiled.nodes[name]) for name in compiled.order))
+def graph_of(compiled: Compiled, *, exports: bool = True) -> Graph:
+    """The applied project as the core needs it, in topological order: exports come last."""
+    nodes = (_node(compiled, compiled.nodes[name]) for name in compiled.order)
+    return Graph((*nodes, *(export_nodes(compiled) if exports else ())))
 
 
 def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
@@ -43,4 +57,19 @@ def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
         attempts_max=asset.attempts_max if asset else 5,
         timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * 1_000_000),
         rebuild_on_reference=asset is not None and asset.on_reference_change == "rebuild",
+        chained=asset is not None and (node.uses_self or asset.accumulates) and not declared.partition.whole,
+        days_off=days_off(compiled.project, declared.calendar),
+        **_promises(declared),
     )
+
+
+def _promises(declared: Source | Asset) -> dict[str, Any]:
+    """What only sources say: by when, when an interval is complete, and how long it may be restated."""
+    if isinstance(declared, Asset):
+        return {}
+    return {
+        "expect_by": declared.expect.by,
+        "watermark": declared.complete.watermark is not None,
+        "complete_after": declared.complete.after,
+        "restate_within": declared.restate_within,
+    }

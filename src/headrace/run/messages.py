@@ -8,7 +8,8 @@ import msgspec
 
 from headrace.connect import Found, SourceSchema
 from headrace.engine import BodyError, InputData, Measures, Scope
-from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake import FileRef, Replacement, StagedFile, Table
+from headrace.lake.merge_rules import MergeRule, State
 from headrace.model import Body, CheckSpec, ContractColumn, Source
 from headrace.quality import Audit
 
@@ -69,6 +70,9 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     now_us: int = 0
     macros: dict[str, str] = {}
     """For SQL: file → text of the project's CREATE MACROs, where the body may use one."""
+    merge: MergeRule | None = None
+    """Of `merge` and `snapshot`: how what the body computes meets the table that is in `state`."""
+    state: State | None = None
 
 
 class LookAt(msgspec.Struct, frozen=True, tag="look_at"):
@@ -114,7 +118,7 @@ class Export(msgspec.Struct, frozen=True, tag="export"):
     now_us: int = 0
 
 
-Task = TakeIn | Produce | LookAt
+Task = TakeIn | Produce | LookAt | Export
 
 
 class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
@@ -125,6 +129,8 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     state: str
     measures: Measures
     staged: StagedFile | None = None
+    replacement: Replacement | None = None
+    """Of `merge` and `snapshot`: what becomes of the files that are there."""
     table: Table | None = None
     """The columns as staged, where they weren't known before or have changed."""
     rewritten: tuple[Rewritten, ...] = ()
@@ -138,7 +144,7 @@ class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     sha256: str | None = None
     fingerprint: str | None = None
     manifest: tuple[dict[str, Any], ...] | None = None
-    """Of `materialize: files`: path, size and sha256 of each file."""
+    """Of `materialize: files`: path, size and sha256 of each file. Of an export: target, asset, size, sha256 and rows of each."""
     log_lines: int = 0
 
 

@@ -7,7 +7,8 @@ import msgspec
 from headrace.engine import Measures
 from headrace.engine.produce import error_of
 from headrace.govern.secrets import Secrets
-from headrace.run.messages import Answer, LookAt, Looked, Outcome, Produce, TakeIn, Task
+from headrace.run.messages import Answer, Export, LookAt, Looked, Outcome, Produce, TakeIn, Task
+from headrace.run.steps.export import export
 from headrace.run.steps.look import look
 from headrace.run.steps.produce import produce
 from headrace.run.steps.take_in import take_in
@@ -26,6 +27,8 @@ def _performed(task: Task, workshop: Workshop) -> Answer:
                 return take_in(task, workshop)
             case Produce():
                 return produce(task, workshop)
+            case Export():
+                return export(task, workshop)
             case LookAt():
                 return look(task, workshop)
     except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker

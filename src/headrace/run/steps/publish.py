@@ -13,7 +13,7 @@ import msgspec
 
 from headrace.engine import BodyError, ErrorKind
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
-from headrace.lake import StagedFile
+from headrace.lake import StagedDeletes, StagedFile
 from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
@@ -61,14 +61,16 @@ def make_durable(folders: Folders, finished: Sequence[Finished]) -> dict[Attempt
 def _written(folders: Folders, outcome: Outcome) -> Iterator[Path]:
     """The files that an outcome speaks of, as far as they are there."""
     paths = [folders.lake / file.path for file in _files(outcome)] if outcome.state == "staged" else []
-    paths += [Path(folders.data, file["path"]) for file in outcome.manifest or ()]
+    paths += [Path(folders.data, file["path"]) for file in outcome.manifest or () if "path" in file]
     if outcome.quarantined is not None:
         paths.append(Path(folders.data, outcome.quarantined))
     return (path for path in paths if path.exists())
 
 
-def _files(outcome: Outcome) -> Iterator[StagedFile]:
+def _files(outcome: Outcome) -> Iterator[StagedFile | StagedDeletes]:
     """Everything that an outcome wants in the lake."""
+    if outcome.replacement is not None:
+        yield from outcome.replacement.deletes
     for file in (outcome.staged, *(one.staged for one in outcome.rewritten)):
         if file is not None:
             yield file
@@ -138,14 +140,16 @@ class Batch:
         hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
         rows = dict.fromkeys(attempt.keys, 0)
         if staged is not None:
-            for part in staged.partitions:
-                hashes[part.key], rows[part.key] = part.content_hash, part.rows
+            hashes, rows = _contents(attempt, outcome, staged)
         elif outcome.manifest is not None:
             hashes = dict.fromkeys(attempt.keys, outcome.sha256)
+            rows = dict.fromkeys(attempt.keys, sum(int(one.get("rows", 0)) for one in outcome.manifest))
         for key in attempt.keys:
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
             self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key]))
-        self.events.append(Published(attempt.id, tuple(hashes.items()), outcome.measures.seconds + outcome.measures.audit_seconds))
+        seconds = outcome.measures.seconds + outcome.measures.audit_seconds
+        publications = tuple(one.id for one in self._pending[-len(attempt.keys) :])
+        self.events.append(Published(attempt.id, tuple((key, hashes[key]) for key in attempt.keys), seconds, publications))
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
@@ -163,6 +167,9 @@ class Batch:
             else:
                 self._change.evolve_table(outcome.table)
             self._tasks.forget(attempt.node)
+        if outcome.replacement is not None:
+            self._change.merge(attempt.node, staged, outcome.replacement)
+            return
         rewrites = [Rewrite(one.path, one.staged) for one in outcome.rewritten]
         self._change.replace(attempt.node, attempt.keys, [staged], rewrites=rewrites)
         if outcome.learnt is not None:
@@ -187,7 +194,7 @@ class Batch:
             content_hash=content_hash,
             identical=before is not None and content_hash is not None and before[1] == content_hash,
             version=self._version,
-            delivery_id=attempt.prepared.delivery_id,
+            delivery_id=attempt.prepared.delivery_of(key),
             manifest=msgspec.json.encode(outcome.manifest).decode() if outcome.manifest is not None else None,
         )
 
@@ -217,7 +224,7 @@ class Batch:
             path=outcome.quarantined,
             rows=outcome.staged.rows if outcome.staged else outcome.quarantined_rows,
             sample=msgspec.json.encode(sample).decode() if sample else None,
-            delivery_id=attempt.prepared.delivery_id,
+            delivery_id=attempt.prepared.delivery_of(key),
             at=self._now,
         )
 
@@ -249,17 +256,29 @@ class Batch:
         )
 
     def _deliver(self, attempt: Attempt, outcome: Outcome, state: str, reason: str | None) -> None:
-        if attempt.prepared.delivery_id is not None:
-            self._deliveries.append((state, reason, outcome.sha256, outcome.fingerprint, attempt.prepared.delivery_id))
+        for number in {attempt.prepared.delivery_of(key): None for key in attempt.keys}:
+            if number is not None:
+                self._deliveries.append((state, reason, outcome.sha256, outcome.fingerprint, number))
 
     def _event(self, action: Action, attempt: Attempt, after: dict[str, object]) -> Event:
         name = f"{attempt.node}@{attempt.keys[0]}" if len(attempt.keys) == 1 else attempt.node
         return Event(action=action, actor=HEADRACE, object=Object("partition", name, str(attempt.id)), after=after)
 
 
+def _contents(attempt: Attempt, outcome: Outcome, staged: StagedFile) -> tuple[dict[str, str | None], dict[str, int]]:
+    """Content hash and rows of each partition; of a merge those of the table as it is after it."""
+    if outcome.replacement is not None:
+        (key,) = attempt.keys
+        return {key: outcome.replacement.content_hash}, {key: outcome.replacement.rows}
+    hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
+    return hashes | {p.key: p.content_hash for p in staged.partitions}, dict.fromkeys(attempt.keys, 0) | {
+        p.key: p.rows for p in staged.partitions
+    }
+
+
 def _failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
     error = BodyError(kind=kind, message=message)
-    return msgspec.structs.replace(outcome, state="failed", error=error, reason="", staged=None, rewritten=(), learnt=None, manifest=None)
+    return msgspec.structs.replace(outcome, state="failed", error=error, reason="", staged=None, replacement=None, rewritten=(), learnt=None, manifest=None)
 
 
 def _warnings(outcome: Outcome) -> str:

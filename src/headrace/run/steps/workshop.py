@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headrace.engine.logs import Channel
 from headrace.govern.secrets import Secrets
-from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage_rewrite
 from headrace.run.messages import Rewritten
@@ -28,24 +28,26 @@ class Workshop:
         self.folders, self.channel = settings.folders, channel
         self.secrets = Secrets(self.folders.project)
         self._settings = settings
-        self._sessions: dict[tuple[str, int], Session] = {}
+        self._sessions: dict[tuple[str, int, bool], Session] = {}
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
 
-    def session(self, timezone: str, *, large: bool = False) -> Session:
-        """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are."""
+    def session(self, timezone: str, *, large: bool = False, ordered: bool = False) -> Session:
+        """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are.
+        `ordered` keeps rows in the order of their files, which takes more memory."""
         threads = self._settings.threads if large else self._settings.share
-        found = self._sessions.get((timezone, threads))
+        found = self._sessions.get((timezone, threads, ordered))
         if found is None:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.pop(next(iter(self._sessions))).close()
-            found = self._sessions[timezone, threads] = Session(
+            found = self._sessions[timezone, threads, ordered] = Session(
                 self.folders.lake,
                 readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
                 timezone=timezone,
                 threads=threads,
                 memory_max_bytes=self._settings.memory_max_bytes,
+                ordered=ordered,
             )
         return found
 
@@ -53,6 +55,11 @@ class Workshop:
         """Copies of files without the partitions that are replaced (copy on write)."""
         session = self.session(timezone)
         return tuple(Rewritten(file.path, stage_rewrite(session, file, table, without)) for file in shared)
+
+    def discard(self, replacement: Replacement | None) -> None:
+        """Delete the deletions of a merge that isn't published."""
+        for one in replacement.deletes if replacement is not None else ():
+            (self.folders.lake / one.path).unlink(missing_ok=True)
 
     def quarantine(self, staged: StagedFile) -> str:
         """Move a staged file where held and rejected data waits; its path relative to the data folder."""

@@ -8,12 +8,16 @@ from headrace.lake import Table
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.messages import Task
-from headrace.run.tasks import produce, take_in
+from headrace.run.tasks import export, produce, take_in
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
+from headrace.store.queries import leading
 
-__all__ = ["Prepared", "Tasks", "Undeliverable"]
+__all__ = ["EXPORT", "Prepared", "Tasks", "Undeliverable"]
+
+EXPORT = "export"
+"""The kind of attempts that have an effect outside."""
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -23,6 +27,12 @@ class Prepared(msgspec.Struct, frozen=True):
     kind: str
     snapshot: int
     delivery_id: int | None
+    bundled: dict[str, int] = {}
+    """Partition → delivery, of what came in one file for several partitions."""
+
+    def delivery_of(self, key: str) -> int | None:
+        """The delivery of one of the attempt's partitions."""
+        return self.bundled.get(key, self.delivery_id)
 
 
 class Tasks:
@@ -40,11 +50,20 @@ class Tasks:
         """The lake's table of that name, None while its columns aren't known."""
         return self._lookup.table(tx, name)
 
+    def kind(self, node: str) -> str:
+        """What attempts at a node are: take_in, produce or export."""
+        project = self._lookup.project
+        return "take_in" if node in project.sources else EXPORT if node in project.consumers else "produce"
+
     def prepare(self, tx: Transaction, attempt: AttemptId, node: str, keys: tuple[str, ...], now: int) -> Prepared:
         """The task for a dispatch. Raises Undeliverable."""
         project = self._lookup.project
         if node in project.sources:
             taking, delivery_id = take_in.task(self._lookup, tx, attempt, project.sources[node], keys, now)
-            return Prepared(taking, "take_in", self._lookup.snapshot(tx), delivery_id)
+            bundled = leading.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
+            return Prepared(taking, "take_in", self._lookup.snapshot(tx), delivery_id, bundled)
+        if node in project.consumers:
+            exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now)
+            return Prepared(exporting, EXPORT, self._lookup.snapshot(tx), None)
         producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now)
         return Prepared(producing, "produce", self._lookup.snapshot(tx), None)

@@ -1,0 +1,150 @@
+"""Excel: a sheet for each read, written row by row in constant memory. Text stays text, whatever it begins with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.connect.exports.registry import ExportFailed, Portion, writes
+from headrace.connect.exports.values import as_text
+from headrace.lake import Column
+from headrace.lake.session import quote
+from headrace.model.exports import ExportFormat
+
+if TYPE_CHECKING:
+    import duckdb
+
+ROWS_MAX = 1_048_575
+"""Of a sheet, beside the header."""
+COLUMNS_MAX = 16_384
+CHARACTERS_MAX = 32_767
+"""Of one cell."""
+SHEET_CHARACTERS_MAX = 31
+FETCHED = 5_000
+_EXACT = 2**53
+_DIGITS = 15
+"""What Excel keeps of a number; what has more is written as text."""
+_FIRST_DAY = date(1900, 3, 1)
+"""Before it, Excel's calendar is wrong."""
+_NATIVE = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+    "DOUBLE",
+    "BOOLEAN",
+    "DATE",
+)
+_MADE = datetime(2000, 1, 1, tzinfo=UTC)
+"""When every workbook says that it was made, so that the same rows give the same bytes."""
+
+
+@writes(ExportFormat.EXCEL)
+def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+    """Write all portions into one workbook. Raises ExportFailed for what a sheet can't hold."""
+    import xlsxwriter
+
+    for portion in portions:
+        _fits(portion)
+    book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
+    try:
+        book.set_properties({"created": _MADE.replace(tzinfo=None)})
+        formats = {
+            date: book.add_format({"num_format": "yyyy-mm-dd"}),
+            datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"}),
+        }
+        for name, portion in zip(sheet_names([p.asset for p in portions]), portions, strict=True):
+            _write_sheet(connection, book.add_worksheet(name), portion, formats)
+    finally:
+        book.close()
+
+
+def sheet_names(assets: Sequence[str]) -> list[str]:
+    """A name for each sheet: the asset's, shortened where it is too long, and never twice or one that Excel keeps for itself."""
+    found: list[str] = []
+    for asset in assets:
+        name = asset[:SHEET_CHARACTERS_MAX] if asset.lower() != "history" else f"{asset}_"
+        n = 1
+        while name.lower() in (one.lower() for one in found):
+            n += 1
+            name = f"{asset[: SHEET_CHARACTERS_MAX - len(str(n)) - 1]}~{n}"
+        found.append(name)
+    return found
+
+
+def _fits(portion: Portion) -> None:
+    if portion.rows > ROWS_MAX:
+        raise ExportFailed(
+            f"{portion.asset} has {portion.rows:,} rows, and a sheet of Excel holds {ROWS_MAX:,} and a header",
+            hint="export it as csv or parquet, or by a shorter interval (`per:`)",
+        )
+    if len(portion.columns) > COLUMNS_MAX:
+        raise ExportFailed(f"{portion.asset} has {len(portion.columns):,} columns, and a sheet of Excel holds {COLUMNS_MAX:,}")
+
+
+def _expression(column: Column) -> str:
+    """What Excel has no type for comes as text; local times without a zone, as a clock on the wall shows them."""
+    if column.type in _NATIVE or column.type.startswith("DECIMAL"):
+        return quote(column.name)
+    if column.type == "FLOAT":
+        return f"CAST({quote(column.name)} AS DOUBLE)"
+    if column.type == "TIMESTAMP WITH TIME ZONE":
+        return f"CAST({quote(column.name)} AS TIMESTAMP)"
+    return quote(column.name) if column.type == "TIMESTAMP" else as_text(column)
+
+
+def _write_sheet(connection: duckdb.DuckDBPyConnection, sheet: Any, portion: Portion, formats: Mapping[type, Any]) -> None:
+    for place, column in enumerate(portion.columns):
+        sheet.write_string(0, place, _text(column.name, column))
+    put = [_putter(sheet, column, formats) for column in portion.columns]
+    rows = connection.execute(portion.select(_expression))
+    number = 0
+    while fetched := rows.fetchmany(FETCHED):
+        for row in fetched:
+            number += 1
+            for place, value in enumerate(row):
+                if value is not None:
+                    put[place](number, place, value)
+
+
+def _putter(sheet: Any, column: Column, formats: Mapping[type, Any]) -> Callable[[int, int, Any], None]:
+    def put(row: int, place: int, value: Any) -> None:
+        match value:
+            case bool():
+                sheet.write_boolean(row, place, value)
+            case int() if abs(value) <= _EXACT:
+                sheet.write_number(row, place, value)
+            case float() if math.isfinite(value):
+                sheet.write_number(row, place, value)
+            case float():
+                sheet.write_string(row, place, "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity")
+            case Decimal() if len(value.as_tuple().digits) <= _DIGITS:
+                sheet.write_number(row, place, float(value))
+            case datetime() if _FIRST_DAY <= value.date() and value.year <= 9999:
+                sheet.write_datetime(row, place, value, formats[datetime])
+            case date() if not isinstance(value, datetime) and value >= _FIRST_DAY:
+                sheet.write_datetime(row, place, value, formats[date])
+            case datetime() | date() | time():
+                sheet.write_string(row, place, value.isoformat())
+            case _:
+                sheet.write_string(row, place, _text(str(value), column))
+
+    return put
+
+
+def _text(text: str, column: Column) -> str:
+    if len(text) > CHARACTERS_MAX:
+        raise ExportFailed(
+            f"column {column.name} holds a text of {len(text):,} characters, and a cell of Excel holds {CHARACTERS_MAX:,}",
+            hint="export it as csv or parquet",
+        )
+    return text

@@ -1,0 +1,43 @@
+"""Who may replace an export: workers of the leader that has the lease, and nobody who was cut off from it meanwhile.
+
+The store fences what is committed there. A file outside of it has no transaction: so each leader writes its epoch into a file of the
+data folder, and a worker makes its export visible only while it holds that file's lock and finds its own leader's epoch there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+
+class Overtaken(Exception):
+    """Another leader has taken over: what this attempt wrote is thrown away."""
+
+
+def close_to_others(path: Path, epoch: int) -> None:
+    """From now on exports of this epoch alone become visible. Waits for one that is being made visible just now."""
+    with _locked(path) as file:
+        file.truncate()
+        file.write(str(epoch).encode())
+
+
+@contextmanager
+def held(path: Path, epoch: int) -> Iterator[None]:
+    """Keep other leaders out for as long as the block lasts. Raises Overtaken if one was there already."""
+    with _locked(path) as file:
+        said = file.read().decode()
+        if said and int(said) != epoch:
+            raise Overtaken(f"another leader has taken over (epoch {said}, ours is {epoch}); nothing was exported")
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[FileIO]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed, or the process ends
+        file.seek(0)
+        yield file

@@ -1,0 +1,33 @@
+"""JSON: one array of objects, or one object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.connect.exports.registry import Portion, writes
+from headrace.connect.exports.values import as_json
+from headrace.lake.session import literal
+from headrace.model.exports import ExportFormat
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def _write(connection: duckdb.DuckDBPyConnection, portion: Portion, path: Path, *, array: bool) -> None:
+    connection.execute(f"COPY ({portion.select(as_json)}) TO {literal(str(path))} (FORMAT json, ARRAY {str(array).lower()})")
+
+
+@writes(ExportFormat.JSON)
+def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+    """Write one portion as an array."""
+    (portion,) = portions
+    _write(connection, portion, path, array=True)
+
+
+@writes(ExportFormat.JSONL)
+def write_lines(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+    """Write one portion, an object a line."""
+    (portion,) = portions
+    _write(connection, portion, path, array=False)

@@ -1,0 +1,25 @@
+"""Parquet: the columns with their types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.connect.exports.registry import Portion, writes
+from headrace.lake.session import literal, quote
+from headrace.model.exports import ExportFormat
+
+if TYPE_CHECKING:
+    import duckdb
+
+_NAMES = {"none": "uncompressed"}
+
+
+@writes(ExportFormat.PARQUET)
+def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
+    """Write one portion."""
+    (portion,) = portions
+    compression = options.get("compression", "zstd")
+    select = portion.select(lambda column: quote(column.name))
+    connection.execute(f"COPY ({select}) TO {literal(str(path))} (FORMAT parquet, COMPRESSION {_NAMES.get(compression, compression)})")

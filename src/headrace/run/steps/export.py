@@ -1,0 +1,120 @@
+"""Exporting: what a consumer reads, of one interval, is written to where it wants it, whole and once."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.connect.exports.fence import Overtaken
+from headrace.connect.exports.files import export_files
+from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, table_writer
+from headrace.engine import BodyError, ErrorKind, InputData, Measures
+from headrace.engine.failures import kind_of, shortened
+from headrace.engine.measure import Meter
+from headrace.govern.secrets import SecretMissing
+from headrace.lake import PARTITION_COLUMN
+from headrace.lake.session import quote, relation_sql
+from headrace.model import Consumer, Place
+from headrace.model.exports import export_of
+from headrace.run.messages import Export, Outcome
+from headrace.run.steps.workshop import LARGE_ROWS, Workshop
+
+if TYPE_CHECKING:
+    from headrace.model.exports import Export as Declared
+
+SORTED_ROWS_MAX = 10_000_000
+"""Up to so many rows are sorted by all columns, so that the same rows give the same bytes, however they were computed. More are
+written in the order of the lake's files."""
+
+
+def export(task: Export, workshop: Workshop) -> Outcome:
+    """One interval of a consumer: written, or failed with nothing of it visible."""
+    with Meter() as meter:
+        outcome = _attempted(task, workshop)
+    rows = sum(data.rows or 0 for data in task.reads)
+    size = sum(int(one["size"]) for one in outcome.manifest or ())
+    return msgspec.structs.replace(outcome, measures=meter.measures(rows_in=rows, bytes_in=0, rows_out=_rows(outcome), bytes_out=size))
+
+
+def _rows(outcome: Outcome) -> int:
+    return sum(int(one["rows"]) for one in outcome.manifest or ())
+
+
+def _attempted(task: Export, workshop: Workshop) -> Outcome:
+    import duckdb
+
+    try:
+        written = _written(task, workshop)
+    except Overtaken as error:
+        return _failed(task, ErrorKind.CANCELLED, str(error))
+    except ExportFailed as error:
+        kind = ErrorKind.TRANSIENT if error.code == "destination_unavailable" else ErrorKind.DETERMINISTIC
+        return _failed(task, kind, str(error), error.hint, error.code)
+    except SecretMissing as error:
+        return _failed(task, ErrorKind.DETERMINISTIC, str(error), error.hint, "configuration_error")
+    except duckdb.Error as error:
+        return _failed(task, kind_of(error), str(error).splitlines()[0], code="configuration_error")
+    told = sorted((one.asset, one.target, one.sha256) for one in written)
+    return Outcome(
+        attempt=task.attempt,
+        state="staged",
+        measures=Measures(),
+        manifest=tuple(msgspec.to_builtins(one) for one in written),
+        sha256=hashlib.sha256(msgspec.json.encode(told)).hexdigest(),
+    )
+
+
+def _failed(task: Export, kind: ErrorKind, message: str, hint: str = "", code: str = "") -> Outcome:
+    error = BodyError(kind=kind, message=shortened(message), hint=hint, code=code)
+    return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=error)
+
+
+def _written(task: Export, workshop: Workshop) -> tuple[Written, ...]:
+    declared = _declared(task)
+    resolved = msgspec.structs.replace(declared, path=workshop.secrets.resolved(declared.path)) if declared.path else declared
+    epoch, _, n = task.attempt.partition(".")
+    assignment = Assignment(
+        consumer=task.consumer,
+        interval=task.interval,
+        start=datetime.fromisoformat(task.start) if task.start else None,
+        epoch=int(epoch),
+        n=int(n),
+        now_us=task.now_us,
+        export=resolved,
+        shown=declared.shown,
+    )
+    rows = [data.rows or 0 for data in task.reads]
+    around = Surroundings(
+        session=workshop.session(task.timezone, large=sum(rows) >= LARGE_ROWS, ordered=max(rows, default=0) > SORTED_ROWS_MAX),
+        root=workshop.folders.project,
+        temporary=workshop.folders.temporary,
+        fence=workshop.folders.fence,
+        connection=workshop.secrets.resolved(task.connection),
+    )
+    portions = [_portion(data) for data in task.reads]
+    if declared.table is not None:
+        return table_writer(str(task.connection.get("type")))(assignment, portions, around)
+    return export_files(assignment, portions, around)
+
+
+def _declared(task: Export) -> Declared:
+    consumer = Consumer(name=task.consumer, owner="", reads=(), export=task.target, place=Place(file=""))
+    found = export_of(consumer)
+    assert found is not None
+    return found
+
+
+def _portion(data: InputData) -> Portion:
+    columns = tuple(column for column in data.columns if column.name != PARTITION_COLUMN)
+    by = [PARTITION_COLUMN, *(column.name for column in columns)]
+    many = (data.rows or 0) > SORTED_ROWS_MAX
+    return Portion(
+        asset=data.name,
+        columns=columns,
+        rows=data.rows or 0,
+        source=relation_sql(data.files, data.columns, with_partition=True),
+        order="" if many else f" ORDER BY {', '.join(f'rows.{quote(name)}' for name in by)}",
+    )

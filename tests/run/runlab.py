@@ -32,7 +32,7 @@ class Lab:
             (root / folder).mkdir(parents=True)
         self.write("headrace.toml", '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n')
         self.write("owners.yaml", "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n")
-        self.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n")
+        self.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n")
 
     def write(self, path: str, text: str) -> None:
         (self.root / path).write_text(text, encoding="utf-8")

@@ -4,7 +4,7 @@
 """
 
 from headrace.schedule.commands import Command, Dispatch, Kill, Mark
-from headrace.schedule.core import Core
+from headrace.schedule.core import Core, Waiting
 from headrace.schedule.events import (
     Arrived,
     AttemptId,
@@ -44,5 +44,6 @@ __all__ = [
     "Refreshed",
     "Requested",
     "Target",
+    "Waiting",
     "WorkerLost",
 ]

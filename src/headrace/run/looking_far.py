@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
 from headrace.connect import Found
 from headrace.model import Project, Source
@@ -23,15 +22,21 @@ from headrace.store.queries import leading
 LOOK_SECONDS_MAX = 60.0
 """A look that takes longer is ended; the source counts as unavailable until the next one."""
 WANTED_MAX = 400
-"""Intervals that one look asks a source for, oldest first; the next look goes on."""
+"""Intervals that one look asks a source for; the next look goes on."""
+NEWEST = 100
+"""Of those, so many are the newest, where there are more: old intervals that never come don't keep new ones from being asked for."""
 EVERY = "1d"
 """How often what can't say whether it has changed is read again, unless `every:` says otherwise."""
+FAILED_SECONDS = 3600.0
+"""What couldn't be fetched in all its attempts is asked for again after an hour."""
 _WHOLE = "*"
 
 
 def question(tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[Found] = ()) -> LookAt | None:
     """What a worker is asked about a source; None where there is nothing to ask."""
     known = leading.known_versions(tx, source.name)
+    for key in leading.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _every_us(source)):
+        known.pop(key, None)
     wanted = () if files else tuple(_wanted(tx, source, known, now))
     if not files and not wanted:
         return None
@@ -49,11 +54,15 @@ def question(tx: Transaction, project: Project, source: Source, now: int, *, num
 def _wanted(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
     if source.partition.grain is None:
         newest = known.get(_WHOLE)
-        again = int(parse_duration(source.every or EVERY).total_seconds() * 1_000_000)
-        if newest is None or newest[1] or now - newest[2] >= again:
+        if newest is None or newest[1] or now - newest[2] >= _every_us(source):
             yield _WHOLE
         return
-    yield from islice(_intervals(tx, source, known, now), WANTED_MAX)
+    keys = list(_intervals(tx, source, known, now))
+    yield from keys if len(keys) <= WANTED_MAX else (*keys[: WANTED_MAX - NEWEST], *keys[-NEWEST:])
+
+
+def _every_us(source: Source) -> int:
+    return int(parse_duration(source.every or EVERY).total_seconds() * 1_000_000)
 
 
 def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str, int]], now: int) -> Iterator[str]:
@@ -66,7 +75,11 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
     restated = Duration.parse(source.restate_within)
     for key in keys_between(first, last, grain, zone) if first <= last else ():
         delivered = known.get(key)
-        if delivered is None or (delivered[1] and restated.after_us(bounds_us(key, grain, zone)[1], zone) > now):
+        if delivered is None:
+            yield key
+            continue
+        tells = delivered[1] or (source.every is not None and now - delivered[2] >= _every_us(source))
+        if tells and restated.after_us(bounds_us(key, grain, zone)[1], zone) > now:
             yield key
 
 

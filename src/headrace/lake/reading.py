@@ -59,13 +59,21 @@ def read(
     shown = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         source = relation_sql(files, shown, with_partition=_has_partition(shown))
-        values = ", ".join(_value(column) for column in shown)
-        fetched = session.connection.execute(f"SELECT {values} FROM ({source}) AS rows{_limit(limit)}").fetchall()
+        fetched = session.connection.execute(f"SELECT {selected_values(shown)} FROM ({source}) AS rows{_limit(limit)}").fetchall()
         counted = session.connection.execute(f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows").fetchone()
     assert counted is not None
-    converters = [_converter(column) for column in shown]
-    rows = tuple({column.name: convert(value) for column, convert, value in zip(shown, converters, row, strict=True)} for row in fetched)
-    return Rows(shown, rows, counted[0])
+    return Rows(shown, converted(shown, fetched), counted[0])
+
+
+def selected_values(columns: Sequence[Column]) -> str:
+    """The columns as they are selected, so that `converted` can make JSON values of them."""
+    return ", ".join(_value(column) for column in columns)
+
+
+def converted(columns: Sequence[Column], fetched: Sequence[Sequence[Any]]) -> tuple[dict[str, Any], ...]:
+    """Fetched rows of `selected_values` as mappings of JSON values."""
+    converters = [_converter(column) for column in columns]
+    return tuple({column.name: convert(value) for column, convert, value in zip(columns, converters, row, strict=True)} for row in fetched)
 
 
 def write(
@@ -83,10 +91,15 @@ def write(
     shown = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
         query = f"SELECT * FROM ({relation_sql(files, shown, with_partition=_has_partition(shown))}) AS rows{_limit(limit)}"
-        if data_format is DataFormat.ARROW:
-            _write_arrow(session, query, out)
-        else:
-            _write_file(session, query, out, data_format)
+        write_query(session, query, out, data_format)
+
+
+def write_query(session: Session, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None = None) -> None:
+    """Write the rows of a query to a binary stream."""
+    if data_format is DataFormat.ARROW:
+        _write_arrow(session, query, out, parameters)
+    else:
+        _write_file(session, query, out, data_format, parameters)
 
 
 def _columns(table: Table, wanted: Sequence[str] | None) -> tuple[Column, ...]:
@@ -126,21 +139,21 @@ def _reading(data_folder: Path, files: Sequence[FileRef], timezone: str) -> Iter
             ) from error
 
 
-def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFormat) -> None:
+def _write_file(session: Session, query: str, out: BinaryIO, data_format: DataFormat, parameters: dict[str, Any] | None) -> None:
     path = session.temporary_folder / f"{uuid.uuid4()}.{data_format}"
     options = "FORMAT csv, HEADER" if data_format is DataFormat.CSV else "FORMAT parquet, COMPRESSION zstd"
     try:
-        session.connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})")
+        session.connection.execute(f"COPY ({query}) TO {literal(str(path))} ({options})", parameters)
         with path.open("rb") as file:
             shutil.copyfileobj(file, out)
     finally:
         path.unlink(missing_ok=True)
 
 
-def _write_arrow(session: Session, query: str, out: BinaryIO) -> None:
+def _write_arrow(session: Session, query: str, out: BinaryIO, parameters: dict[str, Any] | None) -> None:
     import pyarrow as pa
 
-    reader = session.connection.execute(query).to_arrow_reader(ARROW_ROWS)
+    reader = session.connection.execute(query, parameters).to_arrow_reader(ARROW_ROWS)
     with pa.ipc.new_stream(out, reader.schema) as stream:
         for batch in reader:
             stream.write_batch(batch)

@@ -67,7 +67,7 @@ def find(session: Session, wanted: Wanted) -> Found:
         return Found(node, None, None, (), None, None, "never")
     compiled, now_us = session.compiled, session.clock.now_us()
     with session.store.read() as tx:
-        snapshot = _snapshot(session, tx, wanted)
+        snapshot = snapshot_of(session, tx, wanted)
         through, published_at, count = _published(tx, name, keys, snapshot)
         table = catalog.table(tx, name, snapshot)
         files = catalog.files(tx, name, keys or None, None if _is_now(wanted) else snapshot) if table is not None else []
@@ -146,7 +146,8 @@ def _is_now(wanted: Wanted) -> bool:
     return wanted.at is None and wanted.version is None
 
 
-def _snapshot(session: Session, tx: Transaction, wanted: Wanted) -> int:
+def snapshot_of(session: Session, tx: Transaction, wanted: Wanted) -> int:
+    """The snapshot that `--at` or `--version` means; the newest without them. UsageError for one that there isn't."""
     if wanted.at is not None and wanted.version is not None:
         raise UsageError("--at and --version exclude each other", hint="a version is a snapshot's number, --at a time")
     if wanted.version is not None:

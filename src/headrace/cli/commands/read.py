@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
+from headrace.cli.output import BINARY, FORMATS, format_of, replace_file
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import clean_lines, plural
-from headrace.model.errors import NotBuilt, UsageError
+from headrace.model.errors import NotBuilt
 from headrace.operations.documents import ReadDocument
 from headrace.operations.read import Wanted, read, write
 
 TABLE_ROWS = 100
-FORMATS = ("table", "csv", "json", "parquet", "arrow")
-_BINARY = ("parquet", "arrow")
 
 
 def command(
@@ -40,9 +36,9 @@ def command(
         raise NotBuilt("roles and masking are not built yet", hint="leave --as away: nothing is masked")
     name, _, key = asset.partition("@")
     keys = tuple(one.strip() for text in [*([key] if key else []), *(partition or [])] for one in text.split(",") if one.strip())
-    chosen = _format(form, out, json=invocation.options.json)
+    chosen = format_of(form, out, json=invocation.options.json)
     wanted = Wanted(asset=name, partitions=keys, at=at, version=version, limit=limit)
-    if chosen in ("csv", *_BINARY):
+    if chosen in ("csv", *BINARY):
         _write(invocation, wanted, chosen, out)
         return 0
     shown = (
@@ -56,23 +52,9 @@ def command(
     return 0
 
 
-def _format(form: str | None, out: Path | None, *, json: bool) -> str:
-    """What was asked for, or what the file's ending says."""
-    if form is not None and form not in FORMATS:
-        raise UsageError(f"--format {form} isn't known", hint=f"one of {', '.join(FORMATS)}")
-    chosen = form or ("json" if json else (out.suffix.lstrip(".").lower() if out is not None else "table"))
-    if json and chosen != "json":
-        raise UsageError(f"--json and --format {chosen} exclude each other", hint="leave one of them away")
-    if out is not None and (chosen == "table" or chosen not in FORMATS):
-        raise UsageError(f"--out {out} doesn't say in which format", hint="--format csv, json, parquet or arrow")
-    if out is None and chosen in _BINARY and sys.stdout.isatty():
-        raise UsageError(f"{chosen} isn't for terminals", hint="--out FILE")
-    return chosen
-
-
 def _write(invocation: Invocation, wanted: Wanted, form: str, out: Path | None) -> None:
     if out is not None:
-        _replace(out, lambda file: write(invocation.session, wanted, file, form))
+        replace_file(out, lambda file: write(invocation.session, wanted, file, form))
         invocation.note(f"{out}: {wanted.asset} as {form}")
     elif sys.stdout.isatty():
         buffer = io.BytesIO()
@@ -91,21 +73,8 @@ def _json(invocation: Invocation, document: ReadDocument, out: Path | None) -> N
         return
     from headrace.cli.invocation import encoded
 
-    _replace(out, lambda file: file.write(encoded(document).encode() + b"\n"))
+    replace_file(out, lambda file: file.write(encoded(document).encode() + b"\n"))
     invocation.note(f"{out}: {document.asset} as json")
-
-
-def _replace(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Writes a file beside `path` and renames it: readers see the old one or the new one."""
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            fill(file)
-        Path(part).chmod(0o644)
-        Path(part).replace(path)
-    except BaseException:
-        Path(part).unlink(missing_ok=True)
-        raise
 
 
 def _render(document: ReadDocument, page: Page) -> None:

@@ -98,6 +98,12 @@ def first_reading(tx: Transaction, node: str, partition: str, snapshot: int, sin
     return None if row is None else (row[0], row[1])
 
 
+def newest_at(tx: Transaction, snapshot: int) -> int | None:
+    """When the newest publication of a snapshot was made; None where nothing was published by then."""
+    row = tx.execute("select max(published_at) from publication where snapshot <= :snapshot", {"snapshot": snapshot}).fetchone()
+    return None if row is None else row[0]
+
+
 def count_between(tx: Transaction, node: str, first: str, last: str) -> int:
     """How many of a node's partitions between two keys (both included) readers see."""
     row = tx.execute(

@@ -1,0 +1,114 @@
+"""`headrace sql QUERY`."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from headrace.cli.data import grid
+from headrace.cli.invocation import Invocation
+from headrace.cli.moments import seconds
+from headrace.cli.output import BINARY, FORMATS, format_of, replace_file
+from headrace.cli.page import Page
+from headrace.cli.parameters import Set, parameters
+from headrace.cli.parsing import Argument, Option
+from headrace.cli.text import clean_lines, joined, plural
+from headrace.model.errors import UsageError
+from headrace.operations.inspections import AttachDocument, SqlDocument
+
+if TYPE_CHECKING:
+    from headrace.operations.sql import Question
+
+TABLE_ROWS = 100
+QUERY_BYTES_MAX = 4 << 20
+
+
+def command(
+    invocation: Invocation,
+    query: Annotated[str | None, Argument("[QUERY]", help="a SELECT, a file FILE.sql, or - for standard input")] = None,
+    at: Annotated[str | None, Option("--at", metavar="T", help="over the snapshot of a time")] = None,
+    limit: Annotated[int | None, Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)")] = None,
+    setting: Set = None,
+    form: Annotated[str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")] = None,
+    out: Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")] = None,
+    attach: Annotated[bool, Option("--attach", help="print the DuckDB statement that attaches the lake")] = False,
+) -> int:
+    """A query over one snapshot of all that is published: sources and assets are tables. It can't change anything."""
+    if attach:
+        return _attach(invocation)
+    if query is None:
+        raise UsageError("missing: QUERY", hint='headrace sql "select count(*) from …"')
+    from headrace.operations.sql import Question
+
+    chosen = format_of(form, out, json=invocation.options.json)
+    rows = TABLE_ROWS if limit is None and chosen == "table" else limit
+    question = Question(_text(query), at, rows, parameters(setting))
+    if chosen in ("csv", *BINARY):
+        _write(invocation, question, chosen, out)
+        return 0
+    from headrace.operations.sql import query as ask
+
+    document = ask(invocation.session, question)
+    if chosen == "json" and out is not None:
+        from headrace.cli.invocation import encoded
+
+        replace_file(out, lambda file: file.write(encoded(document).encode() + b"\n"))
+    elif chosen == "json":
+        invocation.json(document)
+    else:
+        _render(document, Page(invocation.screen, invocation.reader, invocation.suffix))
+    return 0
+
+
+def _attach(invocation: Invocation) -> int:
+    from headrace.operations.attach import attach
+
+    invocation.show(attach(invocation.session), _statement, clock=False)
+    return 0
+
+
+def _text(query: str) -> str:
+    """The query itself, that of a file, or standard input's."""
+    if query == "-":
+        return sys.stdin.read(QUERY_BYTES_MAX)
+    if query.endswith(".sql") and " " not in query:
+        try:
+            return Path(query).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{query} can't be read: {error}", hint="a file with one SELECT, as UTF-8") from error
+    return query
+
+
+def _write(invocation: Invocation, question: Question, form: str, out: Path | None) -> None:
+    from headrace.operations.sql import write
+
+    if out is not None:
+        replace_file(out, lambda file: write(invocation.session, question, file, form))
+        invocation.note(f"{out}: as {form}")
+    elif sys.stdout.isatty():
+        buffer = io.BytesIO()
+        write(invocation.session, question, buffer, form)
+        sys.stdout.write(clean_lines(buffer.getvalue().decode(errors="backslashreplace")))
+    else:
+        write(invocation.session, question, sys.stdout.buffer, form)
+        sys.stdout.buffer.flush()
+
+
+def _render(document: SqlDocument, page: Page) -> None:
+    page.head(joined(document.tables))
+    page.say()
+    grid(page, document.columns, document.rows)
+    page.say()
+    rows = plural(len(document.rows), "row")
+    snapshot = "nothing is published" if document.snapshot is None else f"snapshot {document.snapshot}"
+    made = "" if document.at is None else f"of {page.reader.moment(document.at)}"
+    shown = f"the first {rows}; --limit N shows more" if document.truncated else rows
+    page.facts(shown, f"{snapshot} {made}".strip(), seconds(document.seconds))
+    page.next(f"headrace lineage {document.tables[0]}" if document.tables else "headrace ls")
+
+
+def _statement(document: AttachDocument, page: Page) -> None:
+    page.raw(document.statement)
+    page.say(document.note, "dim")

@@ -1,0 +1,155 @@
+"""A person's query over file lists: one SELECT in a session that reaches the files of one snapshot, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from headrace.lake.reading import DataFormat, converted, selected_values, write_query
+from headrace.lake.relation import relation_sql
+from headrace.lake.session import Session
+from headrace.lake.sqltext import quote
+from headrace.lake.tables import Column, FileRef
+from headrace.model.errors import HeadraceError, LakeError, UsageError
+
+HINT = "one SELECT (also FROM …, VALUES, DESCRIBE, SUMMARIZE); `$name` takes --set name=value"
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A table as a query sees it: its name, and the files of one snapshot."""
+
+    name: str
+    columns: tuple[Column, ...]
+    files: tuple[FileRef, ...]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Rows as `lake.reading.Rows` has them. `more`: there are others beyond the limit."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Any], ...]
+    more: bool
+
+
+def names_in(query: str) -> tuple[str, ...]:
+    """The tables that a query names, in lower case; UsageError for what isn't one SELECT.
+
+    Names of its own (WITH) are among them: whoever has tables of those names loses nothing by offering them."""
+    import duckdb
+
+    connection = duckdb.connect()
+    try:
+        statements = connection.extract_statements(query)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise UsageError("only one query that gives rows can be asked", hint=HINT)
+        found = connection.execute("SELECT json_serialize_sql(?)", [query]).fetchone()
+    except duckdb.Error as error:
+        raise UsageError(in_words(error), hint=HINT) from error
+    finally:
+        connection.close()
+    tree = json.loads(found[0]) if found else {}
+    own = set(_ctes(tree))
+    return tuple(dict.fromkeys(name.lower() for name in _tables(tree) if name.lower() not in own))
+
+
+def _tables(tree: Any) -> Iterator[str]:
+    for node in _nodes(tree):
+        if node.get("type") in ("BASE_TABLE", "SHOW_REF") and node.get("table_name"):
+            yield str(node["table_name"])
+
+
+def _ctes(tree: Any) -> Iterator[str]:
+    for node in _nodes(tree):
+        for entry in (node.get("cte_map") or {}).get("map", ()):
+            yield str(entry["key"]).lower()
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+
+
+@contextmanager
+def over(lake: Path, tables: Sequence[Named], *, timezone: str) -> Iterator[Session]:
+    """A session with these tables as views. It may read their files; not the rest of the lake, no other file, no network."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
+    try:
+        named = [msgspec.structs.replace(table, files=tuple(_absolute(file, lake) for file in table.files)) for table in tables]
+        paths = [Path(path) for table in named for file in table.files for path in (file.path, *(one.path for one in file.deletes))]
+        with Session(folder, readable=paths, timezone=timezone, ordered=True) as session:
+            for table in named:
+                session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation_sql(table.files, table.columns)}")
+            yield session
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _absolute(file: FileRef, lake: Path) -> FileRef:
+    deletes = tuple(msgspec.structs.replace(one, path=str(lake / one.path)) for one in file.deletes)
+    return msgspec.structs.replace(file, path=str(lake / file.path), deletes=deletes)
+
+
+def parameters_of(session: Session, query: str) -> set[str]:
+    """The names of `$name` in a query."""
+    return set(session.connection.extract_statements(query)[0].named_parameters)
+
+
+def ask(session: Session, query: str, parameters: Mapping[str, Any], *, limit: int | None) -> Answer:
+    """The rows of one query, at most `limit`. Raises UsageError for a query that can't be run, LakeError for lost files."""
+    with _in_words():
+        columns = described(session, query, parameters)
+        text = f"SELECT {selected_values(columns)} FROM ({query}\n) AS rows" + ("" if limit is None else f" LIMIT {limit + 1}")
+        fetched = session.connection.execute(text, dict(parameters)).fetchall()
+    rows = converted(columns, fetched[:limit])
+    return Answer(columns, rows, limit is not None and len(fetched) > limit)
+
+
+def write(
+    session: Session, query: str, parameters: Mapping[str, Any], out: BinaryIO, *, data_format: DataFormat, limit: int | None
+) -> None:
+    """The rows into a binary stream. Raises as `ask`."""
+    with _in_words():
+        text = query if limit is None else f"SELECT * FROM ({query}\n) AS rows LIMIT {limit}"
+        write_query(session, text, out, data_format, dict(parameters))
+
+
+def described(session: Session, query: str, parameters: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The columns that a query gives, under names of which no two are alike."""
+    rows = session.connection.execute(f"DESCRIBE SELECT * FROM ({query}\n) AS rows", dict(parameters)).fetchall()
+    return tuple(Column(row[0], row[1], number) for number, row in enumerate(rows, 2))
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.IOException as error:
+        raise LakeError(f"published files can't be read: {in_words(error)}", hint="headrace db check") from error
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise UsageError(in_words(error), hint='headrace sql "describe TABLE" shows its columns') from error
+    except (duckdb.ParserException, duckdb.InvalidInputException) as error:
+        raise UsageError(in_words(error), hint=HINT) from error
+    except duckdb.PermissionException as error:
+        raise UsageError(in_words(error), hint="a query reads published tables only; declare a source for other files") from error
+    except duckdb.Error as error:
+        raise HeadraceError(in_words(error)) from error
+
+
+def in_words(error: Exception) -> str:
+    """DuckDB's error without its excerpt of a statement that the user never wrote."""
+    return " ".join(str(error).split("\n\nLINE ")[0].split())

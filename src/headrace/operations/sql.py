@@ -1,0 +1,182 @@
+"""`sql`: one read-only query over one snapshot of everything that is published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import msgspec
+
+from headrace.lake import PARTITION_COLUMN, Column, catalog
+from headrace.model import Project, SqlBody, UsageError
+from headrace.model.reporting import did_you_mean
+from headrace.operations.documents import ColumnRow
+from headrace.operations.inspections import SqlDocument
+from headrace.operations.parameters import defaults, guessed, typed
+from headrace.operations.read import Wanted, snapshot_of
+from headrace.operations.session import Session
+from headrace.store import Transaction
+from headrace.store.queries import publications
+
+if TYPE_CHECKING:
+    from headrace.lake.querying import Named
+    from headrace.lake.session import Session as DuckDB
+    from headrace.plan import Compiled
+
+
+class Question(msgspec.Struct, frozen=True):
+    """What was asked. `at` is a time as typed; None means now."""
+
+    query: str
+    at: str | None = None
+    limit: int | None = None
+    parameters: dict[str, str] = {}
+
+
+class _Snapshot(msgspec.Struct, frozen=True):
+    """What one transaction says: which snapshot, since when, and the tables that are wanted of it."""
+
+    id: int | None
+    at: datetime | None
+    tables: tuple[Any, ...]
+    """lake.querying.Named"""
+
+
+def query(session: Session, question: Question) -> SqlDocument:
+    """The rows as JSON values. UsageError for a query that can't be run, and for a table or a time that there isn't."""
+    from headrace.lake import querying
+
+    started = time.perf_counter()
+    with _prepared(session, question) as (duckdb, text, values, seen):
+        answer = querying.ask(duckdb, text, values, limit=question.limit)
+    return SqlDocument(
+        snapshot=seen.id,
+        at=seen.at,
+        tables=[table.name for table in seen.tables],
+        columns=[ColumnRow(name=column.name, type=column.type) for column in answer.columns],
+        rows=list(answer.rows),
+        truncated=answer.more,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def write(session: Session, question: Question, out: BinaryIO, data_format: str) -> None:
+    """The rows as `csv`, `parquet` or `arrow` into a stream. Raises as `query`."""
+    from headrace.lake import querying
+    from headrace.lake.reading import DataFormat
+
+    with _prepared(session, question) as (duckdb, text, values, _):
+        querying.write(duckdb, text, values, out, data_format=DataFormat(data_format), limit=question.limit)
+
+
+@contextmanager
+def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, str, dict[str, Any], _Snapshot]]:
+    from headrace.engine.macros import defined
+    from headrace.lake import querying
+
+    project, compiled = session.project(), session.compiled
+    text = question.query.strip().rstrip(";").rstrip()
+    names = querying.names_in(text)
+    views = _views(compiled, names)
+    wanted = _canonical(project, [*names, *(one for view in views for one in _inputs(compiled, view))])
+    seen = _seen(session, question, [name for name in wanted if name not in views])
+    session.close()  # DuckDB computes now: a process has one of them open
+    with querying.over(session.folders.lake, seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, project.macros):
+        text = _with_views(compiled, views, text)
+        yield duckdb, text, _values(project, querying.parameters_of(duckdb, text), question.parameters), seen
+
+
+def _canonical(project: Project, names: Sequence[str]) -> list[str]:
+    """The declared spelling of tables. UsageError for a name that no source or asset has."""
+    known = {name.lower(): name for name in (*project.sources, *project.assets)}
+    if unknown := [name for name in names if name.lower() not in known and not name.startswith('"')]:
+        consumer = next((one for one in project.consumers if one.lower() == unknown[0]), None)
+        hint = (
+            f"it is a consumer; read {', '.join(project.consumers[consumer].reads)}"
+            if consumer
+            else did_you_mean(unknown[0], known.values())
+        )
+        raise UsageError(f"there is no table {unknown[0][:60]!r}", hint=hint or "headrace ls")
+    if any(name.startswith('"') for name in names):  # SHOW TABLES
+        return sorted(known.values())
+    return list(dict.fromkeys(known[name.lower()] for name in names))
+
+
+def _seen(session: Session, question: Question, names: Sequence[str]) -> _Snapshot:
+    if session.store is None:
+        return _Snapshot(None, None, tuple(filter(None, (_declared(session, name) for name in names))))
+    with session.store.read() as tx:
+        snapshot = snapshot_of(session, tx, Wanted("", at=question.at))
+        then = None if question.at is None else snapshot
+        tables = [_published(tx, name, then) or _declared(session, name) for name in names]
+        at = publications.newest_at(tx, snapshot)
+    return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(table for table in tables if table is not None))
+
+
+def _published(tx: Transaction, name: str, snapshot: int | None) -> Named | None:
+    from headrace.lake.querying import Named
+
+    table = catalog.table(tx, name, snapshot)
+    if table is None:
+        return None
+    columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+    return Named(name, columns, tuple(catalog.files(tx, name, None, snapshot)))
+
+
+def _declared(session: Session, name: str) -> Named | None:
+    """A table that was never published, empty; None where not even its columns are known."""
+    from headrace.lake.querying import Named
+
+    node = session.compiled.nodes.get(name) if session.compiled else None
+    if node is None or node.columns is None:
+        return None
+    return Named(name, tuple(Column(column, kind, number) for number, (column, kind) in enumerate(node.columns, 2)), ())
+
+
+def _views(compiled: Compiled | None, names: Sequence[str]) -> list[str]:
+    """The assets with `materialize: view` among the names, and those that they read, each after what it reads."""
+    if compiled is None:
+        return []
+    assets = compiled.project.assets
+    is_view = {name for name, asset in assets.items() if asset.materialize == "view" and isinstance(asset.body, SqlBody)}
+    needed = {name for name in is_view if name.lower() in names}
+    for name in reversed(compiled.order):
+        if name in needed:
+            needed |= {spec.node for spec in compiled.nodes[name].inputs if spec.node in is_view}
+    return [name for name in compiled.order if name in needed]
+
+
+def _inputs(compiled: Compiled | None, view: str) -> list[str]:
+    return [] if compiled is None else [spec.node for spec in compiled.nodes[view].inputs]
+
+
+def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> str:
+    """The query, with the assets that are views in front of it."""
+    from headrace.lake.sqltext import quote
+
+    if compiled is None or not views:
+        return text
+    before = ", ".join(f"{quote(name)} AS ({compiled.nodes[name].sql}\n)" for name in views)
+    return f"WITH {before} SELECT * FROM ({text}\n) AS asked"
+
+
+def _values(project: Project, used: set[str], given: Mapping[str, str]) -> dict[str, Any]:
+    """What `$name` is bound to: what was given, typed like the project's parameter of that name, or its default."""
+    known = {name.lower(): value for name, value in defaults(project).items()}
+    said = {name.lower(): text for name, text in given.items()}
+    lowered = {name.lower() for name in used}
+    if strange := [name for name in given if name.lower() not in lowered]:
+        raise UsageError(f"the query has no ${strange[0][:60]}", hint=f"it has {', '.join(f'${name}' for name in sorted(used)) or 'none'}")
+    if missing := [name for name in used if name.lower() not in said and name.lower() not in known]:
+        raise UsageError(f"${missing[0]} has no value", hint=f"--set {missing[0]}=…")
+    return {name: _value(name, said, known) for name in used}
+
+
+def _value(name: str, said: Mapping[str, str], known: Mapping[str, Any]) -> Any:
+    key = name.lower()
+    if key not in said:
+        return known[key]
+    return typed(name, said[key], known[key]) if key in known else guessed(said[key])

@@ -1,0 +1,121 @@
+"""`headrace sql`: one snapshot, read only, nothing else reachable."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from clilab import Project
+
+ATTACHED = """\
+import sys, duckdb
+from headrace.lake.extensions import load
+connection = duckdb.connect()
+load(connection, "ducklake", "sqlite_scanner")
+for statement in sys.stdin.read().splitlines()[1:]:
+    connection.execute(statement)
+print(connection.execute("select sum(revenue) from revenue").fetchone()[0])
+try:
+    connection.execute("delete from revenue")
+except duckdb.Error as error:
+    print("read-only" if "read-only" in str(error) else error)
+"""
+
+
+def test_a_query_joins_sources_and_assets_of_one_snapshot(shop: Project) -> None:
+    document = shop.json(
+        "sql", "select r.day, revenue, count(*) as n from revenue r join orders o on o.day = r.day group by all order by 1"
+    )
+    assert document["rows"] == [{"day": f"2025-03-0{n}", "revenue": "32.00", "n": 3} for n in (1, 2, 3)]
+    assert document["columns"][1] == {"name": "revenue", "type": "DECIMAL(38,2)"}
+    assert document["tables"] == ["revenue", "orders"]
+    assert document["snapshot"] == shop.json("read", "revenue")["snapshot"]
+    text = shop.text("sql", "from revenue order by day", "--limit", "2")
+    assert "2025-03-02" in text
+    assert "2025-03-03" not in text
+    assert "the first 2 rows" in text
+
+
+def test_the_past_is_as_it_was(shop: Project) -> None:
+    before = shop.json("sql", "select count(*) as n from orders", "--at", "2025-03-05T00:00+01:00")
+    assert (before["rows"], before["snapshot"]) == ([{"n": 9}], shop.json("read", "orders", "--at", "2025-03-05T00:00+01:00")["snapshot"])
+    assert "nothing was published" in shop.refused("sql", "from orders", "--at", "2001-01-01T00:00")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("delete from revenue", "gives rows"), ("copy revenue to 'x.csv'", "gives rows"), ("select 1; select 2", "gives rows"),
+        ("attach 'x.db'", "gives rows"), ("set threads = 1", "gives rows"), ("selec 1", "syntax error"), ("", "gives rows"),
+        ("from revenues", "did you mean `revenue`?"), ("from dashboard", "it is a consumer; read orders_clean"),
+        ("select nothing_such from revenue", "Candidate bindings"), ("from read_csv('/etc/passwd')", "Permission Error"),
+        ("from read_parquet('{root}/.headrace/quarantine/*.parquet')", "Permission Error"),
+        ("from read_text('{root}/headrace.toml')", "Permission Error"), ("from 'landing/orders_2025-03-01.csv'", "no table"),
+        ("select $x", "$x has no value"), ("from sqlite_scan('{root}/.headrace/state.db', 'version')", "Error"),
+    ],
+)  # fmt: skip
+def test_nothing_but_published_tables_can_be_read_and_nothing_written(shop: Project, query: str, said: str) -> None:
+    """A way out of the sandbox: quarantined rows, the state, any file of the machine."""
+    assert said in shop.refused("sql", query.replace("{root}", str(shop.root)))
+    assert not (shop.root / "x.csv").exists()
+
+
+def test_unpublished_files_of_the_lake_cannot_be_read(shop: Project) -> None:
+    """What a running attempt stages lies in the same folder as what is published."""
+    staged = shop.root / ".headrace/lake/main/revenue/staged.parquet"
+    staged.write_bytes(next(staged.parent.glob("*.parquet")).read_bytes())
+    assert "Permission Error" in shop.refused("sql", f"select * from revenue, read_parquet('{staged}')")
+
+
+def test_parameters_are_bound_and_typed(shop: Project) -> None:
+    assert shop.json("sql", "select $threshold as t")["rows"] == [{"t": 15}]
+    assert shop.json("sql", "select $threshold + 1 as t, $name as n", "--set", "threshold=20", "--set", "name=a'b")["rows"] == [
+        {"t": 21, "n": "a'b"}
+    ]
+    assert "is a number" in shop.refused("sql", "select $threshold", "--set", "threshold=many")
+    assert "has no $other" in shop.refused("sql", "select $threshold", "--set", "other=1")
+
+
+def test_queries_come_from_files_and_standard_input(shop: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shop.root / "q.sql").write_text("select sum(revenue) as r -- of all days\nfrom revenue;\n")
+    assert shop.json("sql", "q.sql")["rows"] == [{"r": "96.00"}]
+    monkeypatch.setattr("sys.stdin", io.StringIO("from revenue limit 1"))
+    assert len(shop.json("sql", "-")["rows"]) == 1
+    assert "can't be read" in shop.refused("sql", "none.sql")
+    assert "missing: QUERY" in shop.refused("sql")
+
+
+def test_formats_hold_the_same_rows(shop: Project) -> None:
+    for form in ("csv", "parquet", "arrow", "json"):
+        shop.text("sql", "from revenue order by day", "--out", f"out.{form}")
+    assert (shop.root / "out.csv").read_text().splitlines()[1] == "2025-03-01,32.00,3"
+    assert pq.read_table(shop.root / "out.parquet").num_rows == 3
+    assert len(json.loads((shop.root / "out.json").read_text())["rows"]) == 3
+
+
+def test_macros_and_views_of_the_project_can_be_used(shop: Project) -> None:
+    (shop.root / "macros").mkdir()
+    (shop.root / "macros/more.sql").write_text("create macro more(x, by_much := 2) as x * by_much;\n")
+    shop.text("apply", "--yes", "--now", "2025-03-06T09:00+01:00")
+    assert shop.json("sql", "select more(revenue) as m from revenue limit 1")["rows"] == [{"m": "64.00"}]
+
+
+def test_what_was_never_published_is_empty_or_said(new: Project) -> None:
+    assert "there is no table" in new.refused("sql", "from nothing_here")
+    assert new.json("sql", "select 1 as one")["rows"] == [{"one": 1}]
+
+
+def test_attach_gives_statements_that_duckdb_runs(shop: Project, tmp_path: Path) -> None:
+    """A statement that nobody ever ran; one that could write."""
+    document = shop.json("sql", "--attach")
+    assert document["catalog"] == "sqlite"
+    done = subprocess.run(
+        [sys.executable, "-c", ATTACHED], input=document["statement"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.split() == ["96.00", "read-only"]
+    assert "doesn't see" in shop.text("sql", "--attach")

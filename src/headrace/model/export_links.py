@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from headrace.model.connections import kind_of
 from headrace.model.exports import ASSET, Export, export_of, export_partition
 from headrace.model.nodes import Asset, Consumer, Grain, PartitionSpec, Place, Project
 from headrace.model.paths import PLACEHOLDER
 from headrace.model.problems import Problem
 from headrace.model.reporting import did_you_mean, shown
 
-DATABASES = ("postgresql", "sqlite", "mysql")
+DATABASES = ("postgresql", "sqlite")
 """Connections that a table can be exported to."""
 _NO_TABLE = ("files", "none")
 
@@ -80,9 +81,9 @@ def _of_connection(project: Project, consumer: Consumer, export: Export) -> Iter
     if name not in connections:
         hint = did_you_mean(name, connections) or f"add [connections.{name}] to headrace.toml"
         yield _problem(consumer, "unknown_connection", f"unknown connection {shown(name)} of {shown(consumer.name)}", hint)
-    elif export.table is not None and (kind := connections[name].get("type")) not in DATABASES:
-        message = f"{shown(name)} is a connection of the type {shown(str(kind))}, which no table can be written to"
-        yield _problem(consumer, "wrong_value", message, f"tables can be written to {', '.join(DATABASES)}")
+    elif export.table is not None and (kind := kind_of(connections[name])) is not None and kind not in DATABASES:
+        message = f"{shown(name)} is a connection of the kind {shown(kind)}, which no table can be exported to"
+        yield _problem(consumer, "wrong_value", message, f"tables can be exported to {', '.join(DATABASES)}")
     elif export.table is not None and name == project.settings.store_connection:
         message = f"{shown(name)} holds the project's own state: nothing is exported there"
         yield _problem(consumer, "wrong_value", message, "name another connection")

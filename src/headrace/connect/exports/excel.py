@@ -53,12 +53,13 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
     """Write all portions into one workbook. Raises ExportFailed for what a sheet can't hold."""
     import xlsxwriter
 
+    del options
     for portion in portions:
         _fits(portion)
     book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
     try:
         book.set_properties({"created": _MADE.replace(tzinfo=None)})
-        formats = {
+        formats: dict[type, Any] = {
             date: book.add_format({"num_format": "yyyy-mm-dd"}),
             datetime: book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss.000"}),
         }
@@ -129,7 +130,7 @@ def _putter(sheet: Any, column: Column, formats: Mapping[type, Any]) -> Callable
                 sheet.write_string(row, place, "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity")
             case Decimal() if len(value.as_tuple().digits) <= _DIGITS:
                 sheet.write_number(row, place, float(value))
-            case datetime() if _FIRST_DAY <= value.date() and value.year <= 9999:
+            case datetime() if value.date() >= _FIRST_DAY and value.year <= 9999:
                 sheet.write_datetime(row, place, value, formats[datetime])
             case date() if not isinstance(value, datetime) and value >= _FIRST_DAY:
                 sheet.write_datetime(row, place, value, formats[date])

@@ -22,6 +22,7 @@ def _write(connection: duckdb.DuckDBPyConnection, portion: Portion, path: Path, 
 @writes(ExportFormat.JSON)
 def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
     """Write one portion as an array."""
+    del options
     (portion,) = portions
     _write(connection, portion, path, array=True)
 
@@ -29,5 +30,6 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
 @writes(ExportFormat.JSONL)
 def write_lines(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], path: Path, options: Mapping[str, Any]) -> None:
     """Write one portion, an object a line."""
+    del options
     (portion,) = portions
     _write(connection, portion, path, array=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.govern.secrets import Secrets
 from headrace.lake import Column
 from headrace.model.exports import Export, ExportFormat
 
@@ -75,13 +76,14 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True):
-    """What an export is written with. `connection` holds secrets: it is resolved."""
+    """What an export is written with. `connection` is as declared: `secrets` resolves what it refers to, at the last moment."""
 
     session: Session
     root: Path
     temporary: Path
     fence: Path
     connection: Mapping[str, Any]
+    secrets: Secrets
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -132,6 +134,6 @@ def file_writer(kind: ExportFormat) -> FileWriter:
 def table_writer(connection_type: str) -> TableWriter:
     """How tables are written over a connection of that type. Raises ExportFailed for one that there is none for."""
     if connection_type not in DATABASES:
-        raise ExportFailed(f"no table can be written over a connection of the type {connection_type!r}", hint=", ".join(DATABASES))
+        raise ExportFailed(f"tables can't be exported to {connection_type}", hint=f"they can to {', '.join(DATABASES)}")
     import_module(f"headrace.connect.exports.{DATABASES[connection_type]}")
     return _TABLES[connection_type]

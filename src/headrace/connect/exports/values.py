@@ -51,7 +51,8 @@ def _iso(name: str) -> str:
 
 
 def _spelt(name: str) -> str:
-    return f"CASE WHEN isnan({name}) THEN 'NaN' WHEN isinf({name}) THEN if({name} > 0, 'Infinity', '-Infinity') ELSE CAST({name} AS VARCHAR) END"
+    infinite = f"WHEN isinf({name}) THEN if({name} > 0, 'Infinity', '-Infinity')"
+    return f"CASE WHEN isnan({name}) THEN 'NaN' {infinite} ELSE CAST({name} AS VARCHAR) END"
 
 
 def _checked(name: str, column: Column) -> str:

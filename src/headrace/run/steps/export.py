@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.connect.engines.address import address_of
 from headrace.connect.exports.fence import Overtaken
 from headrace.connect.exports.files import export_files
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, table_writer
+from headrace.connect.kinds import Unavailable
 from headrace.engine import BodyError, ErrorKind, InputData, Measures
 from headrace.engine.failures import kind_of, shortened
 from headrace.engine.measure import Meter
@@ -53,6 +55,8 @@ def _attempted(task: Export, workshop: Workshop) -> Outcome:
     except ExportFailed as error:
         kind = ErrorKind.TRANSIENT if error.code == "destination_unavailable" else ErrorKind.DETERMINISTIC
         return _failed(task, kind, str(error), error.hint, error.code)
+    except Unavailable as error:
+        return _failed(task, ErrorKind.DETERMINISTIC, str(error), code=error.code)
     except SecretMissing as error:
         return _failed(task, ErrorKind.DETERMINISTIC, str(error), error.hint, "configuration_error")
     except duckdb.Error as error:
@@ -92,11 +96,13 @@ def _written(task: Export, workshop: Workshop) -> tuple[Written, ...]:
         root=workshop.folders.project,
         temporary=workshop.folders.temporary,
         fence=workshop.folders.fence,
-        connection=workshop.secrets.resolved(task.connection),
+        connection=task.connection,
+        secrets=workshop.secrets,
     )
     portions = [_portion(data) for data in task.reads]
     if declared.table is not None:
-        return table_writer(str(task.connection.get("type")))(assignment, portions, around)
+        kind = address_of(task.connection, workshop.secrets).kind
+        return table_writer(kind)(assignment, portions, around)
     return export_files(assignment, portions, around)
 
 

@@ -1,0 +1,129 @@
+"""Tables of PostgreSQL: rows go by COPY, each value as text that PostgreSQL reads as its own type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from headrace.connect.engines.address import Address, address_of
+from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, exports_to, unavailable
+from headrace.connect.exports.tables import LEDGER, Known, Target, export_tables
+from headrace.connect.exports.values import as_json, is_nested
+from headrace.lake import Column
+from headrace.lake.session import quote
+
+NAME_BYTES_MAX = 63
+_TYPES = {
+    "BOOLEAN": "boolean", "TINYINT": "smallint", "SMALLINT": "smallint", "INTEGER": "integer", "BIGINT": "bigint", "UTINYINT": "smallint",
+    "USMALLINT": "integer", "UINTEGER": "bigint", "UBIGINT": "numeric(20)", "HUGEINT": "numeric(39)", "UHUGEINT": "numeric(39)",
+    "FLOAT": "real", "DOUBLE": "double precision", "DATE": "date", "TIME": "time", "INTERVAL": "interval", "UUID": "uuid",
+    "BLOB": "bytea", "JSON": "jsonb", "TIMESTAMP WITH TIME ZONE": "timestamptz",
+}  # fmt: skip
+_ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+_AGAIN = ("08", "40", "53", "55", "57", "58")
+"""Classes of PostgreSQL's error codes that another try may not meet: connections, conflicts, resources, locks, shutdowns, disks."""
+
+
+@exports_to("postgresql")
+def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+    """Replace an interval's rows."""
+    with _said():
+        connection = _connect(address_of(around.connection, around.secrets), around.session.timezone)
+    try:
+        return export_tables(Postgresql(connection), assignment, portions, around)
+    finally:
+        connection.close()
+
+
+def _connect(address: Address, timezone: str) -> psycopg.Connection[tuple[Any, ...]]:
+    said = {"host": address.host, "port": address.port, "dbname": address.database, "user": address.user, "password": address.password}
+    given: dict[str, Any] = {name: str(value) for name, value in said.items() if value}
+    given |= {"connect_timeout": address.connect_seconds, "application_name": "headrace"}
+    connection = psycopg.connect(**{**_ALIVE, **address.options, **given})
+    for name, value in (("DateStyle", "ISO, YMD"), ("TimeZone", timezone), ("client_encoding", "UTF8"), ("synchronous_commit", "on")):
+        connection.execute("select set_config(%s, %s, false)", (name, value))
+    connection.commit()
+    return connection
+
+
+class Postgresql(Target):
+    """See `Target`."""
+
+    mark = "%s"
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            if not self._connection.closed and not self._connection.broken:
+                self._connection.rollback()
+            raise
+
+    def commit(self) -> None:
+        with _said():
+            self._connection.commit()
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with _said():
+            cursor = self._connection.execute(sql.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def columns(self, table: str) -> list[str] | None:
+        found = self.execute(
+            "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped", (self.quoted(table),)
+        )
+        return [name for (name,) in found] or None
+
+    def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        statement = f"copy {self.quoted(table)} ({', '.join(map(self.column, names))}) from stdin"
+        with _said(), self._connection.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+            for row in rows:
+                copy.write_row(row)
+
+    def type_of(self, column: Column) -> str:
+        if column.type.startswith("DECIMAL"):
+            return f"numeric{column.type.removeprefix('DECIMAL')}"
+        if is_nested(column):
+            return "jsonb"
+        return _TYPES.get(column.type, "timestamp" if column.type.startswith("TIMESTAMP") else "text")
+
+    def value_of(self, column: Column) -> str:
+        name = quote(column.name)
+        if is_nested(column):
+            return f"CAST({as_json(column)} AS VARCHAR)"
+        if column.type == "BLOB":
+            return f"'\\x' || lower(hex({name}))"
+        return f"CAST({name} AS VARCHAR)"
+
+    def check_names(self, names: Sequence[str]) -> None:
+        for name in names:
+            if len(name.encode()) > NAME_BYTES_MAX or "\0" in name:
+                raise ExportFailed(
+                    f"the column {name[:80]!r} has a name that PostgreSQL would cut (more than {NAME_BYTES_MAX} bytes)", hint="rename it"
+                )
+
+    def claim(self, key: Sequence[str]) -> Known:
+        self.execute(f"insert into {LEDGER} values (%s, %s, %s, 0, 0, 0, '', 0) on conflict do nothing", key)
+        where = "consumer = %s and asset = %s and interval_key = %s"
+        return Known(*self.execute(f"select epoch, n, row_count, sha256 from {LEDGER} where {where} for update", key)[0])
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """What PostgreSQL refuses, as what became of an export; its first line, which holds no rows."""
+    try:
+        yield
+    except psycopg.Error as error:
+        lines = str(error).strip().splitlines()
+        message = f"PostgreSQL: {lines[0] if lines else type(error).__name__}"
+        state = error.sqlstate or ""
+        if state[:2] in _AGAIN or (isinstance(error, psycopg.OperationalError) and not state):
+            raise unavailable(message) from error
+        raise ExportFailed(message, hint="headrace explain configuration_error") from error

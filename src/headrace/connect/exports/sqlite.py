@@ -1,0 +1,116 @@
+"""Tables of an SQLite file. Decimals of up to 15 digits are numbers, longer ones and whole numbers beyond 64 bits text, so that nothing
+is rounded; times are ISO 8601 text, NaN is NULL (SQLite has none)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from headrace.connect.engines.address import address_of, file_of
+from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, exports_to, unavailable
+from headrace.connect.exports.tables import LEDGER, Known, Target, export_tables
+from headrace.connect.exports.values import as_text
+from headrace.lake import Column
+from headrace.lake.session import quote
+
+BUSY_SECONDS = 10.0
+_DIGITS = 15
+_TYPES = {
+    "BOOLEAN": "BOOLEAN", "TINYINT": "INTEGER", "SMALLINT": "INTEGER", "INTEGER": "INTEGER", "BIGINT": "INTEGER", "UTINYINT": "INTEGER",
+    "USMALLINT": "INTEGER", "UINTEGER": "INTEGER", "FLOAT": "REAL", "DOUBLE": "REAL", "BLOB": "BLOB",
+}  # fmt: skip
+_AGAIN = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN,
+          sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)  # fmt: skip
+
+
+@exports_to("sqlite")
+def write(assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+    """Replace an interval's rows."""
+    path = file_of(address_of(around.connection, around.secrets), around.root)
+    if path.resolve().is_relative_to(around.fence.parent.resolve()):
+        raise ExportFailed("this file lies where Headrace keeps its own state", hint="name a file outside of .headrace")
+    with _said(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        return export_tables(Sqlite(connection, path), assignment, portions, around)
+    finally:
+        connection.close()
+
+
+class Sqlite(Target):
+    """See `Target`."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection, self._path = connection, path
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            raise
+
+    def commit(self) -> None:
+        self.execute("commit")
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with _said(self._path):
+            return self._connection.execute(sql, values).fetchall()
+
+    def columns(self, table: str) -> list[str] | None:
+        found = self.execute("select name from pragma_table_info(?)", (table,))
+        return [name for (name,) in found] or None
+
+    def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        marks, listed = ", ".join("?" * len(names)), ", ".join(map(self.column, names))
+        with _said(self._path):
+            self._connection.executemany(f"insert into {self.quoted(table)} ({listed}) values ({marks})", rows)
+
+    def type_of(self, column: Column) -> str:
+        if column.type.startswith("DECIMAL"):
+            return "NUMERIC" if _short(column) else "TEXT"
+        return _TYPES.get(column.type, "TEXT")
+
+    def value_of(self, column: Column) -> str:
+        name = quote(column.name)
+        if column.type.startswith("DECIMAL") and _short(column):
+            return f"CAST({name} AS DOUBLE)"
+        if column.type == "FLOAT":
+            return f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)"  # 0.1, and not 0.10000000149
+        return name if column.type in _TYPES else as_text(column)
+
+    def check_names(self, names: Sequence[str]) -> None:
+        for name in names:
+            if "\0" in name:
+                raise ExportFailed("a column's name holds a NUL, which SQLite doesn't take", hint="rename it")
+
+    def claim(self, key: Sequence[str]) -> Known:
+        self.execute(f"insert or ignore into {LEDGER} values (?, ?, ?, 0, 0, 0, '', 0)", key)
+        where = "consumer = ? and asset = ? and interval_key = ?"
+        return Known(*self.execute(f"select epoch, n, row_count, sha256 from {LEDGER} where {where}", key)[0])
+
+
+def _short(column: Column) -> bool:
+    """Whether a double holds every value of a decimal."""
+    return int(column.type.partition("(")[2].partition(",")[0] or _DIGITS + 1) <= _DIGITS
+
+
+@contextmanager
+def _said(path: Path) -> Iterator[None]:
+    """What SQLite refuses, as what became of an export."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(f"{path.name}: {error.strerror}") from error
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in _AGAIN:
+            raise unavailable(f"{path.name}: {error}") from error
+        raise ExportFailed(f"{path.name}: {error}", hint="headrace explain configuration_error") from error

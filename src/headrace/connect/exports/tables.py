@@ -1,0 +1,195 @@
+"""Exports to tables: an interval's rows are replaced in one transaction, and a table beside them says which attempt did it.
+
+The rows of an interval are found again by a column with the interval's key (`_interval`, unless `interval_column` says otherwise).
+`headrace_exports` is the idempotency key: what is there already isn't written twice, and an older attempt never replaces a newer one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.connect.exports import fence
+from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written
+from headrace.lake import Column
+from headrace.model.exports import ASSET
+
+LEDGER = "headrace_exports"
+FETCHED = 5_000
+_OURS = ("lease", "claim", "publication")
+"""Tables that only Headrace's own state has."""
+
+
+class Known(NamedTuple):
+    """What the ledger has of one interval: by which attempt, how many rows, and what they come to."""
+
+    epoch: int
+    n: int
+    rows: int
+    sha256: str
+
+
+class Target(ABC):
+    """One connection to a database that tables are exported to. Its methods raise ExportFailed with what the database said."""
+
+    mark = "?"
+    """How a statement names a bound value."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """One transaction: rolled back where the block raises, and left to `commit` where it doesn't."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make it visible, and lasting."""
+
+    @abstractmethod
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement; its rows, if it gives any."""
+
+    @abstractmethod
+    def columns(self, table: str) -> list[str] | None:
+        """The names of a table's columns; None if there is no such table."""
+
+    @abstractmethod
+    def load(self, table: str, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Append rows."""
+
+    @abstractmethod
+    def type_of(self, column: Column) -> str:
+        """The type that a new column gets."""
+
+    @abstractmethod
+    def value_of(self, column: Column) -> str:
+        """DuckDB's expression for what is bound."""
+
+    @abstractmethod
+    def check_names(self, names: Sequence[str]) -> None:
+        """Raise ExportFailed for names that columns can't have here."""
+
+    @abstractmethod
+    def claim(self, key: Sequence[str]) -> Known:
+        """The ledger's row of (consumer, asset, interval), made if need be, and kept from others until the transaction ends."""
+
+    def quoted(self, name: str) -> str:
+        """A name of one or two parts, as a statement holds it."""
+        return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
+
+    def column(self, name: str) -> str:
+        """A column's name, as a statement holds it."""
+        return '"' + name.replace('"', '""') + '"'
+
+
+def export_tables(target: Target, assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
+    """Replace an interval's rows, in one table for each read. Raises ExportFailed, Overtaken."""
+    with target.transaction():
+        if all(target.columns(name) is not None for name in _OURS):
+            raise ExportFailed("this database holds Headrace's own state: nothing is exported there", hint="name another connection")
+        _make_ledger(target)
+        written = tuple(_replace(target, assignment, portion, around) for portion in portions)
+        with fence.held(around.fence, assignment.epoch):
+            target.commit()
+    return written
+
+
+def _make_ledger(target: Target) -> None:
+    if target.columns(LEDGER) is None:
+        target.execute(
+            f"create table if not exists {LEDGER} (consumer varchar(63) not null, asset varchar(63) not null, interval_key varchar(255) not"
+            " null, epoch bigint not null, n bigint not null, row_count bigint not null, sha256 varchar(64) not null, exported_at bigint"
+            " not null, primary key (consumer, asset, interval_key))"
+        )
+
+
+def _replace(target: Target, assignment: Assignment, portion: Portion, around: Surroundings) -> Written:
+    export = assignment.export
+    assert export.table is not None
+    table, by = export.table.replace(ASSET, portion.asset), export.interval_column
+    _make_table(target, table, portion, by)
+    key = (assignment.consumer, portion.asset, assignment.interval)
+    known = target.claim(key)
+    if (known.epoch, known.n) > (assignment.epoch, assignment.n):
+        raise fence.Overtaken(f"a newer attempt ({known.epoch}.{known.n}) has exported {portion.asset} to {table}")
+    counted = target.execute(*_of_interval(target, "select count(*)", table, by, assignment.interval))[0][0]
+    counting = _Counting(target, portion, around, assignment.interval if by is not None else None)
+    digest = counting.digest() if known.sha256 and known.rows == counted else None
+    if digest is None or digest != known.sha256:
+        target.execute(*_of_interval(target, "delete", table, by, assignment.interval))
+        names = [column.name for column in portion.columns] + ([by] if by is not None else [])
+        target.load(table, names, counting.rows())
+        digest = counting.sha256
+    _keep(target, key, assignment, portion.rows, digest)
+    shown = assignment.shown.replace(ASSET, portion.asset)
+    return Written(shown, portion.asset, counting.size, digest, portion.rows)
+
+
+def _of_interval(target: Target, verb: str, table: str, by: str | None, interval: str) -> tuple[str, tuple[str, ...]]:
+    """A statement about the rows of an interval; about all of them where no column says which is which."""
+    statement = f"{verb} from {target.quoted(table)}"
+    return (statement, ()) if by is None else (f"{statement} where {target.column(by)} = {target.mark}", (interval,))
+
+
+def _make_table(target: Target, table: str, portion: Portion, by: str | None) -> None:
+    """Make the table, or add the columns that it lacks: those of rows that are there stay as they are."""
+    names = [column.name for column in portion.columns]
+    if by is not None and by.lower() in (name.lower() for name in names):
+        raise ExportFailed(f"{portion.asset} has a column {by} of its own", hint="write interval_column: with another name")
+    target.check_names(names)
+    there = target.columns(table)
+    wanted = {column.name: target.type_of(column) for column in portion.columns}
+    if there is None:
+        own = {**wanted, **({by: "varchar(255) not null"} if by is not None else {})}
+        target.execute(f"create table {target.quoted(table)} ({', '.join(f'{target.column(n)} {kind}' for n, kind in own.items())})")
+        return
+    known = {name.lower() for name in there}
+    if by is not None and by.lower() not in known:
+        raise ExportFailed(
+            f"the table {table} has no column {by}, so the rows of an interval can't be found in it",
+            hint=f"name a table that Headrace may make, or add a text column {by}",
+        )
+    for name, kind in wanted.items():
+        if name.lower() not in known:
+            target.execute(f"alter table {target.quoted(table)} add column {target.column(name)} {kind}")
+
+
+def _keep(target: Target, key: Sequence[str], assignment: Assignment, rows: int, sha256: str) -> None:
+    mark = target.mark
+    target.execute(
+        f"update {LEDGER} set epoch = {mark}, n = {mark}, row_count = {mark}, sha256 = {mark}, exported_at = {mark}"
+        f" where consumer = {mark} and asset = {mark} and interval_key = {mark}",
+        (assignment.epoch, assignment.n, rows, sha256, assignment.now_us, *key),
+    )
+
+
+class _Counting:
+    """The rows of a portion, and what they come to once all of them have been given out."""
+
+    def __init__(self, target: Target, portion: Portion, around: Surroundings, interval: str | None) -> None:
+        self._select = portion.select(target.value_of)
+        self._connection = around.session.connection
+        self._more = () if interval is None else (interval,)
+        self.sha256 = ""
+        self.size = 0
+
+    def digest(self) -> str:
+        """The hash of all rows."""
+        for _ in self.rows():
+            pass
+        return self.sha256
+
+    def rows(self) -> Iterator[Sequence[Any]]:
+        """Each row with its interval."""
+        hashed, self.size = hashlib.sha256(), 0
+        found = self._connection.execute(self._select)
+        while fetched := found.fetchmany(FETCHED):
+            for row in fetched:
+                encoded = msgspec.msgpack.encode(row)
+                hashed.update(encoded)
+                self.size += len(encoded)
+                yield (*row, *self._more)
+        self.sha256 = hashed.hexdigest()

@@ -7,7 +7,8 @@ import pytest
 
 pytest.register_assert_rewrite("lakelab", "catalog_contract")
 
-from lakelab import DuckLake, Lake  # noqa: E402
+from lakelab import DuckLake, Lake, PostgresqlLake  # noqa: E402
+from postgres_cluster import Database  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,17 @@ def lake(tmp_path: Path, ducklake: DuckLake) -> Iterator[Lake]:
     made = Lake(tmp_path, ducklake)
     yield made
     made.close()
+
+
+@pytest.fixture
+def postgresql_lake(tmp_path: Path, ducklake: DuckLake, postgresql: Database) -> Iterator[PostgresqlLake]:
+    made = PostgresqlLake(tmp_path, ducklake, postgresql)
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["lake", "postgresql_lake"])
+def any_lake(request: pytest.FixtureRequest) -> Lake:
+    """The catalog in SQLite, then in PostgreSQL."""
+    found: Lake = request.getfixturevalue(request.param)
+    return found

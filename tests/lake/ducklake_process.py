@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import msgspec
 
-from headrace.lake.maintenance import attach
+from headrace.lake.maintenance import PostgresqlCatalog, attach
 
 
 def main() -> None:
@@ -24,7 +25,9 @@ def main() -> None:
             if "attach" in asked:
                 if connection is not None:
                     connection.close()
-                connection = attach(*(Path(path) for path in asked["attach"]))
+                where, folder = asked["attach"]
+                catalog = Path(where) if isinstance(where, str) else msgspec.convert(where, PostgresqlCatalog)
+                connection = attach(catalog, Path(folder))
                 connection.execute("USE lake")
                 answer = {"rows": []}
             else:

@@ -12,11 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+from postgres_cluster import Database
+
 from headrace.lake import catalog
 from headrace.lake.catalog import Change, Rewrite
+from headrace.lake.maintenance import PostgresqlCatalog
 from headrace.lake.session import Session, quote, relation_sql
 from headrace.lake.staging import KeyExpression, stage, stage_rewrite, sync, verify
 from headrace.lake.tables import PARTITION_COLUMN, StagedFile, Table
+from headrace.store.address import PostgresqlAddress, parts_of
+from headrace.store.engines.postgresql import PostgresqlEngine, PostgresqlTransaction
 
 SECOND = 1_000_000
 NOON = 1_700_000_000 * SECOND
@@ -32,10 +38,10 @@ class DuckLake:
     def __init__(self) -> None:
         script = Path(__file__).with_name("ducklake_process.py")
         self._process = subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self._attached: tuple[str, str] | None = None
+        self._attached: tuple[Any, str] | None = None
 
-    def attach(self, catalog_path: Path, data_folder: Path) -> None:
-        wanted = (str(catalog_path), str(data_folder))
+    def attach(self, where: Path | PostgresqlCatalog, data_folder: Path) -> None:
+        wanted = (str(where) if isinstance(where, Path) else msgspec.to_builtins(where), str(data_folder))
         if wanted != self._attached:
             self._ask({"attach": wanted})
             self._attached = wanted
@@ -65,18 +71,36 @@ class DuckLake:
 class Lake:
     """A catalog with its data folder. `tx` is the leader's connection; `session` a worker's."""
 
+    begin = "BEGIN IMMEDIATE"
+
     def __init__(self, folder: Path, ducklake: DuckLake) -> None:
         self.data_folder = folder / "lake"
         self.catalog_path = folder / "state.db"
         self.data_folder.mkdir(parents=True)
-        self.tx = sqlite3.connect(self.catalog_path, isolation_level=None)
-        self.tx.execute("PRAGMA journal_mode = wal")
-        self.tx.execute("PRAGMA synchronous = normal")
+        self.tx: Any = self._open()
         self.session = Session(self.data_folder, threads=1)
         self._ducklake = ducklake
         self._clock = itertools.count(NOON, SECOND)
         with self.transaction():
             catalog.create(self.tx, f"{self.data_folder}/")
+
+    def _open(self) -> Any:
+        tx = sqlite3.connect(self.catalog_path, isolation_level=None)
+        tx.execute("PRAGMA journal_mode = wal")
+        tx.execute("PRAGMA synchronous = normal")
+        return tx
+
+    @property
+    def where(self) -> Path | PostgresqlCatalog:
+        """What DuckLake attaches."""
+        return self.catalog_path
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """The catalog can't take a snapshot's changes."""
+        self.tx.execute("CREATE TEMP TRIGGER refuse BEFORE INSERT ON ducklake_snapshot_changes BEGIN SELECT raise(ABORT, 'disk full'); END")
+        yield
+        self.tx.execute("DROP TRIGGER refuse")
 
     def close(self) -> None:
         self.session.close()
@@ -84,7 +108,7 @@ class Lake:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self.tx.execute("BEGIN IMMEDIATE")
+        self.tx.execute(self.begin)
         try:
             yield
         except BaseException:
@@ -155,7 +179,7 @@ class Lake:
 
     def ducklake(self, sql: str) -> list[list[Any]]:
         """What DuckLake answers."""
-        self._ducklake.attach(self.catalog_path, self.data_folder)
+        self._ducklake.attach(self.where, self.data_folder)
         return self._ducklake.sql(sql)
 
     def ducklake_rows(self, name: str, snapshot: int | None = None) -> list[list[str | None]]:
@@ -181,6 +205,37 @@ class Lake:
             assert self.ducklake(
                 f"SELECT count(*) FROM {quote(name)} WHERE {PARTITION_COLUMN} = '{key.replace(chr(39), chr(39) * 2)}'"
             ) == [[len(own)]]
+
+
+class PostgresqlLake(Lake):
+    """The same with the catalog in PostgreSQL."""
+
+    begin = "BEGIN"
+
+    def __init__(self, folder: Path, ducklake: DuckLake, database: Database) -> None:
+        self.database = database
+        self._engine = PostgresqlEngine(PostgresqlAddress(parts_of(database.url), "headrace", folder))
+        super().__init__(folder, ducklake)
+
+    def _open(self) -> Any:
+        self._engine.create()
+        return PostgresqlTransaction(self._engine._write_connection())
+
+    @property
+    def where(self) -> PostgresqlCatalog:
+        return PostgresqlCatalog(self._engine.address.parameters, self._engine.address.lake_schema)
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        refuse = "CREATE FUNCTION headrace.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'disk full'; END $$"
+        trigger = "BEFORE INSERT ON headrace_lake.ducklake_snapshot_changes FOR EACH ROW EXECUTE FUNCTION headrace.refuse()"
+        self.database.execute(refuse, f"CREATE TRIGGER refuse {trigger}")
+        yield
+        self.database.execute("DROP TRIGGER refuse ON headrace_lake.ducklake_snapshot_changes")
+
+    def close(self) -> None:
+        self.session.close()
+        self._engine.close()
 
 
 def _sorted(rows: Sequence[Sequence[str | None]]) -> list[list[str | None]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from lakelab import DuckLake, Lake
+from lakelab import DuckLake, Lake, PostgresqlLake
+from postgres_cluster import Cluster
 
 KEYS = ["2024-01-01", "2024-01-02", "2024-01-03", "it's", "ü"]
 keys = st.sampled_from(KEYS)
@@ -21,15 +24,21 @@ class Changes(RuleBasedStateMachine):
     """The table `t` always has `id`; other columns come and go. `model` is what must be in it: rows of each partition."""
 
     ducklake: DuckLake
+    cluster: Cluster | None = None
+    """Where the catalog is in PostgreSQL."""
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="headrace-lake-"))
-        self.lake = Lake(self.folder, self.ducklake)
+        self.ends = ExitStack()
+        self.lake = Lake(self.folder, self.ducklake) if self.cluster is None else self._in_postgresql(self.cluster)
         self.model: dict[str, int] = {}
         self.extra: dict[str, str] = {}
         self.next_id = 0
         self.publish("2024-01-01", 3)
+
+    def _in_postgresql(self, cluster: Cluster) -> Lake:
+        return PostgresqlLake(self.folder, self.ducklake, self.ends.enter_context(cluster.fresh()))
 
     def _select(self, rows: int, key: str | None = None) -> str:
         first, self.next_id = self.next_id, self.next_id + rows
@@ -92,11 +101,14 @@ class Changes(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.lake.close()
+        self.ends.close()
         shutil.rmtree(self.folder)
 
 
-def test_any_sequence_of_changes_reads_back(ducklake: DuckLake) -> None:
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_any_sequence_of_changes_reads_back(ducklake: DuckLake, kind: str, request: pytest.FixtureRequest) -> None:
     Changes.ducklake = ducklake
+    Changes.cluster = None if kind == "sqlite" else request.getfixturevalue("cluster")
     run_state_machine_as_test(
         Changes,
         settings=settings(

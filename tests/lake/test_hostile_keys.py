@@ -173,8 +173,9 @@ def test_a_key_that_is_not_text_is_refused(lake: Lake) -> None:
         catalog.files(lake.tx, "t", ["a\udcff"])
 
 
-def test_hostile_keys_are_published_found_and_replaced_one_by_one(lake: Lake) -> None:
+def test_hostile_keys_are_published_found_and_replaced_one_by_one(any_lake: Lake) -> None:
     """Through the whole path: body, file, statistics, lookup, relation, DuckLake."""
+    lake = any_lake
     keys = sorted({*PIECES, *(piece + other for piece in PIECES[:8] for other in PIECES[20:30]), "x" * 10_000, "ü" * 10_000, ""})
     lake.session.connection.execute("CREATE TABLE given(k VARCHAR, id INTEGER)")
     lake.session.connection.executemany("INSERT INTO given VALUES (?, ?)", [[key, number] for number, key in enumerate(keys)])
@@ -186,7 +187,6 @@ def test_hostile_keys_are_published_found_and_replaced_one_by_one(lake: Lake) ->
     assert lake.rows("t") == lake.ducklake_rows("t")
     assert catalog.files(lake.tx, "t", ["no such key"]) == []
     assert {path.parent.name for path in lake.data_folder.rglob("*.parquet")} == {"t"}
-    assert lake.tx.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 def test_many_keys_of_one_file_are_told_apart(lake: Lake) -> None:

@@ -4,12 +4,15 @@
     python -m headrace.lake.maintenance expire --catalog state.db --data-folder lake --before T [--keep 3,17]
     python -m headrace.lake.maintenance clean  --catalog state.db --data-folder lake --before T --longest-attempt-s S
 
+`--catalog -` is a catalog in PostgreSQL: its address comes as JSON by standard input, so that no password is in a list of processes.
+
 Prints one JSON document. Each step is one short transaction; one that meets the leader's is tried again.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +33,8 @@ FILES_AT_ONCE_MAX = 200
 """Files that one merging step takes: it bounds how long a step is and how much it writes."""
 TRIES_MAX = 8
 WAIT_S = 0.05
+PASSING = ("locked", "conflict", "busy", "serialize", "duplicate key")
+"""In messages of failures that another try may not meet."""
 BUSY_TIMEOUT_MS = 10_000
 
 Result = TypeVar("Result")
@@ -54,11 +59,27 @@ class Cleaned(msgspec.Struct, frozen=True):
     paths: tuple[str, ...]
 
 
-def attach(catalog: Path, data_folder: Path) -> duckdb.DuckDBPyConnection:
+class PostgresqlCatalog(msgspec.Struct, frozen=True):
+    """A catalog in a schema of a PostgreSQL database. `parameters` are libpq's, with the password."""
+
+    parameters: dict[str, str]
+    schema: str
+
+
+_VARIABLES = {name: f"PG{name.upper()}" for name in ("host", "hostaddr", "port", "user", "password", "passfile", "options")} | {
+    "dbname": "PGDATABASE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY",
+}  # fmt: skip
+"""What libpq reads from the environment: there DuckDB's messages don't repeat it."""
+
+
+def attach(catalog: Path | PostgresqlCatalog, data_folder: Path) -> duckdb.DuckDBPyConnection:
     """A connection with the lake attached as `lake`, through DuckLake. Only in a process that doesn't open the catalog otherwise."""
     import duckdb
 
     connection = duckdb.connect(config={"autoload_known_extensions": False, "autoinstall_known_extensions": False})
+    if isinstance(catalog, PostgresqlCatalog):
+        _attach_postgresql(connection, catalog, data_folder)
+        return connection
     load(connection, "ducklake", "sqlite_scanner")
     # in another journal mode one reader makes the writer's commit fail and leaves the lock held
     connection.execute(
@@ -66,6 +87,15 @@ def attach(catalog: Path, data_folder: Path) -> duckdb.DuckDBPyConnection:
         f"OVERRIDE_DATA_PATH true, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}, DATA_INLINING_ROW_LIMIT 0)"
     )
     return connection
+
+
+def _attach_postgresql(connection: duckdb.DuckDBPyConnection, catalog: PostgresqlCatalog, data_folder: Path) -> None:
+    load(connection, "ducklake", "postgres_scanner")
+    os.environ.update({_VARIABLES[name]: value for name, value in catalog.parameters.items() if name in _VARIABLES})
+    connection.execute(
+        f"ATTACH 'ducklake:postgres:' AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, OVERRIDE_DATA_PATH true, "
+        f"METADATA_SCHEMA {literal(catalog.schema)}, DATA_INLINING_ROW_LIMIT 0)"
+    )
 
 
 def merge(connection: duckdb.DuckDBPyConnection, *, table: str | None = None, files_max: int = FILES_AT_ONCE_MAX) -> Merged:
@@ -124,7 +154,7 @@ def _again(step: Callable[[], Result]) -> Result:
         try:
             return step()
         except duckdb.Error as error:
-            if number == TRIES_MAX - 1 or not any(word in str(error).lower() for word in ("locked", "conflict", "busy")):
+            if number == TRIES_MAX - 1 or not any(word in str(error).lower() for word in PASSING):
                 raise LakeError(f"maintenance of the lake failed: {str(error).splitlines()[0]}") from error
             time.sleep(WAIT_S * 2**number)
     raise AssertionError("unreachable")
@@ -134,7 +164,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one step and print its document."""
     parser = argparse.ArgumentParser(prog="python -m headrace.lake.maintenance")
     parser.add_argument("step", choices=("merge", "expire", "clean"))
-    parser.add_argument("--catalog", type=Path, required=True)
+    parser.add_argument("--catalog", required=True)
     parser.add_argument("--data-folder", type=Path, required=True)
     parser.add_argument("--table")
     parser.add_argument("--files-max", type=int, default=FILES_AT_ONCE_MAX)
@@ -143,7 +173,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--longest-attempt-s", type=float, default=3600.0)
     given = parser.parse_args(arguments)
     done: Merged | Expired | Cleaned
-    with attach(given.catalog, given.data_folder) as connection:
+    catalog = msgspec.json.decode(sys.stdin.buffer.read(), type=PostgresqlCatalog) if given.catalog == "-" else Path(given.catalog)
+    with attach(catalog, given.data_folder) as connection:
         match given.step:
             case "merge":
                 done = merge(connection, table=given.table, files_max=given.files_max)

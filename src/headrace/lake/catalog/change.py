@@ -11,6 +11,7 @@ import msgspec
 from headrace.lake.catalog.accumulating import Deletions, check_replacement, names_of
 from headrace.lake.catalog.admission import check_columns, check_keys, check_staged, difference, next_id
 from headrace.lake.catalog.columns import ids_of, rows_of
+from headrace.lake.catalog.dialects import exclude_others
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.files import write_files
 from headrace.lake.catalog.reading import FileRow, TableRow, View, holds_only, table, table_row
@@ -71,6 +72,7 @@ class Change:
     def begin(cls, tx: Transaction, at_us: int) -> Change:
         """Begin in a transaction that holds the write lock. `at_us` is the snapshot's time (microseconds since 1970 UTC);
         it is never earlier than that of the snapshot before."""
+        exclude_others(tx)
         newest = tx.execute(
             "SELECT snapshot_id, schema_version, next_catalog_id, next_file_id, snapshot_time FROM ducklake_snapshot "
             "ORDER BY snapshot_id DESC LIMIT 1"

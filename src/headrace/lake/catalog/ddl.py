@@ -1,4 +1,4 @@
-"""The catalog's tables, exactly as DuckLake 1.0 makes them in SQLite, and the indexes that we add.
+"""The catalog's tables, exactly as DuckLake 1.0 makes them in SQLite (in PostgreSQL: `dialects`), and the indexes that we add.
 
 A test compares them with a catalog that DuckLake itself has made. Another `version` means other tables: refused.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 
+from headrace.lake.catalog.dialects import in_postgresql, index_ddl, own_schema, table_ddl
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.model.errors import LakeError
@@ -83,10 +84,11 @@ INDEXES = (
 def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
     """Make an empty catalog with the schema `main`, as snapshot 0. `data_path` is what DuckLake's readers take relative paths
     from; it ends with `/`. `at_us` is the time of snapshot 0: early, because no later snapshot gets an earlier one."""
+    schema = own_schema(tx) if in_postgresql(tx) else None
     for table in TABLES:
-        tx.execute(f"CREATE TABLE {table}")
+        tx.execute(table_ddl(tx, table, schema))
     for index in INDEXES:
-        tx.execute(f"CREATE INDEX {index}")
+        tx.execute(index_ddl(tx, index, schema))
     rows = {"version": VERSION, "created_by": "Headrace", "data_path": data_path, "encrypted": "false", "data_inlining_row_limit": "0"}
     tx.executemany(
         'INSERT INTO ducklake_metadata("key", "value") VALUES (:key, :value)', [{"key": key, "value": value} for key, value in rows.items()]
@@ -100,6 +102,8 @@ def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
 
 def missing(tx: Transaction) -> bool:
     """Whether the database has no catalog yet."""
+    if in_postgresql(tx):
+        return tx.execute("SELECT to_regclass('ducklake_metadata')").fetchone()[0] is None
     return tx.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_metadata'").fetchone() is None
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import msgspec
+
 from headrace.lake.catalog.columns import leaves_of
+from headrace.lake.catalog.dialects import sayable
 from headrace.lake.catalog.reading import keys_text
 from headrace.lake.catalog.statistics import TableStatistics
 from headrace.lake.catalog.transaction import Transaction
@@ -29,7 +32,9 @@ def write_files(tx: Transaction, snapshot: int, table_id: int, table: Table, fil
     file_rows: list[dict[str, Any]] = []
     column_rows: list[dict[str, Any]] = []
     for name, (file_id, staged) in files.items():
-        found = [(leaf, kind, staged.statistics[column] if plain else staged.nested[leaf]) for leaf, column, plain, kind in leaves]
+        found = [
+            (leaf, kind, _sayable(tx, staged.statistics[column] if plain else staged.nested[leaf])) for leaf, column, plain, kind in leaves
+        ]
         first = totals.add(staged.rows, staged.size_bytes, found)
         file_rows.append(
             {
@@ -44,7 +49,7 @@ def write_files(tx: Transaction, snapshot: int, table_id: int, table: Table, fil
                 "first": first,
             }
         )
-        column_rows.extend(_statistics(file_id, table_id, found, _extra(staged)))
+        column_rows.extend(_statistics(file_id, table_id, found, _extra(staged, found[0][2].minimum)))
     tx.executemany(_FILE, file_rows)
     tx.executemany(_STATISTICS, column_rows)
     totals.write(tx)
@@ -66,7 +71,14 @@ def _statistics(file_id: int, table_id: int, found: list[tuple[int, str, ColumnS
         }
 
 
-def _extra(staged: StagedFile) -> str | None:
+def _sayable(tx: Transaction, of: ColumnStatistics) -> ColumnStatistics:
+    """Without bounds that this catalog can't hold: unknown ones are never wrong."""
+    if sayable(tx, of.minimum) and sayable(tx, of.maximum):
+        return of
+    return msgspec.structs.replace(of, minimum=None, maximum=None)
+
+
+def _extra(staged: StagedFile, minimum: str | None) -> str | None:
     """The keys, where minimum and maximum of `_partition` don't say it all."""
     held = [part.key for part in staged.partitions if part.rows]
-    return None if len(held) == 1 and staged.statistics["_partition"].minimum == held[0] else keys_text(held)
+    return None if len(held) == 1 and minimum == held[0] else keys_text(held)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from headrace.lake.catalog.columns import read_columns
 from headrace.lake.catalog.ddl import HOLDS_ONE, HOLDS_SEVERAL
+from headrace.lake.catalog.dialects import sayable
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.tables import DeleteRef, FileRef, Lookup, Table
@@ -157,10 +158,11 @@ class View:
 
     def holding(self, keys: Iterable[str]) -> list[FileRow]:
         """The files that hold, or may hold, some of the partitions, sorted as `all`."""
-        wanted, found = _checked(keys), []
+        wanted = _checked(keys)
+        found: list[FileRow] = []
         one = f"{_STATISTICS} WHERE s.table_id = :table AND s.min_value = :key AND {HOLDS_ONE} AND {self._visible}"
         for key in wanted:
-            found += self._query(one, key=key)
+            found += self._query(one, key=key) if sayable(self._tx, key) else ()
         if self._several is None:
             self._several = self._query(f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}")
         return self._sorted([*found, *(file for file in self._several if any(file.may_hold(key) for key in wanted))])

@@ -259,6 +259,18 @@ def published_rows(tx: Transaction, node: str, partitions: Sequence[str] | None)
     return sum(row[0] for row in found if row)
 
 
+def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
+    """What readers see of a node; of one that is cut by time and key, what they see of an interval if `moment` names one."""
+    if not moment:
+        rows = tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()
+    else:
+        rows = tx.execute(
+            "select partition from publication where node = ? and partition >= ? and partition < ? and ended_snapshot is null",
+            (node, f"{moment}/", f"{moment}0"),
+        ).fetchall()
+    return sorted(key for (key,) in rows)
+
+
 def has_rows(tx: Transaction, node: str) -> bool:
     """Whether anything that was ever published of a node had rows."""
     return tx.execute("select 1 from publication where node = ? and rows > 0 limit 1", (node,)).fetchone() is not None

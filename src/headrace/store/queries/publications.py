@@ -104,6 +104,24 @@ def newest_at(tx: Transaction, snapshot: int) -> int | None:
     return None if row is None else row[0]
 
 
+class Visible(msgspec.Struct, frozen=True):
+    """A publication as it was seen in one snapshot."""
+
+    id: int
+    rows: int
+    content_hash: str | None
+
+
+def visible(tx: Transaction, node: str, snapshot: int) -> dict[str, Visible]:
+    """Partition → what readers saw of it in a snapshot."""
+    rows = tx.execute(
+        "select partition, id, rows, content_hash from publication where node = :node and snapshot <= :snapshot "
+        "and (ended_snapshot is null or ended_snapshot > :snapshot)",
+        {"node": node, "snapshot": snapshot},
+    )
+    return {row[0]: Visible(row[1], row[2], row[3]) for row in rows}
+
+
 def count_between(tx: Transaction, node: str, first: str, last: str) -> int:
     """How many of a node's partitions between two keys (both included) readers see."""
     row = tx.execute(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,9 @@ from headrace.engine.macros import defined
 from headrace.engine.measure import Meter, rows_and_bytes
 from headrace.engine.sql import composed_of, located
 from headrace.engine.tasks import BodyTask, DataFolders
-from headrace.lake import StagedFile, Table
+from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.folders import folder_of
+from headrace.lake.merging import stage_merge
 from headrace.lake.routing import bounds_of, key_expression
 from headrace.lake.staging import KeyExpression, SchemaMismatch, stage
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
@@ -39,6 +40,9 @@ class Produced(msgspec.Struct, frozen=True):
     measures: Measures
     staged: StagedFile | None = None
     table: Table | None = None
+    replacement: Replacement | None = None
+    files: tuple[FileRef, ...] = ()
+    """Of a merge: all that the table will consist of."""
     manifest: tuple[dict[str, Any], ...] | None = None
 
 
@@ -88,15 +92,24 @@ def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
 def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
     composed = composed_of(task)
     with defined(session, task.macros), _failures(task, body=body, lines_before=composed.lines_before):
-        staged, table = stage(session, composed.text, composed.parameters, table_name=task.scope.asset, partition=_partition(task),
-                              table=task.table, evolve=task.evolve, hashed=False, alike=_alike(task))  # fmt: skip
-    return Produced(Measures(), staged, table)
+        return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
 
 
 def _staged(task: BodyTask, session: Session, select_sql: str) -> Produced:
     with _failures(task):
-        staged, table = stage(session, select_sql, None, table_name=task.scope.asset, partition=_partition(task),
-                              table=task.table, evolve=task.evolve, hashed=False)  # fmt: skip
+        return _rows(task, session, select_sql, None)
+
+
+def _rows(task: BodyTask, session: Session, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None) -> Produced:
+    """Stage the body's rows as a partition, or what they change in the table."""
+    name = task.scope.asset
+    if task.merge is not None and task.state is not None:
+        merged = stage_merge(
+            session, select_sql, parameters, table_name=name, table=task.table, evolve=task.evolve, rule=task.merge, state=task.state
+        )
+        return Produced(Measures(), merged.staged, merged.table, merged.replacement, merged.files)
+    staged, table = stage(session, select_sql, parameters, table_name=name, partition=_partition(task), table=task.table,
+                          evolve=task.evolve, hashed=False, alike=alike)  # fmt: skip
     return Produced(Measures(), staged, table)
 
 

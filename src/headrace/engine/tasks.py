@@ -7,6 +7,7 @@ from typing import Protocol
 
 from headrace.engine.bodies import InputData, Scope
 from headrace.lake import Table
+from headrace.lake.merge_rules import MergeRule, State
 from headrace.model import Body
 
 
@@ -33,6 +34,10 @@ class BodyTask(Protocol):
     def evolve(self) -> bool: ...
     @property
     def macros(self) -> dict[str, str]: ...
+    @property
+    def merge(self) -> MergeRule | None: ...
+    @property
+    def state(self) -> State | None: ...
 
 
 class DataFolders(Protocol):

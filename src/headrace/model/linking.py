@@ -13,6 +13,7 @@ from headrace.model.environments import PRODUCTION, of_environment, with_paths
 from headrace.model.errors import UsageError
 from headrace.model.export_links import export_problems
 from headrace.model.intervals import parse_key
+from headrace.model.materializing import partition_of
 from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode, InputSpec, Owner, Place, Project, Settings, Source, SqlBody
 from headrace.model.parsing import Declared
 from headrace.model.problems import Level, Problem
@@ -169,7 +170,10 @@ class _Linker:
         inputs = tuple(found for spec in asset.inputs if (found := self._input(asset, spec)) is not None)
         depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
         contract = self._contract(asset)
-        return msgspec.structs.replace(asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract)
+        partition = partition_of(asset)
+        return msgspec.structs.replace(
+            asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract, partition=partition
+        )
 
     def _consumer(self, consumer: Consumer) -> Consumer:
         self._check_node(consumer)

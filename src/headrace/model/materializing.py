@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headrace.model.fields import Fields
-from headrace.model.nodes import ACCUMULATING
+from headrace.model.nodes import ACCUMULATING, Asset, PartitionSpec
 
 ADDED_BY_SNAPSHOT = ("valid_from", "valid_to", "is_current")
 """The columns that `materialize: snapshot` adds to the body's."""
@@ -64,3 +64,10 @@ def _keys(inner: Fields, name: str) -> tuple[str, ...]:
     if len({key.lower() for key in keys}) < len(keys) or len(keys) > KEYS_MAX:
         inner.refuse("keys", "`keys` names a column twice, or too many of them", f"each once, at most {KEYS_MAX}")
     return keys
+
+
+def partition_of(asset: Asset) -> PartitionSpec:
+    """How an asset is cut: one that is appended to and not cut otherwise has a partition for each delivery of its input."""
+    if asset.materialize == "append" and asset.partition.whole:
+        return PartitionSpec(by_delivery=True)
+    return asset.partition

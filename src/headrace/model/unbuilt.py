@@ -9,8 +9,6 @@ from headrace.model.nodes import Asset, Place, Project, Source
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import shown
 
-_BUILT_MATERIALIZATIONS = ("table", "files", "none")
-
 
 def not_built(project: Project) -> list[Problem]:
     """A warning for each declared thing that isn't built yet, with what to do meanwhile."""
@@ -43,8 +41,6 @@ def _source(source: Source) -> Iterator[Problem]:
 
 def _asset(asset: Asset) -> Iterator[Problem]:
     name = shown(asset.name)
-    if asset.materialize not in _BUILT_MATERIALIZATIONS:
-        yield _warning(asset.place, f"`materialize: {asset.materialize}` of {name}", "`table`, `files` and `none` are built")
     if asset.partition.key is not None:
         yield _warning(asset.place, f"partitions by key of {name}", "cut by time, or not at all")
     if asset.trigger is not None:

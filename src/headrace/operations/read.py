@@ -21,6 +21,7 @@ from headrace.operations.documents import ColumnRow, ReadDocument
 from headrace.operations.quarantine import shown_path
 from headrace.operations.session import Session
 from headrace.plan import Compiled
+from headrace.run.tasks.accumulating import files_read
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
@@ -70,13 +71,13 @@ def find(session: Session, wanted: Wanted) -> Found:
         snapshot = snapshot_of(session, tx, wanted)
         through, published_at, count = _published(tx, name, keys, snapshot)
         table = catalog.table(tx, name, snapshot)
-        files = catalog.files(tx, name, keys or None, None if _is_now(wanted) else snapshot) if table is not None else []
+        files = _files(tx, node, keys, wanted, snapshot) if table is not None else ()
         newest = publications.newest(tx, name) if isinstance(node, Asset) and node.materialize == "files" else None
         return Found(
             node=node,
             snapshot=snapshot,
             table=table,
-            files=tuple(files),
+            files=files,
             data_through=through if node.partition.grain is not None else None,
             published_at=None if published_at is None else session.instant(published_at),
             state=_state(compiled, tx, name, now_us) if count else "never",
@@ -115,6 +116,14 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> 
         timezone=session.timezone,
     )  # fmt: skip
     return found
+
+
+def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], wanted: Wanted, snapshot: int) -> tuple[FileRef, ...]:
+    """Where the rows are. Of a table that lives across partitions, a partition is the table as it left it."""
+    accumulates = isinstance(node, Asset) and node.accumulates
+    if isinstance(node, Asset) and accumulates and keys and _is_now(wanted):
+        return files_read(tx, node, keys, snapshot)[0]
+    return tuple(catalog.files(tx, node.name, None if accumulates else keys or None, None if _is_now(wanted) else snapshot))
 
 
 def _rows(session: Session, found: Found, limit: int | None) -> tuple[list[ColumnRow], list[dict[str, object]], int]:

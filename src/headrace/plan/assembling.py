@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
-from headrace.plan import checking, fingerprints, graph
+from headrace.plan import checking, fingerprints, graph, materialised
 from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
@@ -156,18 +156,19 @@ class Assembler:
             self.bodies[name] = KeptBody(body.text, body.read, key, given)
         self.lines[name] = lines
         self._given[name] = given
-        self._columns[name] = given.columns
+        self._columns[name] = materialised.table_columns(self._project.assets[name], given.columns)
 
     def _wanted(self, asset: Asset, analysis: Analysis, specs: tuple[InputSpec, ...]) -> Wanted:
         return Wanted(
             analysis=analysis,
             inputs=tuple(self._input(asset, spec) for spec in specs),
             parameters=self._parameter_types(asset, analysis),
-            cut_by_time=asset.partition.grain is not None,
+            cut_by_time=asset.partition.grain is not None and not asset.accumulates,
             column=asset.partition.column,
             place=asset.place,
             mixing=_mixing(asset, specs),
             checks=self._read(asset.name).checks,
+            added=materialised.table_columns(asset, ()) or (),
         )
 
     def _input(self, asset: Asset, spec: InputSpec) -> Input:
@@ -185,7 +186,7 @@ class Assembler:
             return ()
         every = {name.lower(): value for name, value in {**self._project.settings.parameters, **asset.parameters}.items()}
         bound = "TIMESTAMP WITH TIME ZONE" if asset.partition.grain is Grain.HOUR else "DATE"
-        types = {name: _type_of(value) for name, value in every.items()} | {"partition_start": bound, "partition_end": bound}
+        types = {name: _type_of(value) for name, value in every.items()} | {"partition_start": bound, "partition_end": bound, "partition_key": "VARCHAR"}
         return tuple((reference.name, types.get(reference.name, UNKNOWN)) for reference in analysis.placeholders)
 
     def _declared_columns(self, name: str) -> Columns | None:
@@ -196,7 +197,8 @@ class Assembler:
             return _of_contract(self._project.contracts.get(source.contract or ""), learnt) or learnt
         declared = (self._project.assets[name].columns or {}).get("writes")
         if isinstance(declared, dict) and declared:
-            return tuple((column, canonical(type_) if isinstance(type_, str) else UNKNOWN) for column, type_ in declared.items())
+            written = tuple((column, canonical(type_) if isinstance(type_, str) else UNKNOWN) for column, type_ in declared.items())
+            return materialised.table_columns(self._project.assets[name], written)
         return learnt
 
     # -- nodes
@@ -220,7 +222,13 @@ class Assembler:
                 not_separable_because="its rows belong to the interval of their file",
                 check_references=known,
             )
+        problems.extend(self._not_materialised(node, inputs[name], reads.analysis))
         return self._asset(node, inputs[name], complete, names, known, reads.analysis)
+
+    def _not_materialised(self, asset: Asset, inputs: tuple[InputSpec, ...], analysis: Analysis | None) -> Iterable[Problem]:
+        given = self._given.get(asset.name)
+        body = given.columns if given is not None else None
+        return materialised.problems(asset, inputs, body, self._project, uses_self=analysis is not None and analysis.uses_self)
 
     def _asset(
         self,

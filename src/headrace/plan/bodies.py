@@ -62,6 +62,8 @@ class Wanted(msgspec.Struct, frozen=True, array_like=True):
     """Why the declaration alone says that partitions can't be computed together; empty if it doesn't."""
     checks: tuple[Analysis, ...] = ()
     """The SQL checks, whose `$self` is what the body gives."""
+    added: Columns = ()
+    """What the materialisation adds to that."""
 
 
 class Lines(msgspec.Struct, frozen=True, array_like=True):

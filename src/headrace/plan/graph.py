@@ -88,13 +88,17 @@ def placeholder_problems(asset: Asset, analysis: Analysis, parameters: Mapping[s
             if asset.partition.grain is None:
                 message = f"`${reference.name}` in {shown(asset.name)}, which isn't cut by time"
                 problems.append(Problem(code="no_interval", message=message, hint="add `partition: day`", place=place))
+        elif reference.name == "partition_key":
+            if asset.partition.key is None:
+                message = f"`$partition_key` in {shown(asset.name)}, which isn't cut by a key"
+                problems.append(Problem(code="no_key", message=message, hint="add `partition: {key: region}`", place=place))
         elif reference.name not in known:
             problems.append(_unknown_parameter(reference, place, list(known.values())))
     return problems
 
 
 def _unknown_parameter(reference: Reference, place: Place, known: list[str]) -> Problem:
-    near = did_you_mean(reference.name, [*known, "partition_start", "partition_end", "self"])
+    near = did_you_mean(reference.name, [*known, "partition_start", "partition_end", "partition_key", "self"])
     hint = near.replace("`", "`$", 1) if near else f"add `parameters: {{{reference.name}: …}}` to the asset or to headrace.toml"
     return Problem(code="unknown_parameter", message=f"unknown parameter `${reference.name}`", hint=hint, place=place)
 
@@ -147,4 +151,6 @@ def layers(edges: Mapping[str, Sequence[str]], names: Iterable[str]) -> list[lis
 def is_cut(asset: Asset, spec: InputSpec, project: Project) -> bool:
     """Whether a body gets the input's partitions one by one, and not the whole of it."""
     node = project.sources.get(spec.node) or project.assets.get(spec.node)
-    return node is not None and not node.partition.whole and spec.mode is not InputMode.ALL and not asset.partition.whole
+    if node is None or (isinstance(node, Asset) and node.accumulates):
+        return False
+    return not node.partition.whole and spec.mode is not InputMode.ALL and not asset.partition.whole

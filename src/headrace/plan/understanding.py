@@ -44,7 +44,7 @@ def _checks(found: Resolved, wanted: Wanted) -> list[Problem]:
     """Columns that SQL checks name and `$self` doesn't have. What else a check reads isn't known here, and any name may be its."""
     if found.columns is None:
         return []
-    problems = [problem for check in wanted.checks for problem in resolve(check, {SELF: found.columns}).problems]
+    problems = [problem for check in wanted.checks for problem in resolve(check, {SELF: (*found.columns, *wanted.added)}).problems]
     return [problem for problem in problems if problem.code in ("unknown_column", "ambiguous_column")]
 
 

@@ -11,11 +11,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from headrace.lake import PARTITION_COLUMN, StagedFile, Table
+import msgspec
+
+from headrace.lake import PARTITION_COLUMN, FileRef, StagedFile, StagedPartition, Table
 from headrace.lake.content import HASHED_BYTES_MAX, hash_aggregate, hash_text
 from headrace.lake.routing import NOWHERE
 from headrace.model import CheckSpec, Grain, NotBuilt, Severity
 from headrace.model.intervals import bounds_us
+from headrace.model.required import SEPARATOR
 from headrace.quality import partitioning, profiles
 from headrace.quality.judging import Item, conclude, declare, guarded, measure
 from headrace.quality.kinds import Part, Subject
@@ -31,6 +34,19 @@ PartitionCheck = tuple[str | None, Grain, str]
 _ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
 
 
+class Whole(msgspec.Struct, frozen=True):
+    """What a table will consist of: the files, how many rows count in them, and the partition that this is published as."""
+
+    files: tuple[FileRef, ...]
+    rows: int
+    key: str
+
+    def instead_of(self, staged: StagedFile) -> StagedFile:
+        """The table as if it were one staged file, of which no statistics are known."""
+        parts = (StagedPartition(self.key, self.rows),)
+        return msgspec.structs.replace(staged, rows=self.rows, size_bytes=HASHED_BYTES_MAX + 1, statistics={}, nested={}, partitions=parts)
+
+
 def audit(  # noqa: PLR0913 - what an audit is about is named at the one place that calls it
     session: Session,
     staged: StagedFile,
@@ -43,22 +59,29 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     partitions: Sequence[str] = (),
     timezone: str = "UTC",
     on_fail: str = "reject",
+    whole: Whole | None = None,
+    key: tuple[str, str] | None = None,
 ) -> Audit:
     """Everything that can be said of the staged file before it may be published.
 
     `partitions` are the keys that were asked for (those staged, unless told): one that has no rows is judged too.
     `references` are the other nodes that checks read, with the files of their newest publication. Each check is judged
     for each partition by itself, whether it was computed alone or in a batch. `timezone` is that of times without zone
-    (of the partition check, where there is one). Raises `NotBuilt` for `quarantine_rows`.
+    (of the partition check, where there is one). With `whole` the checks are about all rows of the table as it will be (a
+    merge's staged file holds only what changes). `key` is the column of the rows' key and the only value that it may have.
+    Raises `NotBuilt` for `quarantine_rows`.
     """
     started = time.perf_counter()
     if on_fail not in _ON_FAIL:
         raise NotBuilt(f"on_fail: {on_fail} isn't built yet", hint="use reject, hold or warn")
+    if whole is not None:
+        staged = whole.instead_of(staged)
     parts = _parts(staged, partitions, partition_check, now_us)
-    reader = Staged(session, staged, table, references, several=len(parts) > 1)
+    reader = Staged(session, staged, table, references, several=len(parts) > 1, files=whole.files if whole is not None else ())
     subject = _subject(reader, partition_check[2] if partition_check else timezone)
     items = [declare(check, subject) for check in checks]
     routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
+    routed += _keyed(subject, reader, key)
     measures = profiles.wanted(subject.columns, staged.statistics, 0 if reader.several else staged.rows)
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     extra = measure([*items, *routed], reader, [*(each.sql for each in measures), *hashed])
@@ -94,7 +117,14 @@ def _parts(staged: StagedFile, asked: Sequence[str], partition_check: PartitionC
 def _as_of(key: str, partition_check: PartitionCheck | None, now_us: int) -> int:
     if partition_check is None or key == NOWHERE:
         return now_us
-    return min(now_us, bounds_us(key, partition_check[1], partition_check[2])[1])
+    return min(now_us, bounds_us(key.partition(SEPARATOR)[0], partition_check[1], partition_check[2])[1])
+
+
+def _keyed(subject: Subject, reader: Staged, key: tuple[str, str] | None) -> list[Item]:
+    """The check that each row has its partition's key; none where the rows don't have that column, and belong there by their file."""
+    if key is None or not reader.file.rows or key[0].lower() not in {name.lower() for name in subject.columns}:
+        return []
+    return [guarded(Item(partitioning.CHECK), lambda: partitioning.rows_of_another_key(subject, *key))]
 
 
 def _routed(subject: Subject, reader: Staged, keys: Sequence[str], partition_check: PartitionCheck | None) -> list[Item]:
@@ -102,7 +132,7 @@ def _routed(subject: Subject, reader: Staged, keys: Sequence[str], partition_che
     if partition_check is None or partition_check[0] is None or not reader.file.rows:
         return []
     column, grain = partition_check[0], partition_check[1]
-    asked = [key for key in keys if key != NOWHERE]
+    asked = [key.partition(SEPARATOR)[0] for key in keys if key != NOWHERE]
     return [guarded(Item(partitioning.CHECK), lambda: partitioning.rows_outside(subject, column, grain, asked, several=reader.several))]
 
 

@@ -29,10 +29,20 @@ class Reference(Protocol):
 
 
 class Staged:
-    """Runs an audit's queries over one staged file."""
+    """Runs an audit's queries over one staged file, or over all `files` of a table as it will be."""
 
-    def __init__(self, session: Session, staged: StagedFile, table: Table, references: Sequence[Reference], *, several: bool) -> None:
+    def __init__(
+        self,
+        session: Session,
+        staged: StagedFile,
+        table: Table,
+        references: Sequence[Reference],
+        *,
+        several: bool,
+        files: Sequence[FileRef] = (),
+    ) -> None:
         """`several`: whether more than one partition was asked for (or staged), so that each is judged by itself."""
+        self._files = tuple(files)
         self.session, self.file, self.several = session, staged, several
         self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
         self.references = {reference.name.lower(): reference for reference in references}
@@ -82,5 +92,7 @@ class Staged:
         return f"WITH {named} SELECT * FROM (\n{query}\n)"
 
     def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
+        if self._files:
+            return relation_sql(self._files, self.columns, with_partition=with_partition)
         keys = (key,) if key is not None and self.several else None
         return relation_sql((FileRef(self.file.path, keys, lookup=Lookup.SAME),), self.columns, with_partition=with_partition)

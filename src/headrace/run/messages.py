@@ -70,6 +70,10 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     now_us: int = 0
     macros: dict[str, str] = {}
     """For SQL: file → text of the project's CREATE MACROs, where the body may use one."""
+    without: tuple[str, ...] = ()
+    """Optional inputs that haven't come: it is published with a warning."""
+    key_column: str | None = None
+    """The column of the rows' key, where data is cut by one: rows with another value are rejected."""
     merge: MergeRule | None = None
     """Of `merge` and `snapshot`: how what the body computes meets the table that is in `state`."""
     state: State | None = None

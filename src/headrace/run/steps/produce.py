@@ -14,7 +14,7 @@ from headrace.engine.produce import produce as run_body
 from headrace.lake.session import Session
 from headrace.model import Grain, SqlBody
 from headrace.quality import Audit, Verdict
-from headrace.quality.audit import PartitionCheck, audit
+from headrace.quality.audit import PartitionCheck, Whole, audit
 from headrace.run.messages import Outcome, Produce
 from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
@@ -31,6 +31,7 @@ def produce(task: Produce, workshop: Workshop) -> Outcome:
         state="staged",
         measures=produced.measures,
         staged=produced.staged,
+        replacement=produced.replacement,
         table=produced.table if produced.table != task.table else None,
         manifest=produced.manifest,
         sha256=_hash_of(produced),
@@ -67,22 +68,47 @@ def _hash_of(produced: Produced) -> str | None:
 def _audited(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced) -> Outcome:
     assert produced.staged is not None
     assert produced.table is not None
+    whole = _whole(task, produced)
+    only_changes = produced.replacement is not None and whole is None
     found: Audit = audit(
-        _session(task, workshop), produced.staged, produced.table, task.checks, partition_check=_routing(task),
-        references=task.references, now_us=task.now_us, partitions=task.scope.partitions, timezone=task.scope.timezone,
-        on_fail=task.on_fail,
+        _session(task, workshop), produced.staged, produced.table, task.checks,
+        partition_check=None if only_changes else _routing(task), references=task.references, now_us=task.now_us,
+        partitions=() if only_changes else task.scope.partitions, timezone=task.scope.timezone, on_fail=task.on_fail, whole=whole,
+        key=_key(task),
     )  # fmt: skip
+    if task.without and found.verdict in (Verdict.PASSED, Verdict.UNCHECKED):
+        found = msgspec.structs.replace(found, verdict=Verdict.WARNED)
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
     outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=produced.staged.hashed(found.content_hash))
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
         rewritten = workshop.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
-        return msgspec.structs.replace(outcome, rewritten=rewritten)
+        return msgspec.structs.replace(outcome, rewritten=rewritten, reason=_done_without(task))
     reason = "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
     quarantined = workshop.quarantine(produced.staged)
+    workshop.discard(produced.replacement)
     return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)
+
+
+def _whole(task: Produce, produced: Produced) -> Whole | None:
+    """What checks are about: of a merge the table as it will be, not only what changes in it. Without checks it isn't read."""
+    if produced.replacement is None or not task.checks:
+        return None
+    return Whole(produced.files, produced.replacement.rows, task.scope.partitions[0])
 
 
 def _routing(task: Produce) -> PartitionCheck | None:
     if task.scope.grain is None:
         return None
+    if task.merge is not None:  # its rows live across partitions
+        return (None, Grain(task.scope.grain), task.scope.timezone)
     return (task.partition_column, Grain(task.scope.grain), task.scope.timezone)
+
+
+def _key(task: Produce) -> tuple[str, str] | None:
+    """The column of the rows' key, and the key that they must have."""
+    return None if task.key_column is None or task.scope.data_key is None else (task.key_column, task.scope.data_key)
+
+
+def _done_without(task: Produce) -> str:
+    """What a partition that was made without an optional input has to say for itself."""
+    return f"computed without {', '.join(task.without)}, which hasn't come" if task.without else ""

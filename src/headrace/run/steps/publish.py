@@ -85,6 +85,8 @@ class Batch:
         self.news: list[News] = []
         self.events: list[Published | Ended] = []
         self._change: Change | None = None
+        self._unchanged: dict[int, int] = {}
+        """Publications of a merge that came to the same table again -> the snapshot that shows it."""
         self._ends: list[AttemptEnd] = []
         self._claims: list[tuple[str, str, int, int]] = []
         self._pending: list[PublicationRow] = []
@@ -116,7 +118,7 @@ class Batch:
     def write(self, snapshot_author: str = "headrace") -> None:
         """Write everything that was taken in."""
         snapshot = self._change.finish(author=snapshot_author, message="publish") if self._change else None
-        rows = [msgspec.structs.replace(r, snapshot=snapshot) if snapshot is not None else r for r in self._pending]
+        rows = [self._in_snapshot(row, snapshot) for row in self._pending]
         leading.publish(self._tx, rows)
         leading.quarantine(self._tx, self._quarantine)
         leading.write_checks(self._tx, self._checks)
@@ -127,10 +129,14 @@ class Batch:
         if self._audit:
             append_all(self._tx, self._now, self._audit)
 
+    def _in_snapshot(self, row: PublicationRow, snapshot: int | None) -> PublicationRow:
+        shown_in = self._unchanged.get(row.id, snapshot)
+        return row if shown_in is None else msgspec.structs.replace(row, snapshot=shown_in)
+
     def _publish(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """Add an attempt's partitions to the snapshot; gives back a failed outcome where its columns don't fit."""
         staged, verdict = outcome.staged, outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
-        if staged is not None:
+        if staged is not None and not self._merged_alike(attempt, outcome):
             try:
                 self._add_to_lake(attempt, outcome, staged)
             except (TableMoved, FileMoved, NeedsRewrite) as error:
@@ -156,6 +162,13 @@ class Batch:
         leading.reshaped(self._tx, [attempt.node])
         return outcome
 
+    def _merged_alike(self, attempt: Attempt, outcome: Outcome) -> bool:
+        """Whether a merge came to the table that its partition left already: what came after it in the table stays."""
+        if outcome.replacement is None:
+            return False
+        before = leading.published_of(self._tx, attempt.node, attempt.keys[0])
+        return before is not None and before[1] == outcome.replacement.content_hash
+
     def _add_to_lake(self, attempt: Attempt, outcome: Outcome, staged: StagedFile) -> None:
         """Raises TableMoved, FileMoved or NeedsRewrite where the table moved meanwhile (made again, it fits), and LakeError
         for what can't be."""
@@ -180,6 +193,8 @@ class Batch:
     ) -> PublicationRow:
         before = leading.published_of(self._tx, attempt.node, key)
         self.publication_id += 1
+        if before is not None and self._merged_alike(attempt, outcome):
+            self._unchanged[self.publication_id] = before[0]
         return PublicationRow(
             id=self.publication_id,
             node=attempt.node,
@@ -271,18 +286,22 @@ def _contents(attempt: Attempt, outcome: Outcome, staged: StagedFile) -> tuple[d
         (key,) = attempt.keys
         return {key: outcome.replacement.content_hash}, {key: outcome.replacement.rows}
     hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
-    return hashes | {p.key: p.content_hash for p in staged.partitions}, dict.fromkeys(attempt.keys, 0) | {
-        p.key: p.rows for p in staged.partitions
-    }
+    rows = dict.fromkeys(attempt.keys, 0)
+    for part in staged.partitions:
+        hashes[part.key], rows[part.key] = part.content_hash, part.rows
+    return hashes, rows
 
 
 def _failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
     error = BodyError(kind=kind, message=message)
-    return msgspec.structs.replace(outcome, state="failed", error=error, reason="", staged=None, replacement=None, rewritten=(), learnt=None, manifest=None)
+    return msgspec.structs.replace(
+        outcome, state="failed", error=error, reason="", staged=None, replacement=None, rewritten=(), learnt=None, manifest=None
+    )
 
 
 def _warnings(outcome: Outcome) -> str:
     """What a published partition has to say for itself."""
     if outcome.audit is None or outcome.audit.verdict is not Verdict.WARNED:
         return ""
-    return "; ".join(r.detail or r.name for r in outcome.audit.results if r.outcome == "failed") or outcome.reason
+    said = [r.detail or r.name for r in outcome.audit.results if r.outcome == "failed"]
+    return "; ".join([*said, *([outcome.reason] if outcome.reason else [])])

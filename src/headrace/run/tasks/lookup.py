@@ -11,6 +11,7 @@ from headrace.model import HeadraceError, Project
 from headrace.plan import Compiled
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
+from headrace.run.tasks.accumulating import files_read
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
@@ -59,6 +60,10 @@ class Lookup:
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
+        asset = self.project.assets.get(name)
+        if asset is not None and asset.accumulates:
+            found, rows = files_read(tx, asset, keys, snapshot)
+            return InputData(name=name, files=found, columns=columns, rows=rows)
         rows = leading.published_rows(tx, name, keys)
         return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
 

@@ -4,33 +4,48 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.engine import InputData, Scope
+from headrace.engine import Scope
 from headrace.lake.catalog import newest_snapshot, shared_files
-from headrace.model import Asset, CommandBody, InputMode, InputSpec, PythonBody
+from headrace.lake.merge_rules import State
+from headrace.model import Asset, CommandBody, PythonBody
 from headrace.model.intervals import interval_of
-from headrace.model.required import required
+from headrace.model.required import WHOLE, split
 from headrace.run.messages import Produce
+from headrace.run.tasks.accumulating import StateGone, rule_of, state_before
+from headrace.run.tasks.inputs import input_of, self_of
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
-MATERIALIZATIONS = ("table", "files", "none")
+TABLES = ("table", "append", "merge", "snapshot")
+"""Materialisations whose rows are in a table of the lake."""
 
 
-def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], now: int) -> Produce:
-    """An asset's partitions, with exactly the inputs that they require. Raises Undeliverable."""
-    if asset.materialize not in MATERIALIZATIONS:
-        raise Undeliverable(f"materialize: {asset.materialize} isn't built yet; use {', '.join(MATERIALIZATIONS)}")
+def task(
+    lookup: Lookup,
+    tx: Transaction,
+    attempt: AttemptId,
+    asset: Asset,
+    keys: tuple[str, ...],
+    now: int,
+    without: tuple[tuple[str, str], ...] = (),
+) -> Produce:
+    """An asset's partitions, with exactly the inputs that they require, but for the optional partitions `without` which it is made.
+    Raises Undeliverable."""
     node = lookup.compiled.nodes[asset.name]
     snapshot = newest_snapshot(tx)
-    known = lookup.table(tx, asset.name) if asset.materialize == "table" else None
+    known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
+    scope = _scope(lookup, asset, keys, attempt)
     return Produce(
-        scope=_scope(lookup, asset, keys, attempt),
+        scope=scope,
         body=asset.body,
         sql=node.sql,
         code=lookup.code if isinstance(asset.body, PythonBody | CommandBody) else None,
-        inputs=tuple(_input(lookup, tx, asset, spec, keys, snapshot) for spec in node.inputs),
+        inputs=(
+            *(input_of(lookup, tx, asset, spec, keys, snapshot, without) for spec in node.inputs),
+            *((self_of(lookup, tx, asset, keys, snapshot),) if node.uses_self else ()),
+        ),
         materialize=asset.materialize,
         partition_column=node.partition_column,
         table=known,
@@ -38,10 +53,21 @@ def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys
         checks=asset.checks,
         on_fail=asset.on_fail,
         macros=lookup.project.macros if node.sql is not None else {},
-        shared=tuple(shared_files(tx, asset.name, keys)) if known is not None else (),
+        shared=tuple(shared_files(tx, asset.name, keys)) if known is not None and not asset.accumulates else (),
         references=lookup.references(tx, asset.name, snapshot),
         now_us=now,
+        key_column=asset.partition.key,
+        without=tuple(f"{name}@{key}" if key != WHOLE else name for name, key in without),
+        merge=rule_of(asset, scope, now) if asset.accumulates else None,
+        state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
     )
+
+
+def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> State:
+    try:
+        return state_before(tx, asset, keys[0], str(attempt))
+    except StateGone as error:
+        raise Undeliverable(str(error)) from error
 
 
 def _scope(lookup: Lookup, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> Scope:
@@ -55,22 +81,13 @@ def _scope(lookup: Lookup, asset: Asset, keys: tuple[str, ...], attempt: Attempt
         end=end.isoformat() if end else None,
         timezone=asset.timezone,
         attempt=str(attempt),
+        data_key=split(keys[0], asset.partition)[1] if asset.partition.key is not None else None,
         parameters={**lookup.project.settings.parameters, **asset.parameters},
     )
-
-
-def _input(lookup: Lookup, tx: Transaction, asset: Asset, spec: InputSpec, keys: tuple[str, ...], snapshot: int) -> InputData:
-    source = lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
-    if spec.mode is InputMode.ALL or source.partition.whole or asset.partition.whole:
-        return lookup.data(tx, spec.node, None, snapshot)
-    needed: set[str] = set()
-    for key in keys:
-        needed.update(required(asset.partition, asset.timezone, key, source.partition, source.timezone, spec).keys or ())
-    return lookup.data(tx, spec.node, sorted(needed), snapshot)
 
 
 def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetime | None]:
     if asset.partition.grain is None:
         return None, None
-    intervals = [interval_of(key, asset.partition.grain, asset.timezone) for key in keys]
+    intervals = [interval_of(split(key, asset.partition)[0], asset.partition.grain, asset.timezone) for key in keys]
     return min(i.start for i in intervals), max(i.end for i in intervals)

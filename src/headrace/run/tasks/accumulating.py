@@ -1,0 +1,105 @@
+"""Tables that live across partitions (merge, snapshot): what a publication starts from, and what readers of a partition see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.engine import Scope
+from headrace.lake import FileRef, Lookup
+from headrace.lake.catalog import files, seen, snapshot_exists, state
+from headrace.lake.merge_rules import Deletes, MergeRule, State, Versions
+from headrace.model import Asset, Grain, LakeError
+from headrace.model.intervals import start_us
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import accumulations
+from headrace.store.queries.accumulations import Standing
+
+
+class StateGone(LakeError):
+    """The table as it was before a partition isn't kept any more."""
+
+
+def rule_of(asset: Asset, scope: Scope, now_us: int) -> MergeRule:
+    """How what the body computes for this scope meets the table."""
+    whole = asset.partition.whole
+    if asset.materialize == "merge":
+        return MergeRule(keys=asset.merge_keys, delete=asset.merge_delete, drop_same=whole)
+    return MergeRule(keys=asset.merge_keys, versions=_versions(asset, scope, now_us))
+
+
+def _versions(asset: Asset, scope: Scope, now_us: int) -> Versions:
+    grain, deletes = asset.partition.grain, Deletes(asset.snapshot_deletes)
+    if grain is None or scope.start is None:
+        return Versions(at=instant(now_us).isoformat(), is_date=False, columns=asset.snapshot_columns, deletes=deletes)
+    is_date = grain is not Grain.HOUR
+    at = scope.start[:10] if is_date else scope.start
+    return Versions(at=at, is_date=is_date, columns=asset.snapshot_columns, deletes=deletes)
+
+
+def state_before(tx: Transaction, asset: Asset, key: str, attempt: str) -> State:
+    """What the publication of a partition starts from: the table as the one before it left it; of a whole, as it is.
+
+    While the table stands as an older partition left it (one was restated, and those after it are computed again one by one),
+    the hash is made to differ from any other: only once the newest is published again does an equal hash mean an equal table.
+
+    Raises StateGone where that was too long ago."""
+    now, published = seen(tx, asset.name), accumulations.published(tx, asset.name)
+    nonce = "" if _is_newest(tx, asset, published) else f"+{attempt}"
+    before = _before(asset, published, key)
+    if before is None:
+        return State(tuple(state(tx, asset.name, 0)), now, nonce)
+    return State(tuple(state(tx, asset.name, _snapshot(tx, asset, before, key))), now, (before.content_hash or "") + nonce)
+
+
+def _is_newest(tx: Transaction, asset: Asset, published: Sequence[Standing]) -> bool:
+    """Whether the table stands as its newest partition left it."""
+    newest = max(published, key=lambda one: _order(asset, one.partition), default=None) if not asset.partition.whole else None
+    return newest is None or newest.snapshot == accumulations.newest_snapshot(tx, asset.name)
+
+
+def _before(asset: Asset, published: Sequence[Standing], key: str) -> Standing | None:
+    if asset.partition.whole:
+        return published[0] if published else None
+    at = _order(asset, key)
+    earlier = [one for one in published if _order(asset, one.partition) < at]
+    return max(earlier, key=lambda one: _order(asset, one.partition), default=None)
+
+
+def _order(asset: Asset, key: str) -> tuple[int, str]:
+    grain = asset.partition.grain
+    return (0, key) if grain is None else (start_us(key, grain, asset.timezone), "")
+
+
+def _snapshot(tx: Transaction, asset: Asset, before: Standing, key: str) -> int | None:
+    """The snapshot to start from; None where the table hasn't changed since."""
+    if accumulations.newest_snapshot(tx, asset.name) <= before.snapshot or asset.partition.whole:
+        return None
+    if not snapshot_exists(tx, before.snapshot):
+        first = min(accumulations.published(tx, asset.name), key=lambda one: _order(asset, one.partition)).partition
+        raise StateGone(
+            f"{asset.name}@{key} starts from the table as {before.partition} left it, and snapshot {before.snapshot} isn't kept any more; "
+            f"rebuild it from the start: headrace run {asset.name} --from {first} --again --reason …"
+        )
+    return before.snapshot
+
+
+def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapshot: int) -> tuple[tuple[FileRef, ...], int]:
+    """What a reader sees that requires these partitions: the table as the newest of them left it, and how many rows that are.
+
+    Without keys, or where that snapshot isn't kept any more, it is the table as it is at `snapshot`."""
+    published = accumulations.published(tx, asset.name)
+    asked = [one for one in published if keys is None or one.partition in set(keys)]
+    newest = max(asked, key=lambda one: _order(asset, one.partition), default=None)
+    if newest is None:
+        return (), 0
+    if keys is None or accumulations.newest_snapshot(tx, asset.name) <= newest.snapshot or not snapshot_exists(tx, newest.snapshot):
+        return tuple(files(tx, asset.name, None, snapshot)), newest.rows
+    return tuple(_by_id(file) for file in files(tx, asset.name, None, newest.snapshot)), newest.rows
+
+
+def _by_id(file: FileRef) -> FileRef:
+    """A file of an older snapshot, to be read with the columns of now."""
+    return msgspec.structs.replace(file, lookup=Lookup.ID) if file.lookup is Lookup.SAME else file

@@ -44,7 +44,7 @@ def test_a_query_joins_sources_and_assets_of_one_snapshot(shop: Project) -> None
 def test_the_past_is_as_it_was(shop: Project) -> None:
     before = shop.json("sql", "select count(*) as n from orders", "--at", "2025-03-05T00:00+01:00")
     assert (before["rows"], before["snapshot"]) == ([{"n": 9}], shop.json("read", "orders", "--at", "2025-03-05T00:00+01:00")["snapshot"])
-    assert "nothing was published" in shop.refused("sql", "from orders", "--at", "2001-01-01T00:00")
+    assert "nothing of orders was published" in shop.refused("sql", "from orders", "--at", "2001-01-01T00:00")
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_attach_gives_statements_that_duckdb_runs(shop: Project, tmp_path: Path)
     document = shop.json("sql", "--attach")
     assert document["catalog"] == "sqlite"
     done = subprocess.run(
-        [sys.executable, "-c", ATTACHED], input=document["statement"], capture_output=True, text=True, check=True, cwd=tmp_path
+        [sys.executable, "-c", ATTACHED], input=document["statement"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
-    assert done.stdout.split() == ["96.00", "read-only"]
+    assert done.stdout.split() == ["96.00", "read-only"], done.stderr
     assert "doesn't see" in shop.text("sql", "--attach")

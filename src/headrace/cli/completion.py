@@ -18,7 +18,7 @@ from headrace.cli.verbs import BY_NAME, VERBS
 NAMES_FILE = ".headrace/cache/names"
 """Relative to the project: one node's name to a line, written whenever the project was read."""
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
-NODE_VERBS = ("ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test")
+NODE_VERBS = ("ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff")
 
 _BASH = """\
 _headrace() {

@@ -44,8 +44,13 @@ def _room(page: Page) -> int:
 
 
 def _cell(value: Any) -> Cell | str:
+    return Cell("null", "dim") if value is None else shown_value(value)
+
+
+def shown_value(value: Any) -> str:
+    """One value in its own words."""
     if value is None:
-        return Cell("null", "dim")
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, dict | list):

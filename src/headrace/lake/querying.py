@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,14 +73,14 @@ def _ctes(tree: Any) -> Iterator[str]:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    waiting = [tree]
+    waiting = deque([tree])
     while waiting:
-        node = waiting.pop()
+        node = waiting.popleft()
         if isinstance(node, dict):
             yield node
-            waiting += node.values()
+            waiting.extend(node.values())
         elif isinstance(node, list):
-            waiting += node
+            waiting.extend(node)
 
 
 @contextmanager

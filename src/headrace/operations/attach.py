@@ -19,12 +19,12 @@ def attach(session: Session) -> AttachDocument:
     lake = literal(f"{session.folders.lake}/")
     if isinstance(where, PostgresqlAddress):
         connection = " ".join(f"{name}={_quoted(where.parameters[name])}" for name in _NAMES if name in where.parameters)
-        options = f"DATA_PATH {lake}, METADATA_SCHEMA {literal(where.lake_schema)}, READ_ONLY"
+        options = f"DATA_PATH {lake}, METADATA_SCHEMA {literal(where.lake_schema)}, OVERRIDE_DATA_PATH true, READ_ONLY"
         statement = f"ATTACH {literal(f'ducklake:postgres:{connection}')} AS lake ({options});"
         note = f"The password comes from PGPASSWORD or ~/.pgpass. {UNSEEN}"
         return AttachDocument(catalog="postgresql", statement=_installed("postgres", statement), note=note)
     assert isinstance(where, SqliteAddress)
-    options = f"DATA_PATH {lake}, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_MS}, READ_ONLY"
+    options = f"DATA_PATH {lake}, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_MS}, OVERRIDE_DATA_PATH true, READ_ONLY"
     statement = f"ATTACH {literal(f'ducklake:sqlite:{where.path}')} AS lake ({options});"
     note = f"Not in a process that opens the state database itself. {UNSEEN}"
     return AttachDocument(catalog="sqlite", statement=_installed("sqlite", statement), note=note)

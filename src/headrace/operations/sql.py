@@ -12,7 +12,8 @@ import msgspec
 
 from headrace.lake import PARTITION_COLUMN, Column, catalog
 from headrace.model import Project, SqlBody, UsageError
-from headrace.model.reporting import did_you_mean
+from headrace.model.files import FileKind, read_text, scan
+from headrace.model.reporting import Report, did_you_mean
 from headrace.operations.documents import ColumnRow
 from headrace.operations.inspections import SqlDocument
 from headrace.operations.parameters import defaults, guessed, typed
@@ -84,9 +85,16 @@ def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, st
     wanted = _canonical(project, [*names, *(one for view in views for one in _inputs(compiled, view))])
     seen = _seen(session, question, [name for name in wanted if name not in views])
     session.close()  # DuckDB computes now: a process has one of them open
-    with querying.over(session.folders.lake, seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, project.macros):
+    with querying.over(session.folders.lake, seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, _macros(session)):
         text = _with_views(compiled, views, text)
         yield duckdb, text, _values(project, querying.parameters_of(duckdb, text), question.parameters), seen
+
+
+def _macros(session: Session) -> dict[str, str]:
+    """The macros as the files are: one that no body uses yet is nothing that could be applied."""
+    reports = [(file, Report(file.path)) for file in scan(session.root).files if file.kind is FileKind.MACRO]
+    texts = {file.path: read_text(session.root, file, report) for file, report in reports}
+    return {path: text for path, text in texts.items() if text is not None}
 
 
 def _canonical(project: Project, names: Sequence[str]) -> list[str]:
@@ -107,13 +115,13 @@ def _canonical(project: Project, names: Sequence[str]) -> list[str]:
 
 def _seen(session: Session, question: Question, names: Sequence[str]) -> _Snapshot:
     if session.store is None:
-        return _Snapshot(None, None, tuple(filter(None, (_declared(session, name) for name in names))))
+        return _Snapshot(None, None, tuple(_declared(session, name) for name in names))
     with session.store.read() as tx:
         snapshot = snapshot_of(session, tx, Wanted("", at=question.at))
         then = None if question.at is None else snapshot
         tables = [_published(tx, name, then) or _declared(session, name) for name in names]
         at = publications.newest_at(tx, snapshot)
-    return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(table for table in tables if table is not None))
+    return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(tables))
 
 
 def _published(tx: Transaction, name: str, snapshot: int | None) -> Named | None:
@@ -126,13 +134,13 @@ def _published(tx: Transaction, name: str, snapshot: int | None) -> Named | None
     return Named(name, columns, tuple(catalog.files(tx, name, None, snapshot)))
 
 
-def _declared(session: Session, name: str) -> Named | None:
-    """A table that was never published, empty; None where not even its columns are known."""
+def _declared(session: Session, name: str) -> Named:
+    """A table of which nothing is published, empty. UsageError where not even its columns are known."""
     from headrace.lake.querying import Named
 
     node = session.compiled.nodes.get(name) if session.compiled else None
     if node is None or node.columns is None:
-        return None
+        raise UsageError(f"nothing of {name} was published, and its columns aren't known before that", hint="headrace status")
     return Named(name, tuple(Column(column, kind, number) for number, (column, kind) in enumerate(node.columns, 2)), ())
 
 

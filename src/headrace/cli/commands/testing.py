@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from headrace.cli import states
+from headrace.cli.data import shown_value
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
@@ -103,12 +103,8 @@ def _change(change: ChangedRow, page: Page) -> None:
     wrong = {cell.column for cell in change.cells}
     page.say(f"~ {_shown({name: value for name, value in change.row.items() if name not in wrong})}", "warn", indent=4)
     for cell in change.cells:
-        page.say(f"{cell.column}: expected {_value(cell.expected)}, got {_value(cell.got)}", indent=8)
+        page.say(f"{cell.column}: expected {shown_value(cell.expected)}, got {shown_value(cell.got)}", indent=8)
 
 
 def _shown(row: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={_value(value)}" for name, value in row.items())
-
-
-def _value(value: Any) -> str:
-    return "null" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return "  ".join(f"{name}={shown_value(value)}" for name, value in row.items())

@@ -1,0 +1,97 @@
+"""`headrace diff ASSET --at A [--at B]`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from headrace.cli.data import shown_value
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.model.errors import UsageError
+from headrace.operations.inspections import DiffDocument, MomentRow, PartitionChange, RowChange
+
+PARTITIONS_SHOWN_MAX = 20
+PARTITIONS = [
+    Column("partition", gives=1, least=11),
+    Column("change", least=9),
+    Column("rows before", drops=2, right=True),
+    Column("rows after", drops=1, right=True),
+]
+
+
+def command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ASSET[@K]", help="an asset or a source")],
+    at: Annotated[list[str] | None, Option("--at", metavar="T", help="a time or a snapshot's number; twice, or once for until now")] = None,
+    partition: Annotated[list[str] | None, Option("--partition", metavar="K,…", help="only these partitions")] = None,
+    keys: Annotated[list[str] | None, Option("--keys", metavar="C,…", help="columns that say which rows are the same")] = None,
+    exit_code: Annotated[bool, Option("--exit-code", help="exit 1 where anything changed")] = False,
+) -> int:
+    """What changed between two moments: partitions, columns, rows; by keys where there are any."""
+    if at is None or len(at) > 2:
+        raise UsageError("diff compares two moments", hint="--at A --at B; --at A alone compares with now")
+    from headrace.operations.diff import Asked, diff
+
+    asked = Asked(at[0], at[1] if len(at) == 2 else None, _words(partition), _words(keys))
+    document = diff(invocation.session, target, asked)
+    invocation.show(document, _render)
+    return 1 if exit_code and (document.partitions or document.columns) else 0
+
+
+def _words(texts: list[str] | None) -> tuple[str, ...]:
+    return tuple(word.strip() for text in texts or [] for word in text.split(",") if word.strip())
+
+
+def _render(document: DiffDocument, page: Page) -> None:
+    page.head(document.asset)
+    page.say(f"{_moment(document.before, page)} → {_moment(document.after, page)}")
+    for change in document.columns:
+        types = " → ".join(kind for kind in (change.before, change.after) if kind)
+        page.say(f"column {change.column} {'has another type' if change.change == 'type' else change.change}: {types}", "warn", indent=2)
+    page.say()
+    page.table(PARTITIONS, [_partition(one) for one in document.partitions[:PARTITIONS_SHOWN_MAX]])
+    if len(document.partitions) > PARTITIONS_SHOWN_MAX:
+        page.say(f"and {plural(len(document.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')}; --json has all", "dim", indent=2)
+    for row in document.sample:
+        _sample(row, page)
+    page.say()
+    page.facts(*_sum(document))
+    page.next(f"headrace lineage {document.asset}")
+
+
+def _moment(row: MomentRow, page: Page) -> str:
+    return f"snapshot {row.snapshot}" + ("" if row.at is None else f" ({page.reader.moment(row.at)})")
+
+
+def _partition(one: PartitionChange) -> list[str | Cell]:
+    style = {"added": "good", "removed": "bad", "republished": "warn"}.get(one.change, "dim")
+    rows = ["" if n is None else f"{n:,}" for n in (one.rows_before, one.rows_after)]
+    return [one.partition, Cell(one.change, style), *rows]
+
+
+def _sample(row: RowChange, page: Page) -> None:
+    if row.change != "changed":
+        sign, values = ("+", row.after) if row.change == "added" else ("-", row.before)
+        page.say(f"{sign} {_shown(values or {})}", "good" if sign == "+" else "bad", indent=2)
+        return
+    before, after = row.before or {}, row.after or {}
+    same = {name: value for name, value in after.items() if before.get(name) == value}
+    other = [f"{name}: {shown_value(before.get(name))} → {shown_value(value)}" for name, value in after.items() if name not in same]
+    page.say(f"~ {_shown(same)}  {'  '.join(other)}", "warn", indent=2)
+
+
+def _shown(values: dict[str, Any]) -> str:
+    return "  ".join(f"{name}={shown_value(value)}" for name, value in values.items())
+
+
+def _sum(document: DiffDocument) -> list[str]:
+    if not document.partitions:
+        return ["nothing was published meanwhile"]
+    counts = [f"{document.rows_added:,} added", f"{document.rows_removed:,} removed"]
+    if document.rows_changed is not None:
+        counts.append(f"{document.rows_changed:,} changed")
+    by = f"by {', '.join(document.keys)}" if document.keys else "whole rows compared: there are no keys"
+    return [plural(len(document.partitions), "partition"), f"rows: {', '.join(counts)}", by]

@@ -1,0 +1,96 @@
+"""Two states of a table, row by row: what was added, removed, changed. By keys where there are any, else as multisets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.lake.reading import converted, selected_values
+from headrace.lake.session import Session
+from headrace.lake.sqltext import quote
+from headrace.lake.tables import Column
+
+BEFORE, AFTER = "__before__", "__after__"
+"""Names of the two relations in a session (`querying.over`)."""
+
+
+class Example(msgspec.Struct, frozen=True):
+    """A row as it was and as it is; one of them is None for rows that were added or removed."""
+
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many rows differ. `changed` and `cells` (column → in how many rows) are only told with keys."""
+
+    added: int
+    removed: int
+    changed: int | None
+    cells: dict[str, int]
+    examples: tuple[Example, ...]
+
+
+def multisets(session: Session, columns: Sequence[Column], *, examples: int) -> Counted:
+    """Without keys: a row that differs in one cell is one removed and one added."""
+    names = ", ".join(quote(column.name) for column in columns)
+
+    def only(one: str, other: str) -> str:
+        return f"SELECT {names} FROM {quote(one)} EXCEPT ALL SELECT {names} FROM {quote(other)}"
+
+    gone, new = only(BEFORE, AFTER), only(AFTER, BEFORE)
+    removed = tuple(Example(row, None) for row in _rows(session, gone, columns, examples))
+    added = tuple(Example(None, row) for row in _rows(session, new, columns, examples))
+    return Counted(_count(session, new), _count(session, gone), None, {}, (*removed, *added))
+
+
+def by_keys(session: Session, columns: Sequence[Column], keys: Sequence[str], *, examples: int) -> Counted:
+    """With keys that say which rows are the same; they must be unique on both sides (`not_unique`)."""
+    others = [column for column in columns if column.name not in keys]
+    on = " AND ".join(f"b.{quote(key)} IS NOT DISTINCT FROM a.{quote(key)}" for key in keys)
+    joined = f"(SELECT true AS here, * FROM {quote(BEFORE)}) b FULL JOIN (SELECT true AS here, * FROM {quote(AFTER)}) a ON {on}"
+    differs = {column.name: f"b.{quote(column.name)} IS DISTINCT FROM a.{quote(column.name)}" for column in others}
+    both, any_differs = "b.here AND a.here", " OR ".join(differs.values()) or "false"
+    counts = [
+        "count(*) FILTER (b.here IS NULL)", "count(*) FILTER (a.here IS NULL)", f"count(*) FILTER ({both} AND ({any_differs}))",
+        *(f"count(*) FILTER ({both} AND {condition})" for condition in differs.values()),
+    ]  # fmt: skip
+    row = session.connection.execute(f"SELECT {', '.join(counts)} FROM {joined}").fetchone()
+    assert row is not None
+    cells = {name: count for name, count in zip(differs, row[3:], strict=True) if count}
+    shown = [
+        *_examples(session, columns, joined, f"{both} AND ({any_differs})", examples),
+        *_examples(session, columns, joined, "a.here IS NULL", examples),
+        *_examples(session, columns, joined, "b.here IS NULL", examples),
+    ]
+    return Counted(row[0], row[1], row[2], cells, tuple(shown))
+
+
+def not_unique(session: Session, keys: Sequence[str]) -> bool:
+    """Whether some keys are there twice on one side, so that they say nothing."""
+    listed = ", ".join(quote(key) for key in keys)
+    return any(_count(session, f"SELECT {listed} FROM {quote(side)} GROUP BY ALL HAVING count(*) > 1 LIMIT 1") for side in (BEFORE, AFTER))
+
+
+def _examples(session: Session, columns: Sequence[Column], joined: str, condition: str, limit: int) -> list[Example]:
+    fields = ", ".join(f"{side}.{quote(column.name)} AS {quote(f'{side}{n}')}" for side in "ba" for n, column in enumerate(columns))
+    query = f"SELECT b.here AS {quote('b')}, a.here AS {quote('a')}, {fields} FROM {joined} WHERE {condition} LIMIT {int(limit)}"
+    renamed = {side: [msgspec.structs.replace(column, name=f"{side}{n}") for n, column in enumerate(columns)] for side in "ba"}
+    values = selected_values([*renamed["b"], *renamed["a"]])
+    fetched = session.connection.execute(f"SELECT {quote('b')}, {quote('a')}, {values} FROM ({query})").fetchall()
+    width = len(columns)
+    before = converted(columns, [row[2 : 2 + width] for row in fetched])
+    after = converted(columns, [row[2 + width :] for row in fetched])
+    return [Example(was if row[0] else None, now if row[1] else None) for row, was, now in zip(fetched, before, after, strict=True)]
+
+
+def _rows(session: Session, query: str, columns: Sequence[Column], limit: int) -> tuple[dict[str, Any], ...]:
+    fetched = session.connection.execute(f"SELECT {selected_values(columns)} FROM ({query}) ORDER BY ALL LIMIT {int(limit)}").fetchall()
+    return converted(columns, fetched)
+
+
+def _count(session: Session, query: str) -> int:
+    row = session.connection.execute(f"SELECT count(*) FROM ({query})").fetchone()
+    return int(row[0]) if row else 0

@@ -162,6 +162,8 @@ class Core:
             if cell.stale and not cell.proposed and cell.state is PartitionState.PUBLISHED:
                 cell.state = PartitionState.WAITING
             self._add(row.node, row.key, cell)
+            if cell.not_before is not None:
+                heapq.heappush(self._later, (cell.not_before, row.node, row.key))
         for node in event.graph.nodes:
             if not node.is_source:
                 self._expect(node)

@@ -1,0 +1,25 @@
+"""What waits to be tried again, over the end of one leader and the start of the next."""
+
+from __future__ import annotations
+
+from driver import Driver, asset, source
+
+from headrace.schedule import Clock, LoadedCell
+from headrace.schedule import PartitionState as S
+
+DAY = "2025-01-01"
+
+
+def test_a_new_leader_tries_what_the_last_one_left_to_be_tried_again() -> None:
+    """Would catch: a transient failure that is never tried again, because its alarm ended with its leader."""
+    cells = (
+        LoadedCell("flights", DAY, S.PUBLISHED, False, 0, None, True, "h"),
+        LoadedCell("clean", DAY, S.WAITING, False, 2, 5_000_000, False, None),
+    )
+    d = Driver(source("flights"), asset("clean", "flights"), cells=cells)
+    d.ask()
+    due = d.core.next_try()
+    assert due == 5_000_000
+    d.now = max(d.now, due)
+    d.give(Clock())
+    assert d.work() == [("clean", DAY)]

@@ -81,11 +81,19 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
         samples=_samples(task, workshop),
     )
     if not isinstance(prepared, Prepared):
+        if _no_records_yet(task, kept, name, prepared):
+            return Outcome(attempt=task.attempt, state="staged", measures=Measures())
         return _refused(task, prepared, kept, name, workshop)
     try:
         return _staged(task, workshop, session, prepared, kept, name)
     finally:
         prepared.discard()
+
+
+def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Drift | TypeDrift | Unreadable) -> bool:
+    """Whether a source of records was asked before it ever had any: complete with 0 rows, like a file that is a header alone."""
+    nothing = isinstance(why, Unreadable) and why.code == "delivery_empty" and kept.size_bytes <= 1
+    return nothing and name_of(task.source) is not None and name.endswith(".jsonl")
 
 
 def _samples(task: TakeIn, workshop: Workshop) -> list[tuple[Path, str]]:

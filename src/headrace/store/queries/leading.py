@@ -470,10 +470,12 @@ def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> lis
     return [Delivered(*row) for row in rows[::step][:limit]]
 
 
-def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int]]) -> None:
-    """What became of deliveries: (state, reason, sha256, fingerprint, id)."""
+def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]) -> None:
+    """What became of deliveries: (state, reason, sha256, fingerprint, bytes, id); the bytes count where the look couldn't tell them."""
     tx.executemany(
-        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint = coalesce(?, fingerprint) where id = ?", rows
+        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint = coalesce(?, fingerprint),"
+        " size_bytes = case when size_bytes < 0 then ? else size_bytes end where id = ?",
+        rows,
     )
 
 

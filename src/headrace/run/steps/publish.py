@@ -93,7 +93,7 @@ class Batch:
         self._quarantine: list[QuarantineRow] = []
         self._checks: list[Sequence[object]] = []
         self._profiles: list[Sequence[object]] = []
-        self._deliveries: list[tuple[str, str | None, str | None, str | None, int]] = []
+        self._deliveries: list[tuple[str, str | None, str | None, str | None, int, int]] = []
         self._audit: list[Event] = []
 
     def add(self, attempt: Attempt, outcome: Outcome, wrong: str | None) -> None:
@@ -273,7 +273,8 @@ class Batch:
     def _deliver(self, attempt: Attempt, outcome: Outcome, state: str, reason: str | None) -> None:
         for number in {attempt.prepared.delivery_of(key): None for key in attempt.keys}:
             if number is not None:
-                self._deliveries.append((state, reason, outcome.sha256, outcome.fingerprint, number))
+                read = outcome.measures.bytes_in if outcome.sha256 else -1
+                self._deliveries.append((state, reason, outcome.sha256, outcome.fingerprint, read, number))
 
     def _event(self, action: Action, attempt: Attempt, after: dict[str, object]) -> Event:
         name = f"{attempt.node}@{attempt.keys[0]}" if len(attempt.keys) == 1 else attempt.node

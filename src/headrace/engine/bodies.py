@@ -40,6 +40,9 @@ class InputData(msgspec.Struct, frozen=True):
     columns: tuple[Column, ...]
     rows: int | None = None
     """How many rows that is, where the leader knows it from the catalog; else the worker counts."""
+    sql: str = ""
+    """Of a view: its statement, over `inputs`."""
+    inputs: tuple[InputData, ...] = ()
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -53,6 +56,8 @@ class Scope(msgspec.Struct, frozen=True):
     timezone: str
     attempt: str
     parameters: dict[str, Any] = {}
+    data_key: str | None = None
+    """The key's value, where the data is cut by a key: what `$partition_key` is."""
 
 
 class Measures(msgspec.Struct, frozen=True):

@@ -26,7 +26,8 @@ from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.logs import HEADRACE, LogFile
 from headrace.engine.measure import Meter, child_peak_bytes
 from headrace.engine.tasks import BodyTask, DataFolders
-from headrace.lake.session import literal, relation_sql
+from headrace.lake.inlining import source_sql
+from headrace.lake.session import literal
 from headrace.model import CommandBody
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _input(session: Session, data: InputData, path: Path) -> dict[str, Any]:
     """Writes the input's rows, without the system column and of the required partitions only."""
     path.parent.mkdir(exist_ok=True)
     try:
-        session.connection.execute(f"COPY ({relation_sql(data.files, data.columns)}) TO {literal(str(path))} (FORMAT parquet)")
+        session.connection.execute(f"COPY ({source_sql(data)}) TO {literal(str(path))} (FORMAT parquet)")
     except duckdb.Error as error:
         raise of_duckdb(error) from error
     return {"path": str(path), "columns": [{"name": column.name, "type": column.type} for column in data.columns]}
@@ -107,6 +108,7 @@ def _context(scope: Scope, inputs: dict[str, dict[str, Any]], output: Path) -> d
         "asset": scope.asset,
         "partition": scope.partitions[0] if scope.partitions else "*",
         "partitions": scope.partitions,
+        "partition_key": scope.data_key,
         "interval": {"start": scope.start, "end": scope.end} if scope.start else None,
         "timezone": scope.timezone,
         "attempt": scope.attempt,

@@ -138,6 +138,7 @@ def context_of(scope: Scope, output_directory: Path | None) -> Context:
         attempt=scope.attempt,
         parameters=scope.parameters,
         output_directory=output_directory,
+        partition_key=scope.data_key,
     )
 
 

@@ -11,7 +11,8 @@ import msgspec
 from headrace.engine.bodies import InputData, Scope
 from headrace.engine.failures import failed, of_duckdb
 from headrace.engine.tasks import BodyTask
-from headrace.lake.session import quote, relation_sql
+from headrace.lake.inlining import source_sql
+from headrace.lake.session import quote
 from headrace.lake.statements import without_semicolons
 from headrace.model import Grain, SqlBody
 
@@ -40,7 +41,7 @@ def composed_of(task: BodyTask) -> Composed:
     text = without_semicolons(task.sql if task.sql is not None else body.text)
     parameters = _bound(text, task.scope, body)
     inputs = ", ".join(
-        f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({relation_sql(each.files, each.columns)})" for each in task.inputs
+        f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})" for each in task.inputs
     )
     before = (f"WITH {inputs} " if inputs else "") + "SELECT * FROM (\n"
     return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
@@ -72,13 +73,15 @@ def _bound(text: str, scope: Scope, body: SqlBody) -> dict[str, Any]:
 
 
 def partition_values(scope: Scope) -> dict[str, Any]:
-    """`partition_start` and `partition_end`: local dates for days and coarser, instants for hours, none for data that isn't cut by time."""
+    """`partition_start` and `partition_end`: local dates for days and coarser, instants for hours, none for data that isn't cut by time;
+    `partition_key` of data that is cut by a key."""
+    key = {"partition_key": scope.data_key} if scope.data_key is not None else {}
     if scope.grain is None or scope.start is None or scope.end is None:
-        return {}
+        return key
     start, end = datetime.fromisoformat(scope.start), datetime.fromisoformat(scope.end)
     if scope.grain == Grain.HOUR:
-        return {"partition_start": start, "partition_end": end}
-    return {"partition_start": start.date(), "partition_end": end.date()}
+        return {"partition_start": start, "partition_end": end, **key}
+    return {"partition_start": start.date(), "partition_end": end.date(), **key}
 
 
 def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
@@ -89,6 +92,14 @@ def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
             line=body.line,
             code="body_failed",
             hint="give it `partition: day` or another grain",
+        )
+    if name.lower() == "partition_key":
+        return failed(
+            "$partition_key has no value: the asset isn't cut by a key",
+            file=body.file,
+            line=body.line,
+            code="body_failed",
+            hint="give it `partition: {key: region}`",
         )
     known = ", ".join(f"${each}" for each in sorted(available)) or "none"
     return failed(

@@ -22,7 +22,7 @@ class Context:
     """What one attempt is for, as a Python asset sees it (first parameter `ctx`).
 
     `start` and `end` are aware datetimes, and None for data that isn't cut by time; `partitions` holds more than one key only in
-    a batch; `output_directory` is where an asset with `materialize: files` writes.
+    a batch; `partition_key` is the key of data that is cut by one; `output_directory` is where an asset with `materialize: files` writes.
     """
 
     asset: str
@@ -34,6 +34,7 @@ class Context:
     attempt: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     output_directory: Path | None = None
+    partition_key: str | None = None
 
     def log(self, message: str, level: str = "info") -> None:
         """A line in the attempt's log: `debug`, `info`, `warning`, `error` or `critical`. Raises ValueError for other levels.

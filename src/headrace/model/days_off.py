@@ -90,7 +90,7 @@ def known_by_name(calendar: str) -> bool:
 @functools.lru_cache(maxsize=64)
 def _named(calendar: str) -> Callable[[date], bool]:
     """Whether a day is a holiday, by the name of a calendar; UsageError if there is no such calendar."""
-    import holidays  # noqa: PLC0415 - most projects name no calendar
+    import holidays
 
     country, _, part = calendar.partition("-")
     found: Any

@@ -11,7 +11,7 @@ from headrace.model.reporting import shown
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 PARAMETERS_MAX = 1_000
-_TAKEN = frozenset({"partition_start", "partition_end", "self"})
+_TAKEN = frozenset({"partition_start", "partition_end", "partition_key", "self"})
 
 
 def read_parameters(fields: Fields) -> dict[str, Any]:

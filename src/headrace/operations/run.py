@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
+from headrace.model.ordering import order_of
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
@@ -95,9 +96,13 @@ def _of_node(node: Source | Asset, arguments: RunArguments) -> list[Target]:
         return [Target(node.name, key, key) for key in keys]
     first = parse_partition(node, arguments.first) if arguments.first else None
     last = parse_partition(node, arguments.last) if arguments.last else None
-    if first is not None and last is not None and last < first:
+    if first is not None and last is not None and _order(node, last) < _order(node, first):
         raise UsageError(f"--to {last} comes before --from {first}", hint="both are included; swap them")
     return [Target(node.name, first, last)]
+
+
+def _order(node: Source | Asset, key: str) -> str:
+    return order_of(key, node.partition, node.timezone)
 
 
 def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:

@@ -6,10 +6,12 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
-from headrace.model import Asset, Consumer, Project, Source, UsageError
+from headrace.model import Asset, Consumer, Grain, Project, Source, UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
+from headrace.model.required import SEPARATOR, delivery_key, join
 
+DELIVERY_DIGITS = 12
 _ATTEMPT = re.compile(r"(\d{1,18})\.(\d{1,18})")
 
 
@@ -42,10 +44,35 @@ def partition(node: Source | Asset, key: str) -> str:
         if key != "*":
             raise UsageError(f"{node.name} isn't partitioned: it has no {key[:40]!r}", hint=f"leave @{key[:40]} away")
         return key
-    if spec.grain is not None and spec.key is None:
-        return parse_key(key, spec.grain, node.timezone)
+    if spec.grain is not None:
+        return _of_time(node, spec.grain, key)
+    if spec.by_delivery:
+        return _of_delivery(node, key)
+    return _listed(node, key)
+
+
+def _of_delivery(node: Source | Asset, key: str) -> str:
+    if not (key.isascii() and key.isdigit() and len(key) <= DELIVERY_DIGITS):
+        raise UsageError(f"{node.name}@{key[:40]} names no delivery", hint=f"{node.name}@1 is the first one")
+    return delivery_key(int(key))
+
+
+def _of_time(node: Source | Asset, grain: Grain, key: str) -> str:
+    """`2013-02-11`, or `2013-02-11/EMEA` of what is cut by a key as well: a time alone means all its keys."""
+    if node.partition.key is None:
+        return parse_key(key, grain, node.timezone)
+    moment, separator, data = key.partition(SEPARATOR)
+    moment = parse_key(moment, grain, node.timezone)
+    return join(moment, _listed(node, data)) if separator else moment
+
+
+def _listed(node: Source | Asset, key: str) -> str:
+    values, called = node.partition.values, node.partition.key
     if not key:
-        raise UsageError(f"{node.name}@ names no partition", hint=f"{node.name}@KEY")
+        raise UsageError(f"{node.name}@ names no {called}", hint=f"{node.name}@KEY")
+    if values is not None and key not in values:
+        hint = did_you_mean(key, values) or f"one of {', '.join(values[:12])}"
+        raise UsageError(f"{node.name} has no {called} {key[:40]!r}", hint=hint)
     return key
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
@@ -39,6 +39,8 @@ class Assembler:
         self._fresh_reads = reads
         self._names = graph.Names(project)
         self._columns: dict[str, Columns | None] = {}
+        self._views: dict[str, str] = dict.fromkeys((name for name, asset in project.assets.items() if asset.materialize == "view"), "")
+        """Views with their fingerprints: what reads one depends on it."""
         self._given: dict[str, Given] = {}
         self.bodies: dict[str, KeptBody] = {}
         self.lines: dict[str, KeptLines] = {}
@@ -166,7 +168,7 @@ class Assembler:
             cut_by_time=asset.partition.grain is not None and not asset.accumulates,
             column=asset.partition.column,
             place=asset.place,
-            mixing=_mixing(asset, specs),
+            mixing=_mixing(asset, specs, self._views),
             checks=self._read(asset.name).checks,
             added=materialised.table_columns(asset, ()) or (),
         )
@@ -293,10 +295,12 @@ def _lines_key(wanted: Wanted) -> bytes:
     return lines_key(wanted.analysis.sql, inputs)
 
 
-def _mixing(asset: Asset, specs: Iterable[InputSpec]) -> str:
+def _mixing(asset: Asset, specs: Iterable[InputSpec], views: Collection[str]) -> str:
     if asset.partition.key is not None:
         return f"it is cut by `{asset.partition.key}` as well"
     for spec in specs:
+        if spec.node in views:
+            return f"it reads the view `{spec.node}`"
         if spec.lookback is not None:
             return f"it looks back {spec.lookback} in `{spec.node}`"
         if spec.mode in (InputMode.PREVIOUS, InputMode.WITHIN):

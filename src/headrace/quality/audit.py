@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.lake import PARTITION_COLUMN, FileRef, StagedFile, StagedPartition, Table
 from headrace.lake.content import HASHED_BYTES_MAX, hash_aggregate, hash_text
+from headrace.lake.inlining import Readable
 from headrace.lake.routing import NOWHERE
 from headrace.model import CheckSpec, Grain, NotBuilt, Severity
 from headrace.model.intervals import bounds_us
@@ -23,7 +24,7 @@ from headrace.quality import partitioning, profiles
 from headrace.quality.judging import Item, conclude, declare, guarded, measure
 from headrace.quality.kinds import Part, Subject
 from headrace.quality.results import Audit, CheckResult, Outcome, Verdict
-from headrace.quality.scanning import Reference, Staged
+from headrace.quality.scanning import Staged
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -54,7 +55,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     checks: Sequence[CheckSpec],
     *,
     partition_check: PartitionCheck | None,
-    references: Sequence[Reference],
+    references: Sequence[Readable],
     now_us: int,
     partitions: Sequence[str] = (),
     timezone: str = "UTC",

@@ -33,6 +33,18 @@ def rows_outside(subject: Subject, column: str, grain: Grain, keys: Sequence[str
     return Measured(judge, (f"count(*) FILTER (WHERE {bad})",), shown, column)
 
 
+def rows_of_another_key(subject: Subject, column: str, key: str) -> Measured:
+    """How to find rows whose key isn't that of their partition. Raises `CheckUnusable`."""
+    column = subject.column(column)
+    bad = f"(CAST({quote(column)} AS VARCHAR) IS DISTINCT FROM {literal(key)})"
+
+    def judge(part: Part, values: tuple[Any, ...]) -> Finding:
+        count = int(values[0])
+        return Finding(part.rows, count, f"{column}: {rows(count)} with another key than {part.key}" if count else "")
+
+    return Measured(judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}", column)
+
+
 def _misplaced(column: str, every: Sequence[Bounds]) -> str:
     key = quote(PARTITION_COLUMN)
     return f"({key} = {literal(NOWHERE)} OR {key} <> {key_expression(column, every)})"

@@ -336,7 +336,7 @@ class Leader:
     def _start(self, tx: Transaction, command: Dispatch, now: int, starts: list[Attempt]) -> list[Event]:
         self._last_n = command.attempt.n
         try:
-            prepared = self._tasks.prepare(tx, command.attempt, command.node, command.keys, now)
+            prepared = self._tasks.prepare(tx, command.attempt, command.node, command.keys, now, command.without)
         except Undeliverable as error:
             return [self._undeliverable(tx, command, str(error), now)]
         attempt = Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at)

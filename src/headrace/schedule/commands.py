@@ -15,6 +15,8 @@ class Dispatch(msgspec.Struct, frozen=True):
     node: str
     keys: tuple[str, ...]
     queued_at: int
+    without: tuple[tuple[str, str], ...] = ()
+    """Optional inputs that it doesn't wait for any longer: node and partition."""
 
 
 class Mark(msgspec.Struct, frozen=True):

@@ -428,7 +428,7 @@ class Core:
         cell = self._cells[node.name].get(key)
         if cell is None or cell.queued or cell.state is not PartitionState.WAITING or cell.not_before is not None:
             return
-        if self._first_alone(node, cell) or not self._targeted(node.name, key) or not self._needs.expected(node, key):
+        if self._first_alone(node) or not self._targeted(node.name, key) or not self._needs.expected(node, key):
             return
         missing = next(self._needs.missing(node, key, self._now), None)
         if missing is not None:
@@ -445,7 +445,7 @@ class Core:
             cell.alarm = at
             heapq.heappush(self._alarms, (at, node, key))
 
-    def _first_alone(self, node: GraphNode, cell: Cell) -> bool:
+    def _first_alone(self, node: GraphNode) -> bool:
         """A source's first delivery is taken in by itself: it may set what the others are held to."""
         return node.is_source and node.name not in self._board.visible and bool(self._board.busy.get(node.name))
 
@@ -501,13 +501,21 @@ class Core:
         found = []
         for other in self._board.bundles.get((node.name, cell.bundle), ()) if cell.bundle else ():
             one = self._cells[node.name][other]
-            if other == key or one.state is not PartitionState.WAITING or one.not_before is not None or not self._targeted(node.name, other):
+            if (
+                other == key
+                or one.state is not PartitionState.WAITING
+                or one.not_before is not None
+                or not self._targeted(node.name, other)
+            ):
                 continue
             if not one.queued:
                 self._board.busy[node.name] = self._board.busy.get(node.name, 0) + 1
             one.queued = False
             found.append(other)
         return found
+
+    def _without(self, node: GraphNode, keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return tuple(found for key in keys for found in self._needs.done_without(node, key, self._now))
 
     def _dispatch(self, node: GraphNode, keys: tuple[str, ...], queued_at: int) -> None:
         keys = tuple(sorted(keys, key=lambda key: self._board.order(node, key)))
@@ -518,4 +526,4 @@ class Core:
             cell.state = step(cell.state, Change.DISPATCHED)
             cell.dirty = False
         self._running[attempt] = Running(node.name, keys, self._now + node.timeout_us)
-        self._commands.append(Dispatch(attempt, node.name, keys, queued_at))
+        self._commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys)))

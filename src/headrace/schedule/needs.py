@@ -56,6 +56,15 @@ class Needs:
             if self._board.busy.get(name):
                 yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
 
+    def done_without(self, node: GraphNode, key: str, now: int) -> Iterator[tuple[str, str]]:
+        """The optional inputs that a partition runs without: node and partition."""
+        for link in self._network.links[node.name]:
+            if link.optional:
+                for waiting in self._of_link(node, link, key, now):
+                    cell = self._board.get(waiting.node, waiting.key)
+                    if cell is None or not cell.published:
+                        yield waiting.node, waiting.key
+
     def _of_link(self, node: GraphNode, link: Link, key: str, now: int) -> Iterator[Waiting]:
         name = link.input.name
         if link.newest:

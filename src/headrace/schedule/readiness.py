@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from functools import partial
 
 from headrace.model import InputMode, InputSpec
 from headrace.model.required import WHOLE, delivery_key, dependents, required, split
@@ -24,7 +25,10 @@ class Link:
     is published. `promised` are the sources that an optional input comes from, with until when each was promised.
     """
 
-    __slots__ = ("_board", "_every", "_known", "_output", "_promised", "_spec", "_touched", "delivers", "gathers", "input", "newest", "optional", "same", "stales")  # fmt: skip
+    __slots__ = (
+        "_board", "_every", "_known", "_output", "_promised", "_spec", "_touched", "delivers", "gathers", "input", "newest",
+        "optional", "same", "stales",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -96,17 +100,13 @@ class Link:
 
     def _needs(self, key: str) -> tuple[str, ...]:
         output, source = self._output, self.input
-        name = source.name
-        return required(
-            output.partition, output.timezone, key, source.partition, source.timezone, self._spec, lambda moment: self._board.seen(name, moment)
-        ).keys or ()  # fmt: skip
+        seen = partial(self._board.seen, source.name)
+        return required(output.partition, output.timezone, key, source.partition, source.timezone, self._spec, seen).keys or ()
 
     def _touches(self, key: str) -> tuple[str, ...]:
         output, source = self._output, self.input
-        name = output.name
-        return dependents(
-            key, output.partition, output.timezone, source.partition, source.timezone, self._spec, lambda moment: self._board.seen(name, moment)
-        ) or ()  # fmt: skip
+        seen = partial(self._board.seen, output.name)
+        return dependents(key, output.partition, output.timezone, source.partition, source.timezone, self._spec, seen) or ()
 
     def _referred(self, key: str) -> tuple[str, ...]:
         """Of what is referred to by key, without time: that key's partition."""

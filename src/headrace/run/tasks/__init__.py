@@ -55,7 +55,9 @@ class Tasks:
         project = self._lookup.project
         return "take_in" if node in project.sources else EXPORT if node in project.consumers else "produce"
 
-    def prepare(self, tx: Transaction, attempt: AttemptId, node: str, keys: tuple[str, ...], now: int) -> Prepared:
+    def prepare(
+        self, tx: Transaction, attempt: AttemptId, node: str, keys: tuple[str, ...], now: int, without: tuple[tuple[str, str], ...] = ()
+    ) -> Prepared:
         """The task for a dispatch. Raises Undeliverable."""
         project = self._lookup.project
         if node in project.sources:
@@ -65,5 +67,5 @@ class Tasks:
         if node in project.consumers:
             exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now)
             return Prepared(exporting, EXPORT, self._lookup.snapshot(tx), None)
-        producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now)
+        producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now, without)
         return Prepared(producing, "produce", self._lookup.snapshot(tx), None)

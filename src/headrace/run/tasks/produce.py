@@ -43,7 +43,7 @@ def task(
         sql=node.sql,
         code=lookup.code if isinstance(asset.body, PythonBody | CommandBody) else None,
         inputs=(
-            *(input_of(lookup, tx, asset, spec, keys, snapshot, without) for spec in node.inputs),
+            *(input_of(lookup, tx, asset, spec, keys, snapshot) for spec in node.inputs),
             *((self_of(lookup, tx, asset, keys, snapshot),) if node.uses_self else ()),
         ),
         materialize=asset.materialize,

@@ -23,10 +23,11 @@ def glimpse(data_folder: Path, path: str | None, delivery: str | None) -> list[d
     if path is None or delivery is None or not path.startswith("raw/"):
         return []
     ending = PurePosixPath(delivery.removesuffix(".gz")).suffix.lower()
-    if ending not in (*_SEPARATED, *_JSON_LINES):
-        return []
     lines = _lines(data_folder / path, packed=delivery.endswith(".gz"))
-    return _json_rows(lines) if ending in _JSON_LINES else _separated_rows(lines)
+    if ending in _SEPARATED:
+        return _separated_rows(lines)
+    records = lines and lines[0].startswith("{")  # what an API gave is kept as JSON lines, whatever its URL ends with
+    return _json_rows(lines) if records or ending in _JSON_LINES else []
 
 
 def _lines(path: Path, *, packed: bool) -> list[str]:

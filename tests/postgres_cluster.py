@@ -83,11 +83,11 @@ class Database(NamedTuple):
             for statement in statements:
                 connection.execute(statement.encode())
 
-    def rows(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, parameters: Any = None, *, schemas: str = "public") -> list[tuple[Any, ...]]:
         """What a query gives, to the superuser."""
         import psycopg
 
-        with psycopg.connect(self.url_of_socket) as connection:
+        with psycopg.connect(self.url_of_socket, options=f"-c search_path={schemas.replace(' ', '')}") as connection:
             return connection.execute(sql.encode(), parameters).fetchall()
 
 

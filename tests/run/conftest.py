@@ -9,5 +9,24 @@ from runlab import Lab
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Lab:
+def sqlite_lab(tmp_path: Path) -> Lab:
     return Lab(tmp_path / "p")
+
+
+@pytest.fixture
+def lab(sqlite_lab: Lab) -> Lab:
+    return sqlite_lab
+
+
+@pytest.fixture
+def postgresql_lab(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    database = request.getfixturevalue("postgresql")
+    monkeypatch.setenv("PG_PASSWORD", database.password)
+    return Lab(tmp_path / "p", database)
+
+
+@pytest.fixture(params=["sqlite_lab", "postgresql_lab"])
+def any_lab(request: pytest.FixtureRequest) -> Lab:
+    """The state in SQLite, then in PostgreSQL."""
+    found: Lab = request.getfixturevalue(request.param)
+    return found

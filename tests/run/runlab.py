@@ -11,28 +11,44 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from postgres_cluster import Database
+
 from headrace.operations.documents import RunDocument
 from headrace.operations.progress import Silent
 from headrace.operations.run import run
 from headrace.operations.session import Session
 from headrace.operations.tick import tick
+from headrace.store.engines.parameters import translated
 
 ORDERS = ["order_id,customer,amount,day"]
 NOW = datetime.fromisoformat("2025-01-10T12:00:00+00:00")
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 8)]
 
 
+SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n'
+
+
 class Lab:
     """A project with one daily source, `orders`; assets are added as files."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, database: Database | None = None) -> None:
+        """With a database, the state and the catalog are in PostgreSQL; its password is in the environment as PG_PASSWORD."""
         self.root = root
+        self.database = database
         self.now = NOW
         for folder in ("assets", "sources", "landing"):
             (root / folder).mkdir(parents=True)
-        self.write("headrace.toml", '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n')
+        self.write("headrace.toml", SETTINGS + (f'[store]\nurl = "{self.url}"\n' if database else ""))
         self.write("owners.yaml", "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n")
-        self.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n")
+        self.write(
+            "sources/orders.yaml",
+            "source: orders\nowner: acme\npartition: day\nrestate_within: 30d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+        )
+
+    @property
+    def url(self) -> str:
+        assert self.database is not None
+        return self.database.url_without_password.replace("@", ":${PG_PASSWORD}@")
 
     def write(self, path: str, text: str) -> None:
         (self.root / path).write_text(text, encoding="utf-8")
@@ -75,6 +91,8 @@ class Lab:
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """What the store holds, read by another connection."""
+        if self.database is not None:
+            return self.database.rows(translated(sql) if parameters else sql, parameters or None, schemas="headrace, headrace_lake")
         with sqlite3.connect(f"file:{self.root}/.headrace/state.db?mode=ro", uri=True) as db:
             return db.execute(sql, parameters).fetchall()
 

@@ -26,8 +26,6 @@ def _warning(place: Place, what: str, hint: str) -> Problem:
 
 def _settings(project: Project) -> Iterator[Problem]:
     place, settings = Place(file="headrace.toml"), project.settings
-    if settings.store_connection is not None or not settings.store_url.startswith("sqlite:"):
-        yield _warning(place, "a store other than SQLite", 'write url = "sqlite:.headrace/state.db"')
     if settings.environments:
         yield _warning(place, "[environments]", "everything runs in `prod`")
 

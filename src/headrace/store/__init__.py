@@ -3,8 +3,9 @@
 Everything that changes is one transaction of the leader; readers see one consistent snapshot. Knows no lake and no plan.
 """
 
+from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.clock import Clock, ClockKind
 from headrace.store.database import Store, Transaction, exists, state_path
 from headrace.store.lease import Holder, Lease
 
-__all__ = ["Clock", "ClockKind", "Holder", "Lease", "Store", "Transaction", "exists", "state_path"]
+__all__ = ["Clock", "ClockKind", "Holder", "Lease", "PostgresqlAddress", "SqliteAddress", "Store", "Transaction", "exists", "state_path"]

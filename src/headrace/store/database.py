@@ -53,6 +53,11 @@ class Store:
         return self.engine.path
 
     @property
+    def address(self) -> SqliteAddress | PostgresqlAddress:
+        """Where the state is. A PostgreSQL address holds the password: it is never shown."""
+        return self.engine.address
+
+    @property
     def folder(self) -> Path:
         """The data folder on this machine, which also holds the socket that wakes the leader."""
         return self.engine.folder

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.transaction import Transaction
 
 
@@ -14,6 +15,10 @@ class Engine(Protocol):
 
     folder: Path
     """The data folder on this machine: it holds the socket that wakes the leader."""
+
+    @property
+    def address(self) -> SqliteAddress | PostgresqlAddress:
+        """Where it is."""
 
     @property
     def where(self) -> str:

@@ -107,9 +107,9 @@ class PostgresqlEngine:
     def __init__(self, address: PostgresqlAddress) -> None:
         self.address = address
         self.folder = address.folder
-        self._psycopg = driver()
         self._reader: Any = None
         self._writer: Any = None
+        self._psycopg = driver()
         self._commit = ""
 
     @property
@@ -140,6 +140,10 @@ class PostgresqlEngine:
             if connection is not None:
                 connection.close()
         self._reader = self._writer = None
+
+    def __del__(self) -> None:
+        """Whoever forgets to close leaves no connection to the server behind."""
+        self.close()
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:

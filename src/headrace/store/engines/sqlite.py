@@ -11,6 +11,7 @@ from pathlib import Path
 
 from headrace.model.errors import StoreError
 from headrace.store import migrations
+from headrace.store.address import SqliteAddress
 from headrace.store.engines import epochs
 from headrace.store.failures import missing, translate
 from headrace.store.transaction import Dialect, Parameters, Transaction, over
@@ -54,6 +55,7 @@ class SqliteEngine:
     """One file."""
 
     def __init__(self, path: Path) -> None:
+        self.address = SqliteAddress(path)
         self.path = path
         self.folder = path.parent
         self._reader: sqlite3.Connection | None = None

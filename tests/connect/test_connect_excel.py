@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import xlsxwriter
-from connect_contract import ORDERS, Columns, ReadingContract
+from connect_contract import Columns, ReadingContract
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
@@ -53,7 +53,7 @@ def take(bench: Workbench, rows: list[list[Any]], **said: Any) -> Any:
 
 def test_types_are_the_cells(bench: Workbench) -> None:
     """Would catch: dates as numbers of days, booleans as 1, ids in text turned into numbers, 3 as 3.0."""
-    day, moment, time = dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 13, 14, 15), dt.time(3, 4, 5)
+    day, moment, time = dt.date(2024, 2, 29), dt.datetime.fromisoformat("2024-02-29 13:14:15"), dt.time(3, 4, 5)
     taken = take(bench, [["n", "x", "d", "t", "b", "s", "h"], [3, 0.1, day, moment, True, "007", time], [None] * 6 + [time]])
     assert isinstance(taken, Taken)
     assert taken.types() == {

@@ -50,7 +50,7 @@ class Prepared(msgspec.Struct, frozen=True):
 Result = Prepared | Drift | TypeDrift | Unreadable
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but the first two are named where it is called
     kept: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
     promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: Bounds | None = None,
     options: Mapping[str, Any] | None = None,

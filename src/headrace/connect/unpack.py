@@ -51,6 +51,8 @@ class Opened(msgspec.Struct, frozen=True):
     """What the delivery was encoded in; `path` itself is UTF-8 (or Parquet)."""
     options: Mapping[str, Any] = {}
     """How the source says that its files are read: `excel:`, `fixed_width:`, `json:`, `xml:`, `csv:` as declared."""
+    array: bool = False
+    """Whether `path` is one JSON array of objects, and not one object a line."""
 
     def discard(self) -> None:
         """Delete the temporary file, if there is one. May be called twice."""

@@ -58,8 +58,7 @@ class Excel:
         made = place_for(opened, temporary)
         try:
             cut = _written(book.get_sheet_by_name(name), name, cells, said.get("header"), made)
-            if zipfile.is_zipfile(opened.path) and (error := formula_error(Path(opened.path), name, cut.cells, cut.columns)):
-                raise CannotRead(f"sheet {shown(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
+            _refuse_errors(Path(opened.path), name, cut)
         except BaseException:
             Path(made.path).unlink(missing_ok=True)
             raise
@@ -109,6 +108,11 @@ class Excel:
         if bad:
             return drift_of(located(bad, _lines(connection, opened, header)))
         return Unreadable(f"the sheet can't be read: {first_line(error, opened.path)}")
+
+
+def _refuse_errors(path: Path, name: str, cut: Cut) -> None:
+    if zipfile.is_zipfile(path) and (error := formula_error(path, name, cut.cells, cut.columns)):
+        raise CannotRead(f"sheet {shown(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
 
 
 def _workbook(opened: Opened) -> CalamineWorkbook:

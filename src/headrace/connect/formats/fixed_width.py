@@ -32,7 +32,7 @@ OVERPUNCH = "{ABCDEFGHI}JKLMNOPQR"
 """The last digit of a signed number, as mainframes write it: 0 to 9, then -0 to -9."""
 SEPARATOR = "\x01"
 """What no line may hold: DuckDB reads each line as one value of a CSV file that is separated by it."""
-_NO_LINE_BREAKS = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(1, 32), *range(127, 160), 0x2028, 0x2029)} | {0: " "}
+_NO_LINE_BREAKS: dict[int, str] = dict.fromkeys((*range(1, 32), *range(127, 160), 0x2028, 0x2029), "\N{REPLACEMENT CHARACTER}") | {0: " "}
 """Of records: bytes that are no text, and may stand where nothing is declared; nul means nothing there."""
 
 
@@ -69,9 +69,7 @@ def layout(declared: Any) -> Layout:
         length = max(length, end)
         if "name" in column:
             kind = parse(column["type"]).text if "type" in column else None
-            places.append(
-                Place(column["name"], start, column["width"], kind, column.get("scale", 0), column.get("sign") == "overpunch")
-            )
+            places.append(Place(column["name"], start, column["width"], kind, column.get("scale", 0), column.get("sign") == "overpunch"))
     record = said.get("record")
     return Layout(tuple(places), record or length, said.get("skip", 0), said.get("encoding", "utf-8"), record)
 
@@ -173,8 +171,8 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
     """The declared pieces as text columns `c1 … cn`; a line of another length is an error."""
     how = _layout(opened)
     options = {
-        "auto_detect": "false", "header": "false", "skip": str(_skipped(how)), "columns": "{'line': 'VARCHAR'}", "delim": literal(SEPARATOR),
-        "quote": "''", "escape": "''", "comment": "''", "nullstr": literal("\x02"), "strict_mode": "true", "null_padding": "false",
+        "auto_detect": "false", "header": "false", "skip": str(_skipped(how)), "columns": "{'line': 'VARCHAR'}",
+        "delim": literal(SEPARATOR), "quote": "''", "escape": "''", "comment": "''", "nullstr": literal("\x02"), "strict_mode": "true", "null_padding": "false",
         "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
     }  # fmt: skip
     lines = f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"

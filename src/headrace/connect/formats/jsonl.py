@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
 from headrace.connect.learn import INSTANT, learn_types
@@ -23,17 +24,16 @@ from headrace.lake.sqltext import literal
 if TYPE_CHECKING:
     import duckdb
 
-OBJECT_BYTES_MAX = 16 << 20
 NESTED = frozenset(("OBJECT", "ARRAY"))
 WHOLE_NUMBERS = frozenset(("BIGINT", "UBIGINT"))
 KEYS_SQL = """
     SELECT e.key, list(DISTINCT e.type), count(*), min(l.n * 100000 + e.id)
-    FROM (SELECT j, row_number() OVER () AS n FROM {lines} WHERE json_type(j) = 'OBJECT') AS l, json_each(l.j) AS e
+    FROM (SELECT j, row_number() OVER () AS n FROM {objects} WHERE json_type(j) = 'OBJECT') AS l, json_each(l.j) AS e
     GROUP BY ALL ORDER BY 4
 """
 
 
-class _Key(msgspec.Struct, frozen=True):
+class Key(msgspec.Struct, frozen=True):
     """A key of the file's objects: how it is written, the JSON types of its values, and in how many objects it is."""
 
     raw: str
@@ -59,12 +59,12 @@ class JsonLines:
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
         """All keys of all objects: a reader that is given names would pass over new ones in silence. One pass over the file."""
-        return _header(*_keys(connection, opened))
+        return header_of(*keys_of(connection, opened))
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
         """Types as JSON has them; text that is dates throughout becomes dates. Keys that some objects lack are optional."""
-        rows, keys = _keys(connection, opened)
-        header = _header(rows, keys)
+        rows, keys = keys_of(connection, opened)
+        header = header_of(rows, keys)
         if not keys:
             raise CannotRead("there is no object to learn the columns from", code="delivery_empty")
         columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, _types(connection, opened, header, keys), strict=True))
@@ -72,7 +72,7 @@ class JsonLines:
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
         """`columns` by key; NULL where an object doesn't have it."""
-        return selected(_rows_sql(opened, header, columns), form, header, columns)
+        return selected(rows_sql(opened, header, columns), form, header, columns)
 
     def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
         """JSON has one."""
@@ -96,34 +96,39 @@ class JsonLines:
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
     ) -> TypeDrift | Unreadable:
         """Lines that aren't objects first, then values."""
-        broken = _broken_line(Path(opened.path))
-        if broken:
-            return broken
-        bad = bad_columns(connection, _rows_sql(opened, header, schema.columns), header, schema)
+        if found := broken(opened):
+            return found
+        bad = bad_columns(connection, rows_sql(opened, header, schema.columns), header, schema)
         if bad:
             return drift_of(located(bad, _rows(Path(opened.path), header)))
         return Unreadable(f"can't be read as JSON lines: {first_line(error, opened.path)}")
 
 
-def _keys(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[_Key]]:
+def objects_sql(opened: Opened) -> str:
+    """The file's objects as they are, in the column `j`."""
+    return f"read_json_objects({literal(opened.path)}, {_options(opened)}) AS objects(j)"
+
+
+def keys_of(connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[int, list[Key]]:
     """How many objects there are, and their keys in the order of appearance. Raises CannotRead for lines that aren't objects."""
     import duckdb
 
-    lines = f"read_ndjson_objects({literal(opened.path)}, {_options()}) AS lines(j)"
+    objects = objects_sql(opened)
     try:
-        counted = connection.execute(f"SELECT count(*), count(*) FILTER (json_type(j) <> 'OBJECT') FROM {lines}").fetchone()
+        counted = connection.execute(f"SELECT count(*), count(*) FILTER (json_type(j) <> 'OBJECT') FROM {objects}").fetchone()
         assert counted is not None
-        found = connection.execute(KEYS_SQL.format(lines=lines)).fetchall() if counted[0] and not counted[1] else []
+        found = connection.execute(KEYS_SQL.format(objects=objects)).fetchall() if counted[0] and not counted[1] else []
     except duckdb.InvalidInputException as error:
-        told = _broken_line(Path(opened.path)) or Unreadable(f"can't be read as JSON lines: {first_line(error, opened.path)}")
+        told = broken(opened) or Unreadable(f"can't be read as JSON: {first_line(error, opened.path)}")
         raise CannotRead(told.reason, line=told.line) from error
     if counted[1]:
-        told = _broken_line(Path(opened.path)) or Unreadable(f"{counted[1]} lines aren't objects")
+        told = broken(opened) or Unreadable(f"{counted[1]} values aren't objects")
         raise CannotRead(told.reason, line=told.line)
-    return counted[0], [_Key(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in found]
+    return counted[0], [Key(key, frozenset(kinds) - {"NULL"}, rows) for key, kinds, rows, _ in found]
 
 
-def _header(rows: int, keys: Sequence[_Key]) -> Header:
+def header_of(rows: int, keys: Sequence[Key]) -> Header:
+    """Keys as columns. Raises CannotRead for keys that can't be."""
     raw = tuple(key.raw for key in keys)
     if "" in raw:
         raise CannotRead("a key is empty", code="delivery_header")
@@ -137,16 +142,15 @@ def _header(rows: int, keys: Sequence[_Key]) -> Header:
     return Header(names, raw, types, rows=rows, optional=tuple(name for name, key in zip(names, keys, strict=True) if key.rows < rows))
 
 
-def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header, keys: Sequence[_Key]) -> list[str]:
+def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header, keys: Sequence[Key]) -> list[str]:
     """A type for each key. Text and whole numbers are looked at: text may be dates, a number may be too large for a BIGINT."""
-    rows_sql = _rows_sql(opened, header, [])
-    shown_as = learn_types(
-        connection, rows_sql, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False
-    ).types
-    return [_type(key.kinds, looks) for key, looks in zip(keys, shown_as, strict=True)]
+    rows = rows_sql(opened, header, [])
+    shown_as = learn_types(connection, rows, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False).types
+    return [type_of(key.kinds, looks) for key, looks in zip(keys, shown_as, strict=True)]
 
 
-def _type(kinds: frozenset[str], looks: str) -> str:
+def type_of(kinds: frozenset[str], looks: str) -> str:
+    """The type for values of these kinds in JSON, whose text looks like `looks`."""
     if kinds & NESTED:
         return "JSON"
     if kinds == {"BOOLEAN"}:
@@ -158,18 +162,19 @@ def _type(kinds: frozenset[str], looks: str) -> str:
     return looks if kinds == {"VARCHAR"} and looks != "BIGINT" else "VARCHAR"
 
 
-def _rows_sql(opened: Opened, header: Header, columns: Sequence[Column]) -> str:
+def rows_sql(opened: Opened, header: Header, columns: Sequence[Column]) -> str:
     """The objects' values as `c1 … cn`: text, or JSON where a column is."""
     kinds = {column.name: "JSON" for column in columns if column.type == "JSON"}
     raw = header.raw or ("no key",)
     types = [kinds.get(name, "VARCHAR") for name in header.names] or ["VARCHAR"]
-    options = f"{_options()}, auto_detect=false, records=true, columns={column_types(raw, types)}"
+    options = f"{_options(opened)}, auto_detect=false, records=true, columns={column_types(raw, types)}"
     aliases = ", ".join(f"c{position}" for position in range(1, len(raw) + 1))
     return f"read_json({literal(opened.path)}, {options}) AS rows({aliases})"
 
 
-def _options() -> str:
-    return f"format='newline_delimited', compression='uncompressed', hive_partitioning=false, maximum_object_size={OBJECT_BYTES_MAX}"
+def _options(opened: Opened) -> str:
+    layout = "array" if opened.array else "newline_delimited"
+    return f"format='{layout}', compression='uncompressed', hive_partitioning=false, maximum_object_size={OBJECT_BYTES_MAX}"
 
 
 def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
@@ -184,13 +189,18 @@ def _objects(path: Path) -> Iterator[tuple[int, bytes]]:
                 return
 
 
+def broken(opened: Opened) -> Unreadable | None:
+    """What isn't JSON objects in the file, and where; None where everything is."""
+    return broken_array(Path(opened.path)) if opened.array else _broken_line(Path(opened.path))
+
+
 def _broken_line(path: Path) -> Unreadable | None:
     """The first line that isn't one JSON object with unique keys, by Python's reader."""
     for number, line in _objects(path):
         if len(line) > OBJECT_BYTES_MAX:
             return Unreadable(f"line {number}: longer than {OBJECT_BYTES_MAX:,} bytes", number)
         try:
-            value = json.loads(line, object_pairs_hook=_unique)
+            value = json.loads(line, object_pairs_hook=unique)
         except json.JSONDecodeError as error:
             whole = "; a JSON document over several lines isn't JSON lines" if number == 1 and line.strip() in (b"{", b"[") else ""
             return Unreadable(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
@@ -203,15 +213,6 @@ def _broken_line(path: Path) -> Unreadable | None:
     return None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"key `{shown(twice)}` comes twice in an object")
-    return found
-
-
 def _rows(path: Path, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
     """Each object's values as text, in the header's order, with its line. Stops at a line that Python can't read."""
     for number, line in _objects(path):
@@ -219,10 +220,4 @@ def _rows(path: Path, header: Header) -> Iterator[tuple[int, Sequence[str | None
             value = json.loads(line)
         except (ValueError, RecursionError):
             return
-        yield number, [_text(value.get(key)) for key in header.raw]
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+        yield number, [as_text(value.get(key)) for key in header.raw]

@@ -30,13 +30,18 @@ class Header(msgspec.Struct, frozen=True):
     raw: tuple[str, ...] = ()
     """As the file writes them, where the reader needs that."""
     types: tuple[str, ...] = ()
-    """The types that the file itself states: DuckDB's for Parquet, `JSON` or empty for JSON lines; empty for CSV."""
+    """What the file itself states of each column, as its reader understands it: DuckDB's types for Parquet, `JSON` or empty for
+    JSON lines; empty for CSV."""
     skip: int = 0
     """Blank lines before the header."""
     rows: int | None = None
     """How many rows there must be, where that can be told without reading them."""
     optional: tuple[str, ...] = ()
     """Names that not every row has."""
+    paths: tuple[tuple[str, ...], ...] = ()
+    """Of records: the keys that lead to each column's value."""
+    kinds: tuple[tuple[str, ...], ...] = ()
+    """Of records: which kinds of plain values each column has."""
 
 
 class Reader(Protocol):

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from headrace.connect.casts import checked, strict, wrong
 from headrace.connect.deliveries import BadColumn, Format, SourceSchema, TypeDrift
 from headrace.connect.formats.registry import Header
@@ -29,11 +31,12 @@ def column_types(names: Sequence[str], types: Sequence[str]) -> str:
 def selected(rows_sql: str, form: Format, header: Header, columns: Sequence[Column]) -> str:
     """`columns` by name out of the text columns `c1 … cn`; a column that the file doesn't have is NULL."""
     at = {name: position for position, name in enumerate(header.names, 1)}
-    values = [f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
+    values = [f"{value_sql(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
     return f"SELECT {', '.join(values)} FROM {rows_sql}"
 
 
-def _value(position: int | None, column: Column, form: Format) -> str:
+def value_sql(position: int | None, column: Column, form: Format) -> str:
+    """The text column at `position` in its type; an error where it isn't a value of that."""
     if position is None:
         return f"CAST(NULL AS {column.type})"
     if column.type == "JSON":
@@ -91,14 +94,13 @@ def located(bad: Sequence[Bad], rows: Iterator[tuple[int, Sequence[str | None]]]
     ]
 
 
-def drift_of(columns: Sequence[BadColumn]) -> TypeDrift:
-    """The drift of these columns, said in one sentence."""
-    return TypeDrift(
-        tuple(columns), "; ".join(map(_said, columns[:3])) + (f"; and {len(columns) - 3} more columns" if len(columns) > 3 else "")
-    )
+def drift_of(columns: Sequence[BadColumn], *, unit: str = "line") -> TypeDrift:
+    """The drift of these columns, said in one sentence. `unit` is what `BadColumn.line` counts: only lines are lines of the file."""
+    said = "; ".join(_said(one, unit) for one in columns[:3]) + (f"; and {len(columns) - 3} more columns" if len(columns) > 3 else "")
+    return TypeDrift(tuple(one if unit == "line" else msgspec.structs.replace(one, line=None) for one in columns), said)
 
 
-def _said(bad: BadColumn) -> str:
-    where = f" at line {bad.line}" if bad.line else ""
+def _said(bad: BadColumn, unit: str) -> str:
+    where = f" at {unit} {bad.line}" if bad.line else ""
     rows = "1 row" if bad.rows == 1 else f"{bad.rows:,} rows"
     return f"column {shown(bad.column)}: first value that isn't {bad.type}: '{bad.value}'{where}, {rows}"

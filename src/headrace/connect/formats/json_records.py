@@ -1,0 +1,229 @@
+"""Records out of a JSON document, one by one: the document may be larger than memory, a record may not.
+
+A record's text is kept as it was written; only numbers that a double can't hold are put in quotes, because DuckDB's reader takes
+every fraction for a double.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import IO, Any
+
+from headrace.connect.deliveries import CannotRead, Unreadable
+from headrace.connect.shown import shown
+
+OBJECT_BYTES_MAX = 16 << 20
+CHUNK_CHARACTERS = 1 << 18
+BIGINT_MAX = 2**63 - 1
+_LONG_NUMBER = re.compile(r"[0-9.]{16}")
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]{15,}')
+_STEP = re.compile(r"\.([A-Za-z_][\w-]*)|\['([^']*)'\]")
+_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def steps_of(path: str | None) -> tuple[str, ...]:
+    """The keys of `$.data.items`."""
+    return tuple(name or quoted for name, quoted in _STEP.findall(path or "$"))
+
+
+def records(path: Path, steps: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """The text of each object in the array at `steps`, on one line, with the line on which it begins; one object alone is a
+    record. Raises CannotRead, with the line, for what isn't JSON and for what isn't objects."""
+    with path.open(encoding="utf-8", newline="") as file:
+        document = _Document(file)
+        try:
+            yield from _at(document, list(steps), "$")
+            document.require_end()
+        except RecursionError as error:
+            raise CannotRead(f"line {document.line}: nested too deeply", line=document.line) from error
+
+
+def broken_array(path: Path) -> Unreadable | None:
+    """What is wrong with a file that should be one array of objects, and where."""
+    try:
+        for line, text in records(path, ()):
+            if (problem := _repeated(text)) is not None:
+                return Unreadable(f"line {line}: {problem}", line)
+    except CannotRead as error:
+        return error.value
+    return None
+
+
+def _repeated(text: str) -> str | None:
+    try:
+        json.loads(text, object_pairs_hook=unique)
+    except ValueError as error:
+        return shown(error, 120)
+    return None
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object's pairs as a dict; ValueError where a key comes twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"key `{shown(twice)}` comes twice in an object")
+    return found
+
+
+def as_text(value: Any) -> str | None:
+    """A value as the text that a column of text holds."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def exact(text: str) -> str:
+    """JSON whose numbers all survive a double or a BIGINT; the others are in quotes."""
+    return _TOKEN.sub(_quoted, text) if _LONG_NUMBER.search(text) else text
+
+
+def _quoted(found: re.Match[str]) -> str:
+    text = found[0]
+    if text.startswith('"'):
+        return text
+    try:
+        number = Decimal(text)
+        kept = abs(number) <= BIGINT_MAX if text.lstrip("-").isdigit() else number == Decimal(repr(float(text)))
+    except ArithmeticError:
+        return text
+    return text if kept else f'"{text}"'
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} isn't a number in JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
+
+
+class _Document:
+    """A window that moves over the document's text."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file = file
+        self._text, self._at, self._ended = "", 0, False
+        self.line = 1
+        """The line that the window stands on."""
+
+    def sign(self) -> str:
+        """The next character that isn't blank; empty at the end."""
+        while True:
+            blank = _SPACE.match(self._text, self._at)
+            assert blank is not None
+            self._pass(blank.end())
+            if self._at < len(self._text) or not self._more():
+                return self._text[self._at : self._at + 1]
+
+    def take(self, expected: str) -> None:
+        """Pass one sign."""
+        found = self.sign()
+        if found != expected:
+            raise self.error(f"{expected!r} expected, not {shown(found)!r}" if found else f"ends where {expected!r} is expected")
+        self._pass(self._at + 1)
+
+    def value(self) -> tuple[Any, str]:
+        """The next value and its text."""
+        self.sign()
+        while True:
+            problem: ValueError | None = None
+            try:
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except ValueError as error:
+                problem, value, end = error, None, len(self._text)
+            if problem is None and (end < len(self._text) or self._ended):
+                text = self._text[self._at : end]
+                self._pass(end)
+                return value, text
+            if len(self._text) - self._at > OBJECT_BYTES_MAX:
+                raise self.error(f"a value of more than {OBJECT_BYTES_MAX:,} characters")
+            if not self._more() and problem is not None:
+                raise self._described(problem) from problem
+
+    def require_end(self) -> None:
+        """Nothing but blanks may follow."""
+        if found := self.sign():
+            raise self.error(f"the document goes on after its end: {shown(found)!r}")
+
+    def error(self, reason: str) -> CannotRead:
+        """A refusal at the line where the window stands."""
+        return CannotRead(f"line {self.line}: {reason}", line=self.line)
+
+    def _described(self, error: ValueError) -> CannotRead:
+        if isinstance(error, json.JSONDecodeError):
+            line = self.line + self._text.count("\n", self._at, error.pos)
+            return CannotRead(f"line {line}: {error.msg}", line=line)
+        return self.error(shown(error, 120))
+
+    def _pass(self, to: int) -> None:
+        self.line += self._text.count("\n", self._at, to)
+        self._at = to
+
+    def _more(self) -> bool:
+        """Read on, twice as much as lies unread, so that a large value isn't parsed too often."""
+        if self._ended:
+            return False
+        left = self._text[self._at :]
+        read = self._file.read(max(CHUNK_CHARACTERS, 2 * len(left)))
+        self._ended = not read
+        self._text, self._at = left + read, 0
+        return True
+
+
+def _at(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int, str]]:
+    """The records below the value that comes next."""
+    if steps and document.sign() == "{":
+        yield from _in_member(document, steps, where)
+    elif steps:
+        raise document.error(f"{where} isn't an object; {shown(steps[0])} isn't there")
+    elif document.sign() == "[":
+        yield from _in_array(document)
+    else:
+        yield _record(document)
+
+
+def _in_member(document: _Document, steps: list[str], where: str) -> Iterator[tuple[int, str]]:
+    found = False
+    document.take("{")
+    while document.sign() != "}":
+        key, _ = document.value()
+        if not isinstance(key, str):
+            raise document.error("a key that isn't text")
+        document.take(":")
+        if key == steps[0]:
+            if found:
+                raise document.error(f"key `{shown(key)}` comes twice in an object")
+            found = True
+            yield from _at(document, steps[1:], f"{where}.{shown(key)}")
+        else:
+            document.value()
+        if document.sign() != "}":
+            document.take(",")
+    document.take("}")
+    if not found:
+        raise CannotRead(f"there is no `{shown(steps[0])}` in {where}", code="delivery_records")
+
+
+def _in_array(document: _Document) -> Iterator[tuple[int, str]]:
+    document.take("[")
+    if document.sign() != "]":
+        yield _record(document)
+        while document.sign() != "]":
+            document.take(",")
+            yield _record(document)
+    document.take("]")
+
+
+def _record(document: _Document) -> tuple[int, str]:
+    document.sign()
+    line = document.line
+    value, text = document.value()
+    if not isinstance(value, dict):
+        kind = "an array" if isinstance(value, list) else "a plain value"
+        raise CannotRead(f"line {line}: {kind}; each record must be an object", line=line)
+    return line, exact(text.replace("\r", " ").replace("\n", " "))

@@ -1,0 +1,210 @@
+"""What JSON documents and XML have in common once they are records: objects, whose nested values become STRUCT and LIST columns,
+or, flattened, columns of their own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.json_records import as_text, records
+from headrace.connect.formats.jsonl import NESTED, broken, header_of, keys_of, objects_sql, rows_sql, type_of
+from headrace.connect.formats.nested import leaves, misfit, pointer, wanted
+from headrace.connect.formats.nested import type_of as nested_type
+from headrace.connect.formats.registry import Header
+from headrace.connect.formats.rows import bad_columns, drift_of, located, value_sql
+from headrace.connect.learn import INSTANT, learn_types
+from headrace.connect.names import column_names
+from headrace.connect.shown import first_line, shown
+from headrace.connect.text import require_text
+from headrace.connect.unpack import Opened
+from headrace.lake import Column
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.types import parse
+
+if TYPE_CHECKING:
+    import duckdb
+
+ONE_LINE = 1 << 62
+"""A document may be one line."""
+VALUE = "value"
+"""What the header says of a column without objects and arrays; nested ones have their structure there, columns of nulls nothing."""
+
+
+class Records:
+    """Reads a file of JSON objects that `unfold` made, or left as they are. Subclasses say how, and what text may be learnt as."""
+
+    kind = ""
+    endings: tuple[str, ...] = ()
+    among: tuple[str, ...] = ("BIGINT", "DATE", "TIMESTAMP", INSTANT)
+    textual = False
+    """Whether all values are text, so that numbers are learnt from it."""
+
+    def inspect(self, opened: Opened, *, known: bool) -> int | None:
+        """Refuse what isn't UTF-8 text."""
+        require_text(Path(opened.path), line_bytes_max=ONE_LINE, blank=known)
+        return None
+
+    def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
+        """All keys of all records, with the structure of what is nested in them. One pass, two where something is."""
+        return self._flat(connection, opened) if self._flattened(opened) else self._top(connection, opened)
+
+    def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
+        """Types as the records have them. Keys that some of them lack are optional."""
+        header = self.header(connection, opened, Format(kind=self.kind))
+        if not header.names:
+            raise CannotRead("there is no record to learn the columns from", code="delivery_empty")
+        rows = self._rows_sql(opened, header, texts=True)
+        looks = learn_types(connection, rows, len(header.names), among=self.among, words=False, formats=False).types
+        types = [self._type(header, position, looks[position]) for position in range(len(header.names))]
+        columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
+        return SourceSchema(columns, Format(kind=self.kind, encoding=opened.encoding), optional=header.optional), header
+
+    def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
+        """`columns` by key; NULL where a record doesn't have it."""
+        at = {name: position for position, name in enumerate(header.names, 1)}
+        values = [f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
+        return f"SELECT {', '.join(values)} FROM {self._rows_sql(opened, header)}"
+
+    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+        """The declaration is the format."""
+        return
+
+    def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
+        """Nested values that the pinned type doesn't hold, and plain ones where it is nested."""
+        stated = dict(zip(header.names, header.types, strict=True))
+        bad = [(one, found) for one in pinned.columns if (found := _misfit(stated.get(one.name, ""), one))]
+        if not bad:
+            return None
+        columns = tuple(BadColumn(one.name, one.type, 1, shown(found)) for one, found in bad)
+        return TypeDrift(columns, "; ".join(shown(found, 200) for _, found in bad[:3]))
+
+    def explain(
+        self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
+    ) -> TypeDrift | Unreadable:
+        """What isn't an object first, then values."""
+        if found := broken(opened):
+            return found
+        plain = msgspec.structs.replace(schema, columns=tuple(one for one in schema.columns if not _is_nested(one.type)))
+        if bad := bad_columns(connection, self._rows_sql(opened, header), header, plain):
+            return drift_of(located(bad, _numbered(opened, header)), unit="record")
+        return Unreadable(f"can't be read as {self.kind}: {first_line(error, opened.path)}")
+
+    def _flattened(self, opened: Opened) -> bool:
+        return bool((opened.options.get(self.kind) or {}).get("flatten"))
+
+    def _top(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> Header:
+        rows, keys = keys_of(connection, opened)
+        header = header_of(rows, keys)
+        nested = [key.raw for key in keys if key.kinds & NESTED]
+        structures = dict(zip(nested, _structures(connection, opened, nested), strict=True))
+        types = tuple(structures.get(key.raw) or (VALUE if key.kinds else "") for key in keys)
+        kinds = tuple(tuple(sorted(key.kinds)) for key in keys)
+        return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds)
+
+    def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> Header:
+        counted, _ = keys_of(connection, opened)  # refuses what isn't objects
+        row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
+        structure = json.loads(row[0]) if row and row[0] and counted else {}
+        found = list(leaves(structure)) if isinstance(structure, dict) else []
+        paths = tuple(path for path, _ in found)
+        raw = tuple("_".join(path) for path in paths)
+        names = column_names(raw)
+        if len({name.lower() for name in raw}) < len(raw):
+            twice = next(name for name in raw if sum(1 for one in raw if one.lower() == name.lower()) > 1)
+            raise CannotRead(f"flattened, two values are called `{shown(twice)}`", code="delivery_header")
+        present = _present(connection, opened, paths)
+        types = tuple(json.dumps(kind) if isinstance(kind, list) else "" if kind == "NULL" else VALUE for _, kind in found)
+        kinds = tuple(() if isinstance(kind, list) or kind == "NULL" else (kind,) for _, kind in found)
+        optional = tuple(name for name, count in zip(names, present, strict=True) if count < counted)
+        return Header(names, raw, types, rows=counted, optional=optional, paths=paths, kinds=kinds)
+
+    def _rows_sql(self, opened: Opened, header: Header, *, texts: bool = False) -> str:
+        """The records' values as text columns `c1 … cn`; what is nested as JSON, or as that text."""
+        if not self._flattened(opened):
+            if texts:
+                return rows_sql(opened, header, [])
+            nested = [Column(name, "JSON", 0) for name, kind in zip(header.names, header.types, strict=True) if kind not in ("", VALUE)]
+            return rows_sql(opened, header, nested)
+        if not header.paths:
+            return f"(SELECT CAST(NULL AS VARCHAR) AS c1 FROM {objects_sql(opened)})"
+        values = ", ".join(f"v[{position}] AS c{position}" for position in range(1, len(header.paths) + 1))
+        return f"(SELECT {values} FROM (SELECT json_extract_string(j, {_pointers(header.paths)}) AS v FROM {objects_sql(opened)}))"
+
+    def _type(self, header: Header, position: int, looks: str) -> str:
+        stated = header.types[position]
+        if stated not in ("", VALUE):
+            found = nested_type(json.loads(stated))
+            return found.text if found else "JSON"
+        kinds = frozenset(header.kinds[position])
+        if self.textual or not kinds:
+            return looks if self.textual else "VARCHAR"
+        return type_of(kinds, looks)
+
+
+def _structures(connection: duckdb.DuckDBPyConnection, opened: Opened, keys: Sequence[str]) -> list[str]:
+    if not keys:
+        return []
+    facts = ", ".join(f"json_group_structure(v[{position}])" for position in range(1, len(keys) + 1))
+    inner = f"SELECT json_extract(j, {_pointers([(key,) for key in keys])}) AS v FROM {objects_sql(opened)}"
+    row = connection.execute(f"SELECT {facts} FROM ({inner})").fetchone()
+    assert row is not None
+    return [str(structure) for structure in row]
+
+
+def _present(connection: duckdb.DuckDBPyConnection, opened: Opened, paths: Sequence[tuple[str, ...]]) -> Sequence[int]:
+    """In how many records each value is."""
+    if not paths:
+        return ()
+    facts = ", ".join(f"count(v[{position}])" for position in range(1, len(paths) + 1))
+    row = connection.execute(f"SELECT {facts} FROM (SELECT json_extract(j, {_pointers(paths)}) AS v FROM {objects_sql(opened)})").fetchone()
+    assert row is not None
+    return row
+
+
+def _pointers(paths: Sequence[tuple[str, ...]]) -> str:
+    return "[" + ", ".join(literal(pointer(path)) for path in paths) + "]"
+
+
+def _is_nested(type_name: str) -> bool:
+    return type_name == "JSON" or type_name.endswith("]") or type_name.startswith("STRUCT(")
+
+
+def _value(position: int | None, column: Column, form: Format) -> str:
+    if position is None or not _is_nested(column.type) or column.type == "JSON":
+        return value_sql(position, column, form)
+    return f"from_json(CAST(c{position} AS JSON), {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
+
+
+def _misfit(stated: str, pinned: Column) -> str | None:
+    name = f"column {pinned.name}"
+    if not stated or pinned.type == "JSON":
+        return None
+    if stated == VALUE:
+        return f"{name} is a plain value, {pinned.type} is pinned" if _is_nested(pinned.type) else None
+    return misfit(json.loads(stated), parse(pinned.type), name)
+
+
+def _numbered(opened: Opened, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+    """Each record's values as text, in the header's order, with its number."""
+    for number, record in enumerate(_texts(opened), 1):
+        value = json.loads(record)
+        yield number, [as_text(_inside(value, path)) for path in header.paths]
+
+
+def _texts(opened: Opened) -> Iterator[str]:
+    if opened.array:
+        yield from (text for _, text in records(Path(opened.path), ()))
+        return
+    with Path(opened.path).open(encoding="utf-8", newline="") as file:
+        yield from (line for line in file if line.strip())
+
+
+def _inside(value: Any, path: Sequence[str]) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value

@@ -1,0 +1,111 @@
+"""What shape the elements of XML records have: which come more than once, and which hold more than text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headrace.connect.deliveries import SourceSchema
+from headrace.lake.types import Type, parse
+from headrace.model.errors import LakeError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+TEXT = "text"
+"""The field of an element's own text, where it has attributes or children too."""
+
+
+class Shape:
+    """Of all elements with one name at one place. It only grows: once a list, always a list."""
+
+    __slots__ = ("children", "complex", "repeated")
+
+    def __init__(self) -> None:
+        self.repeated = False
+        self.complex = False
+        self.children: dict[str, Shape] = {}
+
+    def learn(self, element: Element) -> bool:
+        """Take one element in; whether something is known now that changes how earlier ones should have been written."""
+        changed = False
+        if (element.attrib or len(element)) and not self.complex:
+            self.complex = changed = True
+        seen: set[str] = set()
+        for child in element:
+            name = local(child.tag)
+            shape = self.children.get(name)
+            if shape is None:
+                shape = self.children[name] = Shape()
+                shape.learn(child)
+            elif shape.learn(child):
+                changed = True
+            if name in seen and not shape.repeated:
+                shape.repeated = changed = True
+            seen.add(name)
+        return changed
+
+    def value(self, element: Element) -> Any:
+        """The element as JSON: text, or an object of its attributes, children and text."""
+        if not self.complex:
+            return _text(element)
+        found: dict[str, Any] = {local(name): value for name, value in element.attrib.items()}
+        for child in element:
+            name = local(child.tag)
+            shape = self.children[name]
+            if shape.repeated:
+                found.setdefault(name, [])
+                if not isinstance(found[name], list):
+                    found[name] = [found[name]]
+                found[name].append(shape.value(child))
+            else:
+                found[name] = shape.value(child)
+        if (text := _text(element)) is not None:
+            found[TEXT] = text
+        return found
+
+    def flat(self, element: Element, prefix: str = "") -> dict[str, Any]:
+        """The element as one object of texts: what is nested is named by its path, and a list stays one."""
+        found: dict[str, Any] = {prefix + local(name): value for name, value in element.attrib.items()}
+        for child in element:
+            name = local(child.tag)
+            shape = self.children[name]
+            if shape.repeated:
+                found.setdefault(prefix + name, []).append(shape.value(child))
+                continue
+            if (text := _text(child)) is not None or not shape.complex:
+                found[prefix + name] = text
+            if shape.complex:
+                found |= shape.flat(child, f"{prefix}{name}_")
+        return found
+
+
+def shape_of(pinned: SourceSchema | None) -> Shape:
+    """What a pinned schema says of records: its lists are lists, though a delivery has one of each."""
+    shape = Shape()
+    for column in pinned.columns if pinned else ():
+        try:
+            _pin(shape.children.setdefault(column.name, Shape()), parse(column.type))
+        except LakeError:
+            continue
+    return shape
+
+
+def _pin(shape: Shape, kind: Type) -> None:
+    if kind.name == "LIST":
+        shape.repeated = True
+        kind = kind.fields[0][1]
+    if kind.name == "STRUCT":
+        shape.complex = True
+        for name, inner in kind.fields:
+            _pin(shape.children.setdefault(name, Shape()), inner)
+
+
+def _text(element: Element) -> str | None:
+    """The element's own text, blanks around it cut; None where there is none."""
+    parts = [element.text or "", *(child.tail or "" for child in element)]
+    return "".join(parts).strip() or None
+
+
+def local(tag: str) -> str:
+    """A name without its namespace."""
+    return tag.rpartition("}")[2]

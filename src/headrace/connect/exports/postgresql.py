@@ -11,7 +11,7 @@ import psycopg
 from headrace.connect.engines.address import Address, address_of
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, exports_to, unavailable
 from headrace.connect.exports.tables import LEDGER, Known, Target, export_tables
-from headrace.connect.exports.values import as_json, is_nested
+from headrace.connect.exports.values import as_text, is_nested
 from headrace.lake import Column
 from headrace.lake.session import quote
 
@@ -97,7 +97,7 @@ class Postgresql(Target):
     def value_of(self, column: Column) -> str:
         name = quote(column.name)
         if is_nested(column):
-            return f"CAST({as_json(column)} AS VARCHAR)"
+            return as_text(column)
         if column.type == "BLOB":
             return f"'\\x' || lower(hex({name}))"
         return f"CAST({name} AS VARCHAR)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.lake import Column
-from headrace.lake.session import quote
+from headrace.lake.session import literal, quote
 from headrace.lake.types import parse
 
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
@@ -23,7 +23,7 @@ def as_text(column: Column) -> str:
     """The value as text; NULL stays NULL."""
     name = quote(column.name)
     if is_nested(column) or column.type == "JSON":
-        return f"CAST({as_json(column)} AS VARCHAR)"
+        return f"CAST(to_json({as_json(column)}) AS VARCHAR)"
     if column.type.startswith("TIMESTAMP"):
         return _iso(name)
     if column.type == "BLOB":
@@ -34,15 +34,15 @@ def as_text(column: Column) -> str:
 
 
 def as_json(column: Column) -> str:
-    """The value as JSON. What JSON has no word for is text (NaN) or, inside nested values, refused."""
+    """The value as it becomes part of a JSON object. What JSON has no word for is text (NaN) or, inside nested values, refused.
+
+    Decimals aren't made JSON here: inside another JSON value DuckDB would read them again, as doubles."""
     name = quote(column.name)
     if is_nested(column):
-        return _checked(name, column) if has_floats(column) else f"to_json({name})"
+        return _checked(name, column) if has_floats(column) else name
     if column.type in _FLOATS:
         return f"CASE WHEN isfinite({name}) THEN to_json({name}) ELSE to_json({_spelt(name)}) END"
-    if column.type.startswith("TIMESTAMP") or column.type == "BLOB":
-        return f"to_json({as_text(column)})"
-    return f"to_json({name})"
+    return as_text(column) if column.type.startswith("TIMESTAMP") or column.type == "BLOB" else name
 
 
 def _iso(name: str) -> str:
@@ -56,7 +56,7 @@ def _spelt(name: str) -> str:
 
 
 def _checked(name: str, column: Column) -> str:
-    """JSON of nested floats: DuckDB writes a NaN in them as it is, which no JSON reader takes."""
-    told = f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no word for".replace("'", "''")
+    """A nested value with floats in it: DuckDB writes a NaN as it is, which no JSON reader takes."""
+    told = literal(f"column {column.name} holds NaN or an infinity inside a nested value, which JSON has no word for")
     bare = f"regexp_replace(CAST(to_json({name}) AS VARCHAR), '\"(?:[^\"\\\\]|\\\\.)*\"', '', 'g')"
-    return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN to_json(CAST(error('{told}') AS VARCHAR)) ELSE to_json({name}) END"
+    return f"CASE WHEN regexp_matches({bare}, 'NaN|Infinity') THEN error({told}) ELSE {name} END"

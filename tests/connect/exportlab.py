@@ -1,0 +1,123 @@
+"""What the tests of exports write with: a worker's own workshop over a real lake folder, and rows staged as bodies stage them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.connect.exports import fence
+from headrace.engine import InputData
+from headrace.engine.logs import Channel
+from headrace.lake import PARTITION_COLUMN, FileRef
+from headrace.lake.staging import stage
+from headrace.run.folders import Folders
+from headrace.run.messages import Export, Outcome
+from headrace.run.pool import Settings
+from headrace.run.steps.perform import perform
+from headrace.run.steps.workshop import Workshop
+
+INTERVAL = "2013-02-11"
+ZONE = "America/New_York"
+EXPORT_IN_A_PROCESS = """
+import sys
+from pathlib import Path
+import msgspec
+from exportlab import Bench
+from headrace.run.messages import Export
+bench = Bench(Path(sys.argv[1]))
+outcome = bench.perform(msgspec.json.decode(sys.stdin.buffer.read(), type=Export))
+print(outcome.state, outcome.error, flush=True)
+"""
+
+
+class Bench:
+    """One worker at home in `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        self.folders = Folders(str(root), str(root / ".headrace"))
+        self._channel = Channel.open()
+        self.workshop = Workshop(Settings(self.folders, 2, 2, None), self._channel)
+        self.connection: dict[str, Any] = {}
+        self._n = 0
+
+    def close(self) -> None:
+        self._channel.close()
+        for session in self.workshop._sessions.values():
+            session.close()
+
+    def rows(self, select: str, name: str = "delays", interval: str = INTERVAL) -> InputData:
+        """Rows of an asset, as they would have been published."""
+        staged, table = stage(self.workshop.session(ZONE), select, table_name=name, partition=interval, table=None)
+        columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
+        return InputData(name=name, files=(FileRef(staged.path),), columns=columns, rows=staged.rows)
+
+    def task(self, target: dict[str, Any], *reads: InputData, interval: str = INTERVAL, attempt: str = "") -> Export:
+        self._n += 1
+        whole = interval == "*"
+        return Export(
+            attempt=attempt or f"1.{self._n}",
+            consumer="regulator-extract",
+            interval=interval,
+            start=None if whole else f"{interval}T00:00:00-05:00",
+            end=None if whole else f"{interval}T23:59:59-05:00",
+            timezone=ZONE,
+            target=target,
+            connection=self.connection,
+            reads=reads,
+            now_us=1_360_000_000_000_000 + self._n,
+        )
+
+    def perform(self, task: Export) -> Outcome:
+        outcome = perform(task, self.workshop)
+        assert isinstance(outcome, Outcome)
+        assert list(self.folders.temporary.iterdir()) == [], "temporary files are left behind"
+        return outcome
+
+    def export(self, target: dict[str, Any], *reads: InputData, **more: Any) -> Outcome:
+        """Write, and expect that it was written."""
+        outcome = self.perform(self.task(target, *reads, **more))
+        assert outcome.state == "staged", outcome.error
+        return outcome
+
+    @contextmanager
+    def stopped_before_it_is_visible(self, task: Export) -> Iterator[subprocess.Popen[bytes]]:
+        """A process of its own that exports, and has done all but the last step: it waits for the fence, which we hold."""
+        path = self.folders.fence
+        with fence._locked(path):
+            process = subprocess.Popen(
+                [sys.executable, "-c", EXPORT_IN_A_PROCESS, str(self.root)],
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )  # fmt: skip
+            assert process.stdin is not None
+            process.stdin.write(msgspec.json.encode(task))
+            process.stdin.close()
+            _wait_until_locked_out(process, path)
+            yield process
+        process.wait(30)
+        assert process.stdout is not None
+        process.stdout.close()
+        shutil.rmtree(self.folders.temporary)  # as a leader does when it starts
+        self.folders.temporary.mkdir()
+
+
+def _wait_until_locked_out(process: subprocess.Popen[bytes], path: Path) -> None:
+    """Until the kernel says that the process waits for the file's lock."""
+    inode, until = path.stat().st_ino, time.monotonic() + 40
+    while time.monotonic() < until:
+        waiting = [line.split() for line in Path("/proc/locks").read_text().splitlines() if "->" in line]
+        if any(fields[6].endswith(f":{inode}") for fields in waiting):
+            return
+        assert process.poll() is None, process.stdout.read() if process.stdout else ""
+        time.sleep(0.01)
+    raise AssertionError("the export never came to its last step")

@@ -1,0 +1,253 @@
+"""Exports to files of the project's own folder: the contract of exports for each format, and what formats differ in."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import zipfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow.parquet as pq
+import pytest
+from export_contract import ORDERS, READ_BACK, TYPES, ExportContract, Row
+from exportlab import Bench
+
+from headrace.connect.exports.excel import sheet_names
+
+
+class FileContract(ExportContract):
+    ending = ""
+
+    def declared(self) -> dict[str, Any]:
+        return {"to": f"exports/a/delays_{{date:%Y-%m-%d}}.{self.ending}"}
+
+    def path(self, bench: Bench, interval: str = "2013-02-11") -> Path:
+        return bench.root / f"exports/a/delays_{interval}.{self.ending}"
+
+    def read_back(self, bench: Bench, interval: str) -> list[Row] | None:
+        path = self.path(bench, interval)
+        return self.decoded(path) if path.exists() else None
+
+    def decoded(self, path: Path) -> list[Row]:
+        raise NotImplementedError
+
+    def leftovers(self, bench: Bench) -> list[str]:
+        return [path.name for path in (bench.root / "exports/a").iterdir() if not path.name.startswith("delays_")]
+
+    def break_it(self, bench: Bench) -> None:
+        """A plain file stands where the folder was: it works for root as well, whom no permission stops."""
+        (bench.root / "exports").rename(bench.root / "kept")
+        (bench.root / "exports").symlink_to(bench.root / "gone/away")
+
+    def repair(self, bench: Bench) -> None:
+        (bench.root / "exports").unlink()
+        (bench.root / "kept").rename(bench.root / "exports")
+
+
+class TestCsv(FileContract):
+    ending = "csv"
+    null_is_empty = True
+
+    def decoded(self, path: Path) -> list[Row]:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def test_its_very_bytes(self, bench: Bench) -> None:
+        """Would catch: CRLF, a byte order mark, quotes everywhere, or NULL and empty text that can't be told apart."""
+        bench.export(self.declared(), bench.rows("select 1 as a, 'x,\"y\"' as b, '' as c, cast(null as varchar) as d"))
+        assert self.path(bench).read_bytes() == b'a,b,c,d\n1,"x,""y""","",\n'
+
+    def test_types_as_others_expect_them(self, bench: Bench) -> None:
+        """Would catch: times that only DuckDB reads, rounded numbers."""
+        bench.export(self.declared(), bench.rows(TYPES))
+        (row,) = self.decoded(self.path(bench))
+        assert row == {
+            "bool": "true", "i8": "127", "i64": "9007199254740993", "dbl": "1.5", "nan": "NaN", "ninf": "-Infinity",
+            "dec": "12345678901234567.89", "small": "1.10", "d": "2013-02-11", "t": "13:14:15.5", "ts": "2013-02-11T13:14:15.25",
+            "tz": "2013-02-11T13:14:15-05:00", "iv": "1 month 3 days", "u": "6d1cef45-b197-47b5-899f-103b599f674a", "b": "qgA=",
+            "l": "[1,null,3]", "st": '{"a":1,"b":"x\\"y"}', "huge": "18446744073709551615",
+        }  # fmt: skip
+
+    def test_another_delimiter(self, bench: Bench) -> None:
+        """Would catch: an option that is validated and then ignored."""
+        bench.export({**self.declared(), "options": {"delimiter": ";"}}, bench.rows("select 'a;b' as x, 'c,d' as y"))
+        assert self.path(bench).read_bytes() == b'x;y\n"a;b";c,d\n'
+
+    def test_several_reads_are_several_files(self, bench: Bench) -> None:
+        """Would catch: one read's rows in the other's file."""
+        to = {"to": "exports/a/{asset}_{date:%Y-%m-%d}.csv"}
+        outcome = bench.export(to, bench.rows(ORDERS), bench.rows("select 7 as x", name="planes"))
+        assert [one["target"] for one in outcome.manifest or ()] == ["exports/a/delays_2013-02-11.csv", "exports/a/planes_2013-02-11.csv"]
+        assert (bench.root / "exports/a/planes_2013-02-11.csv").read_text() == "x\n7\n"
+        assert self.read_back(bench, "2013-02-11") == READ_BACK
+
+    def test_a_target_that_is_a_folder_isnt_tried_again(self, bench: Bench) -> None:
+        """Would catch: a mistake in the declaration that is taken for an outage, and tried for ever."""
+        self.path(bench).mkdir(parents=True)
+        message = self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "configuration_error")
+        assert "exports/a/delays_2013-02-11.csv" in message
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+    def test_a_folder_that_may_not_be_written_to(self, bench: Bench) -> None:
+        """Would catch: a traceback instead of what is wrong."""
+        (bench.root / "exports/a").mkdir(parents=True)
+        (bench.root / "exports/a").chmod(0o500)
+        message = self.failed(bench.perform(bench.task(self.declared(), bench.rows(ORDERS))), "destination_unavailable")
+        assert "Permission denied" in message
+
+    def test_a_full_disk(self, bench: Bench) -> None:
+        """Would catch: a file cut short that is taken for the whole."""
+        bench.export(self.declared(), bench.rows(ORDERS))
+        (bench.root / "exports/full").mkdir()
+        target = {"to": "exports/full/delays_{date:%Y-%m-%d}.csv"}
+        task = bench.task(target, bench.rows(ORDERS), attempt="1.77")
+        _, _, temporary = _temporary_of(bench, "full/delays_2013-02-11.csv", "1.77")
+        temporary.symlink_to("/dev/full")
+        message = self.failed(bench.perform(task), "destination_unavailable")
+        assert "No space left" in message
+        assert list((bench.root / "exports/full").iterdir()) == []
+
+    def test_a_secret_in_the_path_is_told_to_nobody(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Would catch: what `${NAME}` stands for in a manifest that `status` shows."""
+        monkeypatch.setenv("EXPORT_CANARY", "canary-77")
+        outcome = bench.perform(
+            bench.task({"to": "s3://${EXPORT_CANARY}/x_{date:%Y-%m-%d}.csv::nowhere", "format": "csv"}, bench.rows(ORDERS))
+        )
+        assert outcome.state == "failed"
+        assert "canary-77" not in repr(outcome)
+
+
+def _temporary_of(bench: Bench, target: str, attempt: str) -> tuple[str, str, Path]:
+    import hashlib
+
+    folder, _, name = target.rpartition("/")
+    mark = hashlib.sha256(name.encode()).hexdigest()[:16]
+    return folder, name, bench.root / "exports" / folder / f".headrace-{mark}-{attempt}.tmp"
+
+
+class TestParquet(FileContract):
+    ending = "parquet"
+
+    def decoded(self, path: Path) -> list[Row]:
+        return [{name: None if v is None else str(v) for name, v in row.items()} for row in pq.read_table(path).to_pylist()]
+
+    def test_types_are_kept(self, bench: Bench) -> None:
+        """Would catch: everything as text."""
+        bench.export(self.declared(), bench.rows(TYPES))
+        schema = pq.read_schema(self.path(bench))
+        assert {name: str(schema.field(name).type) for name in ("i8", "dec", "d", "ts", "l")} == {
+            "i8": "int8", "dec": "decimal128(20, 2)", "d": "date32[day]", "ts": "timestamp[us]", "l": "list<element: int32>",
+        }  # fmt: skip
+
+    def test_compression(self, bench: Bench) -> None:
+        """Would catch: an option that is validated and then ignored."""
+        for said, there in (("zstd", "ZSTD"), ("snappy", "SNAPPY"), ("none", "UNCOMPRESSED")):
+            bench.export({**self.declared(), "options": {"compression": said}}, bench.rows(ORDERS))
+            assert pq.ParquetFile(self.path(bench)).metadata.row_group(0).column(0).compression == there
+
+
+class TestJson(FileContract):
+    ending = "json"
+
+    def parsed(self, path: Path) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(path.read_bytes(), parse_constant=_no_json)
+        return found
+
+    def decoded(self, path: Path) -> list[Row]:
+        return [{name: None if v is None else str(v) for name, v in row.items()} for row in self.parsed(path)]
+
+    def test_types_as_others_expect_them(self, bench: Bench) -> None:
+        """Would catch: NaN, which no JSON reader takes, and rounded decimals."""
+        bench.export(self.declared(), bench.rows(TYPES))
+        (row,) = self.parsed(self.path(bench))
+        assert {name: row[name] for name in ("bool", "nan", "ninf", "d", "ts", "tz", "b", "l", "st", "huge")} == {
+            "bool": True, "nan": "NaN", "ninf": "-Infinity", "d": "2013-02-11", "ts": "2013-02-11T13:14:15.25",
+            "tz": "2013-02-11T13:14:15-05:00", "b": "qgA=", "l": [1, None, 3], "st": {"a": 1, "b": 'x"y'},
+            "huge": 18446744073709551615,
+        }  # fmt: skip
+        assert '"dec":12345678901234567.89' in self.path(bench).read_text().replace(" ", "")
+
+    def test_nan_inside_is_refused(self, bench: Bench) -> None:
+        """Would catch: a file that others can't read, and a text `NaN` taken for a number."""
+        bench.export(self.declared(), bench.rows("select ['NaN', 'x\"NaN'] as words, [1.5::double] as l"))
+        outcome = bench.perform(bench.task(self.declared(), bench.rows("select ['nan'::double] as l")))
+        assert "column l" in self.failed(outcome, "configuration_error")
+
+
+class TestJsonLines(TestJson):
+    ending = "jsonl"
+
+    def parsed(self, path: Path) -> list[dict[str, Any]]:
+        return [json.loads(line, parse_constant=_no_json) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def _no_json(word: str) -> None:
+    raise AssertionError(f"{word} is no JSON")
+
+
+class TestExcel(FileContract):
+    ending = "xlsx"
+
+    def cells(self, path: Path, sheet: str = "delays") -> list[tuple[Any, ...]]:
+        book = openpyxl.load_workbook(path)
+        try:
+            rows = list(book[sheet].iter_rows())
+            assert all(cell.data_type != "f" for row in rows for cell in row), "a formula"
+            return [tuple(cell.value for cell in row) for row in rows]
+        finally:
+            book.close()
+
+    def decoded(self, path: Path) -> list[Row]:
+        head, *rows = self.cells(path)
+        text = [[None if v is None else _openpyxl_text(v) for v in row] for row in rows]
+        return [dict(zip(map(str, head), row, strict=True)) for row in text]
+
+    def test_what_is_missing_stays_missing(self, bench: Bench) -> None:
+        """Would catch: NULL exported as a text. (A row of nothing but NULL is no row to Excel.)"""
+        bench.export(self.declared(), bench.rows("select 1 as n, cast(null as varchar) as a union all select 2, 'x'"))
+        assert self.cells(self.path(bench)) == [("n", "a"), (1, None), (2, "x")]
+
+    def test_types_as_excel_has_them(self, bench: Bench) -> None:
+        """Would catch: numbers as text, dates as numbers, digits that Excel would round away."""
+        bench.export(self.declared(), bench.rows(TYPES))
+        head, row = self.cells(self.path(bench))
+        found = dict(zip(head, row, strict=True))
+        assert (found["bool"], found["i8"], found["dbl"], found["small"]) == (True, 127, 1.5, 1.1)
+        assert (found["i64"], found["dec"], found["nan"]) == ("9007199254740993", "12345678901234567.89", "NaN")
+        assert (found["d"], found["ts"]) == (datetime(2013, 2, 11), datetime(2013, 2, 11, 13, 14, 15, 250_000))  # noqa: DTZ001
+        assert found["tz"] == datetime(2013, 2, 11, 13, 14, 15)  # noqa: DTZ001
+
+    def test_each_read_has_a_sheet(self, bench: Bench) -> None:
+        """Would catch: the second read missing, or in the first one's sheet."""
+        outcome = bench.export(self.declared(), bench.rows(ORDERS), bench.rows("select 7 as x", name="planes"))
+        assert self.cells(self.path(bench), "planes") == [("x",), (7,)]
+        assert [(one["asset"], one["rows"]) for one in outcome.manifest or ()] == [("", 3)]
+
+    def test_what_a_sheet_cant_hold_is_said(self, bench: Bench) -> None:
+        """Would catch: rows or characters that are silently left out."""
+        many = bench.rows("select range as x from range(1048576)")
+        assert "1,048,576 rows" in self.failed(bench.perform(bench.task(self.declared(), many)), "configuration_error")
+        long = bench.rows("select repeat('x', 32768) as x")
+        assert "32,768 characters" in self.failed(bench.perform(bench.task(self.declared(), long)), "configuration_error")
+        assert self.read_back(bench, "2013-02-11") is None
+
+    def test_it_is_a_whole_workbook(self, bench: Bench) -> None:
+        """Would catch: a zip that is cut short."""
+        bench.export(self.declared(), bench.rows(ORDERS))
+        with zipfile.ZipFile(self.path(bench)) as book:
+            assert book.testzip() is None
+
+
+def _openpyxl_text(value: Any) -> str:
+    """openpyxl gives carriage returns back as xlsxwriter escapes them."""
+    return str(value).replace("_x000D_", "\r").replace("_x001B_", "\x1b").replace("_x005F_", "_")
+
+
+def test_names_of_sheets() -> None:
+    """Would catch: a workbook that Excel calls damaged: names too long, twice, or kept for itself."""
+    long = "a" * 40
+    assert sheet_names(["x", "History", long, f"{long}b"]) == ["x", "History_", "a" * 31, "a" * 29 + "~2"]

@@ -41,6 +41,7 @@ VERBS = (
     Verb("validate", "change", "every problem with file, line and hint; runs nothing"),
     Verb("render", "change", "the SQL of an asset as it will run"),
     Verb("apply", "change", "put what the files say into force"),
+    Verb("doctor", "operate", "before the night: machine, state, sources, secrets, exports"),
     Verb("tick", "operate", "one pass: look at sources, run what is due, judge, exit"),
 )
 
@@ -60,7 +61,6 @@ NOT_BUILT = {
     "deliveries": "use `headrace runs` for what was taken in and `headrace quarantine` for what is held",
     "dev": "use `headrace validate` after a change and `headrace try ASSET@K` to see its result",
     "docs": "use `headrace ls` and `headrace lineage ASSET`",
-    "doctor": "use `headrace validate` and `headrace status`",
     "expect": "use `expect:` in the source's file",
     "fix": "use `headrace quarantine` to see what is held and what to do about it",
     "handover": "use `headrace status` and `headrace runs --failed`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from headrace.model import Asset, CommandBody, Grain, InputMode, InputSpec, PartitionSpec, Project, SqlBody
@@ -10,17 +11,18 @@ from headrace.model.required import required, split
 from headrace.operations import targets
 from headrace.operations.documents import ColumnRow, RenderDocument, RenderInput
 from headrace.operations.ls import body_kind
+from headrace.operations.parameters import with_parameters
 from headrace.operations.session import Session, usable
 from headrace.plan import CompiledNode
 from headrace.store.queries import publications
 
 
-def render(session: Session, target: str) -> RenderDocument:
+def render(session: Session, target: str, parameters: Mapping[str, str] | None = None) -> RenderDocument:
     """What the files say that `ASSET[@K]` runs; without K, for the newest partition that has ended.
 
     Raises InvalidProject where the files have errors, UsageError for an asset or a partition that there isn't.
     """
-    compiled = usable(session.declared())
+    compiled = with_parameters(usable(session.declared()), parameters or {})
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
     asset, node = compiled.project.assets[name], compiled.nodes[name]
     if key is None:

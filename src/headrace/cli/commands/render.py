@@ -6,6 +6,7 @@ from typing import Annotated
 
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument
 from headrace.cli.running import span
 from headrace.cli.tables import Cell, Column
@@ -15,9 +16,13 @@ from headrace.operations.render import render
 COLUMNS_SHOWN_MAX = 60
 
 
-def command(invocation: Invocation, target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")]) -> int:
+def command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ASSET[@K]", help="an asset, and which partition")],
+    setting: Set = None,
+) -> int:
     """The SQL of an asset as it will run: its text, the values bound to it, the partitions of its inputs."""
-    invocation.show(render(invocation.session, target), _render)
+    invocation.show(render(invocation.session, target, parameters(setting)), _render)
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Exclude, Option, Select, Selection
 from headrace.cli.running import render
-from headrace.model.errors import UsageError
+from headrace.model.errors import Refused, UsageError
 
 
 def command(
@@ -20,11 +20,17 @@ def command(
     last: Annotated[str | None, Option("--to", metavar="K", help="last partition, included")] = None,
     again: Annotated[bool, Option("--again", help="replace what is published; needs --reason")] = False,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT")] = None,
+    setting: Annotated[list[str] | None, Option("--set", metavar="k=v")] = None,
 ) -> int:
     """Run now. A published partition is replaced only if its inputs or code changed, or with --again.
 
     The first run of a new project applies it.
     """
+    if setting:
+        raise Refused(
+            "what is published is computed with the parameters that are applied",
+            hint="headrace try ASSET --set shows a result without publishing it; to change one: `parameters:`, then headrace apply",
+        )
     keys = _keys(partition)
     if keys and (first or last):
         raise UsageError("--partition and --from/--to exclude each other", hint="a range is --from A --to B, both included")

@@ -1,0 +1,1 @@
+"""What `doctor` examines: one file an area, each a generator of findings."""

@@ -1,0 +1,114 @@
+"""The machine: Python, DuckDB and its extensions, limits, time zones, and whether a worker can start."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from headrace.model import HeadraceError, Project, SqlBody
+from headrace.operations.examinations.finding import Finding, fail, ok, warn
+from headrace.operations.session import Session
+
+FILES_LEAST = 1024
+"""Open files that a leader with its workers may need."""
+WORKER_SECONDS_MAX = 10.0
+EXTENSIONS = ("ducklake", "sqlite_scanner")
+
+
+def machine(session: Session) -> Iterator[Finding]:
+    """Everything that doesn't depend on the project's state."""
+    yield _python()
+    yield from _duckdb()
+    yield _open_files()
+    yield from _zones(session)
+    yield _worker(session)
+
+
+def _python() -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return ok("Python", f"{version} at {sys.executable}")  # an older one can't even load this
+
+
+def _duckdb() -> Iterator[Finding]:
+    import duckdb
+
+    from headrace.lake.extensions import load
+
+    wanted = next((text for text in metadata.requires("headrace") or () if text.startswith("duckdb==")), "")
+    if wanted and wanted.partition("==")[2].split(";")[0].strip() != duckdb.__version__:
+        yield fail("DuckDB", f"{duckdb.__version__}, needed is {wanted}", f"pip install {wanted}")
+    else:
+        yield ok("DuckDB", duckdb.__version__)
+    connection = duckdb.connect()
+    for name in EXTENSIONS:
+        try:
+            load(connection, name)
+        except (HeadraceError, duckdb.Error) as error:
+            yield fail(f"extension {name}", str(error).splitlines()[0], getattr(error, "hint", "") or "install Headrace again")
+        else:
+            yield ok(f"extension {name}", "loads")
+    connection.close()
+
+
+def _open_files() -> Finding:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES_LEAST:
+        return warn("open files", f"at most {soft:,}", f"ulimit -n {min(hard, 4096) if hard > 0 else 4096} where Headrace is started")
+    return ok("open files", f"at most {soft:,}")
+
+
+def _zones(session: Session) -> Iterator[Finding]:
+    names = {session.timezone} | _zones_of(session.declared().project)
+    unknown = []
+    for name in sorted(names):
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError):
+            unknown.append(name)
+    if unknown:
+        yield fail("time zones", f"no data for {', '.join(unknown)}", "install your system's tzdata, or pip install tzdata")
+    else:
+        yield ok("time zones", ", ".join(sorted(names)))
+
+
+def _zones_of(project: Project | None) -> set[str]:
+    if project is None:
+        return set()
+    return {node.timezone for group in (project.sources, project.assets, project.consumers) for node in group.values() if node.timezone}
+
+
+def _worker(session: Session) -> Finding:
+    """One real task in one real worker, in a folder of its own."""
+    from headrace.engine import Scope
+    from headrace.run.folders import Folders
+    from headrace.run.leading import worker_settings
+    from headrace.run.messages import Produce
+    from headrace.run.pool import Finished, Pool
+    from headrace.schedule import AttemptId
+
+    scope = Scope("doctor", ("*",), None, None, None, session.timezone, "0.1")
+    task = Produce(
+        scope, SqlBody(text="select 1 as one", file="doctor"), "select 1 as one", None, (), "table", None, None, False, (), "reject"
+    )
+    started = time.perf_counter()
+    try:
+        with tempfile.TemporaryDirectory() as folder, Pool(worker_settings(Folders(str(session.root), folder), 1), 1) as pool:
+            Path(folder, "lake").mkdir()
+            pool.submit(AttemptId(0, 1), task)
+            news = pool.wait(WORKER_SECONDS_MAX)
+            while not news and time.perf_counter() - started < WORKER_SECONDS_MAX:
+                news = pool.wait(WORKER_SECONDS_MAX)
+            answer = news[0] if news else None
+    except (HeadraceError, OSError) as error:
+        return fail("workers", str(error), getattr(error, "hint", "") or "python -m headrace.run.worker must be able to start")
+    took = time.perf_counter() - started
+    if isinstance(answer, Finished) and answer.outcome.state == "staged":
+        return ok("workers", f"one started and computed a row in {took:.1f} s")
+    said = answer.outcome.error.message if isinstance(answer, Finished) and answer.outcome.error else f"no answer in {took:.0f} s"
+    return fail("workers", said, "look at memory limits and at the temporary folder (TMPDIR)")

@@ -1,0 +1,75 @@
+"""`headrace doctor`: what would go wrong at night is said by day, and nothing is changed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clilab import Project
+
+
+def found(project: Project) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in project.json("doctor")}
+
+
+def test_a_healthy_project_has_nothing_to_do(shop: Project) -> None:
+    rows = found(shop)
+    assert {row["state"] for row in rows.values()} <= {"ok", "skipped"} | ({"warn"} if rows["open files"]["state"] == "warn" else set()), (
+        rows
+    )
+    assert "started and computed a row" in rows["workers"]["detail"]
+    assert rows["applied"]["detail"].startswith("version 1")
+    assert "replay" in rows["store"]["detail"]
+
+
+def test_before_the_first_tick_nothing_is_made(new: Project) -> None:
+    rows = found(new)
+    assert (rows["store"]["state"], rows["applied"]["state"]) == ("warn", "warn")
+    assert rows["source orders"]["state"] == "warn"
+    assert "mkdir -p landing" in rows["source orders"]["todo"]
+    assert not (new.root / ".headrace/state.db").exists()
+
+
+def test_secrets_are_looked_for_and_never_shown(new: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection whose password nobody set fails at 03:00; a doctor that prints it is worse."""
+    toml = new.root / "headrace.toml"
+    toml.write_text(toml.read_text() + '[connections.w]\nurl = "postgresql://me@db/bank"\npassword = "secret://env/DOCTOR_PASSWORD"\n')
+    monkeypatch.delenv("DOCTOR_PASSWORD", raising=False)
+    missing = found(new)["[connections.w]"]
+    assert (missing["state"], missing["todo"]) == ("fail", "set DOCTOR_PASSWORD where headrace runs")
+    text = new.text("doctor", code=1)
+    assert "DOCTOR_PASSWORD" in text
+    monkeypatch.setenv("DOCTOR_PASSWORD", "canary-7391")
+    assert found(new)["[connections.w]"]["state"] == "ok"
+    assert "canary-7391" not in new.text("doctor")
+
+
+def test_an_invalid_project_and_a_broken_state_are_findings_not_crashes(shop: Project) -> None:
+    (shop.root / "consumers.yaml").write_text("- {consumer: c}\n")
+    (shop.root / ".headrace/state.db").write_bytes(b"this is no database" * 100)
+    rows = found(shop)
+    assert rows["project"]["state"] == "fail", "what is learnt of sources is in the state, so it is said there first"
+    assert any(row["state"] == "fail" and row["area"] == "state" for row in rows.values()), rows
+    assert rows["workers"]["state"] == "ok"
+    shop.text("doctor", code=1)
+
+
+def test_a_readable_state_and_a_wrong_folder_are_said(shop: Project) -> None:
+    (shop.root / ".headrace/state.db").chmod(0o644)
+    path = shop.root / "sources/orders.yaml"
+    path.write_text(path.read_text().replace("landing/", "landings/"))
+    rows = found(shop)
+    assert rows["permissions"]["todo"] == f"chmod 600 {shop.root}/.headrace/state.db"
+    assert rows["source orders"]["state"] == "warn"
+    assert rows["applied"]["todo"] == "headrace apply"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read and write everything")
+def test_folders_that_cannot_be_used_fail(shop: Project, tmp_path: Path) -> None:
+    (shop.root / "landing").chmod(0)
+    try:
+        assert found(shop)["source orders"]["state"] == "fail"
+    finally:
+        (shop.root / "landing").chmod(0o755)

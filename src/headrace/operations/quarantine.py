@@ -69,7 +69,7 @@ def _todo(project: Project, one: Quarantined, delivery: str | None) -> str:
         return "nothing: what it belonged to is no longer declared"
     if isinstance(node, Source):
         if node.connector:
-            return f"ask {node.owner} to give the data as it was agreed: the next look finds it; or declare it as it is now in {node.place.file}"
+            return f"ask {node.owner} for the data as it was agreed: the next look finds it; or declare it as it is in {node.place.file}"
         again = f"under the name {delivery}" if delivery else "where the source looks"
         return f"ask {node.owner} for the file as it was agreed; put it {again}, then: headrace tick"
     look = f"headrace try {one.node}@{one.partition} shows the result, headrace apply puts it in force"

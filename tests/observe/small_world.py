@@ -109,6 +109,10 @@ class SmallWorld:
     def published_between(self, node: str, first: str, last: str) -> int:
         return len({one.partition for one in self._of(node) if first <= one.partition <= last})
 
+    def keys(self, node: str, moment: str) -> list[str]:
+        found = {key for name, key in self.standings if name == node}
+        return sorted(key.removeprefix(f"{moment}/") for key in found if not moment or key.startswith(f"{moment}/"))
+
     def standing(self, node: str, partition: str) -> Standing | None:
         return self.standings.get((node, partition))
 

@@ -6,6 +6,7 @@ import pytest
 from small_world import ZONE, SmallWorld, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
+from headrace.model.days_off import DaysOff
 from headrace.model.zones import from_us
 from headrace.observe.obligations import Scene, due_us, obligations
 from headrace.observe.watched import Node, Terms
@@ -41,7 +42,7 @@ def test_when_an_interval_is_due(grain: str, interval: str, rest: str) -> None:
 
 
 def test_business_days_pass_over_the_calendar() -> None:
-    terms = consumer("c", "a", due="+1bd 09:00", no_data=frozenset({"2013-02-18"}))
+    terms = consumer("c", "a", due="+1bd 09:00", no_data=DaysOff(dates=frozenset({"2013-02-18"})))
     assert due_us(terms, "2013-02-15") == at("2013-02-19 09:00")
 
 
@@ -161,7 +162,7 @@ def test_a_source_that_never_delivered_an_interval_of_its_grain_owes_nothing_yet
 
 def test_days_of_the_calendar_are_not_due() -> None:
     nodes = [SOURCE, node("a", Grain.DAY, "src")]
-    terms = consumer("c", "a", due="07:00", no_data=frozenset({"2013-02-02"}))
+    terms = consumer("c", "a", due="07:00", no_data=DaysOff(dates=frozenset({"2013-02-02"})))
     assert set(found(nodes, terms, world(), "2013-02-03 12:00")) == {"2013-02-01", "2013-02-03"}
 
 

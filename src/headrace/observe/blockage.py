@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 import shlex
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from headrace.model import InputMode
 from headrace.model.intervals import bounds_us
-from headrace.model.required import required
+from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Offset
-from headrace.observe.obligations import Scene, before_start, covered, needed, paced_inputs
+from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, paced_inputs
 from headrace.observe.watched import WHOLE, Node, Terms
 from headrace.observe.wording import moment
 
@@ -83,10 +84,11 @@ class _Walk:
         keys = None
         if not newest:
             spec = next(spec for spec in node.inputs if spec.node == source.name)
-            keys = required(node.partition, node.timezone, key, source.partition, source.timezone, spec).keys
+            seen = partial(self._scene.world.keys, source.name)
+            keys = required(node.partition, node.timezone, key, source.partition, source.timezone, spec, seen).keys
         if keys is None:
             return self._scene.world.newest(source.name) is None and self._partition(source, WHOLE)
-        return _any(self._partition(source, one) for one in keys if not before_start(source, one, self._scene))
+        return _any(self._partition(source, one) for one in keys if not counts_as_empty(source, one, self._scene))
 
     def _blocked(self, node: Node, key: str) -> Blocked:
         standing = self._scene.world.standing(node.name, key)
@@ -151,10 +153,10 @@ def next_command(blocked: Blocked) -> str:
 
 def promised_by(node: Node, partition: str) -> int | None:
     """Until when a source's partition was promised; None if that wasn't said."""
-    if node.expect_by is None or node.partition.grain is None or node.partition.key is not None:
+    if node.expect_by is None or node.partition.grain is None:
         return None
-    end = bounds_us(partition, node.partition.grain, node.timezone)[1]
-    return Offset.parse(node.expect_by).after_us(end, node.timezone, lambda day: day.isoformat() in node.no_data)
+    end = bounds_us(partition.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
+    return Offset.parse(node.expect_by).after_us(end, node.timezone, node.no_data.holds)
 
 
 def _clause(reason: str) -> str:

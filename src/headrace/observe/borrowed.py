@@ -36,6 +36,10 @@ class EnvironmentWorld:
         """How many partitions from `first` to `last`, both included, readers see."""
         return self._of(node).published_between(node, first, last)
 
+    def keys(self, node: str, moment: str) -> list[str]:
+        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+        return self._of(node).keys(node, moment)
+
     def standing(self, node: str, partition: str) -> Standing | None:
         """Where a partition stands; None if nothing was ever heard of it."""
         return self._of(node).standing(node, partition)

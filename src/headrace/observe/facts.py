@@ -49,6 +49,10 @@ class StoreWorld:
         """How many partitions from `first` to `last`, both included, readers see."""
         return publications.count_between(self._tx, node, first, last)
 
+    def keys(self, node: str, moment: str) -> list[str]:
+        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+        return partitions.data_keys(self._tx, node, moment)
+
     def standing(self, node: str, partition: str) -> Standing | None:
         """Where a partition stands; None if nothing was ever heard of it."""
         found = partitions.get(self._tx, node, partition)

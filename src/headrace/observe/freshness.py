@@ -9,9 +9,15 @@ import msgspec
 
 from headrace.model import Grain
 from headrace.model.intervals import bounds_us, key_at_us, previous_key, start_us
+from headrace.model.required import SEPARATOR
 from headrace.observe.obligations import Scene, paced_inputs
 from headrace.observe.watched import WHOLE, Node, began
+from headrace.observe.world import Standing
 
+HOURS_OF_A_DAY = 24
+GROWING_INTERVALS = 31
+"""So many of the newest intervals are looked at where keys grow with the data."""
+_BEYOND = chr(ord(SEPARATOR) + 1)
 _HOUR_US = 3_600_000_000
 
 
@@ -69,12 +75,40 @@ def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
 
 def _behind(node: Node, scene: Scene, found: dict[str, Freshness], now_us: int) -> bool:
     if node.partition.grain is None:
-        standing = scene.world.standing(node.name, WHOLE) if node.partition.whole else None
-        at_rest = standing is None or standing.state == "published" or standing.stale
+        at_rest = all(_at_rest(scene.world.standing(node.name, key), listed=key != WHOLE) for key in _unpaced_keys(node, scene))
         return not at_rest or any(found[source.name] in (Freshness.BEHIND, Freshness.NEVER) for source in paced_inputs(node, scene))
-    if node.partition.key is not None:
-        return False  # keys grow with the data: which are expected isn't known
+    if node.partition.key is not None and node.partition.values is None:
+        return _incomplete(node, scene, now_us)
     return missing(node, scene, now_us) > 0
+
+
+def _unpaced_keys(node: Node, scene: Scene) -> list[str]:
+    """The partitions of a node that isn't cut by time, as far as they are known."""
+    if node.partition.whole:
+        return [WHOLE]
+    if node.partition.key is None:
+        return []
+    return list(node.partition.values or scene.world.keys(node.name, ""))
+
+
+def _at_rest(standing: Standing | None, *, listed: bool) -> bool:
+    return not listed if standing is None else standing.state == "published" or standing.stale
+
+
+def _incomplete(node: Node, scene: Scene, now_us: int) -> bool:
+    """Of keys that grow with the data: whether one that was heard of for one of the newest intervals isn't published, or none was."""
+    grain, start = node.partition.grain, scene.rhythms[node.name].start_us
+    assert grain is not None
+    moment = key_at_us(now_us, grain, node.timezone)
+    for _ in range(GROWING_INTERVALS):
+        moment = previous_key(moment, grain, node.timezone)
+        if start is None or start_us(moment, grain, node.timezone) < start:
+            return False
+        heard = [scene.world.standing(node.name, f"{moment}{SEPARATOR}{key}") for key in scene.world.keys(node.name, moment)]
+        off = node.no_data.covers(moment, grain, node.timezone)
+        if (not heard and not off) or not all(one is not None and one.published for one in heard):
+            return True
+    return False
 
 
 def missing(node: Node, scene: Scene, now_us: int) -> int:
@@ -91,8 +125,18 @@ def missing(node: Node, scene: Scene, now_us: int) -> int:
     last = previous_key(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
     if start_us(last, grain, node.timezone) < start:
         return 0
-    free = sum(first <= day <= last for day in node.no_data) if grain is Grain.DAY else 0
-    return max(0, keys_count(first, last, grain, node.timezone) - free - scene.world.published_between(node.name, first, last))
+    due = keys_count(first, last, grain, node.timezone) - _free(node, grain, first, last)
+    listed = len(node.partition.values or ("",))
+    beyond = f"{last}{_BEYOND}" if node.partition.key is not None else last
+    return max(0, due * listed - scene.world.published_between(node.name, first, beyond))
+
+
+def _free(node: Node, grain: Grain, first: str, last: str) -> int:
+    """How many of the intervals aren't due by the node's calendar; of weeks and more, none."""
+    if node.no_data.none or grain not in (Grain.HOUR, Grain.DAY):
+        return 0
+    days = node.no_data.count(date.fromisoformat(first[:10]), date.fromisoformat(last[:10]))
+    return days if grain is Grain.DAY else days * HOURS_OF_A_DAY
 
 
 def keys_count(first: str, last: str, grain: Grain, timezone: str) -> int:

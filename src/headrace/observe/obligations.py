@@ -8,12 +8,13 @@ those inputs. Data without a rhythm meets every interval once it was published a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
-from headrace.model.required import required
+from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Duration, Offset
 from headrace.observe.watched import Node, Rhythm, Terms, Watched, began, rhythms
 from headrace.observe.world import Seen, World
@@ -85,7 +86,7 @@ def due_us(terms: Terms, interval: str) -> int:
     began, ended = bounds_us(interval, terms.per, terms.timezone)
     if terms.max_age is not None:
         return Duration.parse(terms.max_age).after_us(began, terms.timezone)
-    return Offset.parse(terms.due or "+0s").after_us(ended, terms.timezone, lambda day: day.isoformat() in terms.no_data)
+    return Offset.parse(terms.due or "+0s").after_us(ended, terms.timezone, terms.no_data.holds)
 
 
 def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
@@ -150,21 +151,25 @@ def paced_inputs(node: Node, scene: Scene) -> list[Node]:
 
 
 def needed(node: Node, terms: Terms, interval: str, scene: Scene) -> list[str] | None:
-    """The partitions of a node that an interval of a consumer requires, without those before the node's start (they
-    count as present and empty); None where it isn't cut, or by keys that can't be listed."""
+    """The partitions of a node that an interval of a consumer requires, without those that count as present and empty;
+    None where it isn't cut by time. Of keys that grow, those that were heard of; an interval of which none was is named alone."""
     output = PartitionSpec(grain=terms.per)
-    keys = required(output, terms.timezone, interval, node.partition, node.timezone, _plain(node.name)).keys
+    seen = partial(scene.world.keys, node.name)
+    keys = required(output, terms.timezone, interval, node.partition, node.timezone, _plain(node.name), seen).keys
     if keys is None:
         return None
-    return [key for key in keys if not before_start(node, key, scene)]
+    return [key for key in keys if not counts_as_empty(node, key, scene)]
 
 
-def before_start(node: Node, key: str, scene: Scene) -> bool:
-    """Whether a partition lies before a node's start; keys without time never do."""
+def counts_as_empty(node: Node, key: str, scene: Scene) -> bool:
+    """Whether a partition lies before a node's start, or was never due and didn't come; keys without time never do."""
     grain, start = node.partition.grain, scene.rhythms[node.name].start_us
-    if grain is None or start is None or node.partition.key is not None:
+    if grain is None:
         return False
-    return start_us(key, grain, node.timezone) < start
+    moment = key.partition(SEPARATOR)[0]
+    if start is not None and start_us(moment, grain, node.timezone) < start:
+        return True
+    return node.no_data.covers(moment, grain, node.timezone) and scene.world.first(node.name, key) is None
 
 
 def _plain(name: str) -> InputSpec:
@@ -198,5 +203,5 @@ def _first_interval(terms: Terms, scene: Scene, now_us: int) -> str | None:
 
 
 def _no_data(terms: Terms, interval: str) -> bool:
-    """Whether the calendar says that nothing is due for a day."""
-    return terms.per is Grain.DAY and interval in terms.no_data
+    """Whether the calendar says that nothing is due for an interval."""
+    return terms.no_data.covers(interval, terms.per, terms.timezone)

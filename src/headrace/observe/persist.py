@@ -79,7 +79,7 @@ def _said(terms: Terms) -> dict[str, object]:
         "timezone": terms.timezone,
         "due": terms.due,
         "max_age": terms.max_age,
-        "no_data": sorted(terms.no_data),
+        "no_data": terms.no_data.said(),
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headrace.model.intervals import bounds_us, previous_key, start_us
+from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.observe.blockage import Block, Blocked, blocking, next_command, promised_by, told
 from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
@@ -265,7 +266,7 @@ class _Judgement:
 
     def _read(self, node: Node, fresh: dict[str, Freshness]) -> Read:
         newest = self._scene.world.newest(node.name)
-        through = newest.partition if newest is not None and node.partition.grain is not None else None
+        through = newest.partition.partition(SEPARATOR)[0] if newest is not None and node.partition.grain is not None else None
         if newest is not None and node.partition.whole and self._scene.rhythms[node.name].has:
             through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._scene)), None)
         return Read(node.name, fresh[node.name], through)

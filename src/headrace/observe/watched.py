@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.model import Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project, UsageError
+from headrace.model import Asset, Consumer, Grain, InputMode, InputSpec, PartitionSpec, Project, Source, UsageError
+from headrace.model.days_off import NO_DAYS_OFF, DaysOff, days_off
 from headrace.model.export_links import reads_of
 from headrace.model.exports import ASSET, export_of, export_partition, path_of
 from headrace.model.intervals import interval_of, key_at_us, start_us
+from headrace.model.required import SEPARATOR
+from headrace.plan.views import expanded, expanded_names, is_view
 
 if TYPE_CHECKING:
     from headrace.plan import Compiled
@@ -29,8 +32,8 @@ class Node(msgspec.Struct, frozen=True):
     """The first expected partition, where it is declared."""
     expect_by: str | None = None
     """Until when after an interval its delivery was promised."""
-    no_data: frozenset[str] = frozenset()
-    """Days of its calendar on which nothing is expected, as ISO dates."""
+    no_data: DaysOff = NO_DAYS_OFF
+    """Days on which nothing is expected: of its calendar, or those on which nothing is of what it needs."""
     exported_to: str = ""
     """Of an export: the target as declared, without secrets."""
 
@@ -51,7 +54,7 @@ class Terms(msgspec.Struct, frozen=True):
     timezone: str
     due: str | None = None
     max_age: str | None = None
-    no_data: frozenset[str] = frozenset()
+    no_data: DaysOff = NO_DAYS_OFF
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -70,14 +73,19 @@ def watched(compiled: Compiled, *, exports: bool = True) -> Watched:
     project = compiled.project
     return Watched(
         timezone=project.settings.timezone,
-        nodes={name: _node(project, name, compiled.nodes[name].inputs) for name in compiled.order if name in compiled.nodes},
-        consumers=tuple(_terms(project, consumer) for consumer in project.consumers.values()),
-        exports=_exports(project) if exports else {},
+        nodes=_nodes(compiled),
+        consumers=tuple(_terms(compiled, consumer) for consumer in project.consumers.values()),
+        exports=_exports(compiled) if exports else {},
     )
 
 
-def _exports(project: Project) -> dict[str, Node]:
-    found = {}
+def _judged(compiled: Compiled) -> list[str]:
+    """The nodes that have partitions of their own: views stand as what they read does."""
+    return [name for name in compiled.order if name in compiled.nodes and not is_view(compiled.project, name)]
+
+
+def _exports(compiled: Compiled) -> dict[str, Node]:
+    project, found = compiled.project, {}
     for name, consumer in project.consumers.items():
         export = export_of(consumer)
         if export is not None:
@@ -86,13 +94,20 @@ def _exports(project: Project) -> dict[str, Node]:
                 is_source=False,
                 partition=export_partition(consumer, reads_of(project, consumer)),
                 timezone=consumer.timezone or project.settings.timezone,
-                inputs=tuple(InputSpec(node=read, place=consumer.place) for read in consumer.reads),
+                inputs=expanded(compiled, [InputSpec(node=read, place=consumer.place) for read in consumer.reads]),
                 exported_to=export.shown,
             )
     return found
 
 
-def _node(project: Project, name: str, inputs: tuple[InputSpec, ...]) -> Node:
+def _nodes(compiled: Compiled) -> dict[str, Node]:
+    found: dict[str, Node] = {}
+    for name in _judged(compiled):
+        found[name] = _node(compiled.project, name, expanded(compiled, compiled.nodes[name].inputs), found)
+    return found
+
+
+def _node(project: Project, name: str, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> Node:
     source = project.sources.get(name)
     declared = source or project.assets[name]
     return Node(
@@ -103,26 +118,35 @@ def _node(project: Project, name: str, inputs: tuple[InputSpec, ...]) -> Node:
         inputs=inputs,
         start=declared.start,
         expect_by=source.expect.by if source is not None else None,
-        no_data=_dates(project, declared.calendar),
+        no_data=_no_data(project, declared, inputs, above),
     )
 
 
-def _terms(project: Project, consumer: Consumer) -> Terms:
+def _terms(compiled: Compiled, consumer: Consumer) -> Terms:
+    project = compiled.project
     return Terms(
         consumer=consumer.name,
         owner=consumer.owner,
-        reads=consumer.reads,
+        reads=expanded_names(compiled, consumer.reads),
         per=consumer.per,
         timezone=consumer.timezone or project.settings.timezone,
         due=consumer.due,
         max_age=consumer.max_age,
-        no_data=_dates(project, consumer.calendar),
+        no_data=days_off(project, consumer.calendar),
     )
 
 
-def _dates(project: Project, calendar: str | None) -> frozenset[str]:
-    found = project.calendars.get(calendar) if calendar else None
-    return frozenset(found.dates) if found is not None else frozenset()
+def _no_data(project: Project, declared: Source | Asset, inputs: tuple[InputSpec, ...], above: dict[str, Node]) -> DaysOff:
+    """A node's own calendar; where it has none, the one that all share that it needs the same interval of."""
+    if declared.calendar is not None:
+        return days_off(project, declared.calendar)
+    paced = [spec for spec in inputs if spec.node in above and above[spec.node].partition.grain is not None and _sets_the_pace(spec)]
+    plain = all(
+        spec.lookback is None and spec.mode is InputMode.REQUIRED and above[spec.node].partition.grain is declared.partition.grain
+        for spec in paced
+    )
+    shared = {above[spec.node].no_data for spec in paced}
+    return shared.pop() if plain and len(shared) == 1 else NO_DAYS_OFF
 
 
 class Rhythm(msgspec.Struct, frozen=True):
@@ -165,7 +189,7 @@ def _rhythm(node: Node, found: dict[str, Rhythm], oldest: str | None) -> Rhythm:
 def began(key: str | None, grain: Grain, timezone: str) -> int | None:
     """When a partition starts; None for none, and for a key of another grain, from before the declaration changed."""
     try:
-        return None if key is None else start_us(key, grain, timezone)
+        return None if key is None else start_us(key.partition(SEPARATOR)[0], grain, timezone)
     except UsageError:
         return None
 

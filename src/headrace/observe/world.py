@@ -60,6 +60,9 @@ class World(Protocol):
     def published_between(self, node: str, first: str, last: str) -> int:
         """How many partitions from `first` to `last`, both included, readers see."""
 
+    def keys(self, node: str, moment: str) -> list[str]:
+        """The data keys of a node that were ever heard of for an interval; of one that isn't cut by time (moment empty), all."""
+
     def standing(self, node: str, partition: str) -> Standing | None:
         """Where a partition stands; None if nothing was ever heard of it."""
 

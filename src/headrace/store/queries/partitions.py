@@ -77,6 +77,18 @@ def extent(tx: Transaction, node: str) -> Extent | None:
     return Extent(node, oldest[0], *row)
 
 
+def data_keys(tx: Transaction, node: str, moment: str) -> list[str]:
+    """The keys of a node that were heard of for an interval, without the interval; all keys of a node that isn't cut by time."""
+    if not moment:
+        rows = tx.execute("select partition from partition where node = :node", {"node": node}).fetchall()
+    else:
+        rows = tx.execute(
+            "select partition from partition where node = :node and partition >= :first and partition < :beyond",
+            {"node": node, "first": f"{moment}/", "beyond": f"{moment}0"},
+        ).fetchall()
+    return sorted(key[len(moment) + 1 :] if moment else key for (key,) in rows)
+
+
 def _partition(row: tuple[Any, ...]) -> Partition:
     node, partition, state, stale, failures, not_before, publication_id, reason, since = row
     return Partition(node, partition, state, bool(stale), failures, not_before, publication_id, reason, since)

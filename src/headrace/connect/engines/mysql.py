@@ -1,0 +1,161 @@
+"""MySQL and MariaDB: rows stream through a cursor that holds a batch at a time, in one read-only transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+import pymysql
+from pymysql.constants import CR, ER, FIELD_TYPE
+from pymysql.cursors import SSCursor
+
+from headrace.connect.engines.address import Address
+from headrace.connect.engines.engine import Engine, Values, checked_names
+from headrace.connect.engines.rows_to_parquet import BATCH_ROWS, ValueColumn, rows_to_parquet
+from headrace.connect.kinds import Unavailable
+from headrace.connect.shown import shown
+
+READ_SECONDS = 300
+"""A server that sends nothing for so long is given up."""
+_BINARY = 63
+"""The character set of bytes."""
+_UNSIGNED = 32
+_DENIED = frozenset(
+    (ER.ACCESS_DENIED_ERROR, ER.DBACCESS_DENIED_ERROR, ER.TABLEACCESS_DENIED_ERROR, ER.COLUMNACCESS_DENIED_ERROR, 1698, 1251)
+)
+_TRANSIENT = frozenset(
+    (ER.CON_COUNT_ERROR, ER.LOCK_WAIT_TIMEOUT, ER.LOCK_DEADLOCK, ER.SERVER_SHUTDOWN, 1152, 1159, 1161, 1203, 1226, 1317, 3024,
+     CR.CR_CONN_HOST_ERROR, CR.CR_SERVER_GONE_ERROR, CR.CR_SERVER_LOST, CR.CR_CONNECTION_ERROR)
+)  # fmt: skip
+_NO_SUCH_ZONE = 1298
+_INTEGERS = frozenset((FIELD_TYPE.TINY, FIELD_TYPE.SHORT, FIELD_TYPE.INT24, FIELD_TYPE.LONG, FIELD_TYPE.YEAR))
+_TYPES = {
+    FIELD_TYPE.FLOAT: pa.float64(), FIELD_TYPE.DOUBLE: pa.float64(), FIELD_TYPE.DATE: pa.date32(), FIELD_TYPE.NEWDATE: pa.date32(),
+    FIELD_TYPE.DATETIME: pa.timestamp("us"), FIELD_TYPE.TIMESTAMP: pa.timestamp("us", tz="UTC"),
+}  # fmt: skip
+
+
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> Engine:  # noqa: ARG001 - as all engines are opened
+    """A connection. Raises Unavailable."""
+    return Mysql(address, timezone)
+
+
+class Mysql(Engine):
+    """See `Engine`."""
+
+    percent = True
+    backslashes = True
+
+    def __init__(self, address: Address, timezone: str) -> None:
+        self._zone = ZoneInfo(timezone)
+        with _said():
+            self._connection = pymysql.connect(
+                host=address.host or "127.0.0.1",
+                port=address.port or 3306,
+                user=address.user or None,
+                password=address.password,
+                database=address.database or None,
+                charset="utf8mb4",
+                connect_timeout=address.connect_seconds,
+                read_timeout=READ_SECONDS,
+                local_infile=False,
+                cursorclass=SSCursor,
+                **_encryption(address.options),
+            )
+            self._run("set session transaction isolation level repeatable read", {})
+            self._run("set time_zone = %(zone)s", {"zone": "+00:00" if timezone == "UTC" else timezone})
+            self._run("start transaction with consistent snapshot, read only", {})
+
+    def mark(self, name: str) -> str:
+        return f"%({name})s"
+
+    def quoted(self, name: str) -> str:
+        return "`" + name.replace("`", "``").replace("%", "%%") + "`"
+
+    def columns(self, sql: str, values: Values) -> list[str]:
+        with _said(), self._connection.cursor() as cursor:
+            cursor.execute(f"select * from ({sql}) as headrace_rows limit 0", dict(values))
+            return checked_names([name for name, *_ in cursor.description or ()])
+
+    def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
+        with _said():
+            return self._run(sql, values)
+
+    def copy(self, sql: str, values: Values, target: Path) -> None:
+        with _said(), self._connection.cursor() as cursor:
+            cursor.execute(sql, dict(values))
+            fields = cursor._result.fields  # the description leaves out what tells text from bytes
+            checked_names([field.name for field in fields])
+            rows_to_parquet([self._column(field) for field in fields], _batches(cursor), target)
+
+    def close(self) -> None:
+        with contextlib.suppress(pymysql.Error, OSError):
+            self._connection.close()
+
+    def _run(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, dict(values))
+            return list(cursor.fetchall())
+
+    def _column(self, field: Any) -> ValueColumn:
+        kind = field.type_code
+        if kind in (FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL):
+            precision = field.length - (field.scale > 0) - (not field.flags & _UNSIGNED)
+            return ValueColumn(field.name, pa.decimal128(min(max(precision, field.scale, 1), 38), field.scale))
+        if kind == FIELD_TYPE.LONGLONG:
+            return ValueColumn(field.name, pa.uint64() if field.flags & _UNSIGNED else pa.int64())
+        if kind in _INTEGERS:
+            return ValueColumn(field.name, pa.int64() if kind == FIELD_TYPE.LONG and field.flags & _UNSIGNED else pa.int32())
+        if kind == FIELD_TYPE.TIMESTAMP:
+            return ValueColumn(field.name, _TYPES[kind], lambda value: value.replace(tzinfo=self._zone))
+        if kind in _TYPES:
+            return ValueColumn(field.name, _TYPES[kind])
+        if field.charsetnr == _BINARY and kind not in (FIELD_TYPE.TIME, FIELD_TYPE.JSON):
+            return ValueColumn(field.name, pa.binary())
+        return ValueColumn(field.name, pa.string(), _text)
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _encryption(options: dict[str, str]) -> dict[str, Any]:
+    """`sslmode` as PostgreSQL has it: `disable`, `require` (encrypted), `verify-ca` and `verify-full` (with `sslrootcert`)."""
+    mode = options.get("sslmode", "")
+    if mode in ("", "prefer", "allow"):
+        return {}
+    if mode == "disable":
+        return {"ssl_disabled": True}
+    files = {"ca": options.get("sslrootcert"), "cert": options.get("sslcert"), "key": options.get("sslkey")}
+    verified = {"ssl_verify_cert": mode.startswith("verify"), "ssl_verify_identity": mode == "verify-full"}
+    return {**{f"ssl_{name}": value for name, value in files.items() if value}, **verified}
+
+
+def _batches(cursor: SSCursor) -> Iterator[Any]:
+    while rows := cursor.fetchmany(BATCH_ROWS):
+        yield rows
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What MySQL and its client say, as Unavailable."""
+    try:
+        yield
+    except (pymysql.Error, OSError) as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: Exception) -> Unavailable:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    message = shown(" ".join(str(error.args[-1] if error.args else error).split()), 500)
+    if code in _DENIED:
+        return Unavailable(message, code="access_denied", transient=False)
+    if code == _NO_SUCH_ZONE:
+        message += ": load the server's time zones (mysql_tzinfo_to_sql), or write `timezone: UTC` at the source"
+    if code in _TRANSIENT or not code or isinstance(error, OSError):
+        return Unavailable(message)
+    return Unavailable(message, code="configuration_error", transient=False)

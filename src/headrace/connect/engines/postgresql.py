@@ -1,0 +1,157 @@
+"""PostgreSQL: rows come by COPY as text, in one read-only transaction, and become Parquet by exact casts.
+
+COPY's text is exact for every type, and arrives at the speed of the network; a pipe carries it to DuckDB, so that nothing but the
+Parquet file lies on the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from headrace.connect.engines.address import Address
+from headrace.connect.engines.engine import Engine, Values, checked_names
+from headrace.connect.engines.text_to_parquet import TextColumn, Write, text_to_parquet
+from headrace.connect.kinds import Unavailable
+from headrace.connect.shown import shown
+
+_ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
+"""A server whose machine is gone is noticed after a minute."""
+_SETTINGS = {"DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex", "extra_float_digits": "3", "client_encoding": "UTF8"}
+"""What the text that is read depends on."""
+_CHECKS_CLIENTS = 140_000
+"""From this version on a server can notice in the middle of a query that who asked is gone, and lets go of its locks."""
+_TYPES = {
+    16: "BOOLEAN", 20: "BIGINT", 21: "SMALLINT", 23: "INTEGER", 26: "BIGINT", 700: "FLOAT", 701: "DOUBLE", 1082: "DATE", 1083: "TIME",
+    1114: "TIMESTAMP", 1184: "TIMESTAMPTZ", 2950: "UUID",
+}  # fmt: skip
+"""PostgreSQL's numbers of types → DuckDB's names; all others are read as PostgreSQL writes them: as text."""
+_NUMERIC, _BYTEA = 1700, 17
+DECIMALS_OF_ANY = 10
+"""Of `numeric` without a precision: values with more decimals are refused instead of rounded."""
+_DENIED = ("authentication failed", "no password supplied", "pg_hba.conf", "permission denied", "is not permitted to log in")
+_WRONG = ("does not exist", "invalid connection option", "invalid sslmode", "could not translate host name", "root certificate file")
+_DETERMINISTIC = ("0A", "21", "22", "25", "2F", "3D", "3F", "42")
+"""Classes of SQLSTATE that come again until somebody changes the declaration or the database."""
+DECIMAL_DIGITS_MAX = 38
+MESSAGE_CHARACTERS_MAX = 500
+
+
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> Engine:  # noqa: ARG001 - as all engines are opened
+    """A connection. Raises Unavailable."""
+    return Postgresql(address, timezone)
+
+
+class Postgresql(Engine):
+    """See `Engine`."""
+
+    percent = True
+
+    def __init__(self, address: Address, timezone: str) -> None:
+        with _said():
+            self._connection = psycopg.connect(make_conninfo(**_ALIVE | address.options | _keywords(address)))
+        with _said():
+            self._connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            self._connection.read_only = True
+            settings = _SETTINGS | {"TimeZone": timezone}
+            if self._connection.info.server_version >= _CHECKS_CLIENTS:
+                settings["client_connection_check_interval"] = "5s"
+            for name, value in settings.items():
+                self._connection.execute("select set_config(%s, %s, true)", (name, value))
+
+    def mark(self, name: str) -> str:
+        return f"%({name})s"
+
+    def as_cursor(self, expression: str) -> str:
+        return f"({expression})::text"
+
+    def columns(self, sql: str, values: Values) -> list[str]:
+        return checked_names([column.name for column in self._described(sql, values)])
+
+    def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
+        with _said():
+            return self._connection.execute(sql.encode(), dict(values)).fetchall()
+
+    def copy(self, sql: str, values: Values, target: Path) -> None:
+        columns = self._described(sql, values)
+        checked_names([column.name for column in columns])
+        sent = ", ".join(f"to_json(c{n}::text[])" if self._element(one) else f"c{n}" for n, one in enumerate(columns))
+        aliases = ", ".join(f"c{n}" for n in range(len(columns)))
+        statement = f"copy (select {sent} from ({sql}) as headrace_rows ({aliases})) to stdout (format csv, force_quote *)"
+        read = [TextColumn(one.name, self._cast(one, f"c{n}")) for n, one in enumerate(columns)]
+        with _said():
+            text_to_parquet(read, target, lambda write: self._send(statement, values, write))
+
+    def close(self) -> None:
+        with contextlib.suppress(psycopg.Error):
+            self._connection.close()
+
+    def _described(self, sql: str, values: Values) -> list[psycopg.Column]:
+        with _said():
+            cursor = self._connection.execute(f"select * from ({sql}) as headrace_rows limit 0".encode(), dict(values))
+            return list(cursor.description or ())
+
+    def _send(self, statement: str, values: Values, write: Write) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(statement.encode(), dict(values)) as rows:
+            for row in rows:
+                write(row)
+
+    def _element(self, column: psycopg.Column) -> int | None:
+        """The type of an array's elements. They are asked for as JSON of their texts, which needs no parser of our own."""
+        info = self._connection.adapters.types.get(column.type_code)
+        return info.oid if info is not None and info.array_oid == column.type_code else None
+
+    def _cast(self, column: psycopg.Column, text: str) -> str:
+        """From COPY's text to DuckDB's value, exactly."""
+        element = self._element(column)
+        if element is not None:
+            return f"CAST(CAST(CAST({text} AS JSON) AS VARCHAR[]) AS {_TYPES.get(element, 'VARCHAR')}[])"
+        if column.type_code == _BYTEA:
+            return f"unhex(substr({text}, 3))"
+        if column.type_code == _NUMERIC:
+            return _decimal(column, text)
+        kind = _TYPES.get(column.type_code)
+        return text if kind is None else f"CAST({text} AS {kind})"
+
+
+def _decimal(column: psycopg.Column, text: str) -> str:
+    precision, scale = column.precision, column.scale
+    if precision is not None and scale is not None and 0 <= scale <= DECIMAL_DIGITS_MAX:
+        return f"CAST({text} AS DECIMAL({min(max(precision, scale), DECIMAL_DIGITS_MAX)}, {scale}))"
+    finer = f"regexp_matches({text}, '[.][0-9]{{{DECIMALS_OF_ANY}}}0*[1-9]')"
+    said = f"a numeric without a scale has more than {DECIMALS_OF_ANY} decimals: cast it in a `query`, to numeric(p, s) or double precision"
+    return f"CAST(CASE WHEN {finer} THEN error('{said}') ELSE {text} END AS DECIMAL({DECIMAL_DIGITS_MAX}, {DECIMALS_OF_ANY}))"
+
+
+def _keywords(address: Address) -> dict[str, str]:
+    said = {"host": address.host, "dbname": address.database, "user": address.user, "password": address.password}
+    said["port"] = str(address.port or "")
+    always = {"connect_timeout": str(address.connect_seconds), "application_name": "headrace"}
+    return {name: value for name, value in said.items() if value} | always
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What PostgreSQL and its client say, as Unavailable."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise _refusal(error) from None
+
+
+def _refusal(error: psycopg.Error) -> Unavailable:
+    """By SQLSTATE; connections that never came to be have none, only the text."""
+    message = shown(" ".join(str(error).split()) or type(error).__name__, MESSAGE_CHARACTERS_MAX)
+    state = error.sqlstate or ""
+    if state.startswith("28") or state == "42501" or (not state and any(word in message for word in _DENIED)):
+        return Unavailable(message, code="access_denied", transient=False)
+    if state[:2] in _DETERMINISTIC or (
+        not state and (any(word in message for word in _WRONG) or not isinstance(error, psycopg.OperationalError))
+    ):
+        return Unavailable(message, code="configuration_error", transient=False)
+    return Unavailable(message)

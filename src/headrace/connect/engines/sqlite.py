@@ -1,0 +1,195 @@
+"""SQLite: by Python's own library (a process may hold only one), read only, never the project's own state."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from headrace.connect.engines.address import Address, file_of, wrong
+from headrace.connect.engines.engine import Engine, Values, checked_names
+from headrace.connect.engines.rows_to_parquet import BATCH_ROWS, ValueColumn, rows_to_parquet
+from headrace.connect.kinds import Unavailable
+from headrace.connect.shown import shown
+from headrace.model.zones import day_start_us, from_us
+from headrace.store.engines.sqlite import APPLICATION_ID
+
+BUSY_SECONDS = 10.0
+_IDENTITY_AT = 68
+"""Where an SQLite file's header has its application's number."""
+_DECIMAL = re.compile(r"(?:decimal|numeric)\s*\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\)", re.IGNORECASE)
+_ALLOWED = frozenset((sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE))
+_DENIED_FUNCTIONS = ("load_extension", "writefile", "readfile", "edit", "fts3_tokenizer")
+_TRANSIENT = frozenset((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PROTOCOL,
+                        sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL))  # fmt: skip
+_VIEW = "headrace_rows"
+
+
+def connect(address: Address, *, root: Path, timezone: str, temporary: Path) -> Engine:
+    """A connection. Raises Unavailable."""
+    path = file_of(address, root)
+    _refuse_state(path, temporary)
+    return Sqlite(path, timezone)
+
+
+class Sqlite(Engine):
+    """See `Engine`."""
+
+    def __init__(self, path: Path, timezone: str) -> None:
+        self._path, self._timezone = path, timezone
+        with self._said():
+            uri = f"file:{quote(str(path))}?mode=ro"
+            self._connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._connection.execute("begin")
+            self._connection.execute("select count(*) from sqlite_master").fetchone()  # the snapshot begins with the first read
+
+    def mark(self, name: str) -> str:
+        return f":{name}"
+
+    def bound(self, moment: date | datetime, column_of: str = "") -> Any:
+        """Text as SQLite's own functions write it, in the source's zone; seconds since 1970 where the column holds numbers."""
+        if column_of and self._holds_numbers(column_of):
+            return int(_instant(moment, self._timezone).timestamp())
+        return moment.strftime("%Y-%m-%d %H:%M:%S") if isinstance(moment, datetime) else moment.isoformat()
+
+    def columns(self, sql: str, values: Values) -> list[str]:
+        with self._said(), self._reading():
+            cursor = self._connection.execute(f"select * from ({sql}) limit 0", dict(values))
+            return checked_names([name for name, *_ in cursor.description])
+
+    def rows(self, sql: str, values: Values) -> list[tuple[Any, ...]]:
+        with self._said(), self._reading():
+            return self._connection.execute(sql, dict(values)).fetchall()
+
+    def copy(self, sql: str, values: Values, target: Path) -> None:
+        names = self.columns(sql, values)
+        with self._said():
+            types = self._declared(sql, values)
+            columns = [column_of(name, declared) for name, declared in zip(names, types, strict=True)]
+            with self._reading():
+                rows_to_parquet(columns, _batches(self._connection.execute(sql, dict(values))), target)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _holds_numbers(self, column_of: str) -> bool:
+        found = self.rows(f"select typeof(moment) from ({column_of}) where moment is not null limit 1", {})
+        return bool(found) and found[0][0] in ("integer", "real")
+
+    def _declared(self, sql: str, values: Values) -> list[str]:
+        """The declared types of a SELECT's columns, empty for expressions: a temporary view knows them. It can't have parameters."""
+        text = sql
+        for name in values:
+            text = re.sub(rf":{name}\b", "null", text)
+        self._connection.execute(f"create temp view {_VIEW} as {text}")
+        try:
+            return [row[2] for row in self._connection.execute(f"pragma temp.table_info({_VIEW})")]
+        finally:
+            self._connection.execute(f"drop view temp.{_VIEW}")
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A statement may read this file, and nothing else: no ATTACH, no PRAGMA, no function that reaches out."""
+        self._connection.set_authorizer(_authorized)
+        try:
+            yield
+        finally:
+            self._connection.set_authorizer(None)
+
+    @contextlib.contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: Exception) -> Unavailable:
+        message = f"{shown(self._path.name)}: {shown(error, 300)}"
+        if self._path.exists() and not os.access(self._path, os.R_OK):
+            return Unavailable(f"{message}: it may not be read", code="access_denied", transient=False)
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if code in _TRANSIENT:
+            return Unavailable(message)
+        return Unavailable(message, code="configuration_error", transient=False)
+
+
+def _authorized(action: int, _first: str | None, second: str | None, _database: str | None, _trigger: str | None) -> int:
+    if action not in _ALLOWED or (action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS):
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def _refuse_state(path: Path, temporary: Path) -> None:
+    """The state holds who did what; its file says that it is one. What lies beside our temporary files is Headrace's own, too."""
+    real = Path(os.path.realpath(path))
+    own = Path(os.path.realpath(temporary)).parent
+    try:
+        with real.open("rb") as file:
+            header = file.read(100)
+    except OSError:
+        header = b""
+    identity = int.from_bytes(header[_IDENTITY_AT : _IDENTITY_AT + 4], "big")
+    if real.is_relative_to(own) or identity == APPLICATION_ID:
+        raise wrong("a source can't read Headrace's own state: `headrace runs --json` and its siblings say what is in it")
+
+
+def _instant(moment: date | datetime, timezone: str) -> datetime:
+    if isinstance(moment, datetime):
+        return moment.astimezone(UTC)
+    return from_us(day_start_us(moment, timezone), "UTC")
+
+
+def _batches(cursor: sqlite3.Cursor) -> Iterator[list[Any]]:
+    while rows := cursor.fetchmany(BATCH_ROWS):
+        yield rows
+
+
+def column_of(name: str, declared: str) -> ValueColumn:
+    """What is written for a column that is declared like this: SQLite's own rules, and dates and decimals, which it doesn't know."""
+    kind = declared.strip().upper()
+    if found := _DECIMAL.fullmatch(kind):
+        precision, scale = min(int(found[1]), 38), int(found[2] or 0)
+        if precision and scale <= precision:
+            return ValueColumn(name, pa.decimal128(precision, scale), _decimal)
+    if "BOOL" in kind:
+        return ValueColumn(name, pa.bool_(), _boolean)
+    if kind == "DATE":
+        return ValueColumn(name, pa.date32(), date.fromisoformat)
+    if kind.startswith(("DATETIME", "TIMESTAMP")):
+        return ValueColumn(name, pa.timestamp("us"), _timestamp)
+    if "INT" in kind:
+        return ValueColumn(name, pa.int64())
+    if any(word in kind for word in ("CHAR", "CLOB", "TEXT", "JSON", "UUID", "STRING")):
+        return ValueColumn(name, pa.string(), _text)
+    if any(word in kind for word in ("REAL", "FLOA", "DOUB")):
+        return ValueColumn(name, pa.float64())
+    return ValueColumn(name, pa.binary()) if "BLOB" in kind else ValueColumn(name)
+
+
+def _decimal(value: Any) -> Decimal:
+    """A float as SQLite itself writes it, in 15 digits: 0.1 + 0.2 is 0.3."""
+    return Decimal(format(value, ".15g") if isinstance(value, float) else value)
+
+
+def _boolean(value: Any) -> bool:
+    if value not in (0, 1):
+        raise ValueError(value)
+    return bool(value)
+
+
+def _timestamp(value: Any) -> datetime:
+    found = datetime.fromisoformat(value)
+    return found if found.tzinfo is None else found.astimezone(UTC).replace(tzinfo=None)
+
+
+def _text(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float) else value

@@ -22,11 +22,13 @@ from headrace.model import LakeError
 from headrace.model.zones import from_us
 from headrace.observe import persist
 from headrace.observe.watched import watched
+from headrace.plan.views import is_view
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
 from headrace.run.exporting import exports
 from headrace.run.folders import Folders
+from headrace.run.garbage import Keep
 from headrace.run.loading import load
 from headrace.run.looking import look_at, record
 from headrace.run.looking_far import look_far, question
@@ -74,6 +76,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
 
 WAITING_SHOWN_MAX = 20
+PROPOSED = "is stale, and is computed again only if you ask: what it reads was restated after `restate_within`"
 
 
 class Leader:
@@ -140,8 +143,13 @@ class Leader:
     @property
     def everything(self) -> tuple[Target, ...]:
         """All that a pass runs: every source, asset and export."""
-        exported = exports(self.applied.compiled.project) if self._exports else ()
-        return tuple(Target(name) for name in (*self.applied.compiled.order, *exported))
+        compiled = self.applied.compiled
+        return tuple(Target(name) for name in (*compiled.order, *self.exported) if not is_view(compiled.project, name))
+
+    @property
+    def exported(self) -> tuple[str, ...]:
+        """The consumers that are exported to; nobody in an environment."""
+        return tuple(exports(self.applied.compiled.project)) if self._exports else ()
 
     def run(
         self,
@@ -202,7 +210,7 @@ class Leader:
             if not upkeep.due(tx, now):
                 return None
         try:
-            upkeep.keep_up(self.store, self.lease.epoch, self._folders, self.applied.compiled.project.settings.retention, now)
+            upkeep.keep_up(self.store, self.lease.epoch, self._folders, Keep.declared(self.applied.compiled.project), now)
         except LakeError as error:
             return str(error)
         return None
@@ -280,7 +288,8 @@ class Leader:
                 found.append((node, key, _waits(first, self.applied.compiled.project.settings.timezone)))
             if len(found) == WAITING_SHOWN_MAX:
                 break
-        return tuple(found)
+        found += [(node, key, PROPOSED) for node, key in self._core.proposed()]
+        return tuple(found[:WAITING_SHOWN_MAX])
 
     # One turn
 

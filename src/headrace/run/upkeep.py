@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from headrace.lake import catalog
 from headrace.lake.maintenance import PostgresqlCatalog
-from headrace.lake.orphans import orphans, remove
 from headrace.model import LakeError
-from headrace.model.times import parse_duration
 from headrace.run.folders import Folders
+from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, remove, waste
 from headrace.store import SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import leading
+from headrace.store.queries import keeping, leading
 
 EVERY = timedelta(days=1)
-SNAPSHOTS_KEPT = "30d"
-LONGEST_ATTEMPT = timedelta(days=1)
-"""Files that nothing names are left alone for so long: an attempt may be writing them, a reader reading."""
 STEP_SECONDS_MAX = 600.0
 
 
@@ -39,20 +36,40 @@ def due(tx: Transaction, now_us: int) -> bool:
     return instant(now_us) - instant(last) >= EVERY
 
 
-def keep_up(store: Store, epoch: int, folders: Folders, retention: dict[str, str], now_us: int) -> None:
+class Collected(msgspec.Struct, frozen=True):
+    """What was (or would be) freed: snapshots of the lake, files that left the lake with them, and other files by kind."""
+
+    snapshots: int
+    lake_files: int
+    waste: tuple[Waste, ...]
+
+
+def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
     """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
-    kept = parse_duration(retention.get("snapshots", SNAPSHOTS_KEPT))
-    now = instant(now_us)
     _step(store, folders.lake, "merge")
-    _step(store, folders.lake, "expire", "--before", _iso(now - kept))
-    age = ["--before", _iso(now - LONGEST_ATTEMPT), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
-    _step(store, folders.lake, "clean", *age)
-    with store.read() as tx:
-        named = catalog.named_paths(tx)
-    longest_us = int(LONGEST_ATTEMPT.total_seconds() * 1_000_000)
-    remove(folders.lake, orphans(folders.lake, named, (), before_us=now_us - longest_us))
+    collect(store, folders, keep, now_us)
     with store.write(epoch) as tx:
         leading.upkeep_done(tx, now_us)
+
+
+def collect(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collected:
+    """Expire old snapshots and delete what nothing needs any more. For who leads. Raises LakeError."""
+    now = instant(now_us)
+    before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
+    expired = _step(store, folders.lake, "expire", "--before", before.isoformat())
+    age = ["--before", (now - LONGEST_ATTEMPT).isoformat(), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
+    cleaned = _step(store, folders.lake, "clean", *age)
+    with store.read() as tx:
+        found = waste(tx, folders, keep, now_us)
+    remove(found)
+    return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found))
+
+
+def collectable(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collected:
+    """What `collect` would free, as far as that can be told without doing it: the lake's files aren't counted."""
+    before = now_us - int(keep.of("snapshots", SNAPSHOTS_KEPT).total_seconds() * 1_000_000)
+    with store.read() as tx:
+        return Collected(keeping.expiring_snapshots(tx, catalog.snapshot_time(before)), 0, tuple(waste(tx, folders, keep, now_us)))
 
 
 def _catalog(store: Store) -> tuple[str, str]:
@@ -63,11 +80,7 @@ def _catalog(store: Store) -> tuple[str, str]:
     return "-", msgspec.json.encode(address).decode()
 
 
-def _iso(at: datetime) -> str:
-    return at.isoformat()
-
-
-def _step(store: Store, lake: Path, step: str, *options: str) -> None:
+def _step(store: Store, lake: Path, step: str, *options: str) -> Any:
     where, said_in = _catalog(store)
     command = [sys.executable, "-m", "headrace.lake.maintenance", step, "--catalog", where, "--data-folder", str(lake), *options]
     try:
@@ -77,3 +90,4 @@ def _step(store: Store, lake: Path, step: str, *options: str) -> None:
     if done.returncode:
         said = done.stderr.strip().splitlines()[-1:] or ["no message"]
         raise LakeError(f"the lake's upkeep ({step}) failed: {said[0]}")
+    return msgspec.json.decode(done.stdout)

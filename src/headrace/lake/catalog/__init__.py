@@ -18,6 +18,7 @@ from headrace.lake.catalog.reading import (
     table,
     tables,
 )
+from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "shared_files",
     "snapshot_at",
     "snapshot_exists",
+    "snapshot_time",
     "state",
     "table",
     "tables",

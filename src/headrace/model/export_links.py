@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.model.connections import kind_of
 from headrace.model.exports import ASSET, Export, export_of, export_partition
-from headrace.model.nodes import Asset, Consumer, Grain, PartitionSpec, Place, Project
+from headrace.model.nodes import Asset, Consumer, Grain, PartitionSpec, Place, Project, Source, Value
 from headrace.model.paths import PLACEHOLDER
 from headrace.model.problems import Problem
 from headrace.model.reporting import did_you_mean, shown
@@ -16,6 +16,22 @@ from headrace.model.reporting import did_you_mean, shown
 DATABASES = ("postgresql", "sqlite")
 """Connections that a table can be exported to."""
 _NO_TABLE = ("files", "none")
+
+
+class Exported(Value, kw_only=True):
+    """The export of a consumer as a node: its partitions are what was, or will be, written out."""
+
+    name: str
+    partition: PartitionSpec
+    timezone: str
+
+
+def exported(project: Project, name: str) -> Exported | None:
+    """The export of a consumer; None where nothing is exported to it, or where there is none of that name."""
+    consumer = project.consumers.get(name)
+    if consumer is None or consumer.export is None:
+        return None
+    return Exported(name=name, partition=export_partition(consumer, reads_of(project, consumer)), timezone=consumer.timezone)
 
 
 def export_problems(project: Project) -> list[Problem]:
@@ -40,9 +56,14 @@ def _problem(consumer: Consumer, code: str, message: str, hint: str) -> Problem:
 
 
 def reads_of(project: Project, consumer: Consumer) -> list[PartitionSpec]:
-    """How what a consumer reads is cut."""
+    """How what a consumer reads is cut; a view is cut as who reads it needs it."""
     nodes = (project.sources.get(name) or project.assets.get(name) for name in consumer.reads)
-    return [node.partition for node in nodes if node is not None]
+    return [_cut(node, consumer) for node in nodes if node is not None]
+
+
+def _cut(node: Source | Asset, consumer: Consumer) -> PartitionSpec:
+    is_view = isinstance(node, Asset) and node.materialize == "view"
+    return PartitionSpec(grain=consumer.per) if is_view else node.partition
 
 
 def _of_reads(project: Project, consumer: Consumer) -> Iterator[Problem]:

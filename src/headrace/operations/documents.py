@@ -248,6 +248,18 @@ class ReadRow(Document, frozen=True, kw_only=True):
     data_through: str | None
 
 
+class ExportRow(Document, frozen=True, kw_only=True):
+    """The newest interval of a consumer's export that is due or was written: `exported`, `superseded` (what can be read was corrected
+    since), `running`, `waiting`, `failed` or `missing`. `at` is when it was written last, `target` the file or table."""
+
+    state: str
+    interval: str | None
+    at: datetime | None
+    target: str
+    superseded: list[str] = []
+    """Intervals that were corrected after they had been written, and weren't written again."""
+
+
 class ConsumerRow(Document, frozen=True, kw_only=True):
     """How one consumer is served. `state` is the first that holds of `states`."""
 
@@ -265,6 +277,8 @@ class ConsumerRow(Document, frozen=True, kw_only=True):
     next: str | None = None
     needs: str = ""
     """What was promised, for people: `07:00 daily`, `30 h old`."""
+    export: ExportRow | None = None
+    """Null where nothing is exported to it."""
 
 
 class AssetCounts(Document, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from headrace.model import StoreError, UsageError
+from headrace.model import Asset, Source, StoreError, UsageError
+from headrace.model.export_links import Exported
 from headrace.operations import targets
 from headrace.operations.documents import ErrorRow, LogRow
 from headrace.operations.runs import error_row, reason_of
@@ -82,7 +83,7 @@ def _pattern(grep: str | None) -> re.Pattern[str] | None:
 
 def _attempt(session: Session, target: str) -> Attempt | None:
     number = targets.attempt(target)
-    node, partition = targets.target(target, session.project()) if number is None else ("", None)
+    node, partition = targets.target(target, session.project(), kinds=(Source, Asset, Exported)) if number is None else ("", None)
     found: list[Attempt] = []
     if session.store is not None:
         with session.store.read() as tx:

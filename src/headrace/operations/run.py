@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
+from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
@@ -17,6 +18,7 @@ from headrace.operations.selection import selected
 from headrace.operations.session import Session
 from headrace.operations.targets import partition as parse_partition
 from headrace.plan import Compiled
+from headrace.plan.views import is_view
 from headrace.schedule import Target
 
 
@@ -59,7 +61,7 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDo
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
-    targets = _targets(compiled.project, names, arguments)
+    targets = _targets(compiled.project, names, arguments, leader.exported)
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
     with Reporting(progress, "run") as report:
         result = leader.run(
@@ -75,11 +77,11 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDo
     return run_document(context.store, context.clock, context.session.zone, result)
 
 
-def _targets(project: Project, names: Sequence[str], arguments: RunArguments) -> list[Target]:
+def _targets(project: Project, names: Sequence[str], arguments: RunArguments, exports: Collection[str]) -> list[Target]:
     targets = []
     for name in names:
-        node = project.node(name)
-        if node is None or isinstance(node, Consumer):
+        node = exported(project, name) if name in exports else project.node(name)
+        if node is None or isinstance(node, Consumer) or is_view(project, name):
             continue
         targets += _of_node(node, arguments)
     if not targets:
@@ -87,7 +89,7 @@ def _targets(project: Project, names: Sequence[str], arguments: RunArguments) ->
     return targets
 
 
-def _of_node(node: Source | Asset, arguments: RunArguments) -> list[Target]:
+def _of_node(node: Source | Asset | Exported, arguments: RunArguments) -> list[Target]:
     ranged = bool(arguments.partitions or arguments.first or arguments.last)
     if not ranged or (node.partition.whole and "*" not in arguments.partitions):
         return [] if ranged and isinstance(node, Source) else [Target(node.name)]
@@ -101,14 +103,20 @@ def _of_node(node: Source | Asset, arguments: RunArguments) -> list[Target]:
     return [Target(node.name, first, last)]
 
 
-def _order(node: Source | Asset, key: str) -> str:
+def _order(node: Source | Asset | Exported, key: str) -> str:
     return order_of(key, node.partition, node.timezone)
 
 
 def _sources_above(compiled: Compiled, names: Sequence[str]) -> list[str]:
     """The sources that what is selected comes from: what has arrived there is taken in first."""
-    wanted = {name for name in names if name in compiled.nodes}
+    wanted = {read for name in names for read in _reads(compiled, name) if read in compiled.nodes}
     for name in reversed(compiled.order):
         if name in wanted:
             wanted |= {spec.node for spec in compiled.nodes[name].inputs} | set(compiled.nodes[name].depends)
     return [name for name in compiled.order if name in wanted and name in compiled.project.sources]
+
+
+def _reads(compiled: Compiled, name: str) -> Sequence[str]:
+    """A node, or what a consumer reads."""
+    consumer = compiled.project.consumers.get(name)
+    return (name,) if consumer is None else consumer.reads

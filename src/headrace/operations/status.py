@@ -7,12 +7,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from headrace.model import Project
+from headrace.model.environments import PRODUCTION
 from headrace.model.files import scan
-from headrace.observe.status import ConsumerStatus, judge
+from headrace.observe.status import ConsumerStatus, Exported, judge
 from headrace.observe.watched import watched
 from headrace.operations.documents import (
     AssetCounts,
     ConsumerRow,
+    ExportRow,
     FilesRow,
     QuarantineCounts,
     ReadRow,
@@ -23,7 +25,7 @@ from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import publications
+from headrace.store.queries import partitions, publications
 from headrace.store.queries import quarantine as stored_quarantine
 
 WINDOW = "30d"
@@ -41,10 +43,10 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     now_us = session.clock.now_us()
     chosen = _chosen(session, compiled, selection)
     with session.world() as (tx, world):
-        found = judge(watched(compiled), world, now_us)
+        found = judge(watched(compiled, exports=session.env == PRODUCTION), world, now_us)
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
-        consumers = [_consumer(session, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]
+        consumers = [_consumer(session, tx, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]
         files = _files(session, tx, compiled.project, consumers)
     not_applied = _not_applied(session)
     return StatusDocument(
@@ -97,7 +99,9 @@ def _chosen(session: Session, compiled: Compiled, selection: Sequence[str]) -> C
     return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
 
 
-def _consumer(session: Session, project: Project, one: ConsumerStatus) -> ConsumerRow:
+def _consumer(session: Session, tx: Transaction, project: Project, one: ConsumerStatus) -> ConsumerRow:
+    superseded = partitions.stale_keys(tx, one.name) if one.export is not None else []
+    told = f"; corrected since it was exported: {', '.join(superseded[:3])}{' …' if len(superseded) > 3 else ''}" if superseded else ""
     return ConsumerRow(
         name=one.name,
         owner=one.owner,
@@ -108,10 +112,16 @@ def _consumer(session: Session, project: Project, one: ConsumerStatus) -> Consum
         data_through=one.data_through,
         backlog=list(one.backlog),
         reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in one.reads],
-        reason=one.reason,
-        next=one.next,
+        reason=one.reason + told,
+        next=one.next or (f"headrace run {one.name}" if superseded else None),
         needs=needs(project, one.name),
+        export=None if one.export is None else _export(session, one.export, superseded),
     )
+
+
+def _export(session: Session, one: Exported, superseded: list[str]) -> ExportRow:
+    at = None if one.at_us is None else session.instant(one.at_us)
+    return ExportRow(state=one.state, interval=one.interval, at=at, target=one.target, superseded=superseded)
 
 
 def _files(session: Session, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:

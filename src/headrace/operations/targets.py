@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from headrace.model import Asset, Consumer, Grain, Project, Source, UsageError
+from headrace.model.export_links import Exported, exported
 from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
 from headrace.model.required import SEPARATOR, delivery_key, join
@@ -26,18 +27,21 @@ class Target(NamedTuple):
 
 
 def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)) -> Target:
-    """`asset` or `asset@key`, checked against the project. UsageError, with what is close, for what isn't there."""
+    """`asset` or `asset@key`, checked against the project; with Exported among `kinds`, also a consumer that is exported to.
+    UsageError, with what is close, for what isn't there."""
     name, at, key = text.partition("@")
-    node = project.node(name)
+    node: Source | Asset | Consumer | Exported | None = project.node(name)
+    if isinstance(node, Consumer) and Exported in kinds:
+        node = exported(project, name) or node
     if not isinstance(node, kinds):
         raise unknown(name, _names(project, kinds), also=node)
     if not at:
         return Target(name, None)
-    assert isinstance(node, Source | Asset)
+    assert isinstance(node, Source | Asset | Exported)
     return Target(name, partition(node, key))
 
 
-def partition(node: Source | Asset, key: str) -> str:
+def partition(node: Source | Asset | Exported, key: str) -> str:
     """A partition's key as typed, in its one written form. UsageError if the node has no such partitions."""
     spec = node.partition
     if spec.whole:
@@ -51,13 +55,13 @@ def partition(node: Source | Asset, key: str) -> str:
     return _listed(node, key)
 
 
-def _of_delivery(node: Source | Asset, key: str) -> str:
+def _of_delivery(node: Source | Asset | Exported, key: str) -> str:
     if not (key.isascii() and key.isdigit() and len(key) <= DELIVERY_DIGITS):
         raise UsageError(f"{node.name}@{key[:40]} names no delivery", hint=f"{node.name}@1 is the first one")
     return delivery_key(int(key))
 
 
-def _of_time(node: Source | Asset, grain: Grain, key: str) -> str:
+def _of_time(node: Source | Asset | Exported, grain: Grain, key: str) -> str:
     """`2013-02-11`, or `2013-02-11/EMEA` of what is cut by a key as well: a time alone means all its keys."""
     if node.partition.key is None:
         return parse_key(key, grain, node.timezone)
@@ -66,7 +70,7 @@ def _of_time(node: Source | Asset, grain: Grain, key: str) -> str:
     return join(moment, _listed(node, data)) if separator else moment
 
 
-def _listed(node: Source | Asset, key: str) -> str:
+def _listed(node: Source | Asset | Exported, key: str) -> str:
     values, called = node.partition.values, node.partition.key
     if not key:
         raise UsageError(f"{node.name}@ names no {called}", hint=f"{node.name}@KEY")
@@ -82,8 +86,11 @@ def attempt(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consumer | None = None) -> UsageError:
+def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consumer | Exported | None = None) -> UsageError:
     """What to raise for a name that isn't one of `names`."""
+    if isinstance(also, Consumer):
+        what = "is a consumer, and has no export" if also.export is None else "is a consumer"
+        return UsageError(f"{name} {what}: this verb takes what it reads", hint=f"one of {', '.join(also.reads[:12])}")
     if also is not None:
         return UsageError(f"{name} is a {type(also).__name__.lower()}, which this verb can't take", hint="headrace ls")
     return UsageError(f"there is no {name[:60]!r}", hint=did_you_mean(name, names) or "headrace ls")

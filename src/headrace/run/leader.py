@@ -76,7 +76,7 @@ class RunResult(msgspec.Struct, frozen=True):
 
 
 WAITING_SHOWN_MAX = 20
-PROPOSED = "is stale, and is computed again only if you ask: what it reads was restated after `restate_within`"
+PROPOSED = "is stale, and is made again only if you ask for it by name: `headrace run`"
 
 
 class Leader:

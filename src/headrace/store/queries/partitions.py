@@ -64,6 +64,16 @@ def stale_nodes(tx: Transaction) -> set[str]:
     return {row[0] for row in tx.execute("select distinct node from partition where stale <> 0 and publication_id is not null")}
 
 
+def stale_keys(tx: Transaction, node: str, limit: int = 100) -> list[str]:
+    """The newest of a node's published partitions that are stale, oldest first."""
+    rows = tx.execute(
+        "select partition from partition where node = :node and stale <> 0 and publication_id is not null "
+        "order by partition desc limit :limit",
+        {"node": node, "limit": limit},
+    ).fetchall()
+    return [key for (key,) in reversed(rows)]
+
+
 def extent(tx: Transaction, node: str) -> Extent | None:
     """What readers see of a node, in short; None if nothing."""
     row = tx.execute(

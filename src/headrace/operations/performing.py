@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 
 from headrace.govern.audit import Actor, ActorType
+from headrace.govern.state import open_state
 from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UsageError
 from headrace.operations.documents import Document
 from headrace.operations.progress import Progress, Silent
@@ -104,7 +105,7 @@ class Verb(msgspec.Struct, frozen=True):
 
 
 VERBS: dict[str, Verb] = {}
-REQUESTABLE = ("apply", "run", "tick")
+REQUESTABLE = ("apply", "run", "tick", "gc", "backup")
 """Modules of this room that a request in the store may name."""
 
 
@@ -177,7 +178,7 @@ def _answer(context: Context, request: Request) -> tuple[str, bool]:
 def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:
     progress.note("another headrace process leads this project; asking it")
     body = {"arguments": msgspec.to_builtins(arguments), "now": session.now_given.isoformat() if session.now_given else None}
-    with Store.open(session.root, session.settings) as store:
+    with open_state(session.root, session.settings) as store:
         request_id = submit(store, wanted.name, body, session.actor)
         while (answered := _followed(store, request_id)) is None:
             # The leader ended without an answer: lead, and find our own request among those that wait.

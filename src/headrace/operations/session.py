@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from headrace.govern.state import open_state, state_exists
 from headrace.model import Level, Problem, Project, ProjectError, Settings, SqlBody, UsageError
 from headrace.model.environments import PRODUCTION, of_environment
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
@@ -23,7 +24,7 @@ from headrace.observe.borrowed import EnvironmentWorld
 from headrace.observe.facts import StoreWorld
 from headrace.observe.world import World
 from headrace.run.folders import Folders
-from headrace.store import Clock, ClockKind, Store, Transaction, exists
+from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.queries import borrowing
 
 if TYPE_CHECKING:
@@ -129,9 +130,9 @@ class Session:
     @cached_property
     def store(self) -> Store | None:
         """The state, to be read; None before the first verb that writes. StoreError if it can't be used."""
-        if not exists(self.root, self.settings):
+        if not state_exists(self.root, self.settings):
             return None
-        return Store.open(self.root, self.settings)
+        return open_state(self.root, self.settings)
 
     def close(self) -> None:
         """Closes the state, if it was opened; what was read of it stays known."""

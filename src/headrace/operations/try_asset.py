@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.engine import logs
+from headrace.govern.state import open_state
 from headrace.lake import FileRef, Table
 from headrace.model import Asset, UsageError
 from headrace.operations import targets
@@ -36,7 +37,7 @@ def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str
     """
     compiled = with_parameters(usable(session.declared()), parameters)
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
-    with Store.open(session.root, session.settings, create=session.store is None) as store:
+    with open_state(session.root, session.settings, create=session.store is None) as store:
         key = key or _newest(store, compiled, compiled.project.assets[name])
         return _tried(session, store, compiled, name, key, limit)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.engine import InputData
+from headrace.govern.state import open_state, state_exists
 from headrace.lake import PARTITION_COLUMN, FileRef
 from headrace.lake.catalog import files, table
 from headrace.model import Settings
@@ -22,7 +23,7 @@ from headrace.plan.borrowing import borrowed
 from headrace.run.applying import newest
 from headrace.run.folders import Folders
 from headrace.schedule import LoadedCell, PartitionState, Refreshed
-from headrace.store import Clock, ClockKind, Store, Transaction, exists
+from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.queries import borrowing, leading
 
 
@@ -44,9 +45,9 @@ class Production:
     @classmethod
     def open(cls, root: Path, settings: Settings) -> Production | None:
         """Production of the project at `root`, whose settings outside of any environment are `settings`; None before its first run."""
-        if not exists(root, settings):
+        if not state_exists(root, settings):
             return None
-        store = Store.open(root, settings)
+        store = open_state(root, settings)
         return cls(store, Folders.of(root, settings))
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from headrace.connect.exports import fence
 from headrace.govern.audit import Action, Actor, Event, Object, append
+from headrace.govern.state import open_state
 from headrace.lake import catalog
 from headrace.model import HeadraceError, StoreError
 from headrace.model import Settings as ProjectSettings
@@ -77,7 +78,7 @@ def hold(
         borrows = Production.open(root, production) if production is not None else None
         if borrows is not None:
             stack.callback(borrows.close)
-        store = stack.enter_context(Store.open(root, settings, create=True))
+        store = stack.enter_context(open_state(root, settings, create=True))
         folders = Folders.of(root, settings)
         if borrows is not None:
             folders = msgspec.structs.replace(folders, borrows=str(borrows.lake))

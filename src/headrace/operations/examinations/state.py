@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from headrace.govern.state import state_exists
 from headrace.model import HeadraceError, StoreError
 from headrace.operations.examinations.finding import Finding, fail, ok, warn
 from headrace.operations.session import Session
-from headrace.store import exists
 from headrace.store.lease import holder
 
 FREE_BYTES_LEAST = 500 * 2**20
@@ -42,7 +42,7 @@ def _there(folder: Path) -> Path:
 
 def _store(session: Session) -> Iterator[Finding]:
     try:
-        if not exists(session.root, session.settings):
+        if not state_exists(session.root, session.settings):
             yield warn("store", "there is none yet", "the first headrace tick makes it")
             return
         store = session.store

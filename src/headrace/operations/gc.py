@@ -1,0 +1,41 @@
+"""`db gc`: delete what nothing needs any more. Where a leader runs, it does it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.operations.db.documents import Freed, GcDocument
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.run.garbage import Keep
+from headrace.run.upkeep import Collected, collect, collectable
+
+
+class GcArguments(msgspec.Struct, frozen=True):
+    """It takes nothing; a dry run asks nobody."""
+
+
+def gc(session: Session, *, dry_run: bool, progress: Progress) -> GcDocument:
+    """Free what nothing needs: expired snapshots, orphans, raw bytes, logs, quarantine, files and code of what has ended.
+
+    Raises LakeError where DuckLake's own steps fail; what was freed stays freed."""
+    if not dry_run:
+        return perform(session, "gc", GcArguments(), progress)  # type: ignore[no-any-return]
+    if session.store is None:
+        return GcDocument(dry_run=True, snapshots=0, lake_files=0, freed=[])
+    keep = Keep.declared(session.project())
+    return _document(collectable(session.store, session.folders, keep, session.clock.now_us()), dry_run=True)
+
+
+@verb("gc", GcArguments, GcDocument)
+def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcDocument:
+    del arguments, progress
+    applied = context.applied()
+    keep = Keep.declared(applied.compiled.project) if applied else Keep(context.session.settings.retention)
+    return _document(collect(context.store, context.held.folders, keep, context.clock.now_us()), dry_run=False)
+
+
+def _document(found: Collected, *, dry_run: bool) -> GcDocument:
+    freed = [Freed(kind=one.kind, files=len(one.paths), size_bytes=one.size_bytes) for one in found.waste if one.paths]
+    return GcDocument(dry_run=dry_run, snapshots=found.snapshots, lake_files=found.lake_files, freed=freed)

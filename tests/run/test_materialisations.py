@@ -148,3 +148,65 @@ def test_versions_are_dated_by_the_day_that_brought_them(lab: Lab) -> None:
         ("2", "2.5", DAYS[0], DAYS[2], "False"),
         ("2", "9.5", DAYS[2], "None", "True"),
     ]
+
+
+# Views
+
+
+VIEW = "select order_id, customer, amount, cast(day as date) as day from orders where amount > 1"
+VIEW_FRONT = "materialize: view"
+
+
+def test_a_view_is_computed_where_it_is_read_over_what_the_reader_requires(lab: Lab) -> None:
+    lab.sql("big", VIEW, VIEW_FRONT)
+    lab.sql("bigger", "select * from big where amount > 2", VIEW_FRONT)
+    lab.sql("daily", "select $partition_start as day, count(*) as n from bigger", "partition: {by: day, column: day}")
+    lab.python("seen", "def seen(big):\n    return big.group_by([]).aggregate([([], 'count_all')])", partition="day", inputs=["big"])
+    deliver(lab, DAYS[0], {"1": "0.5", "2": "1.5", "3": "2.5"})
+    deliver(lab, DAYS[1], {"4": "5.5", "5": "6.5"})
+    document = lab.tick()
+    assert document.state == "succeeded", [a.error for a in document.attempts]
+    assert published(document) == sorted((n, d) for n in ("orders", "daily", "seen") for d in DAYS[:2])
+    assert [(row["day"], row["n"]) for row in lab.read("daily")] == [(DAYS[0], 1), (DAYS[1], 2)]
+    assert [list(row.values()) for row in lab.read("seen")] == [[2], [2]]
+    deliver(lab, DAYS[0], {"3": "2.5", "4": "2.5"})
+    assert published(lab.tick()) == [("daily", DAYS[0]), ("orders", DAYS[0]), ("seen", DAYS[0])]
+    assert lab.tick().state == "nothing_due"
+
+
+def test_a_changed_view_makes_its_readers_stale(lab: Lab) -> None:
+    lab.sql("big", VIEW, VIEW_FRONT)
+    lab.sql("daily", "select $partition_start as day, count(*) as n from big", "partition: {by: day, column: day}")
+    deliver(lab, DAYS[0], {"1": "0.5", "2": "1.5", "3": "2.5"})
+    lab.tick()
+    lab.sql("big", VIEW.replace("> 1", "> 2"), VIEW_FRONT)
+    lab.headrace("apply", "--yes")
+    assert published(lab.tick()) == [("daily", DAYS[0])]
+    assert [row["n"] for row in lab.read("daily")] == [1]
+
+
+def test_a_views_blocking_check_rejects_what_it_reads(lab: Lab) -> None:
+    """The view has no publication: what would break it must not come in."""
+    lab.write("sources/vat.yaml", "source: vat\nowner: acme\npartition: day\nfiles: landing/vat_{date:%Y-%m-%d}.csv\n")
+    lab.sql("joined", "select order_id, amount, rate from orders join vat using (day)", VIEW_FRONT + "\nchecks: [{unique: [order_id]}]")
+    lab.sql("daily", "select $partition_start as day, sum(amount * rate) as n from joined", "partition: {by: day, column: day}")
+    deliver(lab, DAYS[0], {"1": "1.5"})
+    lab.write(f"landing/vat_{DAYS[0]}.csv", f"day,rate\n{DAYS[0]},0.2\n{DAYS[0]},0.3\n")
+    document = lab.tick()
+    ((source, reason),) = {(r.asset, r.reason) for r in document.rejected if r.state == "rejected"}
+    assert source in ("orders", "vat")
+    assert "view joined, check unique" in (reason or "")
+    assert lab.rows("select 1 from publication where node = 'daily'") == []
+    lab.write(f"landing/vat_{DAYS[0]}.csv", f"day,rate\n{DAYS[0]},0.25\n")
+    lab.tick()
+    lab.run("orders", "vat", "daily")
+    assert [float(row["n"]) for row in lab.read("daily")] == [0.375]
+
+
+def test_views_that_cant_be_are_refused_before_anything_runs(lab: Lab) -> None:
+    lab.python("wrong", "def wrong(orders):\n    return orders", materialize="view", inputs=["orders"])
+    lab.sql("cut", VIEW, VIEW_FRONT + "\npartition: day")
+    lab.sql("own", "select * from $self", VIEW_FRONT)
+    lab.sql("asked", "select * from orders where amount > $least", VIEW_FRONT + "\nparameters: {least: 3}")
+    problems = lab.headrace("validate", code=1)["problems"]
+    assert sorted({p["file"] for p in problems if p["code"] == "wrong_view"}) == [f"assets/{n}" for n in ("asked.sql", "cut.sql", "own.sql", "wrong.py")]

@@ -16,7 +16,8 @@ import pyarrow as pa
 from headrace.engine.bodies import InputData
 from headrace.engine.failures import failed
 from headrace.lake import PARTITION_COLUMN, Table
-from headrace.lake.session import quote, relation_sql
+from headrace.lake.inlining import source_sql
+from headrace.lake.session import quote
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -28,7 +29,7 @@ ACCEPTED = "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an i
 def given(session: Session, data: InputData, container: str) -> Any:
     """The input's rows in the container: `arrow`, `polars`, `polars_lazy`, `pandas` or `duckdb`. Raises `BodyFailed` where
     the library that it needs isn't installed."""
-    relation = session.connection.sql(relation_sql(data.files, data.columns))
+    relation = session.connection.sql(source_sql(data))
     if container == "duckdb":
         return relation
     if container == "pandas":

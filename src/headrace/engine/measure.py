@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 
 from headrace.engine.bodies import InputData, Measures
 from headrace.lake import FileRef
-from headrace.lake.session import literal, relation_sql
+from headrace.lake.inlining import source_sql, tables_in
+from headrace.lake.session import literal
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -69,13 +70,14 @@ def child_peak_bytes(usage: resource.struct_rusage) -> int:
 def rows_and_bytes(session: Session, inputs: Sequence[InputData]) -> tuple[int, int]:
     """Rows that the inputs hold, and bytes of the files that they are in (a file counts whole, even if one partition of it is
     read). Rows that the leader told are believed; the others are counted, from the files' footers where a file is read whole."""
-    size = sum((session.data_folder / file.path).stat().st_size for data in inputs for file in data.files)
-    uncounted = [data for data in inputs if data.rows is None and data.files]
+    tables = list(tables_in(inputs))
+    size = sum((session.data_folder / file.path).stat().st_size for data in tables for file in data.files)
+    uncounted = [data for data in tables if data.rows is None and data.files]
     whole = [data for data in uncounted if all(map(_whole, data.files))]
-    rows = sum(data.rows or 0 for data in inputs) + _footer_rows(session, [file.path for data in whole for file in data.files])
+    rows = sum(data.rows or 0 for data in tables) + _footer_rows(session, [file.path for data in whole for file in data.files])
     for data in uncounted:
         if data not in whole:
-            rows += _number(session, f"SELECT count(*) FROM ({relation_sql(data.files, data.columns)})")
+            rows += _number(session, f"SELECT count(*) FROM ({source_sql(data)})")
     return rows, size
 
 

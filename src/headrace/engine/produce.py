@@ -25,6 +25,7 @@ from headrace.engine.sql import composed_of, located
 from headrace.engine.tasks import BodyTask, DataFolders
 from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.folders import folder_of
+from headrace.lake.inlining import tables_in
 from headrace.lake.merging import stage_merge
 from headrace.lake.routing import bounds_of, key_expression
 from headrace.lake.staging import KeyExpression, SchemaMismatch, stage
@@ -50,7 +51,7 @@ def produce(task: BodyTask, session: Session, folders: DataFolders, *, log: LogF
     """Runs the task's body and stages its rows. Raises `BodyFailed`; then nothing of the attempt is left behind."""
     meter, rows_in, bytes_in = Meter(), 0, 0
     try:
-        with meter:
+        with meter, defined(session, task.macros):
             rows_in, bytes_in = _read_in(task, session)
             run = _files if task.materialize == "files" else _table
             produced = run(task, session, folders, meter, log)
@@ -91,7 +92,7 @@ def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
 
 def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
     composed = composed_of(task)
-    with defined(session, task.macros), _failures(task, body=body, lines_before=composed.lines_before):
+    with _failures(task, body=body, lines_before=composed.lines_before):
         return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
 
 
@@ -156,7 +157,7 @@ def _opaque(
 
 def _alike(task: BodyTask) -> tuple[object, ...]:
     """What a statement's columns follow from: its text, its inputs' columns, the types of its parameters, macros."""
-    inputs = tuple((data.name, data.columns) for data in task.inputs)
+    inputs = tuple((data.name, data.columns, data.sql, tuple(one.columns for one in tables_in(data.inputs))) for data in task.inputs)
     parameters = tuple((name, type(value)) for name, value in sorted(task.scope.parameters.items()))
     return task.scope.asset, task.sql, task.scope.grain, inputs, parameters, tuple(sorted(task.macros.items()))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,14 @@ def stage_merge(
         work.undo()
         raise
     finally:
+        _clear(session)
+
+
+def _clear(session: Session) -> None:
+    """Drop the temporary tables. In a transaction that failed they go with it."""
+    import duckdb
+
+    with suppress(duckdb.TransactionException):
         for name in (_CHANGES, _REPLACED, _CLOSED, _FRESH):
             session.connection.execute(f"DROP TABLE IF EXISTS {name}")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
-from headrace.plan import checking, fingerprints, graph, materialised
+from headrace.plan import checking, fingerprints, graph, keys, materialised
 from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
@@ -225,12 +225,13 @@ class Assembler:
                 check_references=known,
             )
         problems.extend(self._not_materialised(node, inputs[name], reads.analysis))
+        problems.extend(keys.problems(node, inputs[name], self._project))
         return self._asset(node, inputs[name], complete, names, known, reads.analysis)
 
     def _not_materialised(self, asset: Asset, inputs: tuple[InputSpec, ...], analysis: Analysis | None) -> Iterable[Problem]:
         given = self._given.get(asset.name)
         body = given.columns if given is not None else None
-        return materialised.problems(asset, inputs, body, self._project, uses_self=analysis is not None and analysis.uses_self)
+        return materialised.problems(asset, inputs, body, self._project, analysis)
 
     def _asset(
         self,
@@ -242,6 +243,10 @@ class Assembler:
         analysis: Analysis | None,
     ) -> CompiledNode:
         given = self._given.get(asset.name)
+        read = [self._views[spec.node] for spec in inputs if spec.node in self._views]
+        fingerprint = fingerprints.of_asset(asset, analysis, inputs, self._project, self._macros.used_by(analysis), read)
+        if asset.name in self._views:
+            self._views[asset.name] = fingerprint
         mixes = given.mixes if given is not None else "its body isn't SQL"
         if asset.batch == "off":
             mixes = "`batch: off`"
@@ -256,7 +261,7 @@ class Assembler:
             sql=analysis.sql if analysis is not None else None,
             placeholders=tuple(reference.name for reference in analysis.placeholders) if analysis is not None else (),
             uses_self=analysis is not None and analysis.uses_self,
-            fingerprint=fingerprints.of_asset(asset, analysis, inputs, self._project, self._macros.used_by(analysis)),
+            fingerprint=fingerprint,
             separable=not mixes,
             not_separable_because=mixes,
             check_references=references,

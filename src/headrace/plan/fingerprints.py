@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -26,8 +26,16 @@ def of_source(source: Source, project: Project) -> str:
     return _digest(("source", source.files, source.connector, source.partition, source.timezone, mapped))
 
 
-def of_asset(asset: Asset, analysis: Analysis | None, inputs: Iterable[InputSpec], project: Project, macros: Mapping[str, str]) -> str:
-    """The body without layout and comments, its inputs and how they are read, parameters, partition and materialisation."""
+def of_asset(
+    asset: Asset,
+    analysis: Analysis | None,
+    inputs: Iterable[InputSpec],
+    project: Project,
+    macros: Mapping[str, str],
+    views: Sequence[str] = (),
+) -> str:
+    """The body without layout and comments, its inputs and how they are read, parameters, partition and materialisation, and the
+    fingerprints of the views that it reads."""
     read = sorted((spec.node, spec.mode, spec.lookback, spec.optional) for spec in inputs)
     return _digest(
         (
@@ -39,6 +47,7 @@ def of_asset(asset: Asset, analysis: Analysis | None, inputs: Iterable[InputSpec
             asset.materialize,
             (asset.merge_keys, asset.merge_delete, asset.snapshot_columns, asset.snapshot_deletes) if asset.accumulates else (),
             sorted(macros.items()),
+            *([sorted(views)] if views else []),
         )
     )
 

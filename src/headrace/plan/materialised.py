@@ -8,6 +8,7 @@ from headrace.model import Asset, Grain, InputMode, InputSpec, Problem, Project,
 from headrace.model.materializing import ADDED_BY_SNAPSHOT
 from headrace.model.reporting import did_you_mean, shown
 from headrace.plan.values import Columns
+from headrace.sql.values import Analysis
 
 
 def table_columns(asset: Asset, body: Columns | None) -> Columns | None:
@@ -26,14 +27,16 @@ def moment_type(asset: Asset) -> str:
     return "DATE" if asset.partition.grain not in (None, Grain.HOUR) else "TIMESTAMP WITH TIME ZONE"
 
 
-def problems(asset: Asset, inputs: Sequence[InputSpec], body: Columns | None, project: Project, *, uses_self: bool) -> Iterator[Problem]:
+def problems(
+    asset: Asset, inputs: Sequence[InputSpec], body: Columns | None, project: Project, analysis: Analysis | None
+) -> Iterator[Problem]:
     """Why an asset can't be materialised as it says."""
     if asset.accumulates:
         yield from _accumulating(asset, body)
     if asset.materialize == "append":
         yield from _append(asset, inputs, project)
     if asset.materialize == "view":
-        yield from _view(asset, uses_self)
+        yield from _view(asset, inputs, analysis)
 
 
 def _accumulating(asset: Asset, body: Columns | None) -> Iterator[Problem]:
@@ -68,17 +71,25 @@ def delivers(inputs: Sequence[InputSpec], project: Project) -> InputSpec | None:
     if len(required) != 1:
         return None
     node = project.sources.get(required[0].node) or project.assets.get(required[0].node)
-    return required[0] if node is not None and (node.partition.whole or node.partition.by_delivery) else None
+    is_view = isinstance(node, Asset) and node.materialize == "view"
+    return required[0] if node is not None and not is_view and (node.partition.whole or node.partition.by_delivery) else None
 
 
-def _view(asset: Asset, uses_self: bool) -> Iterator[Problem]:
+def _view(asset: Asset, inputs: Sequence[InputSpec], analysis: Analysis | None) -> Iterator[Problem]:
     name = shown(asset.name)
     if not isinstance(asset.body, SqlBody):
         yield _problem(asset, "wrong_view", f"{name} is a view, and its body isn't SQL", "write a SELECT, or materialize: table")
     if not asset.partition.whole:
         yield _problem(asset, "wrong_view", f"{name} is a view, and has `partition:`", "take it out: a view is cut as what reads it is")
-    if uses_self:
+    if analysis is not None and analysis.uses_self:
         yield _problem(asset, "wrong_view", f"{name} is a view, and reads `$self`", "a view has no rows of its own; materialize: table")
+    for reference in analysis.placeholders if analysis is not None else ():
+        message = f"{name} is a view, and names `${reference.name}`, which only what reads it could say"
+        yield _problem(asset, "wrong_view", message, "write the value, or let the reader filter")
+    for spec in inputs:
+        if spec.mode in (InputMode.PREVIOUS, InputMode.WITHIN):
+            message = f"{name} is a view, and reads {shown(spec.node)} as `{spec.mode}`"
+            yield _problem(asset, "wrong_view", message, "a view reads what its reader requires, `all`, or with a lookback")
 
 
 def _problem(asset: Asset, code: str, message: str, hint: str) -> Problem:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile, Table
+from headrace.lake import PARTITION_COLUMN, FileRef, Lookup, StagedFile, Table
+from headrace.lake.inlining import Readable, source_sql
 from headrace.lake.session import quote, relation_sql
 from headrace.quality.kinds import SELF, CheckUnusable
 from headrace.quality.samples import columns_of, sample
@@ -17,17 +18,6 @@ ONLY = ""
 """Stands for the key where the file holds one partition, so that its key needn't be read."""
 
 
-class Reference(Protocol):
-    """Another node's published rows, as checks may read them."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def files(self) -> tuple[FileRef, ...]: ...
-    @property
-    def columns(self) -> tuple[Column, ...]: ...
-
-
 class Staged:
     """Runs an audit's queries over one staged file, or over all `files` of a table as it will be."""
 
@@ -36,7 +26,7 @@ class Staged:
         session: Session,
         staged: StagedFile,
         table: Table,
-        references: Sequence[Reference],
+        references: Sequence[Readable],
         *,
         several: bool,
         files: Sequence[FileRef] = (),
@@ -87,7 +77,7 @@ class Staged:
         views = {SELF: self._relation(key)}
         for name, reference in self.references.items():
             if name in query.lower():
-                views[reference.name] = relation_sql(reference.files, reference.columns)
+                views[reference.name] = source_sql(reference)
         named = ", ".join(f"{quote(name)} AS NOT MATERIALIZED ({text})" for name, text in views.items())
         return f"WITH {named} SELECT * FROM (\n{query}\n)"
 

@@ -6,6 +6,7 @@ from headrace.model import Consumer, InputSpec, Project
 from headrace.model.export_links import reads_of
 from headrace.model.exports import Export, OnRestatement, export_of, export_partition
 from headrace.plan import Compiled
+from headrace.plan.views import expanded
 from headrace.schedule import GraphNode
 
 ATTEMPTS_MAX = 10_000
@@ -27,16 +28,17 @@ def export_inputs(consumer: Consumer) -> tuple[InputSpec, ...]:
 def export_nodes(compiled: Compiled) -> tuple[GraphNode, ...]:
     """The exports of an applied project, as the core needs them. They come after everything that they read."""
     project = compiled.project
-    return tuple(_node(project, project.consumers[name], export) for name, export in exports(project).items())
+    return tuple(_node(compiled, project.consumers[name], export) for name, export in exports(project).items())
 
 
-def _node(project: Project, consumer: Consumer, export: Export) -> GraphNode:
+def _node(compiled: Compiled, consumer: Consumer, export: Export) -> GraphNode:
+    project = compiled.project
     return GraphNode(
         name=consumer.name,
         is_source=False,
         partition=export_partition(consumer, reads_of(project, consumer)),
         timezone=consumer.timezone,
-        inputs=export_inputs(consumer),
+        inputs=expanded(compiled, export_inputs(consumer)),
         attempts_max=ATTEMPTS_MAX,
         timeout_us=TIMEOUT_US,
         tells=export.on_restatement is OnRestatement.TELL,

@@ -8,6 +8,7 @@ from headrace.model import Asset, Source
 from headrace.model.days_off import days_off
 from headrace.model.times import parse_duration
 from headrace.plan import Compiled, CompiledNode
+from headrace.plan.views import expanded, expanded_names, is_view
 from headrace.run.exporting import export_nodes
 from headrace.schedule import Graph, GraphNode, Loaded, LoadedCell, PartitionState
 from headrace.store import Transaction
@@ -39,7 +40,7 @@ def _cell(row: leading.Standing) -> LoadedCell:
 
 def graph_of(compiled: Compiled, *, exports: bool = True) -> Graph:
     """The applied project as the core needs it, in topological order: exports come last."""
-    nodes = (_node(compiled, compiled.nodes[name]) for name in compiled.order)
+    nodes = (_node(compiled, compiled.nodes[name]) for name in compiled.order if not is_view(compiled.project, name))
     return Graph((*nodes, *(export_nodes(compiled) if exports else ())))
 
 
@@ -51,8 +52,8 @@ def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
         is_source=isinstance(declared, Source),
         partition=declared.partition,
         timezone=declared.timezone,
-        inputs=node.inputs,
-        depends=tuple(node.depends),
+        inputs=expanded(compiled, node.inputs),
+        depends=expanded_names(compiled, node.depends),
         start=declared.start,
         attempts_max=asset.attempts_max if asset else 5,
         timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * 1_000_000),

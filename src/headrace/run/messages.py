@@ -21,6 +21,26 @@ class Rewritten(msgspec.Struct, frozen=True):
     staged: StagedFile | None
 
 
+class ViewCheck(msgspec.Struct, frozen=True):
+    """A view that reads what is audited, and its blocking checks. Where `data` names the node itself, the files are what else the
+    view reads of it; what is staged comes to them."""
+
+    data: InputData
+    checks: tuple[CheckSpec, ...]
+    references: tuple[InputData, ...]
+    timezone: str
+    macros: dict[str, str]
+
+
+class Beside(msgspec.Struct, frozen=True):
+    """What the checks of views read besides what is audited: if something of it was published meanwhile, they must be made again.
+    `keys` None: all partitions; `newest` is the id of their newest publication, 0 for none."""
+
+    node: str
+    keys: tuple[str, ...] | None
+    newest: int
+
+
 class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
     """Read one delivery: keep its bytes, parse, compare with the pinned schema, stage, audit."""
 
@@ -45,6 +65,8 @@ class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
     """The partitions: one, or all of a bundle, whose rows are routed by the source's column."""
     connection: dict[str, Any] = {}
     """[connections.X] as declared, for sources that aren't files; secrets in it are references, resolved by the worker."""
+    views: tuple[ViewCheck, ...] = ()
+    beside: tuple[Beside, ...] = ()
 
 
 class Produce(msgspec.Struct, frozen=True, tag="produce"):
@@ -77,6 +99,8 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     merge: MergeRule | None = None
     """Of `merge` and `snapshot`: how what the body computes meets the table that is in `state`."""
     state: State | None = None
+    views: tuple[ViewCheck, ...] = ()
+    beside: tuple[Beside, ...] = ()
 
 
 class LookAt(msgspec.Struct, frozen=True, tag="look_at"):

@@ -18,6 +18,7 @@ from headrace.engine.failures import kind_of, shortened
 from headrace.engine.measure import Meter
 from headrace.govern.secrets import SecretMissing
 from headrace.lake import PARTITION_COLUMN
+from headrace.lake.inlining import source_sql
 from headrace.lake.session import quote, relation_sql
 from headrace.model import Consumer, Place
 from headrace.model.exports import export_of
@@ -113,6 +114,12 @@ def _declared(task: Export) -> Declared:
     return found
 
 
+def _source(data: InputData) -> str:
+    if data.sql:
+        return f"SELECT CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}, * FROM ({source_sql(data)}) AS view"
+    return relation_sql(data.files, data.columns, with_partition=True)
+
+
 def _portion(data: InputData) -> Portion:
     columns = tuple(column for column in data.columns if column.name != PARTITION_COLUMN)
     by = [PARTITION_COLUMN, *(column.name for column in columns)]
@@ -121,6 +128,6 @@ def _portion(data: InputData) -> Portion:
         asset=data.name,
         columns=columns,
         rows=data.rows or 0,
-        source=relation_sql(data.files, data.columns, with_partition=True),
+        source=_source(data),
         order="" if many else f" ORDER BY {', '.join(f'rows.{quote(name)}' for name in by)}",
     )

@@ -16,6 +16,7 @@ from headrace.model import Grain, SqlBody
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, Whole, audit
 from headrace.run.messages import Outcome, Produce
+from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
 
@@ -78,6 +79,7 @@ def _audited(task: Produce, workshop: Workshop, outcome: Outcome, produced: Prod
     )  # fmt: skip
     if task.without and found.verdict in (Verdict.PASSED, Verdict.UNCHECKED):
         found = msgspec.structs.replace(found, verdict=Verdict.WARNED)
+    found = with_views(found, task.views, _session(task, workshop), produced.staged, produced.table, task.now_us, produced.files)
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
     outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=produced.staged.hashed(found.content_hash))
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):

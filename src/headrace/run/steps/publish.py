@@ -19,13 +19,13 @@ from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.quality import Verdict
 from headrace.run.folders import Folders
-from headrace.run.messages import Outcome
+from headrace.run.messages import Outcome, Produce, TakeIn
 from headrace.run.news import News
 from headrace.run.pool import Finished
 from headrace.run.tasks import Prepared, Tasks
 from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import leading, publications
 from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow
 
 HEADRACE = Actor(ActorType.SYSTEM, "headrace")
@@ -102,6 +102,8 @@ class Batch:
             outcome = _failed(outcome, f"what was staged isn't there as it was staged: {wrong}", ErrorKind.TRANSIENT)
         elif not leading.holds_claims(self._tx, attempt.node, attempt.keys, *attempt.id):
             outcome = _failed(outcome, "another attempt has taken its partitions over", ErrorKind.CANCELLED)
+        elif outcome.state == "staged" and self._overtaken(attempt):
+            outcome = _failed(outcome, "what its views read besides was published meanwhile: they are checked again", ErrorKind.TRANSIENT)
         self._write_audit(attempt, outcome)
         if outcome.state == "staged":
             outcome = self._publish(attempt, outcome)
@@ -129,6 +131,16 @@ class Batch:
         if self._audit:
             append_all(self._tx, self._now, self._audit)
 
+    def _overtaken(self, attempt: Attempt) -> bool:
+        """Whether the checks of views were made without something that readers see now, or that this commit publishes."""
+        task = attempt.prepared.task
+        for one in task.beside if isinstance(task, Produce | TakeIn) else ():
+            if publications.newest_id(self._tx, one.node, one.keys) != one.newest:
+                return True
+            if any(row.node == one.node and (one.keys is None or row.partition in one.keys) for row in self._pending):
+                return True
+        return False
+
     def _in_snapshot(self, row: PublicationRow, snapshot: int | None) -> PublicationRow:
         shown_in = self._unchanged.get(row.id, snapshot)
         return row if shown_in is None else msgspec.structs.replace(row, snapshot=shown_in)
@@ -154,8 +166,8 @@ class Batch:
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
             self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key]))
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
-        publications = tuple(one.id for one in self._pending[-len(attempt.keys) :])
-        self.events.append(Published(attempt.id, tuple((key, hashes[key]) for key in attempt.keys), seconds, publications))
+        ids = tuple(one.id for one in self._pending[-len(attempt.keys) :])
+        self.events.append(Published(attempt.id, tuple((key, hashes[key]) for key in attempt.keys), seconds, ids))
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))

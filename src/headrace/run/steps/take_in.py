@@ -24,6 +24,7 @@ from headrace.quality import Audit, Verdict
 from headrace.quality.audit import audit
 from headrace.quality.contracts import promised_checks
 from headrace.run.messages import Outcome, TakeIn
+from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
 
@@ -145,6 +146,7 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
         timezone=source.timezone,
         on_fail=source.on_fail,
     )
+    found = with_views(found, task.views, session, staged, table, task.now_us)
     return _judged(task, workshop, prepared, staged, table, found, kept)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from headrace.engine import InputData
 from headrace.lake.catalog import newest_snapshot
-from headrace.model import Consumer, PartitionSpec
+from headrace.model import Consumer, InputMode, InputSpec, PartitionSpec
 from headrace.model.export_links import reads_of
 from headrace.model.exports import export_partition
 from headrace.model.intervals import interval_of
 from headrace.model.required import WHOLE, required
-from headrace.run.exporting import export_inputs
+from headrace.plan.views import is_view
 from headrace.run.messages import Export
 from headrace.run.tasks.lookup import Lookup
 from headrace.schedule import AttemptId
@@ -45,9 +45,19 @@ def _connection(consumer: Consumer) -> str:
 
 def _read(lookup: Lookup, tx: Transaction, consumer: Consumer, spec: PartitionSpec, interval: str, name: str, snapshot: int) -> InputData:
     """What the interval requires of one read; everything where that isn't cut by time."""
+    how = InputSpec(node=name, place=consumer.place)
+    return _read_as(lookup, tx, consumer, spec, interval, how, snapshot)
+
+
+def _read_as(
+    lookup: Lookup, tx: Transaction, consumer: Consumer, spec: PartitionSpec, interval: str, how: InputSpec, snapshot: int
+) -> InputData:
+    """As `_read`; of a view, what the interval requires of each of its inputs."""
+    name = how.node
+    if is_view(lookup.project, name):
+        return lookup.view(how, lambda one: _read_as(lookup, tx, consumer, spec, interval, one, snapshot))
     node = lookup.project.sources.get(name) or lookup.project.assets[name]
-    if interval == WHOLE or node.partition.grain is None:
+    if interval == WHOLE or node.partition.grain is None or how.mode is InputMode.ALL:
         return lookup.data(tx, name, None, snapshot)
-    how = next(one for one in export_inputs(consumer) if one.node == name)
     keys = required(spec, consumer.timezone, interval, node.partition, node.timezone, how).keys
     return lookup.data(tx, name, keys, snapshot)

@@ -13,6 +13,7 @@ from headrace.model import Asset, InputMode, InputSpec, PartitionSpec, Source
 from headrace.model.intervals import previous_key
 from headrace.model.ordering import order_of
 from headrace.model.required import WHOLE, join, required, split
+from headrace.plan.views import is_view
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.store import Transaction
 from headrace.store.queries import leading
@@ -22,13 +23,14 @@ STEPS_MAX = 400
 """So many intervals without a publication may lie between a partition and the one before it."""
 
 
-def input_of(lookup: Lookup, tx: Transaction, asset: Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
+def input_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str], snapshot: int) -> InputData:
     """One input as the body sees it. Of one of which nothing ever came, and that it needn't wait for, a relation without rows.
 
     Raises Undeliverable where its columns aren't known.
     """
-    source = lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
-    wanted = _wanted(tx, asset, spec, source, keys)
+    if is_view(lookup.project, spec.node):
+        return lookup.view(spec, lambda one: input_of(lookup, tx, asset, one, keys, snapshot))
+    wanted = wanted_of(lookup, tx, asset, spec, keys)
     try:
         return lookup.data(tx, spec.node, wanted, snapshot)
     except Undeliverable:
@@ -37,8 +39,9 @@ def input_of(lookup: Lookup, tx: Transaction, asset: Asset, spec: InputSpec, key
         return InputData(name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0)
 
 
-def _wanted(tx: Transaction, asset: Asset, spec: InputSpec, source: Source | Asset, keys: Sequence[str]) -> list[str] | None:
+def wanted_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> list[str] | None:
     """The required partitions, in the order of time; None for all that is published."""
+    source = lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]
     output, into = asset.partition, source.partition
     if _by_key_alone(output, into, spec):
         data_keys = {split(key, output)[1] for key in keys}

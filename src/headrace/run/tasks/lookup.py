@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 
 from headrace.engine import InputData
-from headrace.lake import PARTITION_COLUMN, Table
+from headrace.lake import PARTITION_COLUMN, Column, Table
 from headrace.lake.catalog import files, newest_snapshot, table
-from headrace.model import HeadraceError, Project
+from headrace.model import Asset, HeadraceError, InputMode, InputSpec, Project, Severity
 from headrace.plan import Compiled
+from headrace.plan.views import expanded_names, inputs_of, is_view
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.tasks.accumulating import files_read
@@ -37,6 +39,12 @@ class Lookup:
         """What is applied, as declared."""
         return self._applied.compiled.project
 
+    @cached_property
+    def checked_views(self) -> tuple[Asset, ...]:
+        """The views that have blocking checks."""
+        views = (asset for asset in self.project.assets.values() if asset.materialize == "view")
+        return tuple(view for view in views if any(check.severity is Severity.BLOCKING for check in view.checks))
+
     def forget(self, name: str) -> None:
         """The table's columns have changed."""
         self._tables.pop(name, None)
@@ -54,6 +62,9 @@ class Lookup:
 
     def data(self, tx: Transaction, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
         """Published partitions of a node, all of them where `keys` is None. Raises Undeliverable where nothing of it ever was."""
+        if is_view(self.project, name):
+            whole = InputSpec(node=name, mode=InputMode.ALL, place=self.project.assets[name].place)
+            return self.view(whole, lambda spec: self.data(tx, spec.node, None, snapshot))
         if self._production is not None and name in self._production.nodes:
             return self._borrowed(self._production, name, keys)
         known = self.table(tx, name)
@@ -67,6 +78,13 @@ class Lookup:
         rows = leading.published_rows(tx, name, keys)
         return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
 
+    def view(self, spec: InputSpec, read: Callable[[InputSpec], InputData]) -> InputData:
+        """A view as who reads it like `spec` sees it: its statement over what `read` gives for each of its inputs."""
+        node = self.compiled.nodes[spec.node]
+        inputs = tuple(read(one) for one in inputs_of(self.compiled, spec))
+        columns = tuple(Column(column, kind, number) for number, (column, kind) in enumerate(node.columns or (), 1))
+        return InputData(name=spec.node, files=(), columns=columns, sql=node.sql or "", inputs=inputs)
+
     def _borrowed(self, production: Production, name: str, keys: Sequence[str] | None) -> InputData:
         data = production.data(name, keys)
         if data is None:
@@ -76,4 +94,8 @@ class Lookup:
     def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
         """What a node's checks read besides its own rows, as far as it was ever published."""
         wanted = self.compiled.nodes[name].check_references
-        return tuple(self.data(tx, other, None, snapshot) for other in wanted if self.table(tx, other) is not None)
+        return tuple(self.data(tx, other, None, snapshot) for other in wanted if self._there(tx, other))
+
+    def _there(self, tx: Transaction, name: str) -> bool:
+        """Whether anything of a node was ever published; of a view, of all that it reads."""
+        return all(self.table(tx, one) is not None for one in expanded_names(self.compiled, [name]))

@@ -10,10 +10,12 @@ from headrace.lake.merge_rules import State
 from headrace.model import Asset, CommandBody, PythonBody
 from headrace.model.intervals import interval_of
 from headrace.model.required import WHOLE, split
+from headrace.plan.views import is_view
 from headrace.run.messages import Produce
 from headrace.run.tasks.accumulating import StateGone, rule_of, state_before
 from headrace.run.tasks.inputs import input_of, self_of
 from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import leading
@@ -52,12 +54,14 @@ def task(
         evolve=known is not None and leading.reshaping(tx, asset.name),
         checks=asset.checks,
         on_fail=asset.on_fail,
-        macros=lookup.project.macros if node.sql is not None else {},
+        macros=lookup.project.macros if node.sql is not None or any(is_view(lookup.project, one.node) for one in node.inputs) else {},
         shared=tuple(shared_files(tx, asset.name, keys)) if known is not None and not asset.accumulates else (),
         references=lookup.references(tx, asset.name, snapshot),
         now_us=now,
         key_column=asset.partition.key,
         without=tuple(f"{name}@{key}" if key != WHOLE else name for name, key in without),
+        views=view_checks(lookup, tx, asset, keys, snapshot),
+        beside=beside(lookup, tx, asset, keys),
         merge=rule_of(asset, scope, now) if asset.accumulates else None,
         state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
     )

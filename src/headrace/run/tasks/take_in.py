@@ -9,6 +9,7 @@ from headrace.lake.catalog import newest_snapshot, shared_files
 from headrace.model import Source
 from headrace.run.messages import TakeIn
 from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import leading
@@ -39,6 +40,8 @@ def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, ke
         references=lookup.references(tx, source.name, newest_snapshot(tx)),
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
         now_us=now,
+        views=view_checks(lookup, tx, source, keys, newest_snapshot(tx)),
+        beside=beside(lookup, tx, source, keys),
     )
     return made, delivery.id
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -54,6 +54,15 @@ def newest(tx: Transaction, node: str) -> Publication | None:
         {"node": node},
     ).fetchone()
     return _publication(row) if row else None
+
+
+def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:
+    """The id of the newest publication among some partitions of a node (None: all), 0 for none."""
+    sql = "select coalesce(max(id), 0) from publication where node = :node and ended_snapshot is null"
+    if partitions is None:
+        return int(tx.execute(sql, {"node": node}).fetchone()[0])
+    found = (tx.execute(f"{sql} and partition = :key", {"node": node, "key": key}).fetchone()[0] for key in partitions)
+    return max(map(int, found), default=0)
 
 
 def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Publication]:

@@ -30,7 +30,7 @@ from headrace.run.exporting import exports
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.run.loading import load
-from headrace.run.looking import look_at, record
+from headrace.run.looking import Seen, look_at, record
 from headrace.run.looking_far import look_far, question
 from headrace.run.news import News, Reporter, silent
 from headrace.run.pool import Finished, Lost, Pool, Saw
@@ -229,6 +229,7 @@ class Leader:
             questions = [question(tx, project, s, now, number=n, files=files) for n, (s, files) in enumerate(far, 1)]
         seen = [one for one in seen if one.source.name not in split]
         seen += look_far(self._pool, [q for q in questions if q is not None])
+        seen += [Seen(s, (), (), None) for (s, _), q in zip(far, questions, strict=True) if q is None]  # all that may be there is known
         with self.store.write(self.lease.epoch) as tx:
             arrived = record(tx, seen, self.clock.mark(tx))
         notes = [f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ()))]

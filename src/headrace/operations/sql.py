@@ -35,6 +35,9 @@ class Question(msgspec.Struct, frozen=True):
     at: str | None = None
     limit: int | None = None
     parameters: dict[str, str] = {}
+    """As typed: each becomes a value like the project's parameter of that name."""
+    bound: dict[str, Any] = {}
+    """Values that are bound as they are."""
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -87,7 +90,7 @@ def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, st
     session.close()  # DuckDB computes now: a process has one of them open
     with querying.over(session.folders.lake, seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, _macros(session)):
         text = _with_views(compiled, views, text)
-        yield duckdb, text, _values(project, querying.parameters_of(duckdb, text), question.parameters), seen
+        yield duckdb, text, _values(project, querying.parameters_of(duckdb, text), question), seen
 
 
 def _macros(session: Session) -> dict[str, str]:
@@ -171,20 +174,18 @@ def _with_views(compiled: Compiled | None, views: Sequence[str], text: str) -> s
     return f"WITH {before} SELECT * FROM ({text}\n) AS asked"
 
 
-def _values(project: Project, used: set[str], given: Mapping[str, str]) -> dict[str, Any]:
+def _values(project: Project, used: set[str], question: Question) -> dict[str, Any]:
     """What `$name` is bound to: what was given, typed like the project's parameter of that name, or its default."""
     known = {name.lower(): value for name, value in defaults(project).items()}
-    said = {name.lower(): text for name, text in given.items()}
+    found = known | {name.lower(): _typed(name, text, known) for name, text in question.parameters.items()}
+    found |= {name.lower(): value for name, value in question.bound.items()}
     lowered = {name.lower() for name in used}
-    if strange := [name for name in given if name.lower() not in lowered]:
+    if strange := [name for name in (*question.parameters, *question.bound) if name.lower() not in lowered]:
         raise UsageError(f"the query has no ${strange[0][:60]}", hint=f"it has {', '.join(f'${name}' for name in sorted(used)) or 'none'}")
-    if missing := [name for name in used if name.lower() not in said and name.lower() not in known]:
+    if missing := [name for name in used if name.lower() not in found]:
         raise UsageError(f"${missing[0]} has no value", hint=f"--set {missing[0]}=…")
-    return {name: _value(name, said, known) for name in used}
+    return {name: found[name.lower()] for name in used}
 
 
-def _value(name: str, said: Mapping[str, str], known: Mapping[str, Any]) -> Any:
-    key = name.lower()
-    if key not in said:
-        return known[key]
-    return typed(name, said[key], known[key]) if key in known else guessed(said[key])
+def _typed(name: str, text: str, known: Mapping[str, Any]) -> Any:
+    return typed(name, text, known[name.lower()]) if name.lower() in known else guessed(text)

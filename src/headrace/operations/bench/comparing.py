@@ -122,9 +122,12 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def _paired(missing: list[Row], unexpected: list[Row], keys: Sequence[str]) -> tuple[list[tuple[Row, Row]], list[Row], list[Row]]:
-    """Rows that are meant to be the same: of equal keys, or those that have at least half of their cells in common."""
+    """Rows that are meant to be the same: of equal keys, or those that have at least half of their cells in
+    common; the only one on each side."""
     if len(missing) > PAIRED_MAX or len(unexpected) > PAIRED_MAX:
         return [], missing, unexpected
+    if len(missing) == len(unexpected) == 1:
+        return [(missing[0], unexpected[0])], [], []
     pairs: list[tuple[Row, Row]] = []
     alone, left = [], list(unexpected)
     for row in missing:

@@ -1,0 +1,117 @@
+"""`headrace.Session` and `headrace.testing`: the same operations and documents as the command line, from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import headrace
+from headrace.model.errors import HeadraceError, ProjectError, UsageError
+from headrace.testing import AssetFailed, check, run_asset
+
+FILES = {
+    "headrace.toml": '[project]\nname = "shop"\ntimezone = "UTC"\n[run]\nworkers = 1\n[parameters]\nleast = 10\n',
+    "owners.yaml": "core: {kind: team}\n",
+    "sources/orders.yaml": "source: orders\nowner: core\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+    "assets/revenue.sql": "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+    "select cast(day as date) as day, sum(cast(amount as decimal(18, 2))) as revenue from orders group by 1\n",
+    "assets/top.py": "from headrace import asset, Context\n\n@asset(owner='core', partition='day', inputs=['revenue'], "
+    "columns={'day': 'DATE', 'n': 'BIGINT'})\ndef top(ctx: Context, revenue):\n    print('at', ctx.partition)\n"
+    "    if not revenue.num_rows:\n        raise ValueError('nothing sold')\n"
+    "    return revenue.select(['day']).append_column('n', [[ctx.parameters['least']] * revenue.num_rows])\n",
+    "consumers.yaml": "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n",
+    "tests/revenue.yaml": "- {test: sums, asset: revenue, partition: 2025-03-01, given: {orders: [{day: 2025-03-01, amount: 1}]}, "
+    "expect: [{revenue: 1}]}\n",
+}
+NOW = "2025-03-03T06:00+00:00"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for path, text in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    (tmp_path / "landing").mkdir()
+    for day in ("2025-03-01", "2025-03-02"):
+        path = tmp_path / f"landing/orders_{day}.csv"
+        path.write_text(f"id,amount,day\n1,19.90,{day}\n2,5.10,{day}\n")
+        os.utime(path, (1_740_900_000, 1_740_900_000))
+    return tmp_path
+
+
+def test_a_session_does_what_the_verbs_do(root: Path) -> None:
+    session = headrace.Session(root, now=NOW)
+    assert session.validate().ok
+    assert {row.name for row in session.ls()} == {"orders", "revenue", "top", "report"}
+    assert {row.asset for row in session.tick().published} == {"orders", "revenue", "top"}
+    assert session.status().consumers[0].name == "report"
+    table = session.read("revenue", partition="2025-03-01")
+    assert table.rows() == [{"day": date(2025, 3, 1), "revenue": Decimal("25.00")}]
+    assert len(session.read("revenue")) == 2
+    assert session.sql("select sum(revenue) as r, $who as who from revenue", who="15").rows() == [{"r": Decimal("50.00"), "who": "15"}]
+    assert pa.table(session.sql("from revenue")).num_rows == 2
+    assert session.lineage("revenue.revenue").upstream
+    assert [row.state for row in session.test()] == ["passed"]
+    assert session.diff("revenue", 1).asset == "revenue"
+    again = session.run("revenue", partitions=["2025-03-01"], again=True, reason="why not")
+    assert [row.partition for row in again.published] == ["2025-03-01"]
+
+
+def test_data_frames_where_their_packages_are(root: Path) -> None:
+    session = headrace.Session(root, now=NOW)
+    session.tick()
+    pytest.importorskip("pandas")
+    assert list(session.read("revenue").df().columns) == ["day", "revenue"]
+    pytest.importorskip("polars")
+    assert session.read("revenue").pl().shape == (2, 2)
+
+
+def test_errors_say_what_to_do(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ProjectError):
+        headrace.Session(tmp_path / "nowhere")
+    session = headrace.Session(root / "assets", now=NOW)
+    with pytest.raises(UsageError) as said:
+        session.read("revenu")
+    assert "revenue" in said.value.hint
+    with pytest.raises(HeadraceError):
+        session.read("revenue")
+
+
+def test_the_import_costs_nothing_and_a_session_loads_no_duckdb(root: Path) -> None:
+    """A notebook that only asks for a status doesn't wait for what it doesn't use."""
+    program = (
+        "import sys, json, headrace\nbefore = set(sys.modules)\nfirst = sorted({'duckdb', 'pyarrow', 'sqlglot', 'msgspec'} & before)\n"
+        f"headrace.Session({str(root)!r}).status()\nprint(json.dumps([first, 'duckdb' in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [[], False]
+
+
+def test_run_asset_gives_arrow_and_says_where_it_failed(root: Path) -> None:
+    table = run_asset(root, "revenue", partition="2025-03-01", given={"orders": [{"day": date(2025, 3, 1), "amount": Decimal("1.10")}]})
+    assert table.to_pylist() == [{"day": date(2025, 3, 1), "revenue": Decimal("1.10")}]
+    rows = pa.table({"day": [date(2025, 3, 1)], "revenue": pa.array([Decimal(7)], pa.decimal128(38, 2))})
+    assert run_asset(root, "top", partition="2025-03-01", given={"revenue": rows})["n"].to_pylist() == [10]
+    assert run_asset(root, "top", partition="2025-03-01", given={"revenue": rows}, parameters={"least": 3})["n"].to_pylist() == [3]
+    with pytest.raises(AssetFailed, match="nothing sold") as failed:
+        run_asset(root, "top", partition="2025-03-01")
+    assert (failed.value.file, failed.value.log) == ("assets/top.py", ("at 2025-03-01",)) or "Traceback" in str(failed.value.log)
+    with pytest.raises(HeadraceError, match="partition"):
+        run_asset(root, "top")
+    assert not (root / ".headrace/state.db").exists()
+
+
+def test_check_raises_for_tests_that_fail(root: Path) -> None:
+    check(root)
+    path = root / "tests/revenue.yaml"
+    path.write_text(path.read_text().replace("{revenue: 1}", "{revenue: 2}"))
+    with pytest.raises(AssertionError, match="1 rows differ"):
+        check(root, "revenue")

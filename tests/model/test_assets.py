@@ -303,16 +303,13 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
             "sources/a.yaml": (
                 "source: a\nowner: acme\nhttp: {url: 'https://x/all.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"
             ),
-            "assets/b.sql": sql(materialize="snapshot", trigger="manual", priority="3"),
-            "assets/c.sql": sql(partition="{key: region, values: [a, b]}"),
+            "assets/b.sql": sql(trigger="manual", priority="3"),
             "consumers.yaml": "- {consumer: c1, owner: core, reads: [b], due: '07:00', export: {to: 'out/x.csv'}, calendar: NYSE}\n",
         }
     )
     assert project is not None
-    assert told(problems) == ["not_built consumers.yaml:1"]
+    assert told(problems) == []
     found = not_built(project)
     assert {problem.code for problem in found} == {"not_built"}
     assert {problem.level for problem in found} == {"warning"}
-    assert [problem.message.split(":")[0] for problem in found] == [
-        "`materialize", "`trigger` of `b`", "`priority` of `b`", "partitions by key of `c`",
-    ]  # fmt: skip
+    assert [problem.message.split(":")[0] for problem in found] == ["`trigger` of `b`", "`priority` of `b`"]

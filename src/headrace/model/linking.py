@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from headrace.model.cycles import find_cycles
+from headrace.model.days_off import known_by_name
 from headrace.model.database_fields import as_delivered, misused
 from headrace.model.environments import PRODUCTION, of_environment, with_paths
 from headrace.model.errors import UsageError
@@ -189,12 +190,10 @@ class _Linker:
             self._check_calendar(node, node.calendar)
 
     def _check_calendar(self, node: Node, calendar: str) -> None:
-        close = did_you_mean(calendar, self._calendars)
-        if close:
-            self._error("unknown_calendar", node.place, f"unknown calendar {shown(calendar)} of {shown(node.name)}", close)
+        if known_by_name(calendar):
             return
-        message = f"the calendar {shown(calendar)} of {shown(node.name)} isn't in calendars/; named holiday calendars aren't built yet"
-        self._error("not_built", node.place, message, f"add calendars/{calendar}.yaml with a list of dates", Level.WARNING)
+        hint = self._suggest(calendar, self._calendars, "add calendars/NAME.yaml with a list of dates, or name a market or country: NYSE, US")
+        self._error("unknown_calendar", node.place, f"unknown calendar {shown(calendar)} of {shown(node.name)}", hint)
 
     def _check_start(self, start: str | None, node: Source | Asset, timezone: str) -> None:
         if start is None:

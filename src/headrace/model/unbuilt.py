@@ -33,14 +33,10 @@ def _settings(project: Project) -> Iterator[Problem]:
 def _source(source: Source) -> Iterator[Problem]:
     for name in source.connector.keys() - {"http", "connection", "table", "query", "cursor", *FILE_OPTIONS}:
         yield _warning(source.place, f"`{name}` of {shown(source.name)}", "have the data delivered as files: `files: landing/…`")
-    if source.partition.key is not None:
-        yield _warning(source.place, f"partitions by key of {shown(source.name)}", "cut by time, or not at all")
 
 
 def _asset(asset: Asset) -> Iterator[Problem]:
     name = shown(asset.name)
-    if asset.partition.key is not None:
-        yield _warning(asset.place, f"partitions by key of {name}", "cut by time, or not at all")
     if asset.trigger is not None:
         yield _warning(asset.place, f"`trigger` of {name}", "it runs when its inputs are complete")
     for field in ("pool", "priority", "memory_max"):

@@ -542,7 +542,7 @@ def stale_node(tx: Transaction, node: str, now: int) -> int:
         "select count(*) from partition where node = ? and state in ('published', 'failed', 'rejected', 'held', 'waiting')", (node,)
     ).fetchone()
     tx.execute(
-        "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, failures = 0,"
+        "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, proposed = 0, failures = 0,"
         " not_before = null, reason = null,"
         " since = :now where node = :node and state in ('published', 'failed', 'rejected', 'held', 'waiting')",
         {"node": node, "now": now},

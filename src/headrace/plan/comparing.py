@@ -64,10 +64,18 @@ def _of_node(was: _Node, now: _Node, before: CompiledNode | None, after: Compile
     aspects = _ASPECTS[type(now)]
     for kind, fields in aspects.items():
         if _differ(was, now, fields):
-            yield Change(node=now.name, change=kind)
+            yield Change(node=now.name, change=kind, stale=kind is ChangeKind.PROMISE and _goes_elsewhere(was, now))
     taken = {"place", "name", *_IN_THE_BODY[type(now)], *(field for fields in aspects.values() for field in fields)}
     if _differ(was, now, tuple(field for field in now.__struct_fields__ if field not in taken)):
         yield Change(node=now.name, change=ChangeKind.METADATA)
+
+
+def _goes_elsewhere(was: _Node, now: _Node) -> bool:
+    """Whether what was exported to a consumer isn't what it gets now, or isn't where it gets it now."""
+    if not isinstance(was, Consumer) or not isinstance(now, Consumer) or now.export is None:
+        return False
+    said = [{name: value for name, value in (one.export or {}).items() if name not in ("place", "on_restatement")} for one in (was, now)]
+    return said[0] != said[1] or _differ(was, now, ("reads", "per", "timezone"))
 
 
 def _of_compiled(was: CompiledNode, now: CompiledNode, asset: bool) -> Iterator[Change]:

@@ -13,6 +13,7 @@ from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake.catalog import Change as LakeChange
 from headrace.lake.catalog import newest_snapshot, table
 from headrace.model import Asset, CommandBody, Project, ProjectError, Source, scan
+from headrace.model.export_links import exported
 from headrace.model.nodes import PythonBody
 from headrace.observe import persist
 from headrace.observe.watched import watched
@@ -92,6 +93,10 @@ def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None
             change.replace(name, keys, [])
     if change is not None:
         change.finish(author="headrace", message="cut into other partitions")
+    for name in after.project.consumers:
+        was, now_is = exported(before.project, name), exported(after.project, name)
+        if was is not None and now_is is not None and was.partition != now_is.partition:
+            leading.take_back(tx, name, newest_snapshot(tx) + 1, now)
 
 
 def _declared(project: Project, name: str) -> Source | Asset | None:

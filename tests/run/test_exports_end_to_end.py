@@ -1,0 +1,317 @@
+"""Consumers that are exported to: real ticks, real workers, real files and tables, and leaders that are killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab, published
+
+from headrace.connect.exports import fence
+from headrace.model import UsageError
+from headrace.operations.documents import ConsumerRow
+from headrace.operations.logs import logs
+from headrace.operations.read import Wanted, find
+from headrace.operations.runs import runs
+from headrace.operations.status import status
+
+CLEAN = "select order_id, customer, cast(amount as decimal(9,2)) as amount, cast(day as date) as day from orders"
+CSV = '{to: "exports/clean_{date:%Y-%m-%d}.csv"}'
+LAST = DAYS[2]
+
+
+@pytest.fixture
+def exporting(lab: Lab) -> Lab:
+    """Three days of orders, an asset, and a consumer that gets a file a day. `now` is in the morning after the third."""
+    lab.now = lab.now.replace(day=4, hour=6)
+    lab.sql("clean", CLEAN)
+    declare(lab)
+    for day in DAYS[:3]:
+        lab.orders(day, 3)
+    return lab
+
+
+def declare(lab: Lab, export: str = CSV, more: str = "") -> None:
+    lab.write("consumers.yaml", f"- consumer: extract-1\n  owner: core\n  reads: [clean]\n  due: '07:00'\n  export: {export}\n{more}")
+
+
+def exports(lab: Lab) -> dict[str, str]:
+    folder = lab.root / "exports"
+    return {path.name: path.read_text() for path in sorted(folder.iterdir())} if folder.exists() else {}
+
+
+def attempts(lab: Lab) -> list[tuple[str, str]]:
+    return lab.rows("select json_extract(partitions, '$[0]'), state from attempt where kind = 'export' order by epoch, n")  # type: ignore[return-value]
+
+
+def consumer(lab: Lab) -> ConsumerRow:
+    (found,) = status(lab.session()).consumers
+    return found
+
+
+def line(day: str, amount: str = "1.50") -> str:
+    return f"{day[-2:]}0,c0,{amount},{day}\n"
+
+
+def test_a_tick_exports_what_is_due_once(exporting: Lab) -> None:
+    """Catches intervals that are never written, written twice, or with another interval's rows."""
+    document = exporting.tick()
+    assert [one for one in published(document) if one[0] == "extract-1"] == [("extract-1", day) for day in DAYS[:3]]
+    files = exports(exporting)
+    assert list(files) == [f"clean_{day}.csv" for day in DAYS[:3]]
+    assert all(line(day) in files[f"clean_{day}.csv"] for day in DAYS[:3])
+    assert files["clean_2025-01-01.csv"].startswith("order_id,customer,amount,day\n")
+    assert exporting.tick().state == "nothing_due"
+    assert len(attempts(exporting)) == 3
+    (row,) = exporting.rows("select manifest, rows, content_hash from publication where node = 'extract-1' and partition = ?", LAST)
+    assert '"target":"exports/clean_2025-01-03.csv"' in row[0] and row[1] == 3 and len(row[2]) == 64
+    told = consumer(exporting)
+    assert (told.state, told.export and told.export.state, told.export and told.export.interval) == ("served", "exported", LAST)
+    assert told.export is not None and told.export.target == f"exports/clean_{LAST}.csv" and told.export.at is not None
+
+
+def test_an_export_is_no_asset(exporting: Lab) -> None:
+    """Catches exports among the assets' counts."""
+    exporting.tick()
+    counts = status(exporting.session()).assets
+    assert (counts.fresh, counts.behind + counts.stale + counts.never) == (1, 0)
+
+
+def test_a_correction_is_sent_again(exporting: Lab) -> None:
+    """Catches a file that stays as it was after its data was corrected, and files written again for nothing."""
+    exporting.tick()
+    before = {path.name: path.stat().st_mtime_ns for path in (exporting.root / "exports").iterdir()}
+    exporting.orders(LAST, 4, "9.99")
+    exporting.tick()
+    assert line(LAST, "9.99") in exports(exporting)[f"clean_{LAST}.csv"]
+    after = {path.name: path.stat().st_mtime_ns for path in (exporting.root / "exports").iterdir()}
+    assert [name for name in after if after[name] != before[name]] == [f"clean_{LAST}.csv"]
+    told = consumer(exporting)
+    assert told.export is not None and told.export.state == "exported" and told.export.superseded == []
+
+
+def test_a_correction_that_changes_nothing_isnt_sent(exporting: Lab) -> None:
+    """Catches a wave that doesn't stop where nothing changed."""
+    exporting.tick()
+    exporting.orders(LAST, 3)
+    os.utime(exporting.root / f"landing/orders_{LAST}.csv", (1, 1))
+    exporting.tick()
+    assert len(attempts(exporting)) == 3
+
+
+def test_with_tell_a_correction_is_only_told(exporting: Lab) -> None:
+    """Catches a regulator who gets another file without having been asked, and a correction that nobody is told of."""
+    declare(exporting, '{to: "exports/clean_{date:%Y-%m-%d}.csv", on_restatement: tell}')
+    exporting.tick()
+    exporting.orders(LAST, 4, "9.99")
+    exporting.tick()
+    exporting.tick()
+    assert line(LAST) in exports(exporting)[f"clean_{LAST}.csv"]
+    told = consumer(exporting)
+    assert told.export is not None and (told.export.state, told.export.superseded) == ("superseded", [LAST])
+    assert told.state == "served" and LAST in told.reason and told.next == "headrace run extract-1"
+    exporting.run("extract-1", again=True, reason="they asked for it", partitions=[LAST])
+    assert line(LAST, "9.99") in exports(exporting)[f"clean_{LAST}.csv"]
+    told = consumer(exporting)
+    assert told.export is not None and (told.export.state, told.export.superseded) == ("exported", [])
+
+
+def test_run_of_a_consumer_sends_what_was_only_told(exporting: Lab) -> None:
+    """Catches the command that `status` proposes doing nothing."""
+    declare(exporting, '{to: "exports/clean_{date:%Y-%m-%d}.csv", on_restatement: tell}')
+    exporting.tick()
+    exporting.orders(LAST, 4, "9.99")
+    exporting.tick()
+    exporting.run("extract-1")
+    assert line(LAST, "9.99") in exports(exporting)[f"clean_{LAST}.csv"]
+
+
+def test_an_obligation_is_met_by_its_export(exporting: Lab) -> None:
+    """Catches a consumer that is served by data that never left."""
+    (exporting.root / "exports").symlink_to(exporting.root / "gone/away")
+    exporting.tick()
+    exporting.now = exporting.now.replace(hour=8)
+    exporting.tick()
+    assert exporting.rows("select met_at from obligation where interval = ?", LAST) == [(None,)]
+    told = consumer(exporting)
+    assert told.state == "late"
+    assert "export to exports/clean_2025-01-01.csv failed: exports/clean_2025-01-01.csv can't be written: File exists" in told.reason
+    assert told.export is not None and told.export.state == "failed"
+    assert told.next == "headrace logs extract-1@2025-01-01"
+    (exporting.root / "exports").unlink()
+    exporting.now = exporting.now.replace(hour=9)
+    exporting.tick()
+    assert len(exports(exporting)) == 3
+    ((met,),) = exporting.rows("select met_at from obligation where interval = ?", LAST)
+    ((at,),) = exporting.rows("select published_at from publication where node = 'extract-1' and partition = ?", LAST)
+    assert met == at
+    assert consumer(exporting).state == "served"
+
+
+def test_a_mistake_is_tried_again_when_somebody_asks(exporting: Lab) -> None:
+    """Catches an export that fails for good, and one that is tried for ever though nothing can mend it."""
+    for day in DAYS[:3]:
+        (exporting.root / f"exports/clean_{day}.csv").mkdir(parents=True)
+    exporting.tick()
+    exporting.tick()
+    assert sorted(attempts(exporting)) == [(day, "failed") for day in DAYS[:3]]
+    shutil.rmtree(exporting.root / "exports")
+    exporting.run("extract-1", partitions=[LAST])
+    assert list(exports(exporting)) == [f"clean_{LAST}.csv"]
+    (found,) = [row for row in runs(exporting.session(), None, failed=False, since=None, limit=1) if row.node == "extract-1"]
+    assert (found.partition, found.state) == (LAST, "published")
+    lines = logs(exporting.session(), f"extract-1@{LAST}", grep=None)
+    assert lines is not None and lines.attempt.state == "published" and lines.attempt.kind == "export"
+
+
+def test_read_of_a_consumer_says_what_can_be_read(exporting: Lab) -> None:
+    """Catches a traceback, or an error that leaves one alone."""
+    exporting.tick()
+    with pytest.raises(UsageError, match="is a consumer") as refused:
+        find(exporting.session(), Wanted("extract-1"))
+    assert "clean" in refused.value.hint
+
+
+def test_a_new_target_gets_everything(exporting: Lab) -> None:
+    """Catches a target that was changed, and that gets only what comes from now on."""
+    exporting.tick()
+    declare(exporting, '{to: "elsewhere/{date:%Y/%m/%d}.jsonl"}')
+    exporting.headrace("apply", "--yes", "--now", exporting.now.isoformat())
+    exporting.tick()
+    assert sorted(path.name for path in (exporting.root / "elsewhere/2025/01").iterdir()) == ["01.jsonl", "02.jsonl", "03.jsonl"]
+    assert len(attempts(exporting)) == 6
+
+
+def test_another_grain_begins_anew(exporting: Lab) -> None:
+    """Catches keys of days that stay beside those of months."""
+    exporting.tick()
+    declare(exporting, '{to: "exports/clean_{date:%Y-%m}.csv"}', more="  per: month\n")
+    exporting.headrace("apply", "--yes", "--now", exporting.now.isoformat())
+    exporting.tick()
+    keys = exporting.rows("select partition from publication where node = 'extract-1' and ended_snapshot is null")
+    assert [key for (key,) in keys if len(key) != 7] == []
+
+
+def test_whole_data_is_one_export(exporting: Lab) -> None:
+    """Catches data that isn't cut by time and is never exported, or exported anew by each tick."""
+    exporting.sql("totals", "select customer, sum(amount) as amount from clean group by customer", front="")
+    declare(exporting, "{to: exports/totals.csv}")
+    exporting.write("consumers.yaml", (exporting.root / "consumers.yaml").read_text().replace("[clean]", "[totals]"))
+    exporting.tick()
+    assert attempts(exporting) == [("*", "published")]
+    assert exports(exporting) == {"totals.csv": "customer,amount\nc0,4.50\nc1,4.50\nc2,4.50\n"}
+    assert consumer(exporting).state == "served"
+    exporting.tick()
+    exporting.orders(DAYS[3], 3)
+    exporting.now = exporting.now.replace(day=5)
+    exporting.tick()
+    assert exports(exporting) == {"totals.csv": "customer,amount\nc0,6.00\nc1,6.00\nc2,6.00\n"}
+    assert len(attempts(exporting)) == 2
+    assert consumer(exporting).state == "served"
+
+
+def test_a_whole_read_beside_days_has_what_the_day_brought(exporting: Lab) -> None:
+    """Catches a day's export with a summary that doesn't know the day yet."""
+    exporting.sql("totals", "select customer, sum(amount) as amount from clean group by customer", front="")
+    declare(exporting, '{to: "exports/{asset}_{date:%Y-%m-%d}.csv"}')
+    exporting.write("consumers.yaml", (exporting.root / "consumers.yaml").read_text().replace("[clean]", "[clean, totals]"))
+    exporting.tick()
+    assert "c0,4.50\n" in exports(exporting)[f"totals_{LAST}.csv"]
+    exporting.orders(DAYS[3], 3)
+    exporting.now = exporting.now.replace(day=5)
+    exporting.tick()
+    assert "c0,6.00\n" in exports(exporting)[f"totals_{DAYS[3]}.csv"]
+    assert len(attempts(exporting)) == 4
+
+
+def test_a_table_gets_each_day(exporting: Lab) -> None:
+    """Catches a connection that isn't handed to the worker, and a correction that doubles rows."""
+    settings = exporting.root / "headrace.toml"
+    settings.write_text(settings.read_text() + '[connections.warehouse]\ntype = "sqlite"\npath = "${WAREHOUSE}"\n')
+    declare(exporting, "{to: {connection: warehouse, table: delays}}")
+    os.environ["WAREHOUSE"] = str(exporting.root / "out/w.db")
+    try:
+        exporting.tick()
+        exporting.orders(LAST, 4, "9.99")
+        exporting.tick()
+    finally:
+        del os.environ["WAREHOUSE"]
+    with sqlite3.connect(exporting.root / "out/w.db") as db:
+        assert db.execute("select _interval, count(*), max(amount) from delays group by 1 order by 1").fetchall() == [
+            (DAYS[0], 3, 1.5), (DAYS[1], 3, 1.5), (LAST, 4, 9.99),
+        ]  # fmt: skip
+    db.close()
+    told = consumer(exporting)
+    assert told.export is not None and told.export.target == "warehouse.delays"
+
+
+def test_a_leader_killed_in_the_middle_leaves_whole_files_and_each_once(exporting: Lab) -> None:
+    """Catches half files, files of an attempt that nobody knows of, and intervals that are written by two leaders."""
+    exporting.run("clean")
+    path = exporting.root / ".headrace/exports.fence"
+    with subprocess.Popen(
+        exporting.command("tick", "--now", exporting.now.isoformat()), stdout=subprocess.PIPE, start_new_session=True
+    ) as leader:
+        assert _wait_for_export(exporting, path, leader)
+        os.kill(leader.pid, signal.SIGKILL)
+        leader.wait(30)
+    assert all(content.startswith("order_id,") and content.count("\n") == 4 for content in _visible(exporting).values())
+    exporting.tick()
+    files = exports(exporting)
+    assert list(files) == [f"clean_{day}.csv" for day in DAYS[:3]]
+    assert all(files[f"clean_{day}.csv"].count("\n") == 4 and line(day) in files[f"clean_{day}.csv"] for day in DAYS[:3])
+    assert exporting.rows("select count(*) from publication where node = 'extract-1' and ended_snapshot is null") == [(3,)]
+
+
+def _wait_for_export(lab: Lab, path: Path, leader: subprocess.Popen[bytes]) -> bool:
+    """Hold the fence once the leader has it, so that its first export stands before its last step; let go when it is killed."""
+    epoch = lab.rows("select epoch from lease")[0][0]
+    while leader.poll() is None:
+        with fence._locked(path) as file:
+            if int(file.read() or 0) > epoch:
+                return _blocked(path, leader)
+    return False
+
+
+def _blocked(path: Path, leader: subprocess.Popen[bytes]) -> bool:
+    inode = path.stat().st_ino
+    while leader.poll() is None:
+        waiting = [row.split() for row in Path("/proc/locks").read_text().splitlines() if "->" in row]
+        if any(fields[6].endswith(f":{inode}") for fields in waiting):
+            return True
+    return False
+
+
+def _visible(lab: Lab) -> dict[str, str]:
+    return {name: content for name, content in exports(lab).items() if not name.startswith(".")}
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed")
+def test_the_start_of_an_export_is_on_the_disk_before_it(exporting: Lab, tmp_path: Path) -> None:
+    """A power cut must not forget an attempt whose effect outside was seen: the journal is synced before a worker writes the file."""
+    exporting.run("clean")
+    out = tmp_path / "calls"
+    command = ["strace", "-f", "-y", "-e", "trace=fdatasync,fsync,rename,renameat,renameat2", "-o", str(out)]
+    subprocess.run([*command, *exporting.command("tick", "--now", exporting.now.isoformat())], check=True, capture_output=True, timeout=55)
+    calls = out.read_text().splitlines()
+    journal = next(n for n, call in enumerate(calls) if re.search(r"(fdatasync|fsync)\(.*state\.db-wal", call))
+    visible = next(n for n, call in enumerate(calls) if "rename" in call and "exports/clean_" in call)
+    synced = next(n for n, call in enumerate(calls) if re.search(r"fsync\(.*\.headrace-.*\.tmp", call))
+    assert journal < synced < visible
+
+
+def test_nothing_is_exported_from_an_environment(exporting: Lab) -> None:
+    """Catches a try-out that sends files to a regulator, and one that waits for them for ever."""
+    settings = exporting.root / "headrace.toml"
+    settings.write_text(settings.read_text() + "[environments.dev]\n")
+    exporting.headrace("tick", "--env", "dev", "--now", exporting.now.isoformat())
+    assert exports(exporting) == {}
+    document: Any = exporting.headrace("status", "--env", "dev", "--now", exporting.now.isoformat())
+    assert [(one["state"], one["export"]) for one in document["consumers"]] == [("served", None)]

@@ -74,7 +74,7 @@ def required(
     times = [""]
     if input.grain is not None and output.grain is not None:
         times = _times(_pair(output.grain, output_timezone, input.grain, input_timezone, spec), time_key)
-    return Required(keys=tuple(join(moment, data) for moment in times for data in _needed(output, data_key, input, moment, seen)))
+    return Required(keys=tuple(one for moment in times for one in _needed(output, data_key, input, moment, seen)))
 
 
 def _of_delivery(output: PartitionSpec, key: str, source: PartitionSpec, spec: InputSpec) -> Required:
@@ -92,15 +92,14 @@ def delivery_key(number: int) -> str:
 
 
 def _needed(output: PartitionSpec, data_key: str, source: PartitionSpec, moment: str, seen: Seen | None) -> Collection[str]:
-    """The data keys of an input's interval that an output's partition needs."""
+    """The partitions of an input's interval that an output's partition needs."""
     if source.key is None:
-        return ("",)
+        return (moment,)
     if source.key == output.key:
         known = seen(moment) if seen is not None and source.values is None else ()
-        return (data_key,) if not known or data_key in known else ()
-    if source.values is not None:
-        return source.values
-    return (seen(moment) if seen is not None else ()) or ("",)
+        return (_keyed(moment, data_key),) if not known or data_key in known else ()
+    data_keys = source.values if source.values is not None else seen(moment) if seen is not None else ()
+    return [_keyed(moment, data) for data in data_keys] or (moment,)
 
 
 def dependents(
@@ -126,22 +125,23 @@ def dependents(
     pair = _pair(output.grain, output_timezone, input.grain, input_timezone, spec)
     found: list[str] = []
     for moment in _requiring(pair, time_key):
-        data_keys = _touched(input, data_key, output, moment, seen)
-        if data_keys is None:
+        touched = _touched(input, data_key, output, moment, seen)
+        if touched is None:
             return None
-        found += (join(moment, data) for data in data_keys)
+        found += touched
     return tuple(found)
 
 
 def _touched(source: PartitionSpec, data_key: str, output: PartitionSpec, moment: str, seen: Seen | None) -> tuple[str, ...] | None:
-    """The data keys of an output's interval that need an input's partition; None where they can't be listed."""
+    """The partitions of an output's interval that need an input's partition; None where they can't be listed."""
     if output.key is None:
-        return ("",)
+        return (moment,)
     if source.key == output.key:
-        return (data_key,)
-    if output.values is not None:
-        return output.values
-    return None if seen is None else tuple(seen(moment))
+        return (_keyed(moment, data_key),)
+    if output.values is None and seen is None:
+        return None
+    data_keys = output.values if output.values is not None else seen(moment) if seen is not None else ()
+    return tuple(_keyed(moment, data) for data in data_keys)
 
 
 def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
@@ -157,8 +157,13 @@ def split(key: str, spec: PartitionSpec) -> tuple[str, str]:
 
 
 def join(time_key: str, data_key: str) -> str:
-    """The inverse of `split`."""
+    """The inverse of `split`: either may be empty, where the data isn't cut that way."""
     return f"{time_key}{SEPARATOR}{data_key}" if time_key and data_key else time_key or data_key
+
+
+def _keyed(time_key: str, data_key: str) -> str:
+    """A key of data that is cut by a key; that may be empty, and is told apart from the interval alone."""
+    return f"{time_key}{SEPARATOR}{data_key}" if time_key else data_key
 
 
 def _pair(output: Grain, output_zone: str, source: Grain, source_zone: str, spec: InputSpec) -> _Pair:

@@ -14,6 +14,7 @@ from headrace.engine import InputData, Scope
 from headrace.engine.logs import Capture, Channel, Clock, Line, LogFile, read
 from headrace.engine.produce import Produced, produce
 from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake.merge_rules import MergeRule, State
 from headrace.lake.session import Session, relation_sql
 from headrace.lake.staging import stage
 from headrace.model import Body, CommandBody, PythonBody, SqlBody
@@ -36,6 +37,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     table: Table | None = None
     evolve: bool = False
     macros: dict[str, str] = {}
+    merge: MergeRule | None = None
+    state: State | None = None
 
 
 @dataclass

@@ -28,6 +28,8 @@ class Other(msgspec.Struct, frozen=True):
     name: str
     files: tuple[FileRef, ...]
     columns: tuple[Column, ...]
+    sql: str = ""
+    inputs: tuple[Other, ...] = ()
 
 
 def check(kind: str, severity: str = "blocking", where: str | None = None, name: str = "", **arguments: Any) -> CheckSpec:

@@ -274,3 +274,17 @@ def test_a_source_s_first_delivery_is_taken_in_alone_and_it_is_the_oldest() -> N
     assert [x.keys for x in d.running.values()] == [(DAYS[1],)]
     d.publish(d.attempt("flights", DAYS[1]))
     assert len(d.running) == 3
+
+
+def test_what_waited_for_a_reference_to_end_reads_the_older_one_where_the_newer_is_held() -> None:
+    """Catches partitions that nobody looks at again after the reference that they waited for was held."""
+    d = Driver(source("flights"), source("planes", WHOLE), asset("clean", "flights", "planes"))
+    d.ask()
+    d.arrive("planes", "*")
+    d.work()
+    d.arrive("flights", DAYS[0])
+    d.arrive("planes", "*", content="newer")
+    d.publish(d.attempt("flights", DAYS[0]))
+    assert [x.node for x in d.running.values()] == ["planes"]
+    d.end(d.attempt("planes", "*"), S.HELD)
+    assert d.work() == [("clean", DAYS[0])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from driver import DAY, MONTH, WHOLE, Driver, asset, reads, source
+from driver import DAY, MONTH, WHOLE, Driver, asset, source
 
 from headrace.model import Grain, PartitionSpec
 from headrace.schedule import LoadedCell, PartitionState, Published, Target

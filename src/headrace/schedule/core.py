@@ -232,9 +232,16 @@ class Core:
             span = span_of(node, target)
             for key in unprompted(node, target, self._now, self._network, self._needs):
                 self._cell_waiting(node, key)
-            for key, cell in self._cells[target.node].items():
+            for key, cell in self._oldest_first(node):
                 if span.covers(self._board.order(node, key)):
                     self._request_cell(event, node, key, cell)
+
+    def _oldest_first(self, node: GraphNode) -> list[tuple[str, Cell]]:
+        """A node's partitions; in the order of time where that matters, for a source's first delivery is taken in alone."""
+        cells = list(self._cells[node.name].items())
+        if node.is_source and node.name not in self._board.visible:
+            cells.sort(key=lambda item: self._board.order(node, item[0]))
+        return cells
 
     def _request_cell(self, event: Requested, node: GraphNode, key: str, cell: Cell) -> None:
         stopped = cell.state in _STOPPED or cell.proposed
@@ -356,6 +363,9 @@ class Core:
             else:
                 cell.state = step(cell.state, change)
                 self._mark(node.name, key, cell)
+        for child, link in self._network.children[node.name]:
+            if link.newest and not link.gathers:
+                self._reference_moved(child, stales=False)  # what waited for it to end reads the older publication
         if node.name not in self._board.visible:
             self._next_delivery(node)
 
@@ -493,6 +503,8 @@ class Core:
             cell.queued = False
             if cell.state is not PartitionState.WAITING or next(self._needs.missing(node, key, self._now), None) is not None:
                 self._board.rest(node.name, 1)
+                if node.name in self._network.gathers:
+                    self._gathering[node.name, key] = None
                 continue
             self._dispatch(node, (key, *self._bundled(node, key, cell)), cell.queued_at)
 

@@ -25,6 +25,8 @@ class GraphNode(msgspec.Struct, frozen=True):
     """Each partition needs the one before it of the same node (`$self`, merge, snapshot)."""
     tells: bool = False
     """What became stale isn't computed again before somebody asks (an export with `on_restatement: tell`)."""
+    settled: bool = False
+    """The whole data that it refers to is waited for, as what is required is: an export shows both, and they have to agree."""
     expect_by: str | None = None
     """Of a source: until when after an interval its delivery was promised; optional inputs are waited for until then."""
     watermark: bool = False

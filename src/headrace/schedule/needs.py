@@ -72,6 +72,8 @@ class Needs:
                 yield Waiting(name, WHOLE, PartitionState.MISSING, "")
             elif node.name not in self._network.gathers and self._board.busy.get(name):
                 yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
+            elif node.settled and link.input.partition.whole and (waiting := self._blocked(link.input, WHOLE, now)) is not None:
+                yield waiting
         for needed in link.needs(key):
             if (waiting := self._blocked(link.input, needed, now)) is not None:
                 yield waiting

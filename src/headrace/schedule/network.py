@@ -37,7 +37,7 @@ class Network:
             self.children[link.input.name].append((node, link))
         for name in node.depends:
             self.followers[name].append(node.name)
-        if any(link.gathers for link in links):
+        if any(link.gathers or (node.settled and link.newest and link.input.name in self.gathers) for link in links):
             self.gathers[node.name] = frozenset(self.ancestors(node))
         if not node.days_off.none or any(spec.node in self.free for spec in node.inputs):
             self.free.add(node.name)

@@ -38,11 +38,13 @@ VERBS = (
     Verb("run", "act", "run now, with progress"),
     Verb("try", "act", "compute and audit one asset, publish nothing"),
     Verb("test", "change", "unit tests of assets, without lake or state"),
+    Verb("schema", "change", "JSON Schemas of the project's files, for editors"),
     Verb("validate", "change", "every problem with file, line and hint; runs nothing"),
     Verb("render", "change", "the SQL of an asset as it will run"),
     Verb("apply", "change", "put what the files say into force"),
     Verb("doctor", "operate", "before the night: machine, state, sources, secrets, exports"),
     Verb("tick", "operate", "one pass: look at sources, run what is due, judge, exit"),
+    Verb("db", "operate", "the state as a whole: upgrade, check, backup, restore, gc"),
 )
 
 BY_NAME = {verb.name: verb for verb in VERBS}
@@ -57,7 +59,6 @@ NOT_BUILT = {
     "checks": "use `headrace try ASSET@K` to see what each check comes to",
     "connections": "only files are taken in yet",
     "contract": "edit the file in contracts/, then `headrace apply`",
-    "db": "copy the folder .headrace while nothing runs",
     "deliveries": "use `headrace runs` for what was taken in and `headrace quarantine` for what is held",
     "dev": "use `headrace validate` after a change and `headrace try ASSET@K` to see its result",
     "docs": "use `headrace ls` and `headrace lineage ASSET`",
@@ -78,7 +79,6 @@ NOT_BUILT = {
     "report": "use `headrace status`",
     "resume": "nothing can be paused yet",
     "retry": "use `headrace run ASSET --partition K`",
-    "schema": "use `headrace validate`, which names what it doesn't know",
     "serve": "call `headrace tick` from cron or a loop",
     "token": "nothing listens on the network yet",
     "waive": "no obligation can be waived yet",

@@ -22,6 +22,8 @@ def read_calendar(document: object, report: Report) -> tuple[Calendar, ...]:
     if isinstance(document, Block):
         fields = Fields(document, report, ("calendar", "description", "dates"), what="a calendar")
         name = (fields.text("calendar") if "calendar" in fields else None) or name
+        if "description" in fields:
+            fields.text("description")
         written, line = fields.raw("dates"), fields.line("dates")
     if not check_owner(name, line, report):
         return ()

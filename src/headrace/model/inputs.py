@@ -32,7 +32,7 @@ def read_inputs(fields: Fields) -> tuple[InputSpec, ...]:
 
 def _written(fields: Fields, written: Any) -> list[tuple[str, Any, int]]:
     """(name, how it is read, line) of each input."""
-    if isinstance(written, str):
+    if isinstance(written, str) and written.strip():
         return [(written, None, fields.line("inputs"))]
     if isinstance(written, Block):
         return [(name, how, written.lines[name]) for name, how in written.items()]

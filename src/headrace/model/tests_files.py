@@ -63,7 +63,7 @@ def _given(fields: Fields) -> dict[str, Any]:
 
 
 def _is_rows(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(row, dict) for row in value))
+    return (isinstance(value, str) and bool(value.strip())) or (isinstance(value, list) and all(isinstance(row, dict) for row in value))
 
 
 def _expects(fields: Fields) -> dict[str, Any] | None:

@@ -1,0 +1,89 @@
+"""The fields of an asset."""
+
+from __future__ import annotations
+
+from headrace.model.assets import ATTEMPTS_MAX, MATERIALIZE, TRIGGERS
+from headrace.model.described.shared import COMMON, CONTRACT, JUDGED, PARTITION, START
+from headrace.model.described.vocabulary import (
+    ANYTHING,
+    DURATION,
+    FLAG,
+    PARAMETERS,
+    SIZE,
+    TEXT,
+    TEXTS,
+    ZONE,
+    Described,
+    Schema,
+    closed,
+    one_of,
+    texts_by_name,
+    whole,
+)
+from headrace.model.materializing import DELETES
+from headrace.model.nodes import InputMode
+
+_HOW: Schema = {
+    "anyOf": [
+        {"type": "null"},
+        one_of(InputMode),
+        closed({"lookback": DURATION, "optional": FLAG, "mode": one_of(InputMode), "all": FLAG, "previous": FLAG, "within": FLAG}),
+    ]
+}
+_INPUTS: Schema = {"anyOf": [TEXT, texts_by_name(_HOW), {"type": "array", "items": {"anyOf": [{"type": "string"}, texts_by_name(_HOW)]}}]}
+_COLUMNS: Schema = {
+    "anyOf": [{"type": "string"}, {"type": "array", "items": TEXT}, texts_by_name({"type": ["string", "null", "object", "array"]})]
+}
+_TRIGGER: Schema = {
+    "anyOf": [
+        one_of(("manual", "upstream", "webhook", "arrival")),
+        closed(
+            {
+                **dict.fromkeys(TRIGGERS, ANYTHING),
+                "cron": TEXT,
+                "interval": DURATION,
+                "catch_up": one_of(("all", "latest")),
+                "timezone": ZONE,
+            }
+        ),
+    ]
+}
+
+COMMAND = (
+    Described("asset", TEXT, "its name", "the file's"),
+    Described(
+        "command", {"type": "array", "items": {"type": "string"}, "minItems": 1}, "a program and its arguments, never through a shell"
+    ),
+)
+ASSET = (
+    Described("name", TEXT, "its name", "the file's, or the function's"),
+    *COMMON,
+    Described("partition", PARTITION, "how its data is cut, and by which column", "'*'"),
+    Described("start", START, "its first partition", "the latest start of its inputs"),
+    Described("inputs", _INPUTS, "what it reads, and how: `lookback: 7d`, `all`, `previous`, `within`, `optional`", "found in the SQL"),
+    Described("depends", TEXTS, "what comes first, without data"),
+    Described("materialize", one_of(MATERIALIZE), "what becomes of its rows", "table"),
+    Described(
+        "merge",
+        closed({"keys": TEXTS, "delete": TEXT}, "keys"),
+        "of `materialize: merge`: the keys, and the column that says that a row goes",
+    ),
+    Described(
+        "snapshot",
+        closed({"keys": TEXTS, "columns": TEXTS, "deletes": one_of(DELETES)}, "keys"),
+        "of `materialize: snapshot`: the keys, the columns whose change makes a version, what a missing row means",
+    ),
+    Described("columns", _COLUMNS, "of Python and commands: the columns written, and those read of each input", "all, as they come"),
+    Described("parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"),
+    *JUDGED,
+    CONTRACT,
+    Described("trigger", _TRIGGER, "when it runs", "derived from its consumers"),
+    Described("timeout", DURATION, "how long one attempt may take", "1h"),
+    Described("attempts_max", whole(1, ATTEMPTS_MAX), "how often a failure that may pass is tried", "5"),
+    Described("memory_max", SIZE, "how much memory one attempt may use", "the worker's"),
+    Described("pool", TEXT, "whose slots its attempts take: a name of [pools]"),
+    Described("priority", whole(-1000, 1000), "who comes first where workers are few", "derived from consumers"),
+    Described("batch", {"enum": ["auto", "off", False]}, "whether many partitions may be computed at once", "auto"),
+    Described("on_reference_change", one_of(("ignore", "rebuild")), "what a newer reference does to published partitions", "ignore"),
+    Described("renamed_from", TEXT, "its former name, whose history it keeps"),
+)

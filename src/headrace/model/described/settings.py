@@ -1,0 +1,54 @@
+"""The tables of headrace.toml."""
+
+from __future__ import annotations
+
+from headrace.model.described.vocabulary import DURATION, MAPPING, PARAMETERS, TEXT, ZONE, Described, Schema, closed, texts_by_name, whole
+from headrace.model.settings import _ENVIRONMENT, _RETENTION, POOL_SLOTS_MAX, WORKERS_MAX
+
+_WORKERS = whole(1, WORKERS_MAX)
+_STORE = closed({"url": TEXT, "connection": TEXT, "schema": TEXT})
+_LAKE = closed({"path": TEXT})
+_TABLES: Schema = texts_by_name(MAPPING)
+_POOLS = texts_by_name(whole(1, POOL_SLOTS_MAX))
+_POLICY = texts_by_name(TEXT)
+_RETAINED = closed(dict.fromkeys(_RETENTION, DURATION))
+_OF_AN_ENVIRONMENT: dict[str, Schema] = {
+    "workers": _WORKERS,
+    "connections": _TABLES,
+    "notify": _TABLES,
+    "store": _STORE,
+    "lake": _LAKE,
+    "paths": texts_by_name(TEXT),
+    "parameters": PARAMETERS,
+    "pools": _POOLS,
+    "retention": _RETAINED,
+    "policy": _POLICY,
+}
+
+SETTINGS = (
+    Described(
+        "project",
+        closed({"name": TEXT, "timezone": ZONE, "description": TEXT}, "name"),
+        "its name, and the zone that it lives in",
+        required=True,
+    ),
+    Described("run", closed({"workers": _WORKERS}), "how many workers compute at once", "workers = 2"),
+    Described("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),
+    Described("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
+    Described("pools", _POOLS, "slots that attempts share: a database that takes eight queries at once, say"),
+    Described("parameters", PARAMETERS, "values bound as `$name` in every body"),
+    Described(
+        "retention",
+        _RETAINED,
+        "how long snapshots, history, raw bytes, quarantine and logs are kept",
+        'snapshots = "30d", history = "400d"',
+    ),
+    Described("connections", _TABLES, "databases and remote folders; secrets are references"),
+    Described("notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"),
+    Described(
+        "environments",
+        texts_by_name(closed({name: _OF_AN_ENVIRONMENT.get(name, {}) for name in _ENVIRONMENT})),
+        "what is otherwise in `--env NAME`; exports are off there",
+    ),
+    Described("policy", _POLICY, "what needs an approval"),
+)

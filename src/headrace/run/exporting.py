@@ -41,5 +41,6 @@ def _node(compiled: Compiled, consumer: Consumer, export: Export) -> GraphNode:
         inputs=expanded(compiled, export_inputs(consumer)),
         attempts_max=ATTEMPTS_MAX,
         timeout_us=TIMEOUT_US,
+        settled=True,
         tells=export.on_restatement is OnRestatement.TELL,
     )

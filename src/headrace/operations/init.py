@@ -14,7 +14,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from headrace.model import HeadraceError, ProjectError, UsageError
-from headrace.operations import derive
+from headrace.operations import derive, schema
 from headrace.operations.derive import Group, Learnt
 from headrace.operations.documents import InitDocument
 from headrace.operations.learning import learn
@@ -71,6 +71,7 @@ def _written(
     consumers: list[str],
     notes: list[str],
 ) -> InitDocument:
+    new = {**new, **_for_editors(directory)}
     there = [path for path in [*new, *copies] if os.path.lexists(directory / path) and path != ".gitignore"]
     if there:
         raise ProjectError(
@@ -93,6 +94,12 @@ def _written(
         directory=str(directory), files=sorted([*new, *copies]), sources=sources, assets=assets, consumers=consumers, notes=notes,
         next=f"{enter}headrace tick",
     )  # fmt: skip
+
+
+def _for_editors(directory: Path) -> dict[str, NewFile]:
+    """JSON Schemas, and the settings that use them; what an editor has written there already stays."""
+    texts = schema.files()
+    return {path: NewFile(text.encode()) for path, text in texts.items() if not os.path.lexists(directory / path)}
 
 
 def _write(path: Path, file: NewFile, made: list[Path]) -> None:

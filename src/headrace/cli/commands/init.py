@@ -14,6 +14,7 @@ from headrace.operations.documents import InitDocument
 from headrace.operations.init import init
 
 FILES_SHOWN_MAX = 12
+EDITOR = ".vscode/"
 
 
 def rewritten(arguments: list[str]) -> list[str]:
@@ -52,10 +53,13 @@ def _render(document: InitDocument, page: Page) -> None:
     page.table(
         [Column("", least=9), Column("", gives=1, least=20)], [[Cell(kind, "dim"), joined(names, 8)] for kind, names in kinds], header=False
     )
-    for file in document.files[:FILES_SHOWN_MAX]:
+    files = [file for file in document.files if not file.startswith(EDITOR)]
+    for file in files[:FILES_SHOWN_MAX]:
         page.say(file, indent=4)
-    if len(document.files) > FILES_SHOWN_MAX:
-        page.say(f"and {len(document.files) - FILES_SHOWN_MAX} more files", indent=4)
+    if len(files) > FILES_SHOWN_MAX:
+        page.say(f"and {len(files) - FILES_SHOWN_MAX} more files", indent=4)
+    if len(files) < len(document.files):
+        page.say(f"{EDITOR} (schemas of these files, for an editor)", "dim", indent=4)
     for note in document.notes:
         page.say(f"! {note}", "warn", indent=2)
     page.next(document.next)

@@ -9,6 +9,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headrace.connect.arrival import arrival, claimed
@@ -125,11 +126,22 @@ def test_patterns_that_cannot_be_used(pattern: str, grain: Grain | None) -> None
     assert refused.value.hint
 
 
-def test_partitions_by_key_are_not_built() -> None:
-    """Would catch: a keyed source that silently finds nothing."""
-    keyed = Source(name="s", owner="o", files="x_*.csv", partition=PartitionSpec(key="region"), place=Place(file="x"))
+def test_a_source_without_files_is_not_looked_at_here() -> None:
+    """Would catch: a source of another kind that silently finds nothing."""
     with pytest.raises(NotBuilt):
-        look(Path("/nonexistent"), keyed, known={})
+        look(Path("/nonexistent"), Source(name="s", owner="o", place=Place(file="x")), known={})
+
+
+@pytest.mark.parametrize(("pattern", "grain", "path", "key"), [
+    ("{key}.csv", None, "it's.csv", "it's"), ("{key}/x.csv", None, "a b/x.csv", "a b"), ("x_{key}_y_*.csv", None, "x_1_2_y_z.csv", "1_2"),
+    ("{key}/{date:%Y-%m-%d}.csv", Grain.DAY, "EMEA/2013-02-11.csv", "2013-02-11/EMEA"),
+    ("{date:%Y}/{key}.{date}.csv".replace(".{date}", ""), Grain.YEAR, "2013/..x.csv", None), ("x{key}.csv", None, "x.csv", None),
+])  # fmt: skip
+def test_keys_in_names(tmp_path: Path, pattern: str, grain: Grain | None, path: str, key: str | None) -> None:
+    """Would catch: keys cut short, hidden files as keys, an empty key."""
+    put(tmp_path, f"landing/{path}")
+    one = msgspec.structs.replace(source(f"landing/{pattern}", grain), partition=PartitionSpec(grain=grain, key="region"))
+    assert keys(seen(tmp_path, one)) == ([key] if key else [])
 
 
 # -- what is new
@@ -167,8 +179,26 @@ def test_two_files_for_one_interval_are_reported_and_not_guessed(tmp_path: Path)
     taken = look(tmp_path, one, known={"landing/x_2013-02-11.csv": (1, 1)}, now_us=NOW)
     assert [found.path for found in taken.found] == ["landing/x_2013-02-11.csv", "landing/x_2013-02-12.csv"]
     assert "only landing/x_2013-02-11.csv" in taken.notes[0].message
-    two = source("landing/x_{date:%Y-%m-%d}.csv*", complete=Complete(files=2))
-    assert len(seen(tmp_path, two).found) == 3
+
+
+def test_an_interval_of_several_files_is_one_delivery(tmp_path: Path) -> None:
+    """Would catch: a part taken for the whole, one file too many taken without a word, a part that changed not seen."""
+    for name in ("x_2013-02-11_a.csv", "x_2013-02-11_b.csv", "x_2013-02-12_a.csv"):
+        put(tmp_path, f"landing/{name}")
+    two = source("landing/x_{date:%Y-%m-%d}_*.csv", complete=Complete(files=2))
+    result = seen(tmp_path, two)
+    (found,) = result.found
+    assert (found.partition, found.path) == ("2013-02-11", "landing/x_2013-02-11_a.csv")
+    assert [part.path for part in found.parts] == ["landing/x_2013-02-11_a.csv", "landing/x_2013-02-11_b.csv"]
+    assert [(note.code, note.message) for note in result.notes] == [("delivery_incomplete", "2013-02-12: 1 of 2 files")]
+    known = {found.path: (found.size_bytes, found.modified_us)}
+    assert look(tmp_path, two, known=known, now_us=NOW).found == ()
+    put(tmp_path, "landing/x_2013-02-11_b.csv", b"a,b\n3,4\n5,6\n", age=1800)
+    assert len(look(tmp_path, two, known=known, now_us=NOW).found) == 1
+    put(tmp_path, "landing/x_2013-02-11_c.csv")
+    third = look(tmp_path, two, known=known, now_us=NOW)
+    assert third.found == ()
+    assert "several_deliveries" in [note.code for note in third.notes]
 
 
 def test_several_reference_files(tmp_path: Path) -> None:

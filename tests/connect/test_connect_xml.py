@@ -131,7 +131,9 @@ def test_document_types_are_refused(bench: Workbench, case: str, encoding: str) 
 
 
 BROKEN = ["<r><row><v>1</v></row>", "<r><row><v>1</w></row></r>", "<r><row><v>&nope;</v></row></r>", "<r/><r/>", "text",
-          "<r><row v=1/></r>", "<r>" + "<a>" * 100_000, '<?xml version="1.0" encoding="nope"?><r/>', "<r><row><v>\x01</v></row></r>"]  # fmt: skip
+          "<r><row v=1/></r>",
+          "<r>" + "<a>" * 100_000,
+          '<?xml version="1.0" encoding="nope"?><r/>', "<r><row><v>\x01</v></row></r>"]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", BROKEN)

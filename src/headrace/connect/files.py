@@ -14,12 +14,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.connect.deliveries import Found, Look, Note, Settling
-from headrace.connect.pattern import Component, Pattern, agree, compile_pattern, key_of
+from headrace.connect.deliveries import Found, Look, Note, Part, Settling
+from headrace.connect.kinds import routed
+from headrace.connect.pattern import KEY, Component, Pattern, agree, compile_pattern, key_of
 from headrace.connect.settle import seconds_to_wait
 from headrace.connect.shown import shown
 from headrace.model.errors import NotBuilt, UsageError
 from headrace.model.nodes import Grain, Source
+from headrace.model.partitions import KEY_CHARACTERS_MAX
+from headrace.model.required import join
 
 WHOLE = "*"
 NOTES_MAX = 100
@@ -29,7 +32,7 @@ UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
 
 
 class _Match(NamedTuple):
-    """A name that matches, before anything else is known of the file. `path` is relative, `parts` the date's."""
+    """A name that matches, before anything else is known of the file. `path` is relative, `parts` the date's and the key."""
 
     path: str
     entry: os.DirEntry[str]
@@ -45,38 +48,39 @@ def look(root: Path, source: Source, *, known: Mapping[str, tuple[int, int]], no
     """What is there of `source` below `root`, against `known`: path → (size in bytes, modification time in µs) as last taken.
 
     `now_us` is the *real* clock (a replay's clock says nothing about who is writing); default: the time of the call.
-    Raises ProjectError for a pattern that can't be used, and NotBuilt for partitions by key.
+    Where rows say which partitions they belong to, a file's partition is what its name says of them, `*` where that is nothing.
+    Raises ProjectError for a pattern that can't be used.
     """
     pattern = _pattern_of(source)
     now_us = time.time_ns() // 1000 if now_us is None else now_us
     notes = _Notes()
     real_root = Path(os.path.realpath(root))
     marker = source.complete.marker
+    by_file = routed(source)
     seen: dict[str, list[_Seen]] = {}
     for match in _matches(real_root, pattern, notes):
         if marker and match.path.endswith(marker):
             continue
         one = _file_behind(real_root, source, match, notes)
         if one:
-            seen.setdefault(one.found.partition, []).append(one)
+            seen.setdefault(one.found.path if by_file else one.found.partition, []).append(one)
     found, settling = [], []
-    for partition in sorted(seen):
-        chosen = _one_of(source, seen[partition], known, notes)
-        for one in chosen:
-            wait = _wait(one, marker, now_us, known)
-            if wait == 0.0:
-                found.append(one.found)
-            elif wait is not None:
-                settling.append(Settling(one.found.path, wait))
+    for group in sorted(seen):
+        chosen = seen[group] if by_file else _one_of(source, seen[group], known, notes)
+        delivery = _together(chosen) if chosen else None
+        if delivery is None or known.get(delivery.path) == (delivery.size_bytes, delivery.modified_us):
+            continue
+        waits = [(one.found.path, _wait(one, marker, now_us)) for one in chosen]
+        settling += [Settling(path, wait) for path, wait in waits if wait]
+        if all(wait == 0.0 for _, wait in waits):
+            found.append(delivery)
     return Look(tuple(found), tuple(settling), tuple(notes.kept), seen=sum(map(len, seen.values())))
 
 
 def _pattern_of(source: Source) -> Pattern:
     if source.files is None:
         raise NotBuilt(f"source {source.name} isn't a file source", hint="only `files:` can be looked at so far")
-    if source.partition.key is not None:
-        raise NotBuilt(f"source {source.name}: files of a partition by key aren't built yet", hint="use a time partition, or `'*'`")
-    return compile_pattern(source.files, source.partition.grain)
+    return compile_pattern(source.files, source.partition.grain, rows_tell=source.partition.column is not None)
 
 
 class _Notes:
@@ -161,13 +165,39 @@ def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _S
     if not stat.S_ISREG(facts.st_mode):
         notes.add("delivery_not_a_file", match.path, f"{shown(match.path)} isn't a regular file")
         return None
-    grain = source.partition.grain
+    partition = _named(source, match, notes)
+    if partition is None:
+        return None
+    return _Seen(Found(source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000), match.entry)
+
+
+def _named(source: Source, match: _Match, notes: _Notes) -> str | None:
+    """What the name says of the partition, `*` where it says nothing; None for a date or a key that can't be."""
+    grain, files = source.partition.grain, source.files or ""
+    date = tuple((name, value) for name, value in match.parts.items() if name != "key")
     try:
-        partition = _partition_of(tuple(match.parts.items()), grain, source.timezone or "UTC") if grain else WHOLE
+        moment = _partition_of(date, grain, source.timezone or "UTC") if grain and "{date:" in files else ""
     except (ValueError, OverflowError, UsageError):
         notes.add("delivery_date", match.path, f"{shown(match.path)}: there is no such {grain}")
         return None
-    return _Seen(Found(source.name, partition, match.path, facts.st_size, facts.st_mtime_ns // 1000), match.entry)
+    key = match.parts.get("key", "")
+    if KEY in files and (problem := unusable_key(key, source.partition.values)):
+        notes.add("delivery_key", match.path, f"{shown(match.path)}: {problem}")
+        return None
+    return join(moment, key) or WHOLE
+
+
+def unusable_key(key: str, values: tuple[str, ...] | None) -> str | None:
+    """Why a text can't be a key of a source, in a clause; None if it can. A key may hold anything else: it is data."""
+    if not key:
+        return "the key is empty"
+    if key == WHOLE:
+        return "`*` means everything, and can't be a key"
+    if len(key) > KEY_CHARACTERS_MAX:
+        return f"the key {shown(key, 20)} has {len(key):,} characters; at most {KEY_CHARACTERS_MAX:,} are one"
+    if values is not None and key not in values:
+        return f"{shown(key)} isn't one of the keys that `values` lists"
+    return None
 
 
 @lru_cache(maxsize=200_000)
@@ -177,23 +207,43 @@ def _partition_of(parts: tuple[tuple[str, str], ...], grain: Grain, zone: str) -
 
 
 def _one_of(source: Source, candidates: list[_Seen], known: Mapping[str, tuple[int, int]], notes: _Notes) -> list[_Seen]:
-    """The files of one interval to go on with. Where several match and one is expected, that which was taken before, or none."""
-    if len(candidates) <= max(1, source.complete.files):
+    """The files of one interval to go on with: as many as are expected. Where there are more, that which was taken before, or none."""
+    expected = source.complete.files
+    if len(candidates) == expected:
         return sorted(candidates, key=lambda one: one.found.path)
+    if len(candidates) < expected:
+        first = min(one.found.path for one in candidates)
+        if first not in known:
+            notes.add("delivery_incomplete", first, f"{candidates[0].found.partition}: {len(candidates)} of {expected} files")
+        return []
     names = sorted(one.found.path for one in candidates)
     taken = [one for one in candidates if one.found.path in known]
     which = "the source" if candidates[0].found.partition == WHOLE else candidates[0].found.partition
     listing = ", ".join(shown(name) for name in names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-    kept = f"; only {shown(taken[0].found.path)}, taken before, is read" if len(taken) == 1 else "; none is taken until one is left"
-    notes.add("several_deliveries", names[0], f"{len(names)} files match for {which}, {source.complete.files} expected: {listing}{kept}")
-    return taken if len(taken) == 1 else []
+    left = "one is" if expected == 1 else f"{expected} are"
+    kept = f"; only {shown(taken[0].found.path)}, taken before, is read" if len(taken) == 1 else f"; none is taken until {left} left"
+    notes.add("several_deliveries", names[0], f"{len(names)} files match for {which}, {expected} expected: {listing}{kept}")
+    return taken if len(taken) == expected == 1 else []
 
 
-def _wait(one: _Seen, marker: str | None, now_us: int, known: Mapping[str, tuple[int, int]]) -> float | None:
-    """Seconds of silence still needed; None for what is known already, and for what waits for its marker."""
+def _together(chosen: list[_Seen]) -> Found:
+    """One delivery of these files: the first one's path, the sum of their sizes, the latest of their times."""
+    if len(chosen) == 1:
+        return chosen[0].found
+    files = [one.found for one in chosen]
+    return Found(
+        files[0].source,
+        files[0].partition,
+        files[0].path,
+        sum(file.size_bytes for file in files),
+        max(file.modified_us for file in files),
+        parts=tuple(Part(file.path, file.size_bytes, file.modified_us) for file in files),
+    )
+
+
+def _wait(one: _Seen, marker: str | None, now_us: int) -> float | None:
+    """Seconds of silence still needed; None for what waits for its marker."""
     found = one.found
-    if known.get(found.path) == (found.size_bytes, found.modified_us):
-        return None
     if marker:
         marked = _marker_time(Path(one.entry.path), marker)
         if marked is None:

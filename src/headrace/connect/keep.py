@@ -29,6 +29,8 @@ class Kept(msgspec.Struct, frozen=True):
     sha256: str
     path: str
     size_bytes: int
+    parts: tuple[tuple[str, str], ...] = ()
+    """Path and name of each file, where the delivery is several; the hash is over theirs, the path the first one's."""
 
 
 def keep(root: Path, found: Found, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MAX) -> Kept:
@@ -75,6 +77,22 @@ def keep_fetched(fetched: Path, raw: Path, *, bytes_max: int = DELIVERY_BYTES_MA
         ) from error
     finally:
         fetched.unlink(missing_ok=True)
+
+
+def keep_parts(root: Path, found: Found, raw: Path) -> Kept:
+    """Keep each file of a delivery that consists of several. Raises as `keep` does."""
+    kept = [
+        keep(root, Found(found.source, found.partition, part.path, part.size_bytes, part.modified_us), raw) for part in found.parts
+    ]  # fmt: skip
+    digest = hashlib.sha256("\n".join(one.sha256 for one in kept).encode()).hexdigest()
+    names = tuple((one.path, part.path) for one, part in zip(kept, found.parts, strict=True))
+    return Kept(digest, kept[0].path, sum(one.size_bytes for one in kept), names)
+
+
+def kept_as(raw: Path, sha256: str) -> Kept | None:
+    """What was kept under a content's name; None if it isn't there any more."""
+    target = raw / sha256[:2] / sha256
+    return Kept(sha256, str(target), target.stat().st_size) if target.is_file() else None
 
 
 def _inside(root: Path, found: Found) -> Path:

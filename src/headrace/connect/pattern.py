@@ -1,6 +1,6 @@
 """File patterns such as `landing/flights_{date:%Y-%m-%d}.csv`: names in, partition keys out.
 
-A pattern is a path relative to the project with at most one `{date:…}` and any number of `*` (which never cross a `/`).
+A pattern is a path relative to the project with at most one `{date:…}`, one `{key}` and any number of `*` (which never cross a `/`).
 It is compiled to one regular expression per path component, so that components without either aren't listed at all.
 """
 
@@ -40,6 +40,8 @@ _ENOUGH: dict[Grain, tuple[frozenset[str], ...]] = {
 STARS_MAX = 3
 """`*` in one path component; each more multiplies the time that a name which doesn't match can take."""
 
+KEY = "{key}"
+_KEY_GROUP = "(?P<key>.+)"
 _PLACEHOLDER = re.compile(r"\{date:([^{}]*)\}")
 
 
@@ -58,8 +60,9 @@ class Pattern(NamedTuple):
     directives: frozenset[str]
 
 
-def compile_pattern(text: str, grain: Grain | None) -> Pattern:
-    """The pattern for files of one grain (None: reference data, without `{date:…}`).
+def compile_pattern(text: str, grain: Grain | None, *, rows_tell: bool = False) -> Pattern:
+    """The pattern for files of one grain (None: data that isn't cut by time, without `{date:…}`). With `rows_tell` a name without
+    `{date:…}` is enough: a column says which interval each row belongs to.
 
     Raises ProjectError where it leaves the project, has an unknown directive, or can't name an interval of that grain.
     """
@@ -70,7 +73,7 @@ def compile_pattern(text: str, grain: Grain | None) -> Pattern:
             f"files: {text}: {{date:…}} needs a partition", hint="write `partition: day` (or another grain), or drop {date:…}"
         )
     said = {directive.translate(_SAME) for directive in directives}
-    if grain is not None and not any(enough <= said for enough in _ENOUGH[grain]):
+    if grain is not None and (directives or not rows_tell) and not any(enough <= said for enough in _ENOUGH[grain]):
         example = {Grain.HOUR: "%Y-%m-%dT%H", Grain.WEEK: "%G-W%V", Grain.MONTH: "%Y-%m", Grain.QUARTER: "%Y-Q%q", Grain.YEAR: "%Y"}
         raise ProjectError(
             f"files: {text}: the name doesn't say which {grain.value} a file is for",
@@ -93,9 +96,11 @@ def _expressions(text: str) -> tuple[list[Component], set[str]]:
     placeholders = list(_PLACEHOLDER.finditer(text))
     if len(placeholders) > 1:
         raise ProjectError(f"files: {text}: one {{date:…}} at most", hint="put all parts of the date into one, e.g. {date:%Y/%m/%d}")
-    rest = _PLACEHOLDER.sub("", text)
+    if text.count(KEY) > 1:
+        raise ProjectError(f"files: {text}: one {KEY} at most", hint="write `*` where the rest of the name doesn't matter")
+    rest = _PLACEHOLDER.sub("", text).replace(KEY, "")
     if "{" in rest or "}" in rest:
-        raise ProjectError(f"files: {text}: a brace that isn't {{date:…}}", hint="write e.g. landing/flights_{date:%Y-%m-%d}.csv")
+        raise ProjectError(f"files: {text}: a brace that isn't {{date:…}} or {KEY}", hint="write e.g. landing/flights_{date:%Y-%m-%d}.csv")
     pieces: list[str] = []
     if placeholders:
         found = placeholders[0]
@@ -106,7 +111,11 @@ def _expressions(text: str) -> tuple[list[Component], set[str]]:
 
 
 def _plain(text: str) -> str:
-    return "/".join(".*".join(re.escape(piece) for piece in re.split(r"\*+", part)) for part in text.split("/"))
+    return _KEY_GROUP.join(map(_starred, text.split(KEY)))
+
+
+def _starred(text: str) -> str:
+    return "/".join(".*".join(map(re.escape, re.split(r"\*+", part))) for part in text.split("/"))
 
 
 def _dated(spec: str, text: str, directives: set[str]) -> str:
@@ -134,7 +143,7 @@ def _component(expression: str) -> Component:
     plain = re.sub(r"\\(.)", r"\1", expression, flags=re.DOTALL)
     if re.escape(plain) == expression:
         return Component(plain, None)
-    if expression.count(".*") > STARS_MAX:
+    if expression.count(".*") + expression.count(_KEY_GROUP) > STARS_MAX:
         raise ProjectError(f"files: {plain}: more than {STARS_MAX} `*` in one name", hint="name more of the file")
     # A directive named again in another folder isn't a group there: each component is matched alone, and `agree` compares.
     own = re.sub(r"\(\?P=([A-Za-z])\)", lambda m: m[0] if f"(?P<{m[1]}>" in expression else f"(?P<{m[1]}>{DIRECTIVES[m[1]]})", expression)

@@ -41,10 +41,16 @@ class Prepared(msgspec.Struct, frozen=True):
     """Gives `schema.columns` in their order; reads `opened` and nothing else. Raises when executed for what isn't as promised."""
     opened: Opened
     header: Header
+    parts: tuple[Prepared, ...] = ()
+    """The files that the delivery consists of, where it is several; `opened` is the first one's."""
+    name: str = ""
+    """Of one of several files: what it was delivered as."""
 
     def discard(self) -> None:
         """Delete what was unpacked. Call it when the SELECT has been executed and, where needed, explained."""
         self.opened.discard()
+        for part in self.parts:
+            part.discard()
 
 
 Result = Prepared | Drift | TypeDrift | Unreadable
@@ -112,6 +118,8 @@ def explain_error(error: Exception, prepared: Prepared, connection: duckdb.DuckD
     """
     if about_the_machine(error):
         raise error
+    if prepared.parts:
+        return _explained_part(error, prepared, connection)
     kind = reader(prepared.schema.format.kind)
     try:
         told = _explained(kind, error, connection, prepared.opened, prepared.schema, prepared.header)
@@ -120,6 +128,52 @@ def explain_error(error: Exception, prepared: Prepared, connection: duckdb.DuckD
     if isinstance(told, TypeDrift):
         return msgspec.structs.replace(told, reads_as=_rereading(kind, connection, prepared, told))
     return told
+
+
+def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | None, **how: Any) -> Result:
+    """As `prepare`, for a delivery of several kept files with their names: all rows of all of them, by the names of the columns. The
+    first that can't be read or has drifted is the answer, with its name."""
+    (first, name), *others = files
+    if not others:
+        return prepare(first, name, pinned=pinned, **how)
+    samples = [*how.pop("samples", ()), *(others if pinned is None else ())]
+    found = prepare(first, name, pinned=pinned, samples=samples, **how)
+    if not isinstance(found, Prepared):
+        return _of_file(found, name)
+    parts = [msgspec.structs.replace(found, name=name)]
+    for path, other in others:
+        next_one = prepare(path, other, pinned=found.schema, **how)
+        if not isinstance(next_one, Prepared):
+            for part in parts:
+                part.discard()
+            return _of_file(next_one, other)
+        parts.append(msgspec.structs.replace(next_one, name=other))
+    counts = [part.header.rows for part in parts]
+    rows = None if None in counts else sum(count or 0 for count in counts)
+    union = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM ({part.select_sql})" for part in parts)
+    header = msgspec.structs.replace(found.header, rows=rows)
+    return msgspec.structs.replace(found, select_sql=union, header=header, parts=tuple(parts))
+
+
+def _of_file(told: Drift | TypeDrift | Unreadable, name: str) -> Drift | TypeDrift | Unreadable:
+    """The same, with the name of the file that it is about."""
+    if isinstance(told, Drift):
+        return msgspec.structs.replace(told, detail=f"{shown(name, 200)}: {told.detail}")
+    return msgspec.structs.replace(told, reason=f"{shown(name, 200)}: {told.reason}")
+
+
+def _explained_part(error: Exception, prepared: Prepared, connection: duckdb.DuckDBPyConnection) -> TypeDrift | Unreadable:
+    """Which of several files it was: the first whose rows can't be read through."""
+    import duckdb
+
+    for part in prepared.parts:
+        try:
+            connection.execute(f"SELECT bit_xor(hash(part)) FROM ({part.select_sql}) AS part").fetchone()
+        except duckdb.Error as problem:
+            told = _of_file(explain_error(problem, part, connection), part.name)
+            assert not isinstance(told, Drift)
+            return told
+    return Unreadable(f"can't be read: {first_line(error, prepared.opened.path)}")
 
 
 def about_the_machine(error: Exception) -> bool:

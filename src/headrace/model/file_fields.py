@@ -105,10 +105,14 @@ def read_fixed_width(fields: Fields, partition: PartitionSpec) -> None:  # noqa:
         inner.whole("skip", minimum=0, maximum=RECORD_MAX)
         record = inner.whole("record", minimum=1, maximum=RECORD_MAX)
         if record and inner.choice("encoding", ENCODINGS, "utf-8") not in SINGLE_BYTE:
-            inner.refuse("record", "records of bytes need an encoding of one byte a character", "add encoding: latin-1, or cp037 for EBCDIC")
+            inner.refuse(
+                "record", "records of bytes need an encoding of one byte a character", "add encoding: latin-1, or cp037 for EBCDIC"
+            )
         inner.choice("encoding", ENCODINGS, "utf-8")
     if not isinstance(columns, list) or not 0 < len(columns) <= COLUMNS_MAX:
-        fields.refuse("fixed_width", "`fixed_width` lists no columns", "write fixed_width: [{name: id, width: 8}, {name: amount, width: 12}]")
+        fields.refuse(
+            "fixed_width", "`fixed_width` lists no columns", "write fixed_width: [{name: id, width: 8}, {name: amount, width: 12}]"
+        )
         return
     names = [name for item in columns if (name := _column(item, fields)) is not None]
     if len(names) == len([item for item in columns if isinstance(item, Block) and "name" in item]):

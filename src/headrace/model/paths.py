@@ -1,4 +1,4 @@
-"""Paths in declarations: inside the project, with at most one `{date:…}`."""
+"""Paths in declarations: inside the project, with at most one `{date:…}` and one `{key}`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import re
 
 from headrace.model.fields import Fields
 from headrace.model.nodes import Grain, PartitionSpec
+from headrace.model.remote_paths import is_usable_url, scheme_of
 from headrace.model.reporting import shown
 
 PATH_CHARACTERS_MAX = 1_000
+KEY = "{key}"
 PLACEHOLDER = re.compile(r"\{date:([^{}]+)\}")
 STARS_MAX = 3
 """`*` in one part of a path: each more multiplies the time that a name which doesn't match can take."""
@@ -36,26 +38,31 @@ def read_path(fields: Fields, name: str) -> str | None:
 
 
 def read_pattern(fields: Fields, name: str, partition: PartitionSpec) -> str | None:
-    """A path pattern whose `{date:…}` names the interval, as the partition needs it."""
-    path = read_path(fields, name)
-    if path is None:
+    """A path pattern whose `{date:…}` and `{key}` name the partition, as far as a column doesn't say it of each row."""
+    path = fields.text(name)
+    if path is None or not (is_usable_url(fields, name, path, partition) if scheme_of(path) else _is_inside(fields, name, path)):
         return None
     formats = PLACEHOLDER.findall(path)
-    if "{" in (rest := PLACEHOLDER.sub("", path)) or "}" in rest:
+    if "{" in (rest := PLACEHOLDER.sub("", path).replace(KEY, "", 1)) or "}" in rest:
         fields.refuse(
-            name, f"{shown(path)} has braces that aren't `{{date:…}}`", "write for example flights_{date:%Y-%m-%d}.csv", code="bad_path"
+            name,
+            f"{shown(path)} has braces that aren't one `{{date:…}}` or one `{{key}}`",
+            "write for example flights_{date:%Y-%m-%d}.csv",
+            code="bad_path",
         )
     elif len(formats) > 1:
         fields.refuse(name, f"{shown(path)} has more than one `{{date:…}}`", "put it into one: {date:%Y/%m/%d}", code="bad_path")
     elif any(part.count("*") > STARS_MAX for part in rest.split("/")):
         fields.refuse(name, f"{shown(path)} has too many `*`", f"at most {STARS_MAX} in one part of a path", code="bad_path")
+    elif KEY in path and partition.key is None:
+        fields.refuse(name, "`{key}` needs a partition by key", "add `partition: {key: region}`, or write `*`", code="bad_path")
     elif formats:
         return path if _fits(fields, name, formats[0], partition) else None
-    elif partition.grain is not None:
+    elif partition.grain is not None and partition.column is None:
         fields.refuse(
             name,
             f"{shown(path)} doesn't say which {partition.grain} a file holds",
-            "put {date:%Y-%m-%d} into the name, or partition: '*'",
+            "put {date:%Y-%m-%d} into the name, or say which column does: partition: {by: day, column: …}",
             code="bad_path",
         )
     else:

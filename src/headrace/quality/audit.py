@@ -83,6 +83,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     items = [declare(check, subject) for check in checks]
     routed = _routed(subject, reader, partitions or [part.key for part in parts], partition_check)
     routed += _keyed(subject, reader, key)
+    if not routed and any(part.key == NOWHERE for part in parts):
+        routed = [guarded(Item(partitioning.CHECK), partitioning.rows_nowhere)]
     measures = profiles.wanted(subject.columns, staged.statistics, 0 if reader.several else staged.rows)
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
     extra = measure([*items, *routed], reader, [*(each.sql for each in measures), *hashed])

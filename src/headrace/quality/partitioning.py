@@ -33,6 +33,17 @@ def rows_outside(subject: Subject, column: str, grain: Grain, keys: Sequence[str
     return Measured(judge, (f"count(*) FILTER (WHERE {bad})",), shown, column)
 
 
+def rows_nowhere() -> Measured:
+    """How to find rows that were given no partition when they were staged."""
+    bad = f"{quote(PARTITION_COLUMN)} = {literal(NOWHERE)}"
+
+    def judge(part: Part, values: tuple[Any, ...]) -> Finding:
+        count = int(values[0])
+        return Finding(part.rows, count, f"{rows(count)} of none of the partitions asked for" if count else "")
+
+    return Measured(judge, (f"count(*) FILTER (WHERE {bad})",), f"SELECT * FROM {quote(SELF)} WHERE {bad}")
+
+
 def rows_of_another_key(subject: Subject, column: str, key: str) -> Measured:
     """How to find rows whose key isn't that of their partition. Raises `CheckUnusable`."""
     column = subject.column(column)

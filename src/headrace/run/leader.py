@@ -232,7 +232,8 @@ class Leader:
         seen += [Seen(s, (), (), None) for (s, _), q in zip(far, questions, strict=True) if q is None]  # all that may be there is known
         with self.store.write(self.lease.epoch) as tx:
             arrived = record(tx, seen, self.clock.mark(tx))
-        notes = [f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ()))]
+        passed_over = [f"{name}: {note}" for name, one in split.items() for note in one.notes]
+        notes = [*passed_over, *(f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ())))]
         return arrived, tuple(notes)
 
     def _work(self) -> None:

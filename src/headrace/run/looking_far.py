@@ -8,7 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from headrace.connect import Found
+import msgspec
+
+from headrace.connect import Found, SourceSchema
+from headrace.connect.kinds import name_of
 from headrace.model import Project, Source
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, parse_duration
@@ -21,6 +24,8 @@ from headrace.store.queries import leading
 
 LOOK_SECONDS_MAX = 60.0
 """A look that takes longer is ended; the source counts as unavailable until the next one."""
+LOOK_INTO_SECONDS_MAX = 3600.0
+"""The same for looks into files, which may be large."""
 WANTED_MAX = 400
 """Intervals that one look asks a source for; the next look goes on."""
 NEWEST = 100
@@ -37,16 +42,21 @@ def question(tx: Transaction, project: Project, source: Source, now: int, *, num
     known = leading.known_versions(tx, source.name)
     for key in leading.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _every_us(source)):
         known.pop(key, None)
-    wanted = () if files else tuple(_wanted(tx, source, known, now))
-    if not files and not wanted:
+    listed = name_of(source) == "url"  # all that lies there is asked for, as in a local folder
+    wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
+    if not files and not wanted and not listed:
         return None
+    pinned = leading.pinned_schema(tx, source.name) if files else None
+    contract = project.contracts.get(source.contract or source.name) if files else None
     return LookAt(
         attempt=str(AttemptId(0, number)),
         source=source,
         connection=project.settings.connections.get(source.connector.get("connection", ""), {}),
         wanted=wanted,
-        known={key: known[key][:2] for key in wanted if key in known},
+        known={key: known[key][:2] for key in (known if listed else wanted) if key in known},
         files=tuple(files),
+        pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
+        promised=contract.columns if contract and contract.columns else None,
         now_us=now,
     )
 
@@ -86,17 +96,19 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
 def look_far(pool: Pool, questions: Iterable[LookAt]) -> list[Seen]:
     """Ask workers, and wait for their answers. No attempt may be running."""
     asked = {}
+    most = LOOK_SECONDS_MAX
     for one in questions:
+        most = LOOK_INTO_SECONDS_MAX if one.files else most
         epoch, _, n = one.attempt.partition(".")
         asked[AttemptId(int(epoch), int(n))] = one.source
         pool.submit(AttemptId(int(epoch), int(n)), one)
     seen: list[Seen] = []
-    deadline = time.monotonic() + LOOK_SECONDS_MAX
+    deadline = time.monotonic() + most
     while asked:
         left = deadline - time.monotonic()
         if left <= 0:
             for number in asked:
-                pool.kill(number, f"was ended: a look took longer than {LOOK_SECONDS_MAX:.0f} s")
+                pool.kill(number, f"was ended: a look took longer than {most:.0f} s")
         for answer in pool.wait(max(left, 0.0) if left > 0 else None):
             seen += _answered(asked, answer)
     return seen

@@ -116,6 +116,9 @@ class LookAt(msgspec.Struct, frozen=True, tag="look_at"):
     """Interval → path and version of its newest delivery."""
     files: tuple[Found, ...] = ()
     """Local files to be looked into: which intervals do their rows belong to?"""
+    pinned: SourceSchema | None = None
+    promised: tuple[ContractColumn, ...] | None = None
+    """Of files to be looked into: how they are read."""
     now_us: int = 0
 
 

@@ -172,7 +172,8 @@ def _rows_sql(opened: Opened, null: Sequence[str] = ("",)) -> str:
     how = _layout(opened)
     options = {
         "auto_detect": "false", "header": "false", "skip": str(_skipped(how)), "columns": "{'line': 'VARCHAR'}",
-        "delim": literal(SEPARATOR), "quote": "''", "escape": "''", "comment": "''", "nullstr": literal("\x02"), "strict_mode": "true", "null_padding": "false",
+        "delim": literal(SEPARATOR), "quote": "''", "escape": "''", "comment": "''", "nullstr": literal("\x02"), "strict_mode": "true",
+        "null_padding": "false",
         "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
     }  # fmt: skip
     lines = f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"

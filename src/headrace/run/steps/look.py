@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect import Drift, Found, Unreadable
+from headrace.connect.deliveries import CannotRead
+from headrace.connect.keep import keep
 from headrace.connect.kinds import Access, Unavailable, kind_of
+from headrace.connect.routed import CODE, partitions_in
+from headrace.connect.shown import shown
+from headrace.connect.take_in import Prepared, explain_error, prepare
 from headrace.govern.secrets import SecretMissing
+from headrace.lake.session import Session
+from headrace.model import HeadraceError
 from headrace.run.messages import LookAt, Looked
-from headrace.run.steps.workshop import Workshop
+from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
 
 def look(task: LookAt, workshop: Workshop) -> Looked:
@@ -30,5 +42,54 @@ def look(task: LookAt, workshop: Workshop) -> Looked:
 
 
 def _looked_into(task: LookAt, workshop: Workshop) -> Looked:
-    """Which intervals the rows of each file belong to: one delivery an interval, all of one bundle."""
-    raise NotImplementedError
+    """Which partitions the rows of each file belong to: one delivery a partition, all of one bundle. What can't be told is the
+    look's error, and is looked into again; a file without rows is only noted."""
+    found: list[Found] = []
+    notes: list[str] = []
+    error, code = None, None
+    for file in task.files:
+        try:
+            keys, bundle = _keys_in(file, task, workshop)
+        except CannotRead as refusal:
+            error = error or f"{shown(file.path, 200)}: {refusal.value.reason}"
+            code = code or refusal.value.code
+        except HeadraceError as failure:
+            error = error or str(failure)
+            code = code or "source_unavailable"
+        else:
+            found += [msgspec.structs.replace(file, partition=key, bundle=bundle) for key in keys]
+            notes += [] if keys else [f"{shown(file.path, 200)} holds no rows that belong to a partition"]
+    return Looked(task.attempt, found=tuple(found), notes=tuple(notes), error=error, code=code)
+
+
+def _keys_in(file: Found, task: LookAt, workshop: Workshop) -> tuple[list[str], str]:
+    """The partitions of a file's rows, and the hash that its bytes are kept under. A file that has drifted is read as it shows
+    itself: its take-in says what has changed. Raises CannotRead and HeadraceError."""
+    kept = keep(workshop.folders.project, file, workshop.folders.raw)
+    session = workshop.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
+    reasons = []
+    for pinned in dict.fromkeys((task.pinned, None)):
+        prepared = prepare(
+            Path(kept.path), file.path, connection=session.connection, temporary=workshop.folders.temporary, pinned=pinned,
+            promised=task.promised, options=task.source.connector,
+        )  # fmt: skip
+        if not isinstance(prepared, Prepared):
+            reasons.append(CannotRead(prepared.detail if isinstance(prepared, Drift) else prepared.reason, code=CODE))
+            continue
+        try:
+            return _keys_read(prepared, file, task, session), kept.sha256
+        except CannotRead as refusal:
+            reasons.append(refusal)
+        finally:
+            prepared.discard()
+    raise reasons[0]
+
+
+def _keys_read(prepared: Prepared, file: Found, task: LookAt, session: Session) -> list[str]:
+    import duckdb
+
+    try:
+        return partitions_in(session.connection, prepared.select_sql, prepared.schema.columns, task.source, file.partition)
+    except duckdb.Error as error:
+        told = explain_error(error, prepared, session.connection)
+        raise CannotRead(told.reason, code=told.code if isinstance(told, Unreadable) else CODE) from error

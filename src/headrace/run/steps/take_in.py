@@ -8,20 +8,24 @@ import msgspec
 
 from headrace.connect import Drift, TypeDrift, Unreadable
 from headrace.connect.deliveries import CannotRead
-from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched
-from headrace.connect.kinds import Access, Unavailable, name_of
+from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched, keep_parts, kept_as
+from headrace.connect.kinds import Access, Unavailable, name_of, routed
 from headrace.connect.kinds import kind_of as source_kind
-from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare
+from headrace.connect.routed import key_of_rows
+from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare, prepare_all
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.failures import kind_of
 from headrace.engine.measure import Meter
 from headrace.govern.secrets import SecretMissing
-from headrace.lake import StagedFile, Table
+from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake.routing import NOWHERE
 from headrace.lake.session import Session
-from headrace.lake.staging import stage
+from headrace.lake.staging import hash_partitions, stage
+from headrace.lake.tables import Lookup as FileLookup
 from headrace.model import HeadraceError, LakeError, Source
+from headrace.model.required import split
 from headrace.quality import Audit, Verdict
-from headrace.quality.audit import audit
+from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
 from headrace.run.messages import Outcome, TakeIn
 from headrace.run.steps.views import with_views
@@ -57,6 +61,10 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
 
 def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
     """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
+    if task.found.bundle and (kept := kept_as(workshop.folders.raw, task.found.bundle)) is not None:
+        return kept, task.found.path  # the look into it has kept it
+    if task.found.parts:
+        return keep_parts(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
     if name_of(task.source) is None:
         return keep(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
     access = Access(
@@ -72,14 +80,14 @@ def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
 
 def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
     session = workshop.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
-    prepared = prepare(
-        Path(kept.path),
-        name,
+    prepared = prepare_all(
+        [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
         connection=session.connection,
         temporary=workshop.folders.temporary,
         pinned=task.pinned,
         promised=task.promised,
         samples=_samples(task, workshop),
+        options=task.source.connector,
     )
     if not isinstance(prepared, Prepared):
         if _no_records_yet(task, kept, name, prepared):
@@ -119,28 +127,32 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
             session,
             prepared.select_sql,
             table_name=task.source.name,
-            partition=task.found.partition,
+            partition=key_of_rows(task.source, prepared.schema.columns, task.keys) if routed(task.source) else task.found.partition,
             table=task.table,
             evolve=task.evolve,
-            hashed=False,
+            hashed=routed(task.source),
             alike=(task.source.name, prepared.schema),
         )
     except duckdb.Error as error:
         return _refused(task, explain_error(error, prepared, session.connection), kept, name, workshop)
+    except CannotRead as error:
+        return _refused(task, error.value, kept, name, workshop)
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
     if (wrong := miscounted(prepared, staged.rows)) is not None:
         (workshop.folders.lake / staged.path).unlink()
         return _refused(task, wrong, kept, name, workshop)
     source = task.source
-    grain = source.partition.grain
+    if routed(source):
+        staged = _hashed(session, staged, table)
     found = audit(
         session,
         staged,
         table,
         (*promised_checks(task.promised or (), source.place), *source.checks),
-        partition_check=None if grain is None else (None, grain, source.timezone),
-        partitions=[task.found.partition],
+        partition_check=_routing(source),
+        partitions=task.keys,
+        key=_key(task),
         references=task.references,
         now_us=task.now_us,
         timezone=source.timezone,
@@ -150,9 +162,35 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     return _judged(task, workshop, prepared, staged, table, found, kept)
 
 
+def _routing(source: Source) -> PartitionCheck | None:
+    """What the audit compares rows with: the column that says their time, unless the file's name does."""
+    grain = source.partition.grain
+    if grain is None:
+        return None
+    column = source.partition.column if routed(source) and source.partition.key is None else None
+    return column, grain, source.timezone
+
+
+def _key(task: TakeIn) -> tuple[str, str] | None:
+    """The key that all rows must have, where the file's name says it and they have the column."""
+    spec = task.source.partition
+    return None if spec.key is None or routed(task.source) else (spec.key, split(task.keys[0], spec)[1])
+
+
+def _hashed(session: Session, staged: StagedFile, table: Table) -> StagedFile:
+    """With the hash of each partition, however large the file: a file that comes again is mostly what it was, and only what isn't
+    is news."""
+    if all(part.content_hash is not None for part in staged.partitions):
+        return staged
+    parts = {part.key: part for part in hash_partitions(session, [FileRef(staged.path, lookup=FileLookup.SAME)], table.columns)}
+    return msgspec.structs.replace(staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions))
+
+
 def _judged(task: TakeIn, workshop: Workshop, prepared: Prepared, staged: StagedFile, table: Table, found: Audit, kept: Kept) -> Outcome:
     odd = _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
     verdict = found.verdict
+    if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
+        verdict = Verdict.REJECTED  # there is nowhere to publish such rows
     if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
         verdict = Verdict.HELD
     found = msgspec.structs.replace(found, verdict=verdict)
@@ -169,7 +207,7 @@ def _judged(task: TakeIn, workshop: Workshop, prepared: Prepared, staged: Staged
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
         if not staged.rows and prepared.learnt and not task.promised:
             return _without_columns(outcome, workshop)
-        rewritten = workshop.rewrite(task.shared, table, [task.found.partition], task.source.timezone)
+        rewritten = workshop.rewrite(task.shared, table, task.keys, task.source.timezone)
         return msgspec.structs.replace(outcome, rewritten=rewritten)
     reason = "; ".join(filter(None, [_failures(found), odd]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
@@ -210,7 +248,9 @@ def _rows(task: TakeIn, kept: Kept, name: str, workshop: Workshop) -> int | None
     import duckdb
 
     connection = workshop.session(task.source.timezone).connection
-    found = prepare(Path(kept.path), name, connection=connection, temporary=workshop.folders.temporary, pinned=None)
+    found = prepare(
+        Path(kept.path), name, connection=connection, temporary=workshop.folders.temporary, pinned=None, options=task.source.connector
+    )
     if not isinstance(found, Prepared):
         return None
     try:

@@ -315,3 +315,32 @@ def test_nothing_is_exported_from_an_environment(exporting: Lab) -> None:
     assert exports(exporting) == {}
     document: Any = exporting.headrace("status", "--env", "dev", "--now", exporting.now.isoformat())
     assert [(one["state"], one["export"]) for one in document["consumers"]] == [("served", None)]
+
+
+def test_a_view_is_exported_by_day(exporting: Lab) -> None:
+    """Catches a view whose every day is everything, and counts of rows that nobody took."""
+    exporting.sql("first_customer", "select order_id, amount, day from clean where customer = 'c0'", front="materialize: view")
+    declare(exporting)
+    exporting.write("consumers.yaml", (exporting.root / "consumers.yaml").read_text().replace("[clean]", "[first_customer]"))
+    exporting.tick()
+    assert exports(exporting)[f"clean_{LAST}.csv"] == f"order_id,amount,day\n030,1.50,{LAST}\n"
+    assert exporting.rows("select rows from publication where node = 'extract-1'") == [(1,), (1,), (1,)]
+
+
+def test_keys_that_grow_are_exported_by_day(lab: Lab) -> None:
+    """Catches an interval's export with the keys of all intervals, or with the first of its keys alone."""
+    lab.now = lab.now.replace(day=3, hour=6)
+    (lab.root / "sources/orders.yaml").unlink()
+    lab.write(
+        "sources/sales.yaml",
+        "source: sales\nowner: acme\npartition: [{by: day, column: day}, {key: region}]\nfiles: landing/{key}_{date:%Y-%m-%d}.csv\n",
+    )
+    for day, regions in ((DAYS[0], ["EMEA"]), (DAYS[1], ["APAC", "EMEA"])):
+        for region in regions:
+            lab.write(f"landing/{region}_{day}.csv", f"region,amount,day\n{region},1,{day}\n")
+    declare(lab)
+    lab.write("consumers.yaml", (lab.root / "consumers.yaml").read_text().replace("[clean]", "[sales]"))
+    lab.tick()
+    lab.tick()
+    assert exports(lab)[f"clean_{DAYS[0]}.csv"] == f"region,amount,day\nEMEA,1,{DAYS[0]}\n"
+    assert exports(lab)[f"clean_{DAYS[1]}.csv"] == f"region,amount,day\nAPAC,1,{DAYS[1]}\nEMEA,1,{DAYS[1]}\n"

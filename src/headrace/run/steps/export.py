@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,9 +18,9 @@ from headrace.engine import BodyError, ErrorKind, InputData, Measures
 from headrace.engine.failures import kind_of, shortened
 from headrace.engine.measure import Meter
 from headrace.govern.secrets import SecretMissing
-from headrace.lake import PARTITION_COLUMN
+from headrace.lake import PARTITION_COLUMN, Column
 from headrace.lake.inlining import source_sql
-from headrace.lake.session import quote, relation_sql
+from headrace.lake.session import Session, quote, relation_sql
 from headrace.model import Consumer, Place
 from headrace.model.exports import export_of
 from headrace.run.messages import Export, Outcome
@@ -100,7 +101,7 @@ def _written(task: Export, workshop: Workshop) -> tuple[Written, ...]:
         connection=task.connection,
         secrets=workshop.secrets,
     )
-    portions = [_portion(data) for data in task.reads]
+    portions = [_portion(data, around.session) for data in task.reads]
     if declared.table is not None:
         kind = address_of(task.connection, workshop.secrets).kind
         return table_writer(kind)(assignment, portions, around)
@@ -114,20 +115,19 @@ def _declared(task: Export) -> Declared:
     return found
 
 
-def _source(data: InputData) -> str:
-    if data.sql:
-        return f"SELECT CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}, * FROM ({source_sql(data)}) AS view"
-    return relation_sql(data.files, data.columns, with_partition=True)
+def _portion(data: InputData, session: Session) -> Portion:
+    """What is written of one read. Of a view nothing is known before it is asked: columns, rows, and an order of its partitions."""
+    if not data.sql:
+        return _ordered(data.name, data.columns, data.rows or 0, relation_sql(data.files, data.columns, with_partition=True))
+    view = source_sql(data)
+    described = session.connection.execute(f"DESCRIBE SELECT * FROM ({view})").fetchall()
+    counted = session.connection.execute(f"SELECT count(*) FROM ({view})").fetchone()
+    assert counted is not None
+    columns = tuple(Column(name, kind, place) for place, (name, kind, *_) in enumerate(described, 1))
+    return _ordered(data.name, columns, counted[0], f"SELECT CAST('*' AS VARCHAR) AS {quote(PARTITION_COLUMN)}, * FROM ({view}) AS view")
 
 
-def _portion(data: InputData) -> Portion:
-    columns = tuple(column for column in data.columns if column.name != PARTITION_COLUMN)
-    by = [PARTITION_COLUMN, *(column.name for column in columns)]
-    many = (data.rows or 0) > SORTED_ROWS_MAX
-    return Portion(
-        asset=data.name,
-        columns=columns,
-        rows=data.rows or 0,
-        source=_source(data),
-        order="" if many else f" ORDER BY {', '.join(f'rows.{quote(name)}' for name in by)}",
-    )
+def _ordered(name: str, columns: Sequence[Column], rows: int, source: str) -> Portion:
+    own = tuple(column for column in columns if column.name != PARTITION_COLUMN)
+    by = ", ".join(f"rows.{quote(one)}" for one in (PARTITION_COLUMN, *(column.name for column in own)))
+    return Portion(asset=name, columns=own, rows=rows, source=source, order="" if rows > SORTED_ROWS_MAX else f" ORDER BY {by}")

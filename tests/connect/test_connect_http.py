@@ -211,7 +211,7 @@ def test_a_bomb_is_refused_before_it_fills_the_disk(far: Far, server: Server, mo
     """Would catch: a megabyte that becomes a gigabyte in memory or on disk."""
     monkeypatch.setattr(http_kind, "PAGE_BYTES_MAX", 1 << 20)
     server.answers["/x"] = reply(gzip.compress(b'[{"s": "' + b"0" * 20_000_000 + b'"}]'), Content_Encoding="gzip")
-    assert refused(lambda: far.get("/x")).value.code == "delivery_too_large"
+    assert refused(lambda: far.get("/x", page={"by": "page"})).value.code == "delivery_too_large"
 
 
 def test_an_encoding_that_wasnt_asked_for(far: Far, server: Server) -> None:
@@ -224,7 +224,7 @@ def test_a_gigantic_page_is_refused(far: Far, server: Server, monkeypatch: pytes
     """Would catch: a page without end that takes all memory."""
     monkeypatch.setattr(http_kind, "PAGE_BYTES_MAX", 10_000)
     server.answers["/x"] = Reply(200, {"Content-Type": "application/json"}, (b" " * 1000 for _ in range(10_000_000)))
-    assert refused(lambda: far.get("/x")).value.code == "delivery_too_large"
+    assert refused(lambda: far.get("/x", page={"by": "page"})).value.code == "delivery_too_large"
 
 
 def test_a_server_that_hangs(far: Far, server: Server) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import email.utils
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -16,6 +17,7 @@ from headrace.connect.http_client import Missing, Server
 from headrace.connect.http_paging import Page, Pages
 from headrace.connect.http_records import in_utf8, records_in
 from headrace.connect.http_request import Request, Spec, for_interval, resolved, spec_of
+from headrace.connect.http_streaming import records_of_stream
 from headrace.connect.keep import DELIVERY_BYTES_MAX
 from headrace.connect.kinds import Access, Fetched, Unavailable, connects
 from headrace.connect.shown import shown
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 40.0
 """A look asks for no further interval after so long; the next look goes on."""
-PAGE_BYTES_MAX = 128 << 20
-"""One page of JSON; it is held in memory."""
+PAGE_BYTES_MAX = 64 << 20
+"""One page of several; it is held in memory."""
+HELD_BYTES = 8 << 20
+"""A document that isn't paged is held in memory up to here; a larger one is cut into its records as it comes."""
 _JSON_LINES = ("application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines", "application/jsonlines")
 _ENDINGS = {
     "text/csv": ".csv",
@@ -172,17 +176,36 @@ def _page(server: Server, spec: Spec, request: Request, out: BinaryIO, deadline:
     with server.asked(request) as response:
         ending = _ending(response, spec, access)
         if ending:
-            out.truncate(0)
-            out.seek(0)
-            out.writelines(body_of(response, DELIVERY_BYTES_MAX, deadline=deadline))
-            return f"{access.source.name}{ending}"
-        body = b"".join(body_of(response, PAGE_BYTES_MAX, deadline=deadline))
+            return _as_it_is(out, body_of(response, DELIVERY_BYTES_MAX, deadline=deadline), f"{access.source.name}{ending}")
+        chunks = body_of(response, PAGE_BYTES_MAX if spec.page else DELIVERY_BYTES_MAX, deadline=deadline)
+        body = _held(chunks, PAGE_BYTES_MAX if spec.page else HELD_BYTES)
+        _refuse_html(server, body)
+        if not spec.page and len(body) > HELD_BYTES:
+            lines = records_of_stream(chain([body], chunks), spec.records or "$")
+            return _as_it_is(out, (line + b"\n" for line in lines), f"{access.source.name}.jsonl")
         url, link, charset = str(response.url), response.links.get("next", {}).get("url", ""), response.charset_encoding
     if response.status_code == 204:
         return Page(url, b"{}", ())
-    _refuse_html(server, body)
     text = in_utf8(body, charset)
     return Page(url, text, records_in(text, spec.records), link)
+
+
+def _held(chunks: Iterator[bytes], size: int) -> bytes:
+    """All of the chunks, or a little more than `size` bytes of them."""
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > size:
+            break
+    return bytes(data)
+
+
+def _as_it_is(out: BinaryIO, chunks: Iterable[bytes], name: str) -> str:
+    """Write everything, also where another try has written something before."""
+    out.seek(0)
+    out.truncate()
+    out.writelines(chunks)
+    return name
 
 
 def _write(records: Sequence[bytes], out: BinaryIO) -> int:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -12,11 +12,9 @@ from headrace.connect.deliveries import CannotRead
 from headrace.connect.shown import shown
 from headrace.model.json_paths import json_path
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 """A JSON text may be broken over lines between its tokens only: within strings, line ends are escaped."""
+PIECE_BYTES = 1 << 20
 T = TypeVar("T")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -28,18 +26,31 @@ def in_utf8(page: bytes, charset: str | None) -> bytes:
     else:
         page = page.removeprefix(codecs.BOM_UTF8)
         try:
-            page.decode("utf-8")
-        except UnicodeDecodeError as error:
+            for _ in valid_utf8(page[at : at + PIECE_BYTES] for at in range(0, len(page), PIECE_BYTES)):
+                pass
+        except CannotRead:
             if charset is None or codecs_name(charset) in (None, "utf-8"):
-                raise CannotRead(
-                    f"byte {error.start + 1:,} (0x{page[error.start]:02X}) isn't UTF-8, which JSON must be", code="delivery_encoding"
-                ) from error
+                raise
         else:
             return page
     try:
         return page.decode(charset).encode()
     except (UnicodeError, LookupError) as error:
         raise CannotRead(f"it isn't in {shown(charset)}, as the server says", code="delivery_encoding") from error
+
+
+def valid_utf8(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces of one text, as long as they are UTF-8. Raises CannotRead."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for piece in pieces:
+        try:
+            decoder.decode(piece)
+        except UnicodeDecodeError as error:
+            wrong = error.object[error.start]
+            raise CannotRead(f"0x{wrong:02X} isn't UTF-8, which JSON must be", code="delivery_encoding") from error
+        yield piece
+    if decoder.getstate()[0]:
+        raise CannotRead("it ends in the middle of a character", code="delivery_encoding")
 
 
 def codecs_name(charset: str) -> str | None:
@@ -55,21 +66,21 @@ def records_in(page: bytes, path: str | None) -> list[bytes]:
 
     An array holds the records, an object is one; null is an empty array, as some servers write it.
     """
-    found = _below(page, json_path(path or "$") or (), path or "$")
+    found = value_below(page, json_path(path or "$") or (), path or "$")
     start = found[:1]
     if found == b"null":
         return []
     if start not in (b"[", b"{"):
         raise CannotRead(f"{path or '$'} is neither an array nor an object")
     items: Sequence[bytes | memoryview] = _decoded(found, list[msgspec.Raw]) if start == b"[" else [found]
-    return list(_objects(items))
+    return list(lines_of(items))
 
 
 def cursor_in(page: bytes, path: str) -> str | None:
     """The text or number below `path`, as text; None where there is none, which is how the last page says so."""
     steps = json_path(path) or ()
     try:
-        found = _below(page, steps, path)
+        found = value_below(page, steps, path)
     except _NotThere:
         return None
     if found in (b"null", b"false", b'""'):
@@ -85,7 +96,8 @@ class _NotThere(CannotRead):
     """A path leads to nothing."""
 
 
-def _below(page: bytes, steps: tuple[str, ...], path: str) -> bytes:
+def value_below(page: bytes, steps: tuple[str, ...], path: str) -> bytes:
+    """The JSON text that the names of `steps` (as written: `path`) lead to. Raises CannotRead."""
     value = bytes(_decoded(page, msgspec.Raw)).strip()
     for step in steps:
         if value == b"null":
@@ -106,9 +118,10 @@ def _decoded(text: bytes, kind: type[T]) -> T:
         raise CannotRead(f"the answer isn't JSON: {shown(error, 120)}") from error
 
 
-def _objects(items: Sequence[bytes | memoryview]) -> Iterator[bytes]:
-    for number, item in enumerate(items, 1):
+def lines_of(items: Sequence[bytes | memoryview], first: int = 1) -> Iterator[bytes]:
+    """Each record on one line; the first is number `first`. Raises CannotRead for what is no object."""
+    for number, item in enumerate(items, first):
         line = bytes(item).strip()
         if line[:1] != b"{":
-            raise CannotRead(f"record {number} isn't an object")
+            raise CannotRead(f"record {number:,} isn't an object")
         yield line.translate(LINE_ENDS)

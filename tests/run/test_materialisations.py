@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
+import subprocess
 from typing import Any
 
 from runlab import DAYS, Lab, published
@@ -209,4 +212,166 @@ def test_views_that_cant_be_are_refused_before_anything_runs(lab: Lab) -> None:
     lab.sql("own", "select * from $self", VIEW_FRONT)
     lab.sql("asked", "select * from orders where amount > $least", VIEW_FRONT + "\nparameters: {least: 3}")
     problems = lab.headrace("validate", code=1)["problems"]
-    assert sorted({p["file"] for p in problems if p["code"] == "wrong_view"}) == [f"assets/{n}" for n in ("asked.sql", "cut.sql", "own.sql", "wrong.py")]
+    assert sorted({p["file"] for p in problems if p["code"] == "wrong_view"}) == [
+        f"assets/{n}" for n in ("asked.sql", "cut.sql", "own.sql", "wrong.py")
+    ]
+
+
+# Append
+
+
+def people(lab: Lab, *rows: str) -> None:
+    path = lab.root / "landing/people.csv"
+    path.write_text("\n".join(["id,name", *rows]) + "\n", encoding="utf-8")
+    past = lab.now.timestamp() - 1000 + len(rows)
+    os.utime(path, (past, past))
+
+
+def test_each_delivery_is_appended_once(lab: Lab) -> None:
+    lab.write("sources/people.yaml", "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n")
+    lab.sql("log", "select id, name, count(*) over () as n from people", "materialize: append")
+    people(lab, "1,a", "2,b")
+    assert [node for node, _ in published(lab.tick())] == ["log", "people"]
+    assert lab.tick().state == "nothing_due"
+    people(lab, "1,a", "2,b", "3,c")
+    lab.tick()
+    assert sorted((row["id"], row["n"]) for row in lab.read("log")) == [(1, 2), (1, 3), (2, 2), (2, 3), (3, 3)]
+    keys = [key for (key,) in lab.rows("select partition from publication where node = 'log' order by id")]
+    assert all(len(key) == 12 for key in keys)
+    first = lab.run("log", partitions=[keys[0]], again=True, reason="to see")
+    assert [(p.partition, p.rows, p.identical) for p in first.published] == [(keys[0], 2, True)]
+    people(lab, "3,c", "2,b", "1,a")
+    assert [node for node, _ in published(lab.tick())] == ["people"], "the same rows again are nothing to append"
+    assert len(lab.read("log")) == 5
+
+
+def test_appending_by_day_replaces_a_day_that_comes_again(lab: Lab) -> None:
+    lab.sql(
+        "log", "select order_id, amount, cast(day as date) as day from orders", "materialize: append\npartition: {by: day, column: day}"
+    )
+    deliver(lab, DAYS[0], {"1": "1.5"})
+    deliver(lab, DAYS[1], {"2": "2.5"})
+    lab.tick()
+    deliver(lab, DAYS[0], {"1": "7.5"})
+    lab.tick()
+    assert amounts(lab, "log") == {"1": "7.5", "2": "2.5"}
+
+
+def test_what_is_appended_needs_one_input_to_follow(lab: Lab) -> None:
+    lab.sql("log", "select order_id from orders", "materialize: append")
+    problems = lab.headrace("validate", code=1)["problems"]
+    assert [(p["code"], p["file"]) for p in problems if p["severity"] == "error"] == [("conflicting_fields", "assets/log.sql")]
+
+
+# Other declarations over the same data
+
+
+def test_a_renamed_asset_goes_on_without_being_computed_again(lab: Lab) -> None:
+    lab.sql("latest", CHANGES, MERGE)
+    deliver(lab, DAYS[0], {"1": "1.5"})
+    deliver(lab, DAYS[1], {"2": "2.5"})
+    lab.tick()
+    attempts = lab.rows("select epoch, n from attempt")
+    (lab.root / "assets/latest.sql").unlink()
+    lab.sql("newest", CHANGES, MERGE + "\nrenamed_from: latest")
+    changes = lab.headrace("apply", "--yes")["plan"]["changes"]
+    assert [(c["node"], c["change"], c["partitions_stale"]) for c in changes] == [("newest", "metadata", 0)]
+    assert lab.tick().state == "nothing_due"
+    assert amounts(lab, "newest") == {"1": "1.5", "2": "2.5"}
+    assert amounts(lab, "newest", partition=DAYS[0]) == {"1": "1.5"}
+    deliver(lab, DAYS[1], {"2": "9.5"})
+    assert published(lab.tick()) == [("newest", DAYS[1]), ("orders", DAYS[1])]
+    assert amounts(lab, "newest") == {"1": "1.5", "2": "9.5"}
+    assert lab.headrace("apply", "--yes")["state"] == "nothing_to_apply"
+    assert {node for (node,) in lab.rows("select node from attempt union select node from partition")} == {"newest", "orders"}
+    assert set(attempts) < set(lab.rows("select epoch, n from attempt"))
+
+
+def test_a_former_name_that_nothing_has_or_that_is_there_still_is_refused(lab: Lab) -> None:
+    lab.sql("a", CHANGES, MERGE)
+    lab.tick()
+    lab.sql("b", CHANGES, MERGE + "\nrenamed_from: a")
+    assert [p["code"] for p in lab.headrace("validate", code=1)["problems"]] == ["conflicting_fields"]
+    lab.sql("b", CHANGES, MERGE + "\nrenamed_from: never")
+    lab.headrace("apply", "--yes", code=1)
+    lab.sql("b", CHANGES, MERGE)
+    assert lab.headrace("apply", "--yes")["state"] == "applied"
+
+
+def test_old_partitions_have_what_the_code_of_their_time_gave(lab: Lab) -> None:
+    """Added columns are null in them, types widen, what is dropped is gone, until they are computed again."""
+    front = "partition: {by: day, column: day}\nmaterialize: append"
+    lab.sql("log", "select cast(day as date) as day, 1::integer as n, 'x' as gone, 5 as again from orders", front)
+    deliver(lab, DAYS[0], {"1": "1.5"})
+    lab.tick()
+    lab.sql("log", "select cast(day as date) as day, 5000000000 as n, 7 as added, 'text' as again from orders", front)
+    lab.headrace("apply", "--yes")
+    deliver(lab, DAYS[1], {"2": "1.5"})
+    lab.run("orders", "log", partitions=[DAYS[1]])
+    assert lab.read("log") == [
+        {"day": DAYS[0], "n": 1, "added": None, "again": None},
+        {"day": DAYS[1], "n": 5_000_000_000, "added": 7, "again": "text"},
+    ]
+    lab.tick()
+    assert [row["added"] for row in lab.read("log")] == [7, 7]
+
+
+def test_a_table_that_becomes_a_merge_and_a_table_again_holds_no_row_twice(lab: Lab) -> None:
+    body = "select order_id, amount, cast(day as date) as day from orders"
+    deliver(lab, DAYS[0], {"1": "1.5", "2": "2.5"})
+    deliver(lab, DAYS[1], {"2": "9.5"})
+    lab.tick()
+    for front, expected in (
+        ("partition: {by: day, column: day}", 3),
+        ("partition: day\nmaterialize: merge\nmerge: {keys: [order_id]}", 2),
+        ("partition: day\nmaterialize: snapshot\nsnapshot: {keys: [order_id]}", 3),
+        ("partition: {by: day, column: day}", 3),
+    ):
+        lab.sql("t", body, front)
+        lab.headrace("apply", "--yes")
+        lab.tick()
+        assert len(lab.read("t")) == expected, front
+
+
+def test_a_merge_into_a_table_that_isnt_cut_knows_what_only_repeats(lab: Lab) -> None:
+    lab.write("sources/people.yaml", "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n")
+    lab.sql("known", "select id, name from people", "materialize: merge\nmerge: {keys: [id]}")
+    lab.sql("history", "select id, name from people", "materialize: snapshot\nsnapshot: {keys: [id], deletes: close}")
+    people(lab, "1,a", "2,b")
+    lab.tick()
+    people(lab, "2,B", "3,c", "4,d")
+    lab.tick()
+    assert sorted((row["id"], row["name"]) for row in lab.read("known")) == [(1, "a"), (2, "B"), (3, "c"), (4, "d")]
+    rows = sorted((row["id"], row["name"], row["is_current"]) for row in lab.read("history"))
+    assert rows == [(1, "a", False), (2, "B", True), (2, "b", False), (3, "c", True), (4, "d", True)]
+    again = lab.run("known", again=True, reason="to see")
+    assert [(p.asset, p.identical) for p in again.published] == [("known", True)]
+
+
+def test_a_pass_that_is_killed_goes_on_where_it_was(lab: Lab) -> None:
+    """The table after a kill, and after the next pass, is what the published partitions say."""
+    lab.sql("latest", CHANGES, MERGE + "\nchecks: [{unique: [order_id]}]")
+    expected: dict[str, str] = {}
+    for n, day in enumerate(DAYS):
+        rows = {str(order): f"{n}.5" for order in range(n, n + 4)}
+        deliver(lab, day, rows)
+        expected |= rows
+    process = subprocess.Popen(lab.command("tick", "--now", lab.now.isoformat()), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    database = lab.root / ".headrace/state.db"
+    while process.poll() is None:
+        if database.exists() and _merged(lab) >= 2:
+            process.kill()
+            break
+    process.wait()
+    done = [key for (key,) in lab.rows("select partition from publication where node = 'latest' and ended_snapshot is null")]
+    found = amounts(lab) if done else {}
+    assert len(found) == (len(done) + 3 if done else 0)
+    lab.tick()
+    assert amounts(lab) == expected
+
+
+def _merged(lab: Lab) -> int:
+    try:
+        return len(lab.rows("select 1 from publication where node = 'latest'"))
+    except sqlite3.OperationalError:
+        return 0  # there is no store yet

@@ -6,6 +6,7 @@ import hashlib
 import re
 import uuid
 
+from headrace.lake.tables import Table
 from headrace.model.errors import LakeError
 
 SCHEMA_FOLDER = "main/"
@@ -20,9 +21,9 @@ def folder_of(table_name: str) -> str:
     return f"t-{hashlib.sha256(table_name.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}/"
 
 
-def new_path(table_name: str) -> str:
+def new_path(table: Table) -> str:
     """A path for a file to be staged, relative to the data folder; nothing is there yet."""
-    return f"{SCHEMA_FOLDER}{folder_of(table_name)}{uuid.uuid4()}.parquet"
+    return f"{_of(table)}{uuid.uuid4()}.parquet"
 
 
 def file_name(path: str, folder: str) -> str:
@@ -34,6 +35,10 @@ def file_name(path: str, folder: str) -> str:
     return name
 
 
-def new_deletes_path(table_name: str) -> str:
+def new_deletes_path(table: Table) -> str:
     """A path for a positional delete file to be staged, beside the table's data files."""
-    return f"{SCHEMA_FOLDER}{folder_of(table_name)}{uuid.uuid4()}-delete.parquet"
+    return f"{_of(table)}{uuid.uuid4()}-delete.parquet"
+
+
+def _of(table: Table) -> str:
+    return table.folder or f"{SCHEMA_FOLDER}{folder_of(table.name)}"

@@ -277,7 +277,7 @@ class _Merge:
     def _deletions(self, number: int) -> StagedDeletes:
         """All positions of a file that don't count: those that didn't before, and those that are replaced now."""
         ref = self._files[number].ref
-        path = new_deletes_path(self._table.name)
+        path = new_deletes_path(self._table)
         target = self._session.data_folder / path
         self._written.append(path)
         of = literal(str(self._session.data_folder / ref.path))

@@ -91,7 +91,8 @@ def _evolved(table: Table, wanted: Sequence[tuple[str, Type]]) -> Table:
         elif widens(was, kind):
             kept.append(Column(name, kind.text, column.id, column.field_ids, column.default))
     have = {column.name.lower() for column in kept}
-    return Table(table.name, _numbered(kept, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id))
+    columns = _numbered(kept, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id)
+    return Table(table.name, columns, folder=table.folder)
 
 
 def _numbered(kept: Sequence[Column], new: Sequence[tuple[str, Type]], first_id: int) -> tuple[Column, ...]:

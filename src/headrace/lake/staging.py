@@ -164,7 +164,7 @@ def _describe(session: Session, body: str, parameters: Parameters) -> Given:
 def _write(
     session: Session, rows_sql: str, parameters: Parameters, table: Table, partition: str | KeyExpression, *, hashed: bool
 ) -> StagedFile:
-    path = new_path(table.name)
+    path = new_path(table)
     target = session.data_folder / path
     target.parent.mkdir(parents=True, exist_ok=True)
     order = "" if isinstance(partition, str) else f" ORDER BY {quote(PARTITION_COLUMN)}"

@@ -30,6 +30,9 @@ class Table(msgspec.Struct, frozen=True):
     columns: tuple[Column, ...]
     next_id: int = 0
     """The first column id that the table has never used; 0 (a table that is only proposed): the one after the columns'."""
+    folder: str = ""
+    """Where its files lie, relative to the data folder, with `/` at the end; empty (a table that is only proposed): by its name.
+    A table that was renamed keeps its folder."""
 
 
 class Lookup(enum.StrEnum):

@@ -261,9 +261,25 @@ class _Linker:
                 self._error("unknown_node", test.place, f"unknown asset {shown(test.asset)} in the test {shown(test.name)}", hint)
         self._problems.extend(problems_of_tests(project))
         self._problems.extend(export_problems(project))
+        for asset in project.assets.values():
+            self._check_former_name(asset, project)
         for cycle in find_cycles({asset.name: _waits_for(asset) for asset in project.assets.values()}):
             place = project.assets[cycle[0]].place
             self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")
+
+
+    def _check_former_name(self, asset: Asset, project: Project) -> None:
+        """What an asset was called isn't anything's name any more, and no other asset was called so."""
+        if asset.renamed_from is None:
+            return
+        former = asset.renamed_from.lower()
+        others = [other.name for other in project.assets.values() if other is not asset and (other.renamed_from or "").lower() == former]
+        if former in self._nodes:
+            message = f"{shown(asset.name)} is `renamed_from: {asset.renamed_from}`, which is declared still"
+            self._error("conflicting_fields", asset.place, message, "take the old declaration out, or `renamed_from`")
+        elif others:
+            message = f"{shown(asset.name)} and {shown(others[0])} are both `renamed_from: {asset.renamed_from}`"
+            self._error("conflicting_fields", asset.place, message, "keep one of them: a table goes on under one name")
 
 
 def _waits_for(asset: Asset) -> list[str]:

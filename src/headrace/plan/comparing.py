@@ -36,8 +36,13 @@ def changes(old: Compiled | None, new: Compiled) -> list[Change]:
     before = old.project if old is not None else None
     found: list[Change] = []
     earlier, later = _nodes(before), _nodes(new.project)
-    for name in sorted({*earlier, *later}):
-        if name not in earlier:
+    renamed = renames(old, new)
+    for name in sorted({*earlier, *later} - set(renamed.values())):
+        if name in renamed:
+            before_it = renamed[name]
+            was = old.nodes.get(before_it) if old is not None else None
+            found += [Change(node=name, change=ChangeKind.METADATA), *_of_compiled_pair(was, new.nodes.get(name))]
+        elif name not in earlier:
             found.append(Change(node=name, change=ChangeKind.ADDED))
         elif name not in later:
             found.append(Change(node=name, change=ChangeKind.REMOVED))
@@ -47,6 +52,19 @@ def changes(old: Compiled | None, new: Compiled) -> list[Change]:
     if before is not None:
         found.extend(_of_the_rest(before, new.project))
     return found
+
+
+def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:
+    """New name → former name of the assets that `renamed_from` says, as far as that isn't applied yet."""
+    if old is None:
+        return {}
+    said = {name: asset.renamed_from for name, asset in new.project.assets.items() if asset.renamed_from and name not in old.project.assets}
+    return {name: former for name, former in said.items() if former in old.project.assets and former not in new.project.assets}
+
+
+def _of_compiled_pair(was: CompiledNode | None, now: CompiledNode | None) -> Iterator[Change]:
+    if was is not None and now is not None:
+        yield from _of_compiled(was, now, asset=True)
 
 
 def _nodes(project: Project | None) -> dict[str, _Node]:

@@ -15,9 +15,11 @@ from headrace.lake.catalog import newest_snapshot, table
 from headrace.model import Asset, CommandBody, Project, ProjectError, Source, scan
 from headrace.model.export_links import exported
 from headrace.model.nodes import PythonBody
+from headrace.model.required import WHOLE
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.plan import Change, ChangeKind, Compiled
+from headrace.run.renaming import rename
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
@@ -64,6 +66,7 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
     leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
     leading.unpin(tx, [c.node for c in changes if c.change is ChangeKind.SCHEMA and c.node in compiled.project.sources])
     if before is not None:
+        rename(tx, before.compiled, compiled, now)
         _recut(tx, before.compiled, compiled, now)
     stale = {c.node: leading.stale_node(tx, c.node, now) for c in changes if c.stale or c.change is ChangeKind.ADDED}
     append(
@@ -85,9 +88,11 @@ def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None
     change = None
     for name in after.nodes:
         old, new = _declared(before.project, name), _declared(after.project, name)
-        if old is None or new is None or (old.partition.grain, old.partition.key) == (new.partition.grain, new.partition.key):
+        if old is None or new is None or _cut(old) == _cut(new):
             continue
         keys = leading.take_back(tx, name, newest_snapshot(tx) + 1, now)
+        if isinstance(old, Asset) and old.accumulates:
+            keys = [WHOLE]
         if keys and table(tx, name) is not None:
             change = change or LakeChange.begin(tx, now)
             change.replace(name, keys, [])
@@ -97,6 +102,12 @@ def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None
         was, now_is = exported(before.project, name), exported(after.project, name)
         if was is not None and now_is is not None and was.partition != now_is.partition:
             leading.take_back(tx, name, newest_snapshot(tx) + 1, now)
+
+
+def _cut(node: Source | Asset) -> tuple[object, ...]:
+    """What publications of a node mean: how it is cut, and whether each is a part of its table or the whole of it."""
+    spec = node.partition
+    return spec.grain, spec.key, spec.by_delivery, isinstance(node, Asset) and node.accumulates
 
 
 def _declared(project: Project, name: str) -> Source | Asset | None:

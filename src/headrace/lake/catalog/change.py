@@ -22,6 +22,8 @@ from headrace.lake.tables import PARTITION_COLUMN, Column, Replacement, StagedFi
 from headrace.model.errors import LakeError
 
 _NEW_TABLE = "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
+_IDENTITY = "SELECT table_uuid, path, path_is_relative FROM ducklake_table WHERE table_id = :table AND end_snapshot IS NULL"
+_END_TABLE = "UPDATE ducklake_table SET end_snapshot = :snapshot WHERE table_id = :table AND end_snapshot IS NULL"
 _NEW_COLUMN = (
     "INSERT INTO ducklake_column VALUES (:id, :snapshot, NULL, :table, :id, :name, :type, :initial, 'NULL', :nullable, :parent, "
     ":default_type, 'duckdb')"
@@ -46,6 +48,7 @@ class _Open(msgspec.Struct):
     table: Table
     is_new: bool = False
     is_altered: bool = False
+    is_renamed: bool = False
     files: dict[str, tuple[int, StagedFile]] = {}
     """Files to be added, by their name in the table's folder, with their ids."""
     ended: set[int] = set()
@@ -97,7 +100,7 @@ class Change:
         folder = folder_of(wanted.name)
         row = TableRow(self._next_catalog, wanted.name, SCHEMA_FOLDER + folder)
         self._next_catalog += 1
-        self._tables[wanted.name.lower()] = _Open(row, Table(wanted.name, wanted.columns, next_id(wanted.columns)), is_new=True)
+        self._tables[wanted.name.lower()] = _Open(row, Table(wanted.name, wanted.columns, next_id(wanted.columns), row.folder), is_new=True)
         new = {"table": row.id, "uuid": str(uuid.uuid4()), "name": wanted.name, "path": folder, "relative": True}
         self._ddl.append((_NEW_TABLE, [new]))
         self._insert_columns(row.id, wanted.columns)
@@ -116,8 +119,27 @@ class Change:
         gone, new = difference(opened.table, wanted)
         self._end_columns(opened.row.id, gone)
         self._insert_columns(opened.row.id, new)
-        opened.table = Table(opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)))
+        opened.table = Table(
+            opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)), opened.row.folder
+        )
         opened.is_altered = True
+
+    def rename_table(self, name: str, new_name: str) -> None:
+        """Call the table otherwise: as DuckLake's ALTER TABLE … RENAME does it, with its id, its files' folder and its history.
+
+        Raises `LakeError` where there is no such table, where it is changed by this change already, and for a name that is taken."""
+        opened = self._opened(name)
+        if opened.is_new or opened.is_altered or opened.files or opened.ended:
+            raise LakeError(f"table `{name}` is changed by this change already")
+        if name.lower() != new_name.lower() and self._find(new_name) is not None:
+            raise LakeError(f"the lake has a table `{new_name}` already, so `{name}` can't be called so", hint="take another name")
+        row = self._tx.execute(_IDENTITY, {"table": opened.row.id}).fetchone()
+        identity = {"table": opened.row.id, "uuid": row[0], "path": row[1], "relative": row[2], "name": new_name}
+        self._ddl += [(_END_TABLE, [{"table": opened.row.id}]), (_NEW_TABLE, [identity])]
+        opened.row = opened.row._replace(name=new_name)
+        opened.table = msgspec.structs.replace(opened.table, name=new_name)
+        opened.is_renamed = True
+        self._tables[new_name.lower()] = self._tables.pop(name.lower())
 
     def add_file(self, table_name: str, staged: StagedFile) -> int | None:
         """Add a staged file; returns its id in the catalog, None for a file without rows (which isn't registered).
@@ -265,7 +287,7 @@ class Change:
     def _changes(self) -> list[str]:
         """What DuckLake's conflict check reads: which tables this snapshot created, wrote, deleted from and altered."""
         opened = sorted(self._tables.values(), key=lambda item: item.row.id)
-        quoted = [item.row.name.replace('"', '""') for item in opened if item.is_new]
+        quoted = [item.row.name.replace('"', '""') for item in opened if item.is_new or item.is_renamed]
         return (
             [f'created_table:"main"."{name}"' for name in quoted]
             + [f"inserted_into_table:{item.row.id}" for item in opened if item.files]
@@ -274,7 +296,7 @@ class Change:
         )
 
     def _write_tables(self) -> None:
-        changed = [opened.row.id for opened in self._tables.values() if opened.is_new or opened.is_altered]
+        changed = [opened.row.id for opened in self._tables.values() if opened.is_new or opened.is_altered or opened.is_renamed]
         if not changed:
             return
         self._schema_version += 1

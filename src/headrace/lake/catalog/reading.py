@@ -74,6 +74,18 @@ def table_row(tx: Transaction, name: str, snapshot: int) -> TableRow | None:
     return TableRow(row[0], row[1], f"{schema_folder}{row[2]}")
 
 
+def row_at(tx: Transaction, name: str, snapshot: int) -> TableRow | None:
+    """The table that is called so at a snapshot, or that was there under another name then and is called so now."""
+    found = table_row(tx, name, snapshot)
+    if found is not None:
+        return found
+    now = table_row(tx, name, newest_snapshot(tx))
+    there = "SELECT 1 FROM ducklake_table WHERE table_id = :table AND begin_snapshot <= :snapshot LIMIT 1"
+    if now is None or tx.execute(there, {"table": now.id, "snapshot": snapshot}).fetchone() is None:
+        return None
+    return now
+
+
 def tables(tx: Transaction, snapshot: int | None = None) -> list[str]:
     """The names of all tables of the schema `main`."""
     at = newest_snapshot(tx) if snapshot is None else snapshot
@@ -88,10 +100,10 @@ def tables(tx: Transaction, snapshot: int | None = None) -> list[str]:
 def table(tx: Transaction, name: str, snapshot: int | None = None) -> Table | None:
     """The table with its columns as of a snapshot (None: now), or None where it doesn't exist then."""
     at = newest_snapshot(tx) if snapshot is None else snapshot
-    row = table_row(tx, name, at)
+    row = row_at(tx, name, at)
     if row is None:
         return None
-    return Table(row.name, read_columns(tx, row.id, at), next_column_id(tx, row.id))
+    return Table(row.name, read_columns(tx, row.id, at), next_column_id(tx, row.id), row.folder)
 
 
 def next_column_id(tx: Transaction, table_id: int) -> int:
@@ -108,7 +120,7 @@ def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot
     Raises `LakeError` for an unknown table, an expired snapshot, and data that a foreign writer left where file lists can't
     show it."""
     at = _snapshot(tx, snapshot)
-    row = table_row(tx, name, at)
+    row = row_at(tx, name, at)
     if row is None:
         raise LakeError(f"the lake has no table `{name}`" + ("" if snapshot is None else f" at snapshot {snapshot}"))
     view = View(tx, row, None if snapshot is None else at)

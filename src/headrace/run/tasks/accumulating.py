@@ -97,9 +97,9 @@ def files_read(tx: Transaction, asset: Asset, keys: Sequence[str] | None, snapsh
         return (), 0
     if keys is None or accumulations.newest_snapshot(tx, asset.name) <= newest.snapshot or not snapshot_exists(tx, newest.snapshot):
         return tuple(files(tx, asset.name, None, snapshot)), newest.rows
-    return tuple(_by_id(file) for file in files(tx, asset.name, None, newest.snapshot)), newest.rows
+    return tuple(by_id(file) for file in files(tx, asset.name, None, newest.snapshot)), newest.rows
 
 
-def _by_id(file: FileRef) -> FileRef:
+def by_id(file: FileRef) -> FileRef:
     """A file of an older snapshot, to be read with the columns of now."""
     return msgspec.structs.replace(file, lookup=Lookup.ID) if file.lookup is Lookup.SAME else file

@@ -13,10 +13,11 @@ from headrace.model import Asset, InputMode, InputSpec, PartitionSpec, Source
 from headrace.model.intervals import previous_key
 from headrace.model.ordering import order_of
 from headrace.model.required import WHOLE, join, required, split
+from headrace.plan.materialised import delivers
 from headrace.plan.views import is_view
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import leading, publications
 
 _ANY_TYPE = '"NULL"'
 STEPS_MAX = 400
@@ -30,6 +31,8 @@ def input_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: Input
     """
     if is_view(lookup.project, spec.node):
         return lookup.view(spec, lambda one: input_of(lookup, tx, asset, one, keys, snapshot))
+    if (delivered := _delivered(lookup, tx, asset, spec, keys)) is not None:
+        return delivered
     wanted = wanted_of(lookup, tx, asset, spec, keys)
     try:
         return lookup.data(tx, spec.node, wanted, snapshot)
@@ -37,6 +40,19 @@ def input_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: Input
         if leading.published_keys(tx, spec.node):
             raise
         return InputData(name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0)
+
+
+def _delivered(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> InputData | None:
+    """Of an asset that has a partition for each publication of an input that isn't cut: the input as that publication left it."""
+    if not asset.partition.by_delivery or not isinstance(asset, Asset):
+        return None
+    followed = delivers(lookup.compiled.nodes[asset.name].inputs, lookup.project)
+    if followed != spec or (lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]).partition.by_delivery:
+        return None
+    snapshot = publications.snapshot_of(tx, spec.node, int(keys[0]))
+    if snapshot is None:
+        raise Undeliverable(f"{spec.node} has no publication {int(keys[0])} any more")
+    return lookup.data_at(tx, spec.node, snapshot)
 
 
 def wanted_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: InputSpec, keys: Sequence[str]) -> list[str] | None:

@@ -7,13 +7,13 @@ from functools import cached_property
 
 from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, Column, Table
-from headrace.lake.catalog import files, newest_snapshot, table
+from headrace.lake.catalog import files, newest_snapshot, snapshot_exists, table
 from headrace.model import Asset, HeadraceError, InputMode, InputSpec, Project, Severity
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names, inputs_of, is_view
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
-from headrace.run.tasks.accumulating import files_read
+from headrace.run.tasks.accumulating import by_id, files_read
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
@@ -77,6 +77,16 @@ class Lookup:
             return InputData(name=name, files=found, columns=columns, rows=rows)
         rows = leading.published_rows(tx, name, keys)
         return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
+
+    def data_at(self, tx: Transaction, name: str, snapshot: int) -> InputData:
+        """All of a node as it was in a snapshot, with its columns of now. Raises Undeliverable where that isn't kept any more."""
+        known = self.table(tx, name)
+        if known is None:
+            raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
+        if not snapshot_exists(tx, snapshot):
+            raise Undeliverable(f"{name} as of snapshot {snapshot} isn't kept any more ([retention] snapshots)")
+        columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
+        return InputData(name=name, files=tuple(by_id(file) for file in files(tx, name, None, snapshot)), columns=columns)
 
     def view(self, spec: InputSpec, read: Callable[[InputSpec], InputData]) -> InputData:
         """A view as who reads it like `spec` sees it: its statement over what `read` gives for each of its inputs."""

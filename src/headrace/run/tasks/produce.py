@@ -54,7 +54,7 @@ def task(
         evolve=known is not None and leading.reshaping(tx, asset.name),
         checks=asset.checks,
         on_fail=asset.on_fail,
-        macros=lookup.project.macros if node.sql is not None or any(is_view(lookup.project, one.node) for one in node.inputs) else {},
+        macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
         shared=tuple(shared_files(tx, asset.name, keys)) if known is not None and not asset.accumulates else (),
         references=lookup.references(tx, asset.name, snapshot),
         now_us=now,
@@ -95,3 +95,9 @@ def _span(asset: Asset, keys: tuple[str, ...]) -> tuple[datetime | None, datetim
         return None, None
     intervals = [interval_of(split(key, asset.partition)[0], asset.partition.grain, asset.timezone) for key in keys]
     return min(i.start for i in intervals), max(i.end for i in intervals)
+
+
+def _may_use_macros(lookup: Lookup, asset: Asset) -> bool:
+    node = lookup.compiled.nodes[asset.name]
+    reads_views = any(is_view(lookup.project, one.node) for one in node.inputs)
+    return node.sql is not None or reads_views or any(check.kind == "sql" for check in asset.checks)

@@ -65,6 +65,12 @@ def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> i
     return max(map(int, found), default=0)
 
 
+def snapshot_of(tx: Transaction, node: str, publication_id: int) -> int | None:
+    """The snapshot that a publication made, whatever has replaced it since; None for one that isn't the node's."""
+    row = tx.execute("select snapshot from publication where id = :id and node = :node", {"id": publication_id, "node": node}).fetchone()
+    return None if row is None else int(row[0])
+
+
 def of_node(tx: Transaction, node: str, *, first: str | None = None, last: str | None = None, limit: int = 1_000) -> list[Publication]:
     """What readers see of a node's newest partitions between two keys (both included), newest first."""
     bounded = "" if last is None else "and partition <= :last "

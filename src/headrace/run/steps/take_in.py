@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from headrace.connect import Drift, TypeDrift, Unreadable
+from headrace.connect import Drift, Found, TypeDrift, Unreadable
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched, keep_parts, kept_as
 from headrace.connect.kinds import Access, Unavailable, name_of, routed
@@ -30,6 +30,9 @@ from headrace.quality.contracts import promised_checks
 from headrace.run.messages import Outcome, TakeIn
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
+
+FAR_SAMPLES = 2
+"""Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
 
 def take_in(task: TakeIn, workshop: Workshop) -> Outcome:
@@ -65,8 +68,13 @@ def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
         return kept, task.found.path  # the look into it has kept it
     if task.found.parts:
         return keep_parts(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
+    return _one(task, workshop, task.found)
+
+
+def _one(task: TakeIn, workshop: Workshop, found: Found) -> tuple[Kept, str]:
+    """One file, copied or fetched. Raises as `keep` and a kind's `fetch` do."""
     if name_of(task.source) is None:
-        return keep(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
+        return keep(workshop.folders.project, found, workshop.folders.raw), found.path
     access = Access(
         source=task.source,
         connection=task.connection,
@@ -74,7 +82,7 @@ def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
         temporary=workshop.folders.temporary,
         now_us=task.now_us,
     )
-    fetched = source_kind(task.source).fetch(access, task.found)
+    fetched = source_kind(task.source).fetch(access, found)
     return keep_fetched(fetched.path, workshop.folders.raw), fetched.name
 
 
@@ -86,7 +94,7 @@ def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
         temporary=workshop.folders.temporary,
         pinned=task.pinned,
         promised=task.promised,
-        samples=_samples(task, workshop),
+        samples=_samples(task, workshop, name),
         options=task.source.connector,
     )
     if not isinstance(prepared, Prepared):
@@ -105,17 +113,18 @@ def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Drift | TypeDrift 
     return nothing and name_of(task.source) is not None and name.endswith(".jsonl")
 
 
-def _samples(task: TakeIn, workshop: Workshop) -> list[tuple[Path, str]]:
-    """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample, and nothing is
-    fetched over a network for that."""
-    samples: list[tuple[Path, str]] = []
-    if name_of(task.source) is not None:
-        return samples
-    for found in task.samples:
+def _samples(task: TakeIn, workshop: Workshop, name: str) -> list[tuple[Path, str]]:
+    """Other deliveries to learn types from, kept as they will be anyway. One that can't be kept now is no sample; over a network few
+    are fetched, and only for text, which doesn't say its types itself."""
+    far = name_of(task.source) is not None
+    wanted = task.samples if not far else task.samples[-FAR_SAMPLES:] if name.endswith((".jsonl", ".csv")) else ()
+    samples = []
+    for found in wanted:
         try:
-            samples.append((Path(keep(workshop.folders.project, found, workshop.folders.raw).path), found.path))
-        except (HeadraceError, CannotRead):
+            kept, sampled = _one(task, workshop, found)
+        except (HeadraceError, CannotRead, Unavailable):
             continue
+        samples.append((Path(kept.path), sampled))
     return samples
 
 

@@ -1,15 +1,21 @@
-"""The project's macros, at hand for one statement: `macros/*.sql` with CREATE MACRO."""
+"""The project's macros, at hand for one statement or for many: `macros/*.sql` with CREATE MACRO.
+
+`python -m headrace.engine.macros` says what is wrong with the files that it gets: `validate` runs where DuckDB isn't loaded.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
 from headrace.engine.failures import failed, of_duckdb
+from headrace.lake.sqltext import quote
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -33,17 +39,85 @@ def defined(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
         session.connection.execute("ROLLBACK")
 
 
+@contextlib.contextmanager
+def lent(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
+    """As `defined`, for statements of which some may fail without the others knowing: outside of a transaction, the macros are
+    dropped afterwards."""
+    if not macros:
+        yield
+        return
+    try:
+        for file, text in macros.items():
+            _define(session, file, text)
+        yield
+    finally:
+        own = "SELECT DISTINCT function_name, function_type FROM duckdb_functions() WHERE NOT internal"
+        for name, kind in session.connection.execute(own).fetchall():
+            what = "MACRO TABLE" if kind == "table_macro" else "MACRO"
+            session.connection.execute(f"DROP {what} IF EXISTS {quote(name)}")
+
+
 def _define(session: Session, file: str, text: str) -> None:
     try:
-        statements = session.connection.extract_statements(text)
-        for statement in statements:
-            if statement.type != duckdb.StatementType.CREATE or not _CREATES.match(_without_comments(statement.query)):
-                raise failed(f"{file} holds a statement that isn't CREATE MACRO", code="body_failed", file=file, line=1)
+        for statement in session.connection.extract_statements(text):
+            if not _creates(statement):
+                raise failed(f"{file} holds a statement that isn't CREATE MACRO", code="bad_macro", file=file, line=1)
             session.connection.execute(statement)
     except duckdb.Error as error:
         raise of_duckdb(error, file=file) from error
 
 
+def _creates(statement: duckdb.Statement) -> bool:
+    return statement.type == duckdb.StatementType.CREATE and _CREATES.match(_without_comments(statement.query)) is not None
+
+
+class Fault(NamedTuple):
+    """What is wrong with a file of macros, and where in it."""
+
+    file: str
+    line: int
+    message: str
+
+
+def faults(macros: Mapping[str, str]) -> list[Fault]:
+    """What is wrong with each file; the first of each. A macro that two files define is the second one's fault."""
+    connection = duckdb.connect()
+    found = []
+    for file, text in macros.items():
+        fault = _fault(connection, file, text)
+        if fault is not None:
+            found.append(fault)
+    return found
+
+
+def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> Fault | None:
+    line = 1
+    try:
+        for statement in connection.extract_statements(text):
+            line = _line_of(text, statement.query)
+            if not _creates(statement):
+                return Fault(file, line, "a file in macros/ holds CREATE MACRO statements and nothing else")
+            if statement.named_parameters:
+                name = min(statement.named_parameters)
+                return Fault(file, line, f"a macro can't use ${name}: give it an argument, and hand ${name} in where it is called")
+            connection.execute(statement)
+    except duckdb.Error as error:
+        said = str(error)
+        at = re.search(r"LINE (\d+):", said)
+        return Fault(file, line + int(at[1]) - 1 if at else line, " ".join(said.split("\n\nLINE ", maxsplit=1)[0].split()))
+    return None
+
+
+def _line_of(text: str, query: str) -> int:
+    """The line of a statement's first word."""
+    at = max(0, text.find(query))
+    return text.count("\n", 0, at + len(query) - len(_without_comments(query))) + 1
+
+
 def _without_comments(text: str) -> str:
     """The text from its first word on."""
     return re.sub(r"\A(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", "", text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    json.dump([fault._asdict() for fault in faults(json.load(sys.stdin))], sys.stdout)

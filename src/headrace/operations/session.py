@@ -206,6 +206,10 @@ class Session:
         )
         if told:
             told.finish()
+        if compilation.project is not None and compilation.project.macros:
+            from headrace.operations.macros import with_macros
+
+            compilation = with_macros(compilation, cache)
         if compilation.project is not None:
             keep_names(self.data_folder, compilation.project)
         return compilation

@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from headrace.engine import logs
 from headrace.govern.state import open_state
 from headrace.lake import FileRef, Table
@@ -19,9 +21,9 @@ from headrace.plan import Compiled
 from headrace.quality import Audit
 from headrace.run.applying import Applied
 from headrace.run.leading import worker_settings
-from headrace.run.messages import Outcome
+from headrace.run.messages import Outcome, Produce, Task
 from headrace.run.pool import Finished, Lost, Pool, Saw
-from headrace.run.tasks import Prepared, Tasks
+from headrace.run.tasks import Tasks
 from headrace.schedule import AttemptId
 from headrace.store import Store
 from headrace.store.queries import publications
@@ -63,7 +65,7 @@ def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: s
         prepared = tasks.prepare(tx, attempt, name, (key,), session.clock.now_us())
     try:
         with Pool(worker_settings(folders, 1), 1) as pool:
-            answer = _answer(pool, attempt, prepared)
+            answer = _answer(pool, attempt, _as_the_files_are(prepared.task))
         log = [line.text for line in logs.read(folders.log(*attempt))]
         if isinstance(answer, Lost):
             return _lost(name, key, answer, log)
@@ -72,8 +74,13 @@ def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: s
         shutil.rmtree(folders.log(*attempt).parent, ignore_errors=True)
 
 
-def _answer(pool: Pool, attempt: AttemptId, prepared: Prepared) -> Finished | Lost:
-    pool.submit(attempt, prepared.task)
+def _as_the_files_are(task: Task) -> Task:
+    """Columns may be others than those of the table: nothing is published, so nothing has to fit it."""
+    return msgspec.structs.replace(task, evolve=True) if isinstance(task, Produce) else task
+
+
+def _answer(pool: Pool, attempt: AttemptId, task: Task) -> Finished | Lost:
+    pool.submit(attempt, task)
     while True:
         for answer in pool.wait(None):
             if not isinstance(answer, Saw):

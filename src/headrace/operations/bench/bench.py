@@ -15,7 +15,7 @@ import msgspec
 from headrace.engine import InputData, Scope, logs
 from headrace.lake import FileRef, Table
 from headrace.lake.session import Session as DuckDB
-from headrace.model import Asset, CheckSpec, CommandBody, PythonBody, SqlBody
+from headrace.model import Asset, CheckSpec, CommandBody, PythonBody
 from headrace.model.intervals import interval_of
 from headrace.model.required import split
 from headrace.operations.bench.given import BadRows, Desk
@@ -158,7 +158,7 @@ class Bench:
             on_fail=asset.on_fail if asset.on_fail in ("reject", "hold", "warn") else "reject",
             references=tuple(tables[name] for name in tables if name in node.check_references),
             now_us=time.time_ns() // 1000,
-            macros=self._compiled.project.macros if isinstance(asset.body, SqlBody) else {},
+            macros=self._compiled.project.macros,
         )
         return task, tuple(check.name for check in asset.checks if check not in checks)
 

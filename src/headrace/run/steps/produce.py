@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.engine.failures import BodyFailed
 from headrace.engine.logs import Capture, Clock, LogFile
+from headrace.engine.macros import lent
 from headrace.engine.produce import Produced
 from headrace.engine.produce import produce as run_body
 from headrace.lake.session import Session
@@ -67,6 +68,11 @@ def _hash_of(produced: Produced) -> str | None:
 
 
 def _audited(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced) -> Outcome:
+    with lent(_session(task, workshop), task.macros if any(check.kind == "sql" for check in task.checks) else {}):
+        return _judged(task, workshop, outcome, produced)
+
+
+def _judged(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced) -> Outcome:
     assert produced.staged is not None
     assert produced.table is not None
     whole = _whole(task, produced)

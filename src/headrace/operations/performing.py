@@ -105,7 +105,7 @@ class Verb(msgspec.Struct, frozen=True):
 
 
 VERBS: dict[str, Verb] = {}
-REQUESTABLE = ("apply", "run", "tick", "gc", "backup")
+REQUESTABLE = ("apply", "receive", "run", "tick", "gc", "backup")
 """Modules of this room that a request in the store may name."""
 
 

@@ -35,7 +35,7 @@ class Store:
         Raises StoreError if there is none (and not `create`), if it is newer or older than this Headrace, or
         if the database can't be used.
         """
-        store = cls(_engine(root, settings, resolve))
+        store = cls(engine_of(root, settings, resolve))
         try:
             if create:
                 store.engine.create()
@@ -91,7 +91,8 @@ class Store:
         return self.engine.data_version()
 
 
-def _engine(root: Path, settings: Settings, resolve: Resolve | None) -> Engine:
+def engine_of(root: Path, settings: Settings, resolve: Resolve | None) -> Engine:
+    """The database that the settings name, not opened yet."""
     found = address(root, settings, resolve)
     if isinstance(found, PostgresqlAddress):
         from headrace.store.engines.postgresql import PostgresqlEngine  # psycopg: only who uses it pays for it
@@ -110,7 +111,7 @@ def state_path(root: Path, settings: Settings) -> Path:
 
 def exists(root: Path, settings: Settings, resolve: Resolve | None = None) -> bool:
     """Whether a verb that writes has made the state already. StoreError for an address that can't be used."""
-    engine = _engine(root, settings, resolve)
+    engine = engine_of(root, settings, resolve)
     try:
         return engine.exists()
     finally:

@@ -6,8 +6,9 @@
 from headrace.lake.catalog.accumulating import seen, state
 from headrace.lake.catalog.admission import next_id
 from headrace.lake.catalog.change import Change, Rewrite
-from headrace.lake.catalog.ddl import VERSION, check_version, create, missing
+from headrace.lake.catalog.ddl import VERSION, check_version, create, create_tables, missing, move
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
+from headrace.lake.catalog.inventory import Registered, held_keys, registered
 from headrace.lake.catalog.reading import (
     files,
     named_paths,
@@ -26,16 +27,21 @@ __all__ = [
     "Change",
     "FileMoved",
     "NeedsRewrite",
+    "Registered",
     "Rewrite",
     "TableMoved",
     "Transaction",
     "check_version",
     "create",
+    "create_tables",
     "files",
+    "held_keys",
     "missing",
+    "move",
     "named_paths",
     "newest_snapshot",
     "next_id",
+    "registered",
     "seen",
     "shared_files",
     "snapshot_at",

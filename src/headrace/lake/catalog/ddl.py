@@ -84,11 +84,7 @@ INDEXES = (
 def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
     """Make an empty catalog with the schema `main`, as snapshot 0. `data_path` is what DuckLake's readers take relative paths
     from; it ends with `/`. `at_us` is the time of snapshot 0: early, because no later snapshot gets an earlier one."""
-    schema = own_schema(tx) if in_postgresql(tx) else None
-    for table in TABLES:
-        tx.execute(table_ddl(tx, table, schema))
-    for index in INDEXES:
-        tx.execute(index_ddl(tx, index, schema))
+    create_tables(tx)
     rows = {"version": VERSION, "created_by": "Headrace", "data_path": data_path, "encrypted": "false", "data_inlining_row_limit": "0"}
     tx.executemany(
         'INSERT INTO ducklake_metadata("key", "value") VALUES (:key, :value)', [{"key": key, "value": value} for key, value in rows.items()]
@@ -98,6 +94,20 @@ def create(tx: Transaction, data_path: str, at_us: int = 0) -> None:
     tx.execute(
         "INSERT INTO ducklake_schema VALUES (0, :uuid, 0, NULL, 'main', 'main/', :relative)", {"uuid": str(uuid.uuid4()), "relative": True}
     )
+
+
+def create_tables(tx: Transaction) -> None:
+    """Make the catalog's tables, without a row: for one that is copied into them."""
+    schema = own_schema(tx) if in_postgresql(tx) else None
+    for table in TABLES:
+        tx.execute(table_ddl(tx, table, schema))
+    for index in INDEXES:
+        tx.execute(index_ddl(tx, index, schema))
+
+
+def move(tx: Transaction, data_path: str) -> None:
+    """The lake's folder is another one now; `data_path` ends with `/`."""
+    tx.execute('UPDATE ducklake_metadata SET "value" = :path WHERE "key" = \'data_path\'', {"path": data_path})
 
 
 def missing(tx: Transaction) -> bool:

@@ -30,6 +30,9 @@ class Engine(Protocol):
     def create(self) -> None:
         """Make the state, or bring an older one up to date."""
 
+    def applied(self) -> dict[int, str]:
+        """Number → checksum of the migrations that have been applied."""
+
     def check(self) -> None:
         """StoreError unless the state is there, and of this Headrace's version."""
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from headrace.model.errors import StoreError
 from headrace.store import migrations
-from headrace.store.address import PostgresqlAddress, driver
+from headrace.store.address import PostgresqlAddress, driver, quoted
 from headrace.store.engines import ddl, epochs
 from headrace.store.engines.parameters import translated
 from headrace.store.engines.sqlite import private_folder
@@ -117,8 +117,7 @@ class PostgresqlEngine:
         return self.address.shown
 
     def exists(self) -> bool:
-        with self._translated():
-            return bool(self._applied(self._read_connection()))
+        return bool(self.applied())
 
     def create(self) -> None:
         with self._translated():
@@ -130,10 +129,12 @@ class PostgresqlEngine:
         except OSError as error:
             raise StoreError(f"the data folder {self.folder} can't be made: {error.strerror}", hint="check who may write there") from error
 
-    def check(self) -> None:
+    def applied(self) -> dict[int, str]:
         with self._translated():
-            done = self._applied(self._read_connection())
-        migrations.check(done, self.where)
+            return self._applied(self._read_connection())
+
+    def check(self) -> None:
+        migrations.check(self.applied(), self.where)
 
     def close(self) -> None:
         for connection in (self._reader, self._writer):
@@ -286,11 +287,6 @@ def _last(cursor: Any) -> Any:
     while cursor.nextset():
         pass
     return cursor
-
-
-def quoted(name: str) -> str:
-    """A name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:

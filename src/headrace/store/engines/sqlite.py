@@ -6,7 +6,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from headrace.model.errors import StoreError
@@ -71,14 +71,34 @@ class SqliteEngine:
     def create(self) -> None:
         _private_file(self.path)
         with self._translated():
-            apply(self.write_connection(), self.path)
+            connection = self.write_connection()
+            done = applied(connection, self.path)
+            migrations.refuse_unknown(done, self.where)
+            if 0 < len(done) < len(migrations.known()):
+                self._copy(connection, len(done))
+            apply(connection, self.path)
+
+    def applied(self) -> dict[int, str]:
+        with self._translated():
+            return applied(self.read_connection(), self.path)
+
+    def copy_of(self, version: int) -> Path:
+        """Where the file is kept as it was before it was brought up to date from that version."""
+        return self.path.with_name(f"{self.path.name}.version-{version}")
+
+    def _copy(self, connection: sqlite3.Connection, version: int) -> None:
+        target = self.copy_of(version)
+        if not target.exists():
+            part = target.with_name(f"{target.name}.part")
+            with closing(sqlite3.connect(part)) as copy:
+                connection.backup(copy)
+            part.chmod(0o600)
+            part.replace(target)
 
     def check(self) -> None:
         if not self.path.exists():
             raise missing(self.where)
-        with self._translated():
-            done = applied(self.read_connection(), self.path)
-        migrations.check(done, self.where)
+        migrations.check(self.applied(), self.where)
 
     def close(self) -> None:
         for connection in (self._reader, self._writer):

@@ -30,6 +30,25 @@ class Delivery(msgspec.Struct, frozen=True):
     reason: str | None
 
 
+class Arrival(msgspec.Struct, frozen=True):
+    """One arrival with what it became. `parts` and `received` are JSON; `rows` and `verdict` are its newest publication's."""
+
+    source: str
+    partition: str
+    path: str
+    size_bytes: int
+    claimed_at: int
+    observed_at: int
+    arrived_at: int
+    sha256: str | None
+    state: str
+    reason: str | None
+    parts: str | None
+    received: str | None
+    rows: int | None
+    verdict: str | None
+
+
 class Look(msgspec.Struct, frozen=True):
     """One look at a source."""
 
@@ -53,6 +72,18 @@ def of_source(tx: Transaction, source: str, *, limit: int = 100) -> list[Deliver
             {"source": source, "limit": limit},
         )
     )
+
+
+def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
+    """The deliveries of the newest intervals, as `of_source` orders them, with what each became."""
+    rows = tx.execute(
+        "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256, d.state, d.reason,"
+        " d.parts, d.received, p.rows, p.verdict from (select * from delivery where source = :source"
+        " order by partition desc, id desc limit :limit) d left join publication p on p.id = (select max(q.id) from publication q"
+        " where q.node = d.source and q.partition = d.partition and q.delivery_id = d.id) order by d.partition desc, d.id desc",
+        {"source": source, "limit": limit},
+    )
+    return [Arrival(*row) for row in rows]
 
 
 def oldest_partition(tx: Transaction, source: str) -> str | None:

@@ -1,0 +1,114 @@
+"""`headrace db upgrade|check|backup DIR|restore DIR|gc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.model.errors import UsageError
+from headrace.operations.db.documents import BackupDocument, CheckDocument, Finding, GcDocument, UpgradeDocument
+
+WHAT = ("upgrade", "check", "backup", "restore", "gc")
+
+
+def command(
+    invocation: Invocation,
+    what: Annotated[str, Argument("upgrade|check|backup|restore|gc")],
+    folder: Annotated[str | None, Argument("[DIR]", "of the backup")] = None,
+    deep: Annotated[bool, Option("--deep", help="check: read every file to its end")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="gc: say what would be freed")] = False,
+    force: Annotated[bool, Option("--force", help="restore: move the state that is there aside")] = False,
+) -> int:
+    """The state, the catalog and the files as a whole: up to date, whole, backed up, restored, without what nothing needs.
+
+    `check` exits 1 when it finds something that is wrong.
+    """
+    if what not in WHAT:
+        raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(WHAT)}")
+    if (folder is not None) != (what in ("backup", "restore")):
+        needs = "takes no" if folder else "needs a"
+        raise UsageError(f"headrace db {what} {needs} folder", hint=f"headrace db {what}{'' if folder else ' DIR'}")
+    if what == "check":
+        return _check(invocation, deep=deep)
+    if what == "upgrade":
+        from headrace.operations.db.upgrade import upgrade
+
+        invocation.show(upgrade(invocation.session), _upgraded)
+    elif what == "gc":
+        from headrace.operations.gc import gc
+
+        invocation.show(gc(invocation.session, dry_run=dry_run, progress=invocation.progress()), _freed)
+    else:
+        _move(invocation, what, Path(folder or ""), force=force)
+    return 0
+
+
+def _check(invocation: Invocation, *, deep: bool) -> int:
+    from headrace.operations.db.check import check
+
+    document = check(invocation.session, deep=deep)
+    invocation.show(document, _checked)
+    return int(not document.ok)
+
+
+def _move(invocation: Invocation, what: str, folder: Path, *, force: bool) -> None:
+    if what == "backup":
+        from headrace.operations.backup import backup
+
+        invocation.show(backup(invocation.session, folder, progress=invocation.progress()), _backed_up)
+        return
+    from headrace.operations.restore import restore
+
+    invocation.show(restore(invocation.session, folder.absolute(), force=force), _restored)
+
+
+def _upgraded(document: UpgradeDocument, page: Page) -> None:
+    if document.before == document.after:
+        page.say(f"✓ the state is up to date (version {document.after})", "good")
+        return
+    page.say(f"✓ brought from version {document.before} to {document.after}", "good")
+    if document.backup:
+        page.say(f"as it was: {document.backup}")
+
+
+def _checked(document: CheckDocument, page: Page) -> None:
+    for one in document.findings:
+        _finding(one, page)
+    looked = (
+        f"{plural(document.files, 'file')}, {document.size_bytes:,} bytes, {plural(document.audit_entries, 'audit entry', 'audit entries')}"
+    )
+    if document.ok:
+        page.say(f"✓ state, catalog and files agree: {looked}", "good")
+    page.say(f"audit head {document.audit_head}", "dim")
+
+
+def _finding(one: Finding, page: Page) -> None:
+    page.say(f"{'✗' if one.severity == 'error' else '·'} {one.about}: {one.message}", "bad" if one.severity == "error" else "")
+    page.say(f"to do: {one.todo}", indent=2)
+
+
+def _backed_up(document: BackupDocument, page: Page) -> None:
+    page.say(f"✓ {document.folder}: snapshot {document.snapshot}, {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
+    page.next(f"headrace db restore {document.folder}")
+
+
+def _restored(document: BackupDocument, page: Page) -> None:
+    page.say(f"✓ restored snapshot {document.snapshot}: {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
+    if document.aside:
+        page.say(f"what was there is {document.aside} now")
+    page.next("headrace db check")
+
+
+COLUMNS = [Column("what", least=10), Column("files", right=True), Column("bytes", right=True)]
+
+
+def _freed(document: GcDocument, page: Page) -> None:
+    page.table(COLUMNS, [[one.kind, Cell(f"{one.files:,}"), Cell(f"{one.size_bytes:,}")] for one in document.freed])
+    would = "would be freed" if document.dry_run else "freed"
+    total = sum(one.size_bytes for one in document.freed)
+    page.say(f"{plural(document.snapshots, 'snapshot')}, {plural(document.lake_files, 'file')} of the lake, {total:,} bytes else {would}")

@@ -1,0 +1,177 @@
+"""`db check`: whether the state, the catalog and the files agree, with what to do about each thing that doesn't."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from headrace.govern.audit import Verification, verify
+from headrace.lake import catalog
+from headrace.lake.orphans import orphans
+from headrace.model import LakeError, UsageError
+from headrace.operations.db.documents import CheckDocument, Finding
+from headrace.operations.session import Session
+from headrace.run.folders import Folders
+from headrace.run.garbage import LONGEST_ATTEMPT
+from headrace.store import Transaction
+from headrace.store.migrations import known
+from headrace.store.queries import checking, keeping
+
+RESTORE = "restore it from a backup: headrace db restore DIR"
+AGAIN = "compute it again: headrace run {node} --partition {partition} --again --reason 'lost file'"
+SHOWN_MAX = 100
+"""Findings of one kind; what is more is counted."""
+_MAGIC = b"PAR1"
+
+
+def check(session: Session, *, deep: bool) -> CheckDocument:
+    """Look at everything; with `deep` into every file too. UsageError where there is no state, StoreError for one that can't be read."""
+    if session.store is None:
+        raise UsageError("there is no state yet", hint="headrace tick makes it")
+    accumulating = _accumulating(session)
+    with session.store.read() as tx:
+        files = catalog.registered(tx)
+        trail = verify(tx)
+        found = [
+            *_some(_integrity(tx)),
+            *_audit(trail),
+            *_some(_files(tx, session.folders, files, deep=deep)),
+            *_some(_kept(tx, session.folders, deep=deep)),
+            *_some(_agreement(tx, accumulating)),
+            *_leftovers(tx, session.folders),
+        ]
+    return CheckDocument(
+        ok=all(one.severity != "error" for one in found),
+        version=len(known()),
+        files=len(files),
+        size_bytes=sum(one.size_bytes for one in files),
+        audit_entries=trail.entries,
+        audit_head=trail.head,
+        findings=found,
+    )
+
+
+def _error(about: str, message: str, todo: str) -> Finding:
+    return Finding(severity="error", about=about, message=message, todo=todo)
+
+
+def _some(found: Iterator[Finding]) -> Iterator[Finding]:
+    more = 0
+    for number, one in enumerate(found):
+        if number < SHOWN_MAX:
+            yield one
+        else:
+            more += 1
+    if more:
+        yield _error("check", f"and {more} more like these", RESTORE)
+
+
+def _integrity(tx: Transaction) -> Iterator[Finding]:
+    for said in checking.damage(tx):
+        yield _error("database", said, RESTORE)
+    try:
+        catalog.check_version(tx)
+    except LakeError as error:
+        yield _error("catalog", str(error), error.hint)
+
+
+def _audit(trail: Verification) -> Iterator[Finding]:
+    if not trail.ok:
+        todo = "somebody changed the trail: compare it with a backup's before you trust what came after"
+        yield _error("audit", f"entry {trail.broken_at} doesn't fit: {trail.reason}", todo)
+
+
+def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[Finding]:
+    for one in files:
+        path = folders.lake / one.path
+        reason = _wrong(path, one.size_bytes) or (_damaged(path, one) if deep else "")
+        if reason:
+            lost = "; it is of earlier snapshots only" if one.ended else ""
+            yield _error(one.table, f"the file {one.path} {reason}{lost}", _todo(tx, one))
+
+
+def _todo(tx: Transaction, one: catalog.Registered) -> str:
+    held = checking.partitions_of(tx, one.table, one.key)
+    return RESTORE if one.ended or held is None else f"{RESTORE}, or {AGAIN.format(node=one.table, partition=held)}"
+
+
+def _wrong(path: Path, size_bytes: int) -> str:
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        return f"can't be found ({error.strerror})"
+    return "" if found == size_bytes else f"has {found:,} bytes and not {size_bytes:,}"
+
+
+def _damaged(path: Path, one: catalog.Registered) -> str:
+    """What its footer says against what the catalog does; every page is read."""
+    from pyarrow import parquet
+
+    with path.open("rb") as file:
+        file.seek(-8, 2)
+        tail = file.read(8)
+    if tail[4:] != _MAGIC or int.from_bytes(tail[:4], "little") != one.footer_bytes:
+        return "isn't the Parquet file that was registered"
+    try:
+        with parquet.ParquetFile(path) as opened:
+            rows = sum(batch.num_rows for batch in opened.iter_batches())
+    except Exception as error:  # noqa: BLE001 - a damaged file may make the reader fail in any way
+        return f"can't be read ({str(error).splitlines()[0][:200]})"
+    return "" if rows == one.rows else f"has {rows:,} rows and not {one.rows:,}"
+
+
+def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[Finding]:
+    for path in sorted(keeping.quarantined_paths(tx)):
+        if not Path(folders.data, path).is_file():
+            yield _error("quarantine", f"{path} waits there and can't be found", "restore it, or have it delivered again")
+    for path, entry in keeping.published_files(tx, time.time_ns() // 1000).items():
+        reason = _wrong(Path(folders.data, path), entry["size"])
+        if not reason and deep and _digest(Path(folders.data, path)) != entry["sha256"]:
+            reason = "isn't what was published"
+        if reason:
+            yield _error("files", f"{path} {reason}", RESTORE)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _accumulating(session: Session) -> frozenset[str]:
+    """Assets whose rows aren't of one partition: what a key has in the lake says nothing of what was published under it."""
+    compiled = session.compiled
+    assets = compiled.project.assets if compiled is not None else {}
+    return frozenset(name for name, asset in assets.items() if asset.accumulates)
+
+
+def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Finding]:
+    """What the state says is published, the catalog has; what the catalog has, is published."""
+    newest = catalog.newest_snapshot(tx)
+    for node, partitions in checking.published(tx).items():
+        holds = _holder(tx, node)
+        for partition, rows, snapshot in partitions:
+            if snapshot > newest:
+                yield _error(node, f"{node}@{partition} was published in snapshot {snapshot}, and the lake ends at {newest}", RESTORE)
+            elif rows and node not in accumulating and not holds(partition):
+                yield _error(node, f"{node}@{partition} is published with {rows:,} rows, and the lake has none of it", RESTORE)
+
+
+def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
+    """Whether the lake has a file for a partition of a node."""
+    known_keys = catalog.held_keys(tx, node)
+    return lambda partition: known_keys is None or partition in known_keys
+
+
+def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:
+    before = time.time_ns() // 1000 - int(LONGEST_ATTEMPT.total_seconds() * 1_000_000)
+    lost = orphans(folders.lake, catalog.named_paths(tx), (), before_us=before)
+    if lost:
+        size = sum(one.size_bytes for one in lost)
+        message = f"{len(lost)} files of the lake ({size:,} bytes) that nothing names, such as {lost[0].path}"
+        yield Finding(severity="note", about="orphans", message=message, todo="headrace db gc")
+    halves = [path for folder in (folders.raw, folders.lake) for path in folder.glob("**/*.tmp")]
+    if halves:
+        message = f"{len(halves)} half-written files, such as {halves[0].name}"
+        yield Finding(severity="note", about="staged", message=message, todo="the next headrace tick removes them")

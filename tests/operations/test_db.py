@@ -1,0 +1,206 @@
+"""`headrace db`: on both databases, with real projects."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
+
+from runlab import DAYS, Lab  # noqa: E402
+
+CLEAN = "select order_id, cast(day as date) as day from orders"
+LONG_AGO = 1_200_000_000  # in 2008, before the replay
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    if request.param == "sqlite":
+        made = Lab(tmp_path / "p")
+    else:
+        database = request.getfixturevalue("postgresql")
+        monkeypatch.setenv("PG_PASSWORD", database.password)
+        made = Lab(tmp_path / "p", database)
+    made.sql("clean", CLEAN)
+    for day in DAYS[:3]:
+        made.orders(day)
+    made.tick()
+    return made
+
+
+def files(lab: Lab, folder: str = "lake/main") -> list[Path]:
+    return sorted(path for path in (lab.root / ".headrace" / folder).rglob("*") if path.is_file())
+
+
+def test_a_whole_state_has_no_finding(lab: Lab) -> None:
+    document = lab.headrace("db", "check", "--deep")
+    assert (document["ok"], document["findings"]) == (True, [])
+    assert document["files"] == 6 and document["audit_entries"] > 6
+
+
+def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
+    """A lost file, a shortened one, one whose bytes changed, a publication that the catalog doesn't have."""
+    lost, shortened, changed = files(lab)[:3]
+    lost.unlink()
+    os.truncate(shortened, shortened.stat().st_size - 1)
+    with changed.open("r+b") as file:
+        file.seek(4)
+        file.write(b"\xff" * 40)
+    found = lab.headrace("db", "check", "--deep", code=1)["findings"]
+    said = " ".join(one["message"] for one in found)
+    assert all(path.name in said for path in (lost, shortened, changed)), found
+    assert all("restore" in one["todo"] for one in found)
+    assert any("run clean --partition" in one["todo"] for one in found)
+
+
+def test_an_audit_trail_that_was_changed_is_found(lab: Lab) -> None:
+    if lab.database is not None:
+        lab.database.execute(
+            "alter table headrace.audit disable trigger user",
+            "update headrace.audit set event = replace(event, 'tester', 'nobody') where seq = 2",
+        )
+    else:
+        import sqlite3
+
+        with sqlite3.connect(lab.root / ".headrace/state.db") as db:
+            db.executescript("drop trigger audit_no_update; update audit set event = replace(event, 'tester', 'nobody') where seq = 2")
+        db.close()
+    found = lab.headrace("db", "check", code=1)["findings"]
+    assert [one["about"] for one in found] == ["audit"]
+
+
+def test_a_backup_brings_everything_back(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    made = lab.headrace("db", "backup", str(folder))
+    assert made["files"] > 6
+    before = sorted(row["order_id"] for row in lab.read("clean"))
+    shutil.rmtree(lab.root / ".headrace/lake")
+    shutil.rmtree(lab.root / ".headrace/raw")
+    assert not lab.headrace("db", "check", code=1)["ok"]
+    restored = lab.headrace("db", "restore", str(folder), "--force")
+    assert restored["aside"] and restored["epoch"] > made["epoch"]
+    assert lab.headrace("db", "check", "--deep")["ok"]
+    assert sorted(row["order_id"] for row in lab.read("clean")) == before
+    assert lab.tick().state == "nothing_due"
+    lab.orders(DAYS[3])
+    assert [p.partition for p in lab.tick().published] == [DAYS[3]] * 2
+
+
+def test_what_came_after_the_backup_comes_again_and_once(lab: Lab, tmp_path: Path) -> None:
+    """The lake's files are newer than the restored state: they are orphans, left alone until they are old."""
+    lab.headrace("db", "backup", str(tmp_path / "kept"))
+    lab.orders(DAYS[3])
+    lab.tick()
+    newer = len(files(lab))
+    lab.headrace("db", "restore", str(tmp_path / "kept"), "--force")
+    assert len(files(lab)) == newer
+    assert len(lab.read("clean")) == 30
+    assert sorted(p.partition for p in lab.tick().published) == [DAYS[3]] * 2
+    assert len(lab.read("clean")) == 40
+    assert lab.headrace("db", "check")["ok"]
+
+
+def test_a_leader_of_the_state_before_is_fenced(lab: Lab, tmp_path: Path) -> None:
+    lab.headrace("db", "backup", str(tmp_path / "kept"))
+    lab.tick()
+    lab.tick()
+    (epoch,) = lab.rows("select epoch from lease")[0]
+    lab.headrace("db", "restore", str(tmp_path / "kept"), "--force")
+    assert lab.rows("select epoch > ?, released from lease".replace("?", str(epoch))) == [(True, 1)]
+
+
+def test_a_damaged_backup_touches_nothing(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    lab.headrace("db", "backup", str(folder))
+    victim = next((folder / "data/lake").rglob("*.parquet"))
+    copy = victim.with_suffix(".copy")
+    shutil.copy(victim, copy)
+    victim.unlink()
+    victim.write_bytes(copy.read_bytes()[:-1] + b"x")
+    state = lab.rows("select count(*) from audit")
+    lab.headrace("db", "restore", str(folder), "--force", code=3)
+    assert lab.rows("select count(*) from audit") == state
+    assert lab.headrace("db", "check", "--deep")["ok"]
+
+
+def test_nothing_is_overwritten(lab: Lab, tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    lab.headrace("db", "backup", str(folder))
+    lab.headrace("db", "backup", str(folder), code=2)
+    lab.headrace("db", "restore", str(folder), code=3)
+
+
+def test_a_backup_is_restored_into_the_other_database(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    lab.headrace("db", "backup", str(tmp_path / "kept"))
+    before = sorted(row["order_id"] for row in lab.read("clean"))
+    other = Lab(tmp_path / "q", request.getfixturevalue("postgresql") if lab.database is None else None)
+    os.environ["PG_PASSWORD"] = other.database.password if other.database else os.environ.get("PG_PASSWORD", "")
+    other.sql("clean", CLEAN)
+    shutil.copytree(lab.root / "landing", other.root / "landing", dirs_exist_ok=True)
+    other.headrace("db", "restore", str(tmp_path / "kept"))
+    assert other.headrace("db", "check", "--deep")["ok"]
+    assert sorted(row["order_id"] for row in other.read("clean")) == before
+    other.orders(DAYS[4])
+    other.now = lab.now
+    assert [p.partition for p in other.tick().published] == [DAYS[4]] * 2
+
+
+def test_gc_frees_what_is_old_and_needed_by_nothing(lab: Lab) -> None:
+    orphan = lab.root / ".headrace/lake/main/clean/left-behind.parquet"
+    log = lab.root / ".headrace/logs/1/99.jsonl"
+    young = lab.root / ".headrace/lake/main/clean/young.parquet"
+    for path in (orphan, log, young):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * 10)
+    for path in (orphan, log):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    kept = set(files(lab)) - {orphan}
+    would = lab.headrace("db", "gc", "--dry-run")
+    assert {one["kind"]: one["files"] for one in would["freed"]} == {"orphans": 1, "logs": 1}
+    assert orphan.exists()
+    done = lab.headrace("db", "gc")
+    assert done["freed"] == would["freed"]
+    assert not orphan.exists() and not log.exists()
+    assert set(files(lab)) == kept
+    assert lab.headrace("db", "check")["ok"]
+
+
+def test_raw_bytes_stay_for_as_long_as_their_source_says(lab: Lab) -> None:
+    source = lab.root / "sources/orders.yaml"
+    raw = files(lab, "raw")
+    assert len(raw) == 3
+    for path in raw:
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    assert lab.headrace("db", "gc")["freed"] == []  # the replay's deliveries are younger than 90 days
+    source.write_text(source.read_text() + "retain_raw: 1s\n")
+    lab.headrace("apply", "--yes")
+    freed = {one["kind"]: one["files"] for one in lab.headrace("db", "gc")["freed"]}
+    assert freed == {"raw": 3}
+    assert len(lab.read("clean")) == 30
+
+
+def test_a_state_of_a_newer_version_is_refused_and_stays(lab: Lab) -> None:
+    newer = "insert into migration (number, name, checksum, applied_at) values (99, 'x', 'y', 0)"
+    if lab.database is not None:
+        lab.database.execute(newer.replace("migration", "headrace.migration"))
+    else:
+        import sqlite3
+
+        with sqlite3.connect(lab.root / ".headrace/state.db") as db:
+            db.execute(newer)
+        db.close()
+    for verb in (["db", "upgrade"], ["db", "check"], ["status"], ["tick"], ["db", "gc"]):
+        lab.headrace(*verb, code=1)
+    assert lab.rows("select count(*) from migration where number = 99") == [(1,)]
+
+
+def test_upgrade_of_what_is_up_to_date_does_nothing(lab: Lab) -> None:
+    document: Any = lab.headrace("db", "upgrade")
+    assert document["before"] == document["after"] and document["backup"] is None
+    assert json.dumps(document)

@@ -44,6 +44,8 @@ class Needs:
 
     def missing(self, node: GraphNode, key: str, now: int) -> Iterator[Waiting]:
         """What a partition still needs. An input's partition that will run in this pass must be done first."""
+        if node.name in self._network.coarse and (end := bounds(node, key)[1]) > now:
+            yield Waiting(node.name, key, PartitionState.WAITING, "its interval hasn't ended", end)
         for link in self._network.links[node.name]:
             found = self._of_link(node, link, key, now)
             yield from self._not_given_up(link, found, now) if link.optional else found

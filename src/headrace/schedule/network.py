@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.model import InputMode, InputSpec
+from headrace.model import Grain, InputMode, InputSpec
+from headrace.model.intervals import GRAINS
 from headrace.schedule.board import Board
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.readiness import Link
@@ -23,6 +24,8 @@ class Network:
         once a partition."""
         self.free: set[str] = set()
         """Nodes for whose intervals nothing may be due, by a calendar of their own or of what they read."""
+        self.coarse: set[str] = set()
+        """Nodes that need only longer intervals: nothing but time says when one of theirs has come."""
         self._ancestors: dict[str, set[str]] = {}
         for node in graph.nodes:
             self._link(node, board)
@@ -39,6 +42,9 @@ class Network:
             self.followers[name].append(node.name)
         if any(link.gathers or (node.settled and link.newest and link.input.name in self.gathers) for link in links):
             self.gathers[node.name] = frozenset(self.ancestors(node))
+        paced = [link.input.partition.grain for link in links if not link.newest and not link.optional]
+        if paced and all(_longer(grain, node.partition.grain) for grain in paced):
+            self.coarse.add(node.name)
         if not node.days_off.none or any(spec.node in self.free for spec in node.inputs):
             self.free.add(node.name)
 
@@ -64,3 +70,7 @@ class Network:
             return []
         found = {spec.node} | self.ancestors(self.nodes[spec.node])
         return [self.nodes[name] for name in sorted(found) if self.nodes[name].is_source]
+
+
+def _longer(one: Grain | None, other: Grain | None) -> bool:
+    return one is not None and other is not None and GRAINS.index(one) > GRAINS.index(other)

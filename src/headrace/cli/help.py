@@ -28,6 +28,6 @@ def text() -> str:
     parts = [HEAD, ""]
     for group in GROUPS:
         parts.append(f"{group.capitalize()}:")
-        parts += [f"  {verb.name:<11} {verb.summary}" for verb in VERBS if verb.group == group]
+        parts += [f"  {verb.name:<12} {verb.summary}" for verb in VERBS if verb.group == group]
         parts.append("")
     return "\n".join([*parts, OPTIONS])

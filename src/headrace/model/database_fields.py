@@ -28,6 +28,10 @@ def is_database(fields: Fields) -> bool:
 def read_connection(fields: Fields, partition: PartitionSpec) -> None:
     """Report what is wrong with `connection:` and what belongs to it."""
     fields.text("connection")
+    files = fields.raw("files")
+    if isinstance(files, str) and "://" not in files:
+        hint = "take it out, or write files: s3://…"
+        fields.refuse("connection", "files of the project need no `connection`", hint, code="conflicting_fields")
     if not is_database(fields):
         return
     if "query" in fields and "table" in fields:

@@ -139,6 +139,20 @@ class ExaminationRow(Document, frozen=True, kw_only=True):
     """What to do about it."""
 
 
+class ConnectionRow(Document, frozen=True, kw_only=True):
+    """`connections`: one connection. `kind` is null where it is known only once a secret is resolved; `used_by` names sources, consumers
+    and `store`. Of `connections test` only: `state` (`ok`, `failed`, `skipped`), `seconds`, and of a failure `code`, `error`, `hint`."""
+
+    name: str
+    kind: str | None
+    used_by: list[str]
+    state: str | None = None
+    seconds: float | None = None
+    code: str | None = None
+    error: str | None = None
+    hint: str | None = None
+
+
 class SchemaRow(Document, frozen=True, kw_only=True):
     """`schema`: one kind of file and its JSON Schema (draft 2020-12). Without a name: of all kinds."""
 

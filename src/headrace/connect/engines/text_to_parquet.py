@@ -76,7 +76,8 @@ def _convert(columns: Sequence[TextColumn], read_end: int, target: Path) -> None
     names = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(columns)))
     read = (
         f"read_csv('/dev/fd/{read_end}', columns = {{{names}}}, header = false, auto_detect = false, delim = ',', quote = '\"',"
-        f" escape = '\"', nullstr = '', allow_quoted_nulls = false, parallel = false, max_line_size = {VALUE_BYTES_MAX}, buffer_size = {VALUE_BYTES_MAX},"
+        f" escape = '\"', nullstr = '', allow_quoted_nulls = false, parallel = false,"
+        f" max_line_size = {VALUE_BYTES_MAX}, buffer_size = {VALUE_BYTES_MAX},"
         " new_line = '\\n', strict_mode = true)"
     )
     values = ", ".join(f"{column.cast} AS {quote(column.name)}" for column in columns)

@@ -1,0 +1,201 @@
+"""Files elsewhere as a source: `files: s3://bucket/landing/x_{date:%Y-%m-%d}.csv`, through fsspec.
+
+A look lists the folders that the pattern names, as it does with local ones; a fetch copies one file to a temporary one.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from headrace.connect.deliveries import CannotRead, Found, Look, Note
+from headrace.connect.files import UNFINISHED, WHOLE, unusable_key
+from headrace.connect.keep import DELIVERY_BYTES_MAX
+from headrace.connect.kinds import Access, Fetched, Unavailable, connects
+from headrace.connect.pattern import KEY, Component, agree, compile_pattern, key_of
+from headrace.connect.places import Place, opened, told
+from headrace.connect.shown import shown
+from headrace.model.errors import UsageError
+from headrace.model.nodes import Source
+from headrace.model.required import join
+
+FILES_MAX = 100_000
+"""Files that one look takes notice of."""
+NOTES_MAX = 100
+SETTLE_US = 5_000_000
+"""A file that a server writes piece by piece is taken when it has been quiet for so long; object stores show whole ones only."""
+
+
+class _Listed(msgspec.Struct, frozen=True):
+    """A file of a listing. `path` is what follows the pattern's fixed part."""
+
+    path: str
+    parts: dict[str, str]
+    size: int
+    modified_us: int
+    etag: str
+
+    @property
+    def version(self) -> str:
+        return self.etag or f"{self.size}-{self.modified_us}"
+
+
+@connects("url")
+class Filesystems:
+    """The kind of source. It is asked for all that there is: `known` tells what was delivered already."""
+
+    def look(self, access: Access, wanted: Sequence[str], known: Mapping[str, tuple[str, str]]) -> Look:  # noqa: ARG002
+        """See `Kind.look`."""
+        source, notes = access.source, list[Note]()
+        with told(_shown(source)):
+            place, components = _place(access)
+            files = list(_below(place, "", components, {}))
+        found: dict[str, list[Found]] = {}
+        for file in files:
+            key = _key(source, file, notes)
+            if key is not None and not _may_be_written(file):
+                found.setdefault(key, []).append(_found(place, source, key, file, access.now_us))
+        chosen = [one for key in sorted(found) if (one := _one(found[key], known.get(key), notes)) is not None]
+        new = [one for one in chosen if known.get(one.partition) != (one.path, one.version)]
+        return Look(found=tuple(new), notes=tuple(notes[:NOTES_MAX]), seen=len(found))
+
+    def fetch(self, access: Access, found: Found) -> Fetched:
+        """See `Kind.fetch`."""
+        name = found.path.rpartition("/")[2]
+        target = access.temporary / uuid.uuid4().hex
+        try:
+            with told(_shown(access.source)):
+                place, _ = _place(access)
+                path = place.inside(found.path)
+                self._expect(place, path, found)
+                place.filesystem.get_file(path, str(target))
+                self._expect(place, path, found)
+                _expect_size(found, target.stat().st_size)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        return Fetched(path=target, name=name, modified_us=found.modified_us)
+
+    def _expect(self, place: Place, path: str, found: Found) -> None:
+        """Before and after: the file must still be the one that was found. What it has become is the next look's."""
+        now = _listed(place.filesystem.info(path), "", {})
+        if now.size > DELIVERY_BYTES_MAX:
+            raise CannotRead(f"{now.size:,} bytes; a delivery holds at most {DELIVERY_BYTES_MAX:,}", code="delivery_too_large")
+        if now.version != found.version:
+            raise Unavailable(f"{shown(found.path, 200)} changed since it was found; the next look sees what it became")
+
+
+def _expect_size(found: Found, came: int) -> None:
+    if found.size_bytes not in (-1, came):
+        raise Unavailable(f"{shown(found.path, 200)} broke off: {came:,} of {found.size_bytes:,} bytes came")
+
+
+def _shown(source: Source) -> str:
+    return shown(source.files or "", 200)
+
+
+def _place(access: Access) -> tuple[Place, tuple[Component, ...]]:
+    """Where the listing begins, and what is matched below it."""
+    source = access.source
+    url = source.files or ""
+    scheme, _, rest = url.partition("://")
+    host, _, path = rest.partition("/")
+    pattern = compile_pattern(path, source.partition.grain, rows_tell=False)
+    fixed = 0
+    while fixed < len(pattern.components) - 1 and pattern.components[fixed].fixed is not None:
+        fixed += 1
+    folders = [str(one.fixed) for one in pattern.components[:fixed]]
+    return opened("/".join([f"{scheme}://{host}", *folders]), access.connection, access.secrets), pattern.components[fixed:]
+
+
+def _below(place: Place, folder: str, components: tuple[Component, ...], parts: dict[str, str]) -> Iterator[_Listed]:
+    here, rest = components[0], components[1:]
+    for count, entry in enumerate(place.entries(folder)):
+        name = str(entry["name"]).rstrip("/").rpartition("/")[2]
+        said = _said(here, name, parts)
+        if said is None:
+            continue
+        path = f"{folder}/{name}" if folder else name
+        if rest and entry.get("type") == "directory":
+            yield from _below(place, path, rest, said)
+        elif not rest and entry.get("type") != "directory":
+            yield _listed(entry, path, said)
+        if count >= FILES_MAX:
+            raise Unavailable(
+                f"{shown(folder or place.url)} holds more than {FILES_MAX:,} files", code="configuration_error", transient=False
+            )
+
+
+def _said(component: Component, name: str, parts: dict[str, str]) -> dict[str, str] | None:
+    if component.fixed is not None:
+        return parts if name == component.fixed else None
+    assert component.regex is not None
+    if name.startswith((".", "~")) or name.endswith(("~", *UNFINISHED)):
+        return None
+    match = component.regex.fullmatch(name)
+    return agree(parts, match.groupdict()) if match else None
+
+
+def _listed(entry: Mapping[str, Any], path: str, parts: dict[str, str]) -> _Listed:
+    size = entry.get("size")
+    changed = next((entry[name] for name in ("LastModified", "last_modified", "mtime", "updated", "modified") if entry.get(name)), None)
+    etag = next((str(entry[name]).strip('"') for name in ("ETag", "etag", "md5Hash") if entry.get(name)), "")
+    return _Listed(path, parts, size if isinstance(size, int) else -1, _microseconds(changed), etag)
+
+
+def _microseconds(changed: Any) -> int:
+    """A modification time as its file system says it: a datetime, seconds, or ISO 8601. 0 where it says none."""
+    if isinstance(changed, str):
+        try:
+            changed = datetime.fromisoformat(changed)
+        except ValueError:
+            return 0
+    if isinstance(changed, datetime):
+        return int((changed if changed.tzinfo else changed.replace(tzinfo=UTC)).timestamp() * 1_000_000)
+    return int(changed * 1_000_000) if isinstance(changed, int | float) else 0
+
+
+def _may_be_written(file: _Listed) -> bool:
+    return not file.etag and 0 <= time.time_ns() // 1000 - file.modified_us < SETTLE_US
+
+
+def _key(source: Source, file: _Listed, notes: list[Note]) -> str | None:
+    """The partition that a name says, `*` where it says none; None for a date or a key that can't be."""
+    grain, key = source.partition.grain, file.parts.get("key", "")
+    date = {name: value for name, value in file.parts.items() if name != "key"}
+    try:
+        moment = key_of(date, grain, source.timezone or "UTC") if grain else ""
+    except (ValueError, OverflowError, UsageError):
+        notes.append(Note("delivery_date", shown(file.path, 200), f"{shown(file.path)}: there is no such {grain}"))
+        return None
+    if KEY in (source.files or "") and (problem := unusable_key(key, source.partition.values)):
+        notes.append(Note("delivery_key", shown(file.path, 200), f"{shown(file.path)}: {problem}"))
+        return None
+    return join(moment, key) or WHOLE
+
+
+def _found(place: Place, source: Source, key: str, file: _Listed, now_us: int) -> Found:
+    return Found(
+        source=source.name,
+        partition=key,
+        path=f"{place.url}/{file.path}",
+        size_bytes=file.size,
+        modified_us=file.modified_us or now_us,
+        version=file.version,
+    )
+
+
+def _one(candidates: list[Found], known: tuple[str, str] | None, notes: list[Note]) -> Found | None:
+    """The file of one interval. Where there are more, that which was taken before, or none."""
+    if len(candidates) == 1:
+        return candidates[0]
+    taken = [one for one in candidates if known is not None and one.path == known[0]]
+    names = " and ".join(shown(one.path.rpartition("/")[2]) for one in candidates[:2])
+    said = f"{names} are both for {candidates[0].partition}; {'the first that came stays' if taken else 'none of them is taken'}"
+    notes.append(Note("delivery_twice", shown(candidates[0].path, 200), said))
+    return taken[0] if taken else None

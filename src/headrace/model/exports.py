@@ -14,6 +14,7 @@ from headrace.model.documents import Block, plain
 from headrace.model.fields import Fields
 from headrace.model.nodes import Consumer, Grain, PartitionSpec, Value
 from headrace.model.paths import PLACEHOLDER, read_path, tells_apart
+from headrace.model.remote_paths import SCHEMES, scheme_of
 from headrace.model.reporting import did_you_mean, one_of, shown
 
 ASSET = "{asset}"
@@ -216,12 +217,14 @@ def _is_path(export: Fields, path: str) -> bool:
 
 def _is_url(export: Fields, path: str) -> bool:
     if _PASSWORD.search(path):
-        export.refuse(
-            "to", "`to` holds a password", "put it into [connections.X] as a reference, and name the connection", code="literal_secret"
-        )
+        hint = "put it into [connections.X] as a reference, and name the connection"
+        export.refuse("to", "`to` holds a password", hint, code="literal_secret")
         return False
-    if not path.isprintable() or ".." in PLACEHOLDER.sub(r"\1", path).split("/"):
-        export.refuse("to", f"{shown(path)} can't be written to", "a URL such as s3://bucket/delays_{date:%Y-%m-%d}.csv", code="bad_path")
+    folder, _, name = path.partition("://")[2].rpartition("/")
+    inside = path.isprintable() and ".." not in PLACEHOLDER.sub(r"\1", path).split("/")
+    if scheme_of(path) not in SCHEMES or "::" in path or not folder or not name or not inside:
+        hint = "a URL such as s3://bucket/delays_{date:%Y-%m-%d}.csv; known: s3, gs, abfs, sftp and their like"
+        export.refuse("to", f"{shown(path)} can't be written to", hint, code="bad_path")
         return False
     return "connection" not in export or export.text("connection") is not None
 

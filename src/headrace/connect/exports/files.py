@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import re
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import NamedTuple
 
 from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, file_writer, unavailable
+from headrace.connect.exports.unfinished import left_behind, unfinished_name
 from headrace.model.exports import ASSET, ExportFormat, path_of
 
 NAME_BYTES_MAX = 255
@@ -103,9 +103,9 @@ def _stage(source: Path, target: Path, assignment: Assignment) -> Path:
     if target.is_dir():
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     _make_folder(target.parent)
-    mark = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
-    _sweep(target.parent, mark, assignment)
-    temporary = target.parent / f".headrace-{mark}-{assignment.epoch}.{assignment.n}.tmp"
+    for name in left_behind((path.name for path in target.parent.glob(".headrace-*.tmp")), target.name, assignment):
+        (target.parent / name).unlink(missing_ok=True)
+    temporary = target.parent / unfinished_name(target.name, assignment)
     try:
         with source.open("rb") as read, temporary.open("wb") as out:
             shutil.copyfileobj(read, out, 1 << 20)
@@ -123,14 +123,6 @@ def _make_folder(folder: Path) -> None:
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
-
-
-def _sweep(folder: Path, mark: str, assignment: Assignment) -> None:
-    """Remove what earlier attempts at this target left when they were killed."""
-    for path in folder.glob(f".headrace-{mark}-*.tmp"):
-        found = re.fullmatch(rf"\.headrace-{mark}-(\d+)\.(\d+)\.tmp", path.name)
-        if found and (int(found[1]), int(found[2])) < (assignment.epoch, assignment.n):
-            path.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,71 +2,59 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Surroundings, unavailable
+from headrace.connect.exports.unfinished import left_behind, unfinished_name
+from headrace.connect.kinds import Unavailable
+from headrace.connect.places import Place, opened, told
 
 if TYPE_CHECKING:
     from headrace.connect.exports.files import Made
 
-ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl")
+ATOMIC = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Schemes of which a file appears whole."""
-REFUSED = ("file", "local", "http", "https", "data", "memory", "zip", "tar", "simplecache", "filecache", "blockcache")
-"""Schemes that lead back to this machine, or that nothing can be written to."""
 
 
 def deliver(assignment: Assignment, made: Sequence[Made], around: Surroundings) -> None:
     """Send files to where their URLs say. Raises ExportFailed, Overtaken."""
     for one in made:
-        scheme = one.target.partition("://")[0].lower()
-        if scheme in REFUSED or "::" in one.target:
-            raise ExportFailed(f"nothing can be exported to {scheme}://", hint="write a path of the project, or a URL such as s3://…")
-        with _told(one.shown, scheme), fence.held(around.fence, assignment.epoch):
-            _send(one, scheme, around, assignment)
+        folder, _, name = one.target.rpartition("/")
+        with _said(), told(one.shown):
+            place = opened(folder, around.connection, around.secrets)
+        if one.target.partition("://")[0] in ATOMIC:
+            with fence.held(around.fence, assignment.epoch), _said(), told(one.shown):
+                place.filesystem.put_file(str(one.path), place.inside(f"{place.url}/{name}"))
+        else:
+            _move_in(one, place, name, assignment, around)
 
 
-def _send(one: Made, scheme: str, around: Surroundings, assignment: Assignment) -> None:
-    filesystem, path = _open(one.target, around)
-    if scheme in ATOMIC:
-        filesystem.put_file(str(one.path), path)
-        return
-    folder, slash, name = path.rpartition("/")
-    mark = hashlib.sha256(name.encode()).hexdigest()[:16]
-    temporary = f"{folder}{slash}.headrace-{mark}-{assignment.epoch}.{assignment.n}.tmp"
-    if folder:
-        filesystem.makedirs(folder, exist_ok=True)
+def _move_in(one: Made, place: Place, name: str, assignment: Assignment, around: Surroundings) -> None:
+    temporary = place.inside(f"{place.url}/{unfinished_name(name, assignment)}")
     try:
-        filesystem.put_file(str(one.path), temporary)
-        filesystem.mv(temporary, path)
+        with _said(), told(one.shown):
+            place.filesystem.makedirs(place.inside(place.url).rstrip("/"), exist_ok=True)
+            there = [str(entry["name"]).rpartition("/")[2] for entry in place.entries("")]
+            for old in left_behind(there, name, assignment):
+                place.filesystem.rm_file(place.inside(f"{place.url}/{old}"))
+            place.filesystem.put_file(str(one.path), temporary)
+        with fence.held(around.fence, assignment.epoch), _said(), told(one.shown):
+            place.filesystem.mv(temporary, place.inside(f"{place.url}/{name}"))
     except BaseException:
-        if filesystem.exists(temporary):
-            filesystem.rm_file(temporary)
+        with contextlib.suppress(Exception):
+            place.filesystem.rm_file(temporary)
         raise
 
 
-def _open(url: str, around: Surroundings) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
-
-    options = {
-        name: value for name, value in around.secrets.resolved(dict(around.connection)).items() if name not in ("type", "description")
-    }
-    filesystem, path = url_to_fs(url, **options)
-    return filesystem, str(path)
-
-
-@contextmanager
-def _told(shown: str, scheme: str) -> Iterator[None]:
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """What a place refuses, as what became of an export: who isn't let in today may be tomorrow."""
     try:
         yield
-    except (ExportFailed, fence.Overtaken):
-        raise
-    except (ImportError, ValueError) as error:
-        raise ExportFailed(f"{shown}: {error}", hint=f"pip install 'headrace[{scheme}]', if that is what is missing") from error
-    except FileNotFoundError as error:
-        raise unavailable(f"{shown} can't be written: there is no such bucket or folder") from error
-    except Exception as error:  # each file system raises what its library raises
-        raise unavailable(f"{shown} can't be written: {type(error).__name__}: {error}") from error
+    except Unavailable as error:
+        if error.code == "configuration_error":
+            raise ExportFailed(str(error), hint="headrace explain configuration_error") from error
+        raise unavailable(str(error)) from error

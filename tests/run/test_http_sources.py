@@ -33,7 +33,7 @@ class Prices:
     """Two pages a day, three rows; nothing for days that it doesn't know."""
 
     def __init__(self, server: Server) -> None:
-        self.days: dict[str, int] = dict.fromkeys(DAYS, 100)
+        self.days: dict[str, float] = dict.fromkeys(DAYS, 100)
         self.wrong: Reply | None = None
         self.server = server
         self.answered_by(self.answer)
@@ -155,6 +155,14 @@ def test_a_first_day_without_records_is_complete_with_none(lab: Lab, prices: Pri
     prices.wrong, prices.days = None, {"2025-01-10": 5}
     document = lab.headrace("tick", "--now", "2025-01-11T12:00:00+00:00", code=None)
     assert ("prices", "2025-01-10") in [(one["asset"], one["partition"]) for one in document["published"]]
+
+
+def test_types_are_learnt_from_more_than_the_first_day(lab: Lab, prices: Prices) -> None:
+    """Would catch: a price that is whole on the first day and held on the second, because it isn't any more."""
+    prices.days[DAYS[1]] = 2.5
+    document = lab.tick()
+    assert ("prices", DAYS[1]) in published(document)
+    assert {row["price"] for row in lab.read("prices")} == {100, 2.5}
 
 
 def test_no_secret_is_written_down(lab: Lab, prices: Prices, server: Server) -> None:

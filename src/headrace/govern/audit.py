@@ -42,6 +42,7 @@ class Action(enum.StrEnum):
     PROJECT_APPLIED = "project.applied"
     RUN_REQUESTED = "run.requested"
     RUN_FINISHED = "run.finished"
+    DELIVERY_RECEIVED = "delivery.received"
     SCHEMA_PINNED = "schema.pinned"
     PARTITION_PUBLISHED = "partition.published"
     PARTITION_HELD = "partition.held"

@@ -46,6 +46,11 @@ class Folders(msgspec.Struct, frozen=True):
         return Path(self.data, "raw")
 
     @property
+    def received(self) -> Path:
+        """Copies of files that were handed in by hand, each in a folder of its own."""
+        return Path(self.data, "received")
+
+    @property
     def logs(self) -> Path:
         """`<epoch>/<n>.jsonl`."""
         return Path(self.data, "logs")

@@ -162,11 +162,12 @@ class Leader:
         reason: str = "",
         retry: frozenset[str] = frozenset(),
         again: frozenset[str] = frozenset(),
+        received: Sequence[Arrived] = (),
     ) -> RunResult:
         """Look at the sources that are asked for, then run what may run until nothing may.
 
         `retry` names the nodes that a person asked for, so that what failed is tried again, and `again` those of them whose
-        publications are replaced.
+        publications are replaced. `received` was handed in by hand; where it was, nobody looks.
         """
         self._report, self._results = report, {}
         targets = [target for target in targets if target.node not in self._borrowed]
@@ -175,8 +176,8 @@ class Leader:
             self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor.id, now=now)
             if retry:
                 append(tx, now, self._event(Action.RUN_REQUESTED, actor, request, reason))
-        arrived, notes = self._look({t.node for t in targets})
-        self._turn([*arrived, Requested(tuple(targets), retry=retry, again=again)], [])
+        arrived, notes = self._look({t.node for t in targets} - {one.source for one in received})
+        self._turn([*received, *arrived, Requested(tuple(targets), retry=retry, again=again)], [])
         self._work()
         waiting = self._waiting()
         state = self._state()

@@ -64,11 +64,21 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
 
 def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
     """The delivery's bytes, kept, and the name whose ending tells the format where the bytes leave it open."""
+    if (handed_in := _handed_in(task, workshop)) is not None:
+        return keep(Path(workshop.folders.data), handed_in, workshop.folders.raw), task.found.path
     if task.found.bundle and (kept := kept_as(workshop.folders.raw, task.found.bundle)) is not None:
         return kept, task.found.path  # the look into it has kept it
     if task.found.parts:
         return keep_parts(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
     return _one(task, workshop, task.found)
+
+
+def _handed_in(task: TakeIn, workshop: Workshop) -> Found | None:
+    """A delivery by hand, whose copy lies in the data folder; None for all others."""
+    path = workshop.folders.project / task.found.path
+    if not path.is_relative_to(workshop.folders.received):
+        return None
+    return msgspec.structs.replace(task.found, path=path.relative_to(workshop.folders.data).as_posix())
 
 
 def _one(task: TakeIn, workshop: Workshop, found: Found) -> tuple[Kept, str]:

@@ -1,0 +1,134 @@
+"""`receive`: a delivery by hand. It is checked like any other, and marked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.arrival import arrival, claimed
+from headrace.govern.audit import Action, Event, Object, append
+from headrace.model import Project, Refused, Source, UsageError
+from headrace.operations import targets
+from headrace.operations.documents import RunDocument
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.reporting import Reporting
+from headrace.operations.run_document import run_document
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.plan.views import is_view
+from headrace.run.folders import Folders
+from headrace.schedule import Arrived, Target
+from headrace.store.queries import leading
+from headrace.store.queries.leading import DeliveryRow
+
+
+class ReceiveArguments(msgspec.Struct, frozen=True):
+    """What was typed, and the copy that was made of it: `copy` is below the data folder's `received`."""
+
+    source: str
+    file: str
+    key: str | None
+    reason: str
+    copy: str
+
+
+def receive(session: Session, source: str, file: Path, *, key: str | None, reason: str, progress: Progress) -> RunDocument:
+    """Hand a file in for one partition of a source, and run what depends on it. It is copied first, so that what is taken in can't
+    change meanwhile. Raises UsageError for a source, partition or file that there isn't, Refused without a reason."""
+    if not reason.strip():
+        raise Refused("a delivery by hand needs a reason", hint="--reason TEXT")
+    _source(session.project(), source, key)
+    copy = _copied(file, session.folders)
+    arguments = ReceiveArguments(source, str(file), key, reason, copy)
+    return perform(session, "receive", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _source(project: Project, name: str, key: str | None) -> tuple[Source, str | None]:
+    """The source, and the partition in its one written form; None where each delivery is one."""
+    node = project.sources.get(name)
+    if node is None:
+        raise targets.unknown(name, list(project.sources), also=project.node(name))
+    if node.partition.by_delivery:
+        return node, None
+    if key is None and not node.partition.whole:
+        raise UsageError(f"{name} is partitioned: which partition is the file for?", hint="--for K")
+    found = targets.partition(node, key or "*")
+    if node.partition.grain and node.partition.key and "/" not in found:
+        raise UsageError(f"{found} names no {node.partition.key}", hint=f"--for {found}/KEY")
+    return node, found
+
+
+def _copied(file: Path, folders: Folders) -> str:
+    """Copy the file, times included, into a folder of its own; its name below `received`."""
+    if not file.is_file():
+        raise UsageError(f"there is no file {str(file)[:200]!r}", hint="give a file's path")
+    name = f"{uuid.uuid4().hex}/{file.name}"
+    target = folders.received / name
+    target.parent.mkdir(parents=True)
+    try:
+        shutil.copy2(file, target)
+    except OSError as error:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        raise UsageError(f"{str(file)[:200]} can't be copied: {error.strerror}", hint=f"into {folders.received}") from error
+    return name
+
+
+@verb("receive", ReceiveArguments, RunDocument)
+def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) -> RunDocument:
+    leader = context.leader(progress)
+    compiled = leader.applied.compiled
+    source, key = _source(compiled.project, arguments.source, arguments.key)
+    arrived = _recorded(context, source, key, arguments)
+    targets_ = [Target(name) for name in _downstream(compiled, source.name, leader.exported)]
+    with Reporting(progress, "receive") as report:
+        result = leader.run(
+            "run",
+            targets_,
+            request={"receive": msgspec.to_builtins(arguments)},
+            actor=context.actor,
+            reason=arguments.reason,
+            retry=frozenset([source.name]),
+            report=report,
+            received=(arrived,),
+        )
+    return run_document(context.store, context.clock, context.session.zone, result)
+
+
+def _recorded(context: Context, source: Source, key: str | None, arguments: ReceiveArguments) -> Arrived:
+    """The delivery and its entry in the trail, in one transaction."""
+    folders = context.session.folders
+    copy = folders.received / arguments.copy
+    if not copy.resolve().is_relative_to(folders.received.resolve()) or not copy.is_file():
+        raise UsageError("the copy of the file isn't there any more", hint="receive it again")
+    facts = copy.stat()
+    path = os.path.relpath(copy, folders.project) if copy.is_relative_to(folders.project) else str(copy)
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        partition = key or leading.next_delivery_key(tx, source.name)
+        modified = facts.st_mtime_ns // 1000
+        claims = claimed(modified, now)
+        told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
+        row = DeliveryRow(
+            source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, leading.last_look(tx, source.name)),
+            received=msgspec.json.encode(told).decode(),
+        )  # fmt: skip
+        leading.record_deliveries(tx, [row])
+        place = Object("partition", f"{source.name}@{partition}")
+        append(tx, now, Event(action=Action.DELIVERY_RECEIVED, actor=context.actor, object=place, after=told, reason=arguments.reason))
+    return Arrived(source.name, partition)
+
+
+def _downstream(compiled: Compiled, source: str, exported: tuple[str, ...]) -> list[str]:
+    """The source, and all that is computed of it, in order; exports of what it changes too."""
+    found = {source}
+    for name in compiled.order:
+        node = compiled.nodes[name]
+        if found & {*(spec.node for spec in node.inputs), *node.depends}:
+            found.add(name)
+    reading = [name for name in exported if found & set(compiled.project.consumers[name].reads)]
+    return [*(name for name in compiled.order if name in found and not is_view(compiled.project, name)), *reading]

@@ -125,6 +125,18 @@ def test_an_optional_input_that_is_being_taken_in_is_waited_for_whatever_the_tim
     assert [x.node for x in d.running.values()] == ["weather"]
 
 
+def test_the_first_publication_of_an_optional_input_is_waited_for_by_what_does_without_it() -> None:
+    """Catches a partition before the input's start that runs while nobody knows yet which columns the input has."""
+    d = optional()
+    d.now = at("2013-02-02 10:00")
+    d.arrive("weather", D[1])
+    d.arrive("flights", "2013-01-31")
+    d.ask()
+    d.publish(d.attempt("flights", "2013-01-31"))
+    assert [x.node for x in d.running.values()] == ["weather"]
+    assert d.work() == [("weather", D[1]), ("clean", "2013-01-31")]
+
+
 def test_an_optional_input_that_nobody_promised_is_not_waited_for() -> None:
     d = Driver(source("flights"), source("notes"), asset("clean", "flights", reads("notes", optional=True)))
     d.ask()

@@ -277,6 +277,8 @@ class Core:
                 self._consider(self._nodes[follower], key)
         if first:
             self._next_delivery(node)
+            for child, _ in self._network.children[node.name]:
+                self._reference_moved(child, stales=False)
 
     def _wave(self, node: GraphNode, key: str, cell: Cell, *, changed: bool, restated: bool) -> None:
         """Tell the partitions that read this one: they may run now, or are stale. What comes for the first time isn't too late,
@@ -364,7 +366,7 @@ class Core:
                 cell.state = step(cell.state, change)
                 self._mark(node.name, key, cell)
         for child, link in self._network.children[node.name]:
-            if link.newest and not link.gathers:
+            if (link.newest and not link.gathers) or node.name not in self._board.visible:
                 self._reference_moved(child, stales=False)  # what waited for it to end reads the older publication
         if node.name not in self._board.visible:
             self._next_delivery(node)

@@ -74,6 +74,8 @@ class Needs:
                 yield Waiting(name, WHOLE, PartitionState.MISSING, "")
             elif node.name not in self._network.gathers and self._board.busy.get(name):
                 yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
+        elif name not in self._board.visible and self._board.busy.get(name):
+            yield Waiting(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
             elif node.settled and link.input.partition.whole and (waiting := self._blocked(link.input, WHOLE, now)) is not None:
                 yield waiting
         for needed in link.needs(key):

@@ -74,10 +74,10 @@ class Needs:
                 yield Waiting(name, WHOLE, PartitionState.MISSING, "")
             elif node.name not in self._network.gathers and self._board.busy.get(name):
                 yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
-        elif name not in self._board.visible and self._board.busy.get(name):
-            yield Waiting(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
             elif node.settled and link.input.partition.whole and (waiting := self._blocked(link.input, WHOLE, now)) is not None:
                 yield waiting
+        elif name not in self._board.visible and self._board.busy.get(name):
+            yield Waiting(name, WHOLE, PartitionState.RUNNING, "its first publication says which columns it has")
         for needed in link.needs(key):
             if (waiting := self._blocked(link.input, needed, now)) is not None:
                 yield waiting

@@ -290,6 +290,19 @@ def test_a_rate_is_kept_over_several_gates(tmp_path: Path) -> None:
     assert time.monotonic() - began >= 8 / 20
 
 
+def test_a_slow_rate_is_waited_for_by_a_fetch_and_ends_a_look(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a source of two requests a minute that fails because its turn is a while away, or a look that outlives its time."""
+    monkeypatch.setattr(http_kind, "LOOK_PATIENCE", 0.2)
+    server.answers["/x"] = reply("[]")
+    http = {"rate_limit": "1/s", "params": {"day": "{date:%Y-%m-%d}"}}
+    look = far.look(far.source("/x", http, Grain.DAY), ["2026-03-01", "2026-03-02"])
+    assert [one.partition for one in look.found] == ["2026-03-01"]
+    assert [note.code for note in look.notes] == ["look_not_finished"]
+    began = time.monotonic()
+    far.get("/x", Grain.DAY, "2026-03-01", **http)
+    assert time.monotonic() - began > 0.5
+
+
 # -- looks
 
 
@@ -348,7 +361,7 @@ def test_a_last_modified_that_is_no_date(far: Far, server: Server, said: str) ->
 
 def test_intervals_that_never_come_dont_hide_new_ones(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: a `start` long before the API's first day, and looks that never get past it."""
-    monkeypatch.setattr(http_kind, "LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(http_kind, "LOOK_SECONDS", 6.5)  # two timeouts of 3 s, and half a second
 
     def answer(asked: Asked) -> Reply:
         time.sleep(0.05)

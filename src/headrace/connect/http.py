@@ -15,6 +15,7 @@ from headrace.connect.deliveries import CannotRead, Found, Look, Note
 from headrace.connect.http_body import FETCH_SECONDS_MAX, body_of
 from headrace.connect.http_client import Missing, Server
 from headrace.connect.http_paging import Page, Pages
+from headrace.connect.http_rate import NotYet
 from headrace.connect.http_records import in_utf8, records_in
 from headrace.connect.http_request import Request, Spec, for_interval, resolved, spec_of
 from headrace.connect.http_streaming import records_of_stream
@@ -25,8 +26,10 @@ from headrace.connect.shown import shown
 if TYPE_CHECKING:
     import httpx
 
-LOOK_SECONDS = 40.0
-"""A look asks for no further interval after so long; the next look goes on."""
+LOOK_SECONDS = 55.0
+"""A look asks for no further interval that might not be answered by then; the next look goes on."""
+LOOK_PATIENCE = 20.0
+"""How long a look waits for a connection, for an answer, and for its turn."""
 PAGE_BYTES_MAX = 64 << 20
 """One page of several; it is held in memory."""
 HELD_BYTES = 8 << 20
@@ -58,12 +61,16 @@ class Http:
         spec = spec_of(access.source)
         deadline = time.monotonic() + LOOK_SECONDS
         asked = 0
-        with Server(access, spec, resolved(spec, access)) as server:
+        with Server(access, spec, resolved(spec, access), LOOK_PATIENCE) as server:
             for key in _in_turn(wanted):
-                if time.monotonic() > deadline:
+                if asked and time.monotonic() + 2 * server.timeout > deadline:
                     break
                 try:
                     one = _looked(access, server, for_interval(spec, access.source, key), key, known.get(key, ("", ""))[1])
+                except NotYet:
+                    if not asked:
+                        raise
+                    break
                 except Unavailable as error:
                     if not found:
                         raise

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from headrace import __version__
+from headrace.connect.http_body import FETCH_SECONDS_MAX
 from headrace.connect.http_rate import WAIT_SECONDS_MAX, Gate
 from headrace.connect.http_request import Request, Spec, on_same_server
 from headrace.connect.kinds import Access, Unavailable
@@ -46,18 +47,20 @@ class Missing(Exception):
 
 
 class Server:
-    """Asks one server over connections that are kept. Use it as a context manager."""
+    """Asks one server over connections that are kept. Use it as a context manager. `patience` (seconds) bounds each wait, where
+    there is less time than a fetch has."""
 
-    def __init__(self, access: Access, spec: Spec, request: Request) -> None:
+    def __init__(self, access: Access, spec: Spec, request: Request, patience: float | None = None) -> None:
         import httpx
 
         for name in ("httpx", "httpcore"):  # their lines hold URLs and headers
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.shown = shown(spec.url, 300)
         self._retries, self._secrets = spec.retries, access.secrets
-        self._gate = Gate(access.temporary.with_name("rates"), request.url, spec.rate_limit)
+        self._gate = Gate(access.temporary.with_name("rates"), request.url, spec.rate_limit, patience)
+        self.timeout = min(parse_duration(spec.timeout).total_seconds(), FETCH_SECONDS_MAX if patience is None else patience)
         self._client = httpx.Client(
-            timeout=parse_duration(spec.timeout).total_seconds(),
+            timeout=self.timeout,
             headers={"User-Agent": f"headrace/{__version__}", "Accept-Encoding": "gzip", "Accept": "*/*"},
         )
 

@@ -17,28 +17,34 @@ from headrace.connect.kinds import Unavailable
 from headrace.model.http_field import rate_of
 
 WAIT_SECONDS_MAX = 30.0
-"""A worker waits at most so long for its turn; what takes longer is left to another attempt."""
+"""A worker waits at most so long for its turn (and four turns of a slow rate); what takes longer is left to another attempt."""
 AWAY_SECONDS_MAX = 3600.0
 """The longest that a server (or a clock that was set back) can keep us away."""
 
 
-class Gate:
-    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes."""
+class NotYet(Unavailable):
+    """Its turn is too far away."""
 
-    def __init__(self, folder: Path, url: str, rate: str | None) -> None:
+
+class Gate:
+    """`folder` is the same for all workers; `rate` as declared (`5/s`), None for as often as one likes; `patience` (seconds) is how
+    long `wait` may take, None for what a fetch has."""
+
+    def __init__(self, folder: Path, url: str, rate: str | None, patience: float | None = None) -> None:
         server = urlsplit(url)
         name = hashlib.sha256(f"{server.scheme}://{server.hostname}:{server.port}".encode()).hexdigest()[:32]
         self._path = folder / name
         parsed = rate_of(rate) if rate else None
         self._gap = parsed[1] / parsed[0] if parsed else 0.0
+        self._patience = min(AWAY_SECONDS_MAX, WAIT_SECONDS_MAX + 4 * self._gap) if patience is None else patience
 
     def wait(self) -> None:
-        """Take the next turn. Raises Unavailable where that is too far away."""
+        """Take the next turn. Raises NotYet where that is too far away."""
         if not self._gap and not self._path.exists():
             return
         wait = self._turn()
-        if wait > WAIT_SECONDS_MAX:
-            raise Unavailable(f"the server asked to be left alone for another {wait:.0f} s", retry_after=wait)
+        if wait > self._patience:
+            raise NotYet(f"the server may be asked again in {wait:.0f} s (it said so, or `rate_limit` does)", retry_after=wait)
         time.sleep(wait)
 
     def close(self, seconds: float) -> None:
@@ -53,7 +59,7 @@ class Gate:
         with _Locked(self._path) as held:
             now = time.time()
             turn = max(now, min(held.read(), now + AWAY_SECONDS_MAX))
-            if turn - now <= WAIT_SECONDS_MAX:
+            if turn - now <= self._patience:
                 held.write(turn + self._gap)
             return turn - now
 

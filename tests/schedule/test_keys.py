@@ -150,8 +150,8 @@ def test_each_new_content_of_a_whole_input_is_appended() -> None:
     assert again.work() == [("history", "000000000004")]
 
 
-def test_what_waited_for_an_older_content_is_waived() -> None:
-    """Catches a delivery that reads the next one's rows, which would be there twice."""
+def test_what_waited_for_an_older_content_is_made_of_it_later() -> None:
+    """Catches a delivery that is lost because the next one came before its turn, in this process or after a restart."""
     d = Publishing(source("stock", WHOLE), asset("history", "stock", partition=APPEND))
     d.ask(Target("stock"))
     d.arrive("stock", "*", content="a")
@@ -159,8 +159,7 @@ def test_what_waited_for_an_older_content_is_waived() -> None:
     d.arrive("stock", "*", content="b")
     d.work()
     d.ask()
-    assert d.work() == [("history", "000000000002")]
-    assert d.state("history", "000000000001") is S.WAIVED
+    assert d.work() == [("history", "000000000001"), ("history", "000000000002")]
 
 
 # Chains

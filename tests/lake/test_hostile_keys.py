@@ -140,7 +140,7 @@ def test_a_tables_folder_is_one_plain_name(name: str) -> None:
     assert folder.count("/") == 1
     assert folder[:-1].replace("-", "").replace("_", "").isalnum()
     assert folder[:-1].isascii()
-    path = new_path(name)
+    path = new_path(Table(name, ()))
     assert Path("/lake", path).resolve().is_relative_to("/lake/main")
     assert file_name(path, f"main/{folder}") in path
 

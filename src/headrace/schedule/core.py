@@ -296,7 +296,8 @@ class Core:
             if link.newest and not link.gathers:
                 self._reference_moved(child, stales=changed and link.stales)
         if node.chained and (following := self._needs.after(node, key)) is not None:
-            self._touch(node, following, None, changed=changed, late=late)
+            # what is made of it stands on something that isn't there any more: it is never left to somebody to ask for
+            self._touch(node, following, None, changed=changed, late=False)
 
     def _touch(self, child: GraphNode, key: str, link: Link | None, *, changed: bool, late: bool) -> None:
         cell = self._cells[child.name].get(key)
@@ -330,13 +331,10 @@ class Core:
         return self._now > Duration.parse(node.restate_within).after_us(bounds(node, key)[1], node.timezone)
 
     def _delivered(self, node: GraphNode, key: str) -> None:
-        """A whole input has another content, which is a partition of its own here. What waited for its turn until now can't
-        read the older one any more."""
-        for older, cell in self._cells[node.name].items():
-            if cell.state is PartitionState.WAITING and not cell.published and older < key:
-                cell.state, cell.reason = PartitionState.WAIVED, f"its input was delivered again as {key} before it ran"
-                self._mark(node.name, older, cell)
+        """A whole input has another content, which is a partition of its own here: it reads the input as of that publication, so
+        what still waits for older ones isn't lost. It is marked, because only the newest could be told from the input after a restart."""
         self._cell_waiting(node, key)
+        self._mark(node.name, key, self._cells[node.name][key])
         self._consider(node, key)
 
     def _reference_moved(self, child: GraphNode, *, stales: bool) -> None:

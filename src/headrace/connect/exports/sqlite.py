@@ -1,11 +1,12 @@
-"""Tables of an SQLite file. Decimals of up to 15 digits are numbers, longer ones and whole numbers beyond 64 bits text, so that nothing
-is rounded; times are ISO 8601 text, NaN is NULL (SQLite has none)."""
+"""Tables of an SQLite file. Decimals are numbers where a double holds all of their digits, and text where it doesn't, as whole numbers
+beyond 64 bits are: nothing is rounded. Times are ISO 8601 text, NaN is NULL (SQLite has none)."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,21 @@ class Sqlite(Target):
 
     def type_of(self, column: Column) -> str:
         if column.type.startswith("DECIMAL"):
-            return "NUMERIC" if _short(column) else "TEXT"
+            return ""  # no affinity: NUMERIC would make a double of whatever looks like a number
         return _TYPES.get(column.type, "TEXT")
 
     def value_of(self, column: Column) -> str:
         name = quote(column.name)
-        if column.type.startswith("DECIMAL") and _short(column):
-            return f"CAST({name} AS DOUBLE)"
+        if column.type.startswith("DECIMAL"):
+            return name
         if column.type == "FLOAT":
             return f"CAST(CAST({name} AS VARCHAR) AS DOUBLE)"  # 0.1, and not 0.10000000149
         return name if column.type in _TYPES else as_text(column)
+
+    def bound(self, value: Any) -> Any:
+        if not isinstance(value, Decimal):
+            return value
+        return float(value) if len(value.as_tuple().digits) <= _DIGITS else str(value)
 
     def check_names(self, names: Sequence[str]) -> None:
         for name in names:
@@ -95,11 +101,6 @@ class Sqlite(Target):
         self.execute(f"insert or ignore into {LEDGER} values (?, ?, ?, 0, 0, 0, '', 0)", key)
         where = "consumer = ? and asset = ? and interval_key = ?"
         return Known(*self.execute(f"select epoch, n, row_count, sha256 from {LEDGER} where {where}", key)[0])
-
-
-def _short(column: Column) -> bool:
-    """Whether a double holds every value of a decimal."""
-    return int(column.type.partition("(")[2].partition(",")[0] or _DIGITS + 1) <= _DIGITS
 
 
 @contextmanager

@@ -76,6 +76,10 @@ class Target(ABC):
     def claim(self, key: Sequence[str]) -> Known:
         """The ledger's row of (consumer, asset, interval), made if need be, and kept from others until the transaction ends."""
 
+    def bound(self, value: Any) -> Any:
+        """A value as the driver takes it."""
+        return value
+
     def quoted(self, name: str) -> str:
         """A name of one or two parts, as a statement holds it."""
         return ".".join('"' + part.replace('"', '""') + '"' for part in name.split("."))
@@ -171,7 +175,7 @@ class _Counting:
 
     def __init__(self, target: Target, portion: Portion, around: Surroundings, interval: str | None) -> None:
         self._select = portion.select(target.value_of)
-        self._connection = around.session.connection
+        self._connection, self._bound = around.session.connection, target.bound
         self._more = () if interval is None else (interval,)
         self.sha256 = ""
         self.size = 0
@@ -191,5 +195,5 @@ class _Counting:
                 encoded = msgspec.msgpack.encode(row)
                 hashed.update(encoded)
                 self.size += len(encoded)
-                yield (*row, *self._more)
+                yield (*map(self._bound, row), *self._more)
         self.sha256 = hashed.hexdigest()

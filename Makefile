@@ -3,10 +3,11 @@
 #   make test [ARGS=…]   all tests; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
 #   make lint            format, lint, types, import directions
 #   make bench           the measurements, into benchmarks/RESULTS.md
+#   make docs            docs/reference/ and docs/index.md from the code
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench lock
+.PHONY: help demo test lint bench docs lock
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -49,6 +50,9 @@ lint: .venv/.dev
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)
+
+docs: .venv/.dev
+	@$(BIN)/python -m scripts.reference
 
 lock: .venv/.dev
 	@$(BIN)/python -m pip install --quiet --no-deps $(UV)

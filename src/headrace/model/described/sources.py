@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from headrace.model.described.vocabulary import DURATION, MOMENT, TEXT, Described, Schema, closed, one_of, whole
+from headrace.model.described.vocabulary import DURATION, FREE, MOMENT, TEXT, Described, Schema, closed, one_of, whole
 from headrace.model.sources import _DRIFTS, _ON_DRIFT, FILES_MAX
 
 _ROWS: Schema = {"type": ["string", "integer"], "examples": ["500..1500", "500..", 1]}
-_FREE: Schema = {"type": ["object", "string", "array", "boolean", "integer", "null"]}
 
 SOURCE = (
     Described("source", TEXT, "its name", required=True),
     Described("files", TEXT, "where its files land: a path or URL with one {date:…}, `*` for what varies"),
-    Described("http", _FREE, "an address, or a mapping with `url`, `records`, `headers`, `page` …; see how-to/http-api.md"),
+    Described("http", FREE, "an address, or a mapping with `url`, `records`, `headers`, `page` …; see how-to/http-api.md"),
     Described("connection", TEXT, "a name of [connections]: of a database, or of where `files:` leads"),
     Described("query", TEXT, "of a database: the SELECT that gives its rows"),
     Described("table", TEXT, "of a database: the table, instead of a query"),
-    Described("cursor", _FREE, "of a database: the column that only grows, so that each look takes what is new"),
-    Described("csv", _FREE, "how its CSV is written, where that can't be seen from the file"),
-    Described("excel", _FREE, "which sheet, header and range of a workbook is read"),
-    Described("fixed_width", _FREE, "the columns of lines without separators"),
-    Described("json", _FREE, "where in a document the records are, and what of them is flattened"),
-    Described("xml", _FREE, "where in a document the records are, and what of them is flattened"),
+    Described("cursor", FREE, "of a database: the column that only grows, so that each look takes what is new"),
+    Described("csv", FREE, "how its CSV is written, where that can't be seen from the file"),
+    Described("excel", FREE, "which sheet, header and range of a workbook is read"),
+    Described("fixed_width", FREE, "the columns of lines without separators"),
+    Described("json", FREE, "where in a document the records are, and what of them is flattened"),
+    Described("xml", FREE, "where in a document the records are, and what of them is flattened"),
     Described("every", DURATION, "how often a source that can't say whether it changed is read again"),
     Described("expect", closed({"by": MOMENT, "rows": _ROWS}), "what its owner promised: by when after each interval, and how many rows"),
     Described(

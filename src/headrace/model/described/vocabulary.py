@@ -47,6 +47,8 @@ SIZE: Schema = {**TEXT, "examples": ["512MiB", "2GB"]}
 ZONE: Schema = {**TEXT, "examples": ["Europe/Berlin", "America/New_York", "UTC"]}
 SCALAR: Schema = {"type": ["string", "number", "boolean"]}
 PARAMETERS: Schema = {"type": "object", "additionalProperties": {"anyOf": [SCALAR, {"type": "array", "items": SCALAR}]}}
+FREE: Schema = {"type": ["object", "string", "array", "boolean", "integer", "null"]}
+"""A mapping with a reader of its own, or its short form."""
 ROWS: Schema = {"anyOf": [TEXT, {"type": "array", "items": {"type": "object"}}]}
 
 

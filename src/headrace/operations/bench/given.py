@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -169,4 +170,4 @@ def _null(column: str, kind: str | None) -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return re.sub(r' in file "[^"]*"', "", str(error).strip().splitlines()[0])

@@ -1,0 +1,37 @@
+"""Writes docs/reference/ and docs/index.md from the code: `python -m scripts.reference`, or `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from scripts.reference_pages import documents, files, index, judged, verbs
+
+ROOT = Path(__file__).parent.parent
+
+
+def pages() -> dict[str, str]:
+    """Path below docs/ → text, of every page that is generated."""
+    found = {
+        "reference/verbs.md": verbs.page(),
+        "reference/files.md": files.page(),
+        "reference/checks.md": judged.checks(),
+        "reference/sources.md": judged.sources(),
+        "reference/documents.md": documents.page(ROOT / "src/headrace"),
+        "reference/problems.md": judged.problems(),
+    }
+    return {**found, "index.md": index.page(ROOT / "docs", found)}
+
+
+def main() -> None:
+    """Write what differs, and say so."""
+    for path, text in pages().items():
+        target = ROOT / "docs" / path
+        if not target.exists() or target.read_text(encoding="utf-8") != text:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"docs/{path}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What each page of docs/reference/ is made of."""

@@ -1,0 +1,63 @@
+"""The JSON documents, from the classes that define them: their fields, types, and what is said below each."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.reference_pages.markdown import code, table
+from scripts.reference_pages.markdown import page as written
+
+
+class Field(NamedTuple):
+    """One field of a document."""
+
+    name: str
+    kind: str
+    meaning: str
+
+
+class Struct(NamedTuple):
+    """One class."""
+
+    name: str
+    meaning: str
+    fields: tuple[Field, ...]
+
+
+def page(package: Path) -> str:
+    """The page: every class of `headrace.operations` that derives from `Document`."""
+    lead = (
+        "What `--json` prints, and what `headrace.Session` gives. Every field is always there: what isn't known is null, never left out."
+        " Times are ISO 8601 with offset, decimals are text. Fields may be added; none is renamed or dropped without a deprecation."
+    )
+    structs = [struct for path in sorted((package / "operations").rglob("*.py")) for struct in _structs(path)]
+    return written("JSON documents", lead, *map(_part, structs))
+
+
+def _part(struct: Struct) -> list[str]:
+    rows = [(code(field.name), code(field.kind), field.meaning) for field in struct.fields]
+    return [f"## {struct.name}", "", *struct.meaning.splitlines(), "", *table(("field", "type", "meaning"), rows)]
+
+
+def _structs(path: Path) -> Iterator[Struct]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "Document" for base in node.bases):
+            meaning = "\n".join(line.strip() for line in (ast.get_docstring(node) or "").splitlines())
+            yield Struct(node.name, meaning, tuple(_fields(node)))
+
+
+def _fields(node: ast.ClassDef) -> Iterator[Field]:
+    for statement, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            yield Field(statement.target.id, ast.unparse(statement.annotation), _said(after))
+
+
+def _said(statement: ast.stmt | None) -> str:
+    """The text that stands below a field."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str):
+        return " ".join(statement.value.value.split())
+    return ""

@@ -1,0 +1,70 @@
+"""Checks, sources and problems."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+from headrace.connect.formats.registry import readers
+from headrace.connect.kinds import MODULES
+from headrace.model.checks import COMMON, SHAPES
+from headrace.model.described.sources import SOURCE
+from headrace.operations.explain import codes
+from headrace.operations.explain import page as explained
+from scripts.reference_pages.files import takes
+from scripts.reference_pages.markdown import code, table
+from scripts.reference_pages.markdown import page as written
+
+
+def checks() -> str:
+    """Each kind of check, with its example and what its module says."""
+    lead = (
+        f"A check is a mapping with its kind as the key. Any may have {', '.join(map(code, COMMON))} beside its arguments:"
+        " `severity: warning` publishes with a warning what would be rejected, `where` narrows the rows that it is about."
+    )
+    parts = []
+    for kind, shape in SHAPES.items():
+        said = inspect.getdoc(import_module(f"headrace.quality.checks.{kind}")) or ""
+        parts.append([f"## {kind}", "", *said.splitlines(), "", f"    - {shape.example}"])
+    return written("Checks", lead, *parts)
+
+
+def sources() -> str:
+    """Kinds of sources and of files, with the fields that are only theirs."""
+    lead = "Where data comes from, and how files of each kind are read. What is common to all is in [files](files.md#sources)."
+    kinds = [("`files`", "files of a local folder", _module("files"))]
+    kinds += [
+        (code("files: s3://… and the like" if name == "url" else name), _kind(name), _module(module)) for name, module in MODULES.items()
+    ]
+    parts = [["## Kinds of sources", "", *table(("said by", "is", "in short"), kinds)]]
+    formats = [
+        (code(reader.kind), " ".join(map(code, reader.endings)) or "said by its field", _module(type(reader).__module__))
+        for reader in _readers()
+    ]
+    parts.append(["## Kinds of files", "", *table(("kind", "endings", "in short"), formats)])
+    fields = [(code(field.name), takes(field.schema), field.meaning) for field in SOURCE]
+    parts.append(["## Fields", "", *table(("field", "takes", "meaning"), fields)])
+    return written("Sources", lead, *parts)
+
+
+def _readers() -> list[object]:
+    return [reader for _, reader in sorted(readers().items())]
+
+
+def _kind(name: str) -> str:
+    return {"http": "an HTTP API, or a file behind a URL", "connection": "a database", "url": "files elsewhere"}.get(name, name)
+
+
+def _module(name: str) -> str:
+    """The first sentence of a module's docstring."""
+    full = name if name.startswith("headrace.") else f"headrace.connect.{name}"
+    return (inspect.getdoc(import_module(full)) or "").partition("\n\n")[0].replace("\n", " ")
+
+
+def problems() -> str:
+    """Every problem code with its page."""
+    lead = "What `validate` and attempts say, by code. `headrace explain CODE` prints the same page."
+    pages = [explained(one) for one in codes()]
+    contents = table(("code", "means"), ((f"[{one.code}](#{one.code})", one.title) for one in pages))
+    parts = [[f"## {one.code}", "", f"{one.title[0].upper()}{one.title[1:]}.", "", *one.text.splitlines()] for one in pages]
+    return written("Problems", lead, contents, *parts)

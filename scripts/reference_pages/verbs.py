@@ -1,0 +1,67 @@
+"""Verbs with their arguments and options, as their functions' signatures say."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+from headrace.cli.help import OPTIONS
+from headrace.cli.parsing import Argument, Option, Parameter, parameters
+from headrace.cli.verbs import GROUPS, NOT_BUILT, VERBS, Verb
+from headrace.model import errors
+from scripts.reference_pages.markdown import code, table
+from scripts.reference_pages.markdown import page as written
+
+EXIT_CODES = (
+    ("0", "done"),
+    ("1", "the work failed, or a problem was found"),
+    ("2", "wrong use: what was typed can't be understood"),
+    ("3", "refused by policy: not allowed, needs `--yes`, an approval, or `apply` first"),
+    ("4", "interrupted; what was published stays"),
+)
+
+
+def page() -> str:
+    """The page."""
+    lead = "Every verb, its arguments and options. `headrace VERB --help` says the same."
+    parts = [["## Options of every verb", "", "```", OPTIONS, "```"]]
+    for group in GROUPS:
+        parts.append([f"## {group.capitalize()}"])
+        parts += [_verb(verb) for verb in VERBS if verb.group == group]
+    codes = ["## Exit codes", "", *table(("code", "means"), EXIT_CODES), "", "Errors and the codes that they mean:", "", "```"]
+    parts.append([*codes, _tree(), "```"])
+    taken = "These names are taken, and say what to use instead until they are built."
+    later = table(("verb", "instead"), ((code(name), hint) for name, hint in sorted(NOT_BUILT.items())))
+    parts.append(["## Not built yet", "", taken, "", *later])
+    return written("Verbs", lead, *parts)
+
+
+def _tree() -> str:
+    """The failure vocabulary, as it stands at the head of its module."""
+    text = inspect.getdoc(errors) or ""
+    return text.partition("\n\n")[2]
+
+
+def _verb(verb: Verb) -> list[str]:
+    command = import_module(verb.module).command
+    found = parameters(command)
+    words = " ".join(one.said.metavar for one in found if isinstance(one.said, Argument) and one.said.metavar)
+    lines = [f"### {verb.name}", "", f"{verb.summary[0].upper()}{verb.summary[1:]}.", "", f"    headrace {verb.name} {words}".rstrip()]
+    lines += ["", *(inspect.getdoc(command) or "").splitlines()]
+    rows = [(_name(one), one.said.help, _default(one)) for one in found if one.said.help or one.said.metavar]
+    return [*lines, "", *table(("argument", "means", "default"), rows)] if rows else lines
+
+
+def _name(one: Parameter) -> str:
+    if isinstance(one.said, Argument):
+        return code(one.said.metavar)
+    assert isinstance(one.said, Option)
+    value = "" if one.type is bool else f" {one.said.metavar or one.said.name.lstrip('-').upper()}"
+    short = f"{one.said.short}, " if one.said.short else ""
+    return code(f"{short}{one.said.name}{value}")
+
+
+def _default(one: Parameter) -> str:
+    if one.required:
+        return "needed"
+    return code(str(getattr(one.default, "value", one.default))) if isinstance(one.default, int | str) and one.type is not bool else ""

@@ -1,0 +1,36 @@
+"""docs/reference/ says what the code says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from headrace.cli.verbs import BY_NAME
+from headrace.operations.explain import codes
+from scripts import reference
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = reference.pages()
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_generated_page_is_what_the_code_says(path: str) -> None:
+    """Somebody changed an option, a field or a page, and not the reference: `make docs` writes it anew."""
+    assert (DOCS / path).read_text(encoding="utf-8") == PAGES[path], "make docs"
+
+
+def test_everything_is_in_it() -> None:
+    verbs, problems = PAGES["reference/verbs.md"], PAGES["reference/problems.md"]
+    assert all(f"### {name}\n" in verbs for name in BY_NAME)
+    assert all(f"## {code}\n" in problems for code in codes())
+    assert "`--set k=v`" in verbs
+    assert "`retain_raw`" in PAGES["reference/files.md"]
+    assert "## StatusDocument" in PAGES["reference/documents.md"]
+
+
+def test_links_lead_somewhere() -> None:
+    for path, text in PAGES.items():
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+            assert ((DOCS / path).parent / target).resolve().exists(), (path, target)

@@ -119,6 +119,8 @@ def _stage(source: Path, target: Path, assignment: Assignment) -> Path:
 
 def _make_folder(folder: Path) -> None:
     """The folder with those above it, each on the disk."""
+    if folder.is_symlink() and not folder.exists():
+        raise OSError(errno.ENOENT, f"{folder.name} is a link to what isn't there")
     if not folder.exists():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """PostgreSQL as a source, on a real server."""
 
 from __future__ import annotations

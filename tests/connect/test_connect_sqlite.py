@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """SQLite as a source, on real files."""
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
+# ruff: noqa: E501
 """The examples of databases do what their READMEs say: a real SQLite file, a real PostgreSQL."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,6 +87,23 @@ def test_a_wrong_password_is_said_and_never_shown(bank: Example, postgresql: Dat
     assert b"transfers" in kept
     for form in (CANARY, CANARY.encode().hex(), "canary-p"):
         assert form not in said + str(document) and form.encode() not in kept
+
+
+@pytest.mark.timeout(180)
+def test_no_process_shows_the_password(bank: Example) -> None:
+    """Would catch: a password among the arguments of a process, where `ps` shows it to everybody."""
+    slow = bank.root / "sources" / "branches.yaml"
+    slow.write_text(slow.read_text().replace("select id, name from core.branches", "select id, name from core.branches, pg_sleep(1)"))
+    command = [sys.executable, "-m", "headrace", "tick", "--now", "2026-03-03T04:00:00Z"]
+    seen = 0
+    with subprocess.Popen(command, cwd=bank.root, env=bank.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None:
+            for path in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    line = path.read_bytes()
+                    seen += b"headrace.run.worker" in line
+                    assert CANARY.encode() not in line and b"canary-p" not in line
+    assert running.returncode == 0 and seen, "the workers were looked at"
 
 
 def _volumes(bank: Example) -> set[tuple[str, str, str]]:

@@ -197,5 +197,5 @@ def _one(candidates: list[Found], known: tuple[str, str] | None, notes: list[Not
     taken = [one for one in candidates if known is not None and one.path == known[0]]
     names = " and ".join(shown(one.path.rpartition("/")[2]) for one in candidates[:2])
     said = f"{names} are both for {candidates[0].partition}; {'the first that came stays' if taken else 'none of them is taken'}"
-    notes.append(Note("delivery_twice", shown(candidates[0].path, 200), said))
+    notes.append(Note("several_deliveries", shown(candidates[0].path, 200), said))
     return taken[0] if taken else None

@@ -41,6 +41,14 @@ def test_a_day_needs_every_key_that_was_heard_of_and_is_rebuilt_when_another_com
     assert d.work() == [("orders", f"{D1}/LATAM"), ("total", D1)]
 
 
+def test_a_day_waits_for_keys_that_are_still_on_their_way() -> None:
+    """Catches a total of the first region that came through, which is then computed again with the second."""
+    d = Driver(source("orders", DAY_KEY), asset("clean", "orders", partition=DAY_KEY), asset("total", "clean"), slots=1)
+    d.arrive("orders", f"{D1}/APAC", f"{D1}/EMEA")
+    d.ask()
+    assert [name for name, _ in d.work()].count("total") == 1
+
+
 def test_a_day_needs_all_listed_keys() -> None:
     d = Driver(source("orders", LISTED), asset("total", "orders"))
     d.ask()

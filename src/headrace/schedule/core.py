@@ -191,6 +191,9 @@ class Core:
     def _add(self, node: str, key: str, cell: Cell) -> None:
         if self._board.add(node, key, cell):
             self._needs.forget_starts()
+        for child in self._network.heirs[node]:
+            if self._needs.expected(child, key):
+                self._cell_waiting(child, key)
 
     def _arrived(self, event: Arrived) -> None:
         node, known = self._nodes[event.source], self._board.newest.get(event.source)

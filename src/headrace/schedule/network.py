@@ -19,6 +19,9 @@ class Network:
         self.links: dict[str, tuple[Link, ...]] = {}
         self.children: dict[str, list[tuple[GraphNode, Link]]] = {n.name: [] for n in graph.nodes}
         self.followers: dict[str, list[str]] = {n.name: [] for n in graph.nodes}
+        self.heirs: dict[str, list[GraphNode]] = {n.name: [] for n in graph.nodes}
+        """Nodes whose keys grow with a node's: a key that is heard of there is expected here, so that nothing gathers the keys of an
+        interval before all of them have come through."""
         self.gathers: dict[str, frozenset[str]] = {}
         """Nodes that read all that is published of partitioned inputs → their ancestors: they run when those are at rest, not
         once a partition."""
@@ -38,6 +41,9 @@ class Network:
         self.links[node.name] = links
         for link in links:
             self.children[link.input.name].append((node, link))
+        for spec in node.inputs:
+            if _inherits(node, spec, self.nodes[spec.node]):
+                self.heirs[spec.node].append(node)
         for name in node.depends:
             self.followers[name].append(node.name)
         if any(link.gathers or (node.settled and link.newest and link.input.name in self.gathers) for link in links):
@@ -74,3 +80,16 @@ class Network:
 
 def _longer(one: Grain | None, other: Grain | None) -> bool:
     return one is not None and other is not None and GRAINS.index(one) > GRAINS.index(other)
+
+
+def _inherits(node: GraphNode, spec: InputSpec, source: GraphNode) -> bool:
+    """Whether each key of an input's interval is one of the same interval of the node, too."""
+    out, into = node.partition, source.partition
+    required = spec.mode is InputMode.REQUIRED and not spec.optional
+    return (
+        required
+        and out.key is not None
+        and out.values is None
+        and (out.grain, out.key) == (into.grain, into.key)
+        and node.timezone == source.timezone
+    )

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from headrace.library import Session
-    from headrace.model.authoring import Context, asset
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 __all__ = ["Context", "Session", "__version__", "asset"]
 
+_HOMES = {"asset": "headrace.model.authoring", "Context": "headrace.model.authoring", "Session": "headrace.library"}
+"""Public name → its module. Named here, and not imported: every room imports this package. `__init__.pyi` tells type checkers."""
+
 
 def __getattr__(name: str) -> Any:
-    """`asset`, `Context` and `Session`, imported when first asked for: the command line starts without them."""
-    if name in ("asset", "Context"):
-        from headrace.model import authoring
-
-        return getattr(authoring, name)
-    if name == "Session":
-        from headrace.library import Session
-
-        return Session
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """The public names, imported when first asked for: the command line starts without them."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(home), name)

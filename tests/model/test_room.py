@@ -73,6 +73,6 @@ def test_the_room_costs_only_msgspec() -> None:
 def test_every_export_is_there() -> None:
     for name in headrace.model.__all__:
         assert getattr(headrace.model, name) is not None
-    assert set(headrace.__all__) == {"Context", "__version__", "asset"}
+    assert set(headrace.__all__) == {"Context", "Session", "__version__", "asset"}
     for name in headrace.__all__:
         assert getattr(headrace, name)

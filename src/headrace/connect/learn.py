@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.connect.formats.nested import together
 from headrace.lake.sqltext import literal
+from headrace.lake.types import parse
 
 if TYPE_CHECKING:
     import duckdb
@@ -155,6 +157,9 @@ def wider(one: str, other: str) -> str:
     """The type that holds the values of both, as text if nothing else does."""
     if one == other:
         return one
+    if any(name == "JSON" or name.endswith(("]", ")")) and not name.startswith("DECIMAL") for name in (one, other)):
+        found = together(parse(one), parse(other))
+        return found.text if found else "JSON"
     pair = {one, other}
     if pair == {"BIGINT", "DOUBLE"}:
         return "DOUBLE"

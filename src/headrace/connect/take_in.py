@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 BY_CONTRACT = "contract"
 NAMES_LISTED = 20
+OF_RECORDS = {"jsonl", "json", "xml"}
+"""Kinds of files whose records may leave a column out."""
 UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
 """Kinds of files that no other kind's reader should try."""
 
@@ -355,17 +357,22 @@ def _sampled(
 
 def _widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
     """`schema` with the types that hold the other's values too. Columns that only held nulls so far take the other's type."""
-    if other is None or set(other.names) != set(schema.names):
+    if other is None:
+        return schema
+    apart = set(other.names) ^ set(schema.names)
+    if apart and schema.format.kind not in OF_RECORDS:
         return schema
     types = {column.name: column.type for column in other.columns}
-    columns = tuple(Column(one.name, wider(one.type, types[one.name]), one.id) for one in schema.columns)
+    columns = tuple(Column(one.name, wider(one.type, types.get(one.name, one.type)), one.id) for one in schema.columns)
+    columns += tuple(one for one in other.columns if one.name not in schema.names)
+    optional = dict.fromkeys((*schema.optional, *other.optional, *(one.name for one in columns if one.name in apart)))
     form = msgspec.structs.replace(
         schema.format,
         null=tuple(dict.fromkeys((*schema.format.null, *other.format.null))),
         date_format=schema.format.date_format or other.format.date_format,
         timestamp_format=schema.format.timestamp_format or other.format.timestamp_format,
     )
-    return msgspec.structs.replace(schema, columns=columns, format=form)
+    return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional))
 
 
 def _as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:

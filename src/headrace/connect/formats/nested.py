@@ -29,10 +29,31 @@ def type_of(structure: Any) -> Type | None:
         known = tuple((name, inner) for name, inner in fields if inner is not None)
         return Type("STRUCT", known) if len(known) == len(fields) else None
     if isinstance(structure, list):
-        element = type_of(structure[0])
+        element = Type("JSON") if structure[0] == "NULL" else type_of(structure[0])
         return None if element is None else Type("LIST", (("element", element),))
     name = KINDS.get(structure)
     return None if name is None else Type(name)
+
+
+def together(one: Type, other: Type) -> Type | None:
+    """The type that holds the values of both: all fields of both, whatever the one knows where the other only saw nothing; None
+    where only JSON holds them."""
+    if one == other or other.name == "JSON":
+        return one
+    if one.name == "JSON":
+        return other
+    if one.name == other.name == "LIST":
+        element = together(one.fields[0][1], other.fields[0][1])
+        return None if element is None else Type("LIST", (("element", element),))
+    if one.name == other.name == "STRUCT":
+        theirs = dict(other.fields)
+        fields = [(name, together(inner, theirs.pop(name)) if name in theirs else inner) for name, inner in one.fields]
+        known = tuple((name, inner) for name, inner in [*fields, *theirs.items()] if inner is not None)
+        return Type("STRUCT", known) if len(known) == len(fields) + len(theirs) else None
+    scalars = {one.name, other.name}
+    if scalars == {"BIGINT", "DOUBLE"}:
+        return Type("DOUBLE")
+    return Type("VARCHAR") if not one.fields and not other.fields and "BOOLEAN" not in scalars else None
 
 
 def wanted(pinned: Type) -> Any:

@@ -21,6 +21,7 @@ from headrace.operations.documents import ColumnRow, ReadDocument
 from headrace.operations.quarantine import shown_path
 from headrace.operations.session import Session
 from headrace.plan import Compiled
+from headrace.plan.views import is_view
 from headrace.run.tasks.accumulating import files_read
 from headrace.store import Transaction
 from headrace.store.queries import publications
@@ -61,6 +62,8 @@ def find(session: Session, wanted: Wanted) -> Found:
     project = session.project()
     name, _ = targets.target(wanted.asset, project)
     node = project.sources.get(name) or project.assets[name]
+    if is_view(project, name):
+        raise UsageError(f"{name} is a view: it has no data of its own", hint=f'headrace sql "select * from {name}"')
     if name in session.borrowed and session.production is not None:
         return find(session.production, wanted)
     keys = tuple(targets.partition(node, key) for key in wanted.partitions)

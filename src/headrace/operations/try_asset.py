@@ -102,6 +102,8 @@ def _document(session: Session, lake: Path, data: Path, name: str, key: str, out
     finally:
         if path is not None:
             path.unlink(missing_ok=True)
+        for deletes in outcome.replacement.deletes if outcome.replacement else ():
+            (lake / deletes.path).unlink(missing_ok=True)
     return TryDocument(
         asset=name,
         partition=key,

@@ -37,6 +37,9 @@ def test_node_names(project: Path) -> None:
     assert candidates(["run", "planes,fli"]) == ["planes,flights", "planes,flights_clean"]
     assert candidates(["run", "own"]) == ["owner:"]
     assert candidates(["validate", "fl"]) == []
+    assert candidates(["diff", "flights_"]) == ["flights_clean"]
+    assert candidates(["test", "+flights_"]) == ["+flights_clean"]
+    assert candidates(["schema", "con"]) == ["consumers"]
 
 
 def test_names_are_found_from_a_folder_below_and_by_project(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

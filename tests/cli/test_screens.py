@@ -17,12 +17,30 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from headrace.cli.commands import apply, demo, lineage, ls, quarantine, read, render, runs, status, try_asset, validate
+from headrace.cli.commands import (
+    apply,
+    demo,
+    diff,
+    doctor,
+    lineage,
+    ls,
+    quarantine,
+    read,
+    render,
+    runs,
+    schema,
+    sql,
+    status,
+    testing,
+    try_asset,
+    validate,
+)
 from headrace.cli.moments import Reader
 from headrace.cli.page import Page
 from headrace.cli.running import render as render_run
 from headrace.cli.screen import Screen
 from headrace.operations import documents as d
+from headrace.operations import inspections as i
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WIDTHS = (60, 80, 120, 200)
@@ -250,6 +268,105 @@ DEMO = d.DemoDocument(
     ],
     next="headrace status",
 )  # fmt: skip
+CHECKED = d.CheckRow(
+    name="unique_carrier",
+    kind="unique",
+    severity="blocking",
+    outcome="failed",
+    rows=3,
+    failing=1,
+    detail="carrier: 1 row repeating a key (UA)",
+)
+TESTS = [
+    i.TestRow(
+        test="a_storm_cancels",
+        asset="carrier_delays",
+        partition="2013-02-08",
+        state="passed",
+        file="tests/storm.yaml",
+        line=1,
+        seconds=0.02,
+        rows=1,
+        rows_expected=1,
+    ),
+    i.TestRow(
+        test="delays_are_averaged_over_flights_that_left",
+        asset="carrier_delays",
+        partition="2013-02-08",
+        state="failed",
+        file="tests/storm.yaml",
+        line=9,
+        seconds=0.02,
+        missing=[{"carrier": "AA", "mean_delay": "7.00"}],
+        unexpected=[{"carrier": HOSTILE, "mean_delay": None}],
+        differences=3,
+        checks=[CHECKED],
+        changed=[
+            i.ChangedRow(
+                row={"carrier": "UA", "mean_delay": "12.50"}, cells=[i.CellRow(column="mean_delay", expected="12.00", got="12.50")]
+            )
+        ],
+        reason="the check unique_carrier was expected to pass, and didn't",
+        log=["a line that the body printed"],
+    ),
+    i.TestRow(test="it_fails", asset="airport_ranking", partition=None, state="error", file="tests/x.yaml", line=2, error=ERROR),
+]
+SQL = i.SqlDocument(
+    snapshot=120,
+    at=NOW - timedelta(days=1),
+    tables=["carrier_delays", "planes"],
+    columns=COLUMNS,
+    rows=READ.rows,
+    truncated=True,
+    seconds=0.04,
+)
+ATTACH = i.AttachDocument(
+    catalog="sqlite",
+    statement="select 0;\nselect 1",
+    note="Headrace doesn't see what is read this way: it isn't masked, and counts as no use.",
+)
+DIFF = i.DiffDocument(
+    asset="carrier_delays",
+    before=i.MomentRow(snapshot=117, at=NOW - timedelta(days=1)),
+    after=i.MomentRow(snapshot=120, at=NOW),
+    columns=[
+        i.ColumnChange(column="mean_delay", change="type", before="DOUBLE", after="DECIMAL(18,2)"),
+        i.ColumnChange(column="flights", change="added", before=None, after="BIGINT"),
+    ],
+    partitions=[
+        i.PartitionChange(partition="2013-02-10", change="republished", rows_before=15, rows_after=16),
+        i.PartitionChange(partition="2013-02-11", change="added", rows_before=None, rows_after=16),
+    ],
+    keys=["carrier"],
+    rows_added=17,
+    rows_removed=0,
+    rows_changed=1,
+    cells={"mean_delay": 1},
+    sample=[
+        i.RowChange(change="changed", before={"carrier": "UA", "mean_delay": "12.00"}, after={"carrier": "UA", "mean_delay": "12.50"}),
+        i.RowChange(change="added", before=None, after={"carrier": HOSTILE, "mean_delay": None}),
+        i.RowChange(change="removed", before={"carrier": "AA", "mean_delay": "1.00"}, after=None),
+    ],
+)
+DOCTOR = [
+    i.ExaminationRow(area="project", name="declarations", state="ok", detail="valid"),
+    i.ExaminationRow(
+        area="project",
+        name="[connections.bank]",
+        state="fail",
+        detail="the environment variable DB_PASSWORD isn't set",
+        todo="set DB_PASSWORD where headrace runs",
+    ),
+    i.ExaminationRow(
+        area="state", name="disk", state="warn", detail="1.2 GiB free at /srv/flights/.headrace", todo="make room, or shorten [retention]"
+    ),
+    i.ExaminationRow(
+        area="outside",
+        name="source rates",
+        state="skipped",
+        detail="is looked at by a worker; headrace connections test asks its connection",
+    ),
+]
 
 SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "status_late": (status_document(), status._render),
@@ -273,6 +390,29 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "apply": (APPLY, apply._render),
     "plan": (APPLY.plan, apply.show),
     "demo": (DEMO, demo._render),
+    "test": (TESTS, testing._render),
+    "test_none": ([], testing._render),
+    "sql": (SQL, sql._render),
+    "attach": (ATTACH, sql._statement),
+    "diff": (DIFF, diff._render),
+    "diff_nothing": (
+        DIFF.__class__(
+            asset="a",
+            before=DIFF.before,
+            after=DIFF.after,
+            columns=[],
+            partitions=[],
+            keys=None,
+            rows_added=0,
+            rows_removed=0,
+            rows_changed=None,
+            cells={},
+            sample=[],
+        ),
+        diff._render,
+    ),
+    "doctor": (DOCTOR, doctor._render),
+    "schema": ([i.SchemaRow(name="sources", files=["sources/**/*.yaml"], description="Sources", document={})], schema._all),
 }
 
 
@@ -311,7 +451,7 @@ def test_a_screen_fits_and_obeys_nothing(name: str, width: int) -> None:
         assert pasted or cell_len(line) <= width, line
 
 
-@pytest.mark.parametrize("name", [name for name in SCREENS if name not in ("plan", "demo", "status_served")])
+@pytest.mark.parametrize("name", [name for name in SCREENS if name not in ("plan", "demo", "status_served", "attach")])
 def test_the_last_line_is_the_next_command(name: str) -> None:
     assert printed(name, 80).splitlines()[-1].startswith("next: headrace ")
 

@@ -70,6 +70,8 @@ def candidates(words: list[str]) -> list[str]:
         return sorted(one for one in found if one.startswith(word))
     if word.startswith("-"):
         return sorted(one for one in [*_options(verb), *VALUES, *FLAGS, "--help"] if one.startswith(word) and one != "-v")
+    if verb == "schema":
+        return [name for name in _schemas() if name.startswith(word)]
     if verb == "explain":
         return [code for code in _codes() if code.startswith(word)]
     if verb in NODE_VERBS:
@@ -102,6 +104,12 @@ def _codes() -> list[str]:
     from headrace.operations.explain import codes
 
     return codes()
+
+
+def _schemas() -> list[str]:
+    from headrace.model.described import SECTIONS
+
+    return [section.name for section in SECTIONS]
 
 
 def _nodes(project: str | None, word: str, *, select: bool) -> list[str]:

@@ -80,6 +80,8 @@ def _failure(row: TestRow, page: Page) -> None:
         page.say(row.reason, indent=2)
     _rows("expected, and not there", "-", row.missing, page)
     _rows("not expected", "+", row.unexpected, page)
+    if row.changed:
+        page.say("other cells than expected:", indent=2)
     for change in row.changed[:SHOWN_MAX]:
         _change(change, page)
     shown = sum(min(SHOWN_MAX, len(rows)) for rows in (row.missing, row.unexpected, row.changed))

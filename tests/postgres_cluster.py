@@ -98,6 +98,7 @@ class Cluster:
         self.main = Database(name="postgres", **address)
         """The database `postgres`, for creating others."""
         self._server = server
+        self._crashed = False
         self._numbers = itertools.count(1)
 
     @contextlib.contextmanager
@@ -108,7 +109,8 @@ class Cluster:
         try:
             yield made
         finally:
-            self.main.execute(f"drop database if exists {made.name} with (force)")
+            if not self._crashed:
+                self.main.execute(f"drop database if exists {made.name} with (force)")
 
     def freeze(self) -> None:
         """The server hangs: it keeps its connections and answers nothing, until `thaw`. Only on a cluster of one's own."""
@@ -120,6 +122,7 @@ class Cluster:
 
     def crash(self) -> None:
         """It ends at once, as by a crash. Only on a cluster of one's own."""
+        self._crashed = True
         os.kill(self._server, signal.SIGQUIT)
 
     def _signal(self, number: signal.Signals) -> None:

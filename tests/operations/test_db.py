@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 
-from runlab import DAYS, Lab  # noqa: E402
+from runlab import DAYS, Lab
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
 LONG_AGO = 1_200_000_000  # in 2008, before the replay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -9,11 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from state_kinds import ONLY_SQLITE
 
-from headrace.model import StoreError
+from headrace.model import Settings, StoreError
 from headrace.store import Store, migrations
 from headrace.store.migrations import Migration
 from headrace.store.transaction import Dialect
+from headrace.store.upgrading import upgrade
 
 Opened = Callable[..., Store]
 
@@ -67,6 +70,22 @@ def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(opened: Open
         opened(create=False)
     assert "added" in tables(opened())
     opened(create=False)
+
+
+@ONLY_SQLITE
+def test_the_file_is_copied_before_it_is_brought_up_to_date(opened: Opened, known: Callable[..., None], tmp_path: Path) -> None:
+    store = opened()
+    with store.write(None) as tx:
+        tx.execute("insert into meta (key, value) values ('a', '1')")
+    store.close()
+    known(numbered(3, "delete from meta;\n"))
+    done = upgrade(tmp_path, Settings(name="test"))
+    assert done is not None
+    assert (done.before, done.after) == (2, 3)
+    with contextlib.closing(sqlite3.connect(str(done.copy))) as copy:
+        assert copy.execute("select value from meta where key = 'a'").fetchone() == ("1",)
+    assert upgrade(tmp_path, Settings(name="test")) == (3, 3, None)
+    assert upgrade(tmp_path / "none", Settings(name="test")) is None
 
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Opened, known: Callable[..., None]) -> None:

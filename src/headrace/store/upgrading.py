@@ -26,7 +26,8 @@ def upgrade(root: Path, settings: Settings, resolve: Resolve | None = None) -> U
         if not engine.exists() or not (before := len(engine.applied())):
             return None
         engine.create()
-        copy = engine.copy_of(before) if isinstance(engine, SqliteEngine) else None
-        return Upgraded(before, len(engine.applied()), copy if copy is not None and copy.exists() else None)
+        after = len(engine.applied())
+        copy = engine.copy_of(before) if isinstance(engine, SqliteEngine) and after > before else None
+        return Upgraded(before, after, copy)
     finally:
         engine.close()

@@ -309,9 +309,18 @@ _MEANINGS: dict[str, tuple[str, str]] = {
 }
 
 
+_REFUSED = {
+    "password authentication failed": "28P01",
+    "no pg_hba.conf entry": "28000",
+    "no password supplied": "28000",
+    'database "': "3D000",
+}
+"""Where libpq passes the server's words on without its code: while a connection is made."""
+
+
 def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
     """The StoreError for what the server, the network or the machine did; None where the statement itself is at fault."""
-    state = error.sqlstate or ""
+    state = error.sqlstate or next((code for words, code in _REFUSED.items() if words in str(error)), "")
     for prefix in (state, state[:2]):
         if prefix in _MEANINGS:
             what, hint = _MEANINGS[prefix]

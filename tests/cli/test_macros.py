@@ -48,6 +48,20 @@ def test_a_check_of_a_python_asset_uses_them(shop: Project) -> None:
     assert found["checks"][0]["outcome"] == "passed", found
 
 
+def test_a_check_of_a_source_uses_them(shop: Project) -> None:
+    with_macros(shop, "create macro tiny(amount) as cast(amount as double) < 1;\n")
+    path = shop.root / "sources/orders.yaml"
+    path.write_text(path.read_text() + "checks:\n  - sql: {name: no_pennies, query: 'select * from $self where tiny(amount)'}\n")
+    shop.json("apply", "--yes", "--now", LATER)
+    (shop.root / "landing/orders_2025-03-04.csv").write_text("id,customer,amount,day\n1,Ada,0.10,2025-03-04\n")
+    found = next(
+        row for row in shop.json("tick", "--now", LATER)["attempts"] if row["asset"] == "orders" and row["partitions"] == ["2025-03-04"]
+    )
+    assert (found["state"], "can't be checked" in found["reason"]) == ("rejected", False), found
+    checks = shop.json("quarantine", "orders@2025-03-04")[0]["checks"]
+    assert [(check["name"], check["failing"]) for check in checks if check["outcome"] == "failed"] == [("no_pennies", 1)]
+
+
 def test_a_check_that_fails_to_run_leaves_no_macro_behind(shop: Project) -> None:
     """A macro of one project's asset would be at hand in the next one's, in the same warm worker."""
     with_macros(shop, "create macro twice(x) as x * 2;\n")

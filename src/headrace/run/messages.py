@@ -67,6 +67,8 @@ class TakeIn(msgspec.Struct, frozen=True, tag="take_in"):
     """[connections.X] as declared, for sources that aren't files; secrets in it are references, resolved by the worker."""
     views: tuple[ViewCheck, ...] = ()
     beside: tuple[Beside, ...] = ()
+    macros: dict[str, str] = {}
+    """File → text of the project's CREATE MACROs, where a check may use one."""
 
 
 class Produce(msgspec.Struct, frozen=True, tag="produce"):

@@ -15,6 +15,7 @@ from headrace.connect.routed import key_of_rows
 from headrace.connect.take_in import Prepared, explain_error, fingerprint, miscounted, prepare, prepare_all
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.engine.failures import kind_of
+from headrace.engine.macros import lent
 from headrace.engine.measure import Meter
 from headrace.govern.secrets import SecretMissing
 from headrace.lake import FileRef, StagedFile, Table
@@ -164,19 +165,20 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
     source = task.source
     if routed(source):
         staged = _hashed(session, staged, table)
-    found = audit(
-        session,
-        staged,
-        table,
-        (*promised_checks(task.promised or (), source.place), *source.checks),
-        partition_check=_routing(source),
-        partitions=task.keys,
-        key=_key(task),
-        references=task.references,
-        now_us=task.now_us,
-        timezone=source.timezone,
-        on_fail=source.on_fail,
-    )
+    with lent(session, task.macros):
+        found = audit(
+            session,
+            staged,
+            table,
+            (*promised_checks(task.promised or (), source.place), *source.checks),
+            partition_check=_routing(source),
+            partitions=task.keys,
+            key=_key(task),
+            references=task.references,
+            now_us=task.now_us,
+            timezone=source.timezone,
+            on_fail=source.on_fail,
+        )
     found = with_views(found, task.views, session, staged, table, task.now_us)
     return _judged(task, workshop, prepared, staged, table, found, kept)
 

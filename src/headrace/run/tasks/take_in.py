@@ -42,6 +42,7 @@ def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, ke
         now_us=now,
         views=view_checks(lookup, tx, source, keys, newest_snapshot(tx)),
         beside=beside(lookup, tx, source, keys),
+        macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
     )
     return made, delivery.id
 

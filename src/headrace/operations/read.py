@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.lake import PARTITION_COLUMN, FileRef, Table, catalog
 from headrace.model import Asset, HeadraceError, Source, UsageError
+from headrace.model.required import SEPARATOR
 from headrace.model.zones import to_us
 from headrace.observe.facts import StoreWorld
 from headrace.observe.freshness import freshnesses
@@ -24,7 +25,7 @@ from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.run.tasks.accumulating import files_read
 from headrace.store import Transaction
-from headrace.store.queries import publications
+from headrace.store.queries import partitions, publications
 
 MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type="BIGINT"), ColumnRow(name="sha256", type="VARCHAR"))
 """What `read` shows of a `files` asset: its newest files."""
@@ -71,6 +72,7 @@ def find(session: Session, wanted: Wanted) -> Found:
         return Found(node, None, None, (), None, None, "never")
     compiled, now_us = session.compiled, session.clock.now_us()
     with session.store.read() as tx:
+        keys = tuple(one for key in keys for one in _meant(tx, node, key))
         snapshot = snapshot_of(session, tx, wanted)
         through, published_at, count = _published(tx, name, keys, snapshot)
         table = catalog.table(tx, name, snapshot)
@@ -88,6 +90,14 @@ def find(session: Session, wanted: Wanted) -> Found:
             partitions=count,
             lake=str(session.folders.lake),
         )
+
+
+def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
+    """The partitions that a key means: of data that is cut by time and key, a time alone means all its keys."""
+    spec = node.partition
+    if spec.grain is None or spec.key is None or SEPARATOR in key:
+        return [key]
+    return [f"{key}{SEPARATOR}{data}" for data in partitions.data_keys(tx, node.name, key)] or [key]
 
 
 def read(session: Session, wanted: Wanted) -> ReadDocument:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
-from connect_workbench import Taken, Workbench
+from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
 from headrace.connect.take_in import Prepared, fingerprint, miscounted, prepare
@@ -309,3 +309,38 @@ def test_fingerprints(bench: Workbench) -> None:
     one, other = bench.schema(write(ORDERS), "x.csv"), bench.schema(write(ORDERS, ";"), "x.csv")
     assert fingerprint(one, "ab") == fingerprint(one, "ab")
     assert len({fingerprint(one, "ab"), fingerprint(one, "ac"), fingerprint(other, "ab")}) == 3
+
+
+def declared(bench: Workbench, data: bytes, **said: object) -> Outcome:
+    return bench.take(data, "x.csv", options={"csv": said})
+
+
+def test_a_declared_dialect_wins_over_what_the_file_looks_like(bench: Workbench) -> None:
+    """Would catch: a delimiter that is guessed all the same, an encoding that is ignored, a word for no value that isn't one."""
+    taken = declared(bench, "a,b;c\ncafé,x;-\n".encode("cp1252"), delimiter=";", encoding="cp1252", null=["-"])
+    assert isinstance(taken, Taken)
+    assert (taken.names, taken.rows) == (("a,b", "c"), [("café,x", None)])
+    quoted = declared(bench, b"a|b\n'x|y'|2\n", delimiter="|", quote="'")
+    assert isinstance(quoted, Taken)
+    assert quoted.rows == [("x|y", 2)]
+
+
+def test_files_without_a_header(bench: Workbench) -> None:
+    """Would catch: the first row taken for names, or lost; a row more that isn't counted."""
+    for data in (b"1,x\n2,y\n", b"1,x\n2,y"):
+        taken = declared(bench, data, header=False, columns=["id", "who"])
+        assert isinstance(taken, Taken)
+        assert (taken.names, sorted(taken.rows)) == (("id", "who"), [(1, "x"), (2, "y")])
+    outcome = declared(bench, b"1,x,5\n", header=False, columns=["id", "who"])
+    assert isinstance(outcome, Unreadable)
+
+
+def test_a_decimal_comma(bench: Workbench) -> None:
+    """Would catch: 1.234,50 as 1.2345, text with commas changed, a decimal point read as one of thousands."""
+    taken = declared(bench, b"v;n;t\n1.234,50;1.000;1,5 kg\n-0,25;17;2,5\n", delimiter=";", decimal=",")
+    assert isinstance(taken, Taken)
+    assert taken.types() == {"v": "DOUBLE", "n": "BIGINT", "t": "VARCHAR"}
+    assert sorted(taken.rows) == [(-0.25, 17, "2,5"), (1234.5, 1000, "1,5 kg")]
+    drift = bench.take(b"v;n;t\n12.5;1;x\n", "x.csv", taken.schema, options={"csv": {"delimiter": ";", "decimal": ","}})
+    assert isinstance(drift, TypeDrift)
+    assert drift.columns[0].column == "v"

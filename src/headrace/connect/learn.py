@@ -157,7 +157,7 @@ def wider(one: str, other: str) -> str:
     """The type that holds the values of both, as text if nothing else does."""
     if one == other:
         return one
-    if any(name == "JSON" or name.endswith(("]", ")")) and not name.startswith("DECIMAL") for name in (one, other)):
+    if any(name == "JSON" or (name.endswith(("]", ")")) and not name.startswith("DECIMAL")) for name in (one, other)):
         found = together(parse(one), parse(other))
         return found.text if found else "JSON"
     pair = {one, other}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,7 +19,7 @@ from headrace.connect.learn import Learnt, learn_types
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Bounds, Opened
+from headrace.connect.unpack import Bounds, Opened, recoded
 from headrace.lake import Column
 from headrace.lake.sqltext import literal
 
@@ -42,35 +42,39 @@ class Csv:
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
 
     def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
-        """It is read as it stands."""
-        return opened
+        """In UTF-8, whatever encoding is declared."""
+        encoding = _said(opened).get("encoding", "utf-8")
+        return opened if encoding in ("utf-8", "ascii") else recoded(opened, encoding, temporary, bounds)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
         """Refuse what isn't UTF-8 text; without quotes and blank lines each line is a row."""
-        return require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
+        rows = require_text(Path(opened.path), line_bytes_max=LINE_BYTES_MAX).rows
+        plain = _said(opened).get("quote", '"') == '"'
+        return None if rows is None or not plain else rows + (not _has_header(opened))
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
         """The first line that isn't blank, split as the dialect says: the file's first bytes are read, no more."""
         cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
-        return Header(column_names(cells), skip=skip)
+        return Header(column_names(cells if _has_header(opened) else _said(opened)["columns"]), skip=skip)
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
         """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""
-        form = msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding)
+        form = _declared(opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding))
         header = self.header(connection, opened, form)
-        learnt = learn_types(connection, _rows_sql(opened, form, header), len(header.names))
+        learnt = learn_types(connection, _rows_sql(opened, form, header, numbers=header.names), len(header.names))
         form = _with_learnt(form, learnt)
-        _require_header(connection, opened, form, learnt)
+        if _has_header(opened):
+            _require_header(connection, opened, form, learnt)
         columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, learnt.types, strict=True))
         return SourceSchema(columns, form), header
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
         """As text by position, then `columns` by name."""
-        return selected(_rows_sql(opened, form, header), form, header, columns)
+        return selected(_rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns)
 
     def another_format(self, opened: Opened, pinned: Format) -> tuple[Format, str] | None:
         """Another delimiter, or another way to escape quotes."""
-        shows = dialect(Path(opened.path))
+        shows = _declared(opened, dialect(Path(opened.path)))
         form = msgspec.structs.replace(pinned, delimiter=shows.delimiter, escape=shows.escape)
         if form == pinned:
             return None
@@ -88,10 +92,33 @@ class Csv:
         broken = _broken(error, opened)
         if broken:
             return broken
-        bad = bad_columns(connection, _rows_sql(opened, schema.format, header), header, schema)
+        bad = bad_columns(connection, _rows_sql(opened, schema.format, header, numbers=_numeric(schema.columns)), header, schema)
         if bad:
-            return drift_of(located(bad, _lines(Path(opened.path), schema.format, header)))
+            return drift_of(located(bad, _lines(opened, schema.format, header)))
         return Unreadable(f"can't be read: {first_line(error, opened.path)}")
+
+
+def _said(opened: Opened) -> Mapping[str, Any]:
+    """What the source declares under `csv:`."""
+    found: Mapping[str, Any] = opened.options.get("csv") or {}
+    return found
+
+
+def _has_header(opened: Opened) -> bool:
+    return bool(_said(opened).get("header", True))
+
+
+def _declared(opened: Opened, form: Format) -> Format:
+    """What the file shows, unless it is declared."""
+    said = _said(opened)
+    null = tuple(dict.fromkeys(("", *said.get("null", ()))))
+    quote = said.get("quote", form.quote)
+    escape = quote if form.escape == form.quote else form.escape
+    return msgspec.structs.replace(form, delimiter=said.get("delimiter", form.delimiter), quote=quote, escape=escape, null=null)
+
+
+def _numeric(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(one.name for one in columns if one.type.startswith(("DECIMAL", "DOUBLE", "FLOAT")) or one.type.endswith("INT"))
 
 
 def dialect(path: Path) -> Format:
@@ -165,33 +192,49 @@ def _first_row(text: str, form: Format) -> tuple[list[str], int]:
     return cells, skip
 
 
-def _rows_sql(opened: Opened, form: Format, header: Header) -> str:
-    """The file as text columns `c1 … cn`, split strictly."""
+def _rows_sql(opened: Opened, form: Format, header: Header, numbers: Sequence[str] = ()) -> str:
+    """The file as text columns `c1 … cn`, split strictly; those in `numbers` as numbers are written everywhere, where the source
+    says that they have a decimal comma."""
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
     options = {
-        "auto_detect": "false", "header": "true", "skip": str(header.skip), "columns": column_types(names, ["VARCHAR"] * len(names)),
+        "auto_detect": "false", "header": str(_has_header(opened)).lower(), "skip": str(header.skip),
+        "columns": column_types(names, ["VARCHAR"] * len(names)),
         "delim": literal(form.delimiter), "quote": literal(form.quote), "escape": literal(form.escape), "comment": "''",
         "nullstr": "[" + ", ".join(map(literal, form.null)) + "]", "strict_mode": "true", "null_padding": "false",
         "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
     }  # fmt: skip
-    return f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
+    read = f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
+    if _said(opened).get("decimal", ".") != "," or not numbers:
+        return read
+    values = [f"{_with_point(own) if name in numbers else own} AS {own}" for own, name in zip(names, header.names, strict=True)]
+    return f"(SELECT {', '.join(values)} FROM {read})"
+
+
+def _with_point(column: str) -> str:
+    """`1.234,50` as `1234.50`; what has a point elsewhere than between thousands is made to be no number."""
+    said = r"[-+]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]*)(,[0-9]+)?"
+    point = f"replace(replace({column}, '.', ''), ',', '.')"
+    odd = f"regexp_full_match({column}, {literal('[-+]?[0-9]*[.][0-9]+')})"
+    return f"CASE WHEN regexp_full_match({column}, {literal(said)}) THEN {point} WHEN {odd} THEN {column} || ' (a point)' ELSE {column} END"
 
 
 def _with_learnt(form: Format, learnt: Learnt) -> Format:
-    return msgspec.structs.replace(form, null=learnt.null, date_format=learnt.date_format, timestamp_format=learnt.timestamp_format)
+    null = tuple(dict.fromkeys((*form.null, *learnt.null)))
+    return msgspec.structs.replace(form, null=null, date_format=learnt.date_format, timestamp_format=learnt.timestamp_format)
 
 
-def _lines(path: Path, form: Format, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
+def _lines(opened: Opened, form: Format, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:
     """Each row's cells with the line on which the row ends. Stops where Python's reader finds the file broken."""
     doubled = form.escape == form.quote
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with Path(opened.path).open(encoding="utf-8-sig", newline="") as file:
         for _ in range(header.skip):
             file.readline()
         rows = csv.reader(
             file, delimiter=form.delimiter, quotechar=form.quote, doublequote=doubled, escapechar=None if doubled else form.escape
         )
         try:
-            next(rows, None)
+            if _has_header(opened):
+                next(rows, None)
             for row in rows:
                 yield header.skip + rows.line_num, row
         except csv.Error:

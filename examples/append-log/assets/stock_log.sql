@@ -1,0 +1,5 @@
+/* headrace
+owner: sales
+materialize: append
+*/
+select counted_at, article, pieces from stock

@@ -375,3 +375,20 @@ def _merged(lab: Lab) -> int:
         return len(lab.rows("select 1 from publication where node = 'latest'"))
     except sqlite3.OperationalError:
         return 0  # there is no store yet
+
+
+def test_a_merge_takes_the_deliveries_of_what_it_follows_in_their_order(lab: Lab) -> None:
+    """A source of new rows (`cursor:`) or an appended log: each delivery is changes, and two may have the same key."""
+    lab.write("sources/people.yaml", "source: people\nowner: acme\npartition: '*'\nfiles: landing/people.csv\n")
+    lab.sql("log", "select id, name from people", "materialize: append")
+    lab.sql("known", "select id, name from log", "materialize: merge\nmerge: {keys: [id]}")
+    lab.sql("names", "select count(*) as n, string_agg(name, '' order by id) as names from known", "")
+    people(lab, "1,a", "2,b")
+    lab.tick()
+    people(lab, "2,B", "3,c", "4,d")
+    document = lab.tick()
+    keys = [key for (key,) in lab.rows("select partition from publication where node = 'known' order by id")]
+    assert keys == [key for (key,) in lab.rows("select partition from publication where node = 'log' order by id")]
+    assert ("known", keys[1]) in published(document)
+    assert lab.read("names") == [{"n": 4, "names": "aBcd"}]
+    assert lab.tick().state == "nothing_due"

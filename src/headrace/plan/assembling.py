@@ -50,6 +50,7 @@ class Assembler:
         self._macros = _Macros(self._project.macros)
         self._read_texts()
         inputs = {name: self._inputs(asset, problems) for name, asset in self._project.assets.items()}
+        self._project = materialised.following(self._project, inputs)
         edges = self._edges(inputs)
         problems.extend(graph.cycles({name: edges[name] for name in self._project.assets}, self._project, problems))
         layers = graph.layers(edges, (*self._project.sources, *self._project.assets))
@@ -61,6 +62,11 @@ class Assembler:
         order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
         nodes = {name: self._node(name, inputs, problems) for name in order}
         return Compiled(project=self._project, nodes=nodes, order=order)
+
+    @property
+    def project(self) -> Project:
+        """The project as it is cut, once its inputs are known."""
+        return self._project
 
     # -- what texts say
 

@@ -117,6 +117,7 @@ class _Compiling:
         else:
             assembler = Assembler(project, self._learnt, kept_bodies, kept_lines, reads, self._workers, self._step)
             compiled = assembler.compiled(problems)
+            project = assembler.project
             failed = any(problem.level is Level.ERROR for problem in problems)
             compilation = Compilation(project=project, compiled=None if failed else compiled, problems=sorted_problems(problems))
             self._keep_bodies(assembler.bodies, assembler.lines)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from headrace.model import Asset, Grain, InputMode, InputSpec, Problem, Project, SqlBody
+import msgspec
+
+from headrace.model import Asset, Grain, InputMode, InputSpec, PartitionSpec, Problem, Project, SqlBody
 from headrace.model.materializing import ADDED_BY_SNAPSHOT
 from headrace.model.reporting import did_you_mean, shown
 from headrace.plan.values import Columns
@@ -73,6 +75,22 @@ def delivers(inputs: Sequence[InputSpec], project: Project) -> InputSpec | None:
     node = project.sources.get(required[0].node) or project.assets.get(required[0].node)
     is_view = isinstance(node, Asset) and node.materialize == "view"
     return required[0] if node is not None and not is_view and (node.partition.whole or node.partition.by_delivery) else None
+
+
+def following(project: Project, inputs: Mapping[str, Sequence[InputSpec]]) -> Project:
+    """The project, in which merges and snapshots that aren't cut take the deliveries of the input that they follow one by one,
+    where that has a partition for each."""
+    cut = {
+        name: msgspec.structs.replace(asset, partition=PartitionSpec(by_delivery=True))
+        for name, asset in project.assets.items()
+        if asset.accumulates and asset.partition.whole and _by_delivery(delivers(inputs[name], project), project)
+    }
+    return msgspec.structs.replace(project, assets={**project.assets, **cut}) if cut else project
+
+
+def _by_delivery(spec: InputSpec | None, project: Project) -> bool:
+    node = None if spec is None else project.sources.get(spec.node) or project.assets[spec.node]
+    return node is not None and node.partition.by_delivery
 
 
 def _view(asset: Asset, inputs: Sequence[InputSpec], analysis: Analysis | None) -> Iterator[Problem]:

@@ -103,6 +103,12 @@ def test_macros_and_views_of_the_project_can_be_used(shop: Project) -> None:
     (shop.root / "macros/more.sql").write_text("create macro more(x, by_much := 2) as x * by_much;\n")
     shop.text("apply", "--yes", "--now", "2025-03-06T09:00+01:00")
     assert shop.json("sql", "select more(revenue) as m from revenue limit 1")["rows"] == [{"m": "64.00"}]
+    front = "/* headrace\nowner: core\nmaterialize: view\n*/\n"
+    (shop.root / "assets/best.sql").write_text(f"{front}select * from orders_clean where amount > 15\n")
+    (shop.root / "assets/names.sql").write_text(f"{front}select distinct customer from best\n")
+    shop.text("apply", "--yes", "--now", "2025-03-06T09:00+01:00")
+    assert shop.json("sql", "select customer, $more as more from names", "--set", "more=1")["rows"] == [{"customer": "Ada", "more": 1}]
+    assert len(shop.json("sql", "from best order by day")["rows"]) == 3
 
 
 def test_what_was_never_published_is_empty_or_said(new: Project) -> None:

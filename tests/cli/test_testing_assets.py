@@ -182,3 +182,34 @@ def test_a_selection_runs_its_tests_only(new: Project, tmp_path: Path) -> None:
     assert [row["test"] for row in new.json("test", "revenue")] == ["a"]
     assert new.json("test", "fails") == []
     assert "there are no tests" in new.text("test", "fails")
+
+
+def test_every_materialisation_is_tested_by_what_its_body_gives(new: Project) -> None:
+    for kind, more in {"view": "", "append": "", "merge": "merge: {keys: [id]}\n", "snapshot": "snapshot: {keys: [id]}\n"}.items():
+        cut = "partition: {by: day, column: day}\n" if kind != "view" else ""
+        (new.root / f"assets/a_{kind}.sql").write_text(
+            f"/* headrace\nowner: core\nmaterialize: {kind}\n{more}{cut}*/\nselect id, amount, day from orders_clean\n"
+        )
+    (new.root / "assets/reader.sql").write_text("/* headrace\nowner: core\n*/\nselect count(*) as n from a_view\n")
+    rows = "[{id: 1, amount: 5, day: 2025-03-01}]"
+    found = results(
+        new,
+        "".join(
+            f"- {{test: {kind}, asset: a_{kind}, {partition}given: {{orders_clean: {rows}}}, expect: [{{id: 1, amount: 5}}]}}\n"
+            for kind, partition in {
+                "view": "", "append": f"partition: {DAY}, ", "merge": f"partition: {DAY}, ", "snapshot": f"partition: {DAY}, ",
+            }.items()
+        )
+        + "- {test: reader, asset: reader, given: {a_view: [{id: 1}, {id: 2}]}, expect: [{n: 2}]}\n"
+        + "- {test: nothing, asset: reader, expect: [{n: 0}]}\n",
+    )  # fmt: skip
+    assert [row["state"] for row in found] == ["passed"] * 6, found
+
+
+def test_rows_of_another_key_are_rejected(new: Project) -> None:
+    (new.root / "assets/of_customer.sql").write_text(
+        "/* headrace\nowner: core\npartition: {key: customer, values: [Ada, Grace]}\n*/\nselect customer, amount from orders_clean\n"
+    )
+    given = f"asset: of_customer, partition: Ada, given: {{orders_clean: {ROWS}}}"
+    row = one(new, f"{given}, expect: [{{customer: Ada}}, {{customer: Grace}}]")
+    assert row["state"] == "failed", row

@@ -33,9 +33,10 @@ def _given(test: AssetTest, readable: list[str]) -> Iterator[Problem]:
 def _partition(test: AssetTest, asset: Asset) -> Iterator[Problem]:
     grain, key = asset.partition.grain, test.partition
     if key is None or key == "*":
-        if grain is not None:
+        if grain is not None or asset.partition.key is not None:
             message = f"the test {shown(test.name)} doesn't say which partition of {shown(asset.name)} is computed"
-            yield Problem(code="missing_field", message=message, hint=f"add partition: with a {grain.value}", place=test.place)
+            hint = f"add partition: with a {grain.value if grain is not None else asset.partition.key}"
+            yield Problem(code="missing_field", message=message, hint=hint, place=test.place)
         return
     if grain is None or asset.partition.key is not None:
         return

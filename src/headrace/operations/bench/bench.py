@@ -12,18 +12,18 @@ from typing import Any, Self
 
 import msgspec
 
-from headrace.engine import InputData, Scope, logs
+from headrace.engine import InputData, logs
 from headrace.lake import FileRef, Table
 from headrace.lake.session import Session as DuckDB
-from headrace.model import Asset, CheckSpec, CommandBody, PythonBody
-from headrace.model.intervals import interval_of
-from headrace.model.required import split
+from headrace.model import CheckSpec, CommandBody, PythonBody
+from headrace.model.required import WHOLE
 from headrace.operations.bench.given import BadRows, Desk
 from headrace.plan import Compiled
 from headrace.run.folders import Folders
 from headrace.run.leading import worker_settings
 from headrace.run.messages import Outcome, Produce
 from headrace.run.pool import Finished, Lost, Pool
+from headrace.run.tasks.produce import scope_of
 from headrace.schedule import AttemptId
 
 EPOCH = 0
@@ -34,7 +34,7 @@ class Wanted(msgspec.Struct, frozen=True):
     """What is to be computed: one partition of one asset, of these rows. `given` is as `Desk.input` takes it."""
 
     asset: str
-    partition: str = "*"
+    partition: str = WHOLE
     given: dict[str, Any] = {}
 
 
@@ -145,7 +145,7 @@ class Bench:
         tables = {name: self._given(name, given.get(name.lower(), [])) for name in [*reads, *references]}
         checks = [check for check in asset.checks if _reads(check) <= {name.lower() for name in tables}]
         task = Produce(
-            scope=_scope(self._compiled, asset, wanted.partition, attempt),
+            scope=scope_of(self._compiled.project, asset, (wanted.partition,), attempt),
             body=asset.body,
             sql=node.sql,
             code=str(self._root) if isinstance(asset.body, PythonBody | CommandBody) else None,
@@ -158,6 +158,7 @@ class Bench:
             on_fail=asset.on_fail if asset.on_fail in ("reject", "hold", "warn") else "reject",
             references=tuple(tables[name] for name in tables if name in node.check_references),
             now_us=time.time_ns() // 1000,
+            key_column=asset.partition.key,
             macros=self._compiled.project.macros,
         )
         return task, tuple(check.name for check in asset.checks if check not in checks)
@@ -170,21 +171,6 @@ class Bench:
 
 def _absolute(data: InputData, lake: Path) -> list[FileRef]:
     return [msgspec.structs.replace(file, path=str(lake / file.path)) for file in data.files]
-
-
-def _scope(compiled: Compiled, asset: Asset, key: str, attempt: AttemptId) -> Scope:
-    grain = asset.partition.grain
-    interval = interval_of(split(key, asset.partition)[0], grain, asset.timezone) if grain is not None else None
-    return Scope(
-        asset=asset.name,
-        partitions=(key,),
-        grain=grain.value if grain else None,
-        start=interval.start.isoformat() if interval else None,
-        end=interval.end.isoformat() if interval else None,
-        timezone=asset.timezone,
-        attempt=str(attempt),
-        parameters={**compiled.project.settings.parameters, **asset.parameters},
-    )
 
 
 def _reads(check: CheckSpec) -> set[str]:

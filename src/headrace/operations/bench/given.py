@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from headrace.engine import InputData
-from headrace.lake import PARTITION_COLUMN, FileRef
+from headrace.lake import PARTITION_COLUMN, Column, FileRef
 from headrace.lake.session import Session, literal, quote
 from headrace.lake.staging import stage
 from headrace.lake.tables import Lookup
@@ -24,6 +24,8 @@ Types = Sequence[tuple[str, str]]
 """(name, DuckDB type) of columns."""
 Known = Sequence[tuple[str, str | None]]
 """The same, where the type may not be known."""
+ANY_TYPE = '"NULL"'
+"""Of a column of which there isn't even a null: it goes with everything."""
 UNTYPED = "INTEGER"
 """What a null is whose type nobody knows, as for DuckDB."""
 _READERS = {
@@ -59,6 +61,9 @@ class Desk:
         Arrow table, a data frame). Raises BadRows."""
         if known is None and isinstance(rows, list) and not rows:
             raise BadRows(f"the columns of `{name}` aren't known", hint=f"give at least one row of `{name}`, or write a contract")
+        if known is not None and isinstance(rows, list) and not rows:
+            columns = tuple(Column(column, kind or ANY_TYPE, number) for number, (column, kind) in enumerate(known, 2))
+            return InputData(name=name, files=(), columns=columns, rows=0)
         relation = self.relation(name, rows, known or ())
         selected = relation.sql if known is None else _complete(relation, known)
         return self._kept(name, selected)

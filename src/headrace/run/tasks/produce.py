@@ -7,7 +7,7 @@ from datetime import datetime
 from headrace.engine import Scope
 from headrace.lake.catalog import newest_snapshot, shared_files
 from headrace.lake.merge_rules import State
-from headrace.model import Asset, CommandBody, PythonBody
+from headrace.model import Asset, CommandBody, Project, PythonBody
 from headrace.model.intervals import interval_of
 from headrace.model.required import WHOLE, split
 from headrace.plan.views import is_view
@@ -38,7 +38,7 @@ def task(
     node = lookup.compiled.nodes[asset.name]
     snapshot = newest_snapshot(tx)
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
-    scope = _scope(lookup, asset, keys, attempt)
+    scope = scope_of(lookup.project, asset, keys, attempt)
     return Produce(
         scope=scope,
         body=asset.body,
@@ -74,7 +74,8 @@ def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: Attemp
         raise Undeliverable(str(error)) from error
 
 
-def _scope(lookup: Lookup, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> Scope:
+def scope_of(project: Project, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> Scope:
+    """What an attempt at these partitions is for."""
     start, end = _span(asset, keys)
     grain = asset.partition.grain
     return Scope(
@@ -86,7 +87,7 @@ def _scope(lookup: Lookup, asset: Asset, keys: tuple[str, ...], attempt: Attempt
         timezone=asset.timezone,
         attempt=str(attempt),
         data_key=split(keys[0], asset.partition)[1] if asset.partition.key is not None else None,
-        parameters={**lookup.project.settings.parameters, **asset.parameters},
+        parameters={**project.settings.parameters, **asset.parameters},
     )
 
 

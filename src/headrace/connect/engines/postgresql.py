@@ -1,7 +1,7 @@
 """PostgreSQL: rows come by COPY as text, in one read-only transaction, and become Parquet by exact casts.
 
-COPY's text is exact for every type, and arrives at the speed of the network; a pipe carries it to DuckDB, so that nothing but the
-Parquet file lies on the disk.
+COPY's text is exact for every type, and arrives at the speed of the network; a pipe carries it on, so that nothing but the Parquet
+file lies on the disk.
 """
 
 from __future__ import annotations

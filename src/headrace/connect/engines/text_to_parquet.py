@@ -6,7 +6,9 @@ import os
 import re
 import threading
 from collections.abc import Callable, Sequence
+from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,7 +17,7 @@ from headrace.connect.shown import shown
 from headrace.lake.session import literal, quote
 
 MEMORY_MAX = "1GB"
-VALUE_BYTES_MAX = 64 * 1024 * 1024
+VALUE_BYTES_MAX = 32 * 1024 * 1024
 """Of one row's text."""
 _COLUMN = re.compile(r"source column c(\d+)")
 
@@ -35,13 +37,15 @@ Send = Callable[[Write], None]
 def text_to_parquet(columns: Sequence[TextColumn], target: Path, send: Send) -> None:
     """Raises what `send` raised, and CannotRead where a value isn't what its column's type says. Then there is no file."""
     import duckdb
+    import pyarrow as pa
 
+    target.touch()
     read_end, write_end = os.pipe()
     sender = _Sender(send, write_end)
     failure: CannotRead | None = None
     try:
         _convert(columns, read_end, target)
-    except duckdb.Error as error:
+    except (duckdb.Error, pa.ArrowException) as error:
         failure = _unreadable(error, columns)
     finally:
         os.close(read_end)  # a sender that still writes is told by this
@@ -71,22 +75,38 @@ class _Sender(threading.Thread):
 
 
 def _convert(columns: Sequence[TextColumn], read_end: int, target: Path) -> None:
+    """Arrow parses the text block by block; DuckDB's own reader would keep all of a pipe's blocks, in memory or on the disk."""
     import duckdb
 
-    names = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(columns)))
-    read = (
-        f"read_csv('/dev/fd/{read_end}', columns = {{{names}}}, header = false, auto_detect = false, delim = ',', quote = '\"',"
-        f" escape = '\"', nullstr = '', allow_quoted_nulls = false, parallel = false,"
-        f" max_line_size = {VALUE_BYTES_MAX}, buffer_size = {VALUE_BYTES_MAX},"
-        " new_line = '\\n', strict_mode = true)"
-    )
-    values = ", ".join(f"{column.cast} AS {quote(column.name)}" for column in columns)
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoload_known_extensions": False, "autoinstall_known_extensions": False, "memory_limit": MEMORY_MAX, "threads": 2,
-        "preserve_insertion_order": False, "temp_directory": f"{target}.spill",
+        "preserve_insertion_order": False, "temp_directory": "", "python_enable_replacements": False,
     }  # fmt: skip
-    with duckdb.connect(config=config) as connection:
-        connection.execute(f"COPY (SELECT {values} FROM {read}) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd)")
+    values = ", ".join(f"{column.cast} AS {quote(column.name)}" for column in columns)
+    with os.fdopen(read_end, "rb", closefd=False) as pipe, duckdb.connect(config=config) as connection:
+        connection.register("sent", _parsed(pipe, [f"c{n}" for n in range(len(columns))]))
+        connection.execute(f"COPY (SELECT {values} FROM sent) TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _parsed(pipe: BufferedReader, names: list[str]) -> Any:
+    """The rows as text, in batches. What is quoted is a text, however empty; NULL isn't quoted."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    schema = pa.schema([(name, pa.string()) for name in names])
+    try:
+        return csv.open_csv(
+            pipe,
+            read_options=csv.ReadOptions(column_names=names, block_size=VALUE_BYTES_MAX),
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=schema, null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):
+            return pa.Table.from_batches([], schema)
+        raise
 
 
 def _unreadable(error: Exception, columns: Sequence[TextColumn]) -> CannotRead:

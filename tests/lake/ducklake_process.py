@@ -13,7 +13,8 @@ from typing import Any
 import duckdb
 import msgspec
 
-from headrace.lake.maintenance import PostgresqlCatalog, attach
+from headrace.lake.address import PostgresqlCatalog
+from headrace.lake.maintenance import attach
 
 
 def main() -> None:

@@ -16,8 +16,8 @@ import msgspec
 from postgres_cluster import Database
 
 from headrace.lake import catalog
+from headrace.lake.address import PostgresqlCatalog
 from headrace.lake.catalog import Change, Rewrite
-from headrace.lake.maintenance import PostgresqlCatalog
 from headrace.lake.session import Session, quote, relation_sql
 from headrace.lake.staging import KeyExpression, stage, stage_rewrite, sync, verify
 from headrace.lake.tables import PARTITION_COLUMN, StagedFile, Table

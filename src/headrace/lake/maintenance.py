@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from headrace.lake.address import PostgresqlCatalog
 from headrace.lake.extensions import load
 from headrace.lake.sqltext import literal
 from headrace.model.errors import LakeError, Refused
@@ -57,13 +58,6 @@ class Cleaned(msgspec.Struct, frozen=True):
     """Files that were deleted from disk."""
 
     paths: tuple[str, ...]
-
-
-class PostgresqlCatalog(msgspec.Struct, frozen=True):
-    """A catalog in a schema of a PostgreSQL database. `parameters` are libpq's, with the password."""
-
-    parameters: dict[str, str]
-    schema: str
 
 
 _VARIABLES = {name: f"PG{name.upper()}" for name in ("host", "hostaddr", "port", "user", "password", "passfile", "options")} | {

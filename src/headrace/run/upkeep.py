@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from headrace.lake import catalog
-from headrace.lake.maintenance import PostgresqlCatalog
+from headrace.lake.address import PostgresqlCatalog
 from headrace.model import LakeError
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, remove, waste

@@ -33,6 +33,9 @@ def _settings(project: Project) -> Iterator[Problem]:
 def _source(source: Source) -> Iterator[Problem]:
     for name in source.connector.keys() - {"http", "connection", "table", "query", "cursor", *FILE_OPTIONS}:
         yield _warning(source.place, f"`{name}` of {shown(source.name)}", "have the data delivered as files: `files: landing/…`")
+    if source.files is not None and "://" in source.files and (source.complete.files > 1 or source.complete.marker):
+        what = f"`complete` by files or a marker of {shown(source.name)}, whose files are elsewhere"
+        yield _warning(source.place, what, "write one file an interval")
 
 
 def _asset(asset: Asset) -> Iterator[Problem]:

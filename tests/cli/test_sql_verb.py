@@ -125,3 +125,17 @@ def test_attach_gives_statements_that_duckdb_runs(shop: Project, tmp_path: Path)
     )
     assert done.stdout.split() == ["96.00", "read-only"], done.stderr
     assert "doesn't see" in shop.text("sql", "--attach")
+
+
+def test_an_environment_asks_over_what_it_borrows_and_what_is_its_own(shop: Project) -> None:
+    """A query that joins a changed asset with production's source would find no table, or read the wrong lake."""
+    toml = shop.root / "headrace.toml"
+    toml.write_text(toml.read_text() + "[environments.dev]\nworkers = 1\n")
+    path = shop.root / "assets/revenue.sql"
+    path.write_text(path.read_text().replace("sum(amount)", "sum(amount) * 2"))
+    shop.call(shop.root, "run", "revenue", "--partition", "2025-03-01", "--env", "dev", "--now", "2025-03-06T09:00+01:00")
+    rows = shop.json(
+        "sql", "select revenue, count(*) as n from revenue r join orders_clean o on o.day = r.day group by all", "--env", "dev"
+    )
+    assert rows["rows"] == [{"revenue": "64.00", "n": 3}], rows
+    assert shop.json("sql", "select min(revenue) as r from revenue")["rows"] == [{"r": "32.00"}]

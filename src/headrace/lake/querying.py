@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,7 +24,7 @@ HINT = "one SELECT (also FROM …, VALUES, DESCRIBE, SUMMARIZE); `$name` takes -
 
 
 class Named(msgspec.Struct, frozen=True):
-    """A table as a query sees it: its name, and the files of one snapshot."""
+    """A table as a query sees it: its name, and the files of one snapshot (`absolute`: tables may lie in several lakes)."""
 
     name: str
     columns: tuple[Column, ...]
@@ -84,18 +84,22 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def over(lake: Path, tables: Sequence[Named], *, timezone: str) -> Iterator[Session]:
+def over(tables: Sequence[Named], *, timezone: str) -> Iterator[Session]:
     """A session with these tables as views. It may read their files; not the rest of the lake, no other file, no network."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-sql-"))
     try:
-        named = [msgspec.structs.replace(table, files=tuple(_absolute(file, lake) for file in table.files)) for table in tables]
-        paths = [Path(path) for table in named for file in table.files for path in (file.path, *(one.path for one in file.deletes))]
+        paths = [Path(path) for table in tables for file in table.files for path in (file.path, *(one.path for one in file.deletes))]
         with Session(folder, readable=paths, timezone=timezone, ordered=True) as session:
-            for table in named:
+            for table in tables:
                 session.connection.execute(f"CREATE VIEW {quote(table.name)} AS {relation_sql(table.files, table.columns)}")
             yield session
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def absolute(files: Iterable[FileRef], lake: Path) -> tuple[FileRef, ...]:
+    """Files of a lake, to be read from anywhere."""
+    return tuple(_absolute(file, lake) for file in files)
 
 
 def _absolute(file: FileRef, lake: Path) -> FileRef:

@@ -44,6 +44,8 @@ def diff(session: Session, target: str, asked: Asked) -> DiffDocument:
     project = session.project()
     name, key = targets.target(target, project)
     node = project.sources.get(name) or project.assets[name]
+    if name in session.borrowed and session.production is not None:
+        return diff(session.production, target, asked)
     wanted = {targets.partition(node, one) for one in [*asked.partitions, *([key] if key else [])]}
     if session.store is None:
         raise UsageError(f"nothing of {name} was ever published", hint="headrace tick")
@@ -110,15 +112,15 @@ def _compared(
     files: Sequence[tuple[FileRef, ...]],
 ) -> DiffDocument:
     from headrace.lake import comparing
-    from headrace.lake.querying import Named, over
+    from headrace.lake.querying import Named, absolute, over
 
     columns = _common(before.table, after.table)
     keys = _keys(node, asked.keys, [column.name for column in columns])
     sides = [
-        Named(label, _as_of(columns, side.table), side_files)
+        Named(label, _as_of(columns, side.table), absolute(side_files, session.folders.lake))
         for label, side, side_files in zip((comparing.BEFORE, comparing.AFTER), (before, after), files, strict=True)
     ]
-    with over(session.folders.lake, sides, timezone=session.timezone) as duckdb:
+    with over(sides, timezone=session.timezone) as duckdb:
         if keys and comparing.not_unique(duckdb, keys):
             if asked.keys:
                 raise HeadraceError(

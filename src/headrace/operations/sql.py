@@ -88,7 +88,7 @@ def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, st
     wanted = _canonical(project, [*names, *(one for view in views for one in _inputs(compiled, view))])
     seen = _seen(session, question, [name for name in wanted if name not in views])
     session.close()  # DuckDB computes now: a process has one of them open
-    with querying.over(session.folders.lake, seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, _macros(session)):
+    with querying.over(seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, _macros(session)):
         text = _with_views(compiled, views, text)
         yield duckdb, text, _values(project, querying.parameters_of(duckdb, text), question), seen
 
@@ -119,22 +119,36 @@ def _canonical(project: Project, names: Sequence[str]) -> list[str]:
 def _seen(session: Session, question: Question, names: Sequence[str]) -> _Snapshot:
     if session.store is None:
         return _Snapshot(None, None, tuple(_declared(session, name) for name in names))
+    borrowed = session.borrowed
+    theirs = _borrowed(session, question, [name for name in names if name in borrowed])
     with session.store.read() as tx:
         snapshot = snapshot_of(session, tx, Wanted("", at=question.at))
         then = None if question.at is None else snapshot
-        tables = [_published(tx, name, then) or _declared(session, name) for name in names]
+        tables = [theirs.get(name) or _published(session, tx, name, then) or _declared(session, name) for name in names]
         at = publications.newest_at(tx, snapshot)
     return _Snapshot(snapshot, None if at is None else session.instant(at), tuple(tables))
 
 
-def _published(tx: Transaction, name: str, snapshot: int | None) -> Named | None:
-    from headrace.lake.querying import Named
+def _borrowed(session: Session, question: Question, names: Sequence[str]) -> dict[str, Named]:
+    """The tables that an environment reads from production."""
+    production = session.production
+    if not names or production is None or production.store is None:
+        return {}
+    with production.store.read() as tx:
+        then = None if question.at is None else snapshot_of(production, tx, Wanted("", at=question.at))
+        found = {name: _published(production, tx, name, then) for name in names}
+    production.close()
+    return {name: table for name, table in found.items() if table is not None}
+
+
+def _published(session: Session, tx: Transaction, name: str, snapshot: int | None) -> Named | None:
+    from headrace.lake.querying import Named, absolute
 
     table = catalog.table(tx, name, snapshot)
     if table is None:
         return None
     columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
-    return Named(name, columns, tuple(catalog.files(tx, name, None, snapshot)))
+    return Named(name, columns, absolute(catalog.files(tx, name, None, snapshot), session.folders.lake))
 
 
 def _declared(session: Session, name: str) -> Named:

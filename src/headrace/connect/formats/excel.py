@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
-from headrace.connect.formats.sheets import Cells, cells_of, formula_error, require_bounded
+from headrace.connect.formats.sheets import Cells, cells_of, formula_error, suspects
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import Bounds, Opened, place_for
@@ -51,14 +50,14 @@ class Excel:
     def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
         """The sheet as a Parquet file: the row's number, then its columns, numbers as doubles and mixed ones as text."""
         said = opened.options.get("excel") or {}
-        require_bounded(Path(opened.path), bounds)
+        odd = suspects(Path(opened.path), bounds)
         book = _workbook(opened)
         name = _sheet_name(book, said.get("sheet"))
         cells = cells_of(said.get("range"))
         made = place_for(opened, temporary)
         try:
             cut = _written(book.get_sheet_by_name(name), name, cells, said.get("header"), made)
-            _refuse_errors(Path(opened.path), name, cut)
+            _refuse_errors(Path(opened.path), name, cut, odd)
         except BaseException:
             Path(made.path).unlink(missing_ok=True)
             raise
@@ -110,8 +109,8 @@ class Excel:
         return Unreadable(f"the sheet can't be read: {first_line(error, opened.path)}")
 
 
-def _refuse_errors(path: Path, name: str, cut: Cut) -> None:
-    if zipfile.is_zipfile(path) and (error := formula_error(path, name, cut.cells, cut.columns)):
+def _refuse_errors(path: Path, name: str, cut: Cut, odd: Collection[str]) -> None:
+    if odd and (error := formula_error(path, name, cut.cells, cut.columns, odd)):
         raise CannotRead(f"sheet {shown(name)}, cell {error.cell}: {error.text}", line=error.row, code="delivery_cell_error")
 
 

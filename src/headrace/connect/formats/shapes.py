@@ -15,12 +15,17 @@ TEXT = "text"
 """The field of an element's own text, where it has attributes or children too."""
 
 
+_UNKNOWN: tuple[str, None] = ("", None)
+
+
 class Shape:
     """Of all elements with one name at one place. It only grows: once a list, always a list."""
 
-    __slots__ = ("children", "complex", "repeated")
+    __slots__ = ("by_tag", "children", "complex", "repeated")
 
     def __init__(self) -> None:
+        self.by_tag: dict[str, tuple[str, Shape]] = {}
+        """The children once more, by their names with namespaces."""
         self.repeated = False
         self.complex = False
         self.children: dict[str, Shape] = {}
@@ -42,7 +47,22 @@ class Shape:
             if name in seen and not shape.repeated:
                 shape.repeated = changed = True
             seen.add(name)
+            self.by_tag[child.tag] = name, shape
         return changed
+
+    def plain(self, element: Element) -> dict[str, str | None] | None:
+        """A record that is nothing but attributes and known children with text, which most are; None for any other."""
+        if not self.complex or (element.text and not element.text.isspace()):
+            return None
+        found: dict[str, str | None] = {local(name): value for name, value in element.attrib.items()} if element.attrib else {}
+        for child in element:
+            name, shape = self.by_tag.get(child.tag, _UNKNOWN)
+            if shape is None or shape.complex or shape.repeated or child.attrib or len(child) or name in found:
+                return None
+            if child.tail and not child.tail.isspace():
+                return None
+            found[name] = (child.text.strip() or None) if child.text else None
+        return found
 
     def value(self, element: Element) -> Any:
         """The element as JSON: text, or an object of its attributes, children and text."""

@@ -59,24 +59,32 @@ def _column(name: str) -> int:
     return number - 1
 
 
-def require_bounded(path: Path, bounds: Bounds) -> None:
-    """Raise CannotRead for a workbook that unpacks to more than it may; what it says of itself isn't believed."""
+def suspects(path: Path, bounds: Bounds) -> frozenset[str]:
+    """The members of a workbook that may hold cells with errors. Raises CannotRead for one that unpacks to more than it may; what
+    it says of itself isn't believed."""
+    found: set[str] = set()
     if not zipfile.is_zipfile(path):
-        return
+        return frozenset()
     packed, made = path.stat().st_size, 0
     most = Bounds(min(bounds.bytes_max, WORKBOOK_BYTES_MAX), bounds.ratio_max, bounds.free_bytes)
     with zipfile.ZipFile(path) as archive:
         for member in archive.infolist():
+            rest = b""
             for chunk in _chunks(archive, member.filename):
                 made += len(chunk)
                 most.check(made, packed)
+                if b't="e"' in (data := rest + chunk) or b"t='e'" in data:
+                    found.add(member.filename)
+                rest = chunk[-8:]
+    return frozenset(found)
 
 
-def formula_error(path: Path, sheet: str, cells: Cells, columns: Collection[int]) -> CellError | None:
-    """The first cell of what is read that holds an error such as `#REF!`; only `.xlsx` and `.xlsm` say so."""
+def formula_error(path: Path, sheet: str, cells: Cells, columns: Collection[int], among: Collection[str]) -> CellError | None:
+    """The first cell of what is read that holds an error such as `#REF!`; only `.xlsx` and `.xlsm` say so. `among` are the members
+    of the zip file where there may be one."""
     with zipfile.ZipFile(path) as archive:
         member = _member(archive, sheet)
-        if member is None:
+        if member is None or member not in among:
             return None
         rest = b""
         for chunk in _chunks(archive, member):

@@ -4,11 +4,12 @@ flattened. Document types and entities are refused: no record needs them, and th
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
+
+import msgspec
 
 from headrace.connect.deliveries import CannotRead, SourceSchema
 from headrace.connect.formats.records import Records
@@ -61,19 +62,21 @@ class _Reshaped(Exception):
 
 
 def _lines(records: Iterator[Element], shape: Shape, *, flat: bool) -> Iterator[bytes]:
-    batch: list[str] = []
+    batch: list[bytes] = []
     written_any = False
     for record in records:
-        if shape.learn(record) and written_any:
-            raise _Reshaped
+        value: Any = shape.plain(record)
+        if value is None:
+            if shape.learn(record) and written_any:
+                raise _Reshaped
+            value = shape.flat(record) if flat else shape.value(record)
         written_any = True
-        value: Any = shape.flat(record) if flat else shape.value(record)
-        batch.append(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        batch.append(msgspec.json.encode(value))
         if len(batch) == RECORDS_PER_BATCH:
-            yield ("\n".join(batch) + "\n").encode()
+            yield b"\n".join(batch) + b"\n"
             batch.clear()
     if batch:
-        yield ("\n".join(batch) + "\n").encode()
+        yield b"\n".join(batch) + b"\n"
 
 
 def _refuse_document_type(path: Path, encoding: str | None) -> None:
@@ -119,12 +122,10 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
             while chunk := file.read(CHUNK_BYTES):
                 waiting += len(chunk)
                 parser.feed(chunk)
-                for found in parser.read_events():
-                    event, element = cast("tuple[str, Element]", found)
-                    if walk.step(event, element):
-                        waiting = 0
-                        yield element
-                        walk.drop(element)
+                for record in walk.records(parser.read_events()):
+                    waiting = 0
+                    yield record
+                    walk.drop(record)
                 if waiting > RECORD_BYTES_MAX:
                     raise CannotRead(
                         f"no record ends within {RECORD_BYTES_MAX:,} bytes; do `records` and the file fit?", code="delivery_records"
@@ -144,29 +145,33 @@ class _Walk:
         self._anywhere = where.startswith("//")
         self._wanted = tuple(part for part in where.split("/") if part)
         self._open: list[Element] = []
-        self._names: list[str] = []
+        """The elements that are open, down to the record."""
+        self._depth = 0
         self._record = 0
         """The depth of the record that is open, 0 where none is."""
 
-    def step(self, event: str, element: Element) -> bool:
-        """Follow one event; whether a record has ended."""
-        if event == "start":
-            self._open.append(element)
-            self._names.append(local(element.tag))
-            if len(self._open) > DEPTH_MAX:
-                raise CannotRead(f"elements are nested more than {DEPTH_MAX} deep")
-            if not self._record and self._is_record():
-                self._record = len(self._open)
-            return False
-        depth = len(self._open)
-        self._open.pop()
-        self._names.pop()
-        if self._record == depth:
-            self._record = 0
-            return True
-        if not self._record:
-            self.drop(element)
-        return False
+    def records(self, events: Iterator[Any]) -> Iterator[Element]:
+        """Follow events; the records that end. Inside a record only its depth is counted: that is most of a document."""
+        depth, record = self._depth, self._record
+        for event, element in events:
+            if event == "start":
+                depth += 1
+                if depth > DEPTH_MAX:
+                    raise CannotRead(f"elements are nested more than {DEPTH_MAX} deep")
+                if not record:
+                    self._open.append(element)
+                    record = depth if self._is_record() else 0
+            elif record and depth > record:
+                depth -= 1
+            else:
+                self._open.pop()
+                depth -= 1
+                if record:
+                    record = 0
+                    yield element
+                else:
+                    self.drop(element)
+        self._depth, self._record = depth, record
 
     def drop(self, element: Element) -> None:
         """Forget an element that isn't needed any more; its parent is the one that is open."""
@@ -176,7 +181,7 @@ class _Walk:
             element.clear()
 
     def _is_record(self) -> bool:
-        names = tuple(self._names)
+        names = tuple(local(element.tag) for element in self._open)
         return names[-len(self._wanted) :] == self._wanted if self._anywhere else names == self._wanted
 
 

@@ -10,9 +10,7 @@ import string
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-import keyring
 import pytest
-from keyring.backend import KeyringBackend
 
 from headrace.govern.secrets import FILE_BYTES_MAX, SecretMissing, Secrets
 
@@ -57,22 +55,23 @@ def test_a_reference_to_nothing_is_never_taken_for_the_value(secrets: Secrets, r
         secrets.resolved(reference)
 
 
-class _OneSecret(KeyringBackend):
-    """A keyring that holds one secret, as those of desktops do."""
-
-    priority = 1  # type: ignore[assignment]
-
-    def get_password(self, service: str, username: str) -> str | None:
-        return CANARY if (service, username) == ("team/warehouse", "loader") else None
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        raise AssertionError("nothing is ever written to a keyring")
-
-
-def test_a_keyring_is_asked_by_service_and_name(secrets: Secrets, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_keyring_is_asked_by_service_and_name(secrets: Secrets) -> None:
     """Would catch service and name that are swapped, or cut at the first slash."""
+    keyring = pytest.importorskip("keyring")
+
+    class OneSecret(keyring.backend.KeyringBackend):  # type: ignore[misc, name-defined]
+        """A keyring that holds one secret, as those of desktops do."""
+
+        priority = 1
+
+        def get_password(self, service: str, username: str) -> str | None:
+            return CANARY if (service, username) == ("team/warehouse", "loader") else None
+
+        def set_password(self, service: str, username: str, password: str) -> None:
+            raise AssertionError("nothing is ever written to a keyring")
+
     before = keyring.get_keyring()
-    keyring.set_keyring(_OneSecret())
+    keyring.set_keyring(OneSecret())
     try:
         assert secrets.resolved("secret://keyring/team/warehouse/loader") == CANARY
         with pytest.raises(SecretMissing, match="has no other"):

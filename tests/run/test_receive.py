@@ -91,3 +91,37 @@ def test_the_screen_of_deliveries(lab: Lab) -> None:
     assert "held" in shown
     assert "published" in shown
     assert f"headrace quarantine orders@{DAYS[1]}" in shown
+
+
+SLOW = "def slow(orders):\n    import time, pathlib\n    pathlib.Path({flag!r}).touch()\n    time.sleep(3)\n    return orders"
+
+
+def test_a_running_leader_is_asked_to_receive(lab: Lab) -> None:
+    """Would catch: a delivery by hand that fails, or waits for nobody, while another process leads."""
+    import json
+    import subprocess
+    import time
+
+    flag = lab.root / "slow-has-begun"
+    lab.python("slow", SLOW.format(flag=str(flag)), partition="day", inputs=["orders"])
+    lab.orders(DAYS[0])
+    leader = subprocess.Popen(lab.command("tick", "--now", "2025-01-10T12:00:00+00:00"), stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 40
+    while not flag.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    lab.now = lab.now.replace(hour=13)
+    document = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "mailed")
+    assert json.loads(leader.communicate(timeout=50)[0])["state"] == "succeeded"
+    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in document["published"]]
+    assert lab.rows("select epoch from lease") == [(1,)], "the second verb led itself"
+
+
+def test_a_delivery_by_hand_for_a_source_that_is_no_folder(lab: Lab) -> None:
+    """Would catch: a file for an API's source fetched from the API, whose server is why somebody hands it in."""
+    lab.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: acme\npartition: day\nstart: '2025-01-01'\nhttp: 'http://127.0.0.1:9/{date:%Y-%m-%d}.csv'\n",
+    )
+    document = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "the server is gone")
+    assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in document["published"]]

@@ -221,6 +221,15 @@ class TestPostgresql(TableContract):
         bench.export({"to": {"connection": "warehouse", "table": "reports.delays"}}, bench.rows(ORDERS))
         assert len(self.rows(bench, "select * from reports.delays")) == 2
 
+    def test_headraces_own_schema_is_refused(self, bench: Bench) -> None:
+        """Would catch: a table among those of a state that lies in a schema of its own."""
+        self.rows(bench, "create schema ours")
+        for name in ("lease", "claim", "publication"):
+            self.rows(bench, f"create table ours.{name} (id integer)")
+        declared = {"to": {"connection": "warehouse", "table": "ours.delays"}}
+        assert "own state" in self.failed(bench.perform(bench.task(declared, bench.rows(ORDERS))), "configuration_error")
+        bench.export(self.declared(), bench.rows(ORDERS))
+
     def test_names_that_would_be_cut_are_refused(self, bench: Bench) -> None:
         """Would catch: two columns that become one after 63 bytes."""
         long = "x" * 64

@@ -92,13 +92,23 @@ class Target(ABC):
 def export_tables(target: Target, assignment: Assignment, portions: Sequence[Portion], around: Surroundings) -> tuple[Written, ...]:
     """Replace an interval's rows, in one table for each read. Raises ExportFailed, Overtaken."""
     with target.transaction():
-        if all(target.columns(name) is not None for name in _OURS):
+        if any(_is_ours(target, schema) for schema in _schemas(assignment.export.table or "")):
             raise ExportFailed("this database holds Headrace's own state: nothing is exported there", hint="name another connection")
         _make_ledger(target)
         written = tuple(_replace(target, assignment, portion, around) for portion in portions)
         with fence.held(around.fence, assignment.epoch):
             target.commit()
     return written
+
+
+def _schemas(table: str) -> tuple[str, ...]:
+    """What stands before the names of other tables that lie where this one does, and where none is named."""
+    schema, dot, _ = table.rpartition(".")
+    return ("", schema + dot) if dot else ("",)
+
+
+def _is_ours(target: Target, schema: str) -> bool:
+    return all(target.columns(f"{schema}{name}") is not None for name in _OURS)
 
 
 def _make_ledger(target: Target) -> None:

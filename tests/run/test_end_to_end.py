@@ -257,14 +257,3 @@ def test_an_asset_that_comes_back_with_other_code_is_computed_again(lab: Lab) ->
     lab.headrace("apply", "--yes")
     assert published(lab.tick()) == [("total", DAYS[0])]
     assert [r["total"] for r in lab.read("total")] == ["45.00"]
-
-
-def test_what_is_not_built_is_refused_when_it_is_used_and_everything_else_goes_on(lab: Lab) -> None:
-    pipeline(lab)
-    lab.sql("history", "select * from clean", "partition: {by: day, column: day}\nmaterialize: append")
-    lab.orders(DAYS[0])
-    document = lab.tick()
-    assert ("total", DAYS[0]) in published(document)
-    (refused,) = [a for a in document.attempts if a.asset == "history"]
-    assert refused.state == "failed"
-    assert "append" in (refused.reason or "")

@@ -13,6 +13,8 @@
 BIN := .venv/bin
 ARGS ?=
 UV := uv==0.13.8
+# What the tests use besides; GCS and Azure have no server here to test against.
+EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3 …` chooses.
 define make_environment
@@ -58,6 +60,6 @@ lock: .venv/.dev
 	@$(BIN)/python -m pip install --quiet --no-deps $(UV)
 	@for kind in runtime dev; do \
 	    $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
-	        --custom-compile-command "make lock" --group setup $$([ $$kind = dev ] && echo "--group dev --extra polars --extra pandas") -o requirements/$$kind.txt; \
+	        --custom-compile-command "make lock" --group setup $$([ $$kind = dev ] && echo "--group dev $(EXTRAS)") -o requirements/$$kind.txt; \
 	done
 	@! grep -nE '://|--index|--find-links' requirements/*.txt

@@ -42,7 +42,9 @@ def workbook(path: Path) -> None:
 @pytest.mark.timeout(180)
 def test_a_newcomer_gets_one_report(postgresql: Database, tmp_path: Path) -> None:
     """A step of the page that no longer works, or a sheet with other figures than the three sources have."""
-    postgresql.execute("create table branches (id integer primary key, name text)", "insert into branches values (1, 'Harbour'), (2, 'Old Town')")
+    postgresql.execute(
+        "create table branches (id integer primary key, name text)", "insert into branches values (1, 'Harbour'), (2, 'Old Town')"
+    )
     workbook(tmp_path / "landing" / "targets_2026-03.xlsx")
     with Server() as server:
         server.answers["/payments"] = payments

@@ -300,9 +300,7 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
     """Declared breadth must parse, and not pretend."""
     project, problems = load(
         **{
-            "sources/a.yaml": (
-                "source: a\nowner: acme\nhttp: {url: 'https://x/all.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"
-            ),
+            "sources/a.yaml": ("source: a\nowner: acme\nhttp: {url: 'https://x/all.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"),
             "assets/b.sql": sql(trigger="manual", priority="3"),
             "consumers.yaml": "- {consumer: c1, owner: core, reads: [b], due: '07:00', export: {to: 'out/x.csv'}, calendar: NYSE}\n",
         }

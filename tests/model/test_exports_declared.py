@@ -28,6 +28,7 @@ GOOD = [
     '{to: "s3://b/${PREFIX}/x_{date:%Y-%m-%d}.jsonl", connection: bucket}',
     "{to: {connection: warehouse, table: reports.delays}}",
     "{to: {connection: warehouse, table: delays, interval_column: day_of}}",
+    "{connection: warehouse, table: delays, on_restatement: tell}",
 ]
 
 

@@ -40,9 +40,7 @@ def composed_of(task: BodyTask) -> Composed:
     assert isinstance(body, SqlBody)
     text = without_semicolons(task.sql if task.sql is not None else body.text)
     parameters = _bound(text, task.scope, body)
-    inputs = ", ".join(
-        f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})" for each in task.inputs
-    )
+    inputs = ", ".join(f"{quote(_name(each, task.scope))} AS NOT MATERIALIZED ({source_sql(each)})" for each in task.inputs)
     before = (f"WITH {inputs} " if inputs else "") + "SELECT * FROM (\n"
     return Composed(f"{before}{text}\n)", parameters, before.count("\n"))
 

@@ -32,7 +32,7 @@ def of_environment(settings: Settings, name: str) -> Settings:
         environment=name,
         workers=said.get("workers", settings.workers),
         store_url=said.get("store", {}).get("url", _own_store(settings, name)),
-        store_connection=said.get("store", {}).get("connection", settings.store_connection),
+        store_connection=said["store"].get("connection") if "store" in said else settings.store_connection,
         lake_path=said.get("lake", {}).get("path", f"{_FOLDER}/{name}/lake"),
         parameters={**settings.parameters, **said.get("parameters", {})},
         pools={**settings.pools, **said.get("pools", {})},

@@ -130,6 +130,7 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
     block = fields.block_of("export")
     if block is None:
         return None
+    block = _long_form(block)
     inner = Fields(block, fields.report, _FIELDS, what="`export`")
     target = inner.raw("to")
     if "on_restatement" in inner and not inner.choice("on_restatement", tuple(OnRestatement), ""):
@@ -145,6 +146,17 @@ def read_export(fields: Fields, reads: Collection[str], per: Grain) -> dict[str,
         return None
     place = fields.report.place(fields.line("export"))
     return {**plain(block), "place": {"file": place.file, "line": place.line}}
+
+
+def _long_form(block: Block) -> Block:
+    """`{connection: warehouse, table: delays}` is short for `{to: {connection: warehouse, table: delays}}`."""
+    if "table" not in block or "to" in block:
+        return block
+    whole, target = Block(block.line), Block(block.line)
+    for name, value in block.items():
+        (target if name in _TARGET else whole).put(name, value, block.lines[name])
+    whole.put("to", target, block.line)
+    return whole
 
 
 def _read_table(export: Fields, target: Block, reads: Collection[str]) -> bool:

@@ -8,8 +8,8 @@ from typing import TypeVar
 import msgspec
 
 from headrace.model.cycles import find_cycles
-from headrace.model.days_off import known_by_name
 from headrace.model.database_fields import as_delivered, misused
+from headrace.model.days_off import known_by_name
 from headrace.model.environments import PRODUCTION, of_environment, with_paths
 from headrace.model.errors import UsageError
 from headrace.model.export_links import export_problems
@@ -172,9 +172,7 @@ class _Linker:
         depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
         contract = self._contract(asset)
         partition = partition_of(asset)
-        return msgspec.structs.replace(
-            asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract, partition=partition
-        )
+        return msgspec.structs.replace(asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract, partition=partition)
 
     def _consumer(self, consumer: Consumer) -> Consumer:
         self._check_node(consumer)
@@ -192,7 +190,9 @@ class _Linker:
     def _check_calendar(self, node: Node, calendar: str) -> None:
         if known_by_name(calendar):
             return
-        hint = self._suggest(calendar, self._calendars, "add calendars/NAME.yaml with a list of dates, or name a market or country: NYSE, US")
+        hint = self._suggest(
+            calendar, self._calendars, "add calendars/NAME.yaml with a list of dates, or name a market or country: NYSE, US"
+        )
         self._error("unknown_calendar", node.place, f"unknown calendar {shown(calendar)} of {shown(node.name)}", hint)
 
     def _check_start(self, start: str | None, node: Source | Asset, timezone: str) -> None:
@@ -266,7 +266,6 @@ class _Linker:
         for cycle in find_cycles({asset.name: _waits_for(asset) for asset in project.assets.values()}):
             place = project.assets[cycle[0]].place
             self._error("cycle", place, f"these assets wait for each other: {' → '.join(cycle)}", "take one of the arrows out")
-
 
     def _check_former_name(self, asset: Asset, project: Project) -> None:
         """What an asset was called isn't anything's name any more, and no other asset was called so."""

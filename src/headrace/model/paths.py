@@ -105,7 +105,5 @@ def tells_apart(fields: Fields, name: str, date_format: str, grain: Grain) -> bo
     parts = {_DIRECTIVES[directive] for directive in directives}
     if any(needed <= parts for needed in _ENOUGH[grain]):
         return True
-    fields.refuse(
-        name, f"{shown(date_format)} doesn't tell one {grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path"
-    )
+    fields.refuse(name, f"{shown(date_format)} doesn't tell one {grain} from another", "write for example {date:%Y-%m-%d}", code="bad_path")
     return False

@@ -23,7 +23,7 @@ from headrace.operations.documents import Counts, DemoDocument, DemoEvent
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
-from headrace.run.leader import Leader
+from headrace.run.leader import Leader, Order
 from headrace.run.leading import hold
 from headrace.run.news import News
 
@@ -171,7 +171,7 @@ def _deliver(context: Context, directory: Path, day: date, fault: Fault) -> None
 
 def _tick(context: Context, leader: Leader, now: datetime, watch: _Watch) -> None:
     context.at(now)
-    result = leader.run("tick", leader.everything, request={}, actor=Actor(ActorType.SERVICE, "demo"), report=watch)
+    result = leader.run(Order(kind="tick", targets=leader.everything, actor=Actor(ActorType.SERVICE, "demo")), watch)
     failed = [event for event in watch.events if event.state == "failed"]
     if failed:
         raise HeadraceError(f"the demo's own {failed[0].node}@{failed[0].partition} failed in run {result.run_id}: {failed[0].message}")

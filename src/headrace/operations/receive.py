@@ -22,6 +22,7 @@ from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.run.folders import Folders
+from headrace.run.leader import Order
 from headrace.schedule import Arrived, Target
 from headrace.store.queries import leading
 from headrace.store.queries.leading import DeliveryRow
@@ -84,18 +85,17 @@ def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) 
     compiled = leader.applied.compiled
     source, key = _source(compiled.project, arguments.source, arguments.key)
     arrived = _recorded(context, source, key, arguments)
-    targets_ = [Target(name) for name in _downstream(compiled, source.name, leader.exported)]
     with Reporting(progress, "receive") as report:
-        result = leader.run(
-            "run",
-            targets_,
-            request={"receive": msgspec.to_builtins(arguments)},
+        order = Order(
+            kind="run",
+            targets=tuple(Target(name) for name in _downstream(compiled, source.name, leader.exported)),
             actor=context.actor,
+            request={"receive": msgspec.to_builtins(arguments)},
             reason=arguments.reason,
             retry=frozenset([source.name]),
-            report=report,
             received=(arrived,),
         )
+        result = leader.run(order, report)
     return run_document(context.store, context.clock, context.session.zone, result)
 
 

@@ -19,6 +19,7 @@ from headrace.operations.session import Session
 from headrace.operations.targets import partition as parse_partition
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
+from headrace.run.leader import Order
 from headrace.schedule import Target
 
 
@@ -64,16 +65,16 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDo
     targets = _targets(compiled.project, names, arguments, leader.exported)
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
     with Reporting(progress, "run") as report:
-        result = leader.run(
-            "run",
-            targets,
-            request=msgspec.to_builtins(arguments),
+        order = Order(
+            kind="run",
+            targets=tuple(targets),
             actor=context.actor,
+            request=msgspec.to_builtins(arguments),
             reason=arguments.reason or "",
             retry=frozenset(names),
             again=frozenset(names if arguments.again else ()),
-            report=report,
         )
+        result = leader.run(order, report)
     return run_document(context.store, context.clock, context.session.zone, result)
 
 

@@ -10,6 +10,7 @@ from headrace.operations.progress import Progress
 from headrace.operations.reporting import Reporting
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
+from headrace.run.leader import Order
 
 
 class TickArguments(msgspec.Struct, frozen=True):
@@ -26,13 +27,7 @@ def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Run
     del arguments
     leader = context.leader(progress)
     with Reporting(progress, "tick") as report:
-        result = leader.run(
-            "tick",
-            leader.everything,
-            request={},
-            actor=context.actor,
-            report=report,
-        )
+        result = leader.run(Order(kind="tick", targets=leader.everything, actor=context.actor), report)
     if (wrong := leader.keep_up()) is not None:
         progress.note(wrong)
     return run_document(context.store, context.clock, context.session.zone, result)

@@ -194,7 +194,11 @@ class Assembler:
             return ()
         every = {name.lower(): value for name, value in {**self._project.settings.parameters, **asset.parameters}.items()}
         bound = "TIMESTAMP WITH TIME ZONE" if asset.partition.grain is Grain.HOUR else "DATE"
-        types = {name: _type_of(value) for name, value in every.items()} | {"partition_start": bound, "partition_end": bound, "partition_key": "VARCHAR"}
+        types = {name: _type_of(value) for name, value in every.items()} | {
+            "partition_start": bound,
+            "partition_end": bound,
+            "partition_key": "VARCHAR",
+        }
         return tuple((reference.name, types.get(reference.name, UNKNOWN)) for reference in analysis.placeholders)
 
     def _declared_columns(self, name: str) -> Columns | None:

@@ -66,6 +66,22 @@ TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""
 
 
+class Order(msgspec.Struct, frozen=True):
+    """What one run is asked to do, by whom. `kind` is `run`, `tick` or `receive`, `request` what was typed."""
+
+    kind: str
+    targets: tuple[Target, ...]
+    actor: Actor
+    request: dict[str, object] = {}
+    reason: str = ""
+    retry: frozenset[str] = frozenset()
+    """Nodes that a person asked for: what failed is tried again."""
+    again: frozenset[str] = frozenset()
+    """Those of them whose publications are replaced."""
+    received: tuple[Arrived, ...] = ()
+    """What was handed in by hand; at those sources nobody looks."""
+
+
 class RunResult(msgspec.Struct, frozen=True):
     """What a run came to. `waiting` names up to WAITING_SHOWN_MAX partitions that were asked for and couldn't run, with the reason."""
 
@@ -151,33 +167,18 @@ class Leader:
         """The consumers that are exported to; nobody in an environment."""
         return tuple(exports(self.applied.compiled.project)) if self._exports else ()
 
-    def run(
-        self,
-        kind: str,
-        targets: Sequence[Target],
-        *,
-        request: dict[str, object],
-        actor: Actor,
-        report: Reporter,
-        reason: str = "",
-        retry: frozenset[str] = frozenset(),
-        again: frozenset[str] = frozenset(),
-        received: Sequence[Arrived] = (),
-    ) -> RunResult:
-        """Look at the sources that are asked for, then run what may run until nothing may.
-
-        `retry` names the nodes that a person asked for, so that what failed is tried again, and `again` those of them whose
-        publications are replaced. `received` was handed in by hand; where it was, nobody looks.
-        """
+    def run(self, order: Order, report: Reporter) -> RunResult:
+        """Look at the sources that are asked for, then run what may run until nothing may."""
         self._report, self._results = report, {}
-        targets = [target for target in targets if target.node not in self._borrowed]
+        targets = tuple(target for target in order.targets if target.node not in self._borrowed)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            self._run_id = leading.start_run(tx, kind=kind, request=msgspec.json.encode(request).decode(), actor=actor.id, now=now)
-            if retry:
-                append(tx, now, self._event(Action.RUN_REQUESTED, actor, request, reason))
-        arrived, notes = self._look({t.node for t in targets} - {one.source for one in received})
-        self._turn([*received, *arrived, Requested(tuple(targets), retry=retry, again=again)], [])
+            request = msgspec.json.encode(order.request).decode()
+            self._run_id = leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
+            if order.retry:
+                append(tx, now, self._event(Action.RUN_REQUESTED, order.actor, order.request, order.reason))
+        arrived, notes = self._look({t.node for t in targets} - {one.source for one in order.received})
+        self._turn([*order.received, *arrived, Requested(targets, retry=order.retry, again=order.again)], [])
         self._work()
         waiting = self._waiting()
         state = self._state()
@@ -229,12 +230,15 @@ class Leader:
             far = [(s, ()) for s in sources if name_of(s) is not None] + [(one.source, one.found) for one in split.values()]
             questions = [question(tx, project, s, now, number=n, files=files) for n, (s, files) in enumerate(far, 1)]
         seen = [one for one in seen if one.source.name not in split]
-        seen += look_far(self._pool, [q for q in questions if q is not None])
+        seen += look_far(self._pool, [q for q in questions if q is not None], self._beat)
         seen += [Seen(s, (), (), None) for (s, _), q in zip(far, questions, strict=True) if q is None]  # all that may be there is known
         with self.store.write(self.lease.epoch) as tx:
             arrived = record(tx, seen, self.clock.mark(tx))
         passed_over = [f"{name}: {note}" for name, one in split.items() for note in one.notes]
-        notes = [*passed_over, *(f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ())))]
+        notes = [
+            *passed_over,
+            *(f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ()))),
+        ]
         return arrived, tuple(notes)
 
     def _work(self) -> None:
@@ -249,8 +253,12 @@ class Leader:
             news = self._gathered()
             events: list[Event] = [] if news else [Clock()]
             self._turn(events, news)
-            if self.lease.renewal_due:
-                self.lease.renew()
+            self._beat()
+
+    def _beat(self) -> None:
+        """Keep the lease."""
+        if self.lease.renewal_due:
+            self.lease.renew()
 
     def _gathered(self) -> list[Finished | Saw | Lost]:
         """What workers answered. While tasks lie ahead in their pipes, a moment is waited for more: one sync and one

@@ -6,7 +6,7 @@ A leader never waits on a network itself, and holds no secret: it says what it k
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -26,6 +26,7 @@ LOOK_SECONDS_MAX = 60.0
 """A look that takes longer is ended; the source counts as unavailable until the next one."""
 LOOK_INTO_SECONDS_MAX = 3600.0
 """The same for looks into files, which may be large."""
+BEAT_SECONDS = 1.0
 WANTED_MAX = 400
 """Intervals that one look asks a source for; the next look goes on."""
 NEWEST = 100
@@ -93,33 +94,41 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
             yield key
 
 
-def look_far(pool: Pool, questions: Iterable[LookAt]) -> list[Seen]:
-    """Ask workers, and wait for their answers. No attempt may be running."""
-    asked = {}
-    most = LOOK_SECONDS_MAX
-    for one in questions:
-        most = LOOK_INTO_SECONDS_MAX if one.files else most
-        epoch, _, n = one.attempt.partition(".")
-        asked[AttemptId(int(epoch), int(n))] = one.source
-        pool.submit(AttemptId(int(epoch), int(n)), one)
+def look_far(pool: Pool, questions: Iterable[LookAt], beat: Callable[[], None]) -> list[Seen]:
+    """Ask workers, and wait for their answers. No attempt may be running. `beat` is called every second: the lease must not lapse
+    while a server hangs. What waited behind a look that had to be ended is asked again."""
+    asked = {_number(one): one for one in questions}
+    for number, one in asked.items():
+        pool.submit(number, one)
     seen: list[Seen] = []
-    deadline = time.monotonic() + most
+    deadline = _deadline(asked.values())
     while asked:
-        left = deadline - time.monotonic()
-        if left <= 0:
+        if time.monotonic() > deadline:
             for number in asked:
-                pool.kill(number, f"was ended: a look took longer than {most:.0f} s")
-        for answer in pool.wait(max(left, 0.0) if left > 0 else None):
-            seen += _answered(asked, answer)
+                pool.kill(number, "was ended: it took too long")
+            deadline = _deadline(asked.values())
+        for answer in pool.wait(BEAT_SECONDS):
+            seen += _answered(pool, asked, answer)
+        beat()
     return seen
 
 
-def _answered(asked: dict[AttemptId, Source], answer: Finished | Saw | Lost) -> Iterator[Seen]:
+def _number(question: LookAt) -> AttemptId:
+    epoch, _, n = question.attempt.partition(".")
+    return AttemptId(int(epoch), int(n))
+
+
+def _deadline(questions: Iterable[LookAt]) -> float:
+    return time.monotonic() + max((LOOK_INTO_SECONDS_MAX if one.files else LOOK_SECONDS_MAX for one in questions), default=0.0)
+
+
+def _answered(pool: Pool, asked: dict[AttemptId, LookAt], answer: Finished | Saw | Lost) -> Iterator[Seen]:
     if isinstance(answer, Saw) and answer.attempt in asked:
         looked = answer.looked
-        yield Seen(asked.pop(answer.attempt), looked.found, looked.notes, looked.error, looked.code)
+        yield Seen(asked.pop(answer.attempt).source, looked.found, looked.notes, looked.error, looked.code)
     elif isinstance(answer, Lost):
-        gone = [number for number in (answer.running, *answer.queued) if number in asked]
-        for number in gone:
-            reason = answer.reason if number == answer.running else "its worker was busy with another source that hung"
-            yield Seen(asked.pop(number), (), (), f"the look {reason}", "source_unavailable")
+        if answer.running in asked:
+            yield Seen(asked.pop(answer.running).source, (), (), f"the look {answer.reason}", "source_unavailable")
+        for number in answer.queued:
+            if number in asked:
+                pool.submit(number, asked[number])

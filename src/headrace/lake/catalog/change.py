@@ -119,9 +119,7 @@ class Change:
         gone, new = difference(opened.table, wanted)
         self._end_columns(opened.row.id, gone)
         self._insert_columns(opened.row.id, new)
-        opened.table = Table(
-            opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)), opened.row.folder
-        )
+        opened.table = Table(opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)), opened.row.folder)
         opened.is_altered = True
 
     def rename_table(self, name: str, new_name: str) -> None:

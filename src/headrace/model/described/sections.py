@@ -29,17 +29,24 @@ _OWNER = (
     Described("manager", TEXT, "the owner who is told instead, or as well"),
     Described("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
 )
-_TABLE = closed({"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}, "connection", "table")
-_EXPORT = closed(
-    {
-        "to": {"anyOf": [TEXT, _TABLE]},
-        "format": one_of(("csv", "parquet", "excel", "json", "jsonl")),
-        "connection": TEXT,
-        "on_restatement": one_of(("redeliver", "tell")),
-        "options": {"type": "object"},
-    },
-    "to",
-)
+_TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
+_TABLE = closed(_TABLE_FIELDS, "connection", "table")
+_AGAIN = one_of(("redeliver", "tell"))
+_EXPORT = {
+    "anyOf": [
+        closed(
+            {
+                "to": {"anyOf": [TEXT, _TABLE]},
+                "format": one_of(("csv", "parquet", "excel", "json", "jsonl")),
+                "connection": TEXT,
+                "on_restatement": _AGAIN,
+                "options": {"type": "object"},
+            },
+            "to",
+        ),
+        closed({**_TABLE_FIELDS, "on_restatement": _AGAIN}, "connection", "table"),
+    ]
+}
 _CONSUMER = (
     Described("consumer", TEXT, "its name", required=True),
     *COMMON,

@@ -61,6 +61,10 @@ def test_view(tmp_path: Path) -> None:
     assert (rejected["asset"], rejected["partition"]) == ("orders", "2026-03-03")
     assert "view paid_orders, check no_free_orders" in rejected["reason"]
     assert [row["order_id"] for row in example.json("sql", "select order_id from paid_orders order by 1")["rows"]] == [1, 3]
+    assert [row["order_id"] for row in example.rows("paid_orders")] == [1, 3]
+    read = example.json("read", "paid_orders")
+    assert (read["state"], read["data_through"]) == ("behind", "2026-03-02")
+    assert example.json("status")["assets"]["behind"] == 2, "a view stands as the worst of what it reads"
     better = example.write("landing/orders_2026-03-03.csv", "order_id,day,amount,paid\n4,2026-03-03,8.00,true\n5,2026-03-03,9.00,true\n")
     os.utime(better, (better.stat().st_mtime - 60,) * 2)
     example.tick("2026-03-04T05:45:00+01:00")

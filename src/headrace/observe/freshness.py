@@ -31,6 +31,9 @@ class Freshness(enum.StrEnum):
     NEVER = "never"
 
 
+_WORST_LAST = (Freshness.FRESH, Freshness.STALE, Freshness.BEHIND, Freshness.NEVER)
+
+
 class AssetCounts(msgspec.Struct, frozen=True):
     """How many assets are in each state. The first four add up to all; one in quarantine or unchecked is counted there as well."""
 
@@ -46,7 +49,7 @@ def counts(scene: Scene, now_us: int) -> AssetCounts:
     """All assets; sources aren't counted."""
     assets = [node for node in scene.declared.nodes.values() if not node.is_source]
     states = freshnesses(scene, now_us)
-    found = [states[node.name] for node in assets]
+    found = [states[name] for name in (*(node.name for node in assets), *scene.declared.views)]
     waiting = scene.world.quarantined_nodes()
     newest = [scene.world.newest(node.name) for node in assets]
     return AssetCounts(
@@ -60,7 +63,7 @@ def counts(scene: Scene, now_us: int) -> AssetCounts:
 
 
 def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
-    """The freshness of every source and asset."""
+    """The freshness of every source and asset; a view's is the worst of what it reads."""
     found: dict[str, Freshness] = {}
     stale = scene.world.stale_nodes()
     for node in scene.declared.nodes.values():
@@ -70,6 +73,8 @@ def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
             found[node.name] = Freshness.BEHIND
         else:
             found[node.name] = Freshness.STALE if node.name in stale else Freshness.FRESH
+    for view, reads in scene.declared.views.items():
+        found[view] = max((found[name] for name in reads), key=_WORST_LAST.index)
     return found
 
 

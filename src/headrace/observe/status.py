@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -135,7 +135,7 @@ class _Judgement:
             due_interval=self._due[-1].interval if self._due else None,
             data_through=self._through,
             backlog=tuple(one.interval for one in self._due[:-1] if not one.settled),
-            reads=tuple(self._read(node, fresh) for node in self._scene.known_reads(self._terms)),
+            reads=tuple(self._reads(fresh)),
             reason=reason,
             next=command,
             export=self._exported(),
@@ -263,6 +263,15 @@ class _Judgement:
         unmet = [one for one in self._due[:-1] if not one.settled]
         found = blocking(self._terms, unmet[0].interval, self._scene) if unmet else []
         return next_command(found[0]) if found else None
+
+    def _reads(self, fresh: dict[str, Freshness]) -> Iterator[Read]:
+        """How each read stands, a view as the worst of what it reads."""
+        declared = self._scene.declared
+        for name in self._terms.named or self._terms.reads:
+            behind = [self._read(declared.nodes[one], fresh) for one in declared.views.get(name, (name,)) if one in declared.nodes]
+            if behind:
+                through = min((one.data_through for one in behind if one.data_through is not None), default=None)
+                yield Read(name, fresh[name], through)
 
     def _read(self, node: Node, fresh: dict[str, Freshness]) -> Read:
         newest = self._scene.world.newest(node.name)

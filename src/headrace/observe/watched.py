@@ -50,11 +50,14 @@ class Terms(msgspec.Struct, frozen=True):
     consumer: str
     owner: str
     reads: tuple[str, ...]
+    """Nodes with data: where it reads a view, those that the view reads."""
     per: Grain
     timezone: str
     due: str | None = None
     max_age: str | None = None
     no_data: DaysOff = NO_DAYS_OFF
+    named: tuple[str, ...] = ()
+    """What it says that it reads, views among them; empty where there is no view."""
 
 
 class Watched(msgspec.Struct, frozen=True):
@@ -63,6 +66,8 @@ class Watched(msgspec.Struct, frozen=True):
     timezone: str
     nodes: dict[str, Node]
     consumers: tuple[Terms, ...]
+    views: dict[str, tuple[str, ...]] = {}
+    """View → the nodes with data that it reads, directly or through other views: it stands as the worst of them."""
     exports: dict[str, Node] = {}
     """Of consumers that are exported to, by the consumer's name: its intervals are met when they are exported, too."""
 
@@ -74,6 +79,7 @@ def watched(compiled: Compiled, *, exports: bool = True) -> Watched:
     return Watched(
         timezone=project.settings.timezone,
         nodes=_nodes(compiled),
+        views={name: expanded_names(compiled, [name]) for name in compiled.order if is_view(compiled.project, name)},
         consumers=tuple(_terms(compiled, consumer) for consumer in project.consumers.values()),
         exports=_exports(compiled) if exports else {},
     )
@@ -133,6 +139,7 @@ def _terms(compiled: Compiled, consumer: Consumer) -> Terms:
         due=consumer.due,
         max_age=consumer.max_age,
         no_data=days_off(project, consumer.calendar),
+        named=consumer.reads if any(is_view(project, name) for name in consumer.reads) else (),
     )
 
 

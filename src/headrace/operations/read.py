@@ -64,7 +64,7 @@ def find(session: Session, wanted: Wanted) -> Found:
     name, _ = targets.target(wanted.asset, project)
     node = project.sources.get(name) or project.assets[name]
     if is_view(project, name):
-        raise UsageError(f"{name} is a view: it has no data of its own", hint=f'headrace sql "select * from {name}"')
+        raise UsageError(f"{name} is a view: it has no partitions of its own", hint=f'headrace sql "select * from {name} where …"')
     if name in session.borrowed and session.production is not None:
         return find(session.production, wanted)
     keys = tuple(targets.partition(node, key) for key in wanted.partitions)
@@ -102,6 +102,10 @@ def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
 
 def read(session: Session, wanted: Wanted) -> ReadDocument:
     """The rows as values that JSON holds, in partition order, at most `limit`. UsageError as `find`, LakeError for lost files."""
+    if _of_view(session, wanted):
+        from headrace.operations import read_view
+
+        return read_view.read(session, wanted)
     found = find(session, wanted)
     columns, rows, total = _rows(session, found, wanted.limit)
     return ReadDocument(
@@ -116,10 +120,15 @@ def read(session: Session, wanted: Wanted) -> ReadDocument:
     )
 
 
-def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> Found:
+def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> None:
     """The rows as `csv`, `parquet` or `arrow`. HeadraceError where the columns aren't known, so that nothing can be written."""
     from headrace.lake import reading
 
+    if _of_view(session, wanted):
+        from headrace.operations import read_view
+
+        read_view.write(session, wanted, out, data_format)
+        return
     found = find(session, wanted)
     if found.table is None:
         raise HeadraceError(f"{found.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
@@ -128,7 +137,12 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> 
         Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
         timezone=session.timezone,
     )  # fmt: skip
-    return found
+
+
+def _of_view(session: Session, wanted: Wanted) -> bool:
+    """Whether a view is to be read whole, as it is now or was at a time."""
+    project = session.project()
+    return is_view(project, targets.target(wanted.asset, project).node) and not wanted.partitions and wanted.version is None
 
 
 def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], wanted: Wanted, snapshot: int) -> tuple[FileRef, ...]:

@@ -1,0 +1,61 @@
+"""`read` of a view: its statement over what is published of what it reads, in one snapshot."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from headrace.lake.sqltext import quote
+from headrace.observe.freshness import freshnesses
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import Watched, watched
+from headrace.observe.world import World
+from headrace.operations import sql, targets
+from headrace.operations.documents import ReadDocument
+from headrace.operations.read import Wanted
+from headrace.operations.session import Session
+
+
+def read(session: Session, wanted: Wanted) -> ReadDocument:
+    """The rows as values that JSON holds, at most `limit`; it stands as the worst of what it reads. UsageError and LakeError as
+    `read`."""
+    name = targets.target(wanted.asset, session.project()).node
+    state, through = _standing(session, name)
+    question = _question(name, wanted)
+    total = sql.query(session, sql.Question(f"select count(*) as n from {quote(name)}", at=wanted.at)).rows[0]["n"]
+    found = sql.query(session, question)
+    return ReadDocument(
+        asset=name,
+        snapshot=found.snapshot,
+        columns=found.columns,
+        rows=found.rows,
+        data_through=through,
+        published_at=found.at,
+        state=state,
+        rows_total=int(total),
+    )
+
+
+def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> None:
+    """The rows as `csv`, `parquet` or `arrow` into a stream."""
+    name = targets.target(wanted.asset, session.project()).node
+    sql.write(session, _question(name, wanted), out, data_format)
+
+
+def _question(name: str, wanted: Wanted) -> sql.Question:
+    return sql.Question(f"select * from {quote(name)}", at=wanted.at, limit=wanted.limit)
+
+
+def _standing(session: Session, name: str) -> tuple[str, str | None]:
+    """The view's state, and the least of the intervals that what it reads has come to."""
+    if session.store is None or session.compiled is None:
+        return "never", None
+    declared, now_us = watched(session.compiled), session.clock.now_us()
+    with session.world() as (_, world):
+        state = freshnesses(Scene(declared, world), now_us)[name]
+        return state.value, _through(declared, world, name)
+
+
+def _through(declared: Watched, world: World, name: str) -> str | None:
+    paced = [declared.nodes[one] for one in declared.views[name] if declared.nodes[one].partition.grain is not None]
+    newest = [found.partition for node in paced if (found := world.newest(node.name)) is not None]
+    return min(newest, default=None)

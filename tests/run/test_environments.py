@@ -141,3 +141,23 @@ def test_an_unknown_environment_is_named_with_those_that_exist(lab: Lab) -> None
     with pytest.raises(UsageError, match="devel") as caught:
         status(opened(lab, "devel"))
     assert "dev" in caught.value.hint
+
+
+def test_borrowed_data_of_growing_keys_and_of_merges_is_read(tmp_path: Path) -> None:
+    """Production's keys are asked of production, and a merged table's rows don't lie under the interval that is asked for."""
+    lab = Lab(tmp_path / "p")
+    lab.write("headrace.toml", TOML)
+    lab.write("sources/shops.yaml", "source: shops\nowner: acme\npartition: [day, {key: shop}]\nfiles: landing/{key}_{date:%Y-%m-%d}.csv\n")
+    lab.sql("stock", "select shop, sum(n) as n from shops group by shop", "partition: day\nmaterialize: merge\nmerge: {keys: [shop]}")
+    lab.sql("summary", "select count(*) as shops from stock", "partition: day")
+    for day in DAYS[:2]:
+        for number, shop in enumerate(("ulm", "bonn")):
+            (lab.root / f"landing/{shop}_{day}.csv").write_text(f"shop,n\n{shop},{number + 1}\n")
+    lab.tick()
+    lab.sql("summary", "select count(*) as shops, sum(n) as n from stock", "partition: day")
+    assert published(tick(opened(lab), progress=Silent())) == [("summary", day) for day in DAYS[:2]]
+    assert [(row["shops"], int(str(row["n"]))) for row in read(opened(lab), Wanted("summary")).rows] == [(2, 3), (2, 3)]
+    lab.sql("stock", "select shop, max(n) as n from shops group by shop", "partition: day\nmaterialize: merge\nmerge: {keys: [shop]}")
+    apply(opened(lab), confirm=lambda _: True, progress=Silent())
+    again = run(opened(lab), [], exclude=[], partitions=[], first=None, last=None, again=False, reason=None, progress=Silent())
+    assert published(again) == [(node, day) for node in ("stock", "summary") for day in DAYS[:2]]

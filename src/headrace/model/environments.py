@@ -54,13 +54,15 @@ def _tables(base: dict[str, dict[str, Any]], said: dict[str, dict[str, Any]]) ->
     return {name: {**base.get(name, {}), **said.get(name, {})} for name in {**base, **said}}
 
 
-def with_paths(project: Project) -> Project:
-    """The project with the folders of its sources replaced as its environment's `paths` say: `landing = "samples"`."""
-    paths = project.settings.paths
-    if not paths:
+def in_environment(project: Project) -> Project:
+    """The project as it is where its settings are an environment's: the folders of its sources replaced as `paths` say
+    (`landing = "samples"`), and nobody exported to."""
+    settings = project.settings
+    if settings.environment == PRODUCTION:
         return project
-    sources = {name: msgspec.structs.replace(one, files=_moved(one.files, paths)) for name, one in project.sources.items()}
-    return msgspec.structs.replace(project, sources=sources)
+    sources = {name: msgspec.structs.replace(one, files=_moved(one.files, settings.paths)) for name, one in project.sources.items()}
+    consumers = {name: msgspec.structs.replace(one, export=None) for name, one in project.consumers.items()}
+    return msgspec.structs.replace(project, sources=sources, consumers=consumers)
 
 
 def _moved(files: str | None, paths: dict[str, str]) -> str | None:

@@ -10,7 +10,7 @@ import msgspec
 from headrace.model.cycles import find_cycles
 from headrace.model.database_fields import as_delivered, misused
 from headrace.model.days_off import known_by_name
-from headrace.model.environments import PRODUCTION, of_environment, with_paths
+from headrace.model.environments import PRODUCTION, in_environment, of_environment
 from headrace.model.errors import UsageError
 from headrace.model.export_links import export_problems
 from headrace.model.intervals import parse_key
@@ -39,7 +39,7 @@ def link(declared: Sequence[Declared], environment: str = PRODUCTION) -> tuple[P
     if settings is None:
         return None, _sorted(problems)
     project = _Linker(declared, of_environment(settings, environment), problems).link()
-    return with_paths(project), _sorted(problems)
+    return in_environment(project), _sorted(problems)
 
 
 def _sorted(problems: list[Problem]) -> list[Problem]:

@@ -72,16 +72,15 @@ class Watched(msgspec.Struct, frozen=True):
     """Of consumers that are exported to, by the consumer's name: its intervals are met when they are exported, too."""
 
 
-def watched(compiled: Compiled, *, exports: bool = True) -> Watched:
-    """The part of an applied project that says what was promised and what it needs. Where nothing is exported (in an
-    environment), nobody waits for exports."""
+def watched(compiled: Compiled) -> Watched:
+    """The part of an applied project that says what was promised and what it needs."""
     project = compiled.project
     return Watched(
         timezone=project.settings.timezone,
         nodes=_nodes(compiled),
         views={name: expanded_names(compiled, [name]) for name in compiled.order if is_view(compiled.project, name)},
         consumers=tuple(_terms(compiled, consumer) for consumer in project.consumers.values()),
-        exports=_exports(compiled) if exports else {},
+        exports=_exports(compiled),
     )
 
 

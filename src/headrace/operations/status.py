@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from headrace.model import Project
-from headrace.model.environments import PRODUCTION
 from headrace.model.files import scan
 from headrace.observe.status import ConsumerStatus, Exported, judge
 from headrace.observe.watched import watched
@@ -43,7 +42,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     now_us = session.clock.now_us()
     chosen = _chosen(session, compiled, selection)
     with session.world() as (tx, world):
-        found = judge(watched(compiled, exports=session.env == PRODUCTION), world, now_us)
+        found = judge(watched(compiled), world, now_us)
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
         consumers = [_consumer(session, tx, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]

@@ -6,15 +6,12 @@ that what was computed from older ones becomes stale as it would in production.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from headrace.engine import InputData
 from headrace.govern.state import open_state, state_exists
-from headrace.lake import PARTITION_COLUMN, FileRef
-from headrace.lake.catalog import files, table
+from headrace.lake import FileRef
 from headrace.model import Settings
 from headrace.observe.borrowed import EnvironmentWorld
 from headrace.observe.facts import StoreWorld
@@ -24,7 +21,7 @@ from headrace.run.applying import newest
 from headrace.run.folders import Folders
 from headrace.schedule import LoadedCell, PartitionState, Refreshed
 from headrace.store import Clock, ClockKind, Store, Transaction
-from headrace.store.queries import borrowing, leading
+from headrace.store.queries import borrowing
 
 
 class Taken(msgspec.Struct, frozen=True):
@@ -73,25 +70,23 @@ class Production:
             now = {key: seen for key, seen in borrowing.published(theirs).items() if key[0] in self.nodes}
         before = {key: seen for key, seen in borrowing.remembered(tx).items() if key[0] in self.nodes}
         borrowing.remember(tx, self.nodes, now)
-        cells = (LoadedCell(*key, PartitionState.PUBLISHED, False, 0, None, True, seen.content_hash) for key, seen in before.items())
+        cells = (_cell(key, seen) for key, seen in before.items())
         rank = {name: place for place, name in enumerate(compiled.order)}  # sources first: they say when what follows starts
         moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
         return Taken(tuple(cells), tuple(Refreshed(*key, now[key].content_hash) for key in moved))
 
-    def data(self, name: str, keys: Sequence[str] | None) -> InputData | None:
-        """Published partitions of a borrowed node, with absolute paths; None where nothing of it was ever published."""
-        with self.store.read() as tx:
-            known = table(tx, name)
-            if known is None:
-                return None
-            found = [self._absolute(file) for file in files(tx, name, keys)]
-            columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
-            return InputData(name=name, files=tuple(found), columns=columns, rows=leading.published_rows(tx, name, keys))
-
-    def _absolute(self, file: FileRef) -> FileRef:
+    def absolute(self, file: FileRef) -> FileRef:
+        """A file of production's lake, to be read from elsewhere."""
         deletes = tuple(msgspec.structs.replace(one, path=str(self.lake / one.path)) for one in file.deletes)
         return msgspec.structs.replace(file, path=str(self.lake / file.path), deletes=deletes)
 
     def world(self, own: Transaction, theirs: Transaction) -> EnvironmentWorld:
         """What is judged in the environment, from both states."""
         return EnvironmentWorld(StoreWorld(own), StoreWorld(theirs), self.nodes)
+
+
+def _cell(key: tuple[str, str], seen: borrowing.Borrowed) -> LoadedCell:
+    return LoadedCell(
+        *key, PartitionState.PUBLISHED, stale=False, failures=0, not_before=None, published=True, hash=seen.content_hash,
+        publication=seen.publication_id,
+    )  # fmt: skip

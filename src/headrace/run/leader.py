@@ -108,10 +108,9 @@ class Leader:
         pool: Pool,
         applied: Applied,
         production: Production | None = None,
-        exports: bool = True,
     ) -> None:
         self.store, self.lease, self.clock = store, lease, clock
-        self._production, self._exports = production, exports
+        self._production = production
         self._folders, self._pool = folders, pool
         self._attempts: dict[AttemptId, Attempt] = {}
         self._last_n = 0
@@ -125,11 +124,11 @@ class Leader:
     def adopt(self, applied: Applied) -> None:
         """Work with this version from now on."""
         self.applied = applied
-        self._watched = watched(applied.compiled, exports=self._exports)
+        self._watched = watched(applied.compiled)
         taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
-            loaded = load(tx, applied.compiled, exports=self._exports, borrowed=self._borrowed, cells=taken.cells)
+            loaded = load(tx, applied.compiled, borrowed=self._borrowed, cells=taken.cells)
             waiting = leading.waiting_deliveries(tx)
             self._publication_id = leading.last_publication_id(tx)
         self._tasks = Tasks(applied, code, self._production)
@@ -165,7 +164,7 @@ class Leader:
     @property
     def exported(self) -> tuple[str, ...]:
         """The consumers that are exported to; nobody in an environment."""
-        return tuple(exports(self.applied.compiled.project)) if self._exports else ()
+        return tuple(exports(self.applied.compiled.project))
 
     def run(self, order: Order, report: Reporter) -> RunResult:
         """Look at the sources that are asked for, then run what may run until nothing may."""

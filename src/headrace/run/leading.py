@@ -45,7 +45,6 @@ class Held:
     ) -> None:
         self.store, self.lease, self.clock, self.folders = store, lease, clock, folders
         self.production = production
-        self.exports = True
         """Whether what consumers asked for is written to where they want it; an environment writes nothing outside."""
         self._stack = stack
         self._pool: Pool | None = None
@@ -64,7 +63,7 @@ class Held:
         pool = self.warm(applied.compiled.project.settings.workers)
         return Leader(
             store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied,
-            production=self.production, exports=self.exports,
+            production=self.production,
         )  # fmt: skip
 
 
@@ -94,9 +93,7 @@ def hold(
         stack.callback(_give_back, store, lease, clocks[0])
         _sweep(folders)
         fence.close_to_others(folders.fence, lease.epoch)
-        held = Held(store, lease, clocks[0], folders, stack, borrows)
-        held.exports = production is None
-        yield held
+        yield Held(store, lease, clocks[0], folders, stack, borrows)
 
 
 def _not_behind(tx: Transaction, now: datetime | None, production: Production) -> datetime | None:

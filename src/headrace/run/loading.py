@@ -17,18 +17,10 @@ from headrace.store.queries import leading
 SOURCE_TIMEOUT = "1h"
 
 
-def load(
-    tx: Transaction,
-    compiled: Compiled,
-    *,
-    exports: bool = True,
-    borrowed: frozenset[str] = frozenset(),
-    cells: tuple[LoadedCell, ...] = (),
-) -> Loaded:
-    """The event that the core starts from. In an environment nothing is exported, and the partitions of `borrowed` nodes stand as
-    `cells` say."""
+def load(tx: Transaction, compiled: Compiled, *, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()) -> Loaded:
+    """The event that the core starts from. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
     own = (_cell(row) for row in leading.standings(tx) if row.node not in borrowed)
-    return Loaded(graph_of(compiled, exports=exports), (*own, *cells))
+    return Loaded(graph_of(compiled), (*own, *cells))
 
 
 def _cell(row: leading.Standing) -> LoadedCell:
@@ -38,10 +30,10 @@ def _cell(row: leading.Standing) -> LoadedCell:
     )  # fmt: skip
 
 
-def graph_of(compiled: Compiled, *, exports: bool = True) -> Graph:
+def graph_of(compiled: Compiled) -> Graph:
     """The applied project as the core needs it, in topological order: exports come last."""
     nodes = (_node(compiled, compiled.nodes[name]) for name in compiled.order if not is_view(compiled.project, name))
-    return Graph((*nodes, *(export_nodes(compiled) if exports else ())))
+    return Graph((*nodes, *export_nodes(compiled)))
 
 
 def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:

@@ -17,7 +17,7 @@ from headrace.plan.materialised import delivers
 from headrace.plan.views import is_view
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.store import Transaction
-from headrace.store.queries import leading, publications
+from headrace.store.queries import leading
 
 _ANY_TYPE = '"NULL"'
 STEPS_MAX = 400
@@ -37,7 +37,7 @@ def input_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: Input
     try:
         return lookup.data(tx, spec.node, wanted, snapshot)
     except Undeliverable:
-        if leading.published_keys(tx, spec.node):
+        if lookup.published_keys(tx, spec.node):
             raise
         return InputData(name=spec.node, files=(), columns=_promised_columns(lookup, spec.node), rows=0)
 
@@ -49,7 +49,7 @@ def _delivered(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: Inp
     followed = delivers(lookup.compiled.nodes[asset.name].inputs, lookup.project)
     if followed != spec or (lookup.project.sources.get(spec.node) or lookup.project.assets[spec.node]).partition.by_delivery:
         return None
-    snapshot = publications.snapshot_of(tx, spec.node, int(keys[0]))
+    snapshot = lookup.snapshot_of(tx, spec.node, int(keys[0]))
     if snapshot is None:
         raise Undeliverable(f"{spec.node} has no publication {int(keys[0])} any more")
     return lookup.data_at(tx, spec.node, snapshot)
@@ -61,10 +61,10 @@ def wanted_of(lookup: Lookup, tx: Transaction, asset: Source | Asset, spec: Inpu
     output, into = asset.partition, source.partition
     if _by_key_alone(output, into, spec):
         data_keys = {split(key, output)[1] for key in keys}
-        return [key for key in leading.published_keys(tx, spec.node) if split(key, into)[1] in data_keys]
+        return [key for key in lookup.published_keys(tx, spec.node) if split(key, into)[1] in data_keys]
     found: set[str] = set()
     for key in keys:
-        needed = required(output, asset.timezone, key, into, source.timezone, spec, partial(_seen, tx, spec.node, into)).keys
+        needed = required(output, asset.timezone, key, into, source.timezone, spec, partial(_seen, lookup, tx, spec.node, into)).keys
         if needed is None:
             return None
         found.update(needed)
@@ -82,8 +82,8 @@ def _by_key_alone(output: PartitionSpec, into: PartitionSpec, spec: InputSpec) -
     )
 
 
-def _seen(tx: Transaction, node: str, spec: PartitionSpec, moment: str) -> list[str]:
-    return [split(key, spec)[1] for key in leading.published_keys(tx, node, moment)]
+def _seen(lookup: Lookup, tx: Transaction, node: str, spec: PartitionSpec, moment: str) -> list[str]:
+    return [split(key, spec)[1] for key in lookup.published_keys(tx, node, moment)]
 
 
 def _promised_columns(lookup: Lookup, name: str) -> tuple[Column, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
+import msgspec
+
 from headrace.engine import InputData
 from headrace.lake import PARTITION_COLUMN, Column, Table
 from headrace.lake.catalog import files, newest_snapshot, snapshot_exists, table
@@ -15,7 +17,7 @@ from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.tasks.accumulating import by_id, files_read
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import leading, publications
 
 
 class Undeliverable(HeadraceError):
@@ -67,7 +69,9 @@ class Lookup:
             return self.view(whole, lambda spec: self.data(tx, spec.node, None, snapshot))
         if self._production is not None and name in self._production.nodes:
             return self._borrowed(self._production, name, keys)
-        known = self.table(tx, name)
+        return self._stored(tx, self.table(tx, name), name, keys, snapshot)
+
+    def _stored(self, tx: Transaction, known: Table | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
         columns = tuple(c for c in known.columns if c.name != PARTITION_COLUMN)
@@ -79,7 +83,10 @@ class Lookup:
         return InputData(name=name, files=tuple(files(tx, name, keys, snapshot)), columns=columns, rows=rows)
 
     def data_at(self, tx: Transaction, name: str, snapshot: int) -> InputData:
-        """All of a node as it was in a snapshot, with its columns of now. Raises Undeliverable where that isn't kept any more."""
+        """All of a node as it was in a snapshot, with its columns of now; what is borrowed, as it is now. Raises Undeliverable where
+        that isn't kept any more."""
+        if self._production is not None and name in self._production.nodes:
+            return self._borrowed(self._production, name, None)
         known = self.table(tx, name)
         if known is None:
             raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
@@ -96,10 +103,23 @@ class Lookup:
         return InputData(name=spec.node, files=(), columns=columns, sql=node.sql or "", inputs=inputs)
 
     def _borrowed(self, production: Production, name: str, keys: Sequence[str] | None) -> InputData:
-        data = production.data(name, keys)
-        if data is None:
-            raise Undeliverable(f"{name} is read from production, where nothing of it was ever published")
-        return data
+        with production.store.read() as theirs:
+            found = self._stored(theirs, table(theirs, name), name, keys, newest_snapshot(theirs))
+        return msgspec.structs.replace(found, files=tuple(map(production.absolute, found.files)))
+
+    def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
+        """The partitions of a node that readers see; of an interval alone, where one is named."""
+        if self._production is None or name not in self._production.nodes:
+            return leading.published_keys(tx, name, moment)
+        with self._production.store.read() as theirs:
+            return leading.published_keys(theirs, name, moment)
+
+    def snapshot_of(self, tx: Transaction, name: str, publication_id: int) -> int | None:
+        """The snapshot of a publication; None if it isn't known any more."""
+        if self._production is None or name not in self._production.nodes:
+            return publications.snapshot_of(tx, name, publication_id)
+        with self._production.store.read() as theirs:
+            return publications.snapshot_of(theirs, name, publication_id)
 
     def references(self, tx: Transaction, name: str, snapshot: int) -> tuple[InputData, ...]:
         """What a node's checks read besides its own rows, as far as it was ever published."""
@@ -108,4 +128,10 @@ class Lookup:
 
     def _there(self, tx: Transaction, name: str) -> bool:
         """Whether anything of a node was ever published; of a view, of all that it reads."""
-        return all(self.table(tx, one) is not None for one in expanded_names(self.compiled, [name]))
+        return all(self._has_table(tx, one) for one in expanded_names(self.compiled, [name]))
+
+    def _has_table(self, tx: Transaction, name: str) -> bool:
+        if self._production is None or name not in self._production.nodes:
+            return self.table(tx, name) is not None
+        with self._production.store.read() as theirs:
+            return table(theirs, name) is not None

@@ -86,3 +86,12 @@ def test_names_are_kept_for_completion(new: Project) -> None:
         "revenue",
     ]
     assert candidates(["--project", str(new.root), "read", "ord"]) == ["orders", "orders_clean"]
+
+
+def test_errors_of_the_settings_are_problems_like_any_other(new: Project) -> None:
+    """A program that reads the document would get none, because the settings say where the state lies."""
+    settings = new.root / "headrace.toml"
+    settings.write_text(settings.read_text() + '\n[connections.wh]\nurl = "postgresql://a:literal@db/x"\n')
+    (new.root / "consumers.yaml").write_text("- {consumer: x, owner: nobody, reads: [revenue], due: '07:00'}\n")
+    document = new.json("validate")
+    assert {"literal_secret", "unknown_owner"} <= {problem["code"] for problem in document["problems"]}

@@ -5,12 +5,13 @@ from __future__ import annotations
 from headrace.model import Level, Problem
 from headrace.operations.documents import Counts, ProblemRow, ValidateDocument
 from headrace.operations.progress import Progress
-from headrace.operations.session import Session
+from headrace.operations.session import InvalidProject, Session
+from headrace.plan import Compilation
 
 
 def validate(session: Session, *, progress: Progress) -> ValidateDocument:
     """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked."""
-    compilation = session.declared(progress)
+    compilation = _understood(session, progress)
     project = compilation.project
     problems = sorted(compilation.problems, key=_order)
     return ValidateDocument(
@@ -23,6 +24,16 @@ def validate(session: Session, *, progress: Progress) -> ValidateDocument:
         ),
         problems=[_row(problem) for problem in problems],
     )
+
+
+def _understood(session: Session, progress: Progress) -> Compilation:
+    """What the files say; where headrace.toml itself can't be read, without what was learnt and kept in the place that it names."""
+    try:
+        return session.declared(progress)
+    except InvalidProject:
+        from headrace.plan import compile_project
+
+        return compile_project(session.root)
 
 
 def _order(problem: Problem) -> tuple[bool, str, int, str]:

@@ -104,10 +104,13 @@ def test_without_a_project_every_verb_says_so(verb: str, tmp_path: Path) -> None
     assert not done.stdout
 
 
-def test_an_environment_is_not_built(tmp_path: Path) -> None:
-    for done in (headrace("ls", "--env", "dev", cwd=tmp_path), headrace("ls", cwd=tmp_path, env={"HEADRACE_ENV": "dev"})):
+def test_an_environment_that_there_isnt(tmp_path: Path) -> None:
+    """One that is mistyped would be made, with a state of its own."""
+    (tmp_path / "headrace.toml").write_text('[project]\nname = "x"\n[environments.dev]\n')
+    for done in (headrace("ls", "--env", "devel", cwd=tmp_path), headrace("ls", cwd=tmp_path, env={"HEADRACE_ENV": "devel"})):
         assert done.returncode == 2
-        assert "dev" in done.stderr
+        assert "devel" in done.stderr
+        assert "dev" in done.stderr.splitlines()[-1]
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.json_records import as_text, records
-from headrace.connect.formats.jsonl import NESTED, broken, header_of, keys_of, objects_sql, rows_sql, type_of
+from headrace.connect.formats.jsonl import NESTED, broken, header_of, keys_of, objects_sql, rows_sql, told_keys_of, type_of
 from headrace.connect.formats.nested import leaves, misfit, pointer, wanted
 from headrace.connect.formats.nested import type_of as nested_type
 from headrace.connect.formats.registry import Header
@@ -98,7 +98,7 @@ class Records:
         return bool((opened.options.get(self.kind) or {}).get("flatten"))
 
     def _top(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> Header:
-        rows, keys = keys_of(connection, opened)
+        rows, keys = told_keys_of(connection, opened)
         header = header_of(rows, keys)
         nested = [key.raw for key in keys if key.kinds & NESTED]
         structures = dict(zip(nested, _structures(connection, opened, nested), strict=True))

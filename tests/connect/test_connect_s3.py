@@ -214,6 +214,7 @@ def test_two_files_for_one_interval_are_said(bench: Workbench, remote: S3Remote)
     assert again.path == first.path
 
 
+@pytest.mark.slow
 def test_more_objects_than_a_listing_holds(bench: Workbench, remote: S3Remote) -> None:
     """Would catch: a listing that ends at its first page of a thousand."""
     for n in range(1_002):

@@ -8,7 +8,7 @@ is otherwise numbers or dates shows that the writer means them so.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 NULL_WORDS = ("NA", "N/A", "NULL", "null", "\\N", "NaN", "nan", "None")
 INSTANT = "TIMESTAMP WITH TIME ZONE"
+
+SAMPLE_ROWS = 1_000_000
+_WORDS = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
 
 _DAY = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _TIME = r"[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?"
@@ -81,12 +84,19 @@ def learn_types(
     among: Sequence[str] = tuple(_SHAPES),
     words: bool = True,
     formats: bool = True,
+    sampled: bool = False,
 ) -> Learnt:
     """Types of the text columns `c1 … c<width>` of `rows_sql`, from `among` (others are VARCHAR).
 
-    `words`: whether words may stand for no value; `formats`: whether dates may be written otherwise than in ISO 8601.
+    `words`: whether words may stand for no value; `formats`: whether dates may be written otherwise than in ISO 8601. `sampled`:
+    guess by SAMPLE_ROWS rows and hold the guess against all values, in bounded memory however many different ones there are.
     """
-    counts = _count(connection, rows_sql, width, among, words=words)
+    if sampled:
+        counts = _count(connection, f"(SELECT * FROM {rows_sql} LIMIT {SAMPLE_ROWS}) AS sampled", width, among, words=words)
+        for position in _refuted(connection, rows_sql, counts):
+            counts[position - 1] = _count_column(connection, rows_sql, position, among, words=words)
+    else:
+        counts = _count(connection, rows_sql, width, among, words=words)
     types = [one.type() for one in counts]
     demonstrated = {word for one, found in zip(counts, types, strict=True) if found != "VARCHAR" for word in one.words}
     learnt = Learnt(tuple(types), ("", *(word for word in NULL_WORDS if word in demonstrated)))
@@ -102,15 +112,51 @@ def learn_types(
 
 def _count(connection: duckdb.DuckDBPyConnection, rows_sql: str, width: int, among: Sequence[str], *, words: bool) -> list[_Counts]:
     """All columns' values stood on end and counted once each: a handful of expressions, however many columns there are."""
-    listed = "(" + ", ".join(map(literal, NULL_WORDS)) + ")"
-    is_word = f"v IN {listed}" if words else "false"
-    facts = [f"count(*) FILTER ({_fits('v', name)} AND NOT {is_word})" for name in among]
-    found = connection.execute(
-        f"SELECT p, count(*) FILTER (NOT {is_word}), coalesce(list(v) FILTER ({is_word}), []), {', '.join(facts)}, "
-        f"count(*) FILTER (regexp_full_match(v, {literal(_DATE_LIKE)})) FROM ({_upright(rows_sql, width)}) GROUP BY p"
-    ).fetchall()
-    by_position = {row[0]: _Counts(row[1], row[2], dict(zip(among, row[3:-1], strict=True)), row[-1]) for row in found}
+    found = connection.execute(f"SELECT p, {_facts(among, words=words)} FROM ({_upright(rows_sql, width)}) GROUP BY p").fetchall()
+    by_position = {row[0]: _counts(row[1:], among) for row in found}
     return [by_position.get(position, _Counts(0, [], {}, 0)) for position in range(1, width + 1)]
+
+
+def _count_column(connection: duckdb.DuckDBPyConnection, rows_sql: str, position: int, among: Sequence[str], *, words: bool) -> _Counts:
+    """All values of one column, as often as they come."""
+    row = connection.execute(
+        f"SELECT {_facts(among, words=words)} FROM (SELECT c{position} AS v FROM {rows_sql}) WHERE v IS NOT NULL"
+    ).fetchone()
+    assert row is not None
+    return _counts(row, among)
+
+
+def _facts(among: Sequence[str], *, words: bool) -> str:
+    is_word = f"v IN {_WORDS}" if words else "false"
+    fits = ", ".join(f"count(*) FILTER ({_fits('v', name)} AND NOT {is_word})" for name in among)
+    date_like = f"count(*) FILTER (regexp_full_match(v, {literal(_DATE_LIKE)}))"
+    return f"count(*) FILTER (NOT {is_word}), coalesce(list(DISTINCT v) FILTER ({is_word}), []), {fits}, {date_like}"
+
+
+def _counts(row: Sequence[Any], among: Sequence[str]) -> _Counts:
+    return _Counts(row[0], row[1], dict(zip(among, row[2:-1], strict=True)), row[-1])
+
+
+def _refuted(connection: duckdb.DuckDBPyConnection, rows_sql: str, counts: Sequence[_Counts]) -> list[int]:
+    """The columns that hold values which the type that a sample shows doesn't; one pass, whatever the values are."""
+    guessed = {position: held for position, one in enumerate(counts, 1) if (held := _held(f"c{position}", one)) is not None}
+    if not guessed:
+        return []
+    flags = ", ".join(f"bool_or(c{position} IS NOT NULL AND NOT coalesce({held}, false))" for position, held in guessed.items())
+    row = connection.execute(f"SELECT {flags} FROM {rows_sql}").fetchone()
+    assert row is not None
+    return [position for position, refuted in zip(guessed, row, strict=True) if refuted]
+
+
+def _held(value: str, counts: _Counts) -> str | None:
+    """Whether a value is of the type that its column was guessed to have, looks like a date as all of the sample do, or is a word for
+    none that the sample has; None for text, which holds everything."""
+    name = counts.type()
+    if name == "VARCHAR" and not (counts.values and counts.date_like == counts.values):
+        return None
+    fits = _fits(value, name) if name != "VARCHAR" else f"regexp_full_match({value}, {literal(_DATE_LIKE)})"
+    words = ", ".join(map(literal, counts.words))
+    return f"({value} IN ({words}) OR {fits})" if words else f"({fits})"
 
 
 def _upright(rows_sql: str, width: int) -> str:

@@ -40,6 +40,9 @@ BOM = b"\xef\xbb\xbf"
 UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 
 
+LARGE_BYTES = 64 * 2**20
+
+
 class Opened(msgspec.Struct, frozen=True):
     """A file that can be read as it stands. `name` is the delivery's own (of a zip: its member's), without the packing's ending."""
 
@@ -53,6 +56,11 @@ class Opened(msgspec.Struct, frozen=True):
     """How the source says that its files are read: `excel:`, `fixed_width:`, `json:`, `xml:`, `csv:` as declared."""
     array: bool = False
     """Whether `path` is one JSON array of objects, and not one object a line."""
+
+    @property
+    def large(self) -> bool:
+        """Whether it has so many bytes that types are learnt from a sample first."""
+        return Path(self.path).stat().st_size >= LARGE_BYTES
 
     def discard(self) -> None:
         """Delete the temporary file, if there is one. May be called twice."""

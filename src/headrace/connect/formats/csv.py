@@ -61,7 +61,7 @@ class Csv:
         """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""
         form = _declared(opened, msgspec.structs.replace(dialect(Path(opened.path)), encoding=opened.encoding))
         header = self.header(connection, opened, form)
-        learnt = learn_types(connection, _rows_sql(opened, form, header, numbers=header.names), len(header.names))
+        learnt = learn_types(connection, _rows_sql(opened, form, header, numbers=header.names), len(header.names), sampled=opened.large)
         form = _with_learnt(form, learnt)
         if _has_header(opened):
             _require_header(connection, opened, form, learnt)

@@ -105,7 +105,7 @@ class FixedWidth:
         """Types as declared; those that aren't, by the values."""
         header = self.header(connection, opened, Format(kind=self.kind))
         places = _layout(opened).places
-        learnt = learn_types(connection, _rows_sql(opened), len(places), formats=False)
+        learnt = learn_types(connection, _rows_sql(opened), len(places), formats=False, sampled=opened.large)
         types = [place.type or found for place, found in zip(places, learnt.types, strict=True)]
         form = Format(kind=self.kind, encoding=_layout(opened).encoding, null=learnt.null)
         return SourceSchema(tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header

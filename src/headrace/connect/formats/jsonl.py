@@ -185,7 +185,9 @@ def header_of(rows: int, keys: Sequence[Key]) -> Header:
 def _types(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header, keys: Sequence[Key]) -> list[str]:
     """A type for each key. Text and whole numbers are looked at: text may be dates, a number may be too large for a BIGINT."""
     rows = rows_sql(opened, header, [])
-    shown_as = learn_types(connection, rows, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False).types
+    shown_as = learn_types(
+        connection, rows, len(keys), among=("BIGINT", "DATE", "TIMESTAMP", INSTANT), words=False, formats=False, sampled=opened.large
+    ).types
     return [type_of(key.kinds, looks) for key, looks in zip(keys, shown_as, strict=True)]
 
 

@@ -59,7 +59,7 @@ class Records:
         if not header.names:
             raise CannotRead("there is no record to learn the columns from", code="delivery_empty")
         rows = self._rows_sql(opened, header, texts=True)
-        looks = learn_types(connection, rows, len(header.names), among=self.among, words=False, formats=False).types
+        looks = learn_types(connection, rows, len(header.names), among=self.among, words=False, formats=False, sampled=opened.large).types
         types = [self._type(header, position, looks[position]) for position in range(len(header.names))]
         columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
         return SourceSchema(columns, Format(kind=self.kind, encoding=opened.encoding), optional=header.optional), header

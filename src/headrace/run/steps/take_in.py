@@ -98,7 +98,8 @@ def _one(task: TakeIn, workshop: Workshop, found: Found) -> tuple[Kept, str]:
 
 
 def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
-    session = workshop.session(task.source.timezone, large=kept.size_bytes >= LARGE_BYTES)
+    large = kept.size_bytes >= LARGE_BYTES
+    session = workshop.session(task.source.timezone, large=large, bounded=large)
     prepared = prepare_all(
         [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
         connection=session.connection,

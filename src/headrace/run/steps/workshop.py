@@ -16,6 +16,8 @@ from headrace.run.pool import Settings
 
 SESSIONS_MAX = 6
 """Sessions that are kept open: one a time zone and number of threads."""
+BOUNDED_MEMORY_BYTES = 512 * 2**20
+"""What taking in a large delivery may use of DuckDB's memory: reading, casting and writing need no more, however large it is."""
 LARGE_ROWS = 500_000
 LARGE_BYTES = 16 * 2**20
 """From so many rows read, or bytes delivered, on a task is large."""
@@ -28,25 +30,28 @@ class Workshop:
         self.folders, self.channel = settings.folders, channel
         self.secrets = Secrets(self.folders.project)
         self._settings = settings
-        self._sessions: dict[tuple[str, int, bool], Session] = {}
+        self._sessions: dict[tuple[str, int, bool, bool], Session] = {}
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
 
-    def session(self, timezone: str, *, large: bool = False, ordered: bool = False) -> Session:
+    def session(self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False) -> Session:
         """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are.
-        `ordered` keeps rows in the order of their files, which takes more memory."""
+        `ordered` keeps rows in the order of their files, which takes more memory; `bounded` takes little, and spills instead."""
         threads = self._settings.threads if large else self._settings.share
-        found = self._sessions.get((timezone, threads, ordered))
+        memory = self._settings.memory_max_bytes
+        if bounded:
+            memory = min(memory or BOUNDED_MEMORY_BYTES, BOUNDED_MEMORY_BYTES)
+        found = self._sessions.get((timezone, threads, ordered, bounded))
         if found is None:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.pop(next(iter(self._sessions))).close()
-            found = self._sessions[timezone, threads, ordered] = Session(
+            found = self._sessions[timezone, threads, ordered, bounded] = Session(
                 self.folders.lake,
                 readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
                 timezone=timezone,
                 threads=threads,
-                memory_max_bytes=self._settings.memory_max_bytes,
+                memory_max_bytes=memory,
                 ordered=ordered,
             )
         return found

@@ -12,10 +12,9 @@ from page_lab import ROOT, follow
 from postgres_cluster import Database
 
 PAYMENTS = {
-    "2026-03-01": [{"id": 1, "day": "2026-03-01", "branch": 1, "amount": "120.50"}, {"id": 2, "day": "2026-03-01", "branch": 1, "amount": "80.25"},
-                   {"id": 3, "day": "2026-03-01", "branch": 2, "amount": "45.10"}],
-    "2026-03-02": [{"id": 4, "day": "2026-03-02", "branch": 1, "amount": "310.00"}],
-}  # fmt: skip
+    day: [{"id": number, "day": day, "branch": branch, "amount": amount} for number, branch, amount in rows]
+    for day, rows in {"2026-03-01": [(1, 1, "120.50"), (2, 1, "80.25"), (3, 2, "45.10")], "2026-03-02": [(4, 1, "310.00")]}.items()
+}
 TOKEN = "canary-of-the-page"
 
 

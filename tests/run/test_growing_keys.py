@@ -78,7 +78,8 @@ def test_an_optional_input_is_waited_for_then_done_without_then_used(lab: Lab) -
     lab.write(
         "contracts/weather.odcs.yaml",
         "apiVersion: v3.0.2\nkind: DataContract\nid: weather\nname: weather\nversion: 1.0.0\nstatus: active\nschema:\n- name: weather\n"
-        "  properties:\n  - {name: day, logicalType: date, physicalType: DATE}\n  - {name: rain, logicalType: number, physicalType: DOUBLE}\n",
+        "  properties:\n  - {name: day, logicalType: date, physicalType: DATE}\n"
+        "  - {name: rain, logicalType: number, physicalType: DOUBLE}\n",
     )
     lab.sql(
         "wet",

@@ -89,7 +89,7 @@ class SqliteEngine:
     def _copy(self, connection: sqlite3.Connection, version: int) -> None:
         target = self.copy_of(version)
         if not target.exists():
-            part = target.with_name(f"{target.name}.part")
+            part = target.with_name(f"{target.name}.{os.getpid()}.part")
             with closing(sqlite3.connect(part)) as copy:
                 connection.backup(copy)
             part.chmod(0o600)
@@ -213,20 +213,20 @@ def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
 
 
 def apply(connection: sqlite3.Connection, path: Path) -> None:
-    """Apply the migrations that are missing. Safe beside another process that does the same."""
+    """Apply the migrations that are missing, in one transaction: a process that does the same sees all of them, or none."""
     migrations.refuse_unknown(applied(connection, path), str(path))
-    for migration in migrations.known():
-        connection.execute("begin immediate")
-        try:
-            done = applied(connection, path)
-            migrations.refuse_unknown(done, str(path))
+    connection.execute("begin immediate")
+    try:
+        done = applied(connection, path)
+        migrations.refuse_unknown(done, str(path))
+        for migration in migrations.known():
             if migration.number not in done:
                 _apply_one(connection, migration)
-            connection.execute("commit")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("rollback")
-            raise
+        connection.execute("commit")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("rollback")
+        raise
 
 
 def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) -> None:

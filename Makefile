@@ -42,7 +42,7 @@ demo: .venv/.runtime
 	@$(BIN)/headrace demo $(ARGS)
 
 test: .venv/.dev
-	@$(BIN)/python -m pytest -n 3 $(ARGS)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff format --check .

@@ -168,6 +168,7 @@ def test_a_source_that_names_no_records(bench: Workbench) -> None:
     assert outcome.code == "delivery_records"
 
 
+@pytest.mark.slow
 def test_many_records_in_bounded_memory(bench: Workbench) -> None:
     """Would catch: the whole document kept as a tree: a hundred thousand records stay far below what they would take."""
     import tracemalloc

@@ -19,7 +19,7 @@ CLEAN = "select order_id, cast(day as date) as day from orders"
 LONG_AGO = 1_200_000_000  # in 2008, before the replay
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     if request.param == "sqlite":
         made = Lab(tmp_path / "p")

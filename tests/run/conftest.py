@@ -25,8 +25,8 @@ def postgresql_lab(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: 
     return Lab(tmp_path / "p", database)
 
 
-@pytest.fixture(params=["sqlite_lab", "postgresql_lab"])
+@pytest.fixture(params=["sqlite_lab", pytest.param("postgresql_lab", marks=pytest.mark.slow)])
 def any_lab(request: pytest.FixtureRequest) -> Lab:
-    """The state in SQLite, then in PostgreSQL."""
+    """The state in SQLite, then in PostgreSQL: that is one of the slow tests, since SEMANTICS' cases run on both anyway."""
     found: Lab = request.getfixturevalue(request.param)
     return found

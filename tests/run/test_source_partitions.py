@@ -112,6 +112,7 @@ def test_a_file_that_cannot_be_looked_into_is_an_error_of_the_look(lab: Lab) -> 
     assert code == "delivery_partition"
 
 
+@pytest.mark.slow
 def test_ten_thousand_days_in_one_file(lab: Lab) -> None:
     """Would catch: one statement a day, a recursion as deep as there are days."""
     from datetime import date, timedelta

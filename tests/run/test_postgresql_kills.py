@@ -48,7 +48,9 @@ def test_a_leader_whose_connections_end_ends_itself_and_the_next_finishes(postgr
     until = time.monotonic() + 30
     while not _publications(lab) and time.monotonic() < until:
         time.sleep(0.02)
-    lab.database.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace' and datname = current_database()")
+    lab.database.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace' and datname = current_database()"
+    )
     _, said = process.communicate(timeout=50)
     assert process.returncode == 1 and "ended the connection" in " ".join(said.split()), said
     assert lab.headrace("tick", "--now", NOW)["state"] == "succeeded"

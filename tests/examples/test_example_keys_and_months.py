@@ -27,3 +27,14 @@ def test_keys_and_months(tmp_path: Path) -> None:
     again = published(example.tick("2026-03-01T10:00:00+01:00"))
     assert again == [("days", "2026-02-28"), ("months", "2026-02"), ("weather", "2026-02-28")]
     assert {row["day"]: row["rain_mm"] for row in example.rows("days")}["2026-02-28"] == 4
+
+
+@pytest.mark.timeout(120)
+def test_a_day_for_which_no_key_was_ever_heard_of(tmp_path: Path) -> None:
+    """Would catch: a status that can't be told because the day's keys aren't known yet."""
+    example = Example("keys-and-months", tmp_path)
+    example.tick("2026-03-05T12:00:00+01:00")
+    late = example.consumer("morning_list")
+    assert late["state"] == "late"
+    assert "sales@2026-03-01: nothing was delivered" in late["reason"]
+    assert "at either moment" in example.run("diff", "days", "--at", "1", "--at", "2", code=2).stderr

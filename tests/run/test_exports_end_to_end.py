@@ -344,3 +344,11 @@ def test_keys_that_grow_are_exported_by_day(lab: Lab) -> None:
     lab.tick()
     assert exports(lab)[f"clean_{DAYS[0]}.csv"] == f"region,amount,day\nEMEA,1,{DAYS[0]}\n"
     assert exports(lab)[f"clean_{DAYS[1]}.csv"] == f"region,amount,day\nAPAC,1,{DAYS[1]}\nEMEA,1,{DAYS[1]}\n"
+
+
+def test_what_was_exported_is_not_taken_for_files_of_ones_own(exporting: Lab, tmp_path: Path) -> None:
+    """Checking, cleaning and backing up stumbled over the targets of exports."""
+    exporting.tick()
+    assert exporting.headrace("db", "check")["ok"] is True
+    assert exporting.headrace("db", "gc", "--dry-run") is not None
+    assert exporting.headrace("db", "backup", str(tmp_path / "kept")) is not None

@@ -55,8 +55,10 @@ def diff(session: Session, target: str, asked: Asked) -> DiffDocument:
         keys = [one.partition for one in partitions if one.change != "identical"]
         whole = isinstance(node, Asset) and node.accumulates
         files = [_files(tx, name, side, None if whole else keys) for side in (before, after)]
-    if isinstance(node, Asset) and node.materialize in ("files", "none"):
-        raise UsageError(f"{name} has `materialize: {node.materialize}`: there are no rows to compare", hint=f"headrace read {name}")
+    if isinstance(node, Asset) and node.materialize in ("files", "none", "view"):
+        raise UsageError(f"{name} has `materialize: {node.materialize}`: it keeps no rows to compare", hint=f"headrace read {name}")
+    if before.table is None and after.table is None:
+        raise UsageError(f"nothing of {name} was published at either moment", hint=f"headrace runs, or headrace read {name}")
     session.close()
     return _compared(session, node, asked, before, after, partitions, files)
 

@@ -20,7 +20,7 @@ def project(session: Session) -> Iterator[Finding]:
         first = errors[0]
         yield fail("declarations", f"{len(errors)} errors, the first in {first.place.file}:{first.place.line}", "headrace validate")
     elif problems:
-        yield warn("declarations", f"valid, with {len(problems)} warnings", "headrace validate")
+        yield warn("declarations", f"valid, with {len(problems)} warning{'' if len(problems) == 1 else 's'}", "headrace validate")
     else:
         yield ok("declarations", "valid")
     yield from _applied(session)

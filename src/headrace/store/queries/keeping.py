@@ -35,7 +35,8 @@ def published_files(tx: Transaction, ended_after_us: int) -> dict[str, Mapping[s
     rows = tx.execute(
         "select manifest from publication where manifest is not null and (ended_snapshot is null or ended_at > ?)", (ended_after_us,)
     ).fetchall()
-    return {str(entry["path"]): entry for (text,) in rows for entry in msgspec.json.decode(text)}
+    # what was exported is listed as well, by its target: that isn't ours to keep
+    return {str(entry["path"]): entry for (text,) in rows for entry in msgspec.json.decode(text) if "path" in entry}
 
 
 def digests_in_use(tx: Transaction) -> set[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.model import Asset, CommandBody, Grain, InputMode, InputSpec, PartitionSpec, Project, SqlBody
+from headrace.model import Asset, CommandBody, Grain, InputMode, InputSpec, PartitionSpec, Project, SqlBody, UsageError
 from headrace.model.intervals import interval_of, key_at, previous_key
-from headrace.model.required import required, split
+from headrace.model.required import join, required, split
 from headrace.operations import targets
 from headrace.operations.documents import ColumnRow, RenderDocument, RenderInput
 from headrace.operations.ls import body_kind
@@ -41,10 +41,15 @@ def render(session: Session, target: str, parameters: Mapping[str, str] | None =
 
 
 def newest_key(session: Session, spec: PartitionSpec, timezone: str) -> str:
-    """The newest partition that has ended by the store's now; `*` where the data isn't cut by time."""
-    if spec.grain is None:
+    """The newest partition that has ended by the store's now; `*` where the data isn't cut by time. UsageError where it is cut by
+    key: which of them is meant can't be guessed."""
+    if spec.grain is None and spec.key is None:
         return "*"
-    return previous_key(key_at(session.now(), spec.grain, timezone), spec.grain, timezone)
+    ended = previous_key(key_at(session.now(), spec.grain, timezone), spec.grain, timezone) if spec.grain is not None else ""
+    if spec.key is not None:
+        example = join(ended, (spec.values or (spec.key.upper(),))[0])
+        raise UsageError(f"which {spec.key} is meant? It has a partition for each", hint=f"name one: ASSET@{example}")
+    return ended
 
 
 def _text(asset: Asset) -> str:
@@ -59,6 +64,8 @@ def _parameters(project: Project, asset: Asset, key: str) -> dict[str, Any]:
     """The values that `$name` is bound to."""
     values = {**project.settings.parameters, **asset.parameters}
     spec = asset.partition
+    if spec.key is not None:
+        values["partition_key"] = split(key, spec)[1]
     if spec.grain is not None:
         interval = interval_of(split(key, spec)[0], spec.grain, asset.timezone)
         hours = spec.grain is Grain.HOUR

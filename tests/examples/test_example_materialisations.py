@@ -71,5 +71,15 @@ def test_view(tmp_path: Path) -> None:
     assert example.consumer("till-screen", "2026-03-04T05:46:00+01:00")["state"] == "served"
 
 
+@pytest.mark.timeout(120)
+def test_a_view_that_reads_nothing(tmp_path: Path) -> None:
+    """Would catch: a status that can't be told, because a view of constants has no worst input."""
+    example = Example("view", tmp_path)
+    example.write("assets/rates.sql", "/* headrace\nowner: sales\nmaterialize: view\n*/\nselect 1 as rate\n")
+    example.tick("2026-03-04T05:30:00+01:00")
+    assert example.json("status")["assets"]["fresh"] == 1
+    assert (example.rows("rates"), example.json("read", "rates")["state"]) == ([{"rate": 1}], "fresh")
+
+
 def _pairs(example: Example, asset: str, key: str, value: str, *arguments: str) -> list[tuple[object, object]]:
     return sorted((row[key], row[value]) for row in example.rows(asset, *arguments))

@@ -63,7 +63,7 @@ def counts(scene: Scene, now_us: int) -> AssetCounts:
 
 
 def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
-    """The freshness of every source and asset; a view's is the worst of what it reads."""
+    """The freshness of every source and asset; a view's is the worst of what it reads, and one that reads nothing is fresh."""
     found: dict[str, Freshness] = {}
     stale = scene.world.stale_nodes()
     for node in scene.declared.nodes.values():
@@ -74,7 +74,7 @@ def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
         else:
             found[node.name] = Freshness.STALE if node.name in stale else Freshness.FRESH
     for view, reads in scene.declared.views.items():
-        found[view] = max((found[name] for name in reads), key=_WORST_LAST.index)
+        found[view] = max((found[name] for name in reads), key=_WORST_LAST.index, default=Freshness.FRESH)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from headrace.cli.text import clean_lines
 from headrace.model.errors import UsageError
 
 FORMATS = ("table", "csv", "json", "parquet", "arrow")
@@ -40,3 +42,16 @@ def replace_file(path: Path, fill: Callable[[BinaryIO], object]) -> None:
     except BaseException:
         Path(part).unlink(missing_ok=True)
         raise
+
+
+def write_out(fill: Callable[[BinaryIO], object], out: Path | None) -> None:
+    """Writes rows into a file, or to standard output: on a terminal without what would control it."""
+    if out is not None:
+        replace_file(out, fill)
+    elif sys.stdout.isatty():
+        buffer = io.BytesIO()
+        fill(buffer)
+        sys.stdout.write(clean_lines(buffer.getvalue().decode(errors="backslashreplace")))
+    else:
+        fill(sys.stdout.buffer)
+        sys.stdout.buffer.flush()

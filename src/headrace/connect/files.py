@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from headrace.connect.deliveries import Found, Look, Note, Part, Settling
 from headrace.connect.kinds import routed
-from headrace.connect.pattern import KEY, Component, Pattern, agree, compile_pattern, key_of
+from headrace.connect.pattern import KEY, Component, Pattern, compile_pattern, key_of, said_by
 from headrace.connect.settle import seconds_to_wait
 from headrace.connect.shown import shown
 from headrace.model.errors import NotBuilt, UsageError
@@ -27,8 +27,6 @@ from headrace.model.required import join
 WHOLE = "*"
 NOTES_MAX = 100
 """Notes of one look; a folder full of impossible names doesn't fill the state."""
-UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
-"""Endings that copying programs give to files that they haven't finished."""
 
 
 class _Match(NamedTuple):
@@ -111,7 +109,7 @@ def _below(root: Path, folder: str, components: tuple[Component, ...], parts: di
     folder = "/".join(filter(None, (folder, *(str(one.fixed) for one in components[:depth]))))
     here, rest = components[depth], components[depth + 1 :]
     for entry in _listed(root, folder, notes):
-        said = _said(here, entry.name, parts)
+        said = said_by(here, entry.name, parts)
         if said is None:
             continue
         path = f"{folder}/{entry.name}" if folder else entry.name
@@ -135,17 +133,6 @@ def _listed(root: Path, folder: str, notes: _Notes) -> Iterator[os.DirEntry[str]
         return
     except OSError as error:
         notes.add("source_unavailable", folder, f"{shown(folder)} can't be listed: {error.strerror}")
-
-
-def _said(component: Component, name: str, parts: dict[str, str]) -> dict[str, str] | None:
-    """The date's parts that `name` adds, or None if it doesn't match or is a hidden or unfinished file."""
-    if component.fixed is not None:
-        return parts if name == component.fixed else None
-    assert component.regex is not None
-    if name.startswith((".", "~")) or name.endswith(("~", *UNFINISHED)):
-        return None
-    match = component.regex.fullmatch(name)
-    return agree(parts, match.groupdict()) if match else None
 
 
 def _file_behind(root: Path, source: Source, match: _Match, notes: _Notes) -> _Seen | None:

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from headrace.connect.deliveries import CannotRead, Found, Look, Note
-from headrace.connect.files import UNFINISHED, WHOLE, unusable_key
+from headrace.connect.files import WHOLE, unusable_key
 from headrace.connect.keep import DELIVERY_BYTES_MAX
 from headrace.connect.kinds import Access, Fetched, Unavailable, connects
-from headrace.connect.pattern import KEY, Component, agree, compile_pattern, key_of
+from headrace.connect.pattern import KEY, Component, compile_pattern, key_of, said_by
 from headrace.connect.places import Place, opened, told
 from headrace.connect.shown import shown
 from headrace.model.errors import UsageError
@@ -117,7 +117,7 @@ def _below(place: Place, folder: str, components: tuple[Component, ...], parts: 
     here, rest = components[0], components[1:]
     for count, entry in enumerate(place.entries(folder)):
         name = str(entry["name"]).rstrip("/").rpartition("/")[2]
-        said = _said(here, name, parts)
+        said = said_by(here, name, parts)
         if said is None:
             continue
         path = f"{folder}/{name}" if folder else name
@@ -129,16 +129,6 @@ def _below(place: Place, folder: str, components: tuple[Component, ...], parts: 
             raise Unavailable(
                 f"{shown(folder or place.url)} holds more than {FILES_MAX:,} files", code="configuration_error", transient=False
             )
-
-
-def _said(component: Component, name: str, parts: dict[str, str]) -> dict[str, str] | None:
-    if component.fixed is not None:
-        return parts if name == component.fixed else None
-    assert component.regex is not None
-    if name.startswith((".", "~")) or name.endswith(("~", *UNFINISHED)):
-        return None
-    match = component.regex.fullmatch(name)
-    return agree(parts, match.groupdict()) if match else None
 
 
 def _listed(entry: Mapping[str, Any], path: str, parts: dict[str, str]) -> _Listed:

@@ -15,6 +15,8 @@ from headrace.model.errors import ProjectError
 from headrace.model.intervals import key_at, key_of_date
 from headrace.model.nodes import Grain
 
+UNFINISHED = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
+"""Endings that copying programs give to files that they haven't finished."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 DIRECTIVES = {
@@ -148,6 +150,17 @@ def _component(expression: str) -> Component:
     # A directive named again in another folder isn't a group there: each component is matched alone, and `agree` compares.
     own = re.sub(r"\(\?P=([A-Za-z])\)", lambda m: m[0] if f"(?P<{m[1]}>" in expression else f"(?P<{m[1]}>{DIRECTIVES[m[1]]})", expression)
     return Component(None, re.compile(own, re.DOTALL))
+
+
+def said_by(component: Component, name: str, parts: dict[str, str]) -> dict[str, str] | None:
+    """The date's parts that `name` adds, or None if it doesn't match or is a hidden or unfinished file."""
+    if component.fixed is not None:
+        return parts if name == component.fixed else None
+    assert component.regex is not None
+    if name.startswith((".", "~")) or name.endswith(("~", *UNFINISHED)):
+        return None
+    match = component.regex.fullmatch(name)
+    return agree(parts, match.groupdict()) if match else None
 
 
 def agree(outer: dict[str, str], inner: dict[str, str]) -> dict[str, str] | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
-from headrace.cli.output import BINARY, FORMATS, format_of, replace_file
+from headrace.cli.output import BINARY, FORMATS, format_of, replace_file, write_out
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.text import clean_lines, plural
+from headrace.cli.text import plural
 from headrace.model.errors import NotBuilt
 from headrace.operations.documents import ReadDocument
 from headrace.operations.read import Wanted, read, write
@@ -53,16 +51,9 @@ def command(
 
 
 def _write(invocation: Invocation, wanted: Wanted, form: str, out: Path | None) -> None:
+    write_out(lambda file: write(invocation.session, wanted, file, form), out)
     if out is not None:
-        replace_file(out, lambda file: write(invocation.session, wanted, file, form))
         invocation.note(f"{out}: {wanted.asset} as {form}")
-    elif sys.stdout.isatty():
-        buffer = io.BytesIO()
-        write(invocation.session, wanted, buffer, form)
-        sys.stdout.write(clean_lines(buffer.getvalue().decode(errors="backslashreplace")))
-    else:
-        write(invocation.session, wanted, sys.stdout.buffer, form)
-        sys.stdout.buffer.flush()
     if invocation.session.replay:
         invocation.note(invocation.reader.clock())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
-from headrace.cli.output import BINARY, FORMATS, format_of, replace_file
+from headrace.cli.output import BINARY, FORMATS, format_of, replace_file, write_out
 from headrace.cli.page import Page
 from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument, Option
-from headrace.cli.text import clean_lines, joined, plural
+from headrace.cli.text import joined, plural
 from headrace.model.errors import UsageError
 from headrace.operations.inspections import AttachDocument, SqlDocument
 
@@ -84,16 +83,9 @@ def _text(query: str) -> str:
 def _write(invocation: Invocation, question: Question, form: str, out: Path | None) -> None:
     from headrace.operations.sql import write
 
+    write_out(lambda file: write(invocation.session, question, file, form), out)
     if out is not None:
-        replace_file(out, lambda file: write(invocation.session, question, file, form))
         invocation.note(f"{out}: as {form}")
-    elif sys.stdout.isatty():
-        buffer = io.BytesIO()
-        write(invocation.session, question, buffer, form)
-        sys.stdout.write(clean_lines(buffer.getvalue().decode(errors="backslashreplace")))
-    else:
-        write(invocation.session, question, sys.stdout.buffer, form)
-        sys.stdout.buffer.flush()
 
 
 def _render(document: SqlDocument, page: Page) -> None:

@@ -19,9 +19,9 @@ from headrace.engine import InputData
 from headrace.engine.logs import Channel
 from headrace.lake import PARTITION_COLUMN, FileRef
 from headrace.lake.staging import stage
+from headrace.run.executors.pool import Settings
 from headrace.run.folders import Folders
 from headrace.run.messages import Export, Outcome
-from headrace.run.pool import Settings
 from headrace.run.steps.perform import perform
 from headrace.run.steps.workshop import Workshop
 

@@ -73,7 +73,7 @@ class Driver:
             self.give(Arrived(name, key))
 
     def ask(self, *targets: Target, retry: frozenset[str] = frozenset(), again: frozenset[str] = frozenset()) -> None:
-        self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), retry=retry, again=again))
+        self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), retry=retry, again=again, standing=True))
 
     def attempt(self, node: str, key: str) -> AttemptId:
         return next(a for a, d in self.running.items() if (d.node, d.keys) == (node, (key,)))

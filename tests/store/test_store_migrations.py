@@ -19,6 +19,7 @@ from headrace.store.transaction import Dialect
 from headrace.store.upgrading import upgrade
 
 Opened = Callable[..., Store]
+NEXT = len(migrations.known()) + 1
 
 
 def numbered(number: int, text: str) -> Migration:
@@ -65,7 +66,7 @@ def test_opening_twice_applies_nothing_twice(opened: Opened) -> None:
 
 def test_an_older_store_is_brought_up_to_date_by_who_may_write_only(opened: Opened, known: Callable[..., None]) -> None:
     opened().close()
-    known(numbered(3, "create table added (id integer);\n"))
+    known(numbered(NEXT, "create table added (id integer);\n"))
     with pytest.raises(StoreError, match="older Headrace"):
         opened(create=False)
     assert "added" in tables(opened())
@@ -78,20 +79,20 @@ def test_the_file_is_copied_before_it_is_brought_up_to_date(opened: Opened, know
     with store.write(None) as tx:
         tx.execute("insert into meta (key, value) values ('a', '1')")
     store.close()
-    known(numbered(3, "delete from meta;\n"))
+    known(numbered(NEXT, "delete from meta;\n"))
     done = upgrade(tmp_path, Settings(name="test"))
     assert done is not None
-    assert (done.before, done.after) == (2, 3)
+    assert (done.before, done.after) == (NEXT - 1, NEXT)
     with contextlib.closing(sqlite3.connect(str(done.copy))) as copy:
         assert copy.execute("select value from meta where key = 'a'").fetchone() == ("1",)
-    assert upgrade(tmp_path, Settings(name="test")) == (3, 3, None)
+    assert upgrade(tmp_path, Settings(name="test")) == (NEXT, NEXT, None)
     assert upgrade(tmp_path / "none", Settings(name="test")) is None
 
 
 def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Opened, known: Callable[..., None]) -> None:
     store = opened()
     before = tables(store)
-    known(numbered(3, "create table half (id integer);\ncreate table meta (id integer);\n"))
+    known(numbered(NEXT, "create table half (id integer);\ncreate table meta (id integer);\n"))
     with pytest.raises(Exception, match="already exists"):
         opened()
     known()
@@ -99,7 +100,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(opened: Opened, known
 
 
 def test_a_newer_store_is_refused(opened: Opened, known: Callable[..., None]) -> None:
-    known(numbered(3, "create table added (id integer);\n"))
+    known(numbered(NEXT, "create table added (id integer);\n"))
     opened()
     known()
     for create in (True, False):
@@ -109,11 +110,11 @@ def test_a_newer_store_is_refused(opened: Opened, known: Callable[..., None]) ->
 
 
 def test_a_migration_whose_text_changed_is_refused(opened: Opened, known: Callable[..., None]) -> None:
-    known(numbered(3, "create table added (id integer);\n"))
+    known(numbered(NEXT, "create table added (id integer);\n"))
     opened()
-    known(numbered(3, "create table added (id integer, more text);\n"))
+    known(numbered(NEXT, "create table added (id integer, more text);\n"))
     for create in (True, False):
-        with pytest.raises(StoreError, match="another text of migration 3"):
+        with pytest.raises(StoreError, match=f"another text of migration {NEXT}"):
             opened(create=create)
 
 

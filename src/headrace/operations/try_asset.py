@@ -20,9 +20,10 @@ from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.quality import Audit
 from headrace.run.applying import Applied
+from headrace.run.executors import Finished, Lost, Saw
+from headrace.run.executors.pool import Pool
 from headrace.run.leading import worker_settings
 from headrace.run.messages import Outcome, Produce, Task
-from headrace.run.pool import Finished, Lost, Pool, Saw
 from headrace.run.tasks import Tasks
 from headrace.schedule import AttemptId
 from headrace.store import Store

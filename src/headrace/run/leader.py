@@ -26,6 +26,8 @@ from headrace.plan.views import is_view
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
+from headrace.run.executors import Finished, Lost, Saw
+from headrace.run.executors.pool import Pool
 from headrace.run.exporting import exports
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
@@ -33,7 +35,6 @@ from headrace.run.loading import load
 from headrace.run.looking import Seen, look_at, record
 from headrace.run.looking_far import look_far, question
 from headrace.run.news import News, Reporter, silent
-from headrace.run.pool import Finished, Lost, Pool, Saw
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import EXPORT, Tasks, Undeliverable
 from headrace.schedule import (

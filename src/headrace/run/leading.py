@@ -20,10 +20,10 @@ from headrace.model import Settings as ProjectSettings
 from headrace.model.zones import from_us
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
+from headrace.run.executors.pool import Pool
+from headrace.run.executors.pool import Settings as WorkerSettings
 from headrace.run.folders import Folders
 from headrace.run.leader import Leader
-from headrace.run.pool import Pool
-from headrace.run.pool import Settings as WorkerSettings
 from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import leading

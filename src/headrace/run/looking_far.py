@@ -15,9 +15,10 @@ from headrace.connect.kinds import name_of
 from headrace.model import Project, Source
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, parse_duration
+from headrace.run.executors import Finished, Lost, Saw
+from headrace.run.executors.pool import Pool
 from headrace.run.looking import Seen
 from headrace.run.messages import LookAt
-from headrace.run.pool import Finished, Lost, Pool, Saw
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import leading

@@ -1,6 +1,6 @@
 """A worker process: takes tasks from a pipe, runs user code, stages and audits, answers. Knows no state.
 
-`python -m headrace.run.worker JSON`, started by `run.pool`. The main thread runs bodies; a second one reads tasks,
+`python -m headrace.run.worker JSON`, started by `run.executors.pool`. The main thread runs bodies; a second one reads tasks,
 so that the end of the leader (the pipe closes) ends this process and what it started, whatever the body does.
 """
 
@@ -17,9 +17,9 @@ import threading
 import msgspec
 
 from headrace.engine.logs import Channel
+from headrace.run.executors.pool import Settings
 from headrace.run.frames import encode, read_task, write_all
 from headrace.run.messages import Ready, Task
-from headrace.run.pool import Settings
 
 
 class Start(msgspec.Struct, frozen=True):

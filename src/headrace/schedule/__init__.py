@@ -3,29 +3,35 @@
 `Core.handle` decides what runs next; policies (readiness, priority, admission, retry) are files of their own.
 """
 
-from headrace.schedule.commands import Command, Dispatch, Kill, Mark
+from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled
 from headrace.schedule.core import Core, Waiting
 from headrace.schedule.events import (
     Arrived,
     AttemptId,
+    Cancelled,
     Clock,
     Ended,
     Event,
+    Fired,
     Loaded,
     LoadedCell,
+    Paused,
     Published,
     Refreshed,
     Requested,
+    Resumed,
+    TakenBack,
     Target,
     WorkerLost,
 )
-from headrace.schedule.graph import Graph, GraphNode
+from headrace.schedule.graph import Graph, GraphNode, Promise, Take, Trigger
 from headrace.schedule.states import AttemptState, FailureKind, PartitionState
 
 __all__ = [
     "Arrived",
     "AttemptId",
     "AttemptState",
+    "Cancelled",
     "Clock",
     "Command",
     "Core",
@@ -33,6 +39,8 @@ __all__ = [
     "Ended",
     "Event",
     "FailureKind",
+    "Fired",
+    "FiredAt",
     "Graph",
     "GraphNode",
     "Kill",
@@ -40,10 +48,17 @@ __all__ = [
     "LoadedCell",
     "Mark",
     "PartitionState",
+    "Paused",
+    "Promise",
     "Published",
     "Refreshed",
     "Requested",
+    "Resumed",
+    "Settled",
+    "Take",
+    "TakenBack",
     "Target",
+    "Trigger",
     "Waiting",
     "WorkerLost",
 ]

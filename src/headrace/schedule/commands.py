@@ -8,7 +8,7 @@ from headrace.schedule.events import AttemptId
 from headrace.schedule.states import PartitionState
 
 
-class Dispatch(msgspec.Struct, frozen=True):
+class Dispatch(msgspec.Struct, frozen=True, tag="dispatch"):
     """Start an attempt at one node and these partitions. The claim on each of them passes to it."""
 
     attempt: AttemptId
@@ -17,9 +17,11 @@ class Dispatch(msgspec.Struct, frozen=True):
     queued_at: int
     without: tuple[tuple[str, str], ...] = ()
     """Optional inputs that it doesn't wait for any longer: node and partition."""
+    run: int = 0
+    """The run that asked for it first."""
 
 
-class Mark(msgspec.Struct, frozen=True):
+class Mark(msgspec.Struct, frozen=True, tag="mark"):
     """A partition stands elsewhere now."""
 
     node: str
@@ -33,11 +35,24 @@ class Mark(msgspec.Struct, frozen=True):
     """It is stale, and isn't computed again before somebody asks."""
 
 
-class Kill(msgspec.Struct, frozen=True):
-    """End an attempt's worker: it ran past its time-out."""
+class Kill(msgspec.Struct, frozen=True, tag="kill"):
+    """End an attempt's worker: it ran past its time-out, or isn't wanted any more."""
 
     attempt: AttemptId
     reason: str
 
 
-Command = Dispatch | Mark | Kill
+class Settled(msgspec.Struct, frozen=True, tag="settled"):
+    """Nothing that a run asked for runs, and nothing of it will before something happens: it has ended."""
+
+    run: int
+
+
+class FiredAt(msgspec.Struct, frozen=True, tag="fired_at"):
+    """A node's trigger fired: what waited for it may run, and the next leader needn't fire it again for that time."""
+
+    node: str
+    at: int
+
+
+Command = Dispatch | Mark | Kill | Settled | FiredAt

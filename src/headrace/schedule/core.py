@@ -13,11 +13,13 @@ from typing import NamedTuple
 from headrace.model.times import Duration
 from headrace.schedule.admission import Durations, admits
 from headrace.schedule.asking import unprompted
-from headrace.schedule.board import Board, Cell, Span, bounds, ended, span_of
-from headrace.schedule.commands import Command, Dispatch, Kill, Mark
+from headrace.schedule.board import Board, Cell, bounds, ended, span_of
+from headrace.schedule.commands import Command, Dispatch, Kill, Mark, Settled
+from headrace.schedule.demands import WAITED_US, Demand, Demands
 from headrace.schedule.events import (
     Arrived,
     AttemptId,
+    Cancelled,
     Clock,
     Ended,
     Event,
@@ -54,9 +56,6 @@ class Core:
     def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
         self._epoch, self._slots = epoch, slots
         self._last_n = after
-        self._targets: dict[str, list[Span]] = {}
-        self._named: frozenset[str] = frozenset()
-        """The nodes that a person named: what is only proposed otherwise runs."""
         self._ready: list[tuple[int, str, int, str]] = []
         self._later: list[tuple[int, str, str]] = []
         self._alarms: list[tuple[int, str, str]] = []
@@ -64,6 +63,7 @@ class Core:
         self._running: dict[AttemptId, Running] = {}
         self._durations = Durations()
         self._timed_out: set[AttemptId] = set()
+        self._cancelled: set[AttemptId] = set()
         self._gathering: dict[tuple[str, str], None] = {}
         """Partitions that run once their ancestors are at rest."""
         self._commands: list[Command] = []
@@ -84,6 +84,8 @@ class Core:
                 self._refreshed(event)
             case Requested():
                 self._request(event)
+            case Cancelled():
+                self._cancel(event)
             case Published():
                 self._published(event)
             case Ended():
@@ -95,6 +97,8 @@ class Core:
         self._reconsider_gathers()
         if not (isinstance(event, Arrived) and event.bundle):
             self._admit()
+        if not isinstance(event, Arrived | Refreshed):
+            self._settle()
         return self._commands
 
     def idle(self) -> bool:
@@ -127,7 +131,7 @@ class Core:
         for name, cells in self._cells.items():
             node = self._nodes[name]
             for key, cell in cells.items():
-                if cell.state is not PartitionState.WAITING or cell.queued or not self._targeted(name, key):
+                if cell.state is not PartitionState.WAITING or cell.queued or not self._demands.wanted(name, key):
                     continue
                 if self._needs.expected(node, key) and ended(node, key, now):
                     yield name, key
@@ -147,7 +151,8 @@ class Core:
         self._board = Board(self._nodes)
         self._cells = self._board.cells
         self._network = Network(graph, self._board)
-        self._needs = Needs(self._board, self._network, self._targeted)
+        self._demands = Demands(self._board)
+        self._needs = Needs(self._board, self._network, self._demands.wanted)
 
     def _load(self, event: Loaded) -> None:
         self._build(event.graph)
@@ -227,9 +232,9 @@ class Core:
         self._wave(self._nodes[event.node], event.key, cell, changed=changed, restated=restated)
 
     def _request(self, event: Requested) -> None:
-        self._targets, self._named = {}, event.retry
-        for target in event.targets:
-            self._targets.setdefault(target.node, []).append(span_of(self._nodes[target.node], target))
+        demand = Demand(event, self._board)
+        self._demands.add(demand)
+        demand.active = sum(1 for node, key in self._under_way() if demand.covers(self._board, node, key))
         for target in event.targets:
             node = self._nodes[target.node]
             span = span_of(node, target)
@@ -238,6 +243,47 @@ class Core:
             for key, cell in self._oldest_first(node):
                 if span.covers(self._board.order(node, key)):
                     self._request_cell(event, node, key, cell)
+
+    def _under_way(self) -> Iterator[tuple[str, str]]:
+        """What is queued or running."""
+        for running in self._running.values():
+            yield from ((running.node, key) for key in running.keys)
+        for *_, rank, key in self._ready:
+            name = self._network.order[rank]
+            if self._cells[name][key].queued:
+                yield name, key
+
+    def _begin(self, node: str, key: str) -> None:
+        """A partition is queued."""
+        self._board.busy[node] = self._board.busy.get(node, 0) + 1
+        self._demands.begun(node, key)
+
+    def _rest(self, node: str, *keys: str) -> None:
+        """Partitions are neither queued nor running any more."""
+        self._board.rest(node, len(keys))
+        for key in keys:
+            self._demands.rested(node, key)
+
+    def _cancel(self, event: Cancelled) -> None:
+        """What only this run wanted is put back, and its attempts are ended."""
+        self._demands.remove(event.run)
+        for name, key in list(self._under_way()):
+            cell = self._cells[name][key]
+            if cell.queued and not self._demands.wanted(name, key):
+                cell.queued = False
+                self._board.rest(name, 1)
+        for attempt, running in self._running.items():
+            if not any(self._demands.wanted(running.node, key) for key in running.keys):
+                self._cancelled.add(attempt)
+                self._commands.append(Kill(attempt, "was cancelled"))
+
+    def _settle(self) -> None:
+        """Tell which runs have come to their end: nothing of them is under way, nor will be soon."""
+        for demand in self._demands.at_rest():
+            soon = (one for one in self._later if one[0] <= self._now + WAITED_US)
+            if not any(demand.covers(self._board, node, key) for _, node, key in soon):
+                self._demands.remove(demand.run)
+                self._commands.append(Settled(demand.run))
 
     def _oldest_first(self, node: GraphNode) -> list[tuple[str, Cell]]:
         """A node's partitions; in the order of time where that matters, for a source's first delivery is taken in alone."""
@@ -258,7 +304,7 @@ class Core:
     def _published(self, event: Published) -> None:
         running = self._running.pop(event.attempt)
         node = self._nodes[running.node]
-        self._board.rest(node.name, len(running.keys))
+        self._rest(node.name, *running.keys)
         if event.seconds is not None:
             self._durations.add(node.name, event.seconds)
         first = node.name not in self._board.visible
@@ -321,7 +367,7 @@ class Core:
     def _propose(self, node: GraphNode, key: str, cell: Cell) -> None:
         """It is stale, and isn't computed again without asking."""
         cell.late = True
-        if node.name in self._named and self._targeted(node.name, key):
+        if self._demands.named(node.name, key):
             self._want(node, key, force=True, stale=True)
         elif not cell.proposed:
             cell.stale, cell.proposed = True, True
@@ -351,7 +397,7 @@ class Core:
     def _ended(self, event: Ended) -> None:
         running = self._running.pop(event.attempt)
         node = self._nodes[running.node]
-        self._board.rest(node.name, len(running.keys))
+        self._rest(node.name, *running.keys)
         change = {PartitionState.HELD: Change.HELD, PartitionState.REJECTED: Change.REJECTED}.get(event.state, Change.FAILED)
         for key in running.keys:
             cell = self._cells[node.name][key]
@@ -390,14 +436,16 @@ class Core:
     def _lost(self, event: WorkerLost) -> None:
         for attempt in event.queued:  # it never started: no failure of its own
             running = self._running.pop(attempt)
-            self._board.rest(running.node, len(running.keys))
+            self._rest(running.node, *running.keys)
             for key in running.keys:
                 cell = self._cells[running.node][key]
                 cell.state = step(cell.state, Change.PUT_BACK)
                 self._consider(self._nodes[running.node], key)
         if event.running is not None:
             kind = FailureKind.RESOURCES if event.running in self._timed_out else FailureKind.LOST_WORKER
+            kind = FailureKind.CANCELLED if event.running in self._cancelled else kind
             self._timed_out.discard(event.running)
+            self._cancelled.discard(event.running)
             self._ended(Ended(event.running, PartitionState.FAILED, event.reason, kind))
 
     def _tick(self) -> None:
@@ -441,7 +489,7 @@ class Core:
         cell = self._cells[node.name].get(key)
         if cell is None or cell.queued or cell.state is not PartitionState.WAITING or cell.not_before is not None:
             return
-        if self._first_alone(node) or not self._targeted(node.name, key) or not self._needs.expected(node, key):
+        if self._first_alone(node) or not self._demands.wanted(node.name, key) or not self._needs.expected(node, key):
             return
         missing = next(self._needs.missing(node, key, self._now), None)
         if missing is not None:
@@ -450,7 +498,7 @@ class Core:
                 self._gathering[node.name, key] = None
             return
         cell.queued, cell.queued_at = True, self._now
-        self._board.busy[node.name] = self._board.busy.get(node.name, 0) + 1
+        self._begin(node.name, key)
         heapq.heappush(self._ready, (*self._priority(node, key), key))
 
     def _set_alarm(self, node: str, key: str, cell: Cell, at: int | None) -> None:
@@ -475,15 +523,6 @@ class Core:
             return 1, self._board.order(node, key), rank
         return (2 if node.name in self._network.gathers else 0), "", rank
 
-    def _targeted(self, node: str, key: str) -> bool:
-        spans = self._targets.get(node)
-        if not spans:
-            return False
-        if spans[0].everything:
-            return True
-        order = self._board.order(self._nodes[node], key)
-        return any(span.covers(order) for span in spans)
-
     def _reconsider_gathers(self) -> None:
         for name, key in list(self._gathering):
             cell = self._cells[name][key]
@@ -504,8 +543,9 @@ class Core:
             if not cell.queued:
                 continue  # it went out with its bundle
             cell.queued = False
-            if cell.state is not PartitionState.WAITING or next(self._needs.missing(node, key, self._now), None) is not None:
-                self._board.rest(node.name, 1)
+            wanted = cell.state is PartitionState.WAITING and self._demands.wanted(node.name, key)
+            if not wanted or next(self._needs.missing(node, key, self._now), None) is not None:
+                self._rest(node.name, key)
                 if node.name in self._network.gathers:
                     self._gathering[node.name, key] = None
                 continue
@@ -520,11 +560,11 @@ class Core:
                 other == key
                 or one.state is not PartitionState.WAITING
                 or one.not_before is not None
-                or not self._targeted(node.name, other)
+                or not self._demands.wanted(node.name, other)
             ):
                 continue
             if not one.queued:
-                self._board.busy[node.name] = self._board.busy.get(node.name, 0) + 1
+                self._begin(node.name, other)
             one.queued = False
             found.append(other)
         return found
@@ -541,4 +581,5 @@ class Core:
             cell.state = step(cell.state, Change.DISPATCHED)
             cell.dirty = False
         self._running[attempt] = Running(node.name, keys, self._now + node.timeout_us)
-        self._commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys)))
+        run = next((demand.run for key in keys for demand in self._demands.wanting(node.name, key)), 0)
+        self._commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), run))

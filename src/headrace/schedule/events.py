@@ -36,14 +36,14 @@ class LoadedCell(msgspec.Struct, frozen=True):
     """The id of the publication that first had the content that readers see; 0 where that isn't needed."""
 
 
-class Loaded(msgspec.Struct, frozen=True):
+class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The core starts from this: the applied graph and where each partition stands."""
 
     graph: Graph
     cells: tuple[LoadedCell, ...]
 
 
-class Arrived(msgspec.Struct, frozen=True):
+class Arrived(msgspec.Struct, frozen=True, tag="arrived"):
     """A look found a delivery of one interval of a source."""
 
     source: str
@@ -53,7 +53,7 @@ class Arrived(msgspec.Struct, frozen=True):
     earliest, so that all of them have been heard of."""
 
 
-class Refreshed(msgspec.Struct, frozen=True):
+class Refreshed(msgspec.Struct, frozen=True, tag="refreshed"):
     """Readers see another publication of a partition that isn't made here: in an environment, what is borrowed from production."""
 
     node: str
@@ -70,16 +70,57 @@ class Target(msgspec.Struct, frozen=True):
     last: str | None = None
 
 
-class Requested(msgspec.Struct, frozen=True):
+class Requested(msgspec.Struct, frozen=True, tag="requested"):
     """Work is asked for, by a person or by a pass. What failed or was stopped is tried again for the nodes in `retry`,
-    which a person named; publications of those in `again` are replaced although nothing has changed."""
+    which a person named; publications of those in `again` are replaced although nothing has changed.
+
+    It is wanted until `Settled(run)` answers, or `Cancelled(run)` takes it back; several are wanted at once. One that is asked for
+    again under the same number takes the place of the earlier one."""
 
     targets: tuple[Target, ...]
     retry: frozenset[str] = frozenset()
     again: frozenset[str] = frozenset()
+    run: int = 0
+    """The run that it belongs to."""
+    standing: bool = False
+    """Wanted for as long as the leader runs (`serve`): never settled. Only what is triggered runs for it."""
 
 
-class Published(msgspec.Struct, frozen=True):
+class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+    """A run isn't wanted any more: what it alone asked for isn't started, and its attempts that run are ended."""
+
+    run: int
+
+
+class Paused(msgspec.Struct, frozen=True, tag="paused"):
+    """Nothing of these nodes is started; attempts that run go on. `until` ends it by itself, in microseconds."""
+
+    nodes: tuple[str, ...]
+    reason: str
+    until: int | None = None
+
+
+class Resumed(msgspec.Struct, frozen=True, tag="resumed"):
+    """These nodes may run again."""
+
+    nodes: tuple[str, ...]
+
+
+class Fired(msgspec.Struct, frozen=True, tag="fired"):
+    """A trigger that isn't a time fired from outside: a webhook. Times, arrivals and publications fire by themselves."""
+
+    node: str
+
+
+class TakenBack(msgspec.Struct, frozen=True, tag="taken_back"):
+    """A person withdrew a publication: readers see nothing of the partition any more, and what was made of it is stale."""
+
+    node: str
+    key: str
+    reason: str
+
+
+class Published(msgspec.Struct, frozen=True, tag="published"):
     """An attempt's partitions are about to become visible: key -> content hash (None where it isn't known)."""
 
     attempt: AttemptId
@@ -90,7 +131,7 @@ class Published(msgspec.Struct, frozen=True):
     """Their ids, in the order of `hashes`."""
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, tag="ended"):
     """An attempt ended without publishing: `state` is held, rejected or failed; `kind` says why it failed."""
 
     attempt: AttemptId
@@ -99,7 +140,7 @@ class Ended(msgspec.Struct, frozen=True):
     kind: FailureKind | None = None
 
 
-class WorkerLost(msgspec.Struct, frozen=True):
+class WorkerLost(msgspec.Struct, frozen=True, tag="worker_lost"):
     """A worker died. `running` was being worked on, `queued` hadn't been started."""
 
     running: AttemptId | None
@@ -107,8 +148,8 @@ class WorkerLost(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Clock(msgspec.Struct, frozen=True):
+class Clock(msgspec.Struct, frozen=True, tag="clock"):
     """Time has passed: look for time-outs and for partitions whose next try has come."""
 
 
-Event = Loaded | Arrived | Refreshed | Requested | Published | Ended | WorkerLost | Clock
+Event = Loaded | Arrived | Refreshed | Requested | Cancelled | Paused | Resumed | Fired | TakenBack | Published | Ended | WorkerLost | Clock

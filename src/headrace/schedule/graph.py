@@ -4,8 +4,47 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.model import InputSpec, PartitionSpec
+from headrace.model import Grain, InputSpec, PartitionSpec
 from headrace.model.days_off import NO_DAYS_OFF, DaysOff
+
+
+class Take(msgspec.Struct, frozen=True):
+    """Slots that an attempt holds while it runs. A pool is one of `[pools]`, or a limit of a node or an owner: `node:x`, `owner:y`."""
+
+    pool: str
+    slots: int = 1
+
+
+class Trigger(msgspec.Struct, frozen=True):
+    """When a node runs, where that isn't left to its inputs and consumers. One of the first five says what fires it."""
+
+    cron: str | None = None
+    """Five fields, in `timezone`."""
+    every_us: int | None = None
+    """An interval, counted from midnight of 1970 in UTC."""
+    arrival: str | None = None
+    """A source: each of its deliveries fires; all sources above the node where it is empty."""
+    upstream: str | None = None
+    """A node: each of its publications fires; all inputs where it is empty."""
+    outside: bool = False
+    """A webhook, or nothing at all (`manual`): only the event `Fired`, or a person."""
+    timezone: str = "UTC"
+    days_off: DaysOff = NO_DAYS_OFF
+    """Days on which it doesn't fire."""
+    latest: bool = False
+    """`catch_up: latest`: of what waited, only the newest interval runs; the others are waived."""
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """A consumer's deadline for what comes out of a node: `due` after the end of the consumer's interval, which the node's data
+    reaches `after_us` after the node has begun, by the durations of what lies between."""
+
+    consumer: str
+    grain: Grain
+    timezone: str
+    due: str
+    after_us: int
+    days_off: DaysOff = NO_DAYS_OFF
 
 
 class GraphNode(msgspec.Struct, frozen=True):
@@ -37,9 +76,17 @@ class GraphNode(msgspec.Struct, frozen=True):
     """Of a source: how long after an interval's end what reads it is computed again without asking; None for always."""
     days_off: DaysOff = NO_DAYS_OFF
     """Days on which nothing is due."""
+    takes: tuple[Take, ...] = ()
+    """What an attempt needs of pools, beside a worker."""
+    priority: int | None = None
+    """Declared: the larger comes first, before any deadline."""
+    trigger: Trigger | None = None
+    promises: tuple[Promise, ...] = ()
 
 
 class Graph(msgspec.Struct, frozen=True):
     """All nodes in topological order, sources first."""
 
     nodes: tuple[GraphNode, ...]
+    pools: dict[str, int] = {}
+    """Name → slots of each pool that a node takes."""

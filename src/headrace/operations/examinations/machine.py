@@ -89,10 +89,11 @@ def _zones_of(project: Project | None) -> set[str]:
 def _worker(session: Session) -> Finding:
     """One real task in one real worker, in a folder of its own."""
     from headrace.engine import Scope
+    from headrace.run.executors import Finished
+    from headrace.run.executors.pool import Pool
     from headrace.run.folders import Folders
     from headrace.run.leading import worker_settings
     from headrace.run.messages import Produce
-    from headrace.run.pool import Finished, Pool
     from headrace.schedule import AttemptId
 
     scope = Scope("doctor", ("*",), None, None, None, session.timezone, "0.1")

@@ -18,10 +18,10 @@ from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, Tabl
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.quality import Verdict
+from headrace.run.executors import Finished
 from headrace.run.folders import Folders
 from headrace.run.messages import Outcome, Produce, TakeIn
 from headrace.run.news import News
-from headrace.run.pool import Finished
 from headrace.run.tasks import Prepared, Tasks
 from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published
 from headrace.store import Transaction

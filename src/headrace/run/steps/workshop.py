@@ -11,8 +11,8 @@ from headrace.govern.secrets import Secrets
 from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage_rewrite
+from headrace.run.executors.pool import Settings
 from headrace.run.messages import Rewritten
-from headrace.run.pool import Settings
 
 SESSIONS_MAX = 6
 """Sessions that are kept open: one a time zone and number of threads."""

@@ -16,9 +16,10 @@ import msgspec
 
 from headrace.engine.logs import Channel
 from headrace.model import HeadraceError
+from headrace.run.executors import Finished, Lost, Saw
 from headrace.run.folders import Folders
 from headrace.run.frames import Inbox, encode, write_all
-from headrace.run.messages import Looked, Outcome, Ready, Task
+from headrace.run.messages import Looked, Ready, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -36,28 +37,6 @@ class Settings(msgspec.Struct, frozen=True):
     share: int
     """Threads for a small task, that neighbours run beside."""
     memory_max_bytes: int | None
-
-
-class Finished(msgspec.Struct, frozen=True):
-    """A worker's answer to one task. `started_s` is the monotonic time at which the worker could begin it."""
-
-    attempt: AttemptId
-    outcome: Outcome
-
-
-class Saw(msgspec.Struct, frozen=True):
-    """A worker's answer to a look."""
-
-    attempt: AttemptId
-    looked: Looked
-
-
-class Lost(msgspec.Struct, frozen=True):
-    """A worker is gone: `running` is what it was at, `queued` what it hadn't begun, `reason` how it ended."""
-
-    running: AttemptId | None
-    queued: tuple[AttemptId, ...]
-    reason: str
 
 
 class Worker:
@@ -114,6 +93,11 @@ class Pool:
         self._workers: list[Worker] = []
         self._selector = selectors.DefaultSelector()
         self._failed_starts = 0
+
+    @property
+    def slots(self) -> int:
+        """How many workers there are."""
+        return self._count
 
     def __enter__(self) -> Self:
         for _ in range(self._count):

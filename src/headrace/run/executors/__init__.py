@@ -1,0 +1,61 @@
+"""Where attempts are worked at. One small interface, one file a kind: warm processes on this machine, this process, Dask."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from headrace.run.messages import Looked, Outcome, Task
+from headrace.schedule import AttemptId
+from headrace.store.wake import Listener
+
+__all__ = ["Executor", "Finished", "Lost", "News", "Saw"]
+
+
+class Finished(msgspec.Struct, frozen=True):
+    """The answer to one task."""
+
+    attempt: AttemptId
+    outcome: Outcome
+
+
+class Saw(msgspec.Struct, frozen=True):
+    """The answer to a look."""
+
+    attempt: AttemptId
+    looked: Looked
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A worker is gone: `running` is what it was at, `queued` what it hadn't begun, `reason` how it ended."""
+
+    running: AttemptId | None
+    queued: tuple[AttemptId, ...]
+    reason: str
+
+
+News = Finished | Saw | Lost
+
+
+class Executor(Protocol):
+    """Takes tasks and tells what became of them. Whatever happens to its workers is news; it raises only if it can't work at all."""
+
+    @property
+    def slots(self) -> int:
+        """How many attempts it works at at once."""
+
+    def watch(self, listener: Listener) -> None:
+        """Let `wait` return early when somebody wakes the leader."""
+
+    def submit(self, attempt: AttemptId, task: Task) -> None:
+        """Take a task; what is sent is sent at the latest by the next `wait`."""
+
+    def kill(self, attempt: AttemptId, reason: str) -> None:
+        """End whatever works at this attempt; `wait` tells of the loss."""
+
+    def wait(self, seconds: float | None) -> list[News]:
+        """What happened, waiting up to `seconds` (None: until something does) for the first of it."""
+
+    def stop(self) -> None:
+        """End everything that works for this executor."""

@@ -1,0 +1,75 @@
+"""What is wanted, by which run: a partition runs only while some run wants it."""
+
+from __future__ import annotations
+
+from headrace.schedule.board import Board, Span, span_of
+from headrace.schedule.events import Requested
+
+WAITED_US = 2_500_000
+"""A run waits so long for a partition that is to be tried again; what takes longer is left to the next one."""
+
+
+class Demand:
+    """What one run wants, and how much of it is under way."""
+
+    def __init__(self, event: Requested, board: Board) -> None:
+        self.run, self.standing = event.run, event.standing
+        self.named = event.retry
+        """The nodes that a person named: what is only proposed otherwise runs."""
+        self.active = 0
+        """Of what it wants, how many partitions are queued or running."""
+        self._spans: dict[str, list[Span]] = {}
+        for target in event.targets:
+            self._spans.setdefault(target.node, []).append(span_of(board.nodes[target.node], target))
+
+    def covers(self, board: Board, node: str, key: str) -> bool:
+        """Whether a partition is wanted."""
+        spans = self._spans.get(node)
+        if not spans:
+            return False
+        if spans[0].everything:
+            return True
+        order = board.order(board.nodes[node], key)
+        return any(span.covers(order) for span in spans)
+
+
+class Demands:
+    """All that is wanted now, oldest run first."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._demands: dict[int, Demand] = {}
+
+    def add(self, demand: Demand) -> None:
+        """A run wants something; under the same number it replaces what it wanted before."""
+        self._demands[demand.run] = demand
+
+    def remove(self, run: int) -> None:
+        """It isn't wanted any more."""
+        self._demands.pop(run, None)
+
+    def wanting(self, node: str, key: str) -> list[Demand]:
+        """The runs that want a partition."""
+        return [demand for demand in self._demands.values() if demand.covers(self._board, node, key)]
+
+    def wanted(self, node: str, key: str) -> bool:
+        """Whether any run wants a partition."""
+        return any(demand.covers(self._board, node, key) for demand in self._demands.values())
+
+    def named(self, node: str, key: str) -> bool:
+        """Whether a person asked for a partition by its node's name."""
+        return any(node in demand.named and demand.covers(self._board, node, key) for demand in self._demands.values())
+
+    def begun(self, node: str, key: str) -> None:
+        """A partition is queued, that wasn't queued nor running."""
+        for demand in self.wanting(node, key):
+            demand.active += 1
+
+    def rested(self, node: str, key: str) -> None:
+        """A partition is neither queued nor running any more."""
+        for demand in self.wanting(node, key):
+            demand.active -= 1
+
+    def at_rest(self) -> list[Demand]:
+        """The runs of which nothing is under way."""
+        return [demand for demand in self._demands.values() if not demand.active and not demand.standing]

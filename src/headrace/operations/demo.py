@@ -23,9 +23,10 @@ from headrace.operations.documents import Counts, DemoDocument, DemoEvent
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
-from headrace.run.leader import Leader, Order
+from headrace.run.leader import Leader
 from headrace.run.leading import hold
 from headrace.run.news import News
+from headrace.run.orders import Order
 
 LAST_DELIVERED = date(2013, 2, 13)
 STANDS_AT = timedelta(hours=7, minutes=20)

@@ -17,6 +17,7 @@ import msgspec
 from headrace.govern.audit import Actor, ActorType
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UsageError
+from headrace.operations.desk import Desk, Work, done
 from headrace.operations.documents import Document
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.session import Session, usable
@@ -26,7 +27,7 @@ from headrace.run.applying import Applied
 from headrace.run.leader import Leader
 from headrace.run.leading import Busy, Held, hold
 from headrace.store import Clock, Store
-from headrace.store.requests import Follower, Request, RequestState, finish, submit, take
+from headrace.store.requests import Follower, Request, RequestState, submit
 
 FOLLOW_SECONDS = 1.0
 
@@ -34,13 +35,25 @@ D = TypeVar("D", bound=Document)
 A = TypeVar("A", bound=msgspec.Struct)
 
 
+class _Leading:
+    """What all that is asked of one process shares."""
+
+    leader: Leader | None = None
+    applied: Applied | None = None
+
+
 class Context:
     """What a verb works with while this process leads."""
 
-    def __init__(self, session: Session, held: Held) -> None:
+    def __init__(self, session: Session, held: Held, leading: _Leading | None = None) -> None:
         self.session, self.held = session, held
-        self._leader: Leader | None = None
-        self._applied: Applied | None = None
+        self._leading = leading or _Leading()
+
+    def asked_by(self, actor: str, now: datetime | None) -> Context:
+        """The same for somebody else, with the files read anew; a replay's clock is moved to where that one says."""
+        if now is not None:
+            self.at(now)
+        return Context(self.session.again(actor), self.held, self._leading)
 
     @property
     def store(self) -> Store:
@@ -63,10 +76,10 @@ class Context:
 
     def applied(self) -> Applied | None:
         """What is in force, None for a new project."""
-        if self._applied is None:
+        if self._leading.applied is None:
             with self.store.read() as tx:
-                self._applied = applying.newest(tx)
-        return self._applied
+                self._leading.applied = applying.newest(tx)
+        return self._leading.applied
 
     def apply(self, progress: Progress) -> Applied:
         """Put what the files say into force. Raises InvalidProject for files with errors."""
@@ -75,24 +88,23 @@ class Context:
         found = changes(before.compiled if before else None, compiled)
         with self.store.write(self.held.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            self._applied = applying.apply(tx, self.session.root, compiled, found, actor=self.actor, now=now)
-        if self._leader is not None:
-            self._leader.adopt(self._applied)
-        return self._applied
+            self._leading.applied = applying.apply(tx, self.session.root, compiled, found, actor=self.actor, now=now)
+        if self._leading.leader is not None:
+            self._leading.leader.adopt(self._leading.applied)
+        return self._leading.applied
 
     def leader(self, progress: Progress) -> Leader:
         """The leader over what is applied; a new project is applied first."""
-        if self._leader is None:
+        if self._leading.leader is None:
             self.held.warm(self.session.settings.workers)
             applied = self.applied() or self.apply(progress)
-            self._leader = self.held.leader(applied)
-        return self._leader
+            self._leading.leader = self.held.leader(applied)
+        return self._leading.leader
 
-    def at(self, now: datetime | None) -> None:
+    def at(self, now: datetime) -> None:
         """Move a replay's clock to where another process's `--now` says."""
-        if now is not None:
-            with self.store.write(self.held.lease.epoch) as tx:
-                self.clock.advance(tx, now)
+        with self.store.write(self.held.lease.epoch) as tx:
+            self.clock.advance(tx, now)
 
 
 class Verb(msgspec.Struct, frozen=True):
@@ -101,7 +113,8 @@ class Verb(msgspec.Struct, frozen=True):
     name: str
     arguments: type[msgspec.Struct]
     document: type[Document]
-    do: Callable[[Context, Any, Progress], Document]
+    do: Callable[[Context, Any, Progress], Document | Work]
+    """What takes long is given back as work to be waited for."""
 
 
 VERBS: dict[str, Verb] = {}
@@ -109,7 +122,7 @@ REQUESTABLE = ("apply", "receive", "run", "tick", "gc", "backup")
 """Modules of this room that a request in the store may name."""
 
 
-Doing: TypeAlias = Callable[[Context, A, Progress], D]
+Doing: TypeAlias = Callable[[Context, A, Progress], D | Work]
 
 
 def verb(name: str, arguments: type[A], document: type[D]) -> Callable[[Doing[A, D]], Doing[A, D]]:
@@ -128,8 +141,11 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     try:
         with _led(session) as held:
             context = Context(session, held)
+            desk = Desk(context, _answer)
             document = wanted.do(context, arguments, progress)
-            _serve(context)
+            if isinstance(document, Work):
+                document = done(document, desk, progress)
+            _close(desk, context)
             return document
     except Busy:
         return _ask(session, wanted, arguments, progress)
@@ -141,17 +157,10 @@ def _led(session: Session) -> AbstractContextManager[Held]:
     return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
 
 
-def _serve(context: Context) -> None:
+def _close(desk: Desk, context: Context) -> None:
     """Do what other verbs asked for meanwhile, before the lease is given back."""
-    while True:
-        with context.store.write(context.held.lease.epoch) as tx:
-            requests = take(tx, context.held.lease.epoch)
-        if not requests:
-            return
-        for request in requests:
-            document, failed = _answer(context, request)
-            with context.store.write(context.held.lease.epoch) as tx:
-                finish(tx, request.id, document, failed=failed)
+    while desk.look() or not desk.empty:
+        context.leader(Silent()).step()
 
 
 def _known(name: str) -> Verb:
@@ -162,17 +171,9 @@ def _known(name: str) -> Verb:
     return VERBS[name]
 
 
-def _answer(context: Context, request: Request) -> tuple[str, bool]:
-    try:
-        asked = _known(request.verb)
-        context.at(msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
-        context.session = context.session.again(request.actor)
-        arguments = msgspec.convert(request.arguments["arguments"], asked.arguments)
-        document = asked.do(context, arguments, Silent())
-    except (HeadraceError, msgspec.ValidationError) as error:
-        kind = type(error).__name__
-        return msgspec.json.encode({"kind": kind, "message": str(error), "hint": getattr(error, "hint", "")}).decode(), True
-    return msgspec.json.encode(document).decode(), False
+def _answer(context: Context, request: Request) -> Document | Work:
+    asked = _known(request.verb)
+    return asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
 
 
 def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:
@@ -183,7 +184,8 @@ def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Pr
         while (answered := _followed(store, request_id)) is None:
             # The leader ended without an answer: lead, and find our own request among those that wait.
             with suppress(Busy), _led(session) as held:
-                _serve(Context(session, held))
+                context = Context(session, held)
+                _close(Desk(context, _answer), context)
     return _document(wanted, answered)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -13,16 +14,16 @@ from headrace.connect.arrival import arrival, claimed
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Project, Refused, Source, UsageError
 from headrace.operations import targets
+from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
-from headrace.operations.reporting import Reporting
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.run.folders import Folders
-from headrace.run.leader import Order
+from headrace.run.orders import Order
 from headrace.schedule import Arrived, Target
 from headrace.store.queries import leading
 from headrace.store.queries.leading import DeliveryRow
@@ -80,23 +81,21 @@ def _copied(file: Path, folders: Folders) -> str:
 
 
 @verb("receive", ReceiveArguments, RunDocument)
-def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) -> RunDocument:
+def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) -> Work:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     source, key = _source(compiled.project, arguments.source, arguments.key)
     arrived = _recorded(context, source, key, arguments)
-    with Reporting(progress, "receive") as report:
-        order = Order(
-            kind="run",
-            targets=tuple(Target(name) for name in _downstream(compiled, source.name, leader.exported)),
-            actor=context.actor,
-            request={"receive": msgspec.to_builtins(arguments)},
-            reason=arguments.reason,
-            retry=frozenset([source.name]),
-            received=(arrived,),
-        )
-        result = leader.run(order, report)
-    return run_document(context.store, context.clock, context.session.zone, result)
+    order = Order(
+        kind="run",
+        targets=tuple(Target(name) for name in _downstream(compiled, source.name, leader.exported)),
+        actor=context.actor,
+        request={"receive": msgspec.to_builtins(arguments)},
+        reason=arguments.reason,
+        retry=frozenset([source.name]),
+        received=(arrived,),
+    )
+    return Work(leader, order, "receive", partial(run_document, context.store, context.clock, context.session.zone))
 
 
 def _recorded(context: Context, source: Source, key: str | None, arguments: ReceiveArguments) -> Arrived:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import msgspec
 
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
+from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
-from headrace.operations.reporting import Reporting
 from headrace.operations.run_document import run_document
 from headrace.operations.selection import selected
 from headrace.operations.session import Session
 from headrace.operations.targets import partition as parse_partition
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
-from headrace.run.leader import Order
+from headrace.run.orders import Order
 from headrace.schedule import Target
 
 
@@ -58,24 +59,22 @@ def run(  # noqa: PLR0913 - as many as the verb has options
 
 
 @verb("run", RunArguments, RunDocument)
-def _run(context: Context, arguments: RunArguments, progress: Progress) -> RunDocument:
+def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
     leader = context.leader(progress)
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
     targets = _targets(compiled.project, names, arguments, leader.exported)
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
-    with Reporting(progress, "run") as report:
-        order = Order(
-            kind="run",
-            targets=tuple(targets),
-            actor=context.actor,
-            request=msgspec.to_builtins(arguments),
-            reason=arguments.reason or "",
-            retry=frozenset(names),
-            again=frozenset(names if arguments.again else ()),
-        )
-        result = leader.run(order, report)
-    return run_document(context.store, context.clock, context.session.zone, result)
+    order = Order(
+        kind="run",
+        targets=tuple(targets),
+        actor=context.actor,
+        request=msgspec.to_builtins(arguments),
+        reason=arguments.reason or "",
+        retry=frozenset(names),
+        again=frozenset(names if arguments.again else ()),
+    )
+    return Work(leader, order, "run", partial(run_document, context.store, context.clock, context.session.zone))
 
 
 def _targets(project: Project, names: Sequence[str], arguments: RunArguments, exports: Collection[str]) -> list[Target]:

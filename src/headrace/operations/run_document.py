@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from headrace.operations.documents import AttemptRow, PublishedRow, RejectedRow, RunDocument
 from headrace.operations.runs import error_row, reason_of
-from headrace.run.leader import RunResult
+from headrace.run.orders import RunResult
 from headrace.store import Clock, Store
 from headrace.store.clock import instant
 from headrace.store.queries import attempts, publications

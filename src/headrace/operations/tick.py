@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
-from headrace.operations.reporting import Reporting
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
-from headrace.run.leader import Order
+from headrace.run.orders import Order, RunResult
 
 
 class TickArguments(msgspec.Struct, frozen=True):
@@ -23,11 +23,13 @@ def tick(session: Session, *, progress: Progress) -> RunDocument:
 
 
 @verb("tick", TickArguments, RunDocument)
-def _tick(context: Context, arguments: TickArguments, progress: Progress) -> RunDocument:
+def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Work:
     del arguments
     leader = context.leader(progress)
-    with Reporting(progress, "tick") as report:
-        result = leader.run(Order(kind="tick", targets=leader.everything, actor=context.actor), report)
-    if (wrong := leader.keep_up()) is not None:
-        progress.note(wrong)
-    return run_document(context.store, context.clock, context.session.zone, result)
+
+    def document(result: RunResult) -> RunDocument:
+        if (wrong := leader.keep_up()) is not None:
+            progress.note(wrong)
+        return run_document(context.store, context.clock, context.session.zone, result)
+
+    return Work(leader, Order(kind="tick", targets=leader.everything, actor=context.actor), "tick", document)

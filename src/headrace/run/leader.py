@@ -1,8 +1,8 @@
 """The leader: holds the lease, feeds the core, commits what it decides, then acts.
 
 One turn of the loop is one transaction: what workers answered, what the core makes of it, the lake's catalog, the
-attempts that start next. Only after the commit are tasks sent, so a crash at any instant leaves a state from which
-the next leader goes on.
+attempts that start next, the runs that have ended. Only after the commit are tasks sent, so a crash at any instant
+leaves a state from which the next leader goes on.
 """
 
 from __future__ import annotations
@@ -14,44 +14,45 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from headrace.connect.kinds import name_of, routed
 from headrace.engine import BodyError, ErrorKind
 from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
 from headrace.model import LakeError
-from headrace.model.zones import from_us
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.plan.views import is_view
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
-from headrace.run.executors import Finished, Lost, Saw
-from headrace.run.executors.pool import Pool
+from headrace.run.executors import Executor, Finished, Lost
+from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.run.loading import load
-from headrace.run.looking import Seen, look_at, record
-from headrace.run.looking_far import look_far, question
+from headrace.run.looks import Look, Looks, recorded
 from headrace.run.news import News, Reporter, silent
+from headrace.run.orders import Order, Run, RunResult, waiting
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import EXPORT, Tasks, Undeliverable
 from headrace.schedule import (
     Arrived,
     AttemptId,
+    Cancelled,
     Clock,
+    Command,
     Core,
     Dispatch,
     Ended,
     Event,
     FailureKind,
     Kill,
+    LoadedRunning,
     Mark,
     PartitionState,
     Requested,
+    Settled,
     Target,
-    Waiting,
     WorkerLost,
 )
 from headrace.store import Clock as StoreClock
@@ -59,45 +60,14 @@ from headrace.store import ClockKind, Lease, Store, Transaction
 from headrace.store.queries import leading
 from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
 
-BACKOFF_WAITED_US = 2_500_000
-"""A pass waits this long for a partition that is to be tried again; what takes longer is left to the next pass."""
 GATHER_SECONDS = 0.005
 """How long answers are collected for one commit, at most, while workers have something to go on with."""
 TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""
 
 
-class Order(msgspec.Struct, frozen=True):
-    """What one run is asked to do, by whom. `kind` is `run`, `tick` or `receive`, `request` what was typed."""
-
-    kind: str
-    targets: tuple[Target, ...]
-    actor: Actor
-    request: dict[str, object] = {}
-    reason: str = ""
-    retry: frozenset[str] = frozenset()
-    """Nodes that a person asked for: what failed is tried again."""
-    again: frozenset[str] = frozenset()
-    """Those of them whose publications are replaced."""
-    received: tuple[Arrived, ...] = ()
-    """What was handed in by hand; at those sources nobody looks."""
-
-
-class RunResult(msgspec.Struct, frozen=True):
-    """What a run came to. `waiting` names up to WAITING_SHOWN_MAX partitions that were asked for and couldn't run, with the reason."""
-
-    run_id: int
-    state: str
-    waiting: tuple[tuple[str, str, str], ...]
-    notes: tuple[str, ...]
-
-
-WAITING_SHOWN_MAX = 20
-PROPOSED = "is stale, and is made again only if you ask for it by name: `headrace run`"
-
-
 class Leader:
-    """Made by `headrace.run.leading.lead`; does one run after the other."""
+    """Made by `headrace.run.leading.hold`. `begin` a run and `step` until its `result` is there; several go on at once."""
 
     def __init__(
         self,
@@ -106,41 +76,64 @@ class Leader:
         lease: Lease,
         clock: StoreClock,
         folders: Folders,
-        pool: Pool,
+        executor: Executor,
         applied: Applied,
         production: Production | None = None,
     ) -> None:
         self.store, self.lease, self.clock = store, lease, clock
         self._production = production
-        self._folders, self._pool = folders, pool
+        self._folders, self._executor = folders, executor
+        self._looks = Looks(store, executor, folders)
         self._attempts: dict[AttemptId, Attempt] = {}
+        self._runs: dict[int, Run] = {}
+        self._results: dict[int, RunResult] = {}
         self._last_n = 0
         self._publication_id = 0
-        self._run_id = 0
-        self._results: dict[tuple[str, str], str] = {}
-        self._report: Reporter = silent
         self._unsent: list[News] = []
         self.adopt(applied)
 
     def adopt(self, applied: Applied) -> None:
-        """Work with this version from now on."""
+        """Work with this version from now on. Attempts at nodes that it doesn't change go on; others are ended."""
+        kept = self._kept(applied)
         self.applied = applied
         self._watched = watched(applied.compiled)
         taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
             loaded = load(tx, applied.compiled, borrowed=self._borrowed, cells=taken.cells)
-            waiting = leading.waiting_deliveries(tx)
+            arrived = leading.waiting_deliveries(tx)
             self._publication_id = leading.last_publication_id(tx)
+        loaded = msgspec.structs.replace(loaded, running=kept)
         self._tasks = Tasks(applied, code, self._production)
-        self._core = Core(epoch=self.lease.epoch, slots=applied.compiled.project.settings.workers, after=self._last_n)
+        self._core = Core(epoch=self.lease.epoch, slots=self._executor.slots, after=self._last_n)
         now = self.clock.now_us()
         self._core.handle(loaded, now)
-        for source, key, bundle in waiting:
+        for source, key, bundle in arrived:
             if source in applied.compiled.project.sources and source not in self._borrowed:
                 self._core.handle(Arrived(source, key, bundle), now)
-        if taken.news:
-            self._turn(taken.news, [])
+        again = [Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing) for r in self._runs.values()]
+        if taken.news or again:
+            self._turn([*taken.news, *again], [])
+
+    def _kept(self, applied: Applied) -> tuple[LoadedRunning, ...]:
+        """The attempts that go on under another version: what they are at hasn't changed."""
+        if not self._attempts:
+            return ()
+        old, new = self.applied.compiled.nodes, applied.compiled.nodes
+        same = {name for name in old.keys() & new.keys() if old[name].fingerprint == new[name].fingerprint}
+        running = self._core.running()
+        self._end([number for number, one in running.items() if one.node not in same], "another version of it was applied")
+        return tuple(LoadedRunning(number, one.node, one.keys, one.expires_at) for number, one in running.items() if one.node in same)
+
+    def _end(self, numbers: Sequence[AttemptId], reason: str) -> None:
+        """Attempts that aren't wanted any more: whatever they answer, it isn't published."""
+        ended = [self._attempts.pop(number) for number in numbers]
+        with self.store.write(self.lease.epoch) as tx:
+            now = self.clock.mark(tx)
+            leading.end_attempts(tx, [AttemptEnd(*one.id, state="cancelled", finished_at=now, reason=reason) for one in ended])
+            leading.release_claims(tx, [(one.node, key, *one.id) for one in ended for key in one.keys])
+        for one in ended:
+            self._executor.kill(one.id, f"was ended: {reason}")
 
     def _take(self, applied: Applied) -> Taken:
         """In an environment: what is read from production, and what is new of it."""
@@ -154,7 +147,7 @@ class Leader:
         """The nodes that an environment reads from production."""
         return self._production.nodes if self._production is not None else frozenset()
 
-    # Runs
+    # What may run
 
     @property
     def everything(self) -> tuple[Target, ...]:
@@ -167,41 +160,63 @@ class Leader:
         """The consumers that are exported to; nobody in an environment."""
         return tuple(exports(self.applied.compiled.project))
 
-    def run(self, order: Order, report: Reporter) -> RunResult:
+    # Runs
+
+    def run(self, order: Order, report: Reporter = silent) -> RunResult:
         """Look at the sources that are asked for, then run what may run until nothing may."""
-        self._report, self._results = report, {}
-        targets = tuple(target for target in order.targets if target.node not in self._borrowed)
+        number = self.begin(order, report)
+        while (result := self.result(number)) is None:
+            self.step(TURN_SECONDS_MAX)
+        return result
+
+    def begin(self, order: Order, report: Reporter = silent) -> int:
+        """Begin a run, with a look at the sources that it takes; its number. `report` is told of each partition."""
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             request = msgspec.json.encode(order.request).decode()
-            self._run_id = leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
+            number = leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
             if order.retry:
-                append(tx, now, self._event(Action.RUN_REQUESTED, order.actor, order.request, order.reason))
-        arrived, notes = self._look({t.node for t in targets} - {one.source for one in order.received})
-        self._turn([*order.received, *arrived, Requested(targets, retry=order.retry, again=order.again)], [])
-        self._work()
-        waiting = self._waiting()
-        state = self._state()
-        with self.store.write(self.lease.epoch) as tx:
-            now = self.clock.mark(tx)
-            self._settle(tx, now)
-            leading.finish_run(tx, self._run_id, state, now)
-            if self._results:
-                told = dict(Counter(self._results.values()))
-                append(tx, now, self._event(Action.RUN_FINISHED, HEADRACE, {"state": state, "partitions": told}, ""))
-        return RunResult(self._run_id, state, waiting, notes)
+                append(tx, now, self._event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason))
+        run = self._runs[number] = Run(number, order, report)
+        self.look({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
+        return number
 
-    def _settle(self, tx: Transaction, now: int) -> None:
-        """Write down what became due, and what was met."""
-        if self._production is None:
-            persist.settle(tx, self._watched, now)
-            return
-        with self._production.store.read() as theirs:
-            persist.settle(tx, self._watched, now, self._production.world(tx, theirs))
+    def result(self, run: int) -> RunResult | None:
+        """What a run came to, once it has ended; told once."""
+        return self._results.pop(run, None)
 
-    def _event(self, action: Action, actor: Actor, after: dict[str, object], reason: str) -> Audited:
-        run = str(self._run_id)
-        return Audited(action=action, actor=actor, object=Object("run", run), after=after, reason=reason, run_id=run)
+    def cancel(self, run: int) -> None:
+        """A run isn't wanted any more; its attempts that no other run wants are ended."""
+        self._turn([Cancelled(run)], [])
+
+    def look(self, nodes: set[str], run: Run | None = None, *, patient: bool = False) -> None:
+        """Look at some sources; what arrived is taken in by the runs that want it."""
+        project = self.applied.compiled.project
+        sources = [s for name, s in project.sources.items() if name in nodes and name not in self._borrowed]
+        look = self._looks.begin(run.id if run else 0, project, sources, self.clock.now_us(), patient=patient)
+        if run is not None:
+            run.looking += 1
+        if look.done:
+            self._turn([], [])
+
+    def tell(self, *events: Event) -> None:
+        """Hand events of people to the core: pauses, triggers, what was taken back."""
+        self._turn(events, [])
+
+    def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
+        """Wait up to `seconds` for something to happen, and deal with it."""
+        self._looks.overdue()
+        news = self._gathered(min(seconds, self._patience()))
+        next_event = self._core.next_event()
+        due = next_event is not None and next_event <= self.clock.now_us()
+        if news or due:
+            self._turn([Clock()] if due else [], news)
+        self.beat()
+
+    def beat(self) -> None:
+        """Keep the lease."""
+        if self.lease.renewal_due:
+            self.lease.renew()
 
     def keep_up(self) -> str | None:
         """Look after the lake if that is due; what went wrong, if something did. A replay stands still in that, too."""
@@ -217,94 +232,36 @@ class Leader:
             return str(error)
         return None
 
-    def _look(self, nodes: set[str]) -> tuple[list[Arrived], tuple[str, ...]]:
-        project = self.applied.compiled.project
-        sources = [s for name, s in project.sources.items() if name in nodes]
-        near = [s for s in sources if name_of(s) is None]
-        with self.store.read() as tx:
-            known = {s.name: leading.known_files(tx, s.name) for s in near}
-        seen = look_at(self._folders.project, near, known.__getitem__)
-        split = {one.source.name: one for one in seen if one.found and routed(one.source)}
-        with self.store.read() as tx:
-            now = self.clock.now_us()
-            far = [(s, ()) for s in sources if name_of(s) is not None] + [(one.source, one.found) for one in split.values()]
-            questions = [question(tx, project, s, now, number=n, files=files) for n, (s, files) in enumerate(far, 1)]
-        seen = [one for one in seen if one.source.name not in split]
-        seen += look_far(self._pool, [q for q in questions if q is not None], self._beat)
-        seen += [Seen(s, (), (), None) for (s, _), q in zip(far, questions, strict=True) if q is None]  # all that may be there is known
-        with self.store.write(self.lease.epoch) as tx:
-            arrived = record(tx, seen, self.clock.mark(tx))
-        passed_over = [f"{name}: {note}" for name, one in split.items() for note in one.notes]
-        notes = [
-            *passed_over,
-            *(f"{one.source.name}: {note}" for one in seen for note in (*one.notes, *((one.error,) if one.error else ()))),
-        ]
-        return arrived, tuple(notes)
-
-    def _work(self) -> None:
-        while True:
-            if self._core.idle():
-                wait = self._backoff()
-                if wait is None:
-                    return
-                time.sleep(wait)
-                self._turn([Clock()], [])
-                continue
-            news = self._gathered()
-            events: list[Event] = [] if news else [Clock()]
-            self._turn(events, news)
-            self._beat()
-
-    def _beat(self) -> None:
-        """Keep the lease."""
-        if self.lease.renewal_due:
-            self.lease.renew()
-
-    def _gathered(self) -> list[Finished | Saw | Lost]:
+    def _gathered(self, seconds: float) -> list[Answered]:
         """What workers answered. While tasks lie ahead in their pipes, a moment is waited for more: one sync and one
         commit then serve several."""
-        news = self._pool.wait(self._patience())
+        news = self._executor.wait(seconds)
         until = time.monotonic() + GATHER_SECONDS
         while news and len(news) < self._core.ahead() and (left := until - time.monotonic()) > 0:
-            news += self._pool.wait(left)
+            news += self._executor.wait(left)
         return news
 
-    def _backoff(self) -> float | None:
-        """Seconds until the next try, if that is soon enough to wait for."""
-        next_try = self._core.next_try()
-        if next_try is None:
-            return None
-        wait = next_try - self.clock.now_us()
-        return max(0.0, wait / 1_000_000) if wait <= BACKOFF_WAITED_US else None
-
     def _patience(self) -> float:
-        expiry = self._core.next_expiry()
-        if expiry is None:
+        at = self._core.next_event()
+        if at is None:
             return TURN_SECONDS_MAX
-        return min(TURN_SECONDS_MAX, max(0.001, (expiry - self.clock.now_us()) / 1_000_000))
+        return min(TURN_SECONDS_MAX, max(0.001, (at - self.clock.now_us()) / 1_000_000))
 
-    def _state(self) -> str:
-        """`nothing_due`, `succeeded`, `failed` or `partial`, from what each partition came to in the end."""
-        if not self._results:
-            return "nothing_due"
-        good = sum(1 for state in self._results.values() if state == "published")
-        return "succeeded" if good == len(self._results) else "partial" if good else "failed"
+    def _settle(self, tx: Transaction, now: int) -> None:
+        """Write down what became due, and what was met."""
+        if self._production is None:
+            persist.settle(tx, self._watched, now)
+            return
+        with self._production.store.read() as theirs:
+            persist.settle(tx, self._watched, now, self._production.world(tx, theirs))
 
-    def _waiting(self) -> tuple[tuple[str, str, str], ...]:
-        found = []
-        for node, key in self._core.waiting(self.clock.now_us()):
-            reasons = self._core.waiting_for(node, key)
-            if reasons:
-                first = reasons[0]
-                found.append((node, key, _waits(first, self.applied.compiled.project.settings.timezone)))
-            if len(found) == WAITING_SHOWN_MAX:
-                break
-        found += [(node, key, PROPOSED) for node, key in self._core.proposed()]
-        return tuple(found[:WAITING_SHOWN_MAX])
+    def _event(self, run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> Audited:
+        return Audited(action=action, actor=actor, object=Object("run", str(run)), after=after, reason=reason, run_id=str(run))
 
     # One turn
 
-    def _turn(self, events: Sequence[Event], news: Sequence[Finished | Saw | Lost]) -> None:
+    def _turn(self, events: Sequence[Event], news: Sequence[Answered]) -> None:
+        self._looks.take_in(news)
         finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
         wrong = make_durable(self._folders, finished)
         with self.store.write(self.lease.epoch) as tx:
@@ -312,19 +269,45 @@ class Leader:
             batch = Batch(tx, self._tasks, now=now, version=self.applied.id, publication_id=self._publication_id)
             for one in finished:
                 batch.add(self._attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))
-            for gone in (n for n in news if isinstance(n, Lost)):
-                events = [*events, self._lose(gone, batch)]
+            lost = [self._lose(gone, batch) for gone in news if isinstance(gone, Lost)]
             batch.write()
             self._publication_id = batch.publication_id
-            starts, kills = self._decide(tx, [*batch.events, *events], now)
-        if any(attempt.prepared.kind == EXPORT for attempt in starts):
+            seen = [event for look in self._looks.ended() for event in self._seen(tx, look, now)]
+            decided = self._decide(tx, [*batch.events, *lost, *seen, *events], now)
+            news_of_runs = [*batch.news, *self._unsent]
+            self._unsent.clear()
+            self._note(news_of_runs)
+            ended = [self._finish(tx, self._runs[c.run], c, now) for c in decided.commands if isinstance(c, Settled)]
+        self._tell(news_of_runs)
+        if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
             self._make_durable()
-        for attempt in starts:
-            self._pool.submit(attempt.id, attempt.prepared.task)
-        for kill in kills:
-            self._pool.kill(kill.attempt, kill.reason)
-        self._tell([*batch.news, *self._unsent])
-        self._unsent.clear()
+        for attempt in decided.starts:
+            self._executor.submit(attempt.id, attempt.prepared.task)
+        for command in decided.commands:
+            if isinstance(command, Kill):
+                self._executor.kill(command.attempt, command.reason)
+        for run, result in ended:
+            del self._runs[run.id]
+            self._results[run.id] = result
+
+    def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
+        """What a look found, and the request that waited for it."""
+        events: list[Event] = list(recorded(tx, look, now))
+        run = self._runs.get(look.run)
+        if run is None:
+            return events
+        run.looking, run.notes = run.looking - 1, (*run.notes, *look.notes)
+        return [*run.order.received, *events, run.request(self._borrowed)]
+
+    def _finish(self, tx: Transaction, run: Run, settled: Settled, now: int) -> tuple[Run, RunResult]:
+        """A run has ended: what became due is judged, and what it came to is written down."""
+        still = waiting(settled, self._core.proposed(), self.applied.compiled.project.settings.timezone)
+        self._settle(tx, now)
+        leading.finish_run(tx, run.id, run.state, now)
+        if run.results:
+            told = dict(Counter(run.results.values()))
+            append(tx, now, self._event(run.id, Action.RUN_FINISHED, HEADRACE, {"state": run.state, "partitions": told}, ""))
+        return run, RunResult(run.id, run.state, still, run.notes)
 
     def _make_durable(self) -> None:
         """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
@@ -332,26 +315,27 @@ class Leader:
             self.clock.mark(tx)
 
     def _lose(self, gone: Lost, batch: Batch) -> WorkerLost:
-        """A worker ended: what it was at is lost, and what it hadn't begun."""
-        for attempt in (gone.running, *gone.queued):
-            if attempt is not None and (known := self._attempts.pop(attempt, None)) is not None:
-                batch.lose(known, gone.reason)
-        return WorkerLost(gone.running, gone.queued, f"its worker {gone.reason}")
+        """A worker ended: what it was at is lost, and what it hadn't begun. Looks aren't the core's."""
+        lost = [self._attempts.pop(one, None) if one is not None else None for one in (gone.running, *gone.queued)]
+        for attempt in lost:
+            if attempt is not None:
+                batch.lose(attempt, gone.reason)
+        running, *queued = (one.id if one is not None else None for one in lost)
+        return WorkerLost(running, tuple(one for one in queued if one is not None), f"its worker {gone.reason}")
 
-    def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> tuple[list[Attempt], list[Kill]]:
+    def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> Decided:
         """Hand events to the core until it asks for nothing more, and write what it decides."""
-        starts: list[Attempt] = []
-        kills: list[Kill] = []
+        decided = Decided([], [])
         pending = list(events)
         while pending:
             commands = self._core.handle(pending.pop(0), now)
-            self._write_marks(tx, [c for c in commands if isinstance(c, Mark)], now)
-            kills += [c for c in commands if isinstance(c, Kill)]
+            decided.commands.extend(commands)
             for command in commands:
                 if isinstance(command, Dispatch):
-                    pending += self._start(tx, command, now, starts)
-        leading.start_attempts(tx, [self._row(a, now) for a in starts])
-        return starts, kills
+                    pending += self._start(tx, command, now, decided.starts)
+        self._write_marks(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
+        leading.start_attempts(tx, [self._row(a, now) for a in decided.starts])
+        return decided
 
     def _start(self, tx: Transaction, command: Dispatch, now: int, starts: list[Attempt]) -> list[Event]:
         self._last_n = command.attempt.n
@@ -359,7 +343,7 @@ class Leader:
             prepared = self._tasks.prepare(tx, command.attempt, command.node, command.keys, now, command.without)
         except Undeliverable as error:
             return [self._undeliverable(tx, command, str(error), now)]
-        attempt = Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at)
+        attempt = Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs)
         self._attempts[command.attempt] = attempt
         starts.append(attempt)
         return []
@@ -368,19 +352,19 @@ class Leader:
         """An attempt that failed before it was sent to anybody."""
         kind = self._tasks.kind(command.node)
         start = AttemptStart(
-            *command.attempt, self._run_id, command.node, kind, command.keys, self.applied.id, 0, None, command.queued_at, now
+            *command.attempt, command.runs[0], command.node, kind, command.keys, self.applied.id, 0, None, command.queued_at, now
         )
         error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
         leading.start_attempts(tx, [start])
         leading.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
         leading.release_claims(tx, [(command.node, key, *command.attempt) for key in command.keys])
-        self._unsent += [News(command.node, key, "failed", None, reason) for key in command.keys]
+        self._unsent += [News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys]
         return Ended(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
 
     def _row(self, attempt: Attempt, now: int) -> AttemptStart:
         prepared = attempt.prepared
         return AttemptStart(
-            *attempt.id, self._run_id, attempt.node, prepared.kind, attempt.keys, self.applied.id, prepared.snapshot, prepared.delivery_id,
+            *attempt.id, attempt.runs[0], attempt.node, prepared.kind, attempt.keys, self.applied.id, prepared.snapshot, prepared.delivery_id,
             attempt.queued_at, now,
         )  # fmt: skip
 
@@ -388,17 +372,22 @@ class Leader:
         rows = [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
         leading.mark_partitions(tx, rows)
 
+    def _note(self, news: Iterable[News]) -> None:
+        for one, run in self._told(news):
+            run.results[one.node, one.partition] = one.state
+
     def _tell(self, news: Iterable[News]) -> None:
-        for one in news:
-            self._results[one.node, one.partition] = one.state
+        """Say what was committed."""
+        for one, run in self._told(news):
             with contextlib.suppress(Exception):  # who shows progress can't stop the work
-                self._report(one)
+                run.report(one)
+
+    def _told(self, news: Iterable[News]) -> Iterable[tuple[News, Run]]:
+        return ((one, run) for one in news for number in one.runs if (run := self._runs.get(number)) is not None)
 
 
-def _waits(first: Waiting, timezone: str) -> str:
-    """What a partition waits for, in one clause."""
-    if first.until is not None:
-        until = "complete from" if first.state is PartitionState.PUBLISHED else "waited for until"
-        return f"waits for {first.node}@{first.key} ({until} {from_us(first.until, timezone):%Y-%m-%d %H:%M})"
-    why = first.reason if first.state is PartitionState.PUBLISHED else first.state
-    return f"waits for {first.node}@{first.key} ({why})"
+class Decided(msgspec.Struct, frozen=True):
+    """What the core asked for in one turn."""
+
+    starts: list[Attempt]
+    commands: list[Command]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,10 @@ WORKER_MEMORY_SHARE = 0.7
 """Of the machine's memory, divided among the workers: DuckDB's limit, above which it spills to disk."""
 
 
+LOOK_SECONDS = 1.0
+"""How often a leader looks for requests by itself: who asks wakes it, and a wake-up may be lost."""
+
+
 class Busy(HeadraceError):
     """Another leader runs: ask it."""
 
@@ -48,21 +53,33 @@ class Held:
         """Whether what consumers asked for is written to where they want it; an environment writes nothing outside."""
         self._stack = stack
         self._pool: Pool | None = None
+        self._listener: Listener | None = None
+        self._looked = 0.0
+
+    def asked(self) -> bool:
+        """Whether requests of other processes should be looked for: somebody rang, or nobody has looked for a while."""
+        now, rung = time.monotonic(), self._listener is not None and self._listener.woken
+        if not rung and now - self._looked < LOOK_SECONDS:
+            return False
+        self._looked = now
+        if self._listener is not None:
+            self._listener.woken = False
+        return True
 
     def warm(self, workers: int) -> Pool:
         """Start the workers, if they haven't been: they come up while the leader reads the project."""
         if self._pool is None:
             self._pool = self._stack.enter_context(Pool(worker_settings(self.folders, workers), workers))
-            listener = Listener(self.store.folder)
-            self._stack.callback(listener.close)
-            self._pool.watch(listener)
+            self._listener = Listener(self.store.folder)
+            self._stack.callback(self._listener.close)
+            self._pool.watch(self._listener)
         return self._pool
 
     def leader(self, applied: Applied) -> Leader:
         """The leader over an applied version."""
         pool = self.warm(applied.compiled.project.settings.workers)
         return Leader(
-            store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, pool=pool, applied=applied,
+            store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=pool, applied=applied,
             production=self.production,
         )  # fmt: skip
 

@@ -32,9 +32,12 @@ class Seen(msgspec.Struct, frozen=True):
     """What kind of error it is (`access_denied`, `source_unavailable` …), where that is known."""
 
 
-def look_at(root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]]) -> list[Seen]:
-    """Look at each source of a local folder, waiting a little for files that aren't settled. `known(source)` is path -> (size, mtime)."""
-    deadline = time.monotonic() + SETTLE_WAIT_MAX_S
+def look_at(
+    root: Path, sources: Iterable[Source], known: Callable[[str], dict[str, tuple[int, int]]], *, patient: bool = True
+) -> list[Seen]:
+    """Look at each source of a local folder; a `patient` look waits a little for files that aren't settled. `known(source)` is
+    path -> (size, mtime)."""
+    deadline = time.monotonic() + (SETTLE_WAIT_MAX_S if patient else 0.0)
     return [_look_settled(root, source, known(source.name), deadline) for source in sources]
 
 

@@ -5,8 +5,7 @@ A leader never waits on a network itself, and holds no secret: it says what it k
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -15,10 +14,8 @@ from headrace.connect.kinds import name_of
 from headrace.model import Project, Source
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
 from headrace.model.times import Duration, parse_duration
-from headrace.run.executors import Finished, Lost, Saw
-from headrace.run.executors.pool import Pool
 from headrace.run.looking import Seen
-from headrace.run.messages import LookAt
+from headrace.run.messages import LookAt, Looked
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
 from headrace.store.queries import leading
@@ -27,7 +24,6 @@ LOOK_SECONDS_MAX = 60.0
 """A look that takes longer is ended; the source counts as unavailable until the next one."""
 LOOK_INTO_SECONDS_MAX = 3600.0
 """The same for looks into files, which may be large."""
-BEAT_SECONDS = 1.0
 WANTED_MAX = 400
 """Intervals that one look asks a source for; the next look goes on."""
 NEWEST = 100
@@ -95,41 +91,11 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
             yield key
 
 
-def look_far(pool: Pool, questions: Iterable[LookAt], beat: Callable[[], None]) -> list[Seen]:
-    """Ask workers, and wait for their answers. No attempt may be running. `beat` is called every second: the lease must not lapse
-    while a server hangs. What waited behind a look that had to be ended is asked again."""
-    asked = {_number(one): one for one in questions}
-    for number, one in asked.items():
-        pool.submit(number, one)
-    seen: list[Seen] = []
-    deadline = _deadline(asked.values())
-    while asked:
-        if time.monotonic() > deadline:
-            for number in asked:
-                pool.kill(number, "was ended: it took too long")
-            deadline = _deadline(asked.values())
-        for answer in pool.wait(BEAT_SECONDS):
-            seen += _answered(pool, asked, answer)
-        beat()
-    return seen
+def look_seconds_max(question: LookAt) -> float:
+    """How long a look may take."""
+    return LOOK_INTO_SECONDS_MAX if question.files else LOOK_SECONDS_MAX
 
 
-def _number(question: LookAt) -> AttemptId:
-    epoch, _, n = question.attempt.partition(".")
-    return AttemptId(int(epoch), int(n))
-
-
-def _deadline(questions: Iterable[LookAt]) -> float:
-    return time.monotonic() + max((LOOK_INTO_SECONDS_MAX if one.files else LOOK_SECONDS_MAX for one in questions), default=0.0)
-
-
-def _answered(pool: Pool, asked: dict[AttemptId, LookAt], answer: Finished | Saw | Lost) -> Iterator[Seen]:
-    if isinstance(answer, Saw) and answer.attempt in asked:
-        looked = answer.looked
-        yield Seen(asked.pop(answer.attempt).source, looked.found, looked.notes, looked.error, looked.code)
-    elif isinstance(answer, Lost):
-        if answer.running in asked:
-            yield Seen(asked.pop(answer.running).source, (), (), f"the look {answer.reason}", "source_unavailable")
-        for number in answer.queued:
-            if number in asked:
-                pool.submit(number, asked[number])
+def seen_by(question: LookAt, looked: Looked) -> Seen:
+    """A worker's answer as what was seen."""
+    return Seen(question.source, looked.found, looked.notes, looked.error, looked.code)

@@ -16,6 +16,8 @@ class News(msgspec.Struct, frozen=True):
     verdict: str | None
     reason: str
     rows: int | None = None
+    runs: tuple[int, ...] = ()
+    """The runs that want it."""
 
 
 class Reporter(Protocol):

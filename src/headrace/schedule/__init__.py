@@ -3,8 +3,8 @@
 `Core.handle` decides what runs next; policies (readiness, priority, admission, retry) are files of their own.
 """
 
-from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled
-from headrace.schedule.core import Core, Waiting
+from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled, Waiting
+from headrace.schedule.core import Core
 from headrace.schedule.events import (
     Arrived,
     AttemptId,
@@ -15,6 +15,7 @@ from headrace.schedule.events import (
     Fired,
     Loaded,
     LoadedCell,
+    LoadedRunning,
     Paused,
     Published,
     Refreshed,
@@ -46,6 +47,7 @@ __all__ = [
     "Kill",
     "Loaded",
     "LoadedCell",
+    "LoadedRunning",
     "Mark",
     "PartitionState",
     "Paused",

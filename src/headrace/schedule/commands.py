@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from headrace.schedule.events import AttemptId
 from headrace.schedule.states import PartitionState
+
+WAITING_SHOWN_MAX = 20
 
 
 class Dispatch(msgspec.Struct, frozen=True, tag="dispatch"):
@@ -17,8 +21,8 @@ class Dispatch(msgspec.Struct, frozen=True, tag="dispatch"):
     queued_at: int
     without: tuple[tuple[str, str], ...] = ()
     """Optional inputs that it doesn't wait for any longer: node and partition."""
-    run: int = 0
-    """The run that asked for it first."""
+    runs: tuple[int, ...] = ()
+    """The runs that want it, newest first: it belongs to the newest, for whoever asks for something gets it told."""
 
 
 class Mark(msgspec.Struct, frozen=True, tag="mark"):
@@ -42,10 +46,22 @@ class Kill(msgspec.Struct, frozen=True, tag="kill"):
     reason: str
 
 
+class Waiting(NamedTuple):
+    """What a partition waits for: another partition, and where that stands. `until`: when time alone ends the wait."""
+
+    node: str
+    key: str
+    state: PartitionState
+    reason: str
+    until: int | None = None
+
+
 class Settled(msgspec.Struct, frozen=True, tag="settled"):
     """Nothing that a run asked for runs, and nothing of it will before something happens: it has ended."""
 
     run: int
+    waiting: tuple[tuple[str, str, Waiting], ...] = ()
+    """Of what it wanted and couldn't run, the first WAITING_SHOWN_MAX partitions, each with what it waits for first."""
 
 
 class FiredAt(msgspec.Struct, frozen=True, tag="fired_at"):

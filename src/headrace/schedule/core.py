@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from headrace.model.times import Duration
 from headrace.schedule.admission import Durations, admits
 from headrace.schedule.asking import unprompted
 from headrace.schedule.board import Board, Cell, bounds, ended, span_of
-from headrace.schedule.commands import Command, Dispatch, Kill, Mark, Settled
+from headrace.schedule.commands import WAITING_SHOWN_MAX, Command, Dispatch, Kill, Mark, Settled, Waiting
 from headrace.schedule.demands import WAITED_US, Demand, Demands
 from headrace.schedule.events import (
     Arrived,
@@ -30,7 +31,7 @@ from headrace.schedule.events import (
     WorkerLost,
 )
 from headrace.schedule.graph import Graph, GraphNode
-from headrace.schedule.needs import Needs, Waiting
+from headrace.schedule.needs import Needs
 from headrace.schedule.network import Network
 from headrace.schedule.readiness import WHOLE, Link, delivery_key
 from headrace.schedule.retry import draw, retry_after_us
@@ -109,9 +110,11 @@ class Core:
         """When the next partition that backs off may be tried again, in microseconds; None if there is none."""
         return self._later[0][0] if self._later else None
 
-    def next_expiry(self) -> int | None:
-        """When the next running attempt times out, in microseconds."""
-        return min((r.expires_at for r in self._running.values()), default=None)
+    def next_event(self) -> int | None:
+        """When time alone changes something next, in microseconds: a try, a time-out, an interval that ends."""
+        times = [r.expires_at for attempt, r in self._running.items() if attempt not in self._timed_out]
+        times += [heap[0][0] for heap in (self._later, self._alarms) if heap]
+        return min(times, default=None)
 
     def running(self) -> dict[AttemptId, Running]:
         """The attempts that hold a slot."""
@@ -126,12 +129,12 @@ class Core:
         cell = self._board.get(node, key) if node in self._nodes else None
         return cell.state if cell else PartitionState.MISSING
 
-    def waiting(self, now: int) -> Iterator[tuple[str, str]]:
-        """The targeted partitions that wait for something else than a slot, though their interval has ended."""
+    def waiting(self, now: int, run: int | None = None) -> Iterator[tuple[str, str]]:
+        """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
         for name, cells in self._cells.items():
             node = self._nodes[name]
             for key, cell in cells.items():
-                if cell.state is not PartitionState.WAITING or cell.queued or not self._demands.wanted(name, key):
+                if cell.state is not PartitionState.WAITING or cell.queued or not self._demands.wanted(name, key, run):
                     continue
                 if self._needs.expected(node, key) and ended(node, key, now):
                     yield name, key
@@ -169,6 +172,12 @@ class Core:
             self._add(row.node, row.key, cell)
             if cell.not_before is not None:
                 heapq.heappush(self._later, (cell.not_before, row.node, row.key))
+        for one in event.running:
+            self._running[one.attempt] = Running(one.node, one.keys, one.expires_at)
+            for key in one.keys:
+                self._cell_waiting(self._nodes[one.node], key)
+                self._cells[one.node][key].state = PartitionState.RUNNING
+                self._begin(one.node, key)
         for node in event.graph.nodes:
             if not node.is_source:
                 self._expect(node)
@@ -282,8 +291,10 @@ class Core:
         for demand in self._demands.at_rest():
             soon = (one for one in self._later if one[0] <= self._now + WAITED_US)
             if not any(demand.covers(self._board, node, key) for _, node, key in soon):
+                waiting = self.waiting(self._now, demand.run)
+                blocked = ((name, key, why) for name, key in waiting for why in self.waiting_for(name, key)[:1])
+                self._commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
                 self._demands.remove(demand.run)
-                self._commands.append(Settled(demand.run))
 
     def _oldest_first(self, node: GraphNode) -> list[tuple[str, Cell]]:
         """A node's partitions; in the order of time where that matters, for a source's first delivery is taken in alone."""
@@ -581,5 +592,5 @@ class Core:
             cell.state = step(cell.state, Change.DISPATCHED)
             cell.dirty = False
         self._running[attempt] = Running(node.name, keys, self._now + node.timeout_us)
-        run = next((demand.run for key in keys for demand in self._demands.wanting(node.name, key)), 0)
-        self._commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), run))
+        runs = sorted({demand.run for key in keys for demand in self._demands.wanting(node.name, key)}, reverse=True)
+        self._commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), tuple(runs)))

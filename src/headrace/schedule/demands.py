@@ -52,9 +52,10 @@ class Demands:
         """The runs that want a partition."""
         return [demand for demand in self._demands.values() if demand.covers(self._board, node, key)]
 
-    def wanted(self, node: str, key: str) -> bool:
-        """Whether any run wants a partition."""
-        return any(demand.covers(self._board, node, key) for demand in self._demands.values())
+    def wanted(self, node: str, key: str, run: int | None = None) -> bool:
+        """Whether any run wants a partition, or that one."""
+        demands = self._demands.values()
+        return any(demand.covers(self._board, node, key) for demand in demands if run is None or demand.run == run)
 
     def named(self, node: str, key: str) -> bool:
         """Whether a person asked for a partition by its node's name."""

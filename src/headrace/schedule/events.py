@@ -36,11 +36,21 @@ class LoadedCell(msgspec.Struct, frozen=True):
     """The id of the publication that first had the content that readers see; 0 where that isn't needed."""
 
 
+class LoadedRunning(msgspec.Struct, frozen=True):
+    """An attempt that runs while another version is applied: it goes on, for its node hasn't changed."""
+
+    attempt: AttemptId
+    node: str
+    keys: tuple[str, ...]
+    expires_at: int
+
+
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The core starts from this: the applied graph and where each partition stands."""
 
     graph: Graph
     cells: tuple[LoadedCell, ...]
+    running: tuple[LoadedRunning, ...] = ()
 
 
 class Arrived(msgspec.Struct, frozen=True, tag="arrived"):

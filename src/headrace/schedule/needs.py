@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from headrace.model.intervals import next_key, previous_key, start_us
 from headrace.model.required import WHOLE, join, split
 from headrace.model.times import Offset
 from headrace.schedule.board import Board, bounds, time_key
+from headrace.schedule.commands import Waiting
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.network import Network
 from headrace.schedule.readiness import Link
@@ -17,16 +17,6 @@ from headrace.schedule.states import PartitionState
 
 STEPS_MAX = 400
 """So many intervals in a row may not be due, between a partition and the one before it."""
-
-
-class Waiting(NamedTuple):
-    """What a partition waits for: another partition, and where that stands. `until`: when time alone ends the wait."""
-
-    node: str
-    key: str
-    state: PartitionState
-    reason: str
-    until: int | None = None
 
 
 class Needs:

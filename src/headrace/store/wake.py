@@ -28,6 +28,8 @@ class Listener:
         """StoreError if no socket can be made there, nor in the temporary folder."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        self.woken = False
+        """Whether somebody woke the leader since it was last set back."""
         try:
             self._path = self._bind(data_folder)
             self._inode = self._path.stat().st_ino
@@ -58,7 +60,7 @@ class Listener:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._socket.recv(1)
-                woken = True
+                woken = self.woken = True
         return woken
 
     def close(self) -> None:

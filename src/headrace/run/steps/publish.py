@@ -39,6 +39,7 @@ class Attempt(msgspec.Struct, frozen=True):
     keys: tuple[str, ...]
     prepared: Prepared
     queued_at: int
+    runs: tuple[int, ...]
 
 
 def make_durable(folders: Folders, finished: Sequence[Finished]) -> dict[AttemptId, str]:
@@ -115,7 +116,7 @@ class Batch:
         """Take in an attempt whose worker ended. Its delivery, if it had one, still waits."""
         self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=f"its worker {reason}"))
         self._claims += [(attempt.node, key, *attempt.id) for key in attempt.keys]
-        self.news += [News(attempt.node, key, "lost", None, f"its worker {reason}") for key in attempt.keys]
+        self.news += [News(attempt.node, key, "lost", None, f"its worker {reason}", runs=attempt.runs) for key in attempt.keys]
 
     def write(self, snapshot_author: str = "headrace") -> None:
         """Write everything that was taken in."""
@@ -164,7 +165,7 @@ class Batch:
             rows = dict.fromkeys(attempt.keys, sum(int(one.get("rows", 0)) for one in outcome.manifest))
         for key in attempt.keys:
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
-            self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key]))
+            self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key], attempt.runs))
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
         ids = tuple(one.id for one in self._pending[-len(attempt.keys) :])
         self.events.append(Published(attempt.id, tuple((key, hashes[key]) for key in attempt.keys), seconds, ids))
@@ -237,7 +238,7 @@ class Batch:
         state = "cancelled" if kind is FailureKind.CANCELLED else outcome.state
         self._end(attempt, outcome, state, outcome.audit.verdict if outcome.audit else None, reason)
         self._deliver(attempt, outcome, outcome.state, reason)
-        self.news += [News(attempt.node, key, outcome.state, None, reason) for key in attempt.keys]
+        self.news += [News(attempt.node, key, outcome.state, None, reason, runs=attempt.runs) for key in attempt.keys]
 
     def _quarantined(self, attempt: Attempt, outcome: Outcome, key: str, reason: str) -> QuarantineRow:
         sample = [row for result in outcome.audit.results for row in result.sample] if outcome.audit else []

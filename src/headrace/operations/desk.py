@@ -1,0 +1,99 @@
+"""The desk of a process that leads: takes what other processes ask for, works at it beside its own, and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.model import HeadraceError
+from headrace.operations.documents import Document
+from headrace.operations.progress import Progress
+from headrace.operations.reporting import Reporting
+from headrace.run.leader import Leader
+from headrace.run.orders import Order, RunResult
+from headrace.store.requests import Request, finish, serve_by, take
+
+if TYPE_CHECKING:
+    from headrace.operations.performing import Context
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What a verb has to wait for: a run, and the document that is made of what it came to."""
+
+    leader: Leader
+    order: Order
+    what: str
+    """For people: the name of what goes on."""
+    document: Callable[[RunResult], Document]
+
+
+class Desk:
+    """Requests that are worked at."""
+
+    def __init__(self, context: Context, answer: Callable[[Context, Request], Document | Work]) -> None:
+        self._context, self._answer = context, answer
+        self._going_on: dict[int, tuple[Request, Work]] = {}
+        """Run → the request that it serves."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is worked at."""
+        return not self._going_on
+
+    def asked(self) -> bool:
+        """Whether it is time for a look."""
+        return bool(self._going_on) or self._context.held.asked()
+
+    def look(self) -> bool:
+        """Take what was asked for since the last look, and answer what has ended; whether there was anything."""
+        context = self._context
+        with context.store.write(context.held.lease.epoch) as tx:
+            requests = take(tx, context.held.lease.epoch)
+        for request in requests:
+            self._begin(request)
+        return self._finish() or bool(requests)
+
+    def _begin(self, request: Request) -> None:
+        try:
+            context = self._context.asked_by(request.actor, msgspec.convert(request.arguments.get("now"), datetime | None, strict=False))
+            found = self._answer(context, request)
+            if not isinstance(found, Work):
+                self._say(request, found)
+                return
+            run = found.leader.begin(found.order)
+        except (HeadraceError, msgspec.ValidationError) as error:
+            self._refuse(request, error)
+            return
+        self._going_on[run] = (request, found)
+        with self._context.store.write(self._context.held.lease.epoch) as tx:
+            serve_by(tx, request.id, run)
+
+    def _finish(self) -> bool:
+        done = [(run, result) for run in self._going_on if (result := self._going_on[run][1].leader.result(run)) is not None]
+        for run, result in done:
+            request, work = self._going_on.pop(run)
+            self._say(request, work.document(result))
+        return bool(done)
+
+    def _say(self, request: Request, document: Document) -> None:
+        with self._context.store.write(self._context.held.lease.epoch) as tx:
+            finish(tx, request.id, msgspec.json.encode(document).decode())
+
+    def _refuse(self, request: Request, error: Exception) -> None:
+        told = {"kind": type(error).__name__, "message": str(error), "hint": getattr(error, "hint", "")}
+        with self._context.store.write(self._context.held.lease.epoch) as tx:
+            finish(tx, request.id, msgspec.json.encode(told).decode(), failed=True)
+
+
+def done(work: Work, desk: Desk, progress: Progress) -> Document:
+    """Work at one thing until it has ended, and at what others ask for meanwhile."""
+    with Reporting(progress, work.what) as report:
+        run = work.leader.begin(work.order, report)
+        while (result := work.leader.result(run)) is None:
+            work.leader.step()
+            if desk.asked():
+                desk.look()
+    return work.document(result)

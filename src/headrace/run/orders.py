@@ -1,0 +1,82 @@
+"""What a run is asked to do, what is known of it while it goes on, and what it came to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.govern.audit import Actor
+from headrace.model.zones import from_us
+from headrace.run.news import Reporter, silent
+from headrace.schedule import Arrived, PartitionState, Requested, Settled, Target, Waiting
+from headrace.schedule.commands import WAITING_SHOWN_MAX
+
+PROPOSED = "is stale, and is made again only if you ask for it by name: `headrace run`"
+
+
+class Order(msgspec.Struct, frozen=True):
+    """What one run is asked to do, by whom. `kind` is `run`, `tick` or `receive`, `request` what was typed."""
+
+    kind: str
+    targets: tuple[Target, ...]
+    actor: Actor
+    request: dict[str, object] = {}
+    reason: str = ""
+    retry: frozenset[str] = frozenset()
+    """Nodes that a person asked for: what failed is tried again."""
+    again: frozenset[str] = frozenset()
+    """Those of them whose publications are replaced."""
+    received: tuple[Arrived, ...] = ()
+    """What was handed in by hand; at those sources nobody looks."""
+    standing: bool = False
+    """For as long as the leader runs: what a server does by itself."""
+
+
+class RunResult(msgspec.Struct, frozen=True):
+    """What a run came to. `waiting` names up to WAITING_SHOWN_MAX partitions that were asked for and couldn't run, with the reason."""
+
+    run_id: int
+    state: str
+    waiting: tuple[tuple[str, str, str], ...]
+    notes: tuple[str, ...]
+
+
+class Run:
+    """A run that goes on. `standing` ones are never settled: what a server does by itself."""
+
+    def __init__(self, number: int, order: Order, report: Reporter = silent) -> None:
+        self.id, self.order, self.report = number, order, report
+        self.notes: tuple[str, ...] = ()
+        self.looking = 0
+        """Looks at sources that it waits for."""
+        self.results: dict[tuple[str, str], str] = {}
+        """What each partition came to."""
+
+    def request(self, borrowed: frozenset[str]) -> Requested:
+        """What the core is asked for."""
+        targets = tuple(target for target in self.order.targets if target.node not in borrowed)
+        return Requested(targets, self.order.retry, self.order.again, self.id, self.order.standing)
+
+    @property
+    def state(self) -> str:
+        """`nothing_due`, `succeeded`, `failed` or `partial`, from what each partition came to in the end."""
+        if not self.results:
+            return "nothing_due"
+        good = sum(1 for state in self.results.values() if state == "published")
+        return "succeeded" if good == len(self.results) else "partial" if good else "failed"
+
+
+def waiting(settled: Settled, proposed: Sequence[tuple[str, str]], timezone: str) -> tuple[tuple[str, str, str], ...]:
+    """Partitions that were asked for and couldn't run, with the reason of each."""
+    found = [(node, key, _waits(first, timezone)) for node, key, first in settled.waiting]
+    return tuple([*found, *((node, key, PROPOSED) for node, key in proposed)][:WAITING_SHOWN_MAX])
+
+
+def _waits(first: Waiting, timezone: str) -> str:
+    """What a partition waits for, in one clause."""
+    if first.until is not None:
+        until = "complete from" if first.state is PartitionState.PUBLISHED else "waited for until"
+        return f"waits for {first.node}@{first.key} ({until} {from_us(first.until, timezone):%Y-%m-%d %H:%M})"
+    why = first.reason if first.state is PartitionState.PUBLISHED else first.state
+    return f"waits for {first.node}@{first.key} ({why})"

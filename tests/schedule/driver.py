@@ -6,6 +6,7 @@ from headrace.model import Grain, InputSpec, PartitionSpec, Place
 from headrace.schedule import (
     Arrived,
     AttemptId,
+    Clock,
     Core,
     Dispatch,
     Ended,
@@ -71,6 +72,7 @@ class Driver:
         for key in keys:
             self.content[name, key] = content or f"{name}@{key}"
             self.give(Arrived(name, key))
+        self.give(Clock())
 
     def ask(self, *targets: Target, retry: frozenset[str] = frozenset(), again: frozenset[str] = frozenset()) -> None:
         self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), retry=retry, again=again, standing=True))

@@ -52,6 +52,7 @@ def test_a_day_that_came_again_in_another_file_leaves_its_bundle() -> None:
     d = started()
     bundled(d, "month.csv", *DAYS[:3])
     d.give(Arrived("flights", DAYS[1]))
+    d.give(Clock())
     assert dispatched(d) == [(DAYS[0], DAYS[2]), (DAYS[1],)]
 
 

@@ -218,7 +218,7 @@ def test_a_chain_by_key_follows_each_key() -> None:
     d.arrive("orders", f"{D1}/EMEA")
     d.work()
     d.arrive("orders", f"{D2}/EMEA", f"{D2}/APAC")
-    assert d.work() == [("orders", f"{D2}/EMEA"), ("orders", f"{D2}/APAC"), ("state", f"{D2}/EMEA"), ("state", f"{D2}/APAC")]
+    assert d.work() == [("orders", f"{D2}/APAC"), ("orders", f"{D2}/EMEA"), ("state", f"{D2}/APAC"), ("state", f"{D2}/EMEA")]
 
 
 def test_a_month_reads_a_chain() -> None:

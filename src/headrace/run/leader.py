@@ -295,7 +295,7 @@ class Leader:
         events: list[Event] = list(recorded(tx, look, now))
         run = self._runs.get(look.run)
         if run is None:
-            return events
+            return [*events, Clock()]
         run.looking, run.notes = run.looking - 1, (*run.notes, *look.notes)
         return [*run.order.received, *events, run.request(self._borrowed)]
 

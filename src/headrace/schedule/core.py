@@ -96,9 +96,8 @@ class Core:
             case Clock():
                 self._tick()
         self._reconsider_gathers()
-        if not (isinstance(event, Arrived) and event.bundle):
+        if not isinstance(event, Arrived):  # what a look found is admitted together, by the event after it
             self._admit()
-        if not isinstance(event, Arrived | Refreshed):
             self._settle()
         return self._commands
 

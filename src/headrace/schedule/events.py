@@ -54,13 +54,13 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
 
 
 class Arrived(msgspec.Struct, frozen=True, tag="arrived"):
-    """A look found a delivery of one interval of a source."""
+    """A look found a delivery of one interval of a source. It is admitted with the event after it, so that all that a look found has
+    been heard of."""
 
     source: str
     key: str
     bundle: str = ""
-    """Names the file that it came in with other intervals: those are taken in together, by the event after this one at the
-    earliest, so that all of them have been heard of."""
+    """Names the file that it came in with other intervals: those are taken in together."""
 
 
 class Refreshed(msgspec.Struct, frozen=True, tag="refreshed"):

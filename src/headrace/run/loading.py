@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from headrace.model import Asset, Source
-from headrace.model.days_off import days_off
-from headrace.model.times import parse_duration
-from headrace.plan import Compiled, CompiledNode
-from headrace.plan.views import expanded, expanded_names, is_view
-from headrace.run.exporting import export_nodes
-from headrace.schedule import Graph, GraphNode, Loaded, LoadedCell, PartitionState
+from headrace.plan import Compiled
+from headrace.run.graph import graph_of
+from headrace.schedule import Loaded, LoadedCell, PartitionState
 from headrace.store import Transaction
 from headrace.store.queries import leading
-
-SOURCE_TIMEOUT = "1h"
-
 
 def load(tx: Transaction, compiled: Compiled, *, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()) -> Loaded:
     """The event that the core starts from. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
@@ -28,41 +19,3 @@ def _cell(row: leading.Standing) -> LoadedCell:
         row.node, row.partition, PartitionState(row.state), row.stale, row.failures, row.not_before, row.published, row.content_hash,
         row.proposed, row.publication,
     )  # fmt: skip
-
-
-def graph_of(compiled: Compiled) -> Graph:
-    """The applied project as the core needs it, in topological order: exports come last."""
-    nodes = (_node(compiled, compiled.nodes[name]) for name in compiled.order if not is_view(compiled.project, name))
-    return Graph((*nodes, *export_nodes(compiled)))
-
-
-def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
-    declared = compiled.project.sources.get(node.name) or compiled.project.assets[node.name]
-    asset = declared if isinstance(declared, Asset) else None
-    return GraphNode(
-        name=node.name,
-        is_source=isinstance(declared, Source),
-        partition=declared.partition,
-        timezone=declared.timezone,
-        inputs=expanded(compiled, node.inputs),
-        depends=expanded_names(compiled, node.depends),
-        start=declared.start,
-        attempts_max=asset.attempts_max if asset else 5,
-        timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * 1_000_000),
-        rebuild_on_reference=asset is not None and asset.on_reference_change == "rebuild",
-        chained=asset is not None and (node.uses_self or asset.accumulates) and not declared.partition.whole,
-        days_off=days_off(compiled.project, declared.calendar),
-        **_promises(declared),
-    )
-
-
-def _promises(declared: Source | Asset) -> dict[str, Any]:
-    """What only sources say: by when, when an interval is complete, and how long it may be restated."""
-    if isinstance(declared, Asset):
-        return {}
-    return {
-        "expect_by": declared.expect.by,
-        "watermark": declared.complete.watermark is not None,
-        "complete_after": declared.complete.after,
-        "restate_within": declared.restate_within,
-    }

@@ -1,0 +1,96 @@
+"""Histories: what a core was told and what it decided, so that any later core can be held to the same decisions.
+
+A leader journals one row a turn: the events that it handed to its core, in order, and a digest of the commands that came of
+them. Replaying the events with another core must come to the same digests; where it doesn't, a decision has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from headrace.schedule.commands import Command, Dispatch
+from headrace.schedule.core import Core
+from headrace.schedule.events import Event, Loaded
+
+DIGEST_BYTES = 16
+
+_encoder = msgspec.msgpack.Encoder()
+_ordered = msgspec.msgpack.Encoder(order="deterministic")  # events hold sets, whose order isn't the same in every process
+_events = msgspec.msgpack.Decoder(tuple[Event, ...])
+
+
+class Turn(msgspec.Struct, frozen=True, array_like=True):
+    """One transaction of a leader: at `now` its core was told `events`; `digest` is that of all commands that came of them."""
+
+    now: int
+    events: tuple[Event, ...]
+    digest: bytes
+
+
+class History(msgspec.Struct, frozen=True):
+    """The turns of one leader, from its first `Loaded` on. `slots` are the workers that it had."""
+
+    epoch: int
+    slots: int
+    turns: tuple[Turn, ...]
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """A turn that comes to something else now. `commands` are what it comes to; `error` is why the core couldn't go on."""
+
+    turn: int
+    now: int
+    events: tuple[Event, ...]
+    commands: tuple[Command, ...]
+    error: str = ""
+
+
+def encode(events: Sequence[Event]) -> bytes:
+    """The events of one turn, in order, as the journal keeps them; the same bytes in every process."""
+    return _ordered.encode(events)
+
+
+def decode(events: bytes) -> tuple[Event, ...]:
+    """The inverse of `encode`; msgspec.DecodeError for anything else."""
+    return _events.decode(events)
+
+
+def digest(commands: Sequence[Command]) -> bytes:
+    """What all commands of one turn are compared by, in DIGEST_BYTES bytes."""
+    return hashlib.blake2b(_encoder.encode(commands), digest_size=DIGEST_BYTES).digest()
+
+
+def replay(history: History) -> list[Difference]:
+    """The turns in which today's core decides otherwise; none if it decides as it did. It ends at an event that the core
+    can't handle any more, for that follows from an earlier difference."""
+    found: list[Difference] = []
+    player = _Player(history.epoch, history.slots)
+    for number, turn in enumerate(history.turns):
+        try:
+            commands = player.play(turn.events, turn.now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is a difference
+            return [*found, Difference(number, turn.now, turn.events, (), f"{type(error).__name__}: {error}")]
+        if digest(commands) != turn.digest:
+            found.append(Difference(number, turn.now, turn.events, tuple(commands)))
+    return found
+
+
+class _Player:
+    """Hands events to a core as a leader does: what is loaded anew goes to a new one, whose attempts are numbered on."""
+
+    def __init__(self, epoch: int, slots: int) -> None:
+        self._epoch, self._slots, self._last_n = epoch, slots, 0
+        self._core: Core | None = None
+
+    def play(self, events: Iterable[Event], now: int) -> list[Command]:
+        commands: list[Command] = []
+        for event in events:
+            if self._core is None or isinstance(event, Loaded):
+                self._core = Core(epoch=self._epoch, slots=self._slots, after=self._last_n)
+            made = self._core.handle(event, now)
+            self._last_n = max([self._last_n, *(one.attempt.n for one in made if isinstance(one, Dispatch))])
+            commands += made
+        return commands

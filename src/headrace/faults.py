@@ -122,7 +122,7 @@ def _one(text: str) -> Fault:
     action, _, seconds = what.partition(":")
     if action not in ACTIONS or (action == "sleep") != bool(seconds):
         raise ValueError(f"HEADRACE_FAULT: {text!r} must end in one of =kill =error =full =stop =sleep:SECONDS")
-    if point not in Point:
+    if point not in tuple(Point):
         raise ValueError(f"HEADRACE_FAULT: there is no fault point {point!r}; there are {', '.join(Point)}")
     return Fault(Point(point), int(time_text or 1), action, float(seconds or 0))
 

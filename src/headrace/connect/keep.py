@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.connect.deliveries import CannotRead, Found
 from headrace.connect.shown import shown
+from headrace.faults import Point, reached
 from headrace.model.errors import HeadraceError
 
 CHUNK_BYTES = 1 << 20
@@ -139,8 +140,10 @@ def _copy(descriptor: int, target: Path, found: Found) -> str:
 def _settle(temporary: Path, raw: Path, sha256: str, size_bytes: int) -> Kept:
     """Move the copy to its place. A file of that content that is there already stays, unless its size says that it was cut."""
     target = raw / sha256[:2] / sha256
+    reached(Point.RAW_COPIED)
     if not (target.is_file() and target.stat().st_size == size_bytes):
         target.parent.mkdir(exist_ok=True)
         temporary.chmod(0o440)
         temporary.replace(target)
+    reached(Point.RAW_KEPT)
     return Kept(sha256, str(target), size_bytes)

@@ -23,6 +23,7 @@ from headrace.engine.macros import defined
 from headrace.engine.measure import Meter, rows_and_bytes
 from headrace.engine.sql import composed_of, located
 from headrace.engine.tasks import BodyTask, DataFolders
+from headrace.faults import Point, reached
 from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.folders import folder_of
 from headrace.lake.inlining import tables_in
@@ -104,6 +105,7 @@ def _staged(task: BodyTask, session: Session, select_sql: str) -> Produced:
 def _rows(task: BodyTask, session: Session, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None) -> Produced:
     """Stage the body's rows as a partition, or what they change in the table."""
     name = task.scope.asset
+    reached(Point.BODY_BEGUN)
     if task.merge is not None and task.state is not None:
         merged = stage_merge(
             session, select_sql, parameters, table_name=name, table=task.table, evolve=task.evolve, rule=task.merge, state=task.state

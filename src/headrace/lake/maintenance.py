@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.lake.address import PostgresqlCatalog
 from headrace.lake.extensions import load
 from headrace.lake.sqltext import literal
@@ -103,6 +104,7 @@ def merge(connection: duckdb.DuckDBPyConnection, *, table: str | None = None, fi
             ).fetchall()
         ):
             pass
+        reached(Point.MERGE_STEP)
     return Merged(before, {name: _file_count(connection, name) for name in names})
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.lake.bounds import lower_bound, upper_bound
 from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash, hash_partitions
 from headrace.lake.folders import new_path
@@ -174,6 +175,7 @@ def _write(
     )
     try:
         written = _copy(session, copy, parameters, table)
+        reached(Point.FILE_WRITTEN)
         return _describe_file(session, path, written, table, partition, hashed=hashed)
     except BaseException:
         target.unlink(missing_ok=True)

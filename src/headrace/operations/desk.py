@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.model import HeadraceError
 from headrace.operations.documents import Document
 from headrace.operations.progress import Progress
@@ -53,6 +54,7 @@ class Desk:
         with context.store.write(context.held.lease.epoch) as tx:
             requests = take(tx, context.held.lease.epoch)
         for request in requests:
+            reached(Point.REQUEST_TAKEN)
             self._begin(request)
         return self._finish() or bool(requests)
 
@@ -79,6 +81,7 @@ class Desk:
         return bool(done)
 
     def _say(self, request: Request, document: Document) -> None:
+        reached(Point.REQUEST_ANSWERING)
         with self._context.store.write(self._context.held.lease.epoch) as tx:
             finish(tx, request.id, msgspec.json.encode(document).decode())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake.catalog import Change as LakeChange
 from headrace.lake.catalog import newest_snapshot, table
@@ -79,6 +80,7 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
             after={"nodes": len(compiled.nodes), "changes": len(changes), "stale": stale},
         ),
     )
+    reached(Point.VERSION_APPLYING)
     return Applied(version, digest, compiled)
 
 
@@ -165,6 +167,7 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
         target.write_bytes(data)
         target.chmod(0o755)
     temporary.mkdir(parents=True, exist_ok=True)
+    reached(Point.CODE_UNPACKED)
     temporary.replace(folder)
     return name
 

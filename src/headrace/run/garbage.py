@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.lake import catalog
 from headrace.lake.orphans import orphans
 from headrace.model import Project
@@ -76,6 +77,7 @@ def waste(tx: Transaction, folders: Folders, keep: Keep, now_us: int) -> list[Wa
 def remove(found: list[Waste]) -> None:
     """Delete it. What is gone already is no failure, and a folder that is left empty goes too."""
     for one in found:
+        reached(Point.WASTE_REMOVING)
         for path in map(Path, one.paths):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

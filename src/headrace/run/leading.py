@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.connect.exports import fence
+from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.govern.state import open_state
 from headrace.lake import catalog
@@ -108,6 +109,7 @@ def hold(
         if lease is None:
             raise Busy("another headrace process leads this project now")
         stack.callback(_give_back, store, lease, clocks[0])
+        reached(Point.LEASE_TAKEN)
         _sweep(folders)
         fence.close_to_others(folders.fence, lease.epoch)
         yield Held(store, lease, clocks[0], folders, stack, borrows)
@@ -125,6 +127,7 @@ def _give_back(store: Store, lease: Lease, clock: Clock) -> None:
     """What an interruption left open is lost now, and not only when the next leader looks: nobody works at it any more."""
     with contextlib.suppress(StoreError), store.write(lease.epoch) as tx:
         leading.lose_open_work(tx, lease.epoch + 1, clock.mark(tx))
+    reached(Point.LEASE_RELEASING)
     lease.release()
 
 

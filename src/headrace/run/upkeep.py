@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.lake import catalog
 from headrace.lake.address import PostgresqlCatalog
 from headrace.model import LakeError
@@ -47,6 +48,7 @@ class Collected(msgspec.Struct, frozen=True):
 def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
     """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
     _step(store, folders.lake, "merge")
+    reached(Point.UPKEEP_MERGED)
     collect(store, folders, keep, now_us)
     with store.write(epoch) as tx:
         leading.upkeep_done(tx, now_us)
@@ -57,8 +59,10 @@ def collect(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collecte
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
     expired = _step(store, folders.lake, "expire", "--before", before.isoformat())
+    reached(Point.UPKEEP_EXPIRED)
     age = ["--before", (now - LONGEST_ATTEMPT).isoformat(), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
     cleaned = _step(store, folders.lake, "clean", *age)
+    reached(Point.UPKEEP_CLEANED)
     with store.read() as tx:
         found = waste(tx, folders, keep, now_us)
     remove(found)

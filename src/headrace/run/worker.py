@@ -17,6 +17,7 @@ import threading
 import msgspec
 
 from headrace.engine.logs import Channel
+from headrace.faults import Point, reached
 from headrace.run.executors.pool import Settings
 from headrace.run.frames import encode, read_task, write_all
 from headrace.run.messages import Ready, Task
@@ -47,8 +48,12 @@ def main() -> None:
     workshop = Workshop(start.settings, start.channel)
     write_all(start.answers, encode(Ready(os.getpid())))
     while True:
-        outcome = perform(tasks.get(), workshop)
+        task = tasks.get()
+        reached(Point.TASK_TAKEN)
+        outcome = perform(task, workshop)
+        reached(Point.TASK_DONE)
         write_all(start.answers, encode(outcome))
+        reached(Point.TASK_ANSWERED)
 
 
 def _receive(fd: int, tasks: queue.SimpleQueue[Task]) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written, file_writer, unavailable
 from headrace.connect.exports.unfinished import left_behind, unfinished_name
+from headrace.faults import Point, reached
 from headrace.model.exports import ASSET, ExportFormat, path_of
 
 NAME_BYTES_MAX = 255
@@ -36,6 +37,7 @@ def export_files(assignment: Assignment, portions: Sequence[Portion], around: Su
     """Write an interval's files, and replace those that are there. Raises ExportFailed, Overtaken, and what DuckDB raises."""
     around.temporary.mkdir(parents=True, exist_ok=True)
     made = [_make(assignment, group, around) for group in _grouped(assignment, portions)]
+    reached(Point.EXPORT_WRITTEN)
     try:
         if "://" in (assignment.export.path or ""):
             from headrace.connect.exports.remote import deliver as deliver_elsewhere
@@ -86,11 +88,13 @@ def _deliver(assignment: Assignment, made: Sequence[Made], around: Surroundings)
             target = around.root / one.target
             with _told(one.shown):
                 staged.append((_stage(one.path, target, assignment), target))
+        reached(Point.EXPORT_STAGED)
         with fence.held(around.fence, assignment.epoch):
             for (temporary, target), one in zip(staged, made, strict=True):
                 with _told(one.shown):
                     temporary.replace(target)
                     _sync_folder(target.parent)
+                reached(Point.EXPORT_RENAMED)
     finally:
         for temporary, _ in staged:
             temporary.unlink(missing_ok=True)

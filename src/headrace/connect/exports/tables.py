@@ -16,6 +16,7 @@ import msgspec
 
 from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written
+from headrace.faults import Point, reached
 from headrace.lake import Column
 from headrace.model.exports import ASSET
 
@@ -96,8 +97,10 @@ def export_tables(target: Target, assignment: Assignment, portions: Sequence[Por
             raise ExportFailed("this database holds Headrace's own state: nothing is exported there", hint="name another connection")
         _make_ledger(target)
         written = tuple(_replace(target, assignment, portion, around) for portion in portions)
+        reached(Point.EXPORT_COMMITTING)
         with fence.held(around.fence, assignment.epoch):
             target.commit()
+        reached(Point.EXPORT_COMMITTED)
     return written
 
 

@@ -12,6 +12,7 @@ from headrace.engine.logs import Capture, Clock, LogFile
 from headrace.engine.macros import lent
 from headrace.engine.produce import Produced
 from headrace.engine.produce import produce as run_body
+from headrace.faults import Point, reached
 from headrace.lake.session import Session
 from headrace.model import Grain, SqlBody
 from headrace.quality import Audit, Verdict
@@ -28,6 +29,7 @@ def produce(task: Produce, workshop: Workshop) -> Outcome:
         produced = _run(task, workshop, log)
     except BodyFailed as failure:
         return Outcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=failure.error, log_lines=log.lines)
+    reached(Point.FILE_STAGED)
     outcome = Outcome(
         attempt=task.scope.attempt,
         state="staged",

@@ -41,11 +41,12 @@ def read_settings(document: Block, report: Report) -> Settings | None:
 
 
 def _parts(fields: Fields) -> dict[str, Any]:
-    run = _table(fields, "run", ("workers",))
+    run = _table(fields, "run", ("workers", "look_every"))
     store = _table(fields, "store", ("url", "connection", "schema"))
     lake = _table(fields, "lake", ("path",))
     found = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
+        "look_every": run.duration("look_every", "") if "look_every" in run else None,
         "store_url": _store_url(store),
         "store_schema": store.text("schema") if "schema" in store else None,
         "store_connection": store.text("connection") if "connection" in store else None,

@@ -32,7 +32,12 @@ SETTINGS = (
         "its name, and the zone that it lives in",
         required=True,
     ),
-    Described("run", closed({"workers": _WORKERS}), "how many workers compute at once", "workers = 2"),
+    Described(
+        "run",
+        closed({"workers": _WORKERS, "look_every": DURATION}),
+        "how many workers compute at once; how often `serve` looks at every source",
+        'workers = 2, look_every = "60s"',
+    ),
     Described("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),
     Described("lake", _LAKE, "the folder of published data", 'path = ".headrace/lake"'),
     Described("pools", _POOLS, "slots that attempts share: a database that takes eight queries at once, say"),

@@ -8,6 +8,7 @@ from headrace.schedule import Loaded, LoadedCell, PartitionState
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
+
 def load(tx: Transaction, compiled: Compiled, *, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()) -> Loaded:
     """The event that the core starts from. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
     own = (_cell(row) for row in leading.standings(tx) if row.node not in borrowed)

@@ -42,11 +42,15 @@ class Action(enum.StrEnum):
     PROJECT_APPLIED = "project.applied"
     RUN_REQUESTED = "run.requested"
     RUN_FINISHED = "run.finished"
+    RUN_CANCELLED = "run.cancelled"
+    NODE_PAUSED = "node.paused"
+    NODE_RESUMED = "node.resumed"
     DELIVERY_RECEIVED = "delivery.received"
     SCHEMA_PINNED = "schema.pinned"
     PARTITION_PUBLISHED = "partition.published"
     PARTITION_HELD = "partition.held"
     PARTITION_REJECTED = "partition.rejected"
+    PARTITION_WITHDRAWN = "partition.withdrawn"
     DEMO_FAULT_INJECTED = "demo.fault_injected"
 
 

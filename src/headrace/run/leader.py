@@ -10,7 +10,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -32,7 +33,7 @@ from headrace.run.garbage import Keep
 from headrace.run.loading import load
 from headrace.run.looks import Look, Looks, recorded
 from headrace.run.news import News, Reporter, silent
-from headrace.run.orders import Order, Run, RunResult, waiting
+from headrace.run.orders import Order, Run, RunResult, cancelled_by, waiting
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import EXPORT, Tasks, Undeliverable
 from headrace.schedule import (
@@ -64,6 +65,9 @@ GATHER_SECONDS = 0.005
 """How long answers are collected for one commit, at most, while workers have something to go on with."""
 TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""
+
+Write: TypeAlias = Callable[[Transaction, int], None]
+"""Writes what belongs to an event, in the transaction of its turn, at a time."""
 
 
 class Leader:
@@ -185,9 +189,22 @@ class Leader:
         """What a run came to, once it has ended; told once."""
         return self._results.pop(run, None)
 
-    def cancel(self, run: int) -> None:
-        """A run isn't wanted any more; its attempts that no other run wants are ended."""
-        self._turn([Cancelled(run)], [])
+    def under_way(self, run: int) -> Order | None:
+        """What a run that goes on was asked to do; None for one that doesn't."""
+        found = self._runs.get(run)
+        return found.order if found is not None else None
+
+    def cancel(self, run: int, actor: Actor = HEADRACE, reason: str = "") -> None:
+        """A run that is under way isn't wanted any more: it ends now, and its attempts that no other run wants are ended."""
+        gone = self._runs[run]
+
+        def write(tx: Transaction, now: int) -> None:
+            leading.cancel_run(tx, run, gone.state, now, actor.id, reason)
+            append(tx, now, self._event(run, Action.RUN_CANCELLED, actor, {"partitions": dict(Counter(gone.results.values()))}, reason))
+
+        self._turn([Cancelled(run)], [], write)
+        if self._runs.pop(run, None) is not None:
+            self._results[run] = RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason)))
 
     def look(self, nodes: set[str], run: Run | None = None, *, patient: bool = False) -> None:
         """Look at some sources; what arrived is taken in by the runs that want it."""
@@ -199,9 +216,10 @@ class Leader:
         if look.done:
             self._turn([], [])
 
-    def tell(self, *events: Event) -> None:
-        """Hand events of people to the core: pauses, triggers, what was taken back."""
-        self._turn(events, [])
+    def tell(self, *events: Event, write: Write | None = None) -> None:
+        """Hand events of people to the core: pauses, triggers, what was taken back. `write` keeps what belongs to them, in the same
+        transaction."""
+        self._turn(events, [], write)
 
     def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
         """Wait up to `seconds` for something to happen, and deal with it."""
@@ -260,12 +278,14 @@ class Leader:
 
     # One turn
 
-    def _turn(self, events: Sequence[Event], news: Sequence[Answered]) -> None:
+    def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
         self._looks.take_in(news)
         finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
         wrong = make_durable(self._folders, finished)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
+            if write is not None:
+                write(tx, now)
             batch = Batch(tx, self._tasks, now=now, version=self.applied.id, publication_id=self._publication_id)
             for one in finished:
                 batch.add(self._attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))

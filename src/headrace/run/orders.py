@@ -67,6 +67,11 @@ class Run:
         return "succeeded" if good == len(self.results) else "partial" if good else "failed"
 
 
+def cancelled_by(actor: str, reason: str) -> str:
+    """Who took a run back, and why, in one clause."""
+    return f"cancelled by {actor}" + (f": {reason}" if reason else "")
+
+
 def waiting(settled: Settled, proposed: Sequence[tuple[str, str]], timezone: str) -> tuple[tuple[str, str, str], ...]:
     """Partitions that were asked for and couldn't run, with the reason of each."""
     found = [(node, key, _waits(first, timezone)) for node, key, first in settled.waiting]

@@ -29,4 +29,5 @@ create table pause (                  -- nothing of these nodes is started
 create table firing (node text primary key, at bigint not null);       -- when its trigger fired last
 
 alter table run add column cancelled_at bigint;                        -- a person took it back; what had ended by then counts as it is
+alter table run add column cancelled_by text;                         -- who it was
 alter table run add column reason text;

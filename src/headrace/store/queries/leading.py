@@ -29,6 +29,14 @@ def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
     tx.execute("update run set state = ?, finished_at = ? where id = ?", (state, now, run_id))
 
 
+def cancel_run(tx: Transaction, run_id: int, state: str, now: int, actor: str, reason: str) -> None:  # noqa: PLR0913 - a row of its own
+    """A person took a run back; what had come of it by then is its state."""
+    tx.execute(
+        "update run set state = ?, finished_at = ?, cancelled_at = ?, cancelled_by = ?, reason = ? where id = ?",
+        (state, now, now, actor, reason or None, run_id),
+    )
+
+
 def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
     """What earlier leaders left open is lost; how many attempts that were."""
     tx.execute("update run set state = 'lost', finished_at = :now where state = 'running'", {"now": now})

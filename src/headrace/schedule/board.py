@@ -18,7 +18,7 @@ class Cell:
 
     __slots__ = (
         "alarm", "bundle", "dirty", "failures", "hash", "late", "not_before", "proposed", "publication", "published", "queued",
-        "queued_at", "reason", "stale", "state",
+        "queued_at", "reason", "since", "stale", "state", "taken_back",
     )  # fmt: skip
 
     def __init__(self, state: PartitionState = PartitionState.MISSING) -> None:
@@ -43,6 +43,10 @@ class Cell:
         self.queued_at = 0
         self.alarm: int | None = None
         """When it is looked at again, because time alone may make it ready."""
+        self.since = 0
+        """Where its node has a trigger: it waits for a firing that isn't earlier; 0 for any after its interval's end."""
+        self.taken_back = ""
+        """Why a person withdrew it, while an attempt at it is being ended."""
 
 
 class Span(NamedTuple):

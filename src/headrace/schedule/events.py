@@ -34,6 +34,16 @@ class LoadedCell(msgspec.Struct, frozen=True):
     proposed: bool = False
     publication: int = 0
     """The id of the publication that first had the content that readers see; 0 where that isn't needed."""
+    since: int = 0
+    """Of one that waits: since when. What waits for a trigger waits for a firing after that; 0 where that isn't known."""
+
+
+class LoadedPause(msgspec.Struct, frozen=True):
+    """A node of which nothing is started. `until` ends that by itself, in microseconds."""
+
+    node: str
+    reason: str
+    until: int | None = None
 
 
 class LoadedRunning(msgspec.Struct, frozen=True):
@@ -51,6 +61,9 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     graph: Graph
     cells: tuple[LoadedCell, ...]
     running: tuple[LoadedRunning, ...] = ()
+    paused: tuple[LoadedPause, ...] = ()
+    fired: tuple[tuple[str, int], ...] = ()
+    """Node → when its trigger fired last, as far as that was written down."""
 
 
 class Arrived(msgspec.Struct, frozen=True, tag="arrived"):

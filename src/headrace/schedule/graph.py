@@ -45,6 +45,8 @@ class Promise(msgspec.Struct, frozen=True):
     due: str
     after_us: int
     days_off: DaysOff = NO_DAYS_OFF
+    max_age: str | None = None
+    """Instead of `due`: so long after its beginning an interval is too late, because the one before has become too old."""
 
 
 class GraphNode(msgspec.Struct, frozen=True):

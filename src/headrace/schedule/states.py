@@ -53,6 +53,8 @@ class Change(enum.StrEnum):
     REJECTED = "rejected"
     FAILED = "failed"
     PUT_BACK = "put_back"
+    WITHDRAWN = "withdrawn"
+    WAIVED = "waived"
 
 
 _P, _C = PartitionState, Change
@@ -77,6 +79,16 @@ TRANSITIONS: dict[tuple[PartitionState, Change], PartitionState] = {
     # A lost worker, a transient error or a restart: it waits again.
     (_P.RUNNING, _C.PUT_BACK): _P.WAITING,
     (_P.WAITING, _C.PUT_BACK): _P.WAITING,
+    # A person took it back; while an attempt is at it, once that has been ended.
+    (_P.PUBLISHED, _C.WITHDRAWN): _P.WITHDRAWN,
+    (_P.WAITING, _C.WITHDRAWN): _P.WITHDRAWN,
+    (_P.RUNNING, _C.WITHDRAWN): _P.WITHDRAWN,
+    (_P.HELD, _C.WITHDRAWN): _P.WITHDRAWN,
+    (_P.REJECTED, _C.WITHDRAWN): _P.WITHDRAWN,
+    (_P.FAILED, _C.WITHDRAWN): _P.WITHDRAWN,
+    (_P.WITHDRAWN, _C.WITHDRAWN): _P.WITHDRAWN,
+    # `catch_up: latest` passed over it.
+    (_P.WAITING, _C.WAIVED): _P.WAIVED,
 }
 """Every pair that isn't here is a defect; `step` refuses it."""
 

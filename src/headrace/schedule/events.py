@@ -20,30 +20,21 @@ class AttemptId(NamedTuple):
         return f"{self.epoch}.{self.n}"
 
 
-class LoadedCell(msgspec.Struct, frozen=True):
-    """A partition as the store has it. `published` says whether readers see a publication of it, `hash` is that one's."""
+class LoadedCell(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition as the store has it. `published` says whether readers see a publication of it."""
 
     node: str
     key: str
     state: PartitionState
-    stale: bool
-    failures: int
-    not_before: int | None
-    published: bool
-    hash: str | None
+    stale: bool = False
+    failures: int = 0
+    not_before: int | None = None
+    published: bool = False
     proposed: bool = False
     publication: int = 0
     """The id of the publication that first had the content that readers see; 0 where that isn't needed."""
     since: int = 0
     """Of one that waits: since when. What waits for a trigger waits for a firing after that; 0 where that isn't known."""
-
-
-class LoadedPause(msgspec.Struct, frozen=True):
-    """A node of which nothing is started. `until` ends that by itself, in microseconds."""
-
-    node: str
-    reason: str
-    until: int | None = None
 
 
 class LoadedRunning(msgspec.Struct, frozen=True):
@@ -61,7 +52,7 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     graph: Graph
     cells: tuple[LoadedCell, ...]
     running: tuple[LoadedRunning, ...] = ()
-    paused: tuple[LoadedPause, ...] = ()
+    paused: tuple[Paused, ...] = ()
     fired: tuple[tuple[str, int], ...] = ()
     """Node → when its trigger fired last, as far as that was written down."""
 
@@ -81,7 +72,8 @@ class Refreshed(msgspec.Struct, frozen=True, tag="refreshed"):
 
     node: str
     key: str
-    hash: str | None
+    changed: bool = True
+    """Whether its content is another than what readers saw before."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -144,14 +136,15 @@ class TakenBack(msgspec.Struct, frozen=True, tag="taken_back"):
 
 
 class Published(msgspec.Struct, frozen=True, tag="published"):
-    """An attempt's partitions are about to become visible: key -> content hash (None where it isn't known)."""
+    """An attempt's partitions are about to become visible: key → whether its content is another than what readers saw before (true
+    where that isn't known)."""
 
     attempt: AttemptId
-    hashes: tuple[tuple[str, str | None], ...]
+    contents: tuple[tuple[str, bool], ...]
     seconds: float | None = None
     """How long the worker was at it."""
     publications: tuple[int, ...] = ()
-    """Their ids, in the order of `hashes`."""
+    """Their ids, in the order of `contents`."""
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended"):

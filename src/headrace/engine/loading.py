@@ -7,6 +7,7 @@ on `sys.path`: a user's `queue.py` must not take the place of Python's in the wo
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -29,7 +30,7 @@ class Loader:
 
     def load(self, root: Path, file: str) -> ModuleType:
         """The module of `file` (relative to the code folder `root`), executed once. Raises whatever its code raises."""
-        self._turn_to(root.resolve(), file)
+        self._turn_to(resolved(root), file)
         name = _module_name(root, file)
         found = sys.modules.get(name)
         if found is None:
@@ -64,6 +65,13 @@ LOADER = Loader()
 """The worker's: modules are a property of the process, and so is what loads them."""
 
 
+@functools.lru_cache(maxsize=32)
+def resolved(root: Path) -> Path:
+    """A code folder without links. Remembered: a folder of applied code never changes, and each attempt asks."""
+    return root.resolve()
+
+
+@functools.lru_cache(maxsize=1024)
 def _module_name(root: Path, file: str) -> str:
     """A name that nothing else has, and that a pickle of the body's own classes can be read by."""
     digest = hashlib.sha256(f"{root}\0{file}".encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -20,10 +20,9 @@ from headrace.lake.session import literal
 if TYPE_CHECKING:
     from headrace.lake.session import Session
 
-_CLEAR_REFS = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
-_RESET_PEAK = "5"
+_RESET_PEAK = b"5"
 """What makes Linux begin its record of the process's greatest memory anew (proc(5), clear_refs)."""
+_STATUS_BYTES = 8192
 _RUSAGE_UNIT_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
@@ -39,8 +38,8 @@ class Meter:
         self._started = self._cpu_before = 0.0
 
     def __enter__(self) -> Self:
-        with contextlib.suppress(OSError):
-            _CLEAR_REFS.write_text(_RESET_PEAK)
+        if (record := _Record.of(os.getpid())) is not None:
+            record.begin()
         self._cpu_before = _cpu_seconds()
         self._started = time.perf_counter()
         return self
@@ -103,8 +102,32 @@ def _cpu_seconds() -> float:
 
 
 def _peak_bytes() -> int:
-    with contextlib.suppress(OSError, ValueError):
-        for line in _STATUS.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT_BYTES
+    record = _Record.of(os.getpid())
+    told = record.peak_bytes() if record is not None else None
+    return told or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RUSAGE_UNIT_BYTES
+
+
+class _Record:
+    """The kernel's record of a process's memory, its files kept open: they are read for each attempt."""
+
+    def __init__(self) -> None:
+        self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+        self._clear = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+
+    @classmethod
+    @functools.lru_cache(maxsize=1)
+    def of(cls, pid: int) -> _Record | None:
+        """This process's, whose id it is: a child that was forked has one of its own. None where the system has none."""
+        del pid
+        with contextlib.suppress(OSError):
+            return cls()
+        return None
+
+    def begin(self) -> None:
+        with contextlib.suppress(OSError):
+            os.pwrite(self._clear, _RESET_PEAK, 0)
+
+    def peak_bytes(self) -> int | None:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int(os.pread(self._status, _STATUS_BYTES, 0).partition(b"VmHWM:")[2].split(maxsplit=1)[0]) * 1024
+        return None

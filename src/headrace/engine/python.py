@@ -25,7 +25,7 @@ from headrace.engine import containers
 from headrace.engine.bodies import BodyError, Scope
 from headrace.engine.failures import BodyFailed, failed, kind_of, shortened
 from headrace.engine.keeping import limits_kept, process_kept
-from headrace.engine.loading import LOADER
+from headrace.engine.loading import LOADER, resolved
 from headrace.engine.tasks import BodyTask, DataFolders
 from headrace.lake.session import literal, quote
 from headrace.model import PythonBody
@@ -56,7 +56,7 @@ class Boundary:
     """Runs user code. What it raises, exits of the interpreter included, becomes the body's failure."""
 
     def __init__(self, code_root: Path, body: PythonBody) -> None:
-        self._root, self._body, self._pid = str(code_root.resolve()), body, os.getpid()
+        self._root, self._body, self._pid = str(resolved(code_root)), body, os.getpid()
         self.failure: BodyFailed | None = None
 
     def call(self, function: Callable[[], Returned]) -> Returned:

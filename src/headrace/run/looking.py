@@ -14,7 +14,7 @@ from headrace.connect.files import look
 from headrace.model import HeadraceError, Source
 from headrace.schedule import Arrived
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import deliveries, leading
 from headrace.store.queries.leading import DeliveryRow
 
 SETTLE_WAIT_MAX_S = 4.0
@@ -30,6 +30,8 @@ class Seen(msgspec.Struct, frozen=True):
     error: str | None
     code: str | None = None
     """What kind of error it is (`access_denied`, `source_unavailable` …), where that is known."""
+    settles: float | None = None
+    """After how many seconds a file that may still be being written is quiet, if nobody writes on; None where there is none."""
 
 
 def look_at(
@@ -50,7 +52,7 @@ def _look_settled(root: Path, source: Source, known: dict[str, tuple[int, int]],
     except (OSError, HeadraceError) as error:
         return Seen(source, (), (), str(error))
     unsettled = (f"{s.path} may still be being written; it is taken when it is quiet" for s in result.settling)
-    return Seen(source, result.found, (*(n.message for n in result.notes), *unsettled), None)
+    return Seen(source, result.found, (*(n.message for n in result.notes), *unsettled), None, settles=result.wait_seconds or None)
 
 
 def _wait(result: Look, deadline: float) -> float | None:
@@ -58,16 +60,27 @@ def _wait(result: Look, deadline: float) -> float | None:
     return wanted if wanted <= deadline - time.monotonic() else None
 
 
-def record(tx: Transaction, seen: Iterable[Seen], now: int) -> list[Arrived]:
-    """Write the looks and what they found; what arrived, as events for the core."""
+def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int) -> list[Arrived]:
+    """Write the looks, which began then, and what they found; what arrived, as events for the core."""
     arrived = []
     for one in seen:
         last = leading.last_look(tx, one.source.name)
-        rows = [_delivery(tx, one.source, found, now, last) for found in one.found]
+        rows = [_delivery(tx, one.source, found, now, last) for found in _new(tx, one, began)]
         leading.record_deliveries(tx, rows)
         leading.record_look(tx, one.source.name, now, len(rows), one.error, one.code)
         arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
+
+
+def _new(tx: Transaction, seen: Seen, began: int) -> Iterable[Found]:
+    """What another look hasn't written down since this one began: two may be under way at one source."""
+    if not seen.found:
+        return ()
+    known = deliveries.found_since(tx, seen.source.name, began)
+    if seen.source.partition.by_delivery:  # its partitions are numbered as they come
+        same = {what[1:] for what in known}
+        return [f for f in seen.found if (f.path, f.size_bytes, f.modified_us, f.version) not in same]
+    return [f for f in seen.found if (f.partition, f.path, f.size_bytes, f.modified_us, f.version) not in known]
 
 
 def _delivery(tx: Transaction, source: Source, found: Found, now: int, last_look: int | None) -> DeliveryRow:

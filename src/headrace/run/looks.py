@@ -20,8 +20,8 @@ from headrace.store.queries import leading
 class Look:
     """One look at some sources. `run` waits for it."""
 
-    def __init__(self, run: int) -> None:
-        self.run = run
+    def __init__(self, run: int, began: int) -> None:
+        self.run, self.began = run, began
         self.seen: list[Seen] = []
         self.passed_over: list[str] = []
         self.asked: dict[AttemptId, LookAt] = {}
@@ -46,15 +46,18 @@ class Looks:
         self._store, self._executor, self._folders = store, executor, folders
         self._last = 0
         self._under_way: list[Look] = []
+        self._unsettled: dict[str, float] = {}
+        """Source → when its files are quiet, by the monotonic clock, if nobody writes on."""
 
     def begin(self, run: int, project: Project, sources: Iterable[Source], now: int, *, patient: bool) -> Look:
         """Look at sources; what lies elsewhere is asked of workers. A `patient` look waits a little for files that are being written."""
-        look = Look(run)
+        look = Look(run, now)
         sources = list(sources)
         near = [s for s in sources if name_of(s) is None]
         with self._store.read() as tx:
             known = {s.name: leading.known_files(tx, s.name) for s in near}
         seen = look_at(self._folders.project, near, known.__getitem__, patient=patient)
+        self._remember(seen)
         split = {one.source.name: one for one in seen if one.found and routed(one.source)}
         look.seen = [one for one in seen if one.source.name not in split]
         look.passed_over = [f"{name}: {note}" for name, one in split.items() for note in one.notes]
@@ -65,6 +68,21 @@ class Looks:
         look.deadline = time.monotonic() + max(map(look_seconds_max, look.asked.values()), default=0.0)
         self._under_way.append(look)
         return look
+
+    def _remember(self, seen: Iterable[Seen]) -> None:
+        """Which sources have files that may still be being written."""
+        for one in seen:
+            self._unsettled.pop(one.source.name, None)
+            if one.settles is not None:
+                self._unsettled[one.source.name] = time.monotonic() + one.settles
+
+    def settled(self) -> tuple[set[str], float | None]:
+        """The sources whose files have had their time to become quiet since they were looked at, and in how many seconds the next
+        ones will have (None: there are none)."""
+        now = time.monotonic()
+        due = {name for name, at in self._unsettled.items() if at <= now}
+        later = [at - now for name, at in self._unsettled.items() if name not in due]
+        return due, min(later, default=None)
 
     def _ask(self, tx: Transaction, look: Look, project: Project, source: Source, now: int, files: tuple[object, ...]) -> None:
         self._last += 1
@@ -106,11 +124,11 @@ class Looks:
         return done
 
     @property
-    def waiting(self) -> bool:
-        """Whether any look is under way."""
-        return bool(self._under_way)
+    def at(self) -> set[str]:
+        """The sources that a worker looks at now."""
+        return {question.source.name for look in self._under_way for question in look.asked.values()}
 
 
 def recorded(tx: Transaction, look: Look, now: int) -> list[Arrived]:
     """Write down what a look saw; what arrived, as events for the core."""
-    return record(tx, look.seen, now)
+    return record(tx, look.seen, now, look.began)

@@ -58,6 +58,15 @@ class Look(msgspec.Struct, frozen=True):
     error: str | None
 
 
+def found_since(tx: Transaction, source: str, since_us: int) -> set[tuple[str, str, int, int, str]]:
+    """What looks at a source have found since then: partition, path, size in bytes, modification time in microseconds, version."""
+    rows = tx.execute(
+        "select partition, path, size_bytes, modified_us, version from delivery where source = :source and observed_at >= :since",
+        {"source": source, "since": since_us},
+    )
+    return {(str(partition), str(path), int(size), int(modified), version or "") for partition, path, size, modified, version in rows}
+
+
 def get(tx: Transaction, delivery_id: int) -> Delivery | None:
     """One delivery, or None."""
     row = tx.execute(f"select {_COLUMNS} from delivery where id = :id", {"id": delivery_id}).fetchone()

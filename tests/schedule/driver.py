@@ -55,6 +55,8 @@ class Driver:
         self.kills: list[Kill] = []
         self.done: list[tuple[str, str]] = []
         self.content: dict[tuple[str, str], str] = {}
+        self.shown: dict[tuple[str, str], str] = {}
+        """What readers see."""
         self.give(Loaded(Graph(nodes), cells))
 
     def give(self, event: object) -> None:
@@ -82,9 +84,11 @@ class Driver:
 
     def publish(self, attempt: AttemptId) -> None:
         dispatch = self.running.pop(attempt)
-        hashes = tuple((key, self.content.get((dispatch.node, key), f"{dispatch.node}@{key}")) for key in dispatch.keys)
+        made = {key: self.content.get((dispatch.node, key), f"{dispatch.node}@{key}") for key in dispatch.keys}
+        contents = tuple((key, self.shown.get((dispatch.node, key)) != content) for key, content in made.items())
+        self.shown.update({(dispatch.node, key): content for key, content in made.items()})
         self.done += [(dispatch.node, key) for key in dispatch.keys]
-        self.give(Published(attempt, hashes))
+        self.give(Published(attempt, contents))
 
     def end(self, attempt: AttemptId, state: PartitionState, kind: FailureKind | None = None) -> None:
         del self.running[attempt]

@@ -15,7 +15,7 @@ def timed(d: Driver, seconds: float, times: int, *, slow: float = 0.0) -> None:
         attempt = next(iter(d.running))
         dispatch = d.running.pop(attempt)
         seconds = slow if dispatch.node == "slow" else seconds
-        d.give(Published(attempt, tuple((key, "h") for key in dispatch.keys), seconds))
+        d.give(Published(attempt, tuple((key, True) for key in dispatch.keys), seconds))
 
 
 def test_short_attempts_are_given_out_ahead_once_they_are_known_to_be_short() -> None:

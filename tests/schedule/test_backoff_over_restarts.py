@@ -13,8 +13,8 @@ DAY = "2025-01-01"
 def test_a_new_leader_tries_what_the_last_one_left_to_be_tried_again() -> None:
     """Would catch: a transient failure that is never tried again, because its alarm ended with its leader."""
     cells = (
-        LoadedCell("flights", DAY, S.PUBLISHED, False, 0, None, True, "h"),
-        LoadedCell("clean", DAY, S.WAITING, False, 2, 5_000_000, False, None),
+        LoadedCell(node="flights", key=DAY, state=S.PUBLISHED, published=True),
+        LoadedCell(node="clean", key=DAY, state=S.WAITING, failures=2, not_before=5_000_000),
     )
     d = Driver(source("flights"), asset("clean", "flights"), cells=cells)
     d.ask()

@@ -245,7 +245,7 @@ def test_a_restart_remembers_what_is_proposed() -> None:
     from headrace.schedule import LoadedCell
 
     cells = tuple(
-        LoadedCell(name, key, S.PUBLISHED, (name, key) == ("clean", D[0]), 0, None, True, "h", (name, key) == ("clean", D[0]))
+        LoadedCell(node=name, key=key, state=S.PUBLISHED, stale=(late := (name, key) == ("clean", D[0])), published=True, proposed=late)
         for name in ("flights", "clean", "ranking")
         for key in D[:3]
     )

@@ -235,11 +235,11 @@ def test_depends_orders_without_data() -> None:
 def test_a_restart_goes_on_where_the_store_stands() -> None:
     """What was running is put back; what was published isn't computed again; what failed waits for a person."""
     cells = (
-        LoadedCell("flights", DAYS[0], S.PUBLISHED, False, 0, None, True, "h"),
-        LoadedCell("flights", DAYS[1], S.PUBLISHED, False, 0, None, True, "h"),
-        LoadedCell("flights", DAYS[2], S.PUBLISHED, False, 0, None, True, "h"),
-        LoadedCell("clean", DAYS[0], S.PUBLISHED, True, 0, None, True, "h"),
-        LoadedCell("clean", DAYS[1], S.FAILED, False, 1, None, False, None),
+        LoadedCell(node="flights", key=DAYS[0], state=S.PUBLISHED, published=True),
+        LoadedCell(node="flights", key=DAYS[1], state=S.PUBLISHED, published=True),
+        LoadedCell(node="flights", key=DAYS[2], state=S.PUBLISHED, published=True),
+        LoadedCell(node="clean", key=DAYS[0], state=S.PUBLISHED, stale=True, published=True),
+        LoadedCell(node="clean", key=DAYS[1], state=S.FAILED, failures=1),
     )
     d = Driver(source("flights"), asset("clean", "flights"), cells=cells)
     d.ask()

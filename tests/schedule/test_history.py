@@ -37,7 +37,7 @@ def recorded() -> History:
             commands += core.handle(event, now)
         turns.append(Turn(now, tuple(pending), digest(commands)))
         given = [one for one in commands if isinstance(one, Dispatch)]
-        pending = [Published(one.attempt, tuple((key, f"{one.node}{key}") for key in one.keys)) for one in given]
+        pending = [Published(one.attempt, tuple((key, True) for key in one.keys)) for one in given]
         now += 1_000
         if not pending:
             break

@@ -133,9 +133,11 @@ class Publishing(Driver):
     def publish(self, attempt):  # type: ignore[no-untyped-def]
         dispatch = self.running.pop(attempt)
         self.last += 1
-        content = self.content.get((dispatch.node, dispatch.keys[0]), "same")
+        place = (dispatch.node, dispatch.keys[0])
+        content = self.content.get(place, "same")
+        changed, self.shown[place] = self.shown.get(place) != content, content
         self.done += [(dispatch.node, key) for key in dispatch.keys]
-        self.give(Published(attempt, ((dispatch.keys[0], content),), None, (self.last,)))
+        self.give(Published(attempt, ((dispatch.keys[0], changed),), None, (self.last,)))
 
 
 def test_each_new_content_of_a_whole_input_is_appended() -> None:
@@ -150,8 +152,8 @@ def test_each_new_content_of_a_whole_input_is_appended() -> None:
     d.arrive("stock", "*", content="b")
     assert d.work() == [("stock", "*"), ("history", "000000000004")]
     cells = (
-        LoadedCell("stock", "*", S.PUBLISHED, False, 0, None, True, "b", False, 4),
-        LoadedCell("history", "000000000001", S.PUBLISHED, False, 0, None, True, "x"),
+        LoadedCell(node="stock", key="*", state=S.PUBLISHED, published=True, publication=4),
+        LoadedCell(node="history", key="000000000001", state=S.PUBLISHED, published=True),
     )
     again = Publishing(*nodes, cells=cells)
     again.ask()

@@ -73,7 +73,7 @@ class Production:
         cells = (_cell(key, seen) for key, seen in before.items())
         rank = {name: place for place, name in enumerate(compiled.order)}  # sources first: they say when what follows starts
         moved = sorted((key for key, seen in now.items() if before.get(key) != seen), key=lambda key: (rank[key[0]], key[1]))
-        return Taken(tuple(cells), tuple(Refreshed(*key, now[key].content_hash) for key in moved))
+        return Taken(tuple(cells), tuple(Refreshed(*key, changed=_changed(before.get(key), now[key])) for key in moved))
 
     def absolute(self, file: FileRef) -> FileRef:
         """A file of production's lake, to be read from elsewhere."""
@@ -85,8 +85,10 @@ class Production:
         return EnvironmentWorld(StoreWorld(own), StoreWorld(theirs), self.nodes)
 
 
+def _changed(before: borrowing.Borrowed | None, now: borrowing.Borrowed) -> bool:
+    """Whether a publication has another content than the one before it, as far as that is known."""
+    return before is None or now.content_hash is None or now.content_hash != before.content_hash
+
+
 def _cell(key: tuple[str, str], seen: borrowing.Borrowed) -> LoadedCell:
-    return LoadedCell(
-        *key, PartitionState.PUBLISHED, stale=False, failures=0, not_before=None, published=True, hash=seen.content_hash,
-        publication=seen.publication_id,
-    )  # fmt: skip
+    return LoadedCell(node=key[0], key=key[1], state=PartitionState.PUBLISHED, published=True, publication=seen.publication_id)

@@ -17,6 +17,6 @@ def load(tx: Transaction, compiled: Compiled, *, borrowed: frozenset[str] = froz
 
 def _cell(row: leading.Standing) -> LoadedCell:
     return LoadedCell(
-        row.node, row.partition, PartitionState(row.state), row.stale, row.failures, row.not_before, row.published, row.content_hash,
-        row.proposed, row.publication,
+        node=row.node, key=row.partition, state=PartitionState(row.state), stale=row.stale, failures=row.failures,
+        not_before=row.not_before, published=row.published, proposed=row.proposed, publication=row.publication,
     )  # fmt: skip

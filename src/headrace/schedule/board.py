@@ -17,8 +17,8 @@ class Cell:
     """One partition of one node, as the core keeps it."""
 
     __slots__ = (
-        "alarm", "bundle", "dirty", "failures", "hash", "late", "not_before", "proposed", "publication", "published", "queued",
-        "queued_at", "reason", "since", "stale", "state", "taken_back",
+        "alarm", "bundle", "dirty", "failures", "late", "not_before", "proposed", "published", "queued", "queued_at", "reason",
+        "since", "stale", "state", "taken_back",
     )  # fmt: skip
 
     def __init__(self, state: PartitionState = PartitionState.MISSING) -> None:
@@ -31,8 +31,6 @@ class Cell:
         self.failures = 0
         self.not_before: int | None = None
         self.published = False
-        self.publication = 0
-        self.hash: str | None = None
         self.reason = ""
         self.bundle = ""
         """Names the file that it was delivered in with others."""
@@ -87,6 +85,8 @@ class Board:
         """Node → its partitions that are queued or running."""
         self.bundles: dict[tuple[str, str], set[str]] = {}
         """Node and bundle → the partitions that came in it."""
+        self.publications: dict[str, int] = {}
+        """Node that isn't cut → the publication that first had the content that readers see."""
         self._data_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name, node in nodes.items() if _grows(node)}
 
     def add(self, name: str, key: str, cell: Cell) -> bool:
@@ -105,8 +105,42 @@ class Board:
         return True
 
     def get(self, name: str, key: str) -> Cell | None:
-        """A partition, None if nothing was ever heard of it."""
+        """A partition to look at, None if nothing was ever heard of it."""
         return self.cells[name].get(key)
+
+    def cell(self, name: str, key: str) -> Cell:
+        """A partition to change."""
+        return self.cells[name][key]
+
+    def settle(self, name: str, key: str) -> None:
+        """A change of a partition is done."""
+
+    def known(self, name: str, key: str) -> bool:
+        """Whether anything was ever heard of a partition."""
+        return key in self.cells[name]
+
+    def open(self, name: str) -> list[tuple[str, Cell]]:
+        """The partitions of a node, oldest first."""
+        node = self.nodes[name]
+        return sorted(self.cells[name].items(), key=lambda item: self.order(node, item[0]))
+
+    def published(self, name: str) -> list[str]:
+        """The partitions of a node that readers see something of."""
+        return [key for key, cell in self.cells[name].items() if cell.published]
+
+    def show(self, name: str, cell: Cell) -> None:
+        """Readers see something of a partition."""
+        cell.published = True
+        self.visible.add(name)
+
+    def bundle(self, name: str, key: str, bundle: str) -> None:
+        """Note the file that a partition was delivered in with others; empty for none."""
+        cell = self.cell(name, key)
+        if cell.bundle:
+            self.bundles[name, cell.bundle].discard(key)
+        cell.bundle = bundle
+        if bundle:
+            self.bundles.setdefault((name, bundle), set()).add(key)
 
     def seen(self, name: str, time_key: str) -> Collection[str]:
         """The data keys that were ever heard of for an interval of a node whose keys grow."""

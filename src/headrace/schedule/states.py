@@ -19,6 +19,10 @@ class PartitionState(enum.StrEnum):
     WAIVED = "waived"
 
 
+STOPPED = (PartitionState.FAILED, PartitionState.REJECTED, PartitionState.HELD)
+"""Nothing more happens to these before somebody, or something they read, asks for them again."""
+
+
 class AttemptState(enum.StrEnum):
     """What became of one attempt (INTERFACE §3)."""
 

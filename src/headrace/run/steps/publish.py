@@ -167,8 +167,9 @@ class Batch:
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
             self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key], attempt.runs))
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
-        ids = tuple(one.id for one in self._pending[-len(attempt.keys) :])
-        self.events.append(Published(attempt.id, tuple((key, hashes[key]) for key in attempt.keys), seconds, ids))
+        made = self._pending[-len(attempt.keys) :]
+        contents = tuple((one.partition, not one.identical) for one in made)
+        self.events.append(Published(attempt.id, contents, seconds, tuple(one.id for one in made)))
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))

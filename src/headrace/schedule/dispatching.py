@@ -1,0 +1,78 @@
+"""What is most urgent is given out, as far as there is room."""
+
+from __future__ import annotations
+
+import heapq
+
+from headrace.schedule.admission import admits
+from headrace.schedule.board import Cell
+from headrace.schedule.commands import Dispatch
+from headrace.schedule.events import AttemptId
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.situation import Running, Situation
+from headrace.schedule.states import Change, PartitionState, step
+
+
+class Dispatcher:
+    """Starts attempts, `slots` at once (a few more are given out ahead), numbered within the leader's epoch."""
+
+    def __init__(self, situation: Situation, *, epoch: int, slots: int, after: int) -> None:
+        self._all = situation
+        self._board = situation.board
+        self._epoch, self._slots, self._last_n = epoch, slots, after
+
+    def admit(self) -> None:
+        """Take what may run from the queue."""
+        situation = self._all
+        while situation.ready:
+            *_, rank, key = situation.ready[0]
+            node = situation.nodes[situation.network.order[rank]]
+            running = (one.node for one in situation.running.values())
+            if not admits(node.name, running, len(situation.running), self._slots, situation.durations):
+                return
+            heapq.heappop(situation.ready)
+            cell = self._board.get(node.name, key)
+            if cell is None or not cell.queued:
+                continue  # it went out with its bundle
+            cell.queued = False
+            wanted = cell.state is PartitionState.WAITING and situation.demands.wanted(node.name, key)
+            if not wanted or next(situation.needs.missing(node, key, situation.now), None) is not None:
+                situation.rest(node.name, key)
+                if node.name in situation.network.gathers:
+                    situation.gathering[node.name, key] = None
+                continue
+            self._dispatch(node, (key, *self._bundled(node, key, cell)), cell.queued_at)
+
+    def ahead(self) -> int:
+        """How many attempts lie in the pipes of workers that are at another one."""
+        return len(self._all.running) - self._slots
+
+    def _bundled(self, node: GraphNode, key: str, cell: Cell) -> list[str]:
+        """The other partitions that came in the same file and wait as well."""
+        found = []
+        for other in self._board.bundles.get((node.name, cell.bundle), ()) if cell.bundle else ():
+            one = self._board.cell(node.name, other)
+            waits = one.state is PartitionState.WAITING and one.not_before is None
+            if other == key or not waits or not self._all.demands.wanted(node.name, other):
+                continue
+            if not one.queued:
+                self._all.begin(node.name, other)
+            one.queued = False
+            found.append(other)
+        return found
+
+    def _without(self, node: GraphNode, keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+        return tuple(found for key in keys for found in self._all.needs.done_without(node, key, self._all.now))
+
+    def _dispatch(self, node: GraphNode, keys: tuple[str, ...], queued_at: int) -> None:
+        situation = self._all
+        keys = tuple(sorted(keys, key=lambda key: self._board.order(node, key)))
+        self._last_n += 1
+        attempt = AttemptId(self._epoch, self._last_n)
+        for key in keys:
+            cell = self._board.cell(node.name, key)
+            cell.state = step(cell.state, Change.DISPATCHED)
+            cell.dirty = False
+        situation.running[attempt] = Running(node.name, keys, situation.now + node.timeout_us)
+        runs = sorted({demand.run for key in keys for demand in situation.demands.wanting(node.name, key)}, reverse=True)
+        situation.commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), tuple(runs)))

@@ -1,0 +1,92 @@
+"""Attempts that end without publishing: stopped, failed, lost, or out of time."""
+
+from __future__ import annotations
+
+import heapq
+
+from headrace.schedule.board import Cell
+from headrace.schedule.commands import Kill
+from headrace.schedule.events import Ended, WorkerLost
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.publishing import Waves
+from headrace.schedule.queueing import Queue
+from headrace.schedule.retry import draw, retry_after_us
+from headrace.schedule.situation import Situation
+from headrace.schedule.states import Change, FailureKind, PartitionState, step
+
+_CHANGES = {PartitionState.HELD: Change.HELD, PartitionState.REJECTED: Change.REJECTED}
+
+
+class Endings:
+    """Takes in how attempts ended."""
+
+    def __init__(self, situation: Situation, queue: Queue, waves: Waves) -> None:
+        self._all, self._queue, self._waves = situation, queue, waves
+        self._board, self._network = situation.board, situation.network
+
+    def ended(self, event: Ended) -> None:
+        """An attempt was held, rejected or failed."""
+        running = self._all.running.pop(event.attempt)
+        node = self._all.nodes[running.node]
+        self._all.rest(node.name, *running.keys)
+        change = _CHANGES.get(event.state, Change.FAILED)
+        for key in running.keys:
+            cell = self._board.cell(node.name, key)
+            cell.reason = event.reason
+            if cell.dirty:
+                cell.state = step(cell.state, Change.PUT_BACK)
+                cell.dirty = False
+                self._all.mark(node.name, key, cell)
+                self._queue.consider(node, key)
+            elif change is Change.FAILED:
+                self._failed(node, key, cell, event.kind or FailureKind.DETERMINISTIC, running.keys[0])
+            else:
+                cell.state = step(cell.state, change)
+                self._all.mark(node.name, key, cell)
+        self._tell(node)
+
+    def lost(self, event: WorkerLost) -> None:
+        """A worker died, with what it was at and what lay ahead of it."""
+        for attempt in event.queued:  # it never started: no failure of its own
+            running = self._all.running.pop(attempt)
+            self._all.rest(running.node, *running.keys)
+            for key in running.keys:
+                cell = self._board.cell(running.node, key)
+                cell.state = step(cell.state, Change.PUT_BACK)
+                self._queue.consider(self._all.nodes[running.node], key)
+        if event.running is not None:
+            kind = FailureKind.RESOURCES if event.running in self._all.timed_out else FailureKind.LOST_WORKER
+            kind = FailureKind.CANCELLED if event.running in self._all.cancelled else kind
+            self._all.timed_out.discard(event.running)
+            self._all.cancelled.discard(event.running)
+            self.ended(Ended(event.running, PartitionState.FAILED, event.reason, kind))
+
+    def time_out(self) -> None:
+        """End the attempts that ran too long."""
+        for attempt, running in self._all.running.items():
+            if running.expires_at <= self._all.now and attempt not in self._all.timed_out:
+                self._all.timed_out.add(attempt)
+                self._all.commands.append(Kill(attempt, "was ended because it ran past its timeout"))
+
+    def _tell(self, node: GraphNode) -> None:
+        """What waited for an attempt to end reads the older publication."""
+        for child, link in self._network.children[node.name]:
+            if (link.newest and not link.gathers) or node.name not in self._board.visible:
+                self._waves.reference_moved(child, stales=False)
+        if node.name not in self._board.visible:
+            self._queue.next_delivery(node)
+
+    def _failed(self, node: GraphNode, key: str, cell: Cell, kind: FailureKind, first: str) -> None:
+        """`first` is the first of the attempt's partitions: all of them are tried again at the same time."""
+        cell.failures += 1
+        wait = retry_after_us(kind, cell.failures, node.attempts_max, draw(node.name, first, cell.failures))
+        if wait is None:
+            cell.state, cell.not_before = step(cell.state, Change.FAILED), None
+        else:
+            cell.state = step(cell.state, Change.PUT_BACK)
+            cell.not_before = self._all.now + wait if wait else None
+        self._all.mark(node.name, key, cell)
+        if cell.not_before is not None:
+            heapq.heappush(self._all.later, (cell.not_before, node.name, key))
+        elif cell.state is PartitionState.WAITING:
+            self._queue.consider(node, key)

@@ -1,0 +1,150 @@
+"""What becomes visible, or arrives: it is told to everything that reads it, which may run now, or is stale."""
+
+from __future__ import annotations
+
+from headrace.model.times import Duration
+from headrace.schedule.board import Cell, bounds
+from headrace.schedule.events import Arrived, Published, Refreshed
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.queueing import Queue
+from headrace.schedule.readiness import Link, delivery_key
+from headrace.schedule.situation import Situation
+from headrace.schedule.states import STOPPED, Change, PartitionState, step
+
+
+class Waves:
+    """Carries news of partitions to what reads them."""
+
+    def __init__(self, situation: Situation, queue: Queue) -> None:
+        self._all, self._queue = situation, queue
+        self._board, self._network = situation.board, situation.network
+
+    def arrived(self, event: Arrived) -> None:
+        """A delivery of a source: it is to be taken in."""
+        node, known = self._all.nodes[event.source], self._board.newest.get(event.source)
+        if not self._board.known(node.name, event.key):
+            self._queue.add(node.name, event.key, Cell())
+        self._board.bundle(node.name, event.key, event.bundle)
+        self._queue.want(node, event.key, force=True)
+        if node.watermark and known is not None and known != self._board.newest[node.name]:
+            self._completed(node, known[1])
+
+    def refreshed(self, event: Refreshed) -> None:
+        """A publication that isn't ours to make: what reads it may run now, or is stale."""
+        node = self._all.nodes[event.node]
+        if not self._board.known(node.name, event.key):
+            self._queue.add(node.name, event.key, Cell(PartitionState.PUBLISHED))
+        cell = self._board.cell(node.name, event.key)
+        changed, restated = event.changed or not cell.published, cell.published
+        cell.state = PartitionState.PUBLISHED
+        self._board.show(node.name, cell)
+        self._wave(node, event.key, cell, changed=changed, restated=restated)
+        self._board.settle(node.name, event.key)
+
+    def published(self, event: Published) -> None:
+        """An attempt's partitions become visible."""
+        running = self._all.running.pop(event.attempt)
+        node = self._all.nodes[running.node]
+        self._all.rest(node.name, *running.keys)
+        if event.seconds is not None:
+            self._all.durations.add(node.name, event.seconds)
+        first = node.name not in self._board.visible
+        for place, (key, other) in enumerate(event.contents):
+            publication = event.publications[place] if event.publications else 0
+            self._shown(node, key, other=other, publication=publication)
+        for follower in self._network.followers[node.name]:
+            for key, _ in self._board.open(follower):
+                self._queue.consider(self._all.nodes[follower], key)
+        if first:
+            self._queue.next_delivery(node)
+            for child, _ in self._network.children[node.name]:
+                self.reference_moved(child, stales=False)
+
+    def reference_moved(self, child: GraphNode, *, stales: bool) -> None:
+        """What every partition of a node refers to has a new publication."""
+        if stales:
+            for key in self._board.published(child.name):
+                self._queue.want(child, key, force=True, stale=True)
+        for key, cell in self._board.open(child.name):
+            if cell.state is PartitionState.WAITING:
+                self._queue.consider(child, key)
+
+    def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
+        cell = self._board.cell(node.name, key)
+        restated, changed = cell.published, other or not cell.published
+        cell.state = step(cell.state, Change.PUBLISHED)
+        cell.stale = cell.proposed = False
+        cell.failures, cell.not_before, cell.reason = 0, None, ""
+        self._board.bundle(node.name, key, "")
+        self._board.show(node.name, cell)
+        if changed and publication:
+            self._board.publications[node.name] = publication
+        if cell.dirty:
+            self._queue.want(node, key, force=True, stale=True)
+        self._wave(node, key, cell, changed=changed, restated=restated)
+        self._board.settle(node.name, key)
+
+    def _completed(self, node: GraphNode, newest: str) -> None:
+        """What was delivered of a source for the newest interval until now is complete: another one has come."""
+        for key in self._board.beside(node, newest):
+            for child, link in self._network.children[node.name]:
+                for wanted in link.touches(key):
+                    self._queue.consider(child, wanted)
+
+    def _wave(self, node: GraphNode, key: str, cell: Cell, *, changed: bool, restated: bool) -> None:
+        """Tell the partitions that read this one: they may run now, or are stale. What comes for the first time isn't too late,
+        but for those that were made without it."""
+        too_late = self._too_late(node, key)
+        late = cell.late or (restated and too_late)
+        cell.late = False
+        for child, link in self._network.children[node.name]:
+            if link.delivers:
+                if changed:
+                    self._delivered(child, delivery_key(self._board.publications.get(node.name, 0)))
+                continue
+            for wanted in link.touches(key):
+                self._touch(child, wanted, link, changed=changed, late=late or (link.optional and too_late))
+            if link.newest and not link.gathers:
+                self.reference_moved(child, stales=changed and link.stales)
+        if node.chained and (following := self._all.needs.after(node, key)) is not None:
+            # what is made of it stands on something that isn't there any more: it is never left to somebody to ask for
+            self._touch(node, following, None, changed=changed, late=False)
+
+    def _touch(self, child: GraphNode, key: str, link: Link | None, *, changed: bool, late: bool) -> None:
+        cell = self._board.get(child.name, key)
+        if cell is None:
+            if self._all.needs.expected(child, key):
+                self._queue.expect(child, key)
+                self._queue.consider(child, key)
+        elif not changed or not (link is None or link.stales):
+            self._queue.consider(child, key)
+        elif cell.published and (late or child.tells) and cell.state not in (PartitionState.WAITING, PartitionState.RUNNING):
+            self._propose(child, key)
+        elif link is not None or cell.published or cell.state in STOPPED:
+            self._board.cell(child.name, key).late = False
+            self._queue.want(child, key, force=True, stale=cell.published)
+        else:
+            self._queue.consider(child, key)
+
+    def _propose(self, node: GraphNode, key: str) -> None:
+        """It is stale, and isn't computed again without asking."""
+        cell = self._board.cell(node.name, key)
+        cell.late = True
+        if self._all.demands.named(node.name, key):
+            self._queue.want(node, key, force=True, stale=True)
+        elif not cell.proposed:
+            cell.stale, cell.proposed = True, True
+            self._all.mark(node.name, key, cell)
+
+    def _too_late(self, node: GraphNode, key: str) -> bool:
+        """Whether what is delivered now is older than what is computed again without asking."""
+        if node.restate_within is None or node.partition.grain is None:
+            return False
+        return self._all.now > Duration.parse(node.restate_within).after_us(bounds(node, key)[1], node.timezone)
+
+    def _delivered(self, node: GraphNode, key: str) -> None:
+        """A whole input has another content, which is a partition of its own here: it reads the input as of that publication, so
+        what still waits for older ones isn't lost. It is marked, because only the newest could be told from the input after a restart."""
+        self._queue.expect(node, key)
+        self._all.mark(node.name, key, self._board.cell(node.name, key))
+        self._queue.consider(node, key)

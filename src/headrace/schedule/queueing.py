@@ -1,0 +1,112 @@
+"""What is wanted is queued as soon as nothing that it needs is missing."""
+
+from __future__ import annotations
+
+import heapq
+
+from headrace.schedule.board import Cell
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.situation import Situation
+from headrace.schedule.states import Change, PartitionState, step
+
+
+class Queue:
+    """Puts partitions of a situation into its ready queue."""
+
+    def __init__(self, situation: Situation) -> None:
+        self._all = situation
+        self._board, self._network = situation.board, situation.network
+
+    def expect(self, node: GraphNode, key: str) -> None:
+        """A partition there should be: it waits, if nothing was heard of it."""
+        if not self._board.known(node.name, key):
+            self.add(node.name, key, Cell(PartitionState.WAITING))
+
+    def add(self, node: str, key: str, cell: Cell) -> None:
+        """A partition that nothing was heard of."""
+        if self._board.add(node, key, cell):
+            self._all.needs.forget_starts()
+        for child in self._network.heirs[node]:
+            if self._all.needs.expected(child, key):
+                self.expect(child, key)
+
+    def want(self, node: GraphNode, key: str, *, force: bool = False, stale: bool = False) -> None:
+        """A partition is to be made; with `force` although it was."""
+        cell = self._board.cell(node.name, key)
+        if cell.state is PartitionState.RUNNING:
+            cell.dirty = True
+            return
+        if force or cell.state is PartitionState.MISSING:
+            known = cell.state is not PartitionState.MISSING
+            moved = cell.state is not PartitionState.WAITING
+            news = moved or cell.proposed or (stale and not cell.stale)
+            cell.state = step(cell.state, Change.WANTED)
+            cell.dirty = cell.proposed = False
+            cell.stale = cell.stale or stale
+            if moved:
+                cell.failures, cell.not_before = 0, None
+            if known and news:
+                self._all.mark(node.name, key, cell)
+        self.consider(node, key)
+
+    def consider(self, node: GraphNode, key: str) -> None:
+        """Queue a partition if it waits, was asked for, and nothing it needs is missing."""
+        situation = self._all
+        cell = self._board.get(node.name, key)
+        if cell is None or cell.queued or cell.state is not PartitionState.WAITING or cell.not_before is not None:
+            return
+        if self._first_alone(node) or not situation.demands.wanted(node.name, key) or not situation.needs.expected(node, key):
+            return
+        missing = next(situation.needs.missing(node, key, situation.now), None)
+        if missing is not None:
+            self._set_alarm(node.name, key, cell, missing.until)
+            if node.name in self._network.gathers:
+                situation.gathering[node.name, key] = None
+            return
+        cell.queued, cell.queued_at = True, situation.now
+        situation.begin(node.name, key)
+        heapq.heappush(situation.ready, (*self._priority(node, key), key))
+
+    def next_delivery(self, node: GraphNode) -> None:
+        """A source's first delivery is done with, which the others waited for."""
+        if node.is_source:
+            for key, _ in self._board.open(node.name):
+                self.consider(node, key)
+
+    def reconsider_gathers(self) -> None:
+        """What ran into something that wasn't at rest may run now."""
+        for name, key in list(self._all.gathering):
+            cell = self._board.get(name, key)
+            if cell is None or cell.state is not PartitionState.WAITING:
+                del self._all.gathering[name, key]
+            elif not cell.queued:
+                self.consider(self._all.nodes[name], key)
+
+    def wake(self) -> None:
+        """Look again at what only waited for a time that has come."""
+        situation = self._all
+        while situation.later and situation.later[0][0] <= situation.now:
+            _, node, key = heapq.heappop(situation.later)
+            cell = self._board.get(node, key)
+            if cell is not None and cell.not_before is not None:
+                self._board.cell(node, key).not_before = None
+            self.consider(situation.nodes[node], key)
+        while situation.alarms and situation.alarms[0][0] <= situation.now:
+            _, node, key = heapq.heappop(situation.alarms)
+            self.consider(situation.nodes[node], key)
+
+    def _set_alarm(self, node: str, key: str, cell: Cell, at: int | None) -> None:
+        if at is not None and at != cell.alarm:
+            cell.alarm = at
+            heapq.heappush(self._all.alarms, (at, node, key))
+
+    def _first_alone(self, node: GraphNode) -> bool:
+        """A source's first delivery is taken in by itself: it may set what the others are held to."""
+        return node.is_source and node.name not in self._board.visible and bool(self._board.busy.get(node.name))
+
+    def _priority(self, node: GraphNode, key: str) -> tuple[int, str, int]:
+        """What everything refers to first, then the oldest interval, then what others wait for."""
+        rank = self._network.rank[node.name]
+        if not node.partition.whole:
+            return 1, self._board.order(node, key), rank
+        return (2 if node.name in self._network.gathers else 0), "", rank

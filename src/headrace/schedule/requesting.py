@@ -1,0 +1,91 @@
+"""Runs ask for work, take it back, and come to their end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from headrace.schedule.asking import unprompted
+from headrace.schedule.board import Span, ended, span_of
+from headrace.schedule.commands import WAITING_SHOWN_MAX, Kill, Settled
+from headrace.schedule.demands import WAITED_US, Demand
+from headrace.schedule.events import Cancelled, Requested
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.queueing import Queue
+from headrace.schedule.situation import Situation
+from headrace.schedule.states import STOPPED, PartitionState
+
+
+class Requests:
+    """Takes in what runs want."""
+
+    def __init__(self, situation: Situation, queue: Queue) -> None:
+        self._all, self._queue = situation, queue
+        self._board, self._demands = situation.board, situation.demands
+
+    def request(self, event: Requested) -> None:
+        """A run wants something."""
+        demand = Demand(event, self._board)
+        self._demands.add(demand)
+        demand.active = sum(1 for node, key in self._all.under_way() if demand.covers(self._board, node, key))
+        for target in event.targets:
+            node = self._all.nodes[target.node]
+            for key in unprompted(node, target, self._all.now, self._all.network, self._all.needs):
+                self._queue.expect(node, key)
+            self._ask(event, node, span_of(node, target))
+
+    def cancel(self, event: Cancelled) -> None:
+        """What only this run wanted is put back, and its attempts are ended."""
+        self._demands.remove(event.run)
+        for name, key in list(self._all.under_way()):
+            cell = self._board.cell(name, key)
+            if cell.queued and not self._demands.wanted(name, key):
+                cell.queued = False
+                self._board.rest(name, 1)
+        for attempt, running in self._all.running.items():
+            if not any(self._demands.wanted(running.node, key) for key in running.keys):
+                self._all.cancelled.add(attempt)
+                self._all.commands.append(Kill(attempt, "was cancelled"))
+
+    def settle(self) -> None:
+        """Tell which runs have come to their end: nothing of them is under way, nor will be soon."""
+        situation = self._all
+        for demand in self._demands.at_rest():
+            soon = (one for one in situation.later if one[0] <= situation.now + WAITED_US)
+            if not any(demand.covers(self._board, node, key) for _, node, key in soon):
+                blocked = (
+                    (name, key, why)
+                    for name, key in self.waiting(situation.now, demand.run)
+                    for why in islice(situation.needs.missing(situation.nodes[name], key, situation.now), 1)
+                )
+                situation.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
+                self._demands.remove(demand.run)
+
+    def waiting(self, now: int, run: int | None) -> Iterator[tuple[str, str]]:
+        """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""
+        for name, node in self._all.nodes.items():
+            for key, cell in self._board.open(name):
+                if cell.state is not PartitionState.WAITING or cell.queued or not self._demands.wanted(name, key, run):
+                    continue
+                if self._all.needs.expected(node, key) and ended(node, key, now):
+                    yield name, key
+
+    def _ask(self, event: Requested, node: GraphNode, span: Span) -> None:
+        """Look at the partitions of a node that are asked for: at those that aren't at rest, and at all if they are to be made again."""
+        if node.name in event.again:
+            for key in self._board.published(node.name):
+                cell = self._board.get(node.name, key)
+                if cell is not None and cell.state is PartitionState.PUBLISHED and span.covers(self._board.order(node, key)):
+                    self._again(node, key)
+        for key, cell in self._board.open(node.name):
+            if span.covers(self._board.order(node, key)):
+                if node.name in event.retry and (cell.state in STOPPED or cell.proposed):
+                    self._again(node, key)
+                else:
+                    self._queue.consider(node, key)
+
+    def _again(self, node: GraphNode, key: str) -> None:
+        cell = self._board.cell(node.name, key)
+        cell.failures, cell.not_before = 0, None
+        cell.late, cell.proposed = cell.proposed, False
+        self._queue.want(node, key, force=True)

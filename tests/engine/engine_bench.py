@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from headrace.engine import InputData, Scope
-from headrace.engine.logs import Capture, Channel, Clock, Line, LogFile, read
+from headrace.engine.capture import Capture
+from headrace.engine.logs import Channel, Clock, Line, LogFile, read
 from headrace.engine.produce import Produced, produce
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.merge_rules import MergeRule, State

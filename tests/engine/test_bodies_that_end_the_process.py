@@ -20,7 +20,8 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from engine_bench import Bench
-from headrace.engine.logs import Capture, Channel, Clock, LogFile
+from headrace.engine.capture import Capture
+from headrace.engine.logs import Channel, Clock, LogFile
 from headrace.engine.produce import produce
 
 bench = Bench(Path(sys.argv[2]))

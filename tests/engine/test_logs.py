@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.engine import logs
-from headrace.engine.logs import Capture, Channel, Clock, Line, LogFile, Splitter, read, safe
+from headrace.engine.capture import Capture
+from headrace.engine.logs import Channel, Clock, Line, LogFile, Splitter, read, safe
 
 NOW_US = 1_360_800_000_000_000
 
@@ -205,7 +206,8 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
 WORKER = """
 import os, sys
 from pathlib import Path
-from headrace.engine.logs import Capture, Channel, Clock, LogFile
+from headrace.engine.capture import Capture
+from headrace.engine.logs import Channel, Clock, LogFile
 channel = Channel(*map(int, sys.argv[2:6]))
 with Capture(channel, LogFile(Path(sys.argv[1]), Clock(0))) as capture:
     print("said at once")

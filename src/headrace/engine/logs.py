@@ -19,20 +19,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
-import logging
 import os
 import re
 import select
-import selectors
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
@@ -143,7 +137,7 @@ class LogFile:
     def _opened(self) -> int:
         """The file to append to, at the beginning of a line: a crash may have cut the last one short."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fd = _opened(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) != b"\n":
             os.write(fd, b"\n")
@@ -288,7 +282,7 @@ class Spool:
             return b""
         if self._fd < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            self._fd = _opened(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         data = os.pread(self._fd, _move(self._pipe, self._fd), self._at)
         self._at += len(data)
         return data
@@ -298,6 +292,17 @@ class Spool:
             os.close(self._fd)
             self._fd = -1
             self._path.unlink(missing_ok=True)
+
+
+def _opened(path: Path, flags: int) -> int:
+    """A file, never as descriptor 1 or 2: those are free for a moment when a body closes them, and are given back after it."""
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+    if fd > 2:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(fd)
 
 
 def _spool_path(log: Path, stream: str) -> Path:
@@ -310,82 +315,6 @@ def _move(pipe: int, file: int) -> int:
         with contextlib.suppress(OSError):  # a file system that can't; if the pipe is empty, reading says so too
             return os.splice(pipe, file, READ_BYTES, flags=os.SPLICE_F_NONBLOCK)
     return os.write(file, _read(pipe))
-
-
-class Capture:
-    """While it is entered, descriptors 1 and 2, `sys.stdout`, `sys.stderr` and Python's logging go to an attempt's log."""
-
-    def __init__(self, channel: Channel, file: LogFile) -> None:
-        self.file = file
-        self._channel = channel
-        self._kept: list[tuple[int, int]] = []
-        self._streams = (sys.stdout, sys.stderr)
-        self._handler = _Handler(file)
-        self._root_level = logging.root.level
-        self._stop_read, self._stop_write = -1, -1
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        for fd, _ in self._channel.sources:
-            while _read(fd):  # what somebody printed after the attempt before this one
-                pass
-        _flush()
-        self._streams = (sys.stdout, sys.stderr)
-        self._kept = [(target, os.dup(target)) for target in (1, 2)]
-        os.dup2(self._channel.stdout_write, 1)
-        os.dup2(self._channel.stderr_write, 2)
-        sys.stdout, sys.stderr = _text(1), _text(2)
-        logging.root.addHandler(self._handler)
-        self._root_level = logging.root.level
-        logging.root.setLevel(logging.INFO)
-        self._stop_read, self._stop_write = os.pipe()
-        self._thread = threading.Thread(target=self._pump, name="headrace-log", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        _flush()
-        logging.root.removeHandler(self._handler)
-        logging.root.setLevel(self._root_level)
-        sys.stdout, sys.stderr = self._streams
-        for target, kept in self._kept:
-            os.dup2(kept, target)
-            os.close(kept)
-        os.close(self._stop_write)
-        if self._thread is not None:
-            self._thread.join()
-        os.close(self._stop_read)
-        self.file.close()
-
-    def _pump(self) -> None:
-        """Reads until told to stop, and then what is left; not until the end of the pipe, which a child left behind may hold."""
-        spools = [Spool(fd, stream, self.file) for fd, stream in self._channel.sources]
-        with selectors.DefaultSelector() as selector:
-            for fd in (self._channel.stdout_read, self._channel.stderr_read, self._stop_read):
-                selector.register(fd, selectors.EVENT_READ)
-            stopped = False
-            while not stopped:
-                stopped = any(key.fd == self._stop_read for key, _ in selector.select())
-                for spool in spools:
-                    spool.take(PIPE_BYTES if stopped else READ_BYTES)  # not all there is: a child may go on printing for ever
-        for spool in spools:
-            spool.close()
-
-
-class _Handler(logging.Handler):
-    """Python's logging with its levels. It bypasses the pipes, which know none."""
-
-    def __init__(self, file: LogFile) -> None:
-        super().__init__()
-        self._file = file
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            text = self.format(record)
-        except Exception:  # noqa: BLE001 - a bad format string is logged as it is, not raised into the body
-            text = f"{record.msg!r} {record.args!r}"
-        for part in text.splitlines() or [""]:
-            self._file.write(LOG, record.levelname.lower(), part[:LINE_BYTES_MAX])
 
 
 def safe(text: str) -> str:
@@ -409,14 +338,3 @@ def _read(fd: int) -> bytes:
         return os.read(fd, READ_BYTES)
     except BlockingIOError:
         return b""
-
-
-def _flush() -> None:
-    for name in ("stdout", "stderr"):
-        with contextlib.suppress(Exception):  # the body may have closed, replaced or deleted it
-            getattr(sys, name).flush()
-
-
-def _text(fd: int) -> io.TextIOWrapper:
-    """A line-buffered text stream over a descriptor, whatever the body did to the last one."""
-    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.engine.capture import Capture
 from headrace.engine.failures import BodyFailed
-from headrace.engine.logs import Capture, Clock, LogFile
+from headrace.engine.logs import Clock, LogFile
 from headrace.engine.macros import lent
 from headrace.engine.produce import Produced
 from headrace.engine.produce import produce as run_body
@@ -48,7 +49,7 @@ def _run(task: Produce, workshop: Workshop, log: LogFile) -> Produced:
     session = _session(task, workshop)
     if isinstance(task.body, SqlBody):  # it prints nothing, so it needn't pay for being heard
         return run_body(task, session, workshop.folders, log=log)
-    with Capture(workshop.channel, log):
+    with Capture(workshop.channel, log, workshop.listener):
         return run_body(task, session, workshop.folders, log=log)
 
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from headrace.engine.capture import Listener
 from headrace.engine.logs import Channel
 from headrace.govern.secrets import Secrets
 from headrace.lake import FileRef, Replacement, StagedFile, Table
@@ -28,6 +29,7 @@ class Workshop:
 
     def __init__(self, settings: Settings, channel: Channel) -> None:
         self.folders, self.channel = settings.folders, channel
+        self.listener = Listener(channel)
         self.secrets = Secrets(self.folders.project)
         self._settings = settings
         self._sessions: dict[tuple[str, int, bool, bool], Session] = {}

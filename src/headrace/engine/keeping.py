@@ -11,7 +11,7 @@ from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
 """Those that Python's programs handle. SIGCHLD decides whether the end of a command can be seen at all."""
-_getsignal = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
+_getsignal = getattr(signal, "_signal", signal).getsignal
 """Without the search for an enumeration's member, which takes longer than all else here."""
 
 

@@ -57,7 +57,7 @@ class Folders(msgspec.Struct, frozen=True):
 
     def log(self, epoch: int, n: int) -> Path:
         """Where an attempt's lines are kept."""
-        return self.logs / str(epoch) / f"{n}.jsonl"
+        return Path(self.data, "logs", str(epoch), f"{n}.jsonl")
 
     @property
     def code(self) -> Path:

@@ -10,6 +10,7 @@ yet). Compare `verify`'s head with one that you noted down.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import os
 import time
@@ -178,6 +179,10 @@ def _misfit(row: tuple[int, int, str, str, str], expected: int, head: str) -> st
 
 
 def _text(event: Event, at: str, real_at: str) -> str:
+    if event.before is None and event.request_id is None and event.run_id is None and not event.reason:
+        short = _short_text(event, at, real_at)
+        if len(short) <= EVENT_BYTES_MAX // 4:
+            return short
     fields = {
         "action": event.action,
         "actor": {"type": event.actor.type, "id": event.actor.id, "display": event.actor.display},
@@ -196,6 +201,21 @@ def _text(event: Event, at: str, real_at: str) -> str:
     if len(text) > EVENT_BYTES_MAX // 4 and len(text.encode()) > EVENT_BYTES_MAX:
         text = canonical(fields | {name: _digest(fields[name]) for name in ("before", "after")})
     return text
+
+
+def _short_text(event: Event, at: str, real_at: str) -> str:
+    """The same text for what has nothing more to say, made at a fraction of the cost: there is one for every publication."""
+    thing = canonical({"id": event.object.id, "kind": event.object.kind, "version": event.object.version})
+    after = canonical(event.after)
+    return (
+        f'{{"action":"{event.action}","actor":{_actor_text(event.actor)},"after":{after},"at":"{at}","before":null,"id":"{_uuid7()}",'
+        f'"object":{thing},"outcome":"{event.outcome}","real_at":"{real_at}","reason":"","request_id":null,"run_id":null}}'
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _actor_text(actor: Actor) -> str:
+    return canonical({"type": actor.type, "id": actor.id, "display": actor.display})
 
 
 def _digest(value: Any) -> Any:

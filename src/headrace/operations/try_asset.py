@@ -12,6 +12,7 @@ import msgspec
 from headrace.engine import logs
 from headrace.govern.state import open_state
 from headrace.lake import FileRef, Table
+from headrace.lake.catalog import newest_snapshot
 from headrace.model import Asset, UsageError
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, ColumnRow, ErrorRow, TryDocument
@@ -25,7 +26,7 @@ from headrace.run.executors.pool import Pool
 from headrace.run.leading import worker_settings
 from headrace.run.messages import Outcome, Produce, Task
 from headrace.run.tasks import Tasks
-from headrace.schedule import AttemptId
+from headrace.schedule import AttemptId, Dispatch
 from headrace.store import Store
 from headrace.store.queries import publications
 
@@ -63,7 +64,7 @@ def _tried(session: Session, store: Store, compiled: Compiled, name: str, key: s
     attempt = AttemptId(EPOCH, os.getpid())
     tasks = Tasks(Applied(0, "", compiled), str(session.root))
     with store.read() as tx:
-        prepared = tasks.prepare(tx, attempt, name, (key,), session.clock.now_us())
+        prepared = tasks.prepare(tx, Dispatch(attempt, name, (key,), 0), session.clock.now_us(), newest_snapshot(tx))
     try:
         with Pool(worker_settings(folders, 1), 1) as pool:
             answer = _answer(pool, attempt, _as_the_files_are(prepared.task))

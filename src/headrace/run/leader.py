@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
 from headrace.engine import BodyError, ErrorKind
+from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
+from headrace.lake.catalog import newest_snapshot
 from headrace.model import LakeError
 from headrace.observe import persist
 from headrace.observe.watched import watched
@@ -25,6 +27,7 @@ from headrace.plan.views import is_view
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
+from headrace.run.claims import Claims
 from headrace.run.executors import Executor, Finished, Lost
 from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
@@ -34,6 +37,7 @@ from headrace.run.loading import load
 from headrace.run.looks import Look, Looks, recorded
 from headrace.run.news import News, Reporter, silent
 from headrace.run.orders import Order, Run, RunResult, cancelled_by, waiting
+from headrace.run.pausing import paused
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import EXPORT, Tasks, Undeliverable
 from headrace.schedule import (
@@ -55,10 +59,12 @@ from headrace.schedule import (
     Settled,
     Target,
     WorkerLost,
+    history,
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import journal, leading
+from headrace.store.queries.journal import JournalRow
 from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
 
 GATHER_SECONDS = 0.005
@@ -89,11 +95,13 @@ class Leader:
         self._folders, self._executor = folders, executor
         self._looks = Looks(store, executor, folders)
         self._attempts: dict[AttemptId, Attempt] = {}
+        self._claims = Claims()
         self._runs: dict[int, Run] = {}
         self._results: dict[int, RunResult] = {}
         self._last_n = 0
         self._publication_id = 0
         self._unsent: list[News] = []
+        self._untold: list[JournalRow] = []
         self.adopt(applied)
 
     def adopt(self, applied: Applied) -> None:
@@ -106,18 +114,15 @@ class Leader:
             code = unpack(tx, applied, self._folders.code)
             loaded = load(tx, applied.compiled, borrowed=self._borrowed, cells=taken.cells)
             arrived = leading.waiting_deliveries(tx)
+            held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leading.last_publication_id(tx)
         loaded = msgspec.structs.replace(loaded, running=kept)
         self._tasks = Tasks(applied, code, self._production)
         self._core = Core(epoch=self.lease.epoch, slots=self._executor.slots, after=self._last_n)
-        now = self.clock.now_us()
-        self._core.handle(loaded, now)
-        for source, key, bundle in arrived:
-            if source in applied.compiled.project.sources and source not in self._borrowed:
-                self._core.handle(Arrived(source, key, bundle), now)
+        own = applied.compiled.project.sources.keys() - self._borrowed
+        deliveries = [Arrived(source, key, bundle) for source, key, bundle in arrived if source in own]
         again = [Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing) for r in self._runs.values()]
-        if taken.news or again:
-            self._turn([*taken.news, *again], [])
+        self._turn([loaded, *held, *deliveries, *taken.news, *again], [])
 
     def _kept(self, applied: Applied) -> tuple[LoadedRunning, ...]:
         """The attempts that go on under another version: what they are at hasn't changed."""
@@ -135,8 +140,8 @@ class Leader:
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             leading.end_attempts(tx, [AttemptEnd(*one.id, state="cancelled", finished_at=now, reason=reason) for one in ended])
-            leading.release_claims(tx, [(one.node, key, *one.id) for one in ended for key in one.keys])
         for one in ended:
+            self._claims.release(one.id, one.node, one.keys)
             self._executor.kill(one.id, f"was ended: {reason}")
 
     def _take(self, applied: Applied) -> Taken:
@@ -181,6 +186,7 @@ class Leader:
             number = leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
             if order.retry:
                 append(tx, now, self._event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason))
+        reached(Point.RUN_BEGUN)
         run = self._runs[number] = Run(number, order, report)
         self.look({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
         return number
@@ -279,14 +285,16 @@ class Leader:
     # One turn
 
     def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
+        reached(Point.TURN_BEGUN)
         self._looks.take_in(news)
         finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
         wrong = make_durable(self._folders, finished)
+        reached(Point.TURN_SYNCED)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
             if write is not None:
                 write(tx, now)
-            batch = Batch(tx, self._tasks, now=now, version=self.applied.id, publication_id=self._publication_id)
+            batch = Batch(tx, self._tasks, self._claims, now=now, version=self.applied.id, publication_id=self._publication_id)
             for one in finished:
                 batch.add(self._attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))
             lost = [self._lose(gone, batch) for gone in news if isinstance(gone, Lost)]
@@ -298,10 +306,14 @@ class Leader:
             self._unsent.clear()
             self._note(news_of_runs)
             ended = [self._finish(tx, self._runs[c.run], c, now) for c in decided.commands if isinstance(c, Settled)]
+            reached(Point.TURN_COMMITTING)
+        reached(Point.TURN_COMMITTED)
         self._tell(news_of_runs)
         if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
             self._make_durable()
+            reached(Point.TURN_DURABLE)
         for attempt in decided.starts:
+            reached(Point.TASK_SENDING)
             self._executor.submit(attempt.id, attempt.prepared.task)
         for command in decided.commands:
             if isinstance(command, Kill):
@@ -309,6 +321,7 @@ class Leader:
         for run, result in ended:
             del self._runs[run.id]
             self._results[run.id] = result
+        reached(Point.TURN_DONE)
 
     def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
         """What a look found, and the request that waited for it."""
@@ -346,25 +359,38 @@ class Leader:
     def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> Decided:
         """Hand events to the core until it asks for nothing more, and write what it decides."""
         decided = Decided([], [])
-        pending = list(events)
+        pending, snapshot = deque(events), None
+        told: list[Event] = []
         while pending:
-            commands = self._core.handle(pending.pop(0), now)
+            told.append(pending.popleft())
+            commands = self._core.handle(told[-1], now)
             decided.commands.extend(commands)
-            for command in commands:
-                if isinstance(command, Dispatch):
-                    pending += self._start(tx, command, now, decided.starts)
+            dispatches = [command for command in commands if isinstance(command, Dispatch)]
+            if dispatches and snapshot is None:
+                snapshot = newest_snapshot(tx)
+            pending += [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
+        self._journal(tx, told, decided.commands, now)
         self._write_marks(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
         leading.start_attempts(tx, [self._row(a, now) for a in decided.starts])
         return decided
 
-    def _start(self, tx: Transaction, command: Dispatch, now: int, starts: list[Attempt]) -> list[Event]:
+    def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
+        """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
+        if events:
+            self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
+        if commands:
+            journal.append(tx, self._untold)
+            self._untold.clear()
+
+    def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, starts: list[Attempt]) -> list[Event]:
         self._last_n = command.attempt.n
         try:
-            prepared = self._tasks.prepare(tx, command.attempt, command.node, command.keys, now, command.without)
+            prepared = self._tasks.prepare(tx, command, now, snapshot)
         except Undeliverable as error:
             return [self._undeliverable(tx, command, str(error), now)]
         attempt = Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs)
         self._attempts[command.attempt] = attempt
+        self._claims.grant(command.attempt, command.node, command.keys)
         starts.append(attempt)
         return []
 
@@ -377,15 +403,14 @@ class Leader:
         error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
         leading.start_attempts(tx, [start])
         leading.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
-        leading.release_claims(tx, [(command.node, key, *command.attempt) for key in command.keys])
         self._unsent += [News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys]
         return Ended(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
 
     def _row(self, attempt: Attempt, now: int) -> AttemptStart:
         prepared = attempt.prepared
         return AttemptStart(
-            *attempt.id, attempt.runs[0], attempt.node, prepared.kind, attempt.keys, self.applied.id, prepared.snapshot, prepared.delivery_id,
-            attempt.queued_at, now,
+            *attempt.id, attempt.runs[0], attempt.node, prepared.kind, attempt.keys, self.applied.id, prepared.snapshot,
+            prepared.delivery_id, attempt.queued_at, now,
         )  # fmt: skip
 
     def _write_marks(self, tx: Transaction, marks: Sequence[Mark], now: int) -> None:

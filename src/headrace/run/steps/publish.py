@@ -12,12 +12,14 @@ from pathlib import Path
 import msgspec
 
 from headrace.engine import BodyError, ErrorKind
+from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
 from headrace.lake import StagedDeletes, StagedFile
 from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.quality import Verdict
+from headrace.run.claims import Claims
 from headrace.run.executors import Finished
 from headrace.run.folders import Folders
 from headrace.run.messages import Outcome, Produce, TakeIn
@@ -80,8 +82,8 @@ def _files(outcome: Outcome) -> Iterator[StagedFile | StagedDeletes]:
 class Batch:
     """One commit's worth of ended attempts. `version` is what was applied, `publication_id` the last one given out."""
 
-    def __init__(self, tx: Transaction, tasks: Tasks, *, now: int, version: int, publication_id: int) -> None:
-        self._tx, self._tasks, self._now, self._version = tx, tasks, now, version
+    def __init__(self, tx: Transaction, tasks: Tasks, claims: Claims, *, now: int, version: int, publication_id: int) -> None:
+        self._tx, self._tasks, self._claims, self._now, self._version = tx, tasks, claims, now, version
         self.publication_id = publication_id
         self.news: list[News] = []
         self.events: list[Published | Ended] = []
@@ -89,7 +91,6 @@ class Batch:
         self._unchanged: dict[int, int] = {}
         """Publications of a merge that came to the same table again -> the snapshot that shows it."""
         self._ends: list[AttemptEnd] = []
-        self._claims: list[tuple[str, str, int, int]] = []
         self._pending: list[PublicationRow] = []
         self._quarantine: list[QuarantineRow] = []
         self._checks: list[Sequence[object]] = []
@@ -101,7 +102,7 @@ class Batch:
         """Take one ended attempt in. `wrong` says why its file can't be trusted."""
         if wrong is not None:
             outcome = _failed(outcome, f"what was staged isn't there as it was staged: {wrong}", ErrorKind.TRANSIENT)
-        elif not leading.holds_claims(self._tx, attempt.node, attempt.keys, *attempt.id):
+        elif not self._claims.held(attempt.id, attempt.node, attempt.keys):
             outcome = _failed(outcome, "another attempt has taken its partitions over", ErrorKind.CANCELLED)
         elif outcome.state == "staged" and self._overtaken(attempt):
             outcome = _failed(outcome, "what its views read besides was published meanwhile: they are checked again", ErrorKind.TRANSIENT)
@@ -110,17 +111,18 @@ class Batch:
             outcome = self._publish(attempt, outcome)
         if outcome.state != "staged":
             self._stop(attempt, outcome)
-        self._claims += [(attempt.node, key, *attempt.id) for key in attempt.keys]
+        self._claims.release(attempt.id, attempt.node, attempt.keys)
 
     def lose(self, attempt: Attempt, reason: str) -> None:
         """Take in an attempt whose worker ended. Its delivery, if it had one, still waits."""
         self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=f"its worker {reason}"))
-        self._claims += [(attempt.node, key, *attempt.id) for key in attempt.keys]
+        self._claims.release(attempt.id, attempt.node, attempt.keys)
         self.news += [News(attempt.node, key, "lost", None, f"its worker {reason}", runs=attempt.runs) for key in attempt.keys]
 
     def write(self, snapshot_author: str = "headrace") -> None:
         """Write everything that was taken in."""
         snapshot = self._change.finish(author=snapshot_author, message="publish") if self._change else None
+        reached(Point.PUBLISH_REGISTERED)
         rows = [self._in_snapshot(row, snapshot) for row in self._pending]
         leading.publish(self._tx, rows)
         leading.quarantine(self._tx, self._quarantine)
@@ -128,7 +130,6 @@ class Batch:
         leading.write_profiles(self._tx, self._profiles)
         leading.settle_deliveries(self._tx, self._deliveries)
         leading.end_attempts(self._tx, self._ends)
-        leading.release_claims(self._tx, self._claims)
         if self._audit:
             append_all(self._tx, self._now, self._audit)
 
@@ -173,7 +174,7 @@ class Batch:
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
-        leading.reshaped(self._tx, [attempt.node])
+        self._tasks.reshaped(self._tx, attempt.node)
         return outcome
 
     def _merged_alike(self, attempt: Attempt, outcome: Outcome) -> bool:

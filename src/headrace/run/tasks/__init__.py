@@ -10,7 +10,7 @@ from headrace.run.borrowing import Production
 from headrace.run.messages import Task
 from headrace.run.tasks import export, produce, take_in
 from headrace.run.tasks.lookup import Lookup, Undeliverable
-from headrace.schedule import AttemptId
+from headrace.schedule import Dispatch
 from headrace.store import Transaction
 from headrace.store.queries import leading
 
@@ -50,22 +50,25 @@ class Tasks:
         """The lake's table of that name, None while its columns aren't known."""
         return self._lookup.table(tx, name)
 
+    def reshaped(self, tx: Transaction, name: str) -> None:
+        """A node's table has the columns of the code in force."""
+        self._lookup.reshaped(tx, name)
+
     def kind(self, node: str) -> str:
         """What attempts at a node are: take_in, produce or export."""
         project = self._lookup.project
         return "take_in" if node in project.sources else EXPORT if node in project.consumers else "produce"
 
-    def prepare(
-        self, tx: Transaction, attempt: AttemptId, node: str, keys: tuple[str, ...], now: int, without: tuple[tuple[str, str], ...] = ()
-    ) -> Prepared:
-        """The task for a dispatch. Raises Undeliverable."""
+    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> Prepared:
+        """The task for a dispatch, which reads that snapshot. Raises Undeliverable."""
+        attempt, node, keys = dispatch.attempt, dispatch.node, dispatch.keys
         project = self._lookup.project
         if node in project.sources:
-            taking, delivery_id = take_in.task(self._lookup, tx, attempt, project.sources[node], keys, now)
+            taking, delivery_id = take_in.task(self._lookup, tx, attempt, project.sources[node], keys, now, snapshot)
             bundled = leading.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
-            return Prepared(taking, "take_in", self._lookup.snapshot(tx), delivery_id, bundled)
+            return Prepared(taking, "take_in", snapshot, delivery_id, bundled)
         if node in project.consumers:
-            exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now)
-            return Prepared(exporting, EXPORT, self._lookup.snapshot(tx), None)
-        producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now, without)
-        return Prepared(producing, "produce", self._lookup.snapshot(tx), None)
+            exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot)
+            return Prepared(exporting, EXPORT, snapshot, None)
+        producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without)
+        return Prepared(producing, "produce", snapshot, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from headrace.lake.catalog import newest_snapshot
 from headrace.model import Consumer, Source
 from headrace.model.export_links import reads_of
 from headrace.model.exports import export_partition
@@ -15,13 +14,12 @@ from headrace.schedule import AttemptId
 from headrace.store import Transaction
 
 
-def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int) -> Export:
+def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int, snapshot: int) -> Export:
     """One interval of a consumer, with exactly what it requires of what the consumer reads. Raises Undeliverable."""
     (interval,) = keys
     spec = export_partition(consumer, reads_of(lookup.project, consumer))
     span = interval_of(interval, spec.grain, consumer.timezone) if spec.grain is not None else None
     reader = Source(name=consumer.name, owner=consumer.owner, partition=spec, timezone=consumer.timezone, place=consumer.place)
-    snapshot = newest_snapshot(tx)
     assert consumer.export is not None
     return Export(
         attempt=str(attempt),

@@ -30,6 +30,7 @@ class Lookup:
     def __init__(self, applied: Applied, code: str, production: Production | None = None) -> None:
         self._applied, self.code, self._production = applied, code, production
         self._tables: dict[str, Table | None] = {}
+        self._reshaping: set[str] | None = None
 
     @property
     def compiled(self) -> Compiled:
@@ -51,9 +52,17 @@ class Lookup:
         """The table's columns have changed."""
         self._tables.pop(name, None)
 
-    def snapshot(self, tx: Transaction) -> int:
-        """The lake's newest snapshot: what an attempt that is dispatched now reads."""
-        return newest_snapshot(tx)
+    def reshaping(self, tx: Transaction, name: str) -> bool:
+        """Whether a node's code changed since its table's columns were last set."""
+        if self._reshaping is None:
+            self._reshaping = leading.reshaping(tx)
+        return name in self._reshaping
+
+    def reshaped(self, tx: Transaction, name: str) -> None:
+        """A node's table has the columns of the code in force."""
+        if self.reshaping(tx, name):
+            leading.reshaped(tx, [name])
+            self._reshaping = None
 
     def table(self, tx: Transaction, name: str) -> Table | None:
         """The lake's table of that name, None while its columns aren't known."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.engine import Scope
-from headrace.lake.catalog import newest_snapshot, shared_files
+from headrace.lake.catalog import shared_files
 from headrace.lake.merge_rules import State
 from headrace.model import Asset, CommandBody, Project, PythonBody
 from headrace.model.intervals import interval_of
 from headrace.model.required import WHOLE, split
+from headrace.model.sizes import memory_in_bytes
 from headrace.plan.views import is_view
 from headrace.run.messages import Produce
 from headrace.run.tasks.accumulating import StateGone, rule_of, state_before
@@ -18,7 +19,6 @@ from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
-from headrace.store.queries import leading
 
 TABLES = ("table", "append", "merge", "snapshot")
 """Materialisations whose rows are in a table of the lake."""
@@ -31,12 +31,12 @@ def task(
     asset: Asset,
     keys: tuple[str, ...],
     now: int,
+    snapshot: int,
     without: tuple[tuple[str, str], ...] = (),
 ) -> Produce:
     """An asset's partitions, with exactly the inputs that they require, but for the optional partitions `without` which it is made.
     Raises Undeliverable."""
     node = lookup.compiled.nodes[asset.name]
-    snapshot = newest_snapshot(tx)
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
     scope = scope_of(lookup.project, asset, keys, attempt)
     return Produce(
@@ -51,7 +51,7 @@ def task(
         materialize=asset.materialize,
         partition_column=node.partition_column,
         table=known,
-        evolve=known is not None and leading.reshaping(tx, asset.name),
+        evolve=known is not None and lookup.reshaping(tx, asset.name),
         checks=asset.checks,
         on_fail=asset.on_fail,
         macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
@@ -64,6 +64,7 @@ def task(
         beside=beside(lookup, tx, asset, keys),
         merge=rule_of(asset, scope, now) if asset.accumulates else None,
         state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
+        memory_max_bytes=memory_in_bytes(asset.memory_max) if asset.memory_max else None,
     )
 
 

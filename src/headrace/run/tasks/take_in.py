@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.connect import Found, Part, SourceSchema
-from headrace.lake.catalog import newest_snapshot, shared_files
+from headrace.lake.catalog import shared_files
 from headrace.model import Source
 from headrace.run.messages import TakeIn
 from headrace.run.tasks.lookup import Lookup, Undeliverable
@@ -18,7 +18,9 @@ SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
 
 
-def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int) -> tuple[TakeIn, int]:
+def task(
+    lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
+) -> tuple[TakeIn, int]:
     """The newest delivery of an interval (of all intervals of a bundle), and its id. Raises Undeliverable."""
     delivery = leading.newest_delivery(tx, source.name, keys[0])
     if delivery is None:
@@ -33,14 +35,14 @@ def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, ke
         pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
         promised=contract.columns if contract and contract.columns else None,
         table=lookup.table(tx, source.name),
-        evolve=leading.reshaping(tx, source.name),
+        evolve=lookup.reshaping(tx, source.name),
         history_has_rows=leading.has_rows(tx, source.name),
         samples=() if pinned else _samples(tx, source.name, delivery.id),
         shared=tuple(shared_files(tx, source.name, keys)),
-        references=lookup.references(tx, source.name, newest_snapshot(tx)),
+        references=lookup.references(tx, source.name, snapshot),
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
         now_us=now,
-        views=view_checks(lookup, tx, source, keys, newest_snapshot(tx)),
+        views=view_checks(lookup, tx, source, keys, snapshot),
         beside=beside(lookup, tx, source, keys),
         macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
     )

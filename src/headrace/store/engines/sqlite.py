@@ -38,10 +38,11 @@ class SqliteTransaction(Transaction):
             raise over()
         return self._connection.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> sqlite3.Cursor:
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
         if self._connection is None:
             raise over()
-        return self._connection.executemany(sql, parameters)
+        if parameters != []:  # even nothing takes microseconds, and most of what a commit may hold isn't there
+            self._connection.executemany(sql, parameters)
 
     def real_us(self) -> int:
         """This machine's: the file is on it."""

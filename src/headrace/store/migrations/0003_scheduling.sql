@@ -3,6 +3,7 @@
 create table journal (                -- the core's write-ahead record: one row a transaction of a leader
     seq integer primary key,
     epoch bigint not null,
+    slots integer not null,           -- of the core
     at bigint not null,
     events blob not null,             -- msgpack: what the core was told, in order
     decisions blob not null           -- what it decided, as a digest: replaying the events must come to the same
@@ -18,6 +19,8 @@ create table checkpoint (             -- what the core knew at a revision; all t
 );
 alter table partition add column revision bigint not null default 0;   -- of its last change: grows with each transaction that changes any
 create index partition_revision on partition (revision);
+
+drop table claim;                     -- claims are the leader's own: its epoch guards every commit
 
 create table pause (                  -- nothing of these nodes is started
     node text primary key,

@@ -45,7 +45,6 @@ def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
         "update attempt set state = 'lost', finished_at = ?, reason = 'the leader ended while it ran' where epoch = ? and n = ?",
         [(now, e, n) for e, n in rows],
     )
-    tx.execute("delete from claim where epoch < :epoch", {"epoch": epoch})
     return len(rows)
 
 
@@ -66,7 +65,7 @@ class AttemptStart(msgspec.Struct, frozen=True):
 
 
 def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
-    """Write attempts and their claims before they are sent: a later claim on a partition fences earlier ones."""
+    """Write attempts before they are sent."""
     tx.executemany(
         "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at,"
         " started_at) values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)",
@@ -74,11 +73,6 @@ def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
             (s.epoch, s.n, s.run_id, s.node, s.kind, _json(s.keys), s.version, s.snapshot, s.delivery_id, s.queued_at, s.started_at)
             for s in starts
         ],
-    )
-    tx.executemany(
-        "insert into claim (node, partition, epoch, n) values (?, ?, ?, ?)"
-        " on conflict (node, partition) do update set epoch = excluded.epoch, n = excluded.n",
-        [(s.node, key, s.epoch, s.n) for s in starts for key in s.keys],
     )
 
 
@@ -121,19 +115,6 @@ def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
             for e in ends
         ],
     )
-
-
-def holds_claims(tx: Transaction, node: str, keys: Sequence[str], epoch: int, n: int) -> bool:
-    """Whether an attempt still holds the claim on each of its partitions."""
-    return all(
-        tx.execute("select 1 from claim where node = ? and partition = ? and epoch = ? and n = ?", (node, key, epoch, n)).fetchone()
-        for key in keys
-    )
-
-
-def release_claims(tx: Transaction, claims: Sequence[tuple[str, str, int, int]]) -> None:
-    """Give claims back: (node, partition, epoch, n)."""
-    tx.executemany("delete from claim where node = ? and partition = ? and epoch = ? and n = ?", claims)
 
 
 # Partitions and publications ------------------------------------------------------------------------------------------
@@ -534,9 +515,9 @@ def may_reshape(tx: Transaction, nodes: Iterable[str]) -> None:
     tx.executemany("insert into reshaping (node) values (?) on conflict (node) do nothing", [(n,) for n in nodes])
 
 
-def reshaping(tx: Transaction, node: str) -> bool:
-    """Whether a node's code changed since its table's columns were last set."""
-    return tx.execute("select 1 from reshaping where node = ?", (node,)).fetchone() is not None
+def reshaping(tx: Transaction) -> set[str]:
+    """The nodes whose code changed since their tables' columns were last set."""
+    return {node for (node,) in tx.execute("select node from reshaping").fetchall()}
 
 
 def reshaped(tx: Transaction, nodes: Iterable[str]) -> None:

@@ -41,6 +41,7 @@ from headrace.run.pausing import paused
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import EXPORT, Tasks, Undeliverable
 from headrace.schedule import (
+    CANCELLED,
     Arrived,
     AttemptId,
     Cancelled,
@@ -352,7 +353,7 @@ class Leader:
         lost = [self._attempts.pop(one, None) if one is not None else None for one in (gone.running, *gone.queued)]
         for attempt in lost:
             if attempt is not None:
-                batch.lose(attempt, gone.reason)
+                batch.lose(attempt, gone.reason, cancelled=attempt.id == gone.running and gone.reason == CANCELLED)
         running, *queued = (one.id if one is not None else None for one in lost)
         return WorkerLost(running, tuple(one for one in queued if one is not None), f"its worker {gone.reason}")
 
@@ -372,7 +373,12 @@ class Leader:
         self._journal(tx, told, decided.commands, now)
         self._write_marks(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
         leading.start_attempts(tx, [self._row(a, now) for a in decided.starts])
+        leading.end_attempts(tx, [self._cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
         return decided
+
+    def _cancelled(self, attempt: AttemptId, now: int) -> AttemptEnd:
+        """An attempt that nobody wants any more, as it stands from now on: its worker's end is only waited for."""
+        return AttemptEnd(*attempt, state="cancelled", finished_at=now, reason=CANCELLED)
 
     def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
         """Write down what the core was told and decided; what came to nothing waits for what comes to something."""

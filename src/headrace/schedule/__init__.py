@@ -3,7 +3,7 @@
 `Core.handle` decides what runs next; policies (readiness, priority, admission, retry) are files of their own.
 """
 
-from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled, Waiting
+from headrace.schedule.commands import CANCELLED, Command, Dispatch, FiredAt, Kill, Mark, Settled, Waiting
 from headrace.schedule.core import Core
 from headrace.schedule.events import (
     Arrived,
@@ -29,6 +29,7 @@ from headrace.schedule.graph import Graph, GraphNode, Promise, Take, Trigger
 from headrace.schedule.states import AttemptState, FailureKind, PartitionState
 
 __all__ = [
+    "CANCELLED",
     "Arrived",
     "AttemptId",
     "AttemptState",

@@ -39,6 +39,10 @@ class Mark(msgspec.Struct, frozen=True, tag="mark"):
     """It is stale, and isn't computed again before somebody asks."""
 
 
+CANCELLED = "was cancelled"
+"""Why attempts that nobody wants any more are ended."""
+
+
 class Kill(msgspec.Struct, frozen=True, tag="kill"):
     """End an attempt's worker: it ran past its time-out, or isn't wanted any more."""
 

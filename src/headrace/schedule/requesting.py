@@ -7,7 +7,7 @@ from itertools import islice
 
 from headrace.schedule.asking import unprompted
 from headrace.schedule.board import Span, ended, span_of
-from headrace.schedule.commands import WAITING_SHOWN_MAX, Kill, Settled
+from headrace.schedule.commands import CANCELLED, WAITING_SHOWN_MAX, Kill, Settled
 from headrace.schedule.demands import WAITED_US, Demand
 from headrace.schedule.events import Cancelled, Requested
 from headrace.schedule.graph import GraphNode
@@ -45,7 +45,7 @@ class Requests:
         for attempt, running in self._all.running.items():
             if not any(self._demands.wanted(running.node, key) for key in running.keys):
                 self._all.cancelled.add(attempt)
-                self._all.commands.append(Kill(attempt, "was cancelled"))
+                self._all.commands.append(Kill(attempt, CANCELLED))
 
     def settle(self) -> None:
         """Tell which runs have come to their end: nothing of them is under way, nor will be soon."""

@@ -113,9 +113,10 @@ class Batch:
             self._stop(attempt, outcome)
         self._claims.release(attempt.id, attempt.node, attempt.keys)
 
-    def lose(self, attempt: Attempt, reason: str) -> None:
+    def lose(self, attempt: Attempt, reason: str, *, cancelled: bool = False) -> None:
         """Take in an attempt whose worker ended. Its delivery, if it had one, still waits."""
-        self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=f"its worker {reason}"))
+        if not cancelled:
+            self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=f"its worker {reason}"))
         self._claims.release(attempt.id, attempt.node, attempt.keys)
         self.news += [News(attempt.node, key, "lost", None, f"its worker {reason}", runs=attempt.runs) for key in attempt.keys]
 

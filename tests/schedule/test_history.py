@@ -11,7 +11,7 @@ from driver import WHOLE, asset, reads, source
 from headrace.model import PartitionSpec
 from headrace.model.days_off import DaysOff
 from headrace.schedule import Arrived, Clock, Core, Graph, Loaded, Published, Requested, Target
-from headrace.schedule.commands import Command, Dispatch
+from headrace.schedule.commands import Dispatch
 from headrace.schedule.events import Event
 from headrace.schedule.history import History, Turn, decode, digest, encode, replay
 
@@ -32,9 +32,7 @@ def recorded() -> History:
     pending += [Arrived("a", f"2013-03-0{day}") for day in range(1, 8)] + [Clock()]
     now = 1_400_000_000_000_000
     for _ in range(40):
-        commands: list[Command] = []
-        for event in pending:
-            commands += core.handle(event, now)
+        commands = core.handle_all(pending, now)
         turns.append(Turn(now, tuple(pending), digest(commands)))
         given = [one for one in commands if isinstance(one, Dispatch)]
         pending = [Published(one.attempt, tuple((key, True) for key in one.keys)) for one in given]

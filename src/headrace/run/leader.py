@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -31,12 +31,13 @@ from headrace.run.claims import Claims
 from headrace.run.executors import Executor, Finished, Lost
 from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
+from headrace.run.figures import Figures
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.run.loading import load
 from headrace.run.looks import Look, Looks, recorded
 from headrace.run.news import News, Reporter, silent
-from headrace.run.orders import Order, Run, RunResult, cancelled_by, waiting
+from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by, waiting
 from headrace.run.pausing import paused
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
 from headrace.run.tasks import EXPORT, Tasks, Undeliverable
@@ -56,6 +57,7 @@ from headrace.schedule import (
     LoadedRunning,
     Mark,
     PartitionState,
+    Paused,
     Requested,
     Settled,
     Target,
@@ -95,6 +97,7 @@ class Leader:
         self._production = production
         self._folders, self._executor = folders, executor
         self._looks = Looks(store, executor, folders)
+        self.figures = Figures()
         self._attempts: dict[AttemptId, Attempt] = {}
         self._claims = Claims()
         self._runs: dict[int, Run] = {}
@@ -122,6 +125,9 @@ class Leader:
         self._core = Core(epoch=self.lease.epoch, slots=self._executor.slots, after=self._last_n)
         own = applied.compiled.project.sources.keys() - self._borrowed
         deliveries = [Arrived(source, key, bundle) for source, key, bundle in arrived if source in own]
+        for run in self._runs.values():
+            if run.order.standing:  # for all that there is now
+                run.order = msgspec.structs.replace(run.order, targets=self.everything)
         again = [Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing) for r in self._runs.values()]
         self._turn([loaded, *held, *deliveries, *taken.news, *again], [])
 
@@ -180,17 +186,48 @@ class Leader:
         return result
 
     def begin(self, order: Order, report: Reporter = silent) -> int:
-        """Begin a run, with a look at the sources that it takes; its number. `report` is told of each partition."""
+        """Begin a run, with a look at the sources that it takes; its number. `report` is told of each partition. A standing one's
+        number is STANDING: its waves of work become runs, and `result` tells of each that has ended."""
+        if order.standing:
+            return self._stand(order, report)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            request = msgspec.json.encode(order.request).decode()
-            number = leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
+            number = self._write_run(tx, order, now)
             if order.retry:
                 append(tx, now, self._event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason))
         reached(Point.RUN_BEGUN)
         run = self._runs[number] = Run(number, order, report)
         self.look({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
         return number
+
+    def _stand(self, order: Order, report: Reporter) -> int:
+        run = self._runs[STANDING] = Run(STANDING, order, report)
+        run.row = None
+        self.look({t.node for t in order.targets}, run)
+        return STANDING
+
+    def _write_run(self, tx: Transaction, order: Order, now: int) -> int:
+        request = msgspec.json.encode(order.request).decode()
+        return leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
+
+    def _row_of(self, tx: Transaction, number: int, now: int) -> int:
+        """The row of a run. One that stands gets another with the first attempt of each wave of its work."""
+        run = self._runs.get(number)
+        if run is None:
+            return number
+        if run.row is None:
+            run.row = self._write_run(tx, run.order, now)
+        return run.row
+
+    def _end_wave(self, tx: Transaction, now: int) -> None:
+        """Of the run that stands nothing is under way any more: what it did since it last was idle is one run."""
+        run = self._runs.get(STANDING)
+        if run is None or run.row is None or self._unsent or any(STANDING in one.runs for one in self._attempts.values()):
+            return
+        self._results[STANDING] = RunResult(run.row, run.state, (), run.notes, len(run.results))
+        self._close(tx, run, now)
+        run.row, run.notes = None, ()
+        run.results.clear()
 
     def result(self, run: int) -> RunResult | None:
         """What a run came to, once it has ended; told once."""
@@ -227,6 +264,34 @@ class Leader:
         """Hand events of people to the core: pauses, triggers, what was taken back. `write` keeps what belongs to them, in the same
         transaction."""
         self._turn(events, [], write)
+
+    def pause(self, reason: str) -> None:
+        """Start nothing more; what runs goes on. For a leader that is about to end."""
+        self._turn([Paused((*self.applied.compiled.order, *self.exported), reason)], [])
+
+    @property
+    def busy(self) -> bool:
+        """Whether any attempt is under way."""
+        return bool(self._attempts)
+
+    @property
+    def looked_at(self) -> set[str]:
+        """The sources that workers look at now."""
+        return self._looks.at
+
+    def settled(self) -> tuple[set[str], float | None]:
+        """The sources with files that weren't quiet when they were looked at and should be now, and when the next ones should be."""
+        return self._looks.settled()
+
+    def settle(self) -> None:
+        """Write down which promises fell due, and which were met: deadlines pass without an event of the core."""
+        with self.store.write(self.lease.epoch) as tx:
+            self._settle(tx, self.clock.mark(tx))
+
+    def borrow(self) -> None:
+        """In an environment: take over what production has published since."""
+        if news := self._take(self.applied).news:
+            self._turn(news, [])
 
     def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
         """Wait up to `seconds` for something to happen, and deal with it."""
@@ -291,7 +356,7 @@ class Leader:
         finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
         wrong = make_durable(self._folders, finished)
         reached(Point.TURN_SYNCED)
-        with self.store.write(self.lease.epoch) as tx:
+        with self.figures.turn(self.store.write(self.lease.epoch)) as tx:
             now = self.clock.mark(tx)
             if write is not None:
                 write(tx, now)
@@ -307,6 +372,7 @@ class Leader:
             self._unsent.clear()
             self._note(news_of_runs)
             ended = [self._finish(tx, self._runs[c.run], c, now) for c in decided.commands if isinstance(c, Settled)]
+            self._end_wave(tx, now)
             reached(Point.TURN_COMMITTING)
         reached(Point.TURN_COMMITTED)
         self._tell(news_of_runs)
@@ -336,12 +402,16 @@ class Leader:
     def _finish(self, tx: Transaction, run: Run, settled: Settled, now: int) -> tuple[Run, RunResult]:
         """A run has ended: what became due is judged, and what it came to is written down."""
         still = waiting(settled, self._core.proposed(), self.applied.compiled.project.settings.timezone)
+        self._close(tx, run, now)
+        return run, RunResult(run.id, run.state, still, run.notes, len(run.results))
+
+    def _close(self, tx: Transaction, run: Run, now: int) -> None:
+        assert run.row is not None
         self._settle(tx, now)
-        leading.finish_run(tx, run.id, run.state, now)
+        leading.finish_run(tx, run.row, run.state, now)
         if run.results:
             told = dict(Counter(run.results.values()))
-            append(tx, now, self._event(run.id, Action.RUN_FINISHED, HEADRACE, {"state": run.state, "partitions": told}, ""))
-        return run, RunResult(run.id, run.state, still, run.notes)
+            append(tx, now, self._event(run.row, Action.RUN_FINISHED, HEADRACE, {"state": run.state, "partitions": told}, ""))
 
     def _make_durable(self) -> None:
         """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
@@ -360,20 +430,20 @@ class Leader:
     def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> Decided:
         """Hand events to the core until it asks for nothing more, and write what it decides."""
         decided = Decided([], [])
-        pending, snapshot = deque(events), None
-        told: list[Event] = []
-        while pending:
-            told.append(pending.popleft())
-            commands = self._core.handle(told[-1], now)
+        told, snapshot = list(events), None
+        while told:
+            commands = self._core.handle_all(told, now)
+            self._journal(tx, told, commands, now)
             decided.commands.extend(commands)
             dispatches = [command for command in commands if isinstance(command, Dispatch)]
             if dispatches and snapshot is None:
                 snapshot = newest_snapshot(tx)
-            pending += [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
-        self._journal(tx, told, decided.commands, now)
+            told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
         self._write_marks(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
-        leading.start_attempts(tx, [self._row(a, now) for a in decided.starts])
-        leading.end_attempts(tx, [self._cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
+        leading.start_attempts(tx, [self._row(tx, a, now) for a in decided.starts])
+        leading.end_attempts(
+            tx, [self._cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED]
+        )
         return decided
 
     def _cancelled(self, attempt: AttemptId, now: int) -> AttemptEnd:
@@ -382,8 +452,7 @@ class Leader:
 
     def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
         """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
-        if events:
-            self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
+        self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
         if commands:
             journal.append(tx, self._untold)
             self._untold.clear()
@@ -404,7 +473,16 @@ class Leader:
         """An attempt that failed before it was sent to anybody."""
         kind = self._tasks.kind(command.node)
         start = AttemptStart(
-            *command.attempt, command.runs[0], command.node, kind, command.keys, self.applied.id, 0, None, command.queued_at, now
+            *command.attempt,
+            self._row_of(tx, command.runs[0], now),
+            command.node,
+            kind,
+            command.keys,
+            self.applied.id,
+            0,
+            None,
+            command.queued_at,
+            now,
         )
         error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
         leading.start_attempts(tx, [start])
@@ -412,20 +490,22 @@ class Leader:
         self._unsent += [News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys]
         return Ended(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
 
-    def _row(self, attempt: Attempt, now: int) -> AttemptStart:
+    def _row(self, tx: Transaction, attempt: Attempt, now: int) -> AttemptStart:
         prepared = attempt.prepared
         return AttemptStart(
-            *attempt.id, attempt.runs[0], attempt.node, prepared.kind, attempt.keys, self.applied.id, prepared.snapshot,
-            prepared.delivery_id, attempt.queued_at, now,
+            *attempt.id, self._row_of(tx, attempt.runs[0], now), attempt.node, prepared.kind, attempt.keys, self.applied.id,
+            prepared.snapshot, prepared.delivery_id, attempt.queued_at, now,
         )  # fmt: skip
 
     def _write_marks(self, tx: Transaction, marks: Sequence[Mark], now: int) -> None:
         rows = [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
         leading.mark_partitions(tx, rows)
 
-    def _note(self, news: Iterable[News]) -> None:
+    def _note(self, news: Sequence[News]) -> None:
+        self.figures.note(news)
         for one, run in self._told(news):
-            run.results[one.node, one.partition] = one.state
+            if run.row is not None:
+                run.results[one.node, one.partition] = one.state
 
     def _tell(self, news: Iterable[News]) -> None:
         """Say what was committed."""

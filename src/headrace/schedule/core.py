@@ -6,7 +6,7 @@ a file or a database, and the only randomness is a generator seeded by the attem
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from headrace.schedule.commands import Command, Waiting
 from headrace.schedule.dispatching import Dispatcher
@@ -56,15 +56,21 @@ class Core:
 
     def handle(self, event: Event, now: int) -> list[Command]:
         """Take one event in and say what is to be done. `now` is in microseconds."""
-        if isinstance(event, Loaded):
-            self._build(event.graph)
-        self._all.commands, self._all.now = [], now
-        self._take_in(event)
+        return self.handle_all((event,), now)
+
+    def handle_all(self, events: Sequence[Event], now: int) -> list[Command]:
+        """Take in what came at once, in its order: slots are given out when all of it is known, and once."""
+        commands: list[Command] = []
+        for event in events:
+            if isinstance(event, Loaded):
+                self._build(event.graph)
+            self._all.commands, self._all.now = commands, now
+            self._take_in(event)
         self._queue.reconsider_gathers()
-        if not isinstance(event, Arrived):  # what a look found is admitted together, by the event after it
+        if not all(isinstance(event, Arrived) for event in events):  # what a look found is admitted by what comes after it
             self._dispatcher.admit()
             self._requests.settle()
-        return self._all.commands
+        return commands
 
     def idle(self) -> bool:
         """True when nothing runs and nothing may run before `next_try`."""

@@ -7,7 +7,7 @@ them. Replaying the events with another core must come to the same digests; wher
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -85,12 +85,9 @@ class _Player:
         self._epoch, self._slots, self._last_n = epoch, slots, 0
         self._core: Core | None = None
 
-    def play(self, events: Iterable[Event], now: int) -> list[Command]:
-        commands: list[Command] = []
-        for event in events:
-            if self._core is None or isinstance(event, Loaded):
-                self._core = Core(epoch=self._epoch, slots=self._slots, after=self._last_n)
-            made = self._core.handle(event, now)
-            self._last_n = max([self._last_n, *(one.attempt.n for one in made if isinstance(one, Dispatch))])
-            commands += made
+    def play(self, events: Sequence[Event], now: int) -> list[Command]:
+        if self._core is None or any(isinstance(event, Loaded) for event in events):
+            self._core = Core(epoch=self._epoch, slots=self._slots, after=self._last_n)
+        commands = self._core.handle_all(events, now)
+        self._last_n = max([self._last_n, *(one.attempt.n for one in commands if isinstance(one, Dispatch))])
         return commands

@@ -31,6 +31,11 @@ class Folders(msgspec.Struct, frozen=True):
         return Path(self.root)
 
     @property
+    def data_path(self) -> Path:
+        """The data folder."""
+        return Path(self.data)
+
+    @property
     def lake(self) -> Path:
         """DuckLake's data path: `main/<table>/<uuid>.parquet`."""
         return Path(self.data, self.lake_name)

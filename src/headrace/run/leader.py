@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -430,20 +430,20 @@ class Leader:
     def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> Decided:
         """Hand events to the core until it asks for nothing more, and write what it decides."""
         decided = Decided([], [])
-        told, snapshot = list(events), None
-        while told:
-            commands = self._core.handle_all(told, now)
-            self._journal(tx, told, commands, now)
+        pending, snapshot = deque(events), None
+        told: list[Event] = []
+        while pending:
+            told.append(pending.popleft())
+            commands = self._core.handle(told[-1], now)
             decided.commands.extend(commands)
             dispatches = [command for command in commands if isinstance(command, Dispatch)]
             if dispatches and snapshot is None:
                 snapshot = newest_snapshot(tx)
-            told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
+            pending += [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
+        self._journal(tx, told, decided.commands, now)
         self._write_marks(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
         leading.start_attempts(tx, [self._row(tx, a, now) for a in decided.starts])
-        leading.end_attempts(
-            tx, [self._cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED]
-        )
+        leading.end_attempts(tx, [self._cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
         return decided
 
     def _cancelled(self, attempt: AttemptId, now: int) -> AttemptEnd:
@@ -452,7 +452,8 @@ class Leader:
 
     def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
         """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
-        self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
+        if events:
+            self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
         if commands:
             journal.append(tx, self._untold)
             self._untold.clear()
@@ -472,18 +473,8 @@ class Leader:
     def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int) -> Ended:
         """An attempt that failed before it was sent to anybody."""
         kind = self._tasks.kind(command.node)
-        start = AttemptStart(
-            *command.attempt,
-            self._row_of(tx, command.runs[0], now),
-            command.node,
-            kind,
-            command.keys,
-            self.applied.id,
-            0,
-            None,
-            command.queued_at,
-            now,
-        )
+        row = self._row_of(tx, command.runs[0], now)
+        start = AttemptStart(*command.attempt, row, command.node, kind, command.keys, self.applied.id, 0, None, command.queued_at, now)
         error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
         leading.start_attempts(tx, [start])
         leading.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])

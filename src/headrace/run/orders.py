@@ -12,11 +12,13 @@ from headrace.run.news import Reporter, silent
 from headrace.schedule import Arrived, PartitionState, Requested, Settled, Target, Waiting
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 
+STANDING = -1
+"""The number of the run that stands, of which there is one at most: what a server does by itself."""
 PROPOSED = "is stale, and is made again only if you ask for it by name: `headrace run`"
 
 
 class Order(msgspec.Struct, frozen=True):
-    """What one run is asked to do, by whom. `kind` is `run`, `tick` or `receive`, `request` what was typed."""
+    """What one run is asked to do, by whom. `kind` is `run`, `tick`, `receive` or `serve`, `request` what was typed."""
 
     kind: str
     targets: tuple[Target, ...]
@@ -40,6 +42,8 @@ class RunResult(msgspec.Struct, frozen=True):
     state: str
     waiting: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
+    partitions: int = 0
+    """How many came to something."""
 
 
 class Run:
@@ -47,6 +51,8 @@ class Run:
 
     def __init__(self, number: int, order: Order, report: Reporter = silent) -> None:
         self.id, self.order, self.report = number, order, report
+        self.row: int | None = number
+        """Its row in the store. One that stands has a row only while some of its work is under way."""
         self.notes: tuple[str, ...] = ()
         self.looking = 0
         """Looks at sources that it waits for."""

@@ -1,50 +1,27 @@
-"""Where every partition stands, and what is known of each node as a whole."""
+"""Where every partition stands, and what is known of each node as a whole.
+
+A partition is a cell while something is to be done or said about it. Otherwise it is at rest, which is most of them: then it
+is a member of its node's ranges, and what is decided costs nothing for its being there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from headrace.model.intervals import bounds_us
 from headrace.model.ordering import end_of, order_of
 from headrace.model.required import SEPARATOR, join, split
+from headrace.schedule.cells import AT_REST, Cell
 from headrace.schedule.events import Target
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.ranges import Resting
 from headrace.schedule.states import PartitionState
 
+__all__ = ["Board", "Cell", "Span", "bounds", "ended", "span_of", "time_key"]
 
-class Cell:
-    """One partition of one node, as the core keeps it."""
-
-    __slots__ = (
-        "alarm", "bundle", "dirty", "failures", "late", "not_before", "proposed", "published", "queued", "queued_at", "reason",
-        "since", "stale", "state", "taken_back",
-    )  # fmt: skip
-
-    def __init__(self, state: PartitionState = PartitionState.MISSING) -> None:
-        self.state = state
-        self.stale = False
-        self.proposed = False
-        """It is stale, and computed again only if a person asks."""
-        self.late = False
-        """It is computed again because a person asked, after a restatement that came too late: what reads it isn't without asking."""
-        self.failures = 0
-        self.not_before: int | None = None
-        self.published = False
-        self.reason = ""
-        self.bundle = ""
-        """Names the file that it was delivered in with others."""
-        self.dirty = False
-        """An input changed while an attempt was running: it is stale as soon as it ends."""
-        self.queued = False
-        """It stands in the ready queue, since `queued_at`."""
-        self.queued_at = 0
-        self.alarm: int | None = None
-        """When it is looked at again, because time alone may make it ready."""
-        self.since = 0
-        """Where its node has a trigger: it waits for a firing that isn't earlier; 0 for any after its interval's end."""
-        self.taken_back = ""
-        """Why a person withdrew it, while an attempt at it is being ended."""
+INTERVALS_REMEMBERED_MAX = 1_000
+"""Of a node whose keys grow: so many intervals' keys are kept listed."""
 
 
 class Span(NamedTuple):
@@ -71,11 +48,13 @@ def span_of(node: GraphNode, target: Target) -> Span:
 
 
 class Board:
-    """The cells of all nodes."""
+    """The partitions of all nodes."""
 
     def __init__(self, nodes: dict[str, GraphNode]) -> None:
         self.nodes = nodes
         self.cells: dict[str, dict[str, Cell]] = {name: {} for name in nodes}
+        """What isn't at rest."""
+        self.resting = {name: Resting(node.partition, node.timezone) for name, node in nodes.items()}
         self.oldest: dict[str, tuple[str, str]] = {}
         """Node → order and key of its oldest partition that was ever heard of."""
         self.newest: dict[str, tuple[str, str]] = {}
@@ -87,51 +66,68 @@ class Board:
         """Node and bundle → the partitions that came in it."""
         self.publications: dict[str, int] = {}
         """Node that isn't cut → the publication that first had the content that readers see."""
+        self.expanded: dict[str, str] = {}
+        """Node that nothing announces partitions of → the last one that it was found to have because time has come so far."""
         self._data_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name, node in nodes.items() if _grows(node)}
+
+    # One partition
+
+    def get(self, name: str, key: str) -> Cell | None:
+        """A partition to look at, None if nothing was ever heard of it."""
+        cell = self.cells[name].get(key)
+        if cell is None and key in self.resting[name]:
+            return AT_REST
+        return cell
+
+    def known(self, name: str, key: str) -> bool:
+        """Whether anything was ever heard of a partition."""
+        return key in self.cells[name] or key in self.resting[name]
+
+    def cell(self, name: str, key: str) -> Cell:
+        """A partition to change; `settle` ends the change of one that may be at rest then. KeyError if nothing was heard of it."""
+        cell = self.cells[name].get(key)
+        if cell is not None:
+            return cell
+        if key not in self.resting[name]:
+            raise KeyError((name, key))
+        self.resting[name].discard(key)
+        cell = self.cells[name][key] = Cell(PartitionState.PUBLISHED)
+        cell.published = True
+        return cell
+
+    def settle(self, name: str, key: str) -> None:
+        """Keep a partition as a member of a range, if nothing else is to be said about it."""
+        if self.cells[name][key].at_rest:
+            del self.cells[name][key]
+            self.resting[name].add(key)
 
     def add(self, name: str, key: str, cell: Cell) -> bool:
         """A partition that nothing was heard of; whether it is now its node's oldest."""
         self.cells[name][key] = cell
-        node = self.nodes[name]
-        if name in self._data_keys:
-            time_key, data_key = split(key, node.partition)
-            self._data_keys[name].setdefault(time_key, {})[data_key] = None
-        place = (order_of(key, node.partition, node.timezone), key)
-        if name not in self.newest or place > self.newest[name]:
-            self.newest[name] = place
-        if name in self.oldest and place > self.oldest[name]:
-            return False
-        self.oldest[name] = place
-        return True
+        return self._heard(name, key)
 
-    def get(self, name: str, key: str) -> Cell | None:
-        """A partition to look at, None if nothing was ever heard of it."""
-        return self.cells[name].get(key)
-
-    def cell(self, name: str, key: str) -> Cell:
-        """A partition to change."""
-        return self.cells[name][key]
-
-    def settle(self, name: str, key: str) -> None:
-        """A change of a partition is done."""
-
-    def known(self, name: str, key: str) -> bool:
-        """Whether anything was ever heard of a partition."""
-        return key in self.cells[name]
-
-    def open(self, name: str) -> list[tuple[str, Cell]]:
-        """The partitions of a node, oldest first."""
-        node = self.nodes[name]
-        return sorted(self.cells[name].items(), key=lambda item: self.order(node, item[0]))
-
-    def published(self, name: str) -> list[str]:
-        """The partitions of a node that readers see something of."""
-        return [key for key, cell in self.cells[name].items() if cell.published]
+    def place(self, name: str, key: str, cell: Cell) -> bool:
+        """A partition stands so, whatever was known of it before; whether it is now its node's oldest."""
+        if cell.published:
+            self.visible.add(name)
+        if cell.at_rest:
+            self.cells[name].pop(key, None)
+            self.resting[name].add(key)
+        else:
+            self.resting[name].discard(key)
+            self.cells[name][key] = cell
+        return self._heard(name, key)
 
     def show(self, name: str, cell: Cell) -> None:
         """Readers see something of a partition."""
         cell.published = True
         self.visible.add(name)
+
+    def hide(self, name: str, cell: Cell) -> None:
+        """Readers see nothing of a partition any more."""
+        cell.published = False
+        if not self.resting[name] and not any(one.published for one in self.cells[name].values()):
+            self.visible.discard(name)
 
     def bundle(self, name: str, key: str, bundle: str) -> None:
         """Note the file that a partition was delivered in with others; empty for none."""
@@ -142,9 +138,26 @@ class Board:
         if bundle:
             self.bundles.setdefault((name, bundle), set()).add(key)
 
-    def seen(self, name: str, time_key: str) -> Collection[str]:
-        """The data keys that were ever heard of for an interval of a node whose keys grow."""
-        return self._data_keys.get(name, {}).get(time_key, {}).keys()
+    def order(self, node: GraphNode, key: str) -> str:
+        """What sorts a node's partitions by time."""
+        return order_of(key, node.partition, node.timezone)
+
+    # Those of a node
+
+    def open(self, name: str) -> list[tuple[str, Cell]]:
+        """The partitions of a node that aren't at rest, oldest first."""
+        node = self.nodes[name]
+        return sorted(self.cells[name].items(), key=lambda item: self.order(node, item[0]))
+
+    def published(self, name: str) -> list[str]:
+        """The partitions of a node that readers see something of, oldest first: costs as much as there are."""
+        node = self.nodes[name]
+        shown = (key for key, cell in self.cells[name].items() if cell.published)
+        return sorted((*self.resting[name], *shown), key=lambda key: self.order(node, key))
+
+    def empty(self, name: str) -> bool:
+        """Whether nothing was ever heard of a node's partitions."""
+        return not self.cells[name] and not self.resting[name]
 
     def beside(self, node: GraphNode, key: str) -> list[str]:
         """The partitions of the same interval that were heard of, with this one."""
@@ -153,15 +166,48 @@ class Board:
             return [key]
         moment = time_key(node, key)
         found = (join(moment, data) for data in (spec.values or self.seen(node.name, moment)))
-        return [one for one in found if one in self.cells[node.name]]
+        return [one for one in found if self.known(node.name, one)]
 
-    def order(self, node: GraphNode, key: str) -> str:
-        """What sorts a node's partitions by time."""
-        return order_of(key, node.partition, node.timezone)
+    def seen(self, name: str, time_key: str) -> Collection[str]:
+        """The data keys that were ever heard of for an interval of a node whose keys grow."""
+        listed = self._data_keys.get(name)
+        if listed is None:
+            return ()
+        found = listed.get(time_key)
+        if found is None:
+            if len(listed) >= INTERVALS_REMEMBERED_MAX:
+                listed.clear()
+            found = listed[time_key] = dict.fromkeys(sorted(self._data_keys_of(name, time_key)))
+        return found.keys()
 
     def rest(self, name: str, count: int) -> None:
         """So many partitions are neither queued nor running any more."""
         self.busy[name] = self.busy.get(name, 0) - count
+
+    def _heard(self, name: str, key: str) -> bool:
+        """Note that there is a partition; whether it is its node's oldest."""
+        node = self.nodes[name]
+        if listed := self._data_keys.get(name):
+            moment, data = split(key, node.partition)
+            if moment in listed:
+                listed[moment][data] = None
+        place = (order_of(key, node.partition, node.timezone), key)
+        if name not in self.newest or place > self.newest[name]:
+            self.newest[name] = place
+        if name in self.oldest and place > self.oldest[name]:
+            return False
+        self.oldest[name] = place
+        return True
+
+    def _data_keys_of(self, name: str, moment: str) -> Iterator[str]:
+        resting, spec = self.resting[name], self.nodes[name].partition
+        number, _ = resting.place(join(moment, "-")) if moment else (None, "")
+        if number is not None:
+            yield from (data for data, runs in resting.runs.items() if number in runs)
+        for key in (*resting.named, *self.cells[name]):
+            time, data = split(key, spec)
+            if time == moment:
+                yield data
 
 
 def time_key(node: GraphNode, key: str) -> str:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from headrace.model.intervals import next_key, previous_key, start_us
-from headrace.model.required import WHOLE, join, split
+from headrace.model.required import SEPARATOR, WHOLE, join, split
 from headrace.model.times import Offset
 from headrace.schedule.board import Board, bounds, time_key
 from headrace.schedule.commands import Waiting
@@ -108,8 +108,7 @@ class Needs:
         return None
 
     def _blocked_by_order(self, node: GraphNode, key: str, now: int) -> Waiting | None:
-        cells = self._board.cells[node.name]
-        if key in cells or not cells:
+        if self._board.known(node.name, key) or self._board.empty(node.name):
             return self._blocked(node, key, now)
         if self._board.busy.get(node.name) or node.name not in self._board.visible:
             return Waiting(node.name, key, PartitionState.WAITING, "")
@@ -120,10 +119,17 @@ class Needs:
     def starts_us(self, node: GraphNode) -> float:
         """When a node's first partition starts, in microseconds: declared, else that of the oldest delivery, else the
         latest start of the required inputs. Infinite where something required never arrived, minus infinite for no bound."""
-        known = self._starts.get(node.name)
-        if known is None:
-            known = self._starts[node.name] = self._find_start(node)
-        return known
+        pending = [node]
+        while pending:  # not by recursion: a chain may be longer than the stack
+            one = pending[-1]
+            if one.name not in self._starts:
+                unknown = [source for source in self._required(one) if source.name not in self._starts]
+                if unknown:
+                    pending += unknown
+                    continue
+                self._starts[one.name] = self._find_start(one)
+            pending.pop()
+        return self._starts[node.name]
 
     def _find_start(self, node: GraphNode) -> float:
         grain = node.partition.grain
@@ -134,8 +140,13 @@ class Needs:
         if node.is_source:
             oldest = self._board.oldest.get(node.name)
             return math.inf if oldest is None else bounds(node, oldest[1])[0]
-        required = (link.input for link in self._network.links[node.name] if not link.newest and not link.optional)
-        return max(map(self.starts_us, required), default=-math.inf)
+        return max((self._starts[source.name] for source in self._required(node)), default=-math.inf)
+
+    def _required(self, node: GraphNode) -> list[GraphNode]:
+        """The inputs that say when a node starts."""
+        if node.is_source or node.start is not None or node.partition.grain is None:
+            return []
+        return [link.input for link in self._network.links[node.name] if not link.newest and not link.optional]
 
     def before_start(self, node: GraphNode, key: str) -> bool:
         """Partitions before an input's start, and those that were never due, count as present and empty; of an input that
@@ -152,19 +163,41 @@ class Needs:
 
     def _due(self, node: GraphNode, key: str) -> bool:
         """Whether a calendar leaves something due for a partition; what was delivered all the same, is."""
+        known: dict[tuple[str, str], bool] = {}
+        pending = [(node, key)]
+        while pending:  # neither by recursion nor twice: there may be many ways through many nodes to one source
+            one, its_key = pending[-1]
+            place = (one.name, its_key)
+            if place not in known:
+                found = self._due_here(one, its_key)
+                if not isinstance(found, bool):
+                    unknown = [(source, k) for source, k in found if (source.name, k) not in known]
+                    if unknown:
+                        pending += unknown
+                        continue
+                    found = any(known[source.name, k] for source, k in found)
+                known[place] = found
+            pending.pop()
+        return known[node.name, key]
+
+    def _due_here(self, node: GraphNode, key: str) -> bool | list[tuple[GraphNode, str]]:
+        """Whether something is due for a partition, or the input's partitions that decide it."""
         grain = node.partition.grain
-        if grain is None or self._board.get(node.name, key) is not None:
+        if grain is None or self._board.known(node.name, key):
             return True
         off = node.days_off.covers(time_key(node, key), grain, node.timezone)
         if node.is_source:
             return not off
         links = [link for link in self._network.links[node.name] if not link.newest and not link.optional]
-        if not links:
+        unnamed = (
+            node.partition.key is not None and SEPARATOR not in key
+        )  # nothing was heard of the interval: which keys it has isn't known
+        if not links or (unnamed and not all(link.same for link in links)):
             return not off
-        needed = ((link.input, one) for link in links for one in link.needs(key))
+        needed = [(link.input, one) for link in links for one in link.needs(key)]
         if off:
-            return any(self._board.get(source.name, one) is not None for source, one in needed)
-        return any(self._due(source, one) for source, one in needed)
+            return any(self._board.known(source.name, one) for source, one in needed)
+        return needed
 
     # The same node's partition before and after
 
@@ -172,7 +205,7 @@ class Needs:
         """The partition that comes before one of the same node; None for the first."""
         grain = node.partition.grain
         if grain is None:
-            return max((one for one in self._links_of_chain(node) if one < key), default=None)
+            return max(self._beside_in_chain(node, key, self._board.resting[node.name].before(key), later=False), default=None)
         moment, data = split(key, node.partition)
         starts, grows = self._chain_starts(node), node.partition.key is not None and node.partition.values is None
         for _ in range(STEPS_MAX):
@@ -180,15 +213,20 @@ class Needs:
             one = join(moment, data)
             if bounds(node, one)[1] <= starts:
                 return None
-            if one in self._board.cells[node.name] or (not grows and (node.name not in self._network.free or self._due(node, one))):
+            if self._board.known(node.name, one) or (not grows and (node.name not in self._network.free or self._due(node, one))):
                 return one
         return None
 
-    def _links_of_chain(self, node: GraphNode) -> list[str]:
-        """The deliveries that a node has taken or waits for, where each is a partition."""
+    def _beside_in_chain(self, node: GraphNode, key: str, at_rest: str | None, *, later: bool) -> Iterator[str]:
+        """The deliveries before or after one that a node has taken or waits for, where each is a partition: those that aren't at
+        rest, and of those that are, the nearest."""
         if not node.partition.by_delivery:
-            return []
-        return [key for key, cell in self._board.cells[node.name].items() if cell.state is not PartitionState.WAIVED]
+            return
+        if at_rest is not None:
+            yield at_rest
+        for one, cell in self._board.cells[node.name].items():
+            if cell.state is not PartitionState.WAIVED and (one > key if later else one < key):
+                yield one
 
     def _chain_starts(self, node: GraphNode) -> float:
         """When a node's first partition starts; where nothing says that, with the oldest that was heard of."""
@@ -198,13 +236,13 @@ class Needs:
 
     def after(self, node: GraphNode, key: str) -> str | None:
         """The partition that comes after one of the same node, as far as anything was heard of it."""
-        cells, grain = self._board.cells[node.name], node.partition.grain
+        grain = node.partition.grain
         if grain is None:
-            return min((one for one in self._links_of_chain(node) if one > key), default=None)
+            return min(self._beside_in_chain(node, key, self._board.resting[node.name].after(key), later=True), default=None)
         moment, data = split(key, node.partition)
         gaps = node.name in self._network.free or node.partition.key is not None
         for _ in range(STEPS_MAX if gaps else 1):
             moment = next_key(moment, grain, node.timezone)
-            if join(moment, data) in cells:
+            if self._board.known(node.name, join(moment, data)):
                 return join(moment, data)
         return None

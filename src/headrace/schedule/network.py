@@ -64,10 +64,17 @@ class Network:
 
     def ancestors(self, node: GraphNode) -> set[str]:
         """All nodes that a node comes after."""
-        if node.name not in self._ancestors:
-            found = self._ancestors[node.name] = set()
-            for name in (*(spec.node for spec in node.inputs), *node.depends):
-                found |= {name} | self.ancestors(self.nodes[name])
+        pending = [node]
+        while pending:  # not by recursion: a chain may be longer than the stack
+            one = pending[-1]
+            if one.name not in self._ancestors:
+                before = [self.nodes[name] for name in (*(spec.node for spec in one.inputs), *one.depends)]
+                unknown = [other for other in before if other.name not in self._ancestors]
+                if unknown:
+                    pending += unknown
+                    continue
+                self._ancestors[one.name] = {name for other in before for name in (other.name, *self._ancestors[other.name])}
+            pending.pop()
         return self._ancestors[node.name]
 
     def _promised(self, spec: InputSpec) -> list[GraphNode]:

@@ -1,0 +1,13 @@
+"""What a project comes to if nobody disturbs it."""
+
+from __future__ import annotations
+
+import pytest
+from campaign import undisturbed
+from faults_lab import World
+
+
+@pytest.fixture(scope="session")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, float]:
+    """What it comes to, and the seconds that it takes."""
+    return undisturbed(tmp_path_factory.mktemp("quiet"))

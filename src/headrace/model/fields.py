@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from typing import Any
 
 from headrace.model.documents import Block, Items, kind_of, plain
 from headrace.model.errors import UsageError
 from headrace.model.reporting import Report, did_you_mean, one_of, shown
+from headrace.model.sizes import memory_in_bytes
 from headrace.model.times import Duration, Offset
 from headrace.model.zones import zone
-
-_SIZE = re.compile(r"(\d{1,6})(\.\d{1,3})?\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.ASCII)
 
 
 class Fields:
@@ -156,12 +154,8 @@ class Fields:
         return self._checked(name, zone, "unknown_timezone") or ""
 
     def size(self, name: str) -> str | None:
-        """An amount of memory such as `2GB`, as written."""
-        value = self.text(name)
-        if value is not None and not _SIZE.fullmatch(value.strip()):
-            self.refuse(name, f"{shown(value)} isn't an amount of memory", "write a number and a unit: `512MiB`, `2GB`")
-            return None
-        return value
+        """What an attempt may use of memory, such as `2GB`, as written."""
+        return self._checked(name, memory_in_bytes, "wrong_value")
 
     def _checked(self, name: str, parse: Callable[[str], object], code: str) -> str | None:
         value = self.text(name) if name in self.block else None

@@ -316,6 +316,12 @@ class Settings(Value, kw_only=True):
     name: str
     timezone: str = "UTC"
     workers: int = 2
+    executor: str = "local"
+    """Where bodies run: `local`, in warm processes of this machine, or `dask`."""
+    dask: str | None = None
+    """The address of the Dask cluster's scheduler."""
+    memory_max: str | None = None
+    """What one attempt may use, where its asset doesn't say; None: an equal share of the machine's memory."""
     store_url: str = "sqlite:.headrace/state.db"
     store_schema: str = "headrace"
     """In PostgreSQL: the schema of the state; the lake's catalog is in one whose name ends with `_lake`."""

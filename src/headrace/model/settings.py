@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from headrace.model.connections import check_kind
@@ -17,6 +18,9 @@ from headrace.model.secrets import check_channel, check_connection, is_reference
 
 WORKERS_MAX = 256
 POOL_SLOTS_MAX = 100_000
+RUN = ("workers", "look_every", "executor", "dask", "memory_max")
+EXECUTORS = ("local", "dask")
+_DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
 _TABLES = ("project", "run", "store", "lake", "pools", "parameters", "retention", "connections", "notify", "environments", "policy")
 _ENVIRONMENT = ("workers", "connections", "notify", "store", "lake", "paths", "parameters", "pools", "retention", "policy")
@@ -41,11 +45,14 @@ def read_settings(document: Block, report: Report) -> Settings | None:
 
 
 def _parts(fields: Fields) -> dict[str, Any]:
-    run = _table(fields, "run", ("workers", "look_every"))
+    run = _table(fields, "run", RUN)
     store = _table(fields, "store", ("url", "connection", "schema"))
     lake = _table(fields, "lake", ("path",))
     found = {
         "workers": run.whole("workers", minimum=1, maximum=WORKERS_MAX),
+        "executor": run.choice("executor", EXECUTORS, EXECUTORS[0]),
+        "dask": _dask(run),
+        "memory_max": run.size("memory_max") if "memory_max" in run else None,
         "look_every": run.duration("look_every", "") if "look_every" in run else None,
         "store_url": _store_url(store),
         "store_schema": store.text("schema") if "schema" in store else None,
@@ -66,6 +73,17 @@ def _table(fields: Fields, name: str, known: tuple[str, ...]) -> Fields:
     """The fields of a table, or of an empty one where it isn't there."""
     block = fields.block_of(name)
     return Fields(block if block is not None else Block(fields.line(name)), fields.report, known, what=f"[{name}]")
+
+
+def _dask(run: Fields) -> str | None:
+    """The scheduler's address, which must be there when it is needed."""
+    address = run.text("dask") if "dask" in run else None
+    if address is not None and not _DASK_ADDRESS.fullmatch(address):
+        run.refuse("dask", f"{shown(address)} isn't the address of a Dask scheduler", 'write dask = "tcp://host:8786", or tls://…')
+        return None
+    if "dask" not in run and run.block.get("executor") == "dask":
+        run.refuse("executor", "Dask needs the address of its scheduler", 'add dask = "tcp://host:8786" to [run]', code="missing_field")
+    return address
 
 
 def _usable(project: Fields, name: str) -> bool:

@@ -42,6 +42,6 @@ def _asset(asset: Asset) -> Iterator[Problem]:
     name = shown(asset.name)
     if asset.trigger is not None:
         yield _warning(asset.place, f"`trigger` of {name}", "it runs when its inputs are complete")
-    for field in ("pool", "priority", "memory_max"):
+    for field in ("pool", "priority"):
         if getattr(asset, field) is not None:
             yield _warning(asset.place, f"`{field}` of {name}", "it runs as if it weren't there")

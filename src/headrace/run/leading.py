@@ -19,6 +19,7 @@ from headrace.govern.state import open_state
 from headrace.lake import catalog
 from headrace.model import HeadraceError, StoreError
 from headrace.model import Settings as ProjectSettings
+from headrace.model.sizes import memory_in_bytes
 from headrace.model.zones import from_us
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
@@ -32,7 +33,8 @@ from headrace.store.queries import leading
 from headrace.store.wake import Listener
 
 WORKER_MEMORY_SHARE = 0.7
-"""Of the machine's memory, divided among the workers: DuckDB's limit, above which it spills to disk."""
+"""Of the machine's memory, divided among the workers: what an attempt may use where nobody says. Most of it is DuckDB's, which
+spills to disk above."""
 
 
 LOOK_SECONDS = 1.0
@@ -153,9 +155,10 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
     return clock
 
 
-def worker_settings(folders: Folders, workers: int) -> WorkerSettings:
-    """What each of so many workers is started with."""
+def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> WorkerSettings:
+    """What each of so many workers is started with. `memory_max` is what one attempt may use, an equal share if nobody says."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     threads = os.cpu_count() or 1
     share = max(1, threads // workers)
-    return WorkerSettings(folders, threads=threads, share=share, memory_max_bytes=int(memory * WORKER_MEMORY_SHARE / workers))
+    allowed = memory_in_bytes(memory_max) if memory_max else int(memory * WORKER_MEMORY_SHARE / workers)
+    return WorkerSettings(folders, threads=threads, share=share, memory_max_bytes=allowed)

@@ -103,6 +103,8 @@ class Produce(msgspec.Struct, frozen=True, tag="produce"):
     state: State | None = None
     views: tuple[ViewCheck, ...] = ()
     beside: tuple[Beside, ...] = ()
+    memory_max_bytes: int | None = None
+    """What the attempt may use; None: what any attempt may."""
 
 
 class LookAt(msgspec.Struct, frozen=True, tag="look_at"):

@@ -1,6 +1,6 @@
 """A worker process: takes tasks from a pipe, runs user code, stages and audits, answers. Knows no state.
 
-`python -m headrace.run.worker JSON`, started by `run.executors.pool`. The main thread runs bodies; a second one reads tasks,
+Forked by `run.mother`, which has imported all that bodies need. The main thread runs bodies; a second one reads tasks,
 so that the end of the leader (the pipe closes) ends this process and what it started, whatever the body does.
 """
 
@@ -11,20 +11,22 @@ import faulthandler
 import os
 import queue
 import signal
-import sys
 import threading
+from typing import NoReturn
 
 import msgspec
 
 from headrace.engine.logs import Channel
 from headrace.faults import Point, reached
-from headrace.run.executors.pool import Settings
+from headrace.run.executors.settings import Settings
 from headrace.run.frames import encode, read_task, write_all
 from headrace.run.messages import Ready, Task
+from headrace.run.steps.perform import perform
+from headrace.run.steps.workshop import Workshop
 
 
 class Start(msgspec.Struct, frozen=True):
-    """The argument: the two pipes, those that catch what bodies print, and the settings."""
+    """What a worker is given: the two pipes, those that catch what bodies print, and the settings."""
 
     tasks: int
     answers: int
@@ -32,19 +34,14 @@ class Start(msgspec.Struct, frozen=True):
     settings: Settings
 
 
-def main() -> None:
+def work(start: Start) -> NoReturn:
     """Run until the leader closes the pipe."""
-    start = msgspec.json.decode(sys.argv[1], type=Start)
     for fd in (start.tasks, start.answers, *start.channel.ends):
         os.set_inheritable(fd, False)  # a body's children must not hold the leader's pipes open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(start.tasks, tasks), daemon=True).start()
-    # DuckDB and all that bodies need is loaded now, while the pipes are served already, and not when the first task waits.
-    from headrace.run.steps.perform import perform
-    from headrace.run.steps.workshop import Workshop
-
     workshop = Workshop(start.settings, start.channel)
     write_all(start.answers, encode(Ready(os.getpid())))
     while True:
@@ -62,7 +59,3 @@ def _receive(fd: int, tasks: queue.SimpleQueue[Task]) -> None:
             tasks.put(task)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(0, signal.SIGKILL)  # the leader is gone: end with everything that bodies started
-
-
-if __name__ == "__main__":
-    main()

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from headrace.model.described.vocabulary import DURATION, MAPPING, PARAMETERS, TEXT, ZONE, Described, Schema, closed, texts_by_name, whole
-from headrace.model.settings import _ENVIRONMENT, _RETENTION, POOL_SLOTS_MAX, WORKERS_MAX
+from headrace.model.described.vocabulary import (
+    DURATION,
+    MAPPING,
+    PARAMETERS,
+    SIZE,
+    TEXT,
+    ZONE,
+    Described,
+    Schema,
+    closed,
+    one_of,
+    texts_by_name,
+    whole,
+)
+from headrace.model.settings import _ENVIRONMENT, _RETENTION, EXECUTORS, POOL_SLOTS_MAX, WORKERS_MAX
 
 _WORKERS = whole(1, WORKERS_MAX)
 _STORE = closed({"url": TEXT, "connection": TEXT, "schema": TEXT})
@@ -34,8 +47,8 @@ SETTINGS = (
     ),
     Described(
         "run",
-        closed({"workers": _WORKERS, "look_every": DURATION}),
-        "how many workers compute at once; how often `serve` looks at every source",
+        closed({"workers": _WORKERS, "look_every": DURATION, "executor": one_of(EXECUTORS), "dask": TEXT, "memory_max": SIZE}),
+        "how many attempts run at once, where, and with how much memory each; how often `serve` looks at every source",
         'workers = 2, look_every = "60s"',
     ),
     Described("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),

@@ -1,88 +1,39 @@
-"""Warm workers: started once, given tasks over pipes, replaced when they die, hang or are killed."""
+"""Warm workers: processes that wait for tasks, replaced when they die, hang, use too much memory or have old code loaded.
+
+Attempts are worked at by `count` workers. Looks at sources have workers of their own, started when they are needed, so that one that
+hangs delays no attempt. Nothing here ever waits for a worker but `wait`: what one doesn't read stays in our memory.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import selectors
-import signal
-import subprocess
-import sys
 import time
-from collections import deque
+from functools import partial
 from typing import Self
 
 import msgspec
 
-from headrace.engine.logs import Channel
+from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.model import HeadraceError
-from headrace.run.executors import Finished, Lost, Saw
-from headrace.run.folders import Folders
-from headrace.run.frames import Inbox, encode, write_all
-from headrace.run.messages import Looked, Ready, Task
+from headrace.run.executors import Finished, Lost, News, Saw
+from headrace.run.executors.hands import Worker
+from headrace.run.executors.mothers import Mother
+from headrace.run.executors.settings import Settings
+from headrace.run.executors.watching import Watch
+from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
-READ_BYTES = 1 << 16
+__all__ = ["Pool", "Settings", "WorkersBroken"]
+
 STARTS_MAX = 5
 """A worker that dies this often before it is ready isn't started again: its environment is broken."""
-STOP_SECONDS = 2.0
-
-
-class Settings(msgspec.Struct, frozen=True):
-    """What a worker is started with."""
-
-    folders: Folders
-    threads: int
-    share: int
-    """Threads for a small task, that neighbours run beside."""
-    memory_max_bytes: int | None
-
-
-class Worker:
-    """One process and the two pipes to it."""
-
-    def __init__(self, settings: Settings) -> None:
-        task_read, self.task_write = os.pipe()
-        self.answer_read, answer_write = os.pipe()
-        os.set_blocking(self.answer_read, False)
-        self.channel = Channel.open()
-        pipes = {"tasks": task_read, "answers": answer_write, "channel": self.channel}
-        argument = msgspec.json.encode({**pipes, "settings": settings}).decode()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "headrace.run.worker", argument],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(task_read, answer_write, *self.channel.ends),
-            start_new_session=True,  # its children end with it, and the terminal's Ctrl-C is the leader's alone
-        )
-        os.close(task_read)
-        os.close(answer_write)
-        self.channel.keep_reading()
-        self.inbox = Inbox()
-        self.tasks: deque[AttemptId] = deque()
-        self.ready = False
-        self.now_us = 0
-        """The store's time when it last got a task."""
-        self.doomed = ""
-        """Why we killed it, where we did."""
-
-    def give(self, attempt: AttemptId, task: Task) -> None:
-        """Queue a task; a worker that is dead already will be noticed by `Pool.wait`."""
-        self.now_us = task.now_us
-        self.tasks.append(attempt)
-        with contextlib.suppress(BrokenPipeError):
-            write_all(self.task_write, encode(task))
-
-    def end(self) -> None:
-        """Kill the process with all that it started, and close the pipes."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        os.close(self.task_write)
-        os.close(self.answer_read)
-        self.channel.close()
+LOOKOUTS_MAX = 3
+"""Workers that look at sources."""
+LOOKOUT_IDLE_SECONDS = 60.0
+PYTHON_TASKS_MAX = 5_000
+"""After so many bodies in Python a worker is replaced: they may leave threads, descriptors and patched modules behind."""
 
 
 class Pool:
@@ -91,17 +42,27 @@ class Pool:
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings, self._count = settings, count
         self._workers: list[Worker] = []
+        self._lookouts: list[Worker] = []
+        self._leaving: list[Worker] = []
+        """They finish what they have, and get nothing more."""
+        self._outgoing: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
+        self._watch = Watch()
+        self._mother: Mother | None = None
+        self._news: list[News] = []
         self._failed_starts = 0
+        self._woken = False
+        self._looked_at = 0.0
+        """When a lookout had something to do last."""
 
     @property
     def slots(self) -> int:
-        """How many workers there are."""
+        """How many attempts are worked at at once."""
         return self._count
 
     def __enter__(self) -> Self:
         for _ in range(self._count):
-            self._start()
+            self._workers.append(self._start())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -109,91 +70,206 @@ class Pool:
 
     def watch(self, listener: Listener) -> None:
         """Let `wait` return early when somebody wakes the leader."""
-        self._selector.register(listener, selectors.EVENT_READ, listener)
+        self._selector.register(listener, selectors.EVENT_READ, partial(self._wake, listener))
+
+    # Tasks
 
     def submit(self, attempt: AttemptId, task: Task) -> None:
-        """Give a task to the worker with the least to do."""
-        min(self._workers, key=lambda w: len(w.tasks)).give(attempt, task)
+        """Queue a task for the worker with the least to do; `wait` sends it."""
+        worker = self._lookout() if isinstance(task, LookAt) else self._worker(task)
+        worker.give(attempt, task)
+        self._outgoing.add(worker)
+        self._watch.busy()
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
-        """End the worker that holds this attempt; `wait` tells of the loss."""
-        for worker in self._workers:
-            if attempt in worker.tasks:
-                worker.doomed = reason
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(worker.process.pid, signal.SIGKILL)
+        """End the worker that is at this attempt, or will be as soon as it begins it; `wait` tells of the loss."""
+        for worker in self._all:
+            if any(one.attempt == attempt for one in worker.given):
+                worker.condemn(attempt, reason)
 
-    def wait(self, seconds: float | None) -> list[Finished | Saw | Lost]:
-        """What happened, waiting up to `seconds` (None: until something does) for the first of it."""
-        news: list[Finished | Saw | Lost] = []
-        for key, _ in self._selector.select(seconds):
-            if isinstance(key.data, Listener):
-                key.data.drain()
-            else:
-                self._receive(key.data, news)
-        return news
+    def wait(self, seconds: float | None) -> list[News]:
+        """What happened, waiting up to `seconds` (None: until something does) for the first of it. Comes back without news when
+        somebody wakes the leader."""
+        self._flush()
+        until = None if seconds is None else time.monotonic() + seconds
+        self._woken = False
+        while True:
+            left = 0.0 if self._news else self._watch.left(None if until is None else max(0.0, until - time.monotonic()))
+            for key, _ in self._selector.select(left):
+                if self._selector.get_map().get(key.fd) is key:  # an event before it may have closed this one
+                    key.data()
+            self._look()
+            if self._news or self._woken or (until is not None and time.monotonic() >= until):
+                news, self._news = self._news, []
+                return news
 
     def stop(self) -> None:
-        """End all workers: politely while they are idle, by force otherwise."""
-        for worker in self._workers:
-            self._selector.unregister(worker.answer_read)
-            if not worker.tasks:
-                with contextlib.suppress(ProcessLookupError):
-                    worker.process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        for worker in self._workers:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                if not worker.tasks:
-                    worker.process.wait(max(0.0, deadline - time.monotonic()))
-            worker.end()
-        self._workers.clear()
+        """End all workers, whatever they are at."""
+        if not all(worker.pid for worker in self._all):
+            self._forget_mother()  # those that aren't born yet never will be, or find their pipes closed
+        for worker in self._all:
+            worker.doom("was ended with its executor")
+        for worker in list(self._all):
+            self._bury(worker)
+        for workers in (self._workers, self._lookouts, self._leaving):
+            workers.clear()
+        if self._mother is not None:
+            self._forget_mother()
         self._selector.close()
 
-    def _start(self) -> None:
-        worker = Worker(self._settings)
-        self._workers.append(worker)
-        self._selector.register(worker.answer_read, selectors.EVENT_READ, worker)
+    # Which worker
 
-    def _receive(self, worker: Worker, news: list[Finished | Saw | Lost]) -> None:
+    @property
+    def _all(self) -> tuple[Worker, ...]:
+        return (*self._workers, *self._lookouts, *self._leaving)
+
+    def _worker(self, task: Task) -> Worker:
+        """The one with the least to do. It never has modules of another applied version: those can't be taken out of a process."""
+        worker = min(self._workers, key=lambda one: len(one.given))
+        code = task.code if isinstance(task, Produce) else None
+        if code is not None and worker.code not in (None, code):
+            return self._retire(worker)
+        return worker
+
+    def _lookout(self) -> Worker:
+        self._looked_at = time.monotonic()
+        worker = min(self._lookouts, key=lambda one: len(one.given), default=None)
+        if worker is None or (worker.given and len(self._lookouts) < LOOKOUTS_MAX):
+            worker = self._start()
+            self._lookouts.append(worker)
+        return worker
+
+    def _retire(self, worker: Worker) -> Worker:
+        """Let one go as soon as it has done what it has; the new one in its place."""
+        place = self._workers.index(worker)
+        self._workers[place] = self._start()
+        self._leave(worker)
+        return self._workers[place]
+
+    def _leave(self, worker: Worker) -> None:
+        if worker.given:
+            self._leaving.append(worker)
+        else:
+            self._bury(worker)
+
+    # What happens
+
+    def _wake(self, listener: Listener) -> None:
+        listener.drain()
+        self._woken = True
+
+    def _flush(self) -> None:
+        for worker in self._outgoing:
+            if not worker.flush():
+                self._selector.register(worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker))
+        self._outgoing.clear()
+
+    def _go_on_sending(self, worker: Worker) -> None:
+        if worker.flush():
+            self._selector.unregister(worker.task_write)
+
+    def _receive(self, worker: Worker) -> bool:
+        """Take in answers that have come; whether there may be more."""
         try:
-            data = os.read(worker.answer_read, READ_BYTES)
-        except BlockingIOError:
-            return
-        try:
-            answers = worker.inbox.feed(data)
+            answers, more = worker.read()
+            for answer in answers:
+                self._take(worker, answer)
         except (msgspec.DecodeError, ValueError) as error:
-            worker.doomed, answers, data = f"it answered something that is no answer: {error}", [], b""
-        for answer in answers:
-            if isinstance(answer, Ready):
-                worker.ready, self._failed_starts = True, 0
-            elif isinstance(answer, Looked):
-                news.append(Saw(worker.tasks.popleft(), answer))
-            else:
-                news.append(Finished(worker.tasks.popleft(), answer))
-        if not data:
-            news.append(self._replace(worker))
+            worker.doom(f"answered something that is no answer: {error}")
+            more = None
+        if more is None:
+            self._end(worker)
+        elif not worker.given:
+            self._done(worker)
+        return bool(more)
 
-    def _replace(self, worker: Worker) -> Lost:
-        self._selector.unregister(worker.answer_read)
-        self._workers.remove(worker)
-        self._rescue(worker)
-        worker.end()
+    def _take(self, worker: Worker, answer: Outcome | Looked | Ready) -> None:
+        if isinstance(answer, Ready):
+            worker.ready, self._failed_starts = True, 0
+            return
+        attempt = worker.answered(answer)
+        self._news.append(Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer))
+
+    def _done(self, worker: Worker) -> None:
+        """A worker has nothing to do any more."""
+        if worker in self._leaving:
+            self._leaving.remove(worker)
+            self._bury(worker)
+        elif worker.python_tasks >= PYTHON_TASKS_MAX and worker in self._workers:
+            self._retire(worker)
+
+    def _died(self, worker: Worker) -> None:
+        """The process has ended, which the pipe doesn't say where a child that it left behind holds it open."""
+        while self._receive(worker):
+            pass
+        if worker in self._all:
+            self._end(worker)
+
+    def _end(self, worker: Worker) -> None:
+        """A worker is gone: what it was at is lost. One that attempts wait for is replaced."""
+        how = self._bury(worker)
+        running, queued = worker.lost()
+        if worker.over is not None and running is not None:
+            self._news.append(Finished(running, _used_up(running, *worker.over)))
+            running = None
+        if running is not None or queued:
+            self._news.append(Lost(running, queued, how))
         if not worker.ready:
             self._failed_starts += 1
-        if self._failed_starts >= STARTS_MAX:
-            raise WorkersBroken(self._failed_starts, _how(worker))
-        self._start()
-        tasks = list(worker.tasks)
-        return Lost(tasks[0] if tasks else None, tuple(tasks[1:]), _how(worker))
+            if self._failed_starts >= STARTS_MAX:
+                raise WorkersBroken(self._failed_starts, how)
+        for workers in (self._lookouts, self._leaving):
+            if worker in workers:
+                workers.remove(worker)
+        if worker in self._workers:
+            self._workers[self._workers.index(worker)] = self._start()
 
-    def _rescue(self, worker: Worker) -> None:
-        """What a dead worker printed last belongs to the attempt that it was at."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(worker.process.pid, signal.SIGKILL)
-        worker.process.wait()
-        if worker.tasks:
-            epoch, n = worker.tasks[0]
-            worker.channel.rescue(self._settings.folders.log(epoch, n), worker.now_us)
+    def _look(self) -> None:
+        for worker in self._watch.look(self._all):
+            if worker in self._workers:
+                self._retire(worker)
+        for worker in self._watch.late(self._all):
+            if not worker.pid:
+                self._forget_mother()
+            self._end(worker)
+        if self._lookouts and time.monotonic() - self._looked_at > LOOKOUT_IDLE_SECONDS:
+            for worker in [one for one in self._lookouts if not one.given]:
+                self._lookouts.remove(worker)
+                self._bury(worker)
+
+    # Processes
+
+    def _start(self) -> Worker:
+        if self._mother is None or not self._mother.alive:
+            self._forget_mother()
+            self._mother = Mother(self._settings)
+            self._selector.register(self._mother.control, selectors.EVENT_READ, self._mother.listen)
+        worker = Worker(self._mother, self._settings.memory_max_bytes, self._arrived)
+        self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
+        self._watch.busy()
+        return worker
+
+    def _arrived(self, worker: Worker) -> None:
+        if worker.pidfd >= 0:
+            self._selector.register(worker.pidfd, selectors.EVENT_READ, partial(self._died, worker))
+
+    def _bury(self, worker: Worker) -> str:
+        worker.await_birth()
+        for descriptor in (worker.answer_read, worker.task_write, worker.pidfd):
+            if descriptor >= 0 and descriptor in self._selector.get_map():
+                self._selector.unregister(descriptor)
+        self._outgoing.discard(worker)
+        how = worker.bury(self._settings.folders)
+        if self._mother is not None and not self._mother.alive:
+            self._forget_mother()
+        return how
+
+    def _forget_mother(self) -> None:
+        mother, self._mother = self._mother, None
+        if mother is not None:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(mother.control)
+            mother.stop()
 
 
 class WorkersBroken(HeadraceError):
@@ -202,16 +278,17 @@ class WorkersBroken(HeadraceError):
     def __init__(self, times: int, how: str) -> None:
         super().__init__(
             f"workers died {times} times before they were ready; the last one {how}",
-            hint="python -m headrace.run.worker must be able to start: look at memory limits and at the installation",
+            hint="python -m headrace.run.mother must be able to start: look at memory limits and at the installation",
         )
 
 
-def _how(worker: Worker) -> str:
-    if worker.doomed:
-        return worker.doomed
-    code = worker.process.returncode
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"was ended by {signal.Signals(-code).name}"
-        return f"was ended by signal {-code}"
-    return f"exited with code {code}"
+def _used_up(attempt: AttemptId, used: int, limit: int) -> Outcome:
+    """The answer for an attempt that was ended because of its memory: tried once more with half of its partitions."""
+    message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
+    hint = "yield batches instead of one table, make partitions smaller, or set `memory_max` higher (an asset's, or that of [run])"
+    return Outcome(
+        attempt=str(attempt),
+        state="failed",
+        measures=Measures(),
+        error=BodyError(ErrorKind.RESOURCES, message, hint=hint, code="out_of_memory"),
+    )

@@ -21,6 +21,7 @@ def perform(task: Task, workshop: Workshop) -> Answer:
 
 
 def _performed(task: Task, workshop: Workshop) -> Answer:
+    workshop.limit(task.memory_max_bytes if isinstance(task, Produce) else None)
     try:
         match task:
             case TakeIn():

@@ -12,13 +12,15 @@ from headrace.govern.secrets import Secrets
 from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage_rewrite
-from headrace.run.executors.pool import Settings
+from headrace.run.executors.settings import Settings
 from headrace.run.messages import Rewritten
 
 SESSIONS_MAX = 6
 """Sessions that are kept open: one a time zone and number of threads."""
 BOUNDED_MEMORY_BYTES = 512 * 2**20
 """What taking in a large delivery may use of DuckDB's memory: reading, casting and writing need no more, however large it is."""
+DUCKDB_SHARE = 0.75
+"""Of what an attempt may use: the rest is for Python, Arrow and what DuckDB doesn't count. Above its share it spills."""
 LARGE_ROWS = 500_000
 LARGE_BYTES = 16 * 2**20
 """From so many rows read, or bytes delivered, on a task is large."""
@@ -32,23 +34,28 @@ class Workshop:
         self.listener = Listener(channel)
         self.secrets = Secrets(self.folders.project)
         self._settings = settings
-        self._sessions: dict[tuple[str, int, bool, bool], Session] = {}
+        self._memory_max_bytes = settings.memory_max_bytes
+        self._sessions: dict[tuple[str, int, bool, int | None], Session] = {}
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
+
+    def limit(self, memory_max_bytes: int | None) -> None:
+        """What the task at hand may use; None: what any may."""
+        self._memory_max_bytes = memory_max_bytes or self._settings.memory_max_bytes
 
     def session(self, timezone: str, *, large: bool = False, ordered: bool = False, bounded: bool = False) -> Session:
         """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are.
         `ordered` keeps rows in the order of their files, which takes more memory; `bounded` takes little, and spills instead."""
         threads = self._settings.threads if large else self._settings.share
-        memory = self._settings.memory_max_bytes
+        memory = None if self._memory_max_bytes is None else int(self._memory_max_bytes * DUCKDB_SHARE)
         if bounded:
             memory = min(memory or BOUNDED_MEMORY_BYTES, BOUNDED_MEMORY_BYTES)
-        found = self._sessions.get((timezone, threads, ordered, bounded))
+        found = self._sessions.get((timezone, threads, ordered, memory))
         if found is None:
             if len(self._sessions) >= SESSIONS_MAX:
                 self._sessions.pop(next(iter(self._sessions))).close()
-            found = self._sessions[timezone, threads, ordered, bounded] = Session(
+            found = self._sessions[timezone, threads, ordered, memory] = Session(
                 self.folders.lake,
                 readable=[self.folders.raw, self.folders.temporary, *([Path(self.folders.borrows)] if self.folders.borrows else [])],
                 timezone=timezone,

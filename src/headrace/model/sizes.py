@@ -1,0 +1,31 @@
+"""Amounts of memory: `512MiB`, `2GB`."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+from headrace.model.errors import UsageError
+
+MEMORY_BYTES_MIN = 128 * 2**20
+"""Python, DuckDB and Arrow take nearly as much before a body has begun."""
+_SIZE = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s*(B|KB|MB|GB|TB|KiB|MiB|GiB|TiB)", re.ASCII)
+_UNITS = {"B": 1, **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)}, **{f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)}}
+
+
+def size_in_bytes(text: str) -> int:
+    """Bytes, rounded down. Raises UsageError for what is no amount."""
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text[:40]!r} isn't an amount of memory", hint="write a number and a unit: `512MiB`, `2GB`")
+    return int(Decimal(found[1]) * _UNITS[found[2]])
+
+
+def memory_in_bytes(text: str) -> int:
+    """What an attempt may use. Raises UsageError for what is no amount, or too little to begin with."""
+    size = size_in_bytes(text)
+    if size < MEMORY_BYTES_MIN:
+        raise UsageError(
+            f"{text.strip()} of memory is less than an attempt needs to begin", hint=f"write at least {MEMORY_BYTES_MIN >> 20}MiB"
+        )
+    return size

@@ -1,0 +1,196 @@
+"""One worker as the leader sees it: a process, the pipes to it, what it was given and what it uses."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from headrace.engine.logs import Channel
+from headrace.model import PythonBody
+from headrace.run.executors import memory
+from headrace.run.executors.mothers import Mother
+from headrace.run.folders import Folders
+from headrace.run.frames import Inbox, encode
+from headrace.run.messages import Answer, Produce, Ready, Task
+from headrace.schedule import AttemptId
+
+READ_BYTES = 1 << 16
+
+
+class Given(NamedTuple):
+    """A task that a worker has, or will have as soon as it reads."""
+
+    attempt: AttemptId
+    now_us: int
+    memory_max_bytes: int | None
+
+
+class Worker:
+    """A process that is being born, works, or has died. Nothing here waits for it but `bury`."""
+
+    def __init__(self, mother: Mother, memory_max_bytes: int | None, arrived: Callable[[Worker], None]) -> None:
+        """`arrived` is told when the process exists."""
+        task_read, self.task_write = os.pipe()
+        self.answer_read, answer_write = os.pipe()
+        os.set_blocking(self.answer_read, False)
+        os.set_blocking(self.task_write, False)
+        self._channel = Channel.open()
+        self._mother, self._memory_max_bytes, self._arrived = mother, memory_max_bytes, arrived
+        self.started = time.monotonic()
+        self.pid = 0
+        """0 until the process exists."""
+        self.pidfd = -1
+        """Readable when the process has ended, where the system has that."""
+        self.given: deque[Given] = deque()
+        self._condemned: dict[AttemptId, str] = {}
+        self._doomed = ""
+        """Why it was ended, where it was."""
+        self._meant: AttemptId | None = None
+        """The attempt that it was ended for."""
+        self.over: tuple[int, int] | None = None
+        """It was ended because it used more than its limit: both in bytes."""
+        self.ready = False
+        self.failure = ""
+        """Why there is no process."""
+        self.code: str | None = None
+        """The applied version of the Python that it has loaded."""
+        self.python_tasks = 0
+        self.rested = True
+        """Whether its memory was looked at since it worked last."""
+        self._inbox, self._outbox = Inbox(), bytearray()
+        mother.bear([task_read, answer_write, *self._channel.ends], self._born)
+        os.close(task_read)
+        os.close(answer_write)
+        self._channel.keep_reading()
+
+    def _born(self, pid: int, failure: str) -> None:
+        self.pid, self.failure = pid, failure
+        if pid and hasattr(os, "pidfd_open"):
+            with contextlib.suppress(OSError):
+                self.pidfd = os.pidfd_open(pid)
+        if pid:
+            self._arrived(self)
+        if self._doomed:
+            self._strike()
+
+    # Tasks
+
+    def give(self, attempt: AttemptId, task: Task) -> None:
+        """Queue a task; `flush` sends it."""
+        limit = self._memory_max_bytes
+        if isinstance(task, Produce):
+            limit = task.memory_max_bytes or limit
+            if isinstance(task.body, PythonBody):
+                self.code, self.python_tasks = task.code, self.python_tasks + 1
+        self.given.append(Given(attempt, task.now_us, limit))
+        self.rested = False
+        self._outbox += encode(task)
+
+    def flush(self) -> bool:
+        """Send what it takes without waiting; whether that was all. One that is dead already will be noticed elsewhere."""
+        try:
+            while self._outbox:
+                sent = os.write(self.task_write, self._outbox)
+                del self._outbox[:sent]
+        except BlockingIOError:
+            return False
+        except BrokenPipeError:
+            self._outbox.clear()
+        return True
+
+    def read(self) -> tuple[list[Answer | Ready], bool | None]:
+        """Answers that have come in, and whether there may be more at once; None if there never will be. Raises ValueError or
+        msgspec.DecodeError for what is no answer."""
+        try:
+            data = os.read(self.answer_read, READ_BYTES)
+        except BlockingIOError:
+            return [], False
+        return self._inbox.feed(data), True if data else None
+
+    def answered(self, answer: Answer) -> AttemptId:
+        """Which attempt that is the answer to. What was condemned while it waited is begun now, and ended. Raises ValueError for an
+        answer to something else."""
+        if not self.given or answer.attempt != str(self.given[0].attempt):
+            raise ValueError(f"nobody asked for {answer.attempt[:40]!r}")
+        done = self.given.popleft()
+        self._condemned.pop(done.attempt, None)
+        if self.given and (reason := self._condemned.get(self.given[0].attempt)) is not None:
+            self.doom(reason)
+        return done.attempt
+
+    def used(self) -> int:
+        """Bytes of memory that the process itself uses."""
+        return memory.of_process(self.pid) if self.pid else 0
+
+    # Its end
+
+    def limit(self, used: int) -> bool:
+        """End the process if what it is at may not use so much; whether it uses more than half of what it may."""
+        allowed = self.given[0].memory_max_bytes if self.given else None
+        if allowed is not None and used > allowed:
+            self.over = (used, allowed)
+            self.doom(f"was ended because it used {_mebibytes(used)} of memory, more than its limit of {_mebibytes(allowed)}")
+        return allowed is not None and used > allowed / 2
+
+    def condemn(self, attempt: AttemptId, reason: str) -> None:
+        """End the process as soon as it works at this attempt, and not what it is at now."""
+        self._condemned[attempt] = reason
+        if self.given[0].attempt == attempt:
+            self.doom(reason)
+
+    def doom(self, reason: str) -> None:
+        """End the process with what it is at."""
+        if not self._doomed:
+            self._doomed, self._meant = reason, self.given[0].attempt if self.given else None
+            self._strike()
+
+    def await_birth(self) -> None:
+        """Wait until it is known whether there is a process."""
+        while not self.pid and not self.failure and self._mother.alive:
+            self._mother.listen()
+
+    def _strike(self) -> None:
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def bury(self, folders: Folders) -> str:
+        """End the process with all that it started, keep what it printed last, and close the pipes; how it ended."""
+        status = self._mother.reap(self.pid) if self.pid else None
+        if self.given:
+            head = self.given[0]
+            self._channel.rescue(folders.log(*head.attempt), head.now_us)
+        for descriptor in (self.task_write, self.answer_read, self.pidfd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._channel.close()
+        return self._how(status)
+
+    def lost(self) -> tuple[AttemptId | None, tuple[AttemptId, ...]]:
+        """After its end: what it was at, and what it hadn't begun; that is all if it never was ready. Where it was ended for one
+        attempt, and that was answered at the last moment, the next one isn't to blame."""
+        attempts = [one.attempt for one in self.given]
+        if not attempts or not self.ready or (self._meant is not None and attempts[0] != self._meant):
+            return None, tuple(attempts)
+        return attempts[0], tuple(attempts[1:])
+
+    def _how(self, status: int | None) -> str:
+        if self._doomed:
+            return self._doomed
+        if status is None:
+            return self.failure or "ended, and so did the process that would know how"
+        code = os.waitstatus_to_exitcode(status)
+        if code >= 0:
+            return f"exited with code {code}"
+        with contextlib.suppress(ValueError):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"was ended by signal {-code}"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

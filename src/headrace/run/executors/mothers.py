@@ -1,0 +1,103 @@
+"""The leader's end of the process that forks workers (`headrace.run.mother`)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from headrace.run.executors.settings import Settings
+from headrace.run.executors.wire import BEAR, REAP, REPLY, REQUEST
+
+STOP_SECONDS = 2.0
+SILENT_SECONDS_MAX = 60.0
+"""One that doesn't answer for so long, somebody has stopped."""
+Born = Callable[[int, str], None]
+"""Told of the new worker's number, or of 0 and of why there is none."""
+
+
+class Mother:
+    """One such process. It starts when this is made, and works when it has imported all; nothing waits for it until then."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.control, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "headrace.run.mother", str(theirs.fileno()), msgspec.json.encode(settings).decode()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # a terminal's Ctrl-C is the leader's alone
+            )
+        self.control.settimeout(SILENT_SECONDS_MAX)
+        self._waiting: deque[Born] = deque()
+        self._reaped: list[tuple[int, int]] = []
+        self._bytes = b""
+        self.alive = True
+
+    def bear(self, descriptors: Sequence[int], born: Born) -> None:
+        """Ask for a worker that gets these descriptors. `born` is called while `listen` or `reap` takes in the reply."""
+        self._waiting.append(born)
+        try:
+            socket.send_fds(self.control, [REQUEST.pack(BEAR, 0)], descriptors)
+        except OSError:
+            self._gone()
+
+    def reap(self, pid: int) -> int | None:
+        """Kill a worker with all that it started and wait until it has ended; how it ended, as of `os.waitpid`. None if nobody can
+        tell, because this process is gone."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        try:
+            self.control.sendall(REQUEST.pack(REAP, pid))
+        except OSError:
+            self._gone()
+        while self.alive and not self._reaped:
+            self.listen()
+        return self._reaped.pop()[1] if self._reaped else None
+
+    def listen(self) -> None:
+        """Take in replies; waits for one if there is none. Notices when the process is gone."""
+        try:
+            data = self.control.recv(64 * REPLY.size)
+        except OSError:
+            data = b""
+        if not data:
+            self._gone()
+        self._bytes += data
+        while len(self._bytes) >= REPLY.size:
+            kind, pid, status = REPLY.unpack_from(self._bytes)
+            self._bytes = self._bytes[REPLY.size :]
+            if kind == BEAR:
+                self._waiting.popleft()(pid, f"couldn't be forked: {errno.errorcode.get(status, status)}" if not pid else "")
+            else:
+                self._reaped.append((pid, status))
+
+    def stop(self) -> None:
+        """End the process. Workers that it bore and that nobody ended lose it, and nothing else."""
+        self.control.close()
+        if self._waiting:
+            self._process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+        self.alive = False
+
+    def _gone(self) -> None:
+        if not self.alive:
+            return
+        self.stop()
+        how = f"the process that starts workers ended with code {self._process.returncode}"
+        while self._waiting:
+            self._waiting.popleft()(0, how)

@@ -1,0 +1,70 @@
+"""Looks at what busy workers use, at a rate that costs next to nothing, and faster where one comes near its limit."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+
+from headrace.run.executors import memory
+from headrace.run.executors.hands import Worker
+
+LOOK_SECONDS = 0.25
+NEAR_SECONDS = 0.02
+"""While a worker uses more than half of its limit."""
+SCAN_SECONDS = 1.0
+SCAN_SHARE = 0.01
+"""Children of workers are found by looking at all processes: as rarely as keeps it below this share of a processor."""
+RESTING_BYTES_MAX = 128 * 2**20
+"""A worker that uses more than this with nothing to do is replaced: bodies left it behind, and a new one costs milliseconds."""
+START_SECONDS_MAX = 60.0
+
+
+class Watch:
+    """When to look next, and what is found."""
+
+    def __init__(self) -> None:
+        self._next = math.inf
+        self._next_scan = 0.0
+
+    def busy(self) -> None:
+        """A worker has got something to do."""
+        if self._next == math.inf:
+            self._next = time.monotonic() + LOOK_SECONDS
+
+    def left(self, seconds: float | None) -> float | None:
+        """How long may be waited for something else."""
+        if self._next == math.inf:
+            return seconds
+        until = max(0.0, self._next - time.monotonic())
+        return until if seconds is None else min(seconds, until)
+
+    def look(self, workers: Sequence[Worker]) -> list[Worker]:
+        """If it is time: end those that use more than they may. The idle ones that use more than they should are told."""
+        now = time.monotonic()
+        if now < self._next:
+            return []
+        working = [worker for worker in workers if worker.given and worker.pid]
+        near = [worker.limit(worker.used()) for worker in working]
+        if working and now >= self._next_scan:
+            self._scan(working, now)
+        fat = [worker for worker in workers if not worker.given and not worker.rested and worker.used() > RESTING_BYTES_MAX]
+        for worker in workers:
+            worker.rested = not worker.given
+        waits = bool(working) or not all(worker.ready for worker in workers)
+        self._next = now + (NEAR_SECONDS if any(near) else LOOK_SECONDS) if waits else math.inf
+        return fat
+
+    def late(self, workers: Sequence[Worker]) -> list[Worker]:
+        """Those that have been starting for too long; they are ended, if there is anything to end."""
+        now = time.monotonic()
+        late = [worker for worker in workers if not worker.ready and now - worker.started > START_SECONDS_MAX]
+        for worker in late:
+            worker.doom(f"wasn't ready after {START_SECONDS_MAX:.0f} s")
+        return late
+
+    def _scan(self, working: Sequence[Worker], now: float) -> None:
+        by_pid = {worker.pid: worker for worker in working}
+        for pid, used in memory.of_sessions(set(by_pid)).items():
+            by_pid[pid].limit(used)
+        self._next_scan = now + max(SCAN_SECONDS, (time.monotonic() - now) / SCAN_SHARE)

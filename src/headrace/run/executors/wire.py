@@ -1,0 +1,13 @@
+"""What the leader and the process that forks workers say to each other: requests and replies of one size, over a stream socket."""
+
+from __future__ import annotations
+
+import struct
+
+BEAR, REAP = b"B", b"R"
+REQUEST = struct.Struct("<ci")
+"""BEAR with the descriptors of a worker, or REAP with the number of one that has ended or is ending."""
+REPLY = struct.Struct("<cii")
+"""To BEAR: the new process's number, or 0 and an errno. To REAP: the number and how it ended, as of `os.waitpid`."""
+DESCRIPTORS = 6
+"""Where tasks are read, where answers are written, and the four of `engine.logs.Channel`."""

@@ -1,0 +1,81 @@
+"""The mother of the workers: imports what every worker needs once, then forks a worker whenever the leader wants one.
+
+`python -m headrace.run.mother SOCKET SETTINGS`, started by `run.executors.mothers`. What it imported lies in memory once, whatever the
+number of workers, and a dead worker's replacement is ready within milliseconds. For that it does nothing else: it has one thread
+and opens nothing, so that a child begins with locks that nobody holds. It waits for its children only when it is asked to:
+until then the number of a dead worker can't be another process's.
+
+Requests and replies are of one size each, over a stream socket (docs/decisions/0029-workers-are-forked.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+import duckdb
+import msgspec
+
+from headrace.engine.logs import Channel
+from headrace.run.executors.settings import Settings
+from headrace.run.executors.wire import BEAR, DESCRIPTORS, REPLY, REQUEST
+from headrace.run.worker import Start, work
+
+
+def main() -> None:
+    """Serve until the leader closes the socket."""
+    control, settings = socket.socket(fileno=int(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=Settings)
+    control.set_inheritable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    duckdb.default_connection().close()  # it was opened on import, with threads; a body that uses it gets a new one
+    while (request := _next(control)) is not None:
+        kind, number, descriptors = request
+        reply = _bear(control, settings, descriptors) if kind == BEAR else _reap(number)
+        control.sendall(REPLY.pack(kind, *reply))
+
+
+def _next(control: socket.socket) -> tuple[bytes, int, list[int]] | None:
+    data, descriptors, _, _ = socket.recv_fds(control, REQUEST.size, DESCRIPTORS)
+    while data and len(data) < REQUEST.size:
+        data += control.recv(REQUEST.size - len(data))
+    return (*REQUEST.unpack(data), descriptors) if data else None
+
+
+def _bear(control: socket.socket, settings: Settings, descriptors: list[int]) -> tuple[int, int]:
+    try:
+        pid = os.fork()
+    except OSError as error:
+        pid = 0
+        failure = error.errno or 0
+    else:
+        failure = 0
+        if pid == 0:
+            control.close()
+            _live(settings, descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+    return pid, failure
+
+
+def _live(settings: Settings, descriptors: list[int]) -> None:
+    """A worker's life. Never comes back into the mother's code."""
+    try:
+        os.setsid()  # its children end with it, and the terminal's Ctrl-C is the leader's alone
+        tasks, answers, *channel = descriptors
+        work(Start(tasks, answers, Channel(*channel), settings))
+    finally:
+        os._exit(1)
+
+
+def _reap(pid: int) -> tuple[int, int]:
+    status = 0
+    with contextlib.suppress(ChildProcessError):
+        _, status = os.waitpid(pid, 0)
+    return pid, status
+
+
+if __name__ == "__main__":
+    main()

@@ -22,26 +22,47 @@ class Dispatcher:
         self._epoch, self._slots, self._last_n = epoch, slots, after
 
     def admit(self) -> None:
-        """Take what may run from the queue."""
+        """Take what may run from the queue, most urgent first. What has no room in a pool is in the way of nothing but what is less
+        urgent and takes from the same pool."""
         situation = self._all
-        while situation.ready:
-            *_, rank, key = situation.ready[0]
-            node = situation.nodes[situation.network.order[rank]]
+        heads, room = situation.ready.heads(), situation.room()
+        while heads:
+            entry, takes = heads[0]
+            node = situation.nodes[situation.network.order[entry.rank]]
             running = (one.node for one in situation.running.values())
             if not admits(node.name, running, len(situation.running), self._slots, situation.durations):
                 return
-            heapq.heappop(situation.ready)
-            cell = self._board.get(node.name, key)
-            if cell is None or not cell.queued:
-                continue  # it went out with its bundle
-            cell.queued = False
-            wanted = cell.state is PartitionState.WAITING and situation.demands.wanted(node.name, key)
-            if not wanted or next(situation.needs.missing(node, key, situation.now), None) is not None:
-                situation.rest(node.name, key)
-                if node.name in situation.network.gathers:
-                    situation.gathering[node.name, key] = None
+            cell = self._board.get(node.name, entry.key)
+            queued = cell is not None and cell.queued  # it may have gone out with its bundle
+            if queued and room.short(takes):
+                room.wait(takes)
+                heapq.heappop(heads)
                 continue
-            self._dispatch(node, (key, *self._bundled(node, key, cell)), cell.queued_at)
+            situation.ready.pop(takes)
+            if queued and self._still(node, entry.key):
+                room.take(takes)
+                self._give_out(node, entry.key)
+            following = situation.ready.head(takes)
+            if following is None:
+                heapq.heappop(heads)
+            else:
+                heapq.heapreplace(heads, (following, takes))
+
+    def _still(self, node: GraphNode, key: str) -> bool:
+        """Whether a partition that was queued is still wanted and complete; it rests if it isn't."""
+        situation, cell = self._all, self._board.cell(node.name, key)
+        wanted = cell.state is PartitionState.WAITING and situation.demands.wanted(node.name, key)
+        if wanted and next(situation.needs.missing(node, key, situation.now), None) is None:
+            return True
+        situation.put_back(node.name, key)
+        if node.name in situation.network.gathers:
+            situation.gathering[node.name, key] = None
+        return False
+
+    def _give_out(self, node: GraphNode, key: str) -> None:
+        cell = self._board.cell(node.name, key)
+        cell.queued = False
+        self._dispatch(node, (key, *self._bundled(node, key, cell)), cell.queued_at)
 
     def ahead(self) -> int:
         """How many attempts lie in the pipes of workers that are at another one."""

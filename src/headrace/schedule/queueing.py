@@ -5,7 +5,9 @@ from __future__ import annotations
 import heapq
 
 from headrace.schedule.board import Cell
+from headrace.schedule.deadlines import urgency
 from headrace.schedule.graph import GraphNode
+from headrace.schedule.ready import Entry
 from headrace.schedule.situation import Situation
 from headrace.schedule.states import Change, PartitionState, step
 
@@ -44,7 +46,7 @@ class Queue:
             cell.dirty = cell.proposed = False
             cell.stale = cell.stale or stale
             if moved:
-                cell.failures, cell.not_before = 0, None
+                cell.failures, cell.not_before, cell.since = 0, None, self._all.now
             if known and news:
                 self._all.mark(node.name, key, cell)
         self.consider(node, key)
@@ -57,6 +59,8 @@ class Queue:
             return
         if self._first_alone(node) or not situation.demands.wanted(node.name, key) or not situation.needs.expected(node, key):
             return
+        if self._kept(node, key, cell):
+            return
         missing = next(situation.needs.missing(node, key, situation.now), None)
         if missing is not None:
             self._set_alarm(node.name, key, cell, missing.until)
@@ -65,7 +69,7 @@ class Queue:
             return
         cell.queued, cell.queued_at = True, situation.now
         situation.begin(node.name, key)
-        heapq.heappush(situation.ready, (*self._priority(node, key), key))
+        situation.ready.push(situation.takes[node.name], self._entry(node, key))
 
     def next_delivery(self, node: GraphNode) -> None:
         """A source's first delivery is done with, which the others waited for."""
@@ -95,6 +99,15 @@ class Queue:
             _, node, key = heapq.heappop(situation.alarms)
             self.consider(situation.nodes[node], key)
 
+    def _kept(self, node: GraphNode, key: str, cell: Cell) -> bool:
+        """Whether a pause, a trigger or a newer interval keeps a partition from running."""
+        if self._all.gates.shut(node, key, self._all.now) is not None:
+            return True
+        newer = self._all.gates.passed_over(node, key, cell, self._all.needs)
+        if newer is not None:
+            self._all.put_aside(node.name, key, Change.WAIVED, f"passed over for {newer}: `catch_up: latest`")
+        return newer is not None
+
     def _set_alarm(self, node: str, key: str, cell: Cell, at: int | None) -> None:
         if at is not None and at != cell.alarm:
             cell.alarm = at
@@ -104,9 +117,12 @@ class Queue:
         """A source's first delivery is taken in by itself: it may set what the others are held to."""
         return node.is_source and node.name not in self._board.visible and bool(self._board.busy.get(node.name))
 
-    def _priority(self, node: GraphNode, key: str) -> tuple[int, str, int]:
-        """What everything refers to first, then the oldest interval, then what others wait for."""
-        rank = self._network.rank[node.name]
+    def _entry(self, node: GraphNode, key: str) -> Entry:
+        """The declared priority, then what has to begin first to be in time; where nothing is promised: what everything refers to, then
+        the oldest interval, then what others wait for."""
+        rank, priority, now = self._network.rank[node.name], -(node.priority or 0), self._all.now
         if not node.partition.whole:
-            return 1, self._board.order(node, key), rank
-        return (2 if node.name in self._network.gathers else 0), "", rank
+            return Entry(priority, urgency(node, key, now), 1, self._board.order(node, key), rank, key)
+        if node.name in self._network.gathers:
+            return Entry(priority, urgency(node, key, now), 2, "", rank, key)
+        return Entry(priority, 0, 0, "", rank, key)

@@ -10,9 +10,13 @@ from headrace.schedule.board import Board, Cell
 from headrace.schedule.commands import Command, Mark
 from headrace.schedule.demands import Demands
 from headrace.schedule.events import AttemptId
+from headrace.schedule.gates import Gates
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.needs import Needs
 from headrace.schedule.network import Network
+from headrace.schedule.pools import Lease, Room, Takes, takes_of
+from headrace.schedule.ready import Ready
+from headrace.schedule.states import Change, step
 
 
 class Running(NamedTuple):
@@ -32,10 +36,13 @@ class Situation:
         self.board = Board(self.nodes)
         self.network = Network(graph, self.board)
         self.demands = Demands(self.board)
-        self.needs = Needs(self.board, self.network, self.demands.wanted)
+        self.gates = Gates(self.board, self.network, self.demands)
+        self.needs = Needs(self.board, self.network, self._will_run)
         self.durations = Durations()
-        self.ready: list[tuple[int, str, int, str]] = []
-        """Heap of what may run: urgency, and last the node's rank and the key."""
+        self.takes: dict[str, Takes] = {node.name: takes_of(node, graph.pools) for node in graph.nodes}
+        """Node → what an attempt at it takes of pools."""
+        self.ready = Ready()
+        """What may run."""
         self.later: list[tuple[int, str, str]] = []
         """Heap of what failed and is tried again at a time."""
         self.alarms: list[tuple[int, str, str]] = []
@@ -48,6 +55,30 @@ class Situation:
         self.commands: list[Command] = []
         """What the event that is being handled has led to."""
         self.now = 0
+
+    def _will_run(self, node: str, key: str) -> bool:
+        """Whether a partition that waits is going to run: what reads it waits for it then, though something is published."""
+        return self.demands.wanted(node, key) and self.gates.shut(self.nodes[node], key, self.now) is None
+
+    def room(self) -> Room:
+        """What is free in pools."""
+        leases = (Lease(self.takes[one.node], one.expires_at) for one in self.running.values())
+        return Room(self.graph.pools, leases, self.now)
+
+    def put_back(self, node: str, key: str) -> None:
+        """A partition that is queued isn't to run now."""
+        self.board.cell(node, key).queued = False
+        self.rest(node, key)
+
+    def put_aside(self, node: str, key: str, change: Change, reason: str) -> None:
+        """A partition that doesn't run isn't to be made any more."""
+        cell = self.board.cell(node, key)
+        if cell.queued:
+            self.put_back(node, key)
+        cell.state, cell.reason = step(cell.state, change), reason
+        cell.stale = cell.proposed = False
+        cell.failures, cell.not_before = 0, None
+        self.mark(node, key, cell)
 
     def mark(self, node: str, key: str, cell: Cell) -> None:
         """Say that a partition stands elsewhere now."""
@@ -68,8 +99,8 @@ class Situation:
         """What is queued or running."""
         for running in self.running.values():
             yield from ((running.node, key) for key in running.keys)
-        for *_, rank, key in self.ready:
-            name = self.network.order[rank]
-            cell = self.board.get(name, key)
+        for entry in self.ready:
+            name = self.network.order[entry.rank]
+            cell = self.board.get(name, entry.key)
             if cell is not None and cell.queued:
-                yield name, key
+                yield name, entry.key

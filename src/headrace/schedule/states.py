@@ -83,10 +83,9 @@ TRANSITIONS: dict[tuple[PartitionState, Change], PartitionState] = {
     # A lost worker, a transient error or a restart: it waits again.
     (_P.RUNNING, _C.PUT_BACK): _P.WAITING,
     (_P.WAITING, _C.PUT_BACK): _P.WAITING,
-    # A person took it back; while an attempt is at it, once that has been ended.
+    # A person took it back. An attempt that is at it goes on, for it began because of something newer.
     (_P.PUBLISHED, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.WAITING, _C.WITHDRAWN): _P.WITHDRAWN,
-    (_P.RUNNING, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.HELD, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.REJECTED, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.FAILED, _C.WITHDRAWN): _P.WITHDRAWN,

@@ -21,16 +21,17 @@ class Durations:
     """What attempts at each node took, in seconds, newest weighing most."""
 
     def __init__(self) -> None:
-        self._means: dict[str, tuple[int, float]] = {}
+        self.means: dict[str, tuple[int, float]] = {}
+        """Node → how many attempts, and their mean."""
 
     def add(self, node: str, seconds: float) -> None:
         """One attempt ended."""
-        count, mean = self._means.get(node, (0, seconds))
-        self._means[node] = (count + 1, mean + WEIGHT * (seconds - mean))
+        count, mean = self.means.get(node, (0, seconds))
+        self.means[node] = (count + 1, mean + WEIGHT * (seconds - mean))
 
     def short(self, node: str) -> bool:
         """Whether attempts at a node are known to be short."""
-        count, mean = self._means.get(node, (0, SHORT_SECONDS))
+        count, mean = self.means.get(node, (0, SHORT_SECONDS))
         return count >= SAMPLES_MIN and mean < SHORT_SECONDS
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from headrace.schedule.checkpoint import taken
 from headrace.schedule.commands import Command, Waiting
 from headrace.schedule.dispatching import Dispatcher
 from headrace.schedule.ending import Endings
@@ -15,6 +16,7 @@ from headrace.schedule.events import (
     Arrived,
     AttemptId,
     Cancelled,
+    Checkpoint,
     Clock,
     Ended,
     Event,
@@ -110,6 +112,10 @@ class Core:
     def proposed(self) -> list[tuple[str, str]]:
         """The partitions that are stale and wait for a person to ask."""
         return [(name, key) for name in self._all.nodes for key, cell in self._board.open(name) if cell.proposed]
+
+    def checkpoint(self) -> Checkpoint:
+        """What is known of all partitions: another core that starts from it decides as this one would."""
+        return taken(self._board, self._all.durations)
 
     # Events
 

@@ -37,6 +37,46 @@ class LoadedCell(msgspec.Struct, frozen=True, kw_only=True):
     """Of one that waits: since when. What waits for a trigger waits for a firing after that; 0 where that isn't known."""
 
 
+class KeptCell(msgspec.Struct, frozen=True, array_like=True):
+    """A partition of a checkpoint that wasn't at rest."""
+
+    node: str
+    key: str
+    state: PartitionState
+    stale: bool
+    proposed: bool
+    late: bool
+    published: bool
+    failures: int
+    not_before: int | None
+    reason: str
+    since: int
+    taken_back: str
+
+
+class KeptNode(msgspec.Struct, frozen=True, array_like=True):
+    """A node of a checkpoint: its partitions at rest, and what is known of it as a whole. `runs`: the data's key → where runs of
+    intervals begin and have ended; `named`: partitions that have no number; `oldest` and `newest`: order and key."""
+
+    runs: dict[str, tuple[int, ...]]
+    named: tuple[str, ...]
+    oldest: tuple[str, str] | None
+    newest: tuple[str, str] | None
+    publication: int
+    expanded: str
+
+
+class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
+    """Where all partitions stood. `complete`: also those that nothing was heard of but that inputs make expected; `durations`: node →
+    how many attempts, and how long they took, in seconds."""
+
+    form: int
+    nodes: dict[str, KeptNode]
+    cells: tuple[KeptCell, ...]
+    durations: dict[str, tuple[int, float]]
+    complete: bool
+
+
 class LoadedRunning(msgspec.Struct, frozen=True):
     """An attempt that runs while another version is applied: it goes on, for its node hasn't changed."""
 
@@ -47,14 +87,15 @@ class LoadedRunning(msgspec.Struct, frozen=True):
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
-    """The core starts from this: the applied graph and where each partition stands."""
+    """The core starts from this: the applied graph and where each partition stands: as in the checkpoint, but for `cells`."""
 
     graph: Graph
-    cells: tuple[LoadedCell, ...]
+    cells: tuple[LoadedCell, ...] = ()
     running: tuple[LoadedRunning, ...] = ()
     paused: tuple[Paused, ...] = ()
     fired: tuple[tuple[str, int], ...] = ()
     """Node → when its trigger fired last, as far as that was written down."""
+    checkpoint: Checkpoint | None = None
 
 
 class Arrived(msgspec.Struct, frozen=True, tag="arrived"):

@@ -189,9 +189,7 @@ class Needs:
         if node.is_source:
             return not off
         links = [link for link in self._network.links[node.name] if not link.newest and not link.optional]
-        unnamed = (
-            node.partition.key is not None and SEPARATOR not in key
-        )  # nothing was heard of the interval: which keys it has isn't known
+        unnamed = node.partition.key is not None and SEPARATOR not in key  # nothing was heard of the interval, nor of its keys
         if not links or (unnamed and not all(link.same for link in links)):
             return not off
         needed = [(link.input, one) for link in links for one in link.needs(key)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from functools import partial
 
-from headrace.model import InputMode, InputSpec
+from headrace.model import Grain, InputMode, InputSpec
 from headrace.model.required import WHOLE, delivery_key, dependents, required, split
 from headrace.model.times import Offset
 from headrace.schedule.board import Board, bounds
@@ -27,7 +27,7 @@ class Link:
 
     __slots__ = (
         "_board", "_every", "_known", "_output", "_promised", "_spec", "_touched", "delivers", "gathers", "input", "newest",
-        "optional", "same", "stales",
+        "optional", "ordered", "same", "stales",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,10 @@ class Link:
         self.gathers = self.newest and gathered
         """Everything of the input is required: it runs once the input is at rest, not once a partition."""
         self.stales = self.gathers or not self.newest or output.rebuild_on_reference
+        cut = not self.newest and out.grain is not None and into.grain is not None
+        self.ordered = cut and out.key is None and into.key is None and Grain.HOUR not in (out.grain, into.grain)
+        """Following intervals of the input touch following ones of the output: those that two touch hold between them what lies
+        between. Some hours have no number, so they aren't counted on."""
         self._known: dict[str, tuple[str, ...]] = {}
         self._touched: dict[str, tuple[str, ...]] = {}
 

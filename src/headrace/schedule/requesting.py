@@ -30,7 +30,7 @@ class Requests:
         demand.active = sum(1 for node, key in self._all.under_way() if demand.covers(self._board, node, key))
         for target in event.targets:
             node = self._all.nodes[target.node]
-            for key in unprompted(node, target, self._all.now, self._all.network, self._all.needs):
+            for key in unprompted(node, target, self._all.now, self._all.network, self._all.needs, self._board):
                 self._queue.expect(node, key)
             self._ask(event, node, span_of(node, target))
 

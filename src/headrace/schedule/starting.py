@@ -3,57 +3,107 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from headrace.schedule.board import Cell
-from headrace.schedule.events import Loaded, LoadedCell
+from headrace.schedule.checkpoint import place, restore
+from headrace.schedule.events import Loaded
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
+from headrace.schedule.ranges import Resting, Runs, exists
 from headrace.schedule.readiness import WHOLE, Link, delivery_key
 from headrace.schedule.situation import Running, Situation
 from headrace.schedule.states import PartitionState
 
 
 def start(situation: Situation, queue: Queue, event: Loaded) -> None:
-    """Take in what the store says."""
-    for row in event.cells:
-        if row.node in situation.nodes:
-            _place(situation, queue, row)
+    """Take in what the store says. What a checkpoint that is complete knows is known; only what has changed since is followed up."""
+    board, kept = situation.board, event.checkpoint
+    if kept is not None:
+        restore(kept, board, situation.durations)
+    rows = [row for row in event.cells if row.node in situation.nodes]
+    for row in rows:
+        place(board, row)
     for one in event.running:
+        _go_on(situation, queue, one.node, one.keys)
         situation.running[one.attempt] = Running(one.node, one.keys, one.expires_at)
-        for key in one.keys:
-            queue.expect(situation.nodes[one.node], key)
-            situation.board.cell(one.node, key).state = PartitionState.RUNNING
-            situation.begin(one.node, key)
-    for node in event.graph.nodes:
-        if not node.is_source:
-            _expect(situation, queue, node)
+    if kept is not None and kept.complete:
+        for row in rows:
+            _follow(situation, queue, row.node, row.key)
+    else:
+        _expect_all(situation, queue)
+    for name, cells in board.cells.items():
+        situation.later += [(cell.not_before, name, key) for key, cell in cells.items() if cell.not_before is not None]
+    heapq.heapify(situation.later)
 
 
-def _place(situation: Situation, queue: Queue, row: LoadedCell) -> None:
-    cell = Cell(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
-    cell.stale, cell.failures, cell.not_before, cell.proposed = row.stale, row.failures, row.not_before, row.proposed
-    if cell.stale and not cell.proposed and cell.state is PartitionState.PUBLISHED:
-        cell.state = PartitionState.WAITING
-    queue.add(row.node, row.key, cell)
-    if row.published:
-        situation.board.show(row.node, cell)
-        if row.publication:
-            situation.board.publications[row.node] = row.publication
-    if cell.not_before is not None:
-        heapq.heappush(situation.later, (cell.not_before, row.node, row.key))
-    situation.board.settle(row.node, row.key)
+def _go_on(situation: Situation, queue: Queue, node: str, keys: tuple[str, ...]) -> None:
+    """An attempt runs on."""
+    for key in keys:
+        queue.expect(situation.nodes[node], key)
+        situation.board.cell(node, key).state = PartitionState.RUNNING
+        situation.begin(node, key)
 
 
-def _expect(situation: Situation, queue: Queue, node: GraphNode) -> None:
-    """The partitions of an asset that its inputs' publications make expected, and that nothing was heard of."""
-    if not node.inputs and node.partition.whole:
-        queue.expect(node, WHOLE)  # nothing announces it, and nothing asks for it by name
-    for link in situation.network.links[node.name]:
-        for key in situation.board.published(link.input.name):
-            for wanted in _announced(situation, link, key):
-                if situation.needs.expected(node, wanted):
-                    queue.expect(node, wanted)
+def _follow(situation: Situation, queue: Queue, name: str, key: str) -> None:
+    """What a partition makes expected of the nodes that read it."""
+    for child in situation.network.heirs[name]:
+        _expect(situation, queue, child, key)
+    cell = situation.board.get(name, key)
+    if cell is None or not cell.published:
+        return
+    for child, link in situation.network.children[name]:
+        for wanted in _announced(situation, link, key):
+            _expect(situation, queue, child, wanted)
+
+
+def _expect_all(situation: Situation, queue: Queue) -> None:
+    """All that inputs make expected, at a cost of the ranges that differ, and of what is found."""
+    for node in situation.graph.nodes:
+        for key in list(situation.board.cells[node.name]):
+            for child in situation.network.heirs[node.name]:
+                _expect(situation, queue, child, key)
+        if not node.is_source and not node.inputs and node.partition.whole:
+            queue.expect(node, WHOLE)  # nothing announces it, and nothing asks for it by name
+        for link in situation.network.links[node.name]:
+            for key in _unheard(situation, node, link):
+                _expect(situation, queue, node, key)
+
+
+def _expect(situation: Situation, queue: Queue, node: GraphNode, key: str) -> None:
+    if not situation.board.known(node.name, key) and situation.needs.expected(node, key):
+        queue.expect(node, key)
+
+
+def _unheard(situation: Situation, node: GraphNode, link: Link) -> Iterator[str]:
+    """Partitions that an input's publications make expected, without most of those that are at rest."""
+    board = situation.board
+    source, own = board.resting[link.input.name], board.resting[node.name]
+    shown = [key for key, cell in board.cells[link.input.name].items() if cell.published]
+    if link.same and not link.delivers:
+        shown += source.named
+        for data, runs in source.runs.items():
+            yield from (own.key(number, data) for number in runs.minus(own.runs.get(data, Runs())))
+    elif link.ordered:
+        shown += source.named
+        yield from _reached(link, node, source.runs.get("", Runs()), source, own)
+    else:
+        shown += source
+    for key in shown:
+        yield from _announced(situation, link, key)
+
+
+def _reached(link: Link, node: GraphNode, runs: Runs, source: Resting, own: Resting) -> Iterator[str]:
+    """What runs of an input's intervals make expected: what their ends touch, and all between."""
+    known, grain = own.runs.get("", Runs()), node.partition.grain
+    assert grain is not None
+    for first, beyond in runs.spans():
+        ends = [own.place(key)[0] for at in (first, beyond - 1) for key in link.touches(source.key(at))]
+        if not ends or None in ends:
+            yield from (key for number in range(first, beyond) for key in link.touches(source.key(number)))
+            continue
+        numbers = [number for number in ends if number is not None]
+        keys = (own.key(number) for number in Runs((min(numbers), max(numbers) + 1)).minus(known))
+        yield from (key for key in keys if exists(key, grain, node.timezone))
 
 
 def _announced(situation: Situation, link: Link, key: str) -> Iterable[str]:

@@ -1,0 +1,118 @@
+"""What a core knows of partitions, in a form that is written to the store and started from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace.schedule.admission import Durations
+from headrace.schedule.board import Board
+from headrace.schedule.cells import Cell
+from headrace.schedule.events import Checkpoint, KeptCell, KeptNode, LoadedCell
+from headrace.schedule.graph import Graph
+from headrace.schedule.ranges import Runs
+from headrace.schedule.states import PartitionState
+
+FORM = 1
+"""Of what is written: another release may write and understand another."""
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Checkpoint)
+
+
+def encode(checkpoint: Checkpoint) -> bytes:
+    """A checkpoint as the store keeps it."""
+    return _encoder.encode(checkpoint)
+
+
+def decode(content: bytes) -> Checkpoint | None:
+    """The inverse of `encode`; None for one that this release doesn't understand."""
+    try:
+        found = _decoder.decode(content)
+    except msgspec.DecodeError:
+        return None
+    return found if found.form == FORM else None
+
+
+def gathered(graph: Graph, rows: Iterable[LoadedCell]) -> Checkpoint:
+    """What the rows of all partitions say; what else is expected isn't known yet."""
+    board = Board({node.name: node for node in graph.nodes})
+    for row in rows:
+        if row.node in board.nodes:
+            place(board, row)
+    return taken(board, Durations(), complete=False)
+
+
+def place(board: Board, row: LoadedCell) -> None:
+    """A partition stands as the store says. What ran there runs no more."""
+    cell = Cell(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
+    cell.stale, cell.failures, cell.not_before, cell.proposed = row.stale, row.failures, row.not_before, row.proposed
+    cell.published, cell.since = row.published, row.since
+    if cell.stale and not cell.proposed and cell.state is PartitionState.PUBLISHED:
+        cell.state = PartitionState.WAITING
+    board.place(row.node, row.key, cell)
+    if row.publication:
+        board.publications[row.node] = row.publication
+
+
+def taken(board: Board, durations: Durations, *, complete: bool = True) -> Checkpoint:
+    """What is known now. What is queued or runs is kept as waiting: whoever starts from this runs nothing yet."""
+    nodes = {name: _node(board, name) for name in board.nodes if not board.empty(name) or name in board.expanded}
+    cells = tuple(_kept(name, key, cell) for name, found in board.cells.items() for key, cell in found.items())
+    return Checkpoint(FORM, nodes, cells, durations.means, complete)
+
+
+def restore(checkpoint: Checkpoint, board: Board, durations: Durations) -> None:
+    """Make an empty board stand as it stood."""
+    durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in board.nodes})
+    for name, node in checkpoint.nodes.items():
+        if name in board.nodes:
+            _restore_node(board, name, node)
+    for kept in checkpoint.cells:
+        if kept.node in board.nodes:
+            cell = board.cells[kept.node][kept.key] = _cell(kept)
+            if cell.published:
+                board.visible.add(kept.node)
+
+
+def _node(board: Board, name: str) -> KeptNode:
+    resting = board.resting[name]
+    return KeptNode(
+        runs={data: tuple(runs.edges) for data, runs in resting.runs.items()},
+        named=tuple(resting.named),
+        oldest=board.oldest.get(name),
+        newest=board.newest.get(name),
+        publication=board.publications.get(name, 0),
+        expanded=board.expanded.get(name, ""),
+    )
+
+
+def _restore_node(board: Board, name: str, node: KeptNode) -> None:
+    resting = board.resting[name]
+    resting.runs = {data: Runs(edges) for data, edges in node.runs.items()}
+    resting.named = dict.fromkeys(node.named)
+    if resting:
+        board.visible.add(name)
+    if node.oldest is not None and node.newest is not None:
+        board.oldest[name], board.newest[name] = node.oldest, node.newest
+    if node.publication:
+        board.publications[name] = node.publication
+    if node.expanded:
+        board.expanded[name] = node.expanded
+
+
+def _kept(name: str, key: str, cell: Cell) -> KeptCell:
+    state = PartitionState.WAITING if cell.state is PartitionState.RUNNING else cell.state
+    return KeptCell(
+        name, key, state, cell.stale, cell.proposed, cell.late, cell.published, cell.failures, cell.not_before, cell.reason, cell.since,
+        cell.taken_back,
+    )  # fmt: skip
+
+
+def _cell(kept: KeptCell) -> Cell:
+    cell = Cell(kept.state)
+    cell.stale, cell.proposed, cell.late, cell.published = kept.stale, kept.proposed, kept.late, kept.published
+    cell.failures, cell.not_before, cell.reason, cell.since = kept.failures, kept.not_before, kept.reason, kept.since
+    cell.taken_back = kept.taken_back
+    return cell

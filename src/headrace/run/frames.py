@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 import struct
+from typing import Generic, TypeVar
 
 import msgspec
 
-from headrace.run.messages import Answer, Ready, Task
+from headrace.run.messages import Answer, Ready, Recall, Returned, Task
+
+M = TypeVar("M")
 
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
-_tasks = msgspec.msgpack.Decoder(Task)
-_answers: msgspec.msgpack.Decoder[Answer | Ready] = msgspec.msgpack.Decoder(Answer | Ready)
+_tasks: msgspec.msgpack.Decoder[Task | Recall] = msgspec.msgpack.Decoder(Task | Recall)
+_answers: msgspec.msgpack.Decoder[Answer | Ready | Returned] = msgspec.msgpack.Decoder(Answer | Ready | Returned)
 _LENGTH = struct.Struct("<I")
 
 
-def encode(message: Task | Answer | Ready) -> bytes:
+def encode(message: Task | Recall | Answer | Ready | Returned) -> bytes:
     """A message with its length in front. Raises ValueError above FRAME_BYTES_MAX."""
     body = _encoder.encode(message)
     if len(body) > FRAME_BYTES_MAX:
@@ -32,46 +35,39 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def read_task(fd: int) -> Task | None:
-    """The next task, waiting for it; None when the other side has closed."""
-    head = _read_exactly(fd, _LENGTH.size)
-    body = _read_exactly(fd, _LENGTH.unpack(head)[0]) if head else b""
-    return _tasks.decode(body) if body else None
+class Inbox(Generic[M]):
+    """Bytes from the other side, as they come, cut into messages."""
 
+    def __init__(self, decoder: msgspec.msgpack.Decoder[M]) -> None:
+        self._decoder, self._bytes = decoder, bytearray()
 
-def _read_exactly(fd: int, count: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < count:
-        part = os.read(fd, count - len(parts))
-        if not part:
-            return b""
-        parts += part
-    return bytes(parts)
-
-
-class Inbox:
-    """Bytes from one worker, as they come, cut into answers."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def feed(self, data: bytes) -> list[Answer | Ready]:
-        """The answers that are complete now. Raises msgspec.DecodeError or ValueError for what is no answer."""
+    def feed(self, data: bytes) -> list[M]:
+        """The messages that are complete now. Raises msgspec.DecodeError or ValueError for what is none."""
         self._bytes += data
-        answers = []
-        while (answer := self._next()) is not None:
-            answers.append(answer)
-        return answers
+        messages, start = [], 0
+        with memoryview(self._bytes) as view:
+            while (end := self._end_of(start)) is not None:
+                messages.append(self._decoder.decode(view[start + _LENGTH.size : end]))
+                start = end
+        del self._bytes[:start]
+        return messages
 
-    def _next(self) -> Answer | Ready | None:
-        if len(self._bytes) < _LENGTH.size:
+    def _end_of(self, start: int) -> int | None:
+        """Where the message that begins there ends; None while it isn't complete."""
+        if len(self._bytes) < start + _LENGTH.size:
             return None
-        length = _LENGTH.unpack_from(self._bytes)[0]
+        length = _LENGTH.unpack_from(self._bytes, start)[0]
         if length > FRAME_BYTES_MAX:
-            raise ValueError(f"a worker announced a message of {length} bytes")
-        end = _LENGTH.size + length
-        if len(self._bytes) < end:
-            return None
-        answer = _answers.decode(memoryview(self._bytes)[_LENGTH.size : end])
-        del self._bytes[:end]
-        return answer
+            raise ValueError(f"a message of {length} bytes was announced")
+        end: int = start + _LENGTH.size + length
+        return end if len(self._bytes) >= end else None
+
+
+def tasks_inbox() -> Inbox[Task | Recall]:
+    """What a worker reads."""
+    return Inbox(_tasks)
+
+
+def answers_inbox() -> Inbox[Answer | Ready | Returned]:
+    """What the leader reads of one worker."""
+    return Inbox(_answers)

@@ -156,6 +156,16 @@ class Export(msgspec.Struct, frozen=True, tag="export"):
 Task = TakeIn | Produce | LookAt | Export
 
 
+class Recall(msgspec.Struct, frozen=True, tag="recall"):
+    """Give back the tasks that haven't been begun: another worker has nothing to do."""
+
+
+class Returned(msgspec.Struct, frozen=True, tag="returned"):
+    """The tasks that weren't begun and won't be; answers to those before them may still be on their way."""
+
+    attempts: tuple[str, ...]
+
+
 class Outcome(msgspec.Struct, frozen=True, tag="outcome"):
     """What became of a task. `state` is `staged`, `held`, `rejected` or `failed`; of a held or rejected one,
     `quarantined` is the path of its data relative to the data folder."""

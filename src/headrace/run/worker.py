@@ -12,6 +12,7 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Iterator
 from typing import NoReturn
 
 import msgspec
@@ -19,10 +20,12 @@ import msgspec
 from headrace.engine.logs import Channel
 from headrace.faults import Point, reached
 from headrace.run.executors.settings import Settings
-from headrace.run.frames import encode, read_task, write_all
-from headrace.run.messages import Ready, Task
+from headrace.run.frames import encode, tasks_inbox, write_all
+from headrace.run.messages import Answer, Produce, Ready, Recall, Returned, Task
 from headrace.run.steps.perform import perform
 from headrace.run.steps.workshop import Workshop
+
+READ_BYTES = 1 << 16
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -41,21 +44,47 @@ def work(start: Start) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(start.tasks, tasks), daemon=True).start()
+    answers = _Answers(start.answers)
+    threading.Thread(target=_receive, args=(start.tasks, tasks, answers), daemon=True).start()
     workshop = Workshop(start.settings, start.channel)
-    write_all(start.answers, encode(Ready(os.getpid())))
+    answers.send(Ready(os.getpid()))
     while True:
         task = tasks.get()
         reached(Point.TASK_TAKEN)
         outcome = perform(task, workshop)
         reached(Point.TASK_DONE)
-        write_all(start.answers, encode(outcome))
+        answers.send(outcome)
         reached(Point.TASK_ANSWERED)
 
 
-def _receive(fd: int, tasks: queue.SimpleQueue[Task]) -> None:
-    with contextlib.suppress(OSError, msgspec.DecodeError):
-        while (task := read_task(fd)) is not None:
-            tasks.put(task)
+class _Answers:
+    """The pipe to the leader, which both threads write to."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._lock = fd, threading.Lock()
+
+    def send(self, message: Answer | Ready | Returned) -> None:
+        data = encode(message)
+        with self._lock:
+            write_all(self._fd, data)
+
+
+def _receive(fd: int, tasks: queue.SimpleQueue[Task], answers: _Answers) -> None:
+    inbox = tasks_inbox()
+    with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
+        while data := os.read(fd, READ_BYTES):
+            for message in inbox.feed(data):
+                if isinstance(message, Recall):
+                    answers.send(Returned(tuple(_not_begun(tasks))))
+                else:
+                    tasks.put(message)
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(0, signal.SIGKILL)  # the leader is gone: end with everything that bodies started
+
+
+def _not_begun(tasks: queue.SimpleQueue[Task]) -> Iterator[str]:
+    """Take back what the main thread hasn't taken."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            task = tasks.get_nowait()
+            yield task.scope.attempt if isinstance(task, Produce) else task.attempt

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from headrace.engine.logs import Channel
@@ -15,18 +15,23 @@ from headrace.model import PythonBody
 from headrace.run.executors import memory
 from headrace.run.executors.mothers import Mother
 from headrace.run.folders import Folders
-from headrace.run.frames import Inbox, encode
-from headrace.run.messages import Answer, Produce, Ready, Task
+from headrace.run.frames import answers_inbox, encode
+from headrace.run.messages import Answer, Produce, Ready, Recall, Returned, Task
 from headrace.schedule import AttemptId
 
 READ_BYTES = 1 << 16
+WINDOW_SECONDS = 0.01
+"""A worker is given so much work at a time, if that is more than one task."""
+WINDOW_MAX = 32
+WEIGHT = 0.3
+"""Of the newest task in the running mean."""
 
 
 class Given(NamedTuple):
     """A task that a worker has, or will have as soon as it reads."""
 
     attempt: AttemptId
-    now_us: int
+    task: Task
     memory_max_bytes: int | None
 
 
@@ -60,9 +65,15 @@ class Worker:
         self.code: str | None = None
         """The applied version of the Python that it has loaded."""
         self.python_tasks = 0
+        self.began = 0.0
+        """When it could begin what it is at."""
+        self.recalled = False
+        """Whether it was asked for what it hasn't begun, since its last answer."""
+        self._mean: float | None = None
+        """Seconds from task to task, the newest weighing most."""
         self.rested = True
         """Whether its memory was looked at since it worked last."""
-        self._inbox, self._outbox = Inbox(), bytearray()
+        self._inbox, self._outbox = answers_inbox(), bytearray()
         mother.bear([task_read, answer_write, *self._channel.ends], self._born)
         os.close(task_read)
         os.close(answer_write)
@@ -87,7 +98,9 @@ class Worker:
             limit = task.memory_max_bytes or limit
             if isinstance(task.body, PythonBody):
                 self.code, self.python_tasks = task.code, self.python_tasks + 1
-        self.given.append(Given(attempt, task.now_us, limit))
+        if not self.given:
+            self.began = time.monotonic()
+        self.given.append(Given(attempt, task, limit))
         self.rested = False
         self._outbox += encode(task)
 
@@ -103,7 +116,7 @@ class Worker:
             self._outbox.clear()
         return True
 
-    def read(self) -> tuple[list[Answer | Ready], bool | None]:
+    def read(self) -> tuple[list[Answer | Ready | Returned], bool | None]:
         """Answers that have come in, and whether there may be more at once; None if there never will be. Raises ValueError or
         msgspec.DecodeError for what is no answer."""
         try:
@@ -118,10 +131,30 @@ class Worker:
         if not self.given or answer.attempt != str(self.given[0].attempt):
             raise ValueError(f"nobody asked for {answer.attempt[:40]!r}")
         done = self.given.popleft()
+        now = time.monotonic()
+        self._mean = now - self.began if self._mean is None else self._mean + WEIGHT * (now - self.began - self._mean)
+        self.began, self.recalled = now, False
         self._condemned.pop(done.attempt, None)
         if self.given and (reason := self._condemned.get(self.given[0].attempt)) is not None:
             self.doom(reason)
         return done.attempt
+
+    @property
+    def window(self) -> int:
+        """How many tasks it may have at a time: more than one where they are so short that it would wait for the next."""
+        return 1 if self._mean is None else max(1, min(WINDOW_MAX, int(WINDOW_SECONDS / max(self._mean, 1e-6))))
+
+    def recall(self) -> None:
+        """Ask for the tasks that it hasn't begun; `flush` sends it."""
+        self.recalled, self._mean = True, None
+        self._outbox += encode(Recall())
+
+    def returned(self, attempts: Collection[str]) -> list[Given]:
+        """Tasks that it gives back, in the order in which it was given them."""
+        back = [one for one in self.given if str(one.attempt) in attempts]
+        for one in back:
+            self.given.remove(one)
+        return back
 
     def used(self) -> int:
         """Bytes of memory that the process itself uses."""
@@ -164,7 +197,7 @@ class Worker:
         status = self._mother.reap(self.pid) if self.pid else None
         if self.given:
             head = self.given[0]
-            self._channel.rescue(folders.log(*head.attempt), head.now_us)
+            self._channel.rescue(folders.log(*head.attempt), head.task.now_us)
         for descriptor in (self.task_write, self.answer_read, self.pidfd):
             if descriptor >= 0:
                 os.close(descriptor)

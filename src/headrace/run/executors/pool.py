@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 import time
+from collections import deque
 from functools import partial
 from typing import Self
 
@@ -21,7 +22,7 @@ from headrace.run.executors.hands import Worker
 from headrace.run.executors.mothers import Mother
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.watching import Watch
-from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Task
+from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Returned, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -29,6 +30,8 @@ __all__ = ["Pool", "Settings", "WorkersBroken"]
 
 STARTS_MAX = 5
 """A worker that dies this often before it is ready isn't started again: its environment is broken."""
+STUCK_SECONDS = 0.02
+"""What a worker hasn't begun is given to others when it has been at one task for so long."""
 LOOKOUTS_MAX = 3
 """Workers that look at sources."""
 LOOKOUT_IDLE_SECONDS = 60.0
@@ -45,6 +48,8 @@ class Pool:
         self._lookouts: list[Worker] = []
         self._leaving: list[Worker] = []
         """They finish what they have, and get nothing more."""
+        self._waiting: deque[tuple[AttemptId, Task]] = deque()
+        """What no worker has been given yet."""
         self._outgoing: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._watch = Watch()
@@ -76,13 +81,18 @@ class Pool:
 
     def submit(self, attempt: AttemptId, task: Task) -> None:
         """Queue a task for the worker with the least to do; `wait` sends it."""
-        worker = self._lookout() if isinstance(task, LookAt) else self._worker(task)
-        worker.give(attempt, task)
-        self._outgoing.add(worker)
+        if isinstance(task, LookAt):
+            self._give(self._lookout(), attempt, task)
+        else:
+            self._waiting.append((attempt, task))
         self._watch.busy()
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """End the worker that is at this attempt, or will be as soon as it begins it; `wait` tells of the loss."""
+        waiting = len(self._waiting)
+        self._waiting = deque(one for one in self._waiting if one[0] != attempt)
+        if len(self._waiting) < waiting:
+            self._news.append(Lost(None, (attempt,), reason))
         for worker in self._all:
             if any(one.attempt == attempt for one in worker.given):
                 worker.condemn(attempt, reason)
@@ -95,10 +105,12 @@ class Pool:
         self._woken = False
         while True:
             left = 0.0 if self._news else self._watch.left(None if until is None else max(0.0, until - time.monotonic()))
+            left = self._until_stuck(left)
             for key, _ in self._selector.select(left):
                 if self._selector.get_map().get(key.fd) is key:  # an event before it may have closed this one
                     key.data()
             self._look()
+            self._flush()
             if self._news or self._woken or (until is not None and time.monotonic() >= until):
                 news, self._news = self._news, []
                 return news
@@ -118,6 +130,33 @@ class Pool:
         self._selector.close()
 
     # Which worker
+
+    def _deal(self) -> None:
+        """Give workers what waits, each as much as keeps it busy until its next answer has come back."""
+        while self._waiting:
+            attempt, task = self._waiting[0]
+            worker = self._worker(task)
+            if len(worker.given) >= worker.window:
+                return
+            self._waiting.popleft()
+            self._give(worker, attempt, task)
+
+    def _give(self, worker: Worker, attempt: AttemptId, task: Task) -> None:
+        worker.give(attempt, task)
+        self._outgoing.add(worker)
+
+    def _until_stuck(self, left: float | None) -> float | None:
+        """Wait no longer than until somebody's tasks would be given to others."""
+        if not any(len(worker.given) > 1 and not worker.recalled for worker in self._workers):
+            return left
+        return STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
+
+    def _recall(self) -> None:
+        """What lies behind a task that takes long goes to whoever has nothing to do."""
+        for worker in self._workers:
+            if len(worker.given) > 1 and not worker.recalled and time.monotonic() - worker.began > STUCK_SECONDS:
+                worker.recall()
+                self._outgoing.add(worker)
 
     @property
     def _all(self) -> tuple[Worker, ...]:
@@ -159,6 +198,7 @@ class Pool:
         self._woken = True
 
     def _flush(self) -> None:
+        self._deal()
         for worker in self._outgoing:
             if not worker.flush():
                 self._selector.register(worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker))
@@ -183,9 +223,12 @@ class Pool:
             self._done(worker)
         return bool(more)
 
-    def _take(self, worker: Worker, answer: Outcome | Looked | Ready) -> None:
+    def _take(self, worker: Worker, answer: Outcome | Looked | Ready | Returned) -> None:
         if isinstance(answer, Ready):
             worker.ready, self._failed_starts = True, 0
+            return
+        if isinstance(answer, Returned):
+            self._waiting.extendleft((one.attempt, one.task) for one in reversed(worker.returned(answer.attempts)))
             return
         attempt = worker.answered(answer)
         self._news.append(Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer))
@@ -225,6 +268,7 @@ class Pool:
             self._workers[self._workers.index(worker)] = self._start()
 
     def _look(self) -> None:
+        self._recall()
         for worker in self._watch.look(self._all):
             if worker in self._workers:
                 self._retire(worker)

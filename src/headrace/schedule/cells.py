@@ -10,7 +10,7 @@ class Cell:
 
     __slots__ = (
         "alarm", "bundle", "dirty", "failures", "late", "not_before", "proposed", "published", "queued", "queued_at", "reason",
-        "since", "stale", "state", "taken_back",
+        "since", "stale", "state",
     )  # fmt: skip
 
     def __init__(self, state: PartitionState = PartitionState.MISSING) -> None:
@@ -35,8 +35,6 @@ class Cell:
         """When it is looked at again, because time alone may make it ready."""
         self.since = 0
         """Where its node has a trigger: it waits for a firing that isn't earlier; 0 for any after its interval's end."""
-        self.taken_back = ""
-        """Why a person withdrew it, while an attempt at it is being ended."""
 
     @property
     def at_rest(self) -> bool:
@@ -45,7 +43,7 @@ class Cell:
             self.state is PartitionState.PUBLISHED
             and self.published
             and not (self.stale or self.proposed or self.late or self.dirty or self.queued or self.failures)
-            and not (self.reason or self.bundle or self.taken_back)
+            and not (self.reason or self.bundle)
             and self.not_before is None
         )
 

@@ -48,7 +48,7 @@ def place(board: Board, row: LoadedCell) -> None:
     """A partition stands as the store says. What ran there runs no more."""
     cell = Cell(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
     cell.stale, cell.failures, cell.not_before, cell.proposed = row.stale, row.failures, row.not_before, row.proposed
-    cell.published, cell.since = row.published, row.since
+    cell.published, cell.since, cell.reason = row.published, row.since, row.reason
     if cell.stale and not cell.proposed and cell.state is PartitionState.PUBLISHED:
         cell.state = PartitionState.WAITING
     board.place(row.node, row.key, cell)
@@ -61,6 +61,12 @@ def taken(board: Board, durations: Durations, *, complete: bool = True) -> Check
     nodes = {name: _node(board, name) for name in board.nodes if not board.empty(name) or name in board.expanded}
     cells = tuple(_kept(name, key, cell) for name, found in board.cells.items() for key, cell in found.items())
     return Checkpoint(FORM, nodes, cells, durations.means, complete)
+
+
+def size(checkpoint: Checkpoint) -> int:
+    """How many partitions it knows."""
+    numbered = (Runs(edges) for node in checkpoint.nodes.values() for edges in node.runs.values())
+    return sum(map(len, numbered)) + sum(len(node.named) for node in checkpoint.nodes.values()) + len(checkpoint.cells)
 
 
 def restore(checkpoint: Checkpoint, board: Board, durations: Durations) -> None:
@@ -106,7 +112,6 @@ def _kept(name: str, key: str, cell: Cell) -> KeptCell:
     state = PartitionState.WAITING if cell.state is PartitionState.RUNNING else cell.state
     return KeptCell(
         name, key, state, cell.stale, cell.proposed, cell.late, cell.published, cell.failures, cell.not_before, cell.reason, cell.since,
-        cell.taken_back,
     )  # fmt: skip
 
 
@@ -114,5 +119,4 @@ def _cell(kept: KeptCell) -> Cell:
     cell = Cell(kept.state)
     cell.stale, cell.proposed, cell.late, cell.published = kept.stale, kept.proposed, kept.late, kept.published
     cell.failures, cell.not_before, cell.reason, cell.since = kept.failures, kept.not_before, kept.reason, kept.since
-    cell.taken_back = kept.taken_back
     return cell

@@ -6,7 +6,8 @@ a file or a database, and the only randomness is a generator seeded by the attem
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from headrace.schedule.checkpoint import taken
 from headrace.schedule.commands import Command, Waiting
@@ -20,19 +21,25 @@ from headrace.schedule.events import (
     Clock,
     Ended,
     Event,
+    Fired,
     Loaded,
+    Paused,
     Published,
     Refreshed,
     Requested,
+    Resumed,
+    TakenBack,
     WorkerLost,
 )
 from headrace.schedule.graph import Graph
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
+from headrace.schedule.releasing import Releases
 from headrace.schedule.requesting import Requests
 from headrace.schedule.situation import Running, Situation
 from headrace.schedule.starting import start
 from headrace.schedule.states import PartitionState
+from headrace.schedule.withdrawing import Withdrawals
 
 __all__ = ["Core", "Running", "Waiting"]
 
@@ -52,7 +59,23 @@ class Core:
         self._waves = Waves(self._all, self._queue)
         self._endings = Endings(self._all, self._queue, self._waves)
         self._requests = Requests(self._all, self._queue)
+        self._releases = Releases(self._all, self._queue)
+        self._withdrawals = Withdrawals(self._all, self._queue)
         self._dispatcher = Dispatcher(self._all, epoch=self._epoch, slots=self._slots, after=self._after)
+        self._takers: dict[type[Event], Callable[[Any], None]] = {
+            Arrived: self._waves.arrived,
+            Refreshed: self._refreshed,
+            Requested: self._requests.request,
+            Cancelled: self._requests.cancel,
+            Paused: self._releases.pause,
+            Resumed: self._releases.resume,
+            Fired: self._releases.fired,
+            TakenBack: self._withdrawals.take_back,
+            Published: self._published,
+            Ended: self._endings.ended,
+            WorkerLost: self._endings.lost,
+            Clock: self._clock,
+        }
 
     # What the runtime asks
 
@@ -86,6 +109,7 @@ class Core:
         """When time alone changes something next, in microseconds: a try, a time-out, an interval that ends."""
         times = [r.expires_at for attempt, r in self._all.running.items() if attempt not in self._all.timed_out]
         times += [heap[0][0] for heap in (self._all.later, self._all.alarms) if heap]
+        times += [at for at in (self._all.gates.pauses.next_event(), self._all.gates.firings.next_event()) if at is not None]
         return min(times, default=None)
 
     def running(self) -> dict[AttemptId, Running]:
@@ -107,7 +131,7 @@ class Core:
 
     def waiting_for(self, node: str, key: str) -> list[Waiting]:
         """What keeps a partition from running, in the order of its inputs; empty if nothing does."""
-        return list(self._all.needs.missing(self._all.nodes[node], key, self._all.now))
+        return list(self._all.blocked(self._all.nodes[node], key))
 
     def proposed(self) -> list[tuple[str, str]]:
         """The partitions that are stale and wait for a person to ask."""
@@ -117,26 +141,30 @@ class Core:
         """What is known of all partitions: another core that starts from it decides as this one would."""
         return taken(self._board, self._all.durations)
 
+    def unsettled(self) -> int:
+        """How many partitions aren't at rest: something is to be done, or to be said, about them."""
+        return sum(map(len, self._board.cells.values()))
+
     # Events
 
     def _take_in(self, event: Event) -> None:
-        match event:
-            case Loaded():
-                start(self._all, self._queue, event)
-            case Arrived():
-                self._waves.arrived(event)
-            case Refreshed():
-                self._waves.refreshed(event)
-            case Requested():
-                self._requests.request(event)
-            case Cancelled():
-                self._requests.cancel(event)
-            case Published():
-                self._waves.published(event)
-            case Ended():
-                self._endings.ended(event)
-            case WorkerLost():
-                self._endings.lost(event)
-            case Clock():
-                self._queue.wake()
-                self._endings.time_out()
+        if isinstance(event, Loaded):
+            start(self._all, self._queue, event)
+            self._releases.begin(event)
+            return
+        self._releases.wake()
+        self._takers[type(event)](event)
+
+    def _published(self, event: Published) -> None:
+        node = self._all.running[event.attempt].node
+        self._waves.published(event)
+        self._releases.published(node)
+
+    def _refreshed(self, event: Refreshed) -> None:
+        self._waves.refreshed(event)
+        self._releases.published(event.node)
+
+    def _clock(self, event: Clock) -> None:
+        del event
+        self._queue.wake()
+        self._endings.time_out()

@@ -35,6 +35,8 @@ class LoadedCell(msgspec.Struct, frozen=True, kw_only=True):
     """The id of the publication that first had the content that readers see; 0 where that isn't needed."""
     since: int = 0
     """Of one that waits: since when. What waits for a trigger waits for a firing after that; 0 where that isn't known."""
+    reason: str = ""
+    """Why it stands so, for whoever asks."""
 
 
 class KeptCell(msgspec.Struct, frozen=True, array_like=True):
@@ -51,7 +53,6 @@ class KeptCell(msgspec.Struct, frozen=True, array_like=True):
     not_before: int | None
     reason: str
     since: int
-    taken_back: str
 
 
 class KeptNode(msgspec.Struct, frozen=True, array_like=True):

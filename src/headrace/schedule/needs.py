@@ -87,6 +87,8 @@ class Needs:
             if self.before_start(node, key):
                 return None
             return Waiting(node.name, key, PartitionState.MISSING, "")
+        if cell.state is PartitionState.WAIVED:
+            return None  # nobody wants it any more: it counts as present and empty
         if cell.state is PartitionState.PUBLISHED or (
             cell.published and cell.state is PartitionState.WAITING and not self._targeted(node.name, key)
         ):

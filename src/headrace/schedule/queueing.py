@@ -22,7 +22,11 @@ class Queue:
     def expect(self, node: GraphNode, key: str) -> None:
         """A partition there should be: it waits, if nothing was heard of it."""
         if not self._board.known(node.name, key):
-            self.add(node.name, key, Cell(PartitionState.WAITING))
+            cell = Cell(PartitionState.WAITING)
+            self.add(node.name, key, cell)
+            if node.trigger is not None and node.partition.grain is None:  # written down, for a firing after this releases it
+                cell.since = self._all.now
+                self._all.mark(node.name, key, cell)
 
     def add(self, node: str, key: str, cell: Cell) -> None:
         """A partition that nothing was heard of."""

@@ -7,6 +7,7 @@ from itertools import islice
 
 from headrace.schedule.asking import unprompted
 from headrace.schedule.board import Span, ended, span_of
+from headrace.schedule.cells import Cell
 from headrace.schedule.commands import CANCELLED, WAITING_SHOWN_MAX, Kill, Settled
 from headrace.schedule.demands import WAITED_US, Demand
 from headrace.schedule.events import Cancelled, Requested
@@ -56,7 +57,7 @@ class Requests:
                 blocked = (
                     (name, key, why)
                     for name, key in self.waiting(situation.now, demand.run)
-                    for why in islice(situation.needs.missing(situation.nodes[name], key, situation.now), 1)
+                    for why in islice(situation.blocked(situation.nodes[name], key), 1)
                 )
                 situation.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
                 self._demands.remove(demand.run)
@@ -79,10 +80,17 @@ class Requests:
                     self._again(node, key)
         for key, cell in self._board.open(node.name):
             if span.covers(self._board.order(node, key)):
-                if node.name in event.retry and (cell.state in STOPPED or cell.proposed):
+                if node.name in event.retry and self._asked_again(event, node, cell):
                     self._again(node, key)
                 else:
                     self._queue.consider(node, key)
+
+    def _asked_again(self, event: Requested, node: GraphNode, cell: Cell) -> bool:
+        """Whether a person who names a node means a partition that nothing would happen to otherwise. One that was passed over has to be
+        named itself."""
+        if cell.state is PartitionState.WAIVED:
+            return any(target.first is not None for target in event.targets if target.node == node.name)
+        return cell.state in STOPPED or cell.state is PartitionState.WITHDRAWN or cell.proposed
 
     def _again(self, node: GraphNode, key: str) -> None:
         cell = self._board.cell(node.name, key)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from headrace.schedule.admission import Durations
 from headrace.schedule.board import Board, Cell
-from headrace.schedule.commands import Command, Mark
+from headrace.schedule.commands import Command, Mark, Waiting
 from headrace.schedule.demands import Demands
 from headrace.schedule.events import AttemptId
 from headrace.schedule.gates import Gates
@@ -59,6 +59,13 @@ class Situation:
     def _will_run(self, node: str, key: str) -> bool:
         """Whether a partition that waits is going to run: what reads it waits for it then, though something is published."""
         return self.demands.wanted(node, key) and self.gates.shut(self.nodes[node], key, self.now) is None
+
+    def blocked(self, node: GraphNode, key: str) -> Iterator[Waiting]:
+        """What keeps a partition from running: its node's gate, then what it needs, in the order of its inputs."""
+        shut = self.gates.shut(node, key, self.now)
+        if shut is not None:
+            yield shut
+        yield from self.needs.missing(node, key, self.now)
 
     def room(self) -> Room:
         """What is free in pools."""

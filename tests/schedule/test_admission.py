@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from driver import DAY, Driver, asset, source
+from driver import DAY, WHOLE, Driver, asset, source
 
 from headrace.schedule import Published
-from headrace.schedule.admission import AHEAD, SAMPLES_MIN
+from headrace.schedule.admission import AHEAD, RECENT_MIN, SAMPLES_MIN, Durations
 
-DAYS = [f"2013-02-{d:02d}" for d in range(1, 20)]
+DAYS = [f"2013-{month:02d}-{day:02d}" for month in range(1, 7) for day in range(1, 20)]
 
 
 def timed(d: Driver, seconds: float, times: int, *, slow: float = 0.0) -> None:
     for _ in range(times):
         attempt = next(iter(d.running))
         dispatch = d.running.pop(attempt)
-        seconds = slow if dispatch.node == "slow" else seconds
-        d.give(Published(attempt, tuple((key, True) for key in dispatch.keys), seconds))
+        took = slow if dispatch.node == "slow" else seconds
+        d.give(Published(attempt, tuple((key, True) for key in dispatch.keys), took))
 
 
 def test_short_attempts_are_given_out_ahead_once_they_are_known_to_be_short() -> None:
@@ -27,14 +27,33 @@ def test_short_attempts_are_given_out_ahead_once_they_are_known_to_be_short() ->
     assert len(d.running) == 2 * AHEAD
 
 
-def test_nothing_waits_behind_a_long_attempt_or_one_that_nobody_knows() -> None:
-    """Catches a quick task that is stuck for an hour in the pipe of a busy worker."""
+def test_nothing_is_given_out_beside_a_long_attempt_but_what_has_a_slot() -> None:
+    """Catches a quick task that counts as running for an hour because all workers are busy."""
     d = Driver(source("flights"), source("slow"), asset("clean", "flights", partition=DAY), slots=2)
     d.ask()
+    d.arrive("slow", *DAYS[:4])
+    timed(d, 0.002, 2, slow=10.0)
     d.arrive("flights", *DAYS)
-    timed(d, 0.002, SAMPLES_MIN)
-    d.arrive("slow", *DAYS)
     while d.running:
         timed(d, 0.002, 1, slow=10.0)
         names = [x.node for x in d.running.values()]
         assert "slow" not in names or len(names) <= 2, names
+
+
+def test_a_node_that_never_ran_is_taken_to_be_like_what_ran_last() -> None:
+    """A thousand assets that each run once would otherwise never be known to be short."""
+    d = Driver(*(asset(f"a{n}", partition=WHOLE) for n in range(200)), slots=2)
+    d.ask()
+    assert len(d.running) == 2
+    timed(d, 0.001, RECENT_MIN)
+    assert len(d.running) == 2 * AHEAD
+
+
+def test_what_ran_long_once_is_not_short_until_it_is_known_to_be() -> None:
+    durations = Durations()
+    for _ in range(RECENT_MIN):
+        durations.add("quick", 0.001)
+    assert durations.short("new")
+    durations.add("long", 1.0)
+    assert not durations.short("long")
+    assert not durations.short("new")  # until short ones have made up for it

@@ -1,8 +1,9 @@
-"""How many attempts may be given out at once: a slot a worker, and one more where nobody would wait long for it.
+"""How many attempts may be given out at once: a slot a worker, and more where nobody would wait long for them.
 
-A worker whose next task lies in its pipe already goes on without waiting for the leader's commit, which for attempts of
-a few milliseconds is half of the time. A task behind a long one would wait for it though, so only nodes that are
-known to be short are given out ahead, and only while everything that runs is known to be short as well.
+An executor that has its next tasks at hand goes on without waiting for the leader's commit, which for attempts of a few
+milliseconds is most of the time. What is given out counts as running though, and can't give way to what is more urgent: so
+only what is known to be short is given out ahead, and only while everything that runs is known to be short as well. A node
+that never ran is taken to be like what ran last.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from collections.abc import Iterable
 
 SHORT_SECONDS = 0.05
 SAMPLES_MIN = 3
-AHEAD = 4
+"""Of a node, until its own durations say what it is like."""
+RECENT_MIN = 20
+"""Of all nodes, until they say what a node is like that never ran."""
+AHEAD = 32
 """Attempts per worker, the one that runs included."""
 WEIGHT = 0.3
-"""Of the newest duration in the running mean."""
+"""Of the newest duration in a running mean."""
 
 
 class Durations:
@@ -23,20 +27,43 @@ class Durations:
     def __init__(self) -> None:
         self.means: dict[str, tuple[int, float]] = {}
         """Node → how many attempts, and their mean."""
+        self._recent = (0, SHORT_SECONDS)
+        """The same of all nodes."""
 
     def add(self, node: str, seconds: float) -> None:
         """One attempt ended."""
-        count, mean = self.means.get(node, (0, seconds))
-        self.means[node] = (count + 1, mean + WEIGHT * (seconds - mean))
+        self.means[node] = _added(self.means.get(node, (0, seconds)), seconds)
+        self._recent = _added(self._recent, seconds)
 
     def short(self, node: str) -> bool:
         """Whether attempts at a node are known to be short."""
         count, mean = self.means.get(node, (0, SHORT_SECONDS))
-        return count >= SAMPLES_MIN and mean < SHORT_SECONDS
+        if count >= SAMPLES_MIN:
+            return mean < SHORT_SECONDS
+        recent, mean_of_all = self._recent
+        return recent >= RECENT_MIN and max(mean_of_all, mean if count else 0.0) < SHORT_SECONDS
 
 
-def admits(node: str, running: Iterable[str], count: int, workers: int, durations: Durations) -> bool:
-    """Whether an attempt at `node` may be given out beside the `count` attempts at `running` nodes."""
-    if count < workers or (workers == 1 and count < 2):  # with one worker everything waits behind what runs anyway
-        return True
-    return count < workers * AHEAD and durations.short(node) and all(durations.short(other) for other in running)
+def _added(known: tuple[int, float], seconds: float) -> tuple[int, float]:
+    count, mean = known
+    return count + 1, mean + WEIGHT * (seconds - mean)
+
+
+class Slots:
+    """The slots of the workers while attempts are given out."""
+
+    def __init__(self, workers: int, running: Iterable[str], durations: Durations) -> None:
+        self._workers, self._durations = workers, durations
+        nodes = list(running)
+        self._count, self._short = len(nodes), all(durations.short(node) for node in nodes)
+
+    def admit(self, node: str) -> bool:
+        """Whether an attempt at a node may be given out beside those that were."""
+        if self._count < self._workers or (self._workers == 1 and self._count < 2):  # with one worker everything waits anyway
+            return True
+        return self._count < self._workers * AHEAD and self._short and self._durations.short(node)
+
+    def take(self, node: str) -> None:
+        """An attempt at a node is given out."""
+        self._count += 1
+        self._short = self._short and self._durations.short(node)

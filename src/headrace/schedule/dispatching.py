@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 
-from headrace.schedule.admission import admits
+from headrace.schedule.admission import Slots
 from headrace.schedule.board import Cell
 from headrace.schedule.commands import Dispatch
 from headrace.schedule.events import AttemptId
@@ -25,12 +25,14 @@ class Dispatcher:
         """Take what may run from the queue, most urgent first. What has no room in a pool is in the way of nothing but what is less
         urgent and takes from the same pool."""
         situation = self._all
+        if not situation.ready:
+            return
         heads, room = situation.ready.heads(), situation.room()
+        slots = Slots(self._slots, (one.node for one in situation.running.values()), situation.durations)
         while heads:
             entry, takes = heads[0]
             node = situation.nodes[situation.network.order[entry.rank]]
-            running = (one.node for one in situation.running.values())
-            if not admits(node.name, running, len(situation.running), self._slots, situation.durations):
+            if not slots.admit(node.name):
                 return
             cell = self._board.get(node.name, entry.key)
             queued = cell is not None and cell.queued  # it may have gone out with its bundle
@@ -41,6 +43,7 @@ class Dispatcher:
             situation.ready.pop(takes)
             if queued and self._still(node, entry.key):
                 room.take(takes)
+                slots.take(node.name)
                 self._give_out(node, entry.key)
             following = situation.ready.head(takes)
             if following is None:

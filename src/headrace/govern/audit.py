@@ -46,6 +46,7 @@ class Action(enum.StrEnum):
     RUN_CANCELLED = "run.cancelled"
     NODE_PAUSED = "node.paused"
     NODE_RESUMED = "node.resumed"
+    TRIGGER_FIRED = "trigger.fired"
     DELIVERY_RECEIVED = "delivery.received"
     SCHEMA_PINNED = "schema.pinned"
     PARTITION_PUBLISHED = "partition.published"

@@ -54,6 +54,7 @@ _IN_FOLDERS: dict[str, tuple[tuple[str, FileKind], ...]] = {
     "macros": ((".sql", FileKind.MACRO),),
     "tests": ((".yaml", FileKind.TEST),),
 }
+DECLARATION_FOLDERS = tuple(_IN_FOLDERS)
 _LOOKALIKES = {"owners.yml": "owners.yaml", "consumers.yml": "consumers.yaml"}
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
 _WIDE_MARKS = {codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}

@@ -57,7 +57,7 @@ def _version(session: Session) -> int | None:
 
 def _plan(session: Session, compiled: Compiled, found: list[Change]) -> PlanDocument:
     touched = {change.node for change in found}
-    reached = _downstream(compiled, touched)
+    reached = downstream(compiled, touched)
     readers = sorted(name for name, consumer in compiled.project.consumers.items() if name in touched or reached & set(consumer.reads))
     owners = {compiled.project.consumers[name].owner for name in readers}
     owners |= {node.owner for name in reached if (node := compiled.project.node(name)) is not None}
@@ -70,7 +70,8 @@ def _plan(session: Session, compiled: Compiled, found: list[Change]) -> PlanDocu
     )
 
 
-def _downstream(compiled: Compiled, names: set[str]) -> set[str]:
+def downstream(compiled: Compiled, names: set[str]) -> set[str]:
+    """These nodes, and all that read from them."""
     reached = set(names)
     for name in compiled.order:
         if reached & {spec.node for spec in compiled.nodes[name].inputs}:

@@ -118,7 +118,7 @@ class Verb(msgspec.Struct, frozen=True):
 
 
 VERBS: dict[str, Verb] = {}
-REQUESTABLE = ("apply", "receive", "run", "tick", "gc", "backup")
+REQUESTABLE = ("apply", "receive", "run", "tick", "gc", "backup", "fire")
 """Modules of this room that a request in the store may name."""
 
 
@@ -139,9 +139,9 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
     """Do a verb: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
     wanted = VERBS[name]
     try:
-        with _led(session) as held:
+        with led(session) as held:
             context = Context(session, held)
-            desk = Desk(context, _answer)
+            desk = Desk(context, answer)
             document = wanted.do(context, arguments, progress)
             if isinstance(document, Work):
                 document = done(document, desk, progress)
@@ -151,7 +151,7 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
         return _ask(session, wanted, arguments, progress)
 
 
-def _led(session: Session) -> AbstractContextManager[Held]:
+def led(session: Session) -> AbstractContextManager[Held]:
     """This process as the leader. Raises Busy where another one leads."""
     production = session.production.settings if session.production is not None else None
     return hold(session.root, session.settings, actor=_person(session), now=session.now_given, production=production)
@@ -171,22 +171,33 @@ def _known(name: str) -> Verb:
     return VERBS[name]
 
 
-def _answer(context: Context, request: Request) -> Document | Work:
+def answer(context: Context, request: Request) -> Document | Work:
+    """Do what another process asked for. Raises what the verb raises."""
     asked = _known(request.verb)
     return asked.do(context, msgspec.convert(request.arguments["arguments"], asked.arguments), Silent())
 
 
 def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:
     progress.note("another headrace process leads this project; asking it")
-    body = {"arguments": msgspec.to_builtins(arguments), "now": session.now_given.isoformat() if session.now_given else None}
     with open_state(session.root, session.settings) as store:
-        request_id = submit(store, wanted.name, body, session.actor)
+        request_id = submit(store, wanted.name, _body(session, arguments), session.actor)
         while (answered := _followed(store, request_id)) is None:
             # The leader ended without an answer: lead, and find our own request among those that wait.
-            with suppress(Busy), _led(session) as held:
+            with suppress(Busy), led(session) as held:
                 context = Context(session, held)
-                _close(Desk(context, _answer), context)
+                _close(Desk(context, answer), context)
     return _document(wanted, answered)
+
+
+def submit_request(session: Session, name: str, arguments: msgspec.Struct) -> int:
+    """Ask whoever leads, now or next, without waiting for the answer; the request's number."""
+    with open_state(session.root, session.settings, create=True) as store:
+        return submit(store, name, _body(session, arguments), session.actor)
+
+
+def _body(session: Session, arguments: msgspec.Struct) -> dict[str, Any]:
+    now = session.now_given.isoformat() if session.now_given else None
+    return {"arguments": msgspec.to_builtins(arguments), "now": now}
 
 
 def _followed(store: Store, request_id: int) -> Request | None:

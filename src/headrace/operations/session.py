@@ -134,6 +134,11 @@ class Session:
             return None
         return open_state(self.root, self.settings)
 
+    def know(self, other: Session) -> None:
+        """Take over what another session of this project has read of what is applied, where that is still in force."""
+        if self.version is not None and self.version == other.version and "compiled" in other.__dict__:
+            self.__dict__["compiled"] = other.__dict__["compiled"]
+
     def close(self) -> None:
         """Closes the state, if it was opened; what was read of it stays known."""
         opened = self.__dict__.get("store")

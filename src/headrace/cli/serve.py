@@ -1,0 +1,105 @@
+"""A server as a process: the leader's loop, its door, what is printed, and how it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import msgspec
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.screen import Screen
+from headrace.cli.text import clean
+from headrace.operations.documents import Document
+from headrace.operations.serving import Beside, Role, Serving
+from headrace.operations.stopping import Stop
+from headrace.web import Door, listen
+from headrace.web.access import Guard, is_private, token_of
+from headrace.web.app import app
+from headrace.web.reading import Reader
+
+HOST = "127.0.0.1"
+PORT = 8787
+
+
+class ServeDocument(Document, frozen=True, kw_only=True):
+    """`serve`: where it answers; printed as soon as it does. `url` opens the page, and holds the token."""
+
+    url: str
+    host: str
+    port: int
+    wanted: int
+    """The port that was asked for."""
+    pid: int
+    env: str
+
+
+class At(msgspec.Struct, frozen=True):
+    """Where a server listens, and by which names it is known besides."""
+
+    host: str = HOST
+    port: int = PORT
+    names: tuple[str, ...] = ()
+
+
+def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
+    """Serve until told to stop; 0 when everything was finished in order."""
+    session, stop = invocation.session, Stop()
+    settings = session.settings
+    serving = Serving(session, stop, teller(invocation), invocation.progress(), beside)
+    token = token_of(session.data_folder)
+    guard = Guard(token, at.host, at.names)
+    listening = listen(at.host, at.port)
+    guard.cookie = f"headrace_{listening.getsockname()[1]}"
+    with stop.listening(), Door(app(Reader(session.root, session.env), guard, serving), listening) as door:
+        shown = f"[{at.host}]" if ":" in at.host else at.host
+        url = f"http://{shown}:{door.port}/?token={token}"
+        told = ServeDocument(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)
+        invocation.show(told, _render, clock=False)
+        sys.stdout.flush()
+        serving.run(_ready)
+        _notify("STOPPING=1")
+    return 0
+
+
+def _render(document: ServeDocument, page: Page) -> None:
+    if document.wanted not in (0, document.port):
+        page.say(f"port {document.wanted} is taken; this is the next free one", "warn")
+    if not is_private(document.host):
+        page.say("others can reach this address: put a proxy that speaks TLS in front of it", "warn")
+    page.screen.line(f"Open  {document.url}")
+    page.say("leave this running (Ctrl-C stops it, nothing is lost)", "dim")
+
+
+def teller(invocation: Invocation) -> Teller:
+    """For standard error."""
+    return Teller(Screen(sys.stderr, no_color=invocation.options.no_color))
+
+
+class Teller:
+    """Lines for whoever reads what a server prints."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+
+    def __call__(self, line: str) -> None:
+        self._screen.line(clean(line))
+        self._screen.stream.flush()
+
+
+def _ready(role: Role) -> None:
+    _notify(f"READY=1\nSTATUS={role}")
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (`Type=notify`), where it has said where it listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        try:
+            sender.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+        except OSError:
+            return  # who doesn't listen isn't told

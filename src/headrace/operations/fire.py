@@ -1,0 +1,69 @@
+"""`fire`: an asset whose trigger is a webhook may run, because somebody outside says so. Asked over HTTP; a request like any other
+verb's, so that it is kept, and done by whoever leads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from headrace.govern.audit import Action, Event, Object, append
+from headrace.model import Project, UsageError
+from headrace.operations.documents import Document
+from headrace.operations.performing import Context, submit_request, verb
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.schedule import Fired
+from headrace.store import Transaction
+
+WEBHOOK = "webhook"
+
+
+class NoHook(UsageError):
+    """Nothing of that name waits for a webhook."""
+
+
+class FireArguments(msgspec.Struct, frozen=True):
+    """Which asset."""
+
+    asset: str
+
+
+class FiredDocument(Document, frozen=True, kw_only=True):
+    """What was fired; it runs as soon as its inputs are there."""
+
+    asset: str
+    at: datetime
+
+
+class FireDocument(Document, frozen=True, kw_only=True):
+    """That it was asked for. `request` is its number."""
+
+    asset: str
+    request: int
+
+
+def fire(session: Session, asset: str) -> FireDocument:
+    """Ask whoever leads, now or next, to fire the trigger; doesn't wait. NoHook for an asset that has no such trigger."""
+    _check(session.project(), asset)
+    return FireDocument(asset=asset, request=submit_request(session, "fire", FireArguments(asset)))
+
+
+def _check(project: Project, name: str) -> None:
+    asset = project.assets.get(name)
+    kind = asset.trigger if asset is not None else None
+    if not kind or WEBHOOK not in kind:
+        raise NoHook(f"no asset {name[:60]!r} waits for a webhook", hint="write `trigger: webhook` in its file, and apply it")
+
+
+@verb("fire", FireArguments, FiredDocument)
+def _fire(context: Context, arguments: FireArguments, progress: Progress) -> FiredDocument:
+    leader = context.leader(progress)
+    _check(leader.applied.compiled.project, arguments.asset)
+    event = Event(action=Action.TRIGGER_FIRED, actor=context.actor, object=Object("asset", arguments.asset))
+    leader.tell(Fired(arguments.asset), write=lambda tx, now: _write(tx, now, event))
+    return FiredDocument(asset=arguments.asset, at=context.now())
+
+
+def _write(tx: Transaction, now: int, event: Event) -> None:
+    append(tx, now, event)

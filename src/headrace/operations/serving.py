@@ -1,0 +1,188 @@
+"""`serve`: a leader until it is told to stop. It looks at the sources all the time, runs what is due, answers other processes, and
+stands by where another process leads."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Protocol
+
+from headrace.govern.audit import Actor, ActorType
+from headrace.govern.state import open_state
+from headrace.model import LeaseLost, StoreError
+from headrace.operations.caretaker import Caretaker
+from headrace.operations.desk import Desk
+from headrace.operations.performing import Context, answer, led
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.operations.stopping import Stop
+from headrace.run.figures import Figures
+from headrace.run.leader import TURN_SECONDS_MAX, Leader
+from headrace.run.leading import Busy, Held
+from headrace.run.news import News
+from headrace.run.orders import STANDING, Order
+from headrace.run.rounds import Rounds
+from headrace.store import ClockKind
+from headrace.store.lease import Holder, holder
+from headrace.store.wake import wake
+
+GRACE_SECONDS = 60.0
+"""How long attempts that run when a server is told to stop may take; then they are put back, and done again by the next leader."""
+STANDBY_SECONDS = 0.5
+"""How often a server that stands by looks whether the lease is free."""
+RETRY_SECONDS = 2.0
+"""How long a server waits before it tries a state again that is out of reach."""
+SERVER = Actor(ActorType.SERVICE, "serve")
+
+
+class Role(enum.StrEnum):
+    """What a server is at."""
+
+    STARTING = "starting"
+    LEADER = "leader"
+    STANDBY = "standby"
+    CUT_OFF = "cut_off"
+    """The state is out of reach."""
+    STOPPING = "stopping"
+
+
+class Beside(Protocol):
+    """What a server does besides, in the leader's thread."""
+
+    def turn(self, context: Context, leader: Leader) -> None:
+        """Called after each turn of the loop."""
+
+
+class Serving:
+    """One server. `role` and `figures` may be read by other threads."""
+
+    def __init__(self, session: Session, stop: Stop, tell: Callable[[str], None], progress: Progress, beside: Beside | None = None) -> None:
+        self._session, self._stop, self._tell, self._progress, self._beside = session, stop, tell, progress, beside
+        self.role = Role.STARTING
+        self.figures: Figures | None = None
+        """What it counts while it leads."""
+        self._led = False
+
+    def run(self, ready: Callable[[Role], None]) -> None:
+        """Serve until told to stop. `ready` is called whenever this server has begun to lead or to stand by.
+
+        Raises what keeps it from ever beginning: InvalidProject, StoreError; what happens later is told, and tried again.
+        """
+        while not self._stop.asked:
+            try:
+                with led(self._session) as held:
+                    self._lead(held, ready)
+            except Busy:
+                self._stand_by(ready)
+            except LeaseLost:
+                self._tell("another process has taken the lead over; nothing of what was under way here was committed")
+            except StoreError as error:
+                if not self._led:
+                    raise
+                self._cut_off(error)
+        self.role = Role.STOPPING
+
+    # Leading
+
+    def _lead(self, held: Held, ready: Callable[[Role], None]) -> None:
+        context = Context(self._session.again(self._session.actor), held)
+        leader = context.leader(self._progress)
+        with self._leading(leader), ExitStack() as stack:
+            self._stop.ring = lambda: wake(held.store.folder)
+            self._led = True
+            ready(self.role)
+            if held.clock.kind is ClockKind.LIVE:
+                self._work(context, leader, stack)
+            else:
+                self._loop(context, leader, lambda: TURN_SECONDS_MAX, lambda: None)
+            if self._stop.asked:
+                self._finish(leader)
+
+    @contextmanager
+    def _leading(self, leader: Leader) -> Iterator[None]:
+        self.role, self.figures = Role.LEADER, leader.figures
+        try:
+            yield
+        finally:
+            self.role, self.figures, self._stop.ring = Role.STARTING, None, lambda: None
+
+    def _work(self, context: Context, leader: Leader, stack: ExitStack) -> None:
+        """Look, run, judge and answer, as long as nobody says stop."""
+        store = context.store
+        leader.begin(Order(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
+        rounds = Rounds(leader, context.held.folders, lambda: wake(store.folder))
+        stack.callback(rounds.close)
+        caretaker = Caretaker(self._session, leader, self._tell)
+
+        def round_() -> None:
+            if rounds.go():
+                leader.settle()
+                leader.borrow()
+                caretaker.go()
+
+        self._loop(context, leader, rounds.patience, round_)
+
+    def _loop(self, context: Context, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
+        """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, and so does everything else.)"""
+        desk = Desk(context, answer)
+        while not self._stop.asked:
+            leader.step(min(TURN_SECONDS_MAX, patience()))
+            self._told(leader)
+            if desk.asked():
+                desk.look()
+            each()
+            if self._beside is not None:
+                self._beside.turn(context, leader)
+
+    def _finish(self, leader: Leader) -> None:
+        """Let what runs end, and begin nothing more."""
+        self.role = Role.STOPPING
+        leader.pause("the server is about to stop")
+        if leader.busy:
+            self._tell("stopping when what runs has ended; a second signal ends it now, and the next leader does it again")
+        until = time.monotonic() + GRACE_SECONDS
+        while leader.busy and time.monotonic() < until:
+            leader.step()
+        self._told(leader)
+
+    def _report(self, news: News) -> None:
+        """Say what a person should know of a partition."""
+        if news.state == "published" and not news.reason:
+            return
+        named = news.node if news.partition == "*" else f"{news.node}@{news.partition}"
+        self._tell(f"{named} {news.verdict if news.state == 'published' else news.state}: {news.reason}")
+
+    def _told(self, leader: Leader) -> None:
+        """Say what a wave of work came to."""
+        if (ended := leader.result(STANDING)) is not None and ended.partitions:
+            self._tell(f"run {ended.run_id} {ended.state}: {ended.partitions} partition{'' if ended.partitions == 1 else 's'}")
+
+    # Not leading
+
+    def _stand_by(self, ready: Callable[[Role], None]) -> None:
+        """Wait until the lease is free."""
+        with open_state(self._session.root, self._session.settings) as store:
+            with store.read() as tx:
+                leads = holder(tx)
+            if leads is None:
+                return
+            self.role = Role.STANDBY
+            self._led = True
+            self._tell(f"{_named(leads)} leads this project; standing by to take over")
+            ready(self.role)
+            while not self._stop.wait(STANDBY_SECONDS):
+                with store.read() as tx:
+                    if holder(tx) is None:
+                        return
+
+    def _cut_off(self, error: StoreError) -> None:
+        if self.role is not Role.CUT_OFF:
+            self._tell(f"{error}; trying again")
+        self.role = Role.CUT_OFF
+        self._stop.wait(RETRY_SECONDS)
+
+
+def _named(leads: Holder) -> str:
+    return f"{leads.name} on {leads.process.machine.split(' ')[0] or 'another machine'}"

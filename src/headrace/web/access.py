@@ -1,0 +1,135 @@
+"""Who may ask: a token that only this machine's user can read, and names that only a browser of this machine uses.
+
+A page of somebody else's in the user's browser can send requests to 127.0.0.1, and by a name of its own that it lets resolve
+there (DNS rebinding). It doesn't know the token, its requests carry its own origin, and its name isn't one of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from headrace.model import ProjectError
+from headrace.web.problem import Problem
+
+FILE = "token"
+"""In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on working."""
+_PREFIX = "hdr_"
+TOKEN_CHARACTERS_MAX = 200
+_SAFE = ("GET", "HEAD")
+
+
+def token_of(data_folder: Path) -> str:
+    """The project's token; made where there is none, and made anew where others could have read it. ProjectError if it can't be."""
+    path = data_folder / FILE
+    try:
+        data_folder.mkdir(parents=True, exist_ok=True)
+        return _kept(path) or _made(path)
+    except OSError as error:
+        raise ProjectError(f"{path} can't be used: {error.strerror}", hint="it must be readable and writable for who serves") from error
+
+
+def _kept(path: Path) -> str | None:
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(opened, encoding="utf-8", errors="replace") as file:
+        facts = os.fstat(opened)
+        text = file.read(TOKEN_CHARACTERS_MAX).strip()
+    private = stat.S_IMODE(facts.st_mode) & 0o077 == 0 and facts.st_uid == os.getuid()
+    return text if private and text.startswith(_PREFIX) and text.isascii() and len(text) >= 40 else None
+
+
+def _made(path: Path) -> str:
+    """Written beside and renamed, so that two servers that begin at once agree on the last one."""
+    token = _PREFIX + secrets.token_urlsafe(32)
+    part = path.with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(FileNotFoundError):
+        part.unlink()
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "w") as file:
+        file.write(token + "\n")
+    part.replace(path)
+    return token
+
+
+class Guard:
+    """Judges requests for one server. `host` is what it listens on, `names` are those that a proxy in front of it is known by."""
+
+    def __init__(self, token: str, host: str, names: tuple[str, ...] = ()) -> None:
+        self._token = token.encode()
+        self._names = {"localhost", _plain(host), *map(_plain, names)}
+        self._any_address = not _is_loopback(host)
+        self.cookie = "headrace"
+        """The cookie's name; with the port, because cookies don't tell ports apart."""
+
+    def check_names(self, request: Request) -> None:
+        """Problem unless the request was sent to a name of ours, and by no page of somebody else's."""
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not self._ours(hosts[0]):
+            raise Problem(
+                421, "the Host header names another server", "ask for it by 127.0.0.1 or localhost, or name it: serve --name NAME"
+            )
+        origin = request.headers.get("origin")
+        if origin is not None and not self._ours(urlsplit_host(origin)):
+            raise Problem(403, "a page of another origin may not ask this server")
+        if request.method not in _SAFE and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise Problem(403, "a page of another site may not change anything here")
+
+    def check_token(self, request: Request) -> None:
+        """Problem unless the request carries the token: as a bearer, in the address, or (to look only) in the cookie."""
+        sent = [_bearer(request), request.query_params.get("token", "")]
+        if request.method in _SAFE:
+            sent.append(request.cookies.get(self.cookie, ""))
+        if not any(map(self.knows, sent)):
+            hint = "`headrace serve` prints the address with the token; it is in the file `token` of the data folder"
+            raise Problem(401, "this needs the token", hint, www_authenticate="Bearer")
+
+    def knows(self, text: str) -> bool:
+        """Whether this is the token, in a time that doesn't say how much of it is right."""
+        return secrets.compare_digest(text.encode("utf-8", "surrogatepass"), self._token)
+
+    def _ours(self, host: str) -> bool:
+        """Whether a Host's value (`name`, `name:port`, `[::1]:port`) names this server."""
+        name = _plain(host.rpartition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host)
+        if name in self._names:
+            return True
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(name).is_loopback or self._any_address
+        return False
+
+
+def urlsplit_host(origin: str) -> str:
+    """The host of an origin as a Host header has it; empty for `null` and what is none."""
+    with contextlib.suppress(ValueError):
+        return urlsplit(origin).netloc
+    return ""
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def _plain(name: str) -> str:
+    return name.strip("[]").rstrip(".").lower()
+
+
+def _is_loopback(host: str) -> bool:
+    if _plain(host) == "localhost":
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(_plain(host)).is_loopback
+    return False
+
+
+def is_private(host: str) -> bool:
+    """Whether only this machine can reach a server that listens there."""
+    return _is_loopback(host)

@@ -1,0 +1,202 @@
+"""What a server answers: which paths there are, who may ask them, and what they give."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from headrace.model import HeadraceError
+from headrace.operations.fire import fire
+from headrace.operations.ls import ls
+from headrace.operations.progress import Silent
+from headrace.operations.runs import runs
+from headrace.operations.status import status
+from headrace.web import metrics, page, probes
+from headrace.web.access import Guard
+from headrace.web.probes import Server
+from headrace.web.problem import Problem, of_error
+from headrace.web.reading import Reader
+
+BODY_BYTES_MAX = 64 << 10
+BODY_SECONDS = 10.0
+RUNS_MAX = 1_000
+WORD_CHARACTERS_MAX = 1_000
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_STYLE = "'sha256-" + base64.b64encode(hashlib.sha256(page.STYLE.encode()).digest()).decode() + "'"
+HEADERS = {
+    "content-security-policy": f"default-src 'none'; style-src {_STYLE}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class Answers:
+    """The endpoints of one server."""
+
+    def __init__(self, reader: Reader, guard: Guard, server: Server) -> None:
+        self._reader, self._guard, self._server = reader, guard, server
+
+    async def healthz(self, request: Request) -> Response:
+        """The process lives."""
+        del request
+        return _json({"status": "ok"})
+
+    async def readyz(self, request: Request) -> Response:
+        """It leads or stands by, and reaches the state."""
+        del request
+        found = await self._reader.document(lambda session: probes.readiness(session, self._server))
+        return _json(found, 200 if found.ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus' text."""
+        del request
+        text = await self._reader.document(lambda session: metrics.text(session, self._server))
+        return Response(text, media_type=metrics.MEDIA_TYPE)
+
+    async def home(self, request: Request) -> Response:
+        """A page for people. The token in the address becomes a cookie, so that it is in no history and in no link."""
+        if "token" in request.query_params:
+            answer = RedirectResponse("/", 303)
+            answer.set_cookie(self._guard.cookie, request.query_params["token"], httponly=True, samesite="strict", path="/")
+            return answer
+        found = await self._reader.document(lambda session: page.status_page(status(session), self._server.role))
+        return Response(found, media_type="text/html; charset=utf-8")
+
+    async def status(self, request: Request) -> Response:
+        """`headrace status`."""
+        return _json(await self._reader.document(lambda session: status(session, _words(request, "select"))))
+
+    async def runs(self, request: Request) -> Response:
+        """`headrace runs`."""
+        run, since, failed = _word(request, "run"), _word(request, "since"), _flag(request, "failed")
+        limit = _number(request, "limit", 20, RUNS_MAX)
+        return _json(await self._reader.document(lambda session: runs(session, run, failed=failed, since=since, limit=limit)))
+
+    async def ls(self, request: Request) -> Response:
+        """`headrace ls`."""
+        select, exclude = _words(request, "select"), _words(request, "exclude")
+        return _json(await self._reader.document(lambda session: ls(session, select, exclude, progress=Silent())))
+
+    async def hook(self, request: Request) -> Response:
+        """A webhook: the asset's trigger fires. What is sent with it isn't kept."""
+        await _body(request)
+        asset = request.path_params["asset"]
+        return _json(await self._reader.document(lambda session: fire(session, asset)), 202)
+
+
+def app(reader: Reader, guard: Guard, server: Server) -> Starlette:
+    """All that is answered. Probes need no token; everything else does, by default."""
+    answers = Answers(reader, guard, server)
+
+    def route(path: str, endpoint: Endpoint, method: str = "GET", *, guarded: bool = True) -> Route:
+        async def judged(request: Request) -> Response:
+            return await _answered(request, endpoint, guard, guarded=guarded)
+
+        return Route(path, judged, methods=[method])
+
+    found = Starlette(
+        routes=[
+            route("/healthz", answers.healthz, guarded=False),
+            route("/readyz", answers.readyz, guarded=False),
+            route("/metrics", answers.metrics),
+            route("/", answers.home),
+            route("/api/v1/status", answers.status),
+            route("/api/v1/runs", answers.runs),
+            route("/api/v1/ls", answers.ls),
+            route("/api/v1/hooks/{asset}", answers.hook, "POST"),
+        ],
+        exception_handlers={HTTPException: _unrouted},
+    )
+    found.router.redirect_slashes = False
+    return found
+
+
+async def _answered(request: Request, endpoint: Endpoint, guard: Guard, *, guarded: bool) -> Response:
+    """The one boundary of errors: whatever happens becomes an answer, with the headers of every answer."""
+    try:
+        guard.check_names(request)
+        if guarded:
+            guard.check_token(request)
+        answer = await endpoint(request)
+    except Problem as problem:
+        answer = problem.response()
+    except HeadraceError as error:
+        answer = of_error(error).response()
+    except ClientDisconnect:
+        answer = Response(status_code=400)  # nobody reads it
+    except Exception:  # noqa: BLE001 - the boundary: what it was is nobody's who asks over a network
+        answer = Problem(500, "something went wrong here", "the same by `headrace status -v` says what").response()
+    answer.headers.update(HEADERS)
+    return answer
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """No such path, or not by this method."""
+    del request
+    assert isinstance(error, HTTPException)
+    answer = Problem(error.status_code, "look at / for what there is").response()
+    answer.headers.update({**HEADERS, **(error.headers or {})})
+    return answer
+
+
+async def _body(request: Request) -> bytes:
+    """All of it. Problem where it is too large, or doesn't come."""
+    length = request.headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > BODY_BYTES_MAX:
+        raise Problem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
+    found = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                found += chunk
+                if len(found) > BODY_BYTES_MAX:
+                    raise Problem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
+    except TimeoutError:
+        raise Problem(408, f"the body didn't come within {BODY_SECONDS:.0f} s") from None
+    return bytes(found)
+
+
+def _json(document: Any, status_code: int = 200) -> Response:
+    return Response(msgspec.json.encode(document), status_code, media_type="application/json")
+
+
+def _word(request: Request, name: str) -> str | None:
+    word = request.query_params.get(name)
+    if word is not None and len(word) > WORD_CHARACTERS_MAX:
+        raise Problem(400, f"`{name}` is longer than {WORD_CHARACTERS_MAX} characters")
+    return word or None
+
+
+def _words(request: Request, name: str) -> list[str]:
+    words = request.query_params.getlist(name)
+    if sum(map(len, words)) > WORD_CHARACTERS_MAX:
+        raise Problem(400, f"`{name}` is longer than {WORD_CHARACTERS_MAX} characters")
+    return [word for word in words if word]
+
+
+def _flag(request: Request, name: str) -> bool:
+    word = request.query_params.get(name, "false")
+    if word not in ("true", "false"):
+        raise Problem(400, f"`{name}` is `true` or `false`")
+    return word == "true"
+
+
+def _number(request: Request, name: str, default: int, most: int) -> int:
+    word = request.query_params.get(name, str(default))
+    if not (word.isascii() and word.isdecimal()) or not 1 <= int(word[:10]) <= most:
+        raise Problem(400, f"`{name}` is a whole number from 1 to {most:,}")
+    return int(word)

@@ -1,0 +1,52 @@
+"""The page at `/` until there is a better one: the status document as a table, without any script."""
+
+from __future__ import annotations
+
+from html import escape
+
+from headrace.operations.documents import ConsumerRow, StatusDocument
+
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color-scheme:light dark}"
+    "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top;"
+    "border-bottom:1px solid #8884}code{font:14px ui-monospace,monospace}.served{color:#197a3b}.late,.wrong,.never{color:#c0281c}"
+)
+_COLUMNS = ("consumer", "needs", "state", "since", "data through", "missing", "why")
+REFRESH_SECONDS = 30
+
+
+def status_page(document: StatusDocument, role: str) -> str:
+    """HTML. All that comes from files or data is escaped."""
+    stands = " (replay stands still)" if document.clock == "replay" else ""
+    assets = document.assets
+    now = f"{document.now:%a %Y-%m-%d %H:%M} {document.timezone}{' (replay clock)' if stands else ''}"
+    states = f"{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never} never · {assets.unchecked} unchecked"
+    waiting = f"{document.quarantine.deliveries} deliveries, {document.quarantine.rows:,} rows"
+    lines = [
+        f"<h1>{escape(document.project)} · {escape(document.env)}</h1>",
+        f"<p>{escape(now)} · runtime {escape(document.runtime)}{stands} · this process: {escape(role)}</p>",
+        "<table><thead><tr>" + "".join(f"<th>{name}</th>" for name in _COLUMNS) + "</tr></thead><tbody>",
+        *(_row(one) for one in document.consumers),
+        "</tbody></table>",
+        f"<p>assets: {states}; quarantine: {waiting}</p>",
+    ]
+    if document.next:
+        lines.append(f"<p>next: <code>{escape(document.next)}</code></p>")
+    lines.append('<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a>, <a href="/metrics">metrics</a></p>')
+    return _whole(document.project, "\n".join(lines))
+
+
+def _row(one: ConsumerRow) -> str:
+    since = f"{one.since:%a %Y-%m-%d %H:%M}" if one.since else ""
+    missing = f"{len(one.backlog)}: {one.backlog[0]} …" if len(one.backlog) > 1 else "".join(one.backlog)
+    cells = (one.name, one.needs, one.state, since, one.data_through or "", missing, one.reason)
+    kinds = ("", "", f' class="{escape(one.state)}"', "", "", "", "")
+    return "<tr>" + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, cells, strict=True)) + "</tr>"
+
+
+def _whole(title: str, body: str) -> str:
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Headrace</title>'
+        f'<meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
+        f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )

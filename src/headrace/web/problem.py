@@ -1,0 +1,45 @@
+"""Errors as `application/problem+json` (RFC 9457): what was refused, why, and what to do."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from headrace.model import HeadraceError, Refused, StoreError, UsageError
+
+TITLES = {
+    400: "the request can't be understood",
+    401: "a token is needed",
+    403: "this may not be asked from there",
+    404: "there is no such thing",
+    405: "this can't be done here",
+    408: "the request took too long",
+    413: "the request is too large",
+    421: "this server isn't known by that name",
+    500: "headrace failed",
+    503: "not now",
+}
+TEXT_CHARACTERS_MAX = 500
+
+
+class Problem(Exception):
+    """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it is cut, and JSON escapes it."""
+
+    def __init__(self, status: int, detail: str, hint: str = "", **headers: str) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.hint = status, detail[:TEXT_CHARACTERS_MAX], hint[:TEXT_CHARACTERS_MAX]
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def response(self) -> Response:
+        """The answer."""
+        told = {"type": "about:blank", "title": TITLES.get(self.status, "error"), "status": self.status, "detail": self.detail}
+        if self.hint:
+            told["hint"] = self.hint
+        body = msgspec.json.encode(told)
+        return Response(body, self.status, media_type="application/problem+json", headers=self.headers)
+
+
+def of_error(error: HeadraceError) -> Problem:
+    """What Headrace itself refuses."""
+    status = 400 if isinstance(error, UsageError) else 403 if isinstance(error, Refused) else 503 if isinstance(error, StoreError) else 500
+    return Problem(status, str(error), error.hint)

@@ -1,0 +1,41 @@
+"""Documents for requests: each is read by a session of its own, in one of a few threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from headrace.operations.session import Session
+
+READERS_MAX = 2
+"""So many documents are made at once; other requests wait. They share a core with the leader."""
+ACTOR = "http"
+
+D = TypeVar("D")
+
+
+class Reader:
+    """Opens the project for each request. What was understood of an applied version is kept for the next."""
+
+    def __init__(self, root: Path, env: str) -> None:
+        self._root, self._env = root, env
+        self._last: Session | None = None
+        self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
+
+    async def document(self, make: Callable[[Session], D]) -> D:
+        """What `make` reads in a session, made in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
+
+    def _made(self, make: Callable[[Session], D]) -> D:
+        session = Session(self._root, self._env, None, ACTOR)
+        try:
+            if self._last is not None:
+                session.know(self._last)
+            document = make(session)
+            self._last = session
+        finally:
+            session.close()
+        return document

@@ -96,6 +96,7 @@ class Batch:
         self._checks: list[Sequence[object]] = []
         self._profiles: list[Sequence[object]] = []
         self._deliveries: list[tuple[str, str | None, str | None, str | None, int, int]] = []
+        self._reshaped: list[str] = []
         self._audit: list[Event] = []
 
     def add(self, attempt: Attempt, outcome: Outcome, wrong: str | None) -> None:
@@ -131,6 +132,7 @@ class Batch:
         leading.write_profiles(self._tx, self._profiles)
         leading.settle_deliveries(self._tx, self._deliveries)
         leading.end_attempts(self._tx, self._ends)
+        leading.reshaped(self._tx, self._reshaped)
         if self._audit:
             append_all(self._tx, self._now, self._audit)
 
@@ -175,7 +177,8 @@ class Batch:
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
-        self._tasks.reshaped(self._tx, attempt.node)
+        if self._tasks.reshaped(self._tx, attempt.node):
+            self._reshaped.append(attempt.node)
         return outcome
 
     def _merged_alike(self, attempt: Attempt, outcome: Outcome) -> bool:

@@ -50,9 +50,9 @@ class Tasks:
         """The lake's table of that name, None while its columns aren't known."""
         return self._lookup.table(tx, name)
 
-    def reshaped(self, tx: Transaction, name: str) -> None:
-        """A node's table has the columns of the code in force."""
-        self._lookup.reshaped(tx, name)
+    def reshaped(self, tx: Transaction, name: str) -> bool:
+        """A node's table has the columns of the code in force; whether the store still says otherwise."""
+        return self._lookup.reshaped(tx, name)
 
     def kind(self, node: str) -> str:
         """What attempts at a node are: take_in, produce or export."""

@@ -58,11 +58,12 @@ class Lookup:
             self._reshaping = leading.reshaping(tx)
         return name in self._reshaping
 
-    def reshaped(self, tx: Transaction, name: str) -> None:
-        """A node's table has the columns of the code in force."""
-        if self.reshaping(tx, name):
-            leading.reshaped(tx, [name])
-            self._reshaping = None
+    def reshaped(self, tx: Transaction, name: str) -> bool:
+        """A node's table has the columns of the code in force; whether the store still says otherwise."""
+        was = self.reshaping(tx, name)
+        if self._reshaping is not None:
+            self._reshaping.discard(name)
+        return was
 
     def table(self, tx: Transaction, name: str) -> Table | None:
         """The lake's table of that name, None while its columns aren't known."""

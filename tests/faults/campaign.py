@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from faults_lab import Project, World, published_once, strikes, verify, workers_of
+from faults_lab import Project, World, leftovers_after_gc, published_once, started_by, strikes, verify
 
 from headrace.faults import Point
 
@@ -128,7 +128,7 @@ class Campaign:
         after = self._chance.uniform(0.1, self._span)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(after)  # the moment is what is random, nothing is waited for
-        workers = workers_of(process)
+        workers = started_by(process.pid)
         kind = self._chance.choice(("runtime", "worker", "all")) if workers else "runtime"
         if process.poll() is None:
             _kill(process, kind, self._chance.choice(workers) if workers else 0, workers)
@@ -154,13 +154,9 @@ def _kill(process: subprocess.Popen[str], kind: str, worker: int, workers: list[
 def finish_and_verify(project: Project, wanted: World) -> None:
     """Run it to its end: the same as undisturbed, nothing twice, and nothing is left over once the garbage is collected."""
     project.finish()
-    verify(project, wanted)
     assert published_once(project) == []
-    if project.leftovers():
-        project.age()
-        project.document("db", "gc")
-        assert project.leftovers() == set()
-        verify(project, wanted)
+    assert leftovers_after_gc(project) == set()
+    verify(project, wanted)
 
 
 def undisturbed(folder: Path) -> tuple[World, float]:

@@ -194,6 +194,13 @@ class Project:
         with sqlite3.connect(f"file:{self.data}/state.db?mode=ro", uri=True) as db:
             return db.execute(sql, parameters).fetchall()
 
+    def sql_if_any(self, sql: str) -> list[tuple[Any, ...]]:
+        """The same of a store that may not have been made yet."""
+        try:
+            return self.sql(sql)
+        except sqlite3.OperationalError:
+            return []
+
     def world(self) -> World:
         published = self.sql("select node, partition, content_hash, rows from publication where ended_snapshot is null")
         exports = self.root / "exports"
@@ -235,12 +242,21 @@ class Project:
         return lost | {str(path) for path in (self.root / "exports").glob(".headrace*")}
 
 
-def workers_of(process: subprocess.Popen[str]) -> list[int]:
-    """The processes that a runtime has started."""
+def leftovers_after_gc(project: Project) -> set[str]:
+    """What nothing names, once the garbage of old files is collected."""
+    if project.leftovers():
+        project.age()
+        project.document("db", "gc")
+    return project.leftovers()
+
+
+def started_by(pid: int) -> list[int]:
+    """The processes that a process has started, and those that they have: workers, and what forks them."""
     try:
-        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+    return [*children, *(grandchild for child in children for grandchild in started_by(child))]
 
 
 def verify(project: Project, wanted: World) -> None:

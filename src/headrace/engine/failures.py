@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 from headrace.engine.bodies import BodyError, ErrorKind, Measures
@@ -12,7 +14,8 @@ CAUSES_MAX = 10
 _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")
 """DuckDB's advice is about functions and settings that a body doesn't have in its hands."""
-_NO_SPACE = "No space left on device"
+_DISK = re.compile("|".join(re.escape(os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)))
+"""What the system says of a disk that is full or broken, and DuckDB repeats: neither the body's fault nor the data's."""
 _DUCKDB_KINDS = {
     "OutOfMemoryException": ErrorKind.RESOURCES,
     "HTTPException": ErrorKind.TRANSIENT,
@@ -83,7 +86,7 @@ def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1,
 
 
 def _own_kind(error: BaseException) -> ErrorKind:
-    if isinstance(error, MemoryError) or _NO_SPACE in str(error)[:MESSAGE_CHARACTERS_MAX]:
+    if isinstance(error, MemoryError) or _DISK.search(str(error)[:MESSAGE_CHARACTERS_MAX]):
         return ErrorKind.RESOURCES
     if isinstance(error, (ConnectionError, TimeoutError)):
         return ErrorKind.TRANSIENT

@@ -17,7 +17,7 @@ from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.govern.state import open_state
 from headrace.lake import catalog
-from headrace.model import HeadraceError, StoreError
+from headrace.model import HeadraceError, LakeError, StoreError
 from headrace.model import Settings as ProjectSettings
 from headrace.model.sizes import memory_in_bytes
 from headrace.model.zones import from_us
@@ -81,7 +81,7 @@ class Held:
     def leader(self, applied: Applied) -> Leader:
         """The leader over an applied version."""
         pool = self.warm(applied.compiled.project.settings.workers)
-        return Leader(
+        leader = Leader(
             store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=pool, applied=applied,
             production=self.production,
         )  # fmt: skip
@@ -99,6 +99,7 @@ def hold(
             stack.callback(borrows.close)
         store = stack.enter_context(open_state(root, settings, create=True))
         folders = Folders.of(root, settings)
+        _can_write(folders)
         if borrows is not None:
             folders = msgspec.structs.replace(folders, borrows=str(borrows.lake))
         clocks: list[Clock] = []
@@ -115,6 +116,19 @@ def hold(
         _sweep(folders)
         fence.close_to_others(folders.fence, lease.epoch)
         yield Held(store, lease, clocks[0], folders, stack, borrows)
+
+
+def _can_write(folders: Folders) -> None:
+    """Before anybody works: in a folder that can't be written every attempt would fail. Raises LakeError."""
+    for folder in (folders.lake, folders.raw, folders.quarantine):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".{os.getpid()}.tmp"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            hint = "check that its file system isn't mounted read-only, and that this user may write there"
+            raise LakeError(f"{folder} can't be written: {error.strerror}", hint=hint) from error
 
 
 def _not_behind(tx: Transaction, now: datetime | None, production: Production) -> datetime | None:

@@ -260,6 +260,7 @@ class Pool:
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= STARTS_MAX:
+                self._workers = [one for one in self._workers if one is not worker]  # it is buried: `stop` has to do with the others
                 raise WorkersBroken(self._failed_starts, how)
         for workers in (self._lookouts, self._leaving):
             if worker in workers:

@@ -1,0 +1,109 @@
+"""F1, F3: at every named point the process is killed, once, and once it fails there as on a broken or a full disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from campaign import AT_BODY, AT_EXPORT, AT_RUNTIME, finish_and_verify
+from faults_lab import DAYS, Ended, Project, World, leftovers_after_gc, verify
+
+from headrace.faults import Point
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+RENEWAL = (Point.LEASE_RENEWING, Point.LEASE_RENEWED)
+REQUESTS = (Point.REQUEST_TAKEN, Point.REQUEST_ANSWERING)
+MERGING = (Point.MERGE_STEP, Point.UPKEEP_MERGED)
+COLLECTING = (Point.UPKEEP_EXPIRED, Point.UPKEEP_CLEANED, Point.WASTE_REMOVING)
+ACTIONS = ("kill", "error", "full")
+LIVE_DAYS = tuple((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (3, 2, 1))
+
+
+def every(points: tuple[Point, ...], actions: tuple[str, ...] = ACTIONS) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("point", "action"), [(point, action) for point in points for action in actions])
+
+
+def test_no_point_is_left_out() -> None:
+    assert sorted((*AT_RUNTIME, *AT_BODY, *AT_EXPORT, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING)) == sorted(Point)
+
+
+def struck(project: Project, ended: Ended, action: str, *, worker: bool = False) -> None:
+    """The fault struck, and the process ended as it should: a kill by its signal, a failure with a message and no traceback."""
+    assert project.fired()
+    if worker:
+        assert ended.code == 0, ended.said
+    elif action == "kill":
+        assert ended.killed, ended
+    else:
+        assert ended.code == 1, ended
+        assert "Traceback" not in ended.said
+
+
+@every(AT_RUNTIME)
+def test_the_runtime_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+    project = Project(tmp_path / "p").declare()
+    struck(project, project.tick(fault=f"{point}={action}"), action)
+    finish_and_verify(project, quiet[0])
+
+
+@every((*AT_BODY, *AT_EXPORT))
+def test_a_worker_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+    """The run itself goes on: another worker does it again."""
+    project = Project(tmp_path / "p").declare()
+    struck(project, project.tick(fault=f"{point}={action}"), action, worker=True)
+    finish_and_verify(project, quiet[0])
+
+
+@every(RENEWAL)
+def test_the_renewal_of_the_lease_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+    project = Project(tmp_path / "p").declare()
+    struck(project, project.tick(fault=f"{point}={action}", HEADRACE_FAULT=f"{Point.TURN_DONE}:2=sleep:4,{point}={action}"), action)
+    finish_and_verify(project, quiet[0])
+
+
+@every(REQUESTS, ("kill",))
+def test_a_leader_that_is_asked_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+    """Who asked finds that the leader is gone, takes over and gets the answer."""
+    project = Project(tmp_path / "p").declare()
+    leader = project.start("tick", *project.now, HEADRACE_FAULT=f"{Point.TURN_DONE}:2=sleep:3,{point}={action}")
+    while not project.sql_if_any("select 1 from run"):
+        assert leader.poll() is None
+    asked = project.run("run", "clean", *project.now)
+    leader.communicate(timeout=60)
+    assert leader.returncode < 0
+    assert asked.code == 0, asked.said
+    finish_and_verify(project, quiet[0])
+
+
+@every(COLLECTING)
+def test_the_garbage_collection_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
+    project = Project(tmp_path / "p").declare()
+    project.tick(fault="file.staged:3=kill")
+    project.finish()
+    project.fired()
+    project.age()
+    struck(project, project.run("db", "gc", fault=f"{point}={action}"), action)
+    verify(project, quiet[0])
+    assert leftovers_after_gc(project) == set()
+    verify(project, quiet[0])
+
+
+@every(MERGING)
+def test_merging_at(point: Point, action: str, tmp_path: Path) -> None:
+    """In the present: a replay doesn't merge. The lake is looked after at the end of a tick."""
+    project = Project(tmp_path / "p", now=None).declare(LIVE_DAYS)
+    assert project.tick().code == 0
+    wanted = project.world()
+    with sqlite3.connect(project.data / "state.db") as db:
+        db.execute("update meta set value = '0' where key = 'upkeep_at'")
+    ended = project.tick(fault=f"{point}={action}")
+    assert project.fired()
+    assert ended.killed or "Traceback" not in ended.said
+    verify(project, wanted)
+    project.finish()
+    assert project.sql("select value > '1' from meta where key = 'upkeep_at'") == [(1,)]
+    verify(project, wanted)
+    assert leftovers_after_gc(project) == set()
+    assert len(DAYS) == len(LIVE_DAYS)

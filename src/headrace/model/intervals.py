@@ -104,11 +104,13 @@ def key_of_date(day: date, grain: Grain) -> str:
             raise UsageError("a date isn't an hour", hint=f"write for example {_EXAMPLES[grain]}")
 
 
+@functools.lru_cache(maxsize=_CACHED)
 def next_key(key: str, grain: Grain, timezone: str) -> str:
     """The key of the partition that follows."""
     return key_at_us(bounds_us(key, grain, timezone)[1], grain, timezone)
 
 
+@functools.lru_cache(maxsize=_CACHED)
 def previous_key(key: str, grain: Grain, timezone: str) -> str:
     """The key of the partition before."""
     return key_at_us(bounds_us(key, grain, timezone)[0] - 1, grain, timezone)

@@ -18,7 +18,10 @@ from headrace.cli.verbs import BY_NAME, VERBS
 NAMES_FILE = ".headrace/cache/names"
 """Relative to the project: one node's name to a line, written whenever the project was read."""
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
-NODE_VERBS = ("ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff")
+NODE_VERBS = (
+    "ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff", "retry", "pause", "resume", "withdraw",
+    "why",
+)  # fmt: skip
 
 _BASH = """\
 _headrace() {
@@ -75,7 +78,7 @@ def candidates(words: list[str]) -> list[str]:
     if verb == "explain":
         return [code for code in _codes() if code.startswith(word)]
     if verb in NODE_VERBS:
-        return _nodes(project, word, select=verb in ("ls", "run", "status", "test"))
+        return _nodes(project, word, select=verb in ("ls", "run", "status", "test", "pause", "resume"))
     return []
 
 

@@ -14,6 +14,18 @@ def moment(at_us: int, now_us: int, timezone: str) -> str:
     return f"{weekday} {at:%m-%d %H:%M}" if at.year == now.year else f"{weekday} {at:%Y-%m-%d %H:%M}"
 
 
+def ago(microseconds: int) -> str:
+    """A length of time in one or two words: `40 s`, `12 min`, `2 h 05 min`, `3 days`."""
+    seconds = max(0, microseconds) // 1_000_000
+    if seconds < 120:
+        return f"{seconds} s"
+    if seconds < 7_200:
+        return f"{seconds // 60} min"
+    if seconds < 172_800:
+        return f"{seconds // 3_600} h {seconds % 3_600 // 60:02} min"
+    return f"{seconds // 86_400} days"
+
+
 def days(count: int, unit: str) -> str:
     """`1 day`, `3 days`."""
     return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"

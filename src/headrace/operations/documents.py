@@ -115,7 +115,7 @@ class RejectedRow(Document, frozen=True, kw_only=True):
 
 
 class RunDocument(Document, frozen=True, kw_only=True):
-    """`run` and `tick`. `state` is `succeeded`, `failed`, `partial` or `nothing_due`."""
+    """`run` and `tick`. `state` is `succeeded`, `failed`, `partial`, `nothing_due`, or `cancelled` by somebody meanwhile."""
 
     now: datetime
     run_id: str | None
@@ -358,6 +358,10 @@ class RunRow(Document, frozen=True, kw_only=True):
     run_started_at: datetime
     run_finished_at: datetime | None = None
     error: ErrorRow | None = None
+    cancelled_at: datetime | None = None
+    """When a person took the run back, where one did; `run_state` is `cancelled` then."""
+    cancelled_by: str | None = None
+    cancel_reason: str | None = None
 
 
 class LogRow(Document, frozen=True, kw_only=True):

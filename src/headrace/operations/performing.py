@@ -26,7 +26,8 @@ from headrace.run import applying
 from headrace.run.applying import Applied
 from headrace.run.leader import Leader
 from headrace.run.leading import Busy, Held, hold
-from headrace.store import Clock, Store
+from headrace.schedule import Event
+from headrace.store import Clock, Store, Transaction
 from headrace.store.requests import Follower, Request, RequestState, submit
 
 FOLLOW_SECONDS = 1.0
@@ -101,6 +102,19 @@ class Context:
             self._leading.leader = self.held.leader(applied)
         return self._leading.leader
 
+    @property
+    def working(self) -> Leader | None:
+        """The leader that works here already; None where nothing had to run yet."""
+        return self._leading.leader
+
+    def tell(self, *events: Event, write: Callable[[Transaction, int], None]) -> None:
+        """Write something at the store's now; where a leader works here, its core is told in the same transaction."""
+        if self.working is not None:
+            self.working.tell(*events, write=write)
+            return
+        with self.store.write(self.held.lease.epoch) as tx:
+            write(tx, self.clock.mark(tx))
+
     def at(self, now: datetime) -> None:
         """Move a replay's clock to where another process's `--now` says."""
         with self.store.write(self.held.lease.epoch) as tx:
@@ -118,7 +132,7 @@ class Verb(msgspec.Struct, frozen=True):
 
 
 VERBS: dict[str, Verb] = {}
-REQUESTABLE = ("apply", "receive", "run", "tick", "gc", "backup", "fire")
+REQUESTABLE = ("apply", "receive", "run", "tick", "gc", "backup", "retry", "cancel", "pause", "resume", "withdraw", "fire")
 """Modules of this room that a request in the store may name."""
 
 

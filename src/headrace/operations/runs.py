@@ -26,12 +26,12 @@ def runs(session: Session, run: str | None, *, failed: bool, since: str | None, 
     """
     if session.store is None:
         if run is not None:
-            raise _unknown(run)
+            raise unknown_run(run)
         return []
     since_us = None if since is None else since_when(session, since)
     with session.store.read() as tx:
         if run is not None:
-            found = [_one(stored.get(tx, _number(run)), run)]
+            found = [_one(stored.get(tx, number_of(run)), run)]
         else:
             found = (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
         return [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed)]
@@ -80,12 +80,12 @@ def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -
     return RunRow(
         run_id=str(run.id),
         run_kind=run.kind,
-        run_state=run.state,
+        run_state=run.shown_state,
         actor=run.actor,
         attempt=attempt.id if attempt else None,
         node=attempt.node if attempt else None,
         partition=key,
-        state=attempt.state if attempt else run.state,
+        state=attempt.state if attempt else run.shown_state,
         verdict=attempt.verdict if attempt else None,
         at=session.instant(ended or began or (attempt.queued_at if attempt else run.started_at)),
         reason=reason_of(attempt) if attempt else None,
@@ -93,21 +93,26 @@ def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -
         seconds=(ended - began) / 1_000_000 if began is not None and ended is not None else None,
         run_started_at=session.instant(run.started_at),
         run_finished_at=None if run.finished_at is None else session.instant(run.finished_at),
+        cancelled_at=None if run.cancelled_at is None else session.instant(run.cancelled_at),
+        cancelled_by=run.cancelled_by,
+        cancel_reason=run.reason,
         error=error_row(attempt.error) if attempt else None,
     )
 
 
-def _number(run: str) -> int:
+def number_of(run: str) -> int:
+    """A run's number as typed. UsageError for what can't be one."""
     if not run.isdecimal() or len(run) > 18:
-        raise _unknown(run)
+        raise unknown_run(run)
     return int(run)
 
 
 def _one(found: Run | None, run: str) -> Run:
     if found is None:
-        raise _unknown(run)
+        raise unknown_run(run)
     return found
 
 
-def _unknown(run: str) -> UsageError:
+def unknown_run(run: str) -> UsageError:
+    """What to raise for a run that there isn't."""
     return UsageError(f"there is no run {run[:40]!r}", hint="headrace runs lists them")

@@ -79,6 +79,11 @@ def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10)
     )
 
 
+def running(tx: Transaction) -> list[Attempt]:
+    """All that are under way, oldest first."""
+    return _attempts(tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
+
+
 def _attempts(rows: Iterable[tuple[Any, ...]]) -> list[Attempt]:
     return [_attempt(row) for row in rows]
 

@@ -45,6 +45,12 @@ def get(tx: Transaction, node: str, partition: str) -> Partition | None:
     return _partition(row) if row else None
 
 
+def oldest_open(tx: Transaction, node: str) -> str | None:
+    """The oldest of a node's partitions that isn't simply published; None if all are."""
+    row = tx.execute("select min(partition) from partition where node = :node and state <> 'published'", {"node": node}).fetchone()
+    return None if row is None else row[0]
+
+
 def published_count(tx: Transaction, node: str) -> int:
     """How many of a node's partitions readers see."""
     row = tx.execute("select count(*) from partition where node = :node and publication_id is not null", {"node": node}).fetchone()

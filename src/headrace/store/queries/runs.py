@@ -6,7 +6,7 @@ import msgspec
 
 from headrace.store.database import Transaction
 
-_COLUMNS = "id, kind, request, actor, state, started_at, finished_at"
+_COLUMNS = "id, kind, request, actor, state, started_at, finished_at, cancelled_at, cancelled_by, reason"
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -19,6 +19,15 @@ class Run(msgspec.Struct, frozen=True):
     state: str
     started_at: int
     finished_at: int | None
+    cancelled_at: int | None = None
+    cancelled_by: str | None = None
+    reason: str | None = None
+    """Why it was cancelled, where somebody said so."""
+
+    @property
+    def shown_state(self) -> str:
+        """`cancelled` for one that a person took back; `state` is what had come of it by then."""
+        return "cancelled" if self.cancelled_at is not None else self.state
 
 
 def get(tx: Transaction, run_id: int) -> Run | None:

@@ -1,0 +1,67 @@
+"""`headrace pause [SELECT…]`."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import Exclude, Option, Select, Selection
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import joined, plural
+from headrace.model.errors import UsageError
+from headrace.operations.interventions import PauseDocument, PauseRow
+
+
+def command(
+    invocation: Invocation,
+    select: Selection = None,
+    also: Select = None,
+    exclude: Exclude = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; who finds it paused reads it")] = None,
+    until: Annotated[str | None, Option("--until", metavar="T", help="a time, or from now: 2h, 3d; then it resumes by itself")] = None,
+) -> int:
+    """Start nothing of these any more; what runs goes on. Without a selection: what is paused."""
+    from headrace.operations.pause import pause, paused
+
+    chosen = [*(select or []), *(also or [])]
+    if not chosen and (reason is not None or until is not None):
+        raise UsageError("nothing was selected to be paused", hint="headrace pause '*' --reason TEXT pauses everything")
+    if not chosen:
+        invocation.show(paused(invocation.session), render)
+        return 0
+    document = pause(invocation.session, chosen, exclude=exclude or [], reason=reason, until=until, progress=invocation.progress())
+    invocation.show(document, render)
+    return 0
+
+
+COLUMNS = [
+    Column("paused", gives=1, least=14),
+    Column("since", drops=2),
+    Column("until"),
+    Column("by", gives=4, least=6, drops=1),
+    Column("why", gives=2, least=18),
+]
+
+
+def render(document: PauseDocument, page: Page) -> None:
+    """What is paused now, and what this changed."""
+    page.head("paused")
+    held = {row.node for row in document.paused}
+    ended = [name for name in document.changed if name not in held]
+    if ended:
+        page.say(f"✓ resumed: {joined(ended)}", "good")
+    if not document.paused:
+        page.say("✓ nothing is paused", "good")
+        page.next("headrace tick" if ended else "headrace status")
+        return
+    page.say()
+    page.table(COLUMNS, [_row(row, page) for row in document.paused])
+    page.say(f"{plural(len(document.paused), 'node')} paused: nothing of {'it' if len(document.paused) == 1 else 'them'} is started")
+    page.next(f"headrace resume {shlex.quote(document.paused[0].node)}")
+
+
+def _row(row: PauseRow, page: Page) -> list[str | Cell]:
+    until = page.reader.moment(row.until) if row.until else "resumed"
+    return [Cell(row.node, "bold"), page.reader.moment(row.since), until, row.by, row.reason]

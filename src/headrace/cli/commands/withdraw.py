@@ -1,0 +1,39 @@
+"""`headrace withdraw ASSET@K`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
+from headrace.cli.running import span
+from headrace.cli.text import joined, plural
+from headrace.operations.interventions import WithdrawDocument
+
+
+def command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ASSET@K")],
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; who misses the data reads it")] = None,
+) -> int:
+    """Take a publication back: readers see nothing of that partition any more, and what was made of it is stale."""
+    from headrace.operations.withdraw import withdraw
+
+    document = withdraw(invocation.session, target, reason=reason, progress=invocation.progress())
+    invocation.show(document, _render)
+    return 0
+
+
+def _render(document: WithdrawDocument, page: Page) -> None:
+    rows = plural(document.rows, "row")
+    name = f"{document.asset}@{document.partition}" if document.partition != "*" else document.asset
+    page.say(
+        f"✓ {name} is withdrawn: readers see none of its {rows} any more (published {page.reader.moment(document.published_at)})", "good"
+    )
+    for row in document.stale[:10]:
+        page.say(f"stale now: {row.node} {span(row.partitions)}", indent=2)
+    if document.consumers:
+        page.say(f"read by {joined(document.consumers)}", indent=2)
+    page.clock_note()
+    page.next(f"headrace why {name}")

@@ -1,0 +1,69 @@
+"""`cancel`: a run that is under way isn't wanted any more."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.model import Refused, UsageError
+from headrace.operations.interventions import CancelDocument
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.runs import number_of, unknown_run
+from headrace.operations.session import Session
+from headrace.store.clock import instant
+from headrace.store.lease import holder
+from headrace.store.queries import runs
+from headrace.store.queries.runs import Run
+
+
+class CancelArguments(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    run: int
+    reason: str
+
+
+def cancel(session: Session, run: str, *, reason: str | None, progress: Progress) -> CancelDocument:
+    """End a run: what is published stays, what it alone wanted isn't started, and its attempts are ended.
+
+    One that isn't under way is only told about. UsageError for a run that there isn't."""
+    number = number_of(run)
+    if session.store is None:
+        raise unknown_run(run)
+    with session.store.read() as tx:
+        found, led = runs.get(tx, number), holder(tx) is not None
+    if found is None:
+        raise unknown_run(run)
+    if found.finished_at is not None or not led:
+        return CancelDocument(
+            now=session.now(), clock=session.clock.kind, run_id=str(number), by=found.cancelled_by, reason=found.reason,
+            state="lost" if found.finished_at is None else found.shown_state,
+            ended_at=None if found.finished_at is None else session.instant(found.finished_at),
+        )  # fmt: skip
+    return perform(session, "cancel", CancelArguments(number, (reason or "").strip()), progress)  # type: ignore[no-any-return]
+
+
+@verb("cancel", CancelArguments, CancelDocument)
+def _cancel(context: Context, arguments: CancelArguments, progress: Progress) -> CancelDocument:
+    del progress
+    leader = context.working
+    order = leader.under_way(arguments.run) if leader is not None else None
+    if order is not None and order.standing:
+        raise Refused(
+            f"run {arguments.run} is what `headrace serve` does by itself", hint="headrace pause SELECT holds nodes; stop serve to end all"
+        )
+    if leader is not None and order is not None:
+        leader.cancel(arguments.run, context.actor, arguments.reason)
+    with context.store.read() as tx:
+        found = runs.get(tx, arguments.run)
+    if found is None:
+        raise UsageError(f"there is no run {arguments.run}", hint="headrace runs lists them")
+    return _document(context, found)
+
+
+def _document(context: Context, run: Run) -> CancelDocument:
+    ended = None if run.finished_at is None else instant(run.finished_at).astimezone(context.session.zone)
+    return CancelDocument(
+        now=context.now(), clock=context.clock.kind, run_id=str(run.id), state=run.shown_state, by=run.cancelled_by, reason=run.reason,
+        ended_at=ended,
+    )  # fmt: skip

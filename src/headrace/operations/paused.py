@@ -1,0 +1,62 @@
+"""What `pause` and `resume` share: which nodes a selection means, who is told, and the list of what is paused."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from headrace.govern.audit import Action, Actor, Event, Object, append_all
+from headrace.govern.canonical import rfc3339
+from headrace.model import Project
+from headrace.model.export_links import exported
+from headrace.operations.interventions import PauseRow
+from headrace.operations.session import Session
+from headrace.plan.views import is_view
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import pauses
+from headrace.store.queries.pauses import Pause
+
+
+def listed(session: Session, project: Project | None, tx: Transaction, now_us: int) -> list[PauseRow]:
+    """All that is paused now."""
+    return [_row(session, project, one) for one in pauses.in_force(tx, now_us)]
+
+
+def scheduled(project: Project, names: Collection[str]) -> tuple[str, ...]:
+    """Those of the names that the core schedules: sources, assets that aren't views, and consumers that are exported to."""
+    return tuple(name for name in names if _is_scheduled(project, name))
+
+
+def audited(tx: Transaction, now_us: int, action: Action, actor: Actor, project: Project, changed: Sequence[Pause], reason: str) -> None:
+    """An entry in the trail for each node."""
+    events = [
+        Event(
+            action=action, actor=actor, object=Object(kind(project, one.node) or "node", one.node), reason=reason,
+            after={"until": None if one.until is None else rfc3339(instant(one.until))} if action is Action.NODE_PAUSED else None,
+            before={"reason": one.reason, "by": one.actor} if action is Action.NODE_RESUMED else None,
+        )
+        for one in changed
+    ]  # fmt: skip
+    if events:
+        append_all(tx, now_us, events)
+
+
+def kind(project: Project | None, name: str) -> str | None:
+    """`source`, `asset` or `consumer`; None for what isn't declared."""
+    if project is None or project.node(name) is None:
+        return None
+    return "source" if name in project.sources else "asset" if name in project.assets else "consumer"
+
+
+def _is_scheduled(project: Project, name: str) -> bool:
+    if name in project.consumers:
+        return exported(project, name) is not None
+    return project.node(name) is not None and not is_view(project, name)
+
+
+def _row(session: Session, project: Project | None, one: Pause) -> PauseRow:
+    until: datetime | None = None if one.until is None else session.instant(one.until)
+    return PauseRow(
+        node=one.node, kind=kind(project, one.node), reason=one.reason, by=one.actor, since=session.instant(one.since), until=until
+    )

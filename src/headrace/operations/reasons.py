@@ -1,0 +1,13 @@
+"""Why somebody does what others will ask about: it stands in the audit trail."""
+
+from __future__ import annotations
+
+from headrace.model import Refused
+
+
+def given(reason: str | None, verb: str, what: str) -> str:
+    """The reason as typed. Refused where there is none."""
+    said = (reason or "").strip()
+    if not said:
+        raise Refused(f"{verb} needs --reason: {what}", hint=f"headrace {verb} … --reason TEXT; it is kept in the audit trail")
+    return said

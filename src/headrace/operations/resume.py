@@ -1,0 +1,70 @@
+"""`resume`: what was paused may run again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.govern.audit import Action
+from headrace.model import Project, ProjectError, UsageError
+from headrace.operations.interventions import PauseDocument
+from headrace.operations.paused import audited, listed, scheduled
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.selection import selected
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.schedule import Resumed
+from headrace.store import Transaction
+from headrace.store.queries import pauses
+from headrace.store.queries.pauses import Pause
+
+
+class ResumeArguments(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    select: list[str]
+    exclude: list[str]
+    reason: str
+
+
+def resume(session: Session, select: Sequence[str], *, exclude: Sequence[str], reason: str | None, progress: Progress) -> PauseDocument:
+    """Let the selected nodes run again. UsageError for a selection of which nothing is paused."""
+    arguments = ResumeArguments(list(select), list(exclude), (reason or "").strip())
+    return perform(session, "resume", arguments, progress)  # type: ignore[no-any-return]
+
+
+@verb("resume", ResumeArguments, PauseDocument)
+def _resume(context: Context, arguments: ResumeArguments, progress: Progress) -> PauseDocument:
+    del progress
+    applied = context.applied()
+    if applied is None:
+        raise ProjectError("nothing is applied yet, so nothing is paused", hint="headrace apply")
+    with context.store.read() as tx:
+        held = {one.node: one for one in pauses.in_force(tx, context.clock.now_us())}
+    ended = _ended(context, arguments, applied.compiled, held)
+    project: Project = applied.compiled.project
+
+    def write(tx: Transaction, now: int) -> None:
+        pauses.end_those_over(tx, now)
+        pauses.end(tx, [one.node for one in ended])
+        audited(tx, now, Action.NODE_RESUMED, context.actor, project, ended, arguments.reason)
+
+    names = [one.node for one in ended]
+    context.tell(Resumed(scheduled(project, names)), write=write)
+    with context.store.read() as tx:
+        return PauseDocument(
+            now=context.now(), clock=context.clock.kind, changed=names, paused=listed(context.session, project, tx, context.clock.now_us())
+        )
+
+
+def _ended(context: Context, arguments: ResumeArguments, compiled: Compiled, held: dict[str, Pause]) -> list[Pause]:
+    """The pauses that end: of the selected nodes, and of what is named although it isn't declared any more."""
+    gone = [name for name in arguments.select if name in held and compiled.project.node(name) is None]
+    rest = [text for text in arguments.select if text not in gone]
+    names = [*gone, *(selected(context.session, rest, arguments.exclude, compiled=compiled) if rest else ())]
+    found = [held[name] for name in names if name in held]
+    if not found:
+        raise UsageError("nothing of that is paused", hint="headrace pause lists what is")
+    return found

@@ -1,0 +1,88 @@
+"""`retry`: only what failed, again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import msgspec
+
+from headrace.model import Asset, Project, Source, UsageError
+from headrace.model.export_links import Exported
+from headrace.operations import targets
+from headrace.operations.desk import Work
+from headrace.operations.documents import RunDocument
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.run_document import run_document
+from headrace.operations.runs import unknown_run
+from headrace.operations.session import Session
+from headrace.run.orders import Order
+from headrace.schedule import Target
+from headrace.store import Transaction
+from headrace.store.queries import failures, runs
+
+KINDS = (Source, Asset, Exported)
+RUN_DIGITS_MAX = 18
+
+
+class RetryArguments(msgspec.Struct, frozen=True):
+    """What was typed: a run's number, or `asset` or `asset@key`."""
+
+    target: str
+    reason: str
+
+
+def retry(session: Session, target: str, *, reason: str | None, progress: Progress) -> RunDocument:
+    """Run again what failed, was rejected or lost, of a run or of an asset, and hasn't been published since; nothing else.
+
+    UsageError for a run or an asset that there isn't."""
+    if session.store is None:
+        raise unknown_run(target) if _is_run(target) else UsageError("nothing has run yet", hint="headrace tick")
+    project = session.project()
+    with session.store.read() as tx:
+        found = _failed(tx, project, target)
+    if not found:
+        return _nothing(session, target)
+    return perform(session, "retry", RetryArguments(target, (reason or "").strip()), progress)  # type: ignore[no-any-return]
+
+
+@verb("retry", RetryArguments, RunDocument)
+def _retry(context: Context, arguments: RetryArguments, progress: Progress) -> Work | RunDocument:
+    leader = context.leader(progress)
+    with context.store.read() as tx:
+        found = _failed(tx, leader.applied.compiled.project, arguments.target)
+    known = {target.node for target in leader.everything}
+    wanted = [Target(node, key, key) for node, key in found if node in known]
+    if not wanted:
+        return _nothing(context.session, arguments.target)
+    order = Order(
+        kind="run",
+        targets=tuple(wanted),
+        actor=context.actor,
+        request={"retry": arguments.target},
+        reason=arguments.reason,
+        retry=frozenset(target.node for target in wanted),
+    )
+    return Work(leader, order, "retry", partial(run_document, context.store, context.clock, context.session.zone))
+
+
+def _failed(tx: Transaction, project: Project, text: str) -> Iterable[tuple[str, str]]:
+    if _is_run(text):
+        if runs.get(tx, int(text)) is None:
+            raise unknown_run(text)
+        return failures.of_run(tx, int(text))
+    node, key = targets.target(text, project, kinds=KINDS)
+    return failures.of_node(tx, node, key)
+
+
+def _is_run(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= RUN_DIGITS_MAX
+
+
+def _nothing(session: Session, target: str) -> RunDocument:
+    of = f"run {target}" if _is_run(target) else target
+    return RunDocument(
+        now=session.now(), run_id=None, state="nothing_due", attempts=[], published=[], rejected=[], clock=session.clock.kind,
+        reason=f"nothing of {of} failed that hasn't been published since",
+    )  # fmt: skip

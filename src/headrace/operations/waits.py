@@ -1,0 +1,249 @@
+"""What one partition waits for, in clauses: itself, and upwards to what holds it back in the end.
+
+A core is built from the store, only to be asked: nothing is written, and it has no slots, so it starts nothing.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.model.intervals import bounds_us
+from headrace.model.required import SEPARATOR
+from headrace.observe.blockage import promised_by
+from headrace.observe.obligations import Scene
+from headrace.observe.wording import ago, moment
+from headrace.operations.interventions import WaitingRow
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.run.loading import load
+from headrace.run.pausing import paused
+from headrace.schedule import Arrived, Core, Graph, GraphNode, Requested, Target, Waiting
+from headrace.store import Transaction
+from headrace.store.lease import holder
+from headrace.store.queries import attempts, durations, leading, partitions, pauses
+from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.partitions import Partition
+
+DEPTH_MAX = 50
+ROWS_MAX = 100
+RUNNING_SHOWN_MAX = 3
+_STOPPED = {
+    "held": ("is held", "headrace quarantine {at}"),
+    "rejected": ("was rejected", "headrace quarantine {at}"),
+    "failed": ("failed", "headrace retry {at}"),
+    "withdrawn": ("was withdrawn", "headrace run {node} --partition {key}"),
+    "waived": ("was passed over", "headrace run {node} --partition {key}"),
+}
+"""States that somebody has to do something about, how they are said, and what that is."""
+
+
+class Cause(NamedTuple):
+    """Why one partition isn't there, where that doesn't lie with another partition."""
+
+    row: WaitingRow
+    clause: str
+    """As it follows the partition's name: `, expected by 05:00`, `, which failed: division by zero`."""
+
+
+class Waits:
+    """Answers for one instant."""
+
+    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int) -> None:
+        self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
+        self._zone = session.timezone
+        loaded = load(tx, compiled)
+        self.graph: Graph = loaded.graph
+        self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
+        self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
+        self._led = holder(tx) is not None
+        self._running = attempts.running(tx)
+        self.core = Core(epoch=0, slots=0)
+        wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
+        arrived = [Arrived(source, key, bundle) for source, key, bundle in leading.waiting_deliveries(tx) if source in self.nodes]
+        self.core.handle_all([loaded, *paused(tx, self.nodes, now_us), *arrived, wanted], now_us)
+
+    def of(self, node: str, key: str) -> list[WaitingRow]:
+        """All that keeps a partition from being there: what is next to it first, then what that waits for."""
+        rows: list[WaitingRow] = []
+        seen = {(node, key)}
+        level = [(node, key)]
+        for _ in range(DEPTH_MAX):
+            above: list[tuple[str, str]] = []
+            for one in level:
+                for row, further in self._one(*one):
+                    rows.append(row)
+                    if further is not None and further not in seen:
+                        seen.add(further)
+                        above.append(further)
+            if not above or len(rows) >= ROWS_MAX:
+                break
+            level = above
+        return rows[:ROWS_MAX]
+
+    def _one(self, node: str, key: str) -> Iterator[tuple[WaitingRow, tuple[str, str] | None]]:
+        """What one partition waits for, each with the partition to be asked next."""
+        cause = self.cause(node, key)
+        if cause is not None:
+            yield cause.row, None
+            if cause.row.kind not in ("paused", "backoff"):
+                return
+        for found in self.core.waiting_for(node, key):
+            yield self._link(node, key, found)
+
+    def _link(self, node: str, key: str, found: Waiting) -> tuple[WaitingRow, tuple[str, str] | None]:
+        """One input that isn't there."""
+        cause = self.cause(found.node, found.key) if found.node in self.nodes else None
+        waiter, what = at(node, key), f"waits for {said(found.node, found.key)}"
+        if cause is not None:
+            return msgspec.structs.replace(cause.row, waiter=waiter, text=f"{what}{cause.clause}"), None
+        if found.until is not None:
+            until = moment(found.until, self._now, self._zone)
+            clause = f", complete from {until}" if found.state == "published" else f", but no longer than until {until}"
+            return self._row("time", found.node, found.key, f"{what}{clause}", waiter, state=found.state, until=found.until), None
+        clause = f", {found.reason}" if found.state == "published" and found.reason else ", which waits itself"
+        further = None if found.state == "published" else (found.node, found.key)
+        return self._row("partition", found.node, found.key, f"{what}{clause}", waiter, state=found.state), further
+
+    # One partition by itself
+
+    def cause(self, node: str, key: str) -> Cause | None:
+        """Why a partition isn't there, if that lies with itself; None if it is there, or waits for others."""
+        standing = partitions.get(self._tx, node, key)
+        state = "missing" if standing is None else standing.state
+        if standing is not None and state == "published" and not standing.stale:
+            return None
+        running = next((one for one in self._running if one.node == node and key in one.partitions), None)
+        if running is not None:
+            return self._being_made(running, key)
+        if standing is not None and state in _STOPPED:
+            return self._stopped(standing)
+        if node in self._paused:
+            return self._held_back(node, key, state)
+        if self.nodes[node].is_source and state == "missing":
+            return self._undelivered(node, key)
+        if standing is not None and standing.not_before is not None and standing.not_before > self._now:
+            return self._backs_off(standing)
+        if self._ends_at(node, key) > self._now:
+            return self._not_ended(node, key, state)
+        return None if any(True for _ in self.core.waiting_for(node, key)) else self._ready(node, key, standing)
+
+    def _being_made(self, attempt: Attempt, key: str) -> Cause:
+        began = attempt.started_at or attempt.queued_at
+        took = durations.of_node(self._tx, attempt.node)
+        since = moment(began, self._now, self._zone)
+        verb = "taken in" if attempt.kind == "take_in" else "exported" if attempt.kind == "export" else "computed"
+        text = f"is being {verb} since {since} (attempt {attempt.id}, {ago(self._now - began)})"
+        row = self._row("running", attempt.node, key, text, at(attempt.node, key), state="running", since=began)
+        row = msgspec.structs.replace(
+            row, attempt=attempt.id, seconds=max(0, self._now - began) / 1_000_000, next=f"headrace logs {attempt.id}",
+            p50_seconds=took.p50 if took else None, p95_seconds=took.p95 if took else None,
+            until=None if took is None else self._session.instant(began + int(took.p95 * 1_000_000)),
+        )  # fmt: skip
+        return Cause(row, f", which {text}")
+
+    def _stopped(self, one: Partition) -> Cause:
+        verb, command = _STOPPED[one.state]
+        why = f": {one.reason}" if one.reason else ""
+        text = f"{verb} {moment(one.since, self._now, self._zone)}{why}"
+        command = command.format(at=shlex.quote(at(one.node, one.partition)), node=one.node, key=shlex.quote(one.partition))
+        row = self._row("stopped", one.node, one.partition, text, at(one.node, one.partition), state=one.state, since=one.since)
+        return Cause(msgspec.structs.replace(row, next=command), f", which {text}")
+
+    def _held_back(self, node: str, key: str, state: str) -> Cause:
+        pause = self._paused[node]
+        until = f", until {moment(pause.until, self._now, self._zone)}" if pause.until is not None else ""
+        text = f"is paused: {pause.reason} (by {pause.actor}{until})"
+        row = self._row("paused", node, key, text, at(node, key), state=state, since=pause.since, until=pause.until)
+        return Cause(msgspec.structs.replace(row, next=f"headrace resume {node}"), f", which {text}")
+
+    def _undelivered(self, node: str, key: str) -> Cause:
+        declared = self._scene.declared.nodes.get(node)
+        by = None if declared is None else promised_by(declared, key)
+        if by is None:
+            clause = ", of which nothing was delivered yet"
+        else:
+            late = f", which is {ago(self._now - by)} ago" if by <= self._now else ""
+            clause = f", expected by {moment(by, self._now, self._zone)}{late}"
+        text = f"hasn't been delivered{clause.replace(', of which nothing was delivered yet', '')}"
+        row = self._row("delivery", node, key, text, at(node, key), state="missing", until=by)
+        return Cause(msgspec.structs.replace(row, next=f"headrace deliveries {node}"), clause)
+
+    def _backs_off(self, one: Partition) -> Cause:
+        assert one.not_before is not None
+        again = moment(one.not_before, self._now, self._zone)
+        text = f"is tried again at {again}, after {one.failures} failure{'s' if one.failures != 1 else ''}: {one.reason or 'lost'}"
+        row = self._row("backoff", one.node, one.partition, text, at(one.node, one.partition), state=one.state, until=one.not_before)
+        return Cause(msgspec.structs.replace(row, next=f"headrace retry {shlex.quote(at(one.node, one.partition))}"), f", which {text}")
+
+    def _not_ended(self, node: str, key: str, state: str) -> Cause:
+        ends = self._ends_at(node, key)
+        text = f"covers an interval that ends at {moment(ends, self._now, self._zone)}"
+        return Cause(self._row("time", node, key, text, at(node, key), state=state, until=ends), f", which {text}")
+
+    def _ready(self, node: str, key: str, standing: Partition | None) -> Cause:
+        """It waits for nothing but its turn."""
+        state = "missing" if standing is None else standing.state
+        kind, text, command = self._turn(node, key)
+        row = self._row(kind, node, key, text, at(node, key), state=state)
+        return Cause(msgspec.structs.replace(row, next=command), f", which {text}")
+
+    def _turn(self, node: str, key: str) -> tuple[str, str, str]:
+        """What keeps a partition that could begin from beginning: the kind, the clause, and what to type."""
+        full = self._full_pool(self.nodes[node])
+        workers = self._session.settings.workers
+        if self._is_proposed(node, key):
+            return "decision", "is stale, and is made again only if somebody asks", f"headrace run {node} --partition {shlex.quote(key)}"
+        if not self._led:
+            return "leader", "could begin now, and nothing runs it: the runtime is stopped", "headrace tick"
+        if full is not None:
+            return "pool", full, "headrace runs"
+        if len(self._running) >= workers:
+            return "slot", f"waits for a worker: {self._busy(self._running, workers)}", "headrace runs"
+        return "decision", "could begin now, and no run that is under way wants it", f"headrace run {node}"
+
+    def _is_proposed(self, node: str, key: str) -> bool:
+        return (node, key) in self.core.proposed()
+
+    def _full_pool(self, node: GraphNode) -> str | None:
+        """The pool in which there is no room for a node now, and who holds it."""
+        for take in node.takes:
+            held = [(one, slots) for one in self._running if (slots := self._taken(one.node, take.pool))]
+            used, size = sum(slots for _, slots in held), self.graph.pools.get(take.pool)
+            if size is not None and held and used + take.slots > size:
+                return f"waits for pool {take.pool}: {self._busy([one for one, _ in held], size, used)}"
+        return None
+
+    def _taken(self, node: str, pool: str) -> int:
+        found = self.nodes.get(node)
+        return sum(take.slots for take in found.takes if take.pool == pool) if found is not None else 0
+
+    def _busy(self, held: list[Attempt], size: int, used: int | None = None) -> str:
+        names = [f"run {one.run_id} ({one.node})" for one in held[:RUNNING_SHOWN_MAX]]
+        more = f" and {len(held) - RUNNING_SHOWN_MAX} more" if len(held) > RUNNING_SHOWN_MAX else ""
+        return f"{len(held) if used is None else used} of {size}, held by {', '.join(names)}{more}"
+
+    def _ends_at(self, node: str, key: str) -> int:
+        spec = self.nodes[node].partition
+        return 0 if spec.grain is None else bounds_us(key.partition(SEPARATOR)[0], spec.grain, self.nodes[node].timezone)[1]
+
+    def _row(
+        self, kind: str, node: str, key: str, text: str, waiter: str, *, state: str, since: int | None = None, until: int | None = None
+    ) -> WaitingRow:
+        return WaitingRow(
+            kind=kind, node=node, partition=key, state=str(state), text=text, waiter=waiter,
+            since=None if since is None else self._session.instant(since), until=None if until is None else self._session.instant(until),
+        )  # fmt: skip
+
+
+def at(node: str, key: str) -> str:
+    """`clean@2013-02-11`; the name alone of what isn't cut."""
+    return node if key == "*" else f"{node}@{key}"
+
+
+def said(node: str, key: str) -> str:
+    """`flights 2013-02-11`."""
+    return node if key == "*" else f"{node} {key}"

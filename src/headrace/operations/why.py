@@ -1,0 +1,162 @@
+"""`why`: what a consumer or an asset waits for, and until when that is expected. The delay ledger isn't built yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.model import Asset, Consumer, Project, Source
+from headrace.observe.obligations import Scene, covered, needed, obligations
+from headrace.observe.status import ConsumerStatus, judge
+from headrace.observe.watched import WHOLE, Terms, watched
+from headrace.observe.wording import moment
+from headrace.operations import targets
+from headrace.operations.interventions import WaitingRow, WhyDocument
+from headrace.operations.session import Session
+from headrace.operations.waits import Waits, at
+from headrace.store import Transaction
+from headrace.store.queries import partitions
+
+_ROOTS = ("stopped", "paused", "delivery", "running", "backoff", "decision", "pool", "slot", "leader", "trigger", "time", "partition")
+"""What the verdict names first."""
+_NOTHING = WaitingRow(kind="", node=None, partition=None, state=None, text="")
+
+
+def why(session: Session, text: str) -> WhyDocument:
+    """What an interval waits for; of a consumer the oldest that is due and isn't met, else the next; of an asset the oldest that
+    waits, else the newest. UsageError for a subject that there isn't."""
+    project = session.project()
+    name, key = _parsed(project, text)
+    if session.store is None or session.compiled is None:
+        return _document(
+            session, at(name, key or WHOLE), key, "never", f"{text} waits for the first pass: nothing has run yet", [], "headrace tick"
+        )
+    compiled, now_us = session.compiled, session.clock.now_us()
+    with session.world() as (tx, world):
+        declared = watched(compiled)
+        scene = Scene(declared, world)
+        waits = Waits(session, tx, compiled, scene, now_us)
+        if name in project.consumers:
+            terms = next(one for one in declared.consumers if one.consumer == name)
+            status = next(one for one in judge(declared, world, now_us).consumers if one.name == name)
+            return _of_consumer(session, waits, scene, terms, status, key, now_us)
+        return _of_node(session, tx, waits, name, key, now_us)
+
+
+def _parsed(project: Project, text: str) -> tuple[str, str | None]:
+    """A subject's name and interval. A consumer's intervals are those that it is promised."""
+    name, separator, key = text.partition("@")
+    consumer = project.consumers.get(name)
+    if consumer is None:
+        found = targets.target(text, project, kinds=(Source, Asset, Consumer))
+        return found.node, found.partition
+    if not separator:
+        return name, None
+    from headrace.model.intervals import parse_key
+
+    return name, parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)
+
+
+# A consumer
+
+
+def _of_consumer(
+    session: Session, waits: Waits, scene: Scene, terms: Terms, status: ConsumerStatus, key: str | None, now_us: int
+) -> WhyDocument:
+    interval = key or _interval(scene, terms, now_us)
+    if interval is None:
+        return _document(session, terms.consumer, None, status.state, status.reason, [], status.next)
+    rows = [row for node, one in _required(scene, terms, interval, waits) for row in waits.of(node, one)]
+    subject = f"{terms.consumer} {interval}"
+    verdict = _verdict(subject, rows) if rows else f"{subject} waits for nothing: {status.reason}"
+    return _document(session, terms.consumer, interval, status.state, verdict, rows, _next(rows) or status.next)
+
+
+def _interval(scene: Scene, terms: Terms, now_us: int) -> str | None:
+    found = obligations(terms, scene, now_us)
+    unmet = [one for one in found if not one.settled]
+    due = [one for one in unmet if one.due_at_us <= now_us]
+    chosen = (due or unmet or found[-1:])[:1]
+    return chosen[0].interval if chosen else None
+
+
+def _required(scene: Scene, terms: Terms, interval: str, waits: Waits) -> list[tuple[str, str]]:
+    """The partitions that an interval requires and that aren't there."""
+    found = []
+    for node in scene.awaited(terms):
+        if node.name not in waits.nodes or covered(node, terms, interval, scene) is not None:
+            continue
+        for key in needed(node, terms, interval, scene) or (WHOLE,):
+            standing = scene.world.standing(node.name, key)
+            if standing is None or not standing.published or key == WHOLE:
+                found.append((node.name, key))
+    return found
+
+
+# A source or an asset
+
+
+def _of_node(session: Session, tx: Transaction, waits: Waits, name: str, key: str | None, now_us: int) -> WhyDocument:
+    if name not in waits.nodes:
+        return _document(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
+    waiting = [one for node, one in waits.core.waiting(now_us) if node == name]
+    chosen = key or _partition(tx, name, waiting)
+    if chosen is None:
+        return _document(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
+    standing = partitions.get(tx, name, chosen)
+    rows = waits.of(name, chosen)
+    subject = at(name, chosen)
+    state = "missing" if standing is None else "stale" if standing.stale and standing.state == "published" else standing.state
+    if rows:
+        verdict = _verdict(subject, rows)
+    elif standing is not None and state == "published":
+        verdict = f"{subject} waits for nothing: it is published, since {moment(standing.since, now_us, session.timezone)}"
+    else:
+        verdict = f"{subject} waits for nothing that is known"
+    others = len([one for one in waiting if one != chosen]) if key is None else 0
+    return _document(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
+
+
+def _partition(tx: Transaction, name: str, waiting: Sequence[str]) -> str | None:
+    """The oldest that waits; else the oldest that isn't published; else the newest."""
+    if waiting:
+        return min(waiting)
+    return partitions.oldest_open(tx, name) or (found.newest if (found := partitions.extent(tx, name)) is not None else None)
+
+
+# What is said
+
+
+def _verdict(subject: str, rows: Sequence[WaitingRow]) -> str:
+    """One sentence: the subject, and what holds it back in the end."""
+    root = min(rows, key=_rank)
+    others = {(row.node, row.partition) for row in rows if row.kind == root.kind} - {(root.node, root.partition)}
+    more = f" (and {len(others)} more like it)" if others else ""
+    own = at(root.node or "", root.partition or WHOLE)
+    if own == subject:
+        return f"{subject} {root.text}{more}"
+    text = root.text if root.text.startswith("waits for ") else f"waits for {own.replace('@', ' ', 1)}, which {root.text}"
+    return f"{subject} {text}{more}"
+
+
+def _next(rows: Sequence[WaitingRow]) -> str | None:
+    return min((row for row in rows if row.next), key=_rank, default=_NOTHING).next
+
+
+def _rank(row: WaitingRow) -> int:
+    return _ROOTS.index(row.kind) if row.kind in _ROOTS else len(_ROOTS)
+
+
+def _document(
+    session: Session,
+    subject: str,
+    interval: str | None,
+    state: str,
+    verdict: str,
+    rows: Sequence[WaitingRow],
+    command: str | None,
+    also: int = 0,
+) -> WhyDocument:
+    return WhyDocument(
+        now=session.now(), clock=session.clock.kind, subject=subject, interval=interval, state=str(state), verdict=verdict,
+        waiting_for=list(rows), also_waiting=also, next=command,
+    )  # fmt: skip

@@ -1,0 +1,56 @@
+"""Files without one of their partitions, made in a process of its own: who holds the state database opens no DuckDB.
+
+`python -m headrace.run.rewriting` reads a Request from standard input and answers with the rewritten files.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.lake import FileRef, Table
+from headrace.model import LakeError
+from headrace.run.messages import Rewritten
+
+SECONDS_MAX = 3_600
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The lake's folder, a table, those of its files that are to be copied, and the partition that is left out."""
+
+    lake: str
+    table: Table
+    files: tuple[FileRef, ...]
+    key: str
+
+
+def rewritten(lake: Path, table: Table, files: Sequence[FileRef], key: str) -> tuple[Rewritten, ...]:
+    """Copies of files without a partition, synced: nothing names them yet. Raises LakeError where that fails."""
+    request = msgspec.msgpack.encode(Request(str(lake), table, tuple(files), key))
+    done = subprocess.run([sys.executable, "-m", __name__], input=request, capture_output=True, timeout=SECONDS_MAX, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it ended without a word"]
+        raise LakeError(f"the files that other partitions share with {key!r} can't be rewritten: {said[0][:500]}")
+    return msgspec.msgpack.decode(done.stdout, type=tuple[Rewritten, ...])
+
+
+def main() -> None:
+    """Answer one request."""
+    from headrace.lake.session import Session
+    from headrace.lake.staging import stage_rewrite, sync
+
+    request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
+    lake = Path(request.lake)
+    with Session(lake) as session:
+        made = tuple(Rewritten(file.path, stage_rewrite(session, file, request.table, [request.key])) for file in request.files)
+    if written := [lake / one.staged.path for one in made if one.staged is not None]:
+        sync(written)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(made))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What went wrong and still stands so: the partitions that `retry` takes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_STILL_OPEN = ("failed", "rejected", "waiting", "missing")
+"""Where a partition stands that failed, or whose attempt was lost, and that nothing has come of since."""
+
+
+def of_run(tx: Transaction, run_id: int) -> list[tuple[str, str]]:
+    """Node and partition of what failed, was rejected or lost in a run and hasn't been published since, in order."""
+    rows = tx.execute(
+        "select node, partitions from attempt where run_id = :run and state in ('failed', 'rejected', 'lost') order by epoch, n",
+        {"run": run_id},
+    ).fetchall()
+    found = dict.fromkeys((node, key) for node, keys in rows for key in msgspec.json.decode(keys))
+    return [(node, key) for node, key in found if _open(tx, node, key)]
+
+
+def of_node(tx: Transaction, node: str, partition: str | None = None) -> list[tuple[str, str]]:
+    """The same of one node, whatever run it was in: those that failed, were rejected, or back off before the next try."""
+    one = "" if partition is None else " and partition = :partition"
+    rows = tx.execute(
+        "select node, partition from partition where node = :node and state <> 'published' "
+        f"and (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)){one} order by partition",
+        {"node": node, "partition": partition},
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def _open(tx: Transaction, node: str, partition: str) -> bool:
+    row = tx.execute(
+        "select state from partition where node = :node and partition = :partition", {"node": node, "partition": partition}
+    ).fetchone()
+    return row is not None and row[0] in _STILL_OPEN

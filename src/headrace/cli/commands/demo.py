@@ -6,6 +6,7 @@ import enum
 import shlex
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -32,25 +33,33 @@ def command(
     directory: Annotated[Path, Argument("[DIR]", help="where it is made")] = Path("demo"),
     days: Annotated[int | None, Option("--days", metavar="N", least=1, help="replay only so many days")] = None,
     fault: Annotated[Fault, Option("--fault", help="what the vendor does on the 11th of February")] = Fault.RENAME,
-    no_serve: Annotated[bool, Option("--no-serve", help="no page (there is none yet)")] = False,
+    no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
     fresh: Annotated[bool, Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
 ) -> int:
-    """The guided example: New York's flights of 2013, delivered day by day as a vendor would."""
-    del no_serve  # its name is taken; nothing serves yet
+    """The guided example: New York's flights of 2013, delivered day by day as a vendor would; then a page that shows how it stands."""
     if directory == Path("resume"):
         raise NotBuilt("`headrace demo resume` is not built yet", hint="headrace demo --fresh begins again")
     from headrace.operations.demo import demo
 
     document = demo(directory, days=days, fault=fault.value, fresh=fresh, progress=invocation.progress())
-    invocation.show(document, _render, clock=False)
-    return 0
+    serving = not no_serve and not invocation.options.json
+    invocation.show(document, partial(_render, serving=serving), clock=False)
+    return _serve(invocation, directory) if serving else 0
+
+
+def _serve(invocation: Invocation, directory: Path) -> int:
+    from headrace.cli.serve import At, serve
+
+    sys.stdout.flush()
+    with Invocation(invocation.options._replace(project=str(directory), env="prod")) as inside:
+        return serve(inside, At())
 
 
 _COLUMNS = [Column("", least=11), Column("", gives=2, least=20), Column("", drops=1, right=True)]
 _EVENTS = [Column("", least=5), Column("", least=8), Column("", gives=1, least=8), Column("", gives=2, least=20)]
 
 
-def _render(document: DemoDocument, page: Page) -> None:
+def _render(document: DemoDocument, page: Page, *, serving: bool = False) -> None:
     counts = f"{counted(document.counts)}, {plural(document.owners, 'owner')}"
     lines: list[list[str | Cell]] = [[Cell("data", "bold"), document.data, seconds(document.data_seconds)]] if document.data else []
     lines.append([Cell("project", "bold"), f"{document.directory}: {counts}", "valid"])
@@ -60,8 +69,8 @@ def _render(document: DemoDocument, page: Page) -> None:
     page.table(_EVENTS, [_event(document, i) for i in range(len(document.events))], header=False)
     page.say(f"{document.days_published} of {document.days} days published · {document.rows:,} flights", indent=2)
     page.say()
-    page.say("Now, in this shell:")
-    for line in _entering(document):
+    page.say("In a second terminal:" if serving else "Now, in this shell:")
+    for line in _entering(document, elsewhere=serving):
         page.screen.line(f"    {line}")
 
 
@@ -71,10 +80,12 @@ def _event(document: DemoDocument, i: int) -> list[str | Cell]:
     return [event.partition[5:], Cell(event.state, "warn" if event.state == "warned" else "bad"), event.node, said]
 
 
-def _entering(document: DemoDocument) -> list[str]:
-    """The lines that bring a shell into the demo: activating this environment where its `headrace` isn't found."""
+def _entering(document: DemoDocument, *, elsewhere: bool) -> list[str]:
+    """The lines that bring a shell into the demo: activating this environment where its `headrace` isn't found. A shell `elsewhere`
+    is in another folder."""
     activate = Path(sys.prefix, "bin", "activate")
     found = shutil.which("headrace")
     needed = activate.exists() and (found is None or not Path(found).resolve().is_relative_to(Path(sys.prefix).resolve()))
-    enter = f"cd {shlex.quote(document.directory)}"
+    folder = str(Path(document.directory).absolute()) if elsewhere else document.directory
+    enter = f"cd {shlex.quote(folder)}"
     return [*([f". {shlex.quote(str(activate))} && {enter}"] if needed else [enter]), document.next or "headrace status"]

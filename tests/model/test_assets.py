@@ -301,6 +301,7 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
     project, problems = load(
         **{
             "sources/a.yaml": ("source: a\nowner: acme\nhttp: {url: 'https://x/all.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"),
+            "sources/far.yaml": "source: far\nowner: acme\npartition: day\nfiles: s3://b/{date:%Y-%m-%d}*.csv\ncomplete: {files: 2}\n",
             "assets/b.sql": sql(trigger="manual", priority="3"),
             "consumers.yaml": "- {consumer: c1, owner: core, reads: [b], due: '07:00', export: {to: 'out/x.csv'}, calendar: NYSE}\n",
         }
@@ -310,4 +311,4 @@ def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
     found = not_built(project)
     assert {problem.code for problem in found} == {"not_built"}
     assert {problem.level for problem in found} == {"warning"}
-    assert [problem.message.split(":")[0] for problem in found] == ["`trigger` of `b`", "`priority` of `b`"]
+    assert [problem.message.split(":")[0] for problem in found] == ["`complete` by files or a marker of `far`, whose files are elsewhere"]

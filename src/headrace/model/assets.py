@@ -7,7 +7,7 @@ from typing import Any
 
 from headrace.model.checks import read_checks
 from headrace.model.common import COMMON, ON_ANOMALY, ON_FAIL, read_common
-from headrace.model.documents import Block, Items, kind_of, plain
+from headrace.model.documents import Block, Items, kind_of
 from headrace.model.fields import Fields
 from headrace.model.inputs import read_inputs
 from headrace.model.materializing import read_accumulation
@@ -15,16 +15,16 @@ from headrace.model.names import check_node
 from headrace.model.nodes import Asset, Body, CommandBody
 from headrace.model.parameters import read_parameters
 from headrace.model.partitions import read_partition, read_start
-from headrace.model.reporting import Report, shown
+from headrace.model.reporting import Report
+from headrace.model.scheduling_fields import read_concurrency, read_pool, read_trigger
 
 FIELDS = frozenset(
     (*COMMON, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters", "checks",
-     "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max", "pool", "priority", "batch",
-     "on_reference_change", "renamed_from")
+     "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max", "pool", "concurrency",
+     "priority", "batch", "on_reference_change", "renamed_from")
 )  # fmt: skip
 COMMAND_FIELDS = FIELDS | {"asset", "command"}
 MATERIALIZE = ("table", "append", "merge", "snapshot", "view", "files", "none")
-TRIGGERS = ("cron", "interval", "arrival", "upstream", "webhook", "manual")
 ATTEMPTS_MAX = 100
 ARGUMENTS_MAX = 1_000
 ARGUMENT_CHARACTERS_MAX = 32_000
@@ -83,29 +83,6 @@ def _reads(fields: Fields) -> dict[str, list[str]]:
     return {name: list(inner.texts(name)) for name in block}
 
 
-def _trigger(fields: Fields) -> dict[str, Any] | None:
-    """One kind with its value, and `catch_up`: `manual`, `{cron: "0 6 * * 1-5", catch_up: latest}`."""
-    written = fields.raw("trigger")
-    if isinstance(written, str):
-        kind = fields.choice("trigger", ("manual", "upstream", "webhook", "arrival"), "")
-        return {kind: True} if kind else None
-    block = fields.block_of("trigger")
-    if block is None:
-        return None
-    inner = Fields(block, fields.report, (*TRIGGERS, "catch_up", "timezone"), what="`trigger`")
-    kinds = [kind for kind in TRIGGERS if kind in block]
-    if len(kinds) != 1:
-        fields.refuse("trigger", "`trigger` names no kind, or more than one", f"one of {', '.join(TRIGGERS)}")
-        return None
-    if "catch_up" in inner:
-        inner.choice("catch_up", ("all", "latest"), "all")
-    if "interval" in inner:
-        inner.duration("interval", "")
-    if "cron" in inner and (cron := inner.text("cron")) is not None and len(cron.split()) != 5:
-        inner.refuse("cron", f"{shown(cron)} doesn't have five fields", 'write cron: "0 6 * * 1-5"')
-    return dict(plain(block))
-
-
 def _batch(fields: Fields) -> str:
     if fields.raw("batch") is False:
         return "off"
@@ -128,11 +105,12 @@ _READERS: dict[str, Callable[[Fields], Any]] = {
     "on_fail": lambda fields: fields.choice("on_fail", ON_FAIL, "reject"),
     "on_anomaly": lambda fields: fields.choice("on_anomaly", ON_ANOMALY, "") or None,
     "contract": lambda fields: fields.text("contract"),
-    "trigger": _trigger,
+    "trigger": read_trigger,
     "timeout": lambda fields: fields.duration("timeout", "1h"),
     "attempts_max": lambda fields: fields.whole("attempts_max", minimum=1, maximum=ATTEMPTS_MAX),
     "memory_max": lambda fields: fields.size("memory_max"),
-    "pool": lambda fields: fields.text("pool"),
+    "pool": read_pool,
+    "concurrency": read_concurrency,
     "priority": lambda fields: fields.whole("priority", minimum=-1000, maximum=1000),
     "batch": _batch,
     "on_reference_change": lambda fields: fields.choice("on_reference_change", ("ignore", "rebuild"), "ignore"),

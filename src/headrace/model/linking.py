@@ -19,6 +19,7 @@ from headrace.model.nodes import Asset, Calendar, Consumer, Contract, InputMode,
 from headrace.model.parsing import Declared
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import did_you_mean, shown
+from headrace.model.scheduling_links import scheduling_problems
 from headrace.model.tests_linking import problems_of_tests
 
 Node = Source | Asset | Consumer
@@ -165,9 +166,6 @@ class _Linker:
         timezone = asset.timezone or self._settings.timezone
         if asset.start is not None:
             self._check_start(asset.start, asset, timezone)
-        if asset.pool is not None and asset.pool not in self._settings.pools:
-            hint = self._suggest(asset.pool, self._settings.pools, f"add {asset.pool} = 4 to [pools] in headrace.toml")
-            self._error("unknown_pool", asset.place, f"unknown pool {shown(asset.pool)} of {shown(asset.name)}", hint)
         inputs = tuple(found for spec in asset.inputs if (found := self._input(asset, spec)) is not None)
         depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
         contract = self._contract(asset)
@@ -261,6 +259,7 @@ class _Linker:
                 self._error("unknown_node", test.place, f"unknown asset {shown(test.asset)} in the test {shown(test.name)}", hint)
         self._problems.extend(problems_of_tests(project))
         self._problems.extend(export_problems(project))
+        self._problems.extend(scheduling_problems(project))
         for asset in project.assets.values():
             self._check_former_name(asset, project)
         for cycle in find_cycles({asset.name: _waits_for(asset) for asset in project.assets.values()}):
@@ -283,4 +282,6 @@ class _Linker:
 
 def _waits_for(asset: Asset) -> list[str]:
     """What must be there for the same interval; an input read as `previous` was there before, so it closes no cycle."""
-    return [*(spec.node for spec in asset.inputs if spec.mode is not InputMode.PREVIOUS), *asset.depends]
+    upstream = (asset.trigger or {}).get("upstream")
+    fires = [upstream] if isinstance(upstream, str) else []
+    return [*(spec.node for spec in asset.inputs if spec.mode is not InputMode.PREVIOUS), *asset.depends, *fires]

@@ -122,6 +122,8 @@ class Owner(Value, kw_only=True):
     contact: tuple[str, ...] = ()
     manager: str | None = None
     tell: bool | None = None
+    concurrency: int | None = None
+    """How many attempts at all that it owns run at once."""
     place: Place
 
 
@@ -154,6 +156,8 @@ class Source(Value, kw_only=True):
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
     on_anomaly: str | None = None
+    concurrency: int | None = None
+    """How many of its deliveries are taken in at once."""
     place: Place
 
 
@@ -227,12 +231,22 @@ class Asset(Value, kw_only=True):
     timeout: str = "1h"
     attempts_max: int = 5
     memory_max: str | None = None
-    pool: str | None = None
+    pool: str | dict[str, int] | None = None
+    """As written: a pool, or pools with how many slots an attempt takes of each."""
+    concurrency: int | None = None
+    """How many of its attempts run at once."""
     priority: int | None = None
     batch: str = "auto"
     on_reference_change: str = "ignore"
     renamed_from: str | None = None
     place: Place
+
+    @property
+    def pools(self) -> dict[str, int]:
+        """Pool → slots that an attempt takes of it."""
+        if self.pool is None:
+            return {}
+        return self.pool if isinstance(self.pool, dict) else {self.pool: 1}
 
     @property
     def accumulates(self) -> bool:

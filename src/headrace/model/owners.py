@@ -7,8 +7,9 @@ from headrace.model.fields import Fields
 from headrace.model.names import check_owner
 from headrace.model.nodes import Owner
 from headrace.model.reporting import Report, shown
+from headrace.model.scheduling_fields import read_concurrency
 
-_FIELDS = ("kind", "contact", "manager", "tell")
+_FIELDS = ("kind", "contact", "manager", "tell", "concurrency")
 _KINDS = ("team", "vendor", "person")
 _EXAMPLE = "write core: {kind: team, contact: ['mailto:core@example.com']}"
 
@@ -38,5 +39,6 @@ def _owner(name: str, document: Block, report: Report) -> Owner | None:
         contact=fields.texts("contact"),
         manager=fields.text("manager") if "manager" in fields else None,
         tell=fields.flag("tell"),
+        concurrency=read_concurrency(fields) if "concurrency" in fields else None,
         place=report.place(line),
     )

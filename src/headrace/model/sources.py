@@ -15,10 +15,11 @@ from headrace.model.nodes import Complete, Expect, Source
 from headrace.model.partitions import read_partition, read_start
 from headrace.model.paths import read_pattern
 from headrace.model.reporting import Report, shown
+from headrace.model.scheduling_fields import read_concurrency
 
 _FIELDS = frozenset(
     (*COMMON, "source", "partition", "start", "files", "complete", "expect", "retain_raw", "restate_within", "on_drift",
-     "every", "contract", "checks", "on_fail", "on_anomaly", *READERS)
+     "every", "contract", "checks", "on_fail", "on_anomaly", "concurrency", *READERS)
 )  # fmt: skip
 _DRIFTS = ("added", "dropped", "renamed", "type", "format")
 _ON_DRIFT = ("block", "map", "allow", "warn")
@@ -78,6 +79,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "checks": read_checks(fields),
         "on_fail": fields.choice("on_fail", ON_FAIL, "reject"),
         "on_anomaly": fields.choice("on_anomaly", ON_ANOMALY, "") or None,
+        "concurrency": read_concurrency(fields) if "concurrency" in fields else None,
     }
 
 

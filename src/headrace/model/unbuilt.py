@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headrace.model.file_fields import FILE_OPTIONS
-from headrace.model.nodes import Asset, Place, Project, Source
+from headrace.model.nodes import Place, Project, Source
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import shown
 
@@ -15,8 +15,6 @@ def not_built(project: Project) -> list[Problem]:
     found = [*_settings(project)]
     for source in project.sources.values():
         found.extend(_source(source))
-    for asset in project.assets.values():
-        found.extend(_asset(asset))
     return found
 
 
@@ -36,12 +34,3 @@ def _source(source: Source) -> Iterator[Problem]:
     if source.files is not None and "://" in source.files and (source.complete.files > 1 or source.complete.marker):
         what = f"`complete` by files or a marker of {shown(source.name)}, whose files are elsewhere"
         yield _warning(source.place, what, "write one file an interval")
-
-
-def _asset(asset: Asset) -> Iterator[Problem]:
-    name = shown(asset.name)
-    if asset.trigger is not None:
-        yield _warning(asset.place, f"`trigger` of {name}", "it runs when its inputs are complete")
-    for field in ("pool", "priority"):
-        if getattr(asset, field) is not None:
-            yield _warning(asset.place, f"`{field}` of {name}", "it runs as if it weren't there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from headrace.model import Asset, Source
@@ -10,15 +11,20 @@ from headrace.model.times import parse_duration
 from headrace.plan import Compiled, CompiledNode
 from headrace.plan.views import expanded, expanded_names, is_view
 from headrace.run.exporting import export_nodes
-from headrace.schedule import Graph, GraphNode
+from headrace.run.pooling import pools_of, takes_of
+from headrace.run.promised import with_promises
+from headrace.schedule import Graph, GraphNode, Trigger
 
 SOURCE_TIMEOUT = "1h"
+_SECOND_US = 1_000_000
 
 
-def graph_of(compiled: Compiled) -> Graph:
-    """The applied project as the core needs it, in topological order: exports come last."""
-    nodes = (_node(compiled, compiled.nodes[name]) for name in compiled.order if not is_view(compiled.project, name))
-    return Graph((*nodes, *export_nodes(compiled)))
+def graph_of(compiled: Compiled, seconds: Mapping[str, float] | None = None) -> Graph:
+    """The applied project as the core needs it, in topological order: exports come last. `seconds` is how long attempts at each node
+    take (p95), as far as that is known: deadlines of consumers reach nodes by it."""
+    nodes = [_node(compiled, compiled.nodes[name]) for name in compiled.order if not is_view(compiled.project, name)]
+    nodes += export_nodes(compiled)
+    return Graph(with_promises(compiled, nodes, seconds or {}), pools_of(compiled.project))
 
 
 def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
@@ -33,10 +39,13 @@ def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
         depends=expanded_names(compiled, node.depends),
         start=declared.start,
         attempts_max=asset.attempts_max if asset else 5,
-        timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * 1_000_000),
+        timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * _SECOND_US),
         rebuild_on_reference=asset is not None and asset.on_reference_change == "rebuild",
         chained=asset is not None and (node.uses_self or asset.accumulates) and not declared.partition.whole,
         days_off=days_off(compiled.project, declared.calendar),
+        takes=takes_of(compiled.project, declared),
+        priority=asset.priority if asset else None,
+        trigger=_trigger(compiled, asset) if asset else None,
         **_promises(declared),
     )
 
@@ -51,3 +60,26 @@ def _promises(declared: Source | Asset) -> dict[str, Any]:
         "complete_after": declared.complete.after,
         "restate_within": declared.restate_within,
     }
+
+
+def _trigger(compiled: Compiled, asset: Asset) -> Trigger | None:
+    """What releases an asset; on the days off of its calendar nothing does by itself."""
+    said = asset.trigger
+    if said is None:
+        return None
+    every = said.get("interval")
+    return Trigger(
+        cron=said.get("cron"),
+        every_us=int(parse_duration(every).total_seconds() * _SECOND_US) if every is not None else None,
+        arrival=_named(said.get("arrival")),
+        upstream=_named(said.get("upstream")),
+        outside=bool(said.get("webhook") or said.get("manual")),
+        timezone=said.get("timezone") or asset.timezone,
+        days_off=days_off(compiled.project, asset.calendar),
+        latest=said.get("catch_up") == "latest",
+    )
+
+
+def _named(value: object) -> str | None:
+    """A node; empty for all that there are."""
+    return None if value is None else value if isinstance(value, str) else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.model.assets import ATTEMPTS_MAX, MATERIALIZE, TRIGGERS
+from headrace.model.assets import ATTEMPTS_MAX, MATERIALIZE
 from headrace.model.described.shared import COMMON, CONTRACT, JUDGED, PARTITION, START
 from headrace.model.described.vocabulary import (
     ANYTHING,
@@ -22,6 +22,7 @@ from headrace.model.described.vocabulary import (
 )
 from headrace.model.materializing import DELETES
 from headrace.model.nodes import InputMode
+from headrace.model.scheduling_fields import ALONE, CATCH_UP, CONCURRENCY_MAX, SLOTS_MAX, TRIGGERS
 
 _HOW: Schema = {
     "anyOf": [
@@ -34,15 +35,16 @@ _INPUTS: Schema = {"anyOf": [TEXT, texts_by_name(_HOW), {"type": "array", "items
 _COLUMNS: Schema = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": TEXT}, texts_by_name({"type": ["string", "null", "object", "array"]})]
 }
+_POOL: Schema = {"anyOf": [TEXT, {**texts_by_name(whole(1, SLOTS_MAX)), "minProperties": 1}]}
 _TRIGGER: Schema = {
     "anyOf": [
-        one_of(("manual", "upstream", "webhook", "arrival")),
+        one_of(ALONE),
         closed(
             {
                 **dict.fromkeys(TRIGGERS, ANYTHING),
                 "cron": TEXT,
                 "interval": DURATION,
-                "catch_up": one_of(("all", "latest")),
+                "catch_up": one_of(CATCH_UP),
                 "timezone": ZONE,
             }
         ),
@@ -77,12 +79,13 @@ ASSET = (
     Described("parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"),
     *JUDGED,
     CONTRACT,
-    Described("trigger", _TRIGGER, "when it runs", "derived from its consumers"),
+    Described("trigger", _TRIGGER, "what releases it; a person who names it runs it anyway", "its inputs, as soon as they are complete"),
     Described("timeout", DURATION, "how long one attempt may take", "1h"),
     Described("attempts_max", whole(1, ATTEMPTS_MAX), "how often a failure that may pass is tried", "5"),
     Described("memory_max", SIZE, "how much memory one attempt may use", "the worker's"),
-    Described("pool", TEXT, "whose slots its attempts take: a name of [pools]"),
-    Described("priority", whole(-1000, 1000), "who comes first where workers are few", "derived from consumers"),
+    Described("pool", _POOL, "whose slots its attempts take: a name of [pools], or names with how many of each"),
+    Described("concurrency", whole(1, CONCURRENCY_MAX), "how many of its attempts run at once", "as many as there is room for"),
+    Described("priority", whole(-1000, 1000), "who comes first where room is scarce: the larger", "derived from consumers' deadlines"),
     Described("batch", {"enum": ["auto", "off", False]}, "whether many partitions may be computed at once", "auto"),
     Described("on_reference_change", one_of(("ignore", "rebuild")), "what a newer reference does to published partitions", "ignore"),
     Described("renamed_from", TEXT, "its former name, whose history it keeps"),

@@ -20,14 +20,17 @@ from headrace.model.described.vocabulary import (
     closed,
     one_of,
     texts_by_name,
+    whole,
 )
 from headrace.model.nodes import Grain
+from headrace.model.scheduling_fields import CONCURRENCY_MAX
 
 _OWNER = (
     Described("kind", one_of(owners._KINDS), "what it is; a vendor isn't written to unless `tell: true`", "team"),
     Described("contact", TEXTS, "where messages go: names of [notify.…], or mailto:…"),
     Described("manager", TEXT, "the owner who is told instead, or as well"),
     Described("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
+    Described("concurrency", whole(1, CONCURRENCY_MAX), "how many attempts at what it owns run at once", "as many as there is room for"),
 )
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
 _TABLE = closed(_TABLE_FIELDS, "connection", "table")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.model.described.vocabulary import DURATION, FREE, MOMENT, TEXT, Described, Schema, closed, one_of, whole
+from headrace.model.scheduling_fields import CONCURRENCY_MAX
 from headrace.model.sources import _DRIFTS, _ON_DRIFT, FILES_MAX
 
 _ROWS: Schema = {"type": ["string", "integer"], "examples": ["500..1500", "500..", 1]}
@@ -36,4 +37,5 @@ SOURCE = (
         "what a delivery with other columns does, by the kind of change",
         "by kind",
     ),
+    Described("concurrency", whole(1, CONCURRENCY_MAX), "how many of its deliveries are taken in at once", "as many as there is room for"),
 )

@@ -20,13 +20,14 @@ from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, Object, append
 from headrace.govern.audit import Event as Audited
 from headrace.lake.catalog import newest_snapshot
-from headrace.model import LakeError
+from headrace.model import LakeError, StoreError
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.plan.views import is_view
 from headrace.run import upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
+from headrace.run.checkpoints import Checkpoints
 from headrace.run.claims import Claims
 from headrace.run.executors import Executor, Finished, Lost
 from headrace.run.executors import News as Answered
@@ -106,6 +107,7 @@ class Leader:
         self._publication_id = 0
         self._unsent: list[News] = []
         self._untold: list[JournalRow] = []
+        self._checkpoints = Checkpoints()
         self.adopt(applied)
 
     def adopt(self, applied: Applied) -> None:
@@ -116,10 +118,11 @@ class Leader:
         taken = self._take(applied)
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
-            loaded = load(tx, applied.compiled, borrowed=self._borrowed, cells=taken.cells)
+            loaded = load(tx, applied.compiled, version=applied.id, borrowed=self._borrowed, cells=taken.cells)
             arrived = leading.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leading.last_publication_id(tx)
+        self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=kept)
         self._tasks = Tasks(applied, code, self._production)
         self._core = Core(epoch=self.lease.epoch, slots=self._executor.slots, after=self._last_n)
@@ -250,6 +253,12 @@ class Leader:
         if self._runs.pop(run, None) is not None:
             self._results[run] = RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason)))
 
+    def leave(self) -> None:
+        """The lease is about to be given back: write down what the core knows for the next leader."""
+        if self._production is None and self._checkpoints.worth:
+            with contextlib.suppress(StoreError), self.store.write(self.lease.epoch) as tx:
+                self._checkpoints.write(tx, self._core, self.applied.id, self.clock.mark(tx))
+
     def look(self, nodes: set[str], run: Run | None = None, *, patient: bool = False) -> None:
         """Look at some sources; what arrived is taken in by the runs that want it."""
         project = self.applied.compiled.project
@@ -352,6 +361,7 @@ class Leader:
 
     def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
         reached(Point.TURN_BEGUN)
+        self._checkpoints.sound = False
         self._looks.take_in(news)
         finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
         wrong = make_durable(self._folders, finished)
@@ -373,7 +383,10 @@ class Leader:
             self._note(news_of_runs)
             ended = [self._finish(tx, self._runs[c.run], c, now) for c in decided.commands if isinstance(c, Settled)]
             self._end_wave(tx, now)
+            if self._production is None:
+                self._checkpoints.keep_up(tx, self._core, batch.events, decided.commands, self.applied.id, now)
             reached(Point.TURN_COMMITTING)
+        self._checkpoints.sound = True
         reached(Point.TURN_COMMITTED)
         self._tell(news_of_runs)
         if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):

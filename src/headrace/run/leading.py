@@ -85,6 +85,8 @@ class Held:
             store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=pool, applied=applied,
             production=self.production,
         )  # fmt: skip
+        self._stack.callback(leader.leave)
+        return leader
 
 
 @contextlib.contextmanager

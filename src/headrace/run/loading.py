@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
-from headrace.schedule import Loaded, LoadedCell, PartitionState
+from headrace.schedule import Checkpoint, Graph, Loaded, LoadedCell, PartitionState, checkpoint
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import standings
 
 
-def load(tx: Transaction, compiled: Compiled, *, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()) -> Loaded:
-    """The event that the core starts from. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
-    own = (_cell(row) for row in leading.standings(tx) if row.node not in borrowed)
-    return Loaded(graph_of(compiled), (*own, *cells))
+def load(
+    tx: Transaction,
+    compiled: Compiled,
+    *,
+    version: int | None = None,
+    borrowed: frozenset[str] = frozenset(),
+    cells: tuple[LoadedCell, ...] = (),
+) -> Loaded:
+    """The event that the core starts from: the checkpoint and what has changed since, if one was taken of `version`, else all that the
+    store says. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
+    graph = graph_of(compiled)
+    if not borrowed and version is not None and (found := _resumed(tx, graph, version)) is not None:
+        return found
+    own = (cell for cell in _cells(tx) if cell.node not in borrowed)
+    return Loaded(graph, cells, checkpoint=checkpoint.gathered(graph, own))
 
 
-def _cell(row: leading.Standing) -> LoadedCell:
-    return LoadedCell(
-        node=row.node, key=row.partition, state=PartitionState(row.state), stale=row.stale, failures=row.failures,
-        not_before=row.not_before, published=row.published, proposed=row.proposed, publication=row.publication,
-    )  # fmt: skip
+def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
+    kept = standings.checkpoint(tx)
+    if kept is None or kept.version != version:
+        return None
+    content: Checkpoint | None = checkpoint.decode(kept.content)
+    return None if content is None else Loaded(graph, tuple(_cells(tx, kept.revision)), checkpoint=content)
+
+
+def _cells(tx: Transaction, after: int = -1) -> Iterator[LoadedCell]:
+    for row in standings.standings(tx, after):
+        state = PartitionState(row.state)
+        yield LoadedCell(
+            node=row.node, key=row.partition, state=state, stale=row.stale, failures=row.failures, not_before=row.not_before,
+            published=row.published, proposed=row.proposed, publication=row.publication, reason=row.reason,
+            since=row.since if state is PartitionState.WAITING else 0,
+        )  # fmt: skip

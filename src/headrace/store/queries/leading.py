@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.queries.standings import drop_checkpoint, next_revision
 
 # Runs and attempts ----------------------------------------------------------------------------------------------------
 
@@ -136,14 +137,20 @@ class PartitionRow(msgspec.Struct, frozen=True):
 
 def mark_partitions(tx: Transaction, rows: Sequence[PartitionRow]) -> None:
     """Partitions stand elsewhere now; what readers see stays as it is."""
+    if not rows:
+        return
+    revision = next_revision(tx)
     tx.executemany(
-        "insert into partition (node, partition, state, stale, failures, not_before, reason, since, proposed)"
-        " values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        "insert into partition (node, partition, state, stale, failures, not_before, reason, since, proposed, revision)"
+        " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " on conflict (node, partition) do update set"
         " since = case when partition.state = excluded.state then partition.since else excluded.since end,"
         " state = excluded.state, stale = excluded.stale, failures = excluded.failures, not_before = excluded.not_before,"
-        " reason = excluded.reason, proposed = excluded.proposed",
-        [(r.node, r.partition, r.state, int(r.stale), r.failures, r.not_before, r.reason or None, r.since, int(r.proposed)) for r in rows],
+        " reason = excluded.reason, proposed = excluded.proposed, revision = excluded.revision",
+        [
+            (r.node, r.partition, r.state, int(r.stale), r.failures, r.not_before, r.reason or None, r.since, int(r.proposed), revision)
+            for r in rows
+        ],
     )
 
 
@@ -174,6 +181,9 @@ def last_publication_id(tx: Transaction) -> int:
 
 def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
     """End what these replace, and make them what readers see."""
+    if not rows:
+        return
+    revision = next_revision(tx)
     tx.executemany(
         "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
         [(r.snapshot, r.published_at, r.node, r.partition) for r in rows],
@@ -188,45 +198,17 @@ def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
         ],
     )  # fmt: skip
     tx.executemany(
-        "insert into partition (node, partition, state, publication_id, since) values (?, ?, 'published', ?, ?)"
+        "insert into partition (node, partition, state, publication_id, since, revision) values (?, ?, 'published', ?, ?, ?)"
         " on conflict (node, partition) do update set"
         " since = case when partition.state = 'published' then partition.since else excluded.since end,"
         " state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
-        " publication_id = excluded.publication_id",
-        [(r.node, r.partition, r.id, r.published_at) for r in rows],
+        " publication_id = excluded.publication_id, revision = excluded.revision",
+        [(r.node, r.partition, r.id, r.published_at, revision) for r in rows],
     )
     tx.executemany(
         "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
         [(r.node, r.partition) for r in rows],
     )
-
-
-class Standing(msgspec.Struct, frozen=True):
-    """A partition as the core loads it."""
-
-    node: str
-    partition: str
-    state: str
-    stale: bool
-    failures: int
-    not_before: int | None
-    published: bool
-    content_hash: str | None
-    rows: int
-    proposed: bool = False
-    publication: int = 0
-    """Of the partition `*`: the publication that first had the content that readers see."""
-
-
-def standings(tx: Transaction) -> list[Standing]:
-    """All partitions that were ever touched."""
-    rows = tx.execute(
-        "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id is not null, b.content_hash,"
-        " coalesce(b.rows, 0), p.proposed, case when p.partition = '*' then (select coalesce(max(f.id), 0) from publication f"
-        " where f.node = p.node and f.partition = '*' and f.identical = 0) else 0 end"
-        " from partition p left join publication b on b.id = p.publication_id"
-    ).fetchall()
-    return [Standing(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), r[7], r[8], bool(r[9]), r[10]) for r in rows]
 
 
 def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str | None, str | None] | None:
@@ -533,8 +515,8 @@ def stale_node(tx: Transaction, node: str, now: int) -> int:
     tx.execute(
         "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, proposed = 0, failures = 0,"
         " not_before = null, reason = null,"
-        " since = :now where node = :node and state in ('published', 'failed', 'rejected', 'held', 'waiting')",
-        {"node": node, "now": now},
+        " since = :now, revision = :revision where node = :node and state in ('published', 'failed', 'rejected', 'held', 'waiting')",
+        {"node": node, "now": now, "revision": next_revision(tx)},
     )
     return int(cursor[0])
 
@@ -544,6 +526,7 @@ def take_back(tx: Transaction, node: str, snapshot: int, now: int) -> list[str]:
     keys = [k for (k,) in tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()]
     tx.execute("update publication set ended_snapshot = ?, ended_at = ? where node = ? and ended_snapshot is null", (snapshot, now, node))
     tx.execute("delete from partition where node = ?", (node,))
+    drop_checkpoint(tx)
     tx.execute("update delivery set state = 'recut' where source = ?", (node,))
     return keys
 

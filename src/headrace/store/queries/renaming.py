@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.store.database import Transaction
+from headrace.store.queries.standings import drop_checkpoint
 
 _TABLES = ("attempt", "claim", "partition", "publication", "check_result", "profile", "quarantine", "reshaping", "overlay")
 """Tables that name a node in the column `node`. Audit entries keep what they said."""
@@ -17,3 +18,4 @@ def rename(tx: Transaction, node: str, new_name: str) -> None:
     """Move everything of a node to a name that nothing has."""
     for name in _TABLES:
         tx.execute(f"update {name} set node = ? where node = ?", (new_name, node))
+    drop_checkpoint(tx)

@@ -1,0 +1,81 @@
+"""Where partitions stand, as the core starts from it: all of them, or those that changed since a checkpoint.
+
+Each change of a partition's row has the number `revision`, which grows with each transaction that changes any. A checkpoint names
+the last number that it knows. Rows that go leave no number behind, so whoever deletes any drops the checkpoint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A partition as the core loads it."""
+
+    node: str
+    partition: str
+    state: str
+    stale: bool
+    failures: int
+    not_before: int | None
+    published: bool
+    proposed: bool
+    reason: str
+    since: int
+    publication: int
+    """Of the partition `*`: the publication that first had the content that readers see."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A checkpoint: what it was taken of, and up to which change."""
+
+    version: int
+    revision: int
+    content: bytes
+
+
+def next_revision(tx: Transaction) -> int:
+    """What the rows that change now are numbered with."""
+    return int(tx.execute("select coalesce(max(revision), 0) from partition").fetchone()[0]) + 1
+
+
+def standings(tx: Transaction, after: int = -1) -> Iterator[Standing]:
+    """The partitions that were touched after a revision, one by one: all of them may be more than fit into memory."""
+    rows = tx.execute(
+        "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id is not null, p.proposed,"
+        " coalesce(p.reason, ''), p.since, case when p.partition = '*' then (select coalesce(max(f.id), 0) from publication f"
+        " where f.node = p.node and f.partition = '*' and f.identical = 0) else 0 end"
+        " from partition p where p.revision > ?",
+        (after,),
+    )
+    for r in rows:
+        yield Standing(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10])
+
+
+def changed_after(tx: Transaction, revision: int) -> int:
+    """How many partitions changed after a revision."""
+    return int(tx.execute("select count(*) from partition where revision > ?", (revision,)).fetchone()[0])
+
+
+def checkpoint(tx: Transaction) -> Kept | None:
+    """What a core knew when it was last written down."""
+    row = tx.execute("select version, revision, content from checkpoint where id = 1").fetchone()
+    return None if row is None else Kept(row[0], row[1], bytes(row[2]))
+
+
+def keep_checkpoint(tx: Transaction, version: int, content: bytes, now: int) -> None:
+    """Write down what a core knows of everything that has changed until now, in this transaction too."""
+    tx.execute(
+        "insert into checkpoint (id, version, revision, at, content) values (1, ?, ?, ?, ?) on conflict (id) do update set"
+        " version = excluded.version, revision = excluded.revision, at = excluded.at, content = excluded.content",
+        (version, next_revision(tx) - 1, now, content),
+    )
+
+
+def drop_checkpoint(tx: Transaction) -> None:
+    """Rows of partitions were deleted or renamed: the next core starts from all that are left."""
+    tx.execute("delete from checkpoint")

@@ -93,6 +93,8 @@ class Needs:
             cell.published and cell.state is PartitionState.WAITING and not self._targeted(node.name, key)
         ):
             return self._incomplete(node, key, now) if node.watermark or node.complete_after is not None else None
+        if not cell.published and self.before_start(node, key):
+            return None  # delivered all the same, and never taken in
         return Waiting(node.name, key, cell.state, cell.reason)
 
     def _incomplete(self, node: GraphNode, key: str, now: int) -> Waiting | None:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from headrace.engine.logs import Channel
 from headrace.model import PythonBody
 from headrace.run.executors import memory
-from headrace.run.executors.mothers import Mother
+from headrace.run.executors.mothers import Mother, strike
 from headrace.run.folders import Folders
 from headrace.run.frames import answers_inbox, encode
 from headrace.run.messages import Answer, Produce, Ready, Recall, Returned, Task
@@ -189,8 +189,7 @@ class Worker:
 
     def _strike(self) -> None:
         if self.pid:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            strike(self.pid)
 
     def bury(self, folders: Folders) -> str:
         """End the process with all that it started, keep what it printed last, and close the pipes; how it ended."""
@@ -205,10 +204,11 @@ class Worker:
         return self._how(status)
 
     def lost(self) -> tuple[AttemptId | None, tuple[AttemptId, ...]]:
-        """After its end: what it was at, and what it hadn't begun; that is all if it never was ready. Where it was ended for one
+        """After its end: what it was at, and what it hadn't begun; that is all if it died before it was ready. Where it was ended for one
         attempt, and that was answered at the last moment, the next one isn't to blame."""
         attempts = [one.attempt for one in self.given]
-        if not attempts or not self.ready or (self._meant is not None and attempts[0] != self._meant):
+        innocent = attempts[:1] != [self._meant] if self._doomed else not self.ready
+        if innocent or not attempts:
             return None, tuple(attempts)
         return attempts[0], tuple(attempts[1:])
 

@@ -24,6 +24,13 @@ Born = Callable[[int, str], None]
 """Told of the new worker's number, or of 0 and of why there is none."""
 
 
+def strike(pid: int) -> None:
+    """Kill a process and its group, which it may not have made yet."""
+    for kill in (os.kill, os.killpg):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
 class Mother:
     """One such process. It starts when this is made, and works when it has imported all; nothing waits for it until then."""
 
@@ -55,8 +62,7 @@ class Mother:
     def reap(self, pid: int) -> int | None:
         """Kill a worker with all that it started and wait until it has ended; how it ended, as of `os.waitpid`. None if nobody can
         tell, because this process is gone."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
+        strike(pid)
         try:
             self.control.sendall(REQUEST.pack(REAP, pid))
         except OSError:

@@ -257,16 +257,15 @@ class Pool:
             running = None
         if running is not None or queued:
             self._news.append(Lost(running, queued, how))
-        if not worker.ready:
-            self._failed_starts += 1
-            if self._failed_starts >= STARTS_MAX:
-                self._workers = [one for one in self._workers if one is not worker]  # it is buried: `stop` has to do with the others
-                raise WorkersBroken(self._failed_starts, how)
         for workers in (self._lookouts, self._leaving):
             if worker in workers:
                 workers.remove(worker)
         if worker in self._workers:
             self._workers[self._workers.index(worker)] = self._start()
+        if not worker.ready:
+            self._failed_starts += 1
+        if self._failed_starts >= STARTS_MAX:
+            raise WorkersBroken(self._failed_starts, how)
 
     def _look(self) -> None:
         self._recall()

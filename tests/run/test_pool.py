@@ -1,0 +1,138 @@
+"""Warm workers: the contract of executors, and what is theirs alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from executor_contract import BODIES, Crew, InProcesses
+
+from headrace.run.executors import pool as pool_module
+from headrace.run.executors.pool import Pool, WorkersBroken
+
+
+class PoolCrew(Crew):
+    executor: Pool
+
+
+@pytest.fixture
+def crew(tmp_path: Path) -> Iterator[PoolCrew]:
+    made = PoolCrew(tmp_path)
+    with Pool(made.settings, 2) as made.executor:
+        yield made
+
+
+class TestPool(InProcesses):
+    pass
+
+
+def pid_of(crew: Crew, attempt: object) -> int:
+    return int((crew.folder / f"pid-{attempt}").read_text())
+
+
+def test_a_worker_does_many_tasks(crew: PoolCrew) -> None:
+    """Would catch: a process a task, which is what warm workers are there to avoid."""
+    attempts = [crew.submit("pids") for _ in range(30)]
+    crew.told(*attempts)
+    assert len({pid_of(crew, one) for one in attempts}) <= 2
+
+
+def test_a_worker_that_says_what_it_was_not_asked_is_replaced(crew: PoolCrew) -> None:
+    """Would catch: bytes of a body in the answers' pipe that are taken for an answer, or that stop the leader."""
+    attempt = crew.submit("babbles")
+    crew.told(attempt)
+    assert crew.lost()[0].running == attempt and "no answer" in crew.lost()[0].reason
+    crew.told(crew.submit("quick"))
+
+
+def test_a_worker_that_reads_no_more_does_not_stop_the_leader(crew: PoolCrew) -> None:
+    """Would catch: a leader that is stuck in writing more than a pipe holds."""
+    stopped = [crew.submit("stops") for _ in range(2)]
+    crew.executor.wait(0.5)
+    attempts = [crew.submit("quick", pad=3_000_000) for _ in range(4)]
+    assert crew.executor.wait(0) == []
+    for one in stopped:
+        crew.executor.kill(one, "was ended: it reads no more")
+    crew.told(*stopped)
+    crew.told(*attempts)
+
+
+def test_a_look_that_hangs_delays_neither_attempts_nor_looks(crew: PoolCrew) -> None:
+    """Would catch: attempts in a queue behind a source that doesn't answer."""
+    silent = socket.create_server(("127.0.0.1", 0))  # it takes connections and never says anything
+    hanging = crew.ask(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+    attempts = [crew.submit("quick") for _ in range(6)]
+    look = crew.look(crew.folder / "nothing-there.csv")
+    crew.told(*attempts, look)
+    silent.close()
+    crew.executor.kill(hanging, "was ended: it took too long")
+    crew.told(hanging)
+    assert [lost.running for lost in crew.lost()] == [hanging]
+
+
+def test_workers_for_looks_end_when_nobody_looks(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: processes that stay for ever because a source was once looked at."""
+    monkeypatch.setattr(pool_module, "LOOKOUT_IDLE_SECONDS", 0.2)
+    crew.told(crew.look(crew.folder / "nothing-there.csv"))
+    crew.until(lambda: len(crew.executor._all) == 2)
+
+
+def test_a_worker_that_keeps_memory_is_replaced(crew: PoolCrew) -> None:
+    """Would catch: a server that grows with what bodies left behind."""
+    crew.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 300_000_000)\n")
+    crew.until(lambda: all(worker.ready for worker in crew.executor._all))
+    before = {worker.pid for worker in crew.executor._all}
+    attempt = crew.submit("keeps")
+    crew.told(attempt)
+    crew.until(lambda: all(w.ready for w in crew.executor._all) and {w.pid for w in crew.executor._all} != before)
+    assert len(before & {w.pid for w in crew.executor._all}) == 1, "only the one that keeps it"
+    assert crew.lost() == []
+
+
+def test_a_worker_is_replaced_after_many_bodies(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: threads and descriptors that bodies leave behind, for as long as the server lives."""
+    monkeypatch.setattr(pool_module, "PYTHON_TASKS_MAX", 5)
+    attempts = []
+    for _ in range(24):
+        attempts.append(crew.submit("pids"))
+        crew.told(attempts[-1])
+    assert len({pid_of(crew, one) for one in attempts}) >= 3
+    assert crew.lost() == []
+
+
+def test_workers_outlive_the_process_that_forked_them(crew: PoolCrew) -> None:
+    """Would catch: one process whose end costs everything that is under way, or that nobody replaces."""
+    attempt = crew.submit("begins")
+    crew.begun(attempt)
+    assert crew.executor._mother is not None
+    os.kill(crew.executor._mother._process.pid, signal.SIGKILL)
+    crew.told(crew.submit("exits"))
+    (crew.folder / "go").touch()
+    crew.told(attempt, crew.submit("quick"), crew.submit("quick"))
+    assert crew.states()[attempt] == "staged"
+
+
+def test_an_environment_in_which_no_worker_starts_is_told(tmp_path: Path) -> None:
+    """Would catch: workers started for ever, and nobody told why nothing happens."""
+    made = PoolCrew(tmp_path)
+    made.folders.temporary.write_text("a file where workers want a folder")
+    with pytest.raises(WorkersBroken, match="before they were ready"), Pool(made.settings, 1) as made.executor:
+        made.until(lambda: False)
+
+
+def test_idle_workers_take_little_memory(crew: PoolCrew) -> None:
+    """Would catch: libraries that each worker loads for itself. Two workers and what forks them: 67 MB when this was written."""
+    crew.told(crew.look(crew.folder / "x.csv"))
+    crew.until(lambda: all(worker.ready for worker in crew.executor._all))
+    assert crew.executor._mother is not None
+    pids = [crew.executor._mother._process.pid, *(worker.pid for worker in crew.executor._workers)]
+    assert sum(map(_pss_mebibytes, pids)) < 110
+
+
+def _pss_mebibytes(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) // 1024

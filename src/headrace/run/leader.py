@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
@@ -54,6 +54,7 @@ from headrace.schedule import (
     Ended,
     Event,
     FailureKind,
+    FiredAt,
     Kill,
     LoadedRunning,
     Mark,
@@ -67,7 +68,7 @@ from headrace.schedule import (
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
-from headrace.store.queries import journal, leading
+from headrace.store.queries import firings, journal, leading
 from headrace.store.queries.journal import JournalRow
 from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
 
@@ -443,18 +444,17 @@ class Leader:
     def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> Decided:
         """Hand events to the core until it asks for nothing more, and write what it decides."""
         decided = Decided([], [])
-        pending, snapshot = deque(events), None
-        told: list[Event] = []
-        while pending:
-            told.append(pending.popleft())
-            commands = self._core.handle(told[-1], now)
+        told, snapshot = list(events), None
+        while told:
+            commands = self._core.handle_all(told, now)
+            self._journal(tx, told, commands, now)
             decided.commands.extend(commands)
             dispatches = [command for command in commands if isinstance(command, Dispatch)]
             if dispatches and snapshot is None:
                 snapshot = newest_snapshot(tx)
-            pending += [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
-        self._journal(tx, told, decided.commands, now)
+            told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
         self._write_marks(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
+        firings.record(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
         leading.start_attempts(tx, [self._row(tx, a, now) for a in decided.starts])
         leading.end_attempts(tx, [self._cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
         return decided
@@ -465,8 +465,7 @@ class Leader:
 
     def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
         """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
-        if events:
-            self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
+        self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
         if commands:
             journal.append(tx, self._untold)
             self._untold.clear()

@@ -85,6 +85,8 @@ class LoadedRunning(msgspec.Struct, frozen=True):
     node: str
     keys: tuple[str, ...]
     expires_at: int
+    dirty: tuple[str, ...] = ()
+    """Of its partitions, those of which an input has changed since it was begun."""
 
 
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
@@ -93,7 +95,6 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     graph: Graph
     cells: tuple[LoadedCell, ...] = ()
     running: tuple[LoadedRunning, ...] = ()
-    paused: tuple[Paused, ...] = ()
     fired: tuple[tuple[str, int], ...] = ()
     """Node → when its trigger fired last, as far as that was written down."""
     checkpoint: Checkpoint | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.schedule.asking import unprompted
-from headrace.schedule.commands import Command, FiredAt, Mark
+from headrace.schedule.commands import FiredAt
 from headrace.schedule.events import Fired, Loaded, Paused, Resumed, Target
 from headrace.schedule.gates import AGAIN
 from headrace.schedule.graph import GraphNode
@@ -20,22 +20,14 @@ class Releases:
     def __init__(self, situation: Situation, queue: Queue) -> None:
         self._all, self._queue = situation, queue
         self._board, self._gates = situation.board, situation.gates
-        self._owed: list[Command] = []
-        """What was decided at the start: it is said with the first event after it, for nobody acts on what `Loaded` leads to."""
 
     def begin(self, event: Loaded) -> None:
-        """What is paused, and when triggers fired last; after the partitions have been placed."""
-        for paused in event.paused:
-            self._gates.pauses.pause(paused)
+        """When triggers fired last. What counts as fired from now on is told, so that the next leader knows what it missed."""
         self._gates.firings = Firings(self._all.network, event.fired, self._all.now)
-        self._owed += [FiredAt(name, at) for name, at in self._gates.firings.unrecorded]
-        self._owed += [one for one in self._all.commands if isinstance(one, Mark)]
-        self._all.commands.clear()
+        self._all.commands += [FiredAt(name, at) for name, at in self._gates.firings.unrecorded]
 
     def wake(self) -> None:
         """Open what time opens. It comes before any event: what begins to wait with that waits for the next firing."""
-        self._all.commands += self._owed
-        self._owed.clear()
         for node in self._gates.pauses.over(self._all.now):
             self._look_again(node)
         for name, at in self._gates.firings.due(self._all.now):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -35,6 +35,12 @@ def of_node(tx: Transaction, node: str) -> Durations | None:
     rows = tx.execute(SEARCH, {"node": node, "searched": SEARCHED_MAX, "window": WINDOW}).fetchall()
     took = sorted(max(0, us) / 1_000_000 for (us,) in rows)
     return Durations(_percentile(took, 0.5), _percentile(took, 0.95), len(took)) if took else None
+
+
+def p95s(tx: Transaction, nodes: Iterable[str]) -> dict[str, float]:
+    """Node → what 95 of 100 of its attempts stay within, in seconds; of those of which some succeeded."""
+    known = ((node, of_node(tx, node)) for node in nodes)
+    return {node: found.p95 for node, found in known if found is not None}
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:

@@ -6,6 +6,7 @@ import msgspec
 from driver import Driver, asset, reads, source
 
 from headrace.model import InputMode
+from headrace.schedule import Clock, PartitionState, Trigger
 
 D = [f"2013-02-{d:02}" for d in range(1, 29)]
 
@@ -19,3 +20,17 @@ def test_what_was_delivered_of_before_the_start_blocks_nothing() -> None:
     d.arrive("prices", D[0], D[1])
     d.arrive("flights", D[1])
     assert d.work() == [("prices", D[1]), ("flights", D[1]), ("a", D[1])]
+
+
+def test_what_waits_for_something_that_is_passed_over_runs_without_it() -> None:
+    """A waived partition counts as present and empty; nobody told what waited for it, which then waited for nothing."""
+    latest = Trigger(cron="0 6 * * *", latest=True)
+    d = Driver(source("flights"), asset("a", "flights", trigger=latest), asset("b", "flights", "a"))
+    d.now = 1_361_000_000_000_000  # 2013-02-16
+    d.ask()
+    d.arrive("flights", D[0], D[1])
+    d.work()
+    d.now += 86_400_000_000
+    d.give(Clock())
+    assert sorted(d.work()) == [("a", D[1]), ("b", D[0]), ("b", D[1])]
+    assert d.state("a", D[0]) is PartitionState.WAIVED

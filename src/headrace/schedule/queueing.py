@@ -110,7 +110,18 @@ class Queue:
         newer = self._all.gates.passed_over(node, key, cell, self._all.needs)
         if newer is not None:
             self._all.put_aside(node.name, key, Change.WAIVED, f"passed over for {newer}: `catch_up: latest`")
+            self._done_without(node, key)
         return newer is not None
+
+    def _done_without(self, node: GraphNode, key: str) -> None:
+        """A partition counts as present and empty from now on: what waited for it may run."""
+        for child, link in self._network.children[node.name]:
+            for wanted in link.touches(key):
+                self.consider(child, wanted)
+        for follower in self._network.followers[node.name]:
+            self.consider(self._all.nodes[follower], key)
+        if node.chained and (following := self._all.needs.after(node, key)) is not None:
+            self.consider(node, following)
 
     def _set_alarm(self, node: str, key: str, cell: Cell, at: int | None) -> None:
         if at is not None and at != cell.alarm:

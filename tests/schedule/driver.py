@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from headrace.model import Grain, InputSpec, PartitionSpec, Place
+from headrace.model.zones import local_us
 from headrace.schedule import (
     Arrived,
     AttemptId,
@@ -11,6 +14,7 @@ from headrace.schedule import (
     Dispatch,
     Ended,
     FailureKind,
+    FiredAt,
     Graph,
     GraphNode,
     Kill,
@@ -46,7 +50,7 @@ def asset(name: str, *inputs: InputSpec | str, partition: PartitionSpec = DAY, *
 class Driver:
     """A core with a clock that moves one second an event. `hash_of` says what content a partition comes to."""
 
-    def __init__(self, *nodes: GraphNode, slots: int = 2, cells: tuple[LoadedCell, ...] = ()) -> None:
+    def __init__(self, *nodes: GraphNode, slots: int = 2, cells: tuple[LoadedCell, ...] = (), pools: dict[str, int] | None = None) -> None:
         self.core = Core(epoch=1, slots=slots)
         self.nodes = nodes
         self.now = 0
@@ -57,7 +61,12 @@ class Driver:
         self.content: dict[tuple[str, str], str] = {}
         self.shown: dict[tuple[str, str], str] = {}
         """What readers see."""
-        self.give(Loaded(Graph(nodes), cells))
+        self.fired: dict[str, int] = {}
+        self.start(cells, pools)
+
+    def start(self, cells: tuple[LoadedCell, ...] = (), pools: dict[str, int] | None = None) -> None:
+        """A leader starts from these; `now` may be set before."""
+        self.give(Loaded(Graph(self.nodes, pools or {}), cells, fired=tuple(self.fired.items())))
 
     def give(self, event: object) -> None:
         self.now += 1_000_000
@@ -69,6 +78,8 @@ class Driver:
                     self.marks.append(command)
                 case Kill():
                     self.kills.append(command)
+                case FiredAt():
+                    self.fired[command.node] = command.at
 
     def arrive(self, name: str, *keys: str, content: str = "") -> None:
         for key in keys:
@@ -78,6 +89,12 @@ class Driver:
 
     def ask(self, *targets: Target, retry: frozenset[str] = frozenset(), again: frozenset[str] = frozenset()) -> None:
         self.give(Requested(targets or tuple(Target(n.name) for n in self.nodes), retry=retry, again=again, standing=True))
+
+    def at(self, moment: str) -> None:
+        """It is this time now, in the zone of all nodes: `2013-02-12 06:00`."""
+        day, clock = (datetime.fromisoformat(moment).date(), datetime.fromisoformat(moment).time())
+        self.now = local_us(day, clock, ZONE) - 1_000_000
+        self.give(Clock())
 
     def attempt(self, node: str, key: str) -> AttemptId:
         return next(a for a, d in self.running.items() if (d.node, d.keys) == (node, (key,)))

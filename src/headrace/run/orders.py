@@ -80,12 +80,14 @@ def cancelled_by(actor: str, reason: str) -> str:
 
 def waiting(settled: Settled, proposed: Sequence[tuple[str, str]], timezone: str) -> tuple[tuple[str, str, str], ...]:
     """Partitions that were asked for and couldn't run, with the reason of each."""
-    found = [(node, key, _waits(first, timezone)) for node, key, first in settled.waiting]
+    found = [(node, key, _waits(first, timezone, (node, key))) for node, key, first in settled.waiting]
     return tuple([*found, *((node, key, PROPOSED) for node, key in proposed)][:WAITING_SHOWN_MAX])
 
 
-def _waits(first: Waiting, timezone: str) -> str:
+def _waits(first: Waiting, timezone: str, itself: tuple[str, str]) -> str:
     """What a partition waits for, in one clause."""
+    if (first.node, first.key) == itself:
+        return first.reason if first.until is None else f"{first.reason} (until {from_us(first.until, timezone):%Y-%m-%d %H:%M})"
     if first.until is not None:
         until = "complete from" if first.state is PartitionState.PUBLISHED else "waited for until"
         return f"waits for {first.node}@{first.key} ({until} {from_us(first.until, timezone):%Y-%m-%d %H:%M})"

@@ -23,6 +23,7 @@ from headrace.schedule.events import (
     Event,
     Fired,
     Loaded,
+    LoadedRunning,
     Paused,
     Published,
     Refreshed,
@@ -106,8 +107,9 @@ class Core:
         return self._all.later[0][0] if self._all.later else None
 
     def next_event(self) -> int | None:
-        """When time alone changes something next, in microseconds: a try, a time-out, an interval that ends."""
+        """When time alone changes something next, in microseconds: a try, a time-out, an interval that ends, a firing."""
         times = [r.expires_at for attempt, r in self._all.running.items() if attempt not in self._all.timed_out]
+        times += self._all.lapses()
         times += [heap[0][0] for heap in (self._all.later, self._all.alarms) if heap]
         times += [at for at in (self._all.gates.pauses.next_event(), self._all.gates.firings.next_event()) if at is not None]
         return min(times, default=None)
@@ -115,6 +117,10 @@ class Core:
     def running(self) -> dict[AttemptId, Running]:
         """The attempts that hold a slot."""
         return dict(self._all.running)
+
+    def handed_over(self) -> list[LoadedRunning]:
+        """The attempts that hold a slot, as another core takes them over."""
+        return [LoadedRunning(number, one.node, one.keys, one.expires_at, self._dirty(one)) for number, one in self._all.running.items()]
 
     def ahead(self) -> int:
         """How many attempts lie in the pipes of workers that are at another one."""
@@ -144,6 +150,9 @@ class Core:
     def unsettled(self) -> int:
         """How many partitions aren't at rest: something is to be done, or to be said, about them."""
         return sum(map(len, self._board.cells.values()))
+
+    def _dirty(self, one: Running) -> tuple[str, ...]:
+        return tuple(key for key in one.keys if (cell := self._board.get(one.node, key)) is not None and cell.dirty)
 
     # Events
 

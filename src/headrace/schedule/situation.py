@@ -14,7 +14,7 @@ from headrace.schedule.gates import Gates
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.needs import Needs
 from headrace.schedule.network import Network
-from headrace.schedule.pools import Lease, Room, Takes, takes_of
+from headrace.schedule.pools import LAPSE_US, Lease, Room, Takes, takes_of
 from headrace.schedule.ready import Ready
 from headrace.schedule.states import Change, step
 
@@ -71,6 +71,13 @@ class Situation:
         """What is free in pools."""
         leases = (Lease(self.takes[one.node], one.expires_at) for one in self.running.values())
         return Room(self.graph.pools, leases, self.now)
+
+    def lapses(self) -> list[int]:
+        """When leases lapse whose attempts ran out of time, and nobody heard of their end."""
+        if not self.graph.pools:
+            return []
+        lapses = [self.running[attempt].expires_at + LAPSE_US for attempt in self.timed_out if attempt in self.running]
+        return [at for at in lapses if at > self.now]
 
     def put_back(self, node: str, key: str) -> None:
         """A partition that is queued isn't to run now."""

@@ -44,6 +44,8 @@ class Point(enum.StrEnum):
     """What was staged is on the disk, no transaction names it."""
     PUBLISH_REGISTERED = "publish.registered"
     """Within a turn's transaction: the catalog has the new files, the state doesn't say yet that they are published."""
+    CHECKPOINT_WRITTEN = "checkpoint.written"
+    """Within a transaction: what the core knows is written down for the next leader."""
     TURN_COMMITTING = "turn.committing"
     """Within a turn's transaction, all of it written."""
     TURN_COMMITTED = "turn.committed"

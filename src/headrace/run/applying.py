@@ -13,6 +13,7 @@ from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake.catalog import Change as LakeChange
 from headrace.lake.catalog import newest_snapshot, table
+from headrace.lake.syncing import sync
 from headrace.model import Asset, CommandBody, Project, ProjectError, Source, scan
 from headrace.model.export_links import exported
 from headrace.model.nodes import PythonBody
@@ -167,6 +168,7 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
         target.write_bytes(data)
         target.chmod(0o755)
     temporary.mkdir(parents=True, exist_ok=True)
+    sync([temporary, *(temporary / path for path in wanted)])  # what has its name is taken for whole from then on
     reached(Point.CODE_UNPACKED)
     temporary.replace(folder)
     return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from headrace.faults import Point, reached
 from headrace.schedule import Command, Core, Event, Loaded, Mark, Published, checkpoint
 from headrace.store import Transaction
 from headrace.store.queries import standings
@@ -42,4 +43,5 @@ class Checkpoints:
     def write(self, tx: Transaction, core: Core, version: int, now: int) -> None:
         """Write one of all that the core was told, which this transaction or an earlier one has written as well."""
         standings.keep_checkpoint(tx, version, checkpoint.encode(core.checkpoint()), now)
+        reached(Point.CHECKPOINT_WRITTEN)
         self._changed = 0

@@ -6,7 +6,7 @@ import msgspec
 from driver import Driver, asset, reads, source
 
 from headrace.model import InputMode
-from headrace.schedule import Clock, PartitionState, Trigger
+from headrace.schedule import Clock, Graph, Loaded, PartitionState, Trigger
 
 D = [f"2013-02-{d:02}" for d in range(1, 29)]
 
@@ -24,13 +24,14 @@ def test_what_was_delivered_of_before_the_start_blocks_nothing() -> None:
 
 def test_what_waits_for_something_that_is_passed_over_runs_without_it() -> None:
     """A waived partition counts as present and empty; nobody told what waited for it, which then waited for nothing."""
-    latest = Trigger(cron="0 6 * * *", latest=True)
-    d = Driver(source("flights"), asset("a", "flights", trigger=latest), asset("b", "flights", "a"))
-    d.now = 1_361_000_000_000_000  # 2013-02-16
+    mondays = Trigger(cron="0 6 * * 1", latest=True)
+    d = Driver(source("flights"), asset("a", "flights", trigger=mondays), asset("b", "flights", "a"))
+    d.now = 1_359_955_800_000_000  # Monday, 2013-02-04, at 05:30
+    d.give(Loaded(Graph(d.nodes), ()))
     d.ask()
-    d.arrive("flights", D[0], D[1])
-    d.work()
-    d.now += 86_400_000_000
+    d.arrive("flights", D[1], D[2])
+    assert d.work() == [("flights", D[1]), ("flights", D[2])]
+    d.now += 3_600_000_000
     d.give(Clock())
-    assert sorted(d.work()) == [("a", D[1]), ("b", D[0]), ("b", D[1])]
-    assert d.state("a", D[0]) is PartitionState.WAIVED
+    assert sorted(d.work()) == [("a", D[2]), ("b", D[1]), ("b", D[2])]
+    assert d.state("a", D[1]) is PartitionState.WAIVED

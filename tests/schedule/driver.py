@@ -62,6 +62,7 @@ class Driver:
         self.shown: dict[tuple[str, str], str] = {}
         """What readers see."""
         self.fired: dict[str, int] = {}
+        self.marked: dict[tuple[str, str], int] = {}
         self.start(cells, pools)
 
     def start(self, cells: tuple[LoadedCell, ...] = (), pools: dict[str, int] | None = None) -> None:
@@ -76,6 +77,7 @@ class Driver:
                     self.running[command.attempt] = command
                 case Mark():
                     self.marks.append(command)
+                    self.marked[command.node, command.key] = self.now
                 case Kill():
                     self.kills.append(command)
                 case FiredAt():
@@ -95,6 +97,14 @@ class Driver:
         day, clock = (datetime.fromisoformat(moment).date(), datetime.fromisoformat(moment).time())
         self.now = local_us(day, clock, ZONE) - 1_000_000
         self.give(Clock())
+
+    def stored(self, mark: Mark) -> LoadedCell:
+        """What a mark leaves in the store."""
+        return LoadedCell(node=mark.node, key=mark.key, state=mark.state, stale=mark.stale, since=self.marked[mark.node, mark.key])
+
+    def published(self, node: str, key: str) -> LoadedCell:
+        """A partition at rest in the store."""
+        return LoadedCell(node=node, key=key, state=PartitionState.PUBLISHED, published=True)
 
     def attempt(self, node: str, key: str) -> AttemptId:
         return next(a for a, d in self.running.items() if (d.node, d.keys) == (node, (key,)))

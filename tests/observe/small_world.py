@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.zones import to_us
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
-from headrace.observe.world import Kept, Newest, Seen, Standing
+from headrace.observe.world import Kept, Newest, Pausing, Seen, Standing
 
 ZONE = "America/New_York"
 
@@ -58,6 +58,9 @@ class SmallWorld:
     obligations: dict[str, list[Kept]] = field(default_factory=dict)
     stale: set[str] = field(default_factory=set)
     promised: dict[str, int] = field(default_factory=dict)
+    paused: dict[str, Pausing] = field(default_factory=dict)
+    taken_back: set[tuple[str, str]] = field(default_factory=set)
+    p95: dict[str, float] = field(default_factory=dict)
 
     def publish(
         self,
@@ -88,7 +91,7 @@ class SmallWorld:
     # headrace.observe.world.World
 
     def first(self, node: str, partition: str) -> Seen | None:
-        found = self._of(node, partition)
+        found = self._of(node, partition) if (node, partition) not in self.taken_back else []
         return Seen(found[0].at_us, found[0].snapshot) if found else None
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
@@ -133,3 +136,12 @@ class SmallWorld:
 
     def promised_at(self, consumer: str) -> int | None:
         return self.promised.get(consumer)
+
+    def pauses(self) -> dict[str, Pausing]:
+        return self.paused
+
+    def withdrawn(self) -> frozenset[tuple[str, str]]:
+        return frozenset(self.taken_back)
+
+    def seconds(self, node: str) -> float | None:
+        return self.p95.get(node)

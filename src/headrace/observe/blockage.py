@@ -22,8 +22,10 @@ class Block(enum.IntEnum):
 
     QUARANTINED = 1
     FAILED = 2
-    MISSING = 3
-    WAITING = 4
+    WITHDRAWN = 3
+    PAUSED = 4
+    MISSING = 5
+    WAITING = 6
 
 
 class Blocked(NamedTuple):
@@ -37,19 +39,19 @@ class Blocked(NamedTuple):
     reason: str
 
 
-def blocking(terms: Terms, interval: str, scene: Scene) -> list[Blocked]:
+def blocking(terms: Terms, interval: str, scene: Scene, now_us: int) -> list[Blocked]:
     """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
     the one that has blocked for longest."""
-    walk = _Walk(terms, interval, scene)
+    walk = _Walk(terms, interval, scene, now_us)
     for node in scene.awaited(terms):
         walk.read(node)
     return sorted(walk.found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
 
 
 class _Walk:
-    def __init__(self, terms: Terms, interval: str, scene: Scene) -> None:
+    def __init__(self, terms: Terms, interval: str, scene: Scene, now_us: int) -> None:
         self.found: list[Blocked] = []
-        self._terms, self._interval, self._scene = terms, interval, scene
+        self._terms, self._interval, self._scene, self._now = terms, interval, scene, now_us
         self._seen: set[tuple[str, str]] = set()
 
     def read(self, node: Node) -> bool:
@@ -93,6 +95,9 @@ class _Walk:
     def _blocked(self, node: Node, key: str) -> Blocked:
         standing = self._scene.world.standing(node.name, key)
         state = "missing" if standing is None else standing.state
+        pause = self._scene.world.pauses().get(node.name)
+        if pause is not None and pause.holds(self._now) and state in ("missing", "waiting"):
+            return Blocked(Block.PAUSED, None, node.name, key, state, pause.said(self._now, self._scene.declared.timezone))
         if state == "missing":
             return Blocked(Block.MISSING if node.is_source else Block.WAITING, None, node.name, key, state, "")
         assert standing is not None
@@ -107,7 +112,7 @@ def _cut(node: Node, key: str) -> PartitionSpec:
     return PartitionSpec(grain=spec.grain) if spec.grain is not None and spec.key is not None and SEPARATOR not in key else spec
 
 
-_BLOCKS = {"held": Block.QUARANTINED, "rejected": Block.QUARANTINED, "failed": Block.FAILED}
+_BLOCKS = {"held": Block.QUARANTINED, "rejected": Block.QUARANTINED, "failed": Block.FAILED, "withdrawn": Block.WITHDRAWN}
 
 
 def _any(visited: Iterable[bool]) -> bool:
@@ -123,7 +128,9 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
         return _told_of_export(node, blocked, now_us, zone)
     at = f"@{blocked.partition}" if blocked.partition != WHOLE else ""
     match blocked.block:
-        case Block.QUARANTINED | Block.FAILED:
+        case Block.PAUSED:
+            return f"{blocked.node}: {blocked.reason}"
+        case Block.QUARANTINED | Block.FAILED | Block.WITHDRAWN:
             since = "" if blocked.since_us is None else f" since {moment(blocked.since_us, now_us, zone)}"
             reason = f"{_clause(blocked.reason)}, " if blocked.reason else ""
             return f"{blocked.node}: {reason}{blocked.state}{since}"
@@ -139,6 +146,8 @@ def told(blocked: Blocked, scene: Scene, now_us: int) -> str:
 
 def _told_of_export(node: Node, blocked: Blocked, now_us: int, zone: str) -> str:
     target = node.target(blocked.partition)
+    if blocked.block is Block.PAUSED:
+        return f"the export to {target} is {blocked.reason}"
     if blocked.block is Block.FAILED:
         since = "" if blocked.since_us is None else f", since {moment(blocked.since_us, now_us, zone)}"
         return f"export to {target} failed: {_clause(blocked.reason)}{since}"
@@ -153,6 +162,11 @@ def next_command(blocked: Blocked) -> str:
             return f"headrace quarantine {subject}"
         case Block.FAILED:
             return f"headrace logs {subject}"
+        case Block.WITHDRAWN:
+            at = "" if blocked.partition == WHOLE else f" --partition {shlex.quote(blocked.partition)}"
+            return f"headrace run {shlex.quote(blocked.node)}{at}"
+        case Block.PAUSED:
+            return f"headrace resume {shlex.quote(blocked.node)}"
         case Block.MISSING | Block.WAITING:
             return "headrace tick"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.observe.facts import StoreWorld
-from headrace.observe.world import Kept, Newest, Seen, Standing, World
+from headrace.observe.world import Kept, Newest, Pausing, Seen, Standing, World
 
 
 class EnvironmentWorld:
@@ -63,6 +63,19 @@ class EnvironmentWorld:
     def kept(self, consumer: str) -> list[Kept]:
         """Obligations written down here."""
         return self._own.kept(consumer)
+
+    def pauses(self) -> dict[str, Pausing]:
+        """What is paused here."""
+        return self._own.pauses()
+
+    def withdrawn(self) -> frozenset[tuple[str, str]]:
+        """What was taken back, of the nodes that are this one's or production's."""
+        own, theirs = self._own.withdrawn(), self._production.withdrawn()
+        return frozenset(one for one in own if one[0] not in self._borrowed) | frozenset(one for one in theirs if one[0] in self._borrowed)
+
+    def seconds(self, node: str) -> float | None:
+        """How long an attempt at a node takes, where it is made."""
+        return self._of(node).seconds(node)
 
     def promised_at(self, consumer: str) -> int | None:
         """When the promise in force here was made."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 from headrace.observe.watched import WHOLE
-from headrace.observe.world import Kept, Newest, Seen, Standing
+from headrace.observe.world import Kept, Newest, Pausing, Seen, Standing
 from headrace.store.database import Transaction
-from headrace.store.queries import deliveries, obligations, partitions, promises, publications, quarantine
+from headrace.store.queries import deliveries, durations, obligations, partitions, pauses, promises, publications, quarantine, withdrawals
 
 LOOKS_JUDGED = 20
 OBLIGATIONS_NEWEST = 100
@@ -21,8 +21,8 @@ class StoreWorld:
         self._newest: dict[str, Newest | None] = {}
 
     def first(self, node: str, partition: str) -> Seen | None:
-        """The first publication of a partition."""
-        found = publications.first_published(self._tx, node, partition)
+        """The first publication of a partition; None while it is withdrawn."""
+        found = None if (node, partition) in self._withdrawn else publications.first_published(self._tx, node, partition)
         return None if found is None else Seen(*found)
 
     def first_reading(self, node: str, snapshot: int, since_us: int) -> Seen | None:
@@ -58,7 +58,7 @@ class StoreWorld:
         found = partitions.get(self._tx, node, partition)
         if found is None:
             return None
-        return Standing(found.state, found.publication_id is not None, found.stale, found.reason or "", found.since)
+        return Standing(found.state, found.publication_id is not None, found.stale, found.reason or "", found.since, found.not_before)
 
     def stale_nodes(self) -> set[str]:
         """Nodes of which a published partition is stale."""
@@ -87,6 +87,27 @@ class StoreWorld:
         found = {one.interval: one for one in (*obligations.unmet(self._tx, consumer), *newest, *([met] if met else []))}
         ordered = sorted(found.values(), key=lambda one: (one.due_at, one.interval))
         return [Kept(one.interval, one.due_at, one.met_at, one.waived_at is not None) for one in ordered]
+
+    def pauses(self) -> dict[str, Pausing]:
+        """What is paused, by name; those whose time is over may be among them."""
+        return self._pauses
+
+    @cached_property
+    def _pauses(self) -> dict[str, Pausing]:
+        return {one.node: Pausing(one.reason, one.actor, one.until) for one in pauses.all_of(self._tx)}
+
+    def withdrawn(self) -> frozenset[tuple[str, str]]:
+        """Node and partition of what a person took back, and nothing was published of since."""
+        return self._withdrawn
+
+    @cached_property
+    def _withdrawn(self) -> frozenset[tuple[str, str]]:
+        return withdrawals.withdrawn(self._tx)
+
+    def seconds(self, node: str) -> float | None:
+        """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""
+        found = durations.of_node(self._tx, node)
+        return None if found is None else found.p95
 
     def promised_at(self, consumer: str) -> int | None:
         """When the promise in force was made."""

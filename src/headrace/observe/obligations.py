@@ -16,7 +16,7 @@ from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Duration, Offset
-from headrace.observe.watched import Node, Rhythm, Terms, Watched, began, rhythms
+from headrace.observe.watched import WHOLE, Node, Rhythm, Terms, Watched, began, rhythms
 from headrace.observe.world import Seen, World
 
 INTERVALS_MAX = 10_000
@@ -98,7 +98,8 @@ def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
         start = began(kept.interval, terms.per, terms.timezone)
         if start is None:
             continue  # written under a promise per another grain
-        met = kept.met_at_us if kept.met_at_us is not None else met_at(terms, kept.interval, scene)
+        known = kept.met_at_us is not None and not _taken_back(terms, kept.interval, scene)
+        met = kept.met_at_us if known else met_at(terms, kept.interval, scene)
         found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived))
         newest = max(newest or (start, kept.interval), (start, kept.interval))
     after = newest[1] if newest is not None else None
@@ -107,6 +108,14 @@ def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
         for interval in _intervals(terms, scene, after, now_us)
     )
     return found
+
+
+def _taken_back(terms: Terms, interval: str, scene: Scene) -> bool:
+    """Whether something that an interval reads was withdrawn since: what was met isn't any more."""
+    gone = scene.world.withdrawn()
+    if not gone:
+        return False
+    return any((node.name, key) in gone for node in scene.awaited(terms) for key in needed(node, terms, interval, scene) or (WHOLE,))
 
 
 def met_at(terms: Terms, interval: str, scene: Scene) -> int | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import itertools
+import shlex
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -18,14 +19,19 @@ from headrace.observe.blockage import Block, Blocked, blocking, next_command, pr
 from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
 from headrace.observe.obligations import Obligation, Scene, covered, needed, obligations
 from headrace.observe.periods import late_run, served_since
+from headrace.observe.risk import Outlooks
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
 from headrace.observe.wording import days, moment
-from headrace.observe.world import Standing, World
+from headrace.observe.world import Pausing, Standing, World
 
 LOOK_GAP_LEAST_US = 10 * 60 * 1_000_000
 """A look is never too old before ten minutes."""
 EMPTY_INTERVALS_MAX = 100
 """So many intervals without rows are passed over to find the newest with rows."""
+
+
+_STANDING_STILL = (Block.QUARANTINED, Block.FAILED, Block.WITHDRAWN)
+"""What doesn't go on before somebody does something."""
 
 
 class State(enum.StrEnum):
@@ -58,6 +64,20 @@ class Exported(msgspec.Struct, frozen=True):
     target: str
 
 
+class AtRisk(msgspec.Struct, frozen=True):
+    """What will make a consumer late: an interval, when it is due, the node and partition that will cause it, and one clause about it.
+    `predicted_us` is when it will be met, None where nothing says when."""
+
+    interval: str
+    due_us: int
+    node: str
+    partition: str
+    reason: str
+    next: str
+    since_us: int | None = None
+    predicted_us: int | None = None
+
+
 class ConsumerStatus(msgspec.Struct, frozen=True):
     """One consumer. `states` lists all that hold, `due_interval` is the newest that is due, `backlog` the older ones
     that aren't met. Times are microseconds of the store's clock."""
@@ -74,6 +94,9 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     reason: str
     next: str | None
     export: Exported | None = None
+    risk: AtRisk | None = None
+    paused: Pausing | None = None
+    """Whether the consumer itself is paused; what it reads is told of by the reason."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -88,12 +111,12 @@ class Status(msgspec.Struct, frozen=True):
 def judge(declared: Watched, world: World, now_us: int) -> Status:
     """How everything stands at a time, as far as the facts of `world` say."""
     scene = Scene(declared, world)
-    fresh = freshnesses(scene, now_us)
+    fresh, outlooks = freshnesses(scene, now_us), Outlooks(scene, now_us)
     looked = [looks[0] for node in declared.nodes.values() if node.is_source and (looks := world.looks(node.name))]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
-        consumers=tuple(_Judgement(terms, scene, now_us).result(fresh) for terms in declared.consumers),
+        consumers=tuple(_Judgement(terms, scene, now_us, outlooks).result(fresh) for terms in declared.consumers),
         assets=counts(scene, now_us),
     )
 
@@ -101,8 +124,8 @@ def judge(declared: Watched, world: World, now_us: int) -> Status:
 class _Judgement:
     """One consumer at one time."""
 
-    def __init__(self, terms: Terms, scene: Scene, now_us: int) -> None:
-        self._terms, self._scene, self._now = terms, scene, now_us
+    def __init__(self, terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks) -> None:
+        self._terms, self._scene, self._now, self._outlooks = terms, scene, now_us, outlooks
         self._all = obligations(terms, scene, now_us)
         self._due = [one for one in self._all if one.due_at_us <= now_us]
         self._every = terms.max_age is not None
@@ -126,6 +149,11 @@ class _Judgement:
             if holds
         ]
         reason, command, since = self._why(states[0], blind, late_since, risk)
+        pause = self._scene.world.pauses().get(self._terms.consumer)
+        pause = pause if pause is not None and pause.holds(self._now) else None
+        if pause is not None:
+            said = pause.said(self._now, self._scene.declared.timezone)
+            reason, command = f"{said}; {reason}", f"headrace resume {shlex.quote(self._terms.consumer)}"
         return ConsumerStatus(
             name=self._terms.consumer,
             owner=self._terms.owner,
@@ -139,6 +167,8 @@ class _Judgement:
             reason=reason,
             next=command,
             export=self._exported(),
+            risk=risk,
+            paused=pause,
         )
 
     def _exported(self) -> Exported | None:
@@ -158,14 +188,13 @@ class _Judgement:
         return Exported(_export_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
 
     def _why(
-        self, state: State, blind: tuple[str, int | None] | None, late_since: int | None, risk: tuple[Obligation, Blocked] | None
+        self, state: State, blind: tuple[str, int | None] | None, late_since: int | None, risk: AtRisk | None
     ) -> tuple[str, str | None, int | None]:
         """Reason in one clause, what to type next, and since when the state holds."""
         if state is State.UNKNOWN and blind is not None:
             return blind[0], "headrace tick", blind[1]
         if state is State.AT_RISK and risk is not None:
-            at = moment(risk[0].due_at_us, self._now, self._scene.declared.timezone)
-            return f"late at {at}: {self._told(risk[1])}", next_command(risk[1]), risk[1].since_us
+            return risk.reason, risk.next, risk.since_us
         if state is State.SERVED:
             return self._served_reason(), self._backlog_command(), served_since(self._due, self._all, every=self._every)
         found = self._blocked(state)
@@ -202,15 +231,32 @@ class _Judgement:
         oldest = min((one.at_us for one in newest if one is not None), default=None)
         return None if oldest is None else age.after_us(oldest, terms.timezone)
 
-    def _risk(self) -> tuple[Obligation, Blocked] | None:
-        """The next interval that has ended, isn't due yet, and is known to be held back."""
+    def _risk(self) -> AtRisk | None:
+        """The next interval that has ended, isn't due yet, and is known to be held back, or to take longer than is left."""
         for one in self._all:
             ended = bounds_us(one.interval, self._terms.per, self._terms.timezone)[1] <= self._now
-            if one.due_at_us > self._now and ended and not one.settled:
-                for found in blocking(self._terms, one.interval, self._scene):
-                    if found.block in (Block.QUARANTINED, Block.FAILED) or self._overdue(found):
-                        return one, found
+            if one.due_at_us > self._now and ended and not one.settled and (found := self._held_back(one) or self._too_slow(one)):
+                return found
         return None
+
+    def _held_back(self, one: Obligation) -> AtRisk | None:
+        """Something that stands still until somebody does something, or that was promised for earlier."""
+        for found in blocking(self._terms, one.interval, self._scene, self._now):
+            if found.block in _STANDING_STILL or self._overdue(found):
+                at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
+                said = f"late at {at}: {self._told(found)}"
+                return AtRisk(one.interval, one.due_at_us, found.node, found.partition, said, next_command(found), found.since_us)
+        return None
+
+    def _too_slow(self, one: Obligation) -> AtRisk | None:
+        """What is left takes longer than there is time."""
+        found = self._outlooks.risk(self._terms, one)
+        if found is None:
+            return None
+        pause = self._scene.world.pauses().get(found.node)
+        held = pause is not None and pause.holds(self._now)
+        command = f"headrace resume {shlex.quote(found.node)}" if held else f"headrace why {shlex.quote(self._terms.consumer)}"
+        return AtRisk(one.interval, one.due_at_us, found.node, found.partition, found.clause, command, found.since_us, found.predicted_us)
 
     def _overdue(self, found: Blocked) -> bool:
         if found.block is not Block.MISSING:
@@ -238,7 +284,7 @@ class _Judgement:
     def _blocked(self, state: State) -> Blocked | None:
         """What holds back the interval for which it became late; where nothing was ever there, the first."""
         for one in self._late if state is State.LATE else self._all:
-            if not one.settled and (found := blocking(self._terms, one.interval, self._scene)):
+            if not one.settled and (found := blocking(self._terms, one.interval, self._scene, self._now)):
                 return found[0]
         return None
 
@@ -261,7 +307,7 @@ class _Judgement:
 
     def _backlog_command(self) -> str | None:
         unmet = [one for one in self._due[:-1] if not one.settled]
-        found = blocking(self._terms, unmet[0].interval, self._scene) if unmet else []
+        found = blocking(self._terms, unmet[0].interval, self._scene, self._now) if unmet else []
         return next_command(found[0]) if found else None
 
     def _reads(self, fresh: dict[str, Freshness]) -> Iterator[Read]:

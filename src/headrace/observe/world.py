@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from headrace.observe.wording import moment
+
 
 class Seen(NamedTuple):
     """A publication: when, and in which lake snapshot."""
@@ -31,6 +33,25 @@ class Standing(NamedTuple):
     stale: bool
     reason: str
     since_us: int
+    not_before_us: int | None = None
+    """When the next try may begin, of one that backs off."""
+
+
+class Pausing(NamedTuple):
+    """Why nothing of a node is started, who said so, and until when; None: until somebody resumes it."""
+
+    reason: str
+    by: str
+    until_us: int | None
+
+    def holds(self, now_us: int) -> bool:
+        """Whether its time isn't over."""
+        return self.until_us is None or now_us < self.until_us
+
+    def said(self, now_us: int, timezone: str) -> str:
+        """`paused: vendor (by ann, until 13:00)`."""
+        until = "" if self.until_us is None else f", until {moment(self.until_us, now_us, timezone)}"
+        return f"paused: {self.reason} (by {self.by}{until})"
 
 
 class Kept(NamedTuple):
@@ -80,6 +101,15 @@ class World(Protocol):
 
     def kept(self, consumer: str) -> list[Kept]:
         """Obligations written down: all that aren't met, the newest hundred, and the newest that was met; oldest first."""
+
+    def pauses(self) -> dict[str, Pausing]:
+        """What is paused, by name; those whose time is over may be among them."""
+
+    def withdrawn(self) -> frozenset[tuple[str, str]]:
+        """Node and partition of what a person took back, and nothing was published of since."""
+
+    def seconds(self, node: str) -> float | None:
+        """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""
 
     def promised_at(self, consumer: str) -> int | None:
         """When the promise in force was made."""

@@ -31,6 +31,11 @@ def in_force(tx: Transaction, now_us: int) -> list[Pause]:
     return [Pause(*row) for row in rows]
 
 
+def all_of(tx: Transaction) -> list[Pause]:
+    """All that were said, those whose time is over among them."""
+    return [Pause(*row) for row in tx.execute(f"select {_COLUMNS} from pause order by node")]
+
+
 def put(tx: Transaction, pauses: Sequence[Pause]) -> None:
     """Pause nodes; what was said before about one that is paused already is replaced, but for since when it is."""
     tx.executemany(

@@ -1,0 +1,171 @@
+"""Which interval won't be met in time, known before it is late, and which node will cause it (SEMANTICS §7, `at_risk`). Pure.
+
+What is left of the critical path is put after what is known: durations from history (p95), promises of sources, pauses. It is a lower
+bound: workers and pools are taken to be free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from headrace.observe.obligations import Obligation, Scene, counts_as_empty, covered, needed, paced_inputs
+from headrace.observe.watched import Node, Terms, Watched
+from headrace.observe.wording import ago, moment
+from headrace.schedule.deadlines import network_of
+from headrace.schedule.forecast import THERE, Forecast, Outlook, Stand, Step
+from headrace.schedule.graph import Graph, GraphNode
+from headrace.schedule.network import Network
+from headrace.schedule.states import PartitionState
+
+_SECOND_US = 1_000_000
+
+
+class Risk(NamedTuple):
+    """An interval that won't be met in time. `node` and `partition` will cause it, `clause` says how; `predicted_us` is when it will
+    be met, None where nothing says when; `since_us` when the latest safe start was passed, None where that isn't what it is about."""
+
+    node: str
+    partition: str
+    predicted_us: int | None
+    clause: str
+    since_us: int | None
+
+
+class Outlooks:
+    """Forecasts for one instant."""
+
+    def __init__(self, scene: Scene, now_us: int) -> None:
+        self._scene, self._now = scene, now_us
+        self._seconds = _Seconds(scene)
+        self._paused = {name: pause.until_us for name, pause in scene.world.pauses().items() if pause.holds(now_us)}
+        self._built: Network | None = None
+
+    @property
+    def _network(self) -> Network:
+        """Made when it is first needed: mostly nothing is at stake."""
+        if self._built is None:
+            self._built = network_of(_graph(self._scene.declared))
+        return self._built
+
+    def risk(self, terms: Terms, one: Obligation) -> Risk | None:
+        """Whether an obligation that isn't met will be missed, and by what."""
+        forecast = Forecast(self._network, partial(self._stand, terms, one.interval), self._now, seconds=self._seconds, paused=self._paused)
+        outlook = self._last([self._of(node, terms, one.interval, forecast) for node in self._ends(terms)])
+        if not outlook.steps or (outlook.at is not None and outlook.at <= one.due_at_us):
+            return None
+        first = outlook.steps[0] if outlook.at is not None else outlook.steps[-1]
+        due = f", due {moment(one.due_at_us, self._now, self._scene.declared.timezone)}"
+        passed = (
+            None if outlook.at is None or first.begins > self._now or self._is_expected(first) else self._now - (outlook.at - one.due_at_us)
+        )
+        return Risk(first.node, first.key, outlook.at, f"{first.node} {self._clause(first, outlook)}{due}", passed)
+
+    def _ends(self, terms: Terms) -> list[Node]:
+        """What an interval ends with: its export, which waits for all that is read, else what is read."""
+        export = self._scene.declared.exports.get(terms.consumer)
+        return [export] if export is not None else self._scene.known_reads(terms)
+
+    def _of(self, node: Node, terms: Terms, interval: str, forecast: Forecast) -> Outlook:
+        """When a node will hold all that an interval requires of it."""
+        if covered(node, terms, interval, self._scene) is not None:
+            return THERE
+        keys = needed(node, terms, interval, self._scene)
+        if keys is not None:
+            return forecast.of_all((node.name, key) for key in keys)
+        before = self._last([self._of(source, terms, interval, forecast) for source in paced_inputs(node, self._scene)])
+        if before.at is None:
+            return before
+        begins = max(before.at, self._now)
+        takes = int(self._seconds.get(node.name, 0.0) * _SECOND_US)
+        return Outlook(begins + takes, (*before.steps, Step(node.name, "*", begins, begins + takes, f"takes {ago(takes)}")))
+
+    @staticmethod
+    def _last(found: list[Outlook]) -> Outlook:
+        never = next((one for one in found if one.at is None), None)
+        return never or max(found, key=lambda one: one.at or 0, default=THERE)
+
+    def _stand(self, terms: Terms, interval: str, name: str, key: str) -> Stand | None:
+        """Where a partition stands, for a forecast of one interval; what counts as empty is there."""
+        node = self._scene.node(name)
+        if counts_as_empty(node, key, self._scene):
+            return Stand(PartitionState.PUBLISHED, published=True)
+        found = self._scene.world.standing(name, key)
+        if found is None:
+            return None
+        there = found.published and not (node.partition.whole and covered(node, terms, interval, self._scene) is None)
+        began = found.since_us if found.state == "running" else None
+        return Stand(PartitionState(found.state), there, began, found.not_before_us, found.reason)
+
+    def _is_expected(self, step: Step) -> bool:
+        """Whether a step is a delivery that hasn't come."""
+        return self._scene.node(step.node).is_source and self._scene.world.standing(step.node, step.key) is None
+
+    def _clause(self, step: Step, outlook: Outlook) -> str:
+        """How the first step of the chain makes it late."""
+        pause = self._scene.world.pauses().get(step.node)
+        if pause is not None and step.node in self._paused:
+            return f"is {pause.said(self._now, self._scene.declared.timezone)}{self._then(step, outlook)}"
+        standing = self._scene.world.standing(step.node, step.key)
+        if outlook.at is None:
+            return step.why
+        if self._is_expected(step):
+            return f"is expected by {moment(step.ends, self._now, self._scene.declared.timezone)}{self._then(step, outlook)}"
+        if standing is not None and standing.state == "running":
+            return f"runs for {ago(self._now - step.begins)}, what is left needs {ago(outlook.at - self._now)}"
+        if not step.why.startswith("takes"):
+            return f"{step.why} until {moment(step.ends, self._now, self._scene.declared.timezone)}{self._then(step, outlook)}"
+        return f"hasn't begun, needs {ago(outlook.at - step.begins)}{self._most(step, outlook)}"
+
+    def _then(self, step: Step, outlook: Outlook) -> str:
+        """How long what comes after a step takes."""
+        if outlook.at is None or outlook.at <= step.ends:
+            return ""
+        return f", what follows needs {ago(outlook.at - step.ends)}"
+
+    def _most(self, first: Step, outlook: Outlook) -> str:
+        """The node that takes most of it, where that isn't the first."""
+        longest = max(outlook.steps, key=lambda step: step.ends - step.begins)
+        return "" if longest.node == first.node else f", most of it {longest.node}"
+
+
+class _Seconds(Mapping[str, float]):
+    """Node → how long an attempt at it takes, looked up when it is first asked for."""
+
+    def __init__(self, scene: Scene) -> None:
+        self._scene = scene
+        self._known: dict[str, float | None] = {}
+
+    def __getitem__(self, node: str) -> float:
+        if node not in self._known:
+            self._known[node] = self._scene.world.seconds(node)
+        found = self._known[node]
+        if found is None:
+            raise KeyError(node)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+def _graph(declared: Watched) -> Graph:
+    """What is judged as the forecast needs it: nodes in topological order, then exports."""
+    nodes = {**declared.nodes, **declared.exports}
+    return Graph(tuple(_node(node, nodes) for node in nodes.values()))
+
+
+def _node(node: Node, nodes: Mapping[str, Node]) -> GraphNode:
+    return GraphNode(
+        name=node.name,
+        is_source=node.is_source,
+        partition=node.partition,
+        timezone=node.timezone,
+        inputs=tuple(spec for spec in node.inputs if spec.node in nodes),
+        start=node.start,
+        expect_by=node.expect_by,
+        days_off=node.no_data,
+    )

@@ -1,0 +1,156 @@
+"""What will be late is known before it is, with the node that will cause it; pauses and what was taken back are named."""
+
+from __future__ import annotations
+
+import pytest
+from small_world import SmallWorld, at, consumer, declare, node
+
+from headrace.model import Grain
+from headrace.observe.status import ConsumerStatus, State, judge
+from headrace.observe.watched import Node, Terms
+from headrace.observe.world import Pausing
+
+DAY = Grain.DAY
+CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a")]
+TERMS = consumer("c", "b", due="07:00")
+DAY2 = "2013-02-02"
+
+
+def world(now: str, **p95: float) -> SmallWorld:
+    small = SmallWorld(delivered={"src": "2013-02-01"}, p95=p95)
+    for name in ("src", "a", "b"):
+        small.publish(name, "2013-02-01", at("2013-02-02 04:40"))
+    small.look("src", at(now))
+    return small
+
+
+def judged(small: SmallWorld, now: str, nodes: list[Node] = CHAIN, terms: Terms = TERMS) -> ConsumerStatus:
+    return judge(declare(nodes, terms), small, at(now)).consumers[0]
+
+
+def test_what_has_not_begun_in_time_is_at_risk() -> None:
+    """A deadline that can't be kept any more, of which nobody hears before it has passed."""
+    now = "2013-02-03 06:50"
+    small = world(now, a=240, b=480)
+    small.publish("src", DAY2, at("2013-02-03 06:45"))
+    found = judged(small, now)
+    assert (found.state, found.next) == (State.AT_RISK, "headrace why c")
+    assert found.reason == "a hasn't begun, needs 12 min, most of it b, due 07:00"
+    assert found.since_us == at("2013-02-03 06:48"), "the latest safe start"
+    assert found.risk is not None
+    assert (found.risk.node, found.risk.partition, found.risk.interval) == ("a", DAY2, DAY2)
+    assert found.risk.predicted_us == at("2013-02-03 07:02")
+
+
+@pytest.mark.parametrize(("now", "state"), [("2013-02-03 06:47", State.SERVED), ("2013-02-03 06:49", State.AT_RISK)])
+def test_it_is_said_from_the_latest_safe_start_on(now: str, state: State) -> None:
+    """An alarm hours too early, or only when it is late."""
+    small = world(now, a=240, b=480)
+    small.publish("src", DAY2, at("2013-02-03 05:00"))
+    assert judged(small, now).state is state
+
+
+def test_what_runs_longer_than_is_left_is_at_risk() -> None:
+    """An attempt that has only just begun looks like one that is nearly done."""
+    now = "2013-02-03 06:58"
+    small = world(now, a=240, b=300)
+    small.publish("src", DAY2, at("2013-02-03 05:00"))
+    small.publish("a", DAY2, at("2013-02-03 06:50"))
+    small.stand("b", DAY2, "running", at("2013-02-03 06:57"))
+    assert judged(small, now).reason == "b runs for 60 s, what is left needs 4 min, due 07:00"
+    small.stand("b", DAY2, "running", at("2013-02-03 06:54"))
+    assert judged(small, now).state is State.SERVED
+
+
+def test_a_promise_that_leaves_no_time_is_known_before_it_is_broken() -> None:
+    """A source that keeps its promise, and makes its consumer late all the same."""
+    now = "2013-02-03 00:10"
+    nodes = [node("src", DAY, source=True, expect_by="06:55"), *CHAIN[1:]]
+    found = judged(world(now, a=240, b=480), now, nodes)
+    assert (found.state, found.since_us) == (State.AT_RISK, None)
+    assert found.reason == "src is expected by 06:55, what follows needs 12 min, due 07:00"
+    assert judged(world(now, a=60, b=60), now, nodes).state is State.SERVED
+
+
+def test_without_history_nothing_is_predicted() -> None:
+    """A node that never ran makes everything at risk."""
+    now = "2013-02-03 06:59"
+    small = world(now)
+    small.publish("src", DAY2, at("2013-02-03 05:00"))
+    assert judged(small, now).state is State.SERVED
+
+
+def test_the_whole_table_of_a_consumer_is_predicted_too() -> None:
+    """An asset that isn't cut: its old publication looks as if the new interval were there."""
+    now = "2013-02-03 06:50"
+    nodes = [CHAIN[0], node("a", None, "src")]
+    small = SmallWorld(delivered={"src": "2013-02-01"}, p95={"a": 900})
+    small.publish("src", "2013-02-01", at("2013-02-02 04:40"))
+    small.publish("a", "*", at("2013-02-02 04:50"))
+    small.publish("src", DAY2, at("2013-02-03 06:45"))
+    small.look("src", at(now))
+    assert judged(small, now, nodes, consumer("c", "a", due="07:00")).reason == "a hasn't begun, needs 15 min, due 07:00"
+
+
+# Paused, withdrawn ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_paused_without_end_is_at_risk_and_later_late() -> None:
+    """A pause that somebody forgot."""
+    now = "2013-02-03 05:30"
+    small = world(now)
+    small.publish("src", DAY2, at("2013-02-03 05:00"))
+    small.paused["a"] = Pausing("moving house", "ann", None)
+    found = judged(small, now)
+    assert (found.state, found.reason) == (State.AT_RISK, "a is paused: moving house (by ann), due 07:00")
+    assert found.next == "headrace resume a"
+    now = "2013-02-03 08:00"
+    small.look("src", at(now))
+    found = judged(small, now)
+    assert (found.state, found.reason, found.next) == (State.LATE, "a: paused: moving house (by ann)", "headrace resume a")
+
+
+@pytest.mark.parametrize(("until", "state"), [("05:45", State.SERVED), ("06:55", State.AT_RISK)])
+def test_a_pause_with_an_end_is_reckoned_with(until: str, state: State) -> None:
+    """A pause over a weekend that is an alarm, and one into the deadline that isn't."""
+    now = "2013-02-03 05:30"
+    small = world(now, a=240, b=480)
+    small.publish("src", DAY2, at("2013-02-03 05:00"))
+    small.paused["a"] = Pausing("move", "ann", at(f"2013-02-03 {until}"))
+    found = judged(small, now)
+    assert found.state is state
+    if state is State.AT_RISK:
+        assert found.reason == "a is paused: move (by ann, until 06:55), what follows needs 12 min, due 07:00"
+
+
+def test_a_pause_that_is_over_is_not_spoken_of() -> None:
+    """A row that nobody has deleted yet."""
+    now = "2013-02-03 08:00"
+    small = world(now)
+    small.paused["src"] = small.paused["c"] = Pausing("move", "ann", at("2013-02-03 07:59"))
+    found = judged(small, now)
+    assert found.reason == "src@2013-02-02: nothing was delivered, promised by 05:00"
+    assert found.paused is None
+
+
+def test_a_paused_consumer_says_so_whatever_its_state() -> None:
+    """A consumer that is left out on purpose looks like one that is forgotten."""
+    now = "2013-02-02 08:00"
+    small = world(now)
+    small.paused["c"] = Pausing("closed", "ann", None)
+    found = judged(small, now)
+    assert (found.state, found.reason) == (State.SERVED, "paused: closed (by ann); all that is due can be read")
+    assert found.next == "headrace resume c"
+
+
+def test_what_was_met_is_not_any_more_once_it_is_taken_back() -> None:
+    """A consumer that is called served although its newest day was withdrawn."""
+    now = "2013-02-02 08:00"
+    small = world(now)
+    assert judged(small, now).state is State.SERVED
+    small.taken_back.add(("b", "2013-02-01"))
+    small.stand("b", "2013-02-01", "withdrawn", at("2013-02-02 07:30"), "wrong rates")
+    small.standings["b", "2013-02-01"] = small.standings["b", "2013-02-01"]._replace(published=False)
+    found = judged(small, now)
+    assert (found.state, found.reason) == (State.LATE, "b: wrong rates, withdrawn since 07:30")
+    assert found.next == "headrace run b --partition 2013-02-01"

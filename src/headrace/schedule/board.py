@@ -69,6 +69,9 @@ class Board:
         self.expanded: dict[str, str] = {}
         """Node that nothing announces partitions of → the last one that it was found to have because time has come so far."""
         self._data_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name, node in nodes.items() if _grows(node)}
+        """Node whose keys grow → interval → its keys, of the intervals that were asked for last."""
+        self._open_keys: dict[str, dict[str, dict[str, None]]] = {name: {} for name in self._data_keys}
+        """Node whose keys grow → interval → those of its keys that aren't at rest."""
 
     # One partition
 
@@ -91,19 +94,34 @@ class Board:
         if key not in self.resting[name]:
             raise KeyError((name, key))
         self.resting[name].discard(key)
-        cell = self.cells[name][key] = Cell(PartitionState.PUBLISHED)
+        cell = Cell(PartitionState.PUBLISHED)
         cell.published = True
+        self.put(name, key, cell)
         return cell
 
     def settle(self, name: str, key: str) -> None:
         """Keep a partition as a member of a range, if nothing else is to be said about it."""
         if self.cells[name][key].at_rest:
-            del self.cells[name][key]
+            self._take(name, key)
             self.resting[name].add(key)
+
+    def put(self, name: str, key: str, cell: Cell) -> None:
+        """A partition that was heard of isn't at rest."""
+        self.cells[name][key] = cell
+        if (keys := self._open_keys.get(name)) is not None:
+            moment, data = split(key, self.nodes[name].partition)
+            keys.setdefault(moment, {})[data] = None
+
+    def _take(self, name: str, key: str) -> None:
+        if self.cells[name].pop(key, None) is not None and (keys := self._open_keys.get(name)) is not None:
+            moment, data = split(key, self.nodes[name].partition)
+            del keys[moment][data]
+            if not keys[moment]:
+                del keys[moment]
 
     def add(self, name: str, key: str, cell: Cell) -> bool:
         """A partition that nothing was heard of; whether it is now its node's oldest."""
-        self.cells[name][key] = cell
+        self.put(name, key, cell)
         return self._heard(name, key)
 
     def place(self, name: str, key: str, cell: Cell) -> bool:
@@ -111,11 +129,11 @@ class Board:
         if cell.published:
             self.visible.add(name)
         if cell.at_rest:
-            self.cells[name].pop(key, None)
+            self._take(name, key)
             self.resting[name].add(key)
         else:
             self.resting[name].discard(key)
-            self.cells[name][key] = cell
+            self.put(name, key, cell)
         return self._heard(name, key)
 
     def show(self, name: str, cell: Cell) -> None:
@@ -180,6 +198,14 @@ class Board:
             found = listed[time_key] = dict.fromkeys(sorted(self._data_keys_of(name, time_key)))
         return found.keys()
 
+    def first_of_interval(self, name: str, key: str) -> bool:
+        """Whether a partition of a node whose keys grow is the only one of its interval that was heard of."""
+        return (
+            name in self._data_keys
+            and self.nodes[name].partition.grain is not None
+            and len(self.seen(name, key.partition(SEPARATOR)[0])) == 1
+        )
+
     def rest(self, name: str, count: int) -> None:
         """So many partitions are neither queued nor running any more."""
         self.busy[name] = self.busy.get(name, 0) - count
@@ -204,10 +230,9 @@ class Board:
         number, _ = resting.place(join(moment, "-")) if moment else (None, "")
         if number is not None:
             yield from (data for data, runs in resting.runs.items() if number in runs)
-        for key in (*resting.named, *self.cells[name]):
-            time, data = split(key, spec)
-            if time == moment:
-                yield data
+        named = (split(key, spec) for key in resting.named)
+        yield from (data for time, data in named if time == moment)
+        yield from self._open_keys[name].get(moment, ())
 
 
 def time_key(node: GraphNode, key: str) -> str:

@@ -77,8 +77,8 @@ def restore(checkpoint: Checkpoint, board: Board, durations: Durations) -> None:
             _restore_node(board, name, node)
     for kept in checkpoint.cells:
         if kept.node in board.nodes:
-            cell = board.cells[kept.node][kept.key] = _cell(kept)
-            if cell.published:
+            board.put(kept.node, kept.key, _cell(kept))
+            if kept.published:
                 board.visible.add(kept.node)
 
 

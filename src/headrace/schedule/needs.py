@@ -42,7 +42,9 @@ class Needs:
         if node.chained and (before := self.before(node, key)) is not None and (waiting := self._blocked(node, before, now)) is not None:
             yield waiting
         for name in node.depends:
-            if (waiting := self._blocked_by_order(self._network.nodes[name], key, now)) is not None:
+            other = self._network.nodes[name]
+            alike = (other.partition.grain, other.partition.key) == (node.partition.grain, node.partition.key)
+            if (waiting := self._blocked_by_order(other, key, now, alike=alike)) is not None:
                 yield waiting
         for name in self._network.gathers.get(node.name, ()):
             if self._board.busy.get(name):
@@ -111,9 +113,13 @@ class Needs:
                 return Waiting(node.name, key, PartitionState.PUBLISHED, "complete later", at)
         return None
 
-    def _blocked_by_order(self, node: GraphNode, key: str, now: int) -> Waiting | None:
-        if self._board.known(node.name, key) or self._board.empty(node.name):
+    def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> Waiting | None:
+        """What a partition waits for of a node that it only comes after; `alike`: both are cut in the same way."""
+        empty = self._board.empty(node.name)
+        if self._board.known(node.name, key) or (empty and alike):
             return self._blocked(node, key, now)
+        if empty:
+            return Waiting(node.name, key, PartitionState.MISSING, "")
         if self._board.busy.get(node.name) or node.name not in self._board.visible:
             return Waiting(node.name, key, PartitionState.WAITING, "")
         return None

@@ -32,9 +32,19 @@ class Queue:
         """A partition that nothing was heard of."""
         if self._board.add(node, key, cell):
             self._all.needs.forget_starts()
+        if self._board.first_of_interval(node, key):
+            self._known_keys(self._all.nodes[node], key)
         for child in self._network.heirs[node]:
             if self._all.needs.expected(child, key):
                 self.expect(child, key)
+
+    def _known_keys(self, node: GraphNode, key: str) -> None:
+        """A first key is known of an interval of a node whose keys grow: what waited for others isn't known to need them any more."""
+        for child, link in self._network.children[node.name]:
+            if not link.same and not link.newest and child.partition.key == node.partition.key:
+                for touched in link.touches(key):
+                    for one in self._board.beside(child, touched):
+                        self.consider(child, one)
 
     def want(self, node: GraphNode, key: str, *, force: bool = False, stale: bool = False) -> None:
         """A partition is to be made; with `force` although it was."""

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 from headrace.schedule.checkpoint import place, restore
-from headrace.schedule.events import Loaded
+from headrace.schedule.events import Loaded, LoadedRunning
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.ranges import Resting, Runs, exists
@@ -24,7 +24,7 @@ def start(situation: Situation, queue: Queue, event: Loaded) -> None:
     for row in rows:
         place(board, row)
     for one in event.running:
-        _go_on(situation, queue, one.node, one.keys)
+        _go_on(situation, queue, one)
         situation.running[one.attempt] = Running(one.node, one.keys, one.expires_at)
     if kept is not None and kept.complete:
         for row in rows:
@@ -36,12 +36,13 @@ def start(situation: Situation, queue: Queue, event: Loaded) -> None:
     heapq.heapify(situation.later)
 
 
-def _go_on(situation: Situation, queue: Queue, node: str, keys: tuple[str, ...]) -> None:
+def _go_on(situation: Situation, queue: Queue, one: LoadedRunning) -> None:
     """An attempt runs on."""
-    for key in keys:
-        queue.expect(situation.nodes[node], key)
-        situation.board.cell(node, key).state = PartitionState.RUNNING
-        situation.begin(node, key)
+    for key in one.keys:
+        queue.expect(situation.nodes[one.node], key)
+        cell = situation.board.cell(one.node, key)
+        cell.state, cell.dirty = PartitionState.RUNNING, key in one.dirty
+        situation.begin(one.node, key)
 
 
 def _follow(situation: Situation, queue: Queue, name: str, key: str) -> None:

@@ -35,3 +35,17 @@ def test_what_waits_for_something_that_is_passed_over_runs_without_it() -> None:
     d.give(Clock())
     assert sorted(d.work()) == [("a", D[2]), ("b", D[1]), ("b", D[2])]
     assert d.state("a", D[1]) is PartitionState.WAIVED
+
+
+def test_a_link_of_a_chain_that_runs_for_the_first_time_is_made_again_when_the_one_before_it_changes() -> None:
+    """It was computed from the earlier content of the one before it, and nothing ever said so."""
+    d = Driver(source("flights"), asset("chain", "flights", chained=True))
+    d.ask()
+    d.arrive("flights", D[0], D[1])
+    while ("chain", D[1]) not in {(one.node, one.keys[0]) for one in d.running.values()}:
+        d.publish(next(iter(d.running)))
+    d.arrive("flights", D[0], content="restated")
+    d.content["chain", D[0]] = "changed"
+    d.publish(d.attempt("flights", D[0]))
+    d.publish(d.attempt("chain", D[0]))
+    assert d.work() == [("chain", D[1]), ("chain", D[1])]

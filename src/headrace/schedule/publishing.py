@@ -120,7 +120,7 @@ class Waves:
             self._queue.consider(child, key)
         elif cell.published and (late or child.tells) and cell.state not in (PartitionState.WAITING, PartitionState.RUNNING):
             self._propose(child, key)
-        elif link is not None or cell.published or cell.state in STOPPED:
+        elif link is not None or cell.published or cell.state in (*STOPPED, PartitionState.RUNNING):
             self._board.cell(child.name, key).late = False
             self._queue.want(child, key, force=True, stale=cell.published)
         else:

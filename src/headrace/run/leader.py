@@ -128,7 +128,8 @@ class Leader:
         self._tasks = Tasks(applied, code, self._production)
         self._core = Core(epoch=self.lease.epoch, slots=self._executor.slots, after=self._last_n)
         own = applied.compiled.project.sources.keys() - self._borrowed
-        deliveries = [Arrived(source, key, bundle) for source, key, bundle in arrived if source in own]
+        being_taken = {(one.node, key) for one in kept for key in one.keys}
+        deliveries = [Arrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken]
         for run in self._runs.values():
             if run.order.standing:  # for all that there is now
                 run.order = msgspec.structs.replace(run.order, targets=self.everything)
@@ -141,9 +142,9 @@ class Leader:
             return ()
         old, new = self.applied.compiled.nodes, applied.compiled.nodes
         same = {name for name in old.keys() & new.keys() if old[name].fingerprint == new[name].fingerprint}
-        running = self._core.running()
-        self._end([number for number, one in running.items() if one.node not in same], "another version of it was applied")
-        return tuple(LoadedRunning(number, one.node, one.keys, one.expires_at) for number, one in running.items() if one.node in same)
+        going_on = self._core.handed_over()
+        self._end([one.attempt for one in going_on if one.node not in same], "another version of it was applied")
+        return tuple(one for one in going_on if one.node in same)
 
     def _end(self, numbers: Sequence[AttemptId], reason: str) -> None:
         """Attempts that aren't wanted any more: whatever they answer, it isn't published."""

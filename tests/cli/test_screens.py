@@ -14,16 +14,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
 from headrace.cli.commands import (
     apply,
+    cancel,
     demo,
     diff,
     doctor,
     lineage,
     ls,
+    pause,
     quarantine,
     read,
     render,
@@ -34,6 +37,8 @@ from headrace.cli.commands import (
     testing,
     try_asset,
     validate,
+    why,
+    withdraw,
 )
 from headrace.cli.moments import Reader
 from headrace.cli.page import Page
@@ -41,6 +46,7 @@ from headrace.cli.running import render as render_run
 from headrace.cli.screen import Screen
 from headrace.operations import documents as d
 from headrace.operations import inspections as i
+from headrace.operations import interventions as n
 
 FIXTURES = Path(__file__).parent / "fixtures"
 WIDTHS = (60, 80, 120, 200)
@@ -368,14 +374,60 @@ DOCTOR = [
     ),
 ]
 
+PAUSED = n.PauseDocument(
+    now=NOW,
+    clock="replay",
+    changed=["flights_clean"],
+    paused=[
+        n.PauseRow(node="flights_clean", kind="asset", reason="the vendor sends it again", by="ada", since=NOW, until=NOW + timedelta(hours=3)),
+        n.PauseRow(node="gone", kind=None, reason=HOSTILE, by=HOSTILE, since=NOW - timedelta(days=3), until=None),
+    ],
+)
+CANCELLED = n.CancelDocument(
+    now=NOW, clock="replay", run_id="12", state="cancelled", by="ada", reason="the vendor called", ended_at=NOW - timedelta(minutes=2)
+)
+WITHDRAWN = n.WithdrawDocument(
+    now=NOW, clock="replay", asset="flights_clean", partition="2013-02-11", state="withdrawn", rows=930, snapshot=121,
+    published_at=NOW - timedelta(days=2), reason=HOSTILE, consumers=["ops-dashboard"],
+    stale=[n.StaleRow(node="carrier_delays", partitions=["2013-02-11"]), n.StaleRow(node="airport_ranking", partitions=["2013-02-11", "2013-02-12"])],
+)  # fmt: skip
+WHY = n.WhyDocument(
+    now=NOW, clock="replay", subject="morning-report", interval="2013-02-13", state="late",
+    verdict="morning-report 2013-02-13 waits for flights 2013-02-13, expected by 05:00, which is 2 h 20 min ago",
+    waiting_for=[
+        n.WaitingRow(kind="partition", node="flights_clean", partition="2013-02-13", state="missing", waiter="carrier_delays@2013-02-13", text="waits for flights_clean 2013-02-13, which waits itself"),
+        n.WaitingRow(kind="delivery", node="flights", partition="2013-02-13", state="missing", waiter="flights_clean@2013-02-13", text="waits for flights 2013-02-13, expected by 05:00, which is 2 h 20 min ago"),
+        n.WaitingRow(kind="running", node="airport_ranking", partition="2013-02-13", state="running", waiter="airport_ranking@2013-02-13", text=f"is being computed since 07:12 (attempt 3.17, 8 min): {HOSTILE}", attempt="3.17", seconds=480.0, p50_seconds=2.1, p95_seconds=204.0),
+    ],
+    also_waiting=2,
+    next="headrace deliveries flights",
+)  # fmt: skip
+
 SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "status_late": (status_document(), status._render),
     "status_served": (SERVED, status._render),
+    "status_paused": (
+        status_document(
+            paused=[d.PausedRow(node="flights_clean", reason="the vendor sends it again", by="ada", until=NOW + timedelta(hours=3))],
+            next="headrace resume flights_clean",
+        ),
+        status._render,
+    ),
     "status_nobody": (status_document(consumers=[], not_applied=None, next="headrace validate"), status._render),
     "run": (RUN, render_run),
     "run_nothing_due": (d.RunDocument(now=NOW, run_id="13", state="nothing_due", attempts=[], published=[], rejected=[]), render_run),
     "runs": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18), run_row(None, "nothing_due", run="11")], runs._all),
     "runs_one": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18, error=ERROR)], runs._one),
+    "runs_cancelled": (
+        [msgspec.structs.replace(run_row("flights", "cancelled"), run_state="cancelled", cancelled_at=NOW, cancelled_by="ada", cancel_reason="the vendor called")],
+        runs._one,
+    ),
+    "pause": (PAUSED, pause.render),
+    "resume": (msgspec.structs.replace(PAUSED, paused=[]), pause.render),
+    "cancel": (CANCELLED, cancel._render),
+    "cancel_ended": (msgspec.structs.replace(CANCELLED, state="succeeded", by=None, reason=None), cancel._render),
+    "withdraw": (WITHDRAWN, withdraw._render),
+    "why": (WHY, why._render),
     "quarantine": ([HELD, HELD], lambda rows, page: quarantine._render(rows, page, None)),
     "quarantine_one": ([HELD], lambda rows, page: quarantine._render(rows, page, "flights@2013-02-11")),
     "quarantine_empty": ([], lambda rows, page: quarantine._render(rows, page, None)),

@@ -260,6 +260,27 @@ class ExportRow(Document, frozen=True, kw_only=True):
     """Intervals that were corrected after they had been written, and weren't written again."""
 
 
+class RiskRow(Document, frozen=True, kw_only=True):
+    """What will make a consumer late: the node and partition that cause it, the interval, when that is due, and when it will be met
+    (null where nothing says when)."""
+
+    node: str
+    partition: str
+    interval: str
+    due_at: datetime
+    predicted_at: datetime | None
+    reason: str
+
+
+class PausedRow(Document, frozen=True, kw_only=True):
+    """Who paused something, why, and until when; null: until somebody resumes it."""
+
+    node: str
+    reason: str
+    by: str
+    until: datetime | None
+
+
 class ConsumerRow(Document, frozen=True, kw_only=True):
     """How one consumer is served. `state` is the first that holds of `states`."""
 
@@ -279,6 +300,10 @@ class ConsumerRow(Document, frozen=True, kw_only=True):
     """What was promised, for people: `07:00 daily`, `30 h old`."""
     export: ExportRow | None = None
     """Null where nothing is exported to it."""
+    risk: RiskRow | None = None
+    """Where it is at risk: what will make it late."""
+    paused: PausedRow | None = None
+    """Null where the consumer itself isn't paused."""
 
 
 class AssetCounts(Document, frozen=True, kw_only=True):
@@ -322,6 +347,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     assets: AssetCounts
     quarantine: QuarantineCounts
     files: list[FilesRow]
+    paused: list[PausedRow] = []
+    """All that is paused, by name."""
     honest_availability: str | None = None
     honest_mean: str | None = None
     minutes_lost: int | None = None

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from headrace.model import Project
 from headrace.model.files import scan
-from headrace.observe.status import ConsumerStatus, Exported, judge
+from headrace.observe.status import AtRisk, ConsumerStatus, Exported, judge
 from headrace.observe.watched import watched
+from headrace.observe.world import Pausing
 from headrace.operations.documents import (
     AssetCounts,
     ConsumerRow,
     ExportRow,
     FilesRow,
+    PausedRow,
     QuarantineCounts,
     ReadRow,
+    RiskRow,
     StatusDocument,
 )
 from headrace.operations.quarantine import shown_path
@@ -45,6 +48,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
         found = judge(watched(compiled), world, now_us)
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
+        held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
         consumers = [_consumer(session, tx, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]
         files = _files(session, tx, compiled.project, consumers)
     not_applied = _not_applied(session)
@@ -63,6 +67,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
         ),
         quarantine=QuarantineCounts(deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows),
         files=files,
+        paused=held,
         window=window,
         not_applied=not_applied,
         next=_next(consumers, not_applied),
@@ -115,7 +120,21 @@ def _consumer(session: Session, tx: Transaction, project: Project, one: Consumer
         next=one.next or (f"headrace run {one.name}" if superseded else None),
         needs=needs(project, one.name),
         export=None if one.export is None else _export(session, one.export, superseded),
+        risk=None if one.risk is None else _risk(session, one.risk),
+        paused=None if one.paused is None else _paused(session, one.name, one.paused),
     )
+
+
+def _risk(session: Session, one: AtRisk) -> RiskRow:
+    predicted = None if one.predicted_us is None else session.instant(one.predicted_us)
+    return RiskRow(
+        node=one.node, partition=one.partition, interval=one.interval, due_at=session.instant(one.due_us), predicted_at=predicted,
+        reason=one.reason,
+    )  # fmt: skip
+
+
+def _paused(session: Session, name: str, one: Pausing) -> PausedRow:
+    return PausedRow(node=name, reason=one.reason, by=one.by, until=None if one.until_us is None else session.instant(one.until_us))
 
 
 def _export(session: Session, one: Exported, superseded: list[str]) -> ExportRow:

@@ -88,6 +88,9 @@ def _one(rows: list[RunRow], page: Page) -> None:
     first = rows[0]
     page.head(f"run {first.run_id}", f"{first.run_kind} by {first.actor}")
     page.facts(f"began {page.reader.moment(first.run_started_at)}", states.mark(first.run_state), _counted(rows))
+    if first.cancelled_at is not None:
+        why = f": {first.cancel_reason}" if first.cancel_reason else ""
+        page.say(f"cancelled by {first.cancelled_by} at {page.reader.moment(first.cancelled_at)}{why}", "warn")
     page.say()
     page.table(ATTEMPTS, [_attempt(group) for group in attempted[:ATTEMPTS_SHOWN_MAX]])
     if len(attempted) > ATTEMPTS_SHOWN_MAX:

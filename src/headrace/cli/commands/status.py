@@ -14,6 +14,7 @@ from headrace.operations.documents import ConsumerRow, StatusDocument
 from headrace.operations.status import WINDOW, status
 
 PATHS_SHOWN_MAX = 5
+PAUSED_SHOWN_MAX = 5
 
 
 def command(
@@ -49,7 +50,7 @@ def _render(document: StatusDocument, page: Page) -> None:
     if not document.consumers:
         page.say("no consumers: nobody has said who needs what by when (consumers.yaml)", indent=2)
     page.say()
-    page.table(FACTS, _facts(document), header=False)
+    page.table(FACTS, _facts(document, page), header=False)
     _files(document, page)
     page.say()
     page.say(_sum(document))
@@ -66,7 +67,7 @@ def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
     ]  # fmt: skip
 
 
-def _facts(document: StatusDocument) -> list[list[str | Cell]]:
+def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
     counts = document.assets
     said = [
         f"{n} {state}"
@@ -78,6 +79,11 @@ def _facts(document: StatusDocument) -> list[list[str | Cell]]:
     waiting = document.quarantine
     if waiting.partitions:
         rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
+    for one in document.paused[:PAUSED_SHOWN_MAX]:
+        until = f", until {page.reader.moment(one.until)}" if one.until else ""
+        rows.append([Cell("paused", "dim"), f"{one.node}: {one.reason} (by {one.by}{until})"])
+    if len(document.paused) > PAUSED_SHOWN_MAX:
+        rows.append([Cell("", "dim"), f"and {len(document.paused) - PAUSED_SHOWN_MAX} more: headrace pause"])
     return rows
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -23,6 +24,7 @@ FILE = "token"
 """In the data folder: it outlives the server, so that a bookmark and a vendor's webhook go on working."""
 _PREFIX = "hdr_"
 TOKEN_CHARACTERS_MAX = 200
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(:[0-9]{1,5})?")
 _SAFE = ("GET", "HEAD")
 
 
@@ -98,7 +100,10 @@ class Guard:
 
     def _ours(self, host: str) -> bool:
         """Whether a Host's value (`name`, `name:port`, `[::1]:port`) names this server."""
-        name = _plain(host.rpartition("]")[0] if host.startswith("[") else host.rpartition(":")[0] or host)
+        said = _HOST.fullmatch(host)
+        if said is None:
+            return False
+        name = _plain(said["name"])
         if name in self._names:
             return True
         with contextlib.suppress(ValueError):

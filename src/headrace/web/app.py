@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from headrace.model import HeadraceError
-from headrace.operations.fire import fire
+from headrace.operations.fire import NoHook, fire
 from headrace.operations.ls import ls
 from headrace.operations.progress import Silent
 from headrace.operations.runs import runs
@@ -95,7 +95,10 @@ class Answers:
         """A webhook: the asset's trigger fires. What is sent with it isn't kept."""
         await _body(request)
         asset = request.path_params["asset"]
-        return _json(await self._reader.document(lambda session: fire(session, asset)), 202)
+        try:
+            return _json(await self._reader.document(lambda session: fire(session, asset)), 202)
+        except NoHook as error:
+            raise Problem(404, str(error), error.hint) from None
 
 
 def app(reader: Reader, guard: Guard, server: Server) -> Starlette:

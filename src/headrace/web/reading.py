@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+from headrace.model import HeadraceError
 from headrace.operations.session import Session
 
 READERS_MAX = 2
@@ -33,7 +35,8 @@ class Reader:
         session = Session(self._root, self._env, None, ACTOR)
         try:
             if self._last is not None:
-                session.know(self._last)
+                with suppress(HeadraceError):  # a document says itself what can't be read
+                    session.know(self._last)
             document = make(session)
             self._last = session
         finally:

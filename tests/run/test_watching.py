@@ -1,0 +1,72 @@
+"""Folders that are watched, and looks that overlap."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from headrace.connect import Found
+from headrace.govern.state import open_state
+from headrace.model import Grain, PartitionSpec, Place, Settings, Source
+from headrace.run.looking import Seen, record
+from headrace.run.watching import Watch, places
+from headrace.store.queries import deliveries
+
+
+def source(name: str, files: str, grain: Grain | None = Grain.DAY) -> Source:
+    return Source(name=name, owner="core", place=Place(file="x", line=1), files=files, partition=PartitionSpec(grain=grain))
+
+
+def test_the_folder_before_the_first_name_that_varies_is_watched(tmp_path: Path) -> None:
+    """A folder that nobody watches, or one that holds Headrace's own files and never is quiet."""
+    for folder in ("landing", "deep/a", "data"):
+        (tmp_path / folder).mkdir(parents=True)
+    found = places(
+        tmp_path,
+        tmp_path / ".headrace",
+        [
+            source("plain", "landing/x_{date:%Y-%m-%d}.csv"),
+            source("deep", "deep/{date:%Y}/{date:%m-%d}.csv".replace("{date:%Y}/{date:%m-%d}", "{date:%Y/%m-%d}")),
+            source("top", "top.csv", None),
+            source("everywhere", "*/x.csv", None),
+            source("missing", "nowhere/x.csv", None),
+            source("far", "s3://bucket/x.csv", None),
+        ],
+    )
+    assert {name: (place.folder, place.deep) for name, place in found.items()} == {
+        "plain": (tmp_path / "landing", False), "deep": (tmp_path / "deep", True), "top": (tmp_path, False),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_change_names_its_sources_and_rings_once_it_is_over(tmp_path: Path, deep: bool) -> None:
+    """A file that lands is found by the next round only, or every source is looked at for each file."""
+    for folder in ("one/below", "two"):
+        (tmp_path / folder).mkdir(parents=True)
+    pattern = "{0}/*/x.csv" if deep else "{0}/*.csv"
+    wanted = places(tmp_path, tmp_path / ".headrace", [source(name, pattern.format(name), None) for name in ("one", "two")])
+    rung = threading.Event()
+    watch = Watch(rung.set)
+    assert watch.watch(wanted) and not watch.watch(wanted)
+    try:
+        for n in range(200):  # the watch begins in its thread: one of these is after that
+            (tmp_path / "one" / ("below" if deep else "") / f"{n}.csv").touch()
+            if rung.wait(0.1):
+                break
+        assert watch.changed() == {"one"}
+    finally:
+        watch.close()
+
+
+def test_two_looks_at_once_write_a_delivery_once(tmp_path: Path) -> None:
+    """A round comes while a slow look is under way: both find the file, and it is taken in twice."""
+    orders = source("orders", "landing/x_{date:%Y-%m-%d}.csv")
+    found = Found("orders", "2026-03-02", "landing/x_2026-03-02.csv", 10, 1_000_000)
+    seen = [Seen(orders, (found,), (), None)]
+    with open_state(tmp_path, Settings(name="shop"), create=True) as store, store.write(None) as tx:
+        assert len(record(tx, seen, now=2_000_000, began=1_500_000)) == 1
+        assert record(tx, seen, now=3_000_000, began=1_600_000) == []
+        assert len(record(tx, seen, now=4_000_000, began=3_500_000)) == 1, "a look that began later has seen something new"
+        assert len(deliveries.found_since(tx, "orders", 0)) == 1

@@ -1,0 +1,223 @@
+"""Who is let in, what is answered, and what hostile clients come to."""
+
+from __future__ import annotations
+
+import re
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from serve_lab import ask
+
+from headrace.model import UsageError
+from headrace.run.figures import Figures
+from headrace.web import app as app_module
+from headrace.web import door as door_module
+from headrace.web import listen, metrics
+from headrace.web.access import FILE, token_of
+
+PATHS = ["/", "/metrics", "/api/v1/status", "/api/v1/runs", "/api/v1/ls"]
+
+
+def raw(port: int, sent: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(sent)
+    return connection
+
+
+def all_of(connection: socket.socket) -> bytes:
+    with connection:
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_probes_need_no_token_and_everything_else_does(door) -> None:
+    """A door that is open by default, or one that probes can't use."""
+    assert ask(door.port, "/healthz").json == {"status": "ok"}
+    assert ask(door.port, "/readyz").json["ready"] is True
+    for path in PATHS:
+        assert ask(door.port, path).status == 401, path
+        assert ask(door.port, path, Authorization=f"Bearer {door.token}x").status == 401
+        assert ask(door.port, path, Authorization="Bearer \xff").status == 401
+        assert door.get(path).status == 200, path
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/metrics/healthz", "/api/v1/status;/healthz", "//healthz/../metrics", "/api/v1/status/", "/%6detrics", "/healthz/..%2fmetrics",
+     "/METRICS", "/metrics?x=/healthz", "/api/v1/hooks/healthz", "/metrics%00/healthz"],
+)  # fmt: skip
+def test_no_spelling_of_a_path_goes_around_the_token(door, path: str) -> None:
+    """Exemptions by a path's text let others in (CVE-2026-53576, CVE-2026-3514)."""
+    assert ask(door.port, path).status in (401, 404, 405)
+
+
+def test_the_token_in_the_address_becomes_a_cookie_that_can_only_look(door) -> None:
+    """The token stays in the browser's history, or another site's form can fire a webhook with the cookie."""
+    answer = ask(door.port, f"/?token={door.token}")
+    assert (answer.status, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=strict" in cookie
+    sent = cookie.partition(";")[0]
+    assert ask(door.port, "/", Cookie=sent).status == 200
+    assert ask(door.port, "/api/v1/hooks/hooked", method="POST", body=b"", Cookie=sent).status == 401
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8787", "127.0.0.1.evil.example", "", "[::1].evil.example", "169.254.169.254"]
+)
+def test_other_names_are_not_ours(door, host: str) -> None:
+    """DNS rebinding: a page of somebody else's reads this server under its own name."""
+    assert door.get("/api/v1/status", Host=host).status == 421
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1", "LOCALHOST.", "[::1]:8787"])
+def test_names_of_this_machine_are_ours(door, host: str) -> None:
+    """A tunnel or a published port can't be used."""
+    assert door.get("/api/v1/status", Host=host).status == 200
+
+
+def test_pages_of_other_origins_are_refused(door) -> None:
+    """A form on another page fires a webhook or reads a document."""
+    for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example", "//", "http://[broken", "http://127.0.0.1@evil.example"):
+        assert door.get("/api/v1/status", Origin=origin).status == 403, origin
+    assert door.get("/api/v1/status", Origin=f"http://127.0.0.1:{door.port}").status == 200
+    path = f"/api/v1/hooks/hooked?token={door.token}"
+    assert ask(door.port, path, method="POST", body=b"", Sec_Fetch_Site="cross-site").status == 403
+
+
+def test_a_webhook_is_kept_for_whoever_leads(door) -> None:
+    """A webhook is lost when nobody leads, or fires what waits for none."""
+    bearer = {"Authorization": f"Bearer {door.token}"}
+    answer = ask(door.port, "/api/v1/hooks/hooked", method="POST", body=b"{}", **bearer)
+    assert (answer.status, answer.json) == (202, {"asset": "hooked", "request": 1})
+    for name in ("revenue", "nothing", "..", "%3Cscript%3E", "x" * 5000):
+        answer = ask(door.port, f"/api/v1/hooks/{name}", method="POST", body=b"", **bearer)
+        assert answer.status == 404, name
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json["status"] == 404 and len(answer.body) < 1000
+    assert door.get("/api/v1/hooks/hooked").status == 405
+
+
+def test_a_body_is_limited_however_its_length_is_told(door) -> None:
+    """A client fills the memory of the process that leads."""
+    much = b"x" * (app_module.BODY_BYTES_MAX + 1)
+    bearer = {"Authorization": f"Bearer {door.token}"}
+    assert ask(door.port, "/api/v1/hooks/hooked", method="POST", body=much, **bearer).status == 413
+    head = f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\n"
+    chunk = b"%x\r\n%s\r\n" % (len(much), much)
+    assert (
+        b" 413 "
+        in all_of(raw(door.port, f"{head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode() + chunk)).split(b"\r\n")[0]
+    )
+    with raw(door.port, f"{head}Content-Length: 99999999999999999999999\r\n\r\n".encode()) as connection:
+        assert re.match(rb"HTTP/1.1 4(00|13) ", connection.recv(100))
+
+
+def test_slow_clients_are_let_go_of_and_delay_nobody(door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends a byte a minute holds a connection for ever."""
+    monkeypatch.setattr(door_module, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(app_module, "BODY_SECONDS", 0.3)
+    slow = [raw(door.port, b"GET / HTTP/1.1\r\nHost: loc") for _ in range(20)]
+    body = raw(
+        door.port, f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx".encode()
+    )
+    assert door.get("/healthz").status == 200
+    assert b" 408 " in body.recv(100)
+    body.close()
+    for connection in slow:
+        with connection:
+            assert ended(connection)
+
+
+def ended(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"GET / HTTP/1.1\r\nX: " + b"y" * 100_000, b"\x16\x03\x01\x02\x00\x01\x00", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 1000,
+     b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", b"GET http://evil/ HTTP/1.1\r\n\r\n"],
+    ids=["head", "tls", "version", "nul", "hosts", "absolute"],
+)  # fmt: skip
+def test_what_is_no_request_is_refused(door, sent: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    """Rubbish ends the door, or fills the server's own lines."""
+    with raw(door.port, sent) as connection:
+        try:
+            said = connection.recv(100)
+        except ConnectionResetError:
+            said = b""
+    assert said == b"" or re.match(rb"HTTP/1.1 4\d\d ", said), said
+    assert door.get("/healthz").status == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_parameters_are_judged(door) -> None:
+    """A client's mistake is a traceback, or a query over everything."""
+    for query in ("runs?limit=0", "runs?limit=100000", "runs?limit=%C2%B2", "runs?failed=1", "runs?run=x",
+                  "status?select=nothing", "ls?select=" + "x" * 2000):  # fmt: skip
+        answer = door.get(f"/api/v1/{query}")
+        assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json"), query
+
+
+def test_a_name_that_is_markup_stays_text(door) -> None:
+    """Stored XSS: a project's or a source's words run in the reader's browser."""
+    answer = door.get("/")
+    assert b"<script" not in answer.body and b"&lt;script&gt;" in answer.body
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    for path in ("/healthz", "/nothing", "/metrics"):
+        assert "content-security-policy" in ask(door.port, path).headers
+
+
+def test_metrics_are_prometheus_text(door) -> None:
+    """One label that isn't escaped, and nothing of it is read."""
+    answer = door.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    line = re.compile(r'headrace_[a-z_]+(\{([a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)*\})? [0-9.e+-]+')
+    text = answer.body.decode()
+    assert all(line.fullmatch(said) for said in text.splitlines() if not said.startswith("#")), text
+    assert 'headrace_consumer_state{consumer="report",owner="core",state="never"} 1' in text
+    said = metrics.Text()
+    said.gauge("x", "y", ({"a": 'q"\\\n'}, 0.5), ({}, None))
+    assert str(said).splitlines()[-1] == 'headrace_x{a="q\\"\\\\\\n"} 0.5'
+
+
+def test_figures_may_be_read_while_they_grow() -> None:
+    """A scrape fails because the leader counted meanwhile."""
+    figures, done = Figures(), threading.Event()
+    thread = threading.Thread(target=lambda: [figures.partitions.update([f"s{n}"]) for n in range(20_000)] and done.set())
+    thread.start()
+    while not done.is_set():
+        sorted(figures.partitions.copy().items())
+    thread.join()
+
+
+def test_the_token_is_private_and_stays(tmp_path: Path) -> None:
+    """Another user of the machine reads it, or each start makes bookmarks useless."""
+    token = token_of(tmp_path)
+    path = tmp_path / FILE
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600 and len(token) >= 40
+    assert token_of(tmp_path) == token
+    path.chmod(0o644)
+    other = token_of(tmp_path)
+    assert other != token and stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("")
+    assert len(token_of(tmp_path)) >= 40
+
+
+def test_a_port_that_is_taken_gives_the_next_free_one() -> None:
+    """The second demo doesn't start."""
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with listen("127.0.0.1", port) as second:
+            assert port < second.getsockname()[1] <= port + door_module.PORTS_TRIED
+    with pytest.raises(UsageError):
+        listen("no.such.host.invalid", 0)
+    with pytest.raises(UsageError):
+        listen("192.0.2.1", 0)

@@ -40,6 +40,7 @@ from headrace.schedule.requesting import Requests
 from headrace.schedule.situation import Running, Situation
 from headrace.schedule.starting import start
 from headrace.schedule.states import PartitionState
+from headrace.schedule.why import Reason, why
 from headrace.schedule.withdrawing import Withdrawals
 
 __all__ = ["Core", "Running", "Waiting"]
@@ -138,6 +139,10 @@ class Core:
     def waiting_for(self, node: str, key: str) -> list[Waiting]:
         """What keeps a partition from running, in the order of its inputs; empty if nothing does."""
         return list(self._all.blocked(self._all.nodes[node], key))
+
+    def why(self, node: str, key: str) -> list[Reason]:
+        """Why a partition isn't running, one clause for each thing that keeps it; as of the last event."""
+        return why(self._all, self._all.nodes[node], key, self._slots)
 
     def proposed(self) -> list[tuple[str, str]]:
         """The partitions that are stale and wait for a person to ask."""

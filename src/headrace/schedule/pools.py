@@ -52,6 +52,10 @@ class Room:
         for pool, slots in takes:
             self._taken[pool] = self._taken.get(pool, 0) + slots
 
+    def taken(self, pool: str) -> int:
+        """How many slots of a pool aren't free."""
+        return self._taken.get(pool, 0)
+
     def short(self, takes: Takes) -> list[str]:
         """The pools that haven't enough room."""
         return [pool for pool, slots in takes if self._taken.get(pool, 0) + slots > self._pools[pool]]

@@ -1,0 +1,155 @@
+"""Why a partition isn't running: one clause for each thing that keeps it, at the cost of that partition."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from headrace.model.required import WHOLE
+from headrace.model.times import Offset
+from headrace.model.zones import from_us
+from headrace.schedule.board import bounds, ended
+from headrace.schedule.cells import Cell
+from headrace.schedule.commands import Waiting
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.pools import OF_NODE, OF_OWNER
+from headrace.schedule.situation import Running, Situation
+from headrace.schedule.states import PartitionState
+
+REASONS_MAX = 50
+SHOWN_MAX = 3
+_STOPPED = {
+    PartitionState.HELD: "is held",
+    PartitionState.REJECTED: "was rejected",
+    PartitionState.FAILED: "failed",
+    PartitionState.WITHDRAWN: "was withdrawn",
+    PartitionState.WAIVED: "was passed over",
+}
+
+
+class Kind(enum.StrEnum):
+    """What keeps a partition."""
+
+    INPUT = "input"
+    PAUSED = "paused"
+    TRIGGER = "trigger"
+    BACKOFF = "backoff"
+    POOL = "pool"
+    SLOTS = "slots"
+    PROPOSED = "proposed"
+    FIRST = "first"
+    UNWANTED = "unwanted"
+    INTERVAL = "interval"
+    STOPPED = "stopped"
+
+
+class Reason(NamedTuple):
+    """One thing that keeps a partition. `node` and `key` are what it waits for: another partition, or itself."""
+
+    kind: Kind
+    text: str
+    """One clause: `waits for flights 2013-02-11, expected by 2013-02-12 05:00`."""
+    node: str
+    key: str
+    until: int | None = None
+    """When time alone ends it, in microseconds; of an input, until when it was promised."""
+
+
+def why(situation: Situation, node: GraphNode, key: str, slots: int) -> list[Reason]:
+    """All that keeps a partition from running, nearest first; empty for one that runs, or is published and nothing is to be done."""
+    cell = situation.board.get(node.name, key)
+    return list(islice(_Asked(situation, node, key, slots).reasons(cell), REASONS_MAX))
+
+
+class _Asked:
+    """One question."""
+
+    def __init__(self, situation: Situation, node: GraphNode, key: str, slots: int) -> None:
+        self._all, self._node, self._key, self._slots = situation, node, key, slots
+
+    def reasons(self, cell: Cell | None) -> Iterator[Reason]:
+        state = PartitionState.MISSING if cell is None else cell.state
+        if state is PartitionState.RUNNING:
+            return
+        if cell is not None and cell.proposed:
+            yield self._own(Kind.PROPOSED, "is stale, and is made again only if a person asks for it by name")
+        elif cell is not None and state in _STOPPED:
+            yield self._own(Kind.STOPPED, _STOPPED[state] + (f": {cell.reason}" if cell.reason else ""))
+        elif state is not PartitionState.PUBLISHED:
+            yield from self._waiting(cell)
+
+    def _waiting(self, cell: Cell | None) -> Iterator[Reason]:
+        if cell is not None and cell.queued:
+            yield from self._no_room()
+            return
+        node, key, now = self._node, self._key, self._all.now
+        if node.is_source and (cell is None or cell.state is PartitionState.MISSING):
+            yield self._undelivered(node, key)
+            return
+        if not self._all.demands.wanted(node.name, key):
+            yield self._own(Kind.UNWANTED, "isn't wanted by any run")
+        if not ended(node, key, now):
+            yield self._own(Kind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
+        if cell is not None and cell.not_before is not None:
+            yield self._own(Kind.BACKOFF, f"is tried again{': ' + cell.reason if cell.reason else ''}", cell.not_before)
+        shut = self._all.gates.shut(node, key, now)
+        if shut is not None:
+            yield self._own(Kind.PAUSED if self._all.gates.pauses.of(node.name) else Kind.TRIGGER, shut.reason, shut.until)
+        if node.is_source and node.name not in self._all.board.visible and self._all.board.busy.get(node.name):
+            yield self._own(Kind.FIRST, "waits for its first delivery, which is taken in alone")
+        yield from (self._input(one) for one in self._all.needs.missing(node, key, now) if one[:2] != (node.name, key))
+
+    def _own(self, kind: Kind, text: str, until: int | None = None) -> Reason:
+        said = "" if until is None else f" ({'from' if kind is Kind.BACKOFF else 'until'} {self._moment(until)})"
+        return Reason(kind, text + said, self._node.name, self._key, until)
+
+    def _input(self, waiting: Waiting) -> Reason:
+        node, named = self._all.nodes[waiting.node], waiting.node if waiting.key == WHOLE else f"{waiting.node} {waiting.key}"
+        if waiting.until is not None:
+            return Reason(Kind.INPUT, f"waits for {named} until {self._moment(waiting.until)}", *waiting[:2], waiting.until)
+        if node.is_source and waiting.state is PartitionState.MISSING:
+            return self._undelivered(node, waiting.key)
+        if waiting.state in _STOPPED:
+            told = f"{named}, which {_STOPPED[waiting.state]}" + (f": {waiting.reason}" if waiting.reason else "")
+            return Reason(Kind.INPUT, f"waits for {told}", *waiting[:2])
+        told = f", which {waiting.reason}" if waiting.reason.startswith("is ") else f": {waiting.reason}" if waiting.reason else ""
+        return Reason(Kind.INPUT, f"waits for {named}{told}", *waiting[:2])
+
+    def _undelivered(self, node: GraphNode, key: str) -> Reason:
+        """A delivery that nobody has seen: when it was promised for."""
+        if node.partition.grain is None or key == WHOLE or node.expect_by is None:
+            return Reason(Kind.INPUT, f"waits for {node.name}{'' if key == WHOLE else ' ' + key}, which hasn't arrived", node.name, key)
+        by = Offset.parse(node.expect_by).after_us(bounds(node, key)[1], node.timezone, node.days_off.holds)
+        expected = "expected by" if by > self._all.now else "overdue since"
+        return Reason(Kind.INPUT, f"waits for {node.name} {key}, {expected} {self._moment(by)}", node.name, key, by)
+
+    def _no_room(self) -> Iterator[Reason]:
+        """It is ready, and stands in the queue."""
+        takes, running = self._all.takes[self._node.name], self._all.running.values()
+        room, sizes = self._all.room(), self._all.graph.pools
+        short = room.short(takes)
+        for pool in short:
+            holders = [one for one in running if pool in dict(self._all.takes[one.node])]
+            yield self._own(Kind.POOL, f"{_pool(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_named(holders)}")
+        if not short and len(running) >= self._slots:
+            yield self._own(Kind.SLOTS, f"all {self._slots} workers are taken, by {_named(running)}")
+        elif not short:
+            yield self._own(Kind.POOL, "what is more urgent waits for the same pool")
+
+    def _moment(self, at: int) -> str:
+        return f"{from_us(at, self._node.timezone):%Y-%m-%d %H:%M}"
+
+
+def _pool(name: str) -> str:
+    if name.startswith(OF_NODE):
+        return f"`concurrency` of {name.removeprefix(OF_NODE)}:"
+    return f"`concurrency` of the owner {name.removeprefix(OF_OWNER)}:" if name.startswith(OF_OWNER) else f"pool {name}"
+
+
+def _named(running: Iterable[Running]) -> str:
+    """Who holds something, the first few by name."""
+    all_of_them = [f"{one.node} {one.keys[0]}" if one.keys[0] != WHOLE else one.node for one in running]
+    shown = ", ".join(all_of_them[:SHOWN_MAX]) or "nobody"
+    return shown + (f" and {len(all_of_them) - SHOWN_MAX} more" if len(all_of_them) > SHOWN_MAX else "")

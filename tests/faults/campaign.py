@@ -18,14 +18,14 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from faults_lab import Project, World, leftovers_after_gc, published_once, started_by, strikes, verify
+from faults_lab import CHECKPOINTS, Project, World, leftovers_after_gc, published_once, started_by, strikes, verify
 
 from headrace.faults import Point
 
 AT_RUNTIME = (
     Point.LEASE_TAKING, Point.LEASE_TAKEN, Point.VERSION_APPLYING, Point.CODE_UNPACKED, Point.RUN_BEGUN, Point.TURN_BEGUN,
-    Point.TURN_SYNCED, Point.PUBLISH_REGISTERED, Point.TURN_COMMITTING, Point.TURN_COMMITTED, Point.TURN_DURABLE, Point.TASK_SENDING,
-    Point.TURN_DONE, Point.LEASE_RELEASING,
+    Point.TURN_SYNCED, Point.PUBLISH_REGISTERED, Point.CHECKPOINT_WRITTEN, Point.TURN_COMMITTING, Point.TURN_COMMITTED,
+    Point.TURN_DURABLE, Point.TASK_SENDING, Point.TURN_DONE, Point.LEASE_RELEASING,
 )  # fmt: skip
 """Points that the runtime passes in a tick."""
 AT_BODY = (
@@ -75,6 +75,8 @@ class Campaign:
     def chain(self, number: int, kills: int) -> None:
         """One project, killed up to so many times in a row, finished and compared."""
         project = Project(self._folder / f"p{number}").declare()
+        if self._chance.random() < 0.5:
+            project.preload(CHECKPOINTS)
         struck: list[Kill] = []
         try:
             while len(struck) < kills and (kills_now := self._once(project)):

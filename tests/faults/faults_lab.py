@@ -29,7 +29,7 @@ timezone = "UTC"
 workers = 2
 [connections.warehouse]
 type = "sqlite"
-path = "{root}/warehouse.db"
+path = "${WAREHOUSE}"
 """
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\nacme: {kind: vendor}\n"
 SOURCE = "source: orders\nowner: acme\npartition: day\nstart: {start}\nfiles: landing/orders_{{date:%Y-%m-%d}}.csv\n"
@@ -85,6 +85,10 @@ def letter(ctx: Context, clean):
 TABLES = (*ASSETS, "scored", "orders")
 
 
+CHECKPOINTS = "import headrace.run.checkpoints as it\nit.CHANGES_MAX, it.CHANGES_WORTH = 3, 1\n"
+"""As a large project does, write down what the core knows every few turns."""
+
+
 class Ended(NamedTuple):
     """How a process ended. `code` is negative where a signal ended it."""
 
@@ -119,12 +123,13 @@ class Project:
         """`now` None: it lives in the present."""
         self.root = root
         self.now = ("--now", now) if now else ()
+        self._preloaded = ""
 
     def declare(self, days: Sequence[str] = DAYS) -> Project:
         """Write declarations and deliveries."""
         for folder in ("assets", "sources", "landing"):
             (self.root / folder).mkdir(parents=True)
-        (self.root / "headrace.toml").write_text(SETTINGS.format(root=self.root))
+        (self.root / "headrace.toml").write_text(SETTINGS)
         (self.root / "owners.yaml").write_text(OWNERS)
         (self.root / "sources/orders.yaml").write_text(SOURCE.format(start=days[0]))
         (self.root / "consumers.yaml").write_text(CONSUMERS)
@@ -133,6 +138,14 @@ class Project:
             (self.root / f"assets/{name}.sql").write_text(f"/* headrace\nowner: core\n{front}\n*/\n{body}\n")
         for number, day in enumerate(days):
             self.deliver(day, [f"{number}{n},c{n % 2},{n + number}.50,{day}" for n in range(ROWS)])
+        return self
+
+    def preload(self, code: str) -> Project:
+        """Have every process of the project run this before anything else."""
+        folder = self.root / "preloaded"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(code)
+        self._preloaded = str(folder)
         return self
 
     def deliver(self, day: str, lines: list[str]) -> None:
@@ -152,8 +165,12 @@ class Project:
         return subprocess.Popen(
             [*MODULE, *verb, "--json", "--project", str(self.root)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-            env={**os.environ, **armed, **more},
+            env={**os.environ, "WAREHOUSE": str(self.root / "warehouse.db"), **self._paths(), **armed, **more},
         )  # fmt: skip
+
+    def _paths(self) -> dict[str, str]:
+        paths = [self._preloaded, os.environ.get("PYTHONPATH", "")]
+        return {"PYTHONPATH": os.pathsep.join(filter(None, paths))} if self._preloaded else {}
 
     def run(self, *verb: str, fault: str = "", **more: str) -> Ended:
         process = self.start(*verb, fault=fault, **more)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from campaign import AT_BODY, AT_EXPORT, AT_RUNTIME, finish_and_verify
-from faults_lab import DAYS, Ended, Project, World, leftovers_after_gc, verify
+from faults_lab import CHECKPOINTS, DAYS, Ended, Project, World, leftovers_after_gc, verify
 
 from headrace.faults import Point
 
@@ -43,7 +43,7 @@ def struck(project: Project, ended: Ended, action: str, *, worker: bool = False)
 
 @every(AT_RUNTIME)
 def test_the_runtime_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
-    project = Project(tmp_path / "p").declare()
+    project = Project(tmp_path / "p").declare().preload(CHECKPOINTS)
     struck(project, project.tick(fault=f"{point}={action}"), action)
     finish_and_verify(project, quiet[0])
 

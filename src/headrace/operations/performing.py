@@ -97,7 +97,7 @@ class Context:
     def leader(self, progress: Progress) -> Leader:
         """The leader over what is applied; a new project is applied first."""
         if self._leading.leader is None:
-            self.held.warm(self.session.settings.workers)
+            self.held.warm(self.session.settings)
             applied = self.applied() or self.apply(progress)
             self._leading.leader = self.held.leader(applied)
         return self._leading.leader

@@ -19,23 +19,17 @@ from headrace.govern.state import open_state
 from headrace.lake import catalog
 from headrace.model import HeadraceError, LakeError, StoreError
 from headrace.model import Settings as ProjectSettings
-from headrace.model.sizes import memory_in_bytes
 from headrace.model.zones import from_us
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
-from headrace.run.executors.pool import Pool
-from headrace.run.executors.pool import Settings as WorkerSettings
+from headrace.run.executors import Executor
+from headrace.run.executors.choosing import executor_of
 from headrace.run.folders import Folders
 from headrace.run.leader import Leader
 from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import leading
 from headrace.store.wake import Listener
-
-WORKER_MEMORY_SHARE = 0.7
-"""Of the machine's memory, divided among the workers: what an attempt may use where nobody says. Most of it is DuckDB's, which
-spills to disk above."""
-
 
 LOOK_SECONDS = 1.0
 """How often a leader looks for requests by itself: who asks wakes it, and a wake-up may be lost."""
@@ -55,7 +49,7 @@ class Held:
         self.production = production
         """Whether what consumers asked for is written to where they want it; an environment writes nothing outside."""
         self._stack = stack
-        self._pool: Pool | None = None
+        self._executor: Executor | None = None
         self._listener: Listener | None = None
         self._looked = 0.0
 
@@ -69,20 +63,20 @@ class Held:
             self._listener.woken = False
         return True
 
-    def warm(self, workers: int) -> Pool:
-        """Start the workers, if they haven't been: they come up while the leader reads the project."""
-        if self._pool is None:
-            self._pool = self._stack.enter_context(Pool(worker_settings(self.folders, workers), workers))
+    def warm(self, settings: ProjectSettings) -> Executor:
+        """Start what works, if it hasn't been: it comes up while the leader reads the project."""
+        if self._executor is None:
+            self._executor = self._stack.enter_context(executor_of(settings, self.folders))
             self._listener = Listener(self.store.folder)
             self._stack.callback(self._listener.close)
-            self._pool.watch(self._listener)
-        return self._pool
+            self._executor.watch(self._listener)
+        return self._executor
 
     def leader(self, applied: Applied) -> Leader:
         """The leader over an applied version."""
-        pool = self.warm(applied.compiled.project.settings.workers)
+        executor = self.warm(applied.compiled.project.settings)
         leader = Leader(
-            store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=pool, applied=applied,
+            store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=executor, applied=applied,
             production=self.production,
         )  # fmt: skip
         self._stack.callback(leader.leave)
@@ -169,12 +163,3 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
     leading.lose_open_work(tx, epoch, at)
     append(tx, at, Event(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))))
     return clock
-
-
-def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> WorkerSettings:
-    """What each of so many workers is started with. `memory_max` is what one attempt may use, an equal share if nobody says."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    threads = os.cpu_count() or 1
-    share = max(1, threads // workers)
-    allowed = memory_in_bytes(memory_max) if memory_max else int(memory * WORKER_MEMORY_SHARE / workers)
-    return WorkerSettings(folders, threads=threads, share=share, memory_max_bytes=allowed)

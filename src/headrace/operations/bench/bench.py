@@ -22,7 +22,7 @@ from headrace.plan import Compiled
 from headrace.run.executors import Finished, Lost
 from headrace.run.executors.pool import Pool
 from headrace.run.folders import Folders
-from headrace.run.leading import worker_settings
+from headrace.run.executors.choosing import worker_settings
 from headrace.run.messages import Outcome, Produce
 from headrace.run.tasks.produce import scope_of
 from headrace.schedule import AttemptId

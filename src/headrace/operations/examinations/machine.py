@@ -92,7 +92,7 @@ def _worker(session: Session) -> Finding:
     from headrace.run.executors import Finished
     from headrace.run.executors.pool import Pool
     from headrace.run.folders import Folders
-    from headrace.run.leading import worker_settings
+    from headrace.run.executors.choosing import worker_settings
     from headrace.run.messages import Produce
     from headrace.schedule import AttemptId
 

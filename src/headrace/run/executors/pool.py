@@ -18,6 +18,7 @@ import msgspec
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.model import HeadraceError
 from headrace.run.executors import Finished, Lost, News, Saw
+from headrace.run.executors.bells import Bell
 from headrace.run.executors.hands import Worker
 from headrace.run.executors.mothers import Mother
 from headrace.run.executors.settings import Settings
@@ -56,7 +57,8 @@ class Pool:
         self._mother: Mother | None = None
         self._news: list[News] = []
         self._failed_starts = 0
-        self._woken = False
+        self.woken = 0
+        """How many of those that `watch` was told of ended the last `wait`."""
         self._looked_at = 0.0
         """When a lookout had something to do last."""
 
@@ -73,7 +75,7 @@ class Pool:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def watch(self, listener: Listener) -> None:
+    def watch(self, listener: Listener | Bell) -> None:
         """Let `wait` return early when somebody wakes the leader."""
         self._selector.register(listener, selectors.EVENT_READ, partial(self._wake, listener))
 
@@ -102,7 +104,7 @@ class Pool:
         somebody wakes the leader."""
         self._flush()
         until = None if seconds is None else time.monotonic() + seconds
-        self._woken = False
+        self.woken = 0
         while True:
             left = 0.0 if self._news else self._watch.left(None if until is None else max(0.0, until - time.monotonic()))
             left = self._until_stuck(left)
@@ -111,7 +113,7 @@ class Pool:
                     key.data()
             self._look()
             self._flush()
-            if self._news or self._woken or (until is not None and time.monotonic() >= until):
+            if self._news or self.woken or (until is not None and time.monotonic() >= until):
                 news, self._news = self._news, []
                 return news
 
@@ -193,9 +195,9 @@ class Pool:
 
     # What happens
 
-    def _wake(self, listener: Listener) -> None:
+    def _wake(self, listener: Listener | Bell) -> None:
         listener.drain()
-        self._woken = True
+        self.woken += 1
 
     def _flush(self) -> None:
         self._deal()

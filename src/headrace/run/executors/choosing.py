@@ -1,0 +1,36 @@
+"""The executor that a project's settings ask for."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+
+from headrace.model import Settings as ProjectSettings
+from headrace.model.sizes import memory_in_bytes
+from headrace.run.executors import Executor
+from headrace.run.executors.pool import Pool
+from headrace.run.executors.settings import Settings
+from headrace.run.folders import Folders
+
+MEMORY_SHARE = 0.7
+"""Of the machine's memory, divided among the workers: what an attempt may use where nobody says. Most of it is DuckDB's, which
+spills to disk above."""
+
+
+def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextManager[Executor]:
+    """It starts when it is entered. Raises what it raises then where it can't work at all."""
+    if settings.executor == "dask" and settings.dask is not None:
+        from headrace.run.executors.dask import Dask  # a second of imports that nobody else pays
+
+        memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
+        return Dask(settings.dask, Settings(folders, threads=1, share=1, memory_max_bytes=memory_max), settings.workers)
+    return Pool(worker_settings(folders, settings.workers, settings.memory_max), settings.workers)
+
+
+def worker_settings(folders: Folders, workers: int, memory_max: str | None = None) -> Settings:
+    """What each of so many workers of this machine is started with; `memory_max` is what one attempt may use."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    threads = os.cpu_count() or 1
+    share = max(1, threads // workers)
+    allowed = memory_in_bytes(memory_max) if memory_max else int(memory * MEMORY_SHARE / workers)
+    return Settings(folders, threads=threads, share=share, memory_max_bytes=allowed)

@@ -6,7 +6,7 @@ import msgspec
 from driver import Driver, asset, reads, source
 
 from headrace.model import InputMode
-from headrace.schedule import Clock, Graph, Loaded, PartitionState, Trigger
+from headrace.schedule import Arrived, Clock, Graph, Loaded, PartitionState, Trigger
 
 D = [f"2013-02-{d:02}" for d in range(1, 29)]
 
@@ -49,3 +49,15 @@ def test_a_link_of_a_chain_that_runs_for_the_first_time_is_made_again_when_the_o
     d.publish(d.attempt("flights", D[0]))
     d.publish(d.attempt("chain", D[0]))
     assert d.work() == [("chain", D[1]), ("chain", D[1])]
+
+
+def test_what_lies_before_the_start_is_not_taken_in_with_its_bundle() -> None:
+    """It was, though it never is where it comes in a file of its own: what looks back over it was another."""
+    prices = msgspec.structs.replace(source("prices"), start=D[1])
+    d = Driver(prices)
+    d.ask()
+    d.give(Arrived("prices", D[0], bundle="all"))
+    d.give(Arrived("prices", D[1], bundle="all"))
+    d.give(Arrived("prices", D[2], bundle="all"))
+    d.give(Clock())
+    assert [one.keys for one in d.running.values()] == [(D[1], D[2])]

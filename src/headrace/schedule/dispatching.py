@@ -77,7 +77,8 @@ class Dispatcher:
         for other in self._board.bundles.get((node.name, cell.bundle), ()) if cell.bundle else ():
             one = self._board.cell(node.name, other)
             waits = one.state is PartitionState.WAITING and one.not_before is None
-            if other == key or not waits or not self._all.demands.wanted(node.name, other):
+            wanted = self._all.demands.wanted(node.name, other) and self._all.needs.expected(node, other)
+            if other == key or not waits or not wanted:
                 continue
             if not one.queued:
                 self._all.begin(node.name, other)

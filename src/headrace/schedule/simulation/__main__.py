@@ -1,0 +1,43 @@
+"""`python -m headrace.schedule.simulation`: play one seed, or many."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from headrace.schedule.simulation.happenings import scenario
+from headrace.schedule.simulation.many import many, said, smaller
+from headrace.schedule.simulation.playing import play
+
+
+def main() -> int:
+    """Ends with 1 where a seed failed."""
+    parser = argparse.ArgumentParser(prog="python -m headrace.schedule.simulation", description="Play the core in a simulated world.")
+    parser.add_argument("--seed", type=int, help="play this one, and make it smaller if it fails")
+    parser.add_argument("--seeds", type=int, default=500, help="play so many (default 500)")
+    parser.add_argument("--first", type=int, default=0, help="the first of many")
+    parser.add_argument("--processes", type=int, default=2, help="in so many processes (default 2)")
+    typed = parser.parse_args()
+    if typed.seed is not None:
+        return _one(typed.seed)
+    found, coverage = many(range(typed.first, typed.first + typed.seeds), typed.processes)
+    for line in said(found, coverage):
+        print(line)
+    return 1 if found.failed else 0
+
+
+def _one(seed: int) -> int:
+    one = scenario(seed)
+    played = play(one)
+    assets, happenings, _ = one.size
+    print(f"seed {seed}: {assets} assets, {happenings} happenings, {played.events} events, {played.faults} faults")
+    if played.failure is None:
+        print("it holds")
+        return 0
+    for line in smaller(seed, played.failure):
+        print(line)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

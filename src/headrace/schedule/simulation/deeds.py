@@ -1,0 +1,125 @@
+"""What people ask the leader for: rows in the store, each taken in exactly one turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.model import Grain
+from headrace.schedule.events import Cancelled, Event, Fired, Paused, Refreshed, Requested, Resumed, TakenBack, Target
+from headrace.schedule.simulation.rows import CellRow, PublicationRow, RunRow
+from headrace.schedule.simulation.scenario import HOUR, Deed, DeedKind
+from headrace.schedule.simulation.store import Transaction
+from headrace.schedule.states import PartitionState
+
+if TYPE_CHECKING:
+    from headrace.schedule.simulation.leader import Leader
+
+PAUSED_US = 5 * HOUR
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What came of all requests of a turn. `apply`: another version goes into force after it."""
+
+    events: tuple[Event, ...]
+    apply: bool = False
+    changed: frozenset[str] = frozenset()
+
+
+class Deeds:
+    """The requests of one turn."""
+
+    def __init__(self, leader: Leader, tx: Transaction) -> None:
+        self._leader, self._world, self._tx = leader, leader.world, tx
+        self._apply = False
+        self._ways: dict[DeedKind, Callable[[Deed], Iterator[Event]]] = {
+            DeedKind.RUN: self._run,
+            DeedKind.RETRY: self._run,
+            DeedKind.AGAIN: self._run,
+            DeedKind.CANCEL: self._cancel,
+            DeedKind.PAUSE: self._pause,
+            DeedKind.RESUME: self._resume,
+            DeedKind.WITHDRAW: self._withdraw,
+            DeedKind.APPLY: self._apply_version,
+            DeedKind.REFRESH: self._refresh,
+            DeedKind.FIRE: self._fire,
+        }
+
+    def taken(self) -> Asked:
+        """Take all requests, in the order in which they were made."""
+        events: list[Event] = []
+        for number in sorted(self._leader.store.tables["request"]):
+            self._tx.put("request", number, None)
+            deed = self._world.deed(number)
+            events += self._ways[deed.kind](deed)
+        change = self._world.scenario.change
+        changed = frozenset(node.name for node in change.changed) | change.removed
+        return Asked(tuple(events), self._apply, changed)
+
+    def _run(self, deed: Deed) -> Iterator[Event]:
+        known = self._world.rules.nodes
+        nodes = tuple(name for name in deed.nodes if name in known and name not in self._world.scenario.borrowed)
+        targets = tuple(Target(name, *self._bounds(deed, name)) for name in nodes)
+        retry = frozenset(nodes) if deed.kind is not DeedKind.RUN else frozenset()
+        again = retry if deed.kind is DeedKind.AGAIN else frozenset()
+        if targets:
+            yield Requested(targets, retry=retry, again=again, run=self._world.number_run(self._tx))
+
+    def _bounds(self, deed: Deed, name: str) -> tuple[str | None, str | None]:
+        """Days are asked for by name; and in the end everything is, for what was passed over isn't meant otherwise."""
+        node = self._world.rules.nodes[name]
+        if self._world.healed and node.trigger is not None and node.trigger.latest and node.partition.grain is not None:
+            moments = self._world.rules.moments(node)
+            return moments[0], moments[-1]
+        bounded = node.partition.grain is Grain.DAY and not any(name in other.depends for other in self._world.graph.nodes)
+        return (deed.first, deed.last) if bounded else (None, None)  # what is asked for by name is waited for by what follows it
+
+    def _cancel(self, deed: Deed) -> Iterator[Event]:
+        open_runs = sorted(run for run, request in self._leader.runs.items() if not request.standing)
+        if open_runs:
+            run = open_runs[deed.pick % len(open_runs)]
+            row: RunRow = self._tx.get("run", run)
+            self._tx.put("run", run, RunRow(row.targets, row.standing, "cancelled"))
+            del self._leader.runs[run]
+            yield Cancelled(run)
+
+    def _pause(self, deed: Deed) -> Iterator[Event]:
+        until = self._leader.now + PAUSED_US if deed.pick % 2 else None
+        for node in deed.nodes:
+            self._tx.put("pause", node, (until,))
+        yield Paused(deed.nodes, "a person said so", until)
+
+    def _resume(self, deed: Deed) -> Iterator[Event]:
+        for node in deed.nodes:
+            self._tx.put("pause", node, None)
+        yield Resumed(deed.nodes)
+
+    def _withdraw(self, deed: Deed) -> Iterator[Event]:
+        (node,) = deed.nodes
+        published = sorted(key for name, key in self._leader.store.tables["publication"] if name == node)
+        published = [key for key in published if self._tx.get("publication", (node, key)) is not None]
+        if published and node in self._world.rules.nodes and node not in self._world.scenario.borrowed:
+            key = published[deed.pick % len(published)]
+            self._tx.put("publication", (node, key), None)
+            yield TakenBack(node, key, "a person said so")
+
+    def _apply_version(self, _: Deed) -> Iterator[Event]:
+        self._apply = self._tx.get("single", "version") == 0
+        yield from ()
+
+    def _refresh(self, deed: Deed) -> Iterator[Event]:
+        """A partition that is made in production has a new publication."""
+        (node,) = deed.nodes
+        number = int(self._tx.get("single", "publication")) + 1
+        self._tx.put("single", "publication", number)
+        before: PublicationRow | None = self._tx.get("publication", (node, "*"))
+        self._world.rules.hear(node, "*", deed.pick)
+        row = PublicationRow(number, deed.pick, f"{deed.pick:x}", None, 0, number)
+        self._tx.put("publication", (node, "*"), row)
+        self._tx.put("cell", (node, "*"), CellRow(PartitionState.PUBLISHED))
+        yield Refreshed(node, "*", changed=before is None or before.content != deed.pick)
+
+    def _fire(self, deed: Deed) -> Iterator[Event]:
+        yield from (Fired(node) for node in deed.nodes if node in self._world.rules.nodes)

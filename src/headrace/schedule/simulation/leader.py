@@ -1,0 +1,273 @@
+"""The runtime around the core, as `headrace.run.leader` is: one turn is one transaction, and nothing is acted on before it is
+committed. A turn is a generator that stops at every named point, where the world may end the leader or let it stand still."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled
+from headrace.schedule.core import Core, Running
+from headrace.schedule.events import Arrived, AttemptId, Clock, Ended, Event, Published, Requested, Target, WorkerLost
+from headrace.schedule.history import Turn, digest
+from headrace.schedule.simulation import loading
+from headrace.schedule.simulation.deeds import Asked, Deeds
+from headrace.schedule.simulation.preparing import Preparing
+from headrace.schedule.simulation.rows import AttemptRow, CellRow, DeliveryRow, PublicationRow, RunRow
+from headrace.schedule.simulation.scenario import Point
+from headrace.schedule.simulation.store import Transaction
+from headrace.schedule.simulation.workers import Answer, Finished, Lost, Task, Workers
+from headrace.schedule.states import FailureKind, PartitionState
+
+if TYPE_CHECKING:
+    from headrace.schedule.simulation.world import World
+
+Turning = Generator[Point, None, None]
+
+
+class Leader:
+    """One process that leads, or believes that it does. `alive` until it ends, for whatever reason."""
+
+    core_type: type[Core] = Core
+
+    def __init__(self, world: World) -> None:
+        self.world, self.store = world, world.store
+        self.alive = True
+        self.inbox: list[Answer] = []
+        self.attempts: dict[AttemptId, AttemptRow] = {}
+        self.claims: dict[tuple[str, str], AttemptId] = {}
+        self.runs: dict[int, Requested] = {}
+        self.workers = Workers(world, world.scenario.slots, self)
+        self.turns: list[Turn] = []
+        self.epoch = 0
+        self.now = 0
+        """Of the transaction that is under way, or was last."""
+        self._last_n = 0
+        self.core = self.core_type(epoch=0, slots=1)
+
+    def hear(self, answer: Answer) -> None:
+        """A worker answered."""
+        self.inbox.append(answer)
+        self.world.wake(self)
+
+    # Taking over
+
+    def take_over(self) -> Turning:
+        """Take the lease: what an earlier leader left open is lost, and the core starts from the store."""
+        tx = self.store.begin()
+        self.epoch = self.store.epoch + 1
+        tx.put("single", "epoch", self.epoch)
+        self.now = self.store.mark(tx, self.world.wall)
+        loading.lose_open_work(tx, self.store, self.epoch)
+        self.store.commit(tx)
+        self.world.took_over(self)
+        yield Point.LEASE_TAKEN
+        self.world.sweep()
+        yield from self.turn([*self.load(), self._standing()])
+
+    def load(self, going: Mapping[AttemptId, Running] | None = None) -> list[Event]:
+        """Make a new core; what it starts from is committed. `going` are attempts that go on."""
+        self.core = self.core_type(epoch=self.epoch, slots=self.world.scenario.slots, after=self._last_n)
+        self.world.watch.loaded(self)
+        return loading.load(self.world, going or {})
+
+    def _standing(self) -> Event:
+        number = self.world.number_run()
+        return Requested(self.world.everything(), run=number, standing=True)
+
+    # One turn
+
+    def due(self) -> bool:
+        """Whether time alone asks for a turn."""
+        at = self.core.next_event()
+        return at is not None and at <= max(self.world.wall, self.store.tables["single"]["clock"])
+
+    def turn(self, events: Sequence[Event] = ()) -> Turning:
+        """Take everything in that has happened, in one transaction, then act."""
+        yield Point.TURN_BEGUN
+        answers, self.inbox = self.inbox, []
+        finished = [a for a in answers if isinstance(a, Finished) and a.attempt in self.attempts]
+        finished = list({answer.attempt: answer for answer in finished}.values())
+        for file in (file for answer in finished for file in answer.files):
+            self.world.lake.sync(file)
+        yield Point.TURN_SYNCED
+        tx = self.store.begin(self.epoch)
+        self.now = self.store.mark(tx, self.world.wall)
+        heard = [self._take_in(tx, answer) for answer in finished]
+        heard += [self._lose(tx, answer) for answer in answers if isinstance(answer, Lost)]
+        yield Point.PUBLISH_REGISTERED
+        asked = Deeds(self, tx).taken()
+        told = [*events, *heard, *self._looked(tx), *asked.events]
+        if self.due() or not told:
+            told.append(Clock())
+        commands, starts = self._decide(tx, told)
+        yield Point.TURN_DECIDED
+        self._write(tx, commands)
+        yield Point.TURN_COMMITTING
+        self.store.commit(tx)
+        self.world.watch.committed(self, tx, commands)
+        yield Point.TURN_COMMITTED
+        yield from self._act(starts, commands)
+        if asked.apply:
+            yield from self._adopt(asked)
+        yield Point.TURN_DONE
+
+    def _decide(self, tx: Transaction, told: Sequence[Event]) -> tuple[list[Command], list[Task]]:
+        preparing, decided = Preparing(self.world, tx), list[Command]()
+        starts: list[Task] = []
+        for event in told:
+            self._note(tx, event)
+            self.world.watch.before(self, event)
+            commands = self.core.handle(event, self.now)
+            self.world.watch.handled(self, tx, event, commands)
+            decided += commands
+            starts += [self._start(tx, preparing, command) for command in commands if isinstance(command, Dispatch)]
+        self._journal(told, decided)
+        return decided, starts
+
+    def _note(self, tx: Transaction, event: Event) -> None:
+        if isinstance(event, Requested):
+            self.runs[event.run] = event
+            tx.put("run", event.run, RunRow(event.targets, event.standing))
+
+    def _start(self, tx: Transaction, preparing: Preparing, command: Dispatch) -> Task:
+        self._last_n = command.attempt.n
+        row = preparing.prepare(command)
+        self.attempts[command.attempt] = row
+        tx.put("attempt", command.attempt, row)
+        self.claims.update(dict.fromkeys(((command.node, key) for key in command.keys), command.attempt))
+        return Task(command.attempt, command.node, command.keys, row.contents)
+
+    def _act(self, starts: Sequence[Task], commands: Sequence[Command]) -> Turning:
+        for task in starts:
+            yield Point.TASK_SENDING
+            self.world.watch.submitted(self, task)
+            self.workers.submit(task)
+        for command in commands:
+            if isinstance(command, Kill):
+                self.workers.kill(command.attempt)
+
+    def _journal(self, events: Sequence[Event], commands: Sequence[Command]) -> None:
+        if self.world.journalled:
+            self.turns.append(Turn(self.now, tuple(events), digest(commands)))
+        self.world.told += len(events)
+
+    # What workers answered
+
+    def _take_in(self, tx: Transaction, answer: Finished) -> Event:
+        row = self.attempts.pop(answer.attempt)
+        held = all(self.holds_claim(answer.attempt, row.node, key) for key in row.keys)
+        self._release(answer.attempt, row)
+        if not held or answer.state is not PartitionState.PUBLISHED:
+            return self._stop(tx, answer, row)
+        shown = [self._publish(tx, answer, row, place) for place in range(len(row.keys))]
+        self._end(tx, answer.attempt, row, "published")
+        contents = tuple((key, changed) for key, (_, changed) in zip(row.keys, shown, strict=True))
+        return Published(answer.attempt, contents, answer.seconds, tuple(number for number, _ in shown))
+
+    def holds_claim(self, attempt: AttemptId, node: str, key: str) -> bool:
+        """Whether no later attempt has taken a partition over."""
+        return self.claims.get((node, key)) == attempt
+
+    def _release(self, attempt: AttemptId, row: AttemptRow) -> None:
+        for key in row.keys:
+            if self.holds_claim(attempt, row.node, key):
+                del self.claims[row.node, key]
+
+    def _hash(self, row: AttemptRow, place: int) -> str | None:
+        return None if row.node in self.world.scenario.hashless else f"{row.contents[place]:x}"
+
+    def _publish(self, tx: Transaction, answer: Finished, row: AttemptRow, place: int) -> tuple[int, bool]:
+        number = int(tx.get("single", "publication")) + 1
+        tx.put("single", "publication", number)
+        key, content, known = row.keys[place], row.contents[place], self._hash(row, place)
+        before = tx.get("publication", (row.node, key))
+        same = before is not None and known is not None and before.hash == known
+        first = before.first if same else number
+        tx.put("publication", (row.node, key), PublicationRow(number, content, known, answer.attempt, answer.files[place], first))
+        tx.put("cell", (row.node, key), CellRow(PartitionState.PUBLISHED))
+        return number, not same
+
+    def _stop(self, tx: Transaction, answer: Finished, row: AttemptRow) -> Ended:
+        fenced = answer.state is PartitionState.PUBLISHED
+        state, kind = (PartitionState.FAILED, FailureKind.CANCELLED) if fenced else (answer.state, answer.kind)
+        self._end(tx, answer.attempt, row, state)
+        return Ended(answer.attempt, state, f"it was {answer.state}", kind)
+
+    def _end(self, tx: Transaction, attempt: AttemptId, row: AttemptRow, delivered: str) -> None:
+        tx.put("attempt", attempt, None)
+        for key, file in zip(row.keys, row.files, strict=False):
+            newest: DeliveryRow = tx.get("delivery", (row.node, key))
+            if newest.file == file:
+                tx.put("delivery", (row.node, key), DeliveryRow(file, newest.bundle, newest.content, delivered))
+
+    def _lose(self, tx: Transaction, gone: Lost) -> WorkerLost:
+        known = [one for one in (gone.running, *gone.queued) if one is not None and one in self.attempts]
+        for one in known:
+            row = self.attempts.pop(one)
+            tx.put("attempt", one, None)
+            self._release(one, row)
+        running = gone.running if gone.running in known else None
+        return WorkerLost(running, tuple(one for one in gone.queued if one in known), "its worker died")
+
+    # What else there is to hear
+
+    def _looked(self, tx: Transaction) -> list[Event]:
+        """What a look at the sources finds: vendors' files that nobody has heard of."""
+        found: list[Event] = []
+        seen = tx.get("single", "seen")
+        for number, delivery in self.world.files(seen):
+            bundle = f"file {number}" if len(delivery.keys) > 1 else ""
+            for place, key in enumerate(delivery.keys):
+                tx.put("delivery", (delivery.source, key), DeliveryRow(number, bundle, delivery.content + place))
+                self.world.rules.hear(delivery.source, key, delivery.content + place)
+                found.append(Arrived(delivery.source, key, bundle))
+            tx.put("single", "seen", number)
+        return [*found, Clock()] if found else []
+
+    def _write(self, tx: Transaction, commands: Sequence[Command]) -> None:
+        for command in commands:
+            match command:
+                case Mark():
+                    before: CellRow | None = tx.get("cell", (command.node, command.key))
+                    since = before.since if before is not None and before.state is command.state else self.now
+                    row = CellRow(command.state, command.stale, command.failures, command.not_before, command.proposed, since)
+                    tx.put("cell", (command.node, command.key), row)
+                case Settled():
+                    self._close(tx, command.run, "settled")
+                case FiredAt():
+                    tx.put("firing", command.node, command.at)
+
+    def _close(self, tx: Transaction, run: int, state: str) -> None:
+        row: RunRow = tx.get("run", run)
+        tx.put("run", run, RunRow(row.targets, row.standing, state))
+        self.runs.pop(run, None)
+
+    # Another version
+
+    def _adopt(self, asked: Asked) -> Turning:
+        """Work with another version from now on; attempts at nodes that it doesn't change go on."""
+        running = self.core.running()
+        ended = [number for number, one in running.items() if one.node in asked.changed]
+        tx = self.store.begin(self.epoch)
+        self.now = self.store.mark(tx, self.world.wall)
+        tx.put("single", "version", 1)
+        for number in ended:
+            row = self.attempts.pop(number, None)
+            if row is not None:
+                tx.put("attempt", number, None)
+                self._release(number, row)
+        yield Point.TURN_COMMITTING
+        self.store.commit(tx)
+        self.world.apply()
+        for number in ended:
+            self.workers.kill(number)
+        going = {number: one for number, one in running.items() if number in self.attempts}
+        loaded = self.load(going)
+        names = {target.node for target in self.world.everything()}
+        again = [self._still_wanted(request, names) for request in self.runs.values()]
+        yield from self.turn([*loaded, *again])
+
+    def _still_wanted(self, request: Requested, names: set[str]) -> Requested:
+        targets: tuple[Target, ...] = tuple(target for target in request.targets if target.node in names)
+        return Requested(self.world.everything() if request.standing else targets, run=request.run, standing=request.standing)

@@ -1,0 +1,58 @@
+"""What a new core starts from, and what a new leader makes of what the last one left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from headrace.schedule.core import Running
+from headrace.schedule.events import Arrived, AttemptId, Event, Loaded, LoadedCell, LoadedRunning, Paused
+from headrace.schedule.simulation.rows import RunRow
+from headrace.schedule.simulation.store import Store, Transaction
+
+if TYPE_CHECKING:
+    from headrace.schedule.simulation.world import World
+
+
+def load(world: World, going: Mapping[AttemptId, Running]) -> list[Event]:
+    """The applied graph and where each partition stands, what is paused, and what was delivered and waits. `going` are attempts
+    that go on under another version."""
+    kept = tuple(LoadedRunning(number, one.node, one.keys, one.expires_at) for number, one in going.items())
+    fired = tuple(world.store.tables["firing"].items())
+    loaded = Loaded(world.graph, tuple(_cells(world.store)), kept, fired=fired)
+    paused = (Paused((node,), "a person said so", until) for node, (until,) in world.store.tables["pause"].items())
+    return [loaded, *paused, *waiting_deliveries(world.store)]
+
+
+def _cells(store: Store) -> Iterator[LoadedCell]:
+    publications = store.tables["publication"]
+    for (node, key), row in store.tables["cell"].items():
+        seen = publications.get((node, key))
+        yield LoadedCell(
+            node=node,
+            key=key,
+            state=row.state,
+            stale=row.stale,
+            failures=row.failures,
+            not_before=row.not_before,
+            published=seen is not None,
+            proposed=row.proposed,
+            publication=seen.first if seen else 0,
+            since=row.since,
+        )
+
+
+def lose_open_work(tx: Transaction, store: Store, epoch: int) -> None:
+    """What earlier leaders left open is lost: their attempts and runs."""
+    for attempt in store.tables["attempt"]:
+        if attempt.epoch < epoch:
+            tx.put("attempt", attempt, None)
+    for number, row in store.tables["run"].items():
+        if row.state == "running":
+            tx.put("run", number, RunRow(row.targets, row.standing, "lost"))
+
+
+def waiting_deliveries(store: Store) -> list[Arrived]:
+    """What was delivered and hasn't been taken in, in the order of arrival."""
+    waiting = [(row.file, source, key, row.bundle) for (source, key), row in store.tables["delivery"].items() if row.state == "waiting"]
+    return [Arrived(source, key, bundle) for _, source, key, bundle in sorted(waiting)]

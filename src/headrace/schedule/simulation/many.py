@@ -1,0 +1,84 @@
+"""Many seeds, in as many processes as one likes; those that fail are made smaller and told."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from headrace.schedule.simulation.coverage import Coverage
+from headrace.schedule.simulation.happenings import scenario
+from headrace.schedule.simulation.playing import Failure, Played, play
+from headrace.schedule.simulation.scenario import Scenario
+from headrace.schedule.simulation.shrinking import shrink
+from headrace.schedule.simulation.telling import told
+
+TOLD_MAX = 3
+"""Failures that are made smaller; of the others the seeds are named."""
+Play = Callable[[Scenario], Played]
+
+
+class Many(msgspec.Struct):
+    """What came of many seeds."""
+
+    seeds: int = 0
+    events: int = 0
+    faults: int = 0
+    fewest: tuple[int, int] = (1 << 60, 1 << 60)
+    """Of any seed: events, faults."""
+    seconds: float = 0.0
+    failed: dict[int, Failure] = {}
+
+    def add(self, seed: int, played: Played) -> None:
+        """One more."""
+        self.seeds, self.events, self.faults = self.seeds + 1, self.events + played.events, self.faults + played.faults
+        self.fewest = min(self.fewest[0], played.events), min(self.fewest[1], played.faults)
+        if played.failure is not None:
+            self.failed[seed] = played.failure
+
+
+def many(seeds: Iterable[int], processes: int = 1) -> tuple[Many, Coverage]:
+    """Play seeds."""
+    found, coverage, began = Many(), Coverage(), time.perf_counter()
+    for seed, played in _played(seeds, processes):
+        found.add(seed, played)
+        coverage.add(played.coverage)
+    found.seconds = time.perf_counter() - began
+    return found, coverage
+
+
+def _played(seeds: Iterable[int], processes: int) -> Iterator[tuple[int, Played]]:
+    if processes == 1:
+        yield from map(_one, seeds)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap_unordered(_one, seeds, chunksize=20)
+
+
+def _one(seed: int) -> tuple[int, Played]:
+    return seed, play(scenario(seed))
+
+
+def smaller(seed: int, failure: Failure, how: Play = play) -> Iterator[str]:
+    """A failing seed, made smaller and told."""
+
+    def fails(one: Scenario) -> bool:
+        again = how(one).failure
+        return again is not None and again.invariant == failure.invariant
+
+    small = shrink(scenario(seed), fails)
+    yield from told(small, how(small).failure or failure)
+
+
+def said(found: Many, coverage: Coverage) -> Iterator[str]:
+    """All of it, in lines."""
+    played = f"{found.seeds} seeds, {found.events} events, {found.faults} faults"
+    yield f"{played} in {found.seconds:.0f} s: {found.seeds / found.seconds:.1f} seeds/s"
+    yield f"the least that a seed had: {found.fewest[0]} events, {found.fewest[1]} faults"
+    yield from coverage.said()
+    for place, (seed, failure) in enumerate(sorted(found.failed.items())):
+        yield ""
+        yield from smaller(seed, failure) if place < TOLD_MAX else [f"seed {seed}: {failure.found}"]
+    yield f"{len(found.failed)} of {found.seeds} seeds failed" if found.failed else "no seed failed"

@@ -1,0 +1,106 @@
+"""What must be published in the end: every partition computed straight from the deliveries, oldest inputs first."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+
+from headrace.model import InputSpec
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.simulation.rules import WHOLE, Rules
+
+Key = tuple[str, str]
+"""A node and one of its partitions."""
+
+
+def computed(node: str, key: str, version: int, read: Iterable[tuple[str, str, int]], coarse: int | None) -> int:
+    """The content that a body comes to; `read` are inputs, their partitions and contents. One of `coarse` different ones."""
+    content = zlib.crc32(repr((node, key, version, sorted(read))).encode())
+    return content % coarse if coarse else content
+
+
+class Oracle:
+    """`content` of any partition, None where it can't be computed from what was delivered. `versions` are those of changed nodes."""
+
+    def __init__(self, rules: Rules, now: int, versions: dict[str, int], coarse: dict[str, int]) -> None:
+        self._rules, self._now, self._versions, self._coarse = rules, now, versions, coarse
+        self._known: dict[Key, int | None] = {}
+
+    def content(self, name: str, key: str) -> int | None:
+        """What is in a partition."""
+        asked = name, key
+        if asked not in self._known:
+            self._known[asked] = self._find(self._rules.nodes[name], key)
+        return self._known[asked]
+
+    def all(self, node: GraphNode) -> dict[str, int]:
+        """All partitions of a node that can be computed, with their contents."""
+        keys = self._rules.heard[node.name] if node.is_source else self._rules.candidates(node)
+        found = ((key, self.content(node.name, key)) for key in keys)
+        return {key: content for key, content in found if content is not None}
+
+    def _find(self, node: GraphNode, key: str) -> int | None:
+        if node.partition.grain is not None and node.partition.key is not None and "/" not in key:
+            return None  # an interval of which no key was heard of
+        if node.is_source:
+            return self._rules.heard[node.name].get(key) if self._rules.expected(node, key) else None
+        if not self._rules.expected(node, key) or not self._announced(node, key) or not self._in_order(node, key):
+            return None
+        read: list[tuple[str, str, int]] = []
+        for spec in node.inputs:
+            found = self._of(node, spec, key)
+            if found is None:
+                return None
+            read += found
+        if node.chained and (before := self._rules.before(node, key)) is not None:
+            content = self.content(node.name, before)
+            if content is None:
+                return None
+            read.append((node.name, before, content))
+        return computed(node.name, key, self._versions.get(node.name, 0), read, self._coarse.get(node.name))
+
+    def _announced(self, node: GraphNode, key: str) -> bool:
+        """Whether something that it is made of is there at all."""
+        for spec in node.inputs:
+            if self._rules.everything(node, spec):
+                return bool(self.all(self._rules.nodes[spec.node]))
+            if any(self.content(spec.node, one) is not None for one in self._rules.required(node, spec, key)):
+                return True
+        return False
+
+    def _in_order(self, node: GraphNode, key: str) -> bool:
+        """Whether what it only comes after is there."""
+        for name in node.depends:
+            other = self._rules.nodes[name]
+            if self.content(name, key) is None and (self._waited_for(other, key) or not self.all(other)):
+                return False
+        return True
+
+    def _waited_for(self, node: GraphNode, key: str) -> bool:
+        """Whether a partition that can't be computed is heard of all the same."""
+        if node.is_source:
+            return key in self._rules.heard[node.name]
+        return self._rules.expected(node, key) and self._announced(node, key)
+
+    def _of(self, node: GraphNode, spec: InputSpec, key: str) -> list[tuple[str, str, int]] | None:
+        """What is read of one input; None where something of it is missing."""
+        rules, source = self._rules, self._rules.nodes[spec.node]
+        if rules.everything(node, spec):
+            return [(spec.node, one, content) for one, content in self.all(source).items()]
+        if rules.refers(node, spec):
+            return self._referred(node, source)
+        read = []
+        for one in rules.required(node, spec, key):
+            content = self.content(spec.node, one)
+            if content is not None and (not source.is_source or rules.complete(source, one, self._now)):
+                read.append((spec.node, one, content))
+            elif not spec.optional and not rules.absent(source, one):
+                return None
+        return read
+
+    def _referred(self, node: GraphNode, source: GraphNode) -> list[tuple[str, str, int]] | None:
+        """What is referred to may be of any age, unless it makes things stale: then it is part of the content."""
+        found = self.all(source)
+        if not found or (node.settled and source.partition.whole and self.content(source.name, WHOLE) is None):
+            return None
+        return [(source.name, one, content) for one, content in found.items()] if node.rebuild_on_reference else []

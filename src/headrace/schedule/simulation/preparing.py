@@ -1,0 +1,72 @@
+"""What an attempt reads, fixed when it is dispatched: by the rules of SEMANTICS, not by what the core says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from headrace.model import InputSpec
+from headrace.schedule.commands import Dispatch
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.simulation.oracle import computed
+from headrace.schedule.simulation.rows import AttemptRow, DeliveryRow, PublicationRow
+from headrace.schedule.simulation.store import Transaction
+
+if TYPE_CHECKING:
+    from headrace.schedule.simulation.world import World
+
+Read = tuple[str, str, PublicationRow]
+
+
+class Preparing:
+    """Attempts of one transaction, which sees what it publishes itself."""
+
+    def __init__(self, world: World, tx: Transaction) -> None:
+        self._world, self._tx = world, tx
+
+    def prepare(self, command: Dispatch) -> AttemptRow:
+        """The attempt's row, with the content that each of its partitions comes to."""
+        node = self._world.rules.nodes[command.node]
+        if node.is_source:
+            return self._source(command)
+        reads = [list(self._reads(node, key)) for key in command.keys]
+        contents = tuple(self._content(node, key, found) for key, found in zip(command.keys, reads, strict=True))
+        ids = tuple(seen.id for found in reads for _, _, seen in found)
+        return AttemptRow(node.name, command.keys, command.runs, ids, contents)
+
+    def _content(self, node: GraphNode, key: str, reads: list[Read]) -> int:
+        world = self._world
+        made_of = [(name, one, seen.content) for name, one, seen in reads]
+        return computed(node.name, key, world.versions.get(node.name, 0), made_of, world.scenario.coarse.get(node.name))
+
+    def _source(self, command: Dispatch) -> AttemptRow:
+        """The newest delivery of each interval, those of this transaction included."""
+        rows: list[DeliveryRow] = [self._tx.get("delivery", (command.node, key)) for key in command.keys]
+        contents, files = tuple(row.content for row in rows), tuple(row.file for row in rows)
+        return AttemptRow(command.node, command.keys, command.runs, (), contents, files)
+
+    def _reads(self, node: GraphNode, key: str) -> Iterator[Read]:
+        rules = self._world.rules
+        for spec in node.inputs:
+            yield from self._of(node, spec, key)
+        if node.chained and (before := rules.before(node, key)) is not None:
+            yield from self._seen(node.name, before)
+
+    def _of(self, node: GraphNode, spec: InputSpec, key: str) -> Iterator[Read]:
+        rules = self._world.rules
+        everything = rules.everything(node, spec) or (rules.refers(node, spec) and node.rebuild_on_reference)
+        for one in self._all(spec.node) if everything else rules.required(node, spec, key):
+            for read in self._seen(spec.node, one):
+                source = rules.nodes[spec.node]
+                if not (spec.optional and source.is_source) or rules.complete(source, one, self._tx.get("single", "clock")):
+                    yield read
+
+    def _all(self, name: str) -> list[str]:
+        published = {key: None for (node, key) in self._world.store.tables["publication"] if node == name}
+        written = {key[1]: None for (table, key) in self._tx.writes if table == "publication" and key[0] == name}
+        return list({**published, **written})
+
+    def _seen(self, name: str, key: str) -> Iterator[Read]:
+        seen = self._tx.get("publication", (name, key))
+        if seen is not None:
+            yield name, key, seen

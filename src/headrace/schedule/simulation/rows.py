@@ -1,0 +1,67 @@
+"""What the simulated store keeps, one struct a row."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.schedule.events import AttemptId, Target
+from headrace.schedule.states import PartitionState
+
+
+class CellRow(msgspec.Struct, frozen=True):
+    """Where a partition stands."""
+
+    state: PartitionState
+    stale: bool = False
+    failures: int = 0
+    not_before: int | None = None
+    proposed: bool = False
+    since: int = 0
+
+
+class PublicationRow(msgspec.Struct, frozen=True):
+    """What readers see of a partition."""
+
+    id: int
+    content: int
+    hash: str | None
+    attempt: AttemptId | None
+    """None for what is published elsewhere."""
+    file: int
+    first: int
+    """The publication that first had this content."""
+
+
+class AttemptRow(msgspec.Struct, frozen=True):
+    """An attempt; `files` are the vendor's that it takes in."""
+
+    node: str
+    keys: tuple[str, ...]
+    runs: tuple[int, ...]
+    reads: tuple[int, ...]
+    """Publications that it reads."""
+    contents: tuple[int, ...]
+    files: tuple[int, ...] = ()
+
+
+class DeliveryRow(msgspec.Struct, frozen=True):
+    """The newest delivery of one interval of a source, and the vendor's file that it came in."""
+
+    file: int
+    bundle: str
+    content: int
+    state: str = "waiting"
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """A run: open until it settles, is cancelled or lost."""
+
+    targets: tuple[Target, ...]
+    standing: bool
+    state: str = "running"
+
+
+class RequestRow(msgspec.Struct, frozen=True):
+    """What a person asked the leader for; `deed` is its place in the scenario."""
+
+    deed: int

@@ -1,0 +1,48 @@
+"""A failing scenario in words: what is needed to understand it, and how to play it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.simulation.playing import Failure
+from headrace.schedule.simulation.scenario import Scenario
+
+
+def replaying(seed: int) -> str:
+    """What to type to see it again."""
+    return f"make simulate SEED={seed}    (python -m headrace.schedule.simulation --seed {seed})"
+
+
+def told(scenario: Scenario, failure: Failure) -> Iterator[str]:
+    """A scenario, in lines."""
+    assets, happenings, faults = scenario.size
+    yield f"seed {scenario.seed}: {failure.found}"
+    yield f"  again: {replaying(scenario.seed)}"
+    yield f"  as small as it was found: {assets} assets, {happenings} happenings, {faults} faults, {scenario.slots} slots"
+    yield from (f"    {_node(node)}" for node in scenario.graph.nodes)
+    happened = [(one.at, f"{one.source} delivers {', '.join(one.keys)}") for one in scenario.deliveries]
+    happened += [
+        (one.at, f"somebody asks to {one.kind} {', '.join(one.nodes)} {one.first or ''}..{one.last or ''}") for one in scenario.deeds
+    ]
+    happened += [(one.at, f"fault: {one.kind} at {one.point}, {one.size}") for one in scenario.faults]
+    yield from (f"    {(at - scenario.began) / 3_600_000_000:8.2f} h  {what}" for at, what in sorted(happened))
+
+
+def _node(node: GraphNode) -> str:
+    cut = node.partition
+    said = [f"{cut.grain or ''}{' × ' + cut.key if cut.key else ''}" or "whole"]
+    said += [f"{spec.node}{_how(spec.mode, spec.lookback, spec.optional)}" for spec in node.inputs]
+    said += [f"after {name}" for name in node.depends]
+    flags = ("chained", "tells", "settled", "watermark", "rebuild_on_reference")
+    said += [flag for flag in flags if getattr(node, flag)]
+    said += [
+        f"{field}={getattr(node, field)}" for field in ("start", "complete_after", "restate_within", "expect_by") if getattr(node, field)
+    ]
+    if node.trigger is not None:
+        said.append(f"trigger {node.trigger.cron or node.trigger.every_us or 'of an event'}{' latest' if node.trigger.latest else ''}")
+    return f"{node.name}: {', '.join(said)}"
+
+
+def _how(mode: str, lookback: str | None, optional: bool) -> str:
+    return "".join(("" if mode == "required" else f" {mode}", f" {lookback}" if lookback else "", " optional" if optional else ""))

@@ -37,8 +37,18 @@ class Figure:
         return self.value <= self.goal if self.compare == "<=" else self.value >= self.goal
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Figures, and what has to be said of those who were measured: name → text."""
+
+    figures: list[Figure]
+    notes: dict[str, str]
+
+
 def main(
-    description: str | None, measure: Callable[..., list[Figure]], options: Callable[[argparse.ArgumentParser], None] | None = None
+    description: str | None,
+    measure: Callable[..., list[Figure] | Measured],
+    options: Callable[[argparse.ArgumentParser], None] | None = None,
 ) -> None:
     """Measure and print: for people, or with `--json` as one document. Exit 1 if a goal is missed (never with `--quick`).
 
@@ -52,8 +62,9 @@ def main(
     arguments = vars(parser.parse_args())
     as_json, quick = arguments.pop("json"), arguments.pop("quick")
     machine = _machine()  # before the work, so that the load is that of others
-    figures = measure(quick=quick, **arguments)
-    document = {"machine": machine, "commit": _commit(), **_listed(figures)}
+    found = measure(quick=quick, **arguments)
+    figures, notes = (found.figures, found.notes) if isinstance(found, Measured) else (found, {})
+    document = {"machine": machine, "commit": _commit(), **_listed(figures), **({"notes": notes} if notes else {})}
     print(json.dumps(document, indent=1, ensure_ascii=False) if as_json else _page(document, figures))
     sys.exit(0 if quick or all(figure.met for figure in figures) else 1)
 
@@ -102,4 +113,4 @@ def _page(document: dict[str, Any], figures: Sequence[Figure]) -> str:
         goal = "" if figure.goal is None else f"  goal {figure.compare} {figure.goal:g} {figure.unit}, {'met' if figure.met else 'MISSED'}"
         against = "".join(f"  {peer} {value:.3g}" for peer, value in figure.against.items())
         lines.append(f"{figure.name:<36} {figure.value:>10.3g} {figure.unit:<3}{goal}{against}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"{name}: {text}" for name, text in document.get("notes", {}).items())])

@@ -29,8 +29,9 @@ from headrace.operations.progress import Silent
 from headrace.operations.run import RunArguments
 from headrace.operations.session import Session
 from headrace.run import frames
+from headrace.run.executors.choosing import worker_settings
 from headrace.run.folders import Folders
-from headrace.run.leading import hold, worker_settings
+from headrace.run.leading import hold
 from headrace.run.messages import Task
 
 TASKS = 1000
@@ -123,7 +124,7 @@ def _watch_sql(watch: Stopwatch) -> None:
                 watch.leave()
 
     connect = sqlite3.connect
-    sqlite3.connect = lambda *args, **kwargs: connect(*args, **{"factory": Watched, **kwargs})  # type: ignore[assignment]
+    sqlite3.connect = lambda *args, **kwargs: connect(*args, **{"factory": Watched, **kwargs})
 
 
 def _short(sql: str) -> str:
@@ -151,7 +152,7 @@ def serve(folder: Path, sent: list[bytes]) -> tuple[float, float]:
     session = Session.open(folder, "prod", None, "benchmark")
     folders = Folders.of(session.root, session.settings)
     workshop = Workshop(worker_settings(folders, 2), Channel.open())
-    decode = frames._tasks.decode
+    decode: Any = frames._tasks.decode
     perform(decode(sent[0][4:]), workshop)  # modules are loaded by the first
     began, answered = time.perf_counter(), 0
     for message in sent:

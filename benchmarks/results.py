@@ -15,7 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 DOCUMENTS = HERE / "results"
-ORDER = ("startup", "partitions", "pipeline", "load", "sources", "materialise")
+ORDER = ("startup", "partitions", "pipeline", "load", "sources", "materialise", "overhead", "history")
 INTRODUCTION = """# Measured
 
 Written by `make bench` from the documents in `benchmarks/results/`; each section can be had again with the command in it.
@@ -65,8 +65,15 @@ def section(name: str, document: dict[str, Any]) -> str:
         f"## {name}\n\n{summary(name)}\n\n"
         f"    make bench ARGS={name}\n\n"
         f"| figure | value | goal | met | runs | against |\n|---|---|---|---|---|---|\n{rows}\n\n"
+        f"{notes(document)}"
         f"{machine['date']}, commit {document['commit']}, on {where}; load before it began: {machine['load_before']}.\n"
     )
+
+
+def notes(document: dict[str, Any]) -> str:
+    """What has to be said of those who were measured, a line each."""
+    listed = "".join(f"- {name}: {text}\n" for name, text in document.get("notes", {}).items())
+    return f"{listed}\n" if listed else ""
 
 
 def summary(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import tempfile
 import threading
@@ -41,6 +42,16 @@ def watch(command: Sequence[str]) -> Watched:
     return Watched(seconds, sampler.peak / KB)
 
 
+def memory_mb(pid: int) -> float:
+    """The memory of a process and its descendants now; what they share counts once."""
+    return sum(_memory(one) for one in _family(pid)) / KB
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process and its descendants that live have spent so far, with what was waited for."""
+    return sum(_spent(one) for one in _family(pid)) / os.sysconf("SC_CLK_TCK")
+
+
 class _Sampler(threading.Thread):
     """Adds up the memory of a process and its descendants, again and again, and keeps the highest sum (kB)."""
 
@@ -65,6 +76,14 @@ def _family(root: int) -> list[int]:
     for pid in family:
         family.extend(children[pid])
     return family
+
+
+def _spent(pid: int) -> int:
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return sum(map(int, after_name[11:15]))
 
 
 def _memory(pid: int) -> int:

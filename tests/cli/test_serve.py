@@ -128,7 +128,7 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
     headrace(root, "tick")
     with serving(root, verb="dev") as server:
         write(root / "assets/revenue.sql", FILES["assets/revenue.sql"].replace("as revenue", "+ 1 as revenue"))
-        assert until(lambda: server.ran("revenue"))[0]["run_kind"] == "run"
+        assert until(lambda: server.ran("revenue"))[0]["state"] == "published"
         write(root / "assets/broken.sql", "select 1")
         until(lambda: "assets/broken.sql:1" in server.said)
         assert server.leads()

@@ -47,7 +47,9 @@ class Saves:
         self._watch.watch(self._places())
         for run in list(self._runs):
             if (ended := leader.result(run)) is not None:
-                self._tell(_said(self._runs.pop(run), ended))
+                what = self._runs.pop(run)
+                if ended.partitions:
+                    self._tell(_said(what, ended))
 
     def close(self) -> None:
         """Watch nothing any more."""

@@ -97,13 +97,16 @@ class Watch:
         from watchfiles import watch  # with asyncio: only who serves pays for it
 
         folders = sorted({str(place.folder) for place in chosen.values()})
+        known = False
         try:
             for changes in watch(
                 *folders, watch_filter=None, recursive=deep, debounce=DEBOUNCE_MS, step=STEP_MS, rust_timeout=STOP_MS, stop_event=stop,
-                raise_interrupt=False,
+                raise_interrupt=False, yield_on_timeout=True,
             ):  # fmt: skip
                 touched = {Path(path).parent for _, path in changes}
-                self._tell({name for name, place in chosen.items() if any(place.holds(folder) for folder in touched)})
+                # What happened before the folders were watched is known to nobody: all are worth a look, once.
+                self._tell({name for name, place in chosen.items() if not known or any(map(place.holds, touched))})
+                known = True
         except (OSError, RuntimeError):
             return  # a folder that has gone, or no watches left: the rounds go on
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from driver import WHOLE, ZONE, Driver, asset, reads, source
+from driver import DAY, WHOLE, ZONE, Driver, asset, reads, source
 
 from headrace.model import Grain, PartitionSpec
 from headrace.model.cron import check_cron, times_after, times_until
@@ -79,8 +79,8 @@ def test_what_isnt_a_cron_expression_is_refused(cron: str) -> None:
 # What a firing releases
 
 
-def daily(trigger: Trigger = SIX, **fields: object) -> GraphNode:
-    return asset("clean", "flights", trigger=trigger, **fields)
+def daily(trigger: Trigger = SIX, partition: PartitionSpec = DAY) -> GraphNode:
+    return asset("clean", "flights", partition=partition, trigger=trigger)
 
 
 def started(*nodes: GraphNode, at: str = "2013-02-12 05:00") -> Driver:

@@ -1,28 +1,16 @@
-"""Deadlines of consumers, as they reach the nodes: by when a partition has to begin, and which obligations will be missed.
+"""Deadlines of consumers, as they reach the nodes: by when a partition has to begin.
 
-`at_risk` is what other rooms ask: give it the obligations that aren't met yet and a `Forecast`; it answers those that won't be met in
-time, each with the step that is to blame.
-
-    network = network_of(graph)                                  # `run.graph.graph_of(compiled)`; once a version
-    forecast = Forecast(network, stand, now, seconds=p95, paused={"clean": None})
-    for risk in at_risk(awaited, forecast):                      # `awaited`: open obligations, with what they require
-        risk.consumer, risk.interval, risk.due, risk.predicted, risk.cause
-
-`stand(node, key)` answers a `Stand` for what the store knows of a partition, None for what nothing was heard of.
+Whether they will be met is what a `Forecast` tells (`schedule/forecast.py`): other rooms make one over `network_of(graph)`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from typing import NamedTuple
-
 from headrace.model import Grain
 from headrace.model.days_off import DaysOff
 from headrace.model.intervals import bounds_us, key_at_us
 from headrace.model.times import Duration, Offset
 from headrace.schedule.board import Board, bounds
-from headrace.schedule.forecast import Forecast, Step
 from headrace.schedule.graph import Graph, GraphNode, Promise
 from headrace.schedule.network import Network
 
@@ -30,40 +18,9 @@ DAY_US = 86_400_000_000
 REMEMBERED_MAX = 1 << 14
 
 
-class Awaited(NamedTuple):
-    """An obligation that isn't met: an interval of a consumer, by when it is due, and the partitions that it requires of its reads
-    (without those that count as present)."""
-
-    consumer: str
-    interval: str
-    due: int
-    requires: tuple[tuple[str, str], ...]
-
-
-class Risk(NamedTuple):
-    """An obligation that won't be met in time. `predicted` is when it will be, None where nothing says when."""
-
-    consumer: str
-    interval: str
-    due: int
-    predicted: int | None
-    cause: Step | None
-    """What makes it late: its node, its partition, and one clause that says why."""
-
-
 def network_of(graph: Graph) -> Network:
     """The links of a graph, for forecasts outside of a core."""
     return Network(graph, Board({node.name: node for node in graph.nodes}))
-
-
-def at_risk(awaited: Iterable[Awaited], forecast: Forecast) -> list[Risk]:
-    """The obligations that will be missed, in the order in which they are asked for. Those that are overdue are among them."""
-    found = []
-    for one in awaited:
-        outlook = forecast.of_all(one.requires)
-        if outlook.at is None or outlook.at > one.due:
-            found.append(Risk(one.consumer, one.interval, one.due, outlook.at, outlook.cause))
-    return found
 
 
 def latest_safe_start(node: GraphNode, key: str, now: int) -> int | None:

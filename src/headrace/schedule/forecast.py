@@ -52,6 +52,8 @@ class Step(NamedTuple):
     """One clause: `hasn't arrived, promised by …`, `takes 40 min`, `is paused`."""
     late: bool = False
     """What it waits for itself was promised for earlier, or stands still until somebody does something."""
+    promised: bool = False
+    """A delivery that comes as it was promised: nobody's fault."""
 
 
 class Outlook(NamedTuple):
@@ -65,7 +67,7 @@ class Outlook(NamedTuple):
     def cause(self) -> Step | None:
         """The step that is to blame: what is late or stands still, else what takes longest."""
         late = next((step for step in self.steps if step.late), None)
-        return late or max(self.steps, key=lambda step: step.ends - step.begins, default=None)
+        return late or max(self.steps, key=lambda step: (not step.promised, step.ends - step.begins), default=None)
 
 
 THERE = Outlook(0)
@@ -135,7 +137,7 @@ class Forecast:
         by = end if node.expect_by is None else Offset.parse(node.expect_by).after_us(end, node.timezone, node.days_off.holds)
         late = by < self._now
         promised = f"was due {_said(self._now - by)} ago and" if late and node.expect_by else "is due and" if late else "is expected;"
-        step = Step(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived", late=late)
+        step = Step(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived", late, promised=not late)
         return Outlook(max(by, self._now), (step,))
 
     def _inputs(self, node: GraphNode, key: str, depth: int) -> Outlook:

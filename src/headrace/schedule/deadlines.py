@@ -6,6 +6,7 @@ Whether they will be met is what a `Forecast` tells (`schedule/forecast.py`): ot
 from __future__ import annotations
 
 import functools
+
 from headrace.model import Grain
 from headrace.model.days_off import DaysOff
 from headrace.model.intervals import bounds_us, key_at_us

@@ -21,10 +21,10 @@ from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.run.loading import load
 from headrace.run.pausing import paused
-from headrace.schedule import Arrived, Core, Graph, GraphNode, Requested, Target, Waiting
+from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import attempts, durations, leading, partitions, pauses
+from headrace.store.queries import attempts, borrowing, durations, leading, partitions, pauses
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.partitions import Partition
 
@@ -55,7 +55,7 @@ class Waits:
     def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int) -> None:
         self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
         self._zone = session.timezone
-        loaded = load(tx, compiled)
+        loaded = load(tx, compiled, version=session.version, borrowed=session.borrowed, cells=_borrowed(session, tx))
         self.graph: Graph = loaded.graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
         self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
@@ -89,10 +89,11 @@ class Waits:
         cause = self.cause(node, key)
         if cause is not None:
             yield cause.row, None
-            if cause.row.kind not in ("paused", "backoff"):
+            if cause.row.kind not in ("paused", "backoff", "trigger"):
                 return
         for found in self.core.waiting_for(node, key):
-            yield self._link(node, key, found)
+            if (found.node, found.key) != (node, key):
+                yield self._link(node, key, found)
 
     def _link(self, node: str, key: str, found: Waiting) -> tuple[WaitingRow, tuple[str, str] | None]:
         """One input that isn't there."""
@@ -129,7 +130,11 @@ class Waits:
             return self._backs_off(standing)
         if self._ends_at(node, key) > self._now:
             return self._not_ended(node, key, state)
-        return None if any(True for _ in self.core.waiting_for(node, key)) else self._ready(node, key, standing)
+        waiting = self.core.waiting_for(node, key)
+        gate = next((one for one in waiting if (one.node, one.key) == (node, key)), None)
+        if gate is not None:
+            return self._gated(gate, state)
+        return None if waiting else self._ready(node, key, standing)
 
     def _being_made(self, attempt: Attempt, key: str) -> Cause:
         began = attempt.started_at or attempt.queued_at
@@ -184,6 +189,12 @@ class Waits:
         text = f"covers an interval that ends at {moment(ends, self._now, self._zone)}"
         return Cause(self._row("time", node, key, text, at(node, key), state=state, until=ends), f", which {text}")
 
+    def _gated(self, gate: Waiting, state: str) -> Cause:
+        """It waits for a trigger of its own."""
+        until = "" if gate.until is None else f", which fires at {moment(gate.until, self._now, self._zone)}"
+        row = self._row("trigger", gate.node, gate.key, f"{gate.reason}{until}", at(gate.node, gate.key), state=state, until=gate.until)
+        return Cause(msgspec.structs.replace(row, next=f"headrace run {gate.node}"), f", which {gate.reason}{until}")
+
     def _ready(self, node: str, key: str, standing: Partition | None) -> Cause:
         """It waits for nothing but its turn."""
         state = "missing" if standing is None else standing.state
@@ -237,6 +248,16 @@ class Waits:
             kind=kind, node=node, partition=key, state=str(state), text=text, waiter=waiter,
             since=None if since is None else self._session.instant(since), until=None if until is None else self._session.instant(until),
         )  # fmt: skip
+
+
+def _borrowed(session: Session, tx: Transaction) -> tuple[LoadedCell, ...]:
+    """In an environment: what its last leader saw of production."""
+    seen = borrowing.remembered(tx).items() if session.borrowed else ()
+    return tuple(
+        LoadedCell(node=node, key=key, state=PartitionState.PUBLISHED, published=True, publication=one.publication_id)
+        for (node, key), one in seen
+        if node in session.borrowed
+    )
 
 
 def at(node: str, key: str) -> str:

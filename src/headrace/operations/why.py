@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.model import Asset, Consumer, Project, Source
-from headrace.observe.obligations import Scene, covered, needed, obligations
+from headrace.model.intervals import key_at_us, previous_key
+from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.status import ConsumerStatus, judge
 from headrace.observe.watched import WHOLE, Terms, watched
 from headrace.observe.wording import moment
@@ -39,7 +40,7 @@ def why(session: Session, text: str) -> WhyDocument:
             terms = next(one for one in declared.consumers if one.consumer == name)
             status = next(one for one in judge(declared, world, now_us).consumers if one.name == name)
             return _of_consumer(session, waits, scene, terms, status, key, now_us)
-        return _of_node(session, tx, waits, name, key, now_us)
+        return _of_node(session, tx, scene, waits, name, key, now_us)
 
 
 def _parsed(project: Project, text: str) -> tuple[str, str | None]:
@@ -95,11 +96,11 @@ def _required(scene: Scene, terms: Terms, interval: str, waits: Waits) -> list[t
 # A source or an asset
 
 
-def _of_node(session: Session, tx: Transaction, waits: Waits, name: str, key: str | None, now_us: int) -> WhyDocument:
+def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name: str, key: str | None, now_us: int) -> WhyDocument:
     if name not in waits.nodes:
         return _document(session, name, None, "published", f"{name} is a view: it waits for nothing by itself", [], "headrace status")
     waiting = [one for node, one in waits.core.waiting(now_us) if node == name]
-    chosen = key or _partition(tx, name, waiting)
+    chosen = key or _partition(tx, scene, name, waiting, now_us)
     if chosen is None:
         return _document(session, name, None, "never", f"nothing of {name} was ever heard of", [], "headrace tick")
     standing = partitions.get(tx, name, chosen)
@@ -116,11 +117,28 @@ def _of_node(session: Session, tx: Transaction, waits: Waits, name: str, key: st
     return _document(session, subject, chosen, state, verdict, rows, _next(rows), also=others)
 
 
-def _partition(tx: Transaction, name: str, waiting: Sequence[str]) -> str | None:
-    """The oldest that waits; else the oldest that isn't published; else the newest."""
+def _partition(tx: Transaction, scene: Scene, name: str, waiting: Sequence[str], now_us: int) -> str | None:
+    """The oldest that waits; else the oldest that isn't published; else the newest that is expected, or there."""
     if waiting:
         return min(waiting)
-    return partitions.oldest_open(tx, name) or (found.newest if (found := partitions.extent(tx, name)) is not None else None)
+    return partitions.oldest_open(tx, name) or _expected(scene, name, now_us) or _newest(tx, name)
+
+
+def _expected(scene: Scene, name: str, now_us: int) -> str | None:
+    """The newest interval that has ended, where nothing of it is there although it is expected."""
+    node = scene.node(name)
+    grain = node.partition.grain
+    if grain is None or node.partition.key is not None:
+        return None
+    key = previous_key(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
+    standing = scene.world.standing(name, key)
+    there = standing is not None and standing.published
+    return None if there or counts_as_empty(node, key, scene) else key
+
+
+def _newest(tx: Transaction, name: str) -> str | None:
+    found = partitions.extent(tx, name)
+    return None if found is None else found.newest
 
 
 # What is said

@@ -79,10 +79,11 @@ def _prepared(session: Session, target: str, reason: str) -> WithdrawArguments:
 
 @verb("withdraw", WithdrawArguments, WithdrawDocument)
 def _withdraw(context: Context, arguments: WithdrawArguments, progress: Progress) -> WithdrawDocument:
-    del progress
     applied = context.applied()
     if applied is None:
         raise _unpublished(arguments.node, arguments.key)
+    if context.held.production is not None:
+        context.leader(progress)  # what is read from production isn't in this store alone
     order = taking_back.Order(arguments.node, arguments.key, arguments.reason, arguments.rewritten)
     below = _downstream(applied.compiled, arguments.node)
     told: list[tuple[int, Publication]] = []

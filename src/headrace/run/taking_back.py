@@ -57,7 +57,7 @@ def take_back(tx: Transaction, order: Order, publication: Publication, actor: Ac
 def tell_nobody(tx: Transaction, applied: Applied, order: Order, epoch: int, now: int) -> None:
     """Where no leader works: what the core would have decided, from how everything stands in the store."""
     core = Core(epoch=epoch, slots=1)
-    loaded = load(tx, applied.compiled)
+    loaded = load(tx, applied.compiled, version=applied.id)
     core.handle(loaded, now)
     for event in paused(tx, {node.name for node in loaded.graph.nodes}, now):
         core.handle(event, now)

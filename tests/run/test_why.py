@@ -1,0 +1,116 @@
+"""`why`: for what waits, what it waits for in the end, and until when that is expected."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+from headrace.operations.interventions import WhyDocument
+from headrace.operations.pause import pause
+from headrace.operations.progress import Silent
+from headrace.operations.session import Session
+from headrace.operations.why import why
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
+    made.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+    )
+    made.sql("clean", "select order_id, customer, cast(day as date) as day from orders")
+    made.sql("total", "select day, count(*) as n from clean group by day")
+    return made
+
+
+def ask(lab: Lab, subject: str, now: str = "2025-01-03T04:00:00+00:00") -> WhyDocument:
+    return why(Session.open(lab.root, "prod", now, "tester"), subject)
+
+
+def tick(lab: Lab, now: str) -> None:
+    lab.now = datetime.fromisoformat(now)
+    lab.tick()
+
+
+def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: Lab) -> None:
+    """Somebody who asks at three in the morning and is told of the asset next to it."""
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    said = ask(lab, "report")
+    assert said.verdict == "report 2025-01-02 waits for orders 2025-01-02, expected by 05:00"
+    assert (said.interval, said.next) == ("2025-01-02", "headrace deliveries orders")
+    assert [(row.waiter, row.node, row.kind) for row in said.waiting_for] == [
+        ("total@2025-01-02", "clean", "partition"),
+        ("clean@2025-01-02", "orders", "delivery"),
+    ]
+    assert said.waiting_for[-1].until is not None and said.waiting_for[-1].until.hour == 5
+    late = ask(lab, "clean@2025-01-02", "2025-01-03T07:20:00+00:00")
+    assert late.verdict == "clean@2025-01-02 waits for orders 2025-01-02, expected by 05:00, which is 2 h 20 min ago"
+    assert late.segments is None and late.overhead_seconds is None and late.wait_seconds is None
+
+
+def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:
+    """`waits for clean` when clean has failed and won't be tried again."""
+    lab.sql("clean", "select order_id, cast(customer as integer) as customer, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    said = ask(lab, "total@2025-01-01")
+    assert said.verdict.startswith("total@2025-01-01 waits for clean 2025-01-01, which failed")
+    assert "Could not convert" in said.verdict
+    assert said.next == "headrace retry clean@2025-01-01"
+    assert ask(lab, "clean").verdict.startswith("clean@2025-01-01 failed")
+
+
+def test_a_pause_is_named_with_who_said_so(lab: Lab) -> None:
+    """Something that stands still, and nobody knows why."""
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    lab.orders(DAYS[1])
+    pause(lab.session(), ["clean"], exclude=[], reason="the vendor sends it again", until="2d", progress=Silent())
+    tick(lab, "2025-01-03T06:00:00+00:00")
+    said = ask(lab, "total", "2025-01-03T06:10:00+00:00")
+    assert "is paused: the vendor sends it again (by tester" in said.verdict
+    assert said.next == "headrace resume clean"
+
+
+def test_what_could_begin_says_that_nothing_runs_it(lab: Lab) -> None:
+    """A runtime that is stopped, of which nobody thinks."""
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    lab.headrace("withdraw", "clean@2025-01-01", "--reason", "x", "--now", "2025-01-02T06:10:00+00:00")
+    assert ask(lab, "clean@2025-01-01", "2025-01-02T06:20:00+00:00").next == "headrace run clean --partition 2025-01-01"
+    assert "which was withdrawn" in ask(lab, "total@2025-01-01", "2025-01-02T06:20:00+00:00").verdict
+
+
+@pytest.mark.parametrize("subject", ["report", "total", "clean@2025-01-01", "orders"])
+def test_what_is_there_waits_for_nothing(lab: Lab, subject: str) -> None:
+    """A reason for something that nobody waits for."""
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    said = ask(lab, subject, "2025-01-02T06:30:00+00:00")
+    if subject == "report":
+        assert said.interval == "2025-01-02", "the next one is asked for"
+        assert "covers an interval that ends" in said.verdict or "waits for orders" in said.verdict
+    else:
+        assert said.waiting_for == []
+        assert "waits for nothing" in said.verdict
+
+
+def test_before_anything_has_run(lab: Lab) -> None:
+    """A traceback for who asks first."""
+    assert ask(lab, "report").verdict == "report waits for the first pass: nothing has run yet"
+
+
+def test_the_document_is_the_one_that_was_promised(lab: Lab) -> None:
+    """A field of the interface that is called otherwise."""
+    document: dict[str, Any] = lab.headrace("why", "report")
+    promised = {"subject", "interval", "wait_seconds", "from", "to", "segments", "overhead_seconds", "shortest_possible_seconds", "verdict"}
+    assert promised | {"waiting_for"} <= document.keys()
+    lab.headrace("why", "nobody", code=2)
+    lab.headrace("why", "report@x", code=2)

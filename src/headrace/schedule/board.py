@@ -61,7 +61,7 @@ class Board:
         self.visible: set[str] = set()
         """Nodes of which something is published."""
         self.busy: dict[str, int] = {}
-        """Node → its partitions that are queued or running."""
+        """Node → how many of its partitions are queued or running, if any are."""
         self.bundles: dict[tuple[str, str], set[str]] = {}
         """Node and bundle → the partitions that came in it."""
         self.publications: dict[str, int] = {}
@@ -208,7 +208,11 @@ class Board:
 
     def rest(self, name: str, count: int) -> None:
         """So many partitions are neither queued nor running any more."""
-        self.busy[name] = self.busy.get(name, 0) - count
+        left = self.busy.get(name, 0) - count
+        if left:
+            self.busy[name] = left
+        else:
+            self.busy.pop(name, None)
 
     def _heard(self, name: str, key: str) -> bool:
         """Note that there is a partition; whether it is its node's oldest."""

@@ -27,7 +27,7 @@ class Needs:
         self._starts: dict[str, float] = {}
 
     def forget_starts(self) -> None:
-        """Something older than what was known was heard of."""
+        """Something older than what was known was delivered: assets start with what they read."""
         self._starts.clear()
 
     # What is missing
@@ -46,9 +46,9 @@ class Needs:
             alike = (other.partition.grain, other.partition.key) == (node.partition.grain, node.partition.key)
             if (waiting := self._blocked_by_order(other, key, now, alike=alike)) is not None:
                 yield waiting
-        for name in self._network.gathers.get(node.name, ()):
-            if self._board.busy.get(name):
-                yield Waiting(name, WHOLE, PartitionState.RUNNING, "")
+        if node.name in self._network.gathers:
+            ancestors = self._network.gathers[node.name]
+            yield from (Waiting(name, WHOLE, PartitionState.RUNNING, "") for name in self._board.busy if name in ancestors)
 
     def done_without(self, node: GraphNode, key: str, now: int) -> Iterator[tuple[str, str]]:
         """The optional inputs that a partition runs without: node and partition."""

@@ -30,7 +30,7 @@ class Queue:
 
     def add(self, node: str, key: str, cell: Cell) -> None:
         """A partition that nothing was heard of."""
-        if self._board.add(node, key, cell):
+        if self._board.add(node, key, cell) and self._all.nodes[node].is_source:
             self._all.needs.forget_starts()
         if self._board.first_of_interval(node, key):
             self._known_keys(self._all.nodes[node], key)

@@ -15,7 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 DOCUMENTS = HERE / "results"
-ORDER = ("startup", "partitions", "pipeline", "load", "sources", "materialise", "overhead", "history")
+ORDER = ("startup", "partitions", "pipeline", "load", "sources", "materialise", "overhead", "scheduling", "history")
 INTRODUCTION = """# Measured
 
 Written by `make bench` from the documents in `benchmarks/results/`; each section can be had again with the command in it.

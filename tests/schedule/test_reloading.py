@@ -146,7 +146,7 @@ def told(commands: list[Command]) -> tuple[list[object], set[object]]:
     return given, {one for one in commands if isinstance(one, Mark)}
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_a_core_that_was_begun_anew_decides_alike(seed: int) -> None:
     """Catches everything that is known only by having been there: partitions that nothing was heard of, what changed while an attempt
     ran, when something is tried again. The seed is the test's name."""

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from runlab import DAYS, Lab
 
-from headrace.model import Refused
+from headrace.model import ProjectError, Refused, UsageError
+from headrace.operations.cancel import cancel
+from headrace.operations.documents import RunDocument
+from headrace.operations.interventions import PauseDocument, WithdrawDocument
+from headrace.operations.pause import pause, paused
 from headrace.operations.progress import Silent
+from headrace.operations.resume import resume
+from headrace.operations.retry import retry
 from headrace.operations.withdraw import withdraw
 
 SLOW = """\
@@ -52,6 +60,12 @@ class Slow:
 
     def ask(self, *verb: str, code: int = 0) -> Any:
         return self.lab.headrace(*verb, "--now", self.now(), code=code)
+
+    def until(self, sql: str) -> None:
+        deadline = time.monotonic() + 40
+        while not self.lab.rows(sql):
+            assert time.monotonic() < deadline, sql
+            time.sleep(0.02)
 
     def begun(self) -> None:
         deadline = time.monotonic() + 40
@@ -100,10 +114,10 @@ def test_a_run_that_has_ended_says_so(lab: Lab) -> None:
     """`cancel` that claims to have done something, or that takes the lease to find out."""
     lab.orders(DAYS[0])
     lab.tick()
-    said = lab.headrace("cancel", "1", code=1)
-    assert said["state"] == "succeeded"
-    lab.headrace("cancel", "99", code=2)
-    lab.headrace("cancel", "x", code=2)
+    assert cancel(lab.session(), "1", reason=None, progress=Silent()).state == "succeeded"
+    for unknown in ("99", "x", "1" * 30):
+        with pytest.raises(UsageError, match="there is no run"):
+            cancel(lab.session(), unknown, reason=None, progress=Silent())
     assert lab.rows("select epoch from lease") == [(1,)]
 
 
@@ -120,96 +134,66 @@ def picky(lab: Lab, *days: str) -> Path:
 
 
 def test_only_what_failed_is_done_again(lab: Lab) -> None:
-    """A retry that computes what is published again, or that leaves a failure out."""
+    """A retry that computes what is published again, or that leaves a failure out; a typing error that ends in a traceback."""
     path = picky(lab, *DAYS[:2])
     run = lab.tick().run_id
     path.write_text(DAYS[1])
-    said = lab.headrace("retry", str(run), "--reason", "mended", "--now", "2025-01-10T13:00:00+00:00", code=1)
-    assert said["state"] == "partial"
-    assert [(a["asset"], a["partitions"], a["state"]) for a in said["attempts"]] == [
+
+    def again(target: str | None, reason: str | None = None) -> RunDocument:
+        return retry(lab.session(), str(target), reason=reason, progress=Silent())
+
+    said = again(run, "mended")
+    assert said.state == "partial"
+    assert sorted((a.asset, a.partitions, a.state) for a in said.attempts) == [
         ("picky", [DAYS[0]], "published"),
         ("picky", [DAYS[1]], "failed"),
     ]
     path.write_text("")
-    said = lab.headrace("retry", f"picky@{DAYS[1]}", "--now", "2025-01-10T13:01:00+00:00")
-    assert [a["partitions"] for a in said["attempts"]] == [[DAYS[1]]]
-    for nothing in (str(run), "picky", f"picky@{DAYS[0]}"):
-        assert lab.headrace("retry", nothing, "--now", "2025-01-10T13:02:00+00:00")["state"] == "nothing_due"
+    assert [a.partitions for a in again(f"picky@{DAYS[1]}").attempts] == [[DAYS[1]]]
+    for nothing in (run, "picky", f"picky@{DAYS[0]}"):
+        assert again(nothing).state == "nothing_due"
+    for wrong in ("99", "nobody", "picky@2013"):
+        with pytest.raises(UsageError):
+            again(wrong)
     assert [e["reason"] for e in trail(lab, "run.requested")] == ["mended", ""]
-
-
-def test_retry_asks_the_leader_that_works(slow: Slow) -> None:
-    """A retry that waits until the leader has done everything else, or takes the lease away."""
-    path = picky(slow.lab, DAYS[1])
-    leader = slow.begin("tick")
-    slow.begun()
-    deadline = time.monotonic() + 40
-    while not slow.lab.rows("select 1 from partition where node = 'picky' and state = 'failed'"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    path.write_text("")
-    said = slow.ask("retry", "picky")
-    assert [(a["partitions"], a["state"]) for a in said["attempts"]] == [([DAYS[1]], "published")]
-    slow.go.touch()
-    assert json.loads(leader.communicate(timeout=50)[0])["state"] in ("succeeded", "partial")
-
-
-@pytest.mark.parametrize(("words", "code"), [(("99",), 2), (("nobody",), 2), (("picky@2013",), 2)])
-def test_a_retry_of_what_there_is_not(lab: Lab, words: tuple[str, ...], code: int) -> None:
-    """A typing error that ends in a traceback or in silence."""
-    picky(lab)
-    lab.tick()
-    lab.headrace("retry", *words, code=code)
 
 
 # pause and resume ---------------------------------------------------------------------------------------------------------
 
 
+def hold(lab: Lab, *select: str, reason: str | None = "vendor", until: str | None = None) -> PauseDocument:
+    return pause(lab.session(), select, exclude=[], reason=reason, until=until, progress=Silent())
+
+
+def let_go(lab: Lab, *select: str) -> PauseDocument:
+    return resume(lab.session(), select, exclude=[], reason=None, progress=Silent())
+
+
 def test_nothing_of_what_is_paused_is_started(lab: Lab) -> None:
-    """A pause that the next leader doesn't know of, and one that outlives its end."""
+    """A pause that the next leader doesn't know of, one without a reason, and one that outlives its end."""
     lab.sql("clean", "select order_id, cast(day as date) as day from orders")
     lab.orders(DAYS[0])
-    lab.headrace("apply", "--yes", "--now", "2025-01-10T12:00:00+00:00")
-    lab.headrace("pause", "clean", "--now", "2025-01-10T12:00:00+00:00", code=3)
-    said = lab.headrace("pause", "clean", "--reason", "vendor", "--until", "2h", "--now", "2025-01-10T12:01:00+00:00")
-    assert said["changed"] == ["clean"]
-    assert [(p["node"], p["kind"], p["reason"]) for p in said["paused"]] == [("clean", "asset", "vendor")]
-    assert lab.headrace("pause")["paused"] == said["paused"]
-    done = lab.headrace("tick", "--now", "2025-01-10T12:02:00+00:00")
-    assert [p["asset"] for p in done["published"]] == ["orders"]
-    assert lab.headrace("resume", "clean", "--now", "2025-01-10T12:03:00+00:00")["paused"] == []
-    done = lab.headrace("tick", "--now", "2025-01-10T12:04:00+00:00")
-    assert [p["asset"] for p in done["published"]] == ["clean"]
-    assert [(e["object"]["id"], e["reason"]) for e in trail(lab, "node.paused") + trail(lab, "node.resumed")] == [
-        ("clean", "vendor"),
-        ("clean", ""),
-    ]
-    lab.headrace("resume", "clean", code=2)
-
-
-def test_a_pause_ends_by_itself(lab: Lab) -> None:
-    """`--until` that is only a remark."""
-    lab.sql("clean", "select order_id, cast(day as date) as day from orders")
-    lab.orders(DAYS[0])
-    lab.headrace("apply", "--yes", "--now", "2025-01-10T12:00:00+00:00")
-    lab.headrace("pause", "*", "--reason", "move", "--until", "2025-01-10T13:00", "--now", "2025-01-10T12:01:00+00:00")
-    assert lab.headrace("tick", "--now", "2025-01-10T12:59:00+00:00")["published"] == []
-    done = lab.headrace("tick", "--now", "2025-01-10T13:00:00+00:00")
-    assert [p["asset"] for p in done["published"]] == ["orders", "clean"]
-    lab.headrace("pause", "clean", "--reason", "x", "--until", "2025-01-01", "--now", "2025-01-10T13:01:00+00:00", code=2)
-
-
-def test_a_leader_at_work_is_told_of_a_pause(slow: Slow) -> None:
-    """A pause that comes into force with the next leader only."""
-    slow.lab.python("after", "def after(slow):\n    return slow", partition="day", inputs=["slow"])
-    leader = slow.begin("tick")
-    slow.begun()
-    slow.ask("pause", "after", "--reason", "not yet")
-    slow.go.touch()
-    done = json.loads(leader.communicate(timeout=50)[0])
-    assert [p["asset"] for p in done["published"]] == ["orders", "slow"]
-    slow.ask("resume", "after")
-    assert [p["asset"] for p in slow.ask("tick")["published"]] == ["after"]
+    with pytest.raises(ProjectError, match="nothing is applied yet"):
+        hold(lab, "clean")
+    lab.python("never", "def never(orders):\n    return orders", partition="day", inputs=["orders"])
+    lab.headrace("apply", "--yes", "--now", "2025-01-10T12:01:00+00:00")
+    with pytest.raises(Refused, match="pause needs --reason"):
+        hold(lab, "clean", reason=" ")
+    said = hold(lab, "clean")
+    assert said.changed == ["clean"]
+    assert [(p.node, p.kind, p.reason, p.by, p.until) for p in said.paused] == [("clean", "asset", "vendor", "tester", None)]
+    assert paused(lab.session()).paused == said.paused
+    hold(lab, "never", reason="move", until="2h")
+    assert [p.asset for p in lab.tick().published] == ["orders"]
+    assert [p.node for p in let_go(lab, "clean").paused] == ["never"]
+    assert [p.asset for p in lab.tick().published] == ["clean"]
+    lab.now += timedelta(hours=2)
+    assert [p.asset for p in lab.tick().published] == ["never"], "its time is over"
+    assert [(e["object"]["id"], e["reason"]) for e in trail(lab, "node.paused")] == [("clean", "vendor"), ("never", "move")]
+    assert [(e["object"]["id"], e["before"]["reason"]) for e in trail(lab, "node.resumed")] == [("clean", "vendor")]
+    for wrong in (lambda: let_go(lab, "clean"), lambda: hold(lab, "nobody"), lambda: hold(lab, "clean", until="2025-01-01")):
+        with pytest.raises(UsageError):
+            wrong()
 
 
 # withdraw -----------------------------------------------------------------------------------------------------------------
@@ -223,56 +207,47 @@ def shop(lab: Lab) -> None:
     assert lab.tick().state == "succeeded"
 
 
+def take_back(lab: Lab, target: str, reason: str | None = "wrong rates") -> WithdrawDocument:
+    return withdraw(lab.session(), target, reason=reason, progress=Silent())
+
+
 def test_a_publication_is_taken_back(lab: Lab) -> None:
     """Rows that readers still see, a neighbour's rows that go with them, dependents that look fresh."""
     shop(lab)
-    lab.headrace("withdraw", f"clean@{DAYS[1]}", code=3)
-    said = lab.headrace("withdraw", f"clean@{DAYS[1]}", "--reason", "wrong rates", "--now", "2025-01-10T13:00:00+00:00")
-    assert (said["rows"], said["state"]) == (10, "withdrawn")
-    assert said["stale"] == [{"node": "total", "partitions": [DAYS[1]]}]
-    assert sorted({row["day"] for row in lab.read("clean")}) == [DAYS[0], DAYS[2]]
-    assert len(lab.read("clean")) == 20
+    with pytest.raises(Refused, match="withdraw needs --reason"):
+        take_back(lab, f"clean@{DAYS[1]}", None)
+    said = take_back(lab, f"clean@{DAYS[1]}")
+    assert (said.rows, said.state) == (10, "withdrawn")
+    assert [(one.node, one.partitions) for one in said.stale] == [("total", [DAYS[1]])]
+    assert sorted(row["day"] for row in lab.read("clean")) == [DAYS[0]] * 10 + [DAYS[2]] * 10
     assert lab.rows("select state, reason from partition where node = 'clean' and partition = ?", DAYS[1]) == [("withdrawn", "wrong rates")]
-    assert len(lab.read("total")) == 3, "what was made of it stays until it is made again"
+    assert lab.rows("select count(*) from publication where node = 'total' and ended_at is null") == [(3,)], (
+        "it stays until it is made again"
+    )
     (entry,) = trail(lab, "partition.withdrawn")
     assert (entry["object"]["id"], entry["reason"], entry["before"]["rows"]) == (f"clean@{DAYS[1]}", "wrong rates", 10)
-    done = lab.headrace("tick", "--now", "2025-01-10T13:01:00+00:00")
-    assert done["published"] == [], "what a person took back isn't published by the next pass"
-    lab.headrace("withdraw", f"clean@{DAYS[1]}", "--reason", "again", code=2)
-    done = lab.headrace("run", "clean", "total", "--partition", DAYS[1], "--now", "2025-01-10T13:02:00+00:00")
-    assert sorted(p["asset"] for p in done["published"]) == ["clean", "total"]
+    assert lab.tick().published == [], "what a person took back isn't published by the next pass"
+    for wrong in (f"clean@{DAYS[1]}", "clean", "clean@2013-01-01", "nobody"):
+        with pytest.raises(UsageError):
+            take_back(lab, wrong)
+    done = lab.run("clean", "total", partitions=[DAYS[1]])
+    assert sorted(p.asset for p in done.published) == ["clean", "total"]
     assert len(lab.read("clean")) == 30
 
 
 def test_one_partition_of_a_shared_file_is_taken_back(lab: Lab) -> None:
     """A withdrawal that is refused, or that takes the neighbours' rows with it, because they were computed together."""
     lab.sql("clean", "select order_id, customer, cast(day as date) as day from orders")
-    for day in DAYS:
-        lab.orders(day)
-    lab.tick()
-    lab.run("clean", again=True, reason="together")
-    files = lab.rows("select count(*) from ducklake_data_file where end_snapshot is null")
-    lab.headrace("withdraw", f"clean@{DAYS[3]}", "--reason", "x", "--now", "2025-01-10T13:00:00+00:00")
-    assert sorted({row["day"] for row in lab.read("clean")}) == [day for day in DAYS if day != DAYS[3]], files
-
-
-def test_a_leader_at_work_takes_back(slow: Slow) -> None:
-    """A withdrawal behind the back of a leader, which goes on with what it knew."""
-    slow.lab.sql("clean", "select order_id, customer, cast(day as date) as day from orders")
-    slow.lab.sql("total", "select day, count(*) as n from clean group by day")
-    leader = slow.begin("tick")
-    slow.begun()
-    deadline = time.monotonic() + 40
-    while not slow.lab.rows("select 1 from publication where node = 'total'"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    said = slow.ask("withdraw", f"clean@{DAYS[0]}", "--reason", "wrong")
-    assert said["stale"] == [{"node": "total", "partitions": [DAYS[0]]}]
-    slow.go.touch()
-    done = json.loads(leader.communicate(timeout=50)[0])
-    assert done["state"] == "succeeded"
-    assert slow.lab.rows("select state from partition where node = 'clean'") == [("withdrawn",)]
-    assert slow.lab.rows("select epoch from lease") == [(1,)]
+    lab.write("sources/orders.yaml", "source: orders\nowner: acme\npartition: {by: day, column: day}\nfiles: landing/orders_all.csv\n")
+    path = lab.root / "landing/orders_all.csv"
+    path.write_text("order_id,customer,amount,day\n" + "".join(f"{i},c,1.5,{day}\n" for i, day in enumerate(DAYS)))
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    assert lab.tick().state == "succeeded"
+    files = "select count(*) from ducklake_data_file f join ducklake_table t using (table_id) where table_name = 'orders'"
+    assert lab.rows(f"{files} and f.end_snapshot is null") == [(1,)], "they lie in one file"
+    take_back(lab, f"orders@{DAYS[3]}")
+    assert [row["day"] for row in lab.read("orders")] == [day for day in DAYS if day != DAYS[3]]
+    assert lab.rows(f"{files} and f.end_snapshot is null") == [(1,)]
 
 
 @pytest.mark.parametrize("materialize", ["merge", "snapshot", "view"])
@@ -291,5 +266,32 @@ def test_a_file_asset_is_taken_back(lab: Lab) -> None:
     lab.python("letter", body, partition="day", inputs=["orders"], materialize="files")
     lab.orders(DAYS[0])
     assert lab.tick().state == "succeeded"
-    lab.headrace("withdraw", f"letter@{DAYS[0]}", "--reason", "x", "--now", "2025-01-10T13:00:00+00:00")
+    take_back(lab, f"letter@{DAYS[0]}")
     assert lab.rows("select count(*) from publication where node = 'letter' and ended_snapshot is null") == [(0,)]
+
+
+# With a leader at work ----------------------------------------------------------------------------------------------------
+
+
+def test_a_leader_at_work_does_what_people_ask(slow: Slow) -> None:
+    """What comes into force with the next leader only, waits until this one has done everything else, or takes the lease away."""
+    lab = slow.lab
+    lab.python("after", "def after(slow):\n    return slow", partition="day", inputs=["slow"])
+    lab.sql("clean", "select order_id, customer, cast(day as date) as day from orders")
+    lab.sql("total", "select day, count(*) as n from clean group by day")
+    path = picky(lab, DAYS[1])
+    leader = slow.begin("tick")
+    slow.begun()
+    slow.until("select 1 from partition where node = 'picky' and state = 'failed'")
+    path.write_text("")
+    assert [(a["partitions"], a["state"]) for a in slow.ask("retry", "picky")["attempts"]] == [([DAYS[1]], "published")]
+    slow.until(f"select 1 from publication where node = 'total' and partition = '{DAYS[0]}'")
+    said = slow.ask("withdraw", f"clean@{DAYS[0]}", "--reason", "wrong")
+    assert said["stale"] == [{"node": "total", "partitions": [DAYS[0]]}]
+    slow.ask("pause", "after", "--reason", "not yet")
+    slow.go.touch()
+    done = json.loads(leader.communicate(timeout=50)[0])
+    assert ("slow", DAYS[0]) in {(p["asset"], p["partition"]) for p in done["published"]}
+    assert ("after", DAYS[0]) not in {(p["asset"], p["partition"]) for p in done["published"]}
+    assert lab.rows("select state from partition where node = 'clean' and partition = ?", DAYS[0]) == [("withdrawn",)]
+    assert lab.rows("select epoch from lease") == [(1,)]

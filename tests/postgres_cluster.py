@@ -98,6 +98,7 @@ class Cluster:
         self.main = Database(name="postgres", **address)
         """The database `postgres`, for creating others."""
         self._server = server
+        self._again: subprocess.Popen[bytes] | None = None
         self._crashed = False
         self._numbers = itertools.count(1)
 
@@ -125,6 +126,24 @@ class Cluster:
         self._crashed = True
         os.kill(self._server, signal.SIGQUIT)
 
+    def restart(self) -> None:
+        """It ends at once, as by a crash, and comes back at the same address with what its disk has. Only on a cluster of one's own."""
+        self.crash()
+        folder = Path(self.main.socket_folder).parent
+        while (folder / "data/postmaster.pid").exists() and Path(f"/proc/{self._server}").exists():
+            time.sleep(0.005)
+        bin_folder = binaries()
+        assert bin_folder is not None
+        self.end()
+        self._again = _run(folder, bin_folder, _child_of(folder), self.main.port)
+        self._server, self._crashed = self._again.pid, False
+
+    def end(self) -> None:
+        """End what `restart` has started; the supervisor knows of the first server only."""
+        if self._again is not None:
+            self._again.send_signal(signal.SIGQUIT)
+            self._again.wait()
+
     def _signal(self, number: signal.Signals) -> None:
         """To the server and all its children: those that serve run on when it alone is stopped."""
         children = Path(f"/proc/{self._server}/task/{self._server}/children").read_text().split()
@@ -151,7 +170,10 @@ def postgresql(cluster: Cluster) -> Iterator[Database]:
 def private_cluster() -> Iterator[Cluster]:
     """A cluster of the test's own; skips where PostgreSQL isn't installed."""
     with _cluster(uuid.uuid4().hex) as found:
-        yield found
+        try:
+            yield found
+        finally:
+            found.end()
 
 
 def binaries() -> Path | None:
@@ -219,7 +241,7 @@ def _serve(folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupted test session still ends its tests
     bin_folder = binaries()
     assert bin_folder is not None
-    child = {"cwd": folder, **_other_user()}
+    child = _child_of(folder)
     _make(folder, bin_folder, child)
     server, port = _start(folder, bin_folder, child)
     address = {
@@ -267,16 +289,27 @@ def _make(folder: Path, bin_folder: Path, child: dict[str, Any]) -> None:
 def _start(folder: Path, bin_folder: Path, child: dict[str, Any]) -> tuple[subprocess.Popen[bytes], int]:
     for _ in range(5):  # another process may take the port between our look and its start
         port = _free_port()
-        given = {**_TUNING, "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder / "run")}
-        settings = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
-        command = [str(bin_folder / "postgres"), "-D", str(folder / "data"), *settings]
-        with (folder / "log").open("a") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent, **child)  # noqa: PLW1509 (one thread)
-        while server.poll() is None:
-            if subprocess.run([bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode == 0:
-                return server, port
-            time.sleep(0.02)
+        with contextlib.suppress(ChildProcessError):
+            return _run(folder, bin_folder, child, port), port
     raise RuntimeError("no attempt to start it succeeded")
+
+
+def _run(folder: Path, bin_folder: Path, child: dict[str, Any], port: int) -> subprocess.Popen[bytes]:
+    """The server, once it answers. ChildProcessError if it ends before."""
+    given = {**_TUNING, "port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder / "run")}
+    settings = [part for name, value in given.items() for part in ("-c", f"{name}={value}")]
+    command = [str(bin_folder / "postgres"), "-D", str(folder / "data"), *settings]
+    with (folder / "log").open("a") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=_die_with_parent, **child)  # noqa: PLW1509 (one thread)
+    while server.poll() is None:
+        if subprocess.run([bin_folder / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], check=False).returncode == 0:
+            return server
+        time.sleep(0.02)
+    raise ChildProcessError("it ended before it answered")
+
+
+def _child_of(folder: Path) -> dict[str, Any]:
+    return {"cwd": folder, **_other_user()}
 
 
 def _die_with_parent() -> None:

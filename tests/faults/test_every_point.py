@@ -59,7 +59,8 @@ def test_a_worker_at(point: Point, action: str, quiet: tuple[World, float], tmp_
 @every(RENEWAL)
 def test_the_renewal_of_the_lease_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
     project = Project(tmp_path / "p").declare()
-    struck(project, project.tick(fault=f"{point}={action}", HEADRACE_FAULT=f"{Point.TURN_DONE}:2=sleep:4,{point}={action}"), action)
+    ended = project.tick(HEADRACE_FAULT=f"{Point.TURN_DONE}:2=sleep:4,{point}={action}")
+    assert ended.killed if action == "kill" else (ended.code == 1 and "Traceback" not in ended.said)
     finish_and_verify(project, quiet[0])
 
 

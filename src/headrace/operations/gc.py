@@ -10,6 +10,7 @@ from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.run.garbage import Keep
 from headrace.run.upkeep import Collected, collect, collectable
+from headrace.store.queries import standings
 
 
 class GcArguments(msgspec.Struct, frozen=True):
@@ -33,6 +34,8 @@ def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcDocum
     del arguments, progress
     applied = context.applied()
     keep = Keep.declared(applied.compiled.project) if applied else Keep(context.session.settings.retention)
+    with context.store.write(context.held.lease.epoch) as tx:
+        standings.drop_checkpoint(tx)  # it is made of what stays
     return _document(collect(context.store, context.held.folders, keep, context.clock.now_us()), dry_run=False)
 
 

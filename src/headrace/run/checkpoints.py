@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headrace.faults import Point, reached
+from headrace.plan import Compiled
+from headrace.run.loading import load
 from headrace.schedule import Command, Core, Event, Loaded, Mark, Published, checkpoint
 from headrace.store import Transaction
 from headrace.store.queries import standings
@@ -45,3 +47,12 @@ class Checkpoints:
         standings.keep_checkpoint(tx, version, checkpoint.encode(core.checkpoint()), now)
         reached(Point.CHECKPOINT_WRITTEN)
         self._changed = 0
+
+
+def differing(tx: Transaction, compiled: Compiled, version: int) -> list[tuple[str, str]]:
+    """The partitions that the checkpoint says otherwise than the store's rows do: none, unless something is wrong."""
+    loaded = load(tx, compiled, version=version)
+    if loaded.checkpoint is None or not loaded.checkpoint.complete:
+        return []
+    whole = load(tx, compiled).checkpoint
+    return [] if whole is None else list(checkpoint.differing(loaded, whole))

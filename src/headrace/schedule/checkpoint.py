@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from headrace.schedule.admission import Durations
 from headrace.schedule.board import Board
 from headrace.schedule.cells import Cell
-from headrace.schedule.events import Checkpoint, KeptCell, KeptNode, LoadedCell
+from headrace.schedule.events import Checkpoint, KeptCell, KeptNode, Loaded, LoadedCell
 from headrace.schedule.graph import Graph
-from headrace.schedule.ranges import Runs
+from headrace.schedule.ranges import Resting, Runs
 from headrace.schedule.states import PartitionState
 
 FORM = 1
@@ -120,3 +120,33 @@ def _cell(kept: KeptCell) -> Cell:
     cell.stale, cell.proposed, cell.late, cell.published = kept.stale, kept.proposed, kept.late, kept.published
     cell.failures, cell.not_before, cell.reason, cell.since = kept.failures, kept.not_before, kept.reason, kept.since
     return cell
+
+
+def differing(loaded: Loaded, whole: Checkpoint) -> Iterator[tuple[str, str]]:
+    """The partitions that a checkpoint, with what has changed since, says otherwise than all rows do; what only inputs make expected,
+    rows don't know."""
+    nodes = {node.name: node for node in loaded.graph.nodes}
+    one, other = Board(nodes), Board(nodes)
+    restore(whole, other, Durations())
+    if loaded.checkpoint is not None:
+        restore(loaded.checkpoint, one, Durations())
+    for row in loaded.cells:
+        if row.node in nodes:
+            place(one, row)
+    for name in nodes:
+        suspects = {*_differing_at_rest(one.resting[name], other.resting[name]), *one.cells[name], *other.cells[name]}
+        yield from ((name, key) for key in sorted(suspects) if _shown(one.get(name, key)) != _shown(other.get(name, key)))
+
+
+def _differing_at_rest(one: Resting, other: Resting) -> Iterator[str]:
+    yield from one.named.keys() ^ other.named.keys()
+    for data in one.runs.keys() | other.runs.keys():
+        mine, theirs = one.runs.get(data, Runs()), other.runs.get(data, Runs())
+        yield from (one.key(number, data) for number in (*mine.minus(theirs), *theirs.minus(mine)))
+
+
+def _shown(cell: Cell | None) -> tuple[object, ...]:
+    """What rows say of a partition, too; one that only waits may have none."""
+    if cell is None:
+        return (PartitionState.WAITING, False, False, False, 0)
+    return (cell.state, cell.published, cell.stale, cell.proposed, cell.failures)

@@ -13,6 +13,7 @@ from headrace.lake.orphans import orphans
 from headrace.model import LakeError, UsageError
 from headrace.operations.db.documents import CheckDocument, Finding
 from headrace.operations.session import Session
+from headrace.run.checkpoints import differing
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT
 from headrace.store import Transaction
@@ -40,6 +41,7 @@ def check(session: Session, *, deep: bool) -> CheckDocument:
             *_some(_files(tx, session.folders, files, deep=deep)),
             *_some(_kept(tx, session.folders, deep=deep)),
             *_some(_agreement(tx, accumulating)),
+            *_checkpoint(tx, session),
             *_leftovers(tx, session.folders),
         ]
     return CheckDocument(
@@ -162,6 +164,17 @@ def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
     """Whether the lake has a file for a partition of a node."""
     known_keys = catalog.held_keys(tx, node)
     return lambda partition: known_keys is None or partition in known_keys
+
+
+def _checkpoint(tx: Transaction, session: Session) -> Iterator[Finding]:
+    """What the next leader starts from, against where partitions stand."""
+    if session.compiled is None or session.version is None:
+        return
+    found = differing(tx, session.compiled, session.version)
+    if found:
+        node, key = found[0]
+        message = f"the checkpoint says of {len(found):,} partitions otherwise than the state does, such as {node}@{key}"
+        yield _error("checkpoint", message, "stop headrace serve, headrace db gc (the next leader reads the state itself), start it again")
 
 
 def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:

@@ -1,0 +1,118 @@
+"""What a leader leaves for the next one, in a real store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
+from headrace.run.loading import stored
+from headrace.schedule import Core, Graph, GraphNode, PartitionState, checkpoint
+from headrace.store import Store, Transaction
+from headrace.store.queries import leading, renaming, standings, withdrawals
+from headrace.store.queries.leading import PartitionRow, PublicationRow
+
+DAY = PartitionSpec(grain=Grain.DAY)
+GRAPH = Graph(
+    (
+        GraphNode("flights", True, DAY, "UTC"),
+        GraphNode("clean", False, DAY, "UTC", (InputSpec(node="flights", place=Place(file="x")),)),
+    )
+)
+KEYS = [f"2013-02-{day:02}" for day in range(1, 11)]
+NOW = 1_400_000_000_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
+        yield opened
+
+
+def publish(tx: Transaction, node: str, *keys: str) -> None:
+    last = leading.last_publication_id(tx)
+    rows = [
+        PublicationRow(
+            id=last + n, node=node, partition=key, epoch=1, n=n, snapshot=1, published_at=NOW, rows=1, size_bytes=1, verdict="passed",
+            content_hash=f"h{last + n}", identical=False, version=1, delivery_id=None, manifest=None,
+        )
+        for n, key in enumerate(keys, 1)
+    ]  # fmt: skip
+    leading.publish(tx, rows)
+
+
+def begun(tx: Transaction, version: int = 1) -> Core:
+    core = Core(epoch=1, slots=1)
+    core.handle(stored(tx, GRAPH, version=version), NOW)
+    return core
+
+
+def standing(core: Core) -> dict[tuple[str, str], PartitionState]:
+    return {(n.name, key): core.state_of(n.name, key) for n in GRAPH.nodes for key in KEYS}
+
+
+def keep(store: Store, version: int = 1) -> None:
+    with store.write(None) as tx:
+        publish(tx, "flights", *KEYS[:6])
+        publish(tx, "clean", *KEYS[:5])
+        standings.keep_checkpoint(tx, version, checkpoint.encode(begun(tx).checkpoint()), NOW)
+
+
+CHANGES = {
+    "published": lambda tx: publish(tx, "flights", KEYS[7]),
+    "published again": lambda tx: publish(tx, "clean", KEYS[2]),
+    "marked": lambda tx: leading.mark_partitions(tx, [PartitionRow("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),
+    "stale": lambda tx: leading.stale_node(tx, "clean", NOW),
+    "taken back": lambda tx: leading.take_back(tx, "clean", 2, NOW),
+    "withdrawn": lambda tx: withdrawals.withdraw(tx, "clean", KEYS[3], snapshot=2, now=NOW, reason="wrong"),
+    "renamed": lambda tx: renaming.rename(tx, "clean", "cleaner"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(CHANGES))
+def test_whatever_changes_is_seen_by_who_starts_from_a_checkpoint(what: str, store: Store) -> None:
+    """Catches a statement that changes partitions and doesn't number the change, and rows that go and stay in the checkpoint."""
+    keep(store)
+    with store.write(None) as tx:
+        CHANGES[what](tx)
+    with store.read() as tx:
+        assert standing(begun(tx)) == standing(begun(tx, version=2)), "the table says otherwise"
+        loaded = stored(tx, GRAPH, version=1)
+        resumed = loaded.checkpoint is not None and loaded.checkpoint.complete
+        assert resumed == (what not in ("taken back", "renamed"))
+        assert len(loaded.cells) <= 5
+        whole = stored(tx, GRAPH, version=None).checkpoint
+        assert whole is not None and list(checkpoint.differing(loaded, whole)) == []
+
+
+def test_a_checkpoint_of_another_version_isnt_used(store: Store) -> None:
+    keep(store, version=3)
+    with store.read() as tx:
+        loaded = stored(tx, GRAPH, version=4)
+        assert loaded.checkpoint is not None and not loaded.checkpoint.complete
+        assert standing(begun(tx, version=4)) == standing(begun(tx, version=3))
+
+
+def test_what_cannot_be_understood_isnt_used(store: Store) -> None:
+    """Of a later release, or damaged: the rows are there."""
+    for content in (b"", b"\xc1", b"\x91\x01", checkpoint.encode(Core(epoch=1, slots=1).checkpoint())[:-3]):
+        with store.write(None) as tx:
+            publish(tx, "flights", KEYS[0])
+            standings.keep_checkpoint(tx, 1, content, NOW)
+        with store.read() as tx:
+            assert begun(tx).state_of("flights", KEYS[0]) is PartitionState.PUBLISHED
+
+
+def test_a_checkpoint_that_says_otherwise_is_found_out(store: Store) -> None:
+    """`db check` compares: catches a comparison that sees nothing."""
+    keep(store)
+    with store.write(None) as tx:
+        tx.execute("update partition set stale = 1 where node = 'clean' and partition = ?", (KEYS[0],))
+        tx.execute("delete from partition where node = 'flights' and partition = ?", (KEYS[4],))
+    with store.read() as tx:
+        whole = stored(tx, GRAPH, version=None).checkpoint
+        assert whole is not None
+        found = list(checkpoint.differing(stored(tx, GRAPH, version=1), whole))
+    assert found == [("flights", KEYS[4]), ("clean", KEYS[0])]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -60,7 +60,7 @@ def keep(store: Store, version: int = 1) -> None:
         standings.keep_checkpoint(tx, version, checkpoint.encode(begun(tx).checkpoint()), NOW)
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Transaction], object]] = {
     "published": lambda tx: publish(tx, "flights", KEYS[7]),
     "published again": lambda tx: publish(tx, "clean", KEYS[2]),
     "marked": lambda tx: leading.mark_partitions(tx, [PartitionRow("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),

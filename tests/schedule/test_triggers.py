@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from driver import DAY, WHOLE, ZONE, Driver, asset, reads, source
 
@@ -268,3 +269,20 @@ def test_an_interval_for_which_nothing_came_yet_waives_nothing() -> None:
     d = started(source("flights"), daily(Trigger(cron="0 6 * * *", timezone=ZONE, latest=True)), at="2013-02-13 05:00")
     d.arrive("flights", D[10])
     assert d.work() == [("flights", D[10]), ("clean", D[10])]
+
+
+# What time alone brings
+
+
+def test_a_server_makes_each_day_of_what_reads_nothing_when_it_has_ended() -> None:
+    """Catches a calendar table that ends on the day on which the server was started."""
+    d = Driver(msgspec.structs.replace(asset("days"), start=D[8]))
+    d.at("2013-02-11 12:00")
+    d.start()
+    d.ask()
+    assert [key for _, key in d.work()] == [D[8], D[9]]
+    assert from_us(d.core.next_event() or 0, ZONE).isoformat() == "2013-02-12T00:00:00-05:00"
+    d.at("2013-02-12 00:00")
+    assert [key for _, key in d.work()] == [D[10]]
+    d.at("2013-02-15 00:30")
+    assert [key for _, key in d.work()] == D[11:14]

@@ -33,12 +33,13 @@ from headrace.schedule.events import (
     WorkerLost,
 )
 from headrace.schedule.graph import Graph
+from headrace.schedule.passing import Passing
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
 from headrace.schedule.releasing import Releases
 from headrace.schedule.requesting import Requests
 from headrace.schedule.situation import Running, Situation
-from headrace.schedule.starting import start
+from headrace.schedule.starting import begin_earlier, start
 from headrace.schedule.states import PartitionState
 from headrace.schedule.why import Reason, why
 from headrace.schedule.withdrawing import Withdrawals
@@ -63,6 +64,7 @@ class Core:
         self._requests = Requests(self._all, self._queue)
         self._releases = Releases(self._all, self._queue)
         self._withdrawals = Withdrawals(self._all, self._queue)
+        self._passing = Passing(self._all, self._queue)
         self._dispatcher = Dispatcher(self._all, epoch=self._epoch, slots=self._slots, after=self._after)
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             Arrived: self._waves.arrived,
@@ -95,6 +97,7 @@ class Core:
             self._take_in(event)
         self._queue.reconsider_gathers()
         if not all(isinstance(event, Arrived) for event in events):  # what a look found is admitted by what comes after it
+            begin_earlier(self._all, self._queue)
             self._dispatcher.admit()
             self._requests.settle()
         return commands
@@ -112,7 +115,9 @@ class Core:
         times = [r.expires_at for attempt, r in self._all.running.items() if attempt not in self._all.timed_out]
         times += self._all.lapses()
         times += [heap[0][0] for heap in (self._all.later, self._all.alarms) if heap]
-        times += [at for at in (self._all.gates.pauses.next_event(), self._all.gates.firings.next_event()) if at is not None]
+        gates = self._all.gates
+        own = (gates.pauses.next_event(), gates.firings.next_event(), self._passing.next_event())
+        times += [at for at in own if at is not None]
         return min(times, default=None)
 
     def running(self) -> dict[AttemptId, Running]:
@@ -165,8 +170,10 @@ class Core:
         if isinstance(event, Loaded):
             start(self._all, self._queue, event)
             self._releases.begin(event)
+            self._passing.begin()
             return
         self._releases.wake()
+        self._passing.wake()
         self._takers[type(event)](event)
 
     def _published(self, event: Published) -> None:

@@ -22,6 +22,10 @@ class Demand:
         for target in event.targets:
             self._spans.setdefault(target.node, []).append(span_of(board.nodes[target.node], target))
 
+    def stands_for(self, node: str) -> bool:
+        """Whether all of a node is wanted for as long as the leader runs."""
+        return self.standing and any(span.everything for span in self._spans.get(node, ()))
+
     def covers(self, board: Board, node: str, key: str) -> bool:
         """Whether a partition is wanted."""
         spans = self._spans.get(node)
@@ -47,6 +51,15 @@ class Demands:
     def remove(self, run: int) -> None:
         """It isn't wanted any more."""
         self._demands.pop(run, None)
+
+    @property
+    def standing(self) -> bool:
+        """Whether anything is wanted for as long as the leader runs."""
+        return any(demand.standing for demand in self._demands.values())
+
+    def stand_for(self, node: str) -> bool:
+        """Whether all of a node is wanted for as long as the leader runs."""
+        return any(demand.stands_for(node) for demand in self._demands.values())
 
     def wanting(self, node: str, key: str) -> list[Demand]:
         """The runs that want a partition."""

@@ -166,7 +166,8 @@ INSERTS = {
     " finished_at, published_at, verdict, measures, error) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     "journal": "insert into journal (epoch, slots, at, events, decisions) values (?, ?, ?, ?, ?)",
     "publication": "insert into publication (id, node, partition, epoch, n, snapshot, ended_snapshot, ended_at,"
-    " published_at, rows, bytes, verdict, content_hash, version, delivery_id) values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1000, 20000, 'passed', ?, ?, ?)",
+    " published_at, rows, bytes, verdict, content_hash, version, delivery_id)"
+    " values (?, ?, ?, ?, ?, ?, ?, ?, ?, 1000, 20000, 'passed', ?, ?, ?)",
     "check": "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at)"
     " values (?, ?, ?, ?, ?, ?, 'blocking', 'passed', 1000, 0, '', ?)",
     "profile": "insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)",
@@ -187,7 +188,7 @@ def build(folder: Path, days: int, tries: int) -> int:
     run(folder, "tick")
     with contextlib.closing(sqlite3.connect(folder / ".headrace/state.db", isolation_level=None)) as database:
         attempts = History(database, start, days - 2, tries).write()
-        database.execute("analyze")
+    run(folder, "tick")  # judges who was served in all that time
     return attempts
 
 

@@ -9,6 +9,7 @@ from headrace.model import Grain
 from headrace.observe.status import ConsumerStatus, State, judge
 from headrace.observe.watched import Node, Terms
 from headrace.observe.world import Pausing
+from headrace.schedule.graph import Trigger
 
 DAY = Grain.DAY
 CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a")]
@@ -70,6 +71,15 @@ def test_a_promise_that_leaves_no_time_is_known_before_it_is_broken() -> None:
     assert (found.state, found.since_us) == (State.AT_RISK, None)
     assert found.reason == "src is expected by 06:55, what follows needs 12 min, due 07:00"
     assert judged(world(now, a=60, b=60), now, nodes).state is State.SERVED
+
+
+def test_a_trigger_that_fires_too_late_is_known_before() -> None:
+    """A cron five minutes before the deadline, for an asset that takes ten."""
+    now = "2013-02-03 05:30"
+    nodes = [CHAIN[0], node("a", DAY, "src", trigger=Trigger(cron="55 6 * * *", timezone="America/New_York")), CHAIN[2]]
+    small = world(now, a=240, b=480)
+    small.publish("src", DAY2, at("2013-02-03 05:00"))
+    assert judged(small, now, nodes).reason == "a waits for its trigger until 06:55, what follows needs 12 min, due 07:00"
 
 
 def test_without_history_nothing_is_predicted() -> None:

@@ -168,4 +168,5 @@ def _node(node: Node, nodes: Mapping[str, Node]) -> GraphNode:
         start=node.start,
         expect_by=node.expect_by,
         days_off=node.no_data,
+        trigger=node.trigger,
     )

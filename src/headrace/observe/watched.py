@@ -12,7 +12,9 @@ from headrace.model.export_links import reads_of
 from headrace.model.exports import ASSET, export_of, export_partition, path_of
 from headrace.model.intervals import interval_of, key_at_us, start_us
 from headrace.model.required import SEPARATOR
+from headrace.plan.triggers import trigger_of
 from headrace.plan.views import expanded, expanded_names, is_view
+from headrace.schedule.graph import Trigger
 
 if TYPE_CHECKING:
     from headrace.plan import Compiled
@@ -34,6 +36,8 @@ class Node(msgspec.Struct, frozen=True):
     """Until when after an interval its delivery was promised."""
     no_data: DaysOff = NO_DAYS_OFF
     """Days on which nothing is expected: of its calendar, or those on which nothing is of what it needs."""
+    trigger: Trigger | None = None
+    """Of an asset: when it runs, where that isn't left to its inputs and consumers."""
     exported_to: str = ""
     """Of an export: the target as declared, without secrets."""
 
@@ -123,6 +127,7 @@ def _node(project: Project, name: str, inputs: tuple[InputSpec, ...], above: dic
         inputs=inputs,
         start=declared.start,
         expect_by=source.expect.by if source is not None else None,
+        trigger=trigger_of(project, project.assets[name]) if source is None else None,
         no_data=_no_data(project, declared, inputs, above),
     )
 

@@ -9,11 +9,12 @@ from headrace.model import Asset, Source
 from headrace.model.days_off import days_off
 from headrace.model.times import parse_duration
 from headrace.plan import Compiled, CompiledNode
+from headrace.plan.triggers import trigger_of
 from headrace.plan.views import expanded, expanded_names, is_view
 from headrace.run.exporting import export_nodes
 from headrace.run.pooling import pools_of, takes_of
 from headrace.run.promised import with_promises
-from headrace.schedule import Graph, GraphNode, Trigger
+from headrace.schedule import Graph, GraphNode
 
 SOURCE_TIMEOUT = "1h"
 _SECOND_US = 1_000_000
@@ -45,7 +46,7 @@ def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
         days_off=days_off(compiled.project, declared.calendar),
         takes=takes_of(compiled.project, declared),
         priority=asset.priority if asset else None,
-        trigger=_trigger(compiled, asset) if asset else None,
+        trigger=trigger_of(compiled.project, asset) if asset else None,
         **_promises(declared),
     )
 
@@ -60,26 +61,3 @@ def _promises(declared: Source | Asset) -> dict[str, Any]:
         "complete_after": declared.complete.after,
         "restate_within": declared.restate_within,
     }
-
-
-def _trigger(compiled: Compiled, asset: Asset) -> Trigger | None:
-    """What releases an asset; on the days off of its calendar nothing does by itself."""
-    said = asset.trigger
-    if said is None:
-        return None
-    every = said.get("interval")
-    return Trigger(
-        cron=said.get("cron"),
-        every_us=int(parse_duration(every).total_seconds() * _SECOND_US) if every is not None else None,
-        arrival=_named(said.get("arrival")),
-        upstream=_named(said.get("upstream")),
-        outside=bool(said.get("webhook") or said.get("manual")),
-        timezone=said.get("timezone") or asset.timezone,
-        days_off=days_off(compiled.project, asset.calendar),
-        latest=said.get("catch_up") == "latest",
-    )
-
-
-def _named(value: object) -> str | None:
-    """A node; empty for all that there are."""
-    return None if value is None else value if isinstance(value, str) else ""

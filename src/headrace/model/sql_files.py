@@ -18,6 +18,7 @@ from headrace.model.nodes import Asset, SqlBody
 from headrace.model.reporting import Report
 
 _FRONT = re.compile(r"(?:\s|--[^\n]*(?:\n|$))*/\*\s*headrace\b[ \t]*:?(.*?)(\*/|\Z)", re.DOTALL | re.IGNORECASE)
+_CUT = re.compile(r"\bcron\s*:\s*[\"'][^\"']*\Z")
 _FORM = "begin the file with /* headrace, `owner: …`, */"
 
 
@@ -29,6 +30,10 @@ def read_sql(text: str, report: Report) -> tuple[Asset | None, SqlBody | None]:
     line = text.count("\n", 0, front.start(1)) + 1
     if not front.group(2):
         report.error("yaml_syntax", line, "the comment with the front matter isn't closed", "end it with */")
+        return None, None
+    if _CUT.search(front.group(1)):
+        at = text.count("\n", 0, front.end(1)) + 1
+        report.error("yaml_syntax", at, "`*/` ends the comment here, in the middle of a cron", "write 0-59/5 instead of */5")
         return None, None
     body = _body(text, front.end(), report)
     before = len(report.problems)

@@ -38,6 +38,8 @@ BYTES_MAX = 4 * 1024 * 1024
 """Bytes of text kept from the beginning of an attempt's output."""
 LAST_LINES_MAX = 50
 """Lines kept from the end where the others were too many: they usually say why it ended."""
+TAIL_BYTES = 64 * 1024
+"""Bytes of each stream in which the last lines are looked for."""
 READ_BYTES = 64 * 1024
 PIPE_BYTES = 1024 * 1024
 """What the kernel is asked to hold for us, so that a burst doesn't make the body wait. Given less, it works the same."""
@@ -91,17 +93,20 @@ class LogFile:
             if not self.full:
                 self._put(line)
                 return
-            if not self._dropped and not self._last:
-                self._put(
-                    Line(
-                        line.at_us,
-                        HEADRACE,
-                        "warning",
-                        f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept from here on",
-                    )
-                )
+            self._begin_dropping()
             self._dropped += len(self._last) == LAST_LINES_MAX
             self._last.append(line)
+
+    def drop(self, lines: int) -> None:
+        """Count lines that nobody looked at."""
+        with self._lock:
+            self._begin_dropping()
+            self._dropped += lines
+
+    def _begin_dropping(self) -> None:
+        if not self._dropped and not self._last:
+            text = f"more than {LINES_MAX} lines or {BYTES_MAX} bytes: only the last lines are kept from here on"
+            self._put(Line(self._clock.now_us(), HEADRACE, "warning", text))
 
     def say(self, level: str, text: str) -> None:
         """A line of Headrace's own, kept whatever the limits."""
@@ -257,6 +262,9 @@ class Spool:
         self._pipe, self._stream, self._file = fd, stream, file
         self._path = _spool_path(file.path, stream)
         self._splitter = Splitter()
+        self._tail: deque[bytes] = deque()
+        """Of what came when no more lines were kept: the end, not cut into lines before it is known to be the end."""
+        self._tail_bytes = 0
         self._fd, self._at = -1, 0
         self._waiting = select.poll()
         self._waiting.register(fd, select.POLLIN)
@@ -265,11 +273,30 @@ class Spool:
         """Take what is in the pipe, up to about `bytes_max`, and write the lines that are complete."""
         while bytes_max > 0 and (data := self._next()):
             bytes_max -= len(data)
-            for text in self._splitter.feed(data):
-                self._file.write(self._stream, "info", text)
+            if self._file.full:
+                self._pass_over(data)
+            else:
+                self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        for text in self._splitter.feed(data):
+            self._file.write(self._stream, "info", text)
+
+    def _pass_over(self, data: bytes) -> None:
+        """Looking at each line would slow down a body that prints a lot, for lines that nobody gets to see."""
+        self._tail.append(data)
+        self._tail_bytes += len(data)
+        while self._tail_bytes - len(self._tail[0]) >= TAIL_BYTES:
+            passed = self._tail.popleft()
+            self._tail_bytes -= len(passed)
+            self._file.drop(passed.count(b"\n") or passed.count(b"\r"))
+            self._splitter = Splitter()
 
     def close(self) -> None:
-        """Write what came after the last line's end; the spool has done its work."""
+        """Write the end of what was passed over, and what came after the last line's end; the spool has done its work."""
+        for data in self._tail:
+            self._write(data)
+        self._tail.clear()
         if self._splitter.pending:
             self._file.write(self._stream, "info", self._splitter.rest())
         self._drop()

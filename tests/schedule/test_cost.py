@@ -117,6 +117,18 @@ def test_a_delivery_costs_the_same_whatever_is_there(looked: Counter[str]) -> No
     assert costs[0].total() < 30 * 25
 
 
+def test_what_only_comes_after_is_looked_at_by_name(looked: Counter[str]) -> None:
+    """Catches 400 partitions that wait being gone through at each of 400 publications."""
+    nodes = [source("s"), source("t"), asset("a", "s"), asset("b", "t", depends=("a",))]
+    d = Driver(*nodes)
+    d.ask()
+    d.arrive("t", *days(400))
+    d.arrive("s", *days(400))
+    looked.clear()
+    assert len(d.work()) == 1_600
+    assert looked.total() < 1_600 * 25, looked
+
+
 def test_keys_that_grow_take_a_run_each() -> None:
     """50 keys × 400 days are 50 runs, and asking which keys a day has doesn't list the days."""
     nodes = [source("s", KEYED), asset("a", "s", partition=KEYED), asset("total", "a")]

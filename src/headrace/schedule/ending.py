@@ -43,6 +43,7 @@ class Endings:
             else:
                 cell.state = step(cell.state, change)
                 self._all.mark(node.name, key, cell)
+        self._waves.passed(node, running.keys)
         self._tell(node)
 
     def lost(self, event: WorkerLost) -> None:
@@ -70,7 +71,8 @@ class Endings:
 
     def _tell(self, node: GraphNode) -> None:
         """What waited for an attempt to end reads the older publication."""
-        for child, link in self._network.children[node.name]:
+        busy = node.name in self._board.busy  # then they wait on
+        for child, link in self._network.children[node.name] if not busy else ():
             if (link.newest and not link.gathers) or node.name not in self._board.visible:
                 self._waves.reference_moved(child, stales=False)
         if node.name not in self._board.visible:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.model.times import Duration
 from headrace.schedule.board import Cell, bounds
 from headrace.schedule.events import Arrived, Published, Refreshed
@@ -52,13 +54,19 @@ class Waves:
         for place, (key, other) in enumerate(event.contents):
             publication = event.publications[place] if event.publications else 0
             self._shown(node, key, other=other, publication=publication)
-        for follower in self._network.followers[node.name]:
-            for key, _ in self._board.open(follower):
-                self._queue.consider(self._all.nodes[follower], key)
+        self.passed(node, running.keys, first=first)
         if first:
             self._queue.next_delivery(node)
             for child, _ in self._network.children[node.name]:
                 self.reference_moved(child, stales=False)
+
+    def passed(self, node: GraphNode, keys: Sequence[str], *, first: bool = False) -> None:
+        """Partitions are done with, which those of the same name of nodes that only come after this one wait for; others of theirs wait
+        until nothing of it runs."""
+        for name in self._network.followers[node.name]:
+            rested = first or node.name not in self._board.busy
+            for key in [key for key, _ in self._board.open(name)] if rested else keys:
+                self._queue.consider(self._all.nodes[name], key)
 
     def reference_moved(self, child: GraphNode, *, stales: bool) -> None:
         """What every partition of a node refers to has a new publication."""
@@ -104,8 +112,9 @@ class Waves:
                 continue
             for wanted in link.touches(key):
                 self._touch(child, wanted, link, changed=changed, late=late or (link.optional and too_late))
-            if link.newest and not link.gathers:
-                self.reference_moved(child, stales=changed and link.stales)
+            stales = changed and link.stales
+            if link.newest and not link.gathers and (stales or node.name not in self._board.busy):
+                self.reference_moved(child, stales=stales)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             # what is made of it stands on something that isn't there any more: it is never left to somebody to ask for
             self._touch(node, following, None, changed=changed, late=False)

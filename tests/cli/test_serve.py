@@ -136,3 +136,34 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
     assert document(root, "--env", "dev", "read", "revenue")["rows"][0]["revenue"] in (11, "11")
     assert document(root, "read", "revenue")["rows"][0]["revenue"] in (10, "10")
     headrace(root, "dev", "--port", "0", code=3, HEADRACE_ENV="prod")
+
+
+def test_a_webhook_runs_its_asset(tmp_path: Path) -> None:
+    """A webhook is answered, and nothing happens; or what waits for one runs without."""
+    root = project(tmp_path / "shop")
+    write(root / "assets/hooked.sql", "/* headrace\nowner: core\ntrigger: webhook\n*/\nselect 1 as one\n")
+    with serving(root) as server:
+        deliver(root, "2026-03-02")
+        until(lambda: server.ran("revenue"))
+        assert server.ran("hooked") == []
+        bearer = {"Authorization": f"Bearer {server.token}"}
+        for times in (1, 2):
+            assert ask(server.port, "/api/v1/hooks/hooked", method="POST", body=b"", **bearer).status == 202
+            assert until(lambda times=times: len(server.ran("hooked")) == times)
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+def test_a_leader_that_was_away_finds_itself_replaced(tmp_path: Path) -> None:
+    """A server that was suspended goes on as if it led, or ends."""
+    root = project(tmp_path / "shop")
+    with serving(root) as first, serving(root, leads=False) as second:
+        first.process.send_signal(signal.SIGSTOP)
+        until(second.leads, 20)
+        first.process.send_signal(signal.SIGCONT)
+        until(lambda: ask(first.port, "/readyz").json["role"] == "standby")
+        assert "taken the lead over" in first.said
+        deliver(root, "2026-03-02")
+        until(lambda: second.ran("revenue"))
+        assert second.stop() == 0
+        until(first.leads)

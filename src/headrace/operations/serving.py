@@ -4,6 +4,7 @@ stands by where another process leads."""
 from __future__ import annotations
 
 import enum
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -170,7 +171,8 @@ class Serving:
                 return
             self.role = Role.STANDBY
             self._led = True
-            self._tell(f"{_named(leads)} leads this project; standing by to take over")
+            if leads.process.pid != os.getpid():  # our own lease lapses, where it couldn't be given back
+                self._tell(f"{_named(leads)} leads this project; standing by to take over")
             ready(self.role)
             while not self._stop.wait(STANDBY_SECONDS):
                 with store.read() as tx:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
 from headrace.schedule import Checkpoint, Graph, Loaded, LoadedCell, PartitionState, checkpoint
 from headrace.store import Transaction
-from headrace.store.queries import standings
+from headrace.store.queries import durations, firings, standings
 
 
 def load(
@@ -21,17 +23,23 @@ def load(
 ) -> Loaded:
     """The event that the core starts from: the checkpoint and what has changed since, if one was taken of `version`, else all that the
     store says. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
-    return stored(tx, graph_of(compiled), version=version, borrowed=borrowed, cells=cells)
+    return stored(tx, graph_of(compiled, _seconds(tx, compiled)), version=version, borrowed=borrowed, cells=cells)
 
 
 def stored(
     tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str] = frozenset(), cells: tuple[LoadedCell, ...] = ()
 ) -> Loaded:
     """`load`, of a graph."""
+    fired = tuple(firings.last(tx))
     if not borrowed and version is not None and (found := _resumed(tx, graph, version)) is not None:
-        return found
+        return replace(found, fired=fired)
     own = (cell for cell in _cells(tx) if cell.node not in borrowed)
-    return Loaded(graph, cells, checkpoint=checkpoint.gathered(graph, own))
+    return Loaded(graph, cells, fired=fired, checkpoint=checkpoint.gathered(graph, own))
+
+
+def _seconds(tx: Transaction, compiled: Compiled) -> dict[str, float]:
+    """How long attempts take, where a deadline depends on it."""
+    return durations.p95s(tx, compiled.nodes) if compiled.project.consumers else {}
 
 
 def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:

@@ -9,12 +9,12 @@ from headrace.connect.kinds import name_of, routed
 from headrace.model import Project, Source
 from headrace.run.executors import Executor, Lost, News, Saw
 from headrace.run.folders import Folders
+from headrace.run.known import KnownFiles
 from headrace.run.looking import Seen, look_at, record
 from headrace.run.looking_far import look_seconds_max, question, seen_by
 from headrace.run.messages import LookAt
 from headrace.schedule import Arrived, AttemptId
 from headrace.store import Store, Transaction
-from headrace.store.queries import leading
 
 
 class Look:
@@ -45,6 +45,7 @@ class Looks:
     def __init__(self, store: Store, executor: Executor, folders: Folders) -> None:
         self._store, self._executor, self._folders = store, executor, folders
         self._last = 0
+        self._known = KnownFiles()
         self._under_way: list[Look] = []
         self._unsettled: dict[str, float] = {}
         """Source → when its files are quiet, by the monotonic clock, if nobody writes on."""
@@ -55,8 +56,8 @@ class Looks:
         sources = list(sources)
         near = [s for s in sources if name_of(s) is None]
         with self._store.read() as tx:
-            known = {s.name: leading.known_files(tx, s.name) for s in near}
-        seen = look_at(self._folders.project, near, known.__getitem__, patient=patient)
+            self._known.read(tx, project, near)
+        seen = look_at(self._folders.project, near, self._known.of, patient=patient)
         self._remember(seen)
         split = {one.source.name: one for one in seen if one.found and routed(one.source)}
         look.seen = [one for one in seen if one.source.name not in split]

@@ -22,6 +22,11 @@ create index partition_revision on partition (revision);
 
 drop table claim;                     -- claims are the leader's own: its epoch guards every commit
 
+create index delivery_waiting on delivery (id) where state = 'waiting';
+create index delivery_given_up on delivery (source, id) where state in ('failed', 'rejected');
+create index run_at on run (started_at);
+create index run_state on run (state, id);
+
 create table pause (                  -- nothing of these nodes is started
     node text primary key,
     reason text not null,

@@ -315,12 +315,14 @@ class DeliveryRow(msgspec.Struct, frozen=True):
     received: str | None = None
 
 
-def known_files(tx: Transaction, source: str) -> dict[str, tuple[int, int]]:
-    """Path -> (size, modification time) of the newest delivery under each path, since the source is cut as it is."""
+def known_files(tx: Transaction, source: str, after: int = 0) -> tuple[dict[str, tuple[int, int]], int]:
+    """Path -> (size, modification time) of the newest delivery under each path, since the source is cut as it is, of those that
+    came after one; and which the newest is."""
     rows = tx.execute(
-        "select path, size_bytes, modified_us from delivery where source = ? and state <> 'recut' order by id", (source,)
+        "select path, size_bytes, modified_us, id from delivery where source = ? and id > ? and state <> 'recut' order by id",
+        (source, after),
     ).fetchall()
-    return {path: (size, modified) for path, size, modified in rows}
+    return {path: (size, modified) for path, size, modified, _ in rows}, rows[-1][3] if rows else after
 
 
 def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRow]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import signal
@@ -15,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
+
+from headrace.cli.main import run
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 SECONDS = 30.0
@@ -86,13 +89,13 @@ def deliver(root: Path, day: str, amount: int = 10) -> None:
     path.with_suffix(".tmp").rename(path)
 
 
-def headrace(root: Path, *arguments: str, code: int = 0, **environment: str) -> str:
-    """Another process's verb; its standard output."""
-    done = subprocess.run(
-        [HEADRACE, *arguments], cwd=root, env=_environment(environment), capture_output=True, text=True, timeout=SECONDS, check=False
-    )
-    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
-    return done.stdout
+def headrace(root: Path, *arguments: str, code: int = 0) -> str:
+    """A verb beside the server, in this process; its standard output."""
+    out, errors = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+        found = run([*arguments, "--project", str(root)])
+    assert found == code, (found, out.getvalue(), errors.getvalue())
+    return out.getvalue()
 
 
 def document(root: Path, *arguments: str) -> Any:

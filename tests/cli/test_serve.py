@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,20 @@ def waits(ctx: Context, orders):
 """
 
 
+@contextmanager
+def manager(path: Path) -> Iterator[socket.socket]:
+    """What systemd listens at."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as found:
+        found.bind(str(path))
+        found.settimeout(20)
+        yield found
+
+
 def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_applies(tmp_path: Path) -> None:
-    """A server that finds files only with its rounds, makes an endless run of it, or goes on with an old version."""
+    """A server that finds files only with its rounds, makes an endless run of it, or goes on with an old version; systemd isn't told."""
     root = project(tmp_path / "shop")
-    with serving(root) as server:
+    with manager(tmp_path / "notify") as told, serving(root, NOTIFY_SOCKET=str(tmp_path / "notify")) as server:
+        assert told.recv(100) == b"READY=1\nSTATUS=leader"
         deliver(root, "2026-03-02")
         until(lambda: server.ran("revenue"))
         assert {(row["run_kind"], row["run_state"], row["node"]) for row in document(root, "runs")} == {
@@ -39,6 +51,7 @@ def test_a_file_that_lands_is_worked_at_at_once_and_so_is_what_another_process_a
         assert document(root, "status")["runtime"] == "running"
         assert server.get("/api/v1/status").json["runtime"] == "running"
         assert server.stop() == 0
+        assert told.recv(100) == b"STOPPING=1"
     assert document(root, "status")["runtime"] == "stopped"
     assert "run 1 succeeded: 2 partitions" in server.said
 
@@ -102,18 +115,6 @@ def test_a_replay_stands_still_until_somebody_asks(tmp_path: Path) -> None:
         assert server.stop() == 0
 
 
-def test_systemd_is_told_when_a_server_is_ready(tmp_path: Path) -> None:
-    """`Type=notify` would wait until it gives up."""
-    root = project(tmp_path / "shop")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(20)
-        with serving(root, NOTIFY_SOCKET=str(tmp_path / "notify")) as server:
-            assert manager.recv(100) == b"READY=1\nSTATUS=leader"
-            assert server.stop() == 0
-            assert manager.recv(100) == b"STOPPING=1"
-
-
 def test_a_project_with_errors_is_not_served(tmp_path: Path) -> None:
     """A server that looks as if it ran, and can't."""
     root = project(tmp_path / "shop")
@@ -135,7 +136,7 @@ def test_dev_applies_what_is_saved_and_keeps_the_last_good_version(tmp_path: Pat
         assert server.stop(signal.SIGINT) == 0
     assert document(root, "--env", "dev", "read", "revenue")["rows"][0]["revenue"] in (11, "11")
     assert document(root, "read", "revenue")["rows"][0]["revenue"] in (10, "10")
-    headrace(root, "dev", "--port", "0", code=3, HEADRACE_ENV="prod")
+    headrace(root, "--env", "prod", "dev", "--port", "0", code=3)
 
 
 def test_a_webhook_runs_its_asset(tmp_path: Path) -> None:

@@ -80,7 +80,14 @@ def test_names_of_this_machine_are_ours(door, host: str) -> None:
 
 def test_pages_of_other_origins_are_refused(door) -> None:
     """A form on another page fires a webhook or reads a document."""
-    for origin in ("https://evil.example", "null", "http://127.0.0.1.evil.example", "//", "http://[broken", "http://127.0.0.1@evil.example"):
+    for origin in (
+        "https://evil.example",
+        "null",
+        "http://127.0.0.1.evil.example",
+        "//",
+        "http://[broken",
+        "http://127.0.0.1@evil.example",
+    ):
         assert door.get("/api/v1/status", Origin=origin).status == 403, origin
     assert door.get("/api/v1/status", Origin=f"http://127.0.0.1:{door.port}").status == 200
     path = f"/api/v1/hooks/hooked?token={door.token}"

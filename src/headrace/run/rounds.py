@@ -18,17 +18,19 @@ _LISTED = "url"
 
 
 class Rounds:
-    """Looks of one leader, from `begin` to `close`. `ring` wakes the leader's wait, from another thread."""
+    """Looks of one leader until `close`; the first at all sources is its standing run's. `ring` wakes the leader's wait, from
+    another thread."""
 
     def __init__(self, leader: Leader, folders: Folders, ring: Callable[[], object]) -> None:
         self._leader, self._folders = leader, folders
         self._watch = Watch(ring)
-        self._applied: Applied | None = None
         self._wanted: set[str] = set()
         """Sources that are worth a look, and can't be looked at just now."""
         self._rare: dict[str, float] = {}
         """Sources with an `every` of their own that have to be listed to be known → when they are due, by the monotonic clock."""
-        self._round = time.monotonic()
+        self._round = 0.0
+        """When the next round is due, by the monotonic clock."""
+        self._adopt(leader.applied)
 
     def patience(self) -> float:
         """For how many seconds nothing is to be looked at, if nobody rings."""
@@ -40,7 +42,7 @@ class Rounds:
         """Look at what is due; whether it was time for a round."""
         round_is_due = time.monotonic() >= self._round
         if self._leader.applied is not self._applied:
-            self._adopt()
+            self._adopt(self._leader.applied)
             self._wanted |= self._sources.keys()
         elif round_is_due:
             self._wanted |= self._due()
@@ -56,10 +58,10 @@ class Rounds:
         """Watch nothing any more."""
         self._watch.close()
 
-    def _adopt(self) -> None:
-        """Another version was applied: its sources, and what it says about rounds."""
-        self._applied = self._leader.applied
-        project = self._applied.compiled.project
+    def _adopt(self, applied: Applied) -> None:
+        """This version's sources, and what it says about rounds."""
+        self._applied = applied
+        project = applied.compiled.project
         self._sources = project.sources
         self._every = max(EVERY_SECONDS_MIN, parse_duration(project.settings.look_every).total_seconds())
         self._round = time.monotonic() + self._every

@@ -38,7 +38,7 @@ class DaskCrew(Crew):
 @pytest.fixture
 def crew(tmp_path: Path, cluster: Cluster) -> Iterator[DaskCrew]:
     made = DaskCrew(tmp_path)
-    with Dask(cluster.address, made.settings, 2) as made.executor:
+    with Dask(cluster.address, made.settings, made.settings, 2) as made.executor:
         yield made
 
 
@@ -125,7 +125,7 @@ def test_a_scheduler_that_goes_and_comes_back_costs_only_what_was_under_way(tmp_
     """Would catch: a leader that waits for ever for answers that nobody has, or that gives up."""
     with Cluster(tmp_path / "dask") as cluster:
         made = DaskCrew(tmp_path / "p")
-        with Dask(cluster.address, made.settings, 2) as made.executor:
+        with Dask(cluster.address, made.settings, made.settings, 2) as made.executor:
             attempt = made.submit("begins")
             made.begun(attempt)
             cluster.scheduler.kill()
@@ -146,7 +146,7 @@ def test_a_scheduler_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pyte
     """Would catch: a trace of somebody else's library, or waiting for ever."""
     monkeypatch.setattr("headrace.run.executors.dask.CONNECT_SECONDS", 0.5)
     crew = DaskCrew(tmp_path)
-    with pytest.raises(DaskError, match="no Dask scheduler answers at tcp:"), Dask("tcp://127.0.0.1:9", crew.settings, 2):
+    with pytest.raises(DaskError, match="no Dask scheduler answers at tcp:"), Dask("tcp://127.0.0.1:9", crew.settings, crew.settings, 2):
         pass
 
 
@@ -154,10 +154,10 @@ def test_folders_that_workers_do_not_see_are_told(tmp_path: Path, cluster: Clust
     """Would catch: attempts that fail one by one because the lake isn't shared."""
     crew = DaskCrew(tmp_path)
     (tmp_path / "headrace.toml").unlink()
-    with pytest.raises(DaskError, match=f"doesn't see {tmp_path}"), Dask(cluster.address, crew.settings, 2):
+    with pytest.raises(DaskError, match=f"doesn't see {tmp_path}"), Dask(cluster.address, crew.settings, crew.settings, 2):
         pass
     elsewhere = msgspec.structs.replace(crew.settings, folders=msgspec.structs.replace(crew.folders, data="/proc/1/nowhere"))
-    executor = Dask(cluster.address, crew.settings, 2)
+    executor = Dask(cluster.address, crew.settings, crew.settings, 2)
     executor._packed = msgspec.msgpack.encode(elsewhere)
     with pytest.raises(DaskError, match="see"), executor:
         pass

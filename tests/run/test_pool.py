@@ -12,6 +12,7 @@ import pytest
 from executor_contract import BODIES, Crew, InProcesses
 
 from headrace.run.executors import pool as pool_module
+from headrace.run.executors import watching
 from headrace.run.executors.pool import Pool, WorkersBroken
 
 
@@ -90,6 +91,18 @@ def test_a_worker_that_keeps_memory_is_replaced(crew: PoolCrew) -> None:
     crew.told(attempt)
     crew.until(lambda: all(w.ready for w in crew.executor._all) and {w.pid for w in crew.executor._all} != before)
     assert len(before & {w.pid for w in crew.executor._all}) == 1, "only the one that keeps it"
+    assert crew.lost() == []
+
+
+def test_a_worker_that_is_idle_for_long_keeps_little(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a server whose idle workers hold what the libraries of last night's bodies took."""
+    monkeypatch.setattr(watching, "IDLE_SECONDS", 1.0)
+    crew.code("v1", BODIES + "\nkept = []\ndef keeps(): kept.append(bytearray(b'x') * 60_000_000)\n")
+    attempts = [crew.submit("keeps") for _ in range(2)]
+    crew.told(*attempts)
+    fat = {worker.pid for worker in crew.executor._all if worker.used() > 60_000_000}
+    assert fat
+    crew.until(lambda: not fat & {worker.pid for worker in crew.executor._all})
     assert crew.lost() == []
 
 

@@ -3,23 +3,28 @@ in one folder would overwrite each other's."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import shutil
 import uuid
 from pathlib import Path
 
 TEMPORARY_FOLDER = ".temporary"
 """Below the data folder."""
+_MACHINE = hashlib.sha256(platform.node().encode("utf-8", "surrogatepass")).hexdigest()[:8]
+"""Several machines may share the folder, and each has a process 17."""
 
 
 def make_folder(data_folder: Path) -> Path:
-    """A new folder of this process. Those of processes that died are swept away."""
+    """A new folder of this process. Those of processes of this machine that died are swept away; others' are theirs to sweep."""
     parent = data_folder / TEMPORARY_FOLDER
     parent.mkdir(parents=True, exist_ok=True)
     for left in parent.iterdir():
-        if not _is_alive(left.name.partition("-")[0]):
+        pid, _, rest = left.name.partition("-")
+        if ("-" not in rest or rest.startswith(_MACHINE)) and not _is_alive(pid):
             shutil.rmtree(left, ignore_errors=True)
-    folder = parent / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    folder = parent / f"{os.getpid()}-{_MACHINE}-{uuid.uuid4().hex[:8]}"
     folder.mkdir(mode=0o700)
     return folder
 

@@ -23,7 +23,8 @@ def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextM
         from headrace.run.executors.dask import Dask  # a second of imports that nobody else pays
 
         memory_max = memory_in_bytes(settings.memory_max) if settings.memory_max else None
-        return Dask(settings.dask, Settings(folders, threads=1, share=1, memory_max_bytes=memory_max), settings.workers)
+        there = Settings(folders, threads=1, share=1, memory_max_bytes=memory_max)
+        return Dask(settings.dask, there, worker_settings(folders, 1, settings.memory_max), settings.workers)
     return Pool(worker_settings(folders, settings.workers, settings.memory_max), settings.workers)
 
 

@@ -1,7 +1,9 @@
 """Attempts on a Dask cluster. The leader's messages go out as bytes, and the answers come back (`run.executors.dask_hands`).
 
-Looks stay here, in processes of this machine: a look isn't an attempt, and must not wait until a thread of the cluster is free. While
-the scheduler is gone, nothing is lost but what was under way: tasks wait here until it is back.
+Looks stay here, in processes of this machine: a look isn't an attempt, and must not wait until a thread of the cluster is free. So do
+exports: what keeps an overtaken leader's from becoming visible is a lock on this machine.
+
+While the scheduler is gone, nothing is lost but what was under way: tasks wait here until it is back.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from headrace.run.executors.bells import Bell
 from headrace.run.executors.dask_hands import TAKEN_BACK, Gone, Seen, _python, do, folder_of, see, told_by
 from headrace.run.executors.pool import Pool
 from headrace.run.executors.settings import Settings
-from headrace.run.messages import LookAt, Looked, Task
+from headrace.run.messages import Export, LookAt, Looked, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -46,13 +48,13 @@ class DaskError(HeadraceError):
 class Dask:
     """A connection to a Dask scheduler. Use it as a context manager. Raises DaskError when it is entered and the cluster can't be used."""
 
-    def __init__(self, address: str, settings: Settings, count: int) -> None:
-        """At most `count` attempts at once, and no more than the cluster has threads."""
+    def __init__(self, address: str, settings: Settings, here: Settings, count: int) -> None:
+        """At most `count` attempts at once, and no more than the cluster has threads. `here` is what a worker beside the leader has."""
         self._address, self._settings, self._count = address, settings, count
         self._packed = msgspec.msgpack.encode(settings)
         self._folder = folder_of(settings)
         self._client: Client | None = None
-        self._here = Pool(settings, 0)
+        self._here = Pool(here, 1)
         self._bell = Bell()
         self._answers: queue.SimpleQueue[tuple[AttemptId, Client, Any]] = queue.SimpleQueue()
         self._futures: dict[AttemptId, Future[bytes]] = {}
@@ -90,7 +92,7 @@ class Dask:
 
     def submit(self, attempt: AttemptId, task: Task) -> None:
         """Hand a task to the scheduler, or hold it until there is one."""
-        if isinstance(task, LookAt):
+        if isinstance(task, LookAt | Export):
             self._here.submit(attempt, task)
         else:
             self._held[attempt] = task

@@ -65,14 +65,14 @@ class Worker:
         self.code: str | None = None
         """The applied version of the Python that it has loaded."""
         self.python_tasks = 0
-        self.began = 0.0
-        """When it could begin what it is at."""
+        self.began = self.idle_since = 0.0
+        """When it could begin what it is at; when it gave its last answer."""
         self.recalled = False
         """Whether it was asked for what it hasn't begun, since its last answer."""
         self._mean: float | None = None
         """Seconds from task to task, the newest weighing most."""
         self.rested = True
-        """Whether its memory was looked at since it worked last."""
+        """Whether its memory needn't be looked at until it works again."""
         self._inbox, self._outbox = answers_inbox(), bytearray()
         mother.bear([task_read, answer_write, *self._channel.ends], self._born)
         os.close(task_read)
@@ -133,7 +133,7 @@ class Worker:
         done = self.given.popleft()
         now = time.monotonic()
         self._mean = now - self.began if self._mean is None else self._mean + WEIGHT * (now - self.began - self._mean)
-        self.began, self.recalled = now, False
+        self.began, self.recalled, self.idle_since = now, False, now
         self._condemned.pop(done.attempt, None)
         if self.given and (reason := self._condemned.get(self.given[0].attempt)) is not None:
             self.doom(reason)

@@ -17,6 +17,9 @@ SCAN_SHARE = 0.01
 """Children of workers are found by looking at all processes: as rarely as keeps it below this share of a processor."""
 RESTING_BYTES_MAX = 128 * 2**20
 """A worker that uses more than this with nothing to do is replaced: bodies left it behind, and a new one costs milliseconds."""
+IDLE_SECONDS = 30.0
+IDLE_BYTES_MAX = 40 * 2**20
+"""After that time with nothing to do, this is what a worker may keep: a new one has half of it."""
 START_SECONDS_MAX = 60.0
 
 
@@ -48,12 +51,14 @@ class Watch:
         near = [worker.limit(worker.used()) for worker in working]
         if working and now >= self._next_scan:
             self._scan(working, now)
-        fat = [worker for worker in workers if not worker.given and not worker.rested and worker.used() > RESTING_BYTES_MAX]
-        for worker in workers:
-            worker.rested = not worker.given
-        waits = bool(working) or not all(worker.ready for worker in workers)
-        self._next = now + (NEAR_SECONDS if any(near) else LOOK_SECONDS) if waits else math.inf
+        fat = [worker for worker in workers if not worker.given and not worker.rested and _keeps_too_much(worker, now)]
+        self._next = self._when(workers, now, near=any(near))
         return fat
+
+    def _when(self, workers: Sequence[Worker], now: float, *, near: bool) -> float:
+        if any(worker.given or not worker.ready for worker in workers):
+            return now + (NEAR_SECONDS if near else LOOK_SECONDS)
+        return min((worker.idle_since + IDLE_SECONDS for worker in workers if not worker.rested), default=math.inf)
 
     def late(self, workers: Sequence[Worker]) -> list[Worker]:
         """Those that have been starting for too long; they are ended, if there is anything to end."""
@@ -68,3 +73,9 @@ class Watch:
         for pid, used in memory.of_sessions(set(by_pid)).items():
             by_pid[pid].limit(used)
         self._next_scan = now + max(SCAN_SECONDS, (time.monotonic() - now) / SCAN_SHARE)
+
+
+def _keeps_too_much(worker: Worker, now: float) -> bool:
+    long = now >= worker.idle_since + IDLE_SECONDS
+    worker.rested = long
+    return worker.used() > (IDLE_BYTES_MAX if long else RESTING_BYTES_MAX)

@@ -6,7 +6,7 @@ import msgspec
 from driver import Driver, asset, reads, source
 
 from headrace.model import InputMode
-from headrace.schedule import Arrived, Clock, Graph, Loaded, PartitionState, Trigger
+from headrace.schedule import Arrived, Clock, Graph, Loaded, PartitionState, Paused, Requested, Target, Trigger
 
 D = [f"2013-02-{d:02}" for d in range(1, 29)]
 
@@ -61,3 +61,30 @@ def test_what_lies_before_the_start_is_not_taken_in_with_its_bundle() -> None:
     d.give(Arrived("prices", D[2], bundle="all"))
     d.give(Clock())
     assert [one.keys for one in d.running.values()] == [(D[1], D[2])]
+
+
+def test_what_was_published_before_a_source_began_is_made_use_of_once_it_has() -> None:
+    """Until the first delivery of all sources nobody knows where an asset begins; what had been published by then was never looked
+    at again, but by the next leader."""
+    d = Driver(source("a"), source("b"), asset("of_b", "b"), asset("both", "a", reads("of_b", mode=InputMode.PREVIOUS)))
+    d.ask()
+    d.arrive("a", D[1])
+    d.work()
+    d.arrive("b", D[1])
+    assert sorted(d.work()) == [("b", D[1]), ("both", D[1]), ("of_b", D[1])]
+
+
+def test_what_failed_and_is_asked_for_again_while_its_node_is_paused_lets_others_read_the_older_publication() -> None:
+    """They waited for it while it was rejected, and then for nothing."""
+    d = Driver(source("a"), asset("b", "a"), asset("c", "b"))
+    d.ask()
+    d.arrive("a", D[0])
+    d.work()
+    d.arrive("a", D[0], content="restated")
+    d.publish(d.attempt("a", D[0]))
+    d.end(d.attempt("b", D[0]), PartitionState.REJECTED)
+    d.give(Requested((Target("c"),), again=frozenset({"c"}), run=1))
+    assert not d.running
+    d.give(Paused(("b",), "somebody said so"))
+    d.give(Requested((Target("b"),), retry=frozenset({"b"}), run=2))
+    assert d.work() == [("c", D[0])]

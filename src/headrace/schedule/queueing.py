@@ -32,6 +32,7 @@ class Queue:
         """A partition that nothing was heard of."""
         if self._board.add(node, key, cell) and self._all.nodes[node].is_source:
             self._all.needs.forget_starts()
+            self._all.earlier.add(node)
         if self._board.first_of_interval(node, key):
             self._known_keys(self._all.nodes[node], key)
         for child in self._network.heirs[node]:
@@ -63,6 +64,8 @@ class Queue:
                 cell.failures, cell.not_before, cell.since = 0, None, self._all.now
             if known and news:
                 self._all.mark(node.name, key, cell)
+            if moved and cell.published and self._all.gates.shut(node, key, self._all.now) is not None:
+                self._done_without(node, key)  # what reads it reads the older publication meanwhile
         self.consider(node, key)
 
     def consider(self, node: GraphNode, key: str) -> None:

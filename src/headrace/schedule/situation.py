@@ -52,6 +52,8 @@ class Situation:
         self.cancelled: set[AttemptId] = set()
         self.gathering: dict[tuple[str, str], None] = {}
         """Partitions that run once their ancestors are at rest."""
+        self.earlier: set[str] = set()
+        """Sources that begin earlier than was known, until what that makes expected was looked for."""
         self.commands: list[Command] = []
         """What the event that is being handled has led to."""
         self.now = 0

@@ -45,6 +45,19 @@ def _go_on(situation: Situation, queue: Queue, one: LoadedRunning) -> None:
         situation.begin(one.node, key)
 
 
+def begin_earlier(situation: Situation, queue: Queue) -> None:
+    """Some sources begin earlier than was known: what other inputs have announced and wasn't expected until now, is."""
+    opened, situation.earlier = situation.earlier, set()
+    for node in situation.graph.nodes if opened else ():
+        if node.is_source or opened.isdisjoint(situation.network.ancestors(node)):
+            continue
+        for link in situation.network.links[node.name]:
+            for key in list(_unheard(situation, node, link)):
+                if not situation.board.known(node.name, key):
+                    _expect(situation, queue, node, key)
+                    queue.consider(node, key)
+
+
 def _follow(situation: Situation, queue: Queue, name: str, key: str) -> None:
     """What a partition makes expected of the nodes that read it."""
     for child in situation.network.heirs[name]:

@@ -189,7 +189,9 @@ class Maker:
         self._add(DAILY, reads(self._pick(PartitionSpec(grain=Grain.HOUR))))
 
     def _ordered(self) -> None:
-        self._add(DAILY, self._daily(), depends=(self._pick(DAILY),))
+        # what was waived and is asked for again in the end would be waited for
+        latest = {node.name for node in self.nodes if node.trigger is not None and node.trigger.latest}
+        self._add(DAILY, self._daily(), depends=tuple({self._pick(DAILY)} - latest))
 
     def _told(self) -> None:
         self._add(DAILY, self._daily(), tells=True)

@@ -72,7 +72,10 @@ class Oracle:
         """Whether what it only comes after is there."""
         for name in node.depends:
             other = self._rules.nodes[name]
-            if self.content(name, key) is None and (self._waited_for(other, key) or not self.all(other)):
+            there = self.content(name, key) is not None
+            if there and other.is_source and not self._rules.complete(other, key, self._now):
+                return False
+            if not there and (self._waited_for(other, key) or not self.all(other)):
                 return False
         return True
 

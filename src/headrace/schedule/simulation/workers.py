@@ -9,13 +9,15 @@ import msgspec
 
 from headrace.schedule.events import AttemptId
 from headrace.schedule.simulation.generator import drawn
-from headrace.schedule.simulation.scenario import MINUTE, SECOND, FaultKind
+from headrace.schedule.simulation.scenario import HOUR, MINUTE, SECOND, FaultKind
 from headrace.schedule.states import FailureKind, PartitionState
 
 if TYPE_CHECKING:
     from headrace.schedule.simulation.world import World
 
 HANGS = 0.115
+LATE = 4 * HOUR
+"""So late is an answer that is: after its attempt's time-out."""
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -166,12 +168,17 @@ class Workers:
     def _send(self, answer: Answer) -> None:
         """A worker's end is always noticed; its answers may be late, come twice or never."""
         world = self._world
-        if isinstance(answer, Finished) and world.struck(FaultKind.MESSAGE_LOST):
+        if isinstance(answer, Lost):
+            self._deliver(answer, 0)
+            return
+        if world.struck(FaultKind.MESSAGE_LOST):
             self._unanswered.add(answer.attempt)
             return
-        delay = 20 * MINUTE if isinstance(answer, Finished) and world.struck(FaultKind.MESSAGE_DELAYED) else 0
-        self._deliver(answer, delay)
-        if isinstance(answer, Finished) and world.struck(FaultKind.MESSAGE_REPEATED):
+        late = world.struck(FaultKind.MESSAGE_DELAYED)
+        if late:
+            self._unanswered.add(answer.attempt)
+        self._deliver(answer, LATE if late else 0)
+        if world.struck(FaultKind.MESSAGE_REPEATED):
             self._deliver(answer, 10 * MINUTE)
 
     def _deliver(self, answer: Answer, delay: int) -> None:

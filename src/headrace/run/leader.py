@@ -10,16 +10,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from headrace.engine import BodyError, ErrorKind
 from headrace.faults import Point, reached
-from headrace.govern.audit import Action, Actor, Object, append
-from headrace.govern.audit import Event as Audited
-from headrace.lake.catalog import newest_snapshot
+from headrace.govern.audit import Action, Actor, append
 from headrace.model import LakeError, StoreError
 from headrace.observe import persist
 from headrace.observe.watched import watched
@@ -29,6 +26,7 @@ from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
 from headrace.run.checkpoints import Checkpoints
 from headrace.run.claims import Claims
+from headrace.run.deciding import Decisions
 from headrace.run.executors import Executor, Finished, Lost
 from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
@@ -37,40 +35,33 @@ from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.run.loading import load
 from headrace.run.looks import Look, Looks, recorded
-from headrace.run.news import News, Reporter, silent
+from headrace.run.news import Reporter, silent
 from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by, waiting
 from headrace.run.pausing import paused
+from headrace.run.runs import Runs
+from headrace.run.runs import event as run_event
 from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
-from headrace.run.tasks import EXPORT, Tasks, Undeliverable
+from headrace.run.tasks import EXPORT, Tasks
 from headrace.schedule import (
     CANCELLED,
     Arrived,
     AttemptId,
     Cancelled,
     Clock,
-    Command,
     Core,
-    Dispatch,
-    Ended,
     Event,
-    FailureKind,
-    FiredAt,
     Kill,
     LoadedRunning,
-    Mark,
-    PartitionState,
     Paused,
     Requested,
     Settled,
     Target,
     WorkerLost,
-    history,
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
-from headrace.store.queries import firings, journal, leading
-from headrace.store.queries.journal import JournalRow
-from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
+from headrace.store.queries import leading
+from headrace.store.queries.leading import AttemptEnd
 
 GATHER_SECONDS = 0.005
 """How long answers are collected for one commit, at most, while workers have something to go on with."""
@@ -102,12 +93,8 @@ class Leader:
         self.figures = Figures()
         self._attempts: dict[AttemptId, Attempt] = {}
         self._claims = Claims()
-        self._runs: dict[int, Run] = {}
-        self._results: dict[int, RunResult] = {}
-        self._last_n = 0
-        self._publication_id = 0
-        self._unsent: list[News] = []
-        self._untold: list[JournalRow] = []
+        self._runs = Runs()
+        self._publication_id = self._last_n = 0
         self._checkpoints = Checkpoints()
         self.adopt(applied)
 
@@ -126,14 +113,16 @@ class Leader:
         self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=kept)
         self._tasks = Tasks(applied, code, self._production)
-        self._core = Core(epoch=self.lease.epoch, slots=self._executor.slots, after=self._last_n)
+        epoch, slots = self.lease.epoch, self._executor.slots
+        self._core = Core(epoch=epoch, slots=slots, after=self._last_n)
+        self._decisions = Decisions(self._core, self._tasks, self._claims, self._runs, epoch=epoch, slots=slots, version=applied.id)
         own = applied.compiled.project.sources.keys() - self._borrowed
         being_taken = {(one.node, key) for one in kept for key in one.keys}
         deliveries = [Arrived(source, key, bundle) for source, key, bundle in arrived if source in own and (source, key) not in being_taken]
-        for run in self._runs.values():
+        for run in self._runs.going_on.values():
             if run.order.standing:  # for all that there is now
                 run.order = msgspec.structs.replace(run.order, targets=self.everything)
-        again = [Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing) for r in self._runs.values()]
+        again = [Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing) for r in self._runs.going_on.values()]
         self._turn([loaded, *held, *deliveries, *taken.news, *again], [])
 
     def _kept(self, applied: Applied) -> tuple[LoadedRunning, ...]:
@@ -197,63 +186,37 @@ class Leader:
             return self._stand(order, report)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            number = self._write_run(tx, order, now)
-            if order.retry:
-                append(tx, now, self._event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason))
+            number = self._runs.begin(tx, order, now)
         reached(Point.RUN_BEGUN)
-        run = self._runs[number] = Run(number, order, report)
+        run = self._runs.going_on[number] = Run(number, order, report)
         self.look({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
         return number
 
     def _stand(self, order: Order, report: Reporter) -> int:
-        run = self._runs[STANDING] = Run(STANDING, order, report)
+        run = self._runs.going_on[STANDING] = Run(STANDING, order, report)
         run.row = None
         self.look({t.node for t in order.targets}, run)
         return STANDING
 
-    def _write_run(self, tx: Transaction, order: Order, now: int) -> int:
-        request = msgspec.json.encode(order.request).decode()
-        return leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
-
-    def _row_of(self, tx: Transaction, number: int, now: int) -> int:
-        """The row of a run. One that stands gets another with the first attempt of each wave of its work."""
-        run = self._runs.get(number)
-        if run is None:
-            return number
-        if run.row is None:
-            run.row = self._write_run(tx, run.order, now)
-        return run.row
-
-    def _end_wave(self, tx: Transaction, now: int) -> None:
-        """Of the run that stands nothing is under way any more: what it did since it last was idle is one run."""
-        run = self._runs.get(STANDING)
-        if run is None or run.row is None or self._unsent or any(STANDING in one.runs for one in self._attempts.values()):
-            return
-        self._results[STANDING] = RunResult(run.row, run.state, (), run.notes, len(run.results))
-        self._close(tx, run, now)
-        run.row, run.notes = None, ()
-        run.results.clear()
-
     def result(self, run: int) -> RunResult | None:
         """What a run came to, once it has ended; told once."""
-        return self._results.pop(run, None)
+        return self._runs.result(run)
 
     def under_way(self, run: int) -> Order | None:
         """What a run that goes on was asked to do; None for one that doesn't."""
-        found = self._runs.get(run)
+        found = self._runs.going_on.get(run)
         return found.order if found is not None else None
 
     def cancel(self, run: int, actor: Actor = HEADRACE, reason: str = "") -> None:
         """A run that is under way isn't wanted any more: it ends now, and its attempts that no other run wants are ended."""
-        gone = self._runs[run]
+        gone = self._runs.going_on[run]
 
         def write(tx: Transaction, now: int) -> None:
             leading.cancel_run(tx, run, gone.state, now, actor.id, reason)
-            append(tx, now, self._event(run, Action.RUN_CANCELLED, actor, {"partitions": dict(Counter(gone.results.values()))}, reason))
+            append(tx, now, run_event(run, Action.RUN_CANCELLED, actor, {"partitions": dict(Counter(gone.results.values()))}, reason))
 
         self._turn([Cancelled(run)], [], write)
-        if self._runs.pop(run, None) is not None:
-            self._results[run] = RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason)))
+        self._runs.end(run, RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason))))
 
     def leave(self) -> None:
         """The lease is about to be given back: write down what the core knows for the next leader."""
@@ -356,9 +319,6 @@ class Leader:
         with self._production.store.read() as theirs:
             persist.settle(tx, self._watched, now, self._production.world(tx, theirs))
 
-    def _event(self, run: int, action: Action, actor: Actor, after: dict[str, object], reason: str) -> Audited:
-        return Audited(action=action, actor=actor, object=Object("run", str(run)), after=after, reason=reason, run_id=str(run))
-
     # One turn
 
     def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
@@ -379,18 +339,20 @@ class Leader:
             batch.write()
             self._publication_id = batch.publication_id
             seen = [event for look in self._looks.ended() for event in self._seen(tx, look, now)]
-            decided = self._decide(tx, [*batch.events, *lost, *seen, *events], now)
-            news_of_runs = [*batch.news, *self._unsent]
-            self._unsent.clear()
-            self._note(news_of_runs)
-            ended = [self._finish(tx, self._runs[c.run], c, now) for c in decided.commands if isinstance(c, Settled)]
+            decided = self._decisions.decide(tx, [*batch.events, *lost, *seen, *events], now)
+            self._attempts |= {attempt.id: attempt for attempt in decided.starts}
+            told = [*batch.news, *decided.news]
+            self.figures.note(told)
+            self._runs.note(told)
+            ended = [self._finish(tx, self._runs.going_on[c.run], c, now) for c in decided.commands if isinstance(c, Settled)]
             self._end_wave(tx, now)
             if self._production is None:
                 self._checkpoints.keep_up(tx, self._core, batch.events, decided.commands, self.applied.id, now)
             reached(Point.TURN_COMMITTING)
         self._checkpoints.sound = True
         reached(Point.TURN_COMMITTED)
-        self._tell(news_of_runs)
+        self._last_n = max(self._last_n, self._decisions.last_n)
+        self._runs.tell(told)
         if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
             self._make_durable()
             reached(Point.TURN_DURABLE)
@@ -400,33 +362,31 @@ class Leader:
         for command in decided.commands:
             if isinstance(command, Kill):
                 self._executor.kill(command.attempt, command.reason)
-        for run, result in ended:
-            del self._runs[run.id]
-            self._results[run.id] = result
+        for result in ended:
+            self._runs.end(result.run_id, result)
         reached(Point.TURN_DONE)
 
     def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
         """What a look found, and the request that waited for it."""
         events: list[Event] = list(recorded(tx, look, now))
-        run = self._runs.get(look.run)
+        run = self._runs.going_on.get(look.run)
         if run is None:
             return [*events, Clock()]
         run.looking, run.notes = run.looking - 1, (*run.notes, *look.notes)
         return [*run.order.received, *events, run.request(self._borrowed)]
 
-    def _finish(self, tx: Transaction, run: Run, settled: Settled, now: int) -> tuple[Run, RunResult]:
+    def _finish(self, tx: Transaction, run: Run, settled: Settled, now: int) -> RunResult:
         """A run has ended: what became due is judged, and what it came to is written down."""
         still = waiting(settled, self._core.proposed(), self.applied.compiled.project.settings.timezone)
-        self._close(tx, run, now)
-        return run, RunResult(run.id, run.state, still, run.notes, len(run.results))
-
-    def _close(self, tx: Transaction, run: Run, now: int) -> None:
-        assert run.row is not None
         self._settle(tx, now)
-        leading.finish_run(tx, run.row, run.state, now)
-        if run.results:
-            told = dict(Counter(run.results.values()))
-            append(tx, now, self._event(run.row, Action.RUN_FINISHED, HEADRACE, {"state": run.state, "partitions": told}, ""))
+        self._runs.close(tx, run, now)
+        return RunResult(run.id, run.state, still, run.notes, len(run.results))
+
+    def _end_wave(self, tx: Transaction, now: int) -> None:
+        """What a server does by itself is done for now."""
+        if self._runs.wave and not any(STANDING in one.runs for one in self._attempts.values()):
+            self._settle(tx, now)
+            self._runs.end_wave(tx, now)
 
     def _make_durable(self) -> None:
         """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
@@ -441,88 +401,3 @@ class Leader:
                 batch.lose(attempt, gone.reason, cancelled=attempt.id == gone.running and gone.reason == CANCELLED)
         running, *queued = (one.id if one is not None else None for one in lost)
         return WorkerLost(running, tuple(one for one in queued if one is not None), f"its worker {gone.reason}")
-
-    def _decide(self, tx: Transaction, events: Iterable[Event], now: int) -> Decided:
-        """Hand events to the core until it asks for nothing more, and write what it decides."""
-        decided = Decided([], [])
-        told, snapshot = list(events), None
-        while told:
-            commands = self._core.handle_all(told, now)
-            self._journal(tx, told, commands, now)
-            decided.commands.extend(commands)
-            dispatches = [command for command in commands if isinstance(command, Dispatch)]
-            if dispatches and snapshot is None:
-                snapshot = newest_snapshot(tx)
-            told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided.starts)]
-        self._write_marks(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
-        firings.record(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
-        leading.start_attempts(tx, [self._row(tx, a, now) for a in decided.starts])
-        leading.end_attempts(tx, [self._cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
-        return decided
-
-    def _cancelled(self, attempt: AttemptId, now: int) -> AttemptEnd:
-        """An attempt that nobody wants any more, as it stands from now on: its worker's end is only waited for."""
-        return AttemptEnd(*attempt, state="cancelled", finished_at=now, reason=CANCELLED)
-
-    def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
-        """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
-        self._untold.append(JournalRow(self.lease.epoch, self._executor.slots, now, history.encode(events), history.digest(commands)))
-        if commands:
-            journal.append(tx, self._untold)
-            self._untold.clear()
-
-    def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, starts: list[Attempt]) -> list[Event]:
-        self._last_n = command.attempt.n
-        try:
-            prepared = self._tasks.prepare(tx, command, now, snapshot)
-        except Undeliverable as error:
-            return [self._undeliverable(tx, command, str(error), now)]
-        attempt = Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs)
-        self._attempts[command.attempt] = attempt
-        self._claims.grant(command.attempt, command.node, command.keys)
-        starts.append(attempt)
-        return []
-
-    def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int) -> Ended:
-        """An attempt that failed before it was sent to anybody."""
-        kind = self._tasks.kind(command.node)
-        row = self._row_of(tx, command.runs[0], now)
-        start = AttemptStart(*command.attempt, row, command.node, kind, command.keys, self.applied.id, 0, None, command.queued_at, now)
-        error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
-        leading.start_attempts(tx, [start])
-        leading.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
-        self._unsent += [News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys]
-        return Ended(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
-
-    def _row(self, tx: Transaction, attempt: Attempt, now: int) -> AttemptStart:
-        prepared = attempt.prepared
-        return AttemptStart(
-            *attempt.id, self._row_of(tx, attempt.runs[0], now), attempt.node, prepared.kind, attempt.keys, self.applied.id,
-            prepared.snapshot, prepared.delivery_id, attempt.queued_at, now,
-        )  # fmt: skip
-
-    def _write_marks(self, tx: Transaction, marks: Sequence[Mark], now: int) -> None:
-        rows = [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
-        leading.mark_partitions(tx, rows)
-
-    def _note(self, news: Sequence[News]) -> None:
-        self.figures.note(news)
-        for one, run in self._told(news):
-            if run.row is not None:
-                run.results[one.node, one.partition] = one.state
-
-    def _tell(self, news: Iterable[News]) -> None:
-        """Say what was committed."""
-        for one, run in self._told(news):
-            with contextlib.suppress(Exception):  # who shows progress can't stop the work
-                run.report(one)
-
-    def _told(self, news: Iterable[News]) -> Iterable[tuple[News, Run]]:
-        return ((one, run) for one in news for number in one.runs if (run := self._runs.get(number)) is not None)
-
-
-class Decided(msgspec.Struct, frozen=True):
-    """What the core asked for in one turn."""
-
-    starts: list[Attempt]
-    commands: list[Command]

@@ -1,0 +1,116 @@
+"""What the core decides, written down before it is acted on: attempts that start, partitions that stand elsewhere, the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.engine import BodyError, ErrorKind
+from headrace.lake.catalog import newest_snapshot
+from headrace.run.claims import Claims
+from headrace.run.news import News
+from headrace.run.runs import Runs
+from headrace.run.steps.publish import Attempt
+from headrace.run.tasks import Tasks, Undeliverable
+from headrace.schedule import (
+    CANCELLED,
+    AttemptId,
+    Command,
+    Core,
+    Dispatch,
+    Ended,
+    Event,
+    FailureKind,
+    FiredAt,
+    Kill,
+    Mark,
+    PartitionState,
+    history,
+)
+from headrace.store import Transaction
+from headrace.store.queries import firings, journal, leading
+from headrace.store.queries.journal import JournalRow
+from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What the core asked for in one turn. `news` tells of attempts that failed before they were sent to anybody."""
+
+    starts: list[Attempt]
+    commands: list[Command]
+    news: list[News]
+
+
+class Decisions:
+    """One core's, over one applied version, in one leader's epoch."""
+
+    def __init__(self, core: Core, tasks: Tasks, claims: Claims, runs: Runs, *, epoch: int, slots: int, version: int) -> None:
+        self.core = core
+        self._tasks, self._claims, self._runs = tasks, claims, runs
+        self._epoch, self._slots, self._version = epoch, slots, version
+        self._untold: list[JournalRow] = []
+        self.last_n = 0
+        """Of the attempts that this core has started."""
+
+    def decide(self, tx: Transaction, events: Sequence[Event], now: int) -> Decided:
+        """Hand events to the core until it asks for nothing more, and write what it decides."""
+        decided = Decided([], [], [])
+        told, snapshot = list(events), None
+        while told:
+            commands = self.core.handle_all(told, now)
+            self._journal(tx, told, commands, now)
+            decided.commands.extend(commands)
+            dispatches = [command for command in commands if isinstance(command, Dispatch)]
+            if dispatches and snapshot is None:
+                snapshot = newest_snapshot(tx)
+            told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided)]
+        _mark(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
+        firings.record(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
+        leading.start_attempts(tx, [self._row(tx, attempt, now) for attempt in decided.starts])
+        leading.end_attempts(tx, [_cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
+        return decided
+
+    def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
+        """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
+        self._untold.append(JournalRow(self._epoch, self._slots, now, history.encode(events), history.digest(commands)))
+        if commands:
+            journal.append(tx, self._untold)
+            self._untold.clear()
+
+    def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, decided: Decided) -> list[Event]:
+        self.last_n = command.attempt.n
+        try:
+            prepared = self._tasks.prepare(tx, command, now, snapshot)
+        except Undeliverable as error:
+            return [self._undeliverable(tx, command, str(error), now, decided)]
+        decided.starts.append(Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs))
+        self._claims.grant(command.attempt, command.node, command.keys)
+        return []
+
+    def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: Decided) -> Ended:
+        """An attempt that failed before it was sent to anybody."""
+        kind, row = self._tasks.kind(command.node), self._runs.row_of(tx, command.runs[0], now)
+        start = AttemptStart(*command.attempt, row, command.node, kind, command.keys, self._version, 0, None, command.queued_at, now)
+        error = msgspec.json.encode(BodyError(kind=ErrorKind.DETERMINISTIC, message=reason)).decode()
+        leading.start_attempts(tx, [start])
+        leading.end_attempts(tx, [AttemptEnd(*command.attempt, state="failed", finished_at=now, reason=reason, error=error)])
+        decided.news.extend(News(command.node, key, "failed", None, reason, runs=command.runs) for key in command.keys)
+        return Ended(command.attempt, PartitionState.FAILED, reason, FailureKind.DETERMINISTIC)
+
+    def _row(self, tx: Transaction, attempt: Attempt, now: int) -> AttemptStart:
+        prepared = attempt.prepared
+        return AttemptStart(
+            *attempt.id, self._runs.row_of(tx, attempt.runs[0], now), attempt.node, prepared.kind, attempt.keys, self._version,
+            prepared.snapshot, prepared.delivery_id, attempt.queued_at, now,
+        )  # fmt: skip
+
+
+def _mark(tx: Transaction, marks: Sequence[Mark], now: int) -> None:
+    rows = [PartitionRow(m.node, m.key, m.state, m.stale, m.failures, m.not_before, m.reason, now, m.proposed) for m in marks]
+    leading.mark_partitions(tx, rows)
+
+
+def _cancelled(attempt: AttemptId, now: int) -> AttemptEnd:
+    """An attempt that nobody wants any more, as it stands from now on: its worker's end is only waited for."""
+    return AttemptEnd(*attempt, state="cancelled", finished_at=now, reason=CANCELLED)

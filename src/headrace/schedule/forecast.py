@@ -50,10 +50,6 @@ class Step(NamedTuple):
     ends: int
     why: str
     """One clause: `hasn't arrived, promised by …`, `takes 40 min`, `is paused`."""
-    late: bool = False
-    """What it waits for itself was promised for earlier, or stands still until somebody does something."""
-    promised: bool = False
-    """A delivery that comes as it was promised: nobody's fault."""
 
 
 class Outlook(NamedTuple):
@@ -62,12 +58,6 @@ class Outlook(NamedTuple):
 
     at: int | None
     steps: tuple[Step, ...] = ()
-
-    @property
-    def cause(self) -> Step | None:
-        """The step that is to blame: what is late or stands still, else what takes longest."""
-        late = next((step for step in self.steps if step.late), None)
-        return late or max(self.steps, key=lambda step: (not step.promised, step.ends - step.begins), default=None)
 
 
 THERE = Outlook(0)
@@ -124,10 +114,10 @@ class Forecast:
         planned = began + self._takes(node)
         ends = max(self._now, planned)
         why = f"runs for {_said(self._now - began)}" + (", longer than it ever takes" if planned < self._now else "")
-        return Outlook(ends, (Step(node.name, key, began, ends, why, late=planned < self._now),))
+        return Outlook(ends, (Step(node.name, key, began, ends, why),))
 
     def _stopped(self, node: GraphNode, key: str, why: str) -> Step:
-        return Step(node.name, key, self._now, self._now, why, late=True)
+        return Step(node.name, key, self._now, self._now, why)
 
     def _arrival(self, node: GraphNode, key: str, stand: Stand | None) -> Outlook:
         """When a delivery comes: as promised; where that is over, or nothing was promised, now at the earliest."""
@@ -137,7 +127,7 @@ class Forecast:
         by = end if node.expect_by is None else Offset.parse(node.expect_by).after_us(end, node.timezone, node.days_off.holds)
         late = by < self._now
         promised = f"was due {_said(self._now - by)} ago and" if late and node.expect_by else "is due and" if late else "is expected;"
-        step = Step(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived", late, promised=not late)
+        step = Step(node.name, key, min(by, self._now), max(by, self._now), f"{promised} hasn't arrived")
         return Outlook(max(by, self._now), (step,))
 
     def _inputs(self, node: GraphNode, key: str, depth: int) -> Outlook:
@@ -161,7 +151,7 @@ class Forecast:
             return Outlook(None, (*steps, self._stopped(node, key, "is paused")))
         at, why = free
         if at > ready:
-            steps = (*steps, Step(node.name, key, ready, at, why, late=node.name in self._paused))
+            steps = (*steps, Step(node.name, key, ready, at, why))
             ready = at
         takes = self._takes(node)
         step = Step(node.name, key, ready, ready + takes, f"takes {_said(takes)}")

@@ -96,7 +96,7 @@ def test_runs_and_attempts(filled: Store) -> None:
     with filled.read() as tx:
         assert [run.id for run in runs.newest(tx)] == [2, 1]
         assert [run.id for run in runs.newest(tx, since_us=15)] == [2]
-        assert [run.id for run in runs.failed(tx)] == [1]
+        assert [(run.id, run.state) for run in runs.failed(tx)] == [(2, "lost"), (1, "partial")]  # nobody leads who could be at the second
         assert runs.get(tx, 9) is None
         assert len(attempts.of_run(tx, 1)) == 113
         newest = attempts.of_node(tx, "a", limit=1)[0]

@@ -1,4 +1,5 @@
-"""Attempts: one try at one node × one range of partitions."""
+"""Attempts: one try at one node × one range of partitions. One whose runtime has died is shown as lost, although only the next
+leader writes that down."""
 
 from __future__ import annotations
 
@@ -8,6 +9,10 @@ from typing import Any
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.lease import holder
+
+OPEN = ("queued", "running")
+GONE = "the runtime ended while it ran"
 
 _COLUMNS = (
     "epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at, started_at, finished_at, "
@@ -47,45 +52,56 @@ class Attempt(msgspec.Struct, frozen=True):
 def get(tx: Transaction, epoch: int, n: int) -> Attempt | None:
     """One attempt, or None."""
     row = tx.execute(f"select {_COLUMNS} from attempt where epoch = :epoch and n = :n", {"epoch": epoch, "n": n}).fetchone()
-    return _attempt(row) if row else None
+    return _attempts(tx, [row])[0] if row else None
 
 
 def of_run(tx: Transaction, run_id: int, *, limit: int = 10_000) -> list[Attempt]:
     """The attempts of a run, in order."""
     return _attempts(
-        tx.execute(f"select {_COLUMNS} from attempt where run_id = :run order by epoch, n limit :limit", {"run": run_id, "limit": limit})
+        tx,
+        tx.execute(f"select {_COLUMNS} from attempt where run_id = :run order by epoch, n limit :limit", {"run": run_id, "limit": limit}),
     )
 
 
 def of_node(tx: Transaction, node: str, *, limit: int = 50) -> list[Attempt]:
     """The newest attempts at a node, newest first."""
     return _attempts(
+        tx,
         tx.execute(
             f"select {_COLUMNS} from attempt where node = :node order by epoch desc, n desc limit :limit",
             {"node": node, "limit": limit},
-        )
+        ),
     )
 
 
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:
     """The newest attempts at one partition, newest first."""
     return _attempts(
+        tx,
         tx.execute(
             f"select {_COLUMNS} from attempt where node = :node "
             "and exists (select 1 from json_each(attempt.partitions) as key where key.value = :partition) "
             "order by epoch desc, n desc limit :limit",
             {"node": node, "partition": partition, "limit": limit},
-        )
+        ),
     )
 
 
 def running(tx: Transaction) -> list[Attempt]:
     """All that are under way, oldest first."""
-    return _attempts(tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
+    found = _attempts(tx, tx.execute(f"select {_COLUMNS} from attempt where state in ('queued', 'running') order by epoch, n"))
+    return [one for one in found if one.state in OPEN]
 
 
-def _attempts(rows: Iterable[tuple[Any, ...]]) -> list[Attempt]:
-    return [_attempt(row) for row in rows]
+def _attempts(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Attempt]:
+    found = [_attempt(row) for row in rows]
+    if not any(one.state in OPEN for one in found):
+        return found
+    leader = holder(tx)
+    epoch = leader.epoch if leader is not None else None
+    return [
+        one if one.state not in OPEN or one.epoch == epoch else msgspec.structs.replace(one, state="lost", reason=GONE) for one in found
+    ]
 
 
 def _attempt(row: tuple[Any, ...]) -> Attempt:

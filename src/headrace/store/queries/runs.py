@@ -1,11 +1,17 @@
-"""Runs: requested or scheduled pieces of work."""
+"""Runs: requested or scheduled pieces of work. One whose runtime has died is shown as lost, although only the next leader writes
+that down."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.lease import holder
 
+RUNNING = "running"
 _COLUMNS = "id, kind, request, actor, state, started_at, finished_at, cancelled_at, cancelled_by, reason"
 
 
@@ -33,7 +39,7 @@ class Run(msgspec.Struct, frozen=True):
 def get(tx: Transaction, run_id: int) -> Run | None:
     """One run, or None."""
     row = tx.execute(f"select {_COLUMNS} from run where id = :id", {"id": run_id}).fetchone()
-    return Run(*row) if row else None
+    return _runs(tx, [row])[0] if row else None
 
 
 def newest(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> list[Run]:
@@ -42,13 +48,21 @@ def newest(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
         f"select {_COLUMNS} from run where started_at >= :since order by id desc limit :limit",
         {"since": since_us or 0, "limit": limit},
     )
-    return [Run(*row) for row in rows]
+    return _runs(tx, rows)
 
 
 def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> list[Run]:
     """The newest runs that didn't succeed, newest first, begun since then."""
+    lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
     rows = tx.execute(
-        f"select {_COLUMNS} from run where state in ('failed', 'partial', 'lost') and started_at >= :since order by id desc limit :limit",
+        f"select {_COLUMNS} from run where state in ({lost}) and started_at >= :since order by id desc limit :limit",
         {"since": since_us or 0, "limit": limit},
     )
-    return [Run(*row) for row in rows]
+    return _runs(tx, rows)
+
+
+def _runs(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Run]:
+    found = [Run(*row) for row in rows]
+    if any(one.state == RUNNING for one in found) and holder(tx) is None:
+        return [msgspec.structs.replace(one, state="lost") if one.state == RUNNING else one for one in found]
+    return found

@@ -1,17 +1,19 @@
 # Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
 #   make test [ARGS=…]   all tests; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
+#   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases
 #   make lint            format, lint, types, import directions
 #   make bench           the measurements, into benchmarks/RESULTS.md
 #   make docs            docs/reference/ and docs/index.md from the code
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs lock
+.PHONY: help demo test lint faults bench docs lock
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
 ARGS ?=
+KILLS ?= 200
 UV := uv==0.13.8
 # What the tests use besides; GCS and Azure have no server here to test against.
 EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring
@@ -43,6 +45,10 @@ demo: .venv/.runtime
 
 test: .venv/.dev
 	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+faults: .venv/.dev
+	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
+	@$(BIN)/python -m pytest -n 2 tests/faults -m slow $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff format --check .

@@ -65,6 +65,16 @@ def test_days_off_dont_fire() -> None:
     assert last_firing(trigger, fires - 1) == last_firing(trigger, at)
 
 
+def test_each_minute_over_a_long_weekend() -> None:
+    """Catches a trigger that is given up because thousands of its times in a row fall on days off."""
+    off = DaysOff(dates=frozenset(f"2013-02-{day}" for day in range(12, 22)))
+    trigger = Trigger(cron="* * * * *", timezone=ZONE, days_off=off)
+    fires = next_firing(trigger, to_us(datetime(2013, 2, 12, 4, 59, tzinfo=UTC)))
+    assert fires is not None
+    assert from_us(fires, ZONE).isoformat() == "2013-02-22T00:00:00-05:00"
+    assert from_us(last_firing(trigger, fires - 1) or 0, ZONE).isoformat() == "2013-02-11T23:59:00-05:00"
+
+
 def test_what_never_fires_ends() -> None:
     """Catches a search without an end."""
     every_day = DaysOff(named="NYSE")
@@ -286,3 +296,24 @@ def test_a_server_makes_each_day_of_what_reads_nothing_when_it_has_ended() -> No
     assert [key for _, key in d.work()] == [D[10]]
     d.at("2013-02-15 00:30")
     assert [key for _, key in d.work()] == D[11:14]
+
+
+def test_many_ways_up_cost_no_more_than_the_nodes_on_them() -> None:
+    """Catches a question that is asked again on each of a million ways to the same source."""
+    nodes = [source("n0a"), source("n0b")]
+    for i in range(1, 25):
+        nodes += [asset(f"n{i}{side}", f"n{i - 1}a", f"n{i - 1}b") for side in "ab"]
+    trigger = Trigger(cron="0 6 * * *", timezone=ZONE, latest=True)
+    d = started(*nodes, asset("last", "n24a", "n24b", trigger=trigger), at="2013-02-13 09:00")
+    d.arrive("n0a", D[10], D[11])
+    d.arrive("n0b", D[10], D[11])
+    assert d.work()[-1] == ("last", D[11])
+
+
+def test_a_long_way_up_costs_no_stack() -> None:
+    """Catches a core that ends in RecursionError at the end of a thousand assets in a row."""
+    nodes = [source("n0"), *(asset(f"n{i}", f"n{i - 1}") for i in range(1, 1_500))]
+    latest = asset("last", "n1499", trigger=Trigger(cron="0 6 * * *", timezone=ZONE, latest=True))
+    d = started(*nodes, latest, asset("note", "n1499", trigger=Trigger(arrival="")), at="2013-02-13 09:00")
+    d.arrive("n0", D[11])
+    assert d.work()[-2:] == [("last", D[11]), ("note", D[11])]

@@ -71,9 +71,21 @@ class Gates:
 
     def _heard(self, node: GraphNode) -> float:
         """The end of the newest interval for which something was heard of all that a node requires, all the way up."""
-        if node.partition.grain is None:
-            return math.inf
-        newest = self._board.newest.get(node.name)
-        own = bounds(node, newest[1])[1] if newest is not None else -math.inf
-        paced = [link.input for link in self._network.links[node.name] if not link.newest and not link.optional]
-        return max(own, min((self._heard(source) for source in paced), default=-math.inf))
+        found: dict[str, float] = {}
+        for name in self._above(node):
+            newest = self._board.newest.get(name)
+            own = bounds(self._network.nodes[name], newest[1])[1] if newest is not None else -math.inf
+            found[name] = max(own, min((found.get(source.name, math.inf) for source in self._paced(name)), default=-math.inf))
+        return found[node.name]
+
+    def _above(self, node: GraphNode) -> list[str]:
+        """A node and all that are cut by time and required above it, sources first."""
+        found, open_ends = {node.name}, [node.name]
+        while open_ends:
+            new = {source.name for source in self._paced(open_ends.pop()) if source.partition.grain is not None} - found
+            found |= new
+            open_ends += new
+        return sorted(found, key=self._network.rank.__getitem__)
+
+    def _paced(self, name: str) -> list[GraphNode]:
+        return [link.input for link in self._network.links[name] if not link.newest and not link.optional]

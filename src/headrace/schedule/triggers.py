@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from datetime import timedelta
 
 from headrace.model.cron import times_after, times_until
-from headrace.model.zones import local_date
+from headrace.model.zones import day_start_us, local_date
 from headrace.schedule.board import Cell, bounds
 from headrace.schedule.graph import GraphNode, Trigger
 from headrace.schedule.network import Network
 
-SKIPPED_MAX = 5_000
-"""So many times in a row may fall on days off before a trigger is taken never to fire."""
+DAYS_OFF_MAX = 1_000
+"""So many days in a row that it would fire on may be off before a trigger is taken never to fire."""
+_DAY = timedelta(days=1)
 
 
 def timed(trigger: Trigger) -> bool:
@@ -28,17 +29,26 @@ def timed(trigger: Trigger) -> bool:
 
 def next_firing(trigger: Trigger, after_us: int) -> int | None:
     """The first time after an instant at which a trigger fires by itself; None for one that only events fire."""
-    return _first_day_on(trigger, _times_after(trigger, after_us))
+    for _ in range(DAYS_OFF_MAX):
+        at = next(_times_after(trigger, after_us), None)
+        if at is None or not _off(trigger, at):
+            return at
+        after_us = day_start_us(local_date(at, trigger.timezone) + _DAY, trigger.timezone) - 1
+    return None
 
 
 def last_firing(trigger: Trigger, until_us: int) -> int | None:
     """The newest time at or before an instant at which a trigger fired by itself."""
-    return _first_day_on(trigger, _times_until(trigger, until_us))
+    for _ in range(DAYS_OFF_MAX):
+        at = next(_times_until(trigger, until_us), None)
+        if at is None or not _off(trigger, at):
+            return at
+        until_us = day_start_us(local_date(at, trigger.timezone), trigger.timezone) - 1
+    return None
 
 
-def _first_day_on(trigger: Trigger, times: Iterator[int]) -> int | None:
-    off = trigger.days_off
-    return next((at for at in islice(times, SKIPPED_MAX) if off.none or not off.holds(local_date(at, trigger.timezone))), None)
+def _off(trigger: Trigger, at_us: int) -> bool:
+    return not trigger.days_off.none and trigger.days_off.holds(local_date(at_us, trigger.timezone))
 
 
 def _times_after(trigger: Trigger, after_us: int) -> Iterator[int]:

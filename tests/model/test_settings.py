@@ -13,6 +13,9 @@ name = "flights"
 timezone = "America/New_York"
 [run]
 workers = 4
+executor = "dask"
+dask = "tcp://[::1]:8786"
+memory_max = "1.5GB"
 [store]
 url = "postgresql://loader@db/bank"
 [lake]
@@ -44,6 +47,7 @@ def test_every_table_is_read(parse: Parse) -> None:
     settings = declared.settings
     assert settings is not None
     assert (settings.name, settings.timezone, settings.workers, settings.lake_path) == ("flights", "America/New_York", 4, ".headrace/lake")
+    assert (settings.executor, settings.dask, settings.memory_max) == ("dask", "tcp://[::1]:8786", "1.5GB")
     assert settings.parameters == {"threshold": 15, "since": "2013-01-01"}
     assert settings.connections["warehouse"]["password"] == "secret://env/DB_PASSWORD"
     assert set(settings.notify) == {"ops-slack", "mail"}
@@ -58,6 +62,12 @@ def test_every_table_is_read(parse: Parse) -> None:
         ("[project]\nname = 7\n", "wrong_type headrace.toml:2"),
         ("[run]\nworkers = 2\n", "missing_field headrace.toml:1"),
         ("project = 7\n", "wrong_type headrace.toml:1"),
+        ("[project]\nname = 'a'\n[run]\nexecutor = 'dask'\n", "missing_field headrace.toml:4"),
+        ("[project]\nname = 'a'\n[run]\nexecutor = 'cluster'\n", "wrong_value headrace.toml:4"),
+        ("[project]\nname = 'a'\n[run]\ndask = 'scheduler:8786'\n", "wrong_value headrace.toml:4"),
+        ("[project]\nname = 'a'\n[run]\ndask = 'tcp://user:secret@host:8786'\n", "wrong_value headrace.toml:4"),
+        ("[project]\nname = 'a'\n[run]\nmemory_max = '2 gigs'\n", "wrong_value headrace.toml:4"),
+        ("[project]\nname = 'a'\n[run]\nmemory_max = '64MiB'\n", "wrong_value headrace.toml:4"),
         ("[project]\nname = 'a'\n\n[run]\nworkers = 'two'\n", "wrong_type headrace.toml:5"),
         ("[project]\nname = 'a'\n[run]\nworkers = 0\n", "wrong_value headrace.toml:4"),
         ("[project]\nname = 'a'\ntimezone = 'EST5'\n", "unknown_timezone headrace.toml:3"),

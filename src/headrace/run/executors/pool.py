@@ -329,7 +329,7 @@ class WorkersBroken(HeadraceError):
 
 
 def _used_up(attempt: AttemptId, used: int, limit: int) -> Outcome:
-    """The answer for an attempt that was ended because of its memory: tried once more with half of its partitions."""
+    """The answer for an attempt that was ended because of its memory: it failed, for want of resources."""
     message = f"it used {used / 2**20:,.0f} MiB of memory, and may use {limit / 2**20:,.0f} MiB"
     hint = "yield batches instead of one table, make partitions smaller, or set `memory_max` higher (an asset's, or that of [run])"
     return Outcome(

@@ -53,6 +53,7 @@ class Action(enum.StrEnum):
     PARTITION_HELD = "partition.held"
     PARTITION_REJECTED = "partition.rejected"
     PARTITION_WITHDRAWN = "partition.withdrawn"
+    HISTORY_RETIRED = "history.retired"
     DEMO_FAULT_INJECTED = "demo.fault_injected"
 
 

@@ -18,7 +18,8 @@ class GcArguments(msgspec.Struct, frozen=True):
 
 
 def gc(session: Session, *, dry_run: bool, progress: Progress) -> GcDocument:
-    """Free what nothing needs: expired snapshots, orphans, raw bytes, logs, quarantine, files and code of what has ended.
+    """Free what nothing needs: expired snapshots, orphans, raw bytes, logs, quarantine, files and code of what has ended; and
+    history that is older than `[retention] history`.
 
     Raises LakeError where DuckLake's own steps fail; what was freed stays freed."""
     if not dry_run:
@@ -36,9 +37,9 @@ def _gc(context: Context, arguments: GcArguments, progress: Progress) -> GcDocum
     keep = Keep.declared(applied.compiled.project) if applied else Keep(context.session.settings.retention)
     with context.store.write(context.held.lease.epoch) as tx:
         standings.drop_checkpoint(tx)  # it is made of what stays
-    return _document(collect(context.store, context.held.folders, keep, context.clock.now_us()), dry_run=False)
+    return _document(collect(context.store, context.held.lease.epoch, context.held.folders, keep, context.clock.now_us()), dry_run=False)
 
 
 def _document(found: Collected, *, dry_run: bool) -> GcDocument:
     freed = [Freed(kind=one.kind, files=len(one.paths), size_bytes=one.size_bytes) for one in found.waste if one.paths]
-    return GcDocument(dry_run=dry_run, snapshots=found.snapshots, lake_files=found.lake_files, freed=freed)
+    return GcDocument(dry_run=dry_run, snapshots=found.snapshots, lake_files=found.lake_files, freed=freed, retired=found.retired)

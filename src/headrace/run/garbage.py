@@ -51,6 +51,10 @@ class Keep(msgspec.Struct, frozen=True):
         """What a project says: `retain_raw` of each source, and [retention]."""
         return cls(project.settings.retention, {name: source.retain_raw for name, source in project.sources.items()})
 
+    def longest_raw(self) -> timedelta:
+        """How long the bytes of any source are kept, at most."""
+        return max((parse_duration(text) for text in self.raw.values()), default=timedelta(0))
+
     def of(self, kind: str, default: str) -> timedelta:
         """The declared duration, or the default."""
         return parse_duration(self.retention.get(kind, default))

@@ -20,6 +20,7 @@ from headrace.lake.address import PostgresqlCatalog
 from headrace.model import LakeError
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, remove, waste
+from headrace.run.retiring import retirable, retire
 from headrace.store import SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
 from headrace.store.queries import keeping, leading
@@ -43,19 +44,21 @@ class Collected(msgspec.Struct, frozen=True):
     snapshots: int
     lake_files: int
     waste: tuple[Waste, ...]
+    retired: dict[str, int] = {}
+    """Rows of the history that were older than it is kept, by kind."""
 
 
 def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
     """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
     _step(store, folders.lake, "merge")
     reached(Point.UPKEEP_MERGED)
-    collect(store, folders, keep, now_us)
+    collect(store, epoch, folders, keep, now_us)
     with store.write(epoch) as tx:
         leading.upkeep_done(tx, now_us)
 
 
-def collect(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collected:
-    """Expire old snapshots and delete what nothing needs any more. For who leads. Raises LakeError."""
+def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:
+    """Expire old snapshots, delete what nothing needs any more and history that has had its time. For who leads. Raises LakeError."""
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
     expired = _step(store, folders.lake, "expire", "--before", before.isoformat())
@@ -66,14 +69,16 @@ def collect(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collecte
     with store.read() as tx:
         found = waste(tx, folders, keep, now_us)
     remove(found)
-    return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found))
+    retired = retire(store, epoch, keep, now_us)
+    return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found), retired)
 
 
 def collectable(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collected:
     """What `collect` would free, as far as that can be told without doing it: the lake's files aren't counted."""
     before = now_us - int(keep.of("snapshots", SNAPSHOTS_KEPT).total_seconds() * 1_000_000)
     with store.read() as tx:
-        return Collected(keeping.expiring_snapshots(tx, catalog.snapshot_time(before)), 0, tuple(waste(tx, folders, keep, now_us)))
+        snapshots = keeping.expiring_snapshots(tx, catalog.snapshot_time(before))
+        return Collected(snapshots, 0, tuple(waste(tx, folders, keep, now_us)), retirable(tx, keep, now_us))
 
 
 def _catalog(store: Store) -> tuple[str, str]:

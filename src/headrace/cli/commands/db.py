@@ -112,3 +112,6 @@ def _freed(document: GcDocument, page: Page) -> None:
     would = "would be freed" if document.dry_run else "freed"
     total = sum(one.size_bytes for one in document.freed)
     page.say(f"{plural(document.snapshots, 'snapshot')}, {plural(document.lake_files, 'file')} of the lake, {total:,} bytes else {would}")
+    if document.retired:
+        told = ", ".join(f"{count:,} of {kind}" for kind, count in sorted(document.retired.items()))
+        page.say(f"rows of old history {'that would go' if document.dry_run else 'that went'}: {told}")

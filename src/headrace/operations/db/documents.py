@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headrace.operations.documents import Document
 
 
@@ -62,3 +64,5 @@ class GcDocument(Document, frozen=True, kw_only=True):
     lake_files: int
     """That left the lake with expired snapshots; not known beforehand."""
     freed: list[Freed]
+    retired: dict[str, int] = msgspec.field(default_factory=dict)
+    """Rows of the history that were older than `[retention] history`, by table."""

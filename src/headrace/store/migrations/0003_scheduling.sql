@@ -24,8 +24,18 @@ drop table claim;                     -- claims are the leader's own: its epoch 
 
 create index delivery_waiting on delivery (id) where state = 'waiting';
 create index delivery_given_up on delivery (source, id) where state in ('failed', 'rejected');
+create index attempt_delivery on attempt (delivery_id) where delivery_id is not null;
 create index run_at on run (started_at);
 create index run_state on run (state, id);
+
+create table attempt_day (            -- what attempts came to that retention has taken
+    node text not null,
+    day text not null,                -- in UTC, of their ends
+    state text not null,
+    attempts bigint not null,
+    took_us bigint not null,
+    primary key (node, day, state)
+);
 
 create table pause (                  -- nothing of these nodes is started
     node text primary key,

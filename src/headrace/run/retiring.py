@@ -1,0 +1,100 @@
+"""History that is older than `[retention] history` goes, a little at a time: attempts, runs, deliveries, requests, the journal.
+
+Before rows of attempts go, what they come to by day is kept (`attempt_day`), and a hash of them all is written to the audit
+trail in the same transaction: who has a copy can show later that it is the history that was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.run.garbage import RAW_KEPT, SNAPSHOTS_KEPT, Keep
+from headrace.store import Store, Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import retention
+from headrace.store.queries.retention import Ended
+
+HISTORY_KEPT = "400d"
+ROWS_MAX = 500
+"""Of one transaction: the leader waits for it."""
+_HEADRACE = Actor(ActorType.SYSTEM, "headrace")
+
+
+def retire(store: Store, epoch: int | None, keep: Keep, now_us: int) -> dict[str, int]:
+    """Delete what is older than it has to be kept, in transactions of ROWS_MAX rows; how many rows went, by kind."""
+    before, gone = cut(keep, now_us), Counter[str]()
+    after: tuple[int, int] | None = (0, 0)
+    while after is not None:
+        with store.write(epoch) as tx:
+            after, count = _attempts(tx, before["attempt"], after, now_us)
+        gone["attempt"] += count
+    for kind in retention.KINDS:
+        number: int | None = 0
+        while number is not None:
+            with store.write(epoch) as tx:
+                found = retention.ids(tx, kind, before[kind], number, ROWS_MAX)
+                retention.remove(tx, kind, found)
+            gone[kind] += len(found)
+            number = found[-1] if len(found) == ROWS_MAX else None
+    return {kind: count for kind, count in gone.items() if count}
+
+
+def retirable(tx: Transaction, keep: Keep, now_us: int) -> dict[str, int]:
+    """How many rows `retire` would delete, by kind, as far as that can be told without doing it: what only those attempts need that
+    would go isn't counted."""
+    before, found = cut(keep, now_us), Counter[str]()
+    after: tuple[int, int] | None = (0, 0)
+    while after is not None:
+        going = retention.attempts(tx, before["attempt"], after, ROWS_MAX)
+        found["attempt"] += len(going)
+        after = going[-1][:2] if len(going) == ROWS_MAX else None
+    for kind in retention.KINDS:
+        number: int | None = 0
+        while number is not None:
+            ids = retention.ids(tx, kind, before[kind], number, ROWS_MAX)
+            found[kind] += len(ids)
+            number = ids[-1] if len(ids) == ROWS_MAX else None
+    return {kind: count for kind, count in found.items() if count}
+
+
+def cut(keep: Keep, now_us: int) -> dict[str, int]:
+    """Kind → the time before which it may go. Nothing that a snapshot of the lake still shows, no delivery whose bytes are kept."""
+    history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT))
+    raw = max(history, keep.of("raw", RAW_KEPT), keep.longest_raw())
+    return {kind: now_us - _us(raw if kind == "delivery" else history) for kind in ("attempt", *retention.KINDS)}
+
+
+def _us(span: timedelta) -> int:
+    return span // timedelta(microseconds=1)
+
+
+def _attempts(tx: Transaction, before: int, after: tuple[int, int], now_us: int) -> tuple[tuple[int, int] | None, int]:
+    """One transaction's worth: where to go on, None at the end; and how many."""
+    going = retention.attempts(tx, before, after, ROWS_MAX)
+    if going:
+        append(tx, now_us, _frozen(going, retention.evidence(tx, going)))
+        retention.summarise(tx, _by_day(going))
+        retention.remove_attempts(tx, going)
+    return (going[-1].epoch, going[-1].n) if len(going) == ROWS_MAX else None, len(going)
+
+
+def _frozen(going: Sequence[Ended], rows: Sequence[tuple[object, ...]]) -> Event:
+    digest = hashlib.sha256(msgspec.json.encode([list(row) for row in rows])).hexdigest()
+    first, last = f"{going[0].epoch}.{going[0].n}", f"{going[-1].epoch}.{going[-1].n}"
+    told = {"attempts": len(going), "rows": len(rows), "first": first, "last": last, "sha256": digest}
+    return Event(action=Action.HISTORY_RETIRED, actor=_HEADRACE, object=Object("history", f"{first}-{last}"), after=told)
+
+
+def _by_day(going: Sequence[Ended]) -> list[tuple[str, str, str, int, int]]:
+    count, took = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+    for one in going:
+        key = (one.node, instant(one.finished_at).date().isoformat(), one.state)
+        count[key] += 1
+        took[key] += max(0, one.finished_at - (one.started_at or one.finished_at))
+    return [(*key, count[key], took[key]) for key in sorted(count)]

@@ -1,0 +1,106 @@
+"""What of the history may go: rows that are old, and that nothing needs which stays.
+
+An attempt goes with its check results, profiles and publications, once it is old and nobody reads what it published. Of each
+partition stay: what readers see, its first publication (when it could first be read), and the newest that wasn't identical to
+the one before it. What is open stays whatever its age. The audit trail, obligations and partitions stay for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headrace.store.database import Transaction
+
+_GOING = (
+    "p.ended_at < :before"
+    " and exists (select 1 from publication f where f.node = p.node and f.partition = p.partition"
+    " and f.published_at <= p.published_at and f.id < p.id)"
+    " and exists (select 1 from publication l where l.node = p.node and l.partition = p.partition"
+    " and l.published_at >= p.published_at and l.id > p.id and l.identical = 0)"
+)
+"""Of a publication `p`: it may go."""
+_ATTEMPTS = (
+    "select a.epoch, a.n, a.node, a.state, a.started_at, a.finished_at from attempt a"
+    " where (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n)) and a.queued_at < :before and a.finished_at < :before"
+    " and a.state not in ('queued', 'running')"
+    f" and not exists (select 1 from publication p where p.epoch = a.epoch and p.n = a.n and not (p.ended_at is not null and {_GOING}))"
+    " and not exists (select 1 from quarantine q where q.state in ('held', 'rejected') and q.node = a.node and q.epoch = a.epoch"
+    " and q.n = a.n)"
+    " and not exists (select 1 from overlay o where o.epoch = a.epoch and o.n = a.n)"
+    " order by a.epoch, a.n limit :limit"
+)
+_BY_ID = {
+    "run": "select r.id from run r where r.id > :after and r.finished_at < :before and r.state <> 'running'"
+    " and not exists (select 1 from attempt a where a.run_id = r.id) order by r.id limit :limit",
+    "delivery": "select d.id from delivery d where d.id > :after and d.observed_at < :before and d.state <> 'waiting'"
+    " and exists (select 1 from delivery n where n.source = d.source and n.path = d.path and n.id > d.id)"
+    " and exists (select 1 from delivery n where n.source = d.source and n.partition = d.partition and n.id > d.id)"
+    " and not exists (select 1 from attempt a where a.delivery_id = d.id)"
+    " and not exists (select 1 from publication p where p.node = d.source and p.partition = d.partition and p.delivery_id = d.id)"
+    " and not exists (select 1 from quarantine q where q.node = d.source and q.partition = d.partition and q.delivery_id = d.id)"
+    " order by d.id limit :limit",
+    "quarantine": "select q.id from quarantine q where q.id > :after and q.at < :before"
+    " and q.state in ('released', 'dropped', 'superseded') order by q.id limit :limit",
+    "request": "select r.id from request r where r.id > :after and r.finished_at < :before and r.state in ('done', 'failed')"
+    " order by r.id limit :limit",
+    "journal": "select j.seq from journal j where j.seq > :after and j.epoch in (select epoch from journal group by epoch"
+    " having max(at) < :before) order by j.seq limit :limit",
+}
+"""Table → the rows of it that may go, by their number. Of the journal whole leaders: half of one can't be replayed."""
+KINDS = ("quarantine", "delivery", "run", "request", "journal")
+"""After the attempts, in this order: they refer to runs and deliveries."""
+_KEYS = {"journal": "seq"}
+
+
+class Ended(NamedTuple):
+    """An attempt that may go. Times in microseconds."""
+
+    epoch: int
+    n: int
+    node: str
+    state: str
+    started_at: int | None
+    finished_at: int
+
+
+def attempts(tx: Transaction, before: int, after: tuple[int, int], limit: int) -> list[Ended]:
+    """Attempts that may go, oldest first, from the one after `after` (epoch, n) on."""
+    given = {"before": before, "epoch": after[0], "n": after[1], "limit": limit}
+    return [Ended(*row) for row in tx.execute(_ATTEMPTS, given).fetchall()]
+
+
+def evidence(tx: Transaction, going: Sequence[Ended]) -> list[tuple[object, ...]]:
+    """What goes with attempts, in full: their rows, publications and check results."""
+    found: list[tuple[object, ...]] = []
+    for table in ("attempt", "publication", "check_result"):
+        for one in going:
+            found += tx.execute(f"select * from {table} where epoch = ? and n = ?", (one.epoch, one.n)).fetchall()
+    return found
+
+
+def remove_attempts(tx: Transaction, going: Sequence[Ended]) -> None:
+    """Delete attempts with all that is theirs."""
+    ids = [(one.epoch, one.n) for one in going]
+    for table in ("check_result", "profile", "publication", "attempt"):
+        tx.executemany(f"delete from {table} where epoch = ? and n = ?", ids)
+
+
+def summarise(tx: Transaction, days: Sequence[tuple[str, str, str, int, int]]) -> None:
+    """Add to what is kept of attempts that went: (node, day, state, count, microseconds that they took)."""
+    tx.executemany(
+        "insert into attempt_day (node, day, state, attempts, took_us) values (?, ?, ?, ?, ?) on conflict (node, day, state) do update"
+        " set attempts = attempt_day.attempts + excluded.attempts, took_us = attempt_day.took_us + excluded.took_us",
+        days,
+    )
+
+
+def ids(tx: Transaction, kind: str, before: int, after: int, limit: int) -> list[int]:
+    """The numbers of rows of one of KINDS that may go, from the one after `after` on."""
+    rows = tx.execute(_BY_ID[kind], {"before": before, "after": after, "limit": limit}).fetchall()
+    return [number for (number,) in rows]
+
+
+def remove(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
+    """Delete rows of one of KINDS."""
+    tx.executemany(f"delete from {kind} where {_KEYS.get(kind, 'id')} = ?", [(number,) for number in numbers])

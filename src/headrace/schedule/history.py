@@ -1,6 +1,6 @@
 """Histories: what a core was told and what it decided, so that any later core can be held to the same decisions.
 
-A leader journals one row a turn: the events that it handed to its core, in order, and a digest of the commands that came of
+A leader journals a row each time that it tells its core something: the events that it handed to its core, in order, and a digest of the commands that came of
 them. Replaying the events with another core must come to the same digests; where it doesn't, a decision has changed.
 """
 
@@ -23,7 +23,7 @@ _events = msgspec.msgpack.Decoder(tuple[Event, ...])
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):
-    """One transaction of a leader: at `now` its core was told `events`; `digest` is that of all commands that came of them."""
+    """At `now` a core was told `events`, all at once (`Core.handle_all`); `digest` is that of all commands that came of them."""
 
     now: int
     events: tuple[Event, ...]
@@ -79,7 +79,8 @@ def replay(history: History) -> list[Difference]:
 
 
 class _Player:
-    """Hands events to a core as a leader does: what is loaded anew goes to a new one, whose attempts are numbered on."""
+    """Hands events to a core as a leader does, those of a turn at once: what is loaded anew goes to a new one, whose attempts are
+    numbered on."""
 
     def __init__(self, epoch: int, slots: int) -> None:
         self._epoch, self._slots, self._last_n = epoch, slots, 0
@@ -88,6 +89,6 @@ class _Player:
     def play(self, events: Sequence[Event], now: int) -> list[Command]:
         if self._core is None or any(isinstance(event, Loaded) for event in events):
             self._core = Core(epoch=self._epoch, slots=self._slots, after=self._last_n)
-        commands = self._core.handle_all(events, now)
-        self._last_n = max([self._last_n, *(one.attempt.n for one in commands if isinstance(one, Dispatch))])
-        return commands
+        made = self._core.handle_all(events, now)
+        self._last_n = max([self._last_n, *(one.attempt.n for one in made if isinstance(one, Dispatch))])
+        return made

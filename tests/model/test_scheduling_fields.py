@@ -89,3 +89,11 @@ def test_pools(load: Load, pool: str, problem: str | None) -> None:
 def test_a_limit_is_a_number_of_attempts(load: Load, value: str) -> None:
     assert told(load(**{"assets/a.sql": sql(concurrency=value)})[1])
     assert told(load(**{"sources/s.yaml": f"source: s\nowner: acme\nfiles: landing/s.csv\nconcurrency: {value}\n"})[1])
+
+
+@pytest.mark.parametrize("table", ["pools", "environments.dev.pools"])
+@pytest.mark.parametrize(("entry", "problem"), [('"node:a" = 1', "bad_name"), ('w = "8"', "wrong_type"), ("w = 0", "wrong_value")])
+def test_pools_are_declared_alike_in_an_environment(load: Load, table: str, entry: str, problem: str) -> None:
+    """Catches an environment's pool that stops the core, because nobody looked at it."""
+    _, problems = load(**{"headrace.toml": f'[project]\nname = "p"\ntimezone = "UTC"\n[{table}]\n{entry}\n'})
+    assert [line for line in told(problems) if line.startswith(problem)] == [f"{problem} headrace.toml:5"]

@@ -111,6 +111,9 @@ def _store_url(store: Fields) -> str | None:
 def _pools(fields: Fields) -> dict[str, int]:
     block = fields.block_of("pools") or Block(0)
     inner = Fields(block, fields.report, tuple(block), what="[pools]")
+    for name in block:
+        if not OWNER.fullmatch(name):
+            fields.report.error("bad_name", block.lines[name], f"{shown(name)} can't name a pool", "letters, digits, `_`, `-` and `.`")
     slots = {name: inner.whole(name, minimum=1, maximum=POOL_SLOTS_MAX) for name in block}
     return {name: count for name, count in slots.items() if count is not None}
 
@@ -155,6 +158,7 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
         inner.whole("workers", minimum=1, maximum=WORKERS_MAX)
         for tables in ("connections", "notify"):
             _tables(inner, tables)
+        _pools(inner)
         _store_url(_table(inner, "store", ("url", "connection", "schema")))
         for table in ("lake", "paths"):
             folders = inner.block_of(table) or Block(0)

@@ -95,6 +95,8 @@ def test_a_run_that_is_under_way_is_cancelled(slow: Slow) -> None:
     """A cancelled run that works on, that whoever began it waits for for ever, or of which nobody knows who took it back."""
     leader = slow.begin("tick")
     slow.begun()
+    told = slow.lab.headrace("why", "slow")
+    assert (told["state"], told["waiting_for"][0]["kind"], told["waiting_for"][0]["attempt"]) == ("running", "running", "1.2")
     said = slow.ask("cancel", "1", "--reason", "the vendor called")
     assert (said["state"], said["run_id"], said["reason"]) == ("cancelled", "1", "the vendor called")
     out, err = leader.communicate(timeout=50)

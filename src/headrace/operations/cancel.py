@@ -15,6 +15,9 @@ from headrace.store.lease import holder
 from headrace.store.queries import runs
 from headrace.store.queries.runs import Run
 
+BY_ITSELF = "serve"
+"""The kind of the runs that are waves of a server's own work: nobody asked for them, so nobody can take them back."""
+
 
 class CancelArguments(msgspec.Struct, frozen=True):
     """What was typed."""
@@ -47,17 +50,17 @@ def cancel(session: Session, run: str, *, reason: str | None, progress: Progress
 def _cancel(context: Context, arguments: CancelArguments, progress: Progress) -> CancelDocument:
     del progress
     leader = context.working
-    order = leader.under_way(arguments.run) if leader is not None else None
-    if order is not None and order.standing:
-        raise Refused(
-            f"run {arguments.run} is what `headrace serve` does by itself", hint="headrace pause SELECT holds nodes; stop serve to end all"
-        )
-    if leader is not None and order is not None:
+    if leader is not None and leader.under_way(arguments.run) is not None:
         leader.cancel(arguments.run, context.actor, arguments.reason)
     with context.store.read() as tx:
         found = runs.get(tx, arguments.run)
     if found is None:
         raise UsageError(f"there is no run {arguments.run}", hint="headrace runs lists them")
+    if found.kind == BY_ITSELF and found.finished_at is None:
+        raise Refused(
+            f"run {arguments.run} is what the server does by itself: it would begin anew",
+            hint="headrace pause SELECT --reason TEXT keeps what hasn't begun from it; stopping the server ends all",
+        )
     return _document(context, found)
 
 

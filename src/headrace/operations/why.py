@@ -15,7 +15,7 @@ from headrace.operations.interventions import WaitingRow, WhyDocument
 from headrace.operations.session import Session
 from headrace.operations.waits import Waits, at
 from headrace.store import Transaction
-from headrace.store.queries import partitions
+from headrace.store.queries import attempts, partitions
 
 _ROOTS = ("stopped", "paused", "delivery", "running", "backoff", "decision", "pool", "slot", "leader", "trigger", "time", "partition")
 """What the verdict names first."""
@@ -106,6 +106,8 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
     standing = partitions.get(tx, name, chosen)
     rows = waits.of(name, chosen)
     subject = at(name, chosen)
+    if rows and rows[0].kind == "running" and rows[0].waiter == subject:
+        return _document(session, subject, chosen, "running", _verdict(subject, rows[:1]), rows, rows[0].next)
     state = "missing" if standing is None else "stale" if standing.stale and standing.state == "published" else standing.state
     if rows:
         verdict = _verdict(subject, rows)
@@ -118,9 +120,10 @@ def _of_node(session: Session, tx: Transaction, scene: Scene, waits: Waits, name
 
 
 def _partition(tx: Transaction, scene: Scene, name: str, waiting: Sequence[str], now_us: int) -> str | None:
-    """The oldest that waits; else the oldest that isn't published; else the newest that is expected, or there."""
-    if waiting:
-        return min(waiting)
+    """The oldest that runs, else that waits, else that isn't published; else the newest that is expected, or there."""
+    under_way = [key for one in attempts.running(tx) if one.node == name for key in one.partitions]
+    if under_way or waiting:
+        return min(under_way or waiting)
     return partitions.oldest_open(tx, name) or _expected(scene, name, now_us) or _newest(tx, name)
 
 

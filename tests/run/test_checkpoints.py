@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from runlab import DAYS, Lab, published
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
+from headrace.run import checkpoints
 from headrace.run.loading import stored
 from headrace.schedule import Core, Graph, GraphNode, PartitionState, checkpoint
 from headrace.store import Store, Transaction
@@ -116,3 +118,32 @@ def test_a_checkpoint_that_says_otherwise_is_found_out(store: Store) -> None:
         assert whole is not None
         found = list(checkpoint.differing(stored(tx, GRAPH, version=1), whole))
     assert found == [("flights", KEYS[4]), ("clean", KEYS[0])]
+
+
+def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a checkpoint that is written before its partitions are, one that nobody reads, and work that it hides."""
+    monkeypatch.setattr(checkpoints, "CHANGES_WORTH", 1)
+    any_lab.sql("clean", "select order_id, amount, day from orders")
+    for day in DAYS[:3]:
+        any_lab.orders(day)
+    assert len(published(any_lab.tick())) == 6
+    (kept,) = any_lab.rows("select revision, content from checkpoint")
+    found = checkpoint.decode(bytes(kept[1]))
+    assert found is not None and found.complete and not found.cells
+    assert any_lab.rows("select max(revision) from partition") == [(kept[0],)]
+    monkeypatch.setattr(standings, "standings", only_after(kept[0]))
+    any_lab.orders(DAYS[3])
+    any_lab.orders(DAYS[0], amount="2.50")
+    assert published(any_lab.tick()) == [("clean", DAYS[0]), ("clean", DAYS[3]), ("orders", DAYS[0]), ("orders", DAYS[3])]
+    assert any_lab.tick().published == []
+    assert any_lab.headrace("db", "check")["ok"]
+
+
+def only_after(revision: int) -> Callable[..., Iterator[standings.Standing]]:
+    real = standings.standings
+
+    def read(tx: Transaction, after: int = -1) -> Iterator[standings.Standing]:
+        assert after >= revision, "all rows are read although there is a checkpoint"
+        return real(tx, after)
+
+    return read

@@ -11,6 +11,7 @@ from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
 from headrace.plan import Change, Compiled, changes
+from headrace.run.applying import code_differs
 from headrace.store.queries import partitions, versions
 
 
@@ -26,9 +27,9 @@ def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress
     compiled = usable(session.declared(progress))
     found = changes(session.compiled, compiled)
     plan = _plan(session, compiled, found)
-    if session.compiled is not None and not found:
+    if session.compiled is not None and not found and not _code_differs(session, compiled):
         return _document(session, "nothing_to_apply", plan)
-    if session.compiled is not None and not confirm(plan):
+    if session.compiled is not None and found and not confirm(plan):
         return _document(session, "declined", plan)
     return perform(session, "apply", ApplyArguments(), progress)  # type: ignore[no-any-return]
 
@@ -45,6 +46,15 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
 
 def _document(session: Session, state: str, plan: PlanDocument) -> ApplyDocument:
     return ApplyDocument(now=session.now(), state=state, version=_version(session), plan=plan, clock=session.clock.kind)
+
+
+def _code_differs(session: Session, compiled: Compiled) -> bool:
+    """Whether a module that no node's fingerprint knows has changed: nothing becomes stale by that, but what runs is what was applied."""
+    if session.store is None:
+        return True
+    with session.store.read() as tx:
+        found = versions.newest(tx)
+    return found is None or code_differs(found.manifest, session.root, compiled)
 
 
 def _version(session: Session) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -83,6 +84,13 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
     )
     reached(Point.VERSION_APPLYING)
     return Applied(version, digest, compiled)
+
+
+def code_differs(manifest: Mapping[str, str], root: Path, compiled: Compiled) -> bool:
+    """Whether modules and scripts, those included that no node names, are others than in an applied version, whose files' hashes
+    are given. Raises ProjectError if a file can't be read any more."""
+    found = {path: _digest(data) for path, data in _contents(root, compiled).items() if _is_code(path)}
+    return found != {path: digest for path, digest in manifest.items() if _is_code(path)}
 
 
 def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from state_kinds import ONLY_SQLITE
 
@@ -58,7 +58,7 @@ def _attempt(tx: Transaction, n: int, node: str, day: str) -> None:
     tx.execute(
         "insert into attempt (epoch, n, run_id, node, kind, partitions, state, snapshot_read, queued_at, measures, error)"
         " values (1, ?, 1, ?, 'produce', ?, 'published', ?, 1, '{\"rows_out\": 3}', null)",
-        (n, node, json.dumps([day]), n - 1),
+        (n, node, msgspec.json.encode([day]).decode(), n - 1),
     )
     tx.execute(
         "insert into check_result (epoch, n, node, partition, name, kind, severity, outcome, rows, failing, detail, at)"

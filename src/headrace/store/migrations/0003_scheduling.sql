@@ -24,6 +24,10 @@ drop table claim;                     -- claims are the leader's own: its epoch 
 
 create index delivery_waiting on delivery (id) where state = 'waiting';
 create index delivery_given_up on delivery (source, id) where state in ('failed', 'rejected');
+create index delivery_newest on delivery (source, id);
+create index delivery_observed on delivery (source, observed_at);
+create index attempt_partitions on attempt (node, partitions, epoch, n);
+create index attempt_several on attempt (node, epoch, n) where partitions like '%,%';
 create index attempt_delivery on attempt (delivery_id) where delivery_id is not null;
 create index run_at on run (started_at);
 create index run_state on run (state, id);

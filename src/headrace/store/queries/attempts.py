@@ -76,15 +76,18 @@ def of_node(tx: Transaction, node: str, *, limit: int = 50) -> list[Attempt]:
 
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:
     """The newest attempts at one partition, newest first."""
-    return _attempts(
-        tx,
-        tx.execute(
-            f"select {_COLUMNS} from attempt where node = :node "
-            "and exists (select 1 from json_each(attempt.partitions) as key where key.value = :partition) "
-            "order by epoch desc, n desc limit :limit",
-            {"node": node, "partition": partition, "limit": limit},
-        ),
-    )
+    alone = tx.execute(
+        f"select {_COLUMNS} from attempt where node = :node and partitions = :alone order by epoch desc, n desc limit :limit",
+        {"node": node, "alone": msgspec.json.encode([partition]).decode(), "limit": limit},
+    ).fetchall()
+    several = tx.execute(
+        f"select {_COLUMNS} from attempt where node = :node and partitions like '%,%' "
+        "and exists (select 1 from json_each(attempt.partitions) as key where key.value = :partition) "
+        "order by epoch desc, n desc limit :limit",
+        {"node": node, "partition": partition, "limit": limit},
+    ).fetchall()
+    newest = sorted({(row[0], row[1]): row for row in (*alone, *several)}.items(), reverse=True, key=lambda item: item[0])[:limit]
+    return _attempts(tx, [row for _, row in newest])
 
 
 def running(tx: Transaction) -> list[Attempt]:

@@ -356,7 +356,8 @@ def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, in
 def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) -> list[str]:
     """Intervals whose newest delivery failed, or was rejected and can't say whether it has changed, and was seen by then."""
     rows = tx.execute(
-        "select d.partition from delivery d where d.source = :source and ((d.state = 'failed' and d.observed_at <= :failed)"
+        "select d.partition from delivery d where d.source = :source and d.state in ('failed', 'rejected')"
+        " and ((d.state = 'failed' and d.observed_at <= :failed)"
         " or (d.state = 'rejected' and d.version = '' and d.observed_at <= :rejected))"
         " and not exists (select 1 from delivery n where n.source = d.source and n.partition = d.partition and n.id > d.id)",
         {"source": source, "failed": failed_by, "rejected": rejected_by},

@@ -1,0 +1,111 @@
+"""What is asked all the time costs the same with twice the history."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks.history import NODES, History
+from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.store.engines.sqlite import SqliteEngine, SqliteTransaction
+from headrace.store.queries import (
+    attempts,
+    checks,
+    deliveries,
+    durations,
+    figures,
+    journal,
+    leading,
+    obligations,
+    partitions,
+    publications,
+    quarantine,
+    runs,
+    standings,
+)
+
+DAYS, KEY, NODE, SOURCE = 8, "2024-01-05", "a1_1", "s1"
+START = dt.date(2024, 1, 1)
+ALLOWED = 1.3
+"""How much more the large history may cost: pages of an index are deeper."""
+EVENT = Event(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1"))
+Asked = Callable[[SqliteTransaction], object]
+ASKED: dict[str, Asked] = {
+    "waiting deliveries": leading.waiting_deliveries,
+    "newest publication": leading.last_publication_id,
+    "open work": lambda tx: leading.lose_open_work(tx, 0, 0),
+    "revision": standings.next_revision,
+    "changed partitions": lambda tx: list(standings.standings(tx, after=10)),
+    "running": attempts.running,
+    "attempts of a node": lambda tx: attempts.of_node(tx, NODE, limit=5),
+    "newest runs": lambda tx: runs.newest(tx, limit=5),
+    "failed runs": lambda tx: runs.failed(tx, limit=5),
+    "durations": lambda tx: durations.p95s(tx, [NODE]),
+    "unmet": lambda tx: obligations.unmet(tx, "c1"),
+    "newest obligations": lambda tx: obligations.newest(tx, "c1", limit=10),
+    "extent": lambda tx: partitions.extent(tx, NODE),
+    "counts of partitions": partitions.counts,
+    "count between": lambda tx: publications.count_between(tx, NODE, KEY, "2024-01-07"),
+    "first publication": lambda tx: publications.first_published(tx, NODE, KEY),
+    "current publication": lambda tx: publications.current(tx, NODE, KEY),
+    "quarantine": quarantine.waiting,
+    "delivery": lambda tx: deliveries.of_source(tx, SOURCE, limit=5),
+    "results of an attempt": lambda tx: checks.of_attempt(tx, 2, 40),
+    "open attempts": figures.open_work,
+    "publications of a node": lambda tx: publications.of_node(tx, NODE, limit=5),
+    "oldest delivery": lambda tx: leading.oldest_delivery(tx, SOURCE),
+    "files since": lambda tx: leading.known_files(tx, SOURCE, 1_000_000),
+    "given up": lambda tx: leading.given_up(tx, SOURCE, failed_by=1, rejected_by=1),
+    "found since": lambda tx: deliveries.found_since(tx, SOURCE, 9 * 10**15),
+    "attempts of a partition": lambda tx: attempts.of_partition(tx, NODE, KEY, limit=3),
+    "audit": lambda tx: append(tx, 1, EVENT),
+    "journal": lambda tx: journal.append(tx, [journal.JournalRow(9, 2, 1, b"\x90", bytes(16))]),
+}
+
+
+@pytest.fixture(scope="module")
+def histories(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The same partitions, with 30 and with 60 attempts each."""
+    return tuple(_history(tmp_path_factory.mktemp(f"tries{tries}"), tries) for tries in (30, 60))  # type: ignore[return-value]
+
+
+def _history(folder: Path, tries: int) -> Path:
+    path = folder / "state.db"
+    engine = SqliteEngine(path)
+    engine.create()
+    with contextlib.closing(engine):
+        database = engine.write_connection()
+        database.execute("insert into version (hash, manifest, compiled, applied_at, actor) values ('x', '{}', x'', 0, 'x')")
+        for n in range(4):
+            database.execute("insert into promise (consumer, terms, from_at) values (?, '{}', 0)", (f"c{n}",))
+        assert History(database, START, DAYS, tries).write() == NODES * DAYS * tries
+    return path
+
+
+@pytest.mark.parametrize("what", ASKED)
+def test_cost_does_not_grow_with_the_history(histories: tuple[Path, Path], what: str) -> None:
+    """Would catch: a query that reads the table of attempts, publications, check results, runs or the journal from end to end."""
+    small, large = (_steps(path, ASKED[what]) for path in histories)
+    assert large <= small * ALLOWED + 60, f"{what}: {small} steps of SQLite's machine became {large}"
+
+
+def _steps(path: Path, ask: Asked) -> int:
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        database.execute("begin")
+        database.set_progress_handler(count, 1)
+        ask(SqliteTransaction(database))
+        database.set_progress_handler(None, 0)
+        database.execute("rollback")
+    return counted

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,11 +51,17 @@ class Kill(NamedTuple):
     where: str
 
 
+def small(root: Path) -> Project:
+    """The small project."""
+    return Project(root).declare()
+
+
 class Campaign:
     """Kills projects until there were enough; tells what became of each."""
 
-    def __init__(self, folder: Path, wanted: World, seed: int, span: float) -> None:
-        self._folder, self._wanted, self._span = folder, wanted, span
+    def __init__(self, folder: Path, wanted: World, seed: int, span: float, make: Callable[[Path], Project] = small) -> None:
+        """`wanted` is what a project comes to that `make` has made in a folder, and `span` the seconds that it takes."""
+        self._folder, self._wanted, self._span, self._make = folder, wanted, span, make
         self._chance = random.Random(seed)
         self.kills: Counter[str] = Counter()
         self.broken: Counter[str] = Counter()
@@ -74,7 +81,7 @@ class Campaign:
 
     def chain(self, number: int, kills: int) -> None:
         """One project, killed up to so many times in a row, finished and compared."""
-        project = Project(self._folder / f"p{number}").declare()
+        project = self._make(self._folder / f"p{number}")
         if self._chance.random() < 0.5:
             project.preload(CHECKPOINTS)
         struck: list[Kill] = []
@@ -156,14 +163,15 @@ def _kill(process: subprocess.Popen[str], kind: str, worker: int, workers: list[
 def finish_and_verify(project: Project, wanted: World) -> None:
     """Run it to its end: the same as undisturbed, nothing twice, and nothing is left over once the garbage is collected."""
     project.finish()
-    assert published_once(project) == []
-    assert leftovers_after_gc(project) == set()
+    twice, left = published_once(project), leftovers_after_gc(project)
+    assert twice == [], f"published more often than once: {twice}"
+    assert left == set(), f"left behind: {left}"
     verify(project, wanted)
 
 
-def undisturbed(folder: Path) -> tuple[World, float]:
+def undisturbed(folder: Path, make: Callable[[Path], Project] = small) -> tuple[World, float]:
     """What it comes to if nobody disturbs it, and how many seconds it takes."""
-    project = Project(folder / "undisturbed").declare()
+    project = make(folder / "undisturbed")
     began = time.monotonic()
     ended = project.tick()
     span = time.monotonic() - began

@@ -3,6 +3,7 @@
 #   make test [ARGS=…]   all tests; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases
 #   make lint            format, lint, types, import directions
+#   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make bench           the measurements, into benchmarks/RESULTS.md
 #   make docs            docs/reference/ and docs/index.md from the code
 #   make lock            resolve requirements/ again from pyproject.toml
@@ -16,7 +17,7 @@ ARGS ?=
 KILLS ?= 200
 UV := uv==0.13.8
 # What the tests use besides; GCS and Azure have no server here to test against.
-EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring
+EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring --extra dask
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3 …` chooses.
 define make_environment
@@ -55,6 +56,9 @@ lint: .venv/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+simulate: .venv/.dev
+	@$(BIN)/python -m headrace.schedule.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)

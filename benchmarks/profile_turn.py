@@ -32,9 +32,11 @@ from headrace.run import frames
 from headrace.run.executors.choosing import worker_settings
 from headrace.run.folders import Folders
 from headrace.run.leading import hold
-from headrace.run.messages import Task
+from headrace.run.messages import Produce
 
 TASKS = 1000
+WARM_SECONDS = 1.0
+"""In which workers come up."""
 LAYERS = {
     "waiting for workers": ("headrace.run.executors.pool:Pool.wait",),
     "core.handle": ("headrace.schedule:Core.handle", "headrace.schedule:Core.next_event", "headrace.schedule:Core.ahead"),
@@ -43,7 +45,9 @@ LAYERS = {
     "write what ended": ("headrace.run.steps.publish:Batch.write",),
     "write what starts": ("headrace.store.queries.leading:start_attempts", "headrace.store.queries.leading:mark_partitions"),
     "audit trail": ("headrace.govern.audit:_text", "headrace.govern.audit:chain_hash"),
-    "encode and send": ("headrace.run.executors.pool:Pool.submit",),
+    "encode and send": ("headrace.run.executors.hands:Worker.give", "headrace.run.executors.hands:Worker.flush"),
+    "journal": ("headrace.run.deciding:Decisions._journal",),
+    "sync of files": ("headrace.run.leader:make_durable",),
     "decode": ("headrace.run.frames:Inbox.feed",),
     "turn, besides": ("headrace.run.leader:Leader._turn",),
 }
@@ -71,6 +75,12 @@ class Stopwatch:
                 self.leave()
 
         return timed
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.seconds.clear()
+        self.calls.clear()
+        self._since = time.perf_counter()
 
     def enter(self, layer: str) -> None:
         """What comes now is this layer's."""
@@ -131,12 +141,15 @@ def _short(sql: str) -> str:
     return " ".join(sql.split())[:70]
 
 
-def lead(folder: Path, select: list[str]) -> tuple[float, Any]:
-    """Run the project in this process, whose workers are others; seconds from the request to its document."""
+def lead(folder: Path, select: list[str], ready: Callable[[], None] = lambda: None) -> tuple[float, Any]:
+    """Run the project in this process, whose workers are others; seconds from the request to its document. `ready` is called
+    when the leader is, with its workers."""
     session = Session.open(folder, "prod", None, "benchmark")
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "benchmark"), now=None) as held:
         context = Context(session, held)
         work: Any = VERBS["run"].do(context, RunArguments(select, [], [], None, None, again=False, reason=None), Silent())
+        time.sleep(WARM_SECONDS)
+        ready()
         began = time.perf_counter()
         run = work.leader.begin(work.order)
         while (result := work.leader.result(run)) is None:
@@ -177,7 +190,7 @@ def _layers(folder: Path, tasks: int) -> None:
     sent = _messages()
     watch = Stopwatch()
     missing = instrument(watch)
-    taken, result = lead(folder, [])
+    taken, result = lead(folder, [], watch.clear)
     if result.state != "succeeded":
         raise SystemExit(f"the run {result}")
     watch.seconds.pop("elsewhere", None)
@@ -213,15 +226,16 @@ def _functions(folder: Path, tasks: int) -> None:
 def _messages() -> list[bytes]:
     """What the leader will send to its workers, kept."""
     sent: list[bytes] = []
-    pool: Any = import_module("headrace.run.executors.pool")
-    encode = pool.encode
+    encode = frames.encode
 
-    def kept(message: Task) -> bytes:
+    def kept(message: Any) -> bytes:
         data: bytes = encode(message)
-        sent.append(data)
+        if isinstance(message, Produce):
+            sent.append(data)
         return data
 
-    pool.encode = kept
+    for module in [m for name, m in sys.modules.items() if name.startswith("headrace.run.") and getattr(m, "encode", None) is encode]:
+        module.encode = kept  # type: ignore[attr-defined]
     return sent
 
 

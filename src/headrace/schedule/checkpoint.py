@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.schedule.admission import Durations
 from headrace.schedule.board import Board
-from headrace.schedule.cells import Cell
+from headrace.schedule.cells import AT_REST, Cell
 from headrace.schedule.events import Checkpoint, KeptCell, KeptNode, Loaded, LoadedCell
 from headrace.schedule.graph import Graph
 from headrace.schedule.ranges import Resting, Runs
@@ -46,14 +46,23 @@ def gathered(graph: Graph, rows: Iterable[LoadedCell]) -> Checkpoint:
 
 def place(board: Board, row: LoadedCell) -> None:
     """A partition stands as the store says. What ran there runs no more."""
+    board.place(row.node, row.key, AT_REST if _rests(row) else _loaded(row))
+    if row.publication:
+        board.publications[row.node] = row.publication
+
+
+def _rests(row: LoadedCell) -> bool:
+    flawless = row.published and row.state is PartitionState.PUBLISHED and row.not_before is None
+    return flawless and not (row.stale or row.proposed or row.failures or row.reason)
+
+
+def _loaded(row: LoadedCell) -> Cell:
     cell = Cell(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
     cell.stale, cell.failures, cell.not_before, cell.proposed = row.stale, row.failures, row.not_before, row.proposed
     cell.published, cell.since, cell.reason = row.published, row.since, row.reason
     if cell.stale and not cell.proposed and cell.state is PartitionState.PUBLISHED:
         cell.state = PartitionState.WAITING
-    board.place(row.node, row.key, cell)
-    if row.publication:
-        board.publications[row.node] = row.publication
+    return cell
 
 
 def taken(board: Board, durations: Durations, *, complete: bool = True) -> Checkpoint:

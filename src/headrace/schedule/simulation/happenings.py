@@ -28,7 +28,17 @@ from headrace.schedule.simulation.scenario import (
 )
 
 BACKLOG_DAYS = 4
-FAULTS_MIN = 3
+FAULTS_MIN = 4
+SURE = (
+    FaultKind.CRASH,
+    FaultKind.STALL,
+    FaultKind.COMMIT_FAILS,
+    FaultKind.WORKERS_DIE,
+    FaultKind.MESSAGE_LOST,
+    FaultKind.CLOCK_FORWARD,
+    FaultKind.DISK_FULL,
+)
+"""They find something to strike, whatever happens."""
 DEEDS = tuple(kind for kind in DeedKind if kind not in (DeedKind.REFRESH, DeedKind.APPLY))
 BORROWED = "s_ref"
 
@@ -56,6 +66,8 @@ def scenario(seed: int) -> Scenario:
         hashless=frozenset(name for name in assets if chance.chance(0.1)),
         brief=frozenset(name for name in assets if chance.chance(0.25)),
         borrowed=borrowed,
+        together=chance.chance(0.7),
+        unserved=frozenset(chance.sample(assets, 5) if chance.chance(0.3) else ()),
         poison=frozenset((name, chance.choice(window.days)) for name in chance.sample(assets, chance.below(3))),
     )
 
@@ -110,8 +122,8 @@ class _Maker:
         for part in parts:
             at += self._chance.below(HOUR)
             yield Delivery(max(at, self._began), node.name, part, self._chance.below(1 << 20))
-            if self._chance.chance(0.3 if node.partition.grain is None else 0.12):
-                again = max(at, self._began) + self._chance.below(3 * DAY)
+            if self._chance.chance(0.3 if node.partition.grain is None else 0.16):
+                again = max(at, self._began) + self._chance.below(self._chance.choice((20 * MINUTE, 3 * DAY)))
                 yield Delivery(again, node.name, part, self._chance.below(1 << 20))
 
     # People
@@ -164,11 +176,13 @@ class _Maker:
 
     def faults(self) -> Iterator[Fault]:
         """At least FAULTS_MIN."""
-        for _ in range(FAULTS_MIN + self._chance.below(8)):
-            yield self._fault(self._chance.choice(tuple(FaultKind)))
+        for place in range(FAULTS_MIN + self._chance.below(7)):
+            sure = place < FAULTS_MIN
+            kind = self._chance.choice(SURE if sure else tuple(FaultKind))
+            yield self._fault(kind, self._began + self._chance.below(LASTS // 3 if sure else LASTS))
 
-    def _fault(self, kind: FaultKind) -> Fault:
-        at, point = self._moment(), self._chance.choice(tuple(Point))
+    def _fault(self, kind: FaultKind, at: int) -> Fault:
+        point = self._chance.choice(tuple(Point))
         sizes = {
             FaultKind.STALL: self._chance.choice((2 * SECOND, 30 * SECOND, 20 * MINUTE, 3 * HOUR)),
             FaultKind.POWER_LOSS: self._chance.between(0, 4),

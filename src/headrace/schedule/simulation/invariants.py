@@ -60,7 +60,11 @@ class Watch:
         self._failures: dict[Key, int] = {}
         self._not_before: dict[Key, int] = {}
         self._running: dict[AttemptId, Dispatch] = {}
-        self._killed: dict[AttemptId, str] = {}
+        self._killed: set[AttemptId] = set()
+        self._failed: dict[Key, FailureKind] = {}
+        """What attempts failed of, that weren't ended by the core: since the last decision."""
+        self._taken_back: set[int] = set()
+        """Runs that were cancelled since then."""
         self._open: set[int] = set()
         self._asked_for: dict[int, Requested] = {}
         self._paused: dict[str, int | None] = {}
@@ -123,24 +127,26 @@ class Watch:
             case _:
                 pass
 
-    def handled(self, leader: Leader, tx: Transaction, event: Event, commands: Sequence[Command]) -> None:
-        """The core has decided on an event."""
+    def handled(self, leader: Leader, tx: Transaction, commands: Sequence[Command]) -> None:
+        """The core has decided on some events."""
         if not self._leads(leader):
             return
         for command in commands:
             match command:
                 case Mark():
-                    self._marked(event, command)
+                    self._marked(command)
                 case Kill():
-                    self._killed[command.attempt] = type(event).__name__
+                    self._killed.add(command.attempt)
                 case Dispatch():
                     self._dispatched(leader, tx, command)
                 case Settled():
                     self._runs_end_once(command)
                 case _:
                     pass
-        if isinstance(event, Cancelled):
+        if self._taken_back:
             self._cancelled_work_is_ended()
+        self._failed.clear()
+        self._taken_back.clear()
 
     def committed(self, leader: Leader, tx: Transaction, commands: Sequence[Command]) -> None:
         """A turn is committed."""
@@ -193,6 +199,7 @@ class Watch:
 
     def _cancelled(self, event: Cancelled) -> None:
         self._open.discard(event.run)
+        self._taken_back.add(event.run)
         request = self._asked_for[event.run]
         for (node, key), state in self._state.items():
             if state in (S.WAITING, S.RUNNING) and self._world.wants(request, node, key):
@@ -221,6 +228,8 @@ class Watch:
                 one = self._running.pop(event.running)
                 for key in one.keys:
                     cover(self._of(one.node, key), "lost")
+                    if event.running not in self._killed:
+                        self._failed[one.node, key] = FailureKind.LOST_WORKER
             return
         one = self._running.pop(event.attempt)
         if isinstance(event, Published):
@@ -228,17 +237,18 @@ class Watch:
         for key in one.keys:
             said = "published" if isinstance(event, Published) else f"failed: {event.kind}" if event.kind else event.state.value
             cover(self._of(one.node, key), said)
+            if isinstance(event, Ended) and event.state is S.FAILED and event.attempt not in self._killed:
+                self._failed[one.node, key] = event.kind or FailureKind.DETERMINISTIC
             if isinstance(event, Published):
                 self._state[one.node, key] = S.PUBLISHED
                 self._failures[one.node, key] = 0
                 self._not_before.pop((one.node, key), None)
 
-    def _marked(self, event: Event, mark: Mark) -> None:
+    def _marked(self, mark: Mark) -> None:
         place = mark.node, mark.key
         before = self._of(*place)
         self._moves_are_legal(before, mark)
-        if isinstance(event, Ended | WorkerLost):
-            self._failures_are_treated_by_their_cause(event, mark)
+        self._failures_are_treated_by_their_cause(mark)
         if mark.state is S.WAITING and before is not S.RUNNING:
             self._world.coverage.happened(before, "wanted")
         if mark.proposed:
@@ -276,13 +286,11 @@ class Watch:
         if (heard, mark.state) not in _LEGAL:
             raise Violation("moves_are_legal", f"{mark.node}@{mark.key} from {before} to {mark.state}")
 
-    def _failures_are_treated_by_their_cause(self, event: Ended | WorkerLost, mark: Mark) -> None:
+    def _failures_are_treated_by_their_cause(self, mark: Mark) -> None:
         """Causes that go by are tried again, others aren't; never without a wait where somebody else has to recover."""
-        attempt = event.running if isinstance(event, WorkerLost) else event.attempt
-        before = self._failures.get((mark.node, mark.key), 0)
-        if attempt is None or attempt in self._killed or mark.failures <= before:
+        kind = self._failed.get((mark.node, mark.key))
+        if kind is None or mark.failures <= self._failures.get((mark.node, mark.key), 0):
             return
-        kind = FailureKind.LOST_WORKER if isinstance(event, WorkerLost) else event.kind or FailureKind.DETERMINISTIC
         tries = _TRIES.get(kind, self._world.rules.nodes[mark.node].attempts_max)
         wanted = S.WAITING if mark.failures < tries else S.FAILED
         waits = kind is FailureKind.TRANSIENT and wanted is S.WAITING

@@ -73,7 +73,7 @@ class Leader:
 
     def _standing(self) -> Event:
         number = self.world.number_run()
-        return Requested(self.world.everything(), run=number, standing=True)
+        return Requested(self.world.served(), run=number, standing=True)
 
     # One turn
 
@@ -115,14 +115,15 @@ class Leader:
     def _decide(self, tx: Transaction, told: Sequence[Event]) -> tuple[list[Command], list[Task]]:
         preparing, decided = Preparing(self.world, tx), list[Command]()
         starts: list[Task] = []
-        for event in told:
-            self._note(tx, event)
-            self.world.watch.before(self, event)
-            commands = self.core.handle(event, self.now)
-            self.world.watch.handled(self, tx, event, commands)
+        for events in [told] if self.world.scenario.together else [[event] for event in told]:
+            for event in events:
+                self._note(tx, event)
+                self.world.watch.before(self, event)
+            commands = self.core.handle_all(events, self.now)
+            self.world.watch.handled(self, tx, commands)
+            self._journal(events, commands)
             decided += commands
             starts += [self._start(tx, preparing, command) for command in commands if isinstance(command, Dispatch)]
-        self._journal(told, decided)
         return decided, starts
 
     def _note(self, tx: Transaction, event: Event) -> None:
@@ -270,4 +271,4 @@ class Leader:
 
     def _still_wanted(self, request: Requested, names: set[str]) -> Requested:
         targets: tuple[Target, ...] = tuple(target for target in request.targets if target.node in names)
-        return Requested(self.world.everything() if request.standing else targets, run=request.run, standing=request.standing)
+        return Requested(self.world.served() if request.standing else targets, run=request.run, standing=request.standing)

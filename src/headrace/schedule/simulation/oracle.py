@@ -82,7 +82,7 @@ class Oracle:
     def _waited_for(self, node: GraphNode, key: str) -> bool:
         """Whether a partition that can't be computed is heard of all the same."""
         if node.is_source:
-            return key in self._rules.heard[node.name]
+            return key in self._rules.heard[node.name] and self._rules.expected(node, key)
         return self._rules.expected(node, key) and self._announced(node, key)
 
     def _of(self, node: GraphNode, spec: InputSpec, key: str) -> list[tuple[str, str, int]] | None:

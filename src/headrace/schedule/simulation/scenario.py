@@ -133,6 +133,10 @@ class Scenario(msgspec.Struct, frozen=True):
     """Nodes whose attempts take milliseconds."""
     borrowed: frozenset[str] = frozenset()
     """Sources that are published elsewhere."""
+    together: bool = True
+    """Whether the events of a turn are handed to the core at once, or one after the other."""
+    unserved: frozenset[str] = frozenset()
+    """Nodes that run only for runs that ask for them."""
     poison: frozenset[tuple[str, str]] = frozenset()
     """Partitions over which each worker dies."""
 

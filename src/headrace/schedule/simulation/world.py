@@ -229,6 +229,10 @@ class World:
         """All that is made here."""
         return tuple(Target(node.name) for node in self.graph.nodes if node.name not in self.scenario.borrowed)
 
+    def served(self) -> tuple[Target, ...]:
+        """What runs without anybody's asking."""
+        return tuple(target for target in self.everything() if target.node not in self.scenario.unserved)
+
     def files(self, seen: int) -> Iterator[tuple[int, Delivery]]:
         """The vendors' files that have come by now, after the first `seen`; numbered from 1."""
         for number, delivery in enumerate(self.scenario.deliveries[seen:], seen + 1):

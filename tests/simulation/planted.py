@@ -1,0 +1,345 @@
+"""Defects that the simulator has to find: each breaks one thing, in the core or in what stands around it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from headrace.schedule import Arrived, Core, FailureKind, Mark, PartitionState, Settled
+from headrace.schedule.commands import CANCELLED, Command, Kill
+from headrace.schedule.needs import Needs
+from headrace.schedule.pauses import Pauses
+from headrace.schedule.pools import Room
+from headrace.schedule.publishing import Waves
+from headrace.schedule.queueing import Queue
+from headrace.schedule.readiness import Link
+from headrace.schedule.retry import retry_after_us
+from headrace.schedule.simulation import loading
+from headrace.schedule.simulation.lake import Lake
+from headrace.schedule.simulation.leader import Leader
+from headrace.schedule.simulation.store import Store
+
+Plant = Callable[[pytest.MonkeyPatch], type[Leader]]
+PLANTED: dict[str, Plant] = {}
+
+
+def planted(plant: Plant) -> Plant:
+    """Registers a defect by the name of its function."""
+    PLANTED[plant.__name__] = plant
+    return plant
+
+
+def everywhere(patch: pytest.MonkeyPatch, old: Any, new: Any) -> None:
+    """Replace a function wherever it was imported to."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("headrace.schedule"):
+            for attribute, value in list(vars(module).items()):
+                if value is old:
+                    patch.setattr(module, attribute, new)
+
+
+def with_core(change: Callable[[Any, list[Command]], list[Command]], **how: Any) -> type[Leader]:
+    """A leader whose core's commands are changed after each event; `how` adds to what it is made with."""
+
+    class Other(Core):
+        def __init__(self, *, epoch: int, slots: int, after: int = 0) -> None:
+            super().__init__(epoch=epoch, slots=slots + how.get("slots", 0), after=0 if how.get("numbers") else after)
+
+        def handle_all(self, events: Any, now: int) -> list[Command]:
+            return change(events, super().handle_all(events, now))
+
+    class WithOther(Leader):
+        core_type = Other
+
+    return WithOther
+
+
+# Around the core
+
+
+@planted
+def claims_unchecked(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """An attempt that was given up is remembered, and publishes when its answer comes at last."""
+
+    class Forgiving(Leader):
+        def holds_claim(self, attempt: Any, node: str, key: str) -> bool:
+            return True
+
+        def _lose(self, tx: Any, gone: Any) -> Any:
+            kept = dict(self.attempts)
+            event = super()._lose(tx, gone)
+            self.attempts.update({one: kept[one] for one in (gone.running, *gone.queued) if one in kept})
+            return event
+
+        def _release(self, attempt: Any, row: Any) -> None:
+            return
+
+    return Forgiving
+
+
+@planted
+def acted_on_before_the_commit(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Attempts are sent as soon as they are decided on."""
+
+    class Hasty(Leader):
+        def _start(self, tx: Any, preparing: Any, command: Any) -> Any:
+            task = super()._start(tx, preparing, command)
+            self.world.watch.submitted(self, task)
+            return task
+
+    return Hasty
+
+
+@planted
+def epoch_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """A leader that has lost its lease still commits."""
+    patch.setattr(Store, "check", lambda self, epoch: None)
+    return Leader
+
+
+@planted
+def epoch_not_raised(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """A new leader takes the lease under the same epoch: its attempts have the numbers of others."""
+
+    class Same(Leader):
+        def take_over(self) -> Iterator[Any]:
+            single = self.store.tables["single"]
+            single["epoch"] = max(0, single["epoch"] - 1)
+            yield from super().take_over()
+
+    return Same
+
+
+@planted
+def delivery_lost_on_a_crash(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What was delivered and not taken in is forgotten with the leader."""
+    patch.setattr(loading, "waiting_deliveries", lambda store: [])
+    return Leader
+
+
+@planted
+def waiting_forgotten_on_a_restart(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What is stale stands as published for the next leader."""
+    cells = loading._cells
+
+    def forgetful(store: Any) -> Iterator[Any]:
+        import msgspec
+
+        for cell in cells(store):
+            stale = cell.state is PartitionState.WAITING and cell.published
+            yield msgspec.structs.replace(cell, state=PartitionState.PUBLISHED, stale=False) if stale else cell
+
+    patch.setattr(loading, "_cells", forgetful)
+    return Leader
+
+
+@planted
+def moves_not_written(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """The store isn't told of what failed and is tried again."""
+
+    class Silent(Leader):
+        def _write(self, tx: Any, commands: Any) -> None:
+            super()._write(tx, [one for one in commands if not (isinstance(one, Mark) and one.failures)])
+
+    return Silent
+
+
+@planted
+def files_not_synced(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What is published may be gone after a power cut."""
+    patch.setattr(Lake, "sync", lambda self, file: None)
+    return Leader
+
+
+@planted
+def clock_set_back(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """The store's clock is the wall's."""
+
+    def mark(self: Any, tx: Any, wall: int) -> int:
+        tx.put("single", "clock", wall)
+        return wall
+
+    patch.setattr(Store, "mark", mark)
+    return Leader
+
+
+@planted
+def another_content_said_to_be_the_same(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Contents are compared by their last digit."""
+    patch.setattr(Leader, "_hash", lambda self, row, place: f"{row.contents[place]:x}"[-1])
+    return Leader
+
+
+@planted
+def runs_settled_twice(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """A run's end is told twice."""
+    return with_core(lambda events, commands: [*commands, *(one for one in commands if isinstance(one, Settled))])
+
+
+# In the core
+
+
+@planted
+def numbered_anew(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Another version begins to count its attempts from one again."""
+    return with_core(lambda events, commands: commands, numbers=True)
+
+
+@planted
+def slots_counted_wrongly(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """One attempt more than there are slots."""
+    return with_core(lambda events, commands: commands, slots=1)
+
+
+@planted
+def cancelled_goes_on(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What a cancelled run alone wanted isn't ended."""
+    return with_core(lambda events, made: [one for one in made if not (isinstance(one, Kill) and one.reason == CANCELLED)])
+
+
+@planted
+def timeouts_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What hangs is never ended."""
+    return with_core(lambda events, made: [one for one in made if not isinstance(one, Kill) or one.reason == CANCELLED])
+
+
+@planted
+def staleness_dropped(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What was made of something that has changed isn't made again."""
+
+    def touch(self: Any, child: Any, key: str, link: Any, *, changed: bool, late: bool) -> None:
+        if self._board.get(child.name, key) is None and self._all.needs.expected(child, key):
+            self._queue.expect(child, key)
+        self._queue.consider(child, key)
+
+    patch.setattr(Waves, "_touch", touch)
+    return Leader
+
+
+@planted
+def dirty_flag_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What changes while an attempt runs that reads it isn't noticed."""
+    want = Queue.want
+
+    def forgetful(self: Any, node: Any, key: str, **how: Any) -> None:
+        if self._board.cell(node.name, key).state is not PartitionState.RUNNING:
+            want(self, node, key, **how)
+
+    patch.setattr(Queue, "want", forgetful)
+    return Leader
+
+
+def _retrying(patch: pytest.MonkeyPatch, kind: FailureKind, wait: int | None) -> type[Leader]:
+    def other(found: FailureKind, failures: int, attempts_max: int, draw: float) -> int | None:
+        return wait if found is kind else retry_after_us(found, failures, attempts_max, draw)
+
+    everywhere(patch, retry_after_us, other)
+    return Leader
+
+
+@planted
+def deterministic_retried(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What fails for ever is tried for ever."""
+    return _retrying(patch, FailureKind.DETERMINISTIC, 1_000_000)
+
+
+@planted
+def lost_worker_not_retried(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """A dead worker is its body's fault at once."""
+    return _retrying(patch, FailureKind.LOST_WORKER, None)
+
+
+@planted
+def backoff_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What fails for a moment is tried again at once."""
+    return _retrying(patch, FailureKind.TRANSIENT, 0)
+
+
+@planted
+def poison_not_seen(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """A partition over which every worker dies is tried for ever."""
+    return _retrying(patch, FailureKind.LOST_WORKER, 0)
+
+
+@planted
+def pools_counted_without_weights(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Each attempt takes one slot of a pool, whatever it weighs."""
+    patch.setattr(Room, "short", lambda self, takes: [pool for pool, _ in takes if self._taken.get(pool, 0) + 1 > self._pools[pool]])
+    return Leader
+
+
+@planted
+def pause_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Paused nodes go on."""
+    patch.setattr(Pauses, "of", lambda self, node: None)
+    return Leader
+
+
+@planted
+def run_before_its_inputs(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What waits counts as there."""
+    blocked = Needs._blocked
+
+    def blind(self: Any, node: Any, key: str, now: int) -> Any:
+        found = blocked(self, node, key, now)
+        return None if found is not None and found.state is PartitionState.WAITING else found
+
+    patch.setattr(Needs, "_blocked", blind)
+    return Leader
+
+
+@planted
+def held_is_read(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What waits for a decision counts as there."""
+    blocked = Needs._blocked
+
+    def blind(self: Any, node: Any, key: str, now: int) -> Any:
+        found = blocked(self, node, key, now)
+        return None if found is not None and found.state is PartitionState.HELD else found
+
+    patch.setattr(Needs, "_blocked", blind)
+    return Leader
+
+
+@planted
+def wrong_edge_of_a_lookback(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """The oldest of what is looked back at isn't waited for."""
+    needs = Link.needs
+
+    def shorter(self: Any, key: str) -> tuple[str, ...]:
+        found = needs(self, key)
+        return found[1:] if len(found) > 1 else found
+
+    patch.setattr(Link, "needs", shorter)
+    return Leader
+
+
+@planted
+def wakes_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What is to be tried again later never is."""
+    patch.setattr(Queue, "wake", lambda self: (self._all.later.clear(), self._all.alarms.clear()))
+    return Leader
+
+
+@planted
+def restatements_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Every second delivery of what is published isn't told."""
+
+    class Deaf(Core):
+        heard = 0
+
+        def handle_all(self, events: Any, now: int) -> list[Command]:
+            return super().handle_all([event for event in events if not self._missed(event)], now)
+
+        def _missed(self, event: Any) -> bool:
+            again = isinstance(event, Arrived) and self.state_of(event.source, event.key) is PartitionState.PUBLISHED
+            self.heard += again
+            return bool(again and self.heard % 2)
+
+    class WithDeaf(Leader):
+        core_type = Deaf
+
+    return WithDeaf

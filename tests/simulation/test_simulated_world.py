@@ -1,0 +1,81 @@
+"""The simulator itself: the same seed is the same everywhere, failures are made smaller, and a seed is as large as promised."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from planted import PLANTED
+
+from headrace.faults import Point as Real
+from headrace.schedule.history import History, replay
+from headrace.schedule.simulation.happenings import scenario
+from headrace.schedule.simulation.many import many, smaller
+from headrace.schedule.simulation.playing import play
+from headrace.schedule.simulation.scenario import Point
+from headrace.schedule.simulation.shrinking import shrink
+from headrace.schedule.simulation.world import World
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+
+def told(seed: int) -> str:
+    """All that a seed's cores were told and decided, as a digest."""
+    world = World(scenario(seed), journalled=True)
+    world.run()
+    world.heal()
+    turns = [(turn.now, repr(turn.events), turn.digest) for leader in world.histories for turn in leader.turns]
+    return hashlib.sha256(repr([(now, digest) for now, _, digest in turns]).encode()).hexdigest()
+
+
+def test_a_seed_is_the_same_in_every_process() -> None:
+    """Catches the order of sets: a failing seed that can't be played again is worth nothing."""
+    program = "import sys; sys.path.insert(0, sys.argv[1]); from test_simulated_world import told; print(told(3), told(4))"
+    said = set()
+    for order in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": order, "PYTHONPATH": str(SOURCE)}
+        ran = subprocess.run([sys.executable, "-c", program, str(Path(__file__).parent)], env=environment, capture_output=True, check=True)
+        said.add(ran.stdout)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_what_cores_were_told_replays_to_the_same_decisions(seed: int) -> None:
+    """Catches a core that decides by something else than its events: a clock, the order of a set, another core."""
+    world = World(scenario(seed), journalled=True)
+    world.run()
+    for leader in world.histories:
+        if leader.turns and leader.alive:  # what a leader that ended decided last may never have been committed
+            assert replay(History(leader.epoch, world.scenario.slots, tuple(leader.turns))) == []
+
+
+def test_a_seed_is_as_large_as_promised() -> None:
+    found, _ = many(range(40))
+    assert found.fewest[0] >= 300, "events"
+    assert found.fewest[1] >= 3, "faults"
+    assert all(scenario(seed).size[0] >= 20 for seed in range(40)), "assets"
+
+
+def test_what_fails_is_made_smaller_and_still_fails_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader = PLANTED["wrong_edge_of_a_lookback"](monkeypatch)
+    seed, failure = next((seed, found) for seed in range(50) if (found := play(scenario(seed), leader).failure) is not None)
+
+    def fails(one: object) -> bool:
+        again = play(one, leader).failure  # type: ignore[arg-type]
+        return again is not None and again.invariant == failure.invariant
+
+    small = shrink(scenario(seed), fails)
+    assert fails(small)
+    assert small.size < (4, 6, 1) < scenario(seed).size
+    assert small == shrink(scenario(seed), fails), "it isn't made smaller the same way twice"
+    lines = list(smaller(seed, failure, lambda one: play(one, leader)))
+    assert f"--seed {seed}" in lines[1]
+
+
+def test_points_that_production_has_too_have_its_names() -> None:
+    """A fault that the simulator finds is to be tried with real processes by the same name."""
+    assert {point.value for point in Point} - {point.value for point in Real} == {"turn.decided"}

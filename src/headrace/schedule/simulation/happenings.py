@@ -67,7 +67,7 @@ def scenario(seed: int) -> Scenario:
         brief=frozenset(name for name in assets if chance.chance(0.25)),
         borrowed=borrowed,
         together=chance.chance(0.7),
-        unserved=frozenset(chance.sample(assets, 5) if chance.chance(0.3) else ()),
+        unserved=frozenset(chance.sample(assets, 5) if chance.chance(0.5) else ()),
         poison=frozenset((name, chance.choice(window.days)) for name in chance.sample(assets, chance.below(3))),
     )
 
@@ -131,7 +131,10 @@ class _Maker:
     def deeds(self, borrowed: frozenset[str]) -> Iterator[Deed]:
         """Between six and fourteen, at any time."""
         for _ in range(self._chance.between(6, 14)):
-            yield self._deed(self._chance.choice(DEEDS))
+            deed = self._deed(self._chance.choice(DEEDS))
+            yield deed
+            if deed.kind in (DeedKind.RUN, DeedKind.RETRY, DeedKind.AGAIN) and self._chance.chance(0.4):
+                yield Deed(deed.at + self._chance.below(20 * MINUTE), DeedKind.CANCEL, pick=self._chance.below(1000))
         if self._chance.chance(0.4):
             yield Deed(self._moment(), DeedKind.APPLY)
         for name in sorted(borrowed):

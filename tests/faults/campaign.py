@@ -29,15 +29,13 @@ AT_RUNTIME = (
     Point.TURN_DURABLE, Point.TASK_SENDING, Point.TURN_DONE, Point.LEASE_RELEASING,
 )  # fmt: skip
 """Points that the runtime passes in a tick."""
-AT_BODY = (
-    Point.TASK_TAKEN, Point.RAW_COPIED, Point.RAW_KEPT, Point.BODY_BEGUN, Point.FILE_WRITTEN, Point.FILE_STAGED, Point.TASK_DONE,
-    Point.TASK_ANSWERED,
+AT_BODY = (Point.TASK_TAKEN, Point.BODY_BEGUN, Point.FILE_STAGED, Point.TASK_DONE, Point.TASK_ANSWERED)
+"""Points that workers pass once a task, often."""
+AT_FILE = (
+    Point.RAW_COPIED, Point.RAW_KEPT, Point.FILE_WRITTEN, Point.EXPORT_WRITTEN, Point.EXPORT_STAGED, Point.EXPORT_RENAMED,
+    Point.EXPORT_COMMITTING, Point.EXPORT_COMMITTED,
 )  # fmt: skip
-"""Points that workers pass often."""
-AT_EXPORT = (
-    Point.EXPORT_WRITTEN, Point.EXPORT_STAGED, Point.EXPORT_RENAMED, Point.EXPORT_COMMITTING, Point.EXPORT_COMMITTED,
-)  # fmt: skip
-"""Points that workers pass once in a while."""
+"""Points that workers pass several times a task, or once in a while."""
 TIMES_MAX = 6
 """A runtime is killed the first to sixth time that it comes to a point: there are about as many turns as partitions."""
 CHAIN_KILLS = 20
@@ -104,7 +102,7 @@ class Campaign:
         if draw < 0.6:
             return self._workers_at(project, self._chance.choice(AT_BODY), self._chance.randint(2, 4), self._chance.randint(4, 12))
         if draw < 0.7:
-            return self._worker_at(project, self._chance.choice(AT_EXPORT))
+            return self._worker_at(project, self._chance.choice(AT_FILE))
         return self._at_random(project)
 
     def _runtime_at(self, project: Project, point: Point, time: int) -> list[Kill]:

@@ -33,6 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Project]:
         shutil.copytree(template.root, root)
         project = Project(root, NOW)
         project.tables = tables
+        project.differing = ["daily_report"]
         return project
 
     return make

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from campaign import AT_BODY, AT_EXPORT, AT_RUNTIME, finish_and_verify
+from campaign import AT_BODY, AT_FILE, AT_RUNTIME, finish_and_verify
 from faults_lab import CHECKPOINTS, DAYS, Ended, Project, World, leftovers_after_gc, verify
 
 from headrace.faults import Point
@@ -26,7 +26,7 @@ def every(points: tuple[Point, ...], actions: tuple[str, ...] = ACTIONS) -> pyte
 
 
 def test_no_point_is_left_out() -> None:
-    assert sorted((*AT_RUNTIME, *AT_BODY, *AT_EXPORT, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING)) == sorted(Point)
+    assert sorted((*AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING)) == sorted(Point)
 
 
 def struck(project: Project, ended: Ended, action: str, *, worker: bool = False) -> None:
@@ -48,7 +48,7 @@ def test_the_runtime_at(point: Point, action: str, quiet: tuple[World, float], t
     finish_and_verify(project, quiet[0])
 
 
-@every((*AT_BODY, *AT_EXPORT))
+@every((*AT_BODY, *AT_FILE))
 def test_a_worker_at(point: Point, action: str, quiet: tuple[World, float], tmp_path: Path) -> None:
     """The run itself goes on: another worker does it again."""
     project = Project(tmp_path / "p").declare()

@@ -70,6 +70,10 @@ class Demands:
         demands = self._demands.values()
         return any(demand.covers(self._board, node, key) for demand in demands if run is None or demand.run == run)
 
+    def asked_for(self, node: str, key: str) -> bool:
+        """Whether any run wants a partition that somebody asked for, besides what a server does by itself."""
+        return any(demand.covers(self._board, node, key) for demand in self._demands.values() if not demand.standing)
+
     def named(self, node: str, key: str) -> bool:
         """Whether a person asked for a partition by its node's name."""
         return any(node in demand.named and demand.covers(self._board, node, key) for demand in self._demands.values())

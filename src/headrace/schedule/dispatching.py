@@ -98,6 +98,6 @@ class Dispatcher:
             cell = self._board.cell(node.name, key)
             cell.state = step(cell.state, Change.DISPATCHED)
             cell.dirty = False
-        situation.running[attempt] = Running(node.name, keys, situation.now + node.timeout_us)
-        runs = sorted({demand.run for key in keys for demand in situation.demands.wanting(node.name, key)}, reverse=True)
-        situation.commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), tuple(runs)))
+        runs = tuple(sorted({demand.run for key in keys for demand in situation.demands.wanting(node.name, key)}, reverse=True))
+        situation.running[attempt] = Running(node.name, keys, situation.now + node.timeout_us, runs)
+        situation.commands.append(Dispatch(attempt, node.name, keys, queued_at, self._without(node, keys), runs))

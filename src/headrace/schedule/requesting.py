@@ -36,7 +36,7 @@ class Requests:
             self._ask(event, node, span_of(node, target))
 
     def cancel(self, event: Cancelled) -> None:
-        """What only this run wanted is put back, and its attempts are ended."""
+        """What only this run wanted is put back, and its attempts are ended: also those that a server would have run by itself."""
         self._demands.remove(event.run)
         for name, key in list(self._all.under_way()):
             cell = self._board.cell(name, key)
@@ -44,7 +44,8 @@ class Requests:
                 cell.queued = False
                 self._board.rest(name, 1)
         for attempt, running in self._all.running.items():
-            if not any(self._demands.wanted(running.node, key) for key in running.keys):
+            asked = any(self._demands.asked_for(running.node, key) for key in running.keys)
+            if not asked and (event.run in running.runs or not any(self._demands.wanted(running.node, key) for key in running.keys)):
                 self._all.cancelled.add(attempt)
                 self._all.commands.append(Kill(attempt, CANCELLED))
 

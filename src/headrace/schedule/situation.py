@@ -25,6 +25,8 @@ class Running(NamedTuple):
     node: str
     keys: tuple[str, ...]
     expires_at: int
+    runs: tuple[int, ...] = ()
+    """The runs that wanted it when it was given out, newest first."""
 
 
 class Situation:

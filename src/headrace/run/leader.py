@@ -377,7 +377,7 @@ class Leader:
 
     def _finish(self, tx: Transaction, run: Run, settled: Settled, now: int) -> RunResult:
         """A run has ended: what became due is judged, and what it came to is written down."""
-        still = waiting(settled, self._core.proposed(), self.applied.compiled.project.settings.timezone)
+        still = waiting(settled, self._core.proposed())
         self._settle(tx, now)
         self._runs.close(tx, run, now)
         return RunResult(run.id, run.state, still, run.notes, len(run.results))

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from headrace.govern.audit import Actor
-from headrace.model.zones import from_us
 from headrace.run.news import Reporter, silent
-from headrace.schedule import Arrived, PartitionState, Requested, Settled, Target, Waiting
+from headrace.schedule import Arrived, Requested, Settled, Target
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 
 STANDING = -1
@@ -78,18 +77,6 @@ def cancelled_by(actor: str, reason: str) -> str:
     return f"cancelled by {actor}" + (f": {reason}" if reason else "")
 
 
-def waiting(settled: Settled, proposed: Sequence[tuple[str, str]], timezone: str) -> tuple[tuple[str, str, str], ...]:
+def waiting(settled: Settled, proposed: Sequence[tuple[str, str]]) -> tuple[tuple[str, str, str], ...]:
     """Partitions that were asked for and couldn't run, with the reason of each."""
-    found = [(node, key, _waits(first, timezone, (node, key))) for node, key, first in settled.waiting]
-    return tuple([*found, *((node, key, PROPOSED) for node, key in proposed)][:WAITING_SHOWN_MAX])
-
-
-def _waits(first: Waiting, timezone: str, itself: tuple[str, str]) -> str:
-    """What a partition waits for, in one clause."""
-    if (first.node, first.key) == itself:
-        return first.reason if first.until is None else f"{first.reason} (until {from_us(first.until, timezone):%Y-%m-%d %H:%M})"
-    if first.until is not None:
-        until = "complete from" if first.state is PartitionState.PUBLISHED else "waited for until"
-        return f"waits for {first.node}@{first.key} ({until} {from_us(first.until, timezone):%Y-%m-%d %H:%M})"
-    why = first.reason if first.state is PartitionState.PUBLISHED else first.state
-    return f"waits for {first.node}@{first.key} ({why})"
+    return (*settled.waiting, *((node, key, PROPOSED) for node, key in proposed))[:WAITING_SHOWN_MAX]

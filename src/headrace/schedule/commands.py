@@ -64,8 +64,8 @@ class Settled(msgspec.Struct, frozen=True, tag="settled"):
     """Nothing that a run asked for runs, and nothing of it will before something happens: it has ended."""
 
     run: int
-    waiting: tuple[tuple[str, str, Waiting], ...] = ()
-    """Of what it wanted and couldn't run, the first WAITING_SHOWN_MAX partitions, each with what it waits for first."""
+    waiting: tuple[tuple[str, str, str], ...] = ()
+    """Of what it wanted and couldn't run, the first WAITING_SHOWN_MAX partitions, each with why (`schedule.why`)."""
 
 
 class FiredAt(msgspec.Struct, frozen=True, tag="fired_at"):

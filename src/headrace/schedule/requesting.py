@@ -15,6 +15,7 @@ from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.situation import Situation
 from headrace.schedule.states import STOPPED, PartitionState
+from headrace.schedule.why import why
 
 
 class Requests:
@@ -37,7 +38,7 @@ class Requests:
 
     def cancel(self, event: Cancelled) -> None:
         """What only this run wanted is put back, and its attempts are ended: also those that a server would have run by itself."""
-        self._demands.remove(event.run)
+        gone = self._demands.remove(event.run)
         for name, key in list(self._all.under_way()):
             cell = self._board.cell(name, key)
             if cell.queued and not self._demands.wanted(name, key):
@@ -48,20 +49,32 @@ class Requests:
             if not asked and (event.run in running.runs or not any(self._demands.wanted(running.node, key) for key in running.keys)):
                 self._all.cancelled.add(attempt)
                 self._all.commands.append(Kill(attempt, CANCELLED))
+        if gone is not None:
+            self._queue.let_go(gone)
 
-    def settle(self) -> None:
-        """Tell which runs have come to their end: nothing of them is under way, nor will be soon."""
+    def settle(self) -> bool:
+        """Tell which runs have come to their end: nothing of them is under way, nor will be soon. Whether there were any."""
+        ended = [demand for demand in self._demands.at_rest() if not self._soon(demand)]
+        for demand in ended:
+            if not demand.active:  # the end of another may have let something of it run
+                self._end(demand)
+        return bool(ended)
+
+    def _soon(self, demand: Demand) -> bool:
+        """Whether something of a run is tried again so soon that it waits for that."""
+        soon = (one for one in self._all.later if one[0] <= self._all.now + WAITED_US)
+        return any(demand.covers(self._board, node, key) for _, node, key in soon)
+
+    def _end(self, demand: Demand) -> None:
         situation = self._all
-        for demand in self._demands.at_rest():
-            soon = (one for one in situation.later if one[0] <= situation.now + WAITED_US)
-            if not any(demand.covers(self._board, node, key) for _, node, key in soon):
-                blocked = (
-                    (name, key, why)
-                    for name, key in self.waiting(situation.now, demand.run)
-                    for why in islice(situation.blocked(situation.nodes[name], key), 1)
-                )
-                situation.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
-                self._demands.remove(demand.run)
+        blocked = (
+            (name, key, reason.text)
+            for name, key in self.waiting(situation.now, demand.run)
+            for reason in why(situation, situation.nodes[name], key)[:1]
+        )
+        situation.commands.append(Settled(demand.run, tuple(islice(blocked, WAITING_SHOWN_MAX))))
+        self._demands.remove(demand.run)
+        self._queue.let_go(demand)
 
     def waiting(self, now: int, run: int | None) -> Iterator[tuple[str, str]]:
         """What is wanted, by one run or any, and waits for something else than a slot, though its interval has ended."""

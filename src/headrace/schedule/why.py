@@ -57,8 +57,9 @@ class Reason(NamedTuple):
     """When time alone ends it, in microseconds; of an input, until when it was promised."""
 
 
-def why(situation: Situation, node: GraphNode, key: str, slots: int) -> list[Reason]:
-    """All that keeps a partition from running, nearest first; empty for one that runs, or is published and nothing is to be done."""
+def why(situation: Situation, node: GraphNode, key: str, slots: int = 0) -> list[Reason]:
+    """All that keeps a partition from running, nearest first; empty for one that runs, or is published and nothing is to be done.
+    `slots` are the workers, which matter only to what is ready."""
     cell = situation.board.get(node.name, key)
     return list(islice(_Asked(situation, node, key, slots).reasons(cell), REASONS_MAX))
 

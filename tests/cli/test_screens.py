@@ -379,7 +379,9 @@ PAUSED = n.PauseDocument(
     clock="replay",
     changed=["flights_clean"],
     paused=[
-        n.PauseRow(node="flights_clean", kind="asset", reason="the vendor sends it again", by="ada", since=NOW, until=NOW + timedelta(hours=3)),
+        n.PauseRow(
+            node="flights_clean", kind="asset", reason="the vendor sends it again", by="ada", since=NOW, until=NOW + timedelta(hours=3)
+        ),
         n.PauseRow(node="gone", kind=None, reason=HOSTILE, by=HOSTILE, since=NOW - timedelta(days=3), until=None),
     ],
 )
@@ -419,7 +421,15 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "runs": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18), run_row(None, "nothing_due", run="11")], runs._all),
     "runs_one": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18, error=ERROR)], runs._one),
     "runs_cancelled": (
-        [msgspec.structs.replace(run_row("flights", "cancelled"), run_state="cancelled", cancelled_at=NOW, cancelled_by="ada", cancel_reason="the vendor called")],
+        [
+            msgspec.structs.replace(
+                run_row("flights", "cancelled"),
+                run_state="cancelled",
+                cancelled_at=NOW,
+                cancelled_by="ada",
+                cancel_reason="the vendor called",
+            )
+        ],
         runs._one,
     ),
     "pause": (PAUSED, pause.render),

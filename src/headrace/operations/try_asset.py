@@ -22,8 +22,8 @@ from headrace.plan import Compiled
 from headrace.quality import Audit
 from headrace.run.applying import Applied
 from headrace.run.executors import Finished, Lost, Saw
-from headrace.run.executors.pool import Pool
 from headrace.run.executors.choosing import worker_settings
+from headrace.run.executors.pool import Pool
 from headrace.run.messages import Outcome, Produce, Task
 from headrace.run.tasks import Tasks
 from headrace.schedule import AttemptId, Dispatch

@@ -1,7 +1,7 @@
 """Histories: what a core was told and what it decided, so that any later core can be held to the same decisions.
 
-A leader journals a row each time that it tells its core something: the events that it handed to its core, in order, and a digest of the commands that came of
-them. Replaying the events with another core must come to the same digests; where it doesn't, a decision has changed.
+A leader journals a row each time that it tells its core something: the events, in order, and a digest of the commands that came
+of them. Replaying the events with another core must come to the same digests; where it doesn't, a decision has changed.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ from headrace.model.required import WHOLE
 from headrace.operations.bench.given import BadRows, Desk
 from headrace.plan import Compiled
 from headrace.run.executors import Finished, Lost
+from headrace.run.executors.choosing import worker_settings
 from headrace.run.executors.pool import Pool
 from headrace.run.folders import Folders
-from headrace.run.executors.choosing import worker_settings
 from headrace.run.messages import Outcome, Produce
 from headrace.run.tasks.produce import scope_of
 from headrace.schedule import AttemptId

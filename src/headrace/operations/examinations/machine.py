@@ -90,9 +90,9 @@ def _worker(session: Session) -> Finding:
     """One real task in one real worker, in a folder of its own."""
     from headrace.engine import Scope
     from headrace.run.executors import Finished
+    from headrace.run.executors.choosing import worker_settings
     from headrace.run.executors.pool import Pool
     from headrace.run.folders import Folders
-    from headrace.run.executors.choosing import worker_settings
     from headrace.run.messages import Produce
     from headrace.schedule import AttemptId
 

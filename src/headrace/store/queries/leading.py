@@ -30,7 +30,7 @@ def finish_run(tx: Transaction, run_id: int, state: str, now: int) -> None:
     tx.execute("update run set state = ?, finished_at = ? where id = ?", (state, now, run_id))
 
 
-def cancel_run(tx: Transaction, run_id: int, state: str, now: int, actor: str, reason: str) -> None:  # noqa: PLR0913 - a row of its own
+def cancel_run(tx: Transaction, run_id: int, state: str, now: int, actor: str, reason: str) -> None:
     """A person took a run back; what had come of it by then is its state."""
     tx.execute(
         "update run set state = ?, finished_at = ?, cancelled_at = ?, cancelled_by = ?, reason = ? where id = ?",

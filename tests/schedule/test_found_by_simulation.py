@@ -88,3 +88,19 @@ def test_what_failed_and_is_asked_for_again_while_its_node_is_paused_lets_others
     d.give(Paused(("b",), "somebody said so"))
     d.give(Requested((Target("b"),), retry=frozenset({"b"}), run=2))
     assert d.work() == [("c", D[0])]
+
+
+def test_what_only_a_run_that_has_ended_wanted_is_waited_for_no_longer() -> None:
+    """While somebody wants a stale publication made again, what reads it waits for that; when nobody does any more, it reads the
+    older one: nobody told it."""
+    d = Driver(source("a"), source("x"), asset("b", "a"), asset("c", "b"))
+    d.arrive("a", D[0])
+    d.give(Requested(tuple(Target(name) for name in ("a", "b", "c")), run=1))
+    assert d.work() == [("a", D[0]), ("b", D[0]), ("c", D[0])]
+    d.give(Requested((Target("c"),), run=2, standing=True))
+    d.arrive("a", D[0], content="restated")
+    d.give(Requested((Target("a"), Target("b")), again=frozenset({"b"}), run=3))
+    d.give(Requested((Target("c"),), again=frozenset({"c"}), run=4))
+    assert [one.node for one in d.running.values()] == ["a"]
+    d.end(d.attempt("a", D[0]), PartitionState.HELD)
+    assert d.work() == [("c", D[0])]

@@ -99,7 +99,8 @@ class Core:
         if not all(isinstance(event, Arrived) for event in events):  # what a look found is admitted by what comes after it
             begin_earlier(self._all, self._queue)
             self._dispatcher.admit()
-            self._requests.settle()
+            if self._requests.settle():
+                self._dispatcher.admit()  # what waited for nothing but what only they wanted
         return commands
 
     def idle(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from headrace.schedule.board import Board, Span, span_of
 from headrace.schedule.events import Requested
 
@@ -21,6 +23,11 @@ class Demand:
         self._spans: dict[str, list[Span]] = {}
         for target in event.targets:
             self._spans.setdefault(target.node, []).append(span_of(board.nodes[target.node], target))
+
+    @property
+    def nodes(self) -> Iterable[str]:
+        """The nodes that it asks for."""
+        return self._spans
 
     def stands_for(self, node: str) -> bool:
         """Whether all of a node is wanted for as long as the leader runs."""
@@ -48,9 +55,9 @@ class Demands:
         """A run wants something; under the same number it replaces what it wanted before."""
         self._demands[demand.run] = demand
 
-    def remove(self, run: int) -> None:
-        """It isn't wanted any more."""
-        self._demands.pop(run, None)
+    def remove(self, run: int) -> Demand | None:
+        """It isn't wanted any more; what it was."""
+        return self._demands.pop(run, None)
 
     @property
     def standing(self) -> bool:

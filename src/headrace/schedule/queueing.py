@@ -6,6 +6,7 @@ import heapq
 
 from headrace.schedule.board import Cell
 from headrace.schedule.deadlines import urgency
+from headrace.schedule.demands import Demand
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.ready import Entry
 from headrace.schedule.situation import Situation
@@ -125,6 +126,13 @@ class Queue:
             self._all.put_aside(node.name, key, Change.WAIVED, f"passed over for {newer}: `catch_up: latest`")
             self._done_without(node, key)
         return newer is not None
+
+    def let_go(self, demand: Demand) -> None:
+        """A run doesn't want anything any more: what waits only for what it alone wanted reads the older publications."""
+        for name in demand.nodes:
+            for key, cell in self._board.open(name):
+                if cell.state is PartitionState.WAITING and cell.published and not self._all.demands.wanted(name, key):
+                    self._done_without(self._all.nodes[name], key)
 
     def _done_without(self, node: GraphNode, key: str) -> None:
         """A partition counts as present and empty from now on: what waited for it may run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from driver import Driver, asset, reads, source
+from driver import WHOLE, Driver, asset, reads, source
 
 from headrace.model import InputMode
 from headrace.schedule import Arrived, Clock, Graph, Loaded, PartitionState, Paused, Requested, Target, Trigger
@@ -104,3 +104,18 @@ def test_what_only_a_run_that_has_ended_wanted_is_waited_for_no_longer() -> None
     assert [one.node for one in d.running.values()] == ["a"]
     d.end(d.attempt("a", D[0]), PartitionState.HELD)
     assert d.work() == [("c", D[0])]
+
+
+def test_what_runs_for_the_first_time_is_made_again_when_a_reference_that_rebuilds_changes() -> None:
+    """Only what was published already was told; what had begun with the older reference kept it."""
+    d = Driver(source("a"), source("names", WHOLE), asset("b", "a", "names", rebuild_on_reference=True))
+    d.ask()
+    d.arrive("names", "*")
+    d.work()
+    d.arrive("a", D[0])
+    d.publish(d.attempt("a", D[0]))
+    running = d.attempt("b", D[0])
+    d.arrive("names", "*", content="restated")
+    d.publish(d.attempt("names", "*"))
+    d.publish(running)
+    assert d.work() == [("b", D[0])]

@@ -76,6 +76,8 @@ class Waves:
         for key, cell in self._board.open(child.name):
             if cell.state is PartitionState.WAITING:
                 self._queue.consider(child, key)
+            elif stales and cell.state is PartitionState.RUNNING:
+                self._queue.want(child, key)  # it reads what there was when it began
 
     def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
         cell = self._board.cell(node.name, key)

@@ -61,20 +61,22 @@ class Deeds:
     def _run(self, deed: Deed) -> Iterator[Event]:
         known = self._world.rules.nodes
         nodes = tuple(name for name in deed.nodes if name in known and name not in self._world.scenario.borrowed)
-        targets = tuple(Target(name, *self._bounds(deed, name)) for name in nodes)
+        targets = tuple(target for name in nodes for target in self._targets(deed, name))
         retry = frozenset(nodes) if deed.kind is not DeedKind.RUN else frozenset()
         again = retry if deed.kind is DeedKind.AGAIN else frozenset()
         if targets:
             yield Requested(targets, retry=retry, again=again, run=self._world.number_run(self._tx))
 
-    def _bounds(self, deed: Deed, name: str) -> tuple[str | None, str | None]:
-        """Days are asked for by name; and in the end everything is, for what was passed over isn't meant otherwise."""
-        node = self._world.rules.nodes[name]
-        if self._world.healed and node.trigger is not None and node.trigger.latest and node.partition.grain is not None:
-            moments = self._world.rules.moments(node)
-            return moments[0], moments[-1]
-        bounded = node.partition.grain is Grain.DAY and not any(name in other.depends for other in self._world.graph.nodes)
-        return (deed.first, deed.last) if bounded else (None, None)  # what is asked for by name is waited for by what follows it
+    def _targets(self, deed: Deed, name: str) -> Iterator[Target]:
+        """Days are asked for by name, where nothing only follows them: that would wait for what was asked for. In the end what was
+        passed over is named as well, for nothing else means it."""
+        world, node = self._world, self._world.rules.nodes[name]
+        followed = any(name in other.depends for other in world.graph.nodes)
+        bounded = node.partition.grain is Grain.DAY and not followed
+        yield Target(name, deed.first, deed.last) if bounded else Target(name)
+        if world.healed:
+            cells = self._leader.store.tables["cell"].items()
+            yield from (Target(name, key, key) for (other, key), row in cells if other == name and row.state is PartitionState.WAIVED)
 
     def _cancel(self, deed: Deed) -> Iterator[Event]:
         open_runs = sorted(run for run, request in self._leader.runs.items() if not request.standing)

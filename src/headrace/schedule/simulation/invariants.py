@@ -65,6 +65,8 @@ class Watch:
         """What attempts failed of, that weren't ended by the core: since the last decision."""
         self._taken_back: set[int] = set()
         """Runs that were cancelled since then."""
+        self._waived: set[str] = set()
+        """Nodes of which something was passed over at any time."""
         self._open: set[int] = set()
         self._asked_for: dict[int, Requested] = {}
         self._paused: dict[str, int | None] = {}
@@ -255,6 +257,7 @@ class Watch:
             self._world.coverage.happened(before, "proposed")
         if mark.state is S.WAIVED:
             self._world.coverage.happened(before, "waived")
+            self._waived.add(mark.node)
         self._state[place], self._failures[place] = mark.state, mark.failures
         if mark.not_before is None:
             self._not_before.pop(place, None)
@@ -486,9 +489,13 @@ class Watch:
         self.at_rest()
         world = self._world
         oracle = Oracle(world.rules, world.wall, world.versions, world.scenario.coarse)
-        seen = world.store.tables["publication"]
+        seen, unsure = world.store.tables["publication"], set[str]()
         for node in world.graph.nodes:
-            for key, content in oracle.all(node).items():
+            contents, above = oracle.all(node), {*(spec.node for spec in node.inputs), *node.depends}
+            if node.name in oracle.unsure or above & (unsure | self._waived):  # what was passed over once was done without
+                unsure.add(node.name)
+                continue
+            for key, content in contents.items():
                 self._the_end_is_that_of_an_undisturbed_run((node.name, key), content, seen.get((node.name, key)))
 
     def _the_end_is_that_of_an_undisturbed_run(self, place: Key, content: int, row: object) -> None:

@@ -25,6 +25,9 @@ class Oracle:
     def __init__(self, rules: Rules, now: int, versions: dict[str, int], coarse: dict[str, int]) -> None:
         self._rules, self._now, self._versions, self._coarse = rules, now, versions, coarse
         self._known: dict[Key, int | None] = {}
+        self.unsure: set[str] = set()
+        """Nodes of which something may have run, or not: what it only comes after is expected and can't be computed. It depends on
+        which of both was heard of first."""
 
     def content(self, name: str, key: str) -> int | None:
         """What is in a partition."""
@@ -75,7 +78,10 @@ class Oracle:
             there = self.content(name, key) is not None
             if there and other.is_source and not self._rules.complete(other, key, self._now):
                 return False
-            if not there and (self._waited_for(other, key) or not self.all(other)):
+            if not there and self._waited_for(other, key):
+                self.unsure.add(node.name)
+                return False
+            if not there and not self.all(other):
                 return False
         return True
 

@@ -96,14 +96,14 @@ class World:
         self._until = self.now + DAY
         self._ahead = max(0, self._ahead)
         everything = tuple(target.node for target in self.everything())
+        if self.leader is None:
+            self._elect()
         self._ask_for(Deed(self.now, DeedKind.RESUME, everything))
+        self._until_rest()  # what is passed over now has to be known before it is named
         self._ask_for(Deed(self.now, DeedKind.RETRY, everything))
         changed = tuple(node.name for node in self.scenario.change.changed if self.versions)
         if changed:
             self._ask_for(Deed(self.now, DeedKind.AGAIN, changed))
-        if self.leader is None:
-            self._elect()
-        self.wake()
         self._until_rest()
 
     def _until_rest(self) -> None:

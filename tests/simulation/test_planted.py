@@ -10,15 +10,13 @@ from headrace.schedule.simulation.playing import play
 
 SEEDS_MAX = 200
 PLANTED_MIN = 20
-RARE = {"dirty_flag_lost", "clock_set_back", "cancelled_goes_on"}
-"""Those that take some seeds to be seen."""
 
 
 def test_enough_is_planted() -> None:
     assert len(PLANTED) >= PLANTED_MIN
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in RARE else ()) for name in sorted(PLANTED)])
+@pytest.mark.parametrize("name", sorted(PLANTED))
 def test_what_is_planted_is_caught(name: str) -> None:
     """Catches an invariant that doesn't look."""
     with pytest.MonkeyPatch.context() as patch:

@@ -6,7 +6,7 @@ import msgspec
 from driver import WHOLE, Driver, asset, reads, source
 
 from headrace.model import InputMode
-from headrace.schedule import Arrived, Clock, Graph, Loaded, PartitionState, Paused, Requested, Target, Trigger
+from headrace.schedule import Arrived, Cancelled, Clock, Graph, Loaded, PartitionState, Paused, Requested, Target, Trigger
 
 D = [f"2013-02-{d:02}" for d in range(1, 29)]
 
@@ -119,3 +119,35 @@ def test_what_runs_for_the_first_time_is_made_again_when_a_reference_that_rebuil
     d.publish(d.attempt("names", "*"))
     d.publish(running)
     assert d.work() == [("b", D[0])]
+
+
+def test_what_can_do_without_an_input_runs_when_that_fails() -> None:
+    """An attempt at an optional input is waited for; when it failed nobody told what had waited, and no alarm was set."""
+    promised = msgspec.structs.replace(source("late"), expect_by="06:00")
+    d = Driver(source("a"), promised, asset("b", "a", reads("late", optional=True)))
+    d.now = 1_362_000_000_000_000  # weeks after it was promised
+    d.ask()
+    d.arrive("late", D[0])
+    d.arrive("a", D[0])
+    d.publish(d.attempt("a", D[0]))
+    assert ("b", D[0]) not in {(one.node, one.keys[0]) for one in d.running.values()}
+    d.end(d.attempt("late", D[0]), PartitionState.HELD)
+    assert d.work() == [("b", D[0])]
+
+
+def test_what_waits_for_something_that_is_queued_goes_on_when_that_is_cancelled() -> None:
+    """It waited for the end of what was only queued, which was taken back without anybody's telling it."""
+    a, x = (msgspec.structs.replace(source(name), priority=priority) for name, priority in (("a", 5), ("x", 3)))
+    d = Driver(a, x, source("names", WHOLE), asset("b", "a", "names"), slots=1)
+    d.arrive("names", "*")
+    d.give(Requested((Target("names"),), run=1))
+    d.arrive("x", D[0])
+    d.give(Requested((Target("a"), Target("x"), Target("b")), run=2, standing=True))
+    d.work()
+    d.arrive("a", D[0])
+    d.arrive("x", D[1], D[2], D[3])
+    d.give(Requested((Target("names"),), again=frozenset({"names"}), run=3))
+    d.publish(d.attempt("a", D[0]))
+    assert {one.node for one in d.running.values()} == {"x"}, "names is queued behind it"
+    d.give(Cancelled(3))
+    assert ("b", D[0]) in d.work()

@@ -44,7 +44,7 @@ class Endings:
                 cell.state = step(cell.state, change)
                 self._all.mark(node.name, key, cell)
         self._waves.passed(node, running.keys)
-        self._tell(node)
+        self._tell(node, running.keys)
 
     def lost(self, event: WorkerLost) -> None:
         """A worker died, with what it was at and what lay ahead of it."""
@@ -69,8 +69,11 @@ class Endings:
                 self._all.timed_out.add(attempt)
                 self._all.commands.append(Kill(attempt, "was ended because it ran past its timeout"))
 
-    def _tell(self, node: GraphNode) -> None:
-        """What waited for an attempt to end reads the older publication."""
+    def _tell(self, node: GraphNode, keys: tuple[str, ...]) -> None:
+        """What waited for an attempt to end reads the older publication; what can do without it isn't held up any longer."""
+        for child, link in self._network.children[node.name]:
+            for wanted in {one: None for key in keys for one in link.touches(key)} if link.optional else ():
+                self._queue.consider(child, wanted)
         busy = node.name in self._board.busy  # then they wait on
         for child, link in self._network.children[node.name] if not busy else ():
             if (link.newest and not link.gathers) or node.name not in self._board.visible:

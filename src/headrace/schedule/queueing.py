@@ -127,6 +127,14 @@ class Queue:
             self._done_without(node, key)
         return newer is not None
 
+    def at_rest(self, name: str) -> None:
+        """Of a node something that was queued isn't any more: what waited for that to come to its end may run."""
+        readers = [child for child, link in self._network.children[name] if link.newest or link.optional or name not in self._board.visible]
+        for node in (*readers, *(self._all.nodes[follower] for follower in self._network.followers[name])):
+            for key, cell in self._board.open(node.name):
+                if cell.state is PartitionState.WAITING:
+                    self.consider(node, key)
+
     def let_go(self, demand: Demand) -> None:
         """A run doesn't want anything any more: what waits only for what it alone wanted reads the older publications."""
         for name in demand.nodes:

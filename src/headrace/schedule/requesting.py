@@ -38,17 +38,20 @@ class Requests:
 
     def cancel(self, event: Cancelled) -> None:
         """What only this run wanted is put back, and its attempts are ended: also those that a server would have run by itself."""
-        gone = self._demands.remove(event.run)
+        gone, rested = self._demands.remove(event.run), dict[str, None]()
         for name, key in list(self._all.under_way()):
             cell = self._board.cell(name, key)
             if cell.queued and not self._demands.wanted(name, key):
                 cell.queued = False
                 self._board.rest(name, 1)
+                rested[name] = None
         for attempt, running in self._all.running.items():
             asked = any(self._demands.asked_for(running.node, key) for key in running.keys)
             if not asked and (event.run in running.runs or not any(self._demands.wanted(running.node, key) for key in running.keys)):
                 self._all.cancelled.add(attempt)
                 self._all.commands.append(Kill(attempt, CANCELLED))
+        for name in rested:
+            self._queue.at_rest(name)
         if gone is not None:
             self._queue.let_go(gone)
 

@@ -109,7 +109,8 @@ class _Asked:
     def _input(self, waiting: Waiting) -> Reason:
         node, named = self._all.nodes[waiting.node], waiting.node if waiting.key == WHOLE else f"{waiting.node} {waiting.key}"
         if waiting.until is not None:
-            return Reason(Kind.INPUT, f"waits for {named} until {self._moment(waiting.until)}", *waiting[:2], waiting.until)
+            complete = ", complete from" if waiting.state is PartitionState.PUBLISHED else ", but no longer than until"
+            return Reason(Kind.INPUT, f"waits for {named}{complete} {self._moment(waiting.until)}", *waiting[:2], waiting.until)
         if node.is_source and waiting.state is PartitionState.MISSING:
             return self._undelivered(node, waiting.key)
         if waiting.state in _STOPPED:

@@ -20,6 +20,7 @@ def test_on_sqlite(case: Case, tmp_path: Path) -> None:
     World(tmp_path / "p", "", rows).play(case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.file.removesuffix('.txt')}: {case.name}" for case in CASES])
 def test_on_postgresql(case: Case, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     database = request.getfixturevalue("postgresql")

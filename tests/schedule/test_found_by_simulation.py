@@ -151,3 +151,19 @@ def test_what_waits_for_something_that_is_queued_goes_on_when_that_is_cancelled(
     assert {one.node for one in d.running.values()} == {"x"}, "names is queued behind it"
     d.give(Cancelled(3))
     assert ("b", D[0]) in d.work()
+
+
+def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_when_that_run_ends() -> None:
+    """A server wants the node as well, but only when its trigger fires: until then what reads it takes the older publication."""
+    d = Driver(source("a"), asset("b", "a", trigger=Trigger(outside=True)), asset("c", "b"), slots=1)
+    served = tuple(Target(name) for name in ("a", "b", "c"))
+    d.arrive("a", D[0])
+    d.give(Requested(served, run=1, standing=True))
+    d.work()
+    d.give(Requested((Target("b"),), retry=frozenset({"b"}), run=2))
+    assert d.work() == [("b", D[0]), ("c", D[0])]
+    d.arrive("a", D[0], content="restated")
+    d.give(Requested((Target("b"), Target("c")), again=frozenset({"b", "c"}), retry=frozenset({"b", "c"}), run=3))
+    assert [one.node for one in d.running.values()] == ["a"]
+    d.give(Cancelled(3))
+    assert "c" in {one.node for one in d.running.values()}

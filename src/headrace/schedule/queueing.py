@@ -136,10 +136,10 @@ class Queue:
                     self.consider(node, key)
 
     def let_go(self, demand: Demand) -> None:
-        """A run doesn't want anything any more: what waits only for what it alone wanted reads the older publications."""
+        """A run doesn't want anything any more: what waits only for what it alone had made reads the older publications."""
         for name in demand.nodes:
             for key, cell in self._board.open(name):
-                if cell.state is PartitionState.WAITING and cell.published and not self._all.demands.wanted(name, key):
+                if cell.state is PartitionState.WAITING and cell.published and not self._all.will_run(name, key):
                     self._done_without(self._all.nodes[name], key)
 
     def _done_without(self, node: GraphNode, key: str) -> None:

@@ -39,7 +39,7 @@ class Situation:
         self.network = Network(graph, self.board)
         self.demands = Demands(self.board)
         self.gates = Gates(self.board, self.network, self.demands)
-        self.needs = Needs(self.board, self.network, self._will_run)
+        self.needs = Needs(self.board, self.network, self.will_run)
         self.durations = Durations()
         self.takes: dict[str, Takes] = {node.name: takes_of(node, graph.pools) for node in graph.nodes}
         """Node → what an attempt at it takes of pools."""
@@ -60,7 +60,7 @@ class Situation:
         """What the event that is being handled has led to."""
         self.now = 0
 
-    def _will_run(self, node: str, key: str) -> bool:
+    def will_run(self, node: str, key: str) -> bool:
         """Whether a partition that waits is going to run: what reads it waits for it then, though something is published."""
         return self.demands.wanted(node, key) and self.gates.shut(self.nodes[node], key, self.now) is None
 

@@ -497,6 +497,8 @@ class Watch:
                 continue
             for key, content in contents.items():
                 self._the_end_is_that_of_an_undisturbed_run((node.name, key), content, seen.get((node.name, key)))
+            if any(name == node.name and key not in contents for name, key in seen):
+                unsure.add(node.name)  # an older publication stands, of what can't be computed any more
 
     def _the_end_is_that_of_an_undisturbed_run(self, place: Key, content: int, row: object) -> None:
         """The same deliveries lead to the same contents, whatever went wrong."""

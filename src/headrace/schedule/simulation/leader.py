@@ -130,6 +130,8 @@ class Leader:
         if isinstance(event, Requested):
             self.runs[event.run] = event
             tx.put("run", event.run, RunRow(event.targets, event.standing))
+        elif isinstance(event, Arrived):
+            self.world.rules.hear(event.source, event.key, tx.get("delivery", (event.source, event.key)).content)
 
     def _start(self, tx: Transaction, preparing: Preparing, command: Dispatch) -> Task:
         self._last_n = command.attempt.n
@@ -221,7 +223,6 @@ class Leader:
             bundle = f"file {number}" if len(delivery.keys) > 1 else ""
             for place, key in enumerate(delivery.keys):
                 tx.put("delivery", (delivery.source, key), DeliveryRow(number, bundle, delivery.content + place))
-                self.world.rules.hear(delivery.source, key, delivery.content + place)
                 found.append(Arrived(delivery.source, key, bundle))
             tx.put("single", "seen", number)
         return [*found, Clock()] if found else []

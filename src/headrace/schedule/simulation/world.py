@@ -21,6 +21,8 @@ from headrace.schedule.simulation.store import Store
 if TYPE_CHECKING:
     from headrace.schedule.simulation.workers import Task
 
+ASSETS_MIN, EVENTS_MIN = 20, 300
+"""What a seed is at least."""
 LEASE_US = 10 * SECOND
 TURNS_MAX = 20_000
 """More turns than this after the last happening are no coming to rest."""
@@ -87,6 +89,16 @@ class World:
             self.after(max(0, fault.at - self.now), lambda fault=fault: self._begins(fault))  # type: ignore[misc]
         self._elect()
         self._until_rest()
+        if self.scenario.size[0] >= ASSETS_MIN:
+            self._liven_up()
+
+    def _liven_up(self) -> None:
+        """Where little has happened, because much was paused or failed, a person has everything made again."""
+        everything = tuple(target.node for target in self.everything())
+        for kind in (DeedKind.RESUME, DeedKind.AGAIN, DeedKind.AGAIN):
+            if self.told < EVENTS_MIN:
+                self._ask_for(Deed(self.now, kind, everything))
+                self._until_rest()
 
     def heal(self) -> None:
         """Everything works from now on, a month passes, and a person asks for everything once more."""
@@ -124,7 +136,8 @@ class World:
         self._drive(leader, leader.take_over())
 
     def took_over(self, leader: Leader) -> None:
-        """A lease was taken."""
+        """A lease was taken; what the last leader heard of and didn't commit, nobody has heard of."""
+        self._remember()
         self.watch.took_over(leader)
 
     def wake(self, leader: Leader | None = None) -> None:

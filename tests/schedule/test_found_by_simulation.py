@@ -163,7 +163,7 @@ def test_what_only_a_person_had_made_before_its_trigger_is_waited_for_no_longer_
     d.give(Requested((Target("b"),), retry=frozenset({"b"}), run=2))
     assert d.work() == [("b", D[0]), ("c", D[0])]
     d.arrive("a", D[0], content="restated")
-    d.give(Requested((Target("b"), Target("c")), again=frozenset({"b", "c"}), retry=frozenset({"b", "c"}), run=3))
+    d.give(Requested(served, again=frozenset({"b", "c"}), retry=frozenset({"b", "c"}), run=3))
     assert [one.node for one in d.running.values()] == ["a"]
     d.give(Cancelled(3))
     assert "c" in {one.node for one in d.running.values()}

@@ -16,6 +16,7 @@ import pytest
 from state_kinds import ONLY_POSTGRESQL, ONLY_SQLITE
 
 from headrace.govern import Action, Actor, ActorType, Event, Object, Outcome, append, append_all, audit, verify
+from headrace.govern.canonical import canonical, clean
 from headrace.model import Settings
 from headrace.store import Store
 
@@ -276,3 +277,16 @@ def test_tampering_with_the_file_itself_is_found(store: Store) -> None:
     found = checked(store)
     assert (found.ok, found.broken_at, found.entries) == (False, 5, 4)
     assert found.reason
+
+
+@pytest.mark.parametrize("name", ["clean@2013-02-11", 'a "b"', "back\\slash", "Zürich", "tab\there", "x" * 5000, ""])
+def test_what_is_written_at_a_fraction_of_the_cost_is_canonical_too(store: Store, name: str) -> None:
+    """Catches a name that isn't escaped, or members in another order, where the text isn't made by the encoder."""
+    event = Event(
+        action=Action.PARTITION_PUBLISHED, actor=Actor(ActorType.SYSTEM, name), object=Object("partition", name, name), after={"rows": 1}
+    )
+    with store.write(None) as tx:
+        append(tx, 1_000_000, event)
+        (text,) = tx.execute("select event from audit order by seq desc limit 1").fetchone()
+    assert canonical(json.loads(text)) == text
+    assert json.loads(text)["object"]["id"] == clean(name)

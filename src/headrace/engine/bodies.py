@@ -20,7 +20,7 @@ class ErrorKind(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
-class BodyError(msgspec.Struct, frozen=True):
+class BodyError(msgspec.Struct, frozen=True, gc=False):
     """What went wrong in an attempt: in the user's terms, with the place in the user's file where it is known."""
 
     kind: ErrorKind
@@ -32,7 +32,7 @@ class BodyError(msgspec.Struct, frozen=True):
     """A problem code with a page of its own (`headrace explain CODE`), where there is one."""
 
 
-class InputData(msgspec.Struct, frozen=True):
+class InputData(msgspec.Struct, frozen=True, gc=False):
     """One input as a body sees it: exactly the required partitions, and its columns without the system column."""
 
     name: str
@@ -45,7 +45,7 @@ class InputData(msgspec.Struct, frozen=True):
     inputs: tuple[InputData, ...] = ()
 
 
-class Scope(msgspec.Struct, frozen=True):
+class Scope(msgspec.Struct, frozen=True, gc=False):
     """What an attempt is for. `start` and `end` are ISO 8601 instants with offset; None for the partition `*` and for keys."""
 
     asset: str
@@ -60,7 +60,7 @@ class Scope(msgspec.Struct, frozen=True):
     """The key's value, where the data is cut by a key: what `$partition_key` is."""
 
 
-class Measures(msgspec.Struct, frozen=True):
+class Measures(msgspec.Struct, frozen=True, gc=False):
     """What an attempt cost. Seconds are a monotonic clock's durations; memory is the worker's peak while it ran."""
 
     rows_in: int = 0

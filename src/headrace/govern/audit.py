@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.govern.canonical import canonical, rfc3339
+from headrace.govern.canonical import canonical, canonical_text, rfc3339
 from headrace.model.zones import to_us
 from headrace.store.clock import instant
 from headrace.store.database import Transaction
@@ -74,7 +74,7 @@ class Outcome(enum.StrEnum):
     FAILED = "failed"
 
 
-class Actor(msgspec.Struct, frozen=True):
+class Actor(msgspec.Struct, frozen=True, gc=False):
     """Who did it. `display` is for people and may change; `id` doesn't."""
 
     type: ActorType
@@ -82,7 +82,7 @@ class Actor(msgspec.Struct, frozen=True):
     display: str = ""
 
 
-class Object(msgspec.Struct, frozen=True):
+class Object(msgspec.Struct, frozen=True, gc=False):
     """What it was done to: `kind` such as `project`, `run`, `partition`."""
 
     kind: str
@@ -90,7 +90,7 @@ class Object(msgspec.Struct, frozen=True):
     version: str | None = None
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One action. `before` and `after` hold what changed, as JSON-able values without floats, secrets and cell values."""
 
     action: Action
@@ -104,7 +104,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
 
 
-class Verification(msgspec.Struct, frozen=True):
+class Verification(msgspec.Struct, frozen=True, gc=False):
     """What `verify` found. `broken_at` is the first seq that doesn't fit, or that is missing."""
 
     ok: bool
@@ -207,8 +207,9 @@ def _text(event: Event, at: str, real_at: str) -> str:
 
 def _short_text(event: Event, at: str, real_at: str) -> str:
     """The same text for what has nothing more to say, made at a fraction of the cost: there is one for every publication."""
-    thing = canonical({"id": event.object.id, "kind": event.object.kind, "version": event.object.version})
-    after = canonical(event.after)
+    one, after = event.object, canonical(event.after)
+    version = "null" if one.version is None else canonical_text(one.version)
+    thing = f'{{"id":{canonical_text(one.id)},"kind":{canonical_text(one.kind)},"version":{version}}}'
     return (
         f'{{"action":"{event.action}","actor":{_actor_text(event.actor)},"after":{after},"at":"{at}","before":null,"id":"{_uuid7()}",'
         f'"object":{thing},"outcome":"{event.outcome}","real_at":"{real_at}","reason":"","request_id":null,"run_id":null}}'

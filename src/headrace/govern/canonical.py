@@ -28,6 +28,12 @@ def canonical(value: Any) -> str:
     return _ENCODE(_plain(value))
 
 
+def canonical_text(text: str) -> str:
+    """The same of a string alone; of most at a fraction of the cost."""
+    plain = len(text) <= TEXT_CHARACTERS_MAX and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
+    return f'"{text}"' if plain else canonical(text)
+
+
 def clean(text: str) -> str:
     """Text that can't hide or forge anything on a line: NFC, cut at TEXT_CHARACTERS_MAX, and what doesn't print
     (controls, newlines, bidirectional overrides, lone surrogates) written out as `\\u202e`."""

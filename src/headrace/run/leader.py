@@ -65,6 +65,8 @@ from headrace.store.queries.leading import AttemptEnd
 
 GATHER_SECONDS = 0.005
 """How long answers are collected for one commit, at most, while workers have something to go on with."""
+PAUSE_SECONDS = 0.001
+"""Of those, how long at a time nobody is woken by an answer."""
 TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""
 
@@ -302,7 +304,8 @@ class Leader:
         news = self._executor.wait(seconds)
         until = time.monotonic() + GATHER_SECONDS
         while news and len(news) < self._core.ahead() and (left := until - time.monotonic()) > 0:
-            news += self._executor.wait(left)
+            time.sleep(min(left, PAUSE_SECONDS))
+            news += self._executor.wait(0)
         return news
 
     def _patience(self) -> float:

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 
-class News(msgspec.Struct, frozen=True):
+class News(msgspec.Struct, frozen=True, gc=False):
     """One partition came to something: `published`, `held`, `rejected`, `failed`, or is tried again (`waiting`)."""
 
     node: str

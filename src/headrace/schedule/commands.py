@@ -12,7 +12,7 @@ from headrace.schedule.states import PartitionState
 WAITING_SHOWN_MAX = 20
 
 
-class Dispatch(msgspec.Struct, frozen=True, tag="dispatch"):
+class Dispatch(msgspec.Struct, frozen=True, gc=False, tag="dispatch"):
     """Start an attempt at one node and these partitions. The claim on each of them passes to it."""
 
     attempt: AttemptId
@@ -25,7 +25,7 @@ class Dispatch(msgspec.Struct, frozen=True, tag="dispatch"):
     """The runs that want it, newest first: it belongs to the newest, for whoever asks for something gets it told."""
 
 
-class Mark(msgspec.Struct, frozen=True, tag="mark"):
+class Mark(msgspec.Struct, frozen=True, gc=False, tag="mark"):
     """A partition stands elsewhere now."""
 
     node: str
@@ -43,7 +43,7 @@ CANCELLED = "was cancelled"
 """Why attempts that nobody wants any more are ended."""
 
 
-class Kill(msgspec.Struct, frozen=True, tag="kill"):
+class Kill(msgspec.Struct, frozen=True, gc=False, tag="kill"):
     """End an attempt's worker: it ran past its time-out, or isn't wanted any more."""
 
     attempt: AttemptId
@@ -60,7 +60,7 @@ class Waiting(NamedTuple):
     until: int | None = None
 
 
-class Settled(msgspec.Struct, frozen=True, tag="settled"):
+class Settled(msgspec.Struct, frozen=True, gc=False, tag="settled"):
     """Nothing that a run asked for runs, and nothing of it will before something happens: it has ended."""
 
     run: int
@@ -68,7 +68,7 @@ class Settled(msgspec.Struct, frozen=True, tag="settled"):
     """Of what it wanted and couldn't run, the first WAITING_SHOWN_MAX partitions, each with why (`schedule.why`)."""
 
 
-class FiredAt(msgspec.Struct, frozen=True, tag="fired_at"):
+class FiredAt(msgspec.Struct, frozen=True, gc=False, tag="fired_at"):
     """A node's trigger fired: what waited for it may run, and the next leader needn't fire it again for that time."""
 
     node: str

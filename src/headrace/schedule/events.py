@@ -20,7 +20,7 @@ class AttemptId(NamedTuple):
         return f"{self.epoch}.{self.n}"
 
 
-class LoadedCell(msgspec.Struct, frozen=True, kw_only=True):
+class LoadedCell(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """A partition as the store has it. `published` says whether readers see a publication of it."""
 
     node: str
@@ -39,7 +39,7 @@ class LoadedCell(msgspec.Struct, frozen=True, kw_only=True):
     """Why it stands so, for whoever asks."""
 
 
-class KeptCell(msgspec.Struct, frozen=True, array_like=True):
+class KeptCell(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A partition of a checkpoint that wasn't at rest."""
 
     node: str
@@ -55,7 +55,7 @@ class KeptCell(msgspec.Struct, frozen=True, array_like=True):
     since: int
 
 
-class KeptNode(msgspec.Struct, frozen=True, array_like=True):
+class KeptNode(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A node of a checkpoint: its partitions at rest, and what is known of it as a whole. `runs`: the data's key → where runs of
     intervals begin and have ended; `named`: partitions that have no number; `oldest` and `newest`: order and key."""
 
@@ -67,7 +67,7 @@ class KeptNode(msgspec.Struct, frozen=True, array_like=True):
     expanded: str
 
 
-class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
+class Checkpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where all partitions stood. `complete`: also those that nothing was heard of but that inputs make expected; `durations`: node →
     how many attempts, and how long they took, in seconds."""
 
@@ -78,7 +78,7 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
     complete: bool
 
 
-class LoadedRunning(msgspec.Struct, frozen=True):
+class LoadedRunning(msgspec.Struct, frozen=True, gc=False):
     """An attempt that runs while another version is applied: it goes on, for its node hasn't changed."""
 
     attempt: AttemptId
@@ -89,7 +89,7 @@ class LoadedRunning(msgspec.Struct, frozen=True):
     """Of its partitions, those of which an input has changed since it was begun."""
 
 
-class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):
     """The core starts from this: the applied graph and where each partition stands: as in the checkpoint, but for `cells`."""
 
     graph: Graph
@@ -100,7 +100,7 @@ class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     checkpoint: Checkpoint | None = None
 
 
-class Arrived(msgspec.Struct, frozen=True, tag="arrived"):
+class Arrived(msgspec.Struct, frozen=True, gc=False, tag="arrived"):
     """A look found a delivery of one interval of a source. It is admitted with the event after it, so that all that a look found has
     been heard of."""
 
@@ -110,7 +110,7 @@ class Arrived(msgspec.Struct, frozen=True, tag="arrived"):
     """Names the file that it came in with other intervals: those are taken in together."""
 
 
-class Refreshed(msgspec.Struct, frozen=True, tag="refreshed"):
+class Refreshed(msgspec.Struct, frozen=True, gc=False, tag="refreshed"):
     """Readers see another publication of a partition that isn't made here: in an environment, what is borrowed from production."""
 
     node: str
@@ -119,7 +119,7 @@ class Refreshed(msgspec.Struct, frozen=True, tag="refreshed"):
     """Whether its content is another than what readers saw before."""
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """A node that is asked for: all its partitions, or those from `first` to `last` (both included, in the order of time).
     Where it is cut by time and key, a time alone means all its keys."""
 
@@ -128,7 +128,7 @@ class Target(msgspec.Struct, frozen=True):
     last: str | None = None
 
 
-class Requested(msgspec.Struct, frozen=True, tag="requested"):
+class Requested(msgspec.Struct, frozen=True, gc=False, tag="requested"):
     """Work is asked for, by a person or by a pass. What failed or was stopped is tried again for the nodes in `retry`,
     which a person named; publications of those in `again` are replaced although nothing has changed.
 
@@ -144,13 +144,13 @@ class Requested(msgspec.Struct, frozen=True, tag="requested"):
     """Wanted for as long as the leader runs (`serve`): never settled. Only what is triggered runs for it."""
 
 
-class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+class Cancelled(msgspec.Struct, frozen=True, gc=False, tag="cancelled"):
     """A run isn't wanted any more: what it alone asked for isn't started, and its attempts that run are ended."""
 
     run: int
 
 
-class Paused(msgspec.Struct, frozen=True, tag="paused"):
+class Paused(msgspec.Struct, frozen=True, gc=False, tag="paused"):
     """Nothing of these nodes is started; attempts that run go on. `until` ends it by itself, in microseconds."""
 
     nodes: tuple[str, ...]
@@ -158,19 +158,19 @@ class Paused(msgspec.Struct, frozen=True, tag="paused"):
     until: int | None = None
 
 
-class Resumed(msgspec.Struct, frozen=True, tag="resumed"):
+class Resumed(msgspec.Struct, frozen=True, gc=False, tag="resumed"):
     """These nodes may run again."""
 
     nodes: tuple[str, ...]
 
 
-class Fired(msgspec.Struct, frozen=True, tag="fired"):
+class Fired(msgspec.Struct, frozen=True, gc=False, tag="fired"):
     """A trigger that isn't a time fired from outside: a webhook. Times, arrivals and publications fire by themselves."""
 
     node: str
 
 
-class TakenBack(msgspec.Struct, frozen=True, tag="taken_back"):
+class TakenBack(msgspec.Struct, frozen=True, gc=False, tag="taken_back"):
     """A person withdrew a publication: readers see nothing of the partition any more, and what was made of it is stale."""
 
     node: str
@@ -178,7 +178,7 @@ class TakenBack(msgspec.Struct, frozen=True, tag="taken_back"):
     reason: str
 
 
-class Published(msgspec.Struct, frozen=True, tag="published"):
+class Published(msgspec.Struct, frozen=True, gc=False, tag="published"):
     """An attempt's partitions are about to become visible: key → whether its content is another than what readers saw before (true
     where that isn't known)."""
 
@@ -190,7 +190,7 @@ class Published(msgspec.Struct, frozen=True, tag="published"):
     """Their ids, in the order of `contents`."""
 
 
-class Ended(msgspec.Struct, frozen=True, tag="ended"):
+class Ended(msgspec.Struct, frozen=True, gc=False, tag="ended"):
     """An attempt ended without publishing: `state` is held, rejected or failed; `kind` says why it failed."""
 
     attempt: AttemptId
@@ -199,7 +199,7 @@ class Ended(msgspec.Struct, frozen=True, tag="ended"):
     kind: FailureKind | None = None
 
 
-class WorkerLost(msgspec.Struct, frozen=True, tag="worker_lost"):
+class WorkerLost(msgspec.Struct, frozen=True, gc=False, tag="worker_lost"):
     """A worker died. `running` was being worked on, `queued` hadn't been started."""
 
     running: AttemptId | None
@@ -207,7 +207,7 @@ class WorkerLost(msgspec.Struct, frozen=True, tag="worker_lost"):
     reason: str
 
 
-class Clock(msgspec.Struct, frozen=True, tag="clock"):
+class Clock(msgspec.Struct, frozen=True, gc=False, tag="clock"):
     """Time has passed: look for time-outs and for partitions whose next try has come."""
 
 

@@ -13,21 +13,21 @@ from headrace.store.wake import Listener
 __all__ = ["Executor", "Finished", "Lost", "News", "Saw"]
 
 
-class Finished(msgspec.Struct, frozen=True):
+class Finished(msgspec.Struct, frozen=True, gc=False):
     """The answer to one task."""
 
     attempt: AttemptId
     outcome: Outcome
 
 
-class Saw(msgspec.Struct, frozen=True):
+class Saw(msgspec.Struct, frozen=True, gc=False):
     """The answer to a look."""
 
     attempt: AttemptId
     looked: Looked
 
 
-class Lost(msgspec.Struct, frozen=True):
+class Lost(msgspec.Struct, frozen=True, gc=False):
     """A worker is gone: `running` is what it was at, `queued` what it hadn't begun, `reason` how it ended."""
 
     running: AttemptId | None

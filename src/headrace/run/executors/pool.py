@@ -134,14 +134,17 @@ class Pool:
     # Which worker
 
     def _deal(self) -> None:
-        """Give workers what waits, each as much as keeps it busy until its next answer has come back."""
+        """Give workers what waits, each as much as keeps it busy until its next answers have come back, and many at a time: what costs
+        is to send anything, and to wake who reads it."""
         while self._waiting:
-            attempt, task = self._waiting[0]
-            worker = self._worker(task)
-            if len(worker.given) >= worker.window:
+            worker = self._worker(self._waiting[0][1])
+            room = worker.window - len(worker.given)
+            if room <= worker.window // 2 and worker.given:
                 return
-            self._waiting.popleft()
-            self._give(worker, attempt, task)
+            share = -(-len(self._waiting) // len(self._workers))
+            for _ in range(min(room, share)):
+                if _fits(worker, self._waiting[0][1]):
+                    self._give(worker, *self._waiting.popleft())
 
     def _give(self, worker: Worker, attempt: AttemptId, task: Task) -> None:
         worker.give(attempt, task)
@@ -167,10 +170,7 @@ class Pool:
     def _worker(self, task: Task) -> Worker:
         """The one with the least to do. It never has modules of another applied version: those can't be taken out of a process."""
         worker = min(self._workers, key=lambda one: len(one.given))
-        code = task.code if isinstance(task, Produce) else None
-        if code is not None and worker.code not in (None, code):
-            return self._retire(worker)
-        return worker
+        return worker if _fits(worker, task) else self._retire(worker)
 
     def _lookout(self) -> Worker:
         self._looked_at = time.monotonic()
@@ -316,6 +316,12 @@ class Pool:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(mother.control)
             mother.stop()
+
+
+def _fits(worker: Worker, task: Task) -> bool:
+    """Whether a worker has no modules of another applied version than a task's."""
+    code = task.code if isinstance(task, Produce) else None
+    return code is None or worker.code in (None, code)
 
 
 class WorkersBroken(HeadraceError):

@@ -33,7 +33,7 @@ from headrace.store.queries.leading import AttemptEnd, PublicationRow, Quarantin
 HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 
 
-class Attempt(msgspec.Struct, frozen=True):
+class Attempt(msgspec.Struct, frozen=True, gc=False):
     """What the leader remembers of an attempt while it runs."""
 
     id: AttemptId

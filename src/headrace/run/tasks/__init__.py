@@ -20,7 +20,7 @@ EXPORT = "export"
 """The kind of attempts that have an effect outside."""
 
 
-class Prepared(msgspec.Struct, frozen=True):
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """A task with what the attempt's row says about it."""
 
     task: Task

@@ -15,7 +15,7 @@ _ZLIB = 0x78
 """What compressed bytes begin with; a msgpack array of events never does."""
 
 
-class JournalRow(msgspec.Struct, frozen=True):
+class JournalRow(msgspec.Struct, frozen=True, gc=False):
     """One turn. `events` is msgpack, `decisions` a digest (`schedule.history`)."""
 
     epoch: int

@@ -49,7 +49,7 @@ def lose_open_work(tx: Transaction, epoch: int, now: int) -> int:
     return len(rows)
 
 
-class AttemptStart(msgspec.Struct, frozen=True):
+class AttemptStart(msgspec.Struct, frozen=True, gc=False):
     """An attempt that is about to be sent to a worker."""
 
     epoch: int
@@ -77,7 +77,7 @@ def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
     )
 
 
-class AttemptEnd(msgspec.Struct, frozen=True):
+class AttemptEnd(msgspec.Struct, frozen=True, gc=False):
     """How an attempt ended."""
 
     epoch: int
@@ -121,7 +121,7 @@ def end_attempts(tx: Transaction, ends: Sequence[AttemptEnd]) -> None:
 # Partitions and publications ------------------------------------------------------------------------------------------
 
 
-class PartitionRow(msgspec.Struct, frozen=True):
+class PartitionRow(msgspec.Struct, frozen=True, gc=False):
     """Where a partition stands, and what readers see of it."""
 
     node: str
@@ -154,7 +154,7 @@ def mark_partitions(tx: Transaction, rows: Sequence[PartitionRow]) -> None:
     )
 
 
-class PublicationRow(msgspec.Struct, frozen=True):
+class PublicationRow(msgspec.Struct, frozen=True, gc=False):
     """A partition that becomes visible."""
 
     id: int
@@ -264,7 +264,7 @@ def write_profiles(tx: Transaction, rows: Iterable[Sequence[Any]]) -> None:
     tx.executemany("insert into profile (epoch, n, node, partition, columns) values (?, ?, ?, ?, ?)", rows)
 
 
-class QuarantineRow(msgspec.Struct, frozen=True):
+class QuarantineRow(msgspec.Struct, frozen=True, gc=False):
     """Data that was held or rejected, and where it waits."""
 
     node: str
@@ -298,7 +298,7 @@ def quarantine(tx: Transaction, rows: Sequence[QuarantineRow]) -> None:
 LOOKS_KEPT = 50
 
 
-class DeliveryRow(msgspec.Struct, frozen=True):
+class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     """A delivery that a look found."""
 
     source: str
@@ -411,7 +411,7 @@ def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> d
     return {partition: number for partition, number in rows if partition in wanted}
 
 
-class Delivered(msgspec.Struct, frozen=True):
+class Delivered(msgspec.Struct, frozen=True, gc=False):
     """A delivery as it was recorded. `parts` is JSON, where it consists of several files."""
 
     id: int

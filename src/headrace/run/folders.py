@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import msgspec
@@ -38,27 +39,27 @@ class Folders(msgspec.Struct, frozen=True):
     @property
     def lake(self) -> Path:
         """DuckLake's data path: `main/<table>/<uuid>.parquet`."""
-        return Path(self.data, self.lake_name)
+        return _below(self.data, self.lake_name)
 
     @property
     def quarantine(self) -> Path:
         """Held and rejected data, one Parquet file each."""
-        return Path(self.data, "quarantine")
+        return _below(self.data, "quarantine")
 
     @property
     def raw(self) -> Path:
         """Bytes of deliveries, by content."""
-        return Path(self.data, "raw")
+        return _below(self.data, "raw")
 
     @property
     def received(self) -> Path:
         """Copies of files that were handed in by hand, each in a folder of its own."""
-        return Path(self.data, "received")
+        return _below(self.data, "received")
 
     @property
     def logs(self) -> Path:
         """`<epoch>/<n>.jsonl`."""
-        return Path(self.data, "logs")
+        return _below(self.data, "logs")
 
     def log(self, epoch: int, n: int) -> Path:
         """Where an attempt's lines are kept."""
@@ -67,19 +68,25 @@ class Folders(msgspec.Struct, frozen=True):
     @property
     def code(self) -> Path:
         """Applied files, one folder a version."""
-        return Path(self.data, "code")
+        return _below(self.data, "code")
 
     @property
     def files(self) -> Path:
         """What `materialize: files` published, one folder an attempt."""
-        return Path(self.data, "files")
+        return _below(self.data, "files")
 
     @property
     def fence(self) -> Path:
         """Which leader's exports may become visible."""
-        return Path(self.data, "exports.fence")
+        return _below(self.data, "exports.fence")
 
     @property
     def temporary(self) -> Path:
         """What only one attempt needs; emptied when a leader starts."""
-        return Path(self.data, "tmp")
+        return _below(self.data, "tmp")
+
+
+@functools.lru_cache(maxsize=64)
+def _below(folder: str, name: str) -> Path:
+    """Made once: each attempt asks for several, and a path costs microseconds."""
+    return Path(folder, name)

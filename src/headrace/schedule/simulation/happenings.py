@@ -28,7 +28,7 @@ from headrace.schedule.simulation.scenario import (
 )
 
 BACKLOG_DAYS = 4
-FAULTS_MIN = 4
+FAULTS_MIN = 5
 SURE = (
     FaultKind.CRASH,
     FaultKind.STALL,

@@ -3,12 +3,12 @@ committed. A turn is a generator that stops at every named point, where the worl
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled
-from headrace.schedule.core import Core, Running
-from headrace.schedule.events import Arrived, AttemptId, Clock, Ended, Event, Published, Requested, Target, WorkerLost
+from headrace.schedule.core import Core
+from headrace.schedule.events import Arrived, AttemptId, Clock, Ended, Event, LoadedRunning, Published, Requested, Target, WorkerLost
 from headrace.schedule.history import Turn, digest
 from headrace.schedule.simulation import loading
 from headrace.schedule.simulation.deeds import Asked, Deeds
@@ -65,11 +65,11 @@ class Leader:
         self.world.sweep()
         yield from self.turn([*self.load(), self._standing()])
 
-    def load(self, going: Mapping[AttemptId, Running] | None = None) -> list[Event]:
+    def load(self, going: Sequence[LoadedRunning] = ()) -> list[Event]:
         """Make a new core; what it starts from is committed. `going` are attempts that go on."""
         self.core = self.core_type(epoch=self.epoch, slots=self.world.scenario.slots, after=self._last_n)
         self.world.watch.loaded(self)
-        return loading.load(self.world, going or {})
+        return loading.load(self.world, going)
 
     def _standing(self) -> Event:
         number = self.world.number_run()
@@ -249,8 +249,8 @@ class Leader:
 
     def _adopt(self, asked: Asked) -> Turning:
         """Work with another version from now on; attempts at nodes that it doesn't change go on."""
-        running = self.core.running()
-        ended = [number for number, one in running.items() if one.node in asked.changed]
+        running = self.core.handed_over()
+        ended = [one.attempt for one in running if one.node in asked.changed]
         tx = self.store.begin(self.epoch)
         self.now = self.store.mark(tx, self.world.wall)
         tx.put("single", "version", 1)
@@ -264,8 +264,7 @@ class Leader:
         self.world.apply()
         for number in ended:
             self.workers.kill(number)
-        going = {number: one for number, one in running.items() if number in self.attempts}
-        loaded = self.load(going)
+        loaded = self.load([one for one in running if one.attempt in self.attempts])
         names = {target.node for target in self.world.everything()}
         again = [self._still_wanted(request, names) for request in self.runs.values()]
         yield from self.turn([*loaded, *again])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from headrace.schedule.core import Running
-from headrace.schedule.events import Arrived, AttemptId, Event, Loaded, LoadedCell, LoadedRunning, Paused
+from headrace.schedule.events import Arrived, Event, Loaded, LoadedCell, LoadedRunning, Paused
 from headrace.schedule.simulation.rows import RunRow
 from headrace.schedule.simulation.store import Store, Transaction
 
@@ -14,12 +13,11 @@ if TYPE_CHECKING:
     from headrace.schedule.simulation.world import World
 
 
-def load(world: World, going: Mapping[AttemptId, Running]) -> list[Event]:
+def load(world: World, going: Sequence[LoadedRunning]) -> list[Event]:
     """The applied graph and where each partition stands, what is paused, and what was delivered and waits. `going` are attempts
     that go on under another version."""
-    kept = tuple(LoadedRunning(number, one.node, one.keys, one.expires_at) for number, one in going.items())
     fired = tuple(world.store.tables["firing"].items())
-    loaded = Loaded(world.graph, tuple(_cells(world.store)), kept, fired=fired)
+    loaded = Loaded(world.graph, tuple(_cells(world.store)), tuple(going), fired=fired)
     paused = (Paused((node,), "a person said so", until) for node, (until,) in world.store.tables["pause"].items())
     return [loaded, *paused, *waiting_deliveries(world.store)]
 

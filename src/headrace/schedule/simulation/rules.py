@@ -60,6 +60,13 @@ class Rules:
         self.free = self._free(graph)
         """Nodes of whose intervals some may not be due."""
 
+    def forget(self) -> None:
+        """Nothing was heard of."""
+        for keys in self.heard.values():
+            keys.clear()
+        self._regions.clear()
+        self._starts.clear()
+
     def hear(self, source: str, key: str, content: int) -> None:
         """Something was delivered."""
         if key not in self.heard[source]:

@@ -267,8 +267,11 @@ class World:
         self._use(Graph(tuple(nodes), self.scenario.graph.pools), dict.fromkeys(changed, 1))
 
     def _use(self, graph: Graph, versions: dict[str, int]) -> None:
+        if graph is self.graph:
+            self.rules.forget()
+        else:
+            self.rules = Rules(graph, self.scenario.middle)
         self.graph, self.versions = graph, versions
-        self.rules = Rules(graph, self.scenario.middle)
         self._hear_again()
 
     def _remember(self) -> None:

@@ -25,13 +25,34 @@ def canonical(value: Any) -> str:
     TypeError for what has no canonical form (floats, bytes, other objects), ValueError for integers that JSON's
     readers would round and for names that are the same in canonical form.
     """
-    return _ENCODE(_plain(value))
+    flat = _flat(value) if type(value) is dict else None
+    return _ENCODE(_plain(value)) if flat is None else flat
+
+
+def _flat(value: dict[Any, Any]) -> str | None:
+    """The text of a few plain members, made at a fraction of the cost; None for anything else."""
+    if not all(type(name) is str and _is_plain(name) for name in value):
+        return None
+    parts = []
+    for name in sorted(value):
+        item = value[name]
+        if type(item) is int and abs(item) <= _INTEGER_MAX:
+            text = str(item)
+        elif isinstance(item, str) and _is_plain(item):
+            text = f'"{item}"'
+        else:
+            return None
+        parts.append(f'"{name}":{text}')
+    return "{" + ",".join(parts) + "}"
+
+
+def _is_plain(text: str) -> bool:
+    return len(text) <= TEXT_CHARACTERS_MAX and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
 
 
 def canonical_text(text: str) -> str:
     """The same of a string alone; of most at a fraction of the cost."""
-    plain = len(text) <= TEXT_CHARACTERS_MAX and text.isascii() and text.isprintable() and '"' not in text and "\\" not in text
-    return f'"{text}"' if plain else canonical(text)
+    return f'"{text}"' if _is_plain(text) else canonical(text)
 
 
 def clean(text: str) -> str:

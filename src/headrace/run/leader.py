@@ -303,7 +303,7 @@ class Leader:
         commit then serve several."""
         news = self._executor.wait(seconds)
         until = time.monotonic() + GATHER_SECONDS
-        while news and len(news) < self._core.ahead() and (left := until - time.monotonic()) > 0:
+        while news and len(news) < self._core.ahead() // 3 and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, PAUSE_SECONDS))
             news += self._executor.wait(0)
         return news

@@ -14,14 +14,14 @@ from headrace.model import Body, CheckSpec, ContractColumn, Source
 from headrace.quality import Audit
 
 
-class Rewritten(msgspec.Struct, frozen=True, gc=False):
+class Rewritten(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A current file without the partitions that are replaced; `staged` is None if nothing of it is left."""
 
     path: str
     staged: StagedFile | None
 
 
-class ViewCheck(msgspec.Struct, frozen=True, gc=False):
+class ViewCheck(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A view that reads what is audited, and its blocking checks. Where `data` names the node itself, the files are what else the
     view reads of it; what is staged comes to them."""
 
@@ -32,7 +32,7 @@ class ViewCheck(msgspec.Struct, frozen=True, gc=False):
     macros: dict[str, str]
 
 
-class Beside(msgspec.Struct, frozen=True, gc=False):
+class Beside(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What the checks of views read besides what is audited: if something of it was published meanwhile, they must be made again.
     `keys` None: all partitions; `newest` is the id of their newest publication, 0 for none."""
 
@@ -41,7 +41,7 @@ class Beside(msgspec.Struct, frozen=True, gc=False):
     newest: int
 
 
-class TakeIn(msgspec.Struct, frozen=True, gc=False, tag="take_in"):
+class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):
     """Read one delivery: keep its bytes, parse, compare with the pinned schema, stage, audit."""
 
     attempt: str
@@ -71,7 +71,7 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, tag="take_in"):
     """File → text of the project's CREATE MACROs, where a check may use one."""
 
 
-class Produce(msgspec.Struct, frozen=True, gc=False, tag="produce"):
+class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="produce"):
     """Compute partitions of one asset, stage, audit. `table` is None until its columns are known."""
 
     scope: Scope
@@ -107,7 +107,7 @@ class Produce(msgspec.Struct, frozen=True, gc=False, tag="produce"):
     """What the attempt may use; None: what any attempt may."""
 
 
-class LookAt(msgspec.Struct, frozen=True, gc=False, tag="look_at"):
+class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):
     """Look at one source that isn't a local folder, or into a file whose rows are several intervals'. Changes nothing."""
 
     attempt: str
@@ -126,7 +126,7 @@ class LookAt(msgspec.Struct, frozen=True, gc=False, tag="look_at"):
     now_us: int = 0
 
 
-class Looked(msgspec.Struct, frozen=True, gc=False, tag="looked"):
+class Looked(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="looked"):
     """What a look found. `code` says what kind of error it was (`access_denied`, `source_unavailable` …)."""
 
     attempt: str
@@ -136,7 +136,7 @@ class Looked(msgspec.Struct, frozen=True, gc=False, tag="looked"):
     code: str | None = None
 
 
-class Export(msgspec.Struct, frozen=True, gc=False, tag="export"):
+class Export(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="export"):
     """Write what one consumer reads, for one interval, to where it wants it."""
 
     attempt: str
@@ -156,17 +156,17 @@ class Export(msgspec.Struct, frozen=True, gc=False, tag="export"):
 Task = TakeIn | Produce | LookAt | Export
 
 
-class Recall(msgspec.Struct, frozen=True, gc=False, tag="recall"):
+class Recall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="recall"):
     """Give back the tasks that haven't been begun: another worker has nothing to do."""
 
 
-class Returned(msgspec.Struct, frozen=True, gc=False, tag="returned"):
+class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="returned"):
     """The tasks that weren't begun and won't be; answers to those before them may still be on their way."""
 
     attempts: tuple[str, ...]
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False, tag="outcome"):
+class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="outcome"):
     """What became of a task. `state` is `staged`, `held`, `rejected` or `failed`; of a held or rejected one,
     `quarantined` is the path of its data relative to the data folder."""
 
@@ -196,7 +196,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, tag="outcome"):
 Answer = Outcome | Looked
 
 
-class Ready(msgspec.Struct, frozen=True, gc=False, tag="ready"):
+class Ready(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ready"):
     """A worker has started and waits for work."""
 
     pid: int

@@ -15,7 +15,7 @@ SAMPLES_MIN = 3
 """Of a node, until its own durations say what it is like."""
 RECENT_MIN = 20
 """Of all nodes, until they say what a node is like that never ran."""
-AHEAD = 32
+AHEAD = 64
 """Attempts per worker, the one that runs included."""
 WEIGHT = 0.3
 """Of the newest duration in a running mean."""

@@ -7,7 +7,7 @@ from driver import DAY, WHOLE, Driver, asset, source
 from headrace.schedule import Published
 from headrace.schedule.admission import AHEAD, RECENT_MIN, SAMPLES_MIN, Durations
 
-DAYS = [f"2013-{month:02d}-{day:02d}" for month in range(1, 7) for day in range(1, 20)]
+DAYS = [f"2013-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 20)]
 
 
 def timed(d: Driver, seconds: float, times: int, *, slow: float = 0.0) -> None:

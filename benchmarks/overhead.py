@@ -3,7 +3,8 @@
 (a) 1,000 independent Python no-ops (`materialize: none`), beside them 1,000 that publish one row each; (b) a chain of 100;
 (c) 365 days of one small SQL asset with two checks, published day by day; (d) loading 1,000 and 10,000 Python assets, cold;
 (e) from the command to ready; (f) CPU and memory of a server with two warm workers that has nothing to do. Two workers.
-A rate is that between the first dispatch and the last commit as the store has them; that of the whole command stands beside.
+A rate is that between the first task's end and the last commit as the store has them: workers are there, as under a server. Those
+from the first dispatch and of the whole command stand beside.
 Each peer runs in an environment of its own, made once (`--peers none` leaves them out). Slow peers get fewer tasks: their
 line says how many. The floor (benchmarks/floor.py) is two workers over pipes and a journal in SQLite, without any policy.
 """

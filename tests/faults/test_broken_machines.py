@@ -22,7 +22,7 @@ def test_a_lake_that_cant_be_written_is_said_at_once(tmp_path: Path) -> None:
     (project.data / "lake").write_text("a file where the folder should be")
     ended = project.tick()
     assert ended.code == 1
-    assert f"{project.data}/lake can't be written: " in ended.said
+    assert f"{project.data}/lakecan'tbewritten:" in "".join(ended.said.split())  # however long the path is
     (project.data / "lake").unlink()
     assert project.tick().code == 0
 

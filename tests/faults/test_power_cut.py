@@ -144,6 +144,7 @@ def crashed(tmp_path: Path, fault: str) -> Project:
     return project
 
 
+@pytest.mark.slow
 def test_a_database_that_lost_its_last_commits_leads_to_the_same(quiet: tuple[World, float], tmp_path: Path) -> None:
     """Catches a restart that takes the files of lost commits for published ones, or stumbles over them. Nothing was exported yet."""
     _lose(quiet[0], crashed(tmp_path, f"{Point.TURN_DURABLE}=kill"), tmp_path, how_many=1, first=0)

@@ -165,6 +165,7 @@ def test_types_are_learnt_from_more_than_the_first_day(lab: Lab, prices: Prices)
     assert {row["price"] for row in lab.read("prices")} == {100, 2.5}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)  # five processes, one after the other
 def test_no_secret_is_written_down(lab: Lab, prices: Prices, server: Server) -> None:
     """Would catch: a token in a log, an error, a document, the state, a kept file, or in what `ps` shows."""

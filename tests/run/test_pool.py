@@ -106,6 +106,7 @@ def test_a_worker_that_is_idle_for_long_keeps_little(crew: PoolCrew, monkeypatch
     assert crew.lost() == []
 
 
+@pytest.mark.slow
 def test_a_worker_is_replaced_after_many_bodies(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: threads and descriptors that bodies leave behind, for as long as the server lives."""
     monkeypatch.setattr(pool_module, "PYTHON_TASKS_MAX", 5)
@@ -117,6 +118,7 @@ def test_a_worker_is_replaced_after_many_bodies(crew: PoolCrew, monkeypatch: pyt
     assert crew.lost() == []
 
 
+@pytest.mark.slow
 def test_workers_outlive_the_process_that_forked_them(crew: PoolCrew) -> None:
     """Would catch: one process whose end costs everything that is under way, or that nobody replaces."""
     attempt = crew.submit("begins")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 
+import pytest
 from runlab import DAYS, Lab
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
@@ -38,6 +39,7 @@ def test_a_killed_leader_leaves_a_state_from_which_the_next_goes_on(postgresql_l
     assert lab.headrace("db", "check", "--deep")["ok"]
 
 
+@pytest.mark.slow
 def test_a_leader_whose_connections_end_ends_itself_and_the_next_finishes(postgresql_lab: Lab) -> None:
     """Would catch a leader that goes on without its lease, and one whose lost connection keeps the store locked."""
     lab = postgresql_lab

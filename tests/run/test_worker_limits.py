@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 
+import pytest
 from runlab import DAYS, Lab, published
 
 
@@ -38,6 +39,7 @@ def test_duckdb_spills_before_the_limit(lab: Lab) -> None:
     assert ("big", DAYS[0]) in published(lab.tick())
 
 
+@pytest.mark.slow
 def test_a_helper_that_was_changed_and_applied_is_what_runs(lab: Lab) -> None:
     """Would catch: modules of an older version that stay in a warm worker of a leader that goes on."""
     lab.write("assets/helper.py", "WORD = 'old'\n")

@@ -53,6 +53,7 @@ def test_what_cores_were_told_replays_to_the_same_decisions(seed: int) -> None:
             assert replay(History(leader.epoch, world.scenario.slots, tuple(leader.turns))) == []
 
 
+@pytest.mark.slow
 def test_a_seed_is_as_large_as_promised() -> None:
     found, _ = many(range(40))
     assert found.fewest[0] >= 300, "events"
@@ -60,6 +61,7 @@ def test_a_seed_is_as_large_as_promised() -> None:
     assert all(scenario(seed).size[0] >= 20 for seed in range(40)), "assets"
 
 
+@pytest.mark.slow
 def test_what_fails_is_made_smaller_and_still_fails_in_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     leader = PLANTED["wrong_edge_of_a_lookback"](monkeypatch)
     seed, failure = next((seed, found) for seed in range(50) if (found := play(scenario(seed), leader).failure) is not None)

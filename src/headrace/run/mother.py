@@ -30,6 +30,8 @@ def main() -> None:
     control, settings = socket.socket(fileno=int(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=Settings)
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if settings.python:
+        import headrace.engine.python  # noqa: F401 - and pyarrow with it, half a second that each worker's first body would wait
     duckdb.default_connection().close()  # it was opened on import, with threads; a body that uses it gets a new one
     while (request := _next(control)) is not None:
         kind, number, descriptors = request

@@ -34,4 +34,5 @@ def worker_settings(folders: Folders, workers: int, memory_max: str | None = Non
     threads = os.cpu_count() or 1
     share = max(1, threads // workers)
     allowed = memory_in_bytes(memory_max) if memory_max else int(memory * MEMORY_SHARE / workers)
-    return Settings(folders, threads=threads, share=share, memory_max_bytes=allowed)
+    python = next(folders.project.glob("assets/**/*.py"), None) is not None
+    return Settings(folders, threads=threads, share=share, memory_max_bytes=allowed, python=python)

@@ -45,7 +45,7 @@ demo: .venv/.runtime
 	@$(BIN)/headrace demo $(ARGS)
 
 test: .venv/.dev
-	@$(BIN)/python -m pytest -n 3 $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)

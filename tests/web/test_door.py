@@ -218,6 +218,13 @@ def test_the_token_is_private_and_stays(tmp_path: Path) -> None:
     assert len(token_of(tmp_path)) >= 40
 
 
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999_999])
+def test_what_is_no_port_is_said_to_be_none(port: int) -> None:
+    """Catches ports that nobody can have, and that are said to be taken."""
+    with pytest.raises(UsageError, match="is no port"):
+        listen("127.0.0.1", port)
+
+
 def test_a_port_that_is_taken_gives_the_next_free_one() -> None:
     """The second demo doesn't start."""
     with listen("127.0.0.1", 0) as first:

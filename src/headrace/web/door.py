@@ -27,23 +27,26 @@ CONNECTIONS_MAX = 64
 """More are answered 503 at once."""
 CLOSE_SECONDS = 3
 PORTS_TRIED = 20
+PORT_MAX = 65_535
 
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket at this port, or at the next free one where it is taken; port 0 is any. UsageError for a host that there
-    isn't here, or where all of PORTS_TRIED ports are taken."""
+    isn't here, for what is no port, or where all of PORTS_TRIED ports are taken."""
+    if not 0 <= port <= PORT_MAX:
+        raise UsageError(f"--port {port} is no port: they go from 1 to {PORT_MAX}", hint="serve --port 0 takes any that is free")
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (OSError, UnicodeError) as error:
         raise UsageError(f"--host {host[:100]!r} is no address of this machine", hint="serve --host 127.0.0.1") from error
-    for tried in range(port, min(port + PORTS_TRIED, 65_536) if port else 1):
+    for tried in range(port, min(port + PORTS_TRIED, PORT_MAX + 1) if port else 1):
         try:
             return _bound(family, host, tried)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 hint = "ports below 1024 are the administrator's" if error.errno == errno.EACCES else "serve --host 127.0.0.1"
                 raise UsageError(f"{host}:{tried} can't be listened on: {error.strerror}", hint=hint) from error
-    raise UsageError(f"ports {port} to {port + PORTS_TRIED - 1} are all taken", hint="serve --port 0 takes any that is free")
+    raise UsageError(f"ports {port} to {min(port + PORTS_TRIED - 1, PORT_MAX)} are all taken", hint="serve --port 0 takes any that is free")
 
 
 def _bound(family: int, host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
 #   make test [ARGS=…]   all tests; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases
+#   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make bench           the measurements, into benchmarks/RESULTS.md
@@ -9,7 +10,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint faults bench docs lock
+.PHONY: help demo test lint faults lab bench docs lock
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -44,12 +45,16 @@ help:
 demo: .venv/.runtime
 	@$(BIN)/headrace demo $(ARGS)
 
+# Without bytecode kept, each of the thousands of processes that tests start would compile all it imports again.
 test: .venv/.dev
-	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)
 	@$(BIN)/python -m pytest -n 2 tests/faults -m slow $(ARGS)
+
+lab: .venv/.dev
+	@$(BIN)/python -m benchmarks.lab $(if $(SEEDS),--seeds $(SEEDS)) $(ARGS)
 
 lint: .venv/.dev
 	@$(BIN)/ruff format --check .

@@ -35,11 +35,11 @@ def chain(count: int) -> list[str]:
     return [NOTHING.format(name=f"a{n:05}", more=f', depends=["a{n - 1:05}"]' if n else "") for n in range(count)]
 
 
-def daily(folder: Path, *, batched: bool) -> None:
-    """Add one small SQL asset, cut by day from 2013-01-01 on, that reads nothing; its days together or each alone."""
+def daily(folder: Path) -> None:
+    """Add one small SQL asset, by day from 2013-01-01 on, that reads nothing. Its statement is about one day: each is computed alone."""
     text = (
         "/* headrace\nowner: core\npartition: {by: day, column: day}\nstart: '2013-01-01'\n"
-        f"{'' if batched else 'batch: off' + chr(10)}"
+        "batch: off\n"
         "checks: [{unique: [day, n]}, {not_null: [n]}]\n*/\n"
         "select cast($partition_start as date) as day, n, n * n as squared from range(100) as numbers(n)\n"
     )

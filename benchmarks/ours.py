@@ -100,17 +100,14 @@ class Ours:
         self._add("hop_p95_ms", between[int(0.95 * len(between))])
 
     def _partitions(self, days: int) -> None:
-        for batched in (False, True):
-            with self._project([]) as project:
-                noops.daily(project, batched=batched)
-                began = time.perf_counter()
-                document = run(project, "run", "daily", "--from", "2013-01-01", "--to", _day(days), "--now", NOW)
-                whole = 1000 * (time.perf_counter() - began) / days
-                _all_done(len(document["published"]), days)
-                steady = 1000 * _span(_times(project)) / days
-            if not batched:
-                self._add("partition_ms", steady)
-            self._besides("partition_ms", "the whole command" if not batched else "in batches, the whole command", whole)
+        with self._project([]) as project:
+            noops.daily(project)
+            began = time.perf_counter()
+            document = run(project, "run", "daily", "--from", "2013-01-01", "--to", _day(days), "--now", NOW)
+            whole = 1000 * (time.perf_counter() - began) / days
+            _all_done(len(document["published"]), days)
+            self._add("partition_ms", 1000 * _span(_times(project)) / days)
+        self._besides("partition_ms", "the whole command", whole)
 
     def _bookkeeping(self, count: int) -> None:
         """Per cent that tasks of 100 ms on two workers take longer than they sleep."""

@@ -39,8 +39,11 @@ owner: core
 partition: day
 files: landing/flights_{date:%Y-%m-%d}.csv
 contract: flights
+on_anomaly: warn
 """
-FRONT = "/* headrace\nowner: core\npartition: {{by: day, column: flight_date}}\nbatch: off\nchecks: {checks}\n*/{sql}\n"
+FRONT = (
+    "/* headrace\nowner: core\non_anomaly: warn\npartition: {{by: day, column: flight_date}}\nbatch: {batch}\nchecks: {checks}\n*/{sql}\n"
+)
 ASSETS = {
     "clean": (
         "[{unique: [flight_id]}, {not_null: [carrier, origin]}, {accepted_values: {column: origin, values: [EWR, JFK, LGA]}}]",
@@ -73,12 +76,12 @@ group by flight_date, origin, dest""",
 }
 
 
-def project(folder: Path, days: int) -> None:
-    """Write a project of one source and four assets, and `days` deliveries of real flights."""
+def project(folder: Path, days: int, *, batch: str = "off") -> None:
+    """Write a project of one source and four assets, and `days` deliveries of real flights. `batch` is each asset's."""
     for name, text in {"headrace.toml": HEADRACE_TOML, "owners.yaml": OWNERS, "sources/flights.yaml": SOURCE}.items():
         _write(folder / name, text)
     for name, (checks, sql) in ASSETS.items():
-        _write(folder / f"assets/{name}.sql", FRONT.format(checks=checks, sql=sql))
+        _write(folder / f"assets/{name}.sql", FRONT.format(checks=checks, sql=sql, batch=batch))
     contract = resources.files("headrace.operations").joinpath("demo_project", "contracts", "flights.odcs.yaml")
     _write(folder / "contracts/flights.odcs.yaml", contract.read_text(encoding="utf-8"))
     for n in range(days):

@@ -47,9 +47,9 @@ LAYERS = {
     "audit trail": ("headrace.govern.audit:_text", "headrace.govern.audit:chain_hash"),
     "encode and send": ("headrace.run.executors.hands:Worker.give", "headrace.run.executors.hands:Worker.flush"),
     "journal": ("headrace.run.deciding:Decisions._journal",),
-    "sync of files": ("headrace.run.leader:make_durable",),
+    "sync of files": ("headrace.run.turning:make_durable",),
     "decode": ("headrace.run.frames:Inbox.feed",),
-    "turn, besides": ("headrace.run.leader:Leader._turn",),
+    "turn, besides": ("headrace.run.turning:Turning._turn",),
 }
 SQL = "SQL "
 

@@ -15,7 +15,21 @@ from typing import Any
 
 HERE = Path(__file__).parent
 DOCUMENTS = HERE / "results"
-ORDER = ("startup", "partitions", "pipeline", "load", "sources", "materialise", "overhead", "scheduling", "history")
+ORDER = (
+    "startup",
+    "partitions",
+    "pipeline",
+    "load",
+    "sources",
+    "materialise",
+    "overhead",
+    "backfill",
+    "eta",
+    "planning",
+    "scheduling",
+    "history",
+    "renames",
+)
 INTRODUCTION = """# Measured
 
 Written by `make bench` from the documents in `benchmarks/results/`; each section can be had again with the command in it.

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from postgres_cluster import cluster, postgresql
 from state_kinds import state_settings
+from warm_mothers import cold_mothers, warm_mothers
 
-__all__ = ["cluster", "postgresql", "state_settings"]
+__all__ = ["cluster", "cold_mothers", "postgresql", "state_settings", "warm_mothers"]

@@ -146,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
         query = parse_qs(parts.query, keep_blank_values=True)
         self._send(self.lab.answer(Asked(self.command, parts.path, query, headers, body, self.number)))
 
-    do_HEAD = do_POST = do_GET  # noqa: N815 - the names that the base class looks for
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815 - the names that the base class looks for
 
     def _send(self, answer: Reply) -> None:
         if answer.hang:

@@ -28,7 +28,7 @@ def test_verbs_and_options(project: Path) -> None:
     assert candidates(["--project", "x", "qu"]) == ["quarantine"]
     assert "--partition" in candidates(["run", "--p"])
     assert "--project" in candidates(["run", "--p"])
-    assert candidates(["fi"]) == [], "what isn't built isn't offered"
+    assert candidates(["hando"]) == [], "what isn't built isn't offered"
 
 
 def test_node_names(project: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
-from clilab import Project
+from clilab import GOOD, Project
 
 from headrace.operations.glimpse import CHARACTERS_MAX, ROWS_MAX, glimpse
 
@@ -38,8 +38,68 @@ def test_a_person_sees_rows_path_and_what_to_do(shop: Project) -> None:
         assert said in text
 
 
-def test_subverbs_are_not_built(shop: Project) -> None:
-    assert "not built yet" in shop.refused("quarantine", "accept", "orders@2025-03-05", code=2)
+def test_what_a_check_rejected_is_published_as_it_lies_there(shop: Project) -> None:
+    """Would catch: an exception that computes anew, that says `passed`, or that nobody is told of."""
+    at = "orders_clean@2025-03-04"
+    assert "needs --reason" in shop.refused("quarantine", "accept", at, code=3)
+    made = shop.json("quarantine", "accept", at, "--reason", "Linus did order twice", "--until", "7d")
+    assert (made["state"], made["partitions"], made["rows"]) == ("published", ["2025-03-04"], 4)
+    assert made["why"].startswith("id")
+    assert {(row["asset"], row["partition"]) for row in made["published"]} >= {("revenue", "2025-03-04")}, made
+    assert len(shop.json("read", at)["rows"]) == 4
+    (shown,) = shop.json("quarantine", at)
+    assert (shown["state"], shown["checks"][0]["kind"]) == ("accepted", "unique")
+    assert [row["node"] for row in shop.json("quarantine")] == ["orders"], "it doesn't wait"
+    (entry,) = [one for one in shop.json("audit", "show") if one["action"] == "quarantine.accepted"]
+    assert entry["reason"] == "Linus did order twice"
+    shop.call(shop.root, "tick", "--now", "2025-03-14T06:00+01:00")
+    assert _states(shop)["dashboard"] == "wrong"
+    assert [(row["node"], row["state"]) for row in shop.json("quarantine", "orders_clean")] == [("orders_clean", "held")]
+    assert shop.json("quarantine", "accept", at, "--reason", "still right", "--until", "30d")["state"] == "published"
+    assert _states(shop)["dashboard"] == "late"
+    assert shop.json("quarantine", "orders_clean") == []
+
+
+def _states(shop: Project) -> dict[str, str]:
+    return {one["name"]: one["state"] for one in shop.json("status")["consumers"]}
+
+
+def test_a_delivery_with_another_header_is_accepted_by_looser_rules(shop: Project) -> None:
+    """Would catch: an accepted delivery that is held again, and looser rules that stay for the next delivery."""
+    at = "orders@2025-03-05"
+    made = shop.json("quarantine", "accept", at, "--reason", "we know, amounts come tomorrow")
+    assert made["state"] == "published", made
+    assert [row["amount"] for row in shop.json("read", at)["rows"]] == [None] * 3
+    (shop.root / "landing/orders_2025-03-06.csv").write_text("id,customer,day\n1,Ada,2025-03-06\n")
+    shop.call(shop.root, "tick", "--now", "2025-03-07T06:00+01:00")
+    assert [row["partition"] for row in shop.json("quarantine", "orders")] == ["2025-03-06"]
+
+
+def test_what_is_dropped_stays_dropped_until_something_else_comes(shop: Project) -> None:
+    """Would catch: dropped data that waits on, or comes back with the next pass; and a drop after which a correction is not taken in."""
+    at = "orders@2025-03-05"
+    assert shop.json("quarantine", "drop", at, "--reason", "a test file of theirs")["state"] == "dropped"
+    shop.call(shop.root, "tick", "--now", "2025-03-06T09:00+01:00")
+    assert shop.json("quarantine", "orders") == []
+    (row,) = [one for one in shop.json("deliveries", "orders") if one["partition"] == "2025-03-05"]
+    assert "dropped by" in row["reason"]
+    assert "a test file of theirs" in row["reason"]
+    assert row["state"] == "dropped"
+    (shown,) = shop.json("quarantine", at)
+    assert (shown["state"], shown["decide"], shown["repair"]["commands"]) == ("dropped", [], ["headrace tick"])
+    assert "nothing of" in shop.refused("quarantine", "accept", at, "--reason", "after all")
+    (shop.root / "landing/orders_2025-03-05.csv").write_text("id,customer,amount,day\n" + GOOD.format("2025-03-05"))
+    shop.call(shop.root, "tick", "--now", "2025-03-06T10:00+01:00")
+    assert len(shop.json("read", at)["rows"]) == 3
+
+
+def test_decisions_that_make_no_sense_are_refused(shop: Project) -> None:
+    """Would catch: a typo that decides about something else."""
+    assert "did you mean" in shop.refused("quarantine", "accept", "ordrs", "--reason", "x")
+    assert "isn't known" in shop.refused("quarantine", "orders", "orders")
+    assert "--until" in shop.refused("quarantine", "drop", "orders@2025-03-05", "--reason", "x", "--until", "2d")
+    assert "over already" in shop.refused("quarantine", "accept", "orders@2025-03-05", "--reason", "x", "--until", "2025-03-01")
+    assert [row["node"] for row in shop.json("quarantine")] == ["orders", "orders_clean"]
 
 
 def test_exit_code(shop: Project, new: Project) -> None:

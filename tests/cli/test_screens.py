@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
+from headrace.cli import backfilling, checking, contracting, incident_pages
 from headrace.cli.commands import (
     apply,
     cancel,
@@ -27,6 +28,7 @@ from headrace.cli.commands import (
     lineage,
     ls,
     pause,
+    plan,
     quarantine,
     read,
     render,
@@ -44,7 +46,11 @@ from headrace.cli.moments import Reader
 from headrace.cli.page import Page
 from headrace.cli.running import render as render_run
 from headrace.cli.screen import Screen
+from headrace.operations import backfill_documents as b
+from headrace.operations import checks_documents as k
+from headrace.operations import contract_documents as c
 from headrace.operations import documents as d
+from headrace.operations import incident_documents as q
 from headrace.operations import inspections as i
 from headrace.operations import interventions as n
 
@@ -95,6 +101,33 @@ def status_document(**changed: Any) -> d.StatusDocument:
     return d.StatusDocument(**{**fields, **changed})
 
 
+AVAILABILITY = d.AvailabilityRow(
+    honest="93.1",
+    claimed="93.9",
+    minutes=43200,
+    lost_minutes=2960,
+    corrected_minutes=345,
+    exception_minutes=0,
+    unknown_minutes=0,
+    promised=30,
+    kept=27,
+    incidents=["INC-3"],
+)
+HONEST = status_document(
+    consumers=[msgspec.structs.replace(one, availability=AVAILABILITY) for one in status_document().consumers],
+    honest_availability="93.1", honest_mean="93.3", minutes_lost=8640, claimed_availability="93.9", classic_uptime="100.0",
+    runs_started=44, worst="ops-dashboard",
+)  # fmt: skip
+PUT_DOWN = d.RepairRow(
+    node="flights", partitions=["2013-02-11"], first="accept the new names", commands=["headrace tick"], incident="INC-1",
+)  # fmt: skip
+ONE_CAUSE = status_document(
+    consumers=[
+        msgspec.structs.replace(one, incident="INC-1", reason="INC-1 flights: 2 columns renamed") for one in status_document().consumers
+    ],
+    incidents_open=2, holding=d.HoldingRow(causes=1, assets=8, consumers=3, command="headrace fix INC-1"), repairs=[PUT_DOWN],
+    next="headrace why morning-report",
+)  # fmt: skip
 SERVED = status_document(
     consumers=[consumer("morning-report", "07:00 daily", "served", "all that is due can be read")],
     quarantine=d.QuarantineCounts(deliveries=0, partitions=0, rows=0),
@@ -191,6 +224,7 @@ HELD = d.QuarantineRow(
     ],
     attempt="1.18",
     todo="ask flight-feed-inc for the file as it was agreed, then: headrace tick",
+    decide=["headrace quarantine accept flights@2013-02-11 --reason TEXT", "headrace quarantine drop flights@2013-02-11 --reason TEXT"],
 )
 COUNTS = d.Counts(sources=5, assets=12, consumers=3, contracts=1)
 VALIDATE = d.ValidateDocument(
@@ -262,8 +296,30 @@ APPLY = d.ApplyDocument(
     now=NOW,
     state="applied",
     version=3,
-    plan=d.PlanDocument(changes=[d.ChangeRow(node="flights_clean", change="body", columns=["dep_delay"], partitions_stale=41)], affects=d.Affects(consumers=["morning-report"], owners=["flight-data", "operations"])),
+    plan=d.PlanDocument(
+        changes=[
+            d.ChangeRow(node="flights_clean", change="body", breaking=True, columns=["dep_delay", "late", "tail", "gate"], partitions_stale=41,
+                        effects=[d.EffectRow(column="dep_delay", effect="meaning", read_by=["carrier_delays", "ops-dashboard"]), d.EffectRow(column="late", effect="type", read_by=["ops-dashboard"]),
+                                 d.EffectRow(column="tail", effect="dropped"), d.EffectRow(column="gate", effect="added")]),
+            d.ChangeRow(node="morning-report", change="promise"),
+            d.ChangeRow(node=HOSTILE, change="added"),
+        ],
+        affects=d.Affects(consumers=["morning-report"], owners=["flight-data", "operations"]),
+        estimate={"seconds": 41.5, "low": 30.0, "high": 61.0, "basis": "simulated"},
+        stale=[
+            d.StaleRow(node="flights_clean", partitions=41, from_="2013-01-01", to="2013-02-10", why="its own code changed"),
+            d.StaleRow(node="carrier_delays", partitions=41, from_="2013-01-01", to="2013-02-10", why="reads flights_clean"),
+        ],
+        repairs=[d.StaleRow(node="carrier_delays", partitions=3, from_="2013-02-08", to="2013-02-10", why="failed under the code as it was")],
+        built=[d.PromotedRow(environment="dev", node="flights_clean", partitions=12)],
+        weakens=[d.WeakenedRow(node="morning-report", what="due", before="by 07:00", after="by 09:00")],
+        against="version 2", next="headrace apply", now=NOW, clock="replay",
+    ),
     clock="replay",
+    backfills=[
+        d.NeededRow(select=["flights_clean"], from_="2013-01-01", to="2013-02-10", mode="missing", command="headrace backfill flights_clean --from 2013-01-01 --to 2013-02-10 --reason TEXT"),
+        d.NeededRow(select=["carrier_delays"], from_="2013-02-08", to="2013-02-10", mode="failed", command="headrace backfill carrier_delays --from 2013-02-08 --to 2013-02-10 --mode failed --reason TEXT"),
+    ],
 )  # fmt: skip
 DEMO = d.DemoDocument(
     directory="demo", now=NOW, resumed=False, counts=COUNTS, owners=4, first="2013-01-01", last="2013-02-13", days=44, days_published=41, rows=35530,
@@ -393,6 +449,12 @@ WITHDRAWN = n.WithdrawDocument(
     published_at=NOW - timedelta(days=2), reason=HOSTILE, consumers=["ops-dashboard"],
     stale=[n.StaleRow(node="carrier_delays", partitions=["2013-02-11"]), n.StaleRow(node="airport_ranking", partitions=["2013-02-11", "2013-02-12"])],
 )  # fmt: skip
+ACCEPTED = n.DecisionDocument(
+    now=NOW, clock="replay", asset="flights", partitions=["2013-02-11"], state="published", rows=929, by="ada", reason=HOSTILE,
+    until=NOW + timedelta(days=7), why=HELD.reason, run_id="12", consumers=["ops-dashboard"], next="headrace status",
+    published=[d.PublishedRow(asset="flights_clean", partition="2013-02-11", rows=929, snapshot=122, verdict="passed", identical=False)],
+    rejected=[d.RejectedRow(asset="carrier_delays", partition="2013-02-11", state="rejected", reason=HOSTILE, rows=16)],
+)  # fmt: skip
 WHY = n.WhyDocument(
     now=NOW, clock="replay", subject="morning-report", interval="2013-02-13", state="late",
     verdict="morning-report 2013-02-13 waits for flights 2013-02-13, expected by 05:00, which is 2 h 20 min ago",
@@ -405,8 +467,193 @@ WHY = n.WhyDocument(
     next="headrace deliveries flights",
 )  # fmt: skip
 
+SEGMENTS = [
+    n.SegmentRow(
+        kind=kind,
+        node=node,
+        partition="2013-02-11",
+        from_=NOW - timedelta(seconds=begin),
+        to=NOW - timedelta(seconds=end),
+        seconds=begin - end,
+        note=note,
+        incident=incident,
+    )
+    for kind, node, begin, end, note, incident in (
+        ("source", "flights", 199_200.0, 182_400.0, "delivered, as agreed", None),
+        ("detection", "flights", 182_400.0, 182_398.0, "not looked at yet", None),
+        ("run", "flights", 182_398.0, 182_397.7214, "taken in (attempt 1.579)", None),
+        ("hold", "flights", 182_397.7214, 0.0, f"2 columns renamed {HOSTILE}", "INC-1"),
+    )
+]
+LEDGER = n.LedgerRow(
+    subject="morning-report", interval="2013-02-11", wait_seconds=199_200.0, from_=NOW - timedelta(seconds=199_200), to=NOW, open=True, rebuild=False,
+    segments=SEGMENTS, overhead_seconds=2.0, overhead={"detection": 2.0, "schedule": 0.0}, work_seconds=0.2786, shortest_possible_seconds=16_800.4,
+    shares=[n.ShareRow(owner="flight-feed-inc", seconds=199_198.0, share=0.99999), n.ShareRow(owner="headrace", seconds=2.0, share=0.00001)],
+    said="Of 55 h 20 min waited so far, Headrace itself took 2.0 s and it waited for somebody to decide for 50 h 40 min.",
+    compared=n.ComparedRow(interval="2013-02-04", wait_seconds=16_800.4, changed={"hold": 182_397.7, "detection": -60.0, "run": 0.1}),
+    read="read time not observed: nobody has read morning-report's data through Headrace", frozen=True,
+)  # fmt: skip
+WHY_LEDGER = msgspec.structs.replace(
+    WHY, interval="2013-02-11", verdict="morning-report is late since Tue 02-12 07:00 because of INC-1: 2 columns renamed at flights 2013-02-11.", next="headrace incident INC-1",
+    **{name: getattr(LEDGER, name) for name in LEDGER.__struct_fields__ if name not in ("subject", "interval")},
+)  # fmt: skip
+LONG_LEDGER = msgspec.structs.replace(
+    LEDGER, open=False, frozen=False, compared=None, read=None, rebuild=True, wait_seconds=20_000.0, from_=NOW - timedelta(seconds=20_000),
+    segments=[
+        msgspec.structs.replace(SEGMENTS[0], node=f"node_{place}", seconds=100 * (after - before), from_=NOW - timedelta(seconds=20_000 - 100 * before), to=NOW - timedelta(seconds=20_000 - 100 * after))
+        for place, (before, after) in enumerate([(0, 90), *((90 + i / 10, 90 + (i + 1) / 10) for i in range(20)), (92, 200)])
+    ],
+)  # fmt: skip
+
+BACKFILL = b.BackfillDocument(
+    now=NOW, clock="replay", plan_id=None, state="planned", mode="missing", reason="the vendor's units were wrong", by="ada",
+    assets=[
+        b.BackfillRow(asset="flights", partitions=2, from_="2013-02-11", to="2013-02-12", ranges=1, why="arrived", how="taken_in"),
+        b.BackfillRow(asset="flights_clean", partitions=3, from_="2013-02-11", to="2013-02-13", ranges=1, why="missing or stale", how="staged"),
+        b.BackfillRow(asset="carrier_delays_with_a_long_name", partitions=10, from_="2013-02-11", to="2013-02-20", ranges=2, why="reads flights_clean", how="staged"),
+        b.BackfillRow(asset="ledger", partitions=9_800, from_="1986-04-21", to="2013-02-13", ranges=1, why=HOSTILE, how="afterwards"),
+    ],
+    partitions_total=9_815,
+    skipped=[
+        b.SkippedRow(asset="flights", partitions=1, why="held: headrace quarantine flights"),
+        b.SkippedRow(asset="monthly_report", partitions=1, why="flights_clean isn't there for it"),
+    ],
+    estimate=b.EstimateRow(seconds=254.0, low=180.0, high=400.0, basis="simulated on 2 workers with what 120 attempts took"),
+    bytes_estimate=12_300_000, affects=d.Affects(consumers=["morning-report", HOSTILE], owners=["flight-data"]), needs_approval=True,
+    approval=b.ApprovalRow(rule=f"partitions > 100 or tag:{HOSTILE}", file="headrace.toml", line=23),
+    publishes="in_steps", steps=3, steps_done=0, command="headrace backfill +carrier_delays --from 2013-02-11 --to 2013-02-13 --reason TEXT",
+    published=0, failed=0, redone=0, changed=None, changes=[], failures=[], remaining=None, created_at=None, started_at=None,
+    finished_at=None, notes=[],
+)  # fmt: skip
+BACKFILL_PARTIAL = msgspec.structs.replace(
+    BACKFILL, plan_id="7", state="partial", published=9_813, failed=2, redone=1, steps_done=3, started_at=NOW, created_at=NOW, finished_at=NOW,
+    changed=b.ChangedTotals(partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1),
+    changes=[b.ChangedRow(asset="flights_clean", partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1)],
+    failures=[b.FailureRow(
+        asset="ledger", partition="2013-02-12", state="rejected", reason=f"id: 1 row repeating a key {HOSTILE}", attempt="7.3000000012",
+        checks=[d.CheckRow(name="unique", kind="unique", severity="error", outcome="failed", rows=120, failing=1, detail="1 row repeating a key")],
+        sample=[{"id": 3, "amount": 7.1, "note": HOSTILE}], first="correct assets/ledger.sql, its input or the check that failed",
+    )],
+)  # fmt: skip
+BACKFILLS = b.BackfillsDocument(now=NOW, clock="replay", backfills=[
+    b.PlanRowDocument(plan_id="8", state="running", by="ada", reason="the vendor's units were wrong", assets=["flights", "flights_clean", "carrier_delays", "ledger"], partitions_total=9_815, published=120, failed=0, remaining=b.EstimateRow(seconds=254.0, low=180.0, high=400.0, basis=""), created_at=NOW, finished_at=None),
+    b.PlanRowDocument(plan_id="7", state="cancelled", by=HOSTILE, reason=HOSTILE, assets=[HOSTILE], partitions_total=3, published=0, failed=0, remaining=None, created_at=NOW - timedelta(days=3), finished_at=NOW),
+])  # fmt: skip
+
+NAMES_ACCEPTED = c.AcceptDocument(
+    now=NOW,
+    clock="replay",
+    source="flights",
+    partition="2013-02-11",
+    state="accepted",
+    file="contracts/flights.odcs.yaml",
+    mappings=[
+        c.MappingRow(
+            column="dep_delay",
+            to="departure_delay",
+            score=0.97,
+            evidence=["the names have words in common", "both are BIGINT", "91% of the values are the same"],
+            used_by=["flights_clean", "morning-report"],
+        ),
+        c.MappingRow(column="arr_delay", to=HOSTILE, evidence=["named by hand"], used_by=[]),
+    ],
+    diff="--- a\n+++ b\n",
+    version=4,
+    reread=["2013-02-11", "2013-02-12", "2013-02-13"],
+    stale=[d.StaleRow(node="flights_clean", partitions=2, from_="2013-02-11", to="2013-02-12", why="reads flights")],
+    backfills=[
+        d.NeededRow(
+            select=["flights_clean"],
+            from_="2013-02-11",
+            to="2013-02-12",
+            mode="missing",
+            command="headrace backfill flights_clean --from 2013-02-11 --to 2013-02-12 --reason TEXT",
+        )
+    ],
+)
+INFERRED = c.InferDocument(
+    now=NOW, clock="replay", source="flights", file="contracts/flights.odcs.yaml", text="", rows=27000, partitions=30, written=True
+)
+
+CHECK = k.CheckStandingRow(
+    node="flights_clean", check="unique_flight_id", kind="unique", severity="blocking", partition="2013-02-13", state="failed",
+    verdict="rejected", at=NOW, reason=f"flight_id: 3 rows repeating a key ({HOSTILE})", owner="flight-data", rows=893, failing=3, runs=2,
+    failures=1, file="assets/clean/flights_clean.sql", line=6,
+    history=[
+        k.CheckOutcomeRow(partition="2013-02-13", outcome="failed", failing=3, at=NOW, attempt="1.20"),
+        k.CheckOutcomeRow(partition="2013-02-12", outcome="passed", failing=0, at=NOW - timedelta(days=1), attempt="1.10"),
+    ],
+)  # fmt: skip
+CHECKS = [
+    CHECK,
+    msgspec.structs.replace(
+        CHECK, check=HOSTILE, state="never", verdict=None, at=None, reason=None, partition=None, runs=0, failures=0, history=[]
+    ),
+]
+CHALLENGED = k.ChallengedCheckRow(
+    check="unique_flight_id", asset="flights_clean", verdict="effective", mutations_tried=104, mutations_caught=5, cost_ms=8.9,
+    evidence="it notices every tenth row twice; all rows twice; every tenth `flight_id` repeats the first; and 2 more", kind="unique",
+    severity="blocking", partition="2013-02-13", rows=893, caught=["every tenth row twice"], file="assets/clean/flights_clean.sql", line=6,
+)  # fmt: skip
+UNNOTICED = k.UnnoticedRow(
+    asset="flights_clean", partition="2013-02-13", mutation="scale", says="`dep_delay` × 100", columns=["dep_delay"], rows=893,
+    rows_changed=880, assets=["carrier_delays"], consumers=["morning-report", "regulator-extract"],
+    suggestion="range: {column: dep_delay, min: -400, max: 9000}",
+)  # fmt: skip
+SUGGESTED = k.SuggestedCheckRow(
+    asset="flights_clean", check={"not_null": ["flight"]}, yaml="not_null: [flight]", evidence="never null in 25,768 rows of 30 partitions",
+    catches=["`flight` is null"], consumers=["morning-report"], assets=["carrier_delays"],
+)  # fmt: skip
+CHALLENGE = k.ChallengeDocument(
+    checks=[
+        CHALLENGED,
+        msgspec.structs.replace(
+            CHALLENGED, check="never", verdict="cannot_fail", mutations_caught=0, evidence="it noticed none of 104 mutations"
+        ),
+        msgspec.structs.replace(CHALLENGED, check=HOSTILE, verdict=None, mutations_caught=0, cost_ms=None, evidence="the time was over"),
+    ],
+    unnoticed=[UNNOTICED, msgspec.structs.replace(UNNOTICED, says=f"`{HOSTILE}` is null", consumers=[], assets=[], suggestion=None)] * 6,
+    suggestions=[SUGGESTED],
+    unfinished=["fleet_use"],
+    skipped=["daily_report"],
+    seconds=3.5,
+)
+NOTHING_CHALLENGED = k.ChallengeDocument(checks=[], unnoticed=[], suggestions=[], unfinished=[], skipped=[], seconds=0.1)
+
+
+INCIDENT = q.IncidentRow(
+    id="INC-1",
+    state="open",
+    cause=q.CauseRow(
+        kind="schema_change", detail="renamed", node="flights", partition="2013-02-11", columns=["arr_delay", "dep_delay"],
+        summary="2 columns renamed", confidence=0.97,
+        evidence=[
+            q.EvidenceRow(what="column renamed", expected="dep_delay", observed="departure_delay", at=NOW - timedelta(days=2)),
+            q.EvidenceRow(what="column renamed", expected="arr_delay", observed=HOSTILE, at=NOW - timedelta(days=2)),
+        ],
+    ),
+    owner="flight-feed-inc", began_at=NOW - timedelta(days=2, seconds=2), opened_at=NOW - timedelta(days=2), restored_at=None,
+    resolved_at=None,
+    affected=q.AffectedRow(assets=["flights_clean", "daily_report"], consumers=["morning-report"], partitions=["2013-02-11", "2013-02-12"]),
+    repair=q.IncidentRepairRow(command="headrace fix INC-1", automatic=False), recurrence_of=None, before=None,
+    symptoms=[q.SymptomRow(node="daily_report", partition="2013-02-11", what="failed", at=NOW)],
+    timeline=[q.HappenedRow(at=NOW - timedelta(days=2), what="opened: schema_change at flights, 2 columns renamed", by="headrace")],
+)  # fmt: skip
+RECURRED = msgspec.structs.replace(
+    INCIDENT, id="INC-9", state="resolved", restored_at=NOW, resolved_at=NOW, recurrence_of="INC-1", repair=None, symptoms=[],
+    before=q.RecurrenceRow(id="INC-1", began_at=NOW - timedelta(days=40), restored_at=NOW - timedelta(days=38), done=["names accepted"]),
+)  # fmt: skip
 SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
+    "backfill_planned": (BACKFILL, backfilling.render),
+    "backfill_partial": (BACKFILL_PARTIAL, backfilling.render),
+    "backfill_nothing": (
+        msgspec.structs.replace(BACKFILL, state="nothing_due", assets=[], partitions_total=0, approval=None),
+        backfilling.render,
+    ),
+    "backfills": (BACKFILLS, backfilling.listed),
     "status_late": (status_document(), status._render),
+    "status_honest": (HONEST, status._render),
+    "status_one_cause": (ONE_CAUSE, status._render),
     "status_served": (SERVED, status._render),
     "status_paused": (
         status_document(
@@ -438,9 +685,24 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "cancel_ended": (msgspec.structs.replace(CANCELLED, state="succeeded", by=None, reason=None), cancel._render),
     "withdraw": (WITHDRAWN, withdraw._render),
     "why": (WHY, why._render),
+    "why_ledger": (WHY_LEDGER, why._render),
+    "why_last": (msgspec.structs.replace(WHY, state="served", last=LONG_LEDGER), why._render),
+    "incidents": ([INCIDENT, RECURRED], lambda rows, page: incident_pages.listed(rows, page, every=True)),
+    "incidents_none": ([], lambda rows, page: incident_pages.listed(rows, page, every=False)),
+    "incident": (INCIDENT, incident_pages.one),
+    "incident_recurred": (RECURRED, incident_pages.one),
     "quarantine": ([HELD, HELD], lambda rows, page: quarantine._render(rows, page, None)),
     "quarantine_one": ([HELD], lambda rows, page: quarantine._render(rows, page, "flights@2013-02-11")),
+    "quarantine_accepted": (ACCEPTED, quarantine.decided),
+    "quarantine_dropped": (msgspec.structs.replace(ACCEPTED, state="dropped", published=[], rejected=[]), quarantine.decided),
     "quarantine_empty": ([], lambda rows, page: quarantine._render(rows, page, None)),
+    "checks": (CHECKS, checking.listed),
+    "checks_none": ([], checking.listed),
+    "checks_challenge": (CHALLENGE, checking.challenged),
+    "checks_challenge_nothing": (NOTHING_CHALLENGED, checking.challenged),
+    "checks_unnoticed": (CHALLENGE, checking.unnoticed),
+    "checks_suggest": ([SUGGESTED, msgspec.structs.replace(SUGGESTED, consumers=[])], checking.suggested),
+    "checks_suggest_written": ([msgspec.structs.replace(SUGGESTED, written="assets/flights_clean.sql")], checking.suggested),
     "validate": (VALIDATE, validate._render),
     "validate_ok": (d.ValidateDocument(ok=True, counts=COUNTS, problems=[]), validate._render),
     "ls": (NODES, ls._render),
@@ -450,7 +712,13 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "render": (RENDER, render._render),
     "try": (TRY, try_asset._render),
     "apply": (APPLY, apply._render),
-    "plan": (APPLY.plan, apply.show),
+    "contract_accept": (NAMES_ACCEPTED, contracting.accepted),
+    "contract_infer": (INFERRED, contracting.inferred),
+    "plan": (APPLY.plan, plan._render),
+    "plan_nothing": (
+        d.PlanDocument(changes=[], affects=d.Affects(), against="version 2", next="headrace status", now=NOW, clock="replay"),
+        plan._render,
+    ),
     "demo": (DEMO, demo._render),
     "test": (TESTS, testing._render),
     "test_none": ([], testing._render),
@@ -513,7 +781,7 @@ def test_a_screen_fits_and_obeys_nothing(name: str, width: int) -> None:
         assert pasted or cell_len(line) <= width, line
 
 
-@pytest.mark.parametrize("name", [name for name in SCREENS if name not in ("plan", "demo", "status_served", "attach")])
+@pytest.mark.parametrize("name", [name for name in SCREENS if name not in ("demo", "status_served", "attach")])
 def test_the_last_line_is_the_next_command(name: str) -> None:
     assert printed(name, 80).splitlines()[-1].startswith("next: headrace ")
 

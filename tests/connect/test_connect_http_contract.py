@@ -115,6 +115,6 @@ def server() -> Iterator[Server]:
 
 
 class TestHttp(RemoteContract):
-    @pytest.fixture(params=PAGINGS)
+    @pytest.fixture(params=[pytest.param(kind, marks=[pytest.mark.slow] if kind == "offset" else []) for kind in PAGINGS])
     def remote(self, request: pytest.FixtureRequest, server: Server) -> Remote:
         return Api(server, request.param)

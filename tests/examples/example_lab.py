@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from warm_mothers import headrace
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PATIENCE_SECONDS = 50
@@ -26,11 +27,7 @@ class Example:
 
     def run(self, *arguments: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
         """`headrace ARGUMENTS` in the project; its exit code must be `code` (None: any)."""
-        done = subprocess.run(
-            [sys.executable, "-m", "headrace", *arguments],
-            cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False,
-        )  # fmt: skip
+        done = headrace(arguments, self.root, self.environment, PATIENCE_SECONDS)
         assert code is None or done.returncode == code, f"exit {done.returncode}, not {code}\n{done.stdout}\n{done.stderr}"
         return done
 

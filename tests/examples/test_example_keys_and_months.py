@@ -36,5 +36,5 @@ def test_a_day_for_which_no_key_was_ever_heard_of(tmp_path: Path) -> None:
     example.tick("2026-03-05T12:00:00+01:00")
     late = example.consumer("morning_list")
     assert late["state"] == "late"
-    assert "sales@2026-03-01: nothing was delivered" in late["reason"]
+    assert late["reason"] == "INC-2 sales: 4 intervals not there"
     assert "at either moment" in example.run("diff", "days", "--at", "1", "--at", "2", code=2).stderr

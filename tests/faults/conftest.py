@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 from campaign import undisturbed
-from faults_lab import World
+from faults_lab import Project, World
+from warm_mothers import headrace
+
+Project.undisturbed = staticmethod(headrace)
 
 
 @pytest.fixture(scope="session")

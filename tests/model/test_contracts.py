@@ -74,3 +74,65 @@ def test_a_break_of_the_standard_is_said_at_its_line(parse: Parse, old: str, new
 def test_types_are_duckdbs_or_none(physical: object, logical: object, expected: str | None) -> None:
     """A type becomes part of a statement: only names that we know ever do."""
     assert duckdb_type(physical, logical) == expected
+
+
+RULES = (
+    HEAD
+    + """slaProperties:
+  - {property: latency, value: 5, unit: h}
+  - {property: retention, value: 3, unit: y}
+schema:
+  - name: orders
+    quality:
+      - {metric: rowCount, mustBeGreaterThan: 10}
+      - {type: sql, name: positive, query: 'SELECT count(*) FROM ${object} WHERE amount < 0', mustBe: 0, severity: warning}
+      - {type: text, description: nobody runs this}
+      - {metric: duplicateValues, mustBe: 0, arguments: {properties: [order_id, email]}}
+    properties:
+      - name: order_id
+        quality: [{metric: nullValues, mustBe: 0}, {metric: duplicateValues, mustBeLessThan: 2, unit: percent}]
+      - name: e"mail
+        quality:
+          - {metric: invalidValues, mustBe: 0, arguments: {validValues: [a, b]}}
+          - {metric: invalidValues, mustBe: 0, arguments: {pattern: '.+@.+'}}
+          - {metric: nullValues, mustBe: 0}
+          - {type: sql, query: 'SELECT min(length(${property})) FROM orders', mustBeBetween: [1, 9]}
+"""
+)
+
+
+def test_quality_rules_become_checks(parse: Parse) -> None:
+    """Catches: a rule that is read and never run; a name that ends a statement; two checks of one name."""
+    (contract,) = parse("contracts/orders.odcs.yaml", RULES).contracts
+    assert [(one.name, one.kind, one.severity.value) for one in contract.checks] == [
+        ("contract_rowCount", "row_count", "blocking"),
+        ("positive", "sql", "warning"),
+        ("contract_duplicateValues", "unique", "blocking"),
+        ("contract_nullValues_order_id", "not_null", "blocking"),
+        ("contract_duplicateValues_order_id", "sql", "blocking"),
+        ('contract_invalidValues_e"mail', "accepted_values", "blocking"),
+        ('contract_invalidValues_e"mail_2', "regex", "blocking"),
+        ('contract_nullValues_e"mail', "not_null", "blocking"),
+        ('contract_sql_e"mail', "sql", "blocking"),
+    ]
+    said = {one.name: one.arguments for one in contract.checks}
+    assert said["contract_rowCount"] == {"min": 11}
+    assert said["contract_duplicateValues"] == {"columns": ["order_id", "email"]}
+    assert (
+        '100.0 * (count(*) - count(DISTINCT ("order_id"))) / greatest(count(*), 1) FROM $self'
+        in (said["contract_duplicateValues_order_id"]["query"])
+    )
+    query = said['contract_sql_e"mail']["query"]
+    assert 'WITH "orders" AS (SELECT * FROM $self) SELECT min(length("e""mail")) FROM orders' in query
+    assert query.endswith("WHERE NOT coalesce(value BETWEEN 1 AND 9, false)")
+    assert [(one.property, one.value, one.unit) for one in contract.service] == [("latency", "5", "h"), ("retention", "3", "y")]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("mustBe: 0, severity", "severity"), ("arguments: {validValues: [a, b]}", "arguments: {}"), ("${object}", "${column}")],
+)
+def test_a_rule_that_cannot_be_run_is_an_error(parse: Parse, old: str, new: str) -> None:
+    """Catches: a promise that is kept by never looking."""
+    problems = parse("contracts/orders.odcs.yaml", RULES.replace(old, new, 1)).problems
+    assert any(one.code == "contract_invalid" for one in problems), problems

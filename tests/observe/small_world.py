@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.zones import to_us
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
-from headrace.observe.world import Kept, Newest, Pausing, Seen, Standing
+from headrace.observe.world import Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
 
 ZONE = "America/New_York"
 
@@ -60,7 +60,9 @@ class SmallWorld:
     promised: dict[str, int] = field(default_factory=dict)
     paused: dict[str, Pausing] = field(default_factory=dict)
     taken_back: set[tuple[str, str]] = field(default_factory=set)
+    accepted: list[Excepted] = field(default_factory=list)
     p95: dict[str, float] = field(default_factory=dict)
+    odd: list[Unusual] = field(default_factory=list)
 
     def publish(
         self,
@@ -142,6 +144,12 @@ class SmallWorld:
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         return frozenset(self.taken_back)
+
+    def unusual(self) -> list[Unusual]:
+        return self.odd
+
+    def exceptions(self) -> list[Excepted]:
+        return self.accepted
 
     def seconds(self, node: str) -> float | None:
         return self.p95.get(node)

@@ -60,16 +60,18 @@ class History:
         return bool(unmet) if self.by_age else bool(due) and due[-1] in unmet
 
     def began(self, at: int) -> bool:
-        """Whether its first interval was met, or due, by then."""
-        met = self.met(0)
-        return self.due(0) <= at or (met is not None and met <= at)
+        """Whether its first interval was met, or due, by then; while none is due, any that was met."""
+        days = range(400) if self.due(0) > self.now_hours else range(1)
+        return self.due(0) <= at or any(met <= at for day in days if (met := self.met(day)) is not None)
 
     def never(self) -> bool:
         """Whether one of the assets was never published."""
         return {asset for (asset, _), at in self.published.items() if at <= self.now_hours} != {"one", "two"}
 
-    def since(self) -> int:
-        """The earliest moment from which the state hasn't changed."""
+    def since(self) -> int | None:
+        """The earliest moment from which the state hasn't changed; None where none was met, and none is due."""
+        if not self.began(self.now_hours):
+            return None
         moments = {self.due(day) for day in range(40)} | {met for day in range(40) if (met := self.met(day)) is not None}
         state = self.late(self.now_hours)
         found = self.now_hours
@@ -133,4 +135,5 @@ def test_all_ways_to_judge_a_history_agree(history: History) -> None:
     assert pure.due_interval == (str(FIRST + timedelta(due[-1])) if due else None)
     assert pure.backlog == tuple(str(FIRST + timedelta(day)) for day in unmet if day != due[-1])
     if pure.state in ("late", "served"):
-        assert pure.since_us == us(FIRST, history.since())
+        since = history.since()
+        assert pure.since_us == (None if since is None else us(FIRST, since))

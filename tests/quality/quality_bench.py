@@ -56,14 +56,15 @@ class Bench:
         for session in self.sessions:
             session.close()
 
-    def stage(self, query: str, key: str = "*") -> tuple[StagedFile, Table]:
-        return stage(self.session, query, None, table_name="t", partition=key, table=None)
+    def stage(self, query: str, key: str = "*", *, hashed: bool = True) -> tuple[StagedFile, Table]:
+        return stage(self.session, query, None, table_name="t", partition=key, table=None, hashed=hashed)
 
-    def batch(self, query: str, column: str, kind: str, keys: Sequence[str], grain: Grain = Grain.DAY) -> tuple[StagedFile, Table]:
+    def batch(
+        self, query: str, column: str, kind: str, keys: Sequence[str], grain: Grain = Grain.DAY, *, hashed: bool = True
+    ) -> tuple[StagedFile, Table]:
         every = [bounds_of(key, grain, self.timezone, kind) for key in keys]
-        return stage(
-            self.session, query, None, table_name="t", partition=KeyExpression(key_expression(column, every), tuple(keys)), table=None
-        )
+        partition = KeyExpression(key_expression(column, every), tuple(keys))
+        return stage(self.session, query, None, table_name="t", partition=partition, table=None, hashed=hashed)
 
     def other(self, name: str, query: str) -> Other:
         staged, table = stage(self.session, query, None, table_name=name, partition="*", table=None)

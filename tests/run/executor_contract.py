@@ -53,6 +53,7 @@ def eats():
     while True: held.append(bytearray(b"x") * 10_000_000); time.sleep(0.005)
 def child_eats():
     subprocess.run([sys.executable, "-c", "import time\\nheld=bytearray(b'x')*500_000_000\\ntime.sleep(600)"])
+def niceness(ctx): Path(ctx.parameters["folder"], f"nice-{ctx.attempt}").write_text(str(os.nice(0)))
 def pids(ctx): Path(ctx.parameters["folder"], f"pid-{ctx.attempt}").write_text(str(os.getpid()))
 """
 
@@ -78,15 +79,16 @@ class Crew:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def submit(self, function: str, *, version: str = "v1", memory_max_bytes: int | None = None, pad: int = 0) -> AttemptId:
+    def submit(
+        self, function: str, *, version: str = "v1", memory_max_bytes: int | None = None, pad: int = 0, background: bool = False
+    ) -> AttemptId:
         self._last += 1
         attempt = AttemptId(1, self._last)
         scope = Scope("asset", ("*",), None, None, None, "UTC", str(attempt), {"folder": str(self.folder), "pad": "x" * pad})
         takes = f"def {function}(ctx)" in (self.folders.code / version / "bodies.py").read_text()
         body = PythonBody(file="bodies.py", function=function, takes_context=takes)
-        self.executor.submit(
-            attempt, Produce(scope, body, None, version, (), "none", None, None, False, (), "reject", memory_max_bytes=memory_max_bytes)
-        )
+        task = Produce(scope, body, None, version, (), "none", None, None, False, (), "reject", memory_max_bytes=memory_max_bytes)
+        self.executor.submit(attempt, task, background=background)
         return attempt
 
     def look(self, path: Path) -> AttemptId:
@@ -164,6 +166,16 @@ class AnyExecutor:
         assert all(crew.states()[one] == "staged" for one in attempts[:5])
         for lost in crew.lost():  # it may have been quicker than the kill
             assert (lost.running or lost.queued[0]) == attempts[5] and lost.reason == "was ended: the test wanted it"
+
+    def test_attempts_of_the_background_are_answered_beside_others(self, crew: Crew) -> None:
+        """Would catch: answers of the background that nobody waits for; a kill that doesn't find what waits there."""
+        assert crew.executor.background_slots >= 1
+        attempts = [crew.submit("quick", background=number % 2 == 0) for number in range(20)]
+        crew.executor.kill(attempts[18], "was ended: the test wanted it")
+        crew.told(*attempts)
+        assert sorted(lost.running or lost.queued[0] for lost in crew.lost()) in ([attempts[18]], [])
+        assert all(state == "staged" for state in crew.states().values())
+        assert {*map(crew.of, crew.news), *(q for lost in crew.lost() for q in lost.queued)} - {None} == set(attempts)
 
     def test_waiting_ends_when_somebody_wakes_the_leader(self, crew: Crew) -> None:
         """Would catch: a request that waits until a worker has something to say."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from postgres_cluster import Database
+from warm_mothers import headrace
 
 from headrace.operations.documents import RunDocument
 from headrace.operations.progress import Silent
@@ -82,7 +82,7 @@ class Lab:
 
     def headrace(self, *arguments: str, code: int | None = 0) -> Any:
         """The command in a process of its own; its JSON."""
-        done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=50, check=False)
+        done = headrace([*arguments, "--json", "--project", str(self.root)], Path.cwd(), os.environ, 50)
         assert code is None or done.returncode == code, f"exit {done.returncode}: {done.stderr}"
         return json.loads(done.stdout) if done.stdout.strip() else None
 

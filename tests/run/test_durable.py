@@ -34,7 +34,7 @@ def test_every_commit_that_publishes_comes_after_a_sync(lab: Lab, tmp_path: Path
 
 def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a publication of what isn't there (any more): the attempt is tried again, and nothing else suffers."""
-    from headrace.run import leader as module
+    from headrace.run import turning as module
     from headrace.run.steps import publish
 
     removed: list[str] = []

@@ -142,7 +142,7 @@ def test_an_obligation_is_met_by_its_export(exporting: Lab) -> None:
     assert exporting.rows("select met_at from obligation where interval = ?", LAST) == [(None,)]
     told = consumer(exporting)
     assert told.state == "late"
-    assert "export to exports/clean_2025-01-01.csv failed: exports/clean_2025-01-01.csv can't be written: exports is a link" in told.reason
+    assert told.reason.startswith("INC-1 extract-1: exports/clean_2025-01-01.csv can't be written: exports is a link")
     assert told.export is not None and told.export.state == "failed"
     assert told.next == "headrace logs extract-1@2025-01-01"
     (exporting.root / "exports").unlink()

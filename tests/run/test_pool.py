@@ -15,6 +15,8 @@ from headrace.run.executors import pool as pool_module
 from headrace.run.executors import watching
 from headrace.run.executors.pool import Pool, WorkersBroken
 
+pytestmark = pytest.mark.usefixtures("cold_mothers")
+
 
 class PoolCrew(Crew):
     executor: Pool
@@ -77,9 +79,57 @@ def test_a_look_that_hangs_delays_neither_attempts_nor_looks(crew: PoolCrew) -> 
 
 def test_workers_for_looks_end_when_nobody_looks(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: processes that stay for ever because a source was once looked at."""
-    monkeypatch.setattr(pool_module, "LOOKOUT_IDLE_SECONDS", 0.2)
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.2)
     crew.told(crew.look(crew.folder / "nothing-there.csv"))
     crew.until(lambda: len(crew.executor._all) == 2)
+
+
+def test_attempts_of_the_background_wait_for_none_of_the_others_and_give_way_to_them(crew: PoolCrew) -> None:
+    """Would catch: a backfill that takes production's slots, or its processor time; the other way round, one that waits for ever."""
+    full = [crew.submit("begins", background=True) for _ in range(crew.executor.background_slots + 1)]
+    for attempt in full[:-1]:
+        crew.begun(attempt)
+    crew.told(*(crew.submit("quick") for _ in range(4)))
+    assert set(crew.states().values()) == {"staged"}
+    pid = int((crew.folder / f"begun-{full[0]}").read_text())
+    assert os.getpriority(os.PRIO_PROCESS, pid) == 19
+    if (autogroup := Path(f"/proc/{pid}/autogroup")).exists():
+        assert autogroup.read_text().endswith("nice 19\n")
+    (crew.folder / "go").touch()
+    front = crew.submit("niceness")
+    crew.told(*full, front)
+    assert (crew.folder / f"nice-{front}").read_text() == str(os.nice(0))
+
+
+def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_broken_environment(crew: PoolCrew) -> None:
+    """Would catch: a server that ends because a backfill gave way to it five times while workers were being started."""
+    early = 0
+    for _ in range(20):
+        attempt = crew.submit("begins", background=True)
+        crew.executor._flush()  # now a worker has it that is only being born
+        early += any(not worker.ready for worker in crew.executor._all if any(one.attempt == attempt for one in worker.given))
+        crew.executor.kill(attempt, "made room for production")
+        crew.told(attempt)
+    assert early >= 6
+    crew.told(crew.submit("quick", background=True))
+    assert "staged" in crew.states().values()
+
+
+def test_a_worker_of_the_background_that_dies_is_replaced_by_another_of_it(crew: PoolCrew) -> None:
+    """Would catch: a lost background worker whose tasks, or whose place, go to production's."""
+    bad, *good = crew.submit("exits", background=True), *(crew.submit("niceness", background=True) for _ in range(4))
+    crew.told(bad, *good)
+    assert [lost.running for lost in crew.lost()] == [bad]
+    told = [one for one in good if one in crew.states()]
+    assert told and {(crew.folder / f"nice-{one}").read_text() for one in told} == {"19"}
+
+
+def test_workers_of_the_background_end_when_there_is_nothing_for_them(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a server that keeps twice the processes because it once did a backfill; one that can't do a second."""
+    monkeypatch.setattr(pool_module, "IDLE_SECONDS_MAX", 0.2)
+    crew.told(crew.submit("quick", background=True))
+    crew.until(lambda: len(crew.executor._all) == 2)
+    crew.told(crew.submit("quick", background=True))
 
 
 def test_a_worker_that_keeps_memory_is_replaced(crew: PoolCrew) -> None:
@@ -144,7 +194,7 @@ def test_idle_workers_take_little_memory(crew: PoolCrew) -> None:
     crew.told(crew.look(crew.folder / "x.csv"))
     crew.until(lambda: all(worker.ready for worker in crew.executor._all))
     assert crew.executor._mother is not None
-    pids = [crew.executor._mother._process.pid, *(worker.pid for worker in crew.executor._workers)]
+    pids = [crew.executor._mother._process.pid, *(worker.pid for worker in crew.executor._front.workers)]
     assert sum(map(_pss_mebibytes, pids)) < 110
 
 

@@ -55,7 +55,7 @@ def test_a_file_handed_in_is_checked_like_any_other(lab: Lab) -> None:
     lab.orders(DAYS[0])
     lab.tick()
     bad = lab.root.parent / "bad.csv"
-    bad.write_text("order_id,client,amount,day\n1,c,1.00,2025-01-02\n")
+    bad.write_text("order_id,customer,sum,day\n1,c,1.00,2025-01-02\n")
     held = headrace(lab, "receive", "orders", str(bad), "--for", DAYS[1], "--reason", "try", code=1)
     assert [one["state"] for one in held["attempts"]] == ["held"]
     good = headrace(lab, "receive", "orders", str(by_hand(lab, day=DAYS[1])), "--for", DAYS[1], "--reason", "mended")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import sys
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -51,9 +52,14 @@ def after(lab: Lab, days: int) -> dict[str, int]:
 
 
 def told(lab: Lab) -> Any:
-    """What status says at one moment."""
-    session = Session.open(lab.root, "prod", (NOW + timedelta(hours=1)).isoformat(), "tester")
-    return msgspec.to_builtins(status(session))
+    """What status says at one moment, but for what is told of a past that changed: that isn't news any more when its history goes."""
+    return {name: said for name, said in said_at(lab, NOW + timedelta(hours=1)).items() if name != "restated"}
+
+
+def said_at(lab: Lab, now: datetime) -> dict[str, Any]:
+    """All of it."""
+    found: dict[str, Any] = msgspec.to_builtins(status(Session.open(lab.root, "prod", now.isoformat(), "tester")))
+    return found
 
 
 def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,6 +89,17 @@ def test_what_is_seen_open_or_promised_stays(past: Lab, monkeypatch: pytest.Monk
     assert all(len(one["sha256"]) == 64 for one in retired)
     with Store.open(past.root, Session.open(past.root, "prod", None, "tester").settings, create=True) as store, store.read() as tx:
         assert verify(tx).ok
+
+
+def test_what_readers_are_told_of_the_past_stays_as_long_as_they_are_told(past: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch a project that keeps a day of history, whose readers aren't told that last week's figures changed."""
+    monkeypatch.setattr(sys.modules[__name__], "KEEP", Keep({"history": "1d", "snapshots": "1d"}, {}))
+    later = past.now + timedelta(days=6)
+    before = said_at(past, later)["restated"]
+    assert {(row["node"], row["partitions"]) for row in before} == {("orders", 2), ("clean", 1)}
+    after(past, 6)
+    assert said_at(past, later)["restated"] == before
+    assert after(past, 60)["attempt"] == 2
 
 
 def test_nothing_young_goes_and_nothing_is_taken_again(past: Lab) -> None:

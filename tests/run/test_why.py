@@ -52,7 +52,8 @@ def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: L
     assert said.waiting_for[-1].until is not None and said.waiting_for[-1].until.hour == 5
     late = ask(lab, "clean@2025-01-02", "2025-01-03T07:20:00+00:00")
     assert late.verdict == "clean@2025-01-02 waits for orders 2025-01-02, expected by 05:00, which is 2 h 20 min ago"
-    assert late.segments is None and late.overhead_seconds is None and late.wait_seconds is None
+    assert [(one.kind, one.node, one.seconds) for one in late.segments or []] == [("source", "orders", 26_400.0)]
+    assert (late.wait_seconds, late.overhead_seconds, late.shortest_possible_seconds) == (26_400.0, 0.0, 26_400.0)
 
 
 def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:

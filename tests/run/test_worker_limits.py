@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import subprocess
 import time
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 from runlab import DAYS, Lab, published
+
+pytestmark = pytest.mark.usefixtures("cold_mothers")
 
 
 def test_too_much_memory_is_an_error_that_says_how_much(lab: Lab) -> None:
@@ -37,6 +40,19 @@ def test_duckdb_spills_before_the_limit(lab: Lab) -> None:
     lab.sql("big", f"select count(*) as n, cast('2025-01-01' as date) as day from ({rows}), orders", front)
     lab.orders(DAYS[0], n=1)
     assert ("big", DAYS[0]) in published(lab.tick())
+
+
+def test_what_works_without_rows_of_python_does_not_load_arrow(lab: Lab) -> None:
+    """Would catch: fifty megabytes more in each worker, for deliveries, SQL, their profiles, and bodies that only do something."""
+    lab.sql("first", "select order_id, amount, cast(day as date) as day from orders")
+    noted = lab.root / "noted"
+    body = f"def last():\n    import os, sys\n    with open({str(noted)!r}, 'w') as file:\n"
+    body += "        file.write(repr(('pyarrow' in sys.modules, 'headrace.quality.describing' in sys.modules, os.getpid())))"
+    lab.python("last", body, depends=["first"], materialize="none", partition="day", start=DAYS[0])
+    lab.write("headrace.toml", (lab.root / "headrace.toml").read_text().replace("workers = 2", "workers = 1"))
+    lab.orders(DAYS[0])
+    assert ("first", DAYS[0]) in published(lab.tick())
+    assert ast.literal_eval(noted.read_text())[:2] == (False, True), "the same worker described what it staged before"
 
 
 @pytest.mark.slow

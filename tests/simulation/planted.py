@@ -8,19 +8,26 @@ from typing import Any
 
 import pytest
 
+from headrace.model.intervals import next_key
 from headrace.schedule import Arrived, Core, FailureKind, Mark, PartitionState, Settled
+from headrace.schedule.batching import Batches
 from headrace.schedule.commands import CANCELLED, Command, Kill
+from headrace.schedule.ending import Endings
 from headrace.schedule.needs import Needs
 from headrace.schedule.pauses import Pauses
 from headrace.schedule.pools import Room
+from headrace.schedule.promoting import Promotions
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
 from headrace.schedule.readiness import Link
 from headrace.schedule.retry import retry_after_us
 from headrace.schedule.simulation import loading
+from headrace.schedule.simulation.backfills import Backfill
 from headrace.schedule.simulation.lake import Lake
 from headrace.schedule.simulation.leader import Leader
+from headrace.schedule.simulation.preparing import Preparing
 from headrace.schedule.simulation.store import Store
+from headrace.schedule.simulation.world import World
 
 Plant = Callable[[pytest.MonkeyPatch], type[Leader]]
 PLANTED: dict[str, Plant] = {}
@@ -343,3 +350,118 @@ def restatements_lost(patch: pytest.MonkeyPatch) -> type[Leader]:
         core_type = Deaf
 
     return WithDeaf
+
+
+# In batches
+
+
+@planted
+def a_batch_fails_all_of_its_days(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What several partitions at once come to is taken for each one's own."""
+    patch.setattr(Endings, "_together_ended", Endings._each_ended)
+    return Leader
+
+
+@planted
+def batches_never_halved(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What came to nothing is tried again as it was."""
+    halved = Endings._together_ended
+
+    def whole(self: Any, node: Any, keys: tuple[str, ...], event: Any) -> None:
+        halved(self, node, keys, event)
+        for key in keys:
+            self._board.cell(node.name, key).cap = 0
+
+    patch.setattr(Endings, "_together_ended", whole)
+    return Leader
+
+
+@planted
+def not_separable_forgotten(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What was seen to come to something else is computed together again."""
+    patch.setattr(Batches, "_one_by_one", lambda self, node: node.batch_max <= 1)
+    return Leader
+
+
+@planted
+def batches_never_proven(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Nobody compares several partitions at once with one alone."""
+    prepare = Preparing.prepare
+
+    def trusting(self: Any, command: Any) -> Any:
+        self._tx.put("batching", command.node, (self._world.versions.get(command.node, 0), True))
+        return prepare(self, command)
+
+    patch.setattr(Preparing, "prepare", trusting)
+    return Leader
+
+
+@planted
+def batches_over_gaps(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Days are computed together that don't follow each other."""
+    following = Batches.following
+
+    def farther(self: Any, node: Any, key: str) -> Any:
+        found = following(self, node, key)
+        return found if found is not None else following(self, node, next_key(key, node.partition.grain, node.timezone))
+
+    patch.setattr(Batches, "following", farther)
+    return Leader
+
+
+@planted
+def batches_without_inputs(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """Days that something isn't there for are computed with others."""
+    patch.setattr(Batches, "_together", lambda self, node, key, cell: not cell.failures and cell.cap != 1)
+    return Leader
+
+
+# In backfills
+
+
+@planted
+def promotions_tell_nobody(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What reads something that a plan replaced isn't made again."""
+    patch.setattr(Promotions, "_spread", lambda self, node, key, **how: None)
+    return Leader
+
+
+@planted
+def promotions_are_stale_at_once(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What a plan made together is made again, one after the other."""
+    promote = Promotions.promote
+
+    class Apart(frozenset[Any]):
+        def __contains__(self, one: object) -> bool:
+            return False
+
+    def forgetful(self: Any, event: Any) -> Any:
+        self._waves.__class__.together = property(lambda waves: Apart(), lambda waves, value: None)
+        try:
+            return promote(self, event)
+        finally:
+            del self._waves.__class__.together
+
+    patch.setattr(Promotions, "promote", forgetful)
+    return Leader
+
+
+@planted
+def plans_hear_nothing(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What production publishes meanwhile isn't told to a plan."""
+    patch.setattr(Backfill, "_translated", lambda self, event: iter(()))
+    return Leader
+
+
+@planted
+def pools_not_shared(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What a plan's attempts hold of pools isn't known to production, nor the other way round."""
+    patch.setattr(Core, "_elsewhere", lambda self, event: None)
+    return Leader
+
+
+@planted
+def staged_files_swept(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """A new leader takes what a plan has staged for orphans."""
+    patch.setattr(World, "sweep", lambda self: self.lake.sweep({row.file for row in self.store.tables["publication"].values()}))
+    return Leader

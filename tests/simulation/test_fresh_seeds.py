@@ -12,7 +12,7 @@ from headrace.schedule.simulation.happenings import scenario
 from headrace.schedule.simulation.many import smaller
 from headrace.schedule.simulation.playing import play
 
-SEEDS, PARTS = 500, 10
+SEEDS, PARTS = 500, 20
 KNOWN = Path(__file__).with_name("seeds.txt")
 
 

@@ -6,19 +6,23 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from planted import PLANTED
 
 from headrace.faults import Point as Real
+from headrace.schedule.events import Event, LoadedRunning
 from headrace.schedule.history import History, replay
 from headrace.schedule.simulation.happenings import scenario
+from headrace.schedule.simulation.leader import Leader
 from headrace.schedule.simulation.many import many, smaller
 from headrace.schedule.simulation.playing import play
-from headrace.schedule.simulation.scenario import Point
+from headrace.schedule.simulation.scenario import Fault, FaultKind, Point
 from headrace.schedule.simulation.shrinking import shrink
-from headrace.schedule.simulation.world import World
+from headrace.schedule.simulation.world import LEASE_US, World
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -76,6 +80,25 @@ def test_what_fails_is_made_smaller_and_still_fails_in_the_same_way(monkeypatch:
     assert small == shrink(scenario(seed), fails), "it isn't made smaller the same way twice"
     lines = list(smaller(seed, failure, lambda one: play(one, leader)))
     assert f"--seed {seed}" in lines[1]
+
+
+def test_a_power_cut_ends_leaders_that_stand_still() -> None:
+    """Catches a process that goes on after the power was cut: the lease that it took never happened, so that its epoch is another
+    leader's now, and both publish."""
+    loaded = []
+
+    class Told(Leader):
+        def load(self, going: Sequence[LoadedRunning] = ()) -> list[Event]:
+            loaded.append(self.alive)
+            return super().load(going)
+
+    one = scenario(5)
+    stall = Fault(one.began, FaultKind.STALL, Point.LEASE_TAKEN, 3 * LEASE_US)
+    cut = Fault(one.began, FaultKind.POWER_LOSS, Point.TURN_COMMITTED, 2)
+    played = play(msgspec.structs.replace(one, faults=(stall, cut)), Told)
+    assert (played.faults, played.failure) == (2, None)
+    assert len(loaded) >= 2
+    assert all(loaded)
 
 
 def test_points_that_production_has_too_have_its_names() -> None:

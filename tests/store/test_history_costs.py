@@ -26,6 +26,7 @@ from headrace.store.queries import (
     publications,
     quarantine,
     runs,
+    sizes,
     standings,
 )
 
@@ -46,6 +47,7 @@ ASKED: dict[str, Asked] = {
     "newest runs": lambda tx: runs.newest(tx, limit=5),
     "failed runs": lambda tx: runs.failed(tx, limit=5),
     "durations": lambda tx: durations.p95s(tx, [NODE]),
+    "bytes of a partition": lambda tx: sizes.of_partition(tx, NODE),
     "unmet": lambda tx: obligations.unmet(tx, "c1"),
     "newest obligations": lambda tx: obligations.newest(tx, "c1", limit=10),
     "extent": lambda tx: partitions.extent(tx, NODE),

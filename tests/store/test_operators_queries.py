@@ -50,6 +50,18 @@ def test_a_node_that_always_fails_costs_no_scan_of_its_history(store: Store) -> 
         assert durations.of_node(tx, "a") is None
 
 
+def test_a_batch_counts_as_what_it_computed(store: Store) -> None:
+    """Attempts at thirty days that make one day seem slow; one that is staged and not published passed over."""
+    with store.write(None) as tx:
+        _run(tx)
+        _attempts(tx, "a", [1.0, 9.0], "staged")
+        tx.execute("""update attempt set partitions = '["2025-01-01", "2025-01-02", "2025-01-03"]' where n = 2""")
+        assert durations.samples(tx, "a") == [(3, 9.0), (1, 1.0)]
+        tx.execute("update run set plan_id = 7 where id = 1")
+        assert [(one.node, len(one.partitions), one.finished_at) for one in durations.of_plan(tx, 7, limit=1)] == [("a", 3, 14_000_000)]
+        assert durations.of_plan(tx, 8, limit=5) == []
+
+
 @ONLY_SQLITE
 def test_durations_are_found_by_an_index(store: Store) -> None:
     """A window that is found by sorting the whole history."""
@@ -67,7 +79,7 @@ def test_a_pause_ends_by_itself_and_keeps_its_beginning(store: Store) -> None:
         assert [one.node for one in pauses.in_force(tx, 200)] == ["b"]
         pauses.put(tx, [Pause("a", "again", "ann", 300, None)])
         assert pauses.in_force(tx, 300)[0].since == 300
-        pauses.end(tx, ["a", "b", "never"])
+        pauses.end(tx, ["a", "b", "never"], 400)
         assert pauses.in_force(tx, 300) == []
 
 

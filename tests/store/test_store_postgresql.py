@@ -219,3 +219,32 @@ def test_other_errors_stay_what_they_are(store: Store) -> None:
     """A statement that is wrong is a fault of ours, and no matter for the user."""
     with pytest.raises(psycopg.errors.UndefinedTable), store.read() as tx:
         tx.execute("select * from no_such_table")
+
+
+def test_what_is_sent_ahead_is_told_by_the_commit_and_in_a_savepoint_at_once(store: Store) -> None:
+    """Would catch: a failed statement of many that nobody waited for, and a commit without it; a savepoint whose error ends the turn."""
+    insert = "insert into meta (key, value) values (?, ?)"
+    with pytest.raises(psycopg.errors.UniqueViolation), store.write(None) as tx:  # noqa: PT012 - which of them tells isn't ours to say
+        tx.executemany(insert, [("a", "1"), ("b", "1")])
+        tx.executemany(insert, [("c", "1"), ("a", "2")])
+        tx.executemany(insert, [("d", "1")])
+    with store.write(None) as tx:
+        assert tx.execute("select key from meta where key in ('a', 'b', 'c', 'd')").fetchall() == []
+        tx.executemany(insert, [("a", "1"), ("b", "1")])
+        assert tx.execute("select count(*) from meta where key in ('a', 'b')").fetchone() == (2,)
+        tx.execute("savepoint s")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            tx.executemany(insert, [("c", "1"), ("a", "2")])
+        tx.execute("rollback to savepoint s")
+        tx.execute("release savepoint s")
+        tx.executemany(insert, [("d", "1"), ("e", "1")])
+        with pytest.raises(psycopg.errors.SyntaxError):
+            tx.execute("insert in meta")
+    with store.read() as tx:
+        assert tx.execute("select key from meta where key in ('a', 'b', 'c', 'd', 'e')").fetchall() == [], (
+            "its error was told, and swallowed"
+        )
+    with store.write(None) as tx:
+        tx.executemany(insert, [("a", "1"), ("b", "1")])
+    with store.read() as tx:
+        assert len(tx.execute("select key from meta where key in ('a', 'b')").fetchall()) == 2

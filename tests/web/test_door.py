@@ -18,7 +18,7 @@ from headrace.web import door as door_module
 from headrace.web import listen, metrics
 from headrace.web.access import FILE, token_of
 
-PATHS = ["/", "/metrics", "/api/v1/status", "/api/v1/runs", "/api/v1/ls"]
+PATHS = ["/", "/metrics", "/api/v1/status", "/api/v1/figures/uptime?window=7d", "/api/v1/runs", "/api/v1/ls"]
 
 
 def raw(port: int, sent: bytes) -> socket.socket:

@@ -20,7 +20,7 @@ NAMES_FILE = ".headrace/cache/names"
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
 NODE_VERBS = (
     "ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff", "retry", "pause", "resume", "withdraw",
-    "why",
+    "why", "checks", "incidents", "waive",
 )  # fmt: skip
 
 _BASH = """\
@@ -75,10 +75,16 @@ def candidates(words: list[str]) -> list[str]:
         return sorted(one for one in [*_options(verb), *VALUES, *FLAGS, "--help"] if one.startswith(word) and one != "-v")
     if verb == "schema":
         return [name for name in _schemas() if name.startswith(word)]
+    if verb == "audit":
+        return [action for action in ("show", "verify") if last == "audit" and action.startswith(word)]
+    if verb == "checks" and last == "checks":
+        return [action for action in ("challenge", "suggest") if action.startswith(word)] + _nodes(project, word, select=True)
+    if verb == "incidents" and last == "incidents":
+        return [action for action in ("report",) if action.startswith(word)]
     if verb == "explain":
         return [code for code in _codes() if code.startswith(word)]
     if verb in NODE_VERBS:
-        return _nodes(project, word, select=verb in ("ls", "run", "status", "test", "pause", "resume"))
+        return _nodes(project, word, select=verb in ("ls", "run", "status", "test", "pause", "resume", "checks"))
     return []
 
 

@@ -93,9 +93,8 @@ class Invocation:
     @property
     def suffix(self) -> str:
         """What a printed command needs so that it runs from this folder as it stands."""
-        if not self.options.project:
-            return ""
-        return f" --project {shlex.quote(self.options.project)}"
+        said = {"--project": self.options.project, "--env": self.options.env}
+        return "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value)
 
 
 def encoded(document: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from headrace.cli import tables
@@ -9,6 +10,8 @@ from headrace.cli.moments import Reader
 from headrace.cli.screen import Screen
 from headrace.cli.tables import Column, Row
 from headrace.cli.text import clean, clean_lines
+
+_ENVIRONMENT = re.compile(r" --env \S+")
 
 
 class Page:
@@ -56,8 +59,17 @@ class Page:
         """Names the zone of the times above, and the replay clock, on pages that have no head."""
         self.say(self.reader.clock(), "dim")
 
+    def command(self, command: str, *, indent: int = 0) -> None:
+        """A command to be typed, never broken, with the options that make it run from here."""
+        self.screen.line(" " * indent + self._typed(command))
+
     def next(self, *commands: str | None) -> None:
         """The last line: what to type next, never broken, with the options that make it run from here."""
-        said = [clean(command) + self._suffix for command in commands if command]
+        said = [self._typed(command) for command in commands if command]
         if said:
             self.screen.line("next: " + "      then: ".join(said), "bold")
+
+    def _typed(self, command: str) -> str:
+        """A command with what it needs here; one that names its environment is about that one."""
+        suffix = _ENVIRONMENT.sub("", self._suffix) if " --env " in command else self._suffix
+        return clean(command) + suffix

@@ -28,12 +28,13 @@ class Lines:
         self._what = ""
         self._total: int | None = None
         self._done = 0
+        self._ahead = ""
         self._began = self._said = 0.0
 
     def start(self, what: str, total: int | None) -> None:
         """Begins a phase."""
         self.finish()
-        self._what, self._total, self._done = clean(what), total, 0
+        self._what, self._total, self._done, self._ahead = clean(what), total, 0, ""
         self._began = self._said = time.monotonic()
         self._line(f"{self._what}: {total:,} to do" if total else f"{self._what} …")
 
@@ -42,7 +43,11 @@ class Lines:
         self._done += n
         if time.monotonic() - self._said >= LINE_EVERY_S and self._left > 2:
             self._said = time.monotonic()
-            self._line(f"{self._what}: {self._so_far()}")
+            self._line(f"{self._what}: {self._so_far()}{self._ahead}")
+
+    def ahead(self, text: str) -> None:
+        """Said with the next line."""
+        self._ahead = f", {clean(text)}" if text else ""
 
     def note(self, line: str) -> None:
         """A line of its own."""
@@ -69,6 +74,7 @@ class Bar:
 
     def __init__(self, *, no_color: bool) -> None:
         self._no_color = no_color
+        self._what = ""
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 
@@ -85,12 +91,19 @@ class Bar:
         columns = [label, BarColumn(bar_width=20), MofNCompleteColumn(), TimeElapsedColumn()]
         self._bar = Progress(*columns, console=console, refresh_per_second=8)
         self._task = self._bar.add_task(cut(clean(what), max(10, console.width - 44)), total=total)
+        self._what = what
         self._bar.start()
 
     def advance(self, n: int = 1) -> None:
         """Moves the bar."""
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, n)
+
+    def ahead(self, text: str) -> None:
+        """Beside what the bar is of."""
+        if self._bar is not None and self._task is not None:
+            said = f"{self._what}, {text}" if text else self._what
+            self._bar.update(self._task, description=cut(clean(said), max(10, self._bar.console.width - 44)))
 
     def note(self, line: str) -> None:
         """A line above the bar."""

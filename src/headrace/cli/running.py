@@ -8,10 +8,12 @@ from headrace.cli import states
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
-from headrace.cli.text import plural
-from headrace.operations.documents import AttemptRow, ErrorRow, RunDocument
+from headrace.cli.text import joined, plural
+from headrace.operations.documents import AttemptRow, ErrorRow, ProposedRow, RepairedRow, RepairRow, RestatedRow, RunDocument
 
 ERRORS_SHOWN_MAX = 10
+REPAIRS_SHOWN_MAX = 5
+PAST_SHOWN_MAX = 6
 
 COLUMNS = [
     Column("asset", gives=2, least=16),
@@ -30,6 +32,11 @@ def render(document: RunDocument, page: Page) -> None:
         page.say()
         page.table(COLUMNS, [_row(list(group)) for group in _groups(document.attempts)])
         _errors(document, page)
+        for row in document.repairs[:REPAIRS_SHOWN_MAX]:
+            repair(row, page)
+        past(document.restated, document.proposed, page)
+        for one in document.repaired[:PAST_SHOWN_MAX]:
+            page.say(mended(one), "good", indent=2)
         page.say()
     page.facts(*_sum(document), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(document.state, ""))
     page.next(*_next(document))
@@ -68,7 +75,12 @@ def why(attempt: AttemptRow) -> str:
 
 
 def _errors(document: RunDocument, page: Page) -> None:
-    failed = [attempt for attempt in document.attempts if attempt.error is not None]
+    last = {(attempt.asset, key): attempt.id for attempt in document.attempts for key in attempt.partitions}
+    failed = [
+        attempt
+        for attempt in document.attempts  # what was tried again says it again
+        if attempt.error is not None and any(last[attempt.asset, key] == attempt.id for key in attempt.partitions)
+    ]
     for attempt in failed[:ERRORS_SHOWN_MAX]:
         assert attempt.error is not None
         page.say()
@@ -86,6 +98,55 @@ def error(row: ErrorRow, page: Page, of: str) -> None:
         page.say(f"hint: {row.hint}", indent=4)
     if row.code:
         page.say(f"headrace explain {row.code}", indent=4)
+
+
+def repair(row: RepairRow, page: Page) -> None:
+    """What repairs it: what a person does, then the commands as they are typed."""
+    of = row.node if row.partitions == ["*"] else f"{row.node}@{span(row.partitions)}"
+    page.say()
+    page.say(f"repair {of}: {row.first}, then" if row.first else f"repair {of}:", indent=2)
+    for command in row.commands:
+        page.command(command, indent=4)
+
+
+def past(restated: list[RestatedRow], proposed: list[ProposedRow], page: Page) -> None:
+    """What readers had seen and is another now; what is stale and waits for somebody to ask."""
+    if restated or proposed:
+        page.say()
+    for row in restated[:PAST_SHOWN_MAX]:
+        page.say(changed(row), "warn", indent=2)
+    if len(restated) > PAST_SHOWN_MAX:
+        page.say(f"and {plural(len(restated) - PAST_SHOWN_MAX, 'more node')} whose past changed; --json has all", indent=2)
+    for one in proposed[:PAST_SHOWN_MAX]:
+        page.say(f"{one.node} {_from_to(one)} is stale, and is made again only if somebody asks:", "warn", indent=2)
+        page.command(one.command, indent=4)
+    if len(proposed) > PAST_SHOWN_MAX:
+        page.say(f"and {plural(len(proposed) - PAST_SHOWN_MAX, 'more node')} with stale partitions; --json has all", indent=2)
+
+
+def mended(row: RepairedRow) -> str:
+    """What was repaired, for whom, and what of the node is still wrong."""
+    said = f"repaired {row.node}" + ("" if row.partitions == ["*"] else f" {span(row.partitions)}")
+    touched = [*row.assets, *(f"consumer {name}" for name in row.consumers)]
+    said += f"; {joined(touched)} read it" if len(touched) > 1 else f"; {touched[0]} reads it" if touched else ""
+    return said + (
+        f"; {plural(row.still_wrong, 'other partition')} of it still wrong: headrace retry {row.node}" if row.still_wrong else ""
+    )
+
+
+def changed(row: RestatedRow) -> str:
+    """How much of a node's past changed, because of what, and for whom."""
+    causes = {
+        "code": "its code changed", "again": "it was made again", "restatement": f"{joined(row.because)} delivered again",
+        "correction": f"{joined(row.because)} corrected what had been accepted as an exception",
+    }  # fmt: skip
+    rows = f"{row.rows_before:,} → {plural(row.rows_after, 'row')}"
+    said = f"the past of {row.node} changed: {_from_to(row)}, {rows}, because {causes[row.cause]}"
+    return said + (f"; read by {joined(row.consumers)}" if row.consumers else "")
+
+
+def _from_to(row: RestatedRow | ProposedRow) -> str:
+    return row.from_ if row.partitions == 1 else f"{row.from_} … {row.to} ({row.partitions:,})"
 
 
 def _sum(document: RunDocument) -> list[str]:

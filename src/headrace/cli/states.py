@@ -5,9 +5,9 @@ from __future__ import annotations
 from headrace.cli.tables import Cell
 
 _MARKS = {
-    "good": ("✓", "served fresh published passed succeeded applied done"),
-    "bad": ("✗", "late wrong rejected failed lost stale"),
-    "warn": ("!", "at_risk never unknown behind held warned partial withdrawn waived cancelled unchecked waiting missing"),
+    "good": ("✓", "served fresh published passed succeeded applied done resolved"),
+    "bad": ("✗", "late wrong rejected failed lost stale open"),
+    "warn": ("!", "at_risk never unknown behind held warned partial withdrawn waived cancelled unchecked waiting missing recovering"),
     "": ("·", "nothing_due skipped queued running superseded nothing_to_apply declined"),
 }
 _OF = {state: (mark, style) for style, (mark, states) in _MARKS.items() for state in states.split()}

@@ -76,6 +76,14 @@ class Format(msgspec.Struct, frozen=True):
     null: tuple[str, ...] = ("",)
     date_format: str | None = None
     timestamp_format: str | None = None
+    decimal: str = "."
+    """`,` where numbers are written with a comma before their decimals."""
+    header: tuple[str, ...] = ()
+    """The names of the columns, where a file that should have a header has none; never pinned."""
+    recode: str = ""
+    """The encoding that a file turned out to have that should be UTF-8; never pinned."""
+    lenient: tuple[str, ...] = ()
+    """Columns whose values are left empty where they aren't of the pinned type; never pinned."""
 
 
 class SourceSchema(msgspec.Struct, frozen=True):
@@ -87,6 +95,10 @@ class SourceSchema(msgspec.Struct, frozen=True):
     """`contract`, or the path of the delivery that it was learnt from."""
     optional: tuple[str, ...] = ()
     """Names that records may leave out (JSON lines): a delivery without them has no drift."""
+    since: tuple[tuple[str, str], ...] = ()
+    """(column, first interval that had it), of columns that came later than the others."""
+    until: tuple[tuple[str, str], ...] = ()
+    """(column, first interval that didn't have it any more), of columns whose going was published."""
 
     @property
     def names(self) -> tuple[str, ...]:

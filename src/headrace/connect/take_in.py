@@ -14,22 +14,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from headrace.connect.adapting import Adapt, Adapted, about_the_machine, can_be_read, extended, renamed, with_names
 from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, Reader, reader, readers
 from headrace.connect.learn import wider
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
+from headrace.connect.widening import as_promised, widened
 from headrace.lake import Column
-from headrace.lake.types import parse
+from headrace.lake.sqltext import quote
 from headrace.model.nodes import ContractColumn
 
 if TYPE_CHECKING:
     import duckdb
 
-BY_CONTRACT = "contract"
 NAMES_LISTED = 20
-OF_RECORDS = {"jsonl", "json", "xml"}
-"""Kinds of files whose records may leave a column out."""
 UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
 """Kinds of files that no other kind's reader should try."""
 
@@ -47,6 +46,8 @@ class Prepared(msgspec.Struct, frozen=True):
     """The files that the delivery consists of, where it is several; `opened` is the first one's."""
     name: str = ""
     """Of one of several files: what it was delivered as."""
+    found: tuple[str, ...] = ()
+    """The names of the file's columns, as the file has them."""
 
     def discard(self) -> None:
         """Delete what was unpacked. Call it when the SELECT has been executed and, where needed, explained."""
@@ -61,7 +62,7 @@ Result = Prepared | Drift | TypeDrift | Unreadable
 def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but the first two are named where it is called
     kept: Path, name: str, *, connection: duckdb.DuckDBPyConnection, temporary: Path, pinned: SourceSchema | None,
     promised: Sequence[ContractColumn] | None = None, samples: Sequence[tuple[Path, str]] = (), bounds: Bounds | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None, adapt: Adapt | None = None,
 ) -> Result:  # fmt: skip
     """How to read the kept file `kept`, delivered as `name` (a path; its endings count where the content leaves the kind open).
 
@@ -70,7 +71,8 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
     and `samples`, further kept files of the source with their names (a column that holds 0 on the first day may hold 0.5 on the
     tenth). A header other than the pinned or promised one is a Drift, types that the file itself states otherwise a TypeDrift
     (both are held), anything that isn't such a file Unreadable (rejected). `options` is what the source declares of its files
-    (`excel: {…}` and the like): a kind that is declared wins over what the file looks like.
+    (`excel: {…}` and the like): a kind that is declared wins over what the file looks like. With `adapt` the file may have other
+    names, more columns and fewer, as far as it says; without, it may not.
     """
     opened = None
     bounds = bounds or Bounds()
@@ -83,8 +85,8 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
         else:
             kind = reader(pinned.format.kind if pinned else found)
             opened = _unfolded(kind, opened, temporary, bounds, pinned)
-            learning = Learning(kind, name, promised or (), samples, temporary)
-            result = _prepared(kind, connection, opened, pinned) if pinned else _learnt(connection, opened, learning)
+            learning = Learning(kind, name, promised or (), samples, temporary, adapt)
+            result = _prepared(kind, connection, opened, pinned, adapt) if pinned else _learnt(connection, opened, learning)
     except CannotRead as refusal:
         result = refusal.value
     except BaseException:
@@ -143,8 +145,10 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
     if not isinstance(found, Prepared):
         return _of_file(found, name)
     parts = [msgspec.structs.replace(found, name=name)]
+    if pinned is None and not how.get("promised"):
+        how.pop("adapt", None)  # nothing is expected but what the first file has
     for path, other in others:
-        next_one = prepare(path, other, pinned=found.schema, **how)
+        next_one = prepare(path, other, pinned=parts[-1].schema, **how)
         if not isinstance(next_one, Prepared):
             for part in parts:
                 part.discard()
@@ -154,7 +158,10 @@ def prepare_all(files: Sequence[tuple[Path, str]], *, pinned: SourceSchema | Non
     rows = None if None in counts else sum(count or 0 for count in counts)
     union = "\nUNION ALL BY NAME\n".join(f"SELECT * FROM ({part.select_sql})" for part in parts)
     header = msgspec.structs.replace(found.header, rows=rows)
-    return msgspec.structs.replace(found, select_sql=union, header=header, parts=tuple(parts))
+    schema, learnt = parts[-1].schema, any(part.learnt for part in parts)
+    columns = ", ".join(quote(column.name) for column in schema.columns)
+    union = f"SELECT {columns} FROM ({union})" if len(schema.columns) > len(found.schema.columns) else union
+    return msgspec.structs.replace(found, schema=schema, learnt=learnt, select_sql=union, header=header, parts=tuple(parts))
 
 
 def _of_file(told: Drift | TypeDrift | Unreadable, name: str) -> Drift | TypeDrift | Unreadable:
@@ -176,18 +183,6 @@ def _explained_part(error: Exception, prepared: Prepared, connection: duckdb.Duc
             assert not isinstance(told, Drift)
             return told
     return Unreadable(f"can't be read: {first_line(error, prepared.opened.path)}")
-
-
-def about_the_machine(error: Exception) -> bool:
-    """Whether an error says something about memory, disk or an interruption, and nothing about the file that was read."""
-    import duckdb
-
-    if isinstance(error, duckdb.IOException):
-        return any(
-            sign in str(error) for sign in ("Could not write", "Could not create", "No space left", "Cannot open file", "Could not read")
-        )
-    machine = (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.FatalException, duckdb.PermissionException)
-    return isinstance(error, machine) or not isinstance(error, duckdb.Error)
 
 
 def _explained(
@@ -237,13 +232,25 @@ def _unfolded(kind: Reader, opened: Opened, temporary: Path, bounds: Bounds, pin
     return made
 
 
-def _prepared(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema) -> Result:
+def _prepared(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None) -> Result:
     rows = kind.inspect(opened, known=True)
-    header = _counted(kind.header(connection, opened, pinned.format), rows)
-    drift = _drift(header, pinned)
-    if drift:
-        return _format_drift(kind, connection, opened, pinned) or drift
-    return kind.mismatch(header, pinned) or _staged(kind, opened, pinned, header, learnt=False)
+    first_is_data = rows is not None and bool(pinned.format.header)
+    header = _counted(kind.header(connection, opened, pinned.format), rows + 1 if rows is not None and first_is_data else rows)
+    if isinstance(meant := _meant(header, pinned, adapt), Drift):
+        return _format_drift(kind, connection, opened, pinned, adapt) or meant
+    found, header = header.names, renamed(header, meant.names)
+    schema = extended(kind, connection, opened, pinned, header, meant.added)
+    made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=schema != pinned)
+    return msgspec.structs.replace(made, found=found) if isinstance(made, Prepared) else made
+
+
+def _meant(header: Header, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:
+    """What the names of a file mean. A file of records without any has none."""
+    if header.rows == 0 and not header.names:
+        return Adapted({})
+    if adapt is not None:
+        return adapt(header)
+    return _drift(header, pinned) or Adapted({name: name for name in header.names})
 
 
 def _counted(header: Header, rows: int | None) -> Header:
@@ -256,8 +263,6 @@ def _staged(kind: Reader, opened: Opened, schema: SourceSchema, header: Header, 
 
 def _drift(header: Header, pinned: SourceSchema) -> Drift | None:
     """Names that are gone and names that are new; None where there are neither, whatever their order."""
-    if header.rows == 0 and not header.names:
-        return None
     there, wanted = set(header.names), set(pinned.names)
     gone = tuple(name for name in pinned.names if name not in there and name not in pinned.optional)
     new = tuple(name for name in header.names if name not in wanted)
@@ -273,9 +278,8 @@ def _drift(header: Header, pinned: SourceSchema) -> Drift | None:
 
 def _gone_and_new(gone: Sequence[str], new: Sequence[str]) -> str:
     """`2 columns gone, 1 new`: what fits into a clause."""
-    counts = [f"{len(names)} {word}" for names, word in ((gone, "gone"), (new, "new")) if names]
-    number, _, rest = counts[0].partition(" ")
-    return ", ".join([f"{number} column{'' if number == '1' else 's'} {rest}", *counts[1:]])
+    (number, _, rest), *more = [f"{len(names)} {word}".partition(" ") for names, word in ((gone, "gone"), (new, "new")) if names]
+    return ", ".join([f"{number} column{'' if number == '1' else 's'} {rest}", *map("".join, more)])
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -283,15 +287,20 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(shown(name) for name in names[:NAMES_LISTED]) + more
 
 
-def _format_drift(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema) -> Drift | None:
+def _format_drift(
+    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None
+) -> Drift | None:
     """A drift of the format alone: read as the file shows now, its header is the pinned one."""
-    another = kind.another_format(opened, pinned.format)
+    another = kind.another_format(opened, pinned)
     if another is None:
         return None
     form, detail = another
-    if _drift(kind.header(connection, opened, form), pinned):
+    header = kind.header(connection, opened, form)
+    unlike = isinstance(_meant(header, pinned, adapt), Drift)
+    if unlike or (form.header and not can_be_read(kind, connection, opened, form, header, pinned.columns)):
         return None
-    return Drift(detail=f"{detail}; the names of the columns are the same", reads_as=msgspec.structs.replace(pinned, format=form))
+    same = "" if form.header else "; the names of the columns are the same"
+    return Drift(detail=f"{detail}{same}", reads_as=msgspec.structs.replace(pinned, format=form))
 
 
 class Learning(NamedTuple):
@@ -302,6 +311,7 @@ class Learning(NamedTuple):
     promised: Sequence[ContractColumn]
     samples: Sequence[tuple[Path, str]]
     temporary: Path
+    adapt: Adapt | None
 
 
 def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Learning) -> Result:
@@ -309,17 +319,30 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = _counted(header, rows)
-    if promised:
-        missing = tuple(column.name for column in promised if column.name not in header.names)
-        if missing:
-            new = tuple(one for one in header.names if one not in {column.name for column in promised})
-            return Drift(
-                missing, new, f"the contract's columns {_listed(missing)} aren't in the header; the header has {_listed(header.names)}"
-            )
     for sample in learning.samples:
-        schema = _widened(schema, _sampled(kind, connection, sample, learning.temporary, opened.options))
-    schema = _as_promised(schema, promised) if promised else msgspec.structs.replace(schema, pinned_by=learning.name)
-    return kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
+        schema = widened(schema, _sampled(kind, connection, sample, learning.temporary, opened.options))
+    found = header.names
+    if promised:
+        meant = _as_contracted(header, learning)
+        if isinstance(meant, Drift):
+            return meant
+        header = renamed(header, meant.names)
+        schema = as_promised(with_names(schema, header), promised)
+    else:
+        schema = msgspec.structs.replace(schema, pinned_by=learning.name)
+    made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
+    return msgspec.structs.replace(made, found=found) if isinstance(made, Prepared) else made
+
+
+def _as_contracted(header: Header, learning: Learning) -> Adapted | Drift:
+    """What the names of a first file mean by the contract."""
+    if learning.adapt is not None:
+        return learning.adapt(header)
+    missing = tuple(column.name for column in learning.promised if column.name not in header.names)
+    if not missing:
+        return Adapted({})
+    new = tuple(one for one in header.names if one not in {column.name for column in learning.promised})
+    return Drift(missing, new, f"the contract's columns {_listed(missing)} aren't in the header; the header has {_listed(header.names)}")
 
 
 def _detected(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
@@ -355,40 +378,16 @@ def _sampled(
             opened.discard()
 
 
-def _widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
-    """`schema` with the types that hold the other's values too. Columns that only held nulls so far take the other's type."""
-    if other is None:
-        return schema
-    apart = set(other.names) ^ set(schema.names)
-    if apart and schema.format.kind not in OF_RECORDS:
-        return schema
-    types = {column.name: column.type for column in other.columns}
-    columns = tuple(Column(one.name, wider(one.type, types.get(one.name, one.type)), one.id) for one in schema.columns)
-    columns += tuple(one for one in other.columns if one.name not in schema.names)
-    optional = dict.fromkeys((*schema.optional, *other.optional, *(one.name for one in columns if one.name in apart)))
-    form = msgspec.structs.replace(
-        schema.format,
-        null=tuple(dict.fromkeys((*schema.format.null, *other.format.null))),
-        date_format=schema.format.date_format or other.format.date_format,
-        timestamp_format=schema.format.timestamp_format or other.format.timestamp_format,
-    )
-    return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional))
-
-
-def _as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
-    """The contract's types where it states them; columns that it doesn't know are read as detected."""
-    types = {column.name: parse(column.type).text for column in promised if column.type}
-    columns = tuple(Column(one.name, types.get(one.name, one.type), one.id) for one in schema.columns)
-    return msgspec.structs.replace(schema, columns=columns, pinned_by=BY_CONTRACT)
-
-
 def _rereading(kind: Reader, connection: duckdb.DuckDBPyConnection, prepared: Prepared, drift: TypeDrift) -> SourceSchema | None:
-    """The pinned schema, changed so far that it reads this delivery: wider types, or another way to write dates."""
+    """The pinned schema, changed so far that it reads this delivery: another way to write numbers or dates, or wider types."""
+    comma = msgspec.structs.replace(prepared.schema.format, decimal=",")
+    if kind.kind == "csv" and can_be_read(kind, connection, prepared.opened, comma, prepared.header, prepared.schema.columns):
+        return msgspec.structs.replace(prepared.schema, format=comma)
     try:
         shown_now, _ = _detected(kind, connection, prepared.opened)
     except CannotRead:
         return None
-    now = {column.name: column.type for column in shown_now.columns}
+    now = {name: column.type for name, column in zip(prepared.header.names, shown_now.columns, strict=False)}
     bad = {column.column for column in drift.columns}
     types = {one.name: wider(one.type, now.get(one.name, "VARCHAR")) if one.name in bad else one.type for one in prepared.schema.columns}
     columns = tuple(Column(one.name, types[one.name], one.id) for one in prepared.schema.columns)

@@ -18,6 +18,7 @@ class ErrorKind(enum.StrEnum):
     DETERMINISTIC = "deterministic"
     LOST_WORKER = "lost_worker"
     CANCELLED = "cancelled"
+    NOT_SEPARABLE = "not_separable"
 
 
 class BodyError(msgspec.Struct, frozen=True, gc=False):
@@ -70,4 +71,6 @@ class Measures(msgspec.Struct, frozen=True, gc=False):
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     audit_seconds: float = 0.0
+    publish_seconds: float = 0.0
+    """Of the leader: from the turn that took the answer to the one that published it, synced files included."""
     peak_memory_bytes: int = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -29,13 +29,14 @@ ACCEPTED = "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an i
 def given(session: Session, data: InputData, container: str) -> Any:
     """The input's rows in the container: `arrow`, `polars`, `polars_lazy`, `pandas` or `duckdb`. Raises `BodyFailed` where
     the library that it needs isn't installed."""
-    relation = session.connection.sql(source_sql(data))
     if container == "duckdb":
-        return relation
+        return session.connection.sql(source_sql(data))
     if container == "pandas":
         _installed("pandas")
-        return relation.df()
-    table = relation.to_arrow_table()
+    result = session.connection.execute(source_sql(data))  # a relation would be bound twice
+    if container == "pandas":
+        return result.df()
+    table = result.to_arrow_table()
     if container == "arrow":
         return table
     frame = _installed("polars").from_arrow(table)
@@ -51,13 +52,14 @@ def schema_of(session: Session, table: Table) -> pa.Schema:
     return pa.schema([field.with_type(pa.null()) if _has_zone(field.type) else field for field in schema])
 
 
-def stream(value: Any, known: pa.Schema | None) -> pa.RecordBatchReader:
-    """What a body returned (a relation excepted) as a stream. `known` are the table's columns, if it has any yet.
+def stream(value: Any, known: Callable[[], pa.Schema | None]) -> pa.RecordBatchReader:
+    """What a body returned (a relation excepted) as a stream. `known` gives the table's columns, if it has any yet; it is asked only
+    where they are needed.
 
     Raises `BodyFailed` for what is no table, and passes on what an iterator raises."""
     reader = _frame(value)
     if reader is None:
-        reader = _rows(value, known)
+        reader = _rows(value, known())
     _names_once(reader.schema)
     return reader
 

@@ -27,7 +27,7 @@ _CREATES = re.compile(r"\s*create\s+(?:or\s+replace\s+)?(?:temp(?:orary)?\s+)?(?
 def defined(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
     """Within, the macros of these files (path to text) are defined; afterwards the session is as before, since they are
     created in a transaction that is rolled back. Raises `BodyFailed` for a file that does anything but create macros."""
-    if not macros:
+    if not macros or _at_hand(session):
         yield
         return
     session.connection.execute("BEGIN")
@@ -43,7 +43,7 @@ def defined(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
 def lent(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
     """As `defined`, for statements of which some may fail without the others knowing: outside of a transaction, the macros are
     dropped afterwards."""
-    if not macros:
+    if not macros or _at_hand(session):
         yield
         return
     try:
@@ -55,6 +55,11 @@ def lent(session: Session, macros: Mapping[str, str]) -> Iterator[None]:
         for name, kind in session.connection.execute(own).fetchall():
             what = "MACRO TABLE" if kind == "table_macro" else "MACRO"
             session.connection.execute(f"DROP {what} IF EXISTS {quote(name)}")
+
+
+def _at_hand(session: Session) -> bool:
+    """Whether somebody has defined them already, around what asks now: a project has one set of macros."""
+    return session.connection.execute("SELECT 1 FROM duckdb_functions() WHERE NOT internal LIMIT 1").fetchone() is not None
 
 
 def _define(session: Session, file: str, text: str) -> None:

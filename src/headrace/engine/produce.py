@@ -29,7 +29,7 @@ from headrace.lake.folders import folder_of
 from headrace.lake.inlining import tables_in
 from headrace.lake.merging import stage_merge
 from headrace.lake.routing import bounds_of, key_expression
-from headrace.lake.staging import KeyExpression, SchemaMismatch, stage
+from headrace.lake.staging import KeyExpression, Partition, SchemaMismatch, stage
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _table(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
     with _opaque(task, session, folders, None, meter, log) as given:
         if given is None:
             return Produced(Measures())
-        return _staged(task, session, given)
+        return _staged(task, session, *given)
 
 
 def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
@@ -97,9 +97,9 @@ def _sql(task: BodyTask, body: SqlBody, session: Session) -> Produced:
         return _rows(task, session, composed.text, composed.parameters, alike=_alike(task))
 
 
-def _staged(task: BodyTask, session: Session, select_sql: str) -> Produced:
+def _staged(task: BodyTask, session: Session, select_sql: str, alike: Hashable) -> Produced:
     with _failures(task):
-        return _rows(task, session, select_sql, None)
+        return _rows(task, session, select_sql, None, alike=alike)
 
 
 def _rows(task: BodyTask, session: Session, select_sql: str, parameters: Mapping[str, Any] | None, *, alike: Hashable = None) -> Produced:
@@ -138,19 +138,19 @@ def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
 @contextlib.contextmanager
 def _opaque(
     task: BodyTask, session: Session, folders: DataFolders, directory: Path | None, meter: Meter, log: LogFile | None
-) -> Iterator[str | None]:
-    """Runs a Python or command body, and gives the SELECT over its rows while they can be read."""
+) -> Iterator[tuple[str, Hashable] | None]:
+    """Runs a Python or command body, and gives the SELECT over its rows while they can be read, with what their columns follow from."""
     code_root = folders.code / (task.code or "")
     if isinstance(task.body, CommandBody):
         with command.run(task, session, code_root, directory, folders, meter=meter, log=log) as select_sql, _placed(task.body):
-            yield select_sql
+            yield None if select_sql is None else (select_sql, None)
         return
     from headrace.engine import python  # pyarrow: a worker that only runs SQL doesn't load it
 
     with python.run(task, session, code_root, python.context_of(task.scope, directory), folders) as rows:
         try:
             with _placed(task.body):
-                yield None if rows is None else rows.select_sql
+                yield None if rows is None else (rows.select_sql, rows.alike)
         except BodyFailed:
             if rows is not None:
                 rows.check()
@@ -164,15 +164,19 @@ def _alike(task: BodyTask) -> tuple[object, ...]:
     return task.scope.asset, task.sql, task.scope.grain, inputs, parameters, tuple(sorted(task.macros.items()))
 
 
-def _partition(task: BodyTask) -> str | KeyExpression:
-    """The key of all rows, or for several partitions the expression that gives each row's."""
+def _partition(task: BodyTask) -> Partition:
+    """The key of all rows, or for several partitions how to tell each row's."""
     keys = task.scope.partitions
-    if len(keys) == 1:
-        return keys[0]
+    return keys[0] if len(keys) == 1 else lambda table: _keys_of_rows(task, table)
+
+
+def _keys_of_rows(task: BodyTask, table: Table) -> KeyExpression:
     assert task.partition_column is not None, "only separable bodies are computed in batches"
     assert task.scope.grain is not None, "only time is computed in batches"
-    assert task.table is not None, "a batch's columns are known"
-    column = next(column for column in task.table.columns if column.name.lower() == str(task.partition_column).lower())
+    name, keys = task.partition_column.lower(), task.scope.partitions
+    column = next((column for column in table.columns if column.name.lower() == name), None)
+    if column is None:
+        raise SchemaMismatch(f"there is no column `{task.partition_column}`, which says what partition a row belongs to")
     bounds = [bounds_of(key, Grain(task.scope.grain), task.scope.timezone, column.type) for key in keys]
     return KeyExpression(key_expression(column.name, bounds), keys)
 

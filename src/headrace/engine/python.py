@@ -3,6 +3,8 @@
 User code runs inside one boundary (`_Boundary`), which turns whatever it raises into a `BodyFailed` with the user's file and
 line. An iterator's code runs later, while DuckDB stages its rows: its exception is kept by the boundary, since
 DuckDB would only tell its text.
+
+Arrow is loaded by the first body that takes or gives rows.
 """
 
 from __future__ import annotations
@@ -11,17 +13,14 @@ import contextlib
 import os
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from headrace.engine import containers
 from headrace.engine.bodies import BodyError, Scope
 from headrace.engine.failures import BodyFailed, failed, kind_of, shortened
 from headrace.engine.keeping import limits_kept, process_kept
@@ -32,6 +31,8 @@ from headrace.model import PythonBody
 from headrace.model.authoring import Context
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from headrace.lake.session import Session
 
 Returned = TypeVar("Returned")
@@ -45,6 +46,8 @@ class Rows(msgspec.Struct, frozen=True):
 
     select_sql: str
     boundary: Boundary
+    alike: Hashable = None
+    """What the rows' columns follow from, where that is known: rows with the same have the same columns."""
 
     def check(self) -> None:
         """Raises the `BodyFailed` of the user's iterator, if it raised while it was read. To be called when staging failed."""
@@ -122,8 +125,8 @@ def run(task: BodyTask, session: Session, code_root: Path, context: Context, fol
             _nothing(value, task, boundary)
             yield None
             return
-        with _offered(value, task, body, session, boundary, folders) as select_sql:
-            yield Rows(select_sql, boundary)
+        with _offered(value, task, body, session, boundary, folders) as (select_sql, alike):
+            yield Rows(select_sql, boundary, alike)
 
 
 def context_of(scope: Scope, output_directory: Path | None) -> Context:
@@ -146,8 +149,14 @@ def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, c
     function = getattr(LOADER.load(code_root, body.file), body.function, None)
     if not callable(function):
         raise failed(f"{body.file} has no function `{body.function}`", code="body_failed")
-    inputs = {data.name: containers.given(session, data, body.annotations.get(data.name, "arrow")) for data in task.inputs}
+    inputs = _given(task, body, session) if task.inputs else {}
     return function(context, **inputs) if body.takes_context else function(**inputs)
+
+
+def _given(task: BodyTask, body: PythonBody, session: Session) -> dict[str, Any]:
+    from headrace.engine import containers
+
+    return {data.name: containers.given(session, data, body.annotations.get(data.name, "arrow")) for data in task.inputs}
 
 
 def _nothing(value: Any, task: BodyTask, boundary: Boundary) -> None:
@@ -162,24 +171,30 @@ def _refuse(message: str, hint: str) -> NoReturn:
 
 
 @contextlib.contextmanager
-def _offered(value: Any, task: BodyTask, body: PythonBody, session: Session, boundary: Boundary, folders: DataFolders) -> Iterator[str]:
-    """The rows under a name that DuckDB can select from, until the context ends."""
+def _offered(
+    value: Any, task: BodyTask, body: PythonBody, session: Session, boundary: Boundary, folders: DataFolders
+) -> Iterator[tuple[str, Hashable]]:
+    """The rows under a name that DuckDB can select from, until the context ends, and what their columns follow from."""
+    import pyarrow as pa
+
+    from headrace.engine import containers
+
     name = f"__output_{uuid.uuid4().hex}__"
     if containers.is_relation(value) and _as_view(value, session, name):
         try:
-            yield f"SELECT * FROM {quote(name)}"
+            yield f"SELECT * FROM {quote(name)}", None
         finally:
             session.connection.execute(f"DROP VIEW {quote(name)}")
         return
-    known = containers.schema_of(session, task.table) if task.table is not None and not task.evolve else None
-    reader = boundary.call(lambda: containers.stream(value, known))
+    known = task.table if not task.evolve else None
+    reader = boundary.call(lambda: containers.stream(value, lambda: known and containers.schema_of(session, known)))
     if "duckdb" in body.annotations.values():
         with _spooled(reader, boundary, folders) as select_sql:
-            yield select_sql
+            yield select_sql, None
         return
     session.connection.register(name, pa.RecordBatchReader.from_batches(reader.schema, boundary.each(reader)))
     try:
-        yield f"SELECT * FROM {quote(name)}"
+        yield f"SELECT * FROM {quote(name)}", ("arrow", reader.schema.serialize().to_pybytes())
     finally:
         session.connection.unregister(name)
 
@@ -201,6 +216,8 @@ def _as_view(relation: Any, session: Session, name: str) -> bool:
 def _spooled(reader: pa.RecordBatchReader, boundary: Boundary, folders: DataFolders) -> Iterator[str]:
     """The rows by way of a file. An iterator that reads DuckDB relations needs the connection that would be staging it:
     each would wait for the other for ever."""
+    import pyarrow.parquet as pq
+
     folders.temporary.mkdir(parents=True, exist_ok=True)
     path = folders.temporary / f"{uuid.uuid4()}.parquet"
     try:

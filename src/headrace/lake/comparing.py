@@ -11,7 +11,13 @@ from headrace.lake.reading import converted, selected_values
 from headrace.lake.session import Session
 from headrace.lake.sqltext import quote
 from headrace.lake.tables import Column
+from headrace.lake.types import parse
 
+BOUND_CHARACTERS_MAX = 100
+_UNORDERED = ("BLOB", "JSON", "BIT", "INTERVAL")
+_NUMBERS = (
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL",
+)  # fmt: skip
 BEFORE, AFTER = "__before__", "__after__"
 """Names of the two relations in a session (`querying.over`)."""
 
@@ -31,6 +37,44 @@ class Counted(msgspec.Struct, frozen=True):
     changed: int | None
     cells: dict[str, int]
     examples: tuple[Example, ...]
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How the values of a column are distributed. `distinct` is an estimate; the bounds are text, None of types without an order,
+    and the mean only of numbers."""
+
+    rows: int
+    nulls: int
+    distinct: int | None
+    minimum: str | None
+    maximum: str | None
+    mean: str | None
+
+
+def spreads(session: Session, columns: Sequence[Column]) -> dict[str, tuple[Spread, Spread]]:
+    """Column → how its values are distributed before and after."""
+    before, after = _spreads(session, BEFORE, columns), _spreads(session, AFTER, columns)
+    return {column.name: (was, now) for column, was, now in zip(columns, before, after, strict=True)}
+
+
+def _spreads(session: Session, side: str, columns: Sequence[Column]) -> list[Spread]:
+    measures = [measure for column in columns for measure in _measures(column)]
+    row = session.connection.execute(f"SELECT {', '.join(['count(*)', *measures])} FROM {quote(side)}").fetchone()
+    assert row is not None
+    return [Spread(row[0], *row[at : at + 5]) for at in range(1, len(row), 5)]
+
+
+def _measures(column: Column) -> tuple[str, ...]:
+    """Nulls, distinct values, minimum, maximum, mean."""
+    name, kind = quote(column.name), parse(column.type)
+    ordered, number = not kind.fields and kind.name not in _UNORDERED, kind.name.partition("(")[0] in _NUMBERS
+    return (
+        f"count(*) - count({name})",
+        f"approx_count_distinct({name})" if ordered else "NULL",
+        f"left(CAST(min({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX})" if ordered else "NULL",
+        f"left(CAST(max({name}) AS VARCHAR), {BOUND_CHARACTERS_MAX})" if ordered else "NULL",
+        f"CAST(round(avg(CAST({name} AS DOUBLE)), 6) AS VARCHAR)" if number else "NULL",
+    )
 
 
 def multisets(session: Session, columns: Sequence[Column], *, examples: int) -> Counted:

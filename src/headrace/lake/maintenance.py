@@ -72,20 +72,24 @@ def attach(catalog: Path | PostgresqlCatalog, data_folder: Path) -> duckdb.DuckD
     import duckdb
 
     connection = duckdb.connect(config={"autoload_known_extensions": False, "autoinstall_known_extensions": False})
+    load(connection, "ducklake", "postgres_scanner" if isinstance(catalog, PostgresqlCatalog) else "sqlite_scanner")
+    attach_to(connection, catalog, data_folder)
+    return connection
+
+
+def attach_to(connection: duckdb.DuckDBPyConnection, catalog: Path | PostgresqlCatalog, data_folder: Path) -> None:
+    """Attach the lake as `lake` to a connection that has the extensions loaded."""
     if isinstance(catalog, PostgresqlCatalog):
         _attach_postgresql(connection, catalog, data_folder)
-        return connection
-    load(connection, "ducklake", "sqlite_scanner")
+        return
     # in another journal mode one reader makes the writer's commit fail and leaves the lock held
     connection.execute(
         f"ATTACH {literal(f'ducklake:sqlite:{catalog}')} AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, "
         f"OVERRIDE_DATA_PATH true, META_JOURNAL_MODE 'WAL', META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}, DATA_INLINING_ROW_LIMIT 0)"
     )
-    return connection
 
 
 def _attach_postgresql(connection: duckdb.DuckDBPyConnection, catalog: PostgresqlCatalog, data_folder: Path) -> None:
-    load(connection, "ducklake", "postgres_scanner")
     os.environ.update({_VARIABLES[name]: value for name, value in catalog.parameters.items() if name in _VARIABLES})
     connection.execute(
         f"ATTACH 'ducklake:postgres:' AS lake (DATA_PATH {literal(f'{data_folder.resolve()}/')}, OVERRIDE_DATA_PATH true, "

@@ -5,7 +5,7 @@ Nothing names the file yet: it becomes visible when the leader registers it, or 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -40,6 +40,10 @@ class KeyExpression(msgspec.Struct, frozen=True):
     keys: tuple[str, ...] = ()
 
 
+Partition = str | KeyExpression | Callable[[Table], KeyExpression]
+"""The key of all rows, what gives each row's, or how to tell that once the table's columns are known."""
+
+
 class NoPartition(LakeError):
     """Rows for which `KeyExpression` gives no key."""
 
@@ -52,7 +56,7 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
     parameters: Parameters = None,
     *,
     table_name: str,
-    partition: str | KeyExpression,
+    partition: Partition,
     table: Table | None,
     evolve: bool = False,
     hashed: bool = True,
@@ -71,6 +75,7 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
     given = _described(session, body, parameters, alike)
     check_names(table_name, given)
     target = propose(table_name, given, table, evolve=evolve)
+    partition = partition(target) if callable(partition) else partition
     key = _constant(partition) if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
     rows = f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM ({body}\n) AS body"
     return _write(session, rows, parameters, target, partition, hashed=hashed), target

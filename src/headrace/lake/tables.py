@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 
 import msgspec
 
@@ -109,7 +110,14 @@ class StagedFile(msgspec.Struct, frozen=True):
         if content_hash is None or len(self.partitions) != 1:
             return self
         (only,) = self.partitions
-        return msgspec.structs.replace(self, partitions=(msgspec.structs.replace(only, content_hash=content_hash),))
+        return self.hashed_each({only.key: content_hash})
+
+    def hashed_each(self, hashes: Mapping[str, str]) -> StagedFile:
+        """The file with the content hashes of its partitions, as far as they were taken later than it was written."""
+        if not hashes:
+            return self
+        known = (msgspec.structs.replace(one, content_hash=hashes.get(one.key, one.content_hash)) for one in self.partitions)
+        return msgspec.structs.replace(self, partitions=tuple(known))
 
 
 class StagedDeletes(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headrace.model.checks import read_checks
-from headrace.model.common import COMMON, ON_ANOMALY, ON_FAIL, read_common
+from headrace.model.common import COMMON, ON_FAIL, read_common, read_on_anomaly
 from headrace.model.documents import Block, Items, kind_of
 from headrace.model.fields import Fields
 from headrace.model.inputs import read_inputs
@@ -103,7 +103,7 @@ _READERS: dict[str, Callable[[Fields], Any]] = {
     "parameters": read_parameters,
     "checks": read_checks,
     "on_fail": lambda fields: fields.choice("on_fail", ON_FAIL, "reject"),
-    "on_anomaly": lambda fields: fields.choice("on_anomaly", ON_ANOMALY, "") or None,
+    "on_anomaly": read_on_anomaly,
     "contract": lambda fields: fields.text("contract"),
     "trigger": read_trigger,
     "timeout": lambda fields: fields.duration("timeout", "1h"),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.model.documents import Block
 from headrace.model.fields import Fields
 from headrace.model.reporting import shown
 
 COMMON = ("owner", "description", "tags", "domain", "calendar", "timezone")
 ON_FAIL = ("reject", "hold", "warn", "quarantine_rows")
 ON_ANOMALY = ("hold", "warn", "ignore")
+ALL_COLUMNS = "*"
+"""In `on_anomaly`: the columns that aren't named, and what is of no column."""
 TAG_CHARACTERS_MAX = 100
 
 
@@ -36,3 +39,20 @@ def tags(fields: Fields) -> tuple[str, ...]:
         if len(tag) > TAG_CHARACTERS_MAX or not tag.isprintable() or any(sign in tag for sign in " ,"):
             fields.refuse("tags", f"{shown(tag)} can't be a tag", f"no blanks or commas, at most {TAG_CHARACTERS_MAX} characters")
     return found
+
+
+def read_on_anomaly(fields: Fields) -> str | dict[str, str] | None:
+    """One word for all, or one for each column that is named."""
+    if not isinstance(fields.raw("on_anomaly"), Block):
+        return fields.choice("on_anomaly", ON_ANOMALY, "") or None
+    block = fields.block_of("on_anomaly") or Block(0)
+    inner = Fields(block, fields.report, tuple(block), what="`on_anomaly`")
+    found = {column: inner.choice(column, ON_ANOMALY, "") for column in block}
+    return {column: policy for column, policy in found.items() if policy} or None
+
+
+def anomaly_policies(on_anomaly: str | dict[str, str] | None) -> tuple[str | None, dict[str, str]]:
+    """What is done about what is odd, and what about that in single columns."""
+    if not isinstance(on_anomaly, dict):
+        return on_anomaly, {}
+    return on_anomaly.get(ALL_COLUMNS), {column: policy for column, policy in on_anomaly.items() if column != ALL_COLUMNS}

@@ -11,13 +11,16 @@ from typing import Any
 
 import msgspec
 
+from headrace.model.contract_names import report_names
+from headrace.model.contract_rules import read_rules
 from headrace.model.documents import Block, Items, kind_of, plain
 from headrace.model.names import check_owner
-from headrace.model.nodes import Contract, ContractColumn
+from headrace.model.nodes import Contract, ContractColumn, ServiceLevel
 from headrace.model.reporting import Report, did_you_mean, shown
 
 SUFFIX = ".odcs.yaml"
 NAMES_PROPERTY = "headrace.names"
+BREAKS_PROPERTY = "headrace.breaks"
 COLUMNS_MAX = 10_000
 _REPORTED_MAX = 50
 _LOGICAL = {
@@ -55,8 +58,32 @@ def read_contract(document: object, report: Report) -> tuple[Contract, ...]:
     if not _is_valid(document, report) or not named:
         return ()
     place = report.place(document.line)
-    columns = _columns(name, document, report)
-    return (Contract(name=name, version=document["version"], status=document.get("status", "active"), columns=columns, place=place),)
+    table = _table(name, document, report)
+    columns = () if table is None else _columns(table, report)
+    made = Contract(
+        name=name,
+        version=document["version"],
+        status=document.get("status", "active"),
+        columns=columns,
+        checks=read_rules(table, columns, report) if table is not None and columns else (),
+        service=_service(document),
+        breaks=_breaks(document),
+        place=place,
+    )
+    return (made,)
+
+
+def _breaks(document: Block) -> tuple[str, ...]:
+    """The consumers that this version is known to break."""
+    said = [one.get("value") for one in document.get("customProperties") or () if one.get("property") == BREAKS_PROPERTY]
+    return tuple(str(name) for value in said if isinstance(value, list) for name in value)
+
+
+def _service(document: Block) -> tuple[ServiceLevel, ...]:
+    return tuple(
+        ServiceLevel(property=str(one["property"]), value=str(one["value"]), unit=str(one.get("unit") or ""))
+        for one in document.get("slaProperties") or ()
+    )
 
 
 @functools.cache
@@ -147,11 +174,11 @@ def _line(document: Block, path: list[Any]) -> int:
     return line
 
 
-def _columns(name: str, document: Block, report: Report) -> tuple[ContractColumn, ...]:
-    """The columns of the contract's table: the one called like it, or its only one."""
-    tables = document.get("schema") or []
+def _table(name: str, document: Block, report: Report) -> Block | None:
+    """The contract's table: the one called like it, or its only one."""
+    tables: list[Block] = document.get("schema") or []
     if not tables:
-        return ()
+        return None
     wanted = [table for table in tables if name in (table.get("name"), table.get("physicalName"))]
     if len(tables) > 1 and len(wanted) != 1:
         report.error(
@@ -160,8 +187,11 @@ def _columns(name: str, document: Block, report: Report) -> tuple[ContractColumn
             f"the contract describes {len(tables)} tables, none or several of them called {shown(name)}",
             f"call one of them {name}",
         )
-        return ()
-    table = wanted[0] if wanted else tables[0]
+        return None
+    return wanted[0] if wanted else tables[0]
+
+
+def _columns(table: Block, report: Report) -> tuple[ContractColumn, ...]:
     properties = table.get("properties") or []
     if len(properties) > COLUMNS_MAX:
         report.error("contract_invalid", table.lines["properties"], f"{len(properties):,} columns are too many", f"at most {COLUMNS_MAX:,}")
@@ -169,6 +199,7 @@ def _columns(name: str, document: Block, report: Report) -> tuple[ContractColumn
     columns = tuple(_column(column, report) for column in properties)
     if isinstance(properties, Items):
         _report_twice(columns, properties, report)
+        report_names(columns, [properties.lines[index] for index in range(len(columns))], report)
     return columns
 
 

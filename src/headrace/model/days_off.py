@@ -87,6 +87,11 @@ def known_by_name(calendar: str) -> bool:
     return True
 
 
+def is_holiday(calendar: str, day: date) -> bool:
+    """Whether a day is a holiday of a calendar, weekends aside; False where there is no calendar of that name."""
+    return known_by_name(calendar) and _named(calendar)(day)
+
+
 @functools.lru_cache(maxsize=64)
 def _named(calendar: str) -> Callable[[date], bool]:
     """Whether a day is a holiday, by the name of a calendar; UsageError if there is no such calendar."""

@@ -143,21 +143,22 @@ class Fields:
 
     def duration(self, name: str, default: str) -> str:
         """A duration such as `7d`, as written."""
-        return self._checked(name, Duration.parse, "bad_duration") or default
+        return self.checked(name, Duration.parse, "bad_duration") or default
 
     def moment(self, name: str) -> str | None:
         """A time after an interval such as `05:00` or `+2d 06:00`, as written."""
-        return self._checked(name, Offset.parse, "bad_time")
+        return self.checked(name, Offset.parse, "bad_time")
 
     def timezone(self, name: str) -> str:
         """An IANA name; empty where there is none."""
-        return self._checked(name, zone, "unknown_timezone") or ""
+        return self.checked(name, zone, "unknown_timezone") or ""
 
     def size(self, name: str) -> str | None:
         """What an attempt may use of memory, such as `2GB`, as written."""
-        return self._checked(name, memory_in_bytes, "wrong_value")
+        return self.checked(name, memory_in_bytes, "wrong_value")
 
-    def _checked(self, name: str, parse: Callable[[str], object], code: str) -> str | None:
+    def checked(self, name: str, parse: Callable[[str], object], code: str) -> str | None:
+        """A text that `parse` takes, as written; its UsageError is reported under `code`."""
         value = self.text(name) if name in self.block else None
         if value is None:
             return None

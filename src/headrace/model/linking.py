@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from headrace.model.contracted import asset_by_contract, source_by_contract
 from headrace.model.cycles import find_cycles
 from headrace.model.database_fields import as_delivered, misused
 from headrace.model.days_off import known_by_name
@@ -159,7 +160,9 @@ class _Linker:
             self._error("unknown_connection", source.place, f"unknown connection {shown(connection)}", hint)
         elif isinstance(connection, str) and (why := misused(source, self._settings.connections[connection])):
             self._error("wrong_value", source.place, why, f"{shown(source.name)} reads from the connection {shown(connection)}")
-        return as_delivered(msgspec.structs.replace(source, timezone=timezone, contract=self._contract(source)))
+        contract = self._contract(source)
+        found = msgspec.structs.replace(source, timezone=timezone, contract=contract)
+        return as_delivered(source_by_contract(found, self._contracts.get(contract or "")))
 
     def _asset(self, asset: Asset) -> Asset:
         self._check_node(asset)
@@ -170,7 +173,8 @@ class _Linker:
         depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
         contract = self._contract(asset)
         partition = partition_of(asset)
-        return msgspec.structs.replace(asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract, partition=partition)
+        linked = msgspec.structs.replace(asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract, partition=partition)
+        return asset_by_contract(linked, self._contracts.get(contract or ""))
 
     def _consumer(self, consumer: Consumer) -> Consumer:
         self._check_node(consumer)

@@ -124,6 +124,12 @@ class Owner(Value, kw_only=True):
     tell: bool | None = None
     concurrency: int | None = None
     """How many attempts at all that it owns run at once."""
+    quiet: str | None = None
+    """`22:00-07:00`: when it isn't written to, but for what can't wait."""
+    escalate: str | None = None
+    """For how long an incident may be open before its manager is told as well."""
+    digest: str | None = None
+    """At which time of day it is told what has changed."""
     place: Place
 
 
@@ -155,7 +161,8 @@ class Source(Value, kw_only=True):
     restate_within: str = "7d"
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
-    on_anomaly: str | None = None
+    on_anomaly: str | dict[str, str] | None = None
+    """`hold`, `warn` or `ignore`, or that by column, `*` for all others; None: by size."""
     concurrency: int | None = None
     """How many of its deliveries are taken in at once."""
     place: Place
@@ -225,7 +232,8 @@ class Asset(Value, kw_only=True):
     parameters: dict[str, Any] = {}
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
-    on_anomaly: str | None = None
+    on_anomaly: str | dict[str, str] | None = None
+    """`hold`, `warn` or `ignore`, or that by column, `*` for all others; None: by size."""
     contract: str | None = None
     trigger: dict[str, Any] | None = None
     timeout: str = "1h"
@@ -287,6 +295,14 @@ class ContractColumn(Value, kw_only=True):
     """Accepted mappings from a vendor's header (customProperty `headrace.names`)."""
 
 
+class ServiceLevel(Value, kw_only=True):
+    """One promise of a contract's `slaProperties`: `latency` 5 `h`, `frequency` 1 `d`, `retention` 3 `y`."""
+
+    property: str
+    value: str
+    unit: str = ""
+
+
 class Contract(Value, kw_only=True):
     """An ODCS v3 document, linked to a source or an asset by the name of its file or by `contract:`."""
 
@@ -294,6 +310,11 @@ class Contract(Value, kw_only=True):
     version: str
     status: str
     columns: tuple[ContractColumn, ...] = ()
+    checks: tuple[CheckSpec, ...] = ()
+    """Its quality rules."""
+    service: tuple[ServiceLevel, ...] = ()
+    breaks: tuple[str, ...] = ()
+    """The consumers that this version is known to break (customProperty `headrace.breaks`)."""
     place: Place
 
 
@@ -348,6 +369,8 @@ class Settings(Value, kw_only=True):
     connections: dict[str, dict[str, Any]] = {}
     notify: dict[str, dict[str, Any]] = {}
     environments: dict[str, dict[str, Any]] = {}
+    openlineage: dict[str, str] = {}
+    """Where lineage events of attempts go: a `file` of the project or a `url` with its `token`, and their `namespace`."""
     policy: dict[str, str] = {}
     environment: str = "prod"
     """Whose settings these are: `prod`, or one of `environments`, whose overrides are in place then."""

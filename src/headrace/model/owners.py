@@ -6,10 +6,12 @@ from headrace.model.documents import Block, kind_of
 from headrace.model.fields import Fields
 from headrace.model.names import check_owner
 from headrace.model.nodes import Owner
+from headrace.model.quiet import Quiet, time_of_day
 from headrace.model.reporting import Report, shown
 from headrace.model.scheduling_fields import read_concurrency
+from headrace.model.secrets import check_channel
 
-_FIELDS = ("kind", "contact", "manager", "tell", "concurrency")
+_FIELDS = ("kind", "contact", "manager", "tell", "concurrency", "quiet", "escalate", "digest")
 _KINDS = ("team", "vendor", "person")
 _EXAMPLE = "write core: {kind: team, contact: ['mailto:core@example.com']}"
 
@@ -33,6 +35,8 @@ def _owner(name: str, document: Block, report: Report) -> Owner | None:
         report.error("wrong_type", line, f"the owner {shown(name)} must be a mapping, not {kind_of(written)}", _EXAMPLE)
         return None
     fields = Fields(written, report, _FIELDS, what=f"the owner {shown(name)}")
+    for contact in fields.texts("contact"):
+        check_channel(f"{name}.contact", {"url": contact} if ":" in contact else {}, {"url": fields.line("contact")}, line, report)
     return Owner(
         name=name,
         kind=fields.choice("kind", _KINDS, "team"),
@@ -40,5 +44,8 @@ def _owner(name: str, document: Block, report: Report) -> Owner | None:
         manager=fields.text("manager") if "manager" in fields else None,
         tell=fields.flag("tell"),
         concurrency=read_concurrency(fields) if "concurrency" in fields else None,
+        quiet=fields.checked("quiet", Quiet.parse, "bad_time"),
+        escalate=fields.duration("escalate", "") or None,
+        digest=fields.checked("digest", time_of_day, "bad_time"),
         place=report.place(line),
     )

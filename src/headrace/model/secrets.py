@@ -26,7 +26,7 @@ _PASSWORD_IN_URL = re.compile(
     r"|[?&;](password|passwd|pwd|token|api_?key|access_?key|secret|sig|signature)=[^&\s]",
     re.IGNORECASE,
 )
-_PUBLIC_SCHEMES = ("mailto:", "file:", "stdout:")
+_PUBLIC_SCHEMES = ("mailto:", "mailtos:", "smtp:", "smtps:", "file:", "stdout:")
 _HINT = 'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep the value out of the project'
 
 

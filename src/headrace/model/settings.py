@@ -8,11 +8,14 @@ from typing import Any
 from headrace.model.connections import check_kind
 from headrace.model.documents import Block, kind_of, plain
 from headrace.model.environments import PRODUCTION
+from headrace.model.errors import UsageError
 from headrace.model.fields import Fields
 from headrace.model.names import OWNER
 from headrace.model.nodes import Settings
+from headrace.model.openlineage import OPENLINEAGE, read_openlineage
 from headrace.model.parameters import read_parameters
 from headrace.model.paths import read_path
+from headrace.model.policy import RULES, parse_rule
 from headrace.model.reporting import Report, shown
 from headrace.model.secrets import check_channel, check_connection, is_reference
 
@@ -22,7 +25,9 @@ RUN = ("workers", "look_every", "executor", "dask", "memory_max")
 EXECUTORS = ("local", "dask")
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
-_TABLES = ("project", "run", "store", "lake", "pools", "parameters", "retention", "connections", "notify", "environments", "policy")
+_TABLES = (
+    "project", "run", "store", "lake", "pools", "parameters", "retention", "connections", "notify", "environments", "policy", "openlineage",
+)  # fmt: skip
 _ENVIRONMENT = ("workers", "connections", "notify", "store", "lake", "paths", "parameters", "pools", "retention", "policy")
 _RETENTION = ("snapshots", "history", "raw", "quarantine", "logs")
 _STORES = ("sqlite:", "postgresql://", "postgres://")
@@ -65,6 +70,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "notify": _tables(fields, "notify"),
         "environments": _environments(fields),
         "policy": _policy(fields),
+        "openlineage": read_openlineage(_table(fields, "openlineage", OPENLINEAGE)),
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -159,6 +165,7 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
         for tables in ("connections", "notify"):
             _tables(inner, tables)
         _pools(inner)
+        _policy(inner)
         _store_url(_table(inner, "store", ("url", "connection", "schema")))
         for table in ("lake", "paths"):
             folders = inner.block_of(table) or Block(0)
@@ -174,7 +181,16 @@ def _environments(fields: Fields) -> dict[str, dict[str, Any]]:
 
 
 def _policy(fields: Fields) -> dict[str, str]:
-    block = fields.block_of("policy") or Block(0)
-    inner = Fields(block, fields.report, tuple(block), what="[policy]")
-    texts = {name: inner.text(name) for name in block}
-    return {name: text for name, text in texts.items() if text is not None}
+    inner = _table(fields, "policy", RULES)
+    found = {}
+    for name in RULES:
+        text = inner.text(name) if name in inner else None
+        if text is None:
+            continue
+        try:
+            parse_rule(text)
+        except UsageError as error:
+            inner.refuse(name, f"{shown(name)} isn't a rule: {error}", error.hint)
+        else:
+            found[name] = text
+    return found

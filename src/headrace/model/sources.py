@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from headrace.model.checks import read_checks
-from headrace.model.common import COMMON, ON_ANOMALY, ON_FAIL, read_common
+from headrace.model.common import COMMON, ON_FAIL, read_common, read_on_anomaly
 from headrace.model.connectors import READERS, read_connectors
 from headrace.model.documents import Block, Items, kind_of
 from headrace.model.fields import Fields
@@ -21,7 +21,7 @@ _FIELDS = frozenset(
     (*COMMON, "source", "partition", "start", "files", "complete", "expect", "retain_raw", "restate_within", "on_drift",
      "every", "contract", "checks", "on_fail", "on_anomaly", "concurrency", *READERS)
 )  # fmt: skip
-_DRIFTS = ("added", "dropped", "renamed", "type", "format")
+_DRIFTS = ("added", "dropped", "renamed", "type", "format", "nested", "nullability", "keys")
 _ON_DRIFT = ("block", "map", "allow", "warn")
 _ROWS = re.compile(r"(\d{1,15})?\s*\.\.\s*(\d{1,15})?", re.ASCII)
 ROWS_MAX = 10**15
@@ -78,7 +78,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "restate_within": fields.duration("restate_within", "7d"),
         "checks": read_checks(fields),
         "on_fail": fields.choice("on_fail", ON_FAIL, "reject"),
-        "on_anomaly": fields.choice("on_anomaly", ON_ANOMALY, "") or None,
+        "on_anomaly": read_on_anomaly(fields),
         "concurrency": read_concurrency(fields) if "concurrency" in fields else None,
     }
 

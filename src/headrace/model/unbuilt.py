@@ -12,7 +12,7 @@ from headrace.model.reporting import shown
 
 def not_built(project: Project) -> list[Problem]:
     """A warning for each declared thing that isn't built yet, with what to do meanwhile."""
-    found = [*_settings(project)]
+    found: list[Problem] = []
     for source in project.sources.values():
         found.extend(_source(source))
     return found
@@ -20,12 +20,6 @@ def not_built(project: Project) -> list[Problem]:
 
 def _warning(place: Place, what: str, hint: str) -> Problem:
     return Problem(code="not_built", message=f"{what}: read, but not built yet", hint=hint, place=place, level=Level.WARNING)
-
-
-def _settings(project: Project) -> Iterator[Problem]:
-    place, settings = Place(file="headrace.toml"), project.settings
-    if settings.environments:
-        yield _warning(place, "[environments]", "everything runs in `prod`")
 
 
 def _source(source: Source) -> Iterator[Problem]:

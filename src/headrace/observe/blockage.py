@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from headrace.model import InputMode, PartitionSpec
+from headrace.model import InputMode
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Offset
@@ -87,7 +87,7 @@ class _Walk:
         if not newest:
             spec = next(spec for spec in node.inputs if spec.node == source.name)
             seen = partial(self._scene.world.keys, source.name)
-            keys = required(_cut(node, key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+            keys = required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
         if keys is None:
             return self._scene.world.newest(source.name) is None and self._partition(source, WHOLE)
         return _any(self._partition(source, one) for one in keys if not counts_as_empty(source, one, self._scene))
@@ -104,12 +104,6 @@ class _Walk:
         if node.exported_to and state == "waiting" and standing.reason:  # it is tried again and again, and fails
             return Blocked(Block.FAILED, standing.since_us, node.name, key, "failed", standing.reason)
         return Blocked(_BLOCKS.get(state, Block.WAITING), standing.since_us, node.name, key, state, standing.reason)
-
-
-def _cut(node: Node, key: str) -> PartitionSpec:
-    """How a partition is cut: of an interval for which no key was ever heard of, by time alone."""
-    spec = node.partition
-    return PartitionSpec(grain=spec.grain) if spec.grain is not None and spec.key is not None and SEPARATOR not in key else spec
 
 
 _BLOCKS = {"held": Block.QUARANTINED, "rejected": Block.QUARANTINED, "failed": Block.FAILED, "withdrawn": Block.WITHDRAWN}

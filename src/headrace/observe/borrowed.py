@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from headrace.observe.facts import StoreWorld
-from headrace.observe.world import Kept, Newest, Pausing, Seen, Standing, World
+from headrace.observe.world import Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual, World
+from headrace.store.database import Transaction
 
 
 class EnvironmentWorld:
@@ -11,6 +12,16 @@ class EnvironmentWorld:
 
     def __init__(self, own: StoreWorld, production: StoreWorld, borrowed: frozenset[str]) -> None:
         self._own, self._production, self._borrowed = own, production, borrowed
+
+    @property
+    def production(self) -> Transaction:
+        """What it reads of production."""
+        return self._production.transaction
+
+    @property
+    def borrowed(self) -> frozenset[str]:
+        """The nodes that are production's."""
+        return self._borrowed
 
     def _of(self, node: str) -> World:
         return self._production if node in self._borrowed else self._own
@@ -72,6 +83,16 @@ class EnvironmentWorld:
         """What was taken back, of the nodes that are this one's or production's."""
         own, theirs = self._own.withdrawn(), self._production.withdrawn()
         return frozenset(one for one in own if one[0] not in self._borrowed) | frozenset(one for one in theirs if one[0] in self._borrowed)
+
+    def exceptions(self) -> list[Excepted]:
+        """What was accepted, of the nodes that are this one's or production's."""
+        own, theirs = self._own.exceptions(), self._production.exceptions()
+        return [one for one in own if one.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
+
+    def unusual(self) -> list[Unusual]:
+        """What is unlike the history, of the nodes that are this one's or production's."""
+        own, theirs = self._own.unusual(), self._production.unusual()
+        return [one for one in own if one.node not in self._borrowed] + [one for one in theirs if one.node in self._borrowed]
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes, where it is made."""

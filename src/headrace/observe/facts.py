@@ -5,9 +5,21 @@ from __future__ import annotations
 from functools import cached_property
 
 from headrace.observe.watched import WHOLE
-from headrace.observe.world import Kept, Newest, Pausing, Seen, Standing
+from headrace.observe.world import Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
 from headrace.store.database import Transaction
-from headrace.store.queries import deliveries, durations, obligations, partitions, pauses, promises, publications, quarantine, withdrawals
+from headrace.store.queries import (
+    deliveries,
+    drift,
+    durations,
+    exceptions,
+    obligations,
+    partitions,
+    pauses,
+    promises,
+    publications,
+    quarantine,
+    withdrawals,
+)
 
 LOOKS_JUDGED = 20
 OBLIGATIONS_NEWEST = 100
@@ -19,6 +31,11 @@ class StoreWorld:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._newest: dict[str, Newest | None] = {}
+
+    @property
+    def transaction(self) -> Transaction:
+        """What it reads."""
+        return self._tx
 
     def first(self, node: str, partition: str) -> Seen | None:
         """The first publication of a partition; None while it is withdrawn."""
@@ -103,6 +120,22 @@ class StoreWorld:
     @cached_property
     def _withdrawn(self) -> frozenset[tuple[str, str]]:
         return withdrawals.withdrawn(self._tx)
+
+    def exceptions(self) -> list[Excepted]:
+        """What readers see because somebody accepted it, whether its time is over or not."""
+        return self._exceptions
+
+    @cached_property
+    def _exceptions(self) -> list[Excepted]:
+        return [Excepted(one.node, one.partition, one.actor, one.reason, one.until) for one in exceptions.in_force(self._tx)]
+
+    def unusual(self) -> list[Unusual]:
+        """What was published lately with a warning of figures unlike the history."""
+        return self._unusual
+
+    @cached_property
+    def _unusual(self) -> list[Unusual]:
+        return [Unusual(*one) for one in drift.unusual(self._tx)]
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""

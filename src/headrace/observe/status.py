@@ -1,14 +1,15 @@
 """`judge`: how each consumer is served, since when, why, and what to type next (SEMANTICS §7). Pure.
 
-Not built yet, and so never said: `wrong` (it takes incidents), availability, minutes lost.
+What incidents make wrong is found by `availability.wrongness`, and given.
 """
 
 from __future__ import annotations
 
 import enum
-import itertools
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from types import MappingProxyType
 
 import msgspec
 
@@ -17,15 +18,15 @@ from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.observe.blockage import Block, Blocked, blocking, next_command, promised_by, told
 from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
+from headrace.observe.looking import known_until
 from headrace.observe.obligations import Obligation, Scene, covered, needed, obligations
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
+from headrace.observe.soundness import excepted, unusual
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
 from headrace.observe.wording import days, moment
-from headrace.observe.world import Pausing, Standing, World
+from headrace.observe.world import Excepted, Pausing, Standing, World
 
-LOOK_GAP_LEAST_US = 10 * 60 * 1_000_000
-"""A look is never too old before ten minutes."""
 EMPTY_INTERVALS_MAX = 100
 """So many intervals without rows are passed over to find the newest with rows."""
 
@@ -78,6 +79,14 @@ class AtRisk(msgspec.Struct, frozen=True):
     predicted_us: int | None = None
 
 
+class Wronged(msgspec.Struct, frozen=True):
+    """What a consumer can read isn't sound: since when, by which incident (None: not told), in one clause."""
+
+    since_us: int
+    incident: int | None
+    said: str
+
+
 class ConsumerStatus(msgspec.Struct, frozen=True):
     """One consumer. `states` lists all that hold, `due_interval` is the newest that is due, `backlog` the older ones
     that aren't met. Times are microseconds of the store's clock."""
@@ -97,6 +106,8 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     risk: AtRisk | None = None
     paused: Pausing | None = None
     """Whether the consumer itself is paused; what it reads is told of by the reason."""
+    obligations: tuple[Obligation, ...] = ()
+    """Those that its state was judged by, oldest first."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -108,43 +119,84 @@ class Status(msgspec.Struct, frozen=True):
     assets: AssetCounts
 
 
-def judge(declared: Watched, world: World, now_us: int) -> Status:
-    """How everything stands at a time, as far as the facts of `world` say."""
-    scene = Scene(declared, world)
+NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
+
+
+def judge(declared: Watched, world: World, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
+    """How everything stands at a time, as far as the facts of `world` say; `wronged` are the consumers that incidents make wrong."""
+    return judged(Scene(declared, world), now_us, wronged)
+
+
+def judged(scene: Scene, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
+    """The same of a scene that is set."""
+    declared, world = scene.declared, scene.world
     fresh, outlooks = freshnesses(scene, now_us), Outlooks(scene, now_us)
     looked = [looks[0] for node in declared.nodes.values() if node.is_source and (looks := world.looks(node.name))]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
-        consumers=tuple(_Judgement(terms, scene, now_us, outlooks).result(fresh) for terms in declared.consumers),
+        consumers=tuple(
+            _Judgement(terms, scene, now_us, outlooks, wronged.get(terms.consumer)).result(fresh) for terms in declared.consumers
+        ),
         assets=counts(scene, now_us),
     )
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """What becomes of a consumer's deadlines: since when it is late, or what will make it late."""
+
+    late_since_us: int | None
+    risk: AtRisk | None
+
+
+def outlook(terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks) -> Outlook:
+    """The same of one consumer without the rest of how it stands; of one that was never served, nothing."""
+    if _never_served(terms, scene):
+        return Outlook(None, None)
+    return _Judgement(terms, scene, now_us, outlooks, None).outlook()
+
+
+def _never_served(terms: Terms, scene: Scene) -> bool:
+    """Whether something that a consumer reads could never be read yet."""
+    reads = scene.known_reads(terms)
+    return len(reads) < len(terms.reads) or any(scene.world.newest(node.name) is None for node in reads)
 
 
 class _Judgement:
     """One consumer at one time."""
 
-    def __init__(self, terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks) -> None:
+    def __init__(self, terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks, wronged: Wronged | None) -> None:
+        self._wronged = wronged
         self._terms, self._scene, self._now, self._outlooks = terms, scene, now_us, outlooks
         self._all = obligations(terms, scene, now_us)
         self._due = [one for one in self._all if one.due_at_us <= now_us]
         self._every = terms.max_age is not None
         self._late = late_run(self._due, now_us, every=self._every)
-        self._through = _data_through(terms, self._all, scene)
+
+    @cached_property
+    def _through(self) -> str | None:
+        return _data_through(self._terms, self._all, self._scene)
+
+    @cached_property
+    def _excepted(self) -> list[Excepted]:
+        return excepted(self._terms, [one for one in self._all if one.met_at_us is not None], self._scene)
 
     def result(self, fresh: dict[str, Freshness]) -> ConsumerStatus:
         blind = self._blind()
         late_since = self._late_since()
         never = self._never()
-        risk = None if never or late_since is not None else self._risk()
+        lapsed = next((one for one in self._excepted if one.lapsed(self._now)), None)
+        wrong = lapsed is not None or self._wronged is not None
+        risk = None if never or late_since is not None else self._risk() or self._lapsing() or self._odd()
         states = [
             state
             for state, holds in (
                 (State.UNKNOWN, blind is not None),
                 (State.NEVER, never),
+                (State.WRONG, wrong),
                 (State.LATE, late_since is not None),
                 (State.AT_RISK, risk is not None),
-                (State.SERVED, not never and late_since is None),
+                (State.SERVED, not never and late_since is None and not wrong),
             )
             if holds
         ]
@@ -169,6 +221,7 @@ class _Judgement:
             export=self._exported(),
             risk=risk,
             paused=pause,
+            obligations=tuple(self._all),
         )
 
     def _exported(self) -> Exported | None:
@@ -193,6 +246,8 @@ class _Judgement:
         """Reason in one clause, what to type next, and since when the state holds."""
         if state is State.UNKNOWN and blind is not None:
             return blind[0], "headrace tick", blind[1]
+        if state is State.WRONG:
+            return self._wrong()
         if state is State.AT_RISK and risk is not None:
             return risk.reason, risk.next, risk.since_us
         if state is State.SERVED:
@@ -203,11 +258,15 @@ class _Judgement:
             return self._too_old(), "headrace tick", since
         return self._told(found), next_command(found), since
 
+    def outlook(self) -> Outlook:
+        """Its deadlines alone."""
+        late = self._late_since()
+        return Outlook(late, self._risk() if late is None else None)
+
     # The states
 
     def _never(self) -> bool:
-        reads = self._scene.known_reads(self._terms)
-        return len(reads) < len(self._terms.reads) or any(self._scene.world.newest(node.name) is None for node in reads)
+        return _never_served(self._terms, self._scene)
 
     def _late_since(self) -> int | None:
         """Since when it has been late without a break; None if it isn't."""
@@ -264,15 +323,48 @@ class _Judgement:
         by = promised_by(self._scene.declared.nodes[found.node], found.partition)
         return by is not None and by <= self._now
 
+    def _lapsing(self) -> AtRisk | None:
+        """The exception that lapses first."""
+        for one in self._excepted:
+            if one.until_us is not None and not one.lapsed(self._now):
+                zone = self._scene.declared.timezone
+                said = f"{_place(one)} is an exception of {one.by} that lapses at {moment(one.until_us, self._now, zone)}: {one.reason}"
+                command = f"headrace quarantine {shlex.quote(_place(one))}"
+                return AtRisk(one.partition, one.until_us, one.node, one.partition, said, command, None, one.until_us)
+        return None
+
+    def _odd(self) -> AtRisk | None:
+        """What the newest interval that is served was made of, and that is unlike all before it."""
+        served = [one for one in self._due if one.met_at_us is not None][-1:]
+        found = unusual(self._terms, served, self._scene)
+        if found is None:
+            return None
+        place = f"{found.node}@{found.partition}"
+        said = f"{place} is unusual: {found.said}"
+        return AtRisk(served[0].interval, served[0].due_at_us, found.node, found.partition, said, f"headrace why {shlex.quote(place)}")
+
+    def _wrong(self) -> tuple[str, str | None, int | None]:
+        if self._wronged is None:
+            return self._lapsed()
+        command = None if self._wronged.incident is None else f"headrace incident INC-{self._wronged.incident}"
+        return self._wronged.said, command, self._wronged.since_us
+
+    def _lapsed(self) -> tuple[str, str | None, int | None]:
+        one = self._excepted[0]
+        assert one.until_us is not None
+        since = moment(one.until_us, self._now, self._scene.declared.timezone)
+        said = f"{_place(one)}: the exception of {one.by} lapsed at {since}"
+        return said, f"headrace quarantine {shlex.quote(_place(one))}", one.until_us
+
     def _blind(self) -> tuple[str, int | None] | None:
         """Why nothing can be judged, and since when: nobody looked at a source that it depends on for too long."""
         zone = self._scene.declared.timezone
         stalest: tuple[int, int, str] | None = None
-        for source in _sources(self._scene.known_reads(self._terms), self._scene):
+        for source in sources_of(self._scene.known_reads(self._terms), self._scene):
             looks = self._scene.world.looks(source.name)
             if not looks:
                 return f"nobody has looked at {source.name} yet", None
-            until = looks[0] + max(2 * _median_gap(looks), LOOK_GAP_LEAST_US)
+            until = known_until(looks)
             if until < self._now and (stalest is None or until < stalest[0]):
                 stalest = (until, looks[0], source.name)
         if stalest is None:
@@ -303,7 +395,9 @@ class _Judgement:
         unmet = [one.interval for one in self._due[:-1] if not one.settled]
         if unmet:
             return f"{days(len(unmet), self._terms.per)} missing: {', '.join(unmet[:3])}{' …' if len(unmet) > 3 else ''}"
-        return "all that is due can be read" if self._due else "all it reads can be read"
+        said = "all that is due can be read" if self._due else "all it reads can be read"
+        by = "".join(f"; {_place(one)} by exception of {one.by}" for one in self._excepted[:1])
+        return f"{said}{by}{' and others' if len(self._excepted) > 1 else ''}"
 
     def _backlog_command(self) -> str | None:
         unmet = [one for one in self._due[:-1] if not one.settled]
@@ -325,6 +419,10 @@ class _Judgement:
         if newest is not None and node.partition.whole and self._scene.rhythms[node.name].has:
             through = next((one.interval for one in reversed(self._all) if covered(node, self._terms, one.interval, self._scene)), None)
         return Read(node.name, fresh[node.name], through)
+
+
+def _place(one: Excepted) -> str:
+    return one.node if one.partition == WHOLE else f"{one.node}@{one.partition}"
 
 
 def _export_state(standing: Standing | None) -> str:
@@ -371,19 +469,10 @@ def _has_rows(terms: Terms, interval: str, scene: Scene) -> bool:
     return True
 
 
-def _sources(reads: Sequence[Node], scene: Scene) -> list[Node]:
+def sources_of(reads: Sequence[Node], scene: Scene) -> list[Node]:
     """The sources that these nodes come from, in topological order."""
     wanted = {node.name for node in reads}
     for node in reversed(scene.declared.nodes.values()):
         if node.name in wanted:
             wanted |= {spec.node for spec in node.inputs}
     return [node for node in scene.declared.nodes.values() if node.is_source and node.name in wanted]
-
-
-def _median_gap(looks: Sequence[int]) -> int:
-    """Of the last looks, newest first; 0 where there is no gap."""
-    gaps = sorted(later - earlier for later, earlier in itertools.pairwise(looks))
-    if not gaps:
-        return 0
-    middle = len(gaps) // 2
-    return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2

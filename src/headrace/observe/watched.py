@@ -41,6 +41,11 @@ class Node(msgspec.Struct, frozen=True):
     exported_to: str = ""
     """Of an export: the target as declared, without secrets."""
 
+    def cut(self, key: str) -> PartitionSpec:
+        """How a partition is cut: of an interval for which no key was ever heard of, by time alone."""
+        spec = self.partition
+        return PartitionSpec(grain=spec.grain) if spec.grain is not None and spec.key is not None and SEPARATOR not in key else spec
+
     def target(self, partition: str) -> str:
         """Of an export: where one interval is written."""
         grain = self.partition.grain

@@ -54,6 +54,29 @@ class Pausing(NamedTuple):
         return f"paused: {self.reason} (by {self.by}{until})"
 
 
+class Excepted(NamedTuple):
+    """A partition that readers see because somebody accepted it: by whom, why, and when that lapses; None: never."""
+
+    node: str
+    partition: str
+    by: str
+    reason: str
+    until_us: int | None
+
+    def lapsed(self, now_us: int) -> bool:
+        """Whether its time is over."""
+        return self.until_us is not None and self.until_us <= now_us
+
+
+class Unusual(NamedTuple):
+    """A partition that readers see although something about it is unlike all before it: one clause about what, and how improbable."""
+
+    node: str
+    partition: str
+    said: str
+    strength: float
+
+
 class Kept(NamedTuple):
     """An obligation as it was written down when it became due."""
 
@@ -107,6 +130,12 @@ class World(Protocol):
 
     def withdrawn(self) -> frozenset[tuple[str, str]]:
         """Node and partition of what a person took back, and nothing was published of since."""
+
+    def exceptions(self) -> list[Excepted]:
+        """What readers see because somebody accepted it, whether its time is over or not."""
+
+    def unusual(self) -> list[Unusual]:
+        """What was published lately with a warning of figures unlike the history."""
 
     def seconds(self, node: str) -> float | None:
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""

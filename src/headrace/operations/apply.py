@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.operations.documents import Affects, ApplyDocument, ChangeRow, PlanDocument
+from headrace.operations import promotion, staling
+from headrace.operations.backfill import backfill
+from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.documents import ApplyDocument, NeededRow, PlanDocument
 from headrace.operations.performing import Context, perform, verb
+from headrace.operations.plan import Base, applied, plan_document, planned
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
-from headrace.plan import Change, Compiled, changes
+from headrace.operations.staling import Staled
+from headrace.plan import Compiled, changes
 from headrace.run.applying import code_differs
-from headrace.store.queries import partitions, versions
+from headrace.run.promotion.publishing import Promotion
+from headrace.store.queries import versions
 
 
 class ApplyArguments(msgspec.Struct, frozen=True):
-    """Nothing: who asks the leader to apply has already agreed to the changes."""
+    """Who asks the leader to apply has already agreed to the changes."""
+
+    promotions: bytes = b""
+    """msgpack of what environments have built, copied into production's lake."""
 
 
 def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress: Progress) -> ApplyDocument:
@@ -26,26 +35,64 @@ def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress
     """
     compiled = usable(session.declared(progress))
     found = changes(session.compiled, compiled)
-    plan = _plan(session, compiled, found)
-    if session.compiled is not None and not found and not _code_differs(session, compiled):
+    plan = plan_document(session, compiled, applied(session), found)
+    built = promotion.offered(session, compiled, promotion.stales(found))
+    if session.compiled is not None and not found and not built and not _code_differs(session, compiled):
         return _document(session, "nothing_to_apply", plan)
     if session.compiled is not None and found and not confirm(plan):
         return _document(session, "declined", plan)
-    return perform(session, "apply", ApplyArguments(), progress)  # type: ignore[no-any-return]
+    copied = msgspec.msgpack.encode(promotion.prepared(session, built)) if built else b""
+    return perform(session, "apply", ApplyArguments(copied), progress)  # type: ignore[no-any-return]
+
+
+def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillDocument]:
+    """Do the backfills that a change asks for, one after the other; whoever calls this has shown them. Stops at one that needs an
+    approval. Raises Refused without a reason."""
+    opened = session.again(session.actor)  # what is in force now
+    done: list[BackfillDocument] = []
+    try:
+        for one in needed:
+            made = backfill(
+                opened, one.select, exclude=(), first=one.from_, last=one.to, since=None, mode=one.mode, reason=reason,
+                only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
+            )  # fmt: skip
+            done.append(made)
+            if made.state == "awaiting_approval":
+                break
+    finally:
+        opened.close()
+    return done
 
 
 @verb("apply", ApplyArguments, ApplyDocument)
 def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> ApplyDocument:
-    del arguments
     before = context.applied()
     compiled = usable(context.session.declared(progress))
-    plan = _plan(context.session, compiled, changes(before.compiled if before else None, compiled))
-    applied = context.apply(progress)
-    return ApplyDocument(now=context.now(), state="applied", version=applied.id, plan=plan, clock=context.clock.kind)
+    found = changes(before.compiled if before else None, compiled)
+    base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
+    plan, effect = planned(context.session, compiled, base, found)
+    differs = before is None or found or _code_differs(context.session, compiled)
+    now_applied = context.apply(progress) if differs or before is None else before
+    built = msgspec.msgpack.decode(arguments.promotions, type=tuple[Promotion, ...]) if arguments.promotions else ()
+    promoted = promotion.promote(context, built, progress)
+    with context.store.read() as tx:
+        left = staling.left(tx, compiled, effect, version=now_applied.id, env=context.session.env)
+    return ApplyDocument(
+        now=context.now(), state="applied", version=now_applied.id, plan=plan, promoted=promoted, clock=context.clock.kind,
+        stale=staling.rows(left.stale), backfills=list(left.backfills),
+    )  # fmt: skip
 
 
 def _document(session: Session, state: str, plan: PlanDocument) -> ApplyDocument:
-    return ApplyDocument(now=session.now(), state=state, version=_version(session), plan=plan, clock=session.clock.kind)
+    """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
+    stale = Staled()
+    if state == "nothing_to_apply" and session.compiled is not None and session.store is not None and session.version is not None:
+        with session.store.read() as tx:
+            stale = staling.outstanding(tx, session.compiled, version=session.version, env=session.env)
+    return ApplyDocument(
+        now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind,
+        stale=staling.rows(stale.stale), backfills=list(stale.backfills),
+    )  # fmt: skip
 
 
 def _code_differs(session: Session, compiled: Compiled) -> bool:
@@ -57,29 +104,6 @@ def _code_differs(session: Session, compiled: Compiled) -> bool:
     return found is None or code_differs(found.manifest, session.root, compiled)
 
 
-def _version(session: Session) -> int | None:
-    if session.store is None:
-        return None
-    with session.store.read() as tx:
-        found = versions.newest(tx)
-    return found.id if found else None
-
-
-def _plan(session: Session, compiled: Compiled, found: list[Change]) -> PlanDocument:
-    touched = {change.node for change in found}
-    reached = downstream(compiled, touched)
-    readers = sorted(name for name, consumer in compiled.project.consumers.items() if name in touched or reached & set(consumer.reads))
-    owners = {compiled.project.consumers[name].owner for name in readers}
-    owners |= {node.owner for name in reached if (node := compiled.project.node(name)) is not None}
-    return PlanDocument(
-        changes=[
-            ChangeRow(node=c.node, change=c.change, columns=list(c.columns), partitions_stale=_stale(session, c.node) if c.stale else 0)
-            for c in found
-        ],
-        affects=Affects(consumers=readers, owners=sorted(owners)),
-    )
-
-
 def downstream(compiled: Compiled, names: set[str]) -> set[str]:
     """These nodes, and all that read from them."""
     reached = set(names)
@@ -87,11 +111,3 @@ def downstream(compiled: Compiled, names: set[str]) -> set[str]:
         if reached & {spec.node for spec in compiled.nodes[name].inputs}:
             reached.add(name)
     return reached
-
-
-def _stale(session: Session, node: str) -> int:
-    """How many published partitions of a node a change of its code makes stale."""
-    if session.store is None:
-        return 0
-    with session.store.read() as tx:
-        return partitions.published_count(tx, node)

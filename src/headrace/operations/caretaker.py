@@ -8,7 +8,7 @@ from collections.abc import Callable
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError
 from headrace.operations.session import Session
-from headrace.run import upkeep
+from headrace.run import reclaiming, upkeep
 from headrace.run.garbage import Keep
 from headrace.run.leader import Leader
 
@@ -27,15 +27,19 @@ class Caretaker:
         leader = self._leader
         with leader.store.write(leader.lease.epoch) as tx:
             now = leader.clock.mark(tx)
-            if not upkeep.due(tx, now):
+            pressed = reclaiming.due(tx, now)
+            if not pressed and not upkeep.due(tx, now):
                 return
         keep = Keep.declared(leader.applied.compiled.project)
-        self._thread = threading.Thread(target=self._keep_up, args=(leader.lease.epoch, keep, now), name="headrace upkeep", daemon=True)
+        self._thread = threading.Thread(
+            target=self._keep_up, args=(leader.lease.epoch, keep, now, pressed), name="headrace upkeep", daemon=True
+        )
         self._thread.start()
 
-    def _keep_up(self, epoch: int, keep: Keep, now: int) -> None:
+    def _keep_up(self, epoch: int, keep: Keep, now: int, pressed: bool) -> None:
         try:
             with open_state(self._session.root, self._session.settings) as store:
-                upkeep.keep_up(store, epoch, self._session.folders, keep, now)
+                attend = reclaiming.reclaim if pressed else upkeep.keep_up
+                attend(store, epoch, self._session.folders, keep, now)
         except HeadraceError as error:
             self._tell(f"the lake couldn't be looked after: {error}")

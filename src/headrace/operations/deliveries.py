@@ -24,7 +24,7 @@ class Received(Document, frozen=True, kw_only=True):
 
 class DeliveryRow(Document, frozen=True, kw_only=True):
     """One delivery. `at` is its arrival; `claimed_at` what the file says of itself. `state` is `waiting`, `published`, `held`,
-    `rejected`, `failed` or `superseded`; of several files `path` is the first one's and `files` their number."""
+    `rejected`, `dropped`, `failed` or `superseded`; of several files `path` is the first one's and `files` their number."""
 
     node: str
     partition: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -16,21 +17,28 @@ from pathlib import Path
 import msgspec
 
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
-from headrace.model import HeadraceError, ProjectError, Refused
+from headrace.model import HeadraceError, ProjectError, Refused, UsageError
 from headrace.operations import demo_data
 from headrace.operations.demo_data import FIRST_DAY, RENAMED_FROM, ZONE, Fault
 from headrace.operations.documents import Counts, DemoDocument, DemoEvent
 from headrace.operations.performing import Context
-from headrace.operations.progress import Progress
+from headrace.operations.progress import Progress, Silent
 from headrace.operations.session import Session
+from headrace.operations.telling import begin
+from headrace.operations.tick import tick
 from headrace.run.leader import Leader
-from headrace.run.leading import hold
+from headrace.run.leading import Busy, hold
 from headrace.run.news import News
 from headrace.run.orders import Order
+from headrace.store.queries import incidents, publications
 
 LAST_DELIVERED = date(2013, 2, 13)
+LAST_RESUMED = date(2013, 2, 28)
+"""How far the demo flows once it is let go on."""
 STANDS_AT = timedelta(hours=7, minutes=20)
 """The replay's clock stands at this time of the morning after the last day."""
+AFTERWARDS = "headrace init shop --from orders.csv"
+"""What there is to do once the demo has been seen."""
 KEPT = "demo.json"
 """In the data folder: what the replay came to, so that coming back costs nothing."""
 WATCHED = ("flights", "flights_clean")
@@ -60,6 +68,95 @@ def demo(directory: Path, *, days: int | None, fault: str, fresh: bool, progress
     document = msgspec.structs.replace(document, data=SOURCE_OF_DATA, data_seconds=data_seconds)
     kept.write_bytes(msgspec.json.encode(document))
     return document
+
+
+def go_on(directory: Path | None, *, progress: Progress) -> DemoDocument:
+    """Let the rest of February flow into a demo that stands still, as the vendor delivers it now; None: the one in this folder, or below.
+
+    UsageError where there is none."""
+    root = directory if directory is not None else Path() if _is_demo(Path()) else Path("demo")
+    kept = root / ".headrace" / KEPT
+    if not kept.exists():
+        raise UsageError(f"there is no demo in {root}", hint="headrace demo makes one")
+    before = _resumed(root, kept)
+    first = date.fromisoformat(before.last) + timedelta(days=1)
+    if first > LAST_RESUMED:
+        return msgspec.structs.replace(before, next=AFTERWARDS)
+    document = _flowed(root, first, before, progress)
+    kept.write_bytes(msgspec.json.encode(document))
+    return document
+
+
+def _flowed(directory: Path, first: date, before: DemoDocument, progress: Progress) -> DemoDocument:
+    """The days from `first` on, by this process, or by the one that leads there."""
+    session = Session.open(directory, "prod", None, "demo")
+    began, opened = time.monotonic(), _incidents(session)
+    days = [first + timedelta(days=n) for n in range((LAST_RESUMED - first).days + 1)]
+    watch, fault = _Watch(), Fault(before.fault)
+    progress.start(f"replay {first} → {LAST_RESUMED}", len(days))
+    try:
+        with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=_at(first, STANDS_AT)) as held:
+            _through(Context(session, held), directory, days, fault, watch, progress)
+    except Busy:
+        _asked(directory, days, fault, progress)
+    progress.finish()
+    published, rows = _published(session, days)
+    return msgspec.structs.replace(
+        before,
+        now=session.again("demo").now(),
+        resumed=False,
+        went_on=True,
+        first=first.isoformat(),
+        last=LAST_RESUMED.isoformat(),
+        days=len(days),
+        days_published=published,
+        rows=rows,
+        seconds=time.monotonic() - began,
+        events=_shortened([event for event in watch.events if event.state != "warned"]),
+        incidents=_incidents(session) - opened,
+        next=AFTERWARDS if published == len(days) else "headrace status",
+    )
+
+
+def _through(context: Context, directory: Path, days: Sequence[date], fault: Fault, watch: _Watch, progress: Progress) -> None:
+    """Day by day: what arrives, then a pass; at the end, the morning after."""
+    leader = context.leader(progress)
+    for day in days:
+        _deliver(context, directory, day, fault)
+        _tick(context, leader, demo_data.arrives(day), watch)
+        progress.advance()
+    _tick(context, leader, _at(days[-1] + timedelta(days=1), STANDS_AT), watch)
+
+
+def _asked(directory: Path, days: Sequence[date], fault: Fault, progress: Progress) -> None:
+    """The same, where another process leads."""
+    for day in days:
+        demo_data.deliver(directory / "landing", day, fault)
+        _asked_at(directory, demo_data.arrives(day))
+        progress.advance()
+    _asked_at(directory, _at(days[-1] + timedelta(days=1), STANDS_AT))
+
+
+def _asked_at(directory: Path, now: datetime) -> None:
+    session = Session.open(directory, "prod", now.isoformat(), "demo")
+    try:
+        tick(session, progress=Silent())
+    finally:
+        session.close()
+
+
+def _published(session: Session, days: Sequence[date]) -> tuple[int, int]:
+    """How many of the days are there for readers, and how many flights they have."""
+    assert session.store is not None
+    with session.store.read() as tx:
+        found = [publications.current(tx, "flights_clean", day.isoformat()) for day in days]
+    return sum(one is not None for one in found), sum(one.rows for one in found if one is not None)
+
+
+def _incidents(session: Session) -> int:
+    assert session.store is not None
+    with session.store.read() as tx:
+        return incidents.count(tx)
 
 
 def _resumed(directory: Path, kept: Path) -> DemoDocument:
@@ -121,15 +218,9 @@ def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> De
     days = (last - FIRST_DAY).days + 1
     with hold(session.root, session.settings, actor=Actor(ActorType.SERVICE, "demo"), now=session.now_given) as held:
         context = Context(session, held)
-        leader = context.leader(progress)
-        compiled = leader.applied.compiled
+        compiled = context.leader(progress).applied.compiled
         progress.start(f"replay {FIRST_DAY} → {last}", days)
-        for n in range(days):
-            day = FIRST_DAY + timedelta(days=n)
-            _deliver(context, directory, day, fault)
-            _tick(context, leader, demo_data.arrives(day), watch)
-            progress.advance()
-        _tick(context, leader, _at(last + timedelta(days=1), STANDS_AT), watch)
+        _through(context, directory, [FIRST_DAY + timedelta(days=n) for n in range(days)], fault, watch, progress)
         progress.finish()
         now = context.now()
     seconds = time.monotonic() - began
@@ -149,6 +240,7 @@ def _replay(directory: Path, last: date, fault: Fault, progress: Progress) -> De
         rows=watch.flights,
         seconds=seconds,
         events=[*_shortened(watch.events), *_counted(watch.others)],
+        fault=fault.value,
         next="headrace status",
     )
 
@@ -173,6 +265,8 @@ def _deliver(context: Context, directory: Path, day: date, fault: Fault) -> None
 def _tick(context: Context, leader: Leader, now: datetime, watch: _Watch) -> None:
     context.at(now)
     result = leader.run(Order(kind="tick", targets=leader.everything, actor=Actor(ActorType.SERVICE, "demo")), watch)
+    if (sent := begin(context.session, context.held)) is not None:
+        sent.wait()
     failed = [event for event in watch.events if event.state == "failed"]
     if failed:
         raise HeadraceError(f"the demo's own {failed[0].node}@{failed[0].partition} failed in run {result.run_id}: {failed[0].message}")

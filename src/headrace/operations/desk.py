@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ from headrace.store.requests import Request, finish, serve_by, take
 if TYPE_CHECKING:
     from headrace.operations.performing import Context
 
+AHEAD_SECONDS = 4.0
+
 
 class Work(msgspec.Struct, frozen=True):
     """What a verb has to wait for: a run, and the document that is made of what it came to."""
@@ -29,6 +32,10 @@ class Work(msgspec.Struct, frozen=True):
     what: str
     """For people: the name of what goes on."""
     document: Callable[[RunResult], Document]
+    total: int | None = None
+    """How many partitions it makes, where that is known before."""
+    ahead: Callable[[], str] | None = None
+    """How long it still takes, in words; asked every AHEAD_SECONDS."""
 
 
 class Desk:
@@ -93,10 +100,13 @@ class Desk:
 
 def done(work: Work, desk: Desk, progress: Progress) -> Document:
     """Work at one thing until it has ended, and at what others ask for meanwhile."""
-    with Reporting(progress, work.what) as report:
-        run = work.leader.begin(work.order, report)
+    with Reporting(progress, work.what, work.total) as report:
+        run, asked = work.leader.begin(work.order, report), time.monotonic()
         while (result := work.leader.result(run)) is None:
             work.leader.step()
+            if work.ahead is not None and time.monotonic() - asked >= AHEAD_SECONDS:
+                progress.ahead(work.ahead())
+                asked = time.monotonic()
             if desk.asked():
                 desk.look()
     return work.document(result)

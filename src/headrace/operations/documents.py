@@ -114,6 +114,57 @@ class RejectedRow(Document, frozen=True, kw_only=True):
     rows: int | None = None
 
 
+class RepairRow(Document, frozen=True, kw_only=True):
+    """What repairs partitions of one node that didn't get through: what a person does before (null: nothing), and what is typed then,
+    one command after the other."""
+
+    node: str
+    partitions: list[str]
+    first: str | None
+    commands: list[str]
+    incident: str | None = None
+    """In `status`: the open incident that these partitions are put down to; its repair is theirs."""
+
+
+class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """The past changed: so many partitions of a node, which readers had seen, were published again with other rows. `cause` is
+    `restatement` (`because` names the sources that delivered again), `correction` (the same, of an exception), `code`, or `again`
+    (somebody asked). `at` is the last time."""
+
+    node: str
+    partitions: int
+    from_: str
+    to: str
+    rows_before: int
+    rows_after: int
+    at: datetime
+    cause: str
+    because: list[str]
+    consumers: list[str]
+    """Who reads it."""
+
+
+class ProposedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """Partitions of a node that are stale and are made again only if somebody asks, with the command that asks."""
+
+    node: str
+    partitions: int
+    from_: str
+    to: str
+    command: str
+
+
+class RepairedRow(Document, frozen=True, kw_only=True):
+    """Partitions of a node that a run published and that had failed, been held, rejected or lost before. `still_wrong` is how many others
+    of the node stand wrong; `assets` and `consumers` are all that reads it, through others too."""
+
+    node: str
+    partitions: list[str]
+    still_wrong: int
+    assets: list[str]
+    consumers: list[str]
+
+
 class RunDocument(Document, frozen=True, kw_only=True):
     """`run` and `tick`. `state` is `succeeded`, `failed`, `partial`, `nothing_due`, or `cancelled` by somebody meanwhile."""
 
@@ -123,21 +174,42 @@ class RunDocument(Document, frozen=True, kw_only=True):
     attempts: list[AttemptRow]
     published: list[PublishedRow]
     rejected: list[RejectedRow]
-    incidents_opened: list[str] | None = None
-    """Null until incidents are built."""
+    incidents_opened: list[str] = []
+    """The incidents that were found, or opened again, at the end of it."""
     clock: str = "live"
     reason: str | None = None
     """Why nothing was due, or what stopped the run."""
+    repairs: list[RepairRow] = []
+    """What repairs what is in `rejected`."""
+    repaired: list[RepairedRow] = []
+    restated: list[RestatedRow] = []
+    """What the run published in the place of what readers had seen."""
+    proposed: list[ProposedRow] = []
+    """What is stale after it, and waits for somebody to ask."""
+
+
+class EffectRow(Document, frozen=True, kw_only=True):
+    """What becomes of one column: `added`, `dropped`, another `type`, or another `meaning`; and who reads it, one step downstream."""
+
+    column: str
+    effect: str
+    read_by: list[str] = []
 
 
 class ChangeRow(Document, frozen=True, kw_only=True):
-    """One change between what is applied and what the files say."""
+    """One change between what is applied and what the files say. `breaking`: somebody reads a column that goes, has another type, or
+    means something else. `partitions_stale` of the node itself."""
 
     node: str
     change: str
     breaking: bool = False
     columns: list[str] = []
     partitions_stale: int | None = None
+    effects: list[EffectRow] = []
+    consumers: list[str] = []
+    """Whom it reaches."""
+    file: str | None = None
+    line: int | None = None
 
 
 class Affects(Document, frozen=True, kw_only=True):
@@ -147,13 +219,120 @@ class Affects(Document, frozen=True, kw_only=True):
     owners: list[str] = []
 
 
+class StaleRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """Partitions of one node that a change concerns: so many, from the first to the last."""
+
+    node: str
+    partitions: int
+    from_: str
+    to: str
+    why: str
+
+
+class WeakenedRow(Document, frozen=True, kw_only=True):
+    """A promise that becomes less, with both as they are declared."""
+
+    node: str
+    what: str
+    before: str
+    after: str
+    file: str | None = None
+    line: int | None = None
+
+
+class NeededRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """A backfill that a change asks for, as `headrace backfill` takes it: from the first to the last partition, both included."""
+
+    select: list[str]
+    from_: str
+    to: str
+    mode: str
+    command: str
+
+
+class PromotedRow(Document, frozen=True, kw_only=True):
+    """Partitions that an environment has built: published in production as they are, instead of being computed again."""
+
+    environment: str
+    node: str
+    partitions: int
+
+
+class ColumnChange(Document, frozen=True, kw_only=True):
+    """A column that isn't the same on both sides: `added`, `removed` or `type`."""
+
+    column: str
+    change: str
+    before: str | None
+    after: str | None
+
+
+class RowChange(Document, frozen=True, kw_only=True):
+    """An example: `added` has only `after`, `removed` only `before`, `changed` both."""
+
+    change: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class SpreadRow(Document, frozen=True, kw_only=True):
+    """How the values of one column are distributed in production (`before`) and in the environment (`after`): rows, nulls, distinct values
+    (estimated), minimum, maximum and mean as text, null where the type has none."""
+
+    column: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class DifferenceRow(Document, frozen=True, kw_only=True):
+    """What an environment has built of a node, against what production has: of the newest partitions that differ, `compared` in all."""
+
+    node: str
+    identical: int
+    """Partitions that have the same rows in both."""
+    compared: int
+    not_compared: int
+    """Partitions that differ and were left out: older ones, where many do."""
+    not_built: int
+    """Partitions that only production has."""
+    only_here: int
+    columns: list[ColumnChange]
+    keys: list[str] | None
+    rows_added: int
+    rows_removed: int
+    rows_changed: int | None
+    cells: dict[str, int]
+    """Column → in how many changed rows it differs."""
+    sample: list[RowChange]
+    spreads: list[SpreadRow]
+    """Of columns whose values are distributed otherwise."""
+
+
 class PlanDocument(Document, frozen=True, kw_only=True):
-    """What `apply` will do."""
+    """What `apply` will do. Counts are null where nothing is known of what is published."""
 
     changes: list[ChangeRow]
     affects: Affects
     estimate: dict[str, Any] | None = None
-    weakens: list[str] | None = None
+    """Of making again all that becomes stale."""
+    weakens: list[WeakenedRow] = []
+    stale: list[StaleRow] = []
+    """What becomes stale, inputs before what reads them. Readers keep what they see until somebody asks for it to be made again."""
+    repairs: list[StaleRow] = []
+    """What failed under the code as it was."""
+    bytes_estimate: int | None = None
+    backfills: list[NeededRow] = []
+    """What makes again what becomes stale, and what failed."""
+    built: list[PromotedRow] = []
+    """What environments have built already: `apply` publishes it, and computes nothing."""
+    against: str | None = None
+    """What the files are compared with; null where nothing is applied."""
+    env: str = "prod"
+    next: str | None = None
+    now: datetime | None = None
+    clock: str = "live"
+    diff: list[DifferenceRow] | None = None
+    """In an environment: how what is built there differs from production, node by node."""
 
 
 class ApplyDocument(Document, frozen=True, kw_only=True):
@@ -164,6 +343,14 @@ class ApplyDocument(Document, frozen=True, kw_only=True):
     version: int | None
     plan: PlanDocument
     clock: str = "live"
+    promoted: list[PromotedRow] = []
+    """What environments had built, published as they built it."""
+    stale: list[StaleRow] = []
+    """What is stale now, of the nodes whose code changed."""
+    backfills: list[NeededRow] = []
+    """What makes that again, and what failed under the code as it was."""
+    backfill: Any = None
+    """What `--backfill` came to (`backfill`'s document, of the last one); null where nobody asked for it."""
 
 
 class ColumnRow(Document, frozen=True, kw_only=True):
@@ -214,7 +401,7 @@ class DemoEvent(Document, frozen=True, kw_only=True):
 
 
 class DemoDocument(Document, frozen=True, kw_only=True):
-    """`demo`: where it is, what the replay did, where its clock stands."""
+    """`demo`: where it is, what the replay did, where its clock stands. Of `demo resume`: what the days came to that flowed since."""
 
     directory: str
     now: datetime
@@ -234,6 +421,12 @@ class DemoDocument(Document, frozen=True, kw_only=True):
     """Where the data comes from, with its licence."""
     data_seconds: float | None = None
     events: list[DemoEvent] = []
+    fault: str = "rename"
+    """What the vendor does on the 11th of February: `rename` or `none`."""
+    went_on: bool = False
+    """It was stopped before, and the rest of its days flowed."""
+    incidents: int = 0
+    """How many were opened in the days that flowed since."""
     next: str | None = None
 
 
@@ -281,6 +474,29 @@ class PausedRow(Document, frozen=True, kw_only=True):
     until: datetime | None
 
 
+class AvailabilityRow(Document, frozen=True, kw_only=True):
+    """How a consumer was served over a window, since its first deadline in it. Percentages are rounded down, minutes that are lost up;
+    null: nothing was due yet."""
+
+    honest: str | None
+    """Served, as known now; what nobody looked at, and what others than its owner had accepted, isn't."""
+    claimed: str | None
+    """What was said at the time."""
+    minutes: int
+    """That count."""
+    lost_minutes: int
+    corrected_minutes: int
+    """Said to be served, and known since to have been wrong; `incidents` are why."""
+    exception_minutes: int
+    """Served only by an exception that somebody else than its owner made."""
+    unknown_minutes: int
+    promised: int
+    """Obligations that fell due in the window."""
+    kept: int
+    """Those of them that were met in time."""
+    incidents: list[str]
+
+
 class ConsumerRow(Document, frozen=True, kw_only=True):
     """How one consumer is served. `state` is the first that holds of `states`."""
 
@@ -304,6 +520,14 @@ class ConsumerRow(Document, frozen=True, kw_only=True):
     """Where it is at risk: what will make it late."""
     paused: PausedRow | None = None
     """Null where the consumer itself isn't paused."""
+    availability: AvailabilityRow | None = None
+
+
+class RemovedRow(Document, frozen=True, kw_only=True):
+    """A consumer that was removed within the window: it stays in the figures until the window is past."""
+
+    name: str
+    availability: AvailabilityRow
 
 
 class AssetCounts(Document, frozen=True, kw_only=True):
@@ -333,8 +557,19 @@ class QuarantineCounts(Document, frozen=True, kw_only=True):
     rows: int
 
 
+class HoldingRow(Document, frozen=True, kw_only=True):
+    """The causes that consumers wait for: how many, how many assets and consumers they hold back, and what repairs the first (null:
+    Headrace does it by itself)."""
+
+    causes: int
+    assets: int
+    consumers: int
+    command: str | None
+
+
 class StatusDocument(Document, frozen=True, kw_only=True):
-    """`status`: consumers first. Figures about the past are null until they are built."""
+    """`status`: consumers first. Of figures about the past null means that there is no data; `honest_availability` and
+    `claimed_availability` are those of the worst consumer, `minutes_lost` are all consumers' together."""
 
     project: str
     env: str
@@ -354,12 +589,26 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     minutes_lost: int | None = None
     claimed_availability: str | None = None
     classic_uptime: str | None = None
+    """Runs that ended in success of those that started, as other tools count: work that is held never starts, so it never fails."""
+    runs_started: int = 0
+    worst: str | None = None
+    """The consumer that was served least, whose availability is the honest one."""
     promises_weakened: int | None = None
+    removed: list[RemovedRow] = []
     window: str = "30d"
-    incidents_open: int | None = None
+    incidents_open: int = 0
+    undelivered: int = 0
+    """Messages of the last 7 days that couldn't be sent, and aren't tried any more; `notify` says which."""
     not_applied: int | None = 0
     """Nodes whose files differ from what is applied; null where the files have errors."""
     next: str | None = None
+    holding: HoldingRow | None = None
+    """What the causes that consumers wait for hold back; null where a consumer that isn't served waits for none."""
+    repairs: list[RepairRow] = []
+    """What repairs what stands failed, held or rejected now, whether a consumer waits for it or not."""
+    restated: list[RestatedRow] = []
+    """What changed of the past in the last seven days."""
+    proposed: list[ProposedRow] = []
 
 
 # runs, logs, quarantine -----------------------------------------------------------------------------------------------
@@ -385,6 +634,8 @@ class RunRow(Document, frozen=True, kw_only=True):
     run_started_at: datetime
     run_finished_at: datetime | None = None
     error: ErrorRow | None = None
+    repair: RepairRow | None = None
+    """What repairs it, where it didn't get through and nothing has come of it since."""
     cancelled_at: datetime | None = None
     """When a person took the run back, where one did; `run_state` is `cancelled` then."""
     cancelled_by: str | None = None
@@ -426,6 +677,9 @@ class QuarantineRow(Document, frozen=True, kw_only=True):
     attempt: str
     todo: str
     """What to do about it, in one line."""
+    repair: RepairRow | None = None
+    decide: list[str] = []
+    """What publishes it as it is, and what says that it never will be."""
 
 
 # lineage, read, render, explain, init ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import field
 
-from headrace.operations.documents import CheckRow, ColumnRow, Document, ErrorRow
+from headrace.operations.documents import CheckRow, ColumnChange, ColumnRow, Document, ErrorRow, RowChange
 
 
 class CellRow(Document, frozen=True, kw_only=True):
@@ -84,15 +84,6 @@ class MomentRow(Document, frozen=True, kw_only=True):
     at: datetime | None
 
 
-class ColumnChange(Document, frozen=True, kw_only=True):
-    """A column that isn't the same on both sides: `added`, `removed` or `type`."""
-
-    column: str
-    change: str
-    before: str | None
-    after: str | None
-
-
 class PartitionChange(Document, frozen=True, kw_only=True):
     """A partition that was published, taken back or published again between two moments. `identical`: again, with the same rows."""
 
@@ -100,14 +91,6 @@ class PartitionChange(Document, frozen=True, kw_only=True):
     change: str
     rows_before: int | None
     rows_after: int | None
-
-
-class RowChange(Document, frozen=True, kw_only=True):
-    """An example: `added` has only `after`, `removed` only `before`, `changed` both."""
-
-    change: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
 
 
 class DiffDocument(Document, frozen=True, kw_only=True):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
-from headrace.operations.documents import Document
+from headrace.operations.documents import Document, PublishedRow, RejectedRow, RepairRow, RestatedRow
 
 
 class PauseRow(Document, frozen=True, kw_only=True):
@@ -68,6 +67,32 @@ class WithdrawDocument(Document, frozen=True, kw_only=True):
     """Who reads it."""
 
 
+class DecisionDocument(Document, frozen=True, kw_only=True):
+    """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, or what it came to
+    where it could not be published."""
+
+    now: datetime
+    clock: str
+    asset: str
+    partitions: list[str]
+    """One, or all of what one file brought."""
+    state: str
+    rows: int | None
+    by: str
+    reason: str
+    until: datetime | None
+    """When the exception lapses; null: never."""
+    why: str
+    """Why it waited."""
+    run_id: str | None = None
+    """The run that computed what is made of it."""
+    published: list[PublishedRow] = msgspec.field(default_factory=list)
+    rejected: list[RejectedRow] = msgspec.field(default_factory=list)
+    consumers: list[str] = msgspec.field(default_factory=list)
+    """Who reads it."""
+    next: str | None = None
+
+
 class WaitingRow(Document, frozen=True, kw_only=True):
     """One thing that is waited for, in the order in which it helps to know it. `text` is the clause for people."""
 
@@ -89,10 +114,70 @@ class WaitingRow(Document, frozen=True, kw_only=True):
     p95_seconds: float | None = None
     """How long such attempts take."""
     next: str | None = None
+    repair: RepairRow | None = None
+    """Of what failed, is held or was rejected: what repairs it."""
+
+
+class SegmentRow(Document, frozen=True, kw_only=True):
+    """Where some of the time went. `kind` is one of SEMANTICS §7; `incident` is what explains it, where that is known."""
+
+    kind: str
+    node: str
+    partition: str
+    from_: datetime = msgspec.field(name="from")
+    to: datetime
+    seconds: float
+    note: str
+    incident: str | None
+
+
+class ShareRow(Document, frozen=True, kw_only=True):
+    """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1."""
+
+    owner: str
+    seconds: float
+    share: float
+
+
+class ComparedRow(Document, frozen=True, kw_only=True):
+    """The wait of the week before, and by how many seconds each kind differs from it."""
+
+    interval: str
+    wait_seconds: float
+    changed: dict[str, float]
+
+
+class LedgerRow(Document, frozen=True, kw_only=True):
+    """One wait: the segments follow each other and add up to it exactly."""
+
+    subject: str
+    interval: str
+    wait_seconds: float
+    from_: datetime = msgspec.field(name="from")
+    to: datetime
+    open: bool
+    """It isn't over: it ends now."""
+    rebuild: bool
+    """It began with what caused it, not with the interval's end."""
+    segments: list[SegmentRow]
+    overhead_seconds: float
+    overhead: dict[str, float]
+    """Each part of it alone; of the queue what passed while a slot was free."""
+    work_seconds: float
+    shortest_possible_seconds: float | None
+    shares: list[ShareRow]
+    said: str
+    """One sentence."""
+    compared: ComparedRow | None
+    read: str | None
+    """When it was read, as far as that is seen."""
+    frozen: bool
+    """The rows that it is made of have gone: this is what was kept of it."""
 
 
 class WhyDocument(Document, frozen=True, kw_only=True):
-    """`why`: what a consumer's or an asset's interval waits for. The delay ledger's fields are null until it is built."""
+    """`why`: what a consumer's or an asset's interval waits for, and where the time went that it waited, or waits. `wait_seconds` and
+    what follows it are of `interval`; null where no wait of it has begun."""
 
     now: datetime
     clock: str
@@ -105,10 +190,24 @@ class WhyDocument(Document, frozen=True, kw_only=True):
     waiting_for: list[WaitingRow]
     also_waiting: int = 0
     """How many other partitions of the asset wait, where none was named."""
+    restated: list[RestatedRow] = msgspec.field(default_factory=list)
+    """What changed lately of the past that it is, or reads."""
     next: str | None = None
     wait_seconds: float | None = None
     from_: datetime | None = msgspec.field(name="from", default=None)
     to: datetime | None = None
-    segments: list[dict[str, Any]] | None = None
+    segments: list[SegmentRow] | None = None
     overhead_seconds: float | None = None
     shortest_possible_seconds: float | None = None
+    overhead: dict[str, float] | None = None
+    work_seconds: float | None = None
+    open: bool | None = None
+    rebuild: bool | None = None
+    shares: list[ShareRow] | None = None
+    said: str | None = None
+    compared: ComparedRow | None = None
+    read: str | None = None
+    frozen: bool | None = None
+    """These are as in `last`."""
+    last: LedgerRow | None = None
+    """Of a consumer that waits for nothing yet: the wait for what it was served with last."""

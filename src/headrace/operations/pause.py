@@ -67,7 +67,7 @@ def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> P
     if not names:
         raise UsageError("nothing was selected that runs: a view is computed when it is read", hint="pause what it reads")
     now_us = context.clock.now_us()
-    until = None if arguments.until is None else _until(context, arguments.until, now_us)
+    until = None if arguments.until is None else lapses_at(context, arguments.until, now_us)
     wanted = [Pause(name, arguments.reason, context.actor.id, now_us, until) for name in names]
 
     def write(tx: Transaction, now: int) -> None:
@@ -82,8 +82,8 @@ def _pause(context: Context, arguments: PauseArguments, progress: Progress) -> P
         )
 
 
-def _until(context: Context, text: str, now_us: int) -> int:
-    """`2h` from now, or a time."""
+def lapses_at(context: Context, text: str, now_us: int) -> int:
+    """`2h` from now, or a time, in microseconds. UsageError for what is no time, or over."""
     try:
         found = Duration.parse(text).after_us(now_us, context.session.timezone)
     except UsageError:

@@ -21,6 +21,7 @@ from headrace.operations.desk import Desk, Work, done
 from headrace.operations.documents import Document
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.session import Session, usable
+from headrace.operations.telling import begin
 from headrace.plan import changes
 from headrace.run import applying
 from headrace.run.applying import Applied
@@ -132,7 +133,12 @@ class Verb(msgspec.Struct, frozen=True):
 
 
 VERBS: dict[str, Verb] = {}
-REQUESTABLE = ("apply", "receive", "run", "tick", "gc", "backup", "retry", "cancel", "pause", "resume", "withdraw", "fire")
+REQUESTABLE = (
+    "apply", "receive", "run", "tick", "gc", "backup", "retry", "cancel", "pause", "resume", "withdraw", "fire", "backfill", "backfills",
+    "contract_accept",
+    "fix",
+    "quarantine_deciding", "report_incident", "waive",
+)  # fmt: skip
 """Modules of this room that a request in the store may name."""
 
 
@@ -160,9 +166,12 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
             if isinstance(document, Work):
                 document = done(document, desk, progress)
             _close(desk, context)
-            return document
+            sent = begin(session, held)
     except Busy:
         return _ask(session, wanted, arguments, progress)
+    if sent is not None:
+        sent.wait()
+    return document
 
 
 def led(session: Session) -> AbstractContextManager[Held]:
@@ -172,8 +181,8 @@ def led(session: Session) -> AbstractContextManager[Held]:
 
 
 def _close(desk: Desk, context: Context) -> None:
-    """Do what other verbs asked for meanwhile, before the lease is given back."""
-    while desk.look() or not desk.empty:
+    """Do what other verbs asked for meanwhile, before the lease is given back; what a pause lets come to its end is staged."""
+    while desk.look() or not desk.empty or (context.working is not None and context.working.plans_busy):
         context.leader(Silent()).step()
 
 

@@ -14,6 +14,9 @@ class Progress(Protocol):
     def advance(self, n: int = 1) -> None:
         """`n` further steps are done."""
 
+    def ahead(self, text: str) -> None:
+        """What is still to come of the phase, in a few words: shown with how far it is."""
+
     def note(self, line: str) -> None:
         """Something that a person should know now, in one line of plain text."""
 
@@ -28,6 +31,9 @@ class Silent:
         """Ignored."""
 
     def advance(self, n: int = 1) -> None:
+        """Ignored."""
+
+    def ahead(self, text: str) -> None:
         """Ignored."""
 
     def note(self, line: str) -> None:

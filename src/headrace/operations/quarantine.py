@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from typing import Any
 
-from headrace.model import Project, Source
+import msgspec
+
+from headrace.model import Asset, Project, Source
+from headrace.model.required import WHOLE
 from headrace.operations import targets
-from headrace.operations.documents import CheckRow, QuarantineRow
+from headrace.operations.documents import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.glimpse import glimpse
+from headrace.operations.repairs import Broken, repairs
 from headrace.operations.session import Session
+from headrace.operations.unclassified import shown
 from headrace.store import Transaction
-from headrace.store.queries import attempts, checks, deliveries
+from headrace.store.queries import attempts, checks, deliveries, drift, exceptions, partitions
 from headrace.store.queries import quarantine as stored
+from headrace.store.queries.exceptions import Accepted
 from headrace.store.queries.quarantine import Quarantined
 
 
@@ -24,14 +32,49 @@ def quarantine(session: Session, target: str | None) -> list[QuarantineRow]:
     node, partition = targets.target(target, project) if target else (None, None)
     if session.store is None:
         return []
+    now_us = session.clock.now_us()
     with session.store.read() as tx:
-        return [_row(session, tx, project, one) for one in stored.waiting(tx, node=node, partition=partition)]
+        rows = [_row(session, tx, project, one) for one in stored.waiting(tx, node=node, partition=partition)]
+        found = [one for one in exceptions.in_force(tx) if node in (None, one.node)]
+        asked = [one for one in found if one.partition == partition or (partition is None and one.lapsed(now_us))]
+        rows += [row for one in asked if (row := _excepted(session, tx, project, one, lapsed=one.lapsed(now_us))) is not None]
+        if not rows and node is not None and partition is not None:
+            rows = _dropped(session, tx, project, node, partition)
+        return rows
+
+
+def _dropped(session: Session, tx: Transaction, project: Project, node: str, partition: str) -> list[QuarantineRow]:
+    """What somebody dropped, while nothing else has come of the partition."""
+    standing, row = partitions.get(tx, node, partition), stored.dropped(tx, node, partition)
+    if row is None or standing is None or standing.publication_id is not None:
+        return []
+    reason = "; it waited because: ".join(filter(None, [standing.reason, row.reason]))
+    shown = _row(session, tx, project, msgspec.structs.replace(row, state=standing.state))
+    return [msgspec.structs.replace(shown, state=row.state, verdict=row.state, reason=reason, decide=[])]
+
+
+def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted, *, lapsed: bool) -> QuarantineRow | None:
+    """What readers see because somebody accepted it: `held` again once that has lapsed. Others are shown where they are asked for.
+    None where nothing is known any more of why it waited."""
+    row = stored.get(tx, one.quarantine_id)
+    if row is None:
+        return None
+    until = "" if one.until is None else f", until {session.instant(one.until):%Y-%m-%d %H:%M}"
+    reason = f"accepted by {one.actor}{until}: {one.reason}; it waited because: {row.reason}"
+    shown = _row(session, tx, project, row)
+    place = one.node if one.partition == WHOLE else f"{one.node}@{one.partition}"
+    todo = f"headrace quarantine accept {place} --reason TEXT --until T renews it, headrace withdraw {place} --reason TEXT takes it back"
+    return msgspec.structs.replace(
+        shown, state="held" if lapsed else "accepted", verdict="warned", at=session.instant(one.until if lapsed and one.until else one.at),
+        reason=f"the exception has lapsed: {reason}" if lapsed else reason, repair=None, todo=todo,
+    )  # fmt: skip
 
 
 def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) -> QuarantineRow:
     node = project.node(one.node)
     delivery = None if one.delivery_id is None else deliveries.get(tx, one.delivery_id)
     attempt = attempts.get(tx, one.epoch, one.n)
+    repair = _repair(project, one, delivery.path if delivery else None, renamed=drift.renames_wait(tx, one.node, one.partition))
     return QuarantineRow(
         node=one.node,
         partition=one.partition,
@@ -43,11 +86,25 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) 
         rows=one.rows,
         path=None if one.path is None else shown_path(session, session.data_folder / one.path),
         delivery=delivery.path if delivery else None,
-        sample=list(one.sample or glimpse(session.data_folder, one.path, delivery.path if delivery else None)),
+        sample=_sample(session, project, one, delivery.path if delivery else None),
         checks=_failed(tx, one),
         attempt=f"{one.epoch}.{one.n}",
-        todo=_todo(project, one, delivery.path if delivery else None),
+        todo=_todo(repair),
+        decide=_decisions(one) if one.state in ("held", "rejected") else [],
+        repair=repair,
     )
+
+
+def _sample(session: Session, project: Project, one: Quarantined, delivery: str | None) -> list[dict[str, Any]]:
+    node = project.node(one.node)
+    contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source | Asset) else None
+    raw = not one.sample
+    return shown(one.sample or glimpse(session.data_folder, one.path, delivery), contract, raw=raw)
+
+
+def _decisions(one: Quarantined) -> list[str]:
+    place = shlex.quote(one.node if one.partition == WHOLE else f"{one.node}@{one.partition}")
+    return [f"headrace quarantine accept {place} --reason TEXT --until 7d", f"headrace quarantine drop {place} --reason TEXT"]
 
 
 def _failed(tx: Transaction, one: Quarantined) -> list[CheckRow]:
@@ -63,14 +120,14 @@ def shown_path(session: Session, path: Path) -> str:
     return path.relative_to(session.root).as_posix() if path.is_relative_to(session.root) else str(path)
 
 
-def _todo(project: Project, one: Quarantined, delivery: str | None) -> str:
-    node = project.node(one.node)
-    if node is None:
+def _repair(project: Project, one: Quarantined, delivery: str | None, *, renamed: bool) -> RepairRow | None:
+    if project.node(one.node) is None:
+        return None
+    because = f"repair of {one.node}" if one.partition == "*" else f"repair of {one.node}@{one.partition}"
+    return repairs(project, [Broken(one.node, one.partition, one.state, delivery=delivery, renamed=renamed)], because)[0]
+
+
+def _todo(repair: RepairRow | None) -> str:
+    if repair is None:
         return "nothing: what it belonged to is no longer declared"
-    if isinstance(node, Source):
-        if node.connector:
-            return f"ask {node.owner} for the data as it was agreed: the next look finds it; or declare it as it is in {node.place.file}"
-        again = f"under the name {delivery}" if delivery else "where the source looks"
-        return f"ask {node.owner} for the file as it was agreed; put it {again}, then: headrace tick"
-    look = f"headrace try {one.node}@{one.partition} shows the result, headrace apply puts it in force"
-    return f"correct {node.place.file}, its input or the check that failed; {look}"
+    return "; then: ".join([*([repair.first] if repair.first else []), *repair.commands])

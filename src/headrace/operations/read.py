@@ -23,6 +23,7 @@ from headrace.operations.quarantine import shown_path
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
+from headrace.run import usage
 from headrace.run.tasks.accumulating import files_read
 from headrace.store import Transaction
 from headrace.store.queries import partitions, publications
@@ -107,6 +108,7 @@ def read(session: Session, wanted: Wanted) -> ReadDocument:
 
         return read_view.read(session, wanted)
     found = find(session, wanted)
+    noted(session, [found.node.name], usage.READ)
     columns, rows, total = _rows(session, found, wanted.limit)
     return ReadDocument(
         asset=found.node.name,
@@ -132,11 +134,18 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> 
     found = find(session, wanted)
     if found.table is None:
         raise HeadraceError(f"{found.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
+    noted(session, [found.node.name], usage.READ)
     _close(session)
     reading.write(
         Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
         timezone=session.timezone,
     )  # fmt: skip
+
+
+def noted(session: Session, nodes: Sequence[str], via: str) -> None:
+    """These are being read by whoever this is."""
+    if session.store is not None:
+        usage.note(session.folders, nodes, reader=session.actor, via=via, at=session.clock.now_us())
 
 
 def _of_view(session: Session, wanted: Wanted) -> bool:

@@ -21,7 +21,7 @@ def read(session: Session, wanted: Wanted) -> ReadDocument:
     name = targets.target(wanted.asset, session.project()).node
     state, through = _standing(session, name)
     question = _question(name, wanted)
-    total = sql.query(session, sql.Question(f"select count(*) as n from {quote(name)}", at=wanted.at)).rows[0]["n"]
+    total = sql.query(session, sql.Question(f"select count(*) as n from {quote(name)}", at=wanted.at, noted=False)).rows[0]["n"]
     found = sql.query(session, question)
     return ReadDocument(
         asset=name,

@@ -16,12 +16,11 @@ from headrace.model import Project, Refused, Source, UsageError
 from headrace.operations import targets
 from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
+from headrace.operations.downstream import downstream
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
 from headrace.operations.run_document import run_document
 from headrace.operations.session import Session
-from headrace.plan import Compiled
-from headrace.plan.views import is_view
 from headrace.run.folders import Folders
 from headrace.run.orders import Order
 from headrace.schedule import Arrived, Target
@@ -88,7 +87,7 @@ def _receive(context: Context, arguments: ReceiveArguments, progress: Progress) 
     arrived = _recorded(context, source, key, arguments)
     order = Order(
         kind="run",
-        targets=tuple(Target(name) for name in _downstream(compiled, source.name, leader.exported)),
+        targets=tuple(Target(name) for name in downstream(compiled, source.name, leader.exported)),
         actor=context.actor,
         request={"receive": msgspec.to_builtins(arguments)},
         reason=arguments.reason,
@@ -120,14 +119,3 @@ def _recorded(context: Context, source: Source, key: str | None, arguments: Rece
         place = Object("partition", f"{source.name}@{partition}")
         append(tx, now, Event(action=Action.DELIVERY_RECEIVED, actor=context.actor, object=place, after=told, reason=arguments.reason))
     return Arrived(source.name, partition)
-
-
-def _downstream(compiled: Compiled, source: str, exported: tuple[str, ...]) -> list[str]:
-    """The source, and all that is computed of it, in order; exports of what it changes too."""
-    found = {source}
-    for name in compiled.order:
-        node = compiled.nodes[name]
-        if found & {*(spec.node for spec in node.inputs), *node.depends}:
-            found.add(name)
-    reading = [name for name in exported if found & set(compiled.project.consumers[name].reads)]
-    return [*(name for name in compiled.order if name in found and not is_view(compiled.project, name)), *reading]

@@ -11,17 +11,22 @@ from headrace.run.news import News
 LINES_MAX = 9
 """At most so many lines beside the bar; the rest is counted, and `runs` has them all."""
 
+MADE = ("published", "staged")
+"""States of a partition of which nothing has to be said: of a backfill, what is made is published later, all at once."""
+
 
 class Reporting:
     """Takes news of one run. Use it as a context manager."""
 
-    def __init__(self, progress: Progress, what: str) -> None:
-        self._progress, self._what = progress, what
+    def __init__(self, progress: Progress, what: str, total: int | None = None) -> None:
+        self._progress, self._what, self._total = progress, what, total
+        self._staged: set[str] = set()
+        """Nodes whose partitions are made before they are published: they count when they are made."""
         self._lines = 0
         self._untold = 0
 
     def __enter__(self) -> Self:
-        self._progress.start(self._what, None)
+        self._progress.start(self._what, self._total)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -31,11 +36,13 @@ class Reporting:
 
     def __call__(self, news: News) -> None:
         """One partition came to something."""
-        if news.state == "published":
-            self._progress.advance()
+        if news.state == "staged":
+            self._staged.add(news.node)
+        if news.state in MADE:
+            self._progress.advance(int(news.state == "staged" or news.node not in self._staged))
             if not news.reason:
                 return
-        self._say(f"{_named(news)} {news.verdict if news.state == 'published' else news.state}: {news.reason}")
+        self._say(f"{_named(news)} {news.verdict if news.state in MADE else news.state}: {news.reason}")
 
     def _say(self, line: str) -> None:
         if self._lines < LINES_MAX:

@@ -48,7 +48,7 @@ def _resume(context: Context, arguments: ResumeArguments, progress: Progress) ->
 
     def write(tx: Transaction, now: int) -> None:
         pauses.end_those_over(tx, now)
-        pauses.end(tx, [one.node for one in ended])
+        pauses.end(tx, [one.node for one in ended], now)
         audited(tx, now, Action.NODE_RESUMED, context.actor, project, ended, arguments.reason)
 
     names = [one.node for one in ended]

@@ -10,13 +10,14 @@ import msgspec
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
+from headrace.operations.approvals import check_run
 from headrace.operations.desk import Work
 from headrace.operations.documents import RunDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
 from headrace.operations.run_document import run_document
 from headrace.operations.selection import selected
-from headrace.operations.session import Session
+from headrace.operations.session import Session, usable
 from headrace.operations.targets import partition as parse_partition
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
@@ -55,7 +56,17 @@ def run(  # noqa: PLR0913 - as many as the verb has options
     if again and not reason:
         raise Refused("--again replaces what is published", hint="say why: --reason TEXT")
     arguments = RunArguments(list(select), list(exclude), list(partitions), first, last, again, reason)
+    _check(session, arguments, progress)
     return perform(session, "run", arguments, progress)  # type: ignore[no-any-return]
+
+
+def _check(session: Session, arguments: RunArguments, progress: Progress) -> None:
+    """Refused where policy asks for an approval."""
+    if not session.settings.policy:
+        return
+    compiled = session.compiled or usable(session.declared(progress))
+    names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
+    check_run(session, compiled, names, partitions=arguments.partitions, first=arguments.first, last=arguments.last, again=arguments.again)
 
 
 @verb("run", RunArguments, RunDocument)

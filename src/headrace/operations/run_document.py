@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from headrace.operations.documents import AttemptRow, PublishedRow, RejectedRow, RunDocument
-from headrace.operations.runs import error_row, reason_of
+from headrace.operations import repaired, restatements
+from headrace.operations.documents import (
+    AttemptRow,
+    ProposedRow,
+    PublishedRow,
+    RejectedRow,
+    RepairedRow,
+    RepairRow,
+    RestatedRow,
+    RunDocument,
+)
+from headrace.operations.repairs import Broken, repairs
+from headrace.operations.runs import error_row, path_of, reason_of
+from headrace.run.applying import newest
 from headrace.run.orders import RunResult
 from headrace.store import Clock, Store
 from headrace.store.clock import instant
-from headrace.store.queries import attempts, publications
+from headrace.store.queries import attempts, incidents, publications, runs
+from headrace.store.queries import restatements as stored
 from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.drift import renames_wait
 
 ATTEMPTS_MAX = 1_000_000
 
@@ -21,7 +36,14 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) 
     with store.read() as tx:
         found = attempts.of_run(tx, result.run_id, limit=ATTEMPTS_MAX)
         visible = publications.of_run(tx, result.run_id)
-    measured = {a.id: a for a in found}
+    last = {(a.node, key): a for a in found for key in a.partitions}
+    rejected = [
+        RejectedRow(asset=a.node, partition=key, state=a.state, reason=reason_of(a), rows=_rows(a))
+        for (_, key), a in last.items()  # what was tried again came to what it came to then
+        if a.state in ("held", "rejected", "failed")
+    ]
+    restated, proposed = _past(store, zone, result.run_id, {p.id for p in visible})
+    mended = _repaired(store, result.run_id, [(p.node, p.partition) for p in visible])
     return RunDocument(
         now=clock.now().astimezone(zone),
         run_id=str(result.run_id),
@@ -31,15 +53,53 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) 
             PublishedRow(asset=p.node, partition=p.partition, rows=p.rows, snapshot=p.snapshot, verdict=p.verdict, identical=p.identical)
             for p in visible
         ],
-        rejected=[
-            RejectedRow(asset=a.node, partition=key, state=a.state, reason=reason_of(a), rows=_rows(a))
-            for a in measured.values()
-            if a.state in ("held", "rejected", "failed")
-            for key in a.partitions
-        ],
+        rejected=rejected,
+        repairs=_repairs(store, last, result.run_id) if rejected else [],
+        repaired=mended,
+        restated=restated,
+        proposed=proposed,
+        incidents_opened=_incidents(store, result.run_id),
         clock=clock.kind,
         reason=_reason(result),
     )
+
+
+def _incidents(store: Store, run: int) -> list[str]:
+    with store.read() as tx:
+        return [incidents.shown(number) for number in incidents.found_in(tx, run)]
+
+
+def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) -> list[RepairRow]:
+    """What repairs what the partitions came to last."""
+    with store.read() as tx:
+        applied = newest(tx)
+        broken = [
+            Broken(a.node, key, a.state, error_row(a.error), path_of(tx, a), renames_wait(tx, a.node, key))
+            for (_, key), a in last.items()
+            if a.state in ("held", "rejected", "failed", "lost")
+        ]
+    return [] if applied is None else repairs(applied.compiled.project, broken, f"repair of run {run}")
+
+
+def _repaired(store: Store, run: int, published: Sequence[tuple[str, str]]) -> list[RepairedRow]:
+    """What had gone wrong before the run and hasn't in it."""
+    with store.read() as tx:
+        found = repaired.wrong_before(tx, run, published)
+        applied = newest(tx) if found else None
+        return [] if applied is None else repaired.rows(tx, applied.compiled, found)
+
+
+def _past(store: Store, zone: ZoneInfo, run: int, published: Collection[int]) -> tuple[list[RestatedRow], list[ProposedRow]]:
+    """What the run changed of the past, and what it left to be decided. Nearly always nothing: then it isn't asked what is applied."""
+    with store.read() as tx:
+        row = runs.get(tx, run)
+        if row is None or not (stored.replaced(tx, row.started_at, 1) or stored.proposed(tx, 1)):
+            return [], []
+        applied = newest(tx)
+        if applied is None:
+            return [], []
+        restated = restatements.restated(tx, applied.compiled, zone, row.started_at, published)
+        return restated, restatements.proposed(tx, applied.compiled)
 
 
 REASONS_SHOWN_MAX = 3

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
-from headrace.model import UsageError
+import msgspec
+
+from headrace.model import Project, UsageError
+from headrace.model.required import WHOLE
 from headrace.model.times import Duration
 from headrace.model.zones import to_us
-from headrace.operations.documents import ErrorRow, RunRow
+from headrace.operations.documents import ErrorRow, RepairRow, RunRow
+from headrace.operations.repairs import Broken, by_partition, repairs
 from headrace.operations.session import Session
-from headrace.store.queries import attempts
+from headrace.store import Transaction
+from headrace.store.queries import attempts, deliveries, failures, incidents
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
+from headrace.store.queries.drift import renames_wait
 from headrace.store.queries.runs import Run
 
 FAILED = ("failed", "lost", "rejected")
+BROKEN = (*FAILED, "held")
+STANDING_MAX = 200
+"""So many partitions that stand wrong are told how they are repaired."""
 
 
 def runs(session: Session, run: str | None, *, failed: bool, since: str | None, limit: int) -> list[RunRow]:
@@ -34,7 +44,63 @@ def runs(session: Session, run: str | None, *, failed: bool, since: str | None, 
             found = [_one(stored.get(tx, number_of(run)), run)]
         else:
             found = (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
-        return [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed)]
+        rows = [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed)]
+    if not any(row.state in BROKEN for row in rows):
+        return rows
+    project = session.project()
+    with session.store.read() as tx:
+        return _with_repairs(project, tx, rows)
+
+
+def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:
+    """Beside what didn't get through, and that nothing has come of since, what repairs it; of a run those of a node together."""
+    found: dict[tuple[str, str, str], RepairRow] = {}
+    open_nodes = {node: set(failures.still_open(tx, node)) for node in {row.node for row in rows if row.node and row.state in BROKEN}}
+    for run, of_run in groupby(rows, key=lambda row: row.run_id):
+        broken = {
+            (row.node, row.partition): Broken(
+                row.node, row.partition, row.state, row.error, _path(tx, row.attempt), renames_wait(tx, row.node, row.partition)
+            )
+            for row in of_run
+            if row.state in BROKEN and row.node and row.partition and row.partition in open_nodes[row.node]
+        }
+        made = repairs(project, broken.values(), f"repair of run {run}")
+        found |= {(run, *at): row for at, row in by_partition(made).items()}
+    at = [(row.run_id, row.node or "", row.partition or "") for row in rows]
+    return [
+        msgspec.structs.replace(row, repair=found[key]) if row.state in BROKEN and key in found else row
+        for row, key in zip(rows, at, strict=True)
+    ]
+
+
+def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
+    """What repairs all that stands failed, held or rejected now, with the open incidents that it is put down to."""
+    found = [broken_of(tx, *one) for one in failures.standing(tx, STANDING_MAX)]
+    return repairs(project, [_put_down(tx, one) for one in found] if incidents.count_open(tx) else found, "repair")
+
+
+def _put_down(tx: Transaction, one: Broken) -> Broken:
+    known = incidents.open_at(tx, one.node, "" if one.partition == WHOLE else one.partition)
+    return one if known is None else msgspec.structs.replace(one, incident=known.shown)
+
+
+def broken_of(tx: Transaction, node: str, partition: str, state: str) -> Broken:
+    """A partition that didn't get through, with what its last attempt said."""
+    last = next(iter(attempts.of_partition(tx, node, partition, limit=1)), None)
+    said = (error_row(last.error), path_of(tx, last)) if last else (None, None)
+    return Broken(node, partition, state, *said, renames_wait(tx, node, partition))
+
+
+def _path(tx: Transaction, attempt: str | None) -> str | None:
+    epoch, _, n = (attempt or "").partition(".")
+    found = attempts.get(tx, int(epoch), int(n)) if epoch and n else None
+    return None if found is None else path_of(tx, found)
+
+
+def path_of(tx: Transaction, attempt: Attempt) -> str | None:
+    """The path of what an attempt took in."""
+    delivery = None if attempt.delivery_id is None else deliveries.get(tx, attempt.delivery_id)
+    return None if delivery is None else delivery.path
 
 
 def since_when(session: Session, text: str) -> int:

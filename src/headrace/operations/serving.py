@@ -19,6 +19,7 @@ from headrace.operations.performing import Context, answer, led
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.operations.stopping import Stop
+from headrace.operations.telling import telling
 from headrace.run.figures import Figures
 from headrace.run.leader import TURN_SECONDS_MAX, Leader
 from headrace.run.leading import Busy, Held
@@ -127,12 +128,14 @@ class Serving:
 
     def _loop(self, context: Context, leader: Leader, patience: Callable[[], float], each: Callable[[], None]) -> None:
         """One turn after the other. (A replay has nothing more to do: time passes when somebody says so, and so does everything else.)"""
-        desk = Desk(context, answer)
+        desk, messages = Desk(context, answer), telling(self._session, context.held)
         while not self._stop.asked:
             leader.step(min(TURN_SECONDS_MAX, patience()))
             self._told(leader)
             if desk.asked():
                 desk.look()
+            if messages is not None:
+                messages.go()
             each()
             if self._beside is not None:
                 self._beside.turn(context, leader)

@@ -207,7 +207,7 @@ class Session:
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
         compilation: Compilation = compile_project(
-            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self._learnt(), environment=self.env
+            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self.learnt(), environment=self.env
         )
         if told:
             told.finish()
@@ -219,9 +219,9 @@ class Session:
             keep_names(self.data_folder, compilation.project)
         return compilation
 
-    def _learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:
+    def learnt(self) -> dict[str, tuple[tuple[str, str], ...]]:
         """The columns of sources and opaque assets, as far as data has shown them, here or in production."""
-        shown = self.production._learnt() if self.production is not None else {}
+        shown = self.production.learnt() if self.production is not None else {}
         if self.store is None or self.compiled is None:
             return shown
         from headrace.lake import PARTITION_COLUMN, catalog

@@ -17,8 +17,9 @@ from headrace.model.reporting import Report, did_you_mean
 from headrace.operations.documents import ColumnRow
 from headrace.operations.inspections import SqlDocument
 from headrace.operations.parameters import defaults, guessed, typed
-from headrace.operations.read import Wanted, snapshot_of
+from headrace.operations.read import Wanted, noted, snapshot_of
 from headrace.operations.session import Session
+from headrace.run import usage
 from headrace.store import Transaction
 from headrace.store.queries import publications
 
@@ -38,6 +39,8 @@ class Question(msgspec.Struct, frozen=True):
     """As typed: each becomes a value like the project's parameter of that name."""
     bound: dict[str, Any] = {}
     """Values that are bound as they are."""
+    noted: bool = True
+    """Whether it counts as a read of what it names."""
 
 
 class _Snapshot(msgspec.Struct, frozen=True):
@@ -87,6 +90,8 @@ def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, st
     views = _views(compiled, names)
     wanted = _canonical(project, [*names, *(one for view in views for one in _inputs(compiled, view))])
     seen = _seen(session, question, [name for name in wanted if name not in views])
+    if question.noted and not any(name.startswith('"') for name in names):
+        noted(session, _canonical(project, names), usage.SQL)
     session.close()  # DuckDB computes now: a process has one of them open
     with querying.over(seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, _macros(session)):
         text = _with_views(compiled, views, text)

@@ -7,7 +7,12 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 DAYS = 3
-IGNORED = ".headrace/\n"
+IGNORED = ".headrace/\noutbox/\n"
+_MESSAGES = """
+# Where messages to `mailto:` contacts go: a folder, until it is url = "smtps://user:${PASSWORD}@smtp.example.com:587"
+[notify.mail]
+url = "file:outbox"
+"""
 
 
 class NewFile(NamedTuple):
@@ -19,7 +24,7 @@ class NewFile(NamedTuple):
 
 def settings(name: str, timezone: str) -> str:
     """headrace.toml."""
-    return f'[project]\nname = "{name}"\ntimezone = "{timezone}"\n\n[run]\nworkers = 2\n'
+    return f'[project]\nname = "{name}"\ntimezone = "{timezone}"\n\n[run]\nworkers = 2\n{_MESSAGES}'
 
 
 OWNERS = """\

@@ -8,29 +8,38 @@ from pathlib import Path
 
 from headrace.model import Project
 from headrace.model.files import scan
-from headrace.observe.status import AtRisk, ConsumerStatus, Exported, judge
+from headrace.observe.availability.overview import Overview
+from headrace.observe.status import AtRisk, ConsumerStatus, Exported
 from headrace.observe.watched import watched
 from headrace.observe.world import Pausing
+from headrace.operations import restatements
+from headrace.operations.availability import standing, window_began
 from headrace.operations.documents import (
     AssetCounts,
+    AvailabilityRow,
     ConsumerRow,
     ExportRow,
     FilesRow,
+    HoldingRow,
     PausedRow,
     QuarantineCounts,
     ReadRow,
     RiskRow,
     StatusDocument,
 )
+from headrace.operations.incidents import holds, told
 from headrace.operations.quarantine import shown_path
+from headrace.operations.runs import standing_repairs
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import partitions, publications
+from headrace.store.queries import incidents, notices, partitions, publications
 from headrace.store.queries import quarantine as stored_quarantine
 
 WINDOW = "30d"
+UNDELIVERED_US = 7 * 86_400_000_000
+"""Messages that couldn't be sent are told of for so long."""
 
 
 def status(session: Session, selection: Sequence[str] = (), *, window: str = WINDOW) -> StatusDocument:
@@ -43,14 +52,26 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
         return _before_anything(session, usable(session.declared()), selection, window)
     compiled = session.compiled
     now_us = session.clock.now_us()
+    began_us = window_began(window, now_us, session.timezone)
     chosen = _chosen(session, compiled, selection)
     with session.world() as (tx, world):
-        found = judge(watched(compiled), world, now_us)
+        declared = watched(compiled)
+        overview = Overview(tx, compiled, declared, world, (began_us, now_us))
+        found = overview.status()
+        shown = [one for one in found.consumers if chosen is None or one.name in chosen]
+        past_of = standing(tx, overview, shown, (began_us, now_us), removed=chosen is None)
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
         held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
-        consumers = [_consumer(session, tx, compiled.project, one) for one in found.consumers if chosen is None or one.name in chosen]
+        consumers = [_consumer(session, tx, compiled.project, one, past_of.of.get(one.name)) for one in shown]
+        consumers = told(tx, watched(compiled), world, consumers, now_us)
+        incidents_open = incidents.count_open(tx)
+        undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
+        holding = holds(tx, compiled.project, consumers) if incidents_open else None
         files = _files(session, tx, compiled.project, consumers)
+        broken = standing_repairs(tx, compiled.project)
+        past = restatements.restated(tx, compiled, session.zone, now_us - restatements.TOLD_US)
+        undecided = restatements.proposed(tx, compiled)
     not_applied = _not_applied(session)
     return StatusDocument(
         project=compiled.project.settings.name,
@@ -68,9 +89,24 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
         quarantine=QuarantineCounts(deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows),
         files=files,
         paused=held,
+        honest_availability=past_of.honest,
+        honest_mean=past_of.honest_mean,
+        minutes_lost=past_of.lost,
+        claimed_availability=past_of.claimed,
+        classic_uptime=past_of.classic,
+        runs_started=past_of.runs,
+        promises_weakened=past_of.weakened,
+        worst=past_of.worst,
+        removed=past_of.removed,
         window=window,
+        incidents_open=incidents_open,
+        undelivered=undelivered,
         not_applied=not_applied,
-        next=_next(consumers, not_applied),
+        holding=holding,
+        repairs=broken,
+        restated=past,
+        proposed=undecided,
+        next=_next(consumers, holding, not_applied),
     )  # fmt: skip
 
 
@@ -103,7 +139,9 @@ def _chosen(session: Session, compiled: Compiled, selection: Sequence[str]) -> C
     return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
 
 
-def _consumer(session: Session, tx: Transaction, project: Project, one: ConsumerStatus) -> ConsumerRow:
+def _consumer(
+    session: Session, tx: Transaction, project: Project, one: ConsumerStatus, availability: AvailabilityRow | None
+) -> ConsumerRow:
     superseded = partitions.stale_keys(tx, one.name) if one.export is not None else []
     told = f"; corrected since it was exported: {', '.join(superseded[:3])}{' …' if len(superseded) > 3 else ''}" if superseded else ""
     return ConsumerRow(
@@ -122,6 +160,7 @@ def _consumer(session: Session, tx: Transaction, project: Project, one: Consumer
         export=None if one.export is None else _export(session, one.export, superseded),
         risk=None if one.risk is None else _risk(session, one.risk),
         paused=None if one.paused is None else _paused(session, one.name, one.paused),
+        availability=availability,
     )
 
 
@@ -178,8 +217,10 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _next(consumers: Sequence[ConsumerRow], not_applied: int | None) -> str | None:
+def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, not_applied: int | None) -> str | None:
     """What to type next: about who isn't served, else about files that aren't applied."""
+    if holding is not None:
+        return f"headrace why {next(one.name for one in consumers if one.incident is not None)}"
     for consumer in consumers:
         if consumer.state != "served" and consumer.next:
             return consumer.next

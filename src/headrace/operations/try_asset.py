@@ -96,7 +96,9 @@ def _lost(name: str, key: str, answer: Lost, log: list[str]) -> TryDocument:
 
 def _document(session: Session, lake: Path, data: Path, name: str, key: str, outcome: Outcome, log: list[str], limit: int) -> TryDocument:
     path = lake / outcome.staged.path if outcome.staged else None
-    if outcome.quarantined is not None:
+    if outcome.quarantined is not None and outcome.state == "staged":  # rows that were taken out
+        (data / outcome.quarantined).unlink(missing_ok=True)
+    elif outcome.quarantined is not None:
         path = data / outcome.quarantined
     table = outcome.table or _table_of(outcome)
     try:

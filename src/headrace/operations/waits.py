@@ -16,7 +16,10 @@ from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
+from headrace.operations.documents import RepairRow
 from headrace.operations.interventions import WaitingRow
+from headrace.operations.repairs import repairs
+from headrace.operations.runs import BROKEN, broken_of
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.run.loading import load
@@ -54,7 +57,7 @@ class Waits:
 
     def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int) -> None:
         self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
-        self._zone = session.timezone
+        self._zone, self._project = session.timezone, compiled.project
         loaded = load(tx, compiled, version=session.version, borrowed=session.borrowed, cells=_borrowed(session, tx))
         self.graph: Graph = loaded.graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
@@ -156,7 +159,13 @@ class Waits:
         text = f"{verb} {moment(one.since, self._now, self._zone)}{why}"
         command = command.format(at=shlex.quote(at(one.node, one.partition)), node=one.node, key=shlex.quote(one.partition))
         row = self._row("stopped", one.node, one.partition, text, at(one.node, one.partition), state=one.state, since=one.since)
-        return Cause(msgspec.structs.replace(row, next=command), f", which {text}")
+        return Cause(msgspec.structs.replace(row, next=command, repair=self._repair(one)), f", which {text}")
+
+    def _repair(self, one: Partition) -> RepairRow | None:
+        if one.state not in BROKEN:
+            return None
+        because = f"repair of {at(one.node, one.partition)}"
+        return repairs(self._project, [broken_of(self._tx, one.node, one.partition, one.state)], because)[0]
 
     def _held_back(self, node: str, key: str, state: str) -> Cause:
         pause = self._paused[node]

@@ -1,19 +1,23 @@
-"""`why`: what a consumer or an asset waits for, and until when that is expected. The delay ledger isn't built yet."""
+"""`why`: what a consumer or an asset waits for, until when that is expected, and where the time went that it has waited."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
-from headrace.observe.status import ConsumerStatus, judge
+from headrace.observe.status import ConsumerStatus, State, judge
 from headrace.observe.watched import WHOLE, Terms, watched
 from headrace.observe.wording import moment
-from headrace.operations import targets
-from headrace.operations.interventions import WaitingRow, WhyDocument
+from headrace.operations import restatements, targets
+from headrace.operations.interventions import LedgerRow, WaitingRow, WhyDocument
+from headrace.operations.ledgers import Ledgers, owner_of
 from headrace.operations.session import Session
 from headrace.operations.waits import Waits, at
+from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import attempts, partitions
 
@@ -32,15 +36,50 @@ def why(session: Session, text: str) -> WhyDocument:
             session, at(name, key or WHOLE), key, "never", f"{text} waits for the first pass: nothing has run yet", [], "headrace tick"
         )
     compiled, now_us = session.compiled, session.clock.now_us()
+    document = _answered(session, compiled, name, key, now_us)
+    with session.store.read() as tx:
+        rows = restatements.restated(tx, compiled, session.zone, now_us - restatements.TOLD_US)
+    told = [row for row in rows if row.node == name] if name not in project.consumers else restatements.read_by(rows, name)
+    return msgspec.structs.replace(document, restated=told) if told else document
+
+
+def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyDocument:
     with session.world() as (tx, world):
         declared = watched(compiled)
         scene = Scene(declared, world)
-        waits = Waits(session, tx, compiled, scene, now_us)
-        if name in project.consumers:
+        waits, ledgers = Waits(session, tx, compiled, scene, now_us), Ledgers(session, tx, compiled, scene, now_us)
+        if name in compiled.project.consumers:
             terms = next(one for one in declared.consumers if one.consumer == name)
             status = next(one for one in judge(declared, world, now_us).consumers if one.name == name)
-            return _of_consumer(session, waits, scene, terms, status, key, now_us)
-        return _of_node(session, tx, scene, waits, name, key, now_us)
+            document = _of_consumer(session, waits, scene, terms, status, key, now_us)
+            ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
+            told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
+            ended = ledgers.ended(terms, ledger) if ledger is not None else None
+            return _because(session, told, status, compiled, now_us) if ended is None else msgspec.structs.replace(told, verdict=ended)
+        document = _of_node(session, tx, scene, waits, name, key, now_us)
+        return _with(document, ledgers.of_partition(name, document.interval) if document.interval is not None else None)
+
+
+def _with(document: WhyDocument, ledger: LedgerRow | None, last: LedgerRow | None = None) -> WhyDocument:
+    """With where the time went."""
+    if ledger is None:
+        return msgspec.structs.replace(document, last=last)
+    told = {name: getattr(ledger, name) for name in ledger.__struct_fields__ if name not in ("subject", "interval")}
+    return msgspec.structs.replace(document, **told)
+
+
+def _because(session: Session, document: WhyDocument, status: ConsumerStatus, compiled: Compiled, now_us: int) -> WhyDocument:
+    """Who waits, since when, and because of which incident, where one is known that explains it."""
+    held = [one for one in document.segments or () if one.incident is not None]
+    if not document.open or not held or status.since_us is None or str(status.state) not in ("late", "never", "wrong", "at_risk"):
+        return document
+    longest = max(held, key=lambda one: one.seconds)
+    since = moment(status.since_us, now_us, session.timezone)
+    owner = owner_of(compiled, longest.node)
+    whose = f", which {owner} answers for" if owner else ""
+    cause = f"{longest.incident}: {longest.note} at {longest.node} {longest.partition}".replace(f" {WHOLE}", "")
+    said = f"{status.name} is {str(status.state).replace('_', ' ')} since {since} because of {cause}{whose}."
+    return msgspec.structs.replace(document, verdict=said, next=f"headrace incident {longest.incident}")
 
 
 def _parsed(project: Project, text: str) -> tuple[str, str | None]:
@@ -69,6 +108,8 @@ def _of_consumer(
     rows = [row for node, one in _required(scene, terms, interval, waits) for row in waits.of(node, one)]
     subject = f"{terms.consumer} {interval}"
     verdict = _verdict(subject, rows) if rows else f"{subject} waits for nothing: {status.reason}"
+    if status.state is State.WRONG:
+        verdict = f"{status.reason}; {verdict}" if rows else verdict
     return _document(session, terms.consumer, interval, status.state, verdict, rows, _next(rows) or status.next)
 
 

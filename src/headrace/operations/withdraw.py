@@ -73,7 +73,7 @@ def _prepared(session: Session, target: str, reason: str) -> WithdrawArguments:
         if publications.current(tx, node, key) is None:
             raise _unpublished(node, key)
         found, files = taking_back.shared(tx, node, key)
-    made = rewritten(session.folders.lake, found, files, key) if found is not None and files else ()
+    made = rewritten(session.folders.lake, found, files, [key]) if found is not None and files else ()
     return WithdrawArguments(node, key, reason, made)
 
 

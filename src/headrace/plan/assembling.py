@@ -9,6 +9,7 @@ from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, 
 from headrace.plan import checking, fingerprints, graph, keys, materialised
 from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
+from headrace.plan.contract_breaks import not_as_promised
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
 from headrace.plan.worker import Give, GivenAll, ReadTexts, TextsRead
 from headrace.plan.workers import CHUNK, Workers
@@ -235,6 +236,7 @@ class Assembler:
                 check_references=known,
             )
         problems.extend(self._not_materialised(node, inputs[name], reads.analysis))
+        problems.extend(not_as_promised(node, columns, names, self._project))
         problems.extend(keys.problems(node, inputs[name], self._project))
         return self._asset(node, inputs[name], complete, names, known, reads.analysis)
 

@@ -8,8 +8,8 @@ checks that failed, for the rows to show. A check that can't be measured has fai
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,17 +20,20 @@ from headrace.lake.routing import NOWHERE
 from headrace.model import CheckSpec, Grain, NotBuilt, Severity
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
-from headrace.quality import partitioning, profiles
-from headrace.quality.judging import Item, conclude, declare, guarded, measure
+from headrace.quality import metrics, partitioning, profiles
+from headrace.quality.judging import Concluded, Item, conclude, declare, guarded, measure
 from headrace.quality.kinds import Part, Subject
-from headrace.quality.results import Audit, CheckResult, Outcome, Verdict
-from headrace.quality.scanning import Staged
+from headrace.quality.results import Audit, CheckResult, ColumnProfile, Outcome, PartitionAudit, Verdict
+from headrace.quality.scanning import ONLY, Staged
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
 
 PartitionCheck = tuple[str | None, Grain, str]
 """The column that routes rows (None where there is none, or the body is taken at its word), the grain, the time zone."""
+
+PROFILES_MAX = 20_000
+"""Columns of partitions that are described at most: a delivery may hold a year of hours."""
 
 _ON_FAIL = {"reject": Verdict.REJECTED, "hold": Verdict.HELD, "warn": Verdict.WARNED}
 
@@ -62,6 +65,8 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     on_fail: str = "reject",
     whole: Whole | None = None,
     key: tuple[str, str] | None = None,
+    classified: Sequence[str] = (),
+    described: bool = True,
 ) -> Audit:
     """Everything that can be said of the staged file before it may be published.
 
@@ -70,6 +75,7 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     for each partition by itself, whether it was computed alone or in a batch. `timezone` is that of times without zone
     (of the partition check, where there is one). With `whole` the checks are about all rows of the table as it will be (a
     merge's staged file holds only what changes). `key` is the column of the rows' key and the only value that it may have.
+    Of the values of `classified` columns nothing is kept. Without `described` checks alone are made.
     Raises `NotBuilt` for `quarantine_rows`.
     """
     started = time.perf_counter()
@@ -85,25 +91,86 @@ def audit(  # noqa: PLR0913 - what an audit is about is named at the one place t
     routed += _keyed(subject, reader, key)
     if not routed and any(part.key == NOWHERE for part in parts):
         routed = [guarded(Item(partitioning.CHECK), partitioning.rows_nowhere)]
-    measures = profiles.wanted(subject.columns, staged.statistics, 0 if reader.several else staged.rows)
+    looked = _looked(subject, reader, parts, whole, classified) if described else profiles.Description({}, {})
     hashed = [hash_aggregate(table.columns)] if _is_hashed(staged, parts) else []
-    extra = measure([*items, *routed], reader, [*(each.sql for each in measures), *hashed])
-    values, totals = extra[: len(measures)], extra[len(measures) :]
-    results = tuple(conclude(item, parts, reader) for item in items)
-    misplaced = tuple(found for item in routed if (found := conclude(item, parts, reader)).outcome is Outcome.FAILED)
-    profile = profiles.profile(subject.columns, staged.statistics, staged.rows, list(zip(measures, values, strict=False)))
+    reader.sample(looked.every)
+    scanned = measure([*items, *routed], reader, [*looked.aggregates, *hashed])
+    concluded = [conclude(item, parts, reader) for item in items]
+    misplaced = [found for item in routed if (found := conclude(item, parts, reader)).result.outcome is Outcome.FAILED]
+    gave = _Found(table, looked, bool(hashed), scanned, tuple(concluded), tuple(misplaced), on_fail)
+    results = (*(one.result for one in concluded), *(one.result for one in misplaced))
+    each = gave.profiles(parts) if reader.several else {}
+    profile = looked.profile(staged.rows, ()) if reader.several else gave.profile(ONLY, staged.rows)
     return Audit(
-        _verdict((*results, *misplaced), staged.rows, on_fail),
-        (*results, *misplaced),
+        _verdict(results, staged.rows, on_fail),
+        results,
         profile,
         time.perf_counter() - started,
-        hash_text(staged.rows, totals[0], table.columns) if totals else None,
+        gave.content_hash(ONLY, staged.rows),
+        partitions={part.key: gave.partition(part, each.get(part.key, {})) for part in parts} if reader.several else {},
+        profiles=each,
+        metrics=metrics.of(profile, staged.rows) if described and not reader.several else b"",
     )
 
 
+class _Found(msgspec.Struct, frozen=True):
+    """What an audit's scan and queries gave, to be said of the whole file and of each partition."""
+
+    table: Table
+    looked: profiles.Description
+    hashed: bool
+    scanned: dict[str, tuple[Any, ...]]
+    concluded: tuple[Concluded, ...]
+    misplaced: tuple[Concluded, ...]
+    on_fail: str
+
+    def profile(self, key: str, rows: int) -> dict[str, ColumnProfile]:
+        return self.looked.profile(rows, self.scanned.get(key, ()))
+
+    def profiles(self, parts: Sequence[Part]) -> dict[str, dict[str, ColumnProfile]]:
+        """Each partition's profile; none of a file of so many that they would be more than its rows are worth."""
+        if _are_too_many(parts, self.looked.columns):
+            return {}
+        return {part.key: self.profile(part.key, part.rows) for part in parts}
+
+    def partition(self, part: Part, profile: Mapping[str, ColumnProfile]) -> PartitionAudit:
+        own = [one.each[part.key] for one in self.concluded]
+        own += [one.each[part.key] for one in self.misplaced if one.each[part.key].outcome is Outcome.FAILED]
+        vector = metrics.of(profile, part.rows) if profile else b""
+        return PartitionAudit(_verdict(own, part.rows, self.on_fail), tuple(own), self.content_hash(part.key, part.rows), vector)
+
+    def content_hash(self, key: str, rows: int) -> str | None:
+        values = self.scanned.get(key)
+        if not self.hashed or values is None or len(values) <= self.looked.asked:
+            return None
+        return hash_text(rows, values[-1], self.table.columns)
+
+
+def _looked(
+    subject: Subject, reader: Staged, parts: Sequence[Part], whole: Whole | None, classified: Sequence[str]
+) -> profiles.Description:
+    """What the scan has to find out for profiles."""
+    if reader.several and _are_too_many(parts, subject.columns):
+        return profiles.Description(subject.columns, {})
+    rows = [part.rows for part in parts] if reader.several else [reader.file.rows]
+    return profiles.planned(
+        subject.columns,
+        reader.file.statistics,
+        rows,
+        several=reader.several,
+        one_file=whole is None,
+        timezone=subject.timezone,
+        classified=classified,
+    )
+
+
+def _are_too_many(parts: Sequence[Part], columns: Mapping[str, str]) -> bool:
+    return len(parts) * len(columns) > PROFILES_MAX
+
+
 def _is_hashed(staged: StagedFile, parts: Sequence[Part]) -> bool:
-    """Whether the content hash comes out of this scan: of one partition with rows, in a file that isn't large."""
-    return len(parts) == 1 and staged.rows > 0 and staged.size_bytes <= HASHED_BYTES_MAX
+    """Whether content hashes come out of this scan: of a file with rows whose partitions aren't large."""
+    return staged.rows > 0 and staged.size_bytes <= HASHED_BYTES_MAX * len(parts) and any(p.content_hash is None for p in staged.partitions)
 
 
 def _subject(reader: Staged, timezone: str) -> Subject:

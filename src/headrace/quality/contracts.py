@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from headrace.model import CheckSpec, ContractColumn, Place
+from headrace.model import CheckSpec, ContractColumn, Place, Severity
+from headrace.model.contracted import promised_of
 
-
-def promised_checks(columns: Sequence[ContractColumn], place: Place) -> tuple[CheckSpec, ...]:
-    """Blocking checks for the contract's `required`, `unique` and `primaryKey` (all its columns together), declared at `place`."""
-    required = [column.name for column in columns if column.required or column.primary_key]
-    keys: list[tuple[str, ...]] = [(column.name,) for column in columns if column.unique]
-    primary = tuple(column.name for column in columns if column.primary_key)
-    if primary and primary not in keys:
-        keys.append(primary)
-    checks = [_check("not_null", "contract_required", required, place)] if required else []
-    return (*checks, *(_check("unique", f"contract_unique_{'_'.join(key)}", list(key), place) for key in keys))
+_SEVERITIES = {"block": Severity.BLOCKING, "map": Severity.BLOCKING, "warn": Severity.WARNING}
 
 
-def _check(kind: str, name: str, columns: list[str], place: Place) -> CheckSpec:
-    return CheckSpec(kind=kind, name=name, arguments={"columns": columns}, place=place)
+def promised_checks(columns: Sequence[ContractColumn], place: Place, on_drift: Mapping[str, str] | None = None) -> tuple[CheckSpec, ...]:
+    """Checks for the contract's `required`, `unique` and `primaryKey` (all its columns together), declared at `place`. They block, unless
+    `on_drift` says otherwise of `nullability` and `keys`."""
+    nulls, keys = ((_SEVERITIES.get((on_drift or {}).get(kind, "block"))) for kind in ("nullability", "keys"))
+    return promised_of(columns, place, nulls, keys)

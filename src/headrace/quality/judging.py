@@ -30,11 +30,20 @@ class Item(msgspec.Struct):
     values: dict[str, tuple[Any, ...]] = {}
     shown: dict[str, tuple[dict[str, Any], ...]] = {}
     """Rows that were looked at already, by partition key."""
+    none_fails: bool | None = None
+    """Whether it is known that no row of any partition fails."""
 
     @property
     def aggregates(self) -> tuple[str, ...]:
         """What this check still needs of the scan."""
         return self.measurement.aggregates if isinstance(self.measurement, Measured) and not self.proved and not self.error else ()
+
+
+class Concluded(msgspec.Struct, frozen=True):
+    """A check's result over all partitions, and by the key of each."""
+
+    result: CheckResult
+    each: dict[str, CheckResult]
 
 
 def declare(check: CheckSpec, subject: Subject) -> Item:
@@ -52,16 +61,16 @@ def guarded(item: Item, measurement: Callable[[], Measurement]) -> Item:
     return item
 
 
-def measure(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> tuple[Any, ...]:
-    """Fills each item's values in one scan, together with `extra` aggregates, whose values are returned (over a file of
-    one partition; empty otherwise). Where the one scan can't be run, each check is measured alone, to know which it is."""
+def measure(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    """Fills each item's values in one scan, together with `extra` aggregates, whose values are returned: by partition key where
+    the file holds several, else under `ONLY`. Where the one scan can't be run, each check is measured alone, to know which it is."""
     import duckdb
 
     for item in items:
         _prepare(item, staged)
     wanted = [aggregate for item in items for aggregate in item.aggregates]
     if not wanted and not extra:
-        return ()
+        return {}
     try:
         found = staged.aggregates([*wanted, *extra])
     except duckdb.Error:
@@ -71,7 +80,7 @@ def measure(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> tupl
         beyond = at + len(item.aggregates)
         item.values = {key: row[at:beyond] for key, row in found.items()}
         at = beyond
-    return found[ONLY][at:] if ONLY in found else ()
+    return {key: row[at:] for key, row in found.items()}
 
 
 def _prepare(item: Item, staged: Staged) -> None:
@@ -102,7 +111,7 @@ def _proved(measurement: Measured, staged: Staged) -> bool:
         return False  # nothing was shown, so the aggregates decide
 
 
-def _one_by_one(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> tuple[Any, ...]:
+def _one_by_one(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     import duckdb
 
     for item in items:
@@ -111,30 +120,43 @@ def _one_by_one(items: Sequence[Item], staged: Staged, extra: Sequence[str]) -> 
                 item.values = staged.aggregates(item.aggregates)
             except duckdb.Error as error:
                 item.error = _in_words(error)
-    found = staged.aggregates(extra) if extra else {}
-    return found.get(ONLY, ())
+    return staged.aggregates(extra) if extra else {}
 
 
-def conclude(item: Item, parts: Sequence[Part], staged: Staged) -> CheckResult:
-    """The check's result over all partitions of the file. As in `guarded`, whatever goes wrong is a failure of this check."""
+def conclude(item: Item, parts: Sequence[Part], staged: Staged) -> Concluded:
+    """The check's result over all partitions of the file, and of each. As in `guarded`, whatever goes wrong is a failure of this
+    check."""
     if not item.error:
         try:
-            return _result(item, parts, staged)
+            return _concluded(item, parts, staged)
         except Exception as error:  # noqa: BLE001
             item.error = _in_words(error)
+    return Concluded(_unmeasured(item, parts), {part.key: _unmeasured(item, (part,)) for part in parts})
+
+
+def _unmeasured(item: Item, parts: Sequence[Part]) -> CheckResult:
     keys = tuple(part.key for part in parts)
     return _make(item, Outcome.FAILED, sum(part.rows for part in parts), 0, f"can't be checked: {item.error}", keys=keys)
 
 
-def _result(item: Item, parts: Sequence[Part], staged: Staged) -> CheckResult:
-    findings = [_find(item, part, staged) for part in parts]
-    failed = [(part, finding) for part, finding in zip(parts, findings, strict=True) if finding.failing]
-    checked, failing = sum(finding.rows for finding in findings), sum(finding.failing for finding in findings)
+def _concluded(item: Item, parts: Sequence[Part], staged: Staged) -> Concluded:
+    each = {part.key: _judged(item, part, staged) for part in parts}
+    failed = [(key, result) for key, result in each.items() if result.outcome is Outcome.FAILED]
+    checked, failing = sum(result.rows for result in each.values()), sum(result.failing for result in each.values())
     if not failed:
-        return _make(item, Outcome.PASSED if checked else Outcome.UNCHECKED, checked, 0, "")
-    shown = _rows_to_show(item, failed[0][0], staged)
-    detail = _detail(item, failed, shown)
-    return _make(item, Outcome.FAILED, checked, failing, detail, shown, tuple(part.key for part, _ in failed))
+        return Concluded(_make(item, Outcome.PASSED if checked else Outcome.UNCHECKED, checked, 0, ""), each)
+    key, first = failed[0]
+    detail = first.detail if len(failed) == 1 else f"{key}: {first.detail}; in {len(failed)} partitions"
+    return Concluded(_make(item, Outcome.FAILED, checked, failing, detail, first.sample, tuple(key for key, _ in failed)), each)
+
+
+def _judged(item: Item, part: Part, staged: Staged) -> CheckResult:
+    """What the check came to for one partition, whether it was computed alone or in a batch."""
+    finding = _find(item, part, staged)
+    if not finding.failing:
+        return _make(item, Outcome.PASSED if finding.rows else Outcome.UNCHECKED, finding.rows, 0, "")
+    shown = _rows_to_show(item, part, staged)
+    return _make(item, Outcome.FAILED, finding.rows, finding.failing, _detail(item, finding, shown), shown, (part.key,))
 
 
 def _find(item: Item, part: Part, staged: Staged) -> Finding:
@@ -152,10 +174,19 @@ def _find(item: Item, part: Part, staged: Staged) -> Finding:
 
 def _selected(item: Item, selected: Selected, part: Part, staged: Staged) -> int:
     """How many rows the query returns. Rows that needn't be described are looked at first: mostly there are none, or few."""
+    if selected.row_by_row and staged.several and _none_fails(item, selected, staged):
+        return 0
     if not selected.staged_rows:
         return staged.count(_query(selected), part.key)
     shown = item.shown[part.key] = staged.rows(_query(selected), part.key, first=selected.examples, staged_rows=True)
     return len(shown) if len(shown) < SAMPLE_ROWS_MAX else staged.count(_query(selected), part.key)
+
+
+def _none_fails(item: Item, selected: Selected, staged: Staged) -> bool:
+    """Whether no row of the batch fails: looked at once for all of its partitions."""
+    if item.none_fails is None:
+        item.none_fails = not staged.rows(_query(selected), None, first=selected.examples, staged_rows=selected.staged_rows)
+    return item.none_fails
 
 
 def _rows_to_show(item: Item, part: Part, staged: Staged) -> tuple[dict[str, Any], ...]:
@@ -170,18 +201,16 @@ def _query(selected: Selected) -> str:
     return selected.query if selected.where is None else f"SELECT * FROM (\n{selected.query}\n) WHERE ({selected.where}\n)"
 
 
-def _detail(item: Item, failed: Sequence[tuple[Part, Finding]], shown: tuple[dict[str, Any], ...]) -> str:
-    text = _figures(item, failed, shown) or failed[0][1].detail
+def _detail(item: Item, finding: Finding, shown: tuple[dict[str, Any], ...]) -> str:
+    text = _figures(item, finding, shown) or finding.detail
     column = item.measurement.examples if item.measurement else ""
     named = examples(shown, column) if column else ""
-    if named:
-        text += f" ({named})"
-    return text if len(failed) == 1 else f"{failed[0][0].key}: {text}; in {len(failed)} partitions"
+    return f"{text} ({named})" if named else text
 
 
-def _figures(item: Item, failed: Sequence[tuple[Part, Finding]], shown: tuple[dict[str, Any], ...]) -> str:
+def _figures(item: Item, finding: Finding, shown: tuple[dict[str, Any], ...]) -> str:
     """What a query says that sums up in one row of numbers: `many_cancelled: cancelled 472, flights 930`."""
-    summed = isinstance(item.measurement, Selected) and len(failed) == len(shown) == 1 and failed[0][1].failing == 1
+    summed = isinstance(item.measurement, Selected) and len(shown) == 1 and finding.failing == 1
     if not summed or not all(isinstance(value, int | float) and not isinstance(value, bool) for value in shown[0].values()):
         return ""
     return f"{item.check.name}: " + ", ".join(f"{name} {value:,}" for name, value in shown[0].items())

@@ -100,6 +100,8 @@ class Selected(msgspec.Struct, frozen=True):
     describe: Callable[[int], str]
     examples: str = ""
     staged_rows: bool = False
+    row_by_row: bool = False
+    """Whether each row fails by itself: where none of all rows fails, none of any partition's does."""
     reads: tuple[str, ...] = ()
     """Nodes that must be at hand; other nodes are given where the query names them."""
     where: str | None = None

@@ -1,37 +1,35 @@
-"""What is known of each column of a staged file: from its statistics for nothing, and the mean where the scan is small.
+"""What is known of each column of a staged file: from its statistics for nothing, from its values all that `describing` tells.
 
-Distinct values aren't counted: on a day of flights that costs as much as all checks together (1.3 of 3.5 ms), and
-nothing reads it yet. Who needs it adds a measure here.
+Of a file with few rows all values are looked at, and everything is exact. Of a larger one some thousand rows are (the same ones
+each time), and distinct values are estimated; nulls, bounds, negative numbers and zeros are exact all the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from headrace.lake import ColumnStatistics
+from headrace.lake.bounds import BOUND_CHARACTERS_MAX, lower_bound, upper_bound
 from headrace.lake.session import quote
+from headrace.quality.describing import describe
+from headrace.quality.kinds import FLOATS
 from headrace.quality.results import ColumnProfile
+from headrace.quality.scanning import SAMPLED
+from headrace.quality.values import NUMBERS, Wanted, aggregate, columns_of, kind_of
 
-SCANNED_ROWS_MAX = 100_000
-"""Above it, means aren't computed: the profile then is the file's statistics, at no scan."""
+EXACT_ROWS_MAX = 50_000
+"""Of so many rows all values are described; of more, about so many of a partition's."""
+BATCH_ROWS_MAX = 250_000
+"""Of so many rows of several partitions all values are held at once."""
+COUNTED_ROWS_MIN = 500
+"""From so many rows on it is worth it to count values that are few, instead of taking all of them."""
+COUNTED_BITS_MAX = 8
+"""A column of which a file needs at most so much for a row has few values. That is only a guess, and says only which way is quicker."""
 
-_NUMBERS = (
-    "TINYINT",
-    "SMALLINT",
-    "INTEGER",
-    "BIGINT",
-    "HUGEINT",
-    "UTINYINT",
-    "USMALLINT",
-    "UINTEGER",
-    "UBIGINT",
-    "FLOAT",
-    "DOUBLE",
-    "DECIMAL",
-)
+_VALUE_LESS = ("STRUCT", "MAP", "INTERVAL", "UNION")
 
 
 class Measure(msgspec.Struct, frozen=True):
@@ -42,40 +40,145 @@ class Measure(msgspec.Struct, frozen=True):
     sql: str
 
 
-def wanted(columns: Mapping[str, str], statistics: Mapping[str, ColumnStatistics], rows: int) -> tuple[Measure, ...]:
-    """The aggregates for the profile of a file of that many rows: none for an empty one, and for a large one only the nulls
-    of columns (nested ones) that have no statistics."""
-    if rows == 0:
-        return ()
-    nulls = [Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)") for column in columns if column not in statistics]
-    if rows > SCANNED_ROWS_MAX:
-        return tuple(nulls)
-    return (*nulls, *(measure for column, kind in columns.items() for measure in _of(column, kind)))
+class Description(msgspec.Struct, frozen=True):
+    """How the columns of one staged file are looked at. `described` are those whose values are; `every` says of how many rows one."""
+
+    columns: Mapping[str, str]
+    statistics: Mapping[str, ColumnStatistics]
+    measures: tuple[Measure, ...] = ()
+    described: tuple[Wanted, ...] = ()
+    every: int = 1
+    timezone: str = "UTC"
+    classified: frozenset[str] = frozenset()
+    """Names in small letters."""
+
+    @property
+    def asked(self) -> int:
+        """How many aggregates there are."""
+        return len(self.measures) + bool(self.described)
+
+    @property
+    def aggregates(self) -> list[str]:
+        """What the scan is to give: the measures, then the values."""
+        wanted = [one.sql for one in self.measures]
+        if self.described:
+            wanted.append(aggregate(self.described, SAMPLED if self.every > 1 else None))
+        return wanted
+
+    def profile(self, rows: int, values: Sequence[Any]) -> dict[str, ColumnProfile]:
+        """Each column's profile, of what the aggregates came to."""
+        extra: dict[str, dict[str, Any]] = {}
+        for measure, value in zip(self.measures, values, strict=False):
+            extra.setdefault(measure.column, {})[measure.field] = value
+        found = self._described(values[len(self.measures)], rows) if self.described and len(values) > len(self.measures) else {}
+        return {
+            name: _one(rows, self.statistics.get(name), extra.get(name, {}), found.get(name), classified=name.lower() in self.classified)
+            for name in self.columns
+        }
+
+    def _described(self, text: str, rows: int) -> dict[str, ColumnProfile]:
+        found = {
+            one.name: describe(values, one.kind, self.timezone, classified=one.name.lower() in self.classified)
+            for one, values in zip(self.described, columns_of(text, self.described, rows), strict=True)
+        }
+        if self.every == 1:
+            return found
+        return {name: msgspec.structs.replace(one, sampled=one.rows) for name, one in found.items()}
 
 
-def profile(
-    columns: Mapping[str, str], statistics: Mapping[str, ColumnStatistics], rows: int, measured: Sequence[tuple[Measure, Any]]
-) -> dict[str, ColumnProfile]:
-    """Each column's profile."""
-    extra: dict[str, dict[str, Any]] = {}
-    for measure, value in measured:
-        extra.setdefault(measure.column, {})[measure.field] = value
-    return {column: _one(rows, statistics.get(column), extra.get(column, {})) for column in columns}
+def planned(
+    columns: Mapping[str, str],
+    statistics: Mapping[str, ColumnStatistics],
+    rows: Sequence[int],
+    *,
+    several: bool,
+    one_file: bool,
+    timezone: str,
+    classified: Sequence[str],
+) -> Description:
+    """How a file is looked at whose partitions have so many rows each. The file's statistics say nothing of one of `several`."""
+    known = {} if several else statistics
+    most, total = max(rows, default=0), sum(rows)
+    secret = frozenset(name.lower() for name in classified)
+    if not most:
+        return Description(columns, known, timezone=timezone, classified=secret)
+    small = one_file and most <= EXACT_ROWS_MAX and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
+    every = 1 if small else max(1, most // EXACT_ROWS_MAX, total // BATCH_ROWS_MAX)
+    described = [
+        Wanted(name, kind, found, counted=every == 1 and _are_few(statistics.get(name), total))
+        for name, kind in columns.items()
+        if (found := kind_of(kind)) is not None
+    ]
+    measures = [one for name, kind in columns.items() for one in _facts(name, kind, known.get(name))]
+    if every > 1:
+        measures += [one for wanted in described for one in _estimates(wanted.name, wanted.type, known.get(wanted.name))]
+    return Description(columns, known, tuple(measures), tuple(described), every, timezone, secret)
 
 
-def _of(column: str, kind: str) -> list[Measure]:
-    if not kind.startswith(_NUMBERS) or kind.endswith("]"):
+def _are_few(file: ColumnStatistics | None, rows: int) -> bool:
+    return file is not None and rows >= COUNTED_ROWS_MIN and 8 * file.size_bytes <= COUNTED_BITS_MAX * rows
+
+
+def _facts(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
+    """What the file's statistics don't say."""
+    if known is not None:
         return []
-    finite = f" FILTER (WHERE isfinite({quote(column)}))" if kind in ("FLOAT", "DOUBLE") else ""
-    return [Measure(column, "mean", f"avg(CAST({quote(column)} AS DOUBLE)){finite}")]
+    return [Measure(column, "nulls", f"count(*) FILTER (WHERE {quote(column)} IS NULL)"), *_bounds(column, kind)]
 
 
-def _one(rows: int, known: ColumnStatistics | None, extra: Mapping[str, Any]) -> ColumnProfile:
-    mean: float | None = extra.get("mean")
-    return ColumnProfile(
-        rows=rows,
-        nulls=int(extra.get("nulls") or 0) if known is None else known.nulls,
-        minimum=None if known is None else known.minimum,
-        maximum=None if known is None else known.maximum,
-        mean=mean,
-    )
+def _estimates(column: str, kind: str, known: ColumnStatistics | None) -> list[Measure]:
+    """What isn't told of a sample."""
+    name = quote(column)
+    found = [Measure(column, "distinct", f"approx_count_distinct({name})")]
+    if kind.startswith(NUMBERS):
+        found += [Measure(column, field, f"count(*) FILTER (WHERE {name} {sign} 0)") for field, sign in _signs(known)]
+    return found
+
+
+def _signs(known: ColumnStatistics | None) -> list[tuple[str, str]]:
+    """The counts that the least value doesn't tell."""
+    try:
+        least = float(known.minimum) if known is not None and known.minimum is not None else -1.0
+    except ValueError:
+        least = -1.0
+    return [("negative", "<"), ("zero", "=")] if least < 0 else [("zero", "=")] if least == 0 else []
+
+
+def _bounds(column: str, kind: str) -> list[Measure]:
+    """The least and the greatest value, written as a file's statistics write them; none of types that have none there."""
+    if kind.endswith("]") or kind.startswith(_VALUE_LESS):
+        return []
+    name = quote(column)
+    finite = f" FILTER (WHERE NOT isnan({name}))" if kind in FLOATS else ""
+    return [Measure(column, field, _as_statistic(f"{of}({name}){finite}", kind)) for field, of in (("minimum", "min"), ("maximum", "max"))]
+
+
+def _as_statistic(value: str, kind: str) -> str:
+    match kind:
+        case "TIMESTAMP WITH TIME ZONE":
+            return f"CAST({value} AT TIME ZONE 'UTC' AS VARCHAR) || '+00'"
+        case "BOOLEAN":
+            return f"CAST(CAST({value} AS INTEGER) AS VARCHAR)"
+        case "BLOB":
+            return f"hex({value})"
+        case _:
+            return f"left(CAST({value} AS VARCHAR), {BOUND_CHARACTERS_MAX + 1})"
+
+
+def _one(
+    rows: int, known: ColumnStatistics | None, extra: Mapping[str, Any], described: ColumnProfile | None, *, classified: bool
+) -> ColumnProfile:
+    nulls = int(extra.get("nulls") or 0) if known is None else known.nulls
+    minimum = _bound(extra.get("minimum"), lower_bound) if known is None else known.minimum
+    maximum = _bound(extra.get("maximum"), upper_bound) if known is None else known.maximum
+    if classified:
+        minimum = maximum = None
+    found = described or ColumnProfile(rows, nulls)
+    counted = {field: int(extra[field]) for field in ("distinct", "negative", "zero") if extra.get(field) is not None}
+    if found.categorical:
+        counted.pop("distinct", None)  # the sample has all of so few, and an estimate is off by one in ten
+    return msgspec.structs.replace(found, rows=rows, nulls=nulls, minimum=minimum, maximum=maximum, **counted)
+
+
+def _bound(text: str | None, shortened: Callable[[str], str | None]) -> str | None:
+    return None if text is None else shortened(text)

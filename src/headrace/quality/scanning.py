@@ -1,12 +1,16 @@
-"""The staged rows as an audit reads them: all of them in one scan, or one partition's under the name `__self__`."""
+"""The staged rows as an audit reads them: all of them in one scan, or one partition's under the name `__self__`.
+
+Of a large file aggregates may be taken over a sample that is the same each time, taken by the rows' numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from headrace.lake import PARTITION_COLUMN, FileRef, Lookup, StagedFile, Table
+from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile, Table
 from headrace.lake.inlining import Readable, source_sql
+from headrace.lake.relation import numbered_sql
 from headrace.lake.session import quote, relation_sql
 from headrace.quality.kinds import SELF, CheckUnusable
 from headrace.quality.samples import columns_of, sample
@@ -16,6 +20,11 @@ if TYPE_CHECKING:
 
 ONLY = ""
 """Stands for the key where the file holds one partition, so that its key needn't be read."""
+
+
+SAMPLED = quote("headrace: is this row in the sample")
+"""The column that says so, once `sample` was called."""
+_PARTITION = Column(PARTITION_COLUMN, "VARCHAR", 1)
 
 
 class Staged:
@@ -33,6 +42,7 @@ class Staged:
     ) -> None:
         """`several`: whether more than one partition was asked for (or staged), so that each is judged by itself."""
         self._files = tuple(files)
+        self._every = 1
         self.session, self.file, self.several = session, staged, several
         self.columns = tuple(column for column in table.columns if column.name != PARTITION_COLUMN)
         self.references = {reference.name.lower(): reference for reference in references}
@@ -40,13 +50,24 @@ class Staged:
     def aggregates(self, wanted: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         """The aggregates in one scan, by partition key where the file holds several, else under `ONLY`. A partition
         without rows isn't there. Raises `duckdb.Error`."""
-        source = f"FROM ({self._relation(None, with_partition=True)})"
+        source = f"FROM ({self._relation(None, with_partition=True) if self._every == 1 else self._numbered()})"
         if not self.several:
             found = self.fetch(f"SELECT {', '.join(wanted)} {source}")
             return {ONLY: found[0]}
         key = quote(PARTITION_COLUMN)
         grouped = self.fetch(f"SELECT {key}, {', '.join(wanted)} {source} GROUP BY {key}")
         return {str(row[0]): tuple(row[1:]) for row in grouped}
+
+    def sample(self, every: int) -> None:
+        """Aggregates may ask of a row whether it is `SAMPLED`: one of so many is, the same ones each time."""
+        self._every = every
+
+    def _numbered(self) -> str:
+        """The rows with whether they are in the sample. A row's number in its file is hashed: data may have a rhythm."""
+        files = self._files or (FileRef(self.file.path, lookup=Lookup.SAME),)
+        columns = (_PARTITION, *self.columns)
+        names = ", ".join(f"c{at} AS {quote(column.name)}" for at, column in enumerate(columns))
+        return f"SELECT {names}, hash(pos) % {self._every} = 0 AS {SAMPLED} FROM ({numbered_sql(files, columns)})"
 
     @property
     def path(self) -> str:
@@ -72,6 +93,10 @@ class Staged:
         for name in names:
             if name.lower() not in self.references:
                 raise CheckUnusable(f"`{name}` isn't at hand: nothing of it is published yet")
+
+    def query(self, over_self: str) -> str:
+        """A query over `__self__` as one that names its sources itself."""
+        return self._over_self(over_self, None)
 
     def _over_self(self, query: str, key: str | None) -> str:
         views = {SELF: self._relation(key)}

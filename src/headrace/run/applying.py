@@ -22,9 +22,11 @@ from headrace.model.required import WHOLE
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.plan import Change, ChangeKind, Compiled
+from headrace.plan.weakening import weakened
+from headrace.run.remapping import remap
 from headrace.run.renaming import rename
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import leading, weakenings
 
 CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
@@ -65,13 +67,20 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
         actor=actor.id,
         now=now,
     )
+    less = weakened(before.compiled if before else None, compiled)
+    weakenings.record(tx, version, [(one.node, one.what, one.before, one.after) for one in less], actor.id, now)
     persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
     leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
     leading.unpin(tx, [c.node for c in changes if c.change is ChangeKind.SCHEMA and c.node in compiled.project.sources])
     if before is not None:
         rename(tx, before.compiled, compiled, now)
         _recut(tx, before.compiled, compiled, now)
-    stale = {c.node: leading.stale_node(tx, c.node, now) for c in changes if c.stale or c.change is ChangeKind.ADDED}
+        remap(tx, before.compiled.project, compiled.project, now)
+    stale = {
+        c.node: leading.stale_node(tx, c.node, now, ask=_stays(before.compiled.project if before else None, compiled.project, c.node))
+        for c in changes
+        if c.stale or c.change is ChangeKind.ADDED
+    }
     append(
         tx,
         now,
@@ -84,6 +93,16 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
     )
     reached(Point.VERSION_APPLYING)
     return Applied(version, digest, compiled)
+
+
+def _stays(before: Project | None, after: Project, name: str) -> bool:
+    """Whether readers go on with what other code gave until somebody asks for more. Not where nothing could be added to it: a table
+    that merges builds on rows of its own kind. What was exported elsewhere is exported anew: nobody reads that here."""
+    asset = after.assets.get(name)
+    if asset is None:
+        return False
+    was = before.assets.get(name) if before is not None else None
+    return not asset.accumulates or was is None or was.materialize == asset.materialize
 
 
 def code_differs(manifest: Mapping[str, str], root: Path, compiled: Compiled) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from headrace.faults import Point, reached
 from headrace.plan import Compiled
 from headrace.run.loading import load
-from headrace.schedule import Command, Core, Event, Loaded, Mark, Published, checkpoint
+from headrace.schedule import Command, Core, Event, Loaded, Mark, Promoted, Published, checkpoint
 from headrace.store import Transaction
 from headrace.store.queries import standings
 
@@ -33,7 +33,7 @@ class Checkpoints:
         """Count what a turn has written for these, and write a checkpoint if it is time. Writing one costs as much as partitions aren't at
         rest, so it waits for as many changes."""
         self._changed += sum(isinstance(one, Mark) for one in commands)
-        self._changed += sum(len(one.contents) for one in events if isinstance(one, Published))
+        self._changed += sum(len(one.contents) for one in events if isinstance(one, Published | Promoted))
         if self._changed >= CHANGES_MAX and self._changed >= core.unsettled():
             self.write(tx, core, version, now)
 

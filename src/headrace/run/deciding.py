@@ -9,6 +9,7 @@ import msgspec
 from headrace.engine import BodyError, ErrorKind
 from headrace.lake.catalog import newest_snapshot
 from headrace.run.claims import Claims
+from headrace.run.messages import Produce
 from headrace.run.news import News
 from headrace.run.runs import Runs
 from headrace.run.steps.publish import Attempt
@@ -26,10 +27,11 @@ from headrace.schedule import (
     Kill,
     Mark,
     PartitionState,
+    Published,
     history,
 )
 from headrace.store import Transaction
-from headrace.store.queries import firings, journal, leading
+from headrace.store.queries import borrowing, firings, journal, leading
 from headrace.store.queries.journal import JournalRow
 from headrace.store.queries.leading import AttemptEnd, AttemptStart, PartitionRow
 
@@ -43,19 +45,25 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 class Decisions:
-    """One core's, over one applied version, in one leader's epoch."""
+    """One core's, over one applied version, in one leader's epoch: production's, or that of a `plan`, which says nothing of where
+    production's partitions stand."""
 
-    def __init__(self, core: Core, tasks: Tasks, claims: Claims, runs: Runs, *, epoch: int, slots: int, version: int) -> None:
+    def __init__(
+        self, core: Core, tasks: Tasks, claims: Claims, runs: Runs, *, epoch: int, slots: int, version: int, plan: int = 0
+    ) -> None:
         self.core = core
         self._tasks, self._claims, self._runs = tasks, claims, runs
-        self._epoch, self._slots, self._version = epoch, slots, version
+        self._epoch, self._slots, self._version, self._plan = epoch, slots, version, plan
         self._untold: list[JournalRow] = []
+        self._proving: dict[AttemptId, str] = {}
+        """Attempts that also compute one of their partitions alone → their node."""
         self.last_n = 0
         """Of the attempts that this core has started."""
 
     def decide(self, tx: Transaction, events: Sequence[Event], now: int) -> Decided:
         """Hand events to the core until it asks for nothing more, and write what it decides."""
         decided = Decided([], [], [])
+        self._note_proofs(tx, events)
         told, snapshot = list(events), None
         while told:
             commands = self.core.handle_all(told, now)
@@ -65,18 +73,30 @@ class Decisions:
             if dispatches and snapshot is None:
                 snapshot = newest_snapshot(tx)
             told = [end for one in dispatches for end in self._start(tx, one, now, snapshot or 0, decided)]
-        _mark(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
+        if not self._plan:
+            _mark(tx, [c for c in decided.commands if isinstance(c, Mark)], now)
         firings.record(tx, [(c.node, c.at) for c in decided.commands if isinstance(c, FiredAt)])
         leading.start_attempts(tx, [self._row(tx, attempt, now) for attempt in decided.starts])
+        borrowing.read_at(tx, [(*one.id, one.prepared.borrowed) for one in decided.starts if one.prepared.borrowed is not None])
         leading.end_attempts(tx, [_cancelled(c.attempt, now) for c in decided.commands if isinstance(c, Kill) and c.reason == CANCELLED])
         return decided
 
     def _journal(self, tx: Transaction, events: Sequence[Event], commands: Sequence[Command], now: int) -> None:
         """Write down what the core was told and decided; what came to nothing waits for what comes to something."""
-        self._untold.append(JournalRow(self._epoch, self._slots, now, history.encode(events), history.digest(commands)))
+        told = history.encode(events)
+        self._untold.append(JournalRow(self._epoch, self._slots, now, told, history.digest(commands), self._plan))
         if commands:
             journal.append(tx, self._untold)
             self._untold.clear()
+
+    def _note_proofs(self, tx: Transaction, events: Sequence[Event]) -> None:
+        """Write down of which bodies it is known now whether several partitions at once come to what one alone comes to."""
+        for event in events if self._proving else ():
+            node = self._proving.pop(event.attempt, None) if isinstance(event, Published | Ended) else None
+            if node is not None and isinstance(event, Published):
+                self._tasks.proved(tx, node, proven=True)
+            elif node is not None and isinstance(event, Ended) and event.kind is FailureKind.NOT_SEPARABLE:
+                self._tasks.proved(tx, node, proven=False)
 
     def _start(self, tx: Transaction, command: Dispatch, now: int, snapshot: int, decided: Decided) -> list[Event]:
         self.last_n = command.attempt.n
@@ -86,6 +106,8 @@ class Decisions:
             return [self._undeliverable(tx, command, str(error), now, decided)]
         decided.starts.append(Attempt(command.attempt, command.node, command.keys, prepared, command.queued_at, command.runs))
         self._claims.grant(command.attempt, command.node, command.keys)
+        if isinstance(prepared.task, Produce) and prepared.task.prove:
+            self._proving[command.attempt] = command.node
         return []
 
     def _undeliverable(self, tx: Transaction, command: Dispatch, reason: str, now: int, decided: Decided) -> Ended:

@@ -21,6 +21,7 @@ from headrace.lake.orphans import orphans
 from headrace.model import Project
 from headrace.model.times import parse_duration
 from headrace.run.folders import Folders
+from headrace.run.overlays.staged import staged_paths
 from headrace.store import Transaction
 from headrace.store.queries import keeping
 
@@ -65,7 +66,7 @@ def waste(tx: Transaction, folders: Folders, keep: Keep, now_us: int) -> list[Wa
     now_us = min(now_us, time.time_ns() // 1000)  # a replay may stand in the future, and files are of the present
     young_us = _us(now_us, LONGEST_ATTEMPT)
     named = catalog.named_paths(tx)
-    lost = [folders.lake / one.path for one in orphans(folders.lake, named, (), before_us=young_us)]
+    lost = [folders.lake / one.path for one in orphans(folders.lake, named, staged_paths(tx), before_us=young_us)]
     waiting = {str(Path(folders.data, path)) for path in keeping.quarantined_paths(tx)}
     snapshots_us = _us(now_us, keep.of("snapshots", SNAPSHOTS_KEPT))
     return [

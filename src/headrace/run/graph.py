@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from headrace.model import Asset, Source
@@ -17,18 +17,21 @@ from headrace.run.promised import with_promises
 from headrace.schedule import Graph, GraphNode
 
 SOURCE_TIMEOUT = "1h"
+BATCH_MAX = 64
+"""So many partitions one attempt computes at most: their rows are one file, of which restating one partition rewrites the rest."""
 _SECOND_US = 1_000_000
 
 
-def graph_of(compiled: Compiled, seconds: Mapping[str, float] | None = None) -> Graph:
+def graph_of(compiled: Compiled, seconds: Mapping[str, float] | None = None, apart: Collection[str] = ()) -> Graph:
     """The applied project as the core needs it, in topological order: exports come last. `seconds` is how long attempts at each node
-    take (p95), as far as that is known: deadlines of consumers reach nodes by it."""
-    nodes = [_node(compiled, compiled.nodes[name]) for name in compiled.order if not is_view(compiled.project, name)]
+    take (p95), as far as that is known: deadlines of consumers reach nodes by it. Of the nodes `apart` several partitions at once came to
+    something else than one alone."""
+    nodes = [_node(compiled, compiled.nodes[name], apart=name in apart) for name in compiled.order if not is_view(compiled.project, name)]
     nodes += export_nodes(compiled)
     return Graph(with_promises(compiled, nodes, seconds or {}), pools_of(compiled.project))
 
 
-def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
+def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
     declared = compiled.project.sources.get(node.name) or compiled.project.assets[node.name]
     asset = declared if isinstance(declared, Asset) else None
     return GraphNode(
@@ -45,10 +48,17 @@ def _node(compiled: Compiled, node: CompiledNode) -> GraphNode:
         chained=asset is not None and (node.uses_self or asset.accumulates) and not declared.partition.whole,
         days_off=days_off(compiled.project, declared.calendar),
         takes=takes_of(compiled.project, declared),
+        batch_max=BATCH_MAX if asset and not apart and _separable(asset, node) else 1,
         priority=asset.priority if asset else None,
         trigger=trigger_of(compiled.project, asset) if asset else None,
         **_promises(declared),
     )
+
+
+def _separable(asset: Asset, node: CompiledNode) -> bool:
+    """Whether an attempt may compute several partitions, and the rows of each can be told from the others'."""
+    by_time = asset.partition.grain is not None and asset.partition.key is None
+    return node.separable and by_time and asset.materialize in ("table", "append")
 
 
 def _promises(declared: Source | Asset) -> dict[str, Any]:

@@ -10,53 +10,45 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, append
 from headrace.model import LakeError, StoreError
-from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.plan.views import is_view
-from headrace.run import upkeep
+from headrace.run import reclaiming, upkeep
 from headrace.run.applying import Applied, unpack
 from headrace.run.borrowing import Production, Taken
-from headrace.run.checkpoints import Checkpoints
-from headrace.run.claims import Claims
 from headrace.run.deciding import Decisions
-from headrace.run.executors import Executor, Finished, Lost
+from headrace.run.executors import Executor
 from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
-from headrace.run.figures import Figures
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.run.loading import load
-from headrace.run.looks import Look, Looks, recorded
 from headrace.run.news import Reporter, silent
-from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by, waiting
+from headrace.run.orders import STANDING, TICK, Order, Run, RunResult, cancelled_by
+from headrace.run.overlays.plans import Lender
+from headrace.run.overlays.shadowing import Lent
 from headrace.run.pausing import paused
-from headrace.run.runs import Runs
 from headrace.run.runs import event as run_event
-from headrace.run.steps.publish import HEADRACE, Attempt, Batch, make_durable
-from headrace.run.tasks import EXPORT, Tasks
+from headrace.run.steps.publish import HEADRACE
+from headrace.run.tasks import Tasks
+from headrace.run.turning import Turning, Write
 from headrace.schedule import (
-    CANCELLED,
     Arrived,
     AttemptId,
     Cancelled,
     Clock,
     Core,
     Event,
-    Kill,
     LoadedRunning,
     Paused,
     Requested,
-    Settled,
     Target,
-    WorkerLost,
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
@@ -70,11 +62,8 @@ PAUSE_SECONDS = 0.001
 TURN_SECONDS_MAX = 1.0
 """The longest wait for workers before the lease, the clock and time-outs are looked at."""
 
-Write: TypeAlias = Callable[[Transaction, int], None]
-"""Writes what belongs to an event, in the transaction of its turn, at a time."""
 
-
-class Leader:
+class Leader(Turning):
     """Made by `headrace.run.leading.hold`. `begin` a run and `step` until its `result` is there; several go on at once."""
 
     def __init__(
@@ -88,16 +77,7 @@ class Leader:
         applied: Applied,
         production: Production | None = None,
     ) -> None:
-        self.store, self.lease, self.clock = store, lease, clock
-        self._production = production
-        self._folders, self._executor = folders, executor
-        self._looks = Looks(store, executor, folders)
-        self.figures = Figures()
-        self._attempts: dict[AttemptId, Attempt] = {}
-        self._claims = Claims()
-        self._runs = Runs()
-        self._publication_id = self._last_n = 0
-        self._checkpoints = Checkpoints()
+        super().__init__(store, lease, clock, folders, executor, production)
         self.adopt(applied)
 
     def adopt(self, applied: Applied) -> None:
@@ -124,8 +104,17 @@ class Leader:
         for run in self._runs.going_on.values():
             if run.order.standing:  # for all that there is now
                 run.order = msgspec.structs.replace(run.order, targets=self.everything)
-        again = [Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing) for r in self._runs.going_on.values()]
+        again = [
+            Requested(r.request(self._borrowed).targets, run=r.id, standing=r.order.standing)
+            for r in self._runs.going_on.values()
+            if not self._plans.beyond(r)
+        ]
         self._turn([loaded, *held, *deliveries, *taken.news, *again], [])
+        lent = Lent(applied, code, loaded.graph, self._runs, epoch, slots, self._production)
+        with self.store.write(epoch) as tx:
+            self._plans.adopt(tx, Lender(self._core, self._tasks, lent), self.clock.mark(tx))
+        self._plans.send()
+        self._plans.go_on()
 
     def _kept(self, applied: Applied) -> tuple[LoadedRunning, ...]:
         """The attempts that go on under another version: what they are at hasn't changed."""
@@ -153,11 +142,6 @@ class Leader:
             return Taken()
         with self.store.write(self.lease.epoch) as tx:
             return self._production.take(tx, applied.compiled)
-
-    @property
-    def _borrowed(self) -> frozenset[str]:
-        """The nodes that an environment reads from production."""
-        return self._production.nodes if self._production is not None else frozenset()
 
     # What may run
 
@@ -188,20 +172,33 @@ class Leader:
             return self._stand(order, report)
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
+            plan = self._plans.check(tx, order.plan) if order.plan is not None else None
             number = self._runs.begin(tx, order, now)
+            if plan is not None:
+                self._plans.begin(tx, plan, number, now, order)
         reached(Point.RUN_BEGUN)
         run = self._runs.going_on[number] = Run(number, order, report)
+        if order.kind == TICK:
+            self._attend_to_plans()
         self.look({t.node for t in order.targets} - {one.source for one in order.received}, run, patient=not order.standing)
         return number
 
     def _stand(self, order: Order, report: Reporter) -> int:
         run = self._runs.going_on[STANDING] = Run(STANDING, order, report)
         run.row = None
+        self._attend_to_plans()
         self.look({t.node for t in order.targets}, run)
         return STANDING
 
+    def _attend_to_plans(self) -> None:
+        """Go on with the plans that nobody works at."""
+        for order in self._plans.unattended():
+            self.begin(order)
+
     def result(self, run: int) -> RunResult | None:
-        """What a run came to, once it has ended; told once."""
+        """What a run came to, once it has ended; told once. A pass ends when the plans that it goes on with have."""
+        if run in self._runs.passes and self._plans.under_way and STANDING not in self._runs.going_on:
+            return None
         return self._runs.result(run)
 
     def under_way(self, run: int) -> Order | None:
@@ -212,6 +209,9 @@ class Leader:
     def cancel(self, run: int, actor: Actor = HEADRACE, reason: str = "") -> None:
         """A run that is under way isn't wanted any more: it ends now, and its attempts that no other run wants are ended."""
         gone = self._runs.going_on[run]
+        if gone.order.plan is not None:
+            self.cancel_plan(gone.order.plan, actor, reason)
+            return
 
         def write(tx: Transaction, now: int) -> None:
             leading.cancel_run(tx, run, gone.state, now, actor.id, reason)
@@ -219,6 +219,20 @@ class Leader:
 
         self._turn([Cancelled(run)], [], write)
         self._runs.end(run, RunResult(run, "cancelled", (), (*gone.notes, cancelled_by(actor.id, reason))))
+
+    def pause_plan(self, number: int, actor: Actor, reason: str) -> None:
+        """Begin nothing more of a backfill; what runs is staged if it ends soon, else put back. UsageError for one that isn't running."""
+        self._turn([], [], lambda tx, now: self._plans.pause(tx, number, now, actor, reason))
+
+    def resume_plan(self, number: int, actor: Actor, reason: str) -> int:
+        """Go on with a backfill that was paused, or that couldn't make all; the number of the run that does. UsageError for another."""
+        with self.store.read() as tx:
+            order = self._plans.resume(tx, number)
+        return self.begin(msgspec.structs.replace(order, actor=actor, reason=reason))
+
+    def cancel_plan(self, number: int, actor: Actor, reason: str) -> None:
+        """Nothing that a backfill has staged is published any more. UsageError for one that has ended."""
+        self._turn([], [], lambda tx, now: self._plans.cancel(tx, number, now, actor, reason))
 
     def leave(self) -> None:
         """The lease is about to be given back: write down what the core knows for the next leader."""
@@ -241,6 +255,14 @@ class Leader:
         transaction."""
         self._turn(events, [], write)
 
+    def took_over(self, tx: Transaction, nodes: Iterable[str]) -> None:
+        """The `write` of an event has published partitions of these nodes itself: their tables, and the newest publication's number,
+        are read anew."""
+        for name in nodes:
+            self._tasks.forget(name)
+            self._tasks.reshaped(tx, name)
+        self._publication_id = leading.last_publication_id(tx)
+
     def pause(self, reason: str) -> None:
         """Start nothing more; what runs goes on. For a leader that is about to end."""
         self._turn([Paused((*self.applied.compiled.order, *self.exported), reason)], [])
@@ -249,6 +271,11 @@ class Leader:
     def busy(self) -> bool:
         """Whether any attempt is under way."""
         return bool(self._attempts)
+
+    @property
+    def plans_busy(self) -> bool:
+        """Whether any attempt of a backfill is under way."""
+        return self._plans.busy
 
     @property
     def looked_at(self) -> set[str]:
@@ -272,11 +299,14 @@ class Leader:
     def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
         """Wait up to `seconds` for something to happen, and deal with it."""
         self._looks.overdue()
-        news = self._gathered(min(seconds, self._patience()))
+        began = self._plans.go_on()  # a plan that has just been begun doesn't wait for somebody else's news
+        news = self._gathered(0 if began else min(seconds, self._patience()))
         next_event = self._core.next_event()
-        due = next_event is not None and next_event <= self.clock.now_us()
-        if news or due:
+        now = self.clock.now_us()
+        due = next_event is not None and next_event <= now
+        if news or due or self._plans.due(now):
             self._turn([Clock()] if due else [], news)
+        self._plans.go_on()
         self.beat()
 
     def beat(self) -> None:
@@ -290,10 +320,12 @@ class Leader:
             return None
         with self.store.write(self.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            if not upkeep.due(tx, now):
+            pressed = reclaiming.due(tx, now)
+            if not pressed and not upkeep.due(tx, now):
                 return None
         try:
-            upkeep.keep_up(self.store, self.lease.epoch, self._folders, Keep.declared(self.applied.compiled.project), now)
+            attend = reclaiming.reclaim if pressed else upkeep.keep_up
+            attend(self.store, self.lease.epoch, self._folders, Keep.declared(self.applied.compiled.project), now)
         except LakeError as error:
             return str(error)
         return None
@@ -309,98 +341,9 @@ class Leader:
         return news
 
     def _patience(self) -> float:
-        at = self._core.next_event()
-        if at is None:
-            return TURN_SECONDS_MAX
-        return min(TURN_SECONDS_MAX, max(0.001, (at - self.clock.now_us()) / 1_000_000))
-
-    def _settle(self, tx: Transaction, now: int) -> None:
-        """Write down what became due, and what was met."""
-        if self._production is None:
-            persist.settle(tx, self._watched, now)
-            return
-        with self._production.store.read() as theirs:
-            persist.settle(tx, self._watched, now, self._production.world(tx, theirs))
-
-    # One turn
-
-    def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
-        reached(Point.TURN_BEGUN)
-        self._checkpoints.sound = False
-        self._looks.take_in(news)
-        finished = [n for n in news if isinstance(n, Finished) and n.attempt in self._attempts]
-        wrong = make_durable(self._folders, finished)
-        reached(Point.TURN_SYNCED)
-        with self.figures.turn(self.store.write(self.lease.epoch)) as tx:
-            now = self.clock.mark(tx)
-            if write is not None:
-                write(tx, now)
-            batch = Batch(tx, self._tasks, self._claims, now=now, version=self.applied.id, publication_id=self._publication_id)
-            for one in finished:
-                batch.add(self._attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))
-            lost = [self._lose(gone, batch) for gone in news if isinstance(gone, Lost)]
-            batch.write()
-            self._publication_id = batch.publication_id
-            seen = [event for look in self._looks.ended() for event in self._seen(tx, look, now)]
-            decided = self._decisions.decide(tx, [*batch.events, *lost, *seen, *events], now)
-            self._attempts |= {attempt.id: attempt for attempt in decided.starts}
-            told = [*batch.news, *decided.news]
-            self.figures.note(told)
-            self._runs.note(told)
-            ended = [self._finish(tx, self._runs.going_on[c.run], c, now) for c in decided.commands if isinstance(c, Settled)]
-            self._end_wave(tx, now)
-            if self._production is None:
-                self._checkpoints.keep_up(tx, self._core, batch.events, decided.commands, self.applied.id, now)
-            reached(Point.TURN_COMMITTING)
-        self._checkpoints.sound = True
-        reached(Point.TURN_COMMITTED)
-        self._last_n = max(self._last_n, self._decisions.last_n)
-        self._runs.tell(told)
-        if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
-            self._make_durable()
-            reached(Point.TURN_DURABLE)
-        for attempt in decided.starts:
-            reached(Point.TASK_SENDING)
-            self._executor.submit(attempt.id, attempt.prepared.task)
-        for command in decided.commands:
-            if isinstance(command, Kill):
-                self._executor.kill(command.attempt, command.reason)
-        for result in ended:
-            self._runs.end(result.run_id, result)
-        reached(Point.TURN_DONE)
-
-    def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
-        """What a look found, and the request that waited for it."""
-        events: list[Event] = list(recorded(tx, look, now))
-        run = self._runs.going_on.get(look.run)
-        if run is None:
-            return [*events, Clock()]
-        run.looking, run.notes = run.looking - 1, (*run.notes, *look.notes)
-        return [*run.order.received, *events, run.request(self._borrowed)]
-
-    def _finish(self, tx: Transaction, run: Run, settled: Settled, now: int) -> RunResult:
-        """A run has ended: what became due is judged, and what it came to is written down."""
-        still = waiting(settled, self._core.proposed())
-        self._settle(tx, now)
-        self._runs.close(tx, run, now)
-        return RunResult(run.id, run.state, still, run.notes, len(run.results))
-
-    def _end_wave(self, tx: Transaction, now: int) -> None:
-        """What a server does by itself is done for now."""
-        if self._runs.wave and not any(STANDING in one.runs for one in self._attempts.values()):
-            self._settle(tx, now)
-            self._runs.end_wave(tx, now)
-
-    def _make_durable(self) -> None:
-        """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
-        with self.store.write(self.lease.epoch, durable=True) as tx:
-            self.clock.mark(tx)
-
-    def _lose(self, gone: Lost, batch: Batch) -> WorkerLost:
-        """A worker ended: what it was at is lost, and what it hadn't begun. Looks aren't the core's."""
-        lost = [self._attempts.pop(one, None) if one is not None else None for one in (gone.running, *gone.queued)]
-        for attempt in lost:
-            if attempt is not None:
-                batch.lose(attempt, gone.reason, cancelled=attempt.id == gone.running and gone.reason == CANCELLED)
-        running, *queued = (one.id if one is not None else None for one in lost)
-        return WorkerLost(running, tuple(one for one in queued if one is not None), f"its worker {gone.reason}")
+        times = (self._core.next_event(), self._plans.next_event())
+        at = min((one for one in times if one is not None), default=None)
+        seconds = [TURN_SECONDS_MAX] if at is None else [TURN_SECONDS_MAX, (at - self.clock.now_us()) / 1_000_000]
+        if self._plans.patience is not None:
+            seconds.append(self._plans.patience)
+        return max(0.001, min(seconds))

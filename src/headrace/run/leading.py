@@ -26,6 +26,7 @@ from headrace.run.executors import Executor
 from headrace.run.executors.choosing import executor_of
 from headrace.run.folders import Folders
 from headrace.run.leader import Leader
+from headrace.run.openlineage.emitter import emitter_of
 from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import leading
@@ -79,6 +80,10 @@ class Held:
             store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=executor, applied=applied,
             production=self.production,
         )  # fmt: skip
+        cache = self.folders.data_path / "cache"
+        told = emitter_of(leader.applied.compiled.project.settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
+        if told is not None:
+            self._stack.callback(told.close)
         self._stack.callback(leader.leave)
         return leader
 

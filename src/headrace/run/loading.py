@@ -10,7 +10,7 @@ from headrace.plan import Compiled
 from headrace.run.graph import graph_of
 from headrace.schedule import Checkpoint, Graph, Loaded, LoadedCell, PartitionState, checkpoint
 from headrace.store import Transaction
-from headrace.store.queries import durations, firings, standings
+from headrace.store.queries import batching, durations, firings, standings
 
 
 def load(
@@ -23,7 +23,8 @@ def load(
 ) -> Loaded:
     """The event that the core starts from: the checkpoint and what has changed since, if one was taken of `version`, else all that the
     store says. In an environment the partitions of `borrowed` nodes stand as `cells` say."""
-    return stored(tx, graph_of(compiled, _seconds(tx, compiled)), version=version, borrowed=borrowed, cells=cells)
+    graph = graph_of(compiled, _seconds(tx, compiled), apart(tx, compiled))
+    return stored(tx, graph, version=version, borrowed=borrowed, cells=cells)
 
 
 def stored(
@@ -40,6 +41,15 @@ def stored(
 def _seconds(tx: Transaction, compiled: Compiled) -> dict[str, float]:
     """How long attempts take, where a deadline depends on it."""
     return durations.p95s(tx, compiled.nodes) if compiled.project.consumers else {}
+
+
+def apart(tx: Transaction, compiled: Compiled) -> set[str]:
+    """The nodes of which it was seen that they can't be computed for several partitions at once, as their bodies are now."""
+    return {
+        name
+        for name, (fingerprint, proven) in batching.known(tx).items()
+        if not proven and name in compiled.nodes and compiled.nodes[name].fingerprint == fingerprint
+    }
 
 
 def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:

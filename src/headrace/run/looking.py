@@ -12,9 +12,10 @@ from headrace.connect import Found, Look
 from headrace.connect.arrival import arrival, claimed
 from headrace.connect.files import look
 from headrace.model import HeadraceError, Source
+from headrace.observe.looking import known_until
 from headrace.schedule import Arrived
 from headrace.store import Transaction
-from headrace.store.queries import deliveries, leading
+from headrace.store.queries import availability, deliveries, leading
 from headrace.store.queries.leading import DeliveryRow
 
 SETTLE_WAIT_MAX_S = 4.0
@@ -67,6 +68,7 @@ def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int) -> list[
         last = leading.last_look(tx, one.source.name)
         rows = [_delivery(tx, one.source, found, now, last) for found in _new(tx, one, began)]
         leading.record_deliveries(tx, rows)
+        availability.note_gap(tx, one.source.name, now, known_until)
         leading.record_look(tx, one.source.name, now, len(rows), one.error, one.code)
         arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived

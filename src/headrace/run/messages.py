@@ -12,6 +12,11 @@ from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.merge_rules import MergeRule, State
 from headrace.model import Body, CheckSpec, ContractColumn, Source
 from headrace.quality import Audit
+from headrace.quality.anomalies.peers import Peer
+from headrace.quality.anomalies.stale import Version
+from headrace.quality.facts import DriftChange, Fact
+from headrace.quality.metrics import Past
+from headrace.quality.restating import Before
 
 
 class Rewritten(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -39,6 +44,23 @@ class Beside(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     node: str
     keys: tuple[str, ...] | None
     newest: int
+
+
+class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What a partition is judged beside, and what is declared about what is odd."""
+
+    on_anomaly: str | None = None
+    of_columns: dict[str, str] = {}
+    """Column → `hold`, `warn` or `ignore`."""
+    sources: int = 20
+    """Of the project."""
+    versions: tuple[Version, ...] = ()
+    """Of a source: what was published of its partitions, newest first."""
+    peers: tuple[Peer, ...] = ()
+    calendar: str = ""
+    """Of public holidays, as the `holidays` package calls it: the node's, else that of its time zone's country."""
+    unusual: tuple[str, ...] = ()
+    """Of an asset: partitions of what it reads that were published unlike their own history."""
 
 
 class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):
@@ -69,6 +91,32 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     beside: tuple[Beside, ...] = ()
     macros: dict[str, str] = {}
     """File → text of the project's CREATE MACROs, where a check may use one."""
+    accepted: bool = False
+    """Somebody has accepted it as it is: it is no measure of what comes after it."""
+    used: dict[str, tuple[str, ...]] = {}
+    """Column, in lower case → who reads it directly; `*`: who reads all of them, whatever they are called."""
+    sha256: str | None = None
+    """Of a delivery that was taken in before: what is kept of it, where the file itself has gone or is another one by now."""
+    earlier: InputData | None = None
+    """What is published of an earlier interval: what columns held before they were gone."""
+    day_before: InputData | None = None
+    """What readers see of the interval right before a delivery of one interval."""
+    before: dict[str, Before] = {}
+    """What readers see of these partitions, as far as it is sound: what comes otherwise is restated."""
+    previous: InputData | None = None
+    """The rows of those."""
+    withheld: tuple[tuple[str, str], ...] = ()
+    """Interval and SHA-256 of deliveries of the same size that were held or rejected for other intervals."""
+    history: tuple[Past, ...] = ()
+    """What the sound partitions before this one measured, oldest first."""
+    around: Around = Around()
+
+
+class Alone(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One of a batch's partitions as if it was computed by itself: what the attempt would be for, and what it would read."""
+
+    scope: Scope
+    inputs: tuple[InputData, ...]
 
 
 class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="produce"):
@@ -105,6 +153,19 @@ class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="pr
     beside: tuple[Beside, ...] = ()
     memory_max_bytes: int | None = None
     """What the attempt may use; None: what any attempt may."""
+    prove: bool = False
+    """Of several partitions: compute one of them alone as well, and fail (`not_separable`) if that comes to something else."""
+    alone: Alone | None = None
+    """What `prove` computes."""
+    previous: InputData | None = None
+    """Of a plan's attempt: what readers see of these partitions now, to be compared with what is made."""
+    history: tuple[Past, ...] = ()
+    """What the sound partitions before the first of these measured, oldest first."""
+    around: Around = Around()
+    classified: tuple[str, ...] = ()
+    """Columns of whose values nothing may be kept."""
+    previous_hashes: dict[str, str] = {}
+    """Partition → content hash of that, as far as it is known: what comes to the same needn't be compared."""
 
 
 class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):
@@ -153,7 +214,20 @@ class Export(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="exp
     now_us: int = 0
 
 
-Task = TakeIn | Produce | LookAt | Export
+class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prune"):
+    """Copy files of one table without some of their partitions, which are replaced: what is left of each is answered as `rewritten`."""
+
+    attempt: str
+    """The attempt, or a number of the plan, that it is done for."""
+    table: Table
+    files: tuple[FileRef, ...]
+    without: tuple[tuple[str, ...], ...]
+    """Of each of the files."""
+    timezone: str
+    now_us: int = 0
+
+
+Task = TakeIn | Produce | LookAt | Export | Prune
 
 
 class Recall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="recall"):
@@ -164,6 +238,14 @@ class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="r
     """The tasks that weren't begun and won't be; answers to those before them may still be on their way."""
 
     attempts: tuple[str, ...]
+
+
+class Changed(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Rows of a partition against those that readers see: without a key to know rows by, one that changed counts as removed and added."""
+
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="outcome"):
@@ -191,6 +273,12 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ou
     manifest: tuple[dict[str, Any], ...] | None = None
     """Of `materialize: files`: path, size and sha256 of each file. Of an export: target, asset, size, sha256 and rows of each."""
     log_lines: int = 0
+    changed: dict[str, Changed] = {}
+    """Of a plan's attempt: partition → how it differs from what readers see; those that don't differ aren't there."""
+    drift: tuple[DriftChange, ...] = ()
+    """Of a delivery: how it differs from what is expected of its interval."""
+    facts: tuple[Fact, ...] = ()
+    """What is odd about it."""
 
 
 Answer = Outcome | Looked

@@ -11,18 +11,27 @@ Requests and replies are of one size each, over a stream socket (docs/decisions/
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import signal
 import socket
 import sys
+import time
+from pathlib import Path
 
 import duckdb
 import msgspec
 
 from headrace.engine.logs import Channel
 from headrace.run.executors.settings import Settings
-from headrace.run.executors.wire import BEAR, DESCRIPTORS, REPLY, REQUEST
+from headrace.run.executors.wire import BACKGROUND, BEAR, DESCRIPTORS, REPLY, REQUEST
 from headrace.run.worker import Start, work
+
+NICENESS = 19
+"""Of workers of the background: the lowest priority there is."""
+PYTHON, ARROW = ("headrace.engine.python",), ("pyarrow.parquet", "headrace.engine.containers")
+"""What bodies in Python need, and what those need of them that take or give rows."""
+ASKED_MAX, ASK_AGAIN_SECONDS = 50, 0.1
 
 
 def main() -> None:
@@ -30,12 +39,12 @@ def main() -> None:
     control, settings = socket.socket(fileno=int(sys.argv[1])), msgspec.json.decode(sys.argv[2], type=Settings)
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if settings.python:
-        import headrace.engine.python  # noqa: F401 - and pyarrow with it, half a second that each worker's first body would wait
+    for module in (*(PYTHON if settings.python else ()), *(ARROW if settings.arrow else ())):
+        importlib.import_module(module)
     duckdb.default_connection().close()  # it was opened on import, with threads; a body that uses it gets a new one
     while (request := _next(control)) is not None:
         kind, number, descriptors = request
-        reply = _bear(control, settings, descriptors) if kind == BEAR else _reap(number)
+        reply = _bear(control, settings, descriptors, background=number == BACKGROUND) if kind == BEAR else _reap(number)
         control.sendall(REPLY.pack(kind, *reply))
 
 
@@ -46,7 +55,7 @@ def _next(control: socket.socket) -> tuple[bytes, int, list[int]] | None:
     return (*REQUEST.unpack(data), descriptors) if data else None
 
 
-def _bear(control: socket.socket, settings: Settings, descriptors: list[int]) -> tuple[int, int]:
+def _bear(control: socket.socket, settings: Settings, descriptors: list[int], *, background: bool) -> tuple[int, int]:
     try:
         pid = os.fork()
     except OSError as error:
@@ -56,20 +65,38 @@ def _bear(control: socket.socket, settings: Settings, descriptors: list[int]) ->
         failure = 0
         if pid == 0:
             control.close()
-            _live(settings, descriptors)
+            _live(settings, descriptors, background=background)
     for descriptor in descriptors:
         os.close(descriptor)
     return pid, failure
 
 
-def _live(settings: Settings, descriptors: list[int]) -> None:
+def _live(settings: Settings, descriptors: list[int], *, background: bool) -> None:
     """A worker's life. Never comes back into the mother's code."""
     try:
         os.setsid()  # its children end with it, and the terminal's Ctrl-C is the leader's alone
+        if background:
+            _give_way()
+            settings = msgspec.structs.replace(settings, memory_max_bytes=settings.memory_of(background=True))
         tasks, answers, *channel = descriptors
         work(Start(tasks, answers, Channel(*channel), settings))
     finally:
         os._exit(1)
+
+
+def _give_way() -> None:
+    """Take what processor time others leave. Where the system groups processes by session (autogroup), it shares time among those
+    first, and a process's own niceness says nothing to another session's."""
+    os.nice(NICENESS)
+    for _ in range(ASKED_MAX):
+        try:
+            Path("/proc/self/autogroup").write_text(str(NICENESS))
+        except BlockingIOError:  # it takes one such wish in a tenth of a second, from all of the machine
+            time.sleep(ASK_AGAIN_SECONDS)
+        except OSError:
+            return
+        else:
+            return
 
 
 def _reap(pid: int) -> tuple[int, int]:

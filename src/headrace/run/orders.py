@@ -13,6 +13,8 @@ from headrace.schedule.commands import WAITING_SHOWN_MAX
 
 STANDING = -1
 """The number of the run that stands, of which there is one at most: what a server does by itself."""
+TICK = "tick"
+"""The kind of a run that is one pass over everything."""
 PROPOSED = "is stale, and is made again only if you ask for it by name: `headrace run`"
 
 
@@ -32,6 +34,8 @@ class Order(msgspec.Struct, frozen=True):
     """What was handed in by hand; at those sources nobody looks."""
     standing: bool = False
     """For as long as the leader runs: what a server does by itself."""
+    plan: int | None = None
+    """The backfill that it works at: `targets` are the sources that are taken in before anything of the plan is computed."""
 
 
 class RunResult(msgspec.Struct, frozen=True):

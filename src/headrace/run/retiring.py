@@ -14,13 +14,17 @@ from datetime import timedelta
 import msgspec
 
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
+from headrace.observe.ledger.freezing import AT_ONCE_MAX, freeze
+from headrace.plan import Compiled
 from headrace.run.garbage import RAW_KEPT, SNAPSHOTS_KEPT, Keep
 from headrace.store import Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import retention
+from headrace.store.queries import retention, versions
 from headrace.store.queries.retention import Ended
 
 HISTORY_KEPT = "400d"
+TOLD = timedelta(days=7)
+"""For so long after it readers are told that the past changed: what was there before is known until then."""
 ROWS_MAX = 500
 """Of one transaction: the leader waits for it."""
 _HEADRACE = Actor(ActorType.SYSTEM, "headrace")
@@ -29,6 +33,7 @@ _HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 def retire(store: Store, epoch: int | None, keep: Keep, now_us: int) -> dict[str, int]:
     """Delete what is older than it has to be kept, in transactions of ROWS_MAX rows; how many rows went, by kind."""
     before, gone = cut(keep, now_us), Counter[str]()
+    _freeze(store, epoch, before["attempt"], now_us)
     after: tuple[int, int] | None = (0, 0)
     while after is not None:
         with store.write(epoch) as tx:
@@ -43,6 +48,18 @@ def retire(store: Store, epoch: int | None, keep: Keep, now_us: int) -> dict[str
             gone[kind] += len(found)
             number = found[-1] if len(found) == ROWS_MAX else None
     return {kind: count for kind, count in gone.items() if count}
+
+
+def _freeze(store: Store, epoch: int | None, before: int, now_us: int) -> None:
+    """Keep the delay ledgers of what was settled before rows of that time go."""
+    with store.read() as tx:
+        applied = versions.newest(tx)
+    if applied is None:
+        return
+    compiled, kept = msgspec.msgpack.decode(applied.compiled, type=Compiled), AT_ONCE_MAX
+    while kept == AT_ONCE_MAX:
+        with store.write(epoch) as tx:
+            kept = freeze(tx, compiled, before, now_us)
 
 
 def retirable(tx: Transaction, keep: Keep, now_us: int) -> dict[str, int]:
@@ -65,7 +82,7 @@ def retirable(tx: Transaction, keep: Keep, now_us: int) -> dict[str, int]:
 
 def cut(keep: Keep, now_us: int) -> dict[str, int]:
     """Kind → the time before which it may go. Nothing that a snapshot of the lake still shows, no delivery whose bytes are kept."""
-    history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT))
+    history = max(keep.of("history", HISTORY_KEPT), keep.of("snapshots", SNAPSHOTS_KEPT), TOLD)
     raw = max(history, keep.of("raw", RAW_KEPT), keep.longest_raw())
     return {kind: now_us - _us(raw if kind == "delivery" else history) for kind in ("attempt", *retention.KINDS)}
 

@@ -1,4 +1,4 @@
-"""Files without one of their partitions, made in a process of its own: who holds the state database opens no DuckDB.
+"""Files without some of their partitions, made in a process of its own: who holds the state database opens no DuckDB.
 
 `python -m headrace.run.rewriting` reads a Request from standard input and answers with the rewritten files.
 """
@@ -20,21 +20,21 @@ SECONDS_MAX = 3_600
 
 
 class Request(msgspec.Struct, frozen=True):
-    """The lake's folder, a table, those of its files that are to be copied, and the partition that is left out."""
+    """The lake's folder, a table, those of its files that are to be copied, and the partitions that are left out."""
 
     lake: str
     table: Table
     files: tuple[FileRef, ...]
-    key: str
+    keys: tuple[str, ...]
 
 
-def rewritten(lake: Path, table: Table, files: Sequence[FileRef], key: str) -> tuple[Rewritten, ...]:
-    """Copies of files without a partition, synced: nothing names them yet. Raises LakeError where that fails."""
-    request = msgspec.msgpack.encode(Request(str(lake), table, tuple(files), key))
+def rewritten(lake: Path, table: Table, files: Sequence[FileRef], keys: Sequence[str]) -> tuple[Rewritten, ...]:
+    """Copies of files without these partitions, synced: nothing names them yet. Raises LakeError where that fails."""
+    request = msgspec.msgpack.encode(Request(str(lake), table, tuple(files), tuple(keys)))
     done = subprocess.run([sys.executable, "-m", __name__], input=request, capture_output=True, timeout=SECONDS_MAX, check=False)
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it ended without a word"]
-        raise LakeError(f"the files that other partitions share with {key!r} can't be rewritten: {said[0][:500]}")
+        raise LakeError(f"the files that other partitions share with {keys[0]!r} can't be rewritten: {said[0][:500]}")
     return msgspec.msgpack.decode(done.stdout, type=tuple[Rewritten, ...])
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     request = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Request)
     lake = Path(request.lake)
     with Session(lake) as session:
-        made = tuple(Rewritten(file.path, stage_rewrite(session, file, request.table, [request.key])) for file in request.files)
+        made = tuple(Rewritten(file.path, stage_rewrite(session, file, request.table, request.keys)) for file in request.files)
     if written := [lake / one.staged.path for one in made if one.staged is not None]:
         sync(written)
     sys.stdout.buffer.write(msgspec.msgpack.encode(made))

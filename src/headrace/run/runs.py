@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.run.news import News
-from headrace.run.orders import STANDING, Order, Run, RunResult
+from headrace.run.orders import STANDING, TICK, Order, Run, RunResult
 from headrace.run.steps.publish import HEADRACE
 from headrace.store import Transaction
 from headrace.store.queries import leading
@@ -22,10 +22,14 @@ class Runs:
     def __init__(self) -> None:
         self.going_on: dict[int, Run] = {}
         self._ended: dict[int, RunResult] = {}
+        self.passes: set[int] = set()
+        """The runs that are passes over everything."""
 
     def begin(self, tx: Transaction, order: Order, now: int) -> int:
         """The row of a new run; its number."""
         number = _row(tx, order, now)
+        if order.kind == TICK:
+            self.passes.add(number)
         if order.retry:
             append(tx, now, event(number, Action.RUN_REQUESTED, order.actor, order.request, order.reason))
         return number
@@ -94,4 +98,4 @@ def event(run: int, action: Action, actor: Actor, after: dict[str, object], reas
 
 def _row(tx: Transaction, order: Order, now: int) -> int:
     request = msgspec.json.encode(order.request).decode()
-    return leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now)
+    return leading.start_run(tx, kind=order.kind, request=request, actor=order.actor.id, now=now, plan=order.plan)

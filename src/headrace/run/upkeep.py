@@ -18,15 +18,19 @@ from headrace.faults import Point, reached
 from headrace.lake import catalog
 from headrace.lake.address import PostgresqlCatalog
 from headrace.model import LakeError
+from headrace.model.zones import to_us
+from headrace.run import usage
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, remove, waste
-from headrace.run.retiring import retirable, retire
+from headrace.run.retiring import HISTORY_KEPT, retirable, retire
 from headrace.store import SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import keeping, leading
+from headrace.store.queries import keeping, leading, notices, plans
 
 EVERY = timedelta(days=1)
 STEP_SECONDS_MAX = 600.0
+STAGED_KEPT = timedelta(days=7)
+"""So long after a backfill has failed what it staged may still be gone on with."""
 
 
 def due(tx: Transaction, now_us: int) -> bool:
@@ -53,7 +57,9 @@ def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
     _step(store, folders.lake, "merge")
     reached(Point.UPKEEP_MERGED)
     collect(store, epoch, folders, keep, now_us)
+    usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
     with store.write(epoch) as tx:
+        notices.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
         leading.upkeep_done(tx, now_us)
 
 
@@ -66,11 +72,19 @@ def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
     age = ["--before", (now - LONGEST_ATTEMPT).isoformat(), "--longest-attempt-s", str(LONGEST_ATTEMPT.total_seconds() - 1)]
     cleaned = _step(store, folders.lake, "clean", *age)
     reached(Point.UPKEEP_CLEANED)
+    _abandon(store, epoch, now_us)
     with store.read() as tx:
         found = waste(tx, folders, keep, now_us)
     remove(found)
     retired = retire(store, epoch, keep, now_us)
     return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found), retired)
+
+
+def _abandon(store: Store, epoch: int, now_us: int) -> None:
+    """What backfills that couldn't be published have staged is given up, if nobody has gone on with them for a while."""
+    with store.write(epoch) as tx:
+        for plan in plans.abandoned(tx, now_us - int(STAGED_KEPT.total_seconds() * 1_000_000)):
+            plans.clear(tx, plan)
 
 
 def collectable(store: Store, folders: Folders, keep: Keep, now_us: int) -> Collected:

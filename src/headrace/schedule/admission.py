@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from headrace.schedule.events import Sizes
+from headrace.schedule.fitting import Group
+
 SHORT_SECONDS = 0.05
 SAMPLES_MIN = 3
 """Of a node, until its own durations say what it is like."""
@@ -27,6 +30,8 @@ class Durations:
     def __init__(self) -> None:
         self.means: dict[str, tuple[int, float]] = {}
         """Node → how many attempts, and their mean."""
+        self.paces: dict[str, Sizes] = {}
+        """Node whose partitions may be computed together → what attempts at so many took."""
         self._recent = (0, SHORT_SECONDS)
         """The same of all nodes."""
 
@@ -34,6 +39,17 @@ class Durations:
         """One attempt ended."""
         self.means[node] = _added(self.means.get(node, (0, seconds)), seconds)
         self._recent = _added(self._recent, seconds)
+
+    def pace(self, node: str, partitions: int, seconds: float) -> None:
+        """An attempt at so many partitions took so long."""
+        sizes = {int(size).bit_length(): (size, mean) for size, mean in self.paces.get(node, ())}
+        size, mean = sizes.get(partitions.bit_length(), (partitions, seconds))
+        sizes[partitions.bit_length()] = (size + WEIGHT * (partitions - size), mean + WEIGHT * (seconds - mean))
+        self.paces[node] = tuple(sorted(sizes.values()))
+
+    def seen(self, node: str) -> list[Group]:
+        """What attempts at a node took, by about how many partitions they computed, fewest first."""
+        return [Group(*found) for found in self.paces.get(node, ())]
 
     def short(self, node: str) -> bool:
         """Whether attempts at a node are known to be short."""
@@ -57,11 +73,16 @@ class Slots:
         nodes = list(running)
         self._count, self._short = len(nodes), all(durations.short(node) for node in nodes)
 
-    def admit(self, node: str) -> bool:
-        """Whether an attempt at a node may be given out beside those that were."""
+    @property
+    def free(self) -> int:
+        """How many workers have nothing to do, at least the one that an attempt is given out to."""
+        return max(1, self._workers - self._count)
+
+    def admit(self, node: str, *, ahead: bool = True) -> bool:
+        """Whether an attempt at a node may be given out beside those that were; `ahead`: also where no worker waits for it."""
         if self._count < self._workers or (self._workers == 1 and self._count < 2):  # with one worker everything waits anyway
             return True
-        return self._count < self._workers * AHEAD and self._short and self._durations.short(node)
+        return ahead and self._count < self._workers * AHEAD and self._short and self._durations.short(node)
 
     def take(self, node: str) -> None:
         """An attempt at a node is given out."""

@@ -9,7 +9,7 @@ class Cell:
     """One partition of one node, as the core keeps it."""
 
     __slots__ = (
-        "alarm", "bundle", "dirty", "failures", "late", "not_before", "proposed", "published", "queued", "queued_at", "reason",
+        "alarm", "bundle", "cap", "dirty", "failures", "late", "not_before", "proposed", "published", "queued", "queued_at", "reason",
         "since", "stale", "state",
     )  # fmt: skip
 
@@ -31,6 +31,8 @@ class Cell:
         self.queued = False
         """It stands in the ready queue, since `queued_at`."""
         self.queued_at = 0
+        self.cap = 0
+        """With how many at most it is computed together, since more came to nothing; 0 for any number."""
         self.alarm: int | None = None
         """When it is looked at again, because time alone may make it ready."""
         self.since = 0
@@ -42,7 +44,7 @@ class Cell:
         return (
             self.state is PartitionState.PUBLISHED
             and self.published
-            and not (self.stale or self.proposed or self.late or self.dirty or self.queued or self.failures)
+            and not (self.stale or self.proposed or self.late or self.dirty or self.queued or self.failures or self.cap)
             and not (self.reason or self.bundle)
             and self.not_before is None
         )

@@ -14,7 +14,7 @@ from headrace.schedule.graph import Graph
 from headrace.schedule.ranges import Resting, Runs
 from headrace.schedule.states import PartitionState
 
-FORM = 1
+FORM = 2
 """Of what is written: another release may write and understand another."""
 
 _encoder = msgspec.msgpack.Encoder()
@@ -60,6 +60,7 @@ def _loaded(row: LoadedCell) -> Cell:
     cell = Cell(PartitionState.WAITING if row.state is PartitionState.RUNNING else row.state)
     cell.stale, cell.failures, cell.not_before, cell.proposed = row.stale, row.failures, row.not_before, row.proposed
     cell.published, cell.since, cell.reason = row.published, row.since, row.reason
+    cell.cap = 1 if row.failures else 0  # with whom it failed isn't in the store
     if cell.stale and not cell.proposed and cell.state is PartitionState.PUBLISHED:
         cell.state = PartitionState.WAITING
     return cell
@@ -69,7 +70,7 @@ def taken(board: Board, durations: Durations, *, complete: bool = True) -> Check
     """What is known now. What is queued or runs is kept as waiting: whoever starts from this runs nothing yet."""
     nodes = {name: _node(board, name) for name in board.nodes if not board.empty(name) or name in board.expanded}
     cells = tuple(_kept(name, key, cell) for name, found in board.cells.items() for key, cell in found.items())
-    return Checkpoint(FORM, nodes, cells, durations.means, complete)
+    return Checkpoint(FORM, nodes, cells, durations.means, complete, durations.paces)
 
 
 def size(checkpoint: Checkpoint) -> int:
@@ -81,6 +82,7 @@ def size(checkpoint: Checkpoint) -> int:
 def restore(checkpoint: Checkpoint, board: Board, durations: Durations) -> None:
     """Make an empty board stand as it stood."""
     durations.means.update({name: mean for name, mean in checkpoint.durations.items() if name in board.nodes})
+    durations.paces.update({name: pace for name, pace in checkpoint.paces.items() if name in board.nodes})
     for name, node in checkpoint.nodes.items():
         if name in board.nodes:
             _restore_node(board, name, node)
@@ -121,13 +123,14 @@ def _kept(name: str, key: str, cell: Cell) -> KeptCell:
     state = PartitionState.WAITING if cell.state is PartitionState.RUNNING else cell.state
     return KeptCell(
         name, key, state, cell.stale, cell.proposed, cell.late, cell.published, cell.failures, cell.not_before, cell.reason, cell.since,
+        cell.cap,
     )  # fmt: skip
 
 
 def _cell(kept: KeptCell) -> Cell:
     cell = Cell(kept.state)
     cell.stale, cell.proposed, cell.late, cell.published = kept.stale, kept.proposed, kept.late, kept.published
-    cell.failures, cell.not_before, cell.reason, cell.since = kept.failures, kept.not_before, kept.reason, kept.since
+    cell.failures, cell.not_before, cell.reason, cell.since, cell.cap = kept.failures, kept.not_before, kept.reason, kept.since, kept.cap
     return cell
 
 

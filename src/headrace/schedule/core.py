@@ -19,12 +19,16 @@ from headrace.schedule.events import (
     Cancelled,
     Checkpoint,
     Clock,
+    Elsewhere,
     Ended,
     Event,
     Fired,
+    GivenUp,
     Loaded,
     LoadedRunning,
+    Overtaken,
     Paused,
+    Promoted,
     Published,
     Refreshed,
     Requested,
@@ -34,6 +38,8 @@ from headrace.schedule.events import (
 )
 from headrace.schedule.graph import Graph
 from headrace.schedule.passing import Passing
+from headrace.schedule.pools import Takes
+from headrace.schedule.promoting import Promotions
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
 from headrace.schedule.releasing import Releases
@@ -61,6 +67,7 @@ class Core:
         self._queue = Queue(self._all)
         self._waves = Waves(self._all, self._queue)
         self._endings = Endings(self._all, self._queue, self._waves)
+        self._promotions = Promotions(self._all, self._queue, self._waves)
         self._requests = Requests(self._all, self._queue)
         self._releases = Releases(self._all, self._queue)
         self._withdrawals = Withdrawals(self._all, self._queue)
@@ -69,12 +76,16 @@ class Core:
         self._takers: dict[type[Event], Callable[[Any], None]] = {
             Arrived: self._waves.arrived,
             Refreshed: self._refreshed,
+            Overtaken: self._waves.overtaken,
+            Promoted: self._promoted,
+            Elsewhere: self._elsewhere,
             Requested: self._requests.request,
             Cancelled: self._requests.cancel,
             Paused: self._releases.pause,
             Resumed: self._releases.resume,
             Fired: self._releases.fired,
             TakenBack: self._withdrawals.take_back,
+            GivenUp: self._withdrawals.give_up,
             Published: self._published,
             Ended: self._endings.ended,
             WorkerLost: self._endings.lost,
@@ -98,9 +109,9 @@ class Core:
         self._queue.reconsider_gathers()
         if not all(isinstance(event, Arrived) for event in events):  # what a look found is admitted by what comes after it
             begin_earlier(self._all, self._queue)
-            self._dispatcher.admit()
+            self._admit()
             if self._requests.settle():
-                self._dispatcher.admit()  # what waited for nothing but what only they wanted
+                self._admit()  # what waited for nothing but what only they wanted
         return commands
 
     def idle(self) -> bool:
@@ -133,6 +144,14 @@ class Core:
         """How many attempts lie in the pipes of workers that are at another one."""
         return self._dispatcher.ahead()
 
+    def held(self) -> Takes:
+        """What its attempts hold of pools: pool and slots. Another core that takes of them is told so (`Elsewhere`)."""
+        return self._all.held()
+
+    def short(self) -> tuple[str, ...]:
+        """The pools in which something that is ready would have room, if nobody else took of them."""
+        return self._all.short()
+
     def state_of(self, node: str, key: str) -> PartitionState:
         """Where a partition stands; `missing` for one that nothing was ever heard of."""
         cell = self._board.get(node, key) if node in self._all.nodes else None
@@ -154,6 +173,11 @@ class Core:
         """The partitions that are stale and wait for a person to ask."""
         return [(name, key) for name in self._all.nodes for key, cell in self._board.open(name) if cell.proposed]
 
+    def outdated(self) -> list[tuple[str, str]]:
+        """The partitions that were made once and wait to be made again, or came to nothing since."""
+        opened = ((name, key, cell) for name in self._all.nodes for key, cell in self._board.open(name))
+        return [(name, key) for name, key, cell in opened if cell.published and cell.state is not PartitionState.PUBLISHED]
+
     def checkpoint(self) -> Checkpoint:
         """What is known of all partitions: another core that starts from it decides as this one would."""
         return taken(self._board, self._all.durations)
@@ -166,6 +190,13 @@ class Core:
         return tuple(key for key in one.keys if (cell := self._board.get(one.node, key)) is not None and cell.dirty)
 
     # Events
+
+    def _admit(self) -> None:
+        """Give out slots. What was queued and isn't to run after all isn't waited for any longer, which may let others run."""
+        while rested := self._dispatcher.admit():
+            for name in rested:
+                self._queue.at_rest(name)
+            self._queue.reconsider_gathers()
 
     def _take_in(self, event: Event) -> None:
         if isinstance(event, Loaded):
@@ -185,6 +216,13 @@ class Core:
     def _refreshed(self, event: Refreshed) -> None:
         self._waves.refreshed(event)
         self._releases.published(event.node)
+
+    def _promoted(self, event: Promoted) -> None:
+        for node in self._promotions.promote(event):
+            self._releases.published(node)
+
+    def _elsewhere(self, event: Elsewhere) -> None:
+        self._all.elsewhere = event.taken
 
     def _clock(self, event: Clock) -> None:
         del event

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headrace.schedule.board import Board, Span, span_of
+from headrace.schedule.covering import Covering
 from headrace.schedule.events import Requested
 
 WAITED_US = 2_500_000
@@ -20,9 +21,10 @@ class Demand:
         """The nodes that a person named: what is only proposed otherwise runs."""
         self.active = 0
         """Of what it wants, how many partitions are queued or running."""
-        self._spans: dict[str, list[Span]] = {}
+        spans: dict[str, list[Span]] = {}
         for target in event.targets:
-            self._spans.setdefault(target.node, []).append(span_of(board.nodes[target.node], target))
+            spans.setdefault(target.node, []).append(span_of(board.nodes[target.node], target))
+        self._spans = {node: Covering(found) for node, found in spans.items()}
 
     @property
     def nodes(self) -> Iterable[str]:
@@ -31,17 +33,12 @@ class Demand:
 
     def stands_for(self, node: str) -> bool:
         """Whether all of a node is wanted for as long as the leader runs."""
-        return self.standing and any(span.everything for span in self._spans.get(node, ()))
+        return self.standing and node in self._spans and self._spans[node].everything
 
     def covers(self, board: Board, node: str, key: str) -> bool:
         """Whether a partition is wanted."""
         spans = self._spans.get(node)
-        if not spans:
-            return False
-        if spans[0].everything:
-            return True
-        order = board.order(board.nodes[node], key)
-        return any(span.covers(order) for span in spans)
+        return spans is not None and (spans.everything or spans.covers(board.order(board.nodes[node], key)))
 
 
 class Demands:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 
 from headrace.schedule.admission import Slots
+from headrace.schedule.batching import Batches
 from headrace.schedule.board import Cell
 from headrace.schedule.commands import Dispatch
 from headrace.schedule.events import AttemptId
@@ -19,23 +20,31 @@ class Dispatcher:
     def __init__(self, situation: Situation, *, epoch: int, slots: int, after: int) -> None:
         self._all = situation
         self._board = situation.board
+        self._batches = Batches(situation)
         self._epoch, self._slots, self._last_n = epoch, slots, after
+        self._rested: dict[str, None] = {}
+        """Nodes of which something that was queued isn't to run after all, since the last look."""
 
-    def admit(self) -> None:
+    def admit(self) -> list[str]:
+        """Give out what may run, and say of which nodes something that was queued isn't to run after all."""
+        self._rested.clear()
+        if self._all.ready:
+            self._give_out_all()
+        return list(self._rested)
+
+    def _give_out_all(self) -> None:
         """Take what may run from the queue, most urgent first. What has no room in a pool is in the way of nothing but what is less
         urgent and takes from the same pool."""
         situation = self._all
-        if not situation.ready:
-            return
         heads, room = situation.ready.heads(), situation.room()
         slots = Slots(self._slots, (one.node for one in situation.running.values()), situation.durations)
         while heads:
             entry, takes = heads[0]
             node = situation.nodes[situation.network.order[entry.rank]]
-            if not slots.admit(node.name):
-                return
             cell = self._board.get(node.name, entry.key)
-            queued = cell is not None and cell.queued  # it may have gone out with its bundle
+            queued = cell is not None and cell.queued  # it may have gone out with others
+            if queued and not slots.admit(node.name, ahead=self._batches.complete(node)):
+                return
             if queued and room.short(takes):
                 room.wait(takes)
                 heapq.heappop(heads)
@@ -43,8 +52,9 @@ class Dispatcher:
             situation.ready.pop(takes)
             if queued and self._still(node, entry.key):
                 room.take(takes)
+                most = self._batches.most(node, entry.key, slots)
                 slots.take(node.name)
-                self._give_out(node, entry.key)
+                self._give_out(node, entry.key, most)
             following = situation.ready.head(takes)
             if following is None:
                 heapq.heappop(heads)
@@ -58,14 +68,30 @@ class Dispatcher:
         if wanted and next(situation.needs.missing(node, key, situation.now), None) is None:
             return True
         situation.put_back(node.name, key)
+        self._rested[node.name] = None
         if node.name in situation.network.gathers:
             situation.gathering[node.name, key] = None
         return False
 
-    def _give_out(self, node: GraphNode, key: str) -> None:
+    def _give_out(self, node: GraphNode, key: str, most: int) -> None:
         cell = self._board.cell(node.name, key)
         cell.queued = False
-        self._dispatch(node, (key, *self._bundled(node, key, cell)), cell.queued_at)
+        others = self._bundled(node, key, cell) if node.is_source else self._following(node, key, cell, most)
+        self._dispatch(node, (key, *others), cell.queued_at)
+
+    def _following(self, node: GraphNode, key: str, cell: Cell, most: int) -> list[str]:
+        """The partitions after one that are computed with it."""
+        found: list[str] = []
+        most = min(most, cell.cap or most)
+        while len(found) + 1 < most and (following := self._batches.following(node, key)) is not None:
+            one = self._board.cell(node.name, following)
+            if 0 < one.cap < len(found) + 2 or not self._still(node, following):
+                break
+            most = min(most, one.cap or most)
+            one.queued = False
+            found.append(following)
+            key = following
+        return found
 
     def ahead(self) -> int:
         """How many attempts lie in the pipes of workers that are at another one."""

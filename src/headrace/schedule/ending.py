@@ -29,8 +29,40 @@ class Endings:
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
+        if len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED:
+            self._together_ended(node, running.keys, event)
+        else:
+            self._each_ended(node, running.keys, event)
+        self._waves.passed(node, running.keys)
+        self._tell(node, running.keys)
+
+    def _together_ended(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
+        """Several partitions at once came to nothing: that isn't any one's failure yet. They are tried again in halves, or one by one
+        where several at once come to something else than one; what may pass by itself is tried again as it was, a while later."""
+        wait = self._passing(node, keys) if event.kind is FailureKind.TRANSIENT else None
+        cap = 0 if wait is not None else len(keys) // 2
+        if event.kind is FailureKind.NOT_SEPARABLE:
+            self._all.apart.add(node.name)
+            cap = 1
+        for key in keys:
+            cell = self._board.cell(node.name, key)
+            cell.cap, cell.dirty = cap or cell.cap, False
+            cell.state = step(cell.state, Change.PUT_BACK)
+            cell.reason = f"computed with {len(keys) - 1} others: {event.reason}"
+            self._again(node, key, cell, wait)
+
+    def _passing(self, node: GraphNode, keys: tuple[str, ...]) -> int | None:
+        """Count one more try of several partitions; how long the next is waited for, None if there were enough."""
+        cells = [self._board.cell(node.name, key) for key in keys]
+        tries = 1 + max(cell.failures for cell in cells)
+        wait = retry_after_us(FailureKind.TRANSIENT, tries, node.attempts_max, draw(node.name, keys[0], tries))
+        for cell in cells if wait is not None else ():
+            cell.failures = tries
+        return wait
+
+    def _each_ended(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
         change = _CHANGES.get(event.state, Change.FAILED)
-        for key in running.keys:
+        for key in keys:
             cell = self._board.cell(node.name, key)
             cell.reason = event.reason
             if cell.dirty:
@@ -39,12 +71,10 @@ class Endings:
                 self._all.mark(node.name, key, cell)
                 self._queue.consider(node, key)
             elif change is Change.FAILED:
-                self._failed(node, key, cell, event.kind or FailureKind.DETERMINISTIC, running.keys[0])
+                self._failed(node, key, cell, event.kind or FailureKind.DETERMINISTIC, keys[0])
             else:
                 cell.state = step(cell.state, change)
                 self._all.mark(node.name, key, cell)
-        self._waves.passed(node, running.keys)
-        self._tell(node, running.keys)
 
     def lost(self, event: WorkerLost) -> None:
         """A worker died, with what it was at and what lay ahead of it."""
@@ -55,6 +85,8 @@ class Endings:
                 cell = self._board.cell(running.node, key)
                 cell.state = step(cell.state, Change.PUT_BACK)
                 self._queue.consider(self._all.nodes[running.node], key)
+            self._waves.passed(self._all.nodes[running.node], running.keys)
+            self._tell(self._all.nodes[running.node], running.keys)
         if event.running is not None:
             kind = FailureKind.RESOURCES if event.running in self._all.timed_out else FailureKind.LOST_WORKER
             kind = FailureKind.CANCELLED if event.running in self._all.cancelled else kind
@@ -71,6 +103,8 @@ class Endings:
 
     def _tell(self, node: GraphNode, keys: tuple[str, ...]) -> None:
         """What waited for an attempt to end reads the older publication; what can do without it isn't held up any longer."""
+        for key in keys:
+            self._queue.put_off(node, key)
         for child, link in self._network.children[node.name]:
             for wanted in {one: None for key in keys for one in link.touches(key)} if link.optional else ():
                 self._queue.consider(child, wanted)
@@ -86,10 +120,16 @@ class Endings:
         cell.failures += 1
         wait = retry_after_us(kind, cell.failures, node.attempts_max, draw(node.name, first, cell.failures))
         if wait is None:
-            cell.state, cell.not_before = step(cell.state, Change.FAILED), None
+            cell.state = step(cell.state, Change.FAILED)
         else:
             cell.state = step(cell.state, Change.PUT_BACK)
-            cell.not_before = self._all.now + wait if wait else None
+        if node.batch_max > 1:
+            cell.cap = 1  # whatever it was, others have nothing to do with it
+        self._again(node, key, cell, wait)
+
+    def _again(self, node: GraphNode, key: str, cell: Cell, wait: int | None) -> None:
+        """A partition runs again after so long, if it is one that waits."""
+        cell.not_before = self._all.now + wait if wait else None
         self._all.mark(node.name, key, cell)
         if cell.not_before is not None:
             heapq.heappush(self._all.later, (cell.not_before, node.name, key))

@@ -53,6 +53,7 @@ class KeptCell(msgspec.Struct, frozen=True, gc=False, array_like=True):
     not_before: int | None
     reason: str
     since: int
+    cap: int = 0
 
 
 class KeptNode(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -67,6 +68,10 @@ class KeptNode(msgspec.Struct, frozen=True, gc=False, array_like=True):
     expanded: str
 
 
+Sizes = tuple[tuple[float, float], ...]
+"""How many partitions attempts computed, and how many seconds they took, on average of those of about the same size."""
+
+
 class Checkpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Where all partitions stood. `complete`: also those that nothing was heard of but that inputs make expected; `durations`: node →
     how many attempts, and how long they took, in seconds."""
@@ -76,6 +81,8 @@ class Checkpoint(msgspec.Struct, frozen=True, gc=False, array_like=True):
     cells: tuple[KeptCell, ...]
     durations: dict[str, tuple[int, float]]
     complete: bool
+    paces: dict[str, Sizes] = {}
+    """Node whose partitions may be computed together → what attempts at so many took."""
 
 
 class LoadedRunning(msgspec.Struct, frozen=True, gc=False):
@@ -117,6 +124,35 @@ class Refreshed(msgspec.Struct, frozen=True, gc=False, tag="refreshed"):
     key: str
     changed: bool = True
     """Whether its content is another than what readers saw before."""
+
+
+class Promoted(msgspec.Struct, frozen=True, gc=False, tag="promoted"):
+    """What a plan made beside production becomes visible at once: (node, key, whether its content is another than what readers saw
+    before), inputs before what reads them. All of it is consistent in itself: nothing of it is stale because of another part."""
+
+    contents: tuple[tuple[str, str, bool], ...]
+    publications: tuple[int, ...] = ()
+    """Their ids, in the order of `contents`."""
+
+
+class Elsewhere(msgspec.Struct, frozen=True, gc=False, tag="elsewhere"):
+    """What another core's attempts hold of the pools of this one now: pool and slots. A core that is loaded anew knows of nothing."""
+
+    taken: tuple[tuple[str, int], ...] = ()
+
+
+class Overtaken(msgspec.Struct, frozen=True, gc=False, tag="overtaken"):
+    """Of a plan's core: production has published a partition that the plan makes as well. It is made again."""
+
+    node: str
+    key: str
+
+
+class GivenUp(msgspec.Struct, frozen=True, gc=False, tag="given_up"):
+    """Of a plan's core, at rest: what had been made of these partitions of the plan doesn't count any more, and they won't be made again
+    by themselves. So nobody will ever see what other partitions were made of: those are stale."""
+
+    partitions: tuple[tuple[str, str], ...]
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -211,4 +247,22 @@ class Clock(msgspec.Struct, frozen=True, gc=False, tag="clock"):
     """Time has passed: look for time-outs and for partitions whose next try has come."""
 
 
-Event = Loaded | Arrived | Refreshed | Requested | Cancelled | Paused | Resumed | Fired | TakenBack | Published | Ended | WorkerLost | Clock
+Event = (
+    Loaded
+    | Arrived
+    | Refreshed
+    | Promoted
+    | Overtaken
+    | GivenUp
+    | Elsewhere
+    | Requested
+    | Cancelled
+    | Paused
+    | Resumed
+    | Fired
+    | TakenBack
+    | Published
+    | Ended
+    | WorkerLost
+    | Clock
+)

@@ -80,6 +80,8 @@ class GraphNode(msgspec.Struct, frozen=True):
     """Days on which nothing is due."""
     takes: tuple[Take, ...] = ()
     """What an attempt needs of pools, beside a worker."""
+    batch_max: int = 1
+    """How many partitions that follow each other one attempt may compute."""
     priority: int | None = None
     """Declared: the larger comes first, before any deadline."""
     trigger: Trigger | None = None
@@ -92,3 +94,6 @@ class Graph(msgspec.Struct, frozen=True):
     nodes: tuple[GraphNode, ...]
     pools: dict[str, int] = {}
     """Name → slots of each pool that a node takes."""
+    by_node: bool = False
+    """What is ready is given out node by node, as nothing is due: so there are batches of what reads something that has none. Otherwise
+    the oldest interval comes first."""

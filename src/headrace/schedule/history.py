@@ -36,6 +36,8 @@ class History(msgspec.Struct, frozen=True):
     epoch: int
     slots: int
     turns: tuple[Turn, ...]
+    after: int = 0
+    """The number that those of its attempts come after: a plan's core has its own."""
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -67,7 +69,7 @@ def replay(history: History) -> list[Difference]:
     """The turns in which today's core decides otherwise; none if it decides as it did. It ends at an event that the core
     can't handle any more, for that follows from an earlier difference."""
     found: list[Difference] = []
-    player = _Player(history.epoch, history.slots)
+    player = _Player(history.epoch, history.slots, history.after)
     for number, turn in enumerate(history.turns):
         try:
             commands = player.play(turn.events, turn.now)
@@ -82,8 +84,8 @@ class _Player:
     """Hands events to a core as a leader does, those of a turn at once: what is loaded anew goes to a new one, whose attempts are
     numbered on."""
 
-    def __init__(self, epoch: int, slots: int) -> None:
-        self._epoch, self._slots, self._last_n = epoch, slots, 0
+    def __init__(self, epoch: int, slots: int, after: int) -> None:
+        self._epoch, self._slots, self._last_n = epoch, slots, after
         self._core: Core | None = None
 
     def play(self, events: Sequence[Event], now: int) -> list[Command]:

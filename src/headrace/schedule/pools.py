@@ -39,10 +39,12 @@ def takes_of(node: GraphNode, pools: Mapping[str, int]) -> Takes:
 class Room:
     """What is free at an instant, as attempts are given out by urgency."""
 
-    def __init__(self, pools: Mapping[str, int], leases: Iterable[Lease], now: int) -> None:
+    def __init__(self, pools: Mapping[str, int], leases: Iterable[Lease], now: int, elsewhere: Takes = ()) -> None:
+        """`elsewhere`: what another core's attempts hold of the same pools."""
         self._pools = pools
         self._taken: dict[str, int] = {}
         if pools:
+            self.take(elsewhere)
             for lease in leases:
                 if lease.takes and lease.holds(now):
                     self.take(lease.takes)

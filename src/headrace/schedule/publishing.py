@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from headrace.model.times import Duration
 from headrace.schedule.board import Cell, bounds
-from headrace.schedule.events import Arrived, Published, Refreshed
+from headrace.schedule.events import Arrived, Overtaken, Published, Refreshed
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.readiness import Link, delivery_key
@@ -20,6 +20,8 @@ class Waves:
     def __init__(self, situation: Situation, queue: Queue) -> None:
         self._all, self._queue = situation, queue
         self._board, self._network = situation.board, situation.network
+        self.together: Collection[tuple[str, str]] = ()
+        """What is promoted at once, while that is told: it is consistent in itself."""
 
     def arrived(self, event: Arrived) -> None:
         """A delivery of a source: it is to be taken in."""
@@ -37,11 +39,19 @@ class Waves:
         if not self._board.known(node.name, event.key):
             self._queue.add(node.name, event.key, Cell(PartitionState.PUBLISHED))
         cell = self._board.cell(node.name, event.key)
-        changed, restated = event.changed or not cell.published, cell.published
+        changed, restated, first = event.changed or not cell.published, cell.published, node.name not in self._board.visible
         cell.state = PartitionState.PUBLISHED
         self._board.show(node.name, cell)
-        self._wave(node, event.key, cell, changed=changed, restated=restated)
+        self.spread(node, event.key, cell, changed=changed, restated=restated, too_late=self._too_late(node, event.key))
+        self.passed(node, (event.key,), first=first)
+        if first:
+            self.first_seen(node)
         self._board.settle(node.name, event.key)
+
+    def overtaken(self, event: Overtaken) -> None:
+        """Somebody else has published what is made here: it is made again."""
+        if event.node in self._all.nodes and self._board.known(event.node, event.key):
+            self._queue.want(self._all.nodes[event.node], event.key, force=True)
 
     def published(self, event: Published) -> None:
         """An attempt's partitions become visible."""
@@ -50,15 +60,21 @@ class Waves:
         self._all.rest(node.name, *running.keys)
         if event.seconds is not None:
             self._all.durations.add(node.name, event.seconds)
+            if node.batch_max > 1:
+                self._all.durations.pace(node.name, len(running.keys), event.seconds)
         first = node.name not in self._board.visible
         for place, (key, other) in enumerate(event.contents):
             publication = event.publications[place] if event.publications else 0
             self._shown(node, key, other=other, publication=publication)
         self.passed(node, running.keys, first=first)
         if first:
-            self._queue.next_delivery(node)
-            for child, _ in self._network.children[node.name]:
-                self.reference_moved(child, stales=False)
+            self.first_seen(node)
+
+    def first_seen(self, node: GraphNode) -> None:
+        """Something of a node is published for the first time: what waited for that may run."""
+        self._queue.next_delivery(node)
+        for child, _ in self._network.children[node.name]:
+            self.reference_moved(child, stales=False)
 
     def passed(self, node: GraphNode, keys: Sequence[str], *, first: bool = False) -> None:
         """Partitions are done with, which those of the same name of nodes that only come after this one wait for; others of theirs wait
@@ -72,7 +88,8 @@ class Waves:
         """What every partition of a node refers to has a new publication."""
         if stales:
             for key in self._board.published(child.name):
-                self._queue.want(child, key, force=True, stale=True)
+                if (child.name, key) not in self.together:
+                    self._queue.want(child, key, force=True, stale=True)
         for key, cell in self._board.open(child.name):
             if cell.state is PartitionState.WAITING:
                 self._queue.consider(child, key)
@@ -83,16 +100,20 @@ class Waves:
         cell = self._board.cell(node.name, key)
         restated, changed = cell.published, other or not cell.published
         cell.state = step(cell.state, Change.PUBLISHED)
-        cell.stale = cell.proposed = False
-        cell.failures, cell.not_before, cell.reason = 0, None, ""
-        self._board.bundle(node.name, key, "")
-        self._board.show(node.name, cell)
-        if changed and publication:
-            self._board.publications[node.name] = publication
+        self.made(node, key, cell, publication=publication if changed else 0)
         if cell.dirty:
             self._queue.want(node, key, force=True, stale=True)
-        self._wave(node, key, cell, changed=changed, restated=restated)
+        self.spread(node, key, cell, changed=changed, restated=restated, too_late=self._too_late(node, key))
         self._board.settle(node.name, key)
+
+    def made(self, node: GraphNode, key: str, cell: Cell, *, publication: int) -> None:
+        """A partition has come to what is wanted of it; `publication` is the first that had this content, if it is another one."""
+        cell.stale = cell.proposed = False
+        cell.failures, cell.not_before, cell.reason, cell.cap = 0, None, "", 0
+        self._board.bundle(node.name, key, "")
+        self._board.show(node.name, cell)
+        if publication:
+            self._board.publications[node.name] = publication
 
     def _completed(self, node: GraphNode, newest: str) -> None:
         """What was delivered of a source for the newest interval until now is complete: another one has come."""
@@ -100,11 +121,12 @@ class Waves:
             for child, link in self._network.children[node.name]:
                 for wanted in link.touches(key):
                     self._queue.consider(child, wanted)
+            for follower in self._network.followers[node.name]:
+                self._queue.consider(self._all.nodes[follower], key)
 
-    def _wave(self, node: GraphNode, key: str, cell: Cell, *, changed: bool, restated: bool) -> None:
+    def spread(self, node: GraphNode, key: str, cell: Cell, *, changed: bool, restated: bool, too_late: bool) -> None:
         """Tell the partitions that read this one: they may run now, or are stale. What comes for the first time isn't too late,
         but for those that were made without it."""
-        too_late = self._too_late(node, key)
         late = cell.late or (restated and too_late)
         cell.late = False
         for child, link in self._network.children[node.name]:
@@ -122,6 +144,8 @@ class Waves:
             self._touch(node, following, None, changed=changed, late=False)
 
     def _touch(self, child: GraphNode, key: str, link: Link | None, *, changed: bool, late: bool) -> None:
+        if (child.name, key) in self.together:
+            return
         cell = self._board.get(child.name, key)
         if cell is None:
             if self._all.needs.expected(child, key):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 
 from headrace.schedule.board import Cell
 from headrace.schedule.deadlines import urgency
@@ -12,6 +13,9 @@ from headrace.schedule.ready import Entry
 from headrace.schedule.situation import Situation
 from headrace.schedule.states import Change, PartitionState, step
 
+FIRSTS = 4
+"""So many partitions of each node come first, where nodes come one after the other."""
+
 
 class Queue:
     """Puts partitions of a situation into its ready queue."""
@@ -19,6 +23,8 @@ class Queue:
     def __init__(self, situation: Situation) -> None:
         self._all = situation
         self._board, self._network = situation.board, situation.network
+        self._firsts = Counter[str]()
+        """Node → how many of its partitions were queued."""
 
     def expect(self, node: GraphNode, key: str) -> None:
         """A partition there should be: it waits, if nothing was heard of it."""
@@ -31,9 +37,10 @@ class Queue:
 
     def add(self, node: str, key: str, cell: Cell) -> None:
         """A partition that nothing was heard of."""
+        new = node not in self._board.oldest
         if self._board.add(node, key, cell) and self._all.nodes[node].is_source:
             self._all.needs.forget_starts()
-            self._all.earlier.add(node)
+            self._all.earlier[node] = new or self._all.earlier.get(node, False)
         if self._board.first_of_interval(node, key):
             self._known_keys(self._all.nodes[node], key)
         for child in self._network.heirs[node]:
@@ -62,11 +69,11 @@ class Queue:
             cell.dirty = cell.proposed = False
             cell.stale = cell.stale or stale
             if moved:
-                cell.failures, cell.not_before, cell.since = 0, None, self._all.now
+                cell.failures, cell.not_before, cell.since, cell.cap = 0, None, self._all.now, 0
             if known and news:
                 self._all.mark(node.name, key, cell)
-            if moved and cell.published and self._all.gates.shut(node, key, self._all.now) is not None:
-                self._done_without(node, key)  # what reads it reads the older publication meanwhile
+            if moved:
+                self.put_off(node, key)
         self.consider(node, key)
 
     def consider(self, node: GraphNode, key: str) -> None:
@@ -93,6 +100,12 @@ class Queue:
         """A source's first delivery is done with, which the others waited for."""
         if node.is_source:
             for key, _ in self._board.open(node.name):
+                self.consider(node, key)
+
+    def look_again(self, node: GraphNode) -> None:
+        """Queue what waits of a node, if it may run now."""
+        for key, cell in self._board.open(node.name):
+            if cell.state is PartitionState.WAITING:
                 self.consider(node, key)
 
     def reconsider_gathers(self) -> None:
@@ -129,22 +142,29 @@ class Queue:
 
     def at_rest(self, name: str) -> None:
         """Of a node something that was queued isn't any more: what waited for that to come to its end may run."""
+        if name not in self._board.visible:
+            self.next_delivery(self._all.nodes[name])
         readers = [child for child, link in self._network.children[name] if link.newest or link.optional or name not in self._board.visible]
         for node in (*readers, *(self._all.nodes[follower] for follower in self._network.followers[name])):
-            for key, cell in self._board.open(node.name):
-                if cell.state is PartitionState.WAITING:
-                    self.consider(node, key)
+            self.look_again(node)
+
+    def put_off(self, node: GraphNode, key: str) -> None:
+        """A partition waits again: if nobody has it made now, what reads it reads the older publication meanwhile."""
+        cell = self._board.get(node.name, key)
+        if cell is not None and cell.published and cell.state is PartitionState.WAITING and not self._all.will_run(node.name, key):
+            self._done_without(node, key)
 
     def let_go(self, demand: Demand) -> None:
         """A run doesn't want anything any more: what waits only for what it alone had made reads the older publications."""
         for name in demand.nodes:
-            for key, cell in self._board.open(name):
-                if cell.state is PartitionState.WAITING and cell.published and not self._all.will_run(name, key):
-                    self._done_without(self._all.nodes[name], key)
+            for key, _ in self._board.open(name):
+                self.put_off(self._all.nodes[name], key)
 
     def _done_without(self, node: GraphNode, key: str) -> None:
         """A partition counts as present and empty from now on: what waited for it may run."""
         for child, link in self._network.children[node.name]:
+            if child.settled and node.partition.whole:
+                self.look_again(child)
             for wanted in link.touches(key):
                 self.consider(child, wanted)
         for follower in self._network.followers[node.name]:
@@ -163,10 +183,18 @@ class Queue:
 
     def _entry(self, node: GraphNode, key: str) -> Entry:
         """The declared priority, then what has to begin first to be in time; where nothing is promised: what everything refers to, then
-        the oldest interval, then what others wait for."""
+        the oldest interval, then what others wait for, or the other way about."""
         rank, priority, now = self._network.rank[node.name], -(node.priority or 0), self._all.now
         if not node.partition.whole:
-            return Entry(priority, urgency(node, key, now), 1, self._board.order(node, key), rank, key)
+            return Entry(priority, urgency(node, key, now), 1, self._turn(node, rank), self._board.order(node, key), rank, key)
         if node.name in self._network.gathers:
-            return Entry(priority, urgency(node, key, now), 2, "", rank, key)
-        return Entry(priority, 0, 0, "", rank, key)
+            return Entry(priority, urgency(node, key, now), 2, 0, "", rank, key)
+        return Entry(priority, 0, 0, 0, "", rank, key)
+
+    def _turn(self, node: GraphNode, rank: int) -> int:
+        """Where nodes come one after the other, the first partitions of each come before all others: what takes long, or fails, is known
+        early."""
+        if not self._all.graph.by_node:
+            return 0
+        self._firsts[node.name] += 1
+        return 0 if self._firsts[node.name] <= FIRSTS else rank

@@ -17,6 +17,8 @@ class Entry(NamedTuple):
     urgency: int
     """Its latest safe start, in microseconds."""
     kind: int
+    turn: int
+    """Its node's place in the graph, where nodes come one after the other."""
     order: str
     rank: int
     key: str

@@ -10,7 +10,6 @@ from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.readiness import WHOLE
 from headrace.schedule.situation import Situation
-from headrace.schedule.states import PartitionState
 from headrace.schedule.triggers import Firings
 
 
@@ -29,7 +28,7 @@ class Releases:
     def wake(self) -> None:
         """Open what time opens. It comes before any event: what begins to wait with that waits for the next firing."""
         for node in self._gates.pauses.over(self._all.now):
-            self._look_again(node)
+            self._queue.look_again(self._all.nodes[node])
         for name, at in self._gates.firings.due(self._all.now):
             self._fire(self._all.nodes[name], at)
 
@@ -46,7 +45,7 @@ class Releases:
     def resume(self, event: Resumed) -> None:
         """These nodes may run again."""
         for node in self._gates.pauses.resume(event.nodes):
-            self._look_again(node)
+            self._queue.look_again(self._all.nodes[node])
 
     def fired(self, event: Fired) -> None:
         """A trigger fires from outside."""
@@ -68,7 +67,7 @@ class Releases:
         if not node.inputs:
             at = self._begin_again(node, at)
         self._all.commands.append(FiredAt(node.name, at))
-        self._look_again(node.name)
+        self._queue.look_again(node)
 
     def _begin_again(self, node: GraphNode, at: int) -> int:
         if not node.partition.whole:
@@ -81,13 +80,9 @@ class Releases:
             self._queue.want(node, WHOLE, force=True)
         return self._all.now
 
-    def _look_again(self, node: str) -> None:
-        """Queue what waits there, if it may run now."""
-        for key, cell in self._board.open(node):
-            if cell.state is PartitionState.WAITING:
-                self._queue.consider(self._all.nodes[node], key)
-
     def _look_below(self, node: str) -> None:
         """What waited for a node that doesn't run now reads what is published of it."""
         for child, _ in self._all.network.children[node]:
-            self._look_again(child.name)
+            self._queue.look_again(child)
+        for follower in self._all.network.followers[node]:
+            self._queue.look_again(self._all.nodes[follower])

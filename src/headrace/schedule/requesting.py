@@ -37,11 +37,12 @@ class Requests:
             self._ask(event, node, span_of(node, target))
 
     def cancel(self, event: Cancelled) -> None:
-        """What only this run wanted is put back, and its attempts are ended: also those that a server would have run by itself."""
+        """What only this run wanted is put back, and its attempts are ended: also those that a server would have run by itself. What a
+        server wants only once a trigger has fired is put back as well."""
         gone, rested = self._demands.remove(event.run), dict[str, None]()
         for name, key in list(self._all.under_way()):
             cell = self._board.cell(name, key)
-            if cell.queued and not self._demands.wanted(name, key):
+            if cell.queued and not self._all.will_run(name, key):
                 cell.queued = False
                 self._board.rest(name, 1)
                 rested[name] = None

@@ -54,8 +54,12 @@ class Situation:
         self.cancelled: set[AttemptId] = set()
         self.gathering: dict[tuple[str, str], None] = {}
         """Partitions that run once their ancestors are at rest."""
-        self.earlier: set[str] = set()
-        """Sources that begin earlier than was known, until what that makes expected was looked for."""
+        self.elsewhere: Takes = ()
+        """What other cores' attempts hold of the same pools."""
+        self.apart: set[str] = set()
+        """Nodes whose partitions came to something else when several were computed at once: they are computed one by one."""
+        self.earlier: dict[str, bool] = {}
+        """Sources that begin earlier than was known, until what that makes expected was looked for → whether nothing was known of it."""
         self.commands: list[Command] = []
         """What the event that is being handled has led to."""
         self.now = 0
@@ -71,10 +75,24 @@ class Situation:
             yield shut
         yield from self.needs.missing(node, key, self.now)
 
-    def room(self) -> Room:
-        """What is free in pools."""
+    def room(self, *, alone: bool = False) -> Room:
+        """What is free in pools; `alone`: if nobody else took of them."""
         leases = (Lease(self.takes[one.node], one.expires_at) for one in self.running.values())
-        return Room(self.graph.pools, leases, self.now)
+        return Room(self.graph.pools, leases, self.now, () if alone else self.elsewhere)
+
+    def held(self) -> Takes:
+        """What attempts hold of pools."""
+        room = self.room(alone=True)
+        return tuple((pool, taken) for pool in self.graph.pools if (taken := room.taken(pool)))
+
+    def short(self) -> tuple[str, ...]:
+        """The pools that something is ready for and would have room in, if nobody else took of them."""
+        full, alone, found = self.room(), self.room(alone=True), dict[str, None]()
+        for entry, takes in self.ready.heads() if self.elsewhere else ():
+            cell = self.board.get(self.network.order[entry.rank], entry.key)
+            if cell is not None and cell.queued and not alone.short(takes):
+                found.update(dict.fromkeys(full.short(takes)))
+        return tuple(found)
 
     def lapses(self) -> list[int]:
         """When leases lapse whose attempts ran out of time, and nobody heard of their end."""
@@ -114,11 +132,10 @@ class Situation:
             self.demands.rested(node, key)
 
     def under_way(self) -> Iterator[tuple[str, str]]:
-        """What is queued or running."""
+        """What is queued or running, each once."""
         for running in self.running.values():
             yield from ((running.node, key) for key in running.keys)
-        for entry in self.ready:
-            name = self.network.order[entry.rank]
-            cell = self.board.get(name, entry.key)
+        for name, key in {(self.network.order[entry.rank], entry.key): None for entry in self.ready}:  # what was put back left an entry
+            cell = self.board.get(name, key)
             if cell is not None and cell.queued:
-                yield name, entry.key
+                yield name, key

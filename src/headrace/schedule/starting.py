@@ -46,11 +46,16 @@ def _go_on(situation: Situation, queue: Queue, one: LoadedRunning) -> None:
 
 
 def begin_earlier(situation: Situation, queue: Queue) -> None:
-    """Some sources begin earlier than was known: what other inputs have announced and wasn't expected until now, is."""
-    opened, situation.earlier = situation.earlier, set()
+    """Some sources begin earlier than was known: what other inputs have announced and wasn't expected until now, is. Of one of which
+    nothing was known until now, it is known now what comes before it, which nothing waits for."""
+    opened, situation.earlier = situation.earlier, {}
+    begun = {name for name, new in opened.items() if new}
     for node in situation.graph.nodes if opened else ():
-        if node.is_source or opened.isdisjoint(situation.network.ancestors(node)):
+        above = situation.network.ancestors(node)
+        if node.is_source or above.isdisjoint(opened):
             continue
+        if not above.isdisjoint(begun):
+            queue.look_again(node)
         for link in situation.network.links[node.name]:
             for key in list(_unheard(situation, node, link)):
                 if not situation.board.known(node.name, key):

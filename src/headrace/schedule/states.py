@@ -45,6 +45,8 @@ class FailureKind(enum.StrEnum):
     DETERMINISTIC = "deterministic"
     LOST_WORKER = "lost_worker"
     CANCELLED = "cancelled"
+    NOT_SEPARABLE = "not_separable"
+    """Several partitions computed at once came to something else than one of them alone."""
 
 
 class Change(enum.StrEnum):

@@ -134,7 +134,8 @@ class _Asked:
         short = room.short(takes)
         for pool in short:
             holders = [one for one in running if pool in dict(self._all.takes[one.node])]
-            yield self._own(Kind.POOL, f"{_pool(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_named(holders)}")
+            other = " and other work" if pool in dict(self._all.elsewhere) else ""
+            yield self._own(Kind.POOL, f"{_pool(pool)} {room.taken(pool)} of {sizes[pool]}, held by {_named(holders)}{other}")
         if not short and len(running) >= self._slots:
             yield self._own(Kind.SLOTS, f"all {self._slots} workers are taken, by {_named(running)}")
         elif not short:

@@ -1,8 +1,8 @@
-"""A publication is taken back: what was made of it is stale, and waits until there is another."""
+"""A publication is taken back, or what a plan had made is gone: what was made of it is stale, and waits until there is another."""
 
 from __future__ import annotations
 
-from headrace.schedule.events import TakenBack
+from headrace.schedule.events import GivenUp, TakenBack
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.queueing import Queue
 from headrace.schedule.situation import Situation
@@ -10,7 +10,7 @@ from headrace.schedule.states import Change, PartitionState
 
 
 class Withdrawals:
-    """Takes in what persons take back."""
+    """Takes in what persons take back, and what plans give up."""
 
     def __init__(self, situation: Situation, queue: Queue) -> None:
         self._all, self._queue = situation, queue
@@ -23,25 +23,47 @@ class Withdrawals:
             return
         node, cell = self._all.nodes[event.node], self._board.cell(event.node, event.key)
         self._board.hide(node.name, cell)
-        if cell.state is not PartitionState.RUNNING:
+        queued = cell.queued
+        if cell.state not in (PartitionState.RUNNING, PartitionState.WAIVED):  # one that was passed over since counts as empty already
             self._all.put_aside(node.name, event.key, Change.WITHDRAWN, event.reason)
+        if queued:
+            self._queue.at_rest(node.name)
         self._board.settle(node.name, event.key)
         self._tell(node, event.key)
 
-    def _tell(self, node: GraphNode, key: str) -> None:
+    def give_up(self, event: GivenUp) -> None:
+        """What was made of partitions is gone. Of one of which the core doesn't know that it was ever made (it may have been before this
+        core began), what only refers to it is left as it is."""
+        gone = [(self._all.nodes[name], key) for name, key in event.partitions if name in self._all.nodes and self._open(name, key)]
+        shown = [self._board.cell(node.name, key).published for node, key in gone]
+        for node, key in gone:
+            self._board.hide(node.name, self._board.cell(node.name, key))
+        for (node, key), before in zip(gone, shown, strict=True):
+            self._tell(node, key, referred=before)
+
+    def _open(self, name: str, key: str) -> bool:
+        """Whether a partition was heard of and isn't as it should be."""
+        cell = self._board.get(name, key)
+        return cell is not None and cell.state is not PartitionState.PUBLISHED
+
+    def _tell(self, node: GraphNode, key: str, *, referred: bool = False) -> None:
+        """`referred`: what refers to it is told as well."""
         for child, link in self._network.children[node.name]:
             if link.delivers:
                 continue  # each of its partitions read the publication of its own time
             for wanted in link.touches(key):
                 self._stale(child, wanted)
-            if link.newest and link.stales and not link.gathers:
-                for wanted in self._board.published(child.name):
+            if link.newest and (link.stales or referred) and not link.gathers:
+                for wanted in (*self._board.published(child.name), *self._running(child.name)):
                     self._stale(child, wanted)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:
             self._stale(node, following)
 
+    def _running(self, name: str) -> list[str]:
+        return [key for key, cell in self._board.open(name) if cell.state is PartitionState.RUNNING and not cell.published]
+
     def _stale(self, node: GraphNode, key: str) -> None:
         cell = self._board.get(node.name, key)
-        if cell is not None and cell.published:
+        if cell is not None and (cell.published or cell.state is PartitionState.RUNNING):  # what runs for the first time has read it
             self._queue.want(node, key, force=True, stale=True)
             self._board.settle(node.name, key)

@@ -73,7 +73,7 @@ class Lease:
             if holder(tx) is not None:
                 return None  # without waiting for that leader's transaction
         process = this_process()
-        with store.write(None) as tx:
+        with store.write(None, durable=True) as tx:  # an epoch that a crash of the database's server took back would be given out twice
             if holder(tx) is not None:
                 return None
             row = tx.execute("select epoch from lease where id = 1").fetchone()

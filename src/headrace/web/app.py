@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,11 +17,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from headrace.model import HeadraceError
+from headrace.operations.figures import explain
 from headrace.operations.fire import NoHook, fire
 from headrace.operations.ls import ls
 from headrace.operations.progress import Silent
 from headrace.operations.runs import runs
-from headrace.operations.status import status
+from headrace.operations.status import WINDOW, status
 from headrace.web import metrics, page, probes
 from headrace.web.access import Guard
 from headrace.web.probes import Server
@@ -49,6 +51,7 @@ class Answers:
 
     def __init__(self, reader: Reader, guard: Guard, server: Server) -> None:
         self._reader, self._guard, self._server = reader, guard, server
+        self._scraping, self._scraped, self._scraped_at = asyncio.Lock(), "", float("-inf")
 
     async def healthz(self, request: Request) -> Response:
         """The process lives."""
@@ -64,8 +67,11 @@ class Answers:
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text."""
         del request
-        text = await self._reader.document(lambda session: metrics.text(session, self._server))
-        return Response(text, media_type=metrics.MEDIA_TYPE)
+        async with self._scraping:  # however many ask: one reads, and not more often than worth it
+            if time.monotonic() - self._scraped_at >= metrics.FRESH_SECONDS:
+                self._scraped = await self._reader.document(lambda session: metrics.text(session, self._server))
+                self._scraped_at = time.monotonic()
+        return Response(self._scraped, media_type=metrics.MEDIA_TYPE)
 
     async def home(self, request: Request) -> Response:
         """A page for people. The token in the address becomes a cookie, so that it is in no history and in no link."""
@@ -78,7 +84,13 @@ class Answers:
 
     async def status(self, request: Request) -> Response:
         """`headrace status`."""
-        return _json(await self._reader.document(lambda session: status(session, _words(request, "select"))))
+        window = request.query_params.get("window", WINDOW)
+        return _json(await self._reader.document(lambda session: status(session, _words(request, "select"), window=window)))
+
+    async def figure(self, request: Request) -> Response:
+        """`headrace status --explain FIGURE`."""
+        name, window = request.path_params["figure"], request.query_params.get("window")
+        return _json(await self._reader.document(lambda session: explain(session, name, _words(request, "select"), window=window)))
 
     async def runs(self, request: Request) -> Response:
         """`headrace runs`."""
@@ -118,6 +130,7 @@ def app(reader: Reader, guard: Guard, server: Server) -> Starlette:
             route("/metrics", answers.metrics),
             route("/", answers.home),
             route("/api/v1/status", answers.status),
+            route("/api/v1/figures/{figure}", answers.figure),
             route("/api/v1/runs", answers.runs),
             route("/api/v1/ls", answers.ls),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),

@@ -5,16 +5,22 @@ Why not prometheus-client: docs/decisions/0027-the-door.md. A name's help says w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from headrace import __version__
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.documents import StatusDocument
 from headrace.operations.session import Session
 from headrace.operations.status import status
-from headrace.store.queries import figures
+from headrace.run.figures import TURN_SECONDS
+from headrace.store.queries import figures, openlineage
 from headrace.web.probes import Server, lease
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FRESH_SECONDS = 1.0
+"""For so long what was read last is said again."""
 STATES = ("served", "at_risk", "late", "wrong", "never", "unknown")
 
 Sample = tuple[Mapping[str, str], float | None]
@@ -34,10 +40,21 @@ class Text:
         """A number that only grows, until the process ends."""
         self._family(name, "counter", means, samples)
 
+    def histogram(self, name: str, means: str, bounds: Sequence[float], counts: Sequence[int], total: float) -> None:
+        """How many were at most as large as each bound; `counts` are of the buckets alone, the last one of what is above all bounds."""
+        self._head(name, "histogram", means)
+        below = list(itertools.accumulate(counts))
+        marks = [*(_number(bound) for bound in bounds), "+Inf"]
+        self._lines += [f'headrace_{name}_bucket{{le="{mark}"}} {n}' for mark, n in zip(marks, below, strict=True)]
+        self._lines += [f"headrace_{name}_sum {_number(total)}", f"headrace_{name}_count {below[-1]}"]
+
+    def _head(self, name: str, kind: str, means: str) -> None:
+        self._lines += [f"# HELP headrace_{name} {means}", f"# TYPE headrace_{name} {kind}"]
+
     def _family(self, name: str, kind: str, means: str, samples: Iterable[Sample]) -> None:
         known = [(labels, value) for labels, value in samples if value is not None]
         if known:
-            self._lines += [f"# HELP headrace_{name} {means}", f"# TYPE headrace_{name} {kind}"]
+            self._head(name, kind, means)
             self._lines += [f"headrace_{name}{_labels(labels)} {_number(value)}" for labels, value in known]
 
     def __str__(self) -> str:
@@ -48,7 +65,9 @@ def text(session: Session, server: Server) -> str:
     """All metrics. What isn't known is left out, never zero."""
     said = Text()
     _of_process(said, session, server)
-    _of_status(said, status(session))
+    document = status(session)
+    _of_consumers(said, document)
+    _of_status(said, document)
     _of_store(said, session)
     return str(said)
 
@@ -62,19 +81,36 @@ def _of_process(said: Text, session: Session, server: Server) -> None:
     counted = server.figures
     if counted is None:
         return
-    said.counter("turns_total", "Transactions of the leader's loop, since it leads.", ({}, counted.turns))
-    said.counter("turn_seconds_total", "What they took, commits included, since it leads.", ({}, counted.commit_seconds))
+    said.gauge("worker_slots", "How many attempts can run at once.", ({}, counted.slots))
+    means = "How long transactions of the leader's loop took, commits included, since it leads."
+    said.histogram("turn_duration_seconds", means, TURN_SECONDS, counted.turns.copy(), counted.turn_seconds)
     done = sorted(counted.partitions.copy().items())
     said.counter("partitions_total", "What attempts came to, by partition, since it leads.", *(({"state": s}, n) for s, n in done))
 
 
-def _of_status(said: Text, document: StatusDocument) -> None:
+def _of_consumers(said: Text, document: StatusDocument) -> None:
     consumers = document.consumers
     said.gauge(
         "consumer_state", "1 for the state that a consumer is in, 0 for the others.",
         *(({"consumer": c.name, "owner": c.owner, "state": state}, int(c.state == state)) for c in consumers for state in STATES),
     )  # fmt: skip
     said.gauge("consumer_backlog", "Older obligations that aren't met.", *(({"consumer": c.name}, len(c.backlog)) for c in consumers))
+    window = f"over the last {document.window}"
+    known = [({"consumer": c.name}, c.availability) for c in consumers if c.availability is not None]
+    said.gauge(
+        "consumer_honest_availability_ratio", f"Served, as known now, {window}.", *((one, _ratio(past.honest)) for one, past in known)
+    )
+    said.gauge(
+        "consumer_claimed_availability_ratio",
+        f"What was said at the time, {window}.",
+        *((one, _ratio(past.claimed)) for one, past in known),
+    )
+    said.gauge("consumer_lost_seconds", f"Not served, as known now, {window}.", *((one, past.lost_minutes * 60) for one, past in known))
+    said.gauge("consumer_obligations_due", f"Obligations that fell due {window}.", *((one, past.promised) for one, past in known))
+    said.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((one, past.kept) for one, past in known))
+
+
+def _of_status(said: Text, document: StatusDocument) -> None:
     counts = document.assets
     states = {"fresh": counts.fresh, "behind": counts.behind, "stale": counts.stale, "never": counts.never}
     said.gauge("assets", "Assets by how they stand.", *(({"state": state}, n) for state, n in states.items()))
@@ -82,37 +118,45 @@ def _of_status(said: Text, document: StatusDocument) -> None:
     said.gauge("quarantine_deliveries", "Deliveries that wait in quarantine.", ({}, document.quarantine.deliveries))
     said.gauge("quarantine_rows", "Their rows.", ({}, document.quarantine.rows))
     said.gauge("not_applied", "Nodes whose files differ from what is applied.", ({}, document.not_applied))
-    said.gauge("honest_availability_percent", "Of the worst consumer.", ({}, _percent(document.honest_availability)))
-    said.gauge("classic_uptime_percent", "Runs that succeeded of those that started.", ({}, _percent(document.classic_uptime)))
-    said.gauge("incidents_open", "Causes that are open.", ({}, document.incidents_open))
+    window = f"over the last {document.window}"
+    said.gauge("honest_availability_ratio", f"Of the worst consumer, {window}.", ({}, _ratio(document.honest_availability)))
+    said.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(document.classic_uptime)))
 
 
 def _of_store(said: Text, session: Session) -> None:
     if session.store is None or session.compiled is None:
         return
-    now = session.clock.now_us()
+    now, sources = session.clock.now_us(), session.compiled.project.sources
     with session.store.read() as tx:
         work = figures.open_work(tx)
         partitions = figures.partitions_open(tx)
-        looks = figures.last_looks(tx, session.compiled.project.sources)
+        looks = figures.last_looks(tx, sources)
+        incidents = figures.incidents_open(tx)
+        late = figures.late(tx, (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE))
+        told = openlineage.cursor(tx)
+    said.gauge("incidents_open", "Causes that are open, by kind.", *(({"kind": kind}, incidents.get(kind, 0)) for kind in CauseKind))
+    said.gauge("source_deliveries_late", "Intervals that should have come, and haven't.",
+               *(({"source": name}, late.get(name, 0)) for name in sources))  # fmt: skip
     said.gauge("attempts", "Attempts under way.", *(({"state": state}, n) for state, n in work.attempts.items()))
     said.gauge("queue_age_seconds", "How long the oldest attempt that is under way has been.", ({}, _since(work.oldest_us, now)))
     said.gauge("requests_waiting", "What verbs have asked for, and nobody has answered.", ({}, work.requests))
-    said.gauge("partitions", "Partitions that aren't published.", *(({"state": state}, n) for state, n in partitions.items()))
+    said.gauge("partitions_open", "Partitions that aren't published.", *(({"state": state}, n) for state, n in partitions.items()))
     said.gauge("source_last_look_age_seconds", "Since a source was last looked at.",
                *(({"source": name}, _since(look.at, now)) for name, look in looks.items()))  # fmt: skip
     said.gauge("source_look_failed", "1 where the last look failed.", *(({"source": n}, int(look.failed)) for n, look in looks.items()))
+    if told is not None:
+        counts = {"sent": told.sent, "refused": told.refused}
+        said.counter("openlineage_events_total", "Lineage events, by what came of them.", *(({"outcome": o}, n) for o, n in counts.items()))
+        said.gauge("openlineage_failing", "1 while lineage events can't be sent.", ({}, int(bool(told.error))))
 
 
 def _since(at_us: int | None, now_us: int) -> float | None:
     return None if at_us is None else max(0.0, (now_us - at_us) / 1e6)
 
 
-def _percent(said: str | None) -> float | None:
-    try:
-        return None if said is None else float(said)
-    except ValueError:
-        return None
+def _ratio(percent: str | None) -> float | None:
+    """`status` tells hundredths, as text that is rounded towards bad; here 1 is all."""
+    return None if percent is None else float(Decimal(percent) / 100)
 
 
 def _labels(labels: Mapping[str, str]) -> str:

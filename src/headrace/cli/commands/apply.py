@@ -2,77 +2,81 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
-from headrace.cli import asking
+import msgspec
+
+from headrace.cli import asking, backfilling, planning
+from headrace.cli.agreeing import agreed
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Option
-from headrace.cli.screen import Screen
-from headrace.cli.tables import Cell, Column
-from headrace.cli.text import joined, plural
-from headrace.model.errors import Refused
+from headrace.cli.text import plural
+from headrace.model.errors import Refused, UsageError
 from headrace.operations.documents import ApplyDocument, PlanDocument
 
-SHOWN_MAX = 40
-
-COLUMNS = [
-    Column("node", gives=1, least=12),
-    Column("change", least=8),
-    Column("columns", gives=3, least=8, drops=2),
-    Column("computed again", gives=2, least=8, drops=1),
-]
+BACKFILLED = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3}
 
 
-def command(invocation: Invocation, yes: Annotated[bool, Option("--yes", help="don't ask")] = False) -> int:
-    """Put what the files say into force: shows what changes, asks, and does it."""
+def command(
+    invocation: Invocation,
+    yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
+    backfill: Annotated[bool, Option("--backfill", help="and make again what becomes stale; needs --reason")] = False,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why the past is made again; kept in the audit trail")] = None,
+) -> int:
+    """Put what the files say into force: shows what changes, asks, and does it.
+
+    What was computed by other code stays as it is for readers until somebody asks for more: with --backfill at once, else later.
+    """
     from headrace.operations.apply import apply
 
+    if backfill and not (reason or "").strip():
+        raise UsageError("--backfill needs --reason", hint="say why published data is computed again: --reason TEXT")
     document = apply(invocation.session, confirm=lambda plan: _confirm(invocation, plan, yes=yes), progress=invocation.progress())
+    if backfill and document.state != "declined":
+        return _made_again(invocation, document, reason or "")
     invocation.show(document, _render)
+    if document.backfills and not yes and not invocation.options.json and asking.somebody_there():
+        said = asking.text("To make that again now, say why (nothing: not now): ")
+        if said:
+            return _made_again(invocation, document, said)
     return 3 if document.state == "declined" else 0
 
 
+def _made_again(invocation: Invocation, document: ApplyDocument, reason: str) -> int:
+    """Do the backfills that it asks for, and show what came of them."""
+    from headrace.operations.apply import make_again
+
+    if not invocation.options.json:
+        invocation.show(document, _applied)
+    done = make_again(invocation.session, document.backfills, reason=reason, progress=invocation.progress())
+    if invocation.options.json:
+        invocation.show(msgspec.structs.replace(document, backfill=done[-1] if done else None), _render)
+    for one in done:
+        if not invocation.options.json:
+            invocation.show(one, backfilling.render)
+    return max((BACKFILLED.get(one.state, 1) for one in done), default=0)
+
+
 def _confirm(invocation: Invocation, plan: PlanDocument, *, yes: bool) -> bool:
-    """Shows the changes where a person reads, and asks where one can answer. Refused where nobody can."""
-    stream = sys.stderr if invocation.options.json else sys.stdout
-    page = Page(Screen(stream, no_color=invocation.options.no_color), None)
-    if not (yes and invocation.options.json):
-        show(plan, page)
-    if yes:
-        return True
-    if not asking.somebody_there():
-        raise Refused(f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask", hint="headrace apply --yes")
-    stream.flush()
-    return asking.yes("Apply this?")
-
-
-def show(plan: PlanDocument, page: Page) -> None:
-    """The changes, whom they touch."""
-    page.table(COLUMNS, [_row(plan, i) for i in range(min(len(plan.changes), SHOWN_MAX))])
-    if len(plan.changes) > SHOWN_MAX:
-        page.say(f"and {plural(len(plan.changes) - SHOWN_MAX, 'more change')}", indent=2)
-    touched = [*(f"consumer {name}" for name in plan.affects.consumers), *(f"owner {name}" for name in plan.affects.owners)]
-    if touched:
-        page.say(f"touches {joined(touched)}", indent=2)
-    for weakened in plan.weakens or []:
-        page.say(f"weakens {weakened}", "warn", indent=2)
-
-
-def _row(plan: PlanDocument, i: int) -> list[str | Cell]:
-    change = plan.changes[i]
-    stale = plural(change.partitions_stale, "partition") if change.partitions_stale else ""
-    said = change.change + (" (breaking)" if change.breaking else "")
-    return [Cell(change.node, "bold"), Cell(said, "bad" if change.breaking else ""), ", ".join(change.columns), stale]
+    said = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
+    refused = Refused(said, hint="headrace apply --yes")
+    return agreed(invocation, lambda page: planning.show(plan, page), "Apply this?", yes=yes, refused=refused)
 
 
 def _render(document: ApplyDocument, page: Page) -> None:
+    _applied(document, page)
+    planning.asked_for(document.backfills, page)
+    page.clock_note()
+    page.next("headrace tick" if document.state == "applied" else "headrace status" if document.version else "headrace apply")
+
+
+def _applied(document: ApplyDocument, page: Page) -> None:
     said = {
         "applied": (f"✓ applied as version {document.version}: {plural(len(document.plan.changes), 'change')}", "good"),
         "nothing_to_apply": (f"· nothing to apply: the files are what version {document.version} is", ""),
         "declined": ("· nothing was applied", "warn"),
     }
     page.say(*said.get(document.state, (document.state, "")))
-    page.clock_note()
-    page.next("headrace tick" if document.state == "applied" else "headrace status" if document.version else "headrace apply")
+    for one in document.promoted:
+        page.say(f"{one.node}: {plural(one.partitions, 'partition')} published as {one.environment} built them, nothing computed", indent=2)

@@ -17,7 +17,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
-from headrace.model.errors import NotBuilt
+from headrace.model.errors import UsageError
 from headrace.operations.documents import DemoDocument
 
 
@@ -30,17 +30,21 @@ class Fault(enum.StrEnum):
 
 def command(
     invocation: Invocation,
-    directory: Annotated[Path, Argument("[DIR]", help="where it is made")] = Path("demo"),
+    directory: Annotated[Path, Argument("[DIR]", help="where it is made; `resume [DIR]` lets the rest of its days flow")] = Path("demo"),
+    resumed: Annotated[Path | None, Argument("[DIR]", help="after resume: where it is")] = None,
     days: Annotated[int | None, Option("--days", metavar="N", least=1, help="replay only so many days")] = None,
     fault: Annotated[Fault, Option("--fault", help="what the vendor does on the 11th of February")] = Fault.RENAME,
     no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
     fresh: Annotated[bool, Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
 ) -> int:
     """The guided example: New York's flights of 2013, delivered day by day as a vendor would; then a page that shows how it stands."""
-    if directory == Path("resume"):
-        raise NotBuilt("`headrace demo resume` is not built yet", hint="headrace demo --fresh begins again")
-    from headrace.operations.demo import demo
+    from headrace.operations.demo import demo, go_on
 
+    if directory == Path("resume"):
+        invocation.show(go_on(resumed, progress=invocation.progress()), _render_rest, clock=False)
+        return 0
+    if resumed is not None:
+        raise UsageError("the demo is made in one folder", hint="headrace demo DIR, headrace demo resume DIR")
     document = demo(directory, days=days, fault=fault.value, fresh=fresh, progress=invocation.progress())
     serving = not no_serve and not invocation.options.json
     invocation.show(document, partial(_render, serving=serving), clock=False)
@@ -72,6 +76,18 @@ def _render(document: DemoDocument, page: Page, *, serving: bool = False) -> Non
     page.say("In a second terminal:" if serving else "Now, in this shell:")
     for line in _entering(document, elsewhere=serving):
         page.screen.line(f"    {line}")
+
+
+def _render_rest(document: DemoDocument, page: Page) -> None:
+    """What the days came to that flowed since it stood still."""
+    took = seconds(document.seconds) if document.went_on and not document.resumed else "as it was left"
+    row: list[str | Cell] = [Cell("replay", "bold"), f"{document.first} → {document.last}, {plural(document.days, 'day')}", took]
+    page.table(_COLUMNS, [row], header=False)
+    page.table(_EVENTS, [_event(document, i) for i in range(len(document.events))], header=False)
+    header = f"the vendor's new header on all {document.days} days · " if document.fault == Fault.RENAME else ""
+    published = f"{document.days_published} of {document.days} published"
+    page.say(f"{header}{published} · {plural(document.incidents, 'new incident')}", indent=2)
+    page.next(document.next)
 
 
 def _event(document: DemoDocument, i: int) -> list[str | Cell]:

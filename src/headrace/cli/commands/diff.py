@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from headrace.cli.data import shown_value
+from headrace.cli.differing import sample
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.errors import UsageError
-from headrace.operations.inspections import DiffDocument, MomentRow, PartitionChange, RowChange
+from headrace.operations.inspections import DiffDocument, MomentRow, PartitionChange
 
 PARTITIONS_SHOWN_MAX = 20
 PARTITIONS = [
@@ -56,7 +56,7 @@ def _render(document: DiffDocument, page: Page) -> None:
     if len(document.partitions) > PARTITIONS_SHOWN_MAX:
         page.say(f"and {plural(len(document.partitions) - PARTITIONS_SHOWN_MAX, 'more partition')}; --json has all", "dim", indent=2)
     for row in document.sample:
-        _sample(row, page)
+        sample(row, page)
     page.say()
     page.facts(*_sum(document))
     page.next(f"headrace lineage {document.asset}")
@@ -70,21 +70,6 @@ def _partition(one: PartitionChange) -> list[str | Cell]:
     style = {"added": "good", "removed": "bad", "republished": "warn"}.get(one.change, "dim")
     rows = ["" if n is None else f"{n:,}" for n in (one.rows_before, one.rows_after)]
     return [one.partition, Cell(one.change, style), *rows]
-
-
-def _sample(row: RowChange, page: Page) -> None:
-    if row.change != "changed":
-        sign, values = ("+", row.after) if row.change == "added" else ("-", row.before)
-        page.say(f"{sign} {_shown(values or {})}", "good" if sign == "+" else "bad", indent=2)
-        return
-    before, after = row.before or {}, row.after or {}
-    same = {name: value for name, value in after.items() if before.get(name) == value}
-    other = [f"{name}: {shown_value(before.get(name))} → {shown_value(value)}" for name, value in after.items() if name not in same]
-    page.say(f"~ {_shown(same)}  {'  '.join(other)}", "warn", indent=2)
-
-
-def _shown(values: dict[str, Any]) -> str:
-    return "  ".join(f"{name}={shown_value(value)}" for name, value in values.items())
 
 
 def _sum(document: DiffDocument) -> list[str]:

@@ -8,33 +8,53 @@ from headrace.cli import states
 from headrace.cli.data import grid
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
-from headrace.cli.parsing import Argument, ExitCode
+from headrace.cli.parsing import Argument, ExitCode, Option
+from headrace.cli.running import repair, span
 from headrace.cli.tables import Cell, Column
-from headrace.cli.text import plural
-from headrace.model.errors import NotBuilt
+from headrace.cli.text import joined, plural
+from headrace.model.errors import UsageError
 from headrace.operations.documents import ColumnRow, QuarantineRow
+from headrace.operations.interventions import DecisionDocument
 from headrace.operations.quarantine import quarantine
 
 DETAILED_MAX = 3
 """So many are shown with their rows; more are listed."""
 SAMPLE_SHOWN_MAX = 5
-SUBVERBS = ("accept", "drop")
+DECISIONS = ("accept", "drop")
 
 
 def command(
     invocation: Invocation,
-    target: Annotated[str | None, Argument("[ASSET[@K]]")] = None,
-    rest: Annotated[list[str] | None, Argument("")] = None,
+    what: Annotated[str | None, Argument("[ASSET[@K]|accept|drop]", help="what waits, or what is decided about it")] = None,
+    target: Annotated[str | None, Argument("[ASSET@K]")] = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")] = None,
+    until: Annotated[str | None, Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now")] = None,
     exit_code: ExitCode = False,
 ) -> int:
-    """Held and rejected data: why it waits, some of its rows, where it is, what to do."""
-    if target in SUBVERBS or rest:
-        raise NotBuilt(
-            f"`headrace quarantine {target}` is not built yet", hint="headrace quarantine ASSET@K says what to do about it today"
-        )
-    rows = quarantine(invocation.session, target)
-    invocation.show(rows, lambda rows, page: _render(rows, page, target))
+    """Held and rejected data: why it waits, some of its rows, where it is, what to do. `accept` publishes it as an exception, `drop`
+    says that it never will be."""
+    if what in DECISIONS and target is not None:
+        return _decide(invocation, what, target, reason, until)
+    if target is not None:
+        raise UsageError(f"`headrace quarantine {(what or '')[:40]}` isn't known", hint=f"one of {', '.join(DECISIONS)}, and ASSET@K")
+    if reason is not None or until is not None:
+        raise UsageError("--reason and --until belong to a decision", hint="headrace quarantine accept ASSET@K --reason TEXT")
+    rows = quarantine(invocation.session, what)
+    invocation.show(rows, lambda rows, page: _render(rows, page, what))
     return int(exit_code and bool(rows))
+
+
+def _decide(invocation: Invocation, what: str, target: str, reason: str | None, until: str | None) -> int:
+    from headrace.operations import quarantine_deciding as deciding
+
+    if what == "accept":
+        document = deciding.accept(invocation.session, target, reason=reason, until=until, progress=invocation.progress())
+    elif until is not None:
+        raise UsageError("what is dropped stays dropped: there is no --until", hint=f"headrace quarantine drop {target} --reason TEXT")
+    else:
+        document = deciding.drop(invocation.session, target, reason=reason, progress=invocation.progress())
+    invocation.show(document, decided)
+    return int(document.state not in ("published", "dropped"))
 
 
 COLUMNS = [
@@ -61,7 +81,7 @@ def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
         return
     page.table(COLUMNS, [_row(row, page) for row in rows])
     known = sum(row.rows or 0 for row in rows)
-    page.say(", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])]) + "; readers see none of it")
+    page.say(", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])]) + f"; {_seen(rows)}")
     page.next(f"headrace quarantine {rows[0].node}@{rows[0].partition}")
 
 
@@ -77,6 +97,12 @@ def _row(row: QuarantineRow, page: Page) -> list[str | Cell]:
     ]
 
 
+def _seen(rows: list[QuarantineRow]) -> str:
+    """Whether readers see anything of it: what was accepted stays published once the exception has lapsed."""
+    seen = sum(row.verdict == "warned" for row in rows)
+    return "readers see none of it" if not seen else f"readers see {seen} of them, by exceptions that have lapsed"
+
+
 def _detail(row: QuarantineRow, page: Page) -> None:
     page.say(f"{states.mark(row.state)}  {row.node}@{row.partition} since {page.reader.moment(row.at)}: {row.reason}", "warn")
     for check in row.checks:
@@ -87,5 +113,34 @@ def _detail(row: QuarantineRow, page: Page) -> None:
         grid(page, [ColumnRow(name=name, type="") for name in names], row.sample[:SAMPLE_SHOWN_MAX])
     facts = [("owner", row.owner), ("delivered", row.delivery), ("kept in", row.path), ("attempt", row.attempt)]
     page.table([Column("", least=9), Column("", least=10)], [[Cell(name, "dim"), value] for name, value in facts if value], header=False)
-    page.say(f"to do: {row.todo}", indent=2)
+    if row.repair is not None:
+        repair(row.repair, page)
+    else:
+        page.say(f"to do: {row.todo}", indent=2)
+    if row.decide:
+        page.say("or decide about it as it is:", indent=2)
+        for line in row.decide:
+            page.command(line, indent=4)
     page.say()
+
+
+def decided(document: DecisionDocument, page: Page) -> None:
+    """What was decided, and what came of it."""
+    name = document.asset if document.partitions == ["*"] else f"{document.asset} {span(document.partitions)}"
+    if document.state == "published":
+        lapses = f" until {page.reader.moment(document.until)}" if document.until is not None else ""
+        page.say(f"✓ {name} is published as an exception of {document.by}{lapses}", "good")
+    elif document.state == "dropped":
+        page.say(f"✓ {name} is dropped: readers will never see it", "good")
+    else:
+        page.say(f"✗ {name} can't be published even so: it is {document.state}", "bad")
+    page.say(f"it waited because: {document.why}", indent=2)
+    for row in document.published:
+        if row.asset != document.asset:
+            page.say(f"computed from it: {row.asset}@{row.partition}, {plural(row.rows, 'row')}", indent=2)
+    for one in document.rejected:
+        page.say(f"{states.mark(one.state)}  {one.asset}@{one.partition}: {one.reason}", "warn", indent=2)
+    if document.consumers:
+        page.say(f"read by {joined(document.consumers)}", indent=2)
+    page.clock_note()
+    page.next(document.next or "headrace status")

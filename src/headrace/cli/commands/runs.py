@@ -10,7 +10,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, ExitCode, Option
-from headrace.cli.running import ERRORS_SHOWN_MAX, error, span
+from headrace.cli.running import ERRORS_SHOWN_MAX, REPAIRS_SHOWN_MAX, error, repair, span
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.operations.documents import RunRow
@@ -100,6 +100,9 @@ def _one(rows: list[RunRow], page: Page) -> None:
         page.say()
         assert group[0].error is not None
         error(group[0].error, page, f"{group[0].node}@{_span(group)} (attempt {group[0].attempt})")
+    repairs = [row.repair for group in attempted for row in group if row.repair is not None]
+    for row in list({(row.node, row.first): row for row in repairs}.values())[:REPAIRS_SHOWN_MAX]:
+        repair(row, page)
     page.next(_next(attempted))
 
 

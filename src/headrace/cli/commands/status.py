@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import ExitCode, Option, Select, Selection
+from headrace.cli.running import past, repair
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
-from headrace.operations.documents import ConsumerRow, StatusDocument
+from headrace.model.times import parse_duration
+from headrace.operations.documents import ConsumerRow, HoldingRow, RepairRow, StatusDocument
+from headrace.operations.figure_documents import FIGURES
 from headrace.operations.status import WINDOW, status
 
 PATHS_SHOWN_MAX = 5
 PAUSED_SHOWN_MAX = 5
+REPAIRS_SHOWN_MAX = 3
 
 
 def command(
     invocation: Invocation,
     select: Selection = None,
     also: Select = None,
-    window: Annotated[str, Option("--window", metavar="D", help="of the figures about the past (none are built yet)")] = WINDOW,
+    window: Annotated[str | None, Option("--window", metavar="D", help="of the figures about the past, until now (30d)")] = None,
+    explain: Annotated[str | None, Option("--explain", metavar="FIGURE", help="a figure and its rows: " + ", ".join(FIGURES))] = None,
     exit_code: ExitCode = False,
 ) -> int:
     """Consumers first: served or not, since when, why; and the command to type next."""
-    document = status(invocation.session, [*(select or []), *(also or [])], window=window)
+    chosen = [*(select or []), *(also or [])]
+    if explain is not None:
+        from headrace.cli import figure_page
+        from headrace.operations import figures
+
+        invocation.show(figures.explain(invocation.session, explain, chosen, window=window), figure_page.render)
+        return 0
+    document = status(invocation.session, chosen, window=window or WINDOW)
     invocation.show(document, _render)
     return int(exit_code and any(consumer.state != "served" for consumer in document.consumers))
 
@@ -52,9 +65,19 @@ def _render(document: StatusDocument, page: Page) -> None:
     page.say()
     page.table(FACTS, _facts(document, page), header=False)
     _files(document, page)
+    _repairs([row for row in document.repairs if row.incident is None], page)
+    past(document.restated, document.proposed, page)
     page.say()
     page.say(_sum(document))
-    page.next(document.next)
+    page.next(document.next, None if document.holding is None else document.holding.command)
+
+
+def _repairs(rows: Sequence[RepairRow], page: Page) -> None:
+    """What repairs that of which there is no incident."""
+    for row in rows[:REPAIRS_SHOWN_MAX]:
+        repair(row, page)
+    if len(rows) > REPAIRS_SHOWN_MAX:
+        page.say(f"and {plural(len(rows) - REPAIRS_SHOWN_MAX, 'more repair')}; --json has all", "dim", indent=2)
 
 
 def _row(consumer: ConsumerRow, page: Page) -> list[str | Cell]:
@@ -75,10 +98,15 @@ def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
         if n
     ]
     said += [f"{n} {state}" for state, n in (("in quarantine", counts.quarantined), ("unchecked", counts.unchecked)) if n]
-    rows: list[list[str | Cell]] = [[Cell("assets".ljust(_label_width(document)), "dim"), " · ".join(said) or "none"]]
+    assets: list[str | Cell] = [Cell("assets".ljust(_label_width(document)), "dim"), " · ".join(said) or "none"]
+    rows = [*_availability(document), assets]
     waiting = document.quarantine
     if waiting.partitions:
         rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
+    if document.incidents_open > (0 if document.holding is None else document.holding.causes):
+        rows.append([Cell("incidents", "dim"), f"{document.incidents_open} open: headrace incidents"])
+    if document.undelivered:
+        rows.append([Cell("messages", "dim"), Cell(f"{document.undelivered} couldn't be sent: headrace notify", "warn")])
     for one in document.paused[:PAUSED_SHOWN_MAX]:
         until = f", until {page.reader.moment(one.until)}" if one.until else ""
         rows.append([Cell("paused", "dim"), f"{one.node}: {one.reason} (by {one.by}{until})"])
@@ -87,9 +115,54 @@ def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
     return rows
 
 
+def _availability(document: StatusDocument) -> list[list[str | Cell]]:
+    """Served, next to what other tools would say. Without data there is nothing to say."""
+    rows: list[list[str | Cell]] = []
+    if document.honest_availability is not None:
+        rows.append([Cell("honest availability", "dim"), _honest(document)])
+        rows += [[Cell("", "dim"), said] for said in _corrections(document)]
+    if document.classic_uptime is not None:
+        said = "of started runs succeeded; held work never starts, so it never fails"
+        rows.append([Cell("classic uptime", "dim"), f"{document.classic_uptime} % {said}"])
+    if document.promises_weakened:
+        said = f"{plural(document.promises_weakened, 'promise')} weakened in {spelled(document.window)}; the past is judged by those before"
+        rows.append([Cell("promises", "dim"), said])
+    return rows
+
+
+def _honest(document: StatusDocument) -> str:
+    rows = [*(one.availability for one in document.consumers), *(one.availability for one in document.removed)]
+    known = [one for one in rows if one is not None and one.honest is not None]
+    of = f"of {spelled(document.window)}"
+    if len(known) > 1:
+        gone = f", {len(document.removed)} of them removed" if document.removed else ""
+        of += f", worst of {plural(len(known), 'consumer')}{gone} (mean {document.honest_mean} %)"
+    lost = f"; {plural(document.minutes_lost, 'minute')} lost" if document.minutes_lost else ""
+    return f"{document.honest_availability} % {of}{lost}"
+
+
+def spelled(window: str) -> str:
+    """`30 days`; what isn't whole days as it was typed."""
+    span = parse_duration(window)
+    return plural(span.days, "day") if span.days and not span.seconds else window
+
+
+def _corrections(document: StatusDocument) -> Iterator[str]:
+    """What was claimed, where that was more; and what stands on others' exceptions."""
+    for consumer in document.consumers:
+        one = consumer.availability
+        if one is not None and one.corrected_minutes:
+            named = f" ({', '.join(one.incidents)})" if one.incidents else ""
+            yield f"{consumer.name}: {one.claimed} % was claimed; {plural(one.corrected_minutes, 'minute')} corrected since{named}"
+        if one is not None and one.exception_minutes:
+            yield f"{consumer.name}: {plural(one.exception_minutes, 'minute')} by exception of others than {consumer.owner}: not served"
+
+
 def _label_width(document: StatusDocument) -> int:
     """Labels are as wide as the widest asset whose path is shown, so that what they say stands in one column."""
-    labels = ["assets", *(["quarantine"] if document.quarantine.partitions else []), *(files.asset for files in document.files)]
+    labels = ["assets", *(files.asset for files in document.files)]
+    labels += ["honest availability"] if document.honest_availability is not None else []
+    labels += ["quarantine"] if document.quarantine.partitions else []
     return max(map(len, labels))
 
 
@@ -117,11 +190,21 @@ def _sum(document: StatusDocument) -> str:
     elif not wrong:
         said.append("Nothing is late or wrong.")
     else:
-        said.append(f"{len(wrong)} of {plural(len(document.consumers), 'consumer')} not served: {joined(wrong, 4)}.")
-        if document.quarantine.partitions:
+        said.append(
+            _held(document.holding) or f"{len(wrong)} of {plural(len(document.consumers), 'consumer')} not served: {joined(wrong, 4)}."
+        )
+        if document.quarantine.partitions and not any(consumer.state == "wrong" for consumer in document.consumers):
             said.append("Nothing wrong was published.")
     if document.not_applied is None:
         said.append("The files have errors; what was applied goes on.")
     elif document.not_applied:
         said.append(f"{plural(document.not_applied, 'node')} not applied.")
     return " ".join(said)
+
+
+def _held(holding: HoldingRow | None) -> str | None:
+    """How much so few causes hold back."""
+    if holding is None:
+        return None
+    held = [plural(count, word) for count, word in ((holding.assets, "asset"), (holding.consumers, "consumer")) if count]
+    return f"{plural(holding.causes, 'cause')} {'holds' if holding.causes == 1 else 'hold'} {' and '.join(held)}."

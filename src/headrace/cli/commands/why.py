@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli import states
+from headrace.cli import ledgering, states
 from headrace.cli.invocation import Invocation
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument
+from headrace.cli.running import REPAIRS_SHOWN_MAX, past, repair
 from headrace.cli.text import plural
-from headrace.operations.interventions import WaitingRow, WhyDocument
+from headrace.operations.interventions import LedgerRow, WaitingRow, WhyDocument
 
 SHOWN_MAX = 12
 
@@ -19,7 +20,7 @@ def command(
     invocation: Invocation,
     subject: Annotated[str, Argument("CONSUMER|ASSET[@K]", help="a consumer, an asset, a source, or one of their intervals")],
 ) -> int:
-    """What it waits for, and until when that is expected."""
+    """Where the time went that it waited; what it waits for, and until when that is expected."""
     from headrace.operations.why import why
 
     invocation.show(why(invocation.session, subject), _render)
@@ -29,15 +30,42 @@ def command(
 def _render(document: WhyDocument, page: Page) -> None:
     page.head(document.subject, states.mark(document.state))
     page.say(document.verdict, "" if document.state in ("published", "served") else "warn")
-    for row in document.waiting_for[:SHOWN_MAX]:
-        _waiting(row, page, document.verdict)
-    if len(document.waiting_for) > SHOWN_MAX:
-        page.say(f"and {plural(len(document.waiting_for) - SHOWN_MAX, 'more thing')}; --json has all", indent=2)
+    ledger = _ledger(document)
+    if ledger is not None:
+        ledgering.show(ledger, page)
+    _waits(document, page, told=ledger is not None and ledger.open)
+    if document.last is not None:
+        page.say()
+        page.say(f"{document.last.subject} {document.last.interval} was there {page.reader.moment(document.last.to)}.")
+        ledgering.show(document.last, page)
     if document.also_waiting:
         page.say(
             f"{plural(document.also_waiting, 'other partition')} of it {'waits' if document.also_waiting == 1 else 'wait'} too", indent=2
         )
+    past(document.restated, [], page)
+    repairs = {(row.node, row.partition): row.repair for row in document.waiting_for if row.repair is not None}
+    for one in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
+        repair(one, page)
     page.next(document.next)
+
+
+def _ledger(document: WhyDocument) -> LedgerRow | None:
+    """The document's own wait; None where none has begun."""
+    if document.segments is None:
+        return None
+    fields = {name: getattr(document, name) for name in LedgerRow.__struct_fields__ if name != "interval"}
+    return LedgerRow(interval=document.interval or "", **fields)
+
+
+def _waits(document: WhyDocument, page: Page, *, told: bool) -> None:
+    """What it waits for; where a ledger tells of it already, only what is at the end of it, each once."""
+    rows = document.waiting_for
+    if told:
+        rows = list({(row.node, row.partition): row for row in rows if row.kind not in ("partition", "stopped")}.values())
+    for row in rows[:SHOWN_MAX]:
+        _waiting(row, page, document.verdict)
+    if len(rows) > SHOWN_MAX:
+        page.say(f"and {plural(len(rows) - SHOWN_MAX, 'more thing')}; --json has all", indent=2)
 
 
 def _waiting(row: WaitingRow, page: Page, verdict: str) -> None:

@@ -41,9 +41,9 @@ class Csv:
     kind = "csv"
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
-        """In UTF-8, whatever encoding is declared."""
-        encoding = _said(opened).get("encoding", "utf-8")
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
+        """In UTF-8, whatever encoding is declared, or turned out."""
+        encoding = (pinned and pinned.format.recode) or _said(opened).get("encoding", "utf-8")
         return opened if encoding in ("utf-8", "ascii") else recoded(opened, encoding, temporary, bounds)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
@@ -55,7 +55,7 @@ class Csv:
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
         """The first line that isn't blank, split as the dialect says: the file's first bytes are read, no more."""
         cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
-        return Header(column_names(cells if _has_header(opened) else _said(opened)["columns"]), skip=skip)
+        return Header(form.header or column_names(cells if _has_header(opened) else _said(opened)["columns"]), skip=skip)
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
         """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""
@@ -72,13 +72,14 @@ class Csv:
         """As text by position, then `columns` by name."""
         return selected(_rows_sql(opened, form, header, numbers=_numeric(columns)), form, header, columns)
 
-    def another_format(self, opened: Opened, pinned: Format) -> tuple[Format, str] | None:
-        """Another delimiter, or another way to escape quotes."""
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
+        """Another delimiter, or another way to escape quotes; or rows without the header that they should have."""
+        known = pinned.format
         shows = _declared(opened, dialect(Path(opened.path)))
-        form = msgspec.structs.replace(pinned, delimiter=shows.delimiter, escape=shows.escape)
-        if form == pinned:
-            return None
-        was, now = (DELIMITER_NAMES.get(one.delimiter, shown(one.delimiter)) for one in (pinned, form))
+        form = msgspec.structs.replace(known, delimiter=shows.delimiter, escape=shows.escape)
+        if form == known:
+            return _without_header(opened, pinned)
+        was, now = (DELIMITER_NAMES.get(one.delimiter, shown(one.delimiter)) for one in (known, form))
         return form, f"columns are separated by {now}, pinned is {was}" if was != now else "quotes are escaped otherwise than pinned"
 
     def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:  # noqa: ARG002
@@ -115,6 +116,17 @@ def _declared(opened: Opened, form: Format) -> Format:
     quote = said.get("quote", form.quote)
     escape = quote if form.escape == form.quote else form.escape
     return msgspec.structs.replace(form, delimiter=said.get("delimiter", form.delimiter), quote=quote, escape=escape, null=null)
+
+
+def _without_header(opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
+    """A form that reads the first line as data, where it is as wide as what is pinned; whether its values fit, reading them tells.
+    Columns of text fit anything, so most of them must be something else."""
+    cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), pinned.format)
+    typed = sum(column.type not in ("VARCHAR", "JSON") for column in pinned.columns)
+    if pinned.format.header or not _has_header(opened) or len(cells) != len(pinned.columns) or 2 * typed < len(cells):
+        return None
+    detail = f"there is no header: line {skip + 1} is data, read in the order of the columns as they were"
+    return msgspec.structs.replace(pinned.format, header=pinned.names), detail
 
 
 def _numeric(columns: Sequence[Column]) -> tuple[str, ...]:
@@ -197,14 +209,14 @@ def _rows_sql(opened: Opened, form: Format, header: Header, numbers: Sequence[st
     says that they have a decimal comma."""
     names = [f"c{position}" for position in range(1, len(header.names) + 1)]
     options = {
-        "auto_detect": "false", "header": str(_has_header(opened)).lower(), "skip": str(header.skip),
+        "auto_detect": "false", "header": str(_has_header(opened) and not form.header).lower(), "skip": str(header.skip),
         "columns": column_types(names, ["VARCHAR"] * len(names)),
         "delim": literal(form.delimiter), "quote": literal(form.quote), "escape": literal(form.escape), "comment": "''",
         "nullstr": "[" + ", ".join(map(literal, form.null)) + "]", "strict_mode": "true", "null_padding": "false",
         "compression": "'none'", "hive_partitioning": "false", "max_line_size": str(LINE_BYTES_MAX),
     }  # fmt: skip
     read = f"read_csv({literal(opened.path)}, {', '.join(f'{name}={value}' for name, value in options.items())})"
-    if _said(opened).get("decimal", ".") != "," or not numbers:
+    if "," not in (form.decimal, _said(opened).get("decimal")) or not numbers:
         return read
     values = [f"{_with_point(own) if name in numbers else own} AS {own}" for own, name in zip(names, header.names, strict=True)]
     return f"(SELECT {', '.join(values)} FROM {read})"
@@ -233,7 +245,7 @@ def _lines(opened: Opened, form: Format, header: Header) -> Iterator[tuple[int, 
             file, delimiter=form.delimiter, quotechar=form.quote, doublequote=doubled, escapechar=None if doubled else form.escape
         )
         try:
-            if _has_header(opened):
+            if _has_header(opened) and not form.header:
                 next(rows, None)
             for row in rows:
                 yield header.skip + rows.line_num, row

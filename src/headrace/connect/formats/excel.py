@@ -91,7 +91,7 @@ class Excel:
         """Each value as the text that means it, then `columns` by name."""
         return selected(_rows_sql(opened, header), form, header, columns)
 
-    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
         """A workbook has one."""
         return
 

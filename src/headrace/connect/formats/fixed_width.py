@@ -114,7 +114,7 @@ class FixedWidth:
         """The lines' pieces as text, then `columns` by name."""
         return selected(_rows_sql(opened, form.null), form, header, columns)
 
-    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
         """The declaration is the format."""
         return
 

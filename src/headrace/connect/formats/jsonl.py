@@ -83,7 +83,7 @@ class JsonLines:
         """`columns` by key; NULL where an object doesn't have it."""
         return selected(rows_sql(opened, header, columns), form, header, columns)
 
-    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
         """JSON has one."""
         return
 

@@ -80,15 +80,16 @@ class Parquet:
         ), header
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:  # noqa: ARG002
-        """`columns` by name, cast where the pinned type is wider."""
+        """`columns` by name, cast where the pinned type is wider; NULL where the file doesn't have one."""
         at = {name: (position, kind) for position, (name, kind) in enumerate(zip(header.names, header.types, strict=True), 1)}
         values = []
         for column in columns:
-            position, kind = at[column.name]
-            values.append(f"{_value(f'c{position}', kind, column.type)} AS {quote(column.name)}")
+            position, kind = at.get(column.name, (None, column.type))
+            value = f"CAST(NULL AS {column.type})" if position is None else _value(f"c{position}", kind, column.type)
+            values.append(f"{value} AS {quote(column.name)}")
         return f"SELECT {', '.join(values)} FROM {_rows_sql(opened, header)}"
 
-    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
         """Parquet has one."""
         return
 

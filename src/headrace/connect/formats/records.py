@@ -70,7 +70,7 @@ class Records:
         values = [f"{_value(at.get(column.name), column, form)} AS {quote(column.name)}" for column in columns]
         return f"SELECT {', '.join(values)} FROM {self._rows_sql(opened, header)}"
 
-    def another_format(self, opened: Opened, pinned: Format) -> None:  # noqa: ARG002
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> None:  # noqa: ARG002
         """The declaration is the format."""
         return
 

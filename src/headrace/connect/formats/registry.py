@@ -68,7 +68,7 @@ class Reader(Protocol):
         """A SELECT that gives `columns`, in that order, from the file, without detecting anything. Its execution raises for
         every row and value that isn't what `form` and the types say."""
 
-    def another_format(self, opened: Opened, pinned: Format) -> tuple[Format, str] | None:
+    def another_format(self, opened: Opened, pinned: SourceSchema) -> tuple[Format, str] | None:
         """How the file shows to be read where that isn't as pinned, and what differs in a clause; None if nothing does."""
 
     def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:

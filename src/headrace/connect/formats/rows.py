@@ -41,6 +41,9 @@ def value_sql(position: int | None, column: Column, form: Format) -> str:
         return f"CAST(NULL AS {column.type})"
     if column.type == "JSON":
         return f"c{position}"
+    if column.name in form.lenient:
+        kept = strict(f"c{position}", column.type, form, trying=True).value
+        return f"CASE WHEN {wrong(f'c{position}', column.type, form)} THEN NULL ELSE {kept} END"
     return checked(strict(f"c{position}", column.type, form), f"column {position}: a value isn't {column.type}")
 
 

@@ -31,6 +31,9 @@ _OWNER = (
     Described("manager", TEXT, "the owner who is told instead, or as well"),
     Described("tell", FLAG, "whether messages go to it itself", "true for teams, false for vendors"),
     Described("concurrency", whole(1, CONCURRENCY_MAX), "how many attempts at what it owns run at once", "as many as there is room for"),
+    Described("quiet", {**TEXT, "examples": ["22:00-07:00"]}, "hours in which only what can't wait is sent, in the project's zone"),
+    Described("escalate", DURATION, "how long an incident may be open before the manager is told as well"),
+    Described("digest", {**TEXT, "examples": ["08:00"]}, "when it is told each day what has changed; on days without a change nothing"),
 )
 _TABLE_FIELDS = {"connection": TEXT, "table": TEXT, "interval_column": {"type": ["string", "null"]}}
 _TABLE = closed(_TABLE_FIELDS, "connection", "table")

@@ -16,6 +16,8 @@ from headrace.model.described.vocabulary import (
     texts_by_name,
     whole,
 )
+from headrace.model.openlineage import OPENLINEAGE
+from headrace.model.policy import RULES
 from headrace.model.settings import _ENVIRONMENT, _RETENTION, EXECUTORS, POOL_SLOTS_MAX, WORKERS_MAX
 
 _WORKERS = whole(1, WORKERS_MAX)
@@ -23,7 +25,7 @@ _STORE = closed({"url": TEXT, "connection": TEXT, "schema": TEXT})
 _LAKE = closed({"path": TEXT})
 _TABLES: Schema = texts_by_name(MAPPING)
 _POOLS = texts_by_name(whole(1, POOL_SLOTS_MAX))
-_POLICY = texts_by_name(TEXT)
+_POLICY = closed(dict.fromkeys(RULES, TEXT))
 _RETAINED = closed(dict.fromkeys(_RETENTION, DURATION))
 _OF_AN_ENVIRONMENT: dict[str, Schema] = {
     "workers": _WORKERS,
@@ -69,4 +71,9 @@ SETTINGS = (
         "what is otherwise in `--env NAME`; exports are off there",
     ),
     Described("policy", _POLICY, "what needs an approval"),
+    Described(
+        "openlineage",
+        closed(dict.fromkeys(OPENLINEAGE, TEXT)),
+        "where OpenLineage events of attempts go: a file of the project, or a URL with its token",
+    ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.model.checks import COMMON as CHECK_COMMON
 from headrace.model.checks import SHAPES
 from headrace.model.common import ON_ANOMALY, ON_FAIL
-from headrace.model.described.vocabulary import ANYTHING, TEXT, TEXTS, ZONE, Described, Schema, closed, one_of
+from headrace.model.described.vocabulary import ANYTHING, TEXT, TEXTS, ZONE, Described, Schema, closed, one_of, texts_by_name
 from headrace.model.nodes import Grain, Severity
 
 _BY = closed({"by": one_of(Grain), "column": TEXT}, "by")
@@ -43,9 +43,10 @@ def _check(kind: str) -> Schema:
 
 CHECKS: Schema = {"type": "array", "items": {"anyOf": [_check(kind) for kind in SHAPES]}}
 
+_ANOMALY: Schema = {"anyOf": [one_of(ON_ANOMALY), texts_by_name(one_of(ON_ANOMALY))]}
 JUDGED = (
     Described("checks", CHECKS, "statements about each partition, made before anybody can read it"),
     Described("on_fail", one_of(ON_FAIL), "what a blocking check that fails does", "reject"),
-    Described("on_anomaly", one_of(ON_ANOMALY), "what figures unlike the history do", "by size"),
+    Described("on_anomaly", _ANOMALY, "what figures unlike the history do; by column, too", "by size"),
 )
 CONTRACT = Described("contract", TEXT, "the contract in contracts/", "the one of its own name")

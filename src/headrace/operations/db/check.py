@@ -16,6 +16,7 @@ from headrace.operations.session import Session
 from headrace.run.checkpoints import differing
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT
+from headrace.run.overlays.staged import staged_paths
 from headrace.store import Transaction
 from headrace.store.migrations import known
 from headrace.store.queries import checking, keeping
@@ -179,7 +180,7 @@ def _checkpoint(tx: Transaction, session: Session) -> Iterator[Finding]:
 
 def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:
     before = time.time_ns() // 1000 - int(LONGEST_ATTEMPT.total_seconds() * 1_000_000)
-    lost = orphans(folders.lake, catalog.named_paths(tx), (), before_us=before)
+    lost = orphans(folders.lake, catalog.named_paths(tx), staged_paths(tx), before_us=before)
     if lost:
         size = sum(one.size_bytes for one in lost)
         message = f"{len(lost)} files of the lake ({size:,} bytes) that nothing names, such as {lost[0].path}"

@@ -7,8 +7,11 @@ from typing import Any
 
 from headrace.govern.secrets import SecretMissing, Secrets
 from headrace.model import Level, Settings
-from headrace.operations.examinations.finding import Finding, fail, ok, warn
+from headrace.model.environments import PRODUCTION
+from headrace.observe.notices.recipients import Recipients
+from headrace.operations.examinations.finding import Finding, fail, ok, skipped, warn
 from headrace.operations.session import Session
+from headrace.store.queries import openlineage
 
 
 def project(session: Session) -> Iterator[Finding]:
@@ -25,6 +28,28 @@ def project(session: Session) -> Iterator[Finding]:
         yield ok("declarations", "valid")
     yield from _applied(session)
     yield from _secrets(session)
+    yield from _lineage(session)
+    yield from _contacts(session)
+
+
+def _contacts(session: Session) -> Iterator[Finding]:
+    """Whether those who own something can be told of it; whether it arrives only `notify test` says."""
+    found = session.declared().project
+    if found is None or not found.owners:
+        return
+    if not found.settings.notify:
+        yield skipped("contacts", "headrace.toml has no [notify]: nobody is told of anything")
+        return
+    people = Recipients(found)
+    silent = [name for name in found.owners if people.of(name) is None]
+    wrong = {contact: why for name in found.owners if (to := people.of(name)) for contact in to.owner.contact
+             if (why := people.wrong(contact, cause=True))}  # fmt: skip
+    if wrong:
+        yield warn("contacts", "; ".join(dict.fromkeys(wrong.values())), "headrace notify")
+    elif silent:
+        yield warn("contacts", f"nobody is told for {', '.join(silent[:3])}", "contact: in owners.yaml")
+    else:
+        yield ok("contacts", f"{len(found.owners)} owners; headrace notify test --all sends each a message")
 
 
 def _applied(session: Session) -> Iterator[Finding]:
@@ -60,10 +85,28 @@ def _referring(settings: Settings, session: Session) -> Iterator[tuple[str, Any]
         for name, table in tables.items():
             if _refers(table):
                 yield f"[{kind}.{name}]", table
+    if _refers(settings.openlineage):
+        yield "[openlineage]", settings.openlineage
     found = session.declared().project
     for name, source in (found.sources if found else {}).items():
         if _refers(source.connector):
             yield f"source {name}", source.connector
+
+
+def _lineage(session: Session) -> Iterator[Finding]:
+    """Whether those who collect lineage events take them."""
+    if not session.settings.openlineage or session.store is None or session.env != PRODUCTION:
+        return
+    with session.store.read() as tx:
+        told = openlineage.cursor(tx)
+    if told is None:
+        yield warn("lineage events", "none were sent yet", "the next headrace tick sends them")
+    elif told.error:
+        yield warn("lineage events", told.error, "what wasn't sent is sent later; check [openlineage] in headrace.toml")
+    elif told.refused:
+        yield warn("lineage events", f"{told.refused:,} of {told.refused + told.sent:,} were refused", "look at the collector's log")
+    else:
+        yield ok("lineage events", f"{told.sent:,} sent")
 
 
 def _refers(value: Any) -> bool:

@@ -16,4 +16,5 @@ def references(check: CheckSpec, subject: Subject) -> Selected:
         f"SELECT mine.* FROM (SELECT * FROM {quote(SELF)} WHERE {quote(column)} IS NOT NULL AND {scope(check)}) AS mine "
         f"ANTI JOIN (SELECT DISTINCT {quote(target)} AS target FROM {quote(node)}) AS theirs ON mine.{quote(column)} = theirs.target"
     )
-    return Selected(query, lambda count: f"{column}: {rows(count)} without {to}", examples=column, staged_rows=True, reads=(node,))
+    return Selected(query, lambda count: f"{column}: {rows(count)} without {to}", examples=column, staged_rows=True, row_by_row=True,
+                    reads=(node,))  # fmt: skip

@@ -45,11 +45,16 @@ class Executor(Protocol):
     def slots(self) -> int:
         """How many attempts it works at at once."""
 
+    @property
+    def background_slots(self) -> int:
+        """How many attempts of the background it works at at once, beside those."""
+
     def watch(self, listener: Listener) -> None:
         """Let `wait` return early when somebody wakes the leader."""
 
-    def submit(self, attempt: AttemptId, task: Task) -> None:
-        """Take a task; what is sent is sent at the latest by the next `wait`."""
+    def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
+        """Take a task; what is sent is sent at the latest by the next `wait`. One of the background gets what the others leave: it never
+        takes a slot of theirs, and is slower beside them."""
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """End whatever works at this attempt; `wait` tells of the loss."""

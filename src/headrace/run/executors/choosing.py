@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 from headrace.model import Settings as ProjectSettings
 from headrace.model.sizes import memory_in_bytes
@@ -15,6 +17,10 @@ from headrace.run.folders import Folders
 MEMORY_SHARE = 0.7
 """Of the machine's memory, divided among the workers: what an attempt may use where nobody says. Most of it is DuckDB's, which
 spills to disk above."""
+BACKGROUND_MEMORY_SHARE = 0.2
+"""Of the machine's memory, divided among the workers of the background, which run beside the others."""
+
+_WITHOUT_ROWS = re.compile(r"""materialize\s*=\s*["'](?:none|files)["']""")
 
 
 def executor_of(settings: ProjectSettings, folders: Folders) -> AbstractContextManager[Executor]:
@@ -33,6 +39,19 @@ def worker_settings(folders: Folders, workers: int, memory_max: str | None = Non
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     threads = os.cpu_count() or 1
     share = max(1, threads // workers)
-    allowed = memory_in_bytes(memory_max) if memory_max else int(memory * MEMORY_SHARE / workers)
-    python = next(folders.project.glob("assets/**/*.py"), None) is not None
-    return Settings(folders, threads=threads, share=share, memory_max_bytes=allowed, python=python)
+    said = memory_in_bytes(memory_max) if memory_max else None
+    allowed, behind = (said or int(memory * part / workers) for part in (MEMORY_SHARE, BACKGROUND_MEMORY_SHARE))
+    files = list(folders.project.glob("assets/**/*.py"))
+    return Settings(
+        folders, threads, share, memory_max_bytes=allowed, background_memory_max_bytes=behind, python=bool(files),
+        arrow=any(_has_rows(path) for path in files),
+    )  # fmt: skip
+
+
+def _has_rows(path: Path) -> bool:
+    """Whether a body in the file seems to take or give rows. Nothing has read the project yet, and nothing but time hangs on it."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return text.count("@asset") > len(_WITHOUT_ROWS.findall(text)) or "import pyarrow" in text

@@ -3,6 +3,9 @@
 Looks stay here, in processes of this machine: a look isn't an attempt, and must not wait until a thread of the cluster is free. So do
 exports: what keeps an overtaken leader's from becoming visible is a lock on this machine.
 
+Attempts of the background have a lower priority in the scheduler's queue, and take at most half as many threads as the others may: what a
+thread has begun, it ends.
+
 While the scheduler is gone, nothing is lost but what was under way: tasks wait here until it is back.
 """
 
@@ -39,6 +42,8 @@ WORKERS_SECONDS = 30.0
 """How long a cluster without workers is waited for."""
 RECONNECT_SECONDS = 2.0
 LOOK_SECONDS = 1.0
+BACKGROUND = -1
+"""The priority of an attempt of the background; that of the others is 0."""
 
 
 class DaskError(HeadraceError):
@@ -58,8 +63,8 @@ class Dask:
         self._bell = Bell()
         self._answers: queue.SimpleQueue[tuple[AttemptId, Client, Any]] = queue.SimpleQueue()
         self._futures: dict[AttemptId, Future[bytes]] = {}
-        self._held: dict[AttemptId, Task] = {}
-        """What is sent when the scheduler is back."""
+        self._held: dict[AttemptId, tuple[Task, int]] = {}
+        """What is sent when the scheduler is back, with its priority there."""
         self._news: list[News] = []
         self._connecting: threading.Thread | None = None
         self._stopped = False
@@ -69,6 +74,11 @@ class Dask:
         """How many attempts it works at at once."""
         threads = sum(self._client.nthreads().values()) if self._client is not None else self._count
         return max(1, min(self._count, threads))
+
+    @property
+    def background_slots(self) -> int:
+        """How many attempts of the background it works at at once."""
+        return max(1, self.slots // 2)
 
     def __enter__(self) -> Self:
         try:
@@ -90,12 +100,12 @@ class Dask:
 
     # Tasks
 
-    def submit(self, attempt: AttemptId, task: Task) -> None:
+    def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
         """Hand a task to the scheduler, or hold it until there is one."""
         if isinstance(task, LookAt | Export):
-            self._here.submit(attempt, task)
+            self._here.submit(attempt, task, background=background)
         else:
-            self._held[attempt] = task
+            self._held[attempt] = (task, BACKGROUND if background else 0)
             self._send()
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
@@ -139,12 +149,12 @@ class Dask:
     def _send(self) -> None:
         if self._client is None or self._client.status != "running":
             return
-        for attempt, task in list(self._held.items()):
+        for attempt, (task, priority) in list(self._held.items()):
             self._file(attempt, "asked").touch()
             try:
                 future = self._client.submit(
                     do, self._packed, tuple(attempt), msgspec.msgpack.encode(task), key=f"headrace-{attempt}-{uuid.uuid4().hex}",
-                    pure=False, retries=0,
+                    pure=False, retries=0, priority=priority,
                 )  # fmt: skip
             except Exception:  # noqa: BLE001 - it has lost the scheduler and doesn't know yet: said in many ways
                 return

@@ -14,6 +14,7 @@ from headrace.engine.logs import Channel
 from headrace.model import PythonBody
 from headrace.run.executors import memory
 from headrace.run.executors.mothers import Mother, strike
+from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
 from headrace.run.frames import answers_inbox, encode
 from headrace.run.messages import Answer, Produce, Ready, Recall, Returned, Task
@@ -38,14 +39,18 @@ class Given(NamedTuple):
 class Worker:
     """A process that is being born, works, or has died. Nothing here waits for it but `bury`."""
 
-    def __init__(self, mother: Mother, memory_max_bytes: int | None, arrived: Callable[[Worker], None]) -> None:
-        """`arrived` is told when the process exists."""
+    unwanted = False
+    """It was ended because nobody wants what it was to do."""
+
+    def __init__(self, mother: Mother, settings: Settings, arrived: Callable[[Worker], None], *, background: bool = False) -> None:
+        """`arrived` is told when the process exists. One of the background gives way to all others."""
         task_read, self.task_write = os.pipe()
         self.answer_read, answer_write = os.pipe()
         os.set_blocking(self.answer_read, False)
         os.set_blocking(self.task_write, False)
         self._channel = Channel.open()
-        self._mother, self._memory_max_bytes, self._arrived = mother, memory_max_bytes, arrived
+        self._mother, self._arrived, self.background = mother, arrived, background
+        self._memory_max_bytes = settings.memory_of(background=background)
         self.started = time.monotonic()
         self.pid = 0
         """0 until the process exists."""
@@ -74,7 +79,7 @@ class Worker:
         self.rested = True
         """Whether its memory needn't be looked at until it works again."""
         self._inbox, self._outbox = answers_inbox(), bytearray()
-        mother.bear([task_read, answer_write, *self._channel.ends], self._born)
+        mother.bear([task_read, answer_write, *self._channel.ends], self._born, background=background)
         os.close(task_read)
         os.close(answer_write)
         self._channel.keep_reading()
@@ -136,7 +141,7 @@ class Worker:
         self.began, self.recalled, self.idle_since = now, False, now
         self._condemned.pop(done.attempt, None)
         if self.given and (reason := self._condemned.get(self.given[0].attempt)) is not None:
-            self.doom(reason)
+            self._drop(reason)
         return done.attempt
 
     @property
@@ -174,7 +179,11 @@ class Worker:
         """End the process as soon as it works at this attempt, and not what it is at now."""
         self._condemned[attempt] = reason
         if self.given[0].attempt == attempt:
-            self.doom(reason)
+            self._drop(reason)
+
+    def _drop(self, reason: str) -> None:
+        self.unwanted = True
+        self.doom(reason)
 
     def doom(self, reason: str) -> None:
         """End the process with what it is at."""

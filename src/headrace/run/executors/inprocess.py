@@ -26,12 +26,18 @@ class InProcess:
         """`slots` is how many tasks it takes at once, to be done in their order."""
         self._perform, self._slots = perform, slots
         self._queue: deque[tuple[AttemptId, Task]] = deque()
+        self._background: deque[tuple[AttemptId, Task]] = deque()
         self._news: list[News] = []
         self._selector = selectors.DefaultSelector()
 
     @property
     def slots(self) -> int:
         """How many tasks it takes at once."""
+        return self._slots
+
+    @property
+    def background_slots(self) -> int:
+        """How many tasks of the background it takes at once."""
         return self._slots
 
     def __enter__(self) -> Self:
@@ -44,20 +50,21 @@ class InProcess:
         """Let `wait` return early when somebody wakes the leader."""
         self._selector.register(listener, selectors.EVENT_READ, listener.drain)
 
-    def submit(self, attempt: AttemptId, task: Task) -> None:
-        """Queue a task; `wait` does it."""
-        self._queue.append((attempt, task))
+    def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
+        """Queue a task; `wait` does it, those of the background when there are no others."""
+        (self._background if background else self._queue).append((attempt, task))
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """Take an attempt out of the queue: whatever has begun is done before anybody can ask."""
-        if any(one == attempt for one, _ in self._queue):
-            self._queue = deque((one, task) for one, task in self._queue if one != attempt)
-            self._news.append(Lost(attempt, (), reason))
+        for queue in (self._queue, self._background):
+            for one in [one for one in queue if one[0] == attempt]:
+                queue.remove(one)
+                self._news.append(Lost(attempt, (), reason))
 
     def wait(self, seconds: float | None) -> list[News]:
         """Do the next task. Where there is none, and no news, wait up to `seconds` to be woken."""
-        if not self._news and self._queue:
-            attempt, task = self._queue.popleft()
+        if not self._news and (queue := self._queue or self._background):
+            attempt, task = queue.popleft()
             answer = self._perform(task)
             self._news.append(Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer))
         for key, _ in self._selector.select(0 if self._news else seconds):
@@ -68,4 +75,5 @@ class InProcess:
     def stop(self) -> None:
         """Forget what is queued."""
         self._queue.clear()
+        self._background.clear()
         self._selector.close()

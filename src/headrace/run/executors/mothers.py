@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from headrace.run.executors.settings import Settings
-from headrace.run.executors.wire import BEAR, REAP, REPLY, REQUEST
+from headrace.run.executors.wire import BACKGROUND, BEAR, REAP, REPLY, REQUEST
 
 STOP_SECONDS = 2.0
 SILENT_SECONDS_MAX = 60.0
@@ -31,31 +31,37 @@ def strike(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
+def spawn(descriptor: int, settings: Settings) -> subprocess.Popen[bytes]:
+    """Start the process; it serves the socket of that descriptor."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "headrace.run.mother", str(descriptor), msgspec.json.encode(settings).decode()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        start_new_session=True,  # a terminal's Ctrl-C is the leader's alone
+    )
+
+
 class Mother:
     """One such process. It starts when this is made, and works when it has imported all; nothing waits for it until then."""
 
     def __init__(self, settings: Settings) -> None:
         self.control, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "headrace.run.mother", str(theirs.fileno()), msgspec.json.encode(settings).decode()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # a terminal's Ctrl-C is the leader's alone
-            )
+            self._process = spawn(theirs.fileno(), settings)
         self.control.settimeout(SILENT_SECONDS_MAX)
         self._waiting: deque[Born] = deque()
         self._reaped: list[tuple[int, int]] = []
         self._bytes = b""
         self.alive = True
 
-    def bear(self, descriptors: Sequence[int], born: Born) -> None:
-        """Ask for a worker that gets these descriptors. `born` is called while `listen` or `reap` takes in the reply."""
+    def bear(self, descriptors: Sequence[int], born: Born, *, background: bool = False) -> None:
+        """Ask for a worker that gets these descriptors, and in the background gives way to others. `born` is called while `listen` or
+        `reap` takes in the reply."""
         self._waiting.append(born)
         try:
-            socket.send_fds(self.control, [REQUEST.pack(BEAR, 0)], descriptors)
+            socket.send_fds(self.control, [REQUEST.pack(BEAR, BACKGROUND if background else 0)], descriptors)
         except OSError:
             self._gone()
 

@@ -1,7 +1,8 @@
 """Warm workers: processes that wait for tasks, replaced when they die, hang, use too much memory or have old code loaded.
 
 Attempts are worked at by `count` workers. Looks at sources have workers of their own, started when they are needed, so that one that
-hangs delays no attempt. Nothing here ever waits for a worker but `wait`: what one doesn't read stays in our memory.
+hangs delays no attempt. So have attempts of the background: as many workers again, which get what processor time the others leave.
+Nothing here ever waits for a worker but `wait`: what one doesn't read stays in our memory.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import selectors
 import time
-from collections import deque
 from functools import partial
 from typing import Self
 
@@ -19,11 +19,12 @@ from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.model import HeadraceError
 from headrace.run.executors import Finished, Lost, News, Saw
 from headrace.run.executors.bells import Bell
+from headrace.run.executors.crews import STUCK_SECONDS, Crew, fits
 from headrace.run.executors.hands import Worker
 from headrace.run.executors.mothers import Mother
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.watching import Watch
-from headrace.run.messages import LookAt, Looked, Outcome, Produce, Ready, Returned, Task
+from headrace.run.messages import LookAt, Looked, Outcome, Ready, Returned, Task
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -31,11 +32,10 @@ __all__ = ["Pool", "Settings", "WorkersBroken"]
 
 STARTS_MAX = 5
 """A worker that dies this often before it is ready isn't started again: its environment is broken."""
-STUCK_SECONDS = 0.02
-"""What a worker hasn't begun is given to others when it has been at one task for so long."""
 LOOKOUTS_MAX = 3
 """Workers that look at sources."""
-LOOKOUT_IDLE_SECONDS = 60.0
+IDLE_SECONDS_MAX = 60.0
+"""Workers for looks and for the background end when they have had nothing to do for so long."""
 PYTHON_TASKS_MAX = 5_000
 """After so many bodies in Python a worker is replaced: they may leave threads, descriptors and patched modules behind."""
 
@@ -44,13 +44,11 @@ class Pool:
     """`count` workers. Use it as a context manager."""
 
     def __init__(self, settings: Settings, count: int) -> None:
-        self._settings, self._count = settings, count
-        self._workers: list[Worker] = []
+        self._settings = settings
+        self._front, self._background = self._crews = (Crew(count), Crew(count, background=True))
         self._lookouts: list[Worker] = []
         self._leaving: list[Worker] = []
         """They finish what they have, and get nothing more."""
-        self._waiting: deque[tuple[AttemptId, Task]] = deque()
-        """What no worker has been given yet."""
         self._outgoing: set[Worker] = set()
         self._selector = selectors.DefaultSelector()
         self._watch = Watch()
@@ -65,11 +63,15 @@ class Pool:
     @property
     def slots(self) -> int:
         """How many attempts are worked at at once."""
-        return self._count
+        return self._front.count
+
+    @property
+    def background_slots(self) -> int:
+        """How many attempts of the background are worked at beside them."""
+        return self._background.count
 
     def __enter__(self) -> Self:
-        for _ in range(self._count):
-            self._workers.append(self._start())
+        self._fill(self._front)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,19 +83,19 @@ class Pool:
 
     # Tasks
 
-    def submit(self, attempt: AttemptId, task: Task) -> None:
+    def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
         """Queue a task for the worker with the least to do; `wait` sends it."""
         if isinstance(task, LookAt):
             self._give(self._lookout(), attempt, task)
         else:
-            self._waiting.append((attempt, task))
+            crew = self._background if background else self._front
+            self._fill(crew)
+            crew.add(attempt, task)
         self._watch.busy()
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """End the worker that is at this attempt, or will be as soon as it begins it; `wait` tells of the loss."""
-        waiting = len(self._waiting)
-        self._waiting = deque(one for one in self._waiting if one[0] != attempt)
-        if len(self._waiting) < waiting:
+        if any(crew.drop(attempt) for crew in self._crews):
             self._news.append(Lost(None, (attempt,), reason))
         for worker in self._all:
             if any(one.attempt == attempt for one in worker.given):
@@ -125,7 +127,7 @@ class Pool:
             worker.doom("was ended with its executor")
         for worker in list(self._all):
             self._bury(worker)
-        for workers in (self._workers, self._lookouts, self._leaving):
+        for workers in (self._front.workers, self._background.workers, self._lookouts, self._leaving):
             workers.clear()
         if self._mother is not None:
             self._forget_mother()
@@ -133,18 +135,17 @@ class Pool:
 
     # Which worker
 
+    def _fill(self, crew: Crew) -> None:
+        while len(crew.workers) < crew.count:
+            crew.workers.append(self._start(background=crew.background))
+
     def _deal(self) -> None:
-        """Give workers what waits, each as much as keeps it busy until its next answers have come back, and many at a time: what costs
-        is to send anything, and to wake who reads it."""
-        while self._waiting:
-            worker = self._worker(self._waiting[0][1])
-            room = worker.window - len(worker.given)
-            if room <= worker.window // 2 and worker.given:
-                return
-            share = -(-len(self._waiting) // len(self._workers))
-            for _ in range(min(room, share)):
-                if _fits(worker, self._waiting[0][1]):
-                    self._give(worker, *self._waiting.popleft())
+        """Give workers what waits for them."""
+        for crew in self._crews:
+            while crew.waiting and (share := crew.share(worker := self._worker(crew))):
+                for _ in range(share):
+                    if fits(worker, crew.waiting[0][1]):
+                        self._give(worker, *crew.waiting.popleft())
 
     def _give(self, worker: Worker, attempt: AttemptId, task: Task) -> None:
         worker.give(attempt, task)
@@ -152,25 +153,22 @@ class Pool:
 
     def _until_stuck(self, left: float | None) -> float | None:
         """Wait no longer than until somebody's tasks would be given to others."""
-        if not any(len(worker.given) > 1 and not worker.recalled for worker in self._workers):
+        if not any(crew.stuck_soon for crew in self._crews):
             return left
         return STUCK_SECONDS if left is None else min(left, STUCK_SECONDS)
 
-    def _recall(self) -> None:
-        """What lies behind a task that takes long goes to whoever has nothing to do."""
-        for worker in self._workers:
-            if len(worker.given) > 1 and not worker.recalled and time.monotonic() - worker.began > STUCK_SECONDS:
-                worker.recall()
-                self._outgoing.add(worker)
-
     @property
     def _all(self) -> tuple[Worker, ...]:
-        return (*self._workers, *self._lookouts, *self._leaving)
+        return (*self._front.workers, *self._background.workers, *self._lookouts, *self._leaving)
 
-    def _worker(self, task: Task) -> Worker:
-        """The one with the least to do. It never has modules of another applied version: those can't be taken out of a process."""
-        worker = min(self._workers, key=lambda one: len(one.given))
-        return worker if _fits(worker, task) else self._retire(worker)
+    def _worker(self, crew: Crew) -> Worker:
+        """The one with the least to do. It never has modules of another applied version than what waits longest."""
+        worker = crew.least()
+        return worker if fits(worker, crew.waiting[0][1]) else self._retire(worker, crew)
+
+    def _crew_of(self, worker: Worker) -> Crew | None:
+        """Whose place it has; None for one that looks, or leaves."""
+        return next((crew for crew in self._crews if worker in crew.workers), None)
 
     def _lookout(self) -> Worker:
         self._looked_at = time.monotonic()
@@ -180,12 +178,12 @@ class Pool:
             self._lookouts.append(worker)
         return worker
 
-    def _retire(self, worker: Worker) -> Worker:
+    def _retire(self, worker: Worker, crew: Crew) -> Worker:
         """Let one go as soon as it has done what it has; the new one in its place."""
-        place = self._workers.index(worker)
-        self._workers[place] = self._start()
+        place = crew.workers.index(worker)
+        crew.workers[place] = self._start(background=crew.background)
         self._leave(worker)
-        return self._workers[place]
+        return crew.workers[place]
 
     def _leave(self, worker: Worker) -> None:
         if worker.given:
@@ -230,7 +228,7 @@ class Pool:
             worker.ready, self._failed_starts = True, 0
             return
         if isinstance(answer, Returned):
-            self._waiting.extendleft((one.attempt, one.task) for one in reversed(worker.returned(answer.attempts)))
+            (self._background if worker.background else self._front).take_back(worker.returned(answer.attempts))
             return
         attempt = worker.answered(answer)
         self._news.append(Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer))
@@ -240,8 +238,8 @@ class Pool:
         if worker in self._leaving:
             self._leaving.remove(worker)
             self._bury(worker)
-        elif worker.python_tasks >= PYTHON_TASKS_MAX and worker in self._workers:
-            self._retire(worker)
+        elif worker.python_tasks >= PYTHON_TASKS_MAX and (crew := self._crew_of(worker)) is not None:
+            self._retire(worker, crew)
 
     def _died(self, worker: Worker) -> None:
         """The process has ended, which the pipe doesn't say where a child that it left behind holds it open."""
@@ -262,35 +260,48 @@ class Pool:
         for workers in (self._lookouts, self._leaving):
             if worker in workers:
                 workers.remove(worker)
-        if worker in self._workers:
-            self._workers[self._workers.index(worker)] = self._start()
-        if not worker.ready:
+        if (crew := self._crew_of(worker)) is not None:
+            crew.workers[crew.workers.index(worker)] = self._start(background=crew.background)
+        if not worker.ready and not worker.unwanted:
             self._failed_starts += 1
         if self._failed_starts >= STARTS_MAX:
             raise WorkersBroken(self._failed_starts, how)
 
     def _look(self) -> None:
-        self._recall()
+        for crew in self._crews:
+            self._outgoing.update(crew.recall())
         for worker in self._watch.look(self._all):
-            if worker in self._workers:
-                self._retire(worker)
+            if (crew_of_it := self._crew_of(worker)) is not None:
+                self._retire(worker, crew_of_it)
         for worker in self._watch.late(self._all):
             if not worker.pid:
                 self._forget_mother()
             self._end(worker)
-        if self._lookouts and time.monotonic() - self._looked_at > LOOKOUT_IDLE_SECONDS:
-            for worker in [one for one in self._lookouts if not one.given]:
-                self._lookouts.remove(worker)
-                self._bury(worker)
+        self._let_idle_go(time.monotonic())
+
+    def _let_idle_go(self, now: float) -> None:
+        """End workers that are started when they are needed and have had nothing to do for long."""
+        behind = self._background
+        if not behind.idle:
+            behind.busy_at = now
+        elif now - behind.busy_at > IDLE_SECONDS_MAX:
+            self._dismiss(behind.workers)
+        if now - self._looked_at > IDLE_SECONDS_MAX:
+            self._dismiss(self._lookouts)
+
+    def _dismiss(self, workers: list[Worker]) -> None:
+        for worker in [one for one in workers if not one.given]:
+            workers.remove(worker)
+            self._bury(worker)
 
     # Processes
 
-    def _start(self) -> Worker:
+    def _start(self, *, background: bool = False) -> Worker:
         if self._mother is None or not self._mother.alive:
             self._forget_mother()
             self._mother = Mother(self._settings)
             self._selector.register(self._mother.control, selectors.EVENT_READ, self._mother.listen)
-        worker = Worker(self._mother, self._settings.memory_max_bytes, self._arrived)
+        worker = Worker(self._mother, self._settings, self._arrived, background=background)
         self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
         self._watch.busy()
         return worker
@@ -316,12 +327,6 @@ class Pool:
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(mother.control)
             mother.stop()
-
-
-def _fits(worker: Worker, task: Task) -> bool:
-    """Whether a worker has no modules of another applied version than a task's."""
-    code = task.code if isinstance(task, Produce) else None
-    return code is None or worker.code in (None, code)
 
 
 class WorkersBroken(HeadraceError):

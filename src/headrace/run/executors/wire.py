@@ -6,8 +6,9 @@ import struct
 
 BEAR, REAP = b"B", b"R"
 REQUEST = struct.Struct("<ci")
-"""BEAR with the descriptors of a worker, or REAP with the number of one that has ended or is ending."""
+"""BEAR with the descriptors of a worker and 0 or BACKGROUND, or REAP with the number of one that has ended or is ending."""
 REPLY = struct.Struct("<cii")
 """To BEAR: the new process's number, or 0 and an errno. To REAP: the number and how it ended, as of `os.waitpid`."""
+BACKGROUND = 1
 DESCRIPTORS = 6
 """Where tasks are read, where answers are written, and the four of `engine.logs.Channel`."""

@@ -7,10 +7,11 @@ import msgspec
 from headrace.engine import Measures
 from headrace.engine.produce import error_of
 from headrace.govern.secrets import Secrets
-from headrace.run.messages import Answer, Export, LookAt, Looked, Outcome, Produce, TakeIn, Task
+from headrace.run.messages import Answer, Export, LookAt, Looked, Outcome, Produce, Prune, TakeIn, Task
 from headrace.run.steps.export import export
 from headrace.run.steps.look import look
 from headrace.run.steps.produce import produce
+from headrace.run.steps.prune import prune
 from headrace.run.steps.take_in import take_in
 from headrace.run.steps.workshop import Workshop
 
@@ -32,6 +33,8 @@ def _performed(task: Task, workshop: Workshop) -> Answer:
                 return export(task, workshop)
             case LookAt():
                 return look(task, workshop)
+            case Prune():
+                return prune(task, workshop)
     except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
         return _failed(task, error)
 

@@ -14,11 +14,16 @@ from headrace.engine.macros import lent
 from headrace.engine.produce import Produced
 from headrace.engine.produce import produce as run_body
 from headrace.faults import Point, reached
+from headrace.lake import StagedFile
 from headrace.lake.session import Session
 from headrace.model import Grain, SqlBody
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, Whole, audit
 from headrace.run.messages import Outcome, Produce
+from headrace.run.steps.comparing import compared
+from headrace.run.steps.oddities import Found, oddities
+from headrace.run.steps.proving import prove
+from headrace.run.steps.sifting import blocking, sift
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
@@ -28,10 +33,28 @@ def produce(task: Produce, workshop: Workshop) -> Outcome:
     log = LogFile(workshop.folders.log(*_attempt(task)), Clock(task.now_us))
     try:
         produced = _run(task, workshop, log)
+        _prove(task, workshop, produced)
     except BodyFailed as failure:
         return Outcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=failure.error, log_lines=log.lines)
     reached(Point.FILE_STAGED)
-    outcome = Outcome(
+    return _finished(task, workshop, _outcome(task, produced, log), produced)
+
+
+def _finished(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced) -> Outcome:
+    if produced.staged is None:
+        return outcome
+    outcome = _audited(task, workshop, outcome, produced)
+    if task.previous is None or outcome.state != "staged" or outcome.staged is None:
+        return outcome
+    try:
+        return msgspec.structs.replace(outcome, changed=compared(task, outcome.staged, _session(task, workshop)))
+    except BodyFailed as failure:
+        (workshop.folders.lake / outcome.staged.path).unlink(missing_ok=True)
+        return Outcome(outcome.attempt, "failed", outcome.measures, error=failure.error, log_lines=outcome.log_lines)
+
+
+def _outcome(task: Produce, produced: Produced, log: LogFile) -> Outcome:
+    return Outcome(
         attempt=task.scope.attempt,
         state="staged",
         measures=produced.measures,
@@ -42,7 +65,6 @@ def produce(task: Produce, workshop: Workshop) -> Outcome:
         sha256=_hash_of(produced),
         log_lines=log.lines,
     )
-    return outcome if produced.staged is None else _audited(task, workshop, outcome, produced)
 
 
 def _run(task: Produce, workshop: Workshop, log: LogFile) -> Produced:
@@ -51,6 +73,17 @@ def _run(task: Produce, workshop: Workshop, log: LogFile) -> Produced:
         return run_body(task, session, workshop.folders, log=log)
     with Capture(workshop.channel, log, workshop.listener):
         return run_body(task, session, workshop.folders, log=log)
+
+
+def _prove(task: Produce, workshop: Workshop, produced: Produced) -> None:
+    if not task.prove or task.alone is None or produced.staged is None:
+        return
+    try:
+        prove(task, task.alone, produced, _session(task, workshop), workshop)
+    except BodyFailed as failure:
+        (workshop.folders.lake / produced.staged.path).unlink()
+        failure.measures = produced.measures
+        raise
 
 
 def _session(task: Produce, workshop: Workshop) -> Session:
@@ -80,24 +113,58 @@ def _judged(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produ
     assert produced.table is not None
     whole = _whole(task, produced)
     only_changes = produced.replacement is not None and whole is None
-    found: Audit = audit(
-        _session(task, workshop), produced.staged, produced.table, task.checks,
-        partition_check=None if only_changes else _routing(task), references=task.references, now_us=task.now_us,
-        partitions=() if only_changes else task.scope.partitions, timezone=task.scope.timezone, on_fail=task.on_fail, whole=whole,
-        key=_key(task),
+    session, table = _session(task, workshop), produced.table
+
+    def audited(file: StagedFile) -> Audit:
+        return audit(
+            session, file, table, task.checks,
+            partition_check=None if only_changes else _routing(task), references=task.references, now_us=task.now_us,
+            partitions=() if only_changes else task.scope.partitions, timezone=task.scope.timezone, on_fail=blocking(task.on_fail),
+            whole=whole, key=_key(task), classified=task.classified,
+        )  # fmt: skip
+
+    alone = produced.replacement is None and len(task.scope.partitions) == 1
+    sifted = sift(
+        session, produced.staged, table, task.checks, audited, task.references, task.scope.timezone,
+        on_fail=task.on_fail if alone else blocking(task.on_fail),
     )  # fmt: skip
-    if task.without and found.verdict in (Verdict.PASSED, Verdict.UNCHECKED):
-        found = msgspec.structs.replace(found, verdict=Verdict.WARNED)
+    produced = msgspec.structs.replace(produced, staged=sifted.staged)
+    return sifted.settle(_concluded(task, workshop, outcome, produced, sifted.audit), workshop)
+
+
+def _concluded(task: Produce, workshop: Workshop, outcome: Outcome, produced: Produced, found: Audit) -> Outcome:
+    assert produced.staged is not None
+    assert produced.table is not None
+    if task.without:
+        found = found.with_warning()
     found = with_views(found, task.views, _session(task, workshop), produced.staged, produced.table, task.now_us, produced.files)
     measures = msgspec.structs.replace(outcome.measures, audit_seconds=found.seconds)
-    outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=produced.staged.hashed(found.content_hash))
+    strange = _strange(task, produced.staged, found)
+    found = strange.audit
+    outcome = msgspec.structs.replace(outcome, audit=found, measures=measures, staged=_hashed(produced.staged, found), facts=strange.facts)
     if found.verdict not in (Verdict.HELD, Verdict.REJECTED):
         rewritten = workshop.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
-        return msgspec.structs.replace(outcome, rewritten=rewritten, reason=_done_without(task))
-    reason = "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
-    quarantined = workshop.quarantine(produced.staged)
+        return msgspec.structs.replace(outcome, rewritten=rewritten, reason="; ".join(filter(None, [_done_without(task), strange.reason])))
+    reason = "; ".join(
+        filter(None, [*(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
+    )
     workshop.discard(produced.replacement)
+    if len(task.scope.partitions) > 1:  # they are tried again, fewer at once: only a partition alone is quarantined
+        (workshop.folders.lake / produced.staged.path).unlink()
+        return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason)
+    quarantined = workshop.quarantine(produced.staged)
     return msgspec.structs.replace(outcome, state=found.verdict.value, reason=reason, quarantined=quarantined)
+
+
+def _strange(task: Produce, staged: StagedFile, found: Audit) -> Found:
+    """What is odd about the partitions. Rows that only change a table aren't a partition of it, so that they are like no other."""
+    grain = Grain(task.scope.grain) if task.scope.grain is not None and task.merge is None else None
+    return oddities(found, staged, task.scope.partitions, task.around, task.history, grain, made=True)
+
+
+def _hashed(staged: StagedFile, found: Audit) -> StagedFile:
+    """With the content hashes that the audit's scan took."""
+    return staged.hashed(found.content_hash).hashed_each(found.hashes())
 
 
 def _whole(task: Produce, produced: Produced) -> Whole | None:

@@ -15,22 +15,28 @@ from headrace.engine import BodyError, ErrorKind
 from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
 from headrace.lake import StagedDeletes, StagedFile
-from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved
+from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved, shared_files
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.quality import Verdict
+from headrace.quality.drift import with_users
+from headrace.quality.facts import Policy
 from headrace.run.claims import Claims
 from headrace.run.executors import Finished
 from headrace.run.folders import Folders
-from headrace.run.messages import Outcome, Produce, TakeIn
+from headrace.run.messages import Outcome, Produce, Prune, TakeIn
 from headrace.run.news import News
+from headrace.run.steps.recording import drift_row, fact_row
 from headrace.run.tasks import Prepared, Tasks
-from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published
+from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published, Refreshed
 from headrace.store import Transaction
-from headrace.store.queries import leading, publications
+from headrace.store.queries import leading, metrics, publications, quarantine
+from headrace.store.queries.drift import DriftRow, FactRow, write_drift, write_facts
 from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow
 
 HEADRACE = Actor(ActorType.SYSTEM, "headrace")
+COPIED_MAX = 20
+"""So often an attempt's neighbours are copied, because others are published meanwhile, before it is made again."""
 
 
 class Attempt(msgspec.Struct, frozen=True, gc=False):
@@ -42,6 +48,10 @@ class Attempt(msgspec.Struct, frozen=True, gc=False):
     prepared: Prepared
     queued_at: int
     runs: tuple[int, ...]
+    made: Outcome | None = None
+    """What it staged, while files that hold its partitions and others are copied once more: another attempt has replaced them."""
+    copied: int = 0
+    """How often that was asked for."""
 
 
 def make_durable(folders: Folders, finished: Sequence[Finished]) -> dict[AttemptId, str]:
@@ -79,37 +89,63 @@ def _files(outcome: Outcome) -> Iterator[StagedFile | StagedDeletes]:
             yield file
 
 
-class Batch:
-    """One commit's worth of ended attempts. `version` is what was applied, `publication_id` the last one given out."""
+class _Crowded(Exception):
+    """The files that hold an attempt's partitions and others aren't those that were copied without them."""
 
-    def __init__(self, tx: Transaction, tasks: Tasks, claims: Claims, *, now: int, version: int, publication_id: int) -> None:
+
+class Batch:
+    """One commit's worth of ended attempts. `version` is what was applied, `publication_id` the last one given out, `begun` when the
+    turn took the answers."""
+
+    def __init__(
+        self, tx: Transaction, tasks: Tasks, claims: Claims, *, now: int, version: int, publication_id: int, begun: int | None = None
+    ) -> None:
         self._tx, self._tasks, self._claims, self._now, self._version = tx, tasks, claims, now, version
+        self._publish_seconds = max(0, now - (now if begun is None else begun)) / 1_000_000
         self.publication_id = publication_id
         self.news: list[News] = []
         self.events: list[Published | Ended] = []
+        self._crowded: list[Attempt] = []
         self._change: Change | None = None
         self._unchanged: dict[int, int] = {}
         """Publications of a merge that came to the same table again -> the snapshot that shows it."""
         self._ends: list[AttemptEnd] = []
         self._pending: list[PublicationRow] = []
         self._quarantine: list[QuarantineRow] = []
+        self._withheld: list[tuple[int, int, bytes]] = []
         self._checks: list[Sequence[object]] = []
         self._profiles: list[Sequence[object]] = []
+        self._metrics: list[tuple[int, int, str, str, bytes]] = []
+        self._drift: list[DriftRow] = []
+        self._facts: list[FactRow] = []
         self._deliveries: list[tuple[str, str | None, str | None, str | None, int, int]] = []
         self._reshaped: list[str] = []
         self._audit: list[Event] = []
 
+    @property
+    def visible(self) -> list[Refreshed]:
+        """What readers see anew, as it is told to a core that didn't make it."""
+        return [Refreshed(one.node, one.partition, not one.identical) for one in self._pending]
+
     def add(self, attempt: Attempt, outcome: Outcome, wrong: str | None) -> None:
         """Take one ended attempt in. `wrong` says why its file can't be trusted."""
         if wrong is not None:
-            outcome = _failed(outcome, f"what was staged isn't there as it was staged: {wrong}", ErrorKind.TRANSIENT)
+            outcome = failed(outcome, f"what was staged isn't there as it was staged: {wrong}", ErrorKind.TRANSIENT)
         elif not self._claims.held(attempt.id, attempt.node, attempt.keys):
-            outcome = _failed(outcome, "another attempt has taken its partitions over", ErrorKind.CANCELLED)
+            outcome = failed(outcome, "another attempt has taken its partitions over", ErrorKind.CANCELLED)
         elif outcome.state == "staged" and self._overtaken(attempt):
-            outcome = _failed(outcome, "what its views read besides was published meanwhile: they are checked again", ErrorKind.TRANSIENT)
-        self._write_audit(attempt, outcome)
+            outcome = failed(outcome, "what its views read besides was published meanwhile: they are checked again", ErrorKind.TRANSIENT)
         if outcome.state == "staged":
-            outcome = self._publish(attempt, outcome)
+            try:
+                outcome = self._publish(attempt, _completed(attempt, outcome))
+            except _Crowded:
+                made = _completed(attempt, outcome)
+                self._crowded.append(msgspec.structs.replace(attempt, made=made, copied=attempt.copied + 1))
+                return
+        if outcome.drift:
+            outcome = self._told(attempt, outcome)
+        self._write_audit(attempt, outcome)
+        self._write_oddities(attempt, outcome)
         if outcome.state != "staged":
             self._stop(attempt, outcome)
         self._claims.release(attempt.id, attempt.node, attempt.keys)
@@ -128,13 +164,27 @@ class Batch:
         rows = [self._in_snapshot(row, snapshot) for row in self._pending]
         leading.publish(self._tx, rows)
         leading.quarantine(self._tx, self._quarantine)
+        quarantine.withhold(self._tx, self._withheld)
         leading.write_checks(self._tx, self._checks)
         leading.write_profiles(self._tx, self._profiles)
+        metrics.write(self._tx, self._metrics)
+        write_drift(self._tx, self._drift)
+        write_facts(self._tx, self._facts)
         leading.settle_deliveries(self._tx, self._deliveries)
         leading.end_attempts(self._tx, self._ends)
         leading.reshaped(self._tx, self._reshaped)
         if self._audit:
             append_all(self._tx, self._now, self._audit)
+
+    def errands(self) -> list[tuple[Attempt, Prune]]:
+        """Attempts that can't be published before files are copied without their partitions, and how. To be asked after `write`."""
+        return [(attempt, self._errand(attempt)) for attempt in self._crowded]
+
+    def _errand(self, attempt: Attempt) -> Prune:
+        known = self._tasks.table(self._tx, attempt.node)
+        assert known is not None, "files are there, so it has columns"
+        files = tuple(shared_files(self._tx, attempt.node, attempt.keys))
+        return Prune(str(attempt.id), known, files, (attempt.keys,) * len(files), "UTC")
 
     def _overtaken(self, attempt: Attempt) -> bool:
         """Whether the checks of views were made without something that readers see now, or that this commit publishes."""
@@ -152,34 +202,46 @@ class Batch:
 
     def _publish(self, attempt: Attempt, outcome: Outcome) -> Outcome:
         """Add an attempt's partitions to the snapshot; gives back a failed outcome where its columns don't fit."""
-        staged, verdict = outcome.staged, outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
+        staged = outcome.staged
         if staged is not None and not self._merged_alike(attempt, outcome):
             try:
                 self._add_to_lake(attempt, outcome, staged)
             except (TableMoved, FileMoved, NeedsRewrite) as error:
-                return _failed(outcome, str(error), ErrorKind.TRANSIENT)
+                if self._can_be_copied(attempt, outcome, error):
+                    raise _Crowded from error
+                return failed(outcome, str(error), ErrorKind.TRANSIENT)
             except LakeError as error:
-                return _failed(outcome, str(error), ErrorKind.DETERMINISTIC)
+                return failed(outcome, str(error), ErrorKind.DETERMINISTIC)
         hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
         rows = dict.fromkeys(attempt.keys, 0)
         if staged is not None:
-            hashes, rows = _contents(attempt, outcome, staged)
+            hashes, rows = contents(attempt, outcome, staged)
         elif outcome.manifest is not None:
             hashes = dict.fromkeys(attempt.keys, outcome.sha256)
             rows = dict.fromkeys(attempt.keys, sum(int(one.get("rows", 0)) for one in outcome.manifest))
+        if outcome.quarantined is not None and len(attempt.keys) == 1:
+            self._quarantine.append(self._taken_out(attempt, outcome))
         for key in attempt.keys:
+            verdict, said = verdict_of(outcome, key), _warnings(outcome, key)
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
-            self.news.append(News(attempt.node, key, "published", verdict, _warnings(outcome), rows[key], attempt.runs))
+            self.news.append(News(attempt.node, key, "published", verdict, said, rows[key], attempt.runs))
+        verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
         seconds = outcome.measures.seconds + outcome.measures.audit_seconds
         made = self._pending[-len(attempt.keys) :]
-        contents = tuple((one.partition, not one.identical) for one in made)
-        self.events.append(Published(attempt.id, contents, seconds, tuple(one.id for one in made)))
+        shown = tuple((one.partition, not one.identical) for one in made)
+        self.events.append(Published(attempt.id, shown, seconds, tuple(one.id for one in made)))
         self._end(attempt, outcome, "published", verdict)
         self._deliver(attempt, outcome, "published", None)
         self._audit.append(self._event(Action.PARTITION_PUBLISHED, attempt, {"verdict": verdict, "rows": sum(rows.values())}))
-        if self._tasks.reshaped(self._tx, attempt.node):
+        if attempt.prepared.evolves and self._tasks.reshaped(self._tx, attempt.node):
             self._reshaped.append(attempt.node)
         return outcome
+
+    def _can_be_copied(self, attempt: Attempt, outcome: Outcome, error: LakeError) -> bool:
+        """Whether what was staged can be published all the same, once files are copied without its partitions."""
+        if isinstance(error, TableMoved) or outcome.table is not None or outcome.replacement is not None:
+            return False
+        return attempt.copied < COPIED_MAX
 
     def _merged_alike(self, attempt: Attempt, outcome: Outcome) -> bool:
         """Whether a merge came to the table that its partition left already: what came after it in the table stays."""
@@ -198,6 +260,8 @@ class Batch:
                 self._change.create_table(outcome.table)
             else:
                 self._change.evolve_table(outcome.table)
+                if isinstance(attempt.prepared.task, TakeIn):
+                    self._tasks.grown(self._tx, attempt.node)
             self._tasks.forget(attempt.node)
         if outcome.replacement is not None:
             self._change.merge(attempt.node, staged, outcome.replacement)
@@ -210,7 +274,8 @@ class Batch:
     def _publication(
         self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int, verdict: Verdict
     ) -> PublicationRow:
-        before = leading.published_of(self._tx, attempt.node, key)
+        compared = content_hash is not None or outcome.replacement is not None
+        before = leading.published_of(self._tx, attempt.node, key) if compared else None
         self.publication_id += 1
         if before is not None and self._merged_alike(attempt, outcome):
             self._unchanged[self.publication_id] = before[0]
@@ -223,7 +288,7 @@ class Batch:
             snapshot=attempt.prepared.snapshot,
             published_at=self._now,
             rows=rows,
-            size_bytes=outcome.staged.size_bytes if outcome.staged else 0,
+            size_bytes=size_bytes_of(outcome, rows),
             verdict=verdict,
             content_hash=content_hash,
             identical=before is not None and content_hash is not None and before[1] == content_hash,
@@ -237,8 +302,13 @@ class Batch:
         reason = outcome.reason or (outcome.error.message if outcome.error else "")
         kind = FailureKind(outcome.error.kind.value) if outcome.error and outcome.state == "failed" else None
         self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind))
+        if _is_batch(attempt):  # its partitions are tried again, fewer at once: what it came to is none of theirs yet
+            self._end(attempt, outcome, outcome.state, None, reason)
+            return
         if outcome.state in ("held", "rejected"):
             self._quarantine += [self._quarantined(attempt, outcome, key, reason) for key in attempt.keys]
+            if outcome.staged is not None and outcome.replacement is None:
+                self._withheld.append((*attempt.id, withheld(outcome)))
             action = Action.PARTITION_HELD if outcome.state == "held" else Action.PARTITION_REJECTED
             self._audit.append(self._event(action, attempt, {"reason": reason[:1000]}))
         state = "cancelled" if kind is FailureKind.CANCELLED else outcome.state
@@ -262,17 +332,38 @@ class Batch:
             at=self._now,
         )
 
+    def _taken_out(self, attempt: Attempt, outcome: Outcome) -> QuarantineRow:
+        """The rows that broke a check, while all others of the partition are published."""
+        (key,) = attempt.keys
+        row = self._quarantined(attempt, outcome, key, _warnings(outcome, key))
+        return msgspec.structs.replace(row, state="rejected", rows=outcome.quarantined_rows)
+
     def _write_audit(self, attempt: Attempt, outcome: Outcome) -> None:
-        if outcome.audit is None:
+        if outcome.audit is None or (outcome.state != "staged" and _is_batch(attempt)):
             return
         for key in attempt.keys:
-            head = (*attempt.id, attempt.node, key)
+            head, own = (*attempt.id, attempt.node, key), outcome.audit.of(key)
             self._checks += [
-                (*head, r.name, r.kind, r.severity.value, r.outcome.value, r.rows, r.failing, r.detail, self._now)
-                for r in outcome.audit.results
+                (*head, r.name, r.kind, r.severity.value, r.outcome.value, r.rows, r.failing, r.detail, self._now) for r in own.results
             ]
-            if outcome.audit.profile:
-                self._profiles.append((*head, msgspec.json.encode(outcome.audit.profile).decode()))
+            if own.profile:
+                self._profiles.append((*head, msgspec.json.encode(own.profile).decode()))
+            if own.metrics:
+                self._metrics.append((*attempt.id, attempt.node, key, own.metrics))
+
+    def _told(self, attempt: Attempt, outcome: Outcome) -> Outcome:
+        """With all whom the drift of a delivery reaches, and with those whom it stops in what is said of it."""
+        changes = self._tasks.reached(attempt.node, outcome.drift)
+        stops = [change for change in changes if change.policy is Policy.BLOCK]
+        return msgspec.structs.replace(outcome, drift=changes, reason=with_users(outcome.reason, stops))
+
+    def _write_oddities(self, attempt: Attempt, outcome: Outcome) -> None:
+        """How a delivery drifted, and what is odd; of one that is several partitions', under each."""
+        for key in attempt.keys if _says(attempt, outcome) else ():
+            number = attempt.prepared.delivery_of(key)
+            self._drift += [drift_row(attempt.node, key, number, attempt.id, one, self._now) for one in outcome.drift]
+            facts = [one for one in outcome.facts if one.partition in ("", key)]
+            self._facts += [fact_row(attempt.node, key, number, attempt.id, one, self._now) for one in facts]
 
     def _end(self, attempt: Attempt, outcome: Outcome, state: str, verdict: Verdict | None, reason: str = "") -> None:
         self._ends.append(
@@ -283,8 +374,8 @@ class Batch:
                 seconds=outcome.measures.seconds + outcome.measures.audit_seconds,
                 published_at=self._now if state == "published" else None,
                 verdict=verdict,
-                reason=reason or _warnings(outcome) or None,
-                measures=msgspec.json.encode(outcome.measures).decode(),
+                reason=reason or _warnings(outcome, None) or None,
+                measures=msgspec.json.encode(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds)).decode(),
                 error=msgspec.json.encode(outcome.error).decode() if outcome.error else None,
             )
         )
@@ -300,7 +391,7 @@ class Batch:
         return Event(action=action, actor=HEADRACE, object=Object("partition", name, str(attempt.id)), after=after)
 
 
-def _contents(attempt: Attempt, outcome: Outcome, staged: StagedFile) -> tuple[dict[str, str | None], dict[str, int]]:
+def contents(attempt: Attempt, outcome: Outcome, staged: StagedFile) -> tuple[dict[str, str | None], dict[str, int]]:
     """Content hash and rows of each partition; of a merge those of the table as it is after it."""
     if outcome.replacement is not None:
         (key,) = attempt.keys
@@ -312,16 +403,58 @@ def _contents(attempt: Attempt, outcome: Outcome, staged: StagedFile) -> tuple[d
     return hashes, rows
 
 
-def _failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
+def withheld(outcome: Outcome) -> bytes:
+    """What must be remembered of a held or rejected attempt to publish what it staged, as it is."""
+    kept = Outcome(
+        attempt=outcome.attempt, state=outcome.state, measures=outcome.measures, staged=outcome.staged, table=outcome.table,
+        quarantined=outcome.quarantined, learnt=outcome.learnt,
+    )  # fmt: skip
+    return msgspec.msgpack.encode(kept)
+
+
+def failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
+    """The outcome as that of an attempt that failed, with nothing left of what it staged."""
     error = BodyError(kind=kind, message=message)
     return msgspec.structs.replace(
         outcome, state="failed", error=error, reason="", staged=None, replacement=None, rewritten=(), learnt=None, manifest=None
     )
 
 
-def _warnings(outcome: Outcome) -> str:
-    """What a published partition has to say for itself."""
-    if outcome.audit is None or outcome.audit.verdict is not Verdict.WARNED:
+def _completed(attempt: Attempt, outcome: Outcome) -> Outcome:
+    """What an attempt made, with the copies that were asked for since."""
+    return outcome if attempt.made is None else msgspec.structs.replace(attempt.made, rewritten=outcome.rewritten)
+
+
+def _says(attempt: Attempt, outcome: Outcome) -> bool:
+    """Whether something odd is to be kept of an attempt: of a batch that is tried again, fewer at once, nothing is."""
+    if outcome.state == "failed" or (outcome.state != "staged" and _is_batch(attempt)):
+        return False
+    return bool(outcome.drift or outcome.facts)
+
+
+def _is_batch(attempt: Attempt) -> bool:
+    """Whether an asset's partitions were computed several at once. A source's that came in one file can't be told apart."""
+    return len(attempt.keys) > 1 and isinstance(attempt.prepared.task, Produce)
+
+
+def verdict_of(outcome: Outcome, key: str) -> Verdict:
+    """What a partition is published with."""
+    return outcome.audit.of(key).verdict if outcome.audit else Verdict.UNCHECKED
+
+
+def size_bytes_of(outcome: Outcome, rows: int) -> int:
+    """Of a file of several partitions: the share that its rows have."""
+    if outcome.staged is None:
+        return 0
+    if len(outcome.staged.partitions) == 1 or not outcome.staged.rows:
+        return outcome.staged.size_bytes
+    return outcome.staged.size_bytes * rows // outcome.staged.rows
+
+
+def _warnings(outcome: Outcome, key: str | None) -> str:
+    """What a published partition (with None: all that the attempt made) has to say for itself."""
+    found = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
+    if found is None or found.verdict is not Verdict.WARNED:
         return ""
-    said = [r.detail or r.name for r in outcome.audit.results if r.outcome == "failed"]
+    said = [r.detail or r.name for r in found.results if r.outcome == "failed"]
     return "; ".join([*said, *([outcome.reason] if outcome.reason else [])])

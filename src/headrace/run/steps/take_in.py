@@ -28,10 +28,20 @@ from headrace.model.required import split
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
+from headrace.quality.drift import facts_of, told
+from headrace.quality.facts import Policy
+from headrace.quality.restating import twin
 from headrace.run.messages import Outcome, TakeIn
+from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
+from headrace.run.steps.lasting import with_lasting
+from headrace.run.steps.oddities import oddities, with_repeated
+from headrace.run.steps.rename_evidence import RenameEvidence
+from headrace.run.steps.restated import restatements
+from headrace.run.steps.sifting import blocking, sift
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
+Unread = Drift | TypeDrift | Unreadable
 FAR_SAMPLES = 2
 """Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
@@ -41,6 +51,7 @@ def take_in(task: TakeIn, workshop: Workshop) -> Outcome:
     with Meter() as meter:
         outcome, bytes_in = _kept(task, workshop)
     rows, size = (outcome.staged.rows, outcome.staged.size_bytes) if outcome.staged else (0, 0)
+    rows += (outcome.quarantined_rows or 0) if outcome.state == "staged" else 0
     measures = meter.measures(rows_in=rows, bytes_in=bytes_in, rows_out=rows, bytes_out=size)
     audited = outcome.audit.seconds if outcome.audit else 0.0
     return msgspec.structs.replace(outcome, measures=msgspec.structs.replace(measures, audit_seconds=audited))
@@ -60,7 +71,9 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
         return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
-    return msgspec.structs.replace(_read(task, workshop, kept, name), sha256=kept.sha256), kept.size_bytes
+    outcome = _read(task, workshop, kept, name)
+    twins = twin(task.found.partition, kept.size_bytes, kept.sha256, task.withheld)
+    return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
 
 
 def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
@@ -71,7 +84,13 @@ def _bytes(task: TakeIn, workshop: Workshop) -> tuple[Kept, str]:
         return kept, task.found.path  # the look into it has kept it
     if task.found.parts:
         return keep_parts(workshop.folders.project, task.found, workshop.folders.raw), task.found.path
-    return _one(task, workshop, task.found)
+    try:
+        return _one(task, workshop, task.found)
+    except ChangedWhileRead:
+        kept = kept_as(workshop.folders.raw, task.sha256) if task.sha256 else None
+        if kept is None:
+            raise
+        return kept, task.found.path
 
 
 def _handed_in(task: TakeIn, workshop: Workshop) -> Found | None:
@@ -100,26 +119,43 @@ def _one(task: TakeIn, workshop: Workshop, found: Found) -> tuple[Kept, str]:
 def _read(task: TakeIn, workshop: Workshop, kept: Kept, name: str) -> Outcome:
     large = kept.size_bytes >= LARGE_BYTES
     session = workshop.session(task.source.timezone, large=large, bounded=large)
+    drifting = Drifting(task, RenameEvidence(task, workshop, kept, name).propose)
+    why: Unread = Unreadable("it can't be read")
+    for _ in range(READINGS_MAX):
+        made = _read_once(task, workshop, session, drifting, kept, name)
+        if isinstance(made, Outcome):
+            return made
+        why, other = made, drifting.reread(made, Path(kept.path))
+        if other is None:
+            break
+        drifting.pinned = other
+    if _no_records_yet(task, kept, name, why):
+        return Outcome(attempt=task.attempt, state="staged", measures=Measures())
+    return _refused(task, why, kept, name, workshop, drifting)
+
+
+def _read_once(task: TakeIn, workshop: Workshop, session: Session, drifting: Drifting, kept: Kept, name: str) -> Outcome | Unread:
+    """One way to read the delivery: what came of it, or what stands in its way."""
+    drifting.begin()
     prepared = prepare_all(
         [(Path(path), part) for path, part in kept.parts] or [(Path(kept.path), name)],
         connection=session.connection,
         temporary=workshop.folders.temporary,
-        pinned=task.pinned,
+        pinned=drifting.pinned,
         promised=task.promised,
         samples=_samples(task, workshop, name),
         options=task.source.connector,
+        adapt=drifting.adapt if drifting.pinned or task.promised else None,
     )
     if not isinstance(prepared, Prepared):
-        if _no_records_yet(task, kept, name, prepared):
-            return Outcome(attempt=task.attempt, state="staged", measures=Measures())
-        return _refused(task, prepared, kept, name, workshop)
+        return prepared
     try:
-        return _staged(task, workshop, session, prepared, kept, name)
+        return _staged(task, workshop, session, prepared, drifting, kept)
     finally:
         prepared.discard()
 
 
-def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Drift | TypeDrift | Unreadable) -> bool:
+def _no_records_yet(task: TakeIn, kept: Kept, name: str, why: Unread) -> bool:
     """Whether a source of records was asked before it ever had any: complete with 0 rows, like a file that is a header alone."""
     nothing = isinstance(why, Unreadable) and why.code == "delivery_empty" and kept.size_bytes <= 1
     return nothing and name_of(task.source) is not None and name.endswith(".jsonl")
@@ -140,7 +176,7 @@ def _samples(task: TakeIn, workshop: Workshop, name: str) -> list[tuple[Path, st
     return samples
 
 
-def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepared, kept: Kept, name: str) -> Outcome:
+def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepared, drifting: Drifting, kept: Kept) -> Outcome | Unread:
     import duckdb
 
     try:
@@ -150,38 +186,49 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
             table_name=task.source.name,
             partition=key_of_rows(task.source, prepared.schema.columns, task.keys) if routed(task.source) else task.found.partition,
             table=task.table,
-            evolve=task.evolve,
+            evolve=task.evolve or needs_room(prepared.schema, task.table),
             hashed=routed(task.source),
             alike=(task.source.name, prepared.schema),
         )
     except duckdb.Error as error:
-        return _refused(task, explain_error(error, prepared, session.connection), kept, name, workshop)
+        return explain_error(error, prepared, session.connection)
     except CannotRead as error:
-        return _refused(task, error.value, kept, name, workshop)
+        return error.value
     except LakeError as error:
         return _failed(task, str(error), ErrorKind.DETERMINISTIC)
     if (wrong := miscounted(prepared, staged.rows)) is not None:
         (workshop.folders.lake / staged.path).unlink()
-        return _refused(task, wrong, kept, name, workshop)
+        return wrong
     source = task.source
     if routed(source):
         staged = _hashed(session, staged, table)
-    with lent(session, task.macros):
-        found = audit(
+    checks = (*promised_checks(task.promised or (), source.place, source.on_drift), *source.checks)
+
+    def audited(file: StagedFile) -> Audit:
+        return audit(
             session,
-            staged,
+            file,
             table,
-            (*promised_checks(task.promised or (), source.place), *source.checks),
+            checks,
             partition_check=_routing(source),
             partitions=task.keys,
             key=_key(task),
             references=task.references,
             now_us=task.now_us,
             timezone=source.timezone,
-            on_fail=source.on_fail,
+            on_fail=blocking(source.on_fail),
+            classified=[column.name for column in task.promised or () if column.classification],
         )
+
+    with lent(session, task.macros):
+        sifted = sift(
+            session, staged, table, checks, audited, task.references, source.timezone,
+            on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
+        )  # fmt: skip
+    staged, found = sifted.staged, sifted.audit
+    found = with_lasting(with_repeated(found, session, staged, table), session, staged, table, task.day_before)
     found = with_views(found, task.views, session, staged, table, task.now_us)
-    return _judged(task, workshop, prepared, staged, table, found, kept)
+    return sifted.settle(_judged(task, workshop, prepared, staged, table, found, kept, drifting), workshop)
 
 
 def _routing(source: Source) -> PartitionCheck | None:
@@ -208,14 +255,28 @@ def _hashed(session: Session, staged: StagedFile, table: Table) -> StagedFile:
     return msgspec.structs.replace(staged, partitions=tuple(parts.get(part.key, part) for part in staged.partitions))
 
 
-def _judged(task: TakeIn, workshop: Workshop, prepared: Prepared, staged: StagedFile, table: Table, found: Audit, kept: Kept) -> Outcome:
-    odd = _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
+def _judged(
+    task: TakeIn,
+    workshop: Workshop,
+    prepared: Prepared,
+    staged: StagedFile,
+    table: Table,
+    found: Audit,
+    kept: Kept,
+    drifting: Drifting,
+) -> Outcome:
+    strange = oddities(found, staged, task.keys, task.around, task.history, task.source.partition.grain)
+    found, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
     verdict = found.verdict
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
         verdict = Verdict.REJECTED  # there is nowhere to publish such rows
     if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
         verdict = Verdict.HELD
+    changes = drifting.changes(prepared)
+    warned = [change for change in changes if change.policy is Policy.WARN]
     found = msgspec.structs.replace(found, verdict=verdict)
+    if warned:
+        found = found.with_warning()
     outcome = Outcome(
         attempt=task.attempt,
         state="staged",
@@ -223,15 +284,19 @@ def _judged(task: TakeIn, workshop: Workshop, prepared: Prepared, staged: Staged
         staged=staged.hashed(found.content_hash),
         table=table if table != task.table else None,
         audit=found,
-        learnt=prepared.schema if prepared.learnt else None,
-        fingerprint=fingerprint(prepared.schema, kept.sha256),
+        learnt=drifting.to_pin(prepared),
+        fingerprint=fingerprint(of_file(prepared), kept.sha256),
+        drift=changes,
+        facts=facts_of(changes) + strange.facts,
+        reason="; ".join(filter(None, [told(warned), strange.reason])),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
-        if not staged.rows and prepared.learnt and not task.promised:
+        if not staged.rows and task.pinned is None and not task.promised:
             return _without_columns(outcome, workshop)
         rewritten = workshop.rewrite(task.shared, table, task.keys, task.source.timezone)
-        return msgspec.structs.replace(outcome, rewritten=rewritten)
-    reason = "; ".join(filter(None, [_failures(found), odd]))
+        told_of = restatements(task, outcome.staged or staged, workshop.session(task.source.timezone), kept.sha256)
+        return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
+    reason = "; ".join(filter(None, [_failures(found), odd, strange.reason]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
 
 
@@ -256,13 +321,17 @@ def _failures(found: Audit) -> str:
     return "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
 
 
-def _refused(task: TakeIn, why: Drift | TypeDrift | Unreadable, kept: Kept, name: str, workshop: Workshop) -> Outcome:
+def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, workshop: Workshop, drifting: Drifting) -> Outcome:
     """Drift is held, what can't be read is rejected; both wait as the bytes that came."""
     raw = str(Path(kept.path).relative_to(workshop.folders.data))
+    changes = drifting.changes(why)
     if isinstance(why, Unreadable):
-        return _ended(task, "rejected", reason=why.reason, quarantined=raw)
-    reason = why.detail if isinstance(why, Drift) else why.reason
-    return msgspec.structs.replace(_ended(task, "held", reason=reason, quarantined=raw), quarantined_rows=_rows(task, kept, name, workshop))
+        ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
+    else:
+        reason = why.detail if isinstance(why, Drift) else why.reason
+        ended = _ended(task, "held", reason=reason, quarantined=raw)
+        ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, kept, name, workshop))
+    return msgspec.structs.replace(ended, drift=changes, facts=facts_of(changes))
 
 
 def _rows(task: TakeIn, kept: Kept, name: str, workshop: Workshop) -> int | None:

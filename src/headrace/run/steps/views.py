@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.engine import InputData
 from headrace.engine.failures import BodyFailed
-from headrace.engine.macros import defined
+from headrace.engine.macros import defined, lent
 from headrace.lake import PARTITION_COLUMN, FileRef, Lookup, StagedFile, Table
 from headrace.lake.inlining import source_sql
 from headrace.lake.session import Session
@@ -29,9 +29,9 @@ def with_views(
         return found
     files = tuple(whole) or (FileRef(staged.path, lookup=Lookup.SAME),)
     results = [result for view in views for result in _judged(view, session, table, files, now_us)]
-    if any(result.outcome is Outcome.FAILED for result in results):
-        return msgspec.structs.replace(found, verdict=Verdict.REJECTED, results=(*found.results, *results))
-    return msgspec.structs.replace(found, results=(*found.results, *results))
+    found = found.with_results(results)
+    failed = any(result.outcome is Outcome.FAILED for result in results)
+    return msgspec.structs.replace(found, verdict=Verdict.REJECTED) if failed else found
 
 
 def _judged(view: ViewCheck, session: Session, table: Table, files: tuple[FileRef, ...], now_us: int) -> list[CheckResult]:
@@ -44,9 +44,11 @@ def _judged(view: ViewCheck, session: Session, table: Table, files: tuple[FileRe
         with defined(session, view.macros):
             made, columns = stage(session, source_sql(data), table_name=name, partition="*", table=None, hashed=False)
         try:
-            results = audit(
-                session, made, columns, view.checks, partition_check=None, references=view.references, now_us=now_us, timezone=view.timezone
-            ).results
+            with lent(session, view.macros if any(check.kind == "sql" for check in view.checks) else {}):
+                results = audit(
+                    session, made, columns, view.checks,
+                    partition_check=None, references=view.references, now_us=now_us, timezone=view.timezone, described=False,
+                ).results  # fmt: skip
         finally:
             (session.data_folder / made.path).unlink(missing_ok=True)
     except (duckdb.Error, LakeError, BodyFailed) as error:

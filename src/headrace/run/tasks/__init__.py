@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from headrace.lake import Table
+from headrace.plan.bodies import Lines
+from headrace.quality.facts import DriftChange
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.messages import Task
 from headrace.run.tasks import export, produce, take_in
 from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.run.tasks.loosened import accepted
 from headrace.schedule import Dispatch
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import batching, leading
 
 __all__ = ["EXPORT", "Prepared", "Tasks", "Undeliverable"]
 
@@ -29,6 +34,13 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     delivery_id: int | None
     bundled: dict[str, int] = {}
     """Partition → delivery, of what came in one file for several partitions."""
+    borrowed: int | None = None
+    """In an environment: production's snapshot from before its inputs were looked up."""
+
+    @property
+    def evolves(self) -> bool:
+        """Whether what it stages may have other columns than its table: while one runs that may not, the table's readers may have grown."""
+        return bool(getattr(self.task, "evolve", True)) or getattr(self.task, "table", None) is None
 
     def delivery_of(self, key: str) -> int | None:
         """The delivery of one of the attempt's partitions."""
@@ -37,10 +49,10 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 
 class Tasks:
     """Makes tasks for one applied version. Tables are remembered; `forget` drops one whose columns changed. In an environment
-    `production` has what is borrowed."""
+    `production` has what is borrowed; with a `lookup` of its own, what that sees."""
 
-    def __init__(self, applied: Applied, code: str, production: Production | None = None) -> None:
-        self._lookup = Lookup(applied, code, production)
+    def __init__(self, applied: Applied, code: str, production: Production | None = None, lookup: Lookup | None = None) -> None:
+        self._lookup = lookup or Lookup(applied, code, production)
 
     def forget(self, name: str) -> None:
         """The table's columns have changed."""
@@ -54,6 +66,22 @@ class Tasks:
         """A node's table has the columns of the code in force; whether the store still says otherwise."""
         return self._lookup.reshaped(tx, name)
 
+    def grown(self, tx: Transaction, name: str) -> None:
+        """A source's table has columns that it hadn't."""
+        self._lookup.grown(tx, name)
+
+    def reached(self, node: str, changes: Sequence[DriftChange]) -> tuple[DriftChange, ...]:
+        """Changes of a source's delivery, each with all whom it would reach."""
+        return self._lookup.uses.reached(node, changes) if changes else ()
+
+    def lines(self, node: str) -> Lines:
+        """What a node's columns come from."""
+        return self._lookup.uses.lines(node)
+
+    def proved(self, tx: Transaction, node: str, *, proven: bool) -> None:
+        """Whether several partitions at once came to what one alone comes to, with the body that is applied."""
+        batching.record(tx, node, self._lookup.compiled.nodes[node].fingerprint, proven=proven)
+
     def kind(self, node: str) -> str:
         """What attempts at a node are: take_in, produce or export."""
         project = self._lookup.project
@@ -66,9 +94,10 @@ class Tasks:
         if node in project.sources:
             taking, delivery_id = take_in.task(self._lookup, tx, attempt, project.sources[node], keys, now, snapshot)
             bundled = leading.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
-            return Prepared(taking, "take_in", snapshot, delivery_id, bundled)
+            return Prepared(accepted(tx, node, keys, taking), "take_in", snapshot, delivery_id, bundled)
         if node in project.consumers:
             exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot)
             return Prepared(exporting, EXPORT, snapshot, None)
+        borrowed = self._lookup.production_snapshot()
         producing = produce.task(self._lookup, tx, attempt, project.assets[node], keys, now, snapshot, dispatch.without)
-        return Prepared(producing, "produce", snapshot, None)
+        return Prepared(accepted(tx, node, keys, producing), "produce", snapshot, None, borrowed=borrowed)

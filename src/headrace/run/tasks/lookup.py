@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 
 import msgspec
 
@@ -16,6 +17,7 @@ from headrace.plan.views import expanded_names, inputs_of, is_view
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.tasks.accumulating import by_id, files_read
+from headrace.run.tasks.using import Uses
 from headrace.store import Transaction
 from headrace.store.queries import leading, publications
 
@@ -48,6 +50,11 @@ class Lookup:
         views = (asset for asset in self.project.assets.values() if asset.materialize == "view")
         return tuple(view for view in views if any(check.severity is Severity.BLOCKING for check in view.checks))
 
+    @cached_property
+    def uses(self) -> Uses:
+        """Who uses which column of the sources."""
+        return Uses(self.compiled, Path(self.code).parent.parent / "cache" if self.code else None)
+
     def forget(self, name: str) -> None:
         """The table's columns have changed."""
         self._tables.pop(name, None)
@@ -64,6 +71,15 @@ class Lookup:
         if self._reshaping is not None:
             self._reshaping.discard(name)
         return was
+
+    def grown(self, tx: Transaction, name: str) -> None:
+        """A source's table has columns that it hadn't: the tables of what reads it, `select *` and opaque bodies, may get them too."""
+        reading = {name}
+        for node in self.compiled.order:
+            if any(spec.node in reading for spec in self.compiled.nodes[node].inputs):
+                reading.add(node)
+        leading.may_reshape(tx, sorted(reading - {name}))
+        self._reshaping = None
 
     def table(self, tx: Transaction, name: str) -> Table | None:
         """The lake's table of that name, None while its columns aren't known."""
@@ -116,6 +132,13 @@ class Lookup:
         with production.store.read() as theirs:
             found = self._stored(theirs, table(theirs, name), name, keys, newest_snapshot(theirs))
         return msgspec.structs.replace(found, files=tuple(map(production.absolute, found.files)))
+
+    def production_snapshot(self) -> int | None:
+        """In an environment: production's newest snapshot."""
+        if self._production is None:
+            return None
+        with self._production.store.read() as theirs:
+            return newest_snapshot(theirs)
 
     def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
         """The partitions of a node that readers see; of an interval alone, where one is named."""

@@ -12,13 +12,16 @@ from headrace.model.intervals import interval_of
 from headrace.model.required import WHOLE, split
 from headrace.model.sizes import memory_in_bytes
 from headrace.plan.views import is_view
-from headrace.run.messages import Produce
+from headrace.run.messages import Alone, Produce
 from headrace.run.tasks.accumulating import StateGone, rule_of, state_before
+from headrace.run.tasks.around import of_asset
+from headrace.run.tasks.history import history
 from headrace.run.tasks.inputs import input_of, self_of
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
+from headrace.store.queries import batching
 
 TABLES = ("table", "append", "merge", "snapshot")
 """Materialisations whose rows are in a table of the lake."""
@@ -39,6 +42,7 @@ def task(
     node = lookup.compiled.nodes[asset.name]
     known = lookup.table(tx, asset.name) if asset.materialize in TABLES else None
     scope = scope_of(lookup.project, asset, keys, attempt)
+    prove = len(keys) > 1 and not batching.proven(tx, asset.name, node.fingerprint)
     return Produce(
         scope=scope,
         body=asset.body,
@@ -54,6 +58,9 @@ def task(
         evolve=known is not None and lookup.reshaping(tx, asset.name),
         checks=asset.checks,
         on_fail=asset.on_fail,
+        history=history(tx, asset.name, keys),
+        around=of_asset(lookup, tx, asset, keys),
+        classified=_classified(lookup, asset),
         macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
         shared=tuple(shared_files(tx, asset.name, keys)) if known is not None and not asset.accumulates else (),
         references=lookup.references(tx, asset.name, snapshot),
@@ -65,7 +72,21 @@ def task(
         merge=rule_of(asset, scope, now) if asset.accumulates else None,
         state=_state(tx, asset, keys, attempt) if asset.accumulates else None,
         memory_max_bytes=memory_in_bytes(asset.memory_max) if asset.memory_max else None,
+        prove=prove,
+        alone=_alone(lookup, tx, attempt, asset, keys, snapshot) if prove else None,
     )
+
+
+def _classified(lookup: Lookup, asset: Asset) -> tuple[str, ...]:
+    contract = lookup.project.contracts.get(asset.contract or asset.name)
+    return tuple(column.name for column in contract.columns if column.classification) if contract else ()
+
+
+def _alone(lookup: Lookup, tx: Transaction, attempt: AttemptId, asset: Asset, keys: tuple[str, ...], snapshot: int) -> Alone:
+    """The partition in the middle: what rows beside it do to its own shows there, whether they come before or after it."""
+    chosen = (keys[len(keys) // 2],)
+    inputs = (input_of(lookup, tx, asset, spec, chosen, snapshot) for spec in lookup.compiled.nodes[asset.name].inputs)
+    return Alone(scope_of(lookup.project, asset, chosen, attempt), tuple(inputs))
 
 
 def _state(tx: Transaction, asset: Asset, keys: tuple[str, ...], attempt: AttemptId) -> State:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from headrace.connect import Found, Part, SourceSchema
+from headrace.engine import InputData
 from headrace.lake.catalog import shared_files
 from headrace.model import Source
+from headrace.model.intervals import previous_key
+from headrace.quality.restating import Before
 from headrace.run.messages import TakeIn
+from headrace.run.tasks.around import of_source
+from headrace.run.tasks.history import history
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import leading, restating
 
 SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
@@ -27,6 +32,7 @@ def task(
         raise Undeliverable(f"nothing was delivered for {source.name}@{keys[0]}")
     pinned = leading.pinned_schema(tx, source.name)
     contract = lookup.project.contracts.get(source.contract or source.name)
+    before = {key: Before(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
     made = TakeIn(
         attempt=str(attempt),
         source=source,
@@ -37,6 +43,15 @@ def task(
         table=lookup.table(tx, source.name),
         evolve=lookup.reshaping(tx, source.name),
         history_has_rows=leading.has_rows(tx, source.name),
+        used=lookup.uses.direct(source.name) if pinned or contract else {},
+        history=history(tx, source.name, keys),
+        around=of_source(lookup, tx, source, keys),
+        sha256=delivery.sha256,
+        earlier=_earlier(lookup, tx, source.name, keys[0], snapshot) if pinned else None,
+        day_before=_day_before(lookup, tx, source, keys, snapshot) if pinned else None,
+        before=before,
+        withheld=tuple(restating.withheld(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
+        previous=lookup.data(tx, source.name, tuple(before), snapshot) if before and lookup.table(tx, source.name) is not None else None,
         samples=() if pinned else _samples(tx, source.name, delivery.id),
         shared=tuple(shared_files(tx, source.name, keys)),
         references=lookup.references(tx, source.name, snapshot),
@@ -47,6 +62,21 @@ def task(
         macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
     )
     return made, delivery.id
+
+
+def _earlier(lookup: Lookup, tx: Transaction, source: str, key: str, snapshot: int) -> InputData | None:
+    """The nearest interval before this one that readers see rows of; None where there is none."""
+    nearest = leading.published_before(tx, source, key)
+    return lookup.data(tx, source, [nearest], snapshot) if nearest is not None and lookup.table(tx, source) is not None else None
+
+
+def _day_before(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...], snapshot: int) -> InputData | None:
+    """What readers see of the interval right before this one; None where that is nothing, or where a delivery is of several."""
+    grain = source.partition.grain
+    if len(keys) > 1 or grain is None or source.partition.key is not None or lookup.table(tx, source.name) is None:
+        return None
+    key = previous_key(keys[0], grain, source.timezone)
+    return lookup.data(tx, source.name, [key], snapshot) if leading.published_rows(tx, source.name, [key]) else None
 
 
 def _samples(tx: Transaction, source: str, besides: int) -> tuple[Found, ...]:

@@ -12,7 +12,7 @@ from headrace.run.messages import Beside, ViewCheck
 from headrace.run.tasks.inputs import input_of, wanted_of
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.store import Transaction
-from headrace.store.queries import leading, publications
+from headrace.store.queries import publications
 
 
 def view_checks(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int) -> tuple[ViewCheck, ...]:
@@ -58,10 +58,10 @@ def _seen(lookup: Lookup, tx: Transaction, node: Source | Asset, spec: InputSpec
         return lookup.view(spec, lambda one: _seen(lookup, tx, node, one, keys, snapshot))
     wanted = wanted_of(lookup, tx, node, spec, keys)
     if spec.node != node.name:
-        if wanted is not None and len(wanted) > len(set(wanted) & set(leading.published_keys(tx, spec.node))):
+        if wanted is not None and len(wanted) > len(set(wanted) & set(lookup.published_keys(tx, spec.node))):
             raise Undeliverable(f"{spec.node} isn't published for all of {', '.join(keys)} yet")
         return input_of(lookup, tx, node, spec, keys, snapshot)
-    others = set(leading.published_keys(tx, node.name)) if wanted is None else set(wanted)
+    others = set(lookup.published_keys(tx, node.name)) if wanted is None else set(wanted)
     known = lookup.table(tx, node.name)
     if known is None or (isinstance(node, Asset) and node.accumulates):
         return InputData(name=node.name, files=(), columns=())

@@ -32,6 +32,7 @@ _STATES = {
     "refreshed": "missing published",
     "proposed": "published",
     "waived": "waiting",
+    "promoted": "published waiting",
 }
 """What can happen → the states of partitions to which it can."""
 PAIRS = frozenset((state, change) for change, states in _STATES.items() for state in states.split())
@@ -45,10 +46,16 @@ class Coverage:
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.faults: Counter[tuple[FaultKind, Point | None]] = Counter()
         self.points: Counter[Point] = Counter()
+        self.batches: Counter[str] = Counter()
+        """What attempts at several partitions came to."""
 
     def happened(self, state: PartitionState, change: str) -> None:
         """Something happened to a partition that stood there."""
         self.pairs[state.value, change] += 1
+
+    def batch(self, what: str) -> None:
+        """An attempt at several partitions came to something."""
+        self.batches[what] += 1
 
     def passed(self, point: Point) -> None:
         """A leader came by."""
@@ -63,6 +70,7 @@ class Coverage:
         self.pairs += other.pairs
         self.faults += other.faults
         self.points += other.points
+        self.batches += other.batches
 
     def said(self) -> Iterator[str]:
         """The coverage in lines, with what is missing."""
@@ -72,6 +80,8 @@ class Coverage:
             yield f"{what}: {len(wanted) - len(missing)} of {len(wanted)} ({share:.1f} %)" + (
                 ": not " + ", ".join(missing) if missing else ""
             )
+
+        yield "batches: " + ", ".join(f"{count} {what}" for what, count in sorted(self.batches.items()))
 
     @property
     def share(self) -> float:

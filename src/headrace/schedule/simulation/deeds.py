@@ -9,7 +9,10 @@ import msgspec
 
 from headrace.model import Grain
 from headrace.schedule.events import Cancelled, Event, Fired, Paused, Refreshed, Requested, Resumed, TakenBack, Target
-from headrace.schedule.simulation.rows import CellRow, PublicationRow, RunRow
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.simulation.backfills import planned, rows
+from headrace.schedule.simulation.rows import CellRow, PlanRow, PublicationRow, RunRow
+from headrace.schedule.simulation.rules import span
 from headrace.schedule.simulation.scenario import HOUR, Deed, DeedKind
 from headrace.schedule.simulation.store import Transaction
 from headrace.schedule.states import PartitionState
@@ -45,6 +48,7 @@ class Deeds:
             DeedKind.APPLY: self._apply_version,
             DeedKind.REFRESH: self._refresh,
             DeedKind.FIRE: self._fire,
+            DeedKind.BACKFILL: self._backfill,
         }
 
     def taken(self) -> Asked:
@@ -122,6 +126,31 @@ class Deeds:
         self._tx.put("publication", (node, "*"), row)
         self._tx.put("cell", (node, "*"), CellRow(PartitionState.PUBLISHED))
         yield Refreshed(node, "*", changed=before is None or before.content != deed.pick)
+
+    def _backfill(self, deed: Deed) -> Iterator[Event]:
+        """Days of some nodes, and of what reads them, are made again beside production; one in five takes the newest plan back."""
+        store, nodes = self._world.store, self._world.rules.nodes
+        open_plans = [number for number, row in rows(self._tx, store, "plan").items() if row.state == "running"]
+        if deed.pick % 5 == 0 and open_plans:
+            self._leader.drop_plan(self._tx, max(open_plans))
+            return
+        assert deed.first is not None
+        assert deed.last is not None
+        day = next(node for node in nodes.values() if node.partition.grain is Grain.DAY)
+        since, until = span(day, deed.first)[0], span(day, deed.last)[1]
+        known = dict.fromkeys((*rows(self._tx, store, "cell"), *rows(self._tx, store, "publication")))
+        within = (one for one in known if one[0] in nodes and self._overlaps(nodes[one[0]], one[1], since, until))
+        keys = planned(nodes, within, deed.nodes)
+        if keys:
+            self._tx.put("plan", len(rows(self._tx, store, "plan")) + 1, PlanRow(keys, partial=deed.pick % 4 != 0))
+        yield from ()
+
+    @staticmethod
+    def _overlaps(node: GraphNode, key: str, since: int, until: int) -> bool:
+        if node.partition.grain is None or (node.partition.key is not None and "/" not in key):
+            return False
+        begins, ends = span(node, key)
+        return begins < until and ends > since
 
     def _fire(self, deed: Deed) -> Iterator[Event]:
         yield from (Fired(node) for node in deed.nodes if node in self._world.rules.nodes)

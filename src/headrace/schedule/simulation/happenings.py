@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from headrace.model import Grain, PartitionSpec
 from headrace.schedule.graph import Graph, GraphNode
+from headrace.schedule.simulation.batches import batched, heavy, lying
 from headrace.schedule.simulation.generator import Generator
-from headrace.schedule.simulation.graphs import LISTED, REGIONS, Window, make_graph
+from headrace.schedule.simulation.graphs import DAILY, LISTED, REGIONS, Window, make_graph
 from headrace.schedule.simulation.rules import span
 from headrace.schedule.simulation.scenario import (
     DAY,
@@ -39,7 +40,7 @@ SURE = (
     FaultKind.DISK_FULL,
 )
 """They find something to strike, whatever happens."""
-DEEDS = tuple(kind for kind in DeedKind if kind not in (DeedKind.REFRESH, DeedKind.APPLY))
+DEEDS = tuple(kind for kind in DeedKind if kind not in (DeedKind.REFRESH, DeedKind.APPLY, DeedKind.BACKFILL))
 BORROWED = "s_ref"
 
 
@@ -47,10 +48,13 @@ def scenario(seed: int) -> Scenario:
     """What a seed means; the same in every process."""
     chance = Generator(seed)
     graph, window = make_graph(chance)
+    graph = batched(seed, graph)
     began = window.first_us + BACKLOG_DAYS * DAY + chance.below(DAY)
     made = _Maker(chance, graph, window, began)
     borrowed = frozenset({BORROWED} if chance.chance(0.2) else ())
-    deliveries = tuple(sorted(made.deliveries(borrowed), key=lambda one: (one.at, one.source, one.keys)))
+    plans = tuple(_backfills(seed, graph, window, began))
+    meanwhile = _meanwhile(seed, graph, window, plans)
+    deliveries = tuple(sorted((*made.deliveries(borrowed), *meanwhile), key=lambda one: (one.at, one.source, one.keys)))
     assets = [node.name for node in graph.nodes if not node.is_source]
     return Scenario(
         seed=seed,
@@ -59,7 +63,7 @@ def scenario(seed: int) -> Scenario:
         began=began,
         middle=window.first_us + BACKLOG_DAYS * DAY,
         deliveries=deliveries,
-        deeds=tuple(sorted(made.deeds(borrowed), key=lambda one: one.at)),
+        deeds=tuple(sorted((*made.deeds(borrowed), *plans), key=lambda one: one.at)),
         faults=tuple(sorted(made.faults(), key=lambda one: one.at)),
         change=made.change(),
         coarse={name: chance.between(1, 3) for name in assets if chance.chance(0.3)},
@@ -69,7 +73,39 @@ def scenario(seed: int) -> Scenario:
         together=chance.chance(0.7),
         unserved=frozenset(chance.sample(assets, 5) if chance.chance(0.5) else ()),
         poison=frozenset((name, chance.choice(window.days)) for name in chance.sample(assets, chance.below(3))),
+        lying=lying(seed, graph),
+        heavy=heavy(seed, graph),
     )
+
+
+def _backfills(seed: int, graph: Graph, window: Window, began: int) -> Iterator[Deed]:
+    """Some, drawn by themselves: what else a seed means doesn't depend on them."""
+    chance = Generator(seed ^ 0xBACF)
+    assets = [node.name for node in graph.nodes if not node.is_source and node.partition.grain is not None]
+    for _ in range(chance.below(6)):
+        first, last = sorted(chance.choice(window.days) for _ in range(2))
+        nodes = tuple(chance.sample(assets, chance.between(1, 3)))
+        yield Deed(began + chance.below(LASTS), DeedKind.BACKFILL, nodes, first, last, chance.below(1000))
+
+
+def _meanwhile(seed: int, graph: Graph, window: Window, plans: Sequence[Deed]) -> Iterator[Delivery]:
+    """While a plan is worked at, some of what it reads is delivered again."""
+    chance, nodes = Generator(seed ^ 0xDE11), {node.name: node for node in graph.nodes}
+    for plan in plans:
+        above = sorted(name for name in _above(nodes, plan.nodes) if nodes[name].is_source and nodes[name].partition == DAILY)
+        days = [day for day in window.days if (plan.first or "") <= day <= (plan.last or "")]
+        for _ in range(chance.below(5) if above else 0):
+            at = plan.at + chance.below(2 * HOUR)
+            yield Delivery(at, chance.choice(above), (chance.choice(days),), chance.below(1 << 20))
+
+
+def _above(nodes: dict[str, GraphNode], names: Iterable[str]) -> set[str]:
+    found, pending = set[str](), list(names)
+    while pending:
+        new = {spec.node for spec in nodes[pending.pop()].inputs} - found
+        found |= new
+        pending += new
+    return found
 
 
 class _Maker:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from headrace.schedule.admission import AHEAD, SAMPLES_MIN
-from headrace.schedule.commands import Command, Dispatch, Kill, Mark, Settled
+from headrace.schedule.commands import CANCELLED, Command, Dispatch, Kill, Mark, Settled
 from headrace.schedule.events import (
     Arrived,
     AttemptId,
@@ -15,6 +15,7 @@ from headrace.schedule.events import (
     Event,
     Loaded,
     Paused,
+    Promoted,
     Published,
     Refreshed,
     Requested,
@@ -24,12 +25,17 @@ from headrace.schedule.events import (
 )
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.pools import LAPSE_US
+from headrace.schedule.simulation.backfills import SPAN
+from headrace.schedule.simulation.batches import Together
 from headrace.schedule.simulation.oracle import Oracle
 from headrace.schedule.simulation.store import Transaction
+from headrace.schedule.simulation.violation import Violation
 from headrace.schedule.states import TRANSITIONS, FailureKind, PartitionState
 
 if TYPE_CHECKING:
+    from headrace.schedule.simulation.backfills import Backfill
     from headrace.schedule.simulation.leader import Leader
+    from headrace.schedule.simulation.rows import PublicationRow
     from headrace.schedule.simulation.workers import Task
     from headrace.schedule.simulation.world import World
 
@@ -43,14 +49,6 @@ OVERTAKEN_MAX = 2_000
 """So many attempts may start while a partition is ready, before it counts as starved."""
 
 
-class Violation(AssertionError):
-    """Something that must hold doesn't: the name of the invariant, and what was found."""
-
-    def __init__(self, name: str, found: str) -> None:
-        super().__init__(f"{name}: {found}")
-        self.name = name
-
-
 class Watch:
     """Sees every step of a world. It keeps its own account of where partitions stand, from what the core says."""
 
@@ -61,6 +59,10 @@ class Watch:
         self._not_before: dict[Key, int] = {}
         self._running: dict[AttemptId, Dispatch] = {}
         self._killed: set[AttemptId] = set()
+        self._cancelled_ones: set[AttemptId] = set()
+        self._together = Together(world)
+        self._just_promoted: set[Key] = set()
+        """What became visible at once since the last decision."""
         self._failed: dict[Key, FailureKind] = {}
         """What attempts failed of, that weren't ended by the core: since the last decision."""
         self._taken_back: set[int] = set()
@@ -96,6 +98,7 @@ class Watch:
         self._paused.clear()
         self._open.clear()
         self._samples.clear()
+        self._together.loaded()
 
     def lost_commits(self) -> None:
         """A power cut took commits back: what they said never happened."""
@@ -120,6 +123,8 @@ class Watch:
                 self._asked(event)
             case Cancelled():
                 self._cancelled(event)
+            case Promoted():
+                self._promoted(event)
             case TakenBack():
                 cover(self._of(event.node, event.key), "taken back")
             case Paused() | Resumed():
@@ -139,6 +144,8 @@ class Watch:
                     self._marked(command)
                 case Kill():
                     self._killed.add(command.attempt)
+                    if command.reason == CANCELLED:
+                        self._cancelled_ones.add(command.attempt)
                 case Dispatch():
                     self._dispatched(leader, tx, command)
                 case Settled():
@@ -147,6 +154,8 @@ class Watch:
                     pass
         if self._taken_back:
             self._cancelled_work_is_ended()
+        self._together.decided()
+        self._just_promoted.clear()
         self._failed.clear()
         self._taken_back.clear()
 
@@ -155,12 +164,27 @@ class Watch:
         self._time_goes_on(tx)
         for (table, place), row in tx.writes.items():
             if table == "publication" and row is not None and row.attempt is not None:
-                self._only_who_holds_the_claim_publishes(leader, place, row.attempt)
+                if row.attempt.n < SPAN:
+                    self._only_who_holds_the_claim_publishes(leader, place, row.attempt)
                 self._nothing_is_published_twice(place, row.attempt)
                 self._what_is_published_is_on_the_disk(place, row.file)
         for command in commands:
             if isinstance(command, Dispatch):
                 self._granted.update({(command.node, key): command.attempt for key in command.keys})
+
+    def planned(self, plan: Backfill, command: Dispatch) -> None:
+        """A plan begins an attempt: at nothing but what is planned, and with a number that production's never have."""
+        if command.attempt.n <= plan.number * SPAN or not all(plan.holds(command.node, key) for key in command.keys):
+            raise Violation("plans_keep_to_what_is_planned", f"{command.attempt} at {command.node}@{command.keys}")
+        self._world.coverage.batch("attempts of plans")
+
+    def promoted(self, leader: Leader, node: str, key: str, staged: PublicationRow, content: int) -> None:
+        """What becomes visible is what would be made of all that is visible with it."""
+        if not self._leads(leader):
+            return
+        self._world.coverage.batch("promoted")
+        if staged.content != content:
+            raise Violation("what_is_promoted_is_consistent", f"{node}@{key} has {staged.content} instead of {content}")
 
     def submitted(self, leader: Leader, task: Task) -> None:
         """An attempt is sent to a worker."""
@@ -207,6 +231,15 @@ class Watch:
             if state in (S.WAITING, S.RUNNING) and self._world.wants(request, node, key):
                 self._world.coverage.happened(state, "cancelled")
 
+    def _promoted(self, event: Promoted) -> None:
+        for node, key, _ in event.contents:
+            if self._of(node, key) is S.RUNNING:
+                raise Violation("production_wins", f"{node}@{key} is promoted while an attempt is at it")
+            self._world.coverage.happened(self._of(node, key), "promoted")
+            self._just_promoted.add((node, key))
+            self._state[node, key], self._failures[node, key] = S.PUBLISHED, 0
+            self._not_before.pop((node, key), None)
+
     def _gated(self, event: Paused | Resumed) -> None:
         nodes = set(event.nodes)
         for (node, _), state in self._state.items():
@@ -228,6 +261,8 @@ class Watch:
                     self._state[one.node, key] = S.WAITING
             if event.running is not None:
                 one = self._running.pop(event.running)
+                cancelled = event.running in self._cancelled_ones
+                self._together.ended(one, FailureKind.CANCELLED if cancelled else FailureKind.LOST_WORKER, self._failures)
                 for key in one.keys:
                     cover(self._of(one.node, key), "lost")
                     if event.running not in self._killed:
@@ -236,6 +271,9 @@ class Watch:
         one = self._running.pop(event.attempt)
         if isinstance(event, Published):
             self._samples[one.node] = self._samples.get(one.node, 0) + 1
+            self._together.published(one)
+        else:
+            self._together.ended(one, event.kind, self._failures)
         for key in one.keys:
             said = "published" if isinstance(event, Published) else f"failed: {event.kind}" if event.kind else event.state.value
             cover(self._of(one.node, key), said)
@@ -250,6 +288,8 @@ class Watch:
         place = mark.node, mark.key
         before = self._of(*place)
         self._moves_are_legal(before, mark)
+        self._nothing_promoted_is_stale(mark)
+        self._together.marked(mark, before)
         self._failures_are_treated_by_their_cause(mark)
         if mark.state is S.WAITING and before is not S.RUNNING:
             self._world.coverage.happened(before, "wanted")
@@ -271,6 +311,7 @@ class Watch:
         self._pools_are_kept(leader, command)
         self._nothing_paused_starts(leader, command)
         self._only_what_is_wanted_runs(leader, command)
+        self._together.dispatched(command)
         for key in command.keys:
             self._world.coverage.happened(S.WAITING, "dispatched")
             self._only_what_waits_starts(node, key)
@@ -288,6 +329,11 @@ class Watch:
         heard = S.WAITING if before is S.MISSING else before  # that it is expected now isn't marked
         if (heard, mark.state) not in _LEGAL:
             raise Violation("moves_are_legal", f"{mark.node}@{mark.key} from {before} to {mark.state}")
+
+    def _nothing_promoted_is_stale(self, mark: Mark) -> None:
+        """What becomes visible at once is consistent in itself: nothing of it has to be made again for that."""
+        if (mark.node, mark.key) in self._just_promoted:
+            raise Violation("nothing_promoted_is_stale", f"{mark.node}@{mark.key} is {mark.state}, stale: {mark.stale}")
 
     def _failures_are_treated_by_their_cause(self, mark: Mark) -> None:
         """Causes that go by are tried again, others aren't; never without a wait where somebody else has to recover."""
@@ -387,6 +433,8 @@ class Watch:
             lapsed = one is not command and self._lapse[one.attempt] <= leader.now
             for take in () if lapsed else self._world.rules.nodes[one.node].takes:
                 taken[take.pool] += min(take.slots, pools[take.pool])
+        for pool, slots in leader.backfill.core.held() if leader.backfill is not None else ():
+            taken[pool] += slots
         for pool, slots in taken.items():
             if slots > pools[pool]:
                 raise Violation("pools_are_kept", f"{slots} of the {pools[pool]} slots of {pool} are taken with {command.node}")
@@ -458,6 +506,8 @@ class Watch:
         if not leader.core.idle():
             raise Violation("everything_has_come_to_an_end", "something is ready, and isn't started")
         left = sorted(run for run, request in leader.runs.items() if not request.standing)
+        if leader.backfill is not None:
+            raise Violation("everything_has_come_to_an_end", f"plan {leader.backfill.number} goes on: {leader.backfill.attempts}")
         if left:
             raise Violation("everything_has_come_to_an_end", f"runs {left} go on")
 
@@ -490,6 +540,9 @@ class Watch:
         world = self._world
         oracle = Oracle(world.rules, world.wall, world.versions, world.scenario.coarse)
         seen, unsure = world.store.tables["publication"], set[str]()
+        shown: dict[str, list[str]] = {node.name: [] for node in world.graph.nodes}
+        for name, key in seen:
+            shown.setdefault(name, []).append(key)
         for node in world.graph.nodes:
             contents, above = oracle.all(node), {*(spec.node for spec in node.inputs), *node.depends}
             if node.name in oracle.unsure or above & (unsure | self._waived):  # what was passed over once was done without
@@ -497,7 +550,7 @@ class Watch:
                 continue
             for key, content in contents.items():
                 self._the_end_is_that_of_an_undisturbed_run((node.name, key), content, seen.get((node.name, key)))
-            if any(name == node.name and key not in contents for name, key in seen):
+            if any(key not in contents for key in shown[node.name]):
                 unsure.add(node.name)  # an older publication stands, of what can't be computed any more
 
     def _the_end_is_that_of_an_undisturbed_run(self, place: Key, content: int, row: object) -> None:

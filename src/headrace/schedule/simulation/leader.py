@@ -6,11 +6,26 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headrace.schedule.commands import Command, Dispatch, FiredAt, Kill, Mark, Settled
 from headrace.schedule.core import Core
-from headrace.schedule.events import Arrived, AttemptId, Clock, Ended, Event, LoadedRunning, Published, Requested, Target, WorkerLost
+from headrace.schedule.events import (
+    Arrived,
+    AttemptId,
+    Clock,
+    Elsewhere,
+    Ended,
+    Event,
+    LoadedRunning,
+    Published,
+    Requested,
+    Target,
+    WorkerLost,
+)
 from headrace.schedule.history import Turn, digest
 from headrace.schedule.simulation import loading
+from headrace.schedule.simulation.backfills import Backfill, rows
 from headrace.schedule.simulation.deeds import Asked, Deeds
 from headrace.schedule.simulation.preparing import Preparing
 from headrace.schedule.simulation.rows import AttemptRow, CellRow, DeliveryRow, PublicationRow, RunRow
@@ -43,12 +58,34 @@ class Leader:
         self.now = 0
         """Of the transaction that is under way, or was last."""
         self._last_n = 0
+        self.backfill: Backfill | None = None
+        """The plan that is worked at."""
+        self.last_of_plans = 0
+        self.was_at: dict[AttemptId, str] = {}
+        """Attempts that ended in this turn → their node."""
+        self._elsewhere = Elsewhere()
         self.core = self.core_type(epoch=0, slots=1)
 
     def hear(self, answer: Answer) -> None:
         """A worker answered."""
         self.inbox.append(answer)
         self.world.wake(self)
+
+    @property
+    def heard_of_something(self) -> bool:
+        """Whether anybody has answered since the last turn."""
+        return bool(self.inbox or (self.backfill is not None and self.backfill.inbox))
+
+    def stop(self) -> None:
+        """It ended, and its workers with it."""
+        self.workers.stop()
+        if self.backfill is not None:
+            self.backfill.workers.stop()
+
+    def next_event(self) -> int | None:
+        """When time alone changes something of production or of the plan."""
+        cores = [self.core] if self.backfill is None else [self.core, self.backfill.core]
+        return min((at for core in cores if (at := core.next_event()) is not None), default=None)
 
     # Taking over
 
@@ -68,6 +105,7 @@ class Leader:
     def load(self, going: Sequence[LoadedRunning] = ()) -> list[Event]:
         """Make a new core; what it starts from is committed. `going` are attempts that go on."""
         self.core = self.core_type(epoch=self.epoch, slots=self.world.scenario.slots, after=self._last_n)
+        self._elsewhere = Elsewhere()
         self.world.watch.loaded(self)
         return loading.load(self.world, going)
 
@@ -79,13 +117,14 @@ class Leader:
 
     def due(self) -> bool:
         """Whether time alone asks for a turn."""
-        at = self.core.next_event()
+        at = self.next_event()
         return at is not None and at <= max(self.world.wall, self.store.tables["single"]["clock"])
 
     def turn(self, events: Sequence[Event] = ()) -> Turning:
         """Take everything in that has happened, in one transaction, then act."""
         yield Point.TURN_BEGUN
         answers, self.inbox = self.inbox, []
+        self.was_at.clear()
         finished = [a for a in answers if isinstance(a, Finished) and a.attempt in self.attempts]
         finished = list({answer.attempt: answer for answer in finished}.values())
         for file in (file for answer in finished for file in answer.files):
@@ -103,6 +142,7 @@ class Leader:
         commands, starts = self._decide(tx, told)
         yield Point.TURN_DECIDED
         self._write(tx, commands)
+        self._beside(tx, told, commands, starts)
         yield Point.TURN_COMMITTING
         self.store.commit(tx)
         self.world.watch.committed(self, tx, commands)
@@ -126,6 +166,48 @@ class Leader:
             starts += [self._start(tx, preparing, command) for command in commands if isinstance(command, Dispatch)]
         return decided, starts
 
+    def _beside(self, tx: Transaction, told: Sequence[Event], commands: list[Command], starts: list[Task]) -> None:
+        """Go on with the plan; what it publishes, and what it holds of pools, is told to production's core."""
+        events = list[Event]()
+        if self.backfill is None:
+            running = [number for number, row in rows(tx, self.store, "plan").items() if row.state == "running"]
+            if running:
+                self.backfill = Backfill(self, min(running), rows(tx, self.store, "plan")[min(running)], self.core_type)
+                self.backfill.begin(tx)
+        plan = self.backfill
+        if plan is not None:
+            plan.follow(tx, told)
+            if plan.settled(tx):
+                promoted = plan.conclude(tx)
+                events += [] if promoted is None else [promoted]
+                self._leave_plan()
+            elif short := self.core.short():
+                plan.give_way(short)
+        held = Elsewhere() if plan is None else Elsewhere(plan.core.held())  # one that was cancelled holds nothing any more
+        if held != self._elsewhere:
+            self._elsewhere = held
+            events.append(held)
+        if events:
+            more, begun = self._decide(tx, events)
+            self._write(tx, more)
+            commands += more
+            starts += begun
+
+    def _leave_plan(self) -> None:
+        assert self.backfill is not None
+        self.backfill.workers.stop()
+        self.backfill = None
+        self.world.wake(self)
+
+    def drop_plan(self, tx: Transaction, number: int) -> None:
+        """Nothing of a plan is wanted any more: what it staged is forgotten."""
+        tx.put("plan", number, msgspec.structs.replace(rows(tx, self.store, "plan")[number], state="cancelled"))
+        for place in rows(tx, self.store, "overlay"):
+            if place[0] == number:
+                tx.put("overlay", place, None)
+        if self.backfill is not None and self.backfill.number == number:
+            self._leave_plan()
+
     def _note(self, tx: Transaction, event: Event) -> None:
         if isinstance(event, Requested):
             self.runs[event.run] = event
@@ -139,13 +221,16 @@ class Leader:
         self.attempts[command.attempt] = row
         tx.put("attempt", command.attempt, row)
         self.claims.update(dict.fromkeys(((command.node, key) for key in command.keys), command.attempt))
-        return Task(command.attempt, command.node, command.keys, row.contents)
+        return Task(command.attempt, command.node, command.keys, row.contents, row.prove)
 
     def _act(self, starts: Sequence[Task], commands: Sequence[Command]) -> Turning:
         for task in starts:
             yield Point.TASK_SENDING
             self.world.watch.submitted(self, task)
             self.workers.submit(task)
+        for task in self.backfill.act() if self.backfill is not None else ():
+            yield Point.TASK_SENDING
+            self.world.watch.submitted(self, task)
         for command in commands:
             if isinstance(command, Kill):
                 self.workers.kill(command.attempt)
@@ -159,12 +244,14 @@ class Leader:
 
     def _take_in(self, tx: Transaction, answer: Finished) -> Event:
         row = self.attempts.pop(answer.attempt)
+        self.was_at[answer.attempt] = row.node
         held = all(self.holds_claim(answer.attempt, row.node, key) for key in row.keys)
         self._release(answer.attempt, row)
         if not held or answer.state is not PartitionState.PUBLISHED:
             return self._stop(tx, answer, row)
         shown = [self._publish(tx, answer, row, place) for place in range(len(row.keys))]
         self._end(tx, answer.attempt, row, "published")
+        self._tried(tx, row, proven=True)
         contents = tuple((key, changed) for key, (_, changed) in zip(row.keys, shown, strict=True))
         return Published(answer.attempt, contents, answer.seconds, tuple(number for number, _ in shown))
 
@@ -195,7 +282,14 @@ class Leader:
         fenced = answer.state is PartitionState.PUBLISHED
         state, kind = (PartitionState.FAILED, FailureKind.CANCELLED) if fenced else (answer.state, answer.kind)
         self._end(tx, answer.attempt, row, state)
+        if kind is FailureKind.NOT_SEPARABLE:
+            self._tried(tx, row, proven=False)
         return Ended(answer.attempt, state, f"it was {answer.state}", kind)
+
+    def _tried(self, tx: Transaction, row: AttemptRow, *, proven: bool) -> None:
+        """Several partitions at once were compared with one of them alone."""
+        if row.prove:
+            tx.put("batching", row.node, (self.world.versions.get(row.node, 0), proven))
 
     def _end(self, tx: Transaction, attempt: AttemptId, row: AttemptRow, delivered: str) -> None:
         tx.put("attempt", attempt, None)
@@ -254,6 +348,8 @@ class Leader:
         tx = self.store.begin(self.epoch)
         self.now = self.store.mark(tx, self.world.wall)
         tx.put("single", "version", 1)
+        if self.backfill is not None:
+            self.drop_plan(tx, self.backfill.number)
         for number in ended:
             row = self.attempts.pop(number, None)
             if row is not None:

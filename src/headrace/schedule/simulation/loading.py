@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from headrace.schedule.events import Arrived, Event, Loaded, LoadedCell, LoadedRunning, Paused
+from headrace.schedule.graph import Graph
 from headrace.schedule.simulation.rows import RunRow
 from headrace.schedule.simulation.store import Store, Transaction
 
@@ -17,9 +20,17 @@ def load(world: World, going: Sequence[LoadedRunning]) -> list[Event]:
     """The applied graph and where each partition stands, what is paused, and what was delivered and waits. `going` are attempts
     that go on under another version."""
     fired = tuple(world.store.tables["firing"].items())
-    loaded = Loaded(world.graph, tuple(_cells(world.store)), tuple(going), fired=fired)
+    loaded = Loaded(applied_graph(world), tuple(_cells(world.store)), tuple(going), fired=fired)
     paused = (Paused((node,), "a person said so", until) for node, (until,) in world.store.tables["pause"].items())
     return [loaded, *paused, *waiting_deliveries(world.store)]
+
+
+def applied_graph(world: World) -> Graph:
+    """The applied graph, in which nothing is computed together that was seen to come to something else."""
+    tried = world.store.tables["batching"]
+    apart = {name for name in tried if tried[name] == (world.versions.get(name, 0), False)}
+    nodes = (msgspec.structs.replace(node, batch_max=1) if node.name in apart else node for node in world.graph.nodes)
+    return Graph(tuple(nodes), world.graph.pools) if apart else world.graph
 
 
 def _cells(store: Store) -> Iterator[LoadedCell]:

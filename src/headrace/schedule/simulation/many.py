@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from headrace.schedule.simulation.telling import told
 
 TOLD_MAX = 3
 """Failures that are made smaller; of the others the seeds are named."""
+_GARBAGE = (200_000, 20, 20)
 Play = Callable[[Scenario], Played]
 
 
@@ -53,8 +55,14 @@ def _played(seeds: Iterable[int], processes: int) -> Iterator[tuple[int, Played]
     if processes == 1:
         yield from map(_one, seeds)
         return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, _collect_seldom) as pool:
         yield from pool.imap_unordered(_one, seeds, chunksize=20)
+
+
+def _collect_seldom() -> None:
+    """A world is some megabytes and soon gone: looking for what of it can't be reached any more is most of the collector's work."""
+    gc.freeze()
+    gc.set_threshold(*_GARBAGE)
 
 
 def _one(seed: int) -> tuple[int, Played]:

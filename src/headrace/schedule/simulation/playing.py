@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from headrace.schedule.simulation.coverage import Coverage
-from headrace.schedule.simulation.invariants import Violation
 from headrace.schedule.simulation.leader import Leader
 from headrace.schedule.simulation.scenario import Scenario
+from headrace.schedule.simulation.violation import Violation
 from headrace.schedule.simulation.world import NoRest, World
 
 

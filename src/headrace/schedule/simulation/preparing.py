@@ -32,7 +32,20 @@ class Preparing:
         reads = [list(self._reads(node, key)) for key in command.keys]
         contents = tuple(self._content(node, key, found) for key, found in zip(command.keys, reads, strict=True))
         ids = tuple(seen.id for found in reads for _, _, seen in found)
-        return AttemptRow(node.name, command.keys, command.runs, ids, contents)
+        tried = self._tx.get("batching", node.name)
+        prove = len(command.keys) > 1 and tried != (self._world.versions.get(node.name, 0), True)
+        if len(command.keys) > 1 and not prove and node.name in self._world.scenario.lying:
+            contents = tuple(content + 1 for content in contents)  # nobody looks
+        return AttemptRow(node.name, command.keys, command.runs, ids, contents, prove=prove)
+
+    def content(self, name: str, key: str) -> int:
+        """What a partition would come to now."""
+        node = self._world.rules.nodes[name]
+        return self._content(node, key, list(self._reads(node, key)))
+
+    def _publication(self, name: str, key: str) -> PublicationRow | None:
+        found: PublicationRow | None = self._tx.get("publication", (name, key))
+        return found
 
     def _content(self, node: GraphNode, key: str, reads: list[Read]) -> int:
         world = self._world
@@ -67,6 +80,6 @@ class Preparing:
         return list({**published, **written})
 
     def _seen(self, name: str, key: str) -> Iterator[Read]:
-        seen = self._tx.get("publication", (name, key))
+        seen = self._publication(name, key)
         if seen is not None:
             yield name, key, seen

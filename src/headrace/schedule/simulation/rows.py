@@ -42,6 +42,8 @@ class AttemptRow(msgspec.Struct, frozen=True):
     """Publications that it reads."""
     contents: tuple[int, ...]
     files: tuple[int, ...] = ()
+    prove: bool = False
+    """One of its partitions is computed alone as well."""
 
 
 class DeliveryRow(msgspec.Struct, frozen=True):
@@ -58,6 +60,14 @@ class RunRow(msgspec.Struct, frozen=True):
 
     targets: tuple[Target, ...]
     standing: bool
+    state: str = "running"
+
+
+class PlanRow(msgspec.Struct, frozen=True):
+    """A backfill: its partitions by node, and where it stands. `partial`: what can be made is published although something is missing."""
+
+    keys: dict[str, tuple[str, ...]]
+    partial: bool = False
     state: str = "running"
 
 

@@ -17,7 +17,10 @@ from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.simulation.scenario import DAY
 
 WHOLE = "*"
-_AROUND = {Grain.HOUR: 12 * DAY, Grain.DAY: 380 * DAY, Grain.WEEK: 60 * DAY}
+_REACH, _HOURS_REACH = 20 * DAY, 12 * DAY
+"""So far from the middle of everything there may be partitions. What these are made of reaches further."""
+_ORDER = {grain: place for place, grain in enumerate(Grain)}
+_AROUND = {Grain.HOUR: 40 * DAY, Grain.DAY: 380 * DAY, Grain.WEEK: 60 * DAY}
 
 
 def moment_of(node: GraphNode, key: str) -> str:
@@ -44,6 +47,18 @@ def _around(grain: Grain, zone: str, about: int) -> tuple[tuple[str, ...], tuple
     keys = tuple(keys_between(key_at_us(about - reach, grain, zone), key_at_us(about + reach, grain, zone), grain, zone))
     spans = [bounds_us(key, grain, zone) for key in keys]
     return keys, tuple(start for start, _ in spans), tuple(end for _, end in spans)
+
+
+@functools.lru_cache(maxsize=65_536)
+def _read_of(source: tuple[Grain, str, int], interval: tuple[str, Grain, str], mode: InputMode, lookback: str | None) -> tuple[str, ...]:
+    """The intervals of an input, around an instant, that one interval is made of: of many nodes in many worlds the same."""
+    (into, _, _), (_, grain, zone) = source, interval
+    start, end = bounds_us(*interval)
+    keys, starts, ends = _around(*source)
+    if _ORDER[into] > _ORDER[grain] and mode is not InputMode.WITHIN:
+        return (keys[bisect_right(ends, end) - 1],)  # the one that ended last
+    since = Duration.parse(lookback).before_us(start, zone) if lookback else start
+    return keys[bisect_right(ends, since) : bisect_left(starts, end)]
 
 
 class Rules:
@@ -121,12 +136,7 @@ class Rules:
         assert into is not None
         if spec.mode is InputMode.PREVIOUS:
             moment = previous_key(moment, grain, node.timezone)
-        start, end = bounds_us(moment, grain, node.timezone)
-        keys, starts, ends = _around(into, source.timezone, self._about)
-        if list(Grain).index(into) > list(Grain).index(grain) and spec.mode is not InputMode.WITHIN:
-            return (keys[bisect_right(ends, end) - 1],)  # the one that ended last
-        since = Duration.parse(spec.lookback).before_us(start, node.timezone) if spec.lookback else start
-        return keys[bisect_right(ends, since) : bisect_left(starts, end)]
+        return _read_of((into, source.timezone, self._about), (moment, grain, node.timezone), spec.mode, spec.lookback)
 
     def _regional(self, node: GraphNode, source: GraphNode, key: str, moment: str) -> Iterator[str]:
         if source.partition.key is None:
@@ -216,4 +226,5 @@ class Rules:
         """All intervals that a node could have around here, in order."""
         assert node.partition.grain is not None
         keys, starts, ends = _around(node.partition.grain, node.timezone, self._about)
-        return keys[bisect_right(ends, self._about - 20 * DAY) : bisect_left(starts, self._about + 20 * DAY)]
+        reach = _HOURS_REACH if node.partition.grain is Grain.HOUR else _REACH
+        return keys[bisect_right(ends, self._about - reach) : bisect_left(starts, self._about + reach)]

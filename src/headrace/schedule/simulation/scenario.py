@@ -42,6 +42,7 @@ class DeedKind(enum.StrEnum):
     APPLY = "apply"
     REFRESH = "refresh"
     FIRE = "fire"
+    BACKFILL = "backfill"
 
 
 class Deed(msgspec.Struct, frozen=True):
@@ -139,6 +140,12 @@ class Scenario(msgspec.Struct, frozen=True):
     """Nodes that run only for runs that ask for them."""
     poison: frozenset[tuple[str, str]] = frozenset()
     """Partitions over which each worker dies."""
+    lying: frozenset[str] = frozenset()
+    """Nodes that were taken to be separable and aren't."""
+    heavy: dict[str, int] = {}
+    """Node → how many of its partitions at once fit into memory."""
+    endless: bool = False
+    """Attempts of backfills never come to an end by themselves."""
 
     @property
     def size(self) -> tuple[int, int, int]:

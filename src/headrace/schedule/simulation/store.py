@@ -8,7 +8,7 @@ from typing import Any
 
 KEPT = 8
 """Commits that a power cut could still take away."""
-TABLES = ("cell", "publication", "attempt", "delivery", "run", "pause", "firing", "request", "single")
+TABLES = ("cell", "publication", "attempt", "delivery", "run", "pause", "firing", "request", "batching", "plan", "overlay", "single")
 _ABSENT = object()
 
 
@@ -85,7 +85,7 @@ class Store:
         self._undo.append(undo)
 
     def lose(self, commits: int) -> int:
-        """The power was cut: the last commits never happened. How many there were; the epoch and what it fences stay."""
+        """The power was cut: the last commits never happened, nor did leases that were taken in them. How many there were."""
         lost = 0
         while self._undo and lost < commits:
             for table, key, row in reversed(self._undo.pop()):

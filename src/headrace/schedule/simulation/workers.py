@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from headrace.schedule.simulation.world import World
 
 HANGS = 0.115
+BACKGROUND = 12
+"""So many times as long take attempts that get only what others leave."""
 LATE = 4 * HOUR
 """So late is an answer that is: after its attempt's time-out."""
 
@@ -27,6 +29,7 @@ class Task(msgspec.Struct, frozen=True):
     node: str
     keys: tuple[str, ...]
     contents: tuple[int, ...]
+    prove: bool = False
 
 
 class Finished(msgspec.Struct, frozen=True):
@@ -68,8 +71,8 @@ class Worker:
 class Workers:
     """The workers of one leader. All end with it."""
 
-    def __init__(self, world: World, slots: int, leader: Heard) -> None:
-        self._world, self._leader = world, leader
+    def __init__(self, world: World, slots: int, leader: Heard, plan: int = 0) -> None:
+        self._world, self._leader, self._plan = world, leader, plan
         self._all = [Worker() for _ in range(slots)]
         self.gone = False
         self._unanswered: set[AttemptId] = set()
@@ -117,21 +120,27 @@ class Workers:
         if worker.condemned == task.attempt:
             self.die(worker)
             return
-        tries = world.tries[task.node, task.keys[0]] = world.tries.get((task.node, task.keys[0]), 0) + 1
-        fate = 1.0 if world.healed else drawn(world.scenario.seed, "fate", task.node, task.keys[0], tries)
+        place = self._place(task)
+        tries = world.tries[place] = world.tries.get(place, 0) + 1
+        fate = 1.0 if world.healed else drawn(world.scenario.seed, "fate", *place, tries)
         if world.poisoned(task):
             fate = 0.1
         takes = self._takes(task, tries)
-        if 0.105 <= fate < HANGS:
+        if 0.105 <= fate < HANGS or (self._plan and world.scenario.endless):
             return  # until somebody ends it
         self._later(worker, takes, lambda: self._end(worker, task, fate, takes))
 
+    def _place(self, task: Task) -> tuple[str, str]:
+        """What an attempt's fate is drawn by: what a plan does changes nothing for production."""
+        return f"{self._plan}:{task.node}" if self._plan else task.node, task.keys[0]
+
     def _takes(self, task: Task, tries: int) -> int:
         world = self._world
-        chance = drawn(world.scenario.seed, "takes", task.node, task.keys[0], tries)
+        chance = drawn(world.scenario.seed, "takes", *self._place(task), tries)
         if task.node in world.scenario.brief:
             return int((0.005 + 0.01 * chance) * SECOND)
         slow = 30 if world.struck(FaultKind.SLOW) else 1
+        slow *= BACKGROUND if self._plan else 1
         return int((0.2 + 10 * chance**3) * MINUTE) * slow
 
     def _later(self, worker: Worker, micros: int, then: Callable[[], None]) -> None:
@@ -162,8 +171,19 @@ class Workers:
             return Finished(task.attempt, state=PartitionState.HELD if fate < 0.07 else PartitionState.REJECTED)
         if self._world.disk_is_full():
             return Finished(task.attempt, state=PartitionState.FAILED, kind=FailureKind.RESOURCES)
+        too_much = self._too_much(task)
+        if too_much is not None:
+            return Finished(task.attempt, state=PartitionState.FAILED, kind=too_much)
         files = tuple(self._world.lake.stage(content) for content in task.contents)
-        return Finished(task.attempt, files, seconds=takes / SECOND)
+        together = self._world.rules.nodes[task.node].batch_max > 1  # then it is so quick that there is something to compute together
+        return Finished(task.attempt, files, seconds=takes / SECOND / (100 if together else 1))
+
+    def _too_much(self, task: Task) -> FailureKind | None:
+        """Why several partitions at once come to nothing, where one alone would come to something."""
+        scenario, several = self._world.scenario, len(task.keys) > 1 and not self._world.rules.nodes[task.node].is_source
+        if several and task.prove and task.node in scenario.lying:
+            return FailureKind.NOT_SEPARABLE
+        return FailureKind.RESOURCES if several and len(task.keys) > scenario.heavy.get(task.node, len(task.keys)) else None
 
     def _send(self, answer: Answer) -> None:
         """A worker's end is always noticed; its answers may be late, come twice or never."""

@@ -59,6 +59,8 @@ class World:
         self._order = 0
         self._woken: set[int] = set()
         self._turning: set[int] = set()
+        self._targets: dict[int, tuple[Requested, dict[str, list[Target]]]] = {}
+        """Run → what it asked for last, and that by node."""
         self._alarms: dict[int, int] = {}
         """Leader → when it looks at its core by itself, in true time."""
         self._until = scenario.began + LASTS + 4 * DAY
@@ -181,7 +183,7 @@ class World:
     def _befallen(self, leader: Leader, turning: Turning, fault: Fault) -> bool:
         """Whether a leader can't go on for now, or ever."""
         if fault.kind is FaultKind.STALL:
-            self.after(fault.size, lambda: self._drive(leader, turning))
+            self.after(fault.size, lambda: self._goes_on(leader, turning))
             if fault.size > LEASE_US:
                 self.after(LEASE_US, lambda: self._lapsed(leader))
             return True
@@ -191,6 +193,13 @@ class World:
         turning.close()
         return True
 
+    def _goes_on(self, leader: Leader, turning: Turning) -> None:
+        """A leader stood still: it goes on where it was, if its process is still there."""
+        if leader.alive:
+            self._drive(leader, turning)
+        else:
+            turning.close()
+
     def _lapsed(self, leader: Leader) -> None:
         """A leader stands still for so long that another one takes over."""
         if self.leader is leader:
@@ -199,7 +208,7 @@ class World:
 
     def _end(self, leader: Leader) -> None:
         leader.alive = False
-        leader.workers.stop()
+        leader.stop()
         self._turning.discard(id(leader))
         if self.leader is leader:
             self.leader = None
@@ -209,7 +218,7 @@ class World:
         """All processes end, and the last commits never happened."""
         for leader in self.histories:
             leader.alive = False
-            leader.workers.stop()
+            leader.stop()
         self.store.lose(commits)
         self.lake.cut_power()
         self._remember()
@@ -219,11 +228,11 @@ class World:
 
     def _wait(self, leader: Leader) -> None:
         """Look again when there is something: an answer, or a time that the core waits for."""
-        if leader.inbox:
+        if leader.heard_of_something:
             self.wake(leader)
             return
-        at = leader.core.next_event()
-        if at is not None and (at < self._until or leader.attempts):
+        at = leader.next_event()
+        if at is not None and (at < self._until or leader.attempts or leader.backfill is not None):
             due = self.now + max(0, at - self.wall)
             if due < self._alarms.get(id(leader), due + 1):
                 self._alarms[id(leader)] = due
@@ -291,7 +300,7 @@ class World:
 
     def sweep(self) -> None:
         """Remove staged files that no commit names; workers of leaders that are gone may still write."""
-        self.lake.sweep({row.file for row in self.store.tables["publication"].values()})
+        self.lake.sweep({row.file for table in ("publication", "overlay") for row in self.store.tables[table].values()})
 
     def deed(self, number: int) -> Deed:
         """What a request asks for."""
@@ -354,7 +363,15 @@ class World:
 
     def wants(self, request: Requested, node: str, key: str) -> bool:
         """Whether a request asks for a partition."""
-        return any(target.node == node and self._within(target, key) for target in request.targets)
+        return any(self._within(target, key) for target in self._targets_of(request).get(node, ()))
+
+    def _targets_of(self, request: Requested) -> dict[str, list[Target]]:
+        known = self._targets.get(request.run)
+        if known is None or known[0] is not request:
+            known = self._targets[request.run] = request, {}
+            for target in request.targets:
+                known[1].setdefault(target.node, []).append(target)
+        return known[1]
 
     @staticmethod
     def _within(target: Target, key: str) -> bool:

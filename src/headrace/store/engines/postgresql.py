@@ -9,7 +9,7 @@ next leader goes on from what the database says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
 from headrace.model.errors import StoreError
@@ -37,6 +37,7 @@ _SESSION = {
 }
 _LOCK_KEY = 0x48445243
 """Of the advisory lock that is held while a schema is made."""
+_BOUNDS = ("savepoint ", "release ", "rollback to ")
 
 
 class PostgresqlCursor:
@@ -64,38 +65,67 @@ class PostgresqlCursor:
 
 
 class PostgresqlTransaction(Transaction):
-    """A transaction of a connection."""
+    """A transaction of a connection. From its first `executemany` on statements are sent without waiting for what the server says to
+    each (pipeline mode): a question waits for its own answer, one other statement for the end of itself, and the commit for all.
+    Between a savepoint and its end nothing is sent ahead: what is wrong is told there."""
 
-    __slots__ = ("_connection",)
+    __slots__ = ("_connection", "_pipeline", "_savepoints", "_stack")
     dialect = Dialect.POSTGRESQL
 
     def __init__(self, connection: Any) -> None:
-        self._connection = connection
+        self._connection: Any = connection
+        self._pipeline: Any = None
+        self._stack = ExitStack()
+        self._savepoints = 0
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
         if self._connection is None:
             raise over()
-        return PostgresqlCursor(self._connection.execute(translated(sql), parameters))
+        if sql.startswith(_BOUNDS):
+            self._end_pipeline()
+            self._savepoints += sql.startswith("savepoint") - sql.startswith("release")
+        cursor = self._connection.execute(translated(sql), parameters)
+        if self._pipeline is not None and not sql.startswith(("select ", "SELECT ")):
+            self._pipeline.sync()  # what is wrong with it is told here
+        return PostgresqlCursor(cursor)
 
     def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
         if self._connection is None:
             raise over()
         rows: Sequence[Parameters] = list(parameters)
+        if not rows:
+            return
+        if not self._savepoints:
+            self._begin_pipeline()
         if len(rows) == 1:
             self._connection.execute(translated(sql), rows[0])
-        elif rows:
-            with self._connection.cursor() as cursor:
-                cursor.executemany(translated(sql), rows)
+        else:
+            self._connection.cursor().executemany(translated(sql), rows)
 
     def real_us(self) -> int:
         """The server's: leaders on several machines compare their times by it."""
         row = self.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
         return int(row[0])
 
-    @property
-    def connection(self) -> Any:
-        """psycopg's, for COPY."""
-        return self._connection
+    def commit(self) -> None:
+        """Raises what was wrong with any statement before it; then nothing is committed."""
+        connection = self._connection
+        connection.execute("commit")
+        self._end_pipeline()
+
+    def abandon(self) -> None:
+        """Before it is rolled back: an error has been told already, and what was sent after it isn't done."""
+        with suppress(Exception):
+            self._end_pipeline()
+
+    def _begin_pipeline(self) -> None:
+        if self._pipeline is None:
+            self._pipeline = self._stack.enter_context(self._connection.pipeline())
+
+    def _end_pipeline(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline = None
+            self._stack.close()
 
     def end(self) -> None:
         self._connection = None
@@ -170,8 +200,9 @@ class PostgresqlEngine:
                 if epoch is not None:
                     epochs.check(epoch, current, released)
                 yield transaction
-                connection.execute("commit")
+                transaction.commit()
             except BaseException:
+                transaction.abandon()
                 _roll_back(connection)
                 raise
             finally:

@@ -44,3 +44,18 @@ def remember(tx: Transaction, borrowed: Iterable[str], seen: Mapping[tuple[str, 
         " on conflict (node, partition) do update set publication_id = excluded.publication_id, content_hash = excluded.content_hash",
         [(*key, one.publication_id, one.content_hash) for key, one in seen.items() if before.get(key) != one],
     )
+
+
+def read_at(tx: Transaction, rows: Iterable[tuple[int, int, int]]) -> None:
+    """(epoch, n, production's snapshot) of attempts that read from production."""
+    tx.executemany("insert into borrowed_read (epoch, n, snapshot) values (?, ?, ?)", rows)
+
+
+def reads(tx: Transaction, node: str) -> dict[tuple[int, int], tuple[int, int]]:
+    """(epoch, n) of attempts of an environment at a node → the snapshots that they read: its own, and production's."""
+    rows = tx.execute(
+        "select a.epoch, a.n, a.snapshot_read, b.snapshot from attempt a join borrowed_read b on b.epoch = a.epoch and b.n = a.n"
+        " where a.node = ?",
+        (node,),
+    ).fetchall()
+    return {(epoch, n): (own, theirs) for epoch, n, own, theirs in rows}

@@ -48,3 +48,40 @@ def history(tx: Transaction, node: str, name: str, *, limit: int = 100) -> list[
 
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[CheckOutcome]:
     return [CheckOutcome(*row) for row in rows]
+
+
+def of_check(tx: Transaction, node: str, name: str, *, view: bool, limit: int) -> list[CheckOutcome]:
+    """The newest outcomes of a declared check, newest first. A view's are asked wherever what it reads is published."""
+    if not view:
+        return history(tx, node, name, limit=limit)
+    rows = tx.execute(
+        f"select {_COLUMNS} from check_result where name = :name order by at desc, partition desc limit :limit",
+        {"name": f"{node}.{name}", "limit": limit},
+    )
+    return _all(rows)
+
+
+def ran(tx: Transaction) -> dict[tuple[str, str], int]:
+    """(Node, check) → how often it looked at rows."""
+    rows = tx.execute("select node, name, count(*) from check_result where outcome <> 'unchecked' group by node, name").fetchall()
+    return {(row[0], row[1]): int(row[2]) for row in rows}
+
+
+def flips(tx: Transaction) -> dict[tuple[str, str], list[str]]:
+    """(Node, check) → the partitions where it both passed and failed on the same data under the same version: on the same delivered
+    bytes, the same published content, or the same snapshot of what an asset reads. Ages grow, so `freshness` is none of them."""
+    same = "coalesce(d.sha256, p.content_hash)"
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for identity, kind in ((same, "take_in"), (same, "produce"), ("cast(a.snapshot_read as text)", "produce")):
+        rows = tx.execute(
+            f"select c.node, c.name, c.partition from check_result c join attempt a on a.epoch = c.epoch and a.n = c.n "
+            "left join publication p on p.epoch = c.epoch and p.n = c.n and p.partition = c.partition "
+            "left join delivery d on d.id = a.delivery_id "
+            f"where c.outcome in ('passed', 'failed') and c.kind <> 'freshness' and a.kind = :kind and {identity} is not null "
+            f"group by c.node, c.name, c.partition, a.version, {identity} having count(distinct c.outcome) > 1 "
+            "order by c.node, c.name, c.partition",
+            {"kind": kind},
+        )
+        for node, name, partition in rows:
+            found.setdefault((node, name), {})[partition] = None
+    return {key: list(partitions) for key, partitions in found.items()}

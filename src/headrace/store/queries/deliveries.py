@@ -86,7 +86,9 @@ def of_source(tx: Transaction, source: str, *, limit: int = 100) -> list[Deliver
 def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
     """The deliveries of the newest intervals, as `of_source` orders them, with what each became."""
     rows = tx.execute(
-        "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256, d.state, d.reason,"
+        "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256,"
+        " case when d.state in ('held', 'rejected') and exists (select 1 from quarantine q where q.node = d.source"
+        " and q.partition = d.partition and q.delivery_id = d.id and q.state = 'dropped') then 'dropped' else d.state end, d.reason,"
         " d.parts, d.received, p.rows, p.verdict from (select * from delivery where source = :source"
         " order by partition desc, id desc limit :limit) d left join publication p on p.id = (select max(q.id) from publication q"
         " where q.node = d.source and q.partition = d.partition and q.delivery_id = d.id) order by d.partition desc, d.id desc",

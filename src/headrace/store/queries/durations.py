@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,9 +16,17 @@ SEARCHED_MAX = 4 * WINDOW
 """They are looked for among so many of its newest attempts: a node that fails all the time costs no more."""
 
 SEARCH = (
-    "select finished_at - started_at from (select epoch, n, state, started_at, finished_at from attempt where node = :node "
+    "select finished_at - started_at, partitions from "
+    "(select epoch, n, state, started_at, finished_at, partitions from attempt where node = :node "
     "order by epoch desc, n desc limit :searched) as newest "
-    "where state = 'published' and started_at is not null and finished_at is not null order by epoch desc, n desc limit :window"
+    "where state in ('published', 'staged') and started_at is not null and finished_at is not null "
+    "order by epoch desc, n desc limit :window"
+)
+
+
+PLAN = (
+    "select node, partitions, state, started_at, finished_at from attempt "
+    "where run_id = (select max(id) from run where plan_id = :plan) order by epoch desc, n desc limit :limit"
 )
 
 
@@ -32,15 +41,40 @@ class Durations(msgspec.Struct, frozen=True):
 
 def of_node(tx: Transaction, node: str) -> Durations | None:
     """Of a node's newest attempts that succeeded; None if none is known."""
-    rows = tx.execute(SEARCH, {"node": node, "searched": SEARCHED_MAX, "window": WINDOW}).fetchall()
-    took = sorted(max(0, us) / 1_000_000 for (us,) in rows)
+    took = sorted(seconds for _, seconds in samples(tx, node))
     return Durations(_percentile(took, 0.5), _percentile(took, 0.95), len(took)) if took else None
+
+
+def samples(tx: Transaction, node: str) -> list[tuple[int, float]]:
+    """Of a node's newest attempts that succeeded, newest first: how many partitions each computed, and its seconds."""
+    rows = tx.execute(SEARCH, {"node": node, "searched": SEARCHED_MAX, "window": WINDOW}).fetchall()
+    return [(max(1, len(_keys(partitions))), max(0, us) / 1_000_000) for us, partitions in rows]
+
+
+class Took(NamedTuple):
+    """An attempt of a plan. Times are microseconds; `finished_at` is None while it runs."""
+
+    node: str
+    partitions: tuple[str, ...]
+    state: str
+    started_at: int
+    finished_at: int | None
+
+
+def of_plan(tx: Transaction, plan: int, *, limit: int) -> list[Took]:
+    """The newest attempts of the newest run of a plan, newest first, those included that are under way."""
+    rows = tx.execute(PLAN, {"plan": plan, "limit": limit}).fetchall()
+    return [Took(node, _keys(keys), state, began, ended) for node, keys, state, began, ended in rows if began is not None]
 
 
 def p95s(tx: Transaction, nodes: Iterable[str]) -> dict[str, float]:
     """Node → what 95 of 100 of its attempts stay within, in seconds; of those of which some succeeded."""
     known = ((node, of_node(tx, node)) for node in nodes)
     return {node: found.p95 for node, found in known if found is not None}
+
+
+def _keys(partitions: str) -> tuple[str, ...]:
+    return msgspec.json.decode(partitions, type=tuple[str, ...])
 
 
 def _percentile(ordered: Sequence[float], share: float) -> float:

@@ -36,3 +36,19 @@ def _open(tx: Transaction, node: str, partition: str) -> bool:
         "select state from partition where node = :node and partition = :partition", {"node": node, "partition": partition}
     ).fetchone()
     return row is not None and row[0] in _STILL_OPEN
+
+
+def still_open(tx: Transaction, node: str) -> list[str]:
+    """The partitions of a node that aren't published as they should be: something went wrong, or nothing has come of them yet."""
+    rows = tx.execute("select partition from partition where node = ? and (state <> 'published' or stale <> 0)", (node,))
+    return [key for (key,) in rows.fetchall()]
+
+
+def standing(tx: Transaction, limit: int) -> list[tuple[str, str, str]]:
+    """(node, partition, state) of what failed, is held or was rejected, and stands so now; by node and partition."""
+    rows = tx.execute(
+        "select node, partition, state from partition where state <> 'published' and state in ('failed', 'held', 'rejected')"
+        " order by node, partition limit ?",
+        (limit,),
+    )
+    return [(row[0], row[1], row[2]) for row in rows.fetchall()]

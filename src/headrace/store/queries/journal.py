@@ -23,21 +23,31 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
     at: int
     events: bytes
     decisions: bytes
+    plan: int = 0
+    """Whose core it is: that of a plan, or production's."""
 
 
 def append(tx: Transaction, rows: Sequence[JournalRow]) -> None:
     """Write turns, oldest first."""
     tx.executemany(
-        "insert into journal (epoch, slots, at, events, decisions) values (?, ?, ?, ?, ?)",
-        [(r.epoch, r.slots, r.at, _kept(r.events), r.decisions) for r in rows],
+        "insert into journal (epoch, slots, at, events, decisions, plan_id) values (?, ?, ?, ?, ?, ?)",
+        [(r.epoch, r.slots, r.at, _kept(r.events), r.decisions, r.plan) for r in rows],
     )
 
 
-def of_epoch(tx: Transaction, epoch: int) -> Iterator[JournalRow]:
-    """The turns of one leader, in order."""
-    rows = tx.execute("select epoch, slots, at, events, decisions from journal where epoch = ? order by seq", (epoch,))
-    for epoch_of, slots, at, events, decisions in rows:
-        yield JournalRow(epoch_of, slots, at, _read(bytes(events)), bytes(decisions))
+def of_epoch(tx: Transaction, epoch: int, plan: int = 0) -> Iterator[JournalRow]:
+    """The turns of one leader's core, in order: production's, or a plan's."""
+    rows = tx.execute(
+        "select epoch, slots, at, events, decisions, plan_id from journal where epoch = ? and plan_id = ? order by seq", (epoch, plan)
+    )
+    for epoch_of, slots, at, events, decisions, plan_of in rows:
+        yield JournalRow(epoch_of, slots, at, _read(bytes(events)), bytes(decisions), plan_of)
+
+
+def plans_of(tx: Transaction, epoch: int) -> list[int]:
+    """The plans whose cores a leader has told something."""
+    rows = tx.execute("select distinct plan_id from journal where epoch = ? and plan_id > 0 order by plan_id", (epoch,)).fetchall()
+    return [plan for (plan,) in rows]
 
 
 def _kept(events: bytes) -> bytes:

@@ -11,15 +11,17 @@ from typing import Any
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.queries import exceptions
 from headrace.store.queries.standings import drop_checkpoint, next_revision
 
 # Runs and attempts ----------------------------------------------------------------------------------------------------
 
 
-def start_run(tx: Transaction, *, kind: str, request: str, actor: str, now: int) -> int:
-    """A new run, running; its id."""
+def start_run(tx: Transaction, *, kind: str, request: str, actor: str, now: int, plan: int | None = None) -> int:
+    """A new run, running; its id. `plan` is the backfill that it works at."""
     cursor = tx.execute(
-        "insert into run (kind, request, actor, state, started_at) values (?, ?, ?, 'running', ?)", (kind, request, actor, now)
+        "insert into run (kind, request, actor, state, started_at, plan_id) values (?, ?, ?, 'running', ?, ?)",
+        (kind, request, actor, now, plan),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
@@ -69,9 +71,22 @@ def start_attempts(tx: Transaction, starts: Sequence[AttemptStart]) -> None:
     """Write attempts before they are sent."""
     tx.executemany(
         "insert into attempt (epoch, n, run_id, node, kind, partitions, state, version, snapshot_read, delivery_id, queued_at,"
-        " started_at) values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?)",
+        " started_at, dispatched_at) values (?, ?, ?, ?, ?, ?, 'running', ?, ?, ?, ?, ?, ?)",
         [
-            (s.epoch, s.n, s.run_id, s.node, s.kind, _json(s.keys), s.version, s.snapshot, s.delivery_id, s.queued_at, s.started_at)
+            (
+                s.epoch,
+                s.n,
+                s.run_id,
+                s.node,
+                s.kind,
+                _json(s.keys),
+                s.version,
+                s.snapshot,
+                s.delivery_id,
+                s.queued_at,
+                s.started_at,
+                s.started_at,
+            )
             for s in starts
         ],
     )
@@ -205,10 +220,12 @@ def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
         " publication_id = excluded.publication_id, revision = excluded.revision",
         [(r.node, r.partition, r.id, r.published_at, revision) for r in rows],
     )
-    tx.executemany(
-        "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
-        [(r.node, r.partition) for r in rows],
-    )
+    if tx.execute("select 1 from quarantine where state in ('held', 'rejected') limit 1").fetchone() is not None:
+        tx.executemany(
+            "update quarantine set state = 'superseded' where node = ? and partition = ? and state in ('held', 'rejected')",
+            [(r.node, r.partition) for r in rows],
+        )
+    exceptions.published(tx, [(r.node, r.partition, r.id) for r in rows])
 
 
 def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str | None, str | None] | None:
@@ -228,6 +245,16 @@ def published_rows(tx: Transaction, node: str, partitions: Sequence[str] | None)
     sql = "select rows from publication where node = ? and partition = ? and ended_snapshot is null"
     found = (tx.execute(sql, (node, key)).fetchone() for key in partitions)
     return sum(row[0] for row in found if row)
+
+
+def published_before(tx: Transaction, node: str, key: str) -> str | None:
+    """The nearest partition before one that readers see rows of (of a whole, itself); None where there is none."""
+    row = tx.execute(
+        "select partition from publication where node = ? and partition <= ? and ended_snapshot is null and rows > 0"
+        " order by partition desc limit 1",
+        (node, key),
+    ).fetchone()
+    return None if row is None else str(row[0])
 
 
 def published_keys(tx: Transaction, node: str, moment: str = "") -> list[str]:
@@ -422,9 +449,11 @@ class Delivered(msgspec.Struct, frozen=True, gc=False):
     version: str
     parts: str | None
     bundle: str
+    sha256: str | None
+    """Of one that was taken in before."""
 
 
-_DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bundle"
+_DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bundle, sha256"
 
 
 def newest_delivery(tx: Transaction, source: str, partition: str) -> Delivered | None:
@@ -510,18 +539,42 @@ def reshaped(tx: Transaction, nodes: Iterable[str]) -> None:
     tx.executemany("delete from reshaping where node = ?", [(n,) for n in nodes])
 
 
-def stale_node(tx: Transaction, node: str, now: int) -> int:
-    """Everything of a node is to be computed again, because its code changed; how many partitions that are."""
-    cursor = tx.execute(
-        "select count(*) from partition where node = ? and state in ('published', 'failed', 'rejected', 'held', 'waiting')", (node,)
-    ).fetchone()
+def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> int:
+    """Everything of a node is to be computed again, because its code changed; how many partitions that are. With `ask` what readers see is
+    replaced only when a person asks for it; what nobody sees yet is made as always."""
+    states = "('published', 'failed', 'rejected', 'held', 'waiting')"
+    cursor = tx.execute(f"select count(*) from partition where node = ? and state in {states}", (node,)).fetchone()
     tx.execute(
-        "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, proposed = 0, failures = 0,"
+        "update partition set state = case when :ask = 1 and publication_id is not null then 'published' else 'waiting' end,"
+        " stale = case when publication_id is null then 0 else 1 end,"
+        " proposed = case when publication_id is null then 0 else :ask end, failures = 0,"
         " not_before = null, reason = null,"
-        " since = :now, revision = :revision where node = :node and state in ('published', 'failed', 'rejected', 'held', 'waiting')",
-        {"node": node, "now": now, "revision": next_revision(tx)},
+        f" since = :now, revision = :revision where node = :node and state in {states}",
+        {"node": node, "now": now, "revision": next_revision(tx), "ask": int(ask)},
     )
     return int(cursor[0])
+
+
+def delivered_keys(tx: Transaction, source: str) -> list[str]:
+    """The partitions of a source that something was delivered for and that have been decided: published, held, rejected or failed."""
+    states = "('published', 'held', 'rejected', 'failed')"
+    sql = f"select partition from partition where node = ? and state in {states} order by partition"
+    return [key for (key,) in tx.execute(sql, (source,)).fetchall()]
+
+
+def read_again(tx: Transaction, source: str, keys: Sequence[str], now: int) -> None:
+    """The newest deliveries of these partitions are to be read once more, because they mean something else now."""
+    revision = next_revision(tx)
+    tx.executemany(
+        "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, proposed = 0, failures = 0,"
+        " not_before = null, reason = null, since = ?, revision = ? where node = ? and partition = ?",
+        [(now, revision, source, key) for key in keys],
+    )
+    tx.executemany(
+        "update delivery set state = 'waiting' where id = (select max(id) from delivery where source = ? and partition = ?"
+        " and state <> 'recut')",
+        [(source, key) for key in keys],
+    )
 
 
 def take_back(tx: Transaction, node: str, snapshot: int, now: int) -> list[str]:
@@ -543,6 +596,19 @@ def upkeep_at(tx: Transaction) -> int | None:
 def upkeep_done(tx: Transaction, now: int) -> None:
     """The lake was looked after."""
     tx.execute("insert into meta (key, value) values ('upkeep_at', ?) on conflict (key) do update set value = excluded.value", (str(now),))
+
+
+def reclaimed_at(tx: Transaction) -> int | None:
+    """When space was last freed because there was none."""
+    row = tx.execute("select value from meta where key = 'reclaimed_at'").fetchone()
+    return int(row[0]) if row else None
+
+
+def reclaimed(tx: Transaction, now: int) -> None:
+    """Space is being freed because there is none."""
+    tx.execute(
+        "insert into meta (key, value) values ('reclaimed_at', ?) on conflict (key) do update set value = excluded.value", (str(now),)
+    )
 
 
 def _json(value: Any) -> str:

@@ -53,5 +53,47 @@ def unmet(tx: Transaction, consumer: str, *, limit: int = 10_000) -> list[Obliga
     )
 
 
+def get(tx: Transaction, consumer: str, interval: str) -> Obligation | None:
+    """One obligation; None while it isn't due."""
+    row = tx.execute(f"select {_COLUMNS} from obligation where consumer = ? and interval = ?", (consumer, interval)).fetchone()
+    return Obligation(*row) if row else None
+
+
+def waive(tx: Transaction, consumer: str, interval: str, now: int) -> None:
+    """Nobody waits for it any more."""
+    tx.execute("update obligation set waived_at = ? where consumer = ? and interval = ? and met_at is null", (now, consumer, interval))
+
+
+def let_go(tx: Transaction, consumers: Iterable[str], interval: str) -> bool:
+    """Whether any of these consumers' obligations for an interval was waived."""
+    sql = "select 1 from obligation where consumer = ? and interval = ? and waived_at is not null"
+    return any(tx.execute(sql, (consumer, interval)).fetchone() is not None for consumer in consumers)
+
+
+def newest_late(tx: Transaction, consumer: str, since: int) -> Obligation | None:
+    """The newest obligation that was met after it was due, if it was the newest that was met since a time."""
+    row = tx.execute(
+        f"select {_COLUMNS} from obligation where consumer = ? and met_at is not null and met_at >= ? order by met_at desc, interval desc"
+        " limit 1",
+        (consumer, since),
+    ).fetchone()
+    found = Obligation(*row) if row else None
+    return found if found is not None and found.met_at is not None and found.met_at > found.due_at else None
+
+
+def all_unmet(tx: Transaction, due_by: int, each: int) -> dict[str, list[Obligation]]:
+    """Of every consumer the newest obligations that were due by then and are neither met nor waived, oldest first."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from (select {_COLUMNS}, row_number() over (partition by consumer order by interval desc) as place"
+        " from obligation where met_at is null and waived_at is null and due_at <= :due) as open_ones where place <= :each"
+        " order by consumer, interval",
+        {"due": due_by, "each": each},
+    )
+    found: dict[str, list[Obligation]] = {}
+    for one in _all(rows):
+        found.setdefault(one.consumer, []).append(one)
+    return found
+
+
 def _all(rows: Iterable[tuple[Any, ...]]) -> list[Obligation]:
     return [Obligation(*row) for row in rows]

@@ -9,6 +9,11 @@ import msgspec
 from headrace.store.database import Transaction
 
 _COLUMNS = "node, reason, actor, since, until"
+_KEEP = (
+    "insert into pause_past (node, since, until, reason, actor) "
+    "select node, since, case when until < :now then until else :now end, reason, actor from pause"
+)
+"""What is over is kept: from when until when."""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -46,11 +51,24 @@ def put(tx: Transaction, pauses: Sequence[Pause]) -> None:
     )
 
 
-def end(tx: Transaction, nodes: Iterable[str]) -> None:
+def end(tx: Transaction, nodes: Iterable[str], now_us: int) -> None:
     """These aren't paused any more."""
-    tx.executemany("delete from pause where node = ?", [(node,) for node in nodes])
+    ended = [{"node": node, "now": now_us} for node in nodes]
+    tx.executemany(f"{_KEEP} where node = :node on conflict (node, since) do nothing", ended)
+    tx.executemany("delete from pause where node = :node", ended)
 
 
 def end_those_over(tx: Transaction, now_us: int) -> None:
-    """Forget those whose time is over."""
+    """Those whose time is over are past."""
+    tx.execute(f"{_KEEP} where until <= :now on conflict (node, since) do nothing", {"now": now_us})
     tx.execute("delete from pause where until <= :now", {"now": now_us})
+
+
+def of_node(tx: Transaction, node: str, from_us: int, to_us: int) -> list[Pause]:
+    """When a node was paused between two times, oldest first; of one that holds `until` is what was said."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from pause_past where node = :node and since < :to and until > :from "
+        f"union all select {_COLUMNS} from pause where node = :node and since < :to and (until is null or until > :from) order by since",
+        {"node": node, "from": from_us, "to": to_us},
+    )
+    return [Pause(*row) for row in rows]

@@ -137,6 +137,16 @@ def visible(tx: Transaction, node: str, snapshot: int) -> dict[str, Visible]:
     return {row[0]: Visible(row[1], row[2], row[3]) for row in rows}
 
 
+def shown_between(tx: Transaction, node: str, first: str, last: str, *, limit: int) -> list[Publication]:
+    """What readers see of a node's partitions between two keys (both included, with what is cut finer), in order."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from publication where node = :node and ended_snapshot is null and partition >= :first"
+        " and (partition <= :last or partition < :beyond) order by partition limit :limit",
+        {"node": node, "first": first, "last": last, "beyond": f"{last}/~", "limit": limit},
+    )
+    return _publications(rows)
+
+
 def count_between(tx: Transaction, node: str, first: str, last: str) -> int:
     """How many of a node's partitions between two keys (both included) readers see."""
     row = tx.execute(
@@ -155,3 +165,29 @@ def _publication(row: tuple[Any, ...]) -> Publication:
     values[13] = bool(values[13])
     values[16] = None if values[16] is None else tuple(msgspec.json.decode(values[16]))
     return Publication(*values)
+
+
+class Published(msgspec.Struct, frozen=True, gc=False):
+    """One publication of a partition, as far as it is compared with others."""
+
+    partition: str
+    id: int
+    epoch: int
+    n: int
+    snapshot: int
+    ended_snapshot: int | None
+    rows: int
+    bytes: int
+    verdict: str
+    content_hash: str | None
+    version: int
+
+
+def history_of(tx: Transaction, node: str) -> list[Published]:
+    """All publications of a node, by partition and oldest first."""
+    rows = tx.execute(
+        "select partition, id, epoch, n, snapshot, ended_snapshot, rows, bytes, verdict, content_hash, version from publication"
+        " where node = ? order by partition, id",
+        (node,),
+    ).fetchall()
+    return [Published(*row) for row in rows]

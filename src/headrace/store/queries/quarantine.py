@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.queries.standings import next_revision
 
 _COLUMNS = "id, node, partition, epoch, n, state, reason, path, rows, sample, delivery_id, at"
 
@@ -69,3 +70,62 @@ def _all(rows: Iterable[tuple[Any, ...]]) -> list[Quarantined]:
         values[9] = None if values[9] is None else tuple(msgspec.json.decode(values[9]))
         found.append(Quarantined(*values))
     return found
+
+
+# What people decide about it ------------------------------------------------------------------------------------------
+
+
+def withhold(tx: Transaction, rows: Iterable[tuple[int, int, bytes]]) -> None:
+    """(epoch, n, outcome) of attempts that were held or rejected: what is needed to publish what they staged, as it is."""
+    tx.executemany("insert into withheld (epoch, n, outcome) values (?, ?, ?)", rows)
+
+
+def withheld(tx: Transaction, epoch: int, n: int) -> bytes | None:
+    """What is needed to publish what an attempt staged; None where it staged nothing that could be."""
+    row = tx.execute("select outcome from withheld where epoch = ? and n = ?", (epoch, n)).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def of_attempt(tx: Transaction, epoch: int, n: int) -> list[Quarantined]:
+    """What waits of one attempt: all intervals of a file that came with several."""
+    return _all(
+        tx.execute(
+            f"select {_COLUMNS} from quarantine where epoch = ? and n = ? and state in ('held', 'rejected') order by partition, id",
+            (epoch, n),
+        )
+    )
+
+
+def decide(tx: Transaction, ids: Iterable[int], state: str) -> None:
+    """What waited is `released` or `dropped` now."""
+    tx.executemany("update quarantine set state = ? where id = ? and state in ('held', 'rejected')", [(state, one) for one in ids])
+
+
+def get(tx: Transaction, number: int) -> Quarantined | None:
+    """What waits or waited, by its number; None where that was forgotten."""
+    found = _all(tx.execute(f"select {_COLUMNS} from quarantine where id = ?", (number,)))
+    return found[0] if found else None
+
+
+def dropped(tx: Transaction, node: str, partition: str) -> Quarantined | None:
+    """What came last of a partition, if somebody dropped it."""
+    found = _all(
+        tx.execute(f"select {_COLUMNS} from quarantine where node = ? and partition = ? order by id desc limit 1", (node, partition))
+    )
+    return found[0] if found and found[0].state == "dropped" else None
+
+
+def say(tx: Transaction, node: str, partition: str, reason: str) -> None:
+    """Why a partition that readers don't see stands as it does."""
+    tx.execute(
+        "update partition set reason = :reason, revision = :revision"
+        " where node = :node and partition = :partition and state <> 'published'",
+        {"reason": reason, "revision": next_revision(tx), "node": node, "partition": partition},
+    )
+
+
+def say_of_deliveries(tx: Transaction, numbers: Iterable[int], reason: str) -> None:
+    """Why deliveries of which readers see nothing stand as they do."""
+    tx.executemany(
+        "update delivery set reason = ? where id = ? and state in ('held', 'rejected')", [(reason, number) for number in numbers]
+    )

@@ -5,7 +5,10 @@ from __future__ import annotations
 from headrace.store.database import Transaction
 from headrace.store.queries.standings import drop_checkpoint
 
-_TABLES = ("attempt", "partition", "publication", "check_result", "profile", "quarantine", "reshaping", "overlay", "pause", "firing")
+_TABLES = (
+    "attempt", "partition", "publication", "check_result", "profile", "metric", "fact", "quarantine", "accepted", "reshaping", "overlay",
+    "overlay_attempt", "batching", "pause", "firing",
+)  # fmt: skip
 """Tables that name a node in the column `node`. Audit entries keep what they said."""
 
 

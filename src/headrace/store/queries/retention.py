@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headrace.store.database import Transaction
+from headrace.store.queries import uptime
 
 _GOING = (
     "p.ended_at < :before"
@@ -82,7 +83,9 @@ def evidence(tx: Transaction, going: Sequence[Ended]) -> list[tuple[object, ...]
 def remove_attempts(tx: Transaction, going: Sequence[Ended]) -> None:
     """Delete attempts with all that is theirs."""
     ids = [(one.epoch, one.n) for one in going]
-    for table in ("check_result", "profile", "publication", "attempt"):
+    for one in going:
+        uptime.keep(tx, one.epoch, one.n)
+    for table in ("check_result", "profile", "metric", "withheld", "publication", "attempt"):
         tx.executemany(f"delete from {table} where epoch = ? and n = ?", ids)
 
 
@@ -102,5 +105,7 @@ def ids(tx: Transaction, kind: str, before: int, after: int, limit: int) -> list
 
 
 def remove(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
-    """Delete rows of one of KINDS."""
+    """Delete rows of one of KINDS; of runs what they come to by day stays."""
+    for number in numbers if kind == "run" else ():
+        uptime.summarise(tx, number)
     tx.executemany(f"delete from {kind} where {_KEYS.get(kind, 'id')} = ?", [(number,) for number in numbers])

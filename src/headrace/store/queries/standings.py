@@ -79,3 +79,50 @@ def keep_checkpoint(tx: Transaction, version: int, content: bytes, now: int) -> 
 def drop_checkpoint(tx: Transaction) -> None:
     """Rows of partitions were deleted or renamed: the next core starts from all that are left."""
     tx.execute("delete from checkpoint")
+
+
+class Brief(msgspec.Struct, frozen=True, gc=False):
+    """A partition in short, for who looks at very many."""
+
+    node: str
+    partition: str
+    state: str
+    stale: bool
+    failing: bool
+    published: bool
+
+
+def briefly(tx: Transaction, after: int = -1) -> Iterator[Brief]:
+    """The partitions that were touched after a revision, in short. `stale` are also those that only somebody who asks makes again."""
+    rows = tx.execute(
+        "select node, partition, state, stale <> 0 or proposed <> 0, failures > 0, publication_id is not null from partition"
+        " where revision > ? order by node",
+        (after,),
+    )
+    for node, partition, state, stale, failing, published in rows:
+        yield Brief(node, partition, state, bool(stale), bool(failing), bool(published))
+
+
+def failed_since(tx: Transaction, at: int) -> list[tuple[str, str]]:
+    """Node and partition of what failed or was rejected at a time or later (microseconds), or backs off before the next try; and of
+    what did so under other code and waits to be made by the one that is applied."""
+    rows = tx.execute(
+        "select node, partition from partition where state <> 'published' and since >= ?"
+        " and (state in ('failed', 'rejected') or (state = 'waiting' and failures > 0)) order by node",
+        (at,),
+    )
+    return [*((row[0], row[1]) for row in rows), *_failed_before(tx, at)]
+
+
+def _failed_before(tx: Transaction, at: int) -> Iterator[tuple[str, str]]:
+    """Another version was applied since: what failed counts as never tried, but an attempt says that it was."""
+    waiting = "select node, partition from partition where state = 'waiting' and failures = 0 and since >= ?"
+    open_since = {(row[0], row[1]) for row in tx.execute(waiting, (at,))}
+    if not open_since:
+        return
+    ended = "select node, partitions from attempt where finished_at >= ? and state in ('failed', 'rejected')"
+    for node, partitions in tx.execute(ended, (at,)):
+        for key in msgspec.json.decode(partitions):
+            if (node, key) in open_since:
+                open_since.discard((node, key))
+                yield node, key

@@ -23,6 +23,11 @@ def newest(tx: Transaction) -> Version | None:
     return _version(tx.execute(f"{_SELECT} order by id desc limit 1").fetchone())
 
 
+def newest_id(tx: Transaction) -> int:
+    """The number of what is applied now; 0 before the first `apply`."""
+    return int(tx.execute("select coalesce(max(id), 0) from version").fetchone()[0])
+
+
 def get(tx: Transaction, version_id: int) -> Version | None:
     """One version, or None."""
     return _version(tx.execute(f"{_SELECT} where id = :id", {"id": version_id}).fetchone())

@@ -8,6 +8,7 @@ from headrace.store.queries.standings import next_revision
 
 def withdraw(tx: Transaction, node: str, partition: str, *, snapshot: int, now: int, reason: str) -> None:
     """End what readers see of a partition, from a snapshot on."""
+    tx.execute("insert into withdrawal (node, partition, at) values (?, ?, ?) on conflict do nothing", (node, partition, now))
     tx.execute(
         "update publication set ended_snapshot = :snapshot, ended_at = :now "
         "where node = :node and partition = :partition and ended_snapshot is null",

@@ -1,0 +1,173 @@
+"""Twenty checks and the full profile of ten million rows of twelve columns, against one aggregate written by hand and against peers.
+
+The aggregate is what somebody would write for the same answers over the same file: nulls, least and greatest value, mean, distinct
+values and five quantiles of each column, and the distinct keys. It is run in the same session, turn by turn with the audit. Peers
+make the same twenty checks (no profile) in environments of their own: Great Expectations on a pandas frame that lies in memory,
+dbt on a table in DuckDB's own format.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Figure, Measured, main
+from benchmarks.peers import Unavailable, environment, program
+from headrace.lake import StagedFile, Table
+from headrace.lake.session import Session, literal, quote
+from headrace.lake.staging import stage
+from headrace.model import CheckSpec, Place
+from headrace.quality import Audit, Verdict
+from headrace.quality.audit import audit
+
+ROWS, ROWS_QUICK = 10_000_000, 200_000
+SMALL_ROWS = 900
+RUNS, RUNS_QUICK = 5, 1
+SMALL_RUNS, SMALL_RUNS_QUICK = 200, 5
+THREADS = 2
+PEER_RUNS = 3
+PEER_BUDGET_S = 100.0
+"""A peer's runs end once the next one would take them past that; there is always one."""
+PEER_TIMEOUT_S = 600.0
+PEER_MEMORY_GIB = 16
+OVER_BY_HAND_MAX, GREAT_EXPECTATIONS_MIN, DBT_MIN = 1.5, 10.0, 3.0
+NUMBERS = ("id", "customer", "delay", "amount", "quantity", "weight")
+TABLE = """SELECT i AS id, (hash(i) % 100000)::INTEGER AS customer, ['EWR', 'JFK', 'LGA'][1 + (hash(i * 3) % 3)::INTEGER] AS origin,
+ 'X' || (hash(i * 5) % 200) AS dest, CASE WHEN hash(i * 7) % 20 = 0 THEN NULL ELSE (hash(i * 7) % 6000) / 10.0 - 60 END::DOUBLE AS delay,
+ (hash(i * 11) % 500000 / 100.0)::DECIMAL(10, 2) AS amount, (hash(i * 13) % 10)::INTEGER AS quantity, hash(i * 17) % 10 < 9 AS paid,
+ 'c' || (hash(i * 19) % 1000000) || '@example.org' AS email, DATE '2024-03-01' AS day,
+ TIMESTAMP '2024-03-01' + INTERVAL 1 SECOND * (hash(i * 23) % 86400)::INTEGER AS at, (hash(i * 29) % 1000000 / 1000.0)::DOUBLE AS weight
+ FROM range({rows}) r(i)"""
+CHECKS: tuple[dict[str, Any], ...] = (
+    {"kind": "unique", "columns": ["id"]},
+    *({"kind": "not_null", "columns": [column]} for column in ("id", "customer", "origin", "dest", "amount", "email", "at", "weight")),
+    {"kind": "range", "column": "id", "min": 0},
+    {"kind": "range", "column": "customer", "min": 0, "max": 100000},
+    {"kind": "range", "column": "delay", "min": -60, "max": 600},
+    {"kind": "range", "column": "amount", "min": 0, "max": 5000},
+    {"kind": "range", "column": "quantity", "min": 0, "max": 9},
+    {"kind": "range", "column": "weight", "min": 0, "max": 1000},
+    {"kind": "accepted_values", "column": "origin", "values": ["EWR", "JFK", "LGA"]},
+    {"kind": "accepted_values", "column": "paid", "values": [True, False]},
+    {"kind": "regex", "column": "dest", "pattern": "X[0-9]+"},
+    {"kind": "regex", "column": "email", "pattern": "[^@]+@example[.]org"},
+    {"kind": "row_count", "min": 1},
+)
+
+
+def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
+    """All figures."""
+    with tempfile.TemporaryDirectory(prefix="headrace-audit-") as name:
+        folder = Path(name)
+        with Session(folder / "lake", threads=THREADS) as session:
+            count = rows or (ROWS_QUICK if quick else ROWS)
+            staged, table = _staged(session, count)
+            figures, ours = _beside_by_hand(session, staged, table, RUNS_QUICK if quick else RUNS)
+            figures += _small(session, SMALL_RUNS_QUICK if quick else SMALL_RUNS)
+        notes = {"rows": f"{count:,} rows of {len(table.columns) - 1} columns, {len(CHECKS)} checks, {THREADS} threads"}
+        if peers:
+            figures += _peers(folder, folder / "lake" / staged.path, ours, notes)
+    return Measured(figures, notes)
+
+
+def _staged(session: Session, rows: int) -> tuple[StagedFile, Table]:
+    return stage(session, TABLE.format(rows=rows), None, table_name="t", partition="*", table=None, hashed=False)
+
+
+def _audit(session: Session, staged: StagedFile, table: Table, *, described: bool = True) -> Audit:
+    specs = [
+        CheckSpec(
+            kind=one["kind"], name=f"{one['kind']}_{n}", arguments={k: v for k, v in one.items() if k != "kind"}, place=Place(file="")
+        )
+        for n, one in enumerate(CHECKS)
+    ]
+    found = audit(session, staged, table, specs, partition_check=None, references=(), now_us=0, described=described)
+    assert found.verdict is Verdict.PASSED, found.results
+    return found
+
+
+def by_hand(file: Path, columns: tuple[str, ...]) -> str:
+    """The aggregate that somebody would write."""
+    wanted = ["count(*)", "count(DISTINCT id)"]
+    for column in columns:
+        name = quote(column)
+        wanted += [f"count({name})", f"min({name})", f"max({name})", f"approx_count_distinct({name})"]
+        if column in NUMBERS:
+            wanted += [f"avg({name})", f"approx_quantile({name}, [0.05, 0.25, 0.5, 0.75, 0.95])"]
+    return f"SELECT {', '.join(wanted)} FROM read_parquet({literal(str(file))})"
+
+
+def _beside_by_hand(session: Session, staged: StagedFile, table: Table, runs: int) -> tuple[list[Figure], float]:
+    query = by_hand(session.data_folder / staged.path, tuple(column.name for column in table.columns[1:]))
+    audits, checks, hands = [], [], []
+    profiles = {json.dumps(_audit(session, staged, table).metrics.hex())}
+    for _ in range(runs):
+        hands.append(_seconds(lambda: session.connection.execute(query).fetchall()))
+        audits.append(_seconds(lambda: profiles.add(json.dumps(_audit(session, staged, table).metrics.hex()))))
+        checks.append(_seconds(lambda: _audit(session, staged, table, described=False)))
+    assert len(profiles) == 1, "another profile of the same data"
+    ratios = [ours / hand for ours, hand in zip(audits, hands, strict=True)]
+    ours = statistics.median(audits)
+    told = {"by hand, s": statistics.median(hands), "audit, s": ours, "checks alone, s": statistics.median(checks)}
+    figure = Figure(
+        name="audit over an aggregate by hand", value=statistics.median(ratios), unit="×", goal=OVER_BY_HAND_MAX, runs=ratios, against=told
+    )
+    return [figure, Figure(name="checks without a profile", value=statistics.median(checks), unit="s", goal=None, runs=checks)], ours
+
+
+def _small(session: Session, runs: int) -> list[Figure]:
+    """What the profile adds to a small partition's audit."""
+    staged, table = _staged(session, SMALL_ROWS)
+    described, bare = [], []
+    for _ in range(runs):
+        described.append(1000 * _seconds(lambda: _audit(session, staged, table)))
+        bare.append(1000 * _seconds(lambda: _audit(session, staged, table, described=False)))
+    more = [with_profile - without for with_profile, without in zip(described, bare, strict=True)]
+    told = {"audit, ms": statistics.median(described), "checks alone, ms": statistics.median(bare)}
+    return [Figure(name=f"profile of {SMALL_ROWS} rows", value=statistics.median(more), unit="ms", goal=None, runs=more, against=told)]
+
+
+def _peers(folder: Path, file: Path, ours: float, notes: dict[str, str]) -> list[Figure]:
+    figures = []
+    for peer, goal, more in (
+        ("great_expectations", GREAT_EXPECTATIONS_MIN, []),
+        ("dbt_tests", DBT_MIN, [str(folder / "dbt"), str(THREADS)]),
+    ):
+        try:
+            python = environment(peer) / "python"
+            limits = [str(PEER_RUNS), str(PEER_BUDGET_S), str(PEER_MEMORY_GIB)]
+            found = program(peer, python, [str(file), json.dumps(CHECKS), *limits, *more], environ={}, timeout=PEER_TIMEOUT_S)
+        except Unavailable as error:
+            notes[peer] = str(error)
+            continue
+        ((who, seconds),) = found["figures"]["audit"].items()
+        times = [one / ours for one in seconds]
+        notes[peer] = f"{len(seconds)} runs, at most {found['peak_kib'] / 2**20:.1f} GiB of memory"
+        told = {f"{who}, s": statistics.median(seconds)}
+        figures.append(
+            Figure(
+                name=f"times as long in {who}", value=statistics.median(times), unit="×", goal=goal, compare=">=", runs=times, against=told
+            )
+        )
+    return figures
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rows", type=int, help="other than ten million")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="only against the aggregate by hand")
+
+
+if __name__ == "__main__":
+    main(__doc__, measure, _options)

@@ -1,0 +1,138 @@
+"""The fault laboratory: what Headrace says of one fault of every kind, in projects whose names, schemas and sizes come from seeds.
+
+`tests/faults/lab` makes a project of 20 assets, 5 sources of different owners and 4 consumers, lets four clean weeks pass, and then plays
+each fault in a copy of them: two looks on the morning of the fault, one on the next, on which those whose fault it is have mended it.
+Three pairs of faults at once and a month with harmless oddities follow. The seeds from 2001 on aren't those that rules were made with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from benchmarks.harness import ROOT, Figure, Measured, main
+
+sys.path.insert(0, str(ROOT / "tests" / "faults"))
+from lab.campaign_lab import Months
+from lab.verdict import Found, Verdict
+
+FAULTS = ROOT / "tests" / "faults"
+SEEDS = (2001, 2002)
+QUICK = ("15",)
+Document = Verdict | Months
+
+
+def measure(*, quick: bool, seeds: str, scenarios: str, folder: str, documents: str) -> Measured:
+    """Play the scenarios of the seeds, two seeds at a time; or judge what was played before."""
+    if documents:
+        found = [one for path in documents.split(",") for one in read(Path(path).read_text(encoding="utf-8"))]
+        return summary(found)
+    chosen = [int(one) for one in seeds.split(",")] if seeds else list(SEEDS[:1] if quick else SEEDS)
+    wanted = scenarios.split(",") if scenarios else list(QUICK if quick else ())
+    with tempfile.TemporaryDirectory(prefix="headrace-lab-") as base, ThreadPoolExecutor(max(os.cpu_count() or 1, 1)) as pool:
+        played = pool.map(lambda seed: play(seed, Path(folder or base) / str(seed), wanted), chosen)
+        return summary([one for documents_of_seed in played for one in documents_of_seed])
+
+
+def play(seed: int, folder: Path, scenarios: Sequence[str]) -> list[Document]:
+    """A seed in a process of its own."""
+    command = [sys.executable, "-m", "lab.campaign_lab", str(seed), str(folder), *scenarios]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(FAULTS), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
+    return list(read(done.stdout))
+
+
+def read(text: str) -> Iterator[Document]:
+    """What a process of the laboratory said, a document a line."""
+    for line in filter(None, text.splitlines()):
+        yield msgspec.json.decode(line, type=Months) if '"false_alarms"' in line else msgspec.json.decode(line, type=Verdict)
+
+
+def summary(documents: Sequence[Document]) -> Measured:
+    """The figures, and by kind what was missed."""
+    verdicts = [one for one in documents if isinstance(one, Verdict)]
+    months = [one for one in documents if isinstance(one, Months)]
+    faults = [found for one in verdicts for found in one.faults]
+    figures = [*_causes(verdicts, faults), *_clean(months), *_by_kind(faults)]
+    return Measured(figures, _misses(verdicts) | _alarms(months))
+
+
+def _causes(verdicts: Sequence[Verdict], faults: Sequence[Found]) -> list[Figure]:
+    played = [one for one in verdicts if not one.failed]
+    opened = sum(len(one.incidents) for one in played)
+    explained = sum(len(one.faults) for one in played if one.incidents)
+    late = sorted(one.detected_minutes for one in faults if one.detected_minutes is not None)
+    healed = [one.healed for one in faults if one.healed is not None]
+    green = [one.green_minutes for one in played]
+    return [
+        Figure(name="causes_right", value=_share([one.right for one in faults]), unit="%", goal=95.0, compare=">=", runs=[]),
+        Figure(name="incidents_per_cause", value=opened / max(explained, 1), unit="", goal=1.05, runs=[]),
+        Figure(name="false_green_minutes", value=sum(green), unit="min", goal=0.0, runs=green),
+        Figure(name="faults", value=len(faults), unit="", goal=None, runs=[]),
+        Figure(name="nodes_right", value=_share([one.node_right for one in faults]), unit="%", goal=None, runs=[]),
+        Figure(name="seen_at_all", value=_share([one.seen for one in faults]), unit="%", goal=None, runs=[]),
+        Figure(name="minutes_to_detect_median", value=late[len(late) // 2] if late else 0.0, unit="min", goal=None, runs=late),
+        Figure(name="restored_without_a_person", value=_share([bool(one) for one in healed]), unit="%", goal=None, runs=[]),
+        Figure(name="broken_scenarios", value=len(verdicts) - len(played), unit="", goal=0.0, runs=[]),
+    ]
+
+
+def _clean(months: Sequence[Months]) -> list[Figure]:
+    days, alarms = sum(one.days for one in months), sum(len(one.false_alarms) for one in months)
+    return [Figure(name="false_alarms_in_30_clean_days", value=30 * alarms / days, unit="", goal=1.0, runs=[])] if days else []
+
+
+def _by_kind(faults: Sequence[Found]) -> list[Figure]:
+    kinds: dict[str, list[Found]] = defaultdict(list)
+    for one in faults:
+        kinds[one.expected[0].split(" ")[0]].append(one)
+    return [
+        Figure(
+            name=f"right: {kind}", value=_share([one.right for one in found]), unit="%", goal=None, runs=[float(one.right) for one in found]
+        )
+        for kind, found in sorted(kinds.items())
+    ]
+
+
+def _share(values: Sequence[bool]) -> float:
+    return 100.0 * sum(values) / len(values) if values else 0.0
+
+
+def _misses(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    notes = {}
+    for number, one in enumerate(verdicts):
+        missed = [found for found in one.faults if not found.right]
+        if missed or one.extra or one.green_minutes or one.failed:
+            said = "; ".join(one.incidents) or "nothing"
+            green = f"; falsely green {one.green_minutes:.0f} min ({one.green[0]})" if one.green else ""
+            named = " + ".join(f"{found.name} ({found.what})" for found in one.faults)
+            notes[f"seed {one.seed} #{number} {named}"] = one.failed or f"{'MISSED' if missed else 'right'}: {said}{green}"
+    return notes
+
+
+def _alarms(months: Sequence[Months]) -> dict[str, str]:
+    return {
+        f"seed {one.seed}, {one.days} days": "; ".join([*one.false_alarms, *one.not_served])
+        for one in months
+        if one.false_alarms or one.not_served
+    }
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seeds", default="", help="with commas; instead of those that it is judged by")
+    parser.add_argument("--scenarios", default="", help="with commas: numbers, two with a +, clean, odd; all unless told")
+    parser.add_argument("--folder", default="", help="where projects lie and stay; a temporary one unless told")
+    parser.add_argument("--documents", default="", help="judge what `lab.campaign_lab` printed into these files before, with commas")
+
+
+if __name__ == "__main__":
+    main(__doc__, measure, _options)

@@ -1,0 +1,406 @@
+"""The catalogue of faults of `upstrace` (PyPI, MIT), on the flights of 2013 as they are delivered day by day.
+
+upstrace compares two runs over the same frozen rows: what differs was changed. Here nothing is frozen: each day is new, and what is odd
+must stand out of what days differ by. January and February are the history; a fault is in one day, a week or the month of March, in
+the delivery or in a model. Next to each miss stands how large its effect is beside the ordinary difference of a day from its
+neighbours (standard deviations, and how many of the clean days differ as much), so that what nobody could find isn't held against
+anybody. The faults are upstrace's own by kind and size; the columns are those of the flights that are most like the taxis'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Figure, Measured, main
+from benchmarks.headrace_cli import run
+from benchmarks.peers import HERE, Unavailable, environment
+from headrace import operations as demo
+from headrace.operations.demo_data import FIRST_DAY, Fault, deliver
+
+Rows = list[dict[str, str]]
+Change = Callable[[Rows], Rows]
+CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
+SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 1\n'
+SOURCE = "source: flights\nowner: feed\npartition: day\nfiles: landing/flights_{date:%Y-%m-%d}.csv\ncontract: flights\n"
+MARCH = date(2013, 3, 1)
+WINDOWS = {"day": 1, "week": 7, "month": 31}
+DAYS_AT_ONCE = 30
+UNWATCHED = "runtime_down"
+"""Here a month is delivered and looked at in one go, each day judged by those before it: that nobody looked meanwhile is rightly said."""
+HEAD = "owner: analysts\npartition: {by: day, column: flight_date}"
+FACTS = """select make_date(year, month, day) as flight_date, carrier, origin, dest, tailnum, dep_delay, arr_delay, air_time, distance,
+    arr_delay is not null and arr_delay < 15 as on_time
+from flights"""
+SUMS = {
+    "by_carrier": "select flight_date, carrier, count(*) as n, avg(air_time) as air_time, sum(distance) as miles from facts group by all",
+    "by_origin": "select flight_date, origin, count(*) as n, avg(arr_delay) as late, avg(on_time::int) as punctual from facts group by all",
+}
+CONSUMER = "- {consumer: board, owner: analysts, reads: [by_carrier, by_origin], due: '12:00'}\n"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One fault of the catalogue. `column` is empty where rows are lost."""
+
+    name: str
+    window: str
+    node: str
+    """Where it is; empty: nothing is wrong."""
+    column: str
+    change: Change | None = None
+    body: str = ""
+    """The model as it is from March on."""
+    effect: Callable[[Rows], float] | None = None
+    """A day's figure that the fault moves; beside those of the clean days it says whether the fault can be seen at all."""
+
+
+def scenarios() -> Iterator[Scenario]:
+    """51 faults at the source, 5 in a model, 4 controls: as many as upstrace's, in its order."""
+    for window in WINDOWS:
+        for name, column, factors in (("unit-change", "distance", (1.609, 1.25, 1.05)), ("inflation", "air_time", (1.5, 1.2, 1.03))):
+            for size, factor in zip(("large", "medium", "small"), factors, strict=True):
+                yield Scenario(f"{name}-{size}-{window}", window, "flights", column, scaled(column, factor), effect=location(column))
+        for name, column, value in (("null-spike", "arr_delay", ""), ("category-drift", "origin", "XXX")):
+            for size, percent in (("large", 100), ("medium", 50), ("small", 10)):
+                change = replaced(column, value, percent)
+                yield Scenario(f"{name}-{size}-{window}", window, "flights", column, change, effect=share(column, value))
+        for size, percent in (("large", 50), ("medium", 20), ("small", 5)):
+            yield Scenario(f"row-drop-{size}-{window}", window, "flights", "", thinned(percent), effect=log_rows)
+        yield Scenario(f"case-change-large-{window}", window, "flights", "carrier", lowered("carrier"), effect=share("carrier", "aa"))
+        yield Scenario(f"precision-loss-medium-{window}", window, "flights", "distance", rounded("distance"), effect=location("distance"))
+    yield Scenario("flag-logic-break-large-month", "month", "facts", "on_time", body=_model("true as on_time"), effect=None)
+    for size, factor in (("large", 1.5), ("medium", 1.2), ("small", 1.05)):
+        body = _model(f"air_time * {factor} as air_time")
+        yield Scenario(f"model-scaling-{size}-month", "month", "facts", "air_time", body=body, effect=location("air_time"))
+    yield Scenario(
+        "model-null-large-month", "month", "facts", "air_time", body=_model("null::integer as air_time"), effect=share("air_time", "")
+    )
+    yield Scenario("control-null", "month", "", "")
+    for name, column, factor in (("distance", "distance", 1.03), ("air-time", "air_time", 1.02), ("near-limit", "air_time", 1.045)):
+        yield Scenario(f"control-subthreshold-{name}", "month", "", "", scaled(column, factor), effect=location(column))
+
+
+def _model(replacement: str) -> str:
+    return f"select * replace ({replacement}) from (\n{FACTS}\n)"
+
+
+def scaled(column: str, factor: float) -> Change:
+    """The column in another unit."""
+    return lambda rows: [{**row, column: f"{round(float(row[column]) * factor)}" if row[column] else ""} for row in rows]
+
+
+def replaced(column: str, value: str, percent: int) -> Change:
+    """One value instead of what so many rows held."""
+    return lambda rows: [{**row, column: value} if _sampled(row, percent) else row for row in rows]
+
+
+def thinned(percent: int) -> Change:
+    """So many rows less."""
+    return lambda rows: [row for row in rows if not _sampled(row, percent)]
+
+
+def lowered(column: str) -> Change:
+    """In lower case."""
+    return lambda rows: [{**row, column: row[column].lower()} for row in rows]
+
+
+def rounded(column: str) -> Change:
+    """To hundreds."""
+    return lambda rows: [{**row, column: f"{round(float(row[column]), -2):.0f}"} for row in rows]
+
+
+def _sampled(row: dict[str, str], percent: int) -> bool:
+    """The same rows every time, as upstrace takes them by a hash."""
+    return random.Random(f"{row['time_hour']} {row['carrier']} {row['flight']}").randrange(100) < percent
+
+
+def location(column: str) -> Callable[[Rows], float]:
+    """The mean logarithm."""
+
+    def measured(rows: Rows) -> float:
+        values = [math.log(abs(float(row[column]))) for row in rows if row[column] and float(row[column])]
+        return statistics.fmean(values) if values else 0.0
+
+    return measured
+
+
+def share(column: str, value: str) -> Callable[[Rows], float]:
+    """The share of rows with a value."""
+    return lambda rows: sum(row[column] == value for row in rows) / max(len(rows), 1)
+
+
+def log_rows(rows: Rows) -> float:
+    """How many, as a logarithm."""
+    return math.log(len(rows) + 1)
+
+
+# The series
+
+
+class Series:
+    """Days of flights as they are delivered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, day: date) -> Path:
+        path = self.folder / f"flights_{day.isoformat()}.csv"
+        if not path.exists():
+            deliver(self.folder, day, Fault.NONE)
+        return path
+
+    def rows(self, day: date) -> Rows:
+        with self.path(day).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+    def write(self, landing: Path, day: date, change: Change | None) -> None:
+        """A day into a project, as it was or changed."""
+        source, target = self.path(day), landing / self.path(day).name
+        if change is None:
+            shutil.copy2(source, target)
+            return
+        before = self.rows(day)
+        text = io.StringIO()
+        out = csv.DictWriter(text, list(before[0]), lineterminator="\n")
+        out.writeheader()
+        out.writerows(change(before))
+        target.write_text(text.getvalue(), encoding="utf-8")
+        shutil.copystat(source, target)
+
+
+def noise(series: Series, measured: Callable[[Rows], float], change: Change | None) -> str:
+    """How large a fault is on the first day, in what days ordinarily differ by from the median of their weekday's neighbours."""
+    before = [MARCH - timedelta(number) for number in range(59, 0, -1)]
+    values = {day: measured(series.rows(day)) for day in before}
+    left = [values[day] - statistics.median(values[other] for other in before if other.weekday() == day.weekday()) for day in before]
+    rows = series.rows(MARCH)
+    moved = measured(change(rows) if change else rows) - measured(rows)
+    spread = statistics.pstdev(left)
+    as_much = sum(abs(one) >= abs(moved) for one in left)
+    ratio = abs(moved) / spread if spread else math.inf
+    return f"moves the day by {moved:+.3f}, which is {ratio:.1f} × what days differ by; {as_much} of {len(left)} clean days differ as much"
+
+
+# Headrace
+
+
+def declare(project: Path, body: str = FACTS) -> None:
+    """The project, with this model of facts."""
+    (project / "assets").mkdir(parents=True, exist_ok=True)
+    (project / "landing").mkdir(exist_ok=True)
+    (project / "contracts").mkdir(exist_ok=True)
+    shutil.copy2(CONTRACTS / "flights.odcs.yaml", project / "contracts")
+    (project / "headrace.toml").write_text(SETTINGS)
+    (project / "owners.yaml").write_text("feed: {kind: vendor}\nanalysts: {kind: team}\n")
+    (project / "sources").mkdir(exist_ok=True)
+    (project / "sources/flights.yaml").write_text(SOURCE)
+    (project / "consumers.yaml").write_text(CONSUMER)
+    for name, text in {"facts": body, **SUMS}.items():
+        (project / f"assets/{name}.sql").write_text(f"/* headrace\n{HEAD}\n*/\n{text}\n")
+
+
+def history(project: Path, series: Series) -> None:
+    """January and February, thirty days at a time."""
+    declare(project)
+    days = [FIRST_DAY + timedelta(number) for number in range((MARCH - FIRST_DAY).days)]
+    for start in range(0, len(days), DAYS_AT_ONCE):
+        for day in days[start : start + DAYS_AT_ONCE]:
+            series.write(project / "landing", day, None)
+        run(project, "tick", "--now", _noon(days[min(start + DAYS_AT_ONCE, len(days)) - 1]))
+
+
+def _noon(day: date) -> str:
+    return f"{(day + timedelta(1)).isoformat()}T12:05:00-05:00"
+
+
+def play(clean: Path, project: Path, series: Series, one: Scenario) -> list[dict[str, Any]]:
+    """The window's days with the fault in them; the incidents that came of it."""
+    if project.exists():
+        shutil.rmtree(project)
+    shutil.copytree(clean, project)
+    days = [MARCH + timedelta(number) for number in range(WINDOWS[one.window])]
+    if one.body:
+        declare(project, one.body)
+        run(project, "apply", "--yes", "--now", f"{MARCH.isoformat()}T18:00:00-05:00")
+    for day in days:
+        series.write(project / "landing", day, one.change)
+    run(project, "tick", "--now", _noon(days[-1]))
+    found: list[dict[str, Any]] = run(project, "incidents", "--all", "--now", _noon(days[-1]))
+    return [one for one in found if (one["cause"]["partition"] or "9999") >= MARCH.isoformat() and one["cause"]["kind"] != UNWATCHED]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a scenario."""
+
+    scenario: Scenario
+    incidents: list[dict[str, Any]]
+    theirs: dict[str, list[dict[str, Any]]]
+    """What upstrace says: `frozen` against the same days without the fault, `rolling` by the days before."""
+
+    @property
+    def seen(self) -> bool:
+        return bool(self.incidents)
+
+    @property
+    def root(self) -> bool:
+        return any(one["cause"]["node"] == self.scenario.node for one in self.incidents)
+
+    @property
+    def right(self) -> bool:
+        """As upstrace counts: the node, and the column where it is one column's; of a control, nothing is said."""
+        if not self.scenario.node:
+            return not self.seen
+        here = [one["cause"] for one in self.incidents if one["cause"]["node"] == self.scenario.node]
+        return any(not self.scenario.column or self.scenario.column in cause["columns"] for cause in here)
+
+    @property
+    def said(self) -> str:
+        return "; ".join(
+            f"{one['cause']['kind']} {one['cause']['node']}@{one['cause']['partition']} {','.join(one['cause']['columns'])}"
+            for one in self.incidents[:4]
+        )
+
+
+class Beside:
+    """upstrace itself, in an environment of its own: what it says of the same deliveries."""
+
+    def __init__(self, folder: Path, series: Series) -> None:
+        """Raises Unavailable where it can't be installed."""
+        python = environment("upstrace") / "python"
+        models = json.dumps({"facts": FACTS, **SUMS})
+        self._series = series
+        self._process = subprocess.Popen(
+            [str(python), str(HERE / "upstrace_program.py"), str(folder), models], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, one: Scenario, landing: Path) -> dict[str, list[dict[str, Any]]]:
+        """Its incidents in each of its two ways, the worst first."""
+        last = MARCH + timedelta(WINDOWS[one.window] - 1)
+        for number in range(WINDOWS[one.window]):
+            self._series.path(MARCH + timedelta(number))
+        pattern = "flights_*.csv"
+        days = {"first": MARCH.isoformat(), "last": last.isoformat()}
+        job = {"files": str(landing / pattern), "clean": str(self._series.folder / pattern), "body": one.body, **days}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        found: dict[str, list[dict[str, Any]]] = json.loads(self._process.stdout.readline())
+        return found
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+def theirs_right(one: Scenario, incidents: Sequence[dict[str, Any]]) -> bool:
+    """By the rule of its own evaluation: the first incident's root, the column among its columns; of a control, only warnings."""
+    if not one.node:
+        return not any(found["severity"] in {"critical", "high"} for found in incidents)
+    if not incidents or incidents[0]["root"] != one.node:
+        return False
+    return not one.column or any(one.column in column for column in incidents[0]["columns"])
+
+
+def measure(*, quick: bool, only: str, folder: str, beside: bool) -> Measured:
+    """Play the catalogue; say what was missed, and how large it was beside the series' own noise."""
+    chosen = [one for one in scenarios() if only in one.name]
+    chosen = [chosen[0], chosen[-4]] if quick else chosen
+    with tempfile.TemporaryDirectory(prefix="headrace-upstrace-") as base:
+        root = Path(folder or base)
+        series, clean, project = Series(root / "series"), root / "clean", root / "project"
+        if not clean.exists():
+            shutil.rmtree(project, ignore_errors=True)
+            history(project, series)
+            project.rename(clean)
+        notes: dict[str, str] = {}
+        peer = _beside(root / "upstrace", series, notes) if beside else None
+        outcomes = []
+        for one in chosen:
+            incidents = play(clean, project, series, one)
+            outcomes.append(Outcome(one, incidents, peer.ask(one, project / "landing") if peer else {}))
+        if peer:
+            peer.close()
+        return Measured(_figures(outcomes), {**notes, **dict(_notes(series, outcomes))})
+
+
+def _beside(folder: Path, series: Series, notes: dict[str, str]) -> Beside | None:
+    try:
+        return Beside(folder, series)
+    except Unavailable as error:
+        notes["upstrace"] = str(error)
+        return None
+
+
+def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    faults = [one for one in outcomes if one.scenario.node]
+    controls = [one for one in outcomes if not one.scenario.node]
+    sizes = Counter(_size(one) for one in faults)
+    right = Counter(_size(one) for one in faults if one.right)
+    figures = [
+        _observed("seen", [one.seen for one in faults], {}),
+        _observed("right_node", [one.root for one in faults], {}),
+        _observed("right_node_and_column", [one.right for one in faults], _theirs(faults)),
+        _observed("controls_in_peace", [one.right for one in controls], _theirs(controls)),
+    ]
+    return [
+        *figures,
+        *(Figure(name=f"right: {size}", value=right[size], unit=f"of {n}", goal=None, runs=[]) for size, n in sorted(sizes.items())),
+    ]
+
+
+def _size(one: Outcome) -> str:
+    return one.scenario.name.rsplit("-", 2)[1]
+
+
+def _theirs(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    ways = {way for one in outcomes for way in one.theirs}
+    return {f"upstrace {way}": float(sum(theirs_right(one.scenario, one.theirs[way]) for one in outcomes)) for way in sorted(ways)}
+
+
+def _observed(name: str, values: Sequence[bool], against: dict[str, float]) -> Figure:
+    return Figure(name=name, value=float(sum(values)), unit=f"of {len(values)}", goal=None, runs=[], against=against)
+
+
+def _notes(series: Series, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, str]]:
+    for one in outcomes:
+        if one.right:
+            continue
+        beside = "" if one.scenario.effect is None else f"; it {noise(series, one.scenario.effect, _change(one.scenario))}"
+        yield one.scenario.name, f"said: {one.said or 'nothing'}{beside}"
+
+
+def _change(one: Scenario) -> Change | None:
+    """What a model does to its column, done to the deliveries: the same to measure."""
+    if one.change is not None or not one.body:
+        return one.change
+    factors = {"large": 1.5, "medium": 1.2, "small": 1.05}
+    return scaled("air_time", factors[one.name.rsplit("-", 2)[1]]) if "scaling" in one.name else replaced("air_time", "", 100)
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only", default="", help="scenarios whose names hold this")
+    parser.add_argument("--no-peers", dest="beside", action="store_false", help="without upstrace itself")
+    parser.add_argument("--folder", default="", help="where the history stays for the next time")
+
+
+if __name__ == "__main__":
+    os.environ.pop("HEADRACE_ENV", None)
+    main(__doc__, measure, _options)

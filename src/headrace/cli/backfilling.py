@@ -1,0 +1,209 @@
+"""A backfill for people: what it makes, whom it touches, how long it takes, what has come of it."""
+
+from __future__ import annotations
+
+from headrace.cli import states
+from headrace.cli.data import grid
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import joined, plural
+from headrace.operations.backfill_documents import (
+    BackfillDocument,
+    BackfillRow,
+    BackfillsDocument,
+    EstimateRow,
+    FailureRow,
+    PlanRowDocument,
+)
+from headrace.operations.documents import ColumnRow
+
+NODES_SHOWN_MAX = 40
+SKIPPED_SHOWN_MAX = 10
+FAILURES_SHOWN_MAX = 10
+DETAILED_MAX = 3
+"""So many are shown with what they broke."""
+HOW = {"taken_in": "taken in", "staged": "beside production", "afterwards": "afterwards, in order"}
+PUBLISHES = {
+    "atomically": "published all at once",
+    "per_partition": "published one after the other, for each builds on the one before",
+}
+
+MADE = [
+    Column("asset", gives=2, least=14),
+    Column("partitions", right=True),
+    Column("from", least=10),
+    Column("to", least=10),
+    Column("how", gives=4, drops=1),
+    Column("why", gives=3, least=12),
+]
+NOT_MADE = [Column("not made", gives=2, least=14), Column("partitions", right=True), Column("why", gives=3, least=18)]
+CHANGED = [
+    Column("changed", gives=2, least=14), Column("partitions", right=True), Column("rows added", right=True),
+    Column("removed", right=True), Column("changed", right=True),
+]  # fmt: skip
+LISTED = [
+    Column("id", right=True),
+    Column("state"),
+    Column("to go", right=True, drops=4),
+    Column("assets", gives=2, least=12),
+    Column("partitions", right=True),
+    Column("published", right=True, drops=2),
+    Column("failed", right=True, drops=2),
+    Column("planned", drops=1),
+    Column("by", gives=4, least=6, drops=3),
+    Column("why", gives=1, least=16),
+]
+
+
+def plan(document: BackfillDocument, page: Page) -> None:
+    """What would be done, before anybody is asked."""
+    page.table(MADE, [_made(row) for row in document.assets[:NODES_SHOWN_MAX]])
+    if len(document.assets) > NODES_SHOWN_MAX:
+        page.say(f"and {plural(len(document.assets) - NODES_SHOWN_MAX, 'more asset')}", indent=2)
+    _skipped(document, page)
+    page.say(f"{plural(document.partitions_total, 'partition')} in all, {_published(document)}", indent=2)
+    page.say(_cost(document), indent=2)
+    touched = [*(f"consumer {name}" for name in document.affects.consumers), *(f"owner {name}" for name in document.affects.owners)]
+    if touched:
+        page.say(f"touches {joined(touched)}", indent=2)
+    if document.approval is not None:
+        said = document.approval
+        page.say(f"needs an approval: {said.file}:{said.line} backfill_approval = {said.rule!r}", "warn", indent=2)
+
+
+def render(document: BackfillDocument, page: Page) -> None:
+    """One backfill: its plan where nothing has begun, and what has come of it."""
+    page.head(f"backfill {document.plan_id}" if document.plan_id else "backfill", document.reason)
+    if document.assets and document.started_at is None:
+        page.say()
+        plan(document, page)
+    elif document.assets:
+        page.say()
+        _progress(document, page)
+    else:
+        _skipped(document, page)
+    page.facts(*_facts(document), style={"succeeded": "good", "failed": "bad", "partial": "warn"}.get(document.state, ""))
+    for note in document.notes:
+        page.say(note, "dim")
+    page.next(*_next(document))
+
+
+def listed(document: BackfillsDocument, page: Page) -> None:
+    """The newest backfills."""
+    page.head("backfills")
+    if not document.backfills:
+        page.say("nothing was backfilled yet")
+        page.next("headrace backfill ASSET --from A --to B --reason TEXT --dry-run")
+        return
+    page.say()
+    page.table(LISTED, [_line(row, page) for row in document.backfills])
+    page.next(f"headrace backfills {document.backfills[0].plan_id}")
+
+
+def _made(row: BackfillRow) -> list[str | Cell]:
+    to = f"{row.to} ({row.ranges} ranges)" if row.ranges > 1 else row.to
+    return [Cell(row.asset, "bold"), f"{row.partitions:,}", row.from_, to, HOW[row.how], row.why]
+
+
+def _skipped(document: BackfillDocument, page: Page) -> None:
+    rows = document.skipped[:SKIPPED_SHOWN_MAX]
+    page.table(NOT_MADE, [[Cell(row.asset, "bold"), f"{row.partitions:,}", row.why] for row in rows])
+    if len(document.skipped) > len(rows):
+        page.say(f"and {plural(len(document.skipped) - len(rows), 'more reason')}", indent=2)
+
+
+def _published(document: BackfillDocument) -> str:
+    if document.publishes == "in_steps":
+        return f"published in {document.steps} steps, some intervals of all assets at a time"
+    return PUBLISHES[document.publishes]
+
+
+def _cost(document: BackfillDocument) -> str:
+    size = f", {_size(document.bytes_estimate)}" if document.bytes_estimate else ""
+    if document.estimate is None:
+        return f"how long it takes isn't known: nothing like it has run yet{size}"
+    return f"about {span(document.estimate)}{size} ({document.estimate.basis})"
+
+
+def span(estimate: EstimateRow) -> str:
+    """`4 min (3 min to 6 min)`."""
+    return f"{seconds(estimate.seconds)} ({seconds(estimate.low)} to {seconds(estimate.high)})"
+
+
+def _size(count: int) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:,.0f} {unit}"
+        count //= 1000
+    return f"{count:,} TB"
+
+
+def _progress(document: BackfillDocument, page: Page) -> None:
+    page.table(CHANGED, [
+        [Cell(row.asset, "bold"), f"{row.partitions:,}", f"{row.rows_added:,}", f"{row.rows_removed:,}", f"{row.rows_changed:,}"]
+        for row in document.changes
+    ])  # fmt: skip
+    if document.published and not document.changes:
+        page.say("what was made is what readers saw before", indent=2)
+    for place, row in enumerate(document.failures[:FAILURES_SHOWN_MAX]):
+        page.say(f"{row.asset}@{row.partition} {row.state}: {row.reason}", "bad", indent=2)
+        if place < DETAILED_MAX:
+            _evidence(row, page)
+    for said in dict.fromkeys(row.first for row in document.failures if row.first is not None):
+        page.say(f"to do: {said}", indent=2)
+    if document.failed > FAILURES_SHOWN_MAX:
+        page.say(f"and {plural(document.failed - FAILURES_SHOWN_MAX, 'more failure')}", indent=2)
+
+
+def _evidence(row: FailureRow, page: Page) -> None:
+    for check in row.checks:
+        page.say(f"check {check.name}: {check.detail or f'{check.failing} of {check.rows} rows'}", indent=4)
+    if row.sample:
+        names = list(dict.fromkeys(name for sample in row.sample for name in sample))
+        page.say("for example:", indent=4)
+        grid(page, [ColumnRow(name=name, type="") for name in names], row.sample)
+
+
+def _facts(document: BackfillDocument) -> list[str]:
+    if document.state == "nothing_due":
+        return ["· nothing to do"]
+    if document.state in ("planned", "declined", "awaiting_approval"):
+        said = {"planned": "· planned, nothing was done", "declined": "· nothing was done", "awaiting_approval": "· waits for an approval"}
+        return [said[document.state]]
+    facts = [states.mark(document.state), f"{document.published:,} of {plural(document.partitions_total, 'partition')} published"]
+    facts += [f"{document.failed:,} failed"] if document.failed else []
+    facts += [f"{document.redone:,} made again, for their inputs changed meanwhile"] if document.redone else []
+    if document.state in ("failed", "cancelled") and not document.published:
+        facts.append("readers see what they saw before")
+    facts += [f"{span(document.remaining)} to go"] if document.remaining is not None else []
+    return facts
+
+
+def _next(document: BackfillDocument) -> list[str]:
+    number = document.plan_id
+    match document.state:
+        case "planned" if number is None:
+            return [document.command]
+        case "running":
+            return [f"headrace backfills {number}"]
+        case "paused":
+            return [f"headrace backfills resume {number} --reason TEXT"]
+        case "awaiting_approval":
+            return [f"headrace backfills cancel {number} --reason TEXT"]
+        case "failed" | "partial":
+            again = f"headrace backfills resume {number} --reason TEXT"
+            first = next(iter(document.failures), None)
+            if first is None:
+                return [again]
+            mended = ["headrace apply"] if any(row.first is not None for row in document.failures) else []
+            return [f"headrace logs {first.attempt or f'{first.asset}@{first.partition}'}", *mended, again]
+    return ["headrace status"]
+
+
+def _line(row: PlanRowDocument, page: Page) -> list[str | Cell]:
+    to_go = seconds(row.remaining.seconds) if row.remaining is not None else ""
+    return [
+        row.plan_id, row.state, to_go, joined(row.assets, 3), f"{row.partitions_total:,}", f"{row.published:,}", f"{row.failed:,}",
+        page.reader.moment(row.created_at), row.by, row.reason,
+    ]  # fmt: skip

@@ -1,0 +1,146 @@
+"""What `checks`, `checks challenge` and `checks suggest` print for people."""
+
+from __future__ import annotations
+
+from headrace.cli import states
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.operations.checks_documents import (
+    ChallengedCheckRow,
+    ChallengeDocument,
+    CheckStandingRow,
+    SuggestedCheckRow,
+    UnnoticedRow,
+)
+
+UNNOTICED_SHOWN = 10
+"""Of what nobody would notice, beside the checks; all with --unnoticed."""
+_SIGNS = {"passed": "✓", "failed": "✗", "unchecked": "·"}
+_VERDICTS = {
+    "effective": Cell("✓ effective", "good"),
+    "cannot_fail": Cell("✗ can't fail", "bad"),
+    "duplicate": Cell("! duplicate", "warn"),
+    "flaky": Cell("✗ flaky", "bad"),
+    "never_ran": Cell("! never ran", "warn"),
+    None: Cell("· not found out", ""),
+}
+
+LIST = [
+    Column("node", gives=2, least=12),
+    Column("check", gives=1, least=12),
+    Column("outcome", least=10),
+    Column("last", gives=5, least=10, drops=2),
+    Column("of", drops=1),
+    Column("before", drops=3),
+    Column("what", gives=3, least=12, drops=4),
+]
+
+
+def listed(rows: list[CheckStandingRow], page: Page) -> None:
+    """Each check with its newest outcomes, newest last."""
+    page.head("checks")
+    page.say()
+    page.table(LIST, [_standing(row, page) for row in rows])
+    if not rows:
+        page.say("no check is declared here")
+    failed = sum(row.state == "failed" for row in rows)
+    never = sum(row.state == "never" for row in rows)
+    page.facts(plural(len(rows), "check"), f"{failed} failed last" if failed else "", f"{never} never ran" if never else "")
+    page.next("headrace checks challenge" if rows else "headrace checks suggest")
+
+
+def _standing(row: CheckStandingRow, page: Page) -> list[str | Cell]:
+    before = "".join(_SIGNS.get(one.outcome, "·") for one in reversed(row.history))
+    state = "warned" if row.state == "failed" and row.severity == "warning" else row.state
+    at = page.reader.moment(row.at) if row.at is not None else ""
+    return [Cell(row.node, "bold"), row.check, states.cell(state), at, row.partition or "", before, row.reason or ""]
+
+
+CHALLENGED = [
+    Column("asset", gives=2, least=12),
+    Column("check", gives=1, least=12),
+    Column("verdict", least=12),
+    Column("noticed", right=True, drops=1),
+    Column("cost", right=True, drops=2),
+    Column("because", gives=3, least=16, drops=3),
+]
+
+
+def challenged(document: ChallengeDocument, page: Page) -> None:
+    """The verdicts, and the first of what no check notices."""
+    page.table(CHALLENGED, [_challenged(row) for row in document.checks])
+    if not document.checks:
+        page.say("no check is declared here")
+    if document.unnoticed:
+        page.say()
+        page.say(
+            f"{plural(len(document.unnoticed), 'fault')} that no check of these notices, those that reach most consumers first", "bold"
+        )
+        _faults(document.unnoticed[:UNNOTICED_SHOWN], page)
+        if len(document.unnoticed) > UNNOTICED_SHOWN:
+            page.say("all of them: headrace checks challenge --unnoticed", "dim", indent=2)
+    _left(document, page)
+    page.next("headrace checks suggest" if document.suggestions else "headrace checks")
+
+
+def unnoticed(document: ChallengeDocument, page: Page) -> None:
+    """All that no check notices."""
+    _faults(document.unnoticed, page)
+    if not document.unnoticed:
+        page.say("every fault that was made was noticed" if document.checks else "nothing was challenged")
+    _left(document, page)
+    page.next("headrace checks suggest" if document.suggestions else "headrace checks challenge")
+
+
+def _left(document: ChallengeDocument, page: Page) -> None:
+    page.say()
+    if document.unfinished:
+        page.say(f"the time was over before all was tried of {', '.join(document.unfinished)}: --seconds N", "warn")
+    if document.skipped:
+        page.say(f"without published rows: {', '.join(document.skipped)}", "dim")
+    page.say("faults are made in copies of published rows; nothing was changed, and no anomaly was looked for", "dim")
+
+
+def _challenged(row: ChallengedCheckRow) -> list[str | Cell]:
+    noticed = f"{row.mutations_caught}/{row.mutations_tried}"
+    cost = "" if row.cost_ms is None else f"{row.cost_ms:,.1f} ms"
+    return [Cell(row.asset, "bold"), row.check, _VERDICTS[row.verdict], noticed, cost, row.evidence]
+
+
+FAULTS = [
+    Column("asset", gives=3, least=10),
+    Column("fault", gives=1, least=20),
+    Column("reaches", gives=4, least=12, drops=2),
+    Column("add", gives=2, least=16, drops=1),
+]
+
+
+def _faults(rows: list[UnnoticedRow], page: Page) -> None:
+    page.table(FAULTS, [[Cell(row.asset, "bold"), row.says, _reached(row), row.suggestion or ""] for row in rows])
+
+
+def _reached(row: UnnoticedRow | SuggestedCheckRow) -> str:
+    if row.consumers:
+        return ", ".join(row.consumers)
+    return f"{plural(len(row.assets), 'asset')}, no consumer" if row.assets else "nobody"
+
+
+SUGGESTED = [
+    Column("asset", gives=2, least=12),
+    Column("check", gives=1, least=24),
+    Column("because", gives=4, least=16, drops=2),
+    Column("reaches", gives=3, least=10, drops=1),
+    Column("notices", right=True, drops=3),
+]
+
+
+def suggested(rows: list[SuggestedCheckRow], page: Page) -> None:
+    """The checks to add, or those that were added."""
+    page.table(SUGGESTED, [[Cell(row.asset, "bold"), row.yaml, row.evidence, _reached(row), str(len(row.catches))] for row in rows])
+    files = list(dict.fromkeys(row.written for row in rows if row.written))
+    if not rows:
+        page.say("nothing to add: what reaches anybody is noticed, or no simple check would notice it")
+    if files:
+        page.say(f"✓ added to {', '.join(files)}", "good")
+    page.next("headrace plan" if files else "headrace checks suggest --write" if rows else "headrace checks challenge --unnoticed")

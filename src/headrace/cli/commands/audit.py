@@ -1,0 +1,110 @@
+"""`headrace audit show|verify`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.model.errors import UsageError
+from headrace.operations.audit import AuditRow, VerifyDocument, Wanted
+
+SHORT = 120
+"""Characters of what changed that a line of the list shows."""
+COLUMNS = [
+    Column("entry", right=True),
+    Column("at"),
+    Column("who", gives=3, least=8),
+    Column("action"),
+    Column("what", gives=2, least=14),
+    Column("why", gives=4, least=10, drops=1),
+]
+
+
+def command(
+    invocation: Invocation,
+    action: Annotated[str, Argument("show|verify", help="the entries, or whether they are as they were written")],
+    entry: Annotated[str | None, Argument("[ENTRY]", help="of show: one entry, with all that it says")] = None,
+    of: Annotated[str | None, Option("--object", metavar="PATTERN", help="what it was done to: revenue, revenue@2025-03-*, run:7")] = None,
+    actor: Annotated[str | None, Option("--actor", metavar="PATTERN", help="who did it")] = None,
+    did: Annotated[str | None, Option("--action", metavar="PATTERN", help="what was done: partition.*, project.applied")] = None,
+    since: Annotated[str | None, Option("--since", metavar="T", help="a time, or back from now: 2d, 6h")] = None,
+    limit: Annotated[int, Option("--limit", metavar="N", least=1, help="entries listed, newest first")] = 50,
+    head: Annotated[
+        str | None, Option("--head", metavar="HASH", help="of verify: a head noted down earlier; it must still be there")
+    ] = None,
+) -> int:
+    """The audit trail: who did what and why, and whether anybody changed it.
+
+    `verify` computes the whole chain anew and exits 1 where an entry was altered, removed, inserted or moved.
+    """
+    from headrace.operations import audit
+
+    if action == "verify":
+        document = audit.verified(invocation.session, head)
+        invocation.show(document, _verified, clock=False)
+        return int(not document.ok)
+    if action != "show":
+        raise UsageError(f"`headrace audit {action[:40]}` isn't known", hint="write headrace audit show, or headrace audit verify")
+    if entry is not None:
+        if not entry.isdecimal():
+            raise UsageError(f"{entry[:40]!r} is no entry's number", hint=f"headrace audit show --object {entry[:40]}")
+        invocation.show(audit.entry(invocation.session, int(entry)), _one)
+        return 0
+    invocation.show(audit.show(invocation.session, Wanted(of, actor, did, since, limit)), _all)
+    return 0
+
+
+def _all(rows: list[AuditRow], page: Page) -> None:
+    page.head("audit trail")
+    page.say()
+    page.table(COLUMNS, [_row(row, page) for row in rows])
+    if not rows:
+        page.say("there is no entry like that")
+    page.next(f"headrace audit show {rows[0].seq}" if rows else "headrace audit verify")
+
+
+def _row(row: AuditRow, page: Page) -> list[str | Cell]:
+    said = row.reason or _short(row.after)
+    return [Cell(str(row.seq), "bold"), page.reader.moment(row.at), row.actor, row.action, row.object, said]
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else ", ".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
+    return text if len(text) <= SHORT else f"{text[: SHORT - 1]}…"
+
+
+def _one(rows: list[AuditRow], page: Page) -> None:
+    (row,) = rows
+    page.head(f"entry {row.seq}", row.action)
+    page.facts(page.reader.moment(row.at), f"by {row.actor} ({row.actor_type})", row.outcome)
+    page.say(f"on {row.object}" + (f", version {row.version}" if row.version else ""))
+    if row.reason:
+        page.say(f"because: {row.reason}")
+    if row.run_id is not None:
+        page.say(f"in run {row.run_id}")
+    for name, value in (("before", row.before), ("after", row.after)):
+        if value is not None:
+            page.say()
+            page.say(name, "bold")
+            for key, one in value.items() if isinstance(value, dict) else [("", value)]:
+                page.say(f"{key}: {one}" if key else str(one), indent=2)
+    page.say()
+    page.say(f"hash {row.hash}", "dim")
+    page.next("headrace audit verify")
+
+
+def _verified(document: VerifyDocument, page: Page) -> None:
+    counted = plural(document.entries, "entry", "entries")
+    if document.ok:
+        page.say(f"✓ {counted} as written: none was altered, removed, inserted or moved", "good")
+    elif document.broken_at is not None:
+        page.say(f"✗ broken at entry {document.broken_at}: {document.reason}", "bad")
+        page.say(f"{counted} before it fit", indent=2)
+    else:
+        page.say(f"✗ {document.reason}", "bad")
+    page.say(f"head {document.head}", "dim")
+    page.next("headrace audit show" if document.ok else "headrace db check")

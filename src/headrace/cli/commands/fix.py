@@ -1,0 +1,42 @@
+"""`headrace fix ID`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headrace.cli.agreeing import agreed
+from headrace.cli.fixing import plan, render
+from headrace.cli.invocation import Invocation
+from headrace.cli.parsing import Argument, Option
+from headrace.model.errors import Refused
+from headrace.operations.fix_documents import FixDocument
+
+EXIT = {"planned": 0, "done": 0, "declined": 3}
+
+
+def command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
+    dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
+    yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
+) -> int:
+    """Repair an incident: accept the names that a vendor uses now, read deliveries again, build what reads them beside production, publish.
+
+    Exits 1 where its cause is still there afterwards, 3 where nobody agreed or a person has to do something first.
+    """
+    from headrace.operations.fix import fix
+
+    document = fix(
+        invocation.session,
+        target,
+        dry_run=dry_run,
+        confirm=lambda found: _confirm(invocation, found, yes=yes),
+        progress=invocation.progress(),
+    )
+    invocation.show(document, render)
+    return EXIT.get(document.fix, 1)
+
+
+def _confirm(invocation: Invocation, document: FixDocument, *, yes: bool) -> bool:
+    refused = Refused(f"this repairs {document.id} and nobody is there to ask", hint=f"headrace fix {document.id} --yes")
+    return agreed(invocation, lambda page: plan(document, page), "Do this?", yes=yes, refused=refused)

@@ -1,0 +1,31 @@
+"""`headrace waive CONSUMER@K`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
+from headrace.cli.text import joined
+from headrace.operations.waive import WaiveDocument
+
+
+def command(
+    invocation: Invocation,
+    target: Annotated[str, Argument("CONSUMER@K")],
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why nobody needs it; kept in the audit trail")] = None,
+) -> int:
+    """Let an obligation go: nobody waits for that interval any more. It still counts as a promise that wasn't kept."""
+    from headrace.operations.waive import waive
+
+    invocation.show(waive(invocation.session, target, reason=reason, progress=invocation.progress()), _render)
+    return 0
+
+
+def _render(document: WaiveDocument, page: Page) -> None:
+    page.say(f"✓ {document.consumer}@{document.interval}, due {page.reader.moment(document.due_at)}, is waived: {document.reason}", "good")
+    if document.backlog:
+        page.say(f"still missing: {joined(document.backlog, 6)}", indent=2)
+    page.clock_note()
+    page.next("headrace status")

@@ -1,0 +1,76 @@
+"""Screens of `contract show` and `contract diff`."""
+
+from __future__ import annotations
+
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.operations.contract_showing import ContractChangeRow, ContractColumnRow, ContractDiffDocument, ContractShowDocument
+
+SHOWN_MAX = 200
+COLUMNS = [
+    Column("column", gives=1, least=14),
+    Column("type", gives=3, least=7),
+    Column("promised", gives=4, least=8),
+    Column("files call it", gives=2, least=12, drops=2),
+    Column("used by", gives=5, least=8, drops=1),
+]
+CHANGES = [
+    Column("what"),
+    Column("column", gives=1, least=14),
+    Column("how", gives=2, least=16),
+    Column("does"),
+    Column("used by", gives=3, least=8, drops=1),
+]
+_DOES = {"block": "holds", "map": "read so", "allow": "allowed", "warn": "warned"}
+
+
+def shown(document: ContractShowDocument, page: Page) -> None:
+    """What a node is held to."""
+    page.head(f"{document.node}, {document.kind}")
+    if document.version is not None:
+        page.say(f"contract {document.contract} {document.version}, {document.status}: {document.file}")
+    elif document.columns:
+        page.say(f"no contract: held to what {document.pinned_by or 'the first delivery'} had", "dim")
+    else:
+        page.say("no contract, and nothing was delivered yet", "dim")
+    if document.columns:
+        page.table(COLUMNS, [_column(row) for row in document.columns[:SHOWN_MAX]])
+    if len(document.columns) > SHOWN_MAX:
+        page.say(f"and {len(document.columns) - SHOWN_MAX} more; --json has all", "dim")
+    for rule in document.rules:
+        page.say(f"rule {rule.name}: {rule.kind.replace('_', ' ')}, {rule.severity}", indent=2)
+    for one in document.service:
+        page.say(f"{one.property}: {one.value} {one.unit}".rstrip(), indent=2)
+    page.next(f"headrace contract diff {document.node}" if document.version else f"headrace contract infer {document.node}")
+
+
+def _column(row: ContractColumnRow) -> list[str | Cell]:
+    said = [("key", row.primary_key), ("required", row.required and not row.primary_key), ("unique", row.unique)]
+    promised = [word for word, holds in said if holds] + ([row.classification] if row.classification else [])
+    names = [f"{one['name']} from {one['from']}{f' to {until}' if (until := one.get('to')) else ''}" for one in row.names]
+    return [Cell(row.name, "bold"), row.type or "any", ", ".join(promised), ", ".join(names), ", ".join(row.used_by)]
+
+
+def differing(document: ContractDiffDocument, page: Page) -> None:
+    """What differs from it."""
+    delivered = [row for row in document.changes if row.takes is None]
+    written = [row for row in document.changes if row.takes is not None]
+    page.head(document.source if document.partition is None else f"{document.source}@{document.partition}")
+    if not document.changes:
+        page.say("✓ nothing differs from what is expected", "good")
+    if delivered and document.at is not None:
+        page.say(f"delivered {page.reader.moment(document.at)}: {plural(len(delivered), 'change')}")
+        page.table(CHANGES, [_change(row, _DOES.get(row.policy or "", "")) for row in delivered[:SHOWN_MAX]])
+    if written:
+        page.say(f"the files change the contract from {document.applied} to {document.declared}; it takes {document.needs}")
+        page.table(CHANGES, [_change(row, row.takes or "") for row in written[:SHOWN_MAX]])
+    if document.breaking and any(row.kind == "renamed" and row.policy == "block" for row in delivered):
+        page.next(f"headrace contract accept {document.source}@{document.partition}")
+    else:
+        page.next("headrace plan" if written else f"headrace contract show {document.source}")
+
+
+def _change(row: ContractChangeRow, does: str) -> list[str | Cell]:
+    how = ([f"→ {row.to}"] if row.to else []) + ([f"({row.score})"] if row.score else []) + ["; ".join(row.evidence)]
+    return [row.kind, Cell(row.column, "bold"), " ".join(how).strip(), does, ", ".join(row.used_by)]

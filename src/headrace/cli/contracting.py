@@ -1,0 +1,40 @@
+"""What `contract` shows to people."""
+
+from __future__ import annotations
+
+from headrace.cli.page import Page
+from headrace.cli.running import span
+from headrace.cli.text import joined, plural
+from headrace.operations.contract_documents import AcceptDocument, InferDocument, MappingRow
+
+
+def accepted(document: AcceptDocument, page: Page) -> None:
+    """What holds from when on, and what follows."""
+    page.say(f"✓ {document.file} says what {document.source} calls its columns from {document.partition} on", "good")
+    for one in document.mappings:
+        page.say(_mapping(one), indent=2)
+    page.say(f"in force as version {document.version}")
+    if document.reread:
+        page.say(f"read again by the next tick: {document.source} {span(document.reread)}")
+    for row in document.stale:
+        page.say(f"follows: {row.node} {row.from_} … {row.to} ({plural(row.partitions, 'partition')})", indent=2)
+    if document.backfills:
+        page.say("what is too old to follow by itself is made again by")
+        for needed in document.backfills:
+            page.command(needed.command, indent=4)
+    page.clock_note()
+    page.next("headrace tick")
+
+
+def _mapping(one: MappingRow) -> str:
+    score = "" if one.score is None else f" ({one.score:.2f}: {'; '.join(one.evidence)})"
+    users = f", used by {joined(one.used_by)}" if one.used_by else ""
+    return f"{one.column} ← {one.to}{score}{users}"
+
+
+def inferred(document: InferDocument, page: Page) -> None:
+    """Where the contract was written."""
+    page.say(
+        f"✓ {document.file}, by {plural(document.rows, 'row')} of {plural(document.partitions, 'partition')} of {document.source}", "good"
+    )
+    page.next("headrace plan", "headrace apply")

@@ -1,0 +1,71 @@
+"""The screen of `status --explain`: what a figure says, and the rows that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.operations.documents import Document
+from headrace.operations.figure_documents import FigureDocument
+
+ROWS_MAX = 200
+"""Shown; --json has all."""
+_SHOWN: Mapping[str, Sequence[str]] = {
+    "availability": ("consumer", "state", "claimed", "since", "until", "seconds"),
+    "promises": ("consumer", "interval", "due_at", "met_at", "kept", "waived"),
+    "nodes": ("of", "kind", "owner", "honest", "lost_minutes", "classic"),
+    "owners": ("of", "honest", "mean", "worst", "lost_minutes"),
+    "domains": ("of", "honest", "mean", "worst", "lost_minutes"),
+    "uptime": ("kind", "state", "runs", "succeeded"),
+    "weakened": ("node", "what", "before", "after", "by", "at"),
+    "goodput": ("node", "goodput", "staged", "good", "retry", "rejected", "superseded", "identical", "wrong", "waiting"),
+    "incidents": ("id", "kind", "node", "owner", "began_at", "detect_seconds", "restore_seconds", "open", "recurrence_of"),
+    "sources": ("source", "owner", "deliveries", "stability", "quality", "on_time", "expected", "missing", "changed", "consumers", "reads"),
+    "use": ("node", "reader", "via", "reads", "last_at", "seconds", "said"),
+}
+_PERCENT = frozenset({"honest", "mean", "classic", "goodput"})
+_NAMED = frozenset({"consumer", "of", "node", "id", "source"})
+
+
+def render(document: FigureDocument, page: Page) -> None:
+    """The figure, its window, and the table."""
+    began, until = page.reader.moment(document.began), page.reader.moment(document.until)
+    page.head(document.figure, f"{document.window}: {began} to {until}")
+    for said in document.said:
+        page.say(said, indent=2)
+    page.say()
+    fields = _SHOWN[document.figure]
+    page.table([_column(place, field) for place, field in enumerate(fields)], [_row(row, fields, page) for row in document.rows[:ROWS_MAX]])
+    if not document.rows:
+        page.say("no data", indent=2)
+    if len(document.rows) > ROWS_MAX:
+        page.say(f"and {plural(len(document.rows) - ROWS_MAX, 'more row')}; --json has all", "dim", indent=2)
+
+
+def _column(place: int, field: str) -> Column:
+    if field in _NAMED:
+        return Column(field.replace("_", " "), gives=1, least=10)
+    return Column(field.removesuffix("_at").replace("_", " "), drops=place, gives=2 if field == "said" else 0)
+
+
+def _row(row: Document, fields: Sequence[str], page: Page) -> list[str | Cell]:
+    return [Cell(_said(getattr(row, field), field, page), "bold" if field in _NAMED else "") for field in fields]
+
+
+def _said(value: Any, field: str, page: Page) -> str:
+    if value is None:
+        return "no data" if field in _PERCENT else ""
+    if isinstance(value, datetime):
+        return page.reader.moment(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, float):
+        return seconds(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value} %" if field in _PERCENT else str(value)

@@ -1,0 +1,61 @@
+"""The repair of an incident on a terminal: what will be done, step by step, and what came of it."""
+
+from __future__ import annotations
+
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import joined
+from headrace.operations.fix_documents import FixDocument
+
+ACTS = {"map": "accept names", "read": "read again", "look": "look again"}
+STEPS = [Column("", right=True), Column("", least=8), Column("", gives=2, least=12), Column("", gives=1, least=24)]
+
+
+def plan(document: FixDocument, page: Page) -> None:
+    """What is going to be done, before anybody is asked."""
+    page.table(
+        STEPS,
+        [[str(n), ACTS.get(step.act, step.act), Cell(step.what, "bold"), step.text] for n, step in enumerate(document.steps, 1)],
+        header=False,
+    )
+    touched = [*document.affected.consumers, *(document.backfill.affects.owners if document.backfill is not None else [])]
+    if touched:
+        page.say(f"touches {joined(list(dict.fromkeys(touched)), 8)}; approval not needed", indent=2)
+
+
+def render(document: FixDocument, page: Page) -> None:
+    """The plan where nothing was done; else what came of it."""
+    if document.fix in ("planned", "declined"):
+        page.head(f"fix {document.id}", document.cause.summary)
+        page.say()
+        plan(document, page)
+        page.say("· planned, nothing was done" if document.fix == "planned" else "· nothing was done", "dim")
+        page.next(f"headrace fix {document.id}")
+        return
+    _made(document, page)
+    if document.fix == "open":
+        page.say(f"✗ {document.id} is still open: {document.cause.summary}", "bad")
+        page.next(f"headrace incident {document.id}")
+        return
+    page.say(f"✓ {document.id} {document.state}: {_took(document)}", "good")
+    page.next(f"git commit {document.file}" if document.file is not None else "headrace status")
+
+
+def _made(document: FixDocument, page: Page) -> None:
+    found = document.backfill
+    if found is None:
+        return
+    page.say(f"{found.published} of {found.partitions_total} partitions published", indent=2)
+    for row in found.changes:
+        page.say(f"{row.asset}: rows +{row.rows_added:,}, {row.rows_changed:,} changed, {row.rows_removed:,} removed", "dim", indent=4)
+
+
+def _took(document: FixDocument) -> str:
+    detected = f"detected in {seconds((document.opened_at - document.began_at).total_seconds())}"
+    if document.restored_at is None:
+        return detected
+    waited = next((line.at for line in reversed(document.timeline) if line.what.startswith("repair begun")), None)
+    restored = f"restored in {seconds((document.restored_at - document.began_at).total_seconds())}"
+    person = "" if waited is None else f" (of which waiting for a person: {seconds((waited - document.opened_at).total_seconds())})"
+    return f"{detected}, {restored}{person}"

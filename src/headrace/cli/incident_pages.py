@@ -1,0 +1,107 @@
+"""Incidents on a terminal: the list, and one with its evidence."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from headrace.cli import states
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import joined, plural
+from headrace.operations.incident_documents import IncidentRow
+
+EVIDENCE_SHOWN_MAX = 8
+SYMPTOMS_SHOWN_MAX = 6
+TIMELINE_SHOWN_MAX = 12
+
+LIST = [
+    Column("incident"),
+    Column("state"),
+    Column("cause", gives=2, least=14),
+    Column("node", gives=3, least=12),
+    Column("what", gives=1, least=18),
+    Column("owner", gives=4, least=6, drops=1),
+    Column("began", drops=2),
+    Column("affects", drops=3),
+]
+
+
+def listed(rows: list[IncidentRow], page: Page, *, every: bool) -> None:
+    """The causes, one a line."""
+    page.head("incidents")
+    if not rows:
+        page.say("✓ there has been no incident" if every else "✓ no incident is open", "good")
+        page.next("headrace status" if every else "headrace incidents --all")
+        return
+    page.say()
+    page.table(LIST, [_row(row, page) for row in rows])
+    page.next(f"headrace incident {rows[0].id}")
+
+
+def _row(row: IncidentRow, page: Page) -> list[str | Cell]:
+    return [
+        Cell(row.id, "bold"), states.cell(row.state), row.cause.kind, row.cause.node, row.cause.summary, row.owner,
+        page.reader.moment(row.began_at), _affects(row),
+    ]  # fmt: skip
+
+
+def _affects(row: IncidentRow) -> str:
+    found = [plural(len(names), word) for names, word in ((row.affected.assets, "asset"), (row.affected.consumers, "consumer")) if names]
+    return ", ".join(found) or "nobody"
+
+
+EVIDENCE = [
+    Column("evidence", gives=2, least=16),
+    Column("expected", gives=3, least=12),
+    Column("observed", gives=1, least=12),
+    Column("seen"),
+]
+FACTS = [Column("", least=8), Column("", gives=1, least=20)]
+
+
+def one(row: IncidentRow, page: Page) -> None:
+    """One cause: what was seen, what it holds, what repairs it."""
+    place = row.cause.node if row.cause.partition is None else f"{row.cause.node}@{row.cause.partition}"
+    page.facts(row.id, f"{row.cause.kind} at {place}", row.state, f"owner {row.owner}", style="bold")
+    found = seconds((row.opened_at - row.began_at).total_seconds()) if row.opened_at - row.began_at > timedelta(0) else "at once"
+    page.say(f"{row.cause.summary}; began {page.reader.moment(row.began_at)}, found {found if found == 'at once' else f'{found} later'}")
+    page.say()
+    shown = row.cause.evidence[:EVIDENCE_SHOWN_MAX]
+    page.table(EVIDENCE, [[e.what, e.expected, e.observed, page.reader.moment(e.at)] for e in shown])
+    if len(row.cause.evidence) > len(shown):
+        page.say(f"and {len(row.cause.evidence) - len(shown)} more; --json has all", "dim", indent=2)
+    page.table(FACTS, _facts(row, page), header=False)
+    for line in row.timeline[-TIMELINE_SHOWN_MAX:]:
+        page.say(f"{page.reader.moment(line.at)}  {line.what}  ({line.by})", "dim", indent=2)
+    page.next(_next(row))
+
+
+def _next(row: IncidentRow) -> str:
+    """What repairs it; where that isn't known, why those wait whom it affects."""
+    if row.repair is not None:
+        return row.repair.command
+    waits = row.state != "resolved" and row.affected.consumers
+    return f"headrace why {row.affected.consumers[0]}" if waits else "headrace status"
+
+
+def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
+    facts: list[list[str | Cell]] = [
+        [Cell("affects", "dim"), f"{_affects(row)}; {plural(len(row.affected.partitions), 'partition')} of its own"]
+    ]
+    if row.affected.consumers:
+        facts.append([Cell("readers", "dim"), joined(row.affected.consumers, 6)])
+    if row.symptoms:
+        shown = [f"{s.node}{f'@{s.partition}' if s.partition else ''}: {s.what}" for s in row.symptoms[:SYMPTOMS_SHOWN_MAX]]
+        more = len(row.symptoms) - len(shown)
+        facts.append([Cell("symptoms", "dim"), "; ".join([*shown, *([f"and {more} more"] if more else [])])])
+    if row.before is not None:
+        done = "; ".join(row.before.done) or "nothing is known of what was done"
+        facts.append([Cell("before", "dim"), f"the same as {row.before.id}, {page.reader.moment(row.before.began_at)}: {done}"])
+    if row.repair is not None and (row.repair.first is not None or row.repair.automatic):
+        said = "Headrace does it by itself" if row.repair.first is None else f"{row.repair.first}, then {row.repair.command}"
+        facts.append([Cell("repair", "dim"), said])
+    if row.restored_at is not None:
+        took = seconds((row.restored_at - row.began_at).total_seconds())
+        facts.append([Cell("restored", "dim"), f"{page.reader.moment(row.restored_at)}, {took} after it began"])
+    return facts

@@ -1,0 +1,118 @@
+"""The delay ledger on a page: its segments, who took how much, what it was a week before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import plural
+from headrace.operations.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
+
+ROWS_MAX = 14
+"""Where there are more segments, neighbours that are short are one line."""
+SHORT = 0.005
+"""Of the whole wait."""
+SHARES_MAX = 4
+WIDE = 100
+_STYLES = {"hold": "bad", "retry": "bad", "approval": "warn", "paused": "warn", "unattributed": "warn"}
+_COLUMNS = [
+    Column("took"),
+    Column("where", gives=2, least=12),
+    Column("what", gives=3, least=10),
+    Column("from", gives=1, least=5),
+    Column("to", gives=1, least=5),
+    Column("seconds", right=True),
+]
+
+
+def show(ledger: LedgerRow, page: Page) -> None:
+    """The sentence, the table and what belongs to it."""
+    page.say(ledger.said)
+    if ledger.segments:
+        page.say()
+        page.say(_head(ledger, page), "dim", indent=2)
+        _table([*_rows(ledger, page), _sum(ledger)], page)
+        page.say()
+    _line("shares", [_share(one) for one in ledger.shares[:SHARES_MAX]], page)
+    _line("Headrace", [f"{name} {seconds(took)}" for name, took in ledger.overhead.items() if took], page)
+    if ledger.compared is not None:
+        _line(f"the week before ({ledger.compared.interval})", [_compared(ledger.compared)], page)
+    if ledger.frozen:
+        page.say("kept when the rows that it was made of went", "dim", indent=2)
+    if ledger.read is not None:
+        page.say(ledger.read, "dim", indent=2)
+
+
+def _table(rows: list[list[str | Cell]], page: Page) -> None:
+    """Each segment begins when the one above it ends: where there is little room, that is said once."""
+    if page.screen.width < WIDE:
+        page.table(_COLUMNS[:3] + _COLUMNS[4:], [row[:3] + row[4:] for row in rows])
+    else:
+        page.table(_COLUMNS, rows)
+
+
+def _head(ledger: LedgerRow, page: Page) -> str:
+    began = "made again because of what came" if ledger.rebuild else "ended"
+    return f"interval {ledger.interval} ({began} {page.reader.moment(ledger.from_)})"
+
+
+def _rows(ledger: LedgerRow, page: Page) -> list[list[str | Cell]]:
+    return [_row(group, ledger, page) for group in _grouped(ledger)]
+
+
+def _grouped(ledger: LedgerRow) -> list[list[SegmentRow]]:
+    """Each segment; neighbours that are short together, where there are many."""
+    short = ledger.wait_seconds * SHORT if len(ledger.segments) > ROWS_MAX else -1.0
+    groups: list[list[SegmentRow]] = []
+    for one in ledger.segments:
+        if groups and one.seconds < short and groups[-1][-1].seconds < short:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    return groups
+
+
+def _row(group: Sequence[SegmentRow], ledger: LedgerRow, page: Page) -> list[str | Cell]:
+    first, last = group[0], group[-1]
+    now = ledger.open and last.to == ledger.to
+    ends = "now" if now else _moment(last.to, page)
+    took = f"{(_ms(last.to, ledger) - _ms(first.from_, ledger)) / 1000:,.3f}"
+    if len(group) > 1:
+        nodes, longest = {one.node for one in group}, max(group, key=lambda one: one.seconds)
+        where = first.node if len(nodes) == 1 else plural(len(nodes), "node")
+        said = f"mostly {longest.kind} of {longest.node}" if len(nodes) > 1 else f"mostly {longest.kind}"
+        return [f"{len(group)} short ones", where, said, _moment(first.from_, page), ends, took]
+    where = f"{first.incident} {first.node}" if first.incident and first.kind == "hold" else first.node
+    return [Cell(first.kind, _STYLES.get(first.kind, "")), where, first.note, _moment(first.from_, page), ends, took]
+
+
+def _moment(at: datetime, page: Page) -> str:
+    return page.reader.moment(at)
+
+
+def _ms(at: datetime, ledger: LedgerRow) -> int:
+    """Whole milliseconds from the beginning: differences of these add up."""
+    return round((at - ledger.from_).total_seconds() * 1000)
+
+
+def _sum(ledger: LedgerRow) -> list[str | Cell]:
+    waited = "waited until now" if ledger.open else "waited"
+    return [Cell("sum", "bold"), waited, "", "", "", Cell(f"{_ms(ledger.to, ledger) / 1000:,.3f}", "bold")]
+
+
+def _share(one: ShareRow) -> str:
+    return f"{one.owner or 'nobody'} {one.share * 100:.1f} % ({seconds(one.seconds)})"
+
+
+def _compared(one: ComparedRow) -> str:
+    changes = sorted(one.changed.items(), key=lambda change: -abs(change[1]))[:3]
+    said = ", ".join(f"{kind} {'+' if by > 0 else '−'}{seconds(abs(by))}" for kind, by in changes if abs(by) >= 1)
+    return f"{seconds(one.wait_seconds)}; since then {said or 'no change of a second'}"
+
+
+def _line(name: str, parts: Sequence[str], page: Page) -> None:
+    if parts:
+        page.say(f"{name}: {' · '.join(parts)}", indent=2)

@@ -1,0 +1,116 @@
+"""A plan for the page of a pull request: Markdown, and annotations in the words that GitHub's runners read.
+
+Names and declarations come from whoever wrote the change: nothing of them is markup.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from headrace.cli.moments import seconds
+from headrace.cli.text import clean, plural
+from headrace.operations.documents import ChangeRow, PlanDocument, StaleRow
+
+ROWS_MAX = 100
+COLUMNS_MAX = 12
+_TICKS = re.compile("`+")
+
+
+def markdown(plan: PlanDocument) -> str:
+    """The plan as GitHub-flavoured Markdown."""
+    lines = [f"### Headrace plan against {_code(plan.against)}" if plan.against else "### Headrace plan, nothing is applied yet", ""]
+    lines += [_summary(plan), ""]
+    if plan.changes:
+        lines += _table(("node", "change", "columns", "read by", "stale"), [_change(one) for one in plan.changes[:ROWS_MAX]])
+    if len(plan.changes) > ROWS_MAX:
+        lines += [f"and {plural(len(plan.changes) - ROWS_MAX, 'more change')}", ""]
+    if plan.weakens:
+        lines += ["**Promises that become less**", ""]
+        rows = [(_code(one.node), _code(one.what), _code(one.before), _code(one.after)) for one in plan.weakens[:ROWS_MAX]]
+        lines += _table(("node", "what", "before", "after"), rows)
+    if plan.stale:
+        lines += [
+            "**Becomes stale**",
+            "",
+            *_table(("node", "partitions", "from", "to", "because"), [_stale(one) for one in plan.stale[:ROWS_MAX]]),
+        ]
+    touched = [*(f"consumer {_code(name)}" for name in plan.affects.consumers), *(f"owner {_code(name)}" for name in plan.affects.owners)]
+    if touched:
+        lines += [f"Touches {', '.join(touched)}.", ""]
+    if plan.backfills:
+        lines += ["To make again what becomes stale, once it is applied:", "", *(f"    {clean(one.command)}" for one in plan.backfills), ""]
+    return "\n".join(lines)
+
+
+def _summary(plan: PlanDocument) -> str:
+    if not plan.changes:
+        return "Nothing changes."
+    breaking = sum(one.breaking for one in plan.changes)
+    said = [plural(len(plan.changes), "change"), f"{breaking} breaking" if breaking else "none breaking"]
+    if plan.weakens:
+        said.append(plural(len(plan.weakens), "promise weakened", "promises weakened"))
+    if plan.stale:
+        said.append(f"{plural(sum(one.partitions for one in plan.stale), 'partition')} become stale")
+    if plan.estimate is not None:
+        said.append(f"{seconds(plan.estimate['seconds'])} to make them again")
+    return ", ".join(said) + "."
+
+
+def _change(one: ChangeRow) -> Sequence[str]:
+    readers = list(dict.fromkeys(name for effect in one.effects for name in effect.read_by))
+    columns = [f"{_code(effect.column)} {effect.effect}" for effect in one.effects[:COLUMNS_MAX]]
+    columns += [f"and {len(one.effects) - COLUMNS_MAX} more"] if len(one.effects) > COLUMNS_MAX else []
+    change = f"**{one.change}, breaking**" if one.breaking else one.change
+    stale = "" if not one.partitions_stale else f"{one.partitions_stale:,}"
+    return (_code(one.node), change, ", ".join(columns), ", ".join(map(_code, readers)), stale)
+
+
+def _stale(one: StaleRow) -> Sequence[str]:
+    return (_code(one.node), f"{one.partitions:,}", _code(one.from_), _code(one.to), clean(one.why))
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [titles, ["---"] * len(titles), *rows]
+    return [*("| " + " | ".join(cells) + " |" for cells in lines), ""]
+
+
+def _code(text: str | None) -> str:
+    """Text that is shown as it is: fenced by more backticks than it has, on one line, without what ends a cell."""
+    plain = clean(text or "").replace("|", "¦").replace("\n", " ")
+    fence = "`" * (1 + max(map(len, _TICKS.findall(plain)), default=0))
+    space = " " if len(fence) > 1 else ""
+    return f"{fence}{space}{plain}{space}{fence}"
+
+
+# Annotations
+
+
+def annotated(plan: PlanDocument) -> str:
+    """One line for each thing that somebody should look at before this is merged, at the line of the file that says it."""
+    return "".join(f"{line}\n" for line in _annotations(plan))
+
+
+def _annotations(plan: PlanDocument) -> Iterator[str]:
+    for one in plan.changes:
+        if one.breaking:
+            broken = [effect for effect in one.effects if effect.read_by]
+            what = "; ".join(f"{effect.column} ({effect.effect}) is read by {', '.join(effect.read_by)}" for effect in broken[:10])
+            yield _annotation("error", one.file, one.line, f"{one.node}: breaking", what or "somebody reads it")
+    for weaker in plan.weakens:
+        said = f"{weaker.what}: {weaker.before} → {weaker.after}"
+        yield _annotation("warning", weaker.file, weaker.line, f"{weaker.node}: a promise is weakened", said)
+
+
+def _annotation(level: str, file: str | None, line: int | None, title: str, text: str) -> str:
+    places = [f"file={_property(file)}"] if file else []
+    places += [f"line={line}"] if file and line else []
+    return f"::{level} {','.join([*places, f'title={_property(title)}'])}::{_escaped(text)}"
+
+
+def _escaped(text: str) -> str:
+    return clean(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _escaped(text).replace(":", "%3A").replace(",", "%2C")

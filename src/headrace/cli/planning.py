@@ -1,0 +1,85 @@
+"""What a change does, for people: the changes, what becomes stale, whom it touches, what is promised less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.cli.moments import seconds
+from headrace.cli.page import Page
+from headrace.cli.tables import Cell, Column
+from headrace.cli.text import joined, plural
+from headrace.operations.documents import ChangeRow, NeededRow, PlanDocument, StaleRow
+
+SHOWN_MAX = 40
+COLUMNS_SHOWN_MAX = 6
+
+CHANGES = [
+    Column("node", gives=1, least=12),
+    Column("change", least=8),
+    Column("columns", gives=3, least=8, drops=2),
+    Column("read by", gives=2, least=8, drops=3),
+    Column("stale", gives=2, least=8, drops=1),
+]
+STALE = [
+    Column("becomes stale", gives=1, least=12),
+    Column("partitions", right=True),
+    Column("from", least=7),
+    Column("to", least=7),
+    Column("because", gives=2, least=8, drops=1),
+]
+_SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
+
+
+def show(plan: PlanDocument, page: Page) -> None:
+    """All that there is to say before anybody agrees."""
+    page.table(CHANGES, [_change(one) for one in plan.changes[:SHOWN_MAX]])
+    if len(plan.changes) > SHOWN_MAX:
+        page.say(f"and {plural(len(plan.changes) - SHOWN_MAX, 'more change')}", indent=2)
+    if plan.stale:
+        page.say()
+        page.table(STALE, [_stale(one) for one in plan.stale[:SHOWN_MAX]])
+        page.say(_cost(plan), indent=2)
+    for one in plan.repairs[:SHOWN_MAX]:
+        page.say(f"may repair {one.node}: {plural(one.partitions, 'partition')} failed, {one.from_} … {one.to}", "good", indent=2)
+    for built in plan.built:
+        page.say(f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')} needn't be computed", indent=2)
+    touched = [*(f"consumer {name}" for name in plan.affects.consumers), *(f"owner {name}" for name in plan.affects.owners)]
+    if touched:
+        page.say(f"touches {joined(touched)}", indent=2)
+    for weaker in plan.weakens:
+        page.say(f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}", "warn", indent=2)
+
+
+def _change(one: ChangeRow) -> list[str | Cell]:
+    said = one.change + (" (breaking)" if one.breaking else "")
+    readers = list(dict.fromkeys(name for effect in one.effects for name in effect.read_by))
+    stale = plural(one.partitions_stale, "partition") if one.partitions_stale else ""
+    return [Cell(one.node, "bold"), Cell(said, "bad" if one.breaking else ""), _columns(one), ", ".join(readers), stale]
+
+
+def _columns(one: ChangeRow) -> str:
+    """`+more, -gone, ~other type, other meaning`."""
+    names = [f"{_SIGNS.get(effect.effect, '')}{effect.column}" for effect in one.effects] or one.columns
+    more = len(names) - COLUMNS_SHOWN_MAX
+    return ", ".join(names[:COLUMNS_SHOWN_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _stale(one: StaleRow) -> list[str | Cell]:
+    return [Cell(one.node, "bold"), f"{one.partitions:,}", one.from_, one.to, one.why]
+
+
+def _cost(plan: PlanDocument) -> str:
+    """How long it takes to make it all again; readers see the old rows until then."""
+    total = sum(one.partitions for one in plan.stale)
+    if plan.estimate is None:
+        return f"{plural(total, 'partition')} to make again, if you ask for it; nothing is known of how long that takes"
+    low, high = seconds(plan.estimate["low"]), seconds(plan.estimate["high"])
+    return f"{plural(total, 'partition')} to make again, if you ask for it: {seconds(plan.estimate['seconds'])} ({low} to {high})"
+
+
+def asked_for(needed: Sequence[NeededRow], page: Page) -> None:
+    """What makes again what a change made stale, as it is typed."""
+    for one in needed:
+        page.say("readers keep what they see; to make again what the change made stale:" if one.mode == "missing" else
+                 "what failed under the code as it was:", indent=2)  # fmt: skip
+        page.command(one.command, indent=4)

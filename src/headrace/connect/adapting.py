@@ -1,0 +1,130 @@
+"""A delivery whose columns aren't quite the pinned ones, read all the same: under other names, with columns that are new or missing.
+
+Whether it may be is decided elsewhere; `prepare` asks with the names that it finds, and reads as it is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from headrace.connect.deliveries import Drift, Format, SourceSchema
+from headrace.connect.formats.registry import Header, Reader
+from headrace.connect.unpack import Opened
+from headrace.lake import Column
+from headrace.lake.sqltext import quote
+
+if TYPE_CHECKING:
+    import duckdb
+
+ENCODING_BYTES_MAX = 64 << 20
+"""A larger file in another encoding isn't looked through."""
+LEGACY = "cp1252"
+_USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
+
+
+class Adapted(msgspec.Struct, frozen=True):
+    """How a file's columns are read."""
+
+    names: Mapping[str, str]
+    """Name in the file → the column that it is."""
+    added: tuple[str, ...] = ()
+    """Names in the file that become columns."""
+
+
+Adapt = Callable[[Header], Adapted | Drift]
+"""What the names of a file mean; a Drift where that must be decided first."""
+
+
+def renamed(header: Header, names: Mapping[str, str]) -> Header:
+    """The header with the columns' own names. A name that stands for nothing keeps its own, out of the way of columns' names."""
+    taken = set(names.values())
+    own = tuple(names.get(name, f"{name}\0" if name in taken else name) for name in header.names)
+    optional = tuple(names.get(name, name) for name in header.optional)
+    return msgspec.structs.replace(header, names=own, optional=optional)
+
+
+def with_names(schema: SourceSchema, header: Header) -> SourceSchema:
+    """A schema that was detected, with the names of a header that was renamed: both in the file's order. What samples had besides
+    comes after that."""
+    width = len(header.names)
+    own = dict(zip((one.name for one in schema.columns[:width]), header.names, strict=True))
+    columns = tuple(Column(own.get(one.name, one.name), one.type, one.id) for one in schema.columns)
+    return msgspec.structs.replace(schema, columns=columns, optional=tuple(own.get(name, name) for name in schema.optional))
+
+
+def extended(
+    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header, added: Sequence[str]
+) -> SourceSchema:
+    """`schema` with the columns that came to it, in the types that their values show. One without any value isn't taken yet: it has
+    no type."""
+    added = [name for name in added if name not in schema.names]
+    filled = _filled(kind, connection, opened, schema, header, added) if added else ()
+    if not filled:
+        return schema
+    shows, _ = kind.learn(connection, opened)
+    types = {name: column.type for name, column in zip(header.names, shows.columns, strict=True)}
+    new = [Column(name, types[name], 0) for name in filled]
+    form = msgspec.structs.replace(
+        schema.format,
+        date_format=schema.format.date_format or shows.format.date_format,
+        timestamp_format=schema.format.timestamp_format or shows.format.timestamp_format,
+    )
+    if not can_be_read(kind, connection, opened, form, header, new):
+        new = [Column(one.name, one.type if header.types else "VARCHAR", 0) for one in new]
+    optional = tuple(dict.fromkeys((*schema.optional, *(name for name in filled if name in header.optional))))
+    return msgspec.structs.replace(schema, columns=(*schema.columns, *new), format=form, optional=optional)
+
+
+def can_be_read(
+    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format, header: Header, columns: Sequence[Column]
+) -> bool:
+    """Whether each value is of its column's type, read in that form. One pass; what is wrong with the machine is raised."""
+    import duckdb
+
+    try:
+        connection.execute(f"SELECT bit_xor(hash(part)) FROM ({kind.select_sql(opened, form, header, columns)}) AS part").fetchone()
+    except duckdb.Error as error:
+        if about_the_machine(error):
+            raise
+        return False
+    return True
+
+
+def about_the_machine(error: Exception) -> bool:
+    """Whether an error says something about memory, disk or an interruption, and nothing about the file that was read."""
+    import duckdb
+
+    if isinstance(error, duckdb.IOException):
+        return any(
+            sign in str(error) for sign in ("Could not write", "Could not create", "No space left", "Cannot open file", "Could not read")
+        )
+    machine = (duckdb.OutOfMemoryException, duckdb.InterruptException, duckdb.FatalException, duckdb.PermissionException)
+    return isinstance(error, machine) or not isinstance(error, duckdb.Error)
+
+
+def _filled(
+    kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header, added: Sequence[str]
+) -> tuple[str, ...]:
+    """Those of the columns that have a value anywhere."""
+    stated = dict(zip(header.names, header.types, strict=True)) if header.types else {}
+    wanted = [Column(name, stated.get(name) or "VARCHAR", 0) for name in added]
+    rows = kind.select_sql(opened, schema.format, header, wanted)
+    counts = connection.execute(f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})").fetchone()
+    assert counts is not None
+    return tuple(name for name, count in zip(added, counts, strict=True) if count)
+
+
+def legacy_encoding(path: Path) -> str | None:
+    """The encoding of Windows for western Europe, where a file that isn't UTF-8 makes sense in it: letters and usual signs only."""
+    if path.stat().st_size > ENCODING_BYTES_MAX:
+        return None
+    try:
+        text = path.read_bytes().decode(LEGACY)
+    except UnicodeDecodeError:
+        return None
+    odd = {sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS}
+    return None if odd or "\0" in text else LEGACY

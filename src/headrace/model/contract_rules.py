@@ -1,0 +1,189 @@
+"""A contract's quality rules as checks: the standard's library of measures, and SQL whose one value is compared.
+
+What can be said with a kind of check of our own becomes that; anything else a query that gives a row where the measure isn't as it
+must be. Text is documentation, and rules for other tools are left to them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.model.documents import Block, plain
+from headrace.model.nodes import CheckSpec, ContractColumn, Severity
+from headrace.model.reporting import Report, shown
+
+_OPERATORS = {
+    "mustBe": "=", "mustNotBe": "<>", "mustBeGreaterThan": ">", "mustBeGreaterOrEqualTo": ">=", "mustBeLessThan": "<",
+    "mustBeLessOrEqualTo": "<=", "mustBeBetween": "BETWEEN", "mustNotBeBetween": "NOT BETWEEN",
+}  # fmt: skip
+_ROW_BOUNDS: dict[str, tuple[tuple[str, int], ...]] = {
+    "mustBe": (("min", 0), ("max", 0)), "mustBeGreaterThan": (("min", 1),), "mustBeGreaterOrEqualTo": (("min", 0),),
+    "mustBeLessThan": (("max", -1),), "mustBeLessOrEqualTo": (("max", 0),), "mustBeBetween": (("min", 0), ("max", 0)),
+}  # fmt: skip
+"""What must be of the number of rows, as bounds of `row_count` and what is added to them."""
+_WARNINGS = {"info", "information", "low", "warn", "warning", "minor", "medium"}
+_PLACEHOLDER = re.compile(r"\$\{\s*(object|table|property|column|schema)\s*\}")
+_NAME_CHARACTERS_MAX = 120
+VALUES_MAX = 10_000
+
+
+def read_rules(table: Block, columns: Sequence[ContractColumn], report: Report) -> tuple[CheckSpec, ...]:
+    """The checks of a contract's table and of its columns, with names that no two of them share."""
+    checks = list(_of_items(table, None, str(table.get("physicalName") or table.get("name") or ""), report))
+    for column, written in zip(columns, table.get("properties") or (), strict=True):
+        checks += _of_items(written, column.name, str(table.get("physicalName") or table.get("name") or ""), report)
+    return tuple(_named(checks))
+
+
+def _named(checks: Sequence[CheckSpec]) -> Iterator[CheckSpec]:
+    taken: dict[str, int] = {}
+    for check in checks:
+        taken[check.name] = taken.get(check.name, 0) + 1
+        number = taken[check.name]
+        yield check if number == 1 else msgspec.structs.replace(check, name=f"{check.name}_{number}")
+
+
+def _of_items(block: Block, column: str | None, table: str, report: Report) -> Iterator[CheckSpec]:
+    for item in block.get("quality") or ():
+        kind = item.get("type") or "library"
+        if kind == "text":
+            continue
+        made = _of_sql(item, column, table, report) if kind == "sql" else _of_library(item, column, report) if kind == "library" else None
+        if made is None:
+            if kind == "custom":
+                report.warning("not_built", item.line, f"a rule for {shown(item.get('engine'))}: it isn't run", "say it with type: sql")
+            continue
+        yield _check(item, *made, column, report)
+
+
+def _check(item: Block, kind: str, arguments: dict[str, Any], column: str | None, report: Report) -> CheckSpec:
+    measure = item.get("metric") or item.get("rule") or kind
+    name = item.get("name") or "_".join(filter(None, ("contract", str(measure), column)))
+    severity = Severity.WARNING if str(item.get("severity") or "").lower() in _WARNINGS else Severity.BLOCKING
+    told = " ".join(str(name).split())[:_NAME_CHARACTERS_MAX]
+    return CheckSpec(kind=kind, name=told, arguments=arguments, severity=severity, place=report.place(item.line))
+
+
+Made = tuple[str, dict[str, Any]]
+
+
+def _of_library(item: Block, column: str | None, report: Report) -> Made | None:
+    measure = item.get("metric") or item.get("rule")
+    arguments = plain(item.get("arguments") or {})
+    columns = [column] if column else [one for one in arguments.get("properties") or [] if isinstance(one, str)]
+    if measure == "rowCount":
+        return _row_count(item)
+    if not columns or (measure != "duplicateValues" and len(columns) > 1):
+        report.error("contract_invalid", item.line, f"the rule {shown(measure)} doesn't say of which column", "put it under the property")
+        return None
+    if _wants_none(item) and (made := _of_kind(measure, columns, arguments)) is not None:
+        return made
+    return _measured(item, _bad_rows(measure, columns, arguments), report)
+
+
+def _of_kind(measure: Any, columns: list[str], arguments: dict[str, Any]) -> Made | None:
+    """A check of our own that says that there is none of what is measured."""
+    if measure == "nullValues":
+        return "not_null", {"columns": columns}
+    if measure == "duplicateValues":
+        return "unique", {"columns": columns}
+    values = arguments.get("validValues")
+    if measure == "invalidValues" and isinstance(values, list) and values and not arguments.get("pattern"):
+        return "accepted_values", {"column": columns[0], "values": values[:VALUES_MAX]}
+    if measure == "invalidValues" and isinstance(arguments.get("pattern"), str) and not values:
+        return "regex", {"column": columns[0], "pattern": arguments["pattern"]}
+    return None
+
+
+def _bad_rows(measure: Any, columns: list[str], arguments: dict[str, Any]) -> str | None:
+    """How many rows are what is measured, as SQL over the rows."""
+    name = _quoted(columns[0])
+    if measure == "nullValues":
+        return f"count(*) FILTER ({name} IS NULL)"
+    if measure == "missingValues":
+        missing = [one for one in arguments.get("missingValues") or [None, ""] if isinstance(one, str | int | float | None)]
+        listed = ", ".join(_literal(str(one)) for one in missing if one is not None) or "NULL"
+        return f"count(*) FILTER ({name} IS NULL OR CAST({name} AS VARCHAR) IN ({listed}))"
+    if measure == "duplicateValues":
+        several = ", ".join(map(_quoted, columns))
+        return f"count(*) - count(DISTINCT ({several}))"
+    if measure == "invalidValues":
+        return _invalid(name, arguments)
+    return None
+
+
+def _invalid(name: str, arguments: dict[str, Any]) -> str | None:
+    conditions = []
+    values, pattern = arguments.get("validValues"), arguments.get("pattern")
+    if isinstance(values, list) and values:
+        conditions.append(f"CAST({name} AS VARCHAR) NOT IN ({', '.join(_literal(str(one)) for one in values[:VALUES_MAX])})")
+    if isinstance(pattern, str):
+        conditions.append(f"NOT regexp_full_match(CAST({name} AS VARCHAR), {_literal(pattern)})")
+    return f"count(*) FILTER ({name} IS NOT NULL AND ({' OR '.join(conditions)}))" if conditions else None
+
+
+def _row_count(item: Block) -> Made:
+    for name, bounds in _ROW_BOUNDS.items():
+        value = plain(item.get(name))
+        whole = value if isinstance(value, list) else [value] * len(bounds)
+        if name in item and all(isinstance(one, int) and not isinstance(one, bool) for one in whole):
+            return "row_count", {bound: number + more for (bound, more), number in zip(bounds, whole, strict=True)}
+    return "sql", {"query": _query("SELECT count(*) FROM $self", item) or "SELECT 1 WHERE false"}
+
+
+def _wants_none(item: Block) -> bool:
+    """Whether there must be none at all of what is measured, in rows or per cent."""
+    return any(item.get(name) == value for name, value in (("mustBe", 0), ("mustBeLessOrEqualTo", 0))) or (
+        item.get("mustBeLessThan") == 1 and item.get("unit") != "percent"
+    )
+
+
+def _measured(item: Block, count: str | None, report: Report) -> Made | None:
+    if count is None:
+        report.error("contract_invalid", item.line, "the rule doesn't say what is measured", "give it validValues or a pattern")
+        return None
+    share = f"100.0 * ({count}) / greatest(count(*), 1)" if item.get("unit") == "percent" else count
+    query = _query(f"SELECT {share} FROM $self", item)
+    return None if query is None else ("sql", {"query": query})
+
+
+def _of_sql(item: Block, column: str | None, table: str, report: Report) -> Made | None:
+    written = str(item.get("query") or "").strip().rstrip(";")
+    if column is None and re.search(r"\$\{\s*(property|column)\s*\}", written):
+        report.error("contract_invalid", item.line, "the query speaks of a column, and stands under none", "put it under the property")
+        return None
+    names = {"object": "$self", "table": "$self", "property": _quoted(column or ""), "column": _quoted(column or ""), "schema": "main"}
+    text = _PLACEHOLDER.sub(lambda found: names[found[1]], written)
+    if "$self" not in text and table:  # it names the table itself: its rows are those that are audited
+        text = f"WITH {_quoted(table)} AS (SELECT * FROM $self) {text}" if not re.match(r"(?i)with\b", text) else text
+    query = _query(text, item)
+    if query is None:
+        report.error("contract_invalid", item.line, "the rule doesn't say what its value must be", "write mustBe: 0")
+        return None
+    return "sql", {"query": query}
+
+
+def _query(measure: str, item: Block) -> str | None:
+    """A query that gives a row where the value of `measure` isn't as the rule says; None where it says nothing."""
+    for name, operator in _OPERATORS.items():
+        if name in item:
+            value = plain(item[name])
+            wanted = " AND ".join(map(_literal, value)) if isinstance(value, list) else _literal(value)
+            return f"SELECT * FROM ({measure}\n) AS measured(value) WHERE NOT coalesce(value {operator} {wanted}, false)"
+    return None
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    return "'" + str(value).replace("'", "''") + "'"

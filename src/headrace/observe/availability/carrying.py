@@ -1,0 +1,44 @@
+"""Which columns carry what is the matter with others: along the lineage, which is loaded only where columns are named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headrace.plan.lineage import Lineage
+
+ALL = "*"
+
+
+class Carrying:
+    """A `tainted.Carry` of a project's lineage."""
+
+    def __init__(self, load: Callable[[], Lineage]) -> None:
+        self._load = load
+
+    @cached_property
+    def _lineage(self) -> Lineage:
+        return self._load()
+
+    def __call__(self, node: str, columns: frozenset[str], below: str) -> frozenset[str] | None:
+        """The columns of `below` that come from these of `node`; all where a row's being there depends on them, or nothing is known."""
+        if not columns:
+            return columns
+        try:
+            lines = self._lineage.of(below)
+        except KeyError:
+            return frozenset()  # an export, which hands on all that it reads
+        wanted = {column.lower() for column in columns}
+        if any(edge.input.lower() == node.lower() and (edge.column == ALL or edge.column.lower() in wanted) for edge in lines.filters):
+            return frozenset()
+        found = {
+            column
+            for column, edges in lines.columns.items()
+            for edge in edges
+            if edge.input.lower() == node.lower() and (edge.column == ALL or edge.column.lower() in wanted)
+        }
+        if ALL in found:
+            return frozenset()
+        return frozenset(found) or None

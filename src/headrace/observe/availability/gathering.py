@@ -1,0 +1,229 @@
+"""What the store says of how consumers were served over a window, put into `timeline.Past`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from headrace.model import Grain
+from headrace.model.intervals import bounds_us
+from headrace.observe.availability.lateness import Duty
+from headrace.observe.availability.spans import EVER, NONE, Moments, common, outside, union
+from headrace.observe.availability.timeline import Past, Term
+from headrace.observe.availability.wrongness import Speaks, Wrongness
+from headrace.observe.looking import known_until
+from headrace.observe.obligations import Obligation, Scene, covered, needed
+from headrace.observe.status import EMPTY_INTERVALS_MAX, sources_of
+from headrace.observe.watched import WHOLE, Node, Terms, began
+from headrace.store.database import Transaction
+from headrace.store.queries import availability as stored
+from headrace.store.queries import obligations as kept
+from headrace.store.queries.promises import Promise
+
+
+class Gathering:
+    """One window, over one transaction: what several consumers share is read once."""
+
+    def __init__(self, tx: Transaction, scene: Scene, wrongness: Wrongness, speaks: Speaks, from_us: int, now_us: int) -> None:
+        self._tx, self._scene, self._world = tx, scene, scene.world
+        self._wrongness, self._speaks = wrongness, speaks
+        self._from, self._now = from_us, now_us
+        self._promises = stored.all_promises(tx)
+        self._gaps = stored.look_gaps(tx, from_us)
+        self._withdrawn = stored.withdrawals_of(tx, {*scene.declared.nodes, *scene.declared.exports}, from_us)
+
+    def past(self, terms: Terms, judged: Sequence[Obligation]) -> Past:
+        """How a consumer was served. `judged` are its obligations as they stand now."""
+        promises = self._promises.get(terms.consumer, [])
+        duties = self._duties(terms, judged)
+        paced = self._scene.has_rhythm(terms)
+        return Past(
+            consumer=terms.consumer,
+            timezone=terms.timezone,
+            terms=tuple(_term(promise) for promise in promises),
+            duties=duties,
+            counted_us=self._counted(terms.consumer, promises, duties),
+            blind=self._blind(terms),
+            never=self._never(terms, duties),
+            wrong=self._wrongness.wrong(terms, duties),
+            excepted=self._wrongness.by_others(terms, duties, self._speaks),
+            republished=None if paced or terms.max_age is None else self._republished(terms),
+        )
+
+    def removed(self) -> list[Past]:
+        """How consumers were served that aren't declared any more, while something was promised to them in the window."""
+        declared = {terms.consumer for terms in self._scene.declared.consumers}
+        gone = [
+            promises for name, promises in self._promises.items() if name not in declared and (promises[-1].until_at or EVER) > self._from
+        ]
+        return [self._of_removed(promises) for promises in gone]
+
+    def _of_removed(self, promises: Sequence[Promise]) -> Past:
+        """As far as what it read is still there: what isn't any more can't be looked at."""
+        terms = _terms(promises[-1])
+        duties = self._duties(terms, ())
+        return Past(
+            consumer=terms.consumer,
+            timezone=terms.timezone,
+            terms=tuple(_term(promise) for promise in promises),
+            duties=duties,
+            counted_us=self._counted(terms.consumer, promises, duties),
+            blind=common(self._blind(terms), union((one.from_at, one.until_at or EVER) for one in promises)),
+            wrong=self._wrongness.wrong(terms, duties),
+            excepted=self._wrongness.by_others(terms, duties, self._speaks),
+        )
+
+    def of_node(self, node: Node, terms: Terms, judged: Sequence[Obligation]) -> Past:
+        """How a node had what a consumer above or below needed of it, by that consumer's deadlines."""
+        alone = msgspec.structs.replace(terms, consumer="", reads=(node.name,), named=())
+        due = {one.interval: one.due_at_us for one in judged}
+        due |= {one.interval: one.due_at for one in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)}
+        found = [self._covered(node, alone, one, at) for one, at in due.items() if began(one, terms.per, terms.timezone) is not None]
+        ordered = sorted(found, key=lambda one: (one.due_us, one.interval))
+        duties = tuple(self._emptied(alone, self._taken_back(alone, ordered)))
+        promises = self._promises.get(terms.consumer, [])
+        paced = self._scene.has_rhythm(terms)  # beside what comes interval by interval, reference data doesn't age
+        return Past(
+            consumer=node.name,
+            timezone=terms.timezone,
+            terms=tuple(_term(promise) for promise in promises),
+            duties=duties,
+            counted_us=self._counted(terms.consumer, promises, duties),
+            blind=self._blind(alone),
+            never=self._never(alone, duties),
+            wrong=self._wrongness.wrong(alone, duties),
+            republished=None if paced or terms.max_age is None else self._republished(alone),
+        )
+
+    def _covered(self, node: Node, terms: Terms, interval: str, due_us: int) -> Duty:
+        seen = covered(node, terms, interval, self._scene)
+        met_us = None if seen is None else seen.at_us
+        met = NONE if met_us is None else ((met_us, EVER),)
+        return Duty(interval, bounds_us(interval, terms.per, terms.timezone)[1], due_us, met, met_us)
+
+    def _counted(self, consumer: str, promises: Sequence[Promise], duties: Sequence[Duty]) -> int:
+        """The first deadline since anything was promised."""
+        if not promises:
+            return EVER
+        since = promises[0].from_at
+        known = stored.first_due(self._tx, consumer, since)
+        fresh = (duty.due_us for duty in duties if since <= duty.due_us <= self._now)
+        if not duties and promises[-1].terms.get("max_age"):
+            return since  # without a rhythm nothing falls due: it counts from when it was promised
+        return min([*([known] if known is not None else []), *fresh], default=EVER)
+
+    def _duties(self, terms: Terms, judged: Sequence[Obligation]) -> tuple[Duty, ...]:
+        now = {one.interval: one for one in judged}
+        found = [
+            self._duty(terms, one, now.pop(one.interval, None))
+            for one in stored.obligations_over(self._tx, terms.consumer, self._from, EMPTY_INTERVALS_MAX)
+            if began(one.interval, terms.per, terms.timezone) is not None
+        ]
+        oldest = found[0].due_us if found else -EVER
+        found += [self._fresh(terms, one) for one in now.values() if one.due_at_us >= oldest]
+        ordered = sorted(found, key=lambda one: (one.due_us, one.interval))
+        return tuple(self._emptied(terms, self._taken_back(terms, ordered)))
+
+    def _duty(self, terms: Terms, one: kept.Obligation, judged: Obligation | None) -> Duty:
+        """One that is written down; that it was met meanwhile may not be."""
+        met_us = one.met_at if one.met_at is not None else judged.met_at_us if judged is not None else None
+        spans = [(at, EVER) for at in (met_us, one.waived_at) if at is not None]
+        return Duty(one.interval, bounds_us(one.interval, terms.per, terms.timezone)[1], one.due_at, union(spans), met_us, one.waived_at)
+
+    def _fresh(self, terms: Terms, one: Obligation) -> Duty:
+        met = union([(one.met_at_us, EVER)]) if one.met_at_us is not None else NONE
+        return Duty(one.interval, bounds_us(one.interval, terms.per, terms.timezone)[1], one.due_at_us, met, one.met_at_us)
+
+    def _taken_back(self, terms: Terms, duties: list[Duty]) -> Iterator[Duty]:
+        """What was met isn't, while something that it read is taken back."""
+        awaited = {node.name: node for node in self._scene.awaited(terms)}
+        gone: dict[tuple[str, str], list[tuple[int, int]]] = {}
+        for one in self._withdrawn:
+            if one.node in awaited:
+                gone.setdefault((one.node, one.partition), []).append((one.at, EVER if one.until_at is None else one.until_at))
+        for duty in duties:
+            holes = union(span for node in awaited.values() for span in self._holes(node, terms, duty, gone)) if gone else NONE
+            yield _without(duty, holes)
+
+    def _holes(
+        self, node: Node, terms: Terms, duty: Duty, gone: Mapping[tuple[str, str], Sequence[tuple[int, int]]]
+    ) -> Iterator[tuple[int, int]]:
+        for key in needed(node, terms, duty.interval, self._scene) or (WHOLE,):
+            yield from gone.get((node.name, key), ())
+
+    def _emptied(self, terms: Terms, duties: Iterable[Duty]) -> Iterator[Duty]:
+        """Under `max_age` an interval of which a read has no rows makes nothing younger."""
+        found = list(duties)
+        empty = self._empty(terms, found) if terms.max_age is not None and found else {}
+        for duty in found:
+            rows = duty.met_us is not None and not any(self._is_empty(node, terms, duty, keys) for node, keys in empty.items())
+            yield msgspec.structs.replace(duty, rows=rows, met_us=self._wrongness.sound_since(terms, duty))
+
+    def _empty(self, terms: Terms, duties: Sequence[Duty]) -> dict[str, set[str]]:
+        first = min(duty.interval for duty in duties)
+        found = {}
+        for node in self._scene.known_reads(terms):
+            if node.partition.grain is not None:
+                keys = self._empty_keys(node, terms, first)
+                if keys:
+                    found[node.name] = keys
+        return found
+
+    def _empty_keys(self, node: Node, terms: Terms, interval: str) -> set[str]:
+        first = min(needed(node, terms, interval, self._scene) or ("",))
+        return stored.empty_keys(self._tx, node.name, first, "￿")
+
+    def _is_empty(self, name: str, terms: Terms, duty: Duty, empty: set[str]) -> bool:
+        keys = needed(self._scene.node(name), terms, duty.interval, self._scene)
+        return bool(keys) and all(key in empty for key in keys or ())
+
+    def _blind(self, terms: Terms) -> Moments:
+        """While nobody looked at one of the sources that it depends on; what nobody has ever looked at counts only now."""
+        found: list[tuple[int, int]] = []
+        for source in sources_of(self._scene.known_reads(terms), self._scene):
+            found += self._gaps.get(source.name, ())
+            looks = self._world.looks(source.name)
+            found.append((known_until(looks) + 1 if looks else self._now, EVER))
+        return union(found)
+
+    def _never(self, terms: Terms, duties: Sequence[Duty]) -> Moments:
+        """Until each read was published first, and while nothing of one can be read any more."""
+        found = []
+        known = self._scene.known_reads(terms)
+        if len(known) < len(terms.reads):
+            return outside(NONE)
+        begun = any(duty.met_us is not None and duty.met_us <= self._from for duty in duties)
+        for node in known:
+            if self._world.newest(node.name) is None:
+                found.append((stored.last_end(self._tx, node.name) or -EVER, EVER))
+            if not begun:
+                first = stored.first_publication(self._tx, node.name)
+                found += [(-EVER, first)] if first is not None else []
+        return union(found)
+
+    def _republished(self, terms: Terms) -> tuple[tuple[int, ...], ...]:
+        return tuple(tuple(stored.publication_times(self._tx, node.name, self._from)) for node in self._scene.known_reads(terms))
+
+
+def _terms(promise: Promise) -> Terms:
+    """What was promised last to a consumer that was removed; nobody knows its owner any more."""
+    said = promise.terms
+    return Terms(
+        promise.consumer, "", tuple(said["reads"]), Grain(said["per"]), str(said["timezone"]), said.get("due"), said.get("max_age")
+    )
+
+
+def _term(promise: Promise) -> Term:
+    max_age = promise.terms.get("max_age")
+    return Term(promise.from_at, EVER if promise.until_at is None else promise.until_at, None if max_age is None else str(max_age))
+
+
+def _without(duty: Duty, holes: Moments) -> Duty:
+    if not holes:
+        return duty
+    met = union(
+        (max(began, start), min(ended, end)) for began, ended in duty.met for start, end in outside(holes) if start < ended and began < end
+    )
+    waived = [] if duty.waived_us is None else [(duty.waived_us, EVER)]
+    return msgspec.structs.replace(duty, met=union([*met, *waived]))

@@ -1,0 +1,109 @@
+"""Figures of a timeline: what was served of what counts, what was claimed, what was lost. Percentages round towards the bad side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
+
+import msgspec
+
+from headrace.observe.availability.spans import NONE, Moments, common, length, union, without
+from headrace.observe.availability.timeline import Past, counted, moments, timeline
+from headrace.observe.status import State
+
+MINUTE_US = 60_000_000
+_GOOD = (State.SERVED, State.AT_RISK)
+
+
+class Score(msgspec.Struct, frozen=True):
+    """How one consumer was served over a window, in microseconds. `counted_us` 0: nothing was due yet, there is no data."""
+
+    consumer: str
+    counted_us: int
+    served_us: int
+    """As known now, without what others than its owner had accepted."""
+    claimed_us: int
+    """As known then."""
+    corrected_us: int
+    """Claimed as served, and known to have been wrong since."""
+    excepted_us: int
+    """Served only by an exception of somebody else's."""
+    unknown_us: int
+    incidents: tuple[int, ...]
+    """Those that corrected it."""
+    promised: int
+    kept: int
+
+    @property
+    def lost_us(self) -> int:
+        """Not served."""
+        return self.counted_us - self.served_us
+
+    @property
+    def honest(self) -> Fraction | None:
+        """Served of what counts."""
+        return share(self.served_us, self.counted_us)
+
+    @property
+    def claimed(self) -> Fraction | None:
+        """What was said to be served, of what counts."""
+        return share(self.claimed_us, self.counted_us)
+
+
+def score(past: Past, from_us: int, until_us: int) -> Score:
+    """The figures of one consumer over a window."""
+    counts = counted(past, from_us, until_us)
+    now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in _GOOD) for when in (False, True))
+    corrected = without(then, now)
+    excepted = common(now, past.excepted)
+    promised = [duty for duty in past.duties if past.counted_us <= duty.due_us and from_us < duty.due_us <= until_us]
+    return Score(
+        consumer=past.consumer,
+        counted_us=length(counts),
+        served_us=length(now) - length(excepted),
+        claimed_us=length(then),
+        corrected_us=length(corrected),
+        excepted_us=length(excepted),
+        unknown_us=length(common(counts, past.blind)),
+        incidents=_behind(past, corrected),
+        promised=len(promised),
+        kept=sum(duty.met_us is not None and duty.met_us <= duty.due_us for duty in promised),
+    )
+
+
+def _behind(past: Past, corrected: Moments) -> tuple[int, ...]:
+    named = {
+        one.incident for one in past.wrong if one.incident is not None and common(corrected, union([(one.from_us, one.until_us)])) != NONE
+    }
+    return tuple(sorted(named))
+
+
+def share(part: int, whole: int) -> Fraction | None:
+    """A part of a whole; None of nothing."""
+    return Fraction(part, whole) if whole else None
+
+
+def worst(scores: Sequence[Score]) -> Score | None:
+    """The one that was served least, the one that lost most first; None where nothing counts."""
+    known = [one for one in scores if one.counted_us]
+    return min(known, key=lambda one: (one.honest, -one.lost_us, one.consumer), default=None)
+
+
+def mean(scores: Sequence[Score]) -> Fraction | None:
+    """The mean of those that have data."""
+    known = [one.honest for one in scores if one.honest is not None]
+    return sum(known, Fraction()) / len(known) if known else None
+
+
+def minutes(us: int) -> int:
+    """Minutes that were begun: what is lost rounds up."""
+    return -(-us // MINUTE_US)
+
+
+def percent(part: Fraction | None) -> str | None:
+    """`93.1`: rounded down, so that only what is whole is 100.0; None for no data."""
+    if part is None:
+        return None
+    tenths = part.numerator * 1000 // part.denominator
+    return str((Decimal(tenths) / 10).quantize(Decimal("0.1"), rounding=ROUND_FLOOR))

@@ -1,0 +1,124 @@
+"""What was made of a publication that isn't sound, or that somebody accepted as an exception: it is as unsound as that (SEMANTICS §7).
+
+From each publication that is named it goes downstream, node by node, to the publications that read it while readers saw it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+
+import msgspec
+
+from headrace.model import InputSpec, UsageError
+from headrace.model.required import required
+from headrace.observe.availability.spans import EVER
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import Node
+from headrace.store.database import Transaction
+from headrace.store.queries import unsound as stored
+
+Carry = Callable[[str, frozenset[str], str], frozenset[str] | None]
+"""(node, columns of it, a node that reads it) → the columns of that which come from them, empty for all; None where none does."""
+
+
+class Taint(msgspec.Struct, frozen=True):
+    """One publication and what is the matter with it: of the columns named (empty: all), known since then, by which incident or which
+    exception. `read_from` and `read_until` are the lake's snapshots in which it was there."""
+
+    node: str
+    partition: str
+    from_us: int
+    until_us: int
+    known_us: int
+    read_from: int
+    read_until: int
+    incident: int | None = None
+    exception: int | None = None
+    columns: frozenset[str] = frozenset()
+    withdrawn_us: int = EVER
+    """From when on the incident was said not to cover it."""
+
+
+def spread(tx: Transaction, scene: Scene, roots: Iterable[Taint], carry: Carry) -> dict[str, list[Taint]]:
+    """Node → all its publications that any of these is the matter with, by itself or through what it read; exports among them."""
+    found: dict[str, list[Taint]] = {}
+    for one in roots:
+        found.setdefault(one.node, []).append(one)
+    if not found:
+        return found
+    for node in (*scene.declared.nodes.values(), *scene.declared.exports.values()):
+        made = [taint for spec in node.inputs if found.get(spec.node) for taint in _made(tx, scene, node, spec, found[spec.node], carry)]
+        if made:
+            found[node.name] = list(dict.fromkeys([*found.get(node.name, ()), *made]))
+    return found
+
+
+def _made(tx: Transaction, scene: Scene, node: Node, spec: InputSpec, above: Sequence[Taint], carry: Carry) -> list[Taint]:
+    """The publications of a node that read any of these."""
+    carried = [(one, columns) for one in above if (columns := carry(one.node, one.columns, node.name)) is not None]
+    if not carried:
+        return []
+    found = []
+    for made in stored.made_since(tx, node.name, min(one.read_from for one, _ in carried)):
+        keys = _needed(scene, node, spec, made.partition)
+        for one, columns in carried:
+            if one.read_from <= made.read < one.read_until and (keys is None or one.partition in keys):
+                found.append(_onwards(one, made, node.name, columns))
+    return found
+
+
+def _onwards(one: Taint, made: stored.Made, node: str, columns: frozenset[str]) -> Taint:
+    return Taint(
+        node=node,
+        partition=made.partition,
+        from_us=made.published_at,
+        until_us=EVER if made.ended_at is None else made.ended_at,
+        known_us=one.known_us,
+        read_from=made.snapshot,
+        read_until=EVER if made.ended_snapshot is None else made.ended_snapshot,
+        incident=one.incident,
+        exception=one.exception,
+        columns=columns,
+        withdrawn_us=one.withdrawn_us,
+    )
+
+
+def _needed(scene: Scene, node: Node, spec: InputSpec, key: str) -> frozenset[str] | None:
+    """The partitions of an input that one of a node was made of; None: of all."""
+    source = scene.node(spec.node)
+    try:
+        keys = required(
+            node.cut(key), node.timezone, key, source.partition, source.timezone, spec, partial(scene.world.keys, source.name)
+        ).keys
+    except UsageError:
+        return None  # cut otherwise then
+    return None if keys is None else frozenset(keys)
+
+
+def unsound(rows: Iterable[stored.Unsound]) -> list[Taint]:
+    """What incidents name."""
+    return [
+        Taint(
+            one.node, one.partition, one.published_at, EVER if one.ended_at is None else one.ended_at, one.known_at, one.snapshot,
+            EVER if one.ended_snapshot is None else one.ended_snapshot, one.incident_id, None, frozenset(one.columns),
+            EVER if one.until_at is None else one.until_at,
+        )
+        for one in rows
+    ]  # fmt: skip
+
+
+def accepted(rows: Iterable[stored.Excepted]) -> list[Taint]:
+    """What somebody published as an exception."""
+    return [
+        Taint(
+            one.node, one.partition, one.published_at, EVER if one.ended_at is None else one.ended_at, one.published_at, one.snapshot,
+            EVER if one.ended_snapshot is None else one.ended_snapshot, None, one.id,
+        )
+        for one in rows
+    ]  # fmt: skip
+
+
+def all_of_all(_node: str, _columns: frozenset[str], _below: str) -> frozenset[str]:
+    """All columns come from all."""
+    return frozenset()

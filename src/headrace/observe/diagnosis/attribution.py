@@ -1,0 +1,138 @@
+"""Which causes explain all that was seen: from the sources on, node by node, what something above explains is a symptom of that.
+
+A cause is made of evidence at its own node only. Walking in the order in which data flows, each piece of evidence is first offered to
+the causes above it (those that are worth an incident, then what was only warned of); what none explains makes causes where it is seen.
+So the most upstream explanation wins without comparing sets of causes, and the work grows with what lies above the evidence, not with
+the project. Nothing here reads a store or a clock.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+
+from headrace.model import Grain
+from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.carrying import carried
+from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.explaining import looks, may_show, score
+from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.observe.diagnosis.origins import traced
+from headrace.observe.diagnosis.placing import causes_at
+from headrace.observe.diagnosis.reaching import Above, Reach, flows, starts
+from headrace.observe.diagnosis.refining import refined
+from headrace.observe.diagnosis.rules import Place
+from headrace.observe.diagnosis.rules.reference_broken import lost_partners
+from headrace.observe.diagnosis.rules.rule import EXACT_NATS
+from headrace.observe.diagnosis.sharing import shared
+from headrace.observe.diagnosis.wording import told
+
+HOUR_US = 3_600_000_000
+CHANGED_US = {Grain.HOUR: 36 * HOUR_US, Grain.DAY: 36 * HOUR_US}
+"""A change of code or declaration is tried out by the next run: for so long it may be what made the difference. Coarser data takes
+longer to come."""
+CHANGED_LONG_US = 40 * 24 * HOUR_US
+BODIES = frozenset({"", "body", "schema", "added"})
+"""Details of changes that are, at an asset, of what is computed; all others are of declarations."""
+
+
+def diagnose(evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause] = ()) -> list[Cause]:
+    """The causes of all that was seen, each once, the most upstream first.
+
+    `evidence` is what stands, changes that were applied lately (`Family.CHANGE`) among it; `open_causes` are the incidents that are
+    open, by what each explained so far: what one of them explained stays with it, also when its own evidence is gone.
+    """
+    found = _Sweep(evidence, graph, now_us, open_causes).causes()
+    return [told(refined(one)) for one in shared(traced(found, graph), graph)]
+
+
+def _may_follow_from_a_warning(cause: Candidate, one: Evidence) -> bool:
+    """What is held may follow from what was only warned of; where nothing says what it is about, from what is certain only."""
+    return one.held and (one.family is not Family.CHECK or bool(one.kind) or cause.own[0].strength >= EXACT_NATS)
+
+
+def _changed_since(cause: Candidate, one: Evidence, place: Place) -> bool:
+    """Whether a node's body was changed after a cause above it began, and before this was seen: the change explains it better."""
+    if cause.kind is CauseKind.RUNTIME_DOWN or one.id in cause.known or one.family is Family.ARRIVAL:
+        return False
+    return any(cause.began_us < change.at_us <= one.at_us for change in place.bodies)
+
+
+def _tried_out(change_us: int, seen: Sequence[int], window: int) -> bool:
+    """Whether something was first seen so shortly after a change that it may be what made the difference; `seen` in order. What stood
+    before says nothing of it."""
+    after = bisect_left(seen, change_us)
+    return after < len(seen) and seen[after] - change_us <= window
+
+
+class _Sweep:
+    """One pass over the nodes that matter."""
+
+    def __init__(self, evidence: Sequence[Evidence], graph: CauseGraph, now_us: int, open_causes: Sequence[Cause]) -> None:
+        self._graph = graph
+        self._changes: dict[str, list[Evidence]] = {}
+        self._seen: dict[str, list[Evidence]] = {}
+        for one in sorted(evidence, key=lambda one: (one.at_us, one.id)):
+            if one.family is not Family.CHANGE:
+                self._seen.setdefault(one.node, []).append(one)
+            elif one.at_us <= now_us:
+                self._changes.setdefault(one.node, []).append(one)
+        self._carried: dict[str, list[Candidate]] = {}
+        for known in carried(open_causes, evidence):
+            self._carried.setdefault(known.node, []).append(known)
+        self._looks = looks(one for found in self._seen.values() for one in found)
+        self._everywhere: list[Candidate] = []
+        self._above: dict[str, Above] = {}
+
+    def causes(self) -> list[Candidate]:
+        """All that is worth an incident, the most upstream first."""
+        outside = [name for name in (*self._seen, *self._carried) if name not in self._graph.nodes]
+        found = [one for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name)) for one in self._at(name, {})]
+        self._everywhere = [one for one in found if one.node == HEADRACE]
+        for name in self._graph.between((*self._seen, *self._carried)):
+            above = flows(self._graph, name, self._above)
+            if name in self._seen or name in self._carried:
+                here = self._at(name, above)
+                found += here
+                above |= {one: starts(self._graph, one) for one in here if may_show(one, self._looks)}
+            if above:
+                self._above[name] = above
+        return [one for one in found if one.chosen and (one.own or one.symptoms)]
+
+    def _at(self, name: str, above: Above) -> list[Candidate]:
+        carried_here = self._carried.get(name, [])
+        offered: dict[Candidate, Reach | None] = {**above, **dict.fromkeys(self._everywhere)}
+        offered |= {one: starts(self._graph, one) for one in carried_here}
+        place = Place(name, self._graph.is_source(name), self._seen.get(name, ()), self._graph.joins(name), *self._changed(name))
+        residual = [one for one in place.evidence if not self._explained(one, offered, place)]
+        return [*carried_here, *causes_at(place, residual)]
+
+    def _changed(self, name: str) -> tuple[list[Evidence], list[Evidence]]:
+        """Bodies and declarations that were applied at a node so lately that they may have made the difference."""
+        changes, seen = self._changes.get(name), sorted(one.at_us for one in self._seen.get(name, ()))
+        if not changes or not seen:
+            return [], []
+        node = self._graph.nodes.get(name)
+        window = CHANGED_US.get(node.partition.grain, CHANGED_LONG_US) if node and node.partition.grain else CHANGED_US[Grain.DAY]
+        recent = [one for one in changes if _tried_out(one.at_us, seen, window)]
+        bodies = [] if self._graph.is_source(name) else [one for one in recent if one.detail in BODIES]
+        return bodies, [one for one in recent if one not in bodies]
+
+    def _explained(self, one: Evidence, offered: Mapping[Candidate, Reach | None], place: Place) -> bool:
+        """Put evidence down to the cause above that explains it best. What was only warned of counts as one where something is held; where
+        a body was changed lately, warnings further down follow from warnings above rather than from the change."""
+        best, most = None, 0.0
+        for cause, reach in offered.items():
+            if not (cause.chosen or _may_follow_from_a_warning(cause, one) or (not one.held and (place.bodies or place.joins))):
+                continue
+            if place.bodies and _changed_since(cause, one, place):
+                continue
+            fit = score(self._graph, cause, reach, one) * (1.0 if cause.chosen else 0.5)
+            if fit > most:
+                best, most = cause, fit
+        if best is None:
+            return False
+        best.symptoms.append(one)
+        best.chosen = best.chosen or one.held or (lost_partners(one, place) and best.kind is not CauseKind.NULL_SPIKE)
+        return True

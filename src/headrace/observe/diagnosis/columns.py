@@ -1,0 +1,69 @@
+"""How columns reach from the inputs of one node to its own, as bits: whole projects are followed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from headrace.plan.bodies import Lines
+from headrace.sql.values import Edge
+
+ALL = -1
+"""All columns, as bits."""
+_STAR = "*"
+Bit = Callable[[str, str], int]
+"""(node, column) → its bit."""
+
+
+@dataclass
+class _Input:
+    """Of one input: what each of its columns reaches, what any of them does, and those that decide which rows there are."""
+
+    reaches: dict[int, int] = field(default_factory=dict)
+    any: int = 0
+    rows: int = 0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """From columns of inputs to a node's own. An input that its lines don't name (read through a view, or not known) reaches all."""
+
+    inputs: dict[str, _Input]
+
+    def through(self, node: str, columns: int) -> int:
+        """The own columns that some of an input's reach."""
+        found = self.inputs.get(node.lower())
+        if found is None or not columns:
+            return ALL if columns else 0
+        if columns & found.rows:
+            return ALL
+        reached = found.any
+        for bit, own in found.reaches.items():
+            if columns & bit:
+                reached |= own
+        return reached
+
+
+def flow_of(lines: Lines | None, reads: Sequence[str], bit: Bit, node: str) -> Flow:
+    """The flow of a node by its lines; of one without any, everything reaches everything."""
+    if lines is None:
+        return Flow({})
+    canonical = {name.lower(): name for name in reads}
+    inputs: dict[str, _Input] = {}
+    for column, edges in lines.columns.items():
+        own = bit(node, column)
+        for edge in edges:
+            if edge.input in canonical:
+                _add(inputs.setdefault(edge.input, _Input()), edge, bit(canonical[edge.input], edge.column), own)
+    for edge in lines.filters:
+        if edge.input in canonical:
+            found = inputs.setdefault(edge.input, _Input())
+            found.rows |= ALL if edge.column == _STAR else bit(canonical[edge.input], edge.column)
+    return Flow(inputs)
+
+
+def _add(found: _Input, edge: Edge, column: int, own: int) -> None:
+    if edge.column == _STAR:
+        found.any |= own
+    else:
+        found.reaches[column] = found.reaches.get(column, 0) | own

@@ -1,0 +1,123 @@
+"""What failures and odd figures have in common with others of their kind: classes of errors, factors, names of checks.
+
+A detail is part of an incident's fingerprint, so nothing of it differs from one day to the next.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+
+FAILURES_KEPT = 4_096
+"""Each rule asks what a failure is: so many are remembered."""
+
+
+class Failure(enum.StrEnum):
+    """What kind of thing failed, as far as the error says it."""
+
+    DENIED = "denied"
+    UNREACHABLE = "unreachable"
+    PLACE = "no such place"
+    CONFIGURED = "configured"
+    UNREADABLE = "unreadable"
+    MEMORY = "out of memory"
+    SPACE = "no space"
+    VALUES = "values of another type"
+    NAMES = "names that aren't there"
+    OTHER = "other"
+
+
+_CODES = {
+    "access_denied": Failure.DENIED, "source_unavailable": Failure.UNREACHABLE, "destination_unavailable": Failure.UNREACHABLE,
+    "configuration_error": Failure.CONFIGURED, "out_of_memory": Failure.MEMORY, "unknown_connection": Failure.CONFIGURED,
+    "unknown_column": Failure.NAMES, "unknown_input": Failure.NAMES, "not_utf8": Failure.UNREADABLE,
+    "unreadable_delivery": Failure.UNREADABLE, "file_unreadable": Failure.UNREADABLE,
+}  # fmt: skip
+_PLACE = re.compile(r"not a directory|no such file or directory|is a directory|read-only file system", re.IGNORECASE)
+"""Whatever code is given for it: whether the place or its declaration is to blame is told by whether the declaration was changed."""
+_SAID = (
+    (Failure.SPACE, re.compile(r"no space left|ENOSPC|disk (is )?full|disk quota", re.IGNORECASE)),
+    (Failure.MEMORY, re.compile(r"out of memory|MemoryError|oom[-_ ]?kill|cannot allocate memory|memory limit", re.IGNORECASE)),
+    (Failure.DENIED, re.compile(r"\b40[13]\b|permission denied|access denied|forbidden|unauthori[sz]ed|expired token", re.IGNORECASE)),
+    (
+        Failure.UNREACHABLE,
+        re.compile(
+            r"connection (refused|reset|aborted)|timed? ?out|name or service not known|could not resolve|unreachable|\b50[0234]\b|"
+            r"temporary failure in name resolution|no route to host", re.IGNORECASE,
+        ),
+    ),
+    (Failure.VALUES, re.compile(r"conversion error|could not convert|invalid literal for|out of range|cannot cast", re.IGNORECASE)),
+    (Failure.NAMES, re.compile(r"referenced column|column .* (not found|does not exist)|KeyError|binder error", re.IGNORECASE)),
+)  # fmt: skip
+
+
+def failure_of(one: Evidence) -> Failure:
+    """What kind of failure a piece of evidence tells of: by its code, else by what it says."""
+    return _failure(one.detail, one.observed)
+
+
+@lru_cache(FAILURES_KEPT)
+def _failure(code: str, said: str) -> Failure:
+    if _PLACE.search(said):
+        return Failure.PLACE
+    if code in _CODES:
+        return _CODES[code]
+    if code.startswith("delivery_"):
+        return Failure.UNREADABLE
+    return next((failure for failure, like in _SAID if like.search(said)), Failure.OTHER)
+
+
+def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
+    """What of its kind a cause is: the same again has the same."""
+    strongest = own[0]
+    if kind in _OF_FAILURES:
+        return _error(strongest)
+    if kind in (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED):
+        return strongest.host
+    if kind is CauseKind.SCHEMA_CHANGE:
+        return ",".join(sorted({one.detail.partition(";")[0] for one in own if one.family is Family.SCHEMA and one.detail}))
+    checks = sorted({one.detail for one in own if one.family is Family.CHECK and one.detail})
+    figures = sorted({found for one in own if one.family is not Family.CHECK and (found := _figure(one))})
+    return ",".join(figures or checks)
+
+
+_OF_FAILURES = (CauseKind.CODE_ERROR, CauseKind.RESOURCE_EXHAUSTED, CauseKind.WORKER_LOST, CauseKind.DESTINATION_UNAVAILABLE)
+_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b")
+_TIMES = re.compile(r"([×÷]) ?(\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
+
+
+def _error(one: Evidence) -> str:
+    if one.family is Family.CHECK:
+        return one.detail
+    failure = failure_of(one)
+    named = _ERROR.search(one.observed)
+    if failure is not Failure.OTHER:
+        return failure.value
+    return str(named.group(1)) if named else one.detail or one.error_kind
+
+
+def times_of(own: Sequence[Evidence]) -> float:
+    """By how many times there are more rows than expected, where that is said; else 1."""
+    found = [match for one in own if (match := _TIMES.search(one.detail)) is not None]
+    return max((float(match.group(2).replace(",", "")) for match in found), default=1.0)
+
+
+def _figure(one: Evidence) -> str:
+    """What an odd figure is about, without what differs from day to day: a factor only where it is a unit's."""
+    detail = one.detail.partition(";")[0]
+    if one.family is Family.VOLUME:
+        times = _TIMES.search(detail)
+        return detail.partition(":")[0] if times is None else "more" if float(times.group(2).replace(",", "")) > 1 else "fewer"
+    if one.family is Family.STALE:
+        return "equals" if detail.startswith("equals") else detail
+    if one.family is not Family.DISTRIBUTION:
+        return ""
+    times = _TIMES.search(detail)
+    if times is None:
+        return detail.partition(":")[0]
+    return ("x" if times.group(1) == "×" else "1/") + times.group(2) if "?" in detail else "size"

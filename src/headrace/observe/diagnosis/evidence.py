@@ -1,0 +1,72 @@
+"""What was seen, as values: where, when, what was expected and what was observed, and how unlikely that is by chance."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class Family(enum.StrEnum):
+    """What kind of observation it is. A cause says in which families it shows itself downstream (DIAGNOSIS, `effect`)."""
+
+    ARRIVAL = "arrival"
+    """Something that was expected isn't there."""
+    ACCESS = "access"
+    """A look failed."""
+    SCHEMA = "schema"
+    FORMAT = "format"
+    TYPE = "type"
+    STALE = "stale"
+    RESTATED = "restated"
+    DUPLICATES = "duplicates"
+    VOLUME = "volume"
+    NULLS = "nulls"
+    DISTRIBUTION = "distribution"
+    REFERENCE = "reference"
+    CHECK = "check"
+    """A check of a person's failed."""
+    ERROR = "error"
+    """An attempt failed."""
+    RESOURCES = "resources"
+    LOST = "lost"
+    """A worker ended while it worked."""
+    DURATION = "duration"
+    CHANGE = "change"
+    """Another version of code, contract or declaration was applied: evidence only together with something else."""
+    ACT = "act"
+    """Somebody paused, withheld an approval, reported."""
+    ABSENCE = "absence"
+    """Headrace itself wasn't there."""
+    EXPORT = "export"
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One observation. Times are microseconds of the store's clock. `expected` and `observed` hold names and figures, never values of
+    classified columns."""
+
+    id: str
+    """Which row it is of (`fact:12`, `attempt:3.17`): every claim can be opened down to it, and the same is never counted twice."""
+    node: str
+    partition: str = ""
+    """Empty: of the node as a whole."""
+    family: Family
+    kind: str = ""
+    """The cause that it speaks for by itself, in INTERFACE's words, where it does: `null_spike`, `access_denied`. Empty: a symptom of
+    many causes (a failed check, an error)."""
+    column: str = ""
+    expected: str = ""
+    observed: str = ""
+    strength: float
+    """In nats: what it would cost to put it down to chance. A hold is worth at least 3, an exact test 12."""
+    held: bool = True
+    """Whether it kept something from readers; False for what was published with a warning."""
+    at_us: int
+    """When it was seen."""
+    began_us: int | None = None
+    """Since when it was so, where that is known to be earlier than it was seen."""
+    detail: str = ""
+    error_kind: str = ""
+    """Of a failure: transient, deterministic, resources, …"""
+    host: str = ""
+    """Of a failed look or a lost worker: what several have in common (a host's name, a path's root), never with credentials."""

@@ -1,0 +1,102 @@
+"""Whether a cause further up explains what is seen at a node: in time, along columns, in the partitions, in the right family."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from headrace.observe.diagnosis.candidates import Candidate, began
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.columns import ALL
+from headrace.observe.diagnosis.details import times_of
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.observe.diagnosis.reaching import OF_ROWS, Reach
+from headrace.observe.diagnosis.rules import BY_KIND
+from headrace.observe.diagnosis.rules.rule import ABSENT, CLOCK_US
+
+FADES = 0.9
+"""What is explained over one more step is worth so much less."""
+
+
+MUCH_MORE = 2.0
+"""So many times the rows may take more memory and time than there is."""
+_ABOUT = {
+    "null_spike": Family.NULLS, "distribution_shift": Family.CHECK, "volume_anomaly": Family.VOLUME, "duplicate_rows": Family.DUPLICATES,
+    "reference_broken": Family.REFERENCE, "stale_data": Family.STALE,
+}  # fmt: skip
+"""What a check that failed is about; one of values may be about anything."""
+
+
+def score(graph: CauseGraph, cause: Candidate, reach: Reach | None, one: Evidence) -> float:
+    """How well a cause that lies above it explains evidence: 0, not at all, to 1. Without `reach` it reaches everything."""
+    if one.id in cause.known:
+        return 1.0
+    if cause.rule is None or cause.began_us > one.at_us + CLOCK_US or not _shows(cause, one):
+        return 0.0
+    if reach is None:
+        return 1.0
+    missed = _is_missed(cause, one)
+    if not reach.covers(one.partition) or not (missed or _in_columns(graph, reach, one)):
+        return 0.0
+    alike = 1.0 if one.kind == cause.kind or missed else 0.9
+    named = 1.0 if cause.columns else 0.8
+    return float(alike * named * FADES ** min(reach.hops, 4))
+
+
+def looks(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """One piece of evidence of each look, as far as causes tell apart what they show themselves in."""
+    return list({(one.family, one.kind, times_of([one]) > 1): one for one in evidence}.values())
+
+
+def may_show(cause: Candidate, seen: Iterable[Evidence]) -> bool:
+    """Whether a cause could explain anything that looks like this, wherever and whenever it is seen."""
+    return bool(cause.known) or (cause.rule is not None and any(_shows(cause, one) for one in seen))
+
+
+def _in_columns(graph: CauseGraph, reach: Reach, one: Evidence) -> bool:
+    if not one.column or reach.columns == ALL:
+        return bool(reach.columns)
+    return bool(reach.columns & graph.bits(one.node, (one.column,)))
+
+
+def _shows(cause: Candidate, one: Evidence) -> bool:
+    """Whether a cause shows itself in what a piece of evidence is about."""
+    if cause.kind is CauseKind.RUNTIME_DOWN:
+        return one.family in BY_KIND[cause.kind].shows_in and _meanwhile(cause, one)
+    if one.kind == CauseKind.DEADLINE_INFEASIBLE:
+        return cause.kind is CauseKind.SLOW_RUN
+    if _is_missed(cause, one):
+        return True
+    if cause.own and cause.kind is not CauseKind.REPORTED and not cause.is_published:
+        return False
+    shows_in = BY_KIND[cause.kind].shows_in
+    if one.family in (Family.RESOURCES, Family.DURATION) and cause.kind in OF_ROWS:
+        return one.family in shows_in and times_of(cause.own) >= MUCH_MORE
+    if cause.kind is CauseKind.VOLUME_ANOMALY and not _same_way(cause, one):
+        return False
+    return one.family in shows_in and _about(one) in shows_in
+
+
+def _same_way(cause: Candidate, one: Evidence) -> bool:
+    """More rows make no fewer, and lose no keys; fewer don't make more."""
+    more = times_of(cause.own) > 1
+    if _about(one) is Family.VOLUME and (times := times_of([one])) != 1:
+        return (times > 1) == more
+    return not more or _about(one) not in (Family.REFERENCE, Family.NULLS)
+
+
+def _is_missed(cause: Candidate, one: Evidence) -> bool:
+    """Whether what is seen is that the rows aren't there that a cause keeps from readers."""
+    return cause.is_held and _about(one) in (Family.ARRIVAL, Family.STALE) and one.family in ABSENT
+
+
+def _about(one: Evidence) -> Family:
+    """What a piece of evidence is about: of a check that failed, what it looks at."""
+    return _ABOUT.get(one.kind, one.family) if one.family is Family.CHECK else one.family
+
+
+def _meanwhile(cause: Candidate, one: Evidence) -> bool:
+    """What was due while nobody was there; what a source doesn't have when it is looked at again is missing all the same."""
+    ended = max((each.at_us for each in cause.own), default=cause.began_us)
+    due = one.kind == CauseKind.DEADLINE_INFEASIBLE or one.family is not Family.ARRIVAL
+    return due and cause.began_us - CLOCK_US <= began(one) <= ended + CLOCK_US

@@ -1,0 +1,86 @@
+"""What fails further down although nothing was noticed above it and nothing was changed: then what goes in is what differs.
+
+Several nodes that fail over the same partitions, and have a source in common, have it from there. One that fails because values or
+names are other than its body expects, and is made of one source, has it from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
+from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.observe.diagnosis.rules import BY_KIND
+from headrace.observe.diagnosis.rules.rule import CLOCK_US
+
+TOGETHER_US = 16 * CLOCK_US
+"""Nodes that are built from one delivery are built within this time."""
+ORPHANS_MAX = 300
+"""Of more than this many, none is traced: something else has gone wrong with all."""
+_ORDER = {kind: number for number, kind in enumerate(BY_KIND)}
+_OF_INPUTS = {Failure.VALUES: CauseKind.TYPE_CHANGE, Failure.NAMES: CauseKind.SCHEMA_CHANGE}
+
+
+def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
+    """The causes, those that come from what goes in put down to the source that it comes from."""
+    orphans = [one for one in causes if _is_orphan(one, graph)]
+    if not orphans or len(orphans) > ORPHANS_MAX:
+        return list(causes)
+    found: dict[Candidate, Candidate | None] = {}
+    for group in _groups(orphans, graph):
+        common = graph.common_sources(one.node for one in group)
+        kind = _kind(group)
+        if len(common) == 1 and (len({one.node for one in group}) > 1 or _fails_over_inputs(group[0])):
+            found |= {group[0]: _at(common[0], kind, group), **dict.fromkeys(group[1:])}
+    return [one for each in causes if (one := found.get(each, each)) is not None]
+
+
+def _is_orphan(one: Candidate, graph: CauseGraph) -> bool:
+    if one.said is not None or one.node not in graph.nodes or graph.is_source(one.node) or one.rewritten:
+        return False
+    if one.kind is CauseKind.REPORTED:
+        return False
+    return one.kind in DATA_CAUSES or one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN)
+
+
+def _groups(orphans: Iterable[Candidate], graph: CauseGraph) -> list[list[Candidate]]:
+    """Those of the same partitions, or at about the same time, that have a source in common."""
+    groups: list[list[Candidate]] = []
+    for one in sorted(orphans, key=lambda one: one.began_us):
+        home = next((group for group in groups if _goes_with(one, group, graph)), None)
+        if home is None:
+            groups.append([one])
+        else:
+            home.append(one)
+    return groups
+
+
+def _goes_with(one: Candidate, group: Sequence[Candidate], graph: CauseGraph) -> bool:
+    return all(_together(one, other) for other in group) and bool(graph.common_sources(each.node for each in (*group, one)))
+
+
+def _together(one: Candidate, other: Candidate) -> bool:
+    near = abs(one.began_us - other.began_us) <= TOGETHER_US
+    return bool(one.partitions & other.partitions) or (near and not (one.partitions and other.partitions))
+
+
+def _fails_over_inputs(one: Candidate) -> bool:
+    return one.kind is CauseKind.CODE_ERROR and failure_of(one.own[0]) in _OF_INPUTS
+
+
+def _kind(group: Sequence[Candidate]) -> CauseKind:
+    """The first in the rules' order that one of them speaks for: what comes after it may follow from it."""
+    kinds = {_OF_INPUTS.get(failure_of(one.own[0]), CauseKind.UNKNOWN) if one.kind is CauseKind.CODE_ERROR else one.kind for one in group}
+    return min(kinds, key=lambda kind: _ORDER.get(kind, len(_ORDER)))
+
+
+def _at(source: str, kind: CauseKind, group: Sequence[Candidate]) -> Candidate:
+    own = [each for one in group for each in one.own]
+    partitions = [one.partitions for one in group]
+    return Candidate(
+        BY_KIND.get(kind), source, own, chosen=True, began_us=min(one.began_us for one in group), latent=True,
+        partitions=frozenset().union(*partitions) if all(partitions) else frozenset(),
+        symptoms=[each for one in group for each in one.symptoms],
+    )  # fmt: skip

@@ -1,0 +1,116 @@
+"""The causes that are seen at one node, from what nothing above it explains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from headrace.observe.diagnosis.candidates import Candidate, candidate
+from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
+from headrace.observe.diagnosis.details import times_of
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.rules import RULES, Covers, Place, Rule
+
+UNKNOWN_NATS = 2.5
+"""What is held and worth this, and nothing explains, has a cause that isn't known."""
+MANY_TIMES = 2.0
+"""So many times the rows, or one of so many: what is said of their shares says nothing more."""
+OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
+_MORE, _FEWER = frozenset({"more"}), frozenset({"fewer"})
+
+
+def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
+    """The causes at a place: each takes what it explains, in the rules' order; what is left and held is put down to something unknown."""
+    found: list[Candidate] = []
+    left = list(residual)
+    for rule in RULES:
+        for own in _clusters(rule, place, left):
+            weight = sum(rule.own(one, place) * one.strength for one in own) - rule.against(place, own)
+            if weight < rule.prior:
+                continue
+            if (better := _warned_of(found, own)) is not None:
+                better.chosen = True
+                better.symptoms += own
+            else:
+                found.append(_made(rule, place, own))
+            taken = _covered(found, left) | {one.id for one in own}
+            left = [one for one in left if one.id not in taken]
+    held = [one for one in left if one.held and one.strength >= UNKNOWN_NATS]
+    if held:
+        found.append(candidate(None, place.node, held, chosen=True))
+    return found
+
+
+def _made(rule: Rule, place: Place, own: Sequence[Evidence]) -> Candidate:
+    one = candidate(rule, place.node, own, chosen=any(rule.opens(each, place) for each in own))
+    one.rewritten = any(place.rewritten(each) for each in own)
+    return one
+
+
+def _clusters(rule: Rule, place: Place, left: Sequence[Evidence]) -> list[list[Evidence]]:
+    """What speaks for a kind, apart where it has nothing in common. Of what is no data there is one at a node."""
+    own = [one for one in left if rule.own(one, place) > 0]
+    if rule.kind not in DATA_CAUSES or len(own) < 2:
+        return [own] if own else []
+    clusters: list[tuple[set[str], frozenset[str], list[Evidence]]] = []
+    for one in own:
+        at, columns, merged = {one.partition}, _about(one), [one]
+        apart = []
+        for other in clusters:
+            if other[0] & at or other[1] & columns:
+                at, columns, merged = at | other[0], columns | other[1], [*other[2], *merged]
+            else:
+                apart.append(other)
+        clusters = [*apart, (at, columns, merged)]
+    return [merged for _, _, merged in clusters]
+
+
+def _about(one: Evidence) -> frozenset[str]:
+    """What evidence of one kind has in common on several days: its column; of rows, whether there are more or fewer, where that is said."""
+    if one.column or one.kind != CauseKind.VOLUME_ANOMALY:
+        return frozenset({one.column})
+    times = times_of([one])
+    return _MORE if times > 1 else _FEWER if times < 1 else _MORE | _FEWER
+
+
+def _warned_of(found: Iterable[Candidate], own: Sequence[Evidence]) -> Candidate | None:
+    """A cause of more precedence at the same place that wasn't worth an incident, and that explains this."""
+    latent = [one for one in found if not one.chosen and one.rule is not None]
+    return next((one for one in latent if all(_covers(one, each) for each in own)), None) if any(each.held for each in own) else None
+
+
+def _covered(found: Sequence[Candidate], left: Iterable[Evidence]) -> set[str]:
+    """What needs no explanation any more once these are known; it becomes theirs."""
+    taken: set[str] = set()
+    for cause in found:
+        own = {one.id for one in cause.own}
+        for one in left:
+            if cause.chosen and one.id not in own and one.id not in taken and _covers(cause, one):
+                cause.symptoms.append(one)
+                taken.add(one.id)
+    return taken
+
+
+def _covers(cause: Candidate, one: Evidence) -> bool:
+    if cause.rule is None or cause.rule.covers is Covers.ITSELF:
+        return False
+    if cause.rule.covers is Covers.NODE:
+        return True
+    if cause.partitions and one.partition not in cause.partitions:
+        return False
+    if cause.rule.covers is Covers.ROWS:
+        return not one.column or one.strength <= cause.own[0].strength or (one.family is Family.DISTRIBUTION and _is_upended(cause))
+    if cause.rule.covers is Covers.COLUMNS:
+        return one.column in cause.columns if one.column else not _outweighs(one, cause)
+    return not _outweighs(one, cause)
+
+
+def _is_upended(cause: Candidate) -> bool:
+    """Whether rows are so many more or fewer that nothing about them can be as it was."""
+    times = times_of(cause.own)
+    return times >= MANY_TIMES or times <= 1 / MANY_TIMES
+
+
+def _outweighs(one: Evidence, cause: Candidate) -> bool:
+    """Whether a delivery was held for how many rows it has, while what is told of its form was let through: names that are gone and
+    dates that are written otherwise make no rows."""
+    return one.held and one.family is Family.VOLUME and cause.rule is not None and cause.rule.kind in OF_FORM and not cause.is_held

@@ -1,0 +1,32 @@
+"""A body fails, or what it gives out is odd since it was changed, though what goes in isn't."""
+
+from __future__ import annotations
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.rules.rule import BROKEN, CONTENT, Covers, Place, Rule
+
+_NOT_OF_CODE = (Failure.UNREACHABLE, Failure.DENIED, Failure.CONFIGURED, Failure.MEMORY, Failure.SPACE)
+CRASHES_MIN = 2
+"""A worker that is lost once is a machine's; the same again after a change is the code's."""
+
+
+def _own(one: Evidence, place: Place) -> float:
+    if one.kind == CauseKind.CODE_ERROR:
+        return 1.0
+    if place.is_source:
+        return float(one.family is Family.ERROR and not one.kind and failure_of(one) not in (*_NOT_OF_CODE, Failure.UNREADABLE)) * 0.5
+    if one.family is Family.ERROR:
+        return float(not one.kind and failure_of(one) not in _NOT_OF_CODE)
+    if one.family is Family.LOST:
+        return float(place.rewritten(one) and sum(other.family is Family.LOST for other in place.evidence) >= CRASHES_MIN)
+    return float((one.family in CONTENT or one.family in (Family.TYPE, Family.SCHEMA)) and place.rewritten(one))
+
+
+def _opens(one: Evidence, place: Place) -> bool:
+    """Held, or odd in what the new body gives out while nothing odd goes in: that is no coincidence, however weak by itself."""
+    return one.held or place.rewritten(one)
+
+
+RULE = Rule(CauseKind.CODE_ERROR, _own, Covers.PARTITION, frozenset({*BROKEN, Family.ARRIVAL}), opens=_opens)

@@ -1,0 +1,32 @@
+"""What was declared can't work: a place that isn't there, a connection that nobody declared, a check that a sound node fails since it
+was written."""
+
+from __future__ import annotations
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+
+_OF_DECLARATIONS = frozenset({Family.ACCESS, Family.ARRIVAL, Family.EXPORT, Family.ERROR})
+
+
+def _own(one: Evidence, place: Place) -> float:
+    if one.kind == CauseKind.CONFIGURATION_ERROR:
+        return 1.0
+    failure = failure_of(one)
+    if not one.kind and failure is Failure.CONFIGURED:
+        return 1.0
+    if one.family is Family.SCHEMA:
+        return float(place.is_source and any(one.column in _columns(change) for change in place.declarations if change.at_us <= one.at_us))
+    moved = one.family in _OF_DECLARATIONS and (place.is_source or one.family is Family.EXPORT) and place.redeclared(one)
+    return float(moved and failure is not Failure.UNREACHABLE)
+
+
+def _columns(change: Evidence) -> tuple[str, ...]:
+    """The columns that a change of a declaration adds, drops or gives another type: only these can a delivery lack over it. Names that
+    are accepted for columns that there were change none."""
+    return tuple(change.column.split("\n")) if change.column else ()
+
+
+RULE = Rule(CauseKind.CONFIGURATION_ERROR, _own, Covers.NODE, ABSENT)

@@ -1,0 +1,16 @@
+"""A delivery isn't there at the time by which it was expected; nobody has missed it yet."""
+
+from __future__ import annotations
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+
+
+def _own(one: Evidence, _place: Place) -> float:
+    if one.kind:
+        return float(one.kind == CauseKind.LATE_SOURCE)
+    return 0.5 * (one.family is Family.ARRIVAL)
+
+
+RULE = Rule(CauseKind.LATE_SOURCE, _own, Covers.ITSELF, ABSENT)

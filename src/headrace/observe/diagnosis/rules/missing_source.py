@@ -1,0 +1,17 @@
+"""A delivery isn't there, and somebody was promised what is made of it by now."""
+
+from __future__ import annotations
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+
+
+def _own(one: Evidence, place: Place) -> float:
+    if one.kind == CauseKind.MISSING_SOURCE:
+        return 1.0
+    late = one.family is Family.ARRIVAL and one.kind in ("", CauseKind.LATE_SOURCE)
+    return float(late and any(other.kind == CauseKind.MISSING_SOURCE for other in place.evidence))
+
+
+RULE = Rule(CauseKind.MISSING_SOURCE, _own, Covers.ITSELF, ABSENT)

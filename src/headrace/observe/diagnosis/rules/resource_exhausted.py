@@ -1,0 +1,21 @@
+"""No memory, no disk: the machine's limit, or one that was set."""
+
+from __future__ import annotations
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.rules.rule import Covers, Place, Rule
+
+_LIMITS = (Failure.MEMORY, Failure.SPACE)
+
+
+def _own(one: Evidence, _place: Place) -> float:
+    if one.kind:
+        return float(one.kind == CauseKind.RESOURCE_EXHAUSTED)
+    return float(
+        one.family is Family.RESOURCES or (one.family in (Family.ERROR, Family.LOST, Family.EXPORT) and failure_of(one) in _LIMITS)
+    )
+
+
+RULE = Rule(CauseKind.RESOURCE_EXHAUSTED, _own, Covers.PARTITION, frozenset({Family.ARRIVAL}))

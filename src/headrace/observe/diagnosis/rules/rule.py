@@ -1,0 +1,107 @@
+"""What a rule about one kind of cause is."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+
+CLOCK_US = 15 * 60 * 1_000_000
+"""Clocks may disagree by so much."""
+EXACT_NATS = 12.0
+"""Evidence that is compared, not estimated, is worth at least this."""
+CONTENT = frozenset(
+    {
+        Family.STALE, Family.RESTATED, Family.DUPLICATES, Family.VOLUME, Family.NULLS, Family.DISTRIBUTION, Family.REFERENCE,
+        Family.CHECK,
+    }
+)  # fmt: skip
+"""What data that is wrong shows itself in where it is read."""
+ABSENT = frozenset({Family.ARRIVAL, Family.STALE, Family.VOLUME, Family.CHECK})
+"""What data that isn't there shows itself in."""
+BROKEN = CONTENT | {Family.SCHEMA, Family.FORMAT, Family.TYPE, Family.ERROR}
+"""What data of another form shows itself in: bodies fail over it, too."""
+CERTAIN = 100.0
+"""Nats that rule a cause out."""
+
+
+class Covers(enum.Enum):
+    """What else at the same node needs no other explanation once a cause is known."""
+
+    NODE = "node"
+    """All of it: nothing can be said of what isn't there."""
+    PARTITION = "partition"
+    """All of the same partitions."""
+    ROWS = "rows"
+    """Of the same partitions, what is no less probable than that: rows that are missing or repeated shift shares, too."""
+    COLUMNS = "columns"
+    """What is of the same partitions and columns, and what names no column."""
+    ITSELF = "itself"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What is seen at one node. `bodies` and `declarations` are the versions applied there lately."""
+
+    node: str
+    is_source: bool
+    evidence: Sequence[Evidence]
+    joins: bool = False
+    """Whether it is made of several inputs."""
+    bodies: Sequence[Evidence] = ()
+    declarations: Sequence[Evidence] = ()
+
+    def rewritten(self, one: Evidence) -> bool:
+        """Whether another body was applied before something was seen."""
+        return any(change.at_us <= one.at_us for change in self.bodies)
+
+    def redeclared(self, one: Evidence) -> bool:
+        """Whether something else about the node was applied before something was seen."""
+        return any(change.at_us <= one.at_us for change in self.declarations)
+
+
+def _never(_place: Place, _own: Sequence[Evidence]) -> float:
+    return 0.0
+
+
+def held(one: Evidence, _place: Place) -> bool:
+    """Most of what was published with a warning is worth no incident unless it does harm further down."""
+    return one.held
+
+
+def always(_one: Evidence, _place: Place) -> bool:
+    """Worth an incident even where nothing is kept from readers."""
+    return True
+
+
+def certain(one: Evidence, _place: Place) -> bool:
+    """Held, or compared and not estimated: worth being told of even where a policy lets it through."""
+    return one.held or (one.strength >= EXACT_NATS and one.family is not Family.CHECK)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of cause. `own` says how much of a piece of evidence speaks for it (0 to 1), `against` what speaks against it at a
+    place, in nats; `shows_in` in which families it shows itself further down; `opens` whether evidence is worth an incident by itself."""
+
+    kind: CauseKind
+    own: Callable[[Evidence, Place], float]
+    covers: Covers
+    shows_in: frozenset[Family]
+    against: Callable[[Place, Sequence[Evidence]], float] = _never
+    opens: Callable[[Evidence, Place], bool] = held
+    prior: float = 2.5
+    """In nats: so much more has to speak for it than against it. Whatever is held speaks with at least 3."""
+
+
+def named(kind: CauseKind) -> Callable[[Evidence, Place], float]:
+    """Evidence that speaks for a kind by itself."""
+    return lambda one, _place: float(one.kind == kind)
+
+
+def rewritten(place: Place, own: Sequence[Evidence]) -> float:
+    """Of what an asset gives out: where its body was changed before all that was seen, the body is to blame, not its data."""
+    return CERTAIN if not place.is_source and all(place.rewritten(one) for one in own) else 0.0

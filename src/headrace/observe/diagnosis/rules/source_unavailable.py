@@ -1,0 +1,20 @@
+"""A source can't be looked at: refused, timed out, no such host, 5xx."""
+
+from __future__ import annotations
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.rules.rule import ABSENT, Covers, Place, Rule
+
+
+def _own(one: Evidence, _place: Place) -> float:
+    if one.kind:
+        return float(one.kind == CauseKind.SOURCE_UNAVAILABLE)
+    failure = failure_of(one)
+    if one.family is Family.ACCESS:
+        return float(failure not in (Failure.DENIED, Failure.CONFIGURED))
+    return float(one.family is Family.ERROR and failure is Failure.UNREACHABLE)
+
+
+RULE = Rule(CauseKind.SOURCE_UNAVAILABLE, _own, Covers.NODE, ABSENT)

@@ -1,0 +1,83 @@
+"""Causes that several nodes share: one machine, one vendor, one release. Each is one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+
+from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.observe.diagnosis.rules.rule import CLOCK_US
+
+NODES_MIN = 3
+"""So many nodes that show the same at the same time have it from something that they share."""
+MACHINE_MIN = 2
+"""A machine that fails takes all with it that works on it: two at once are enough."""
+FLOOD = 200
+"""More causes of one kind than this at once are no causes: they are shown as one."""
+_OUTSIDE = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.DESTINATION_UNAVAILABLE)
+_LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
+_MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
+
+
+def shared(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
+    """The causes, those that are the same thing merged, in their order."""
+    groups: dict[Hashable, list[Candidate]] = {}
+    many = Counter(one.kind for one in causes)
+    for number, one in enumerate(causes):
+        mark = one.kind if many[one.kind] > FLOOD and one.said is None else _shares(one, graph)
+        groups.setdefault(number if mark is None else mark, []).append(one)
+    merged: dict[Candidate, Candidate | None] = {}
+    for group in groups.values():
+        for near in _at_one_time(group):
+            least = MACHINE_MIN if near[0].kind in _MACHINE else NODES_MIN
+            if len({one.node for one in near}) >= least:
+                merged |= {near[0]: _merged(near), **dict.fromkeys(near[1:])}
+    return [found for one in causes if (found := merged.get(one, one)) is not None]
+
+
+def _shares(one: Candidate, graph: CauseGraph) -> Hashable:
+    """What a cause may have in common with others; None for nothing."""
+    host = next((each.host for each in one.own if each.host), "")
+    if one.said is not None or not one.own:
+        return None
+    if one.kind is CauseKind.RESOURCE_EXHAUSTED and failure_of(one.own[0]) is Failure.SPACE:
+        return (one.kind, host)
+    if one.kind in _OUTSIDE or one.kind in _MACHINE:
+        return (one.kind, host) if host else None
+    if one.kind in _LATE:
+        owner = graph.owner(one.node)
+        return (_LATE, owner) if owner else None
+    if one.kind is CauseKind.CODE_ERROR:
+        return (one.kind, failure_of(one.own[0]), one.own[0].error_kind, _about(one.own[0].observed))
+    return None
+
+
+def _about(text: str) -> str:
+    """A message without what differs from node to node: the same error in many of them."""
+    return "".join(letter for letter in text if not letter.isdigit())[:80]
+
+
+def _at_one_time(group: Iterable[Candidate]) -> list[list[Candidate]]:
+    """Apart where more time lies between one and the next than clocks disagree by."""
+    found: list[list[Candidate]] = []
+    for one in sorted(group, key=lambda one: one.began_us):
+        if found and one.began_us - found[-1][-1].began_us <= CLOCK_US:
+            found[-1].append(one)
+        else:
+            found.append([one])
+    return found
+
+
+def _merged(near: Sequence[Candidate]) -> Candidate:
+    first = near[0]
+    names = sorted({one.node for one in near} - {first.node})
+    first.nodes = tuple(names)
+    for other in near[1:]:
+        first.own += other.own
+        first.symptoms += other.symptoms
+        first.partitions = first.partitions | other.partitions if first.partitions and other.partitions else frozenset()
+    first.columns = frozenset()
+    return first

@@ -1,0 +1,123 @@
+"""A cause in words: one clause for people, and the detail that its fingerprint is made of."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from headrace.observe.diagnosis.candidates import Candidate
+from headrace.observe.diagnosis.causes import Cause, CauseKind
+from headrace.observe.diagnosis.confidence import confidence
+from headrace.observe.diagnosis.details import detail_of
+from headrace.observe.diagnosis.evidence import Evidence, Family
+
+_QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
+"""What an error quotes may be a cell's value, and a clause goes out to people. An apostrophe within a word quotes nothing."""
+_SAYS = (
+    Family.ERROR,
+    Family.EXPORT,
+    Family.ACCESS,
+    Family.LOST,
+    Family.RESOURCES,
+    Family.ACT,
+    Family.ABSENCE,
+    Family.DURATION,
+    Family.CHECK,
+)
+CLAUSE_MAX = 120
+NAMES_TOLD = 3
+
+
+def told(one: Candidate) -> Cause:
+    """A candidate as the cause that it is."""
+    ids = tuple(each.id for each in one.own)
+    explains = tuple(dict.fromkeys((*ids, *(each.id for each in one.symptoms))))
+    if one.said is not None:
+        return msgspec.structs.replace(one.said, own=(), explains=explains)
+    columns = tuple(sorted(one.columns))
+    return Cause(
+        kind=one.kind, node=one.node, nodes=one.nodes, partitions=tuple(sorted(one.partitions)), columns=columns,
+        detail=detail_of(one.kind, one.own), summary=_summary(one, columns)[:CLAUSE_MAX], began_us=one.began_us,
+        confidence=confidence(one), own=ids, explains=explains,
+    )  # fmt: skip
+
+
+def _summary(one: Candidate, columns: Sequence[str]) -> str:
+    said = _CLAUSES.get(one.kind, _observed)(one.own, columns)
+    if one.latent:
+        said = f"{said}; nothing was noticed at {one.node} itself"
+    return f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said
+
+
+def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    how = {each.column: each.detail.partition(";")[0] for each in own if each.family is Family.SCHEMA}
+    counted = Counter(how.values())
+    words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
+    return ", ".join(f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()) or "names changed"
+
+
+def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
+    def say(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+        return f"{what} in {_listed(columns)}" if columns else _checks(own) or what
+
+    return say
+
+
+def _values(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    how = own[0].detail.removeprefix("location: ").partition(";")[0] if own[0].family is not Family.CHECK else ""
+    where = _listed(columns)
+    if how and where:
+        return f"{where} {how}" if how[0] in "×÷" else f"{how} of {where}"
+    return _checks(own) or (f"values of {where} changed" if where else "values changed")
+
+
+def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    how = own[0].detail.partition(";")[0].partition(": '")[0] if own[0].family is not Family.CHECK else ""
+    if how.startswith("×"):
+        return f"{own[0].observed}, expected {own[0].expected}"
+    return how or _checks(own) or own[0].observed
+
+
+def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    missing = sum(1 for one in own if one.family is Family.ARRIVAL)
+    return f"{missing} intervals not there" if missing > 1 else f"not there {own[0].expected}".rstrip()
+
+
+def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    return f"restated: {own[0].detail}" if own[0].detail else "restated"
+
+
+def _observed(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    said = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
+    said = without_quotes(said).partition(" (")[0].partition("; ")[0].partition("\n")[0]
+    return _checks(own) or said or own[0].family.value
+
+
+def without_quotes(said: str) -> str:
+    """The same without what is quoted in it."""
+    return _QUOTED.sub("…", said)
+
+
+def _checks(own: Sequence[Evidence]) -> str:
+    names = sorted({one.detail for one in own if one.family is Family.CHECK and one.detail})
+    return f"check {_listed(names)} fail{'s' if len(names) == 1 else ''}" if names else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else "")
+
+
+_CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = {
+    CauseKind.SCHEMA_CHANGE: _schema,
+    CauseKind.TYPE_CHANGE: _in("another type"),
+    CauseKind.NULL_SPIKE: _in("nulls"),
+    CauseKind.REFERENCE_BROKEN: _in("keys without what they refer to"),
+    CauseKind.DISTRIBUTION_SHIFT: _values,
+    CauseKind.VOLUME_ANOMALY: _volume,
+    CauseKind.LATE_SOURCE: _absent,
+    CauseKind.MISSING_SOURCE: _absent,
+    CauseKind.RESTATEMENT: _restated,
+}

@@ -1,0 +1,58 @@
+"""What a source is worth and how far it can be relied on: utility, stability, quality; never blended into one. Pure.
+
+Shares are lower bounds of what the deliveries show (Wilson's, 95 %), so that few good deliveries don't make a good score.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+DELIVERIES_LEAST = 10
+"""With fewer nothing is scored."""
+WINDOW = "90d"
+_Z = 1.959963984540054
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """What a source delivered over a window. `expected` counts the intervals that were due, `on_time` those of them whose first delivery
+    came by when it was promised, `changed` the deliveries whose schema or format was another, or that restated what was sound."""
+
+    source: str
+    owner: str
+    deliveries: int
+    expected: int
+    on_time: int
+    missing: int
+    changed: int
+    rows_accepted: int
+    rows_refused: int
+    rows_missing: int
+    """Estimated: as many for each missing interval as the median delivery has."""
+    consumers: int
+    reads: int
+
+
+class Score(msgspec.Struct, frozen=True):
+    """Between 0 and 1; None with fewer than DELIVERIES_LEAST deliveries."""
+
+    stability: float | None
+    quality: float | None
+
+
+def score(one: Delivered) -> Score:
+    """Stability: on time, and without a change. Quality: rows accepted of those that were or should have been delivered."""
+    if one.deliveries < DELIVERIES_LEAST:
+        return Score(None, None)
+    punctual = lower_bound(one.on_time / one.expected, one.expected) if one.expected else 1.0
+    steady = lower_bound((one.deliveries - one.changed) / one.deliveries, one.deliveries)
+    rows = one.rows_accepted + one.rows_refused + one.rows_missing
+    accepted = lower_bound(one.rows_accepted / rows, one.deliveries + one.missing) if rows else 0.0
+    return Score(punctual * steady, accepted)
+
+
+def lower_bound(share: float, n: int) -> float:
+    """Of the true share, where so many of n were seen."""
+    spread = _Z * math.sqrt(share * (1 - share) / n + _Z * _Z / (4 * n * n))
+    return max(0.0, (share + _Z * _Z / (2 * n) - spread) / (1 + _Z * _Z / n))

@@ -1,0 +1,30 @@
+"""Evidence that something waits for somebody's approval while consumers wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.incidents.blocked import Waiting
+from headrace.plan.backfills import Backfill
+from headrace.store.database import Transaction
+from headrace.store.queries import plans
+
+NATS = 6.0
+
+
+def gather(tx: Transaction, found: list[Waiting], now: int) -> Iterator[Evidence]:
+    """The plans that wait for an approval and would compute what a consumer waits for."""
+    wanted = {blocked.node for one in found for blocked in one.by}
+    for plan in plans.awaiting(tx) if wanted else ():
+        chosen = msgspec.msgpack.decode(plan.content, type=Backfill).chosen
+        node = next((one.node for one in chosen if one.node in wanted), None)
+        if node is not None:
+            yield Evidence(
+                id=f"plan:{plan.id}", node=node, family=Family.ACT, kind=CauseKind.APPROVAL_PENDING.value,
+                expected=f"an approval: {plan.needs or 'the policy asks for one'}", observed=f"backfill {plan.id} waits", strength=NATS,
+                at_us=now, began_us=plan.created_at,
+            )  # fmt: skip

@@ -1,0 +1,114 @@
+"""Evidence of deliveries that aren't there: later than was promised, or than they ever were."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.model.intervals import bounds_us, key_at_us, previous_key
+from headrace.observe.blockage import promised_by
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.incidents.reach import Reach
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import Node, began
+from headrace.observe.wording import moment
+from headrace.store.database import Transaction
+from headrace.store.queries import arrivals, deliveries, obligations
+from headrace.store.queries import evidence as stored
+
+KIND = "late"
+Missed: TypeAlias = Mapping[tuple[str, str], int]
+"""Source and interval → since when a consumer's interval that needs it is due."""
+BACK_MAX = 31
+"""So many intervals back from now an interval that isn't there is looked for, as long as none is there."""
+HISTORY = 56
+LEAST = 14
+"""So many deliveries it takes to know when they usually come."""
+MARGIN_LEAST_US = 30 * 60 * 1_000_000
+EXACT_NATS = 12.0
+HISTORY_NATS = 5.0
+
+
+def gather(tx: Transaction, scene: Scene, reach: Reach, missed: Missed, now: int) -> Iterator[Evidence]:
+    """The intervals of sources that should be there. `missed` are those that a consumer's due has passed without."""
+    known: dict[str, dict[str, str]] = {}
+    for name, content in stored.standing_of(tx, KIND).values():
+        before = msgspec.msgpack.decode(content, type=Evidence)
+        known.setdefault(name, {})[before.partition] = before.kind
+    for node in scene.declared.nodes.values():
+        if node.is_source and node.partition.grain is not None and not node.partition.by_delivery:
+            yield from _of_source(tx, scene, reach, node, missed, known.get(node.name, {}), now)
+
+
+def _of_source(
+    tx: Transaction, scene: Scene, reach: Reach, node: Node, missed: Missed, known: Mapping[str, str], now: int
+) -> Iterator[Evidence]:
+    absent = {*_newest_absent(tx, scene, node, now), *(key for key in known if not arrivals.there(tx, node.name, key))}
+    if not absent:
+        return
+    looked = deliveries.looks(tx, node.name, limit=1)
+    delay = None if node.expect_by is not None else usual_delay(tx, node)
+    for key in sorted(absent):
+        by = expected_by(node, key, delay)
+        by = missed.get((node.name, key)) if by is None else by
+        if (node.name, key) not in missed and obligations.let_go(tx, reach.consumers(node.name), key):
+            continue
+        if by is None or by >= now or not looked or looked[0].at <= by:
+            continue
+        failing = looked[0].error is not None
+        was_missed = (node.name, key) in missed or known.get(key) == CauseKind.MISSING_SOURCE
+        late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
+        yield Evidence(
+            id=f"{KIND}:{node.name}@{key}", node=node.name, partition=key, family=Family.ARRIVAL, kind="" if failing else late.value,
+            expected=f"by {moment(by, now, scene.declared.timezone)}{'' if node.expect_by is not None else ', as usual'}",
+            observed="nothing was delivered", strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
+        )  # fmt: skip
+
+
+def _newest_absent(tx: Transaction, scene: Scene, node: Node, now: int) -> Iterator[str]:
+    """The newest intervals that have ended and aren't there, back to one that is."""
+    assert node.partition.grain is not None
+    grain, start = node.partition.grain, scene.rhythms[node.name].start_us
+    key = previous_key(key_at_us(now, grain, node.timezone), grain, node.timezone)
+    for _ in range(BACK_MAX):
+        if start is None or (began(key, grain, node.timezone) or 0) < start or arrivals.there(tx, node.name, key):
+            return
+        if not node.no_data.covers(key, grain, node.timezone):
+            yield key
+        key = previous_key(key, grain, node.timezone)
+
+
+def expected_by(node: Node, key: str, delay: int | None) -> int | None:
+    """Until when an interval should be there: as promised, else as usual; None where neither is known."""
+    if node.expect_by is not None or delay is None or node.partition.grain is None:
+        return promised_by(node, key)
+    return bounds_us(key, node.partition.grain, node.timezone)[1] + delay
+
+
+def usual_delay(tx: Transaction, node: Node) -> int | None:
+    """How long after its interval's end a delivery has come at the latest, but for one in a hundred, with a margin; None where too
+    little is known."""
+    took = delays(tx, node)
+    if len(took) < LEAST:
+        return None
+    middle = statistics.median(took)
+    spread = statistics.median(abs(one - middle) for one in took)
+    late = sorted(took)[min(len(took) - 1, math.ceil(0.99 * len(took)) - 1)]
+    return late + max(MARGIN_LEAST_US, int(3 * spread))
+
+
+def delays(tx: Transaction, node: Node) -> list[int]:
+    """How long after their intervals' ends the newest deliveries came, in microseconds; negative where they came before."""
+    grain = node.partition.grain
+    assert grain is not None
+    found = []
+    for key, at in arrivals.first_arrivals(tx, node.name, HISTORY):
+        start = began(key, grain, node.timezone)
+        if start is not None:
+            found.append(at - bounds_us(key.partition("/")[0], grain, node.timezone)[1])
+    return found

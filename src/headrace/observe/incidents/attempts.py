@@ -1,0 +1,133 @@
+"""Evidence of attempts: what was odd about what they made, why they failed, and what ends with the next one that doesn't."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.incidents.gathered import Gathered
+from headrace.observe.incidents.working import WORKERS
+from headrace.store.database import Transaction
+from headrace.store.queries import evidence as stored
+from headrace.store.queries import incidents, news
+from headrace.store.queries.news import Changed, FactNews
+
+NEWS_MAX = 20_000
+"""So many partitions and facts are taken up by one judgement; the next one takes up the rest."""
+EXACT_NATS = 12.0
+HOLD_NATS = 4.0
+FAMILIES = {
+    CauseKind.SCHEMA_CHANGE: Family.SCHEMA,
+    CauseKind.TYPE_CHANGE: Family.TYPE,
+    CauseKind.FORMAT_CHANGE: Family.FORMAT,
+    CauseKind.STALE_DATA: Family.STALE,
+    CauseKind.RESTATEMENT: Family.RESTATED,
+    CauseKind.DUPLICATE_ROWS: Family.DUPLICATES,
+    CauseKind.VOLUME_ANOMALY: Family.VOLUME,
+    CauseKind.NULL_SPIKE: Family.NULLS,
+    CauseKind.DISTRIBUTION_SHIFT: Family.DISTRIBUTION,
+    CauseKind.REFERENCE_BROKEN: Family.REFERENCE,
+}
+READABLE = ("published", "waived", "withdrawn")
+"""States with which nothing begins, and what stood at a partition may be over."""
+_WRONG = {kind.value for kind in DATA_CAUSES} - {CauseKind.RESTATEMENT.value}
+SAME_ROWS = "the same rows, written otherwise"
+_CHECK = "check "
+_SAID = "report:"
+
+
+def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
+    """Take up facts and partitions after these numbers; the last numbers that were taken up."""
+    facts = news.facts(tx, after_fact, NEWS_MAX)
+    for fact in facts:
+        if not _echoes(tx, fact):
+            found.add(_of_fact(fact), fact.attempt)
+    changed = news.changed(tx, after_revision, NEWS_MAX)
+    concerned = stored.standing_nodes(tx) if changed else set()
+    for one in changed:
+        if one.state not in READABLE or one.node in concerned:
+            _of_partition(tx, found, one)
+    return (facts[-1].id if facts else after_fact), (changed[-1].revision if changed else after_revision)
+
+
+def _echoes(tx: Transaction, fact: FactNews) -> bool:
+    """Whether what was delivered again corrects what an incident names, or is the same rows of a file that was known to be written
+    otherwise: no vendor's restatement of something sound."""
+    if fact.kind != CauseKind.RESTATEMENT:
+        return False
+    key = _partition(fact.partition)
+    same = SAME_ROWS in (fact.observed, fact.detail, fact.expected)
+    return bool(incidents.open_kinds_at(tx, fact.node, key) & _WRONG) or (same and stored.known_at(tx, fact.node, key, "drift"))
+
+
+def _of_fact(fact: FactNews) -> Evidence:
+    check = fact.detail.removeprefix(_CHECK) if fact.detail.startswith(_CHECK) else None
+    family = Family.CHECK if check is not None else FAMILIES.get(CauseKind(fact.kind), Family.CHECK)
+    return Evidence(
+        id=f"fact:{fact.id}", node=fact.node, partition=_partition(fact.partition), family=family, kind=fact.kind, column=fact.column,
+        expected=fact.expected, observed=fact.observed, strength=fact.strength, held=fact.severity == "hold", at_us=fact.at,
+        began_us=fact.arrived_at, detail=fact.detail if check is None else check,
+    )  # fmt: skip
+
+
+def _of_partition(tx: Transaction, found: Gathered, one: Changed) -> None:
+    """What a partition's state says, and which evidence is over with it."""
+    if one.state in ("held", "rejected"):
+        _of_withheld(tx, found, one)
+    elif one.state == "failed" or (one.state == "waiting" and one.failures > 0):
+        _of_failure(tx, found, one)
+    elif one.state in READABLE:
+        _over(tx, found, one, one.shown, seen=True)
+
+
+def _of_withheld(tx: Transaction, found: Gathered, one: Changed) -> None:
+    waits = news.newest_withheld(tx, one.node, one.partition)
+    if waits is None:
+        return
+    attempt, reason, at = waits
+    _over(tx, found, one, attempt)
+    key = _partition(one.partition)
+    known = any(of == attempt and held for _, of, held in stored.standing_at(tx, one.node, key))
+    if known or found.of_attempt(one.node, key, attempt):
+        return
+    found.add(
+        Evidence(
+            id=f"attempt:{attempt}@{key}", node=one.node, partition=key, family=Family.CHECK, observed=reason, strength=HOLD_NATS,
+            at_us=at, error_kind=one.state,
+        ),
+        attempt,
+    )  # fmt: skip
+
+
+def _of_failure(tx: Transaction, found: Gathered, one: Changed) -> None:
+    ended = news.newest_ended(tx, one.node, one.partition)
+    if ended is None or ended.state not in ("failed", "lost"):
+        return
+    _over(tx, found, one, ended.attempt)
+    error = msgspec.json.decode(ended.error) if ended.error else {}
+    kind = str(error.get("kind") or ("lost_worker" if ended.state == "lost" else "deterministic"))
+    family = {"resources": Family.RESOURCES, "lost_worker": Family.LOST}.get(kind, Family.ERROR)
+    found.add(
+        Evidence(
+            id=f"attempt:{ended.attempt}@{_partition(one.partition)}", node=one.node, partition=_partition(one.partition),
+            family=Family.EXPORT if ended.kind == "export" and family is Family.ERROR else family,
+            observed=str(error.get("message") or ended.reason), strength=EXACT_NATS, at_us=ended.finished_at, began_us=ended.queued_at,
+            detail=str(error.get("code") or ""), error_kind=kind,
+            host=WORKERS if family is Family.LOST else "",
+        ),
+        ended.attempt,
+    )  # fmt: skip
+
+
+def _over(tx: Transaction, found: Gathered, one: Changed, attempt: str | None, *, seen: bool = False) -> None:
+    """What earlier attempts at a partition showed is over with this one. `seen`: it is what readers see, so nothing that it showed
+    keeps it from them; only what people say of it goes on."""
+    standing = stored.standing_at(tx, one.node, _partition(one.partition))
+    over = [(id_, of, held) for id_, of, held in standing if of is not None]
+    found.end(one.node, [id_ for id_, of, held in over if of != attempt or (seen and held and not id_.startswith(_SAID))])
+
+
+def _partition(key: str) -> str:
+    """A whole node has no partition to be named."""
+    return "" if key == "*" else key

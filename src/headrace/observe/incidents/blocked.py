@@ -1,0 +1,43 @@
+"""What the intervals of consumers that are due and aren't there wait for: the most upstream partitions that hold them back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.observe.blockage import Block, Blocked, blocking
+from headrace.observe.obligations import Scene
+from headrace.store.database import Transaction
+from headrace.store.queries import obligations
+
+ASKED_MAX = 5
+"""So many of a consumer's newest unmet intervals are asked what they wait for."""
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """An interval of a consumer that is due and isn't there, and what holds it back."""
+
+    consumer: str
+    interval: str
+    due_at: int
+    by: tuple[Blocked, ...]
+
+
+def waiting(tx: Transaction, scene: Scene, now: int) -> list[Waiting]:
+    """Of each consumer the newest intervals that are due and aren't there."""
+    terms = {one.consumer: one for one in scene.declared.consumers}
+    return [
+        Waiting(consumer, one.interval, one.due_at, tuple(blocking(terms[consumer], one.interval, scene, now)))
+        for consumer, unmet in obligations.all_unmet(tx, now, ASKED_MAX).items()
+        for one in (unmet if consumer in terms else ())
+    ]
+
+
+def missed(found: list[Waiting]) -> dict[tuple[str, str], int]:
+    """What isn't there although an interval that needs it is due: node and partition → since when it is due."""
+    dues: dict[tuple[str, str], int] = {}
+    for one in found:
+        for blocked in one.by:
+            if blocked.block is Block.MISSING:
+                place = blocked.node, blocked.partition
+                dues[place] = min(dues.get(place, one.due_at), one.due_at)
+    return dues

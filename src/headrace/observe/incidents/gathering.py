@@ -1,0 +1,94 @@
+"""Evidence that is new since it was gathered last, and evidence that isn't so any more: from rows of the store, each kind in its file."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.observe.diagnosis.causes import HEADRACE
+from headrace.observe.incidents import (
+    absence,
+    acts,
+    approvals,
+    arrivals,
+    attempts,
+    blocked,
+    changes,
+    faults,
+    infeasible,
+    looks,
+    mappings,
+    working,
+)
+from headrace.observe.incidents.gathered import Gathered
+from headrace.observe.incidents.reach import Reach
+from headrace.observe.obligations import Scene
+from headrace.plan import Compiled
+from headrace.store.database import Transaction
+from headrace.store.queries import evidence as stored
+
+WARNED_US = 3 * 86_400_000_000
+"""For so long a warning about what was published may explain what it brought about."""
+CHANGED_US = 40 * 86_400_000_000
+"""For so long another version of something may explain what is seen since."""
+KEPT_US = 90 * 86_400_000_000
+"""For so long what is over is remembered that no incident is made of."""
+
+
+class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Up to which row of each kind evidence was gathered."""
+
+    fact: int = 0
+    revision: int = -1
+    attempt: tuple[int, int] = (0, 0)
+    version: int = 0
+    gap: int = 0
+    drift: int = 0
+
+
+def gather(tx: Transaction, compiled: Compiled, scene: Scene, reach: Reach, now: int) -> Gathered:
+    """Take up what is new, and keep it; what was found."""
+    kept = stored.cursors(tx)
+    cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
+    found = Gathered()
+    after = _news(tx, found, scene, reach, cursors, now)
+    _present(tx, found, compiled, scene, reach, now)
+    if after.version != cursors.version:
+        _removed(tx, found, scene)
+    found.write(tx, now)
+    if found.touched:
+        stored.grow_old(tx, now, warned=WARNED_US, changed=CHANGED_US, kept=KEPT_US)
+    if kept is None or after != cursors:
+        stored.set_cursors(tx, now, msgspec.json.encode(after).decode())
+    return found
+
+
+def _news(tx: Transaction, found: Gathered, scene: Scene, reach: Reach, cursors: Cursors, now: int) -> Cursors:
+    """What rows say that came since."""
+    drift = mappings.gather(tx, found, cursors.drift)
+    fact, revision = attempts.gather(tx, found, cursors.fact, cursors.revision)
+    attempt = working.gather(tx, found, cursors.attempt, now)
+    changed, version = changes.gather(tx, cursors.version)
+    gone, gap = absence.gather(tx, scene, reach, cursors.gap, now)
+    for one in changed:
+        found.add(one)
+    for one in gone:
+        found.add(one, over=now)
+    return Cursors(fact, revision, attempt, version, gap, drift)
+
+
+def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
+    """What isn't declared any more keeps nothing from anybody."""
+    for node in stored.standing_nodes(tx) - {HEADRACE, *scene.declared.nodes, *scene.declared.exports}:
+        found.end(node, stored.standing_ids(tx, node))
+
+
+def _present(tx: Transaction, found: Gathered, compiled: Compiled, scene: Scene, reach: Reach, now: int) -> None:
+    """What is so now, whenever it began."""
+    found.now(tx, faults.KIND, ())  # it could be judged this time
+    found.now(tx, "look", looks.gather(tx, compiled.project.sources))
+    waiting = blocked.waiting(tx, scene, now)
+    late = list(arrivals.gather(tx, scene, reach, blocked.missed(waiting), now))
+    found.now(tx, arrivals.KIND, late)
+    found.now(tx, "act", acts.gather(tx, waiting, now))
+    found.now(tx, "plan", approvals.gather(tx, waiting, now))
+    found.now(tx, "deadline", infeasible.gather(tx, scene, waiting, {(one.node, one.partition) for one in late}, now))

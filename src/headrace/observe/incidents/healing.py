@@ -1,0 +1,59 @@
+"""What Headrace does about a cause by itself stands in the incident's timeline, each act once: what was lost is run again, what was too
+big is tried in halves, what isn't there is waited for. The limits are the core's (`schedule.retry`); where one is reached that is said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.store.database import Transaction
+from headrace.store.queries import attempts, partitions
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Happened
+
+ACTS_MAX = 40
+"""So many acts of one judgement are written down one by one."""
+WAITING = {
+    CauseKind.LATE_SOURCE: ("wait", "Headrace waits for it: what needs it runs as soon as it is there"),
+    CauseKind.MISSING_SOURCE: ("wait", "Headrace goes on looking: what needs it runs as soon as it is there"),
+    CauseKind.SOURCE_UNAVAILABLE: ("poll", "Headrace looks again with each pass: what arrived meanwhile is taken in as soon as it answers"),
+    CauseKind.RESTATEMENT: ("rebuild", "Headrace takes it in again: what was made of it is made again, as far as `restate_within` lets it"),
+    CauseKind.RUNTIME_DOWN: ("catch_up", "Headrace catches up on what fell due meanwhile"),
+}
+_TRIED = (Family.LOST, Family.RESOURCES)
+
+
+def note(tx: Transaction, seen: Iterable[Evidence]) -> None:
+    """Write down what is done about the open incidents, and about what was `seen` for the first time."""
+    for one in stored.open_ones(tx):
+        act = WAITING.get(CauseKind(one.kind))
+        if act is not None and not stored.acted(tx, one.id, act[0]):
+            stored.happened(tx, one.id, [Happened(one.updated_at, act[1], HEADRACE, act[0])])
+    tried = sorted((one for one in seen if one.family in _TRIED), key=lambda one: (one.at_us, one.id))
+    for evidence in tried[:ACTS_MAX]:
+        number = stored.of_evidence(tx, evidence.id)
+        if number is not None:
+            stored.happened(tx, number, _tried(tx, evidence))
+
+
+def _tried(tx: Transaction, one: Evidence) -> Iterator[Happened]:
+    """What followed an attempt that lost its worker or lacked resources."""
+    kind, _, of = one.id.partition(":")
+    epoch, _, n = of.partition("@")[0].partition(".")
+    attempt = attempts.get(tx, int(epoch), int(n)) if kind == "attempt" and epoch.isdecimal() and n.isdecimal() else None
+    if attempt is None:
+        return
+    key = one.partition or "*"
+    place = f"{one.node}@{one.partition}" if one.partition else one.node
+    why = "lost its worker" if one.family is Family.LOST else "lacked resources"
+    standing = partitions.get(tx, one.node, key)
+    newest = next(iter(attempts.of_partition(tx, one.node, key, limit=1)), None)
+    if standing is not None and standing.state == "failed" and newest is not None and newest.id == attempt.id:
+        said = f"attempt {attempt.id} at {place} {why} too: it isn't run again by itself, until what it runs on changes or somebody asks"
+        yield Happened(one.at_us, said, HEADRACE, "give_up")
+    elif len(attempt.partitions) > 1 and one.family is Family.RESOURCES:
+        said = f"attempt {attempt.id} {why} with {len(attempt.partitions)} partitions at once: tried again in smaller batches"
+        yield Happened(one.at_us, said, HEADRACE, "smaller_batches")
+    else:
+        yield Happened(one.at_us, f"attempt {attempt.id} at {place} {why}: run again by another", HEADRACE, "run_again")

@@ -1,0 +1,28 @@
+"""Which incident it is that a consumer waits for, or that makes what it reads wrong."""
+
+from __future__ import annotations
+
+from headrace.observe.blockage import blocking
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import WHOLE, Terms
+from headrace.store.database import Transaction
+from headrace.store.queries import incidents as stored
+from headrace.store.queries import obligations
+from headrace.store.queries.incidents import Incident
+
+UNMET_ASKED = 50
+"""So many of a consumer's unmet obligations are asked what they wait for."""
+
+
+def holding(tx: Transaction, scene: Scene, terms: Terms, now_us: int) -> Incident | None:
+    """The open incident that holds back the newest interval of a consumer that is due, else the newest before it that one holds."""
+    found = stored.open_ones(tx)
+    if not any(terms.consumer in one.affected.consumers for one in found):
+        return None
+    unmet = [one for one in obligations.unmet(tx, terms.consumer) if one.due_at <= now_us][-UNMET_ASKED:]
+    for one in reversed(unmet):
+        for blocked in blocking(terms, one.interval, scene, now_us):
+            incident = stored.open_at(tx, blocked.node, "" if blocked.partition == WHOLE else blocked.partition)
+            if incident is not None:
+                return incident
+    return None

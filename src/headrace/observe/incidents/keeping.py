@@ -1,0 +1,172 @@
+"""Causes as incidents: each is matched with the incident that it is already, or opened."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from headrace.model import Project
+from headrace.observe.diagnosis.causes import DATA_CAUSES, HEADRACE, Cause, CauseKind
+from headrace.observe.diagnosis.evidence import Evidence
+from headrace.observe.incidents import mappings
+from headrace.observe.incidents.reach import Reach
+from headrace.observe.incidents.telling import said, what
+from headrace.store.database import Transaction
+from headrace.store.queries import evidence as stored_evidence
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Affected, Happened, Incident, Said, Symptom
+
+REOPENS_US = 7 * 86_400_000_000
+"""The same again within this time of an incident's end is the same incident; later it is a recurrence."""
+WRONG = (DATA_CAUSES - {CauseKind.RESTATEMENT}) | {CauseKind.CODE_ERROR}
+"""What makes data wrong that readers see. A vendor's restatement of a sound publication doesn't."""
+SAID_MAX = 40
+"""So much of its evidence, the strongest, an incident keeps in words."""
+SYMPTOMS_MAX = 200
+"""So many symptoms of one judgement are attached one by one."""
+
+
+class Keeping:
+    """The incidents of one judgement. `run` is the run at whose end it is."""
+
+    def __init__(self, tx: Transaction, project: Project, reach: Reach, now: int, run: int | None) -> None:
+        self._tx, self._project, self._reach, self._now, self._run = tx, project, reach, now, run
+        self._open = {one.id: one for one in stored.open_ones(tx)}
+        self._made_of = {number: stored_evidence.of_incident(tx, number) for number in self._open}
+
+    def open_causes(self) -> list[Cause]:
+        """The open incidents as causes, with all that each explained."""
+        return [
+            Cause(
+                kind=CauseKind(one.kind), node=one.node, partitions=one.affected.partitions, columns=one.columns, detail=one.detail,
+                summary=one.summary, began_us=one.began_at, confidence=one.confidence, own=tuple(said.id for said in one.evidence),
+                explains=tuple(self._made_of[one.id]),
+            )
+            for one in self._open.values()
+        ]  # fmt: skip
+
+    def keep(self, causes: Sequence[Cause], evidence: Mapping[str, Evidence]) -> None:
+        """Match each cause, or open an incident of it."""
+        taken: set[int] = set()
+        for cause in sorted(causes, key=lambda one: one.began_us):
+            number = self._matched(cause, taken)
+            known = self._open.get(number) if number is not None else self._before(cause)
+            incident = self._opened(cause) if known is None else known
+            self._update(incident, cause, evidence, new=known is None, again=known is not None and known.state == "resolved")
+            taken.add(incident.id)
+
+    def _matched(self, cause: Cause, taken: Collection[int]) -> int | None:
+        """The open incident that a cause is: of the same fingerprint, else of the same evidence, else of a narrower view of it, else one
+        of which this is what is left."""
+        mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
+        free = [(one, self._made_of[one.id].keys()) for one in self._open.values() if one.id not in taken]
+        same = [one.id for one, _ in free if one.fingerprint == mark]
+        here = [one.id for one, made in free if one.node == cause.node and own & made]
+        narrower = [one.id for one, made in free if made and made <= explained]
+        rest = [one.id for one, _ in free if _is_rest(cause, one)]
+        return min(same or here or narrower or rest, default=None)
+
+    def _before(self, cause: Cause) -> Incident | None:
+        """The resolved incident that a cause opens again."""
+        found = stored.same_before(self._tx, fingerprint(cause))
+        return found if found is not None and self._now - (found.resolved_at or 0) <= REOPENS_US else None
+
+    def _opened(self, cause: Cause) -> Incident:
+        mark = fingerprint(cause)
+        before = stored.same_before(self._tx, mark)
+        return Incident(
+            id=stored.next_id(self._tx), state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
+            partition=cause.partitions[0] if cause.partitions else "", columns=cause.columns, fingerprint=mark,
+            owner=owner_of(self._project, cause.node), summary=cause.summary, confidence=cause.confidence, evidence=(), affected=Affected(),
+            began_at=cause.began_us, opened_at=self._now, updated_at=self._now,
+            recurrence_of=before.id if before is not None else None, opened_in=self._run,
+        )  # fmt: skip
+
+    def _update(self, was: Incident, cause: Cause, evidence: Mapping[str, Evidence], *, new: bool, again: bool) -> None:
+        known = self._made_of.get(was.id, {})
+        places = [(evidence[one].node, evidence[one].partition) for one in cause.own if one in evidence]
+        fresh = [evidence[one] for one in cause.explains if one in evidence and one not in known]
+        if not new and not again and not fresh and was.kind == cause.kind and was.state == "open":
+            return
+        partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
+        now = msgspec.structs.replace(
+            was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node, fingerprint=fingerprint(cause),
+            columns=cause.columns, owner=owner_of(self._project, cause.node), summary=cause.summary, confidence=cause.confidence,
+            evidence=_said(was.evidence, cause, evidence), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
+            affected=self._affected(cause, partitions),
+            restored_at=None, resolved_at=None, opened_in=self._run if again else was.opened_in,
+        )  # fmt: skip
+        stored.write(self._tx, now)
+        stored.seen_at(self._tx, was.id, places, self._now)
+        own = set(cause.own)
+        symptoms = [Symptom(one.node, one.partition, what(one), one.at_us) for one in fresh if one.id not in own]
+        stored.attach(self._tx, was.id, symptoms[:SYMPTOMS_MAX])
+        stored_evidence.put_down(self._tx, was.id, [one.id for one in fresh])
+        self._name(was.id, cause, [evidence[one] for one in cause.own if one in evidence])
+        stored.happened(
+            self._tx, was.id, [Happened(self._now, line, HEADRACE) for line in _lines(was, now, fresh, own, new=new, again=again)]
+        )
+        self._open[was.id] = now
+        self._made_of[was.id] = known | {one.id: one.held for one in fresh}
+
+    def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
+        """What was published of a cause that makes data wrong is named: it is wrong from its publication to its replacement. What was
+        read otherwise than agreed came out right, and what is merely unusual beside partitions that were held isn't wrong for that."""
+        if cause.kind in WRONG:
+            bar = min((one.strength for one in own if one.held), default=0.0)
+            shown = (one for one in own if (not one.held and one.strength >= bar) or one.kind == CauseKind.REPORTED)
+            seen = [one.id for one in shown if not mappings.is_mapping(one.id)]
+            stored.name_wrong(self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now)
+
+    def _affected(self, cause: Cause, partitions: tuple[str, ...]) -> Affected:
+        nodes = (cause.node, *cause.nodes)
+        assets = dict.fromkeys(name for node in nodes for name in self._reach.assets(node))
+        consumers = dict.fromkeys(name for node in nodes for name in self._reach.consumers(node))
+        return Affected(tuple(assets), tuple(consumers), partitions)
+
+
+def _is_rest(cause: Cause, one: Incident) -> bool:
+    """Whether a cause is what is left of an incident: some of its columns in the same delivery, read again."""
+    alike = (one.kind, one.node) == (cause.kind.value, cause.node) and bool(cause.columns)
+    return alike and set(cause.columns) <= set(one.columns) and set(cause.partitions) <= set(one.affected.partitions)
+
+
+def owners(project: Project) -> dict[str, str]:
+    """Node → whose it is; consumers as well, whose exports may be a cause's place."""
+    found = {name: one.owner for name, one in project.consumers.items()}
+    return found | {name: one.owner for name, one in project.assets.items()} | {name: one.owner for name, one in project.sources.items()}
+
+
+def fingerprint(cause: Cause) -> str:
+    """The same again has the same: kind, node, columns, detail."""
+    text = "\x1f".join((cause.kind.value, cause.node, *sorted(cause.columns), "\x1e", cause.detail))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def owner_of(project: Project, node: str) -> str:
+    """Whose a node is."""
+    found = project.node(node) or project.consumers.get(node)
+    return found.owner if found is not None else HEADRACE
+
+
+def _said(before: Sequence[Said], cause: Cause, evidence: Mapping[str, Evidence]) -> tuple[Said, ...]:
+    known = {one.id for one in before}
+    return (*before, *(said(evidence[one]) for one in cause.own if one in evidence and one not in known))[:SAID_MAX]
+
+
+def _lines(was: Incident, now: Incident, fresh: Sequence[Evidence], own: Collection[str], *, new: bool, again: bool) -> list[str]:
+    """What is new of an incident, one clause each."""
+    if new:
+        return [f"opened: {now.kind} at {now.node}, {now.summary}"]
+    lines = ["opened again: the same has come back"] if again else []
+    if (was.kind, was.node) != (now.kind, now.node):
+        lines.append(f"it is {now.kind} at {now.node}, not {was.kind} at {was.node}: {now.summary}")
+    more = sorted(set(now.affected.partitions) - set(was.affected.partitions))
+    if more:
+        lines.append(f"seen at {', '.join(more[:3])}{f' and {len(more) - 3} more' if len(more) > 3 else ''}")
+    symptoms = sorted({one.node for one in fresh if one.id not in own})
+    if symptoms:
+        lines.append(f"brought about at {', '.join(symptoms[:3])}{f' and {len(symptoms) - 3} more' if len(symptoms) > 3 else ''}")
+    return lines

@@ -1,0 +1,49 @@
+"""Evidence of looks that failed: nobody answered, or we weren't let in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from headrace.model import Source
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.store.database import Transaction
+from headrace.store.queries import failed_looks
+
+SELDOM_US = 10 * 60 * 1_000_000
+"""Of a source that is looked at less often, one look that failed is enough; else two in a row."""
+EXACT_NATS = 12.0
+_KINDS = {
+    "access_denied": CauseKind.ACCESS_DENIED,
+    "configuration_error": CauseKind.CONFIGURATION_ERROR,
+}
+
+
+def gather(tx: Transaction, sources: dict[str, Source]) -> Iterator[Evidence]:
+    """The sources whose newest looks failed."""
+    for found in failed_looks.failing(tx):
+        source = sources.get(found.source)
+        if source is None:
+            continue
+        kind = _KINDS.get(found.code or "", CauseKind.SOURCE_UNAVAILABLE)
+        if kind is CauseKind.SOURCE_UNAVAILABLE and found.times < 2 and (found.gap or SELDOM_US) < SELDOM_US:
+            continue
+        yield Evidence(
+            id=f"look:{found.source}", node=found.source, family=Family.ACCESS, kind=kind.value, expected="an answer",
+            observed=found.error, strength=EXACT_NATS, at_us=found.at, began_us=found.since, detail=found.code or "",
+            error_kind="transient", host=host_of(source),
+        )  # fmt: skip
+
+
+def host_of(source: Source) -> str:
+    """What several sources may have in common: a connection, a server, a folder; never with credentials."""
+    connector: dict[str, Any] = source.connector
+    if connector.get("connection"):
+        return str(connector["connection"])
+    http = connector.get("http")
+    url = http.get("url") if isinstance(http, dict) else http
+    if isinstance(url, str):
+        return urlsplit(url).hostname or ""
+    return (source.files or "").rpartition("/")[0]

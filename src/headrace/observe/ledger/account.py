@@ -1,0 +1,193 @@
+"""The delay ledger (SEMANTICS §7): for one consumer's interval, or one partition, where each microsecond of the wait went. Pure.
+
+The segments are contiguous and add up to the wait exactly. A wait that isn't over ends now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from headrace.model.intervals import bounds_us
+from headrace.model.required import SEPARATOR
+from headrace.observe.ledger.declared import Traits
+from headrace.observe.ledger.inputs import Inputs, Place, Reading
+from headrace.observe.ledger.path import Path
+from headrace.observe.ledger.rebuilds import cause_us
+from headrace.observe.ledger.records import Records, Shown
+from headrace.observe.ledger.segments import OVERHEAD, PEOPLE, WORK, Kind, Segment
+from headrace.observe.ledger.shortest import Shortest
+from headrace.observe.obligations import Scene, covered, needed
+from headrace.observe.watched import WHOLE, Terms
+from headrace.observe.watched import began as began_us
+
+HEADRACE = "headrace"
+_Key = TypeVar("_Key")
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """One wait. `open` while it isn't over; `rebuild` for one that began with something other than the interval's end."""
+
+    subject: str
+    interval: str
+    from_us: int
+    to_us: int
+    open: bool
+    segments: tuple[Segment, ...]
+    shortest_us: int | None = None
+    """How long it would have taken with nothing but work, of data that came when it came; None where that can't be told."""
+    rebuild: bool = False
+
+    @property
+    def wait_us(self) -> int:
+        """How long it took, or has taken until now."""
+        return self.to_us - self.from_us
+
+    @property
+    def overhead_us(self) -> int:
+        """What Headrace itself took of it."""
+        return sum(one.us for one in self.segments if one.overhead)
+
+    @property
+    def work_us(self) -> int:
+        """What bodies and exports took of it."""
+        return sum(one.us for one in self.segments if one.kind in WORK)
+
+    def by_kind(self) -> dict[Kind, int]:
+        """Microseconds of each kind that there is."""
+        return _counted((one.kind, one.us) for one in self.segments)
+
+    def overhead_parts(self) -> dict[str, int]:
+        """Each part of the overhead alone; of the queue what passed while a slot was free."""
+        found = {str(kind): 0 for kind in Kind if kind in OVERHEAD or kind is Kind.QUEUE}
+        for one in self.segments:
+            if one.overhead:
+                found[one.kind] += one.us
+        return found
+
+    def shares(self, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> dict[str, int]:
+        """Microseconds of each owner, the largest first. What Headrace took is its own; what waited because of an incident is the
+        owner's of that."""
+        found = _counted((_owner(one, declared, incidents), one.us) for one in self.segments)
+        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+
+class Books:
+    """Ledgers as of one moment."""
+
+    def __init__(self, traits: Mapping[str, Traits], scene: Scene, records: Records) -> None:
+        self.traits, self._scene, self._records = traits, scene, records
+
+    def of_consumer(self, terms: Terms, interval: str, *, met_us: int | None, over_us: int | None = None) -> Ledger | None:
+        """A consumer's wait for one interval: until `met_us`, or `over_us` where it was let go of then, else until now. None where it
+        hasn't begun, for the interval hasn't ended."""
+        if began_us(interval, terms.per, terms.timezone) is None:
+            return None  # written under a promise per another grain
+        began = bounds_us(interval, terms.per, terms.timezone)[1]
+        ended = met_us if met_us is not None else over_us if over_us is not None else self._records.now_us
+        if ended < began and met_us is None:
+            return None
+        reading = Reading(terms, interval)
+        inputs = self._inputs(reading)
+        required = self._required(reading)
+        times = {place: self._there(reading, place) for place in required}
+        there = met_us is not None and not any(at_us is None and self._gone(place) for place, at_us in times.items())
+        if there and any(self._was_wrong(place) for place in required):
+            ended = max([began, *(at for at in times.values() if at is not None)])
+        elif met_us is not None and not there:
+            ended = self._records.now_us
+        place = (self._last(times) if there else self._missing(times, inputs)) or Place(terms.consumer, interval)
+        segments = Path(inputs, self._records, self.traits).back(place, began, ended, there=there) if ended > began else []
+        shortest = Shortest(inputs, self._records).of(required, began, max(began, ended))
+        return Ledger(
+            subject=terms.consumer, interval=interval, from_us=began, to_us=max(began, ended), open=not there and over_us is None,
+            segments=tuple(segments), shortest_us=shortest,
+        )  # fmt: skip
+
+    def of_partition(self, name: str, key: str) -> Ledger | None:
+        """A partition's newest wait: for its first publication from the interval's end on, for a later one from what caused it on.
+        None where nothing of it was waited for."""
+        place, inputs = Place(name, key), self._inputs(None)
+        shown, standing = self._records.shown(name, key), self._scene.world.standing(name, key)
+        unread = standing is not None and (standing.stale or not standing.published) and standing.state != "waived"
+        is_open = not shown or unread
+        ended = self._records.now_us if is_open else shown[-1].at_us
+        before: Shown | None = shown[-1] if is_open and shown else shown[-2] if len(shown) > 1 else None
+        began = self._end_of(name, key) if before is None else cause_us(inputs, self._records, place, before, ended)
+        if began is None or ended < began:
+            return None
+        path = Path(inputs, self._records, self.traits, again=before is not None)
+        segments = path.back(place, began, ended, there=not is_open) if ended > began else []
+        shortest = Shortest(inputs, self._records).of([place], began, ended) if before is None else None
+        return Ledger(
+            subject=name if key == WHOLE else f"{name}@{key}", interval=key, from_us=began, to_us=ended, open=is_open,
+            segments=tuple(segments), shortest_us=shortest, rebuild=before is not None,
+        )  # fmt: skip
+
+    def _inputs(self, reading: Reading | None) -> Inputs:
+        return Inputs(self._scene, self._records, self.traits, reading)
+
+    def _end_of(self, name: str, key: str) -> int | None:
+        """When an interval ended; of what isn't cut by time when it was asked for first."""
+        node = self._scene.declared.nodes.get(name) or self._scene.declared.exports.get(name)
+        if node is not None and node.partition.grain is not None:
+            return bounds_us(key.partition(SEPARATOR)[0], node.partition.grain, node.timezone)[1]
+        tries = self._records.tries(name, key)
+        arrivals = self._records.arrivals(name, key)
+        return min([one.queued_us for one in tries[:1]] + [one.arrived_us for one in arrivals[:1]], default=None)
+
+    # What a consumer's interval waited for
+
+    def _last(self, times: Mapping[Place, int | None]) -> Place | None:
+        """What was there last of what it reads."""
+        return max(((at_us, place) for place, at_us in times.items() if at_us is not None), default=(0, None))[1]
+
+    def _missing(self, times: Mapping[Place, int | None], inputs: Inputs) -> Place | None:
+        """What it still waits for, the one first that surely keeps it waiting."""
+        missing = [place for place, at_us in times.items() if at_us is None]
+        return min(missing or times, key=inputs.root_rank, default=None)
+
+    def _there(self, reading: Reading, place: Place) -> int | None:
+        """Since when a partition could be read soundly; None if it can't."""
+        whole = place.partition == WHOLE
+        seen = covered(self._scene.node(place.node), *reading, self._scene) if whole else self._scene.world.first(*place)
+        if seen is None:
+            return None
+        shown = self._records.shown(*place)
+        if not self._was_wrong(place):
+            return seen.at_us
+        return next((one.at_us for one in shown if one.at_us >= seen.at_us and not one.unsound), None)
+
+    def _was_wrong(self, place: Place) -> bool:
+        return any(one.unsound for one in self._records.shown(*place))
+
+    def _gone(self, place: Place) -> bool:
+        """Whether what was there of it turned out wrong, or was taken back."""
+        return self._was_wrong(place) or place in self._scene.world.withdrawn()
+
+    def _required(self, reading: Reading) -> list[Place]:
+        """The partitions of what a consumer reads, and of its export, that an interval requires."""
+        found = []
+        for node in self._scene.awaited(reading.terms):
+            keys = needed(node, *reading, self._scene)
+            found += [Place(node.name, key) for key in ((WHOLE,) if keys is None else keys)]
+        return found
+
+
+def _owner(one: Segment, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> str:
+    if one.overhead:
+        return HEADRACE
+    if one.incident in incidents and (one.kind in PEOPLE or one.kind is Kind.SOURCE):
+        return incidents[one.incident]
+    traits = declared.get(one.node)
+    return traits.owner if traits is not None else ""
+
+
+def _counted(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
+    found: Counter[_Key] = Counter()
+    for key, us in pairs:
+        found[key] += us
+    return dict(found)

@@ -1,0 +1,236 @@
+"""What one partition's own rows say that its time went into, once nothing else was in its way. Pure; claims may overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from headrace.observe.ledger.declared import Traits
+from headrace.observe.ledger.records import Arrival, Named, Records, Try
+from headrace.observe.ledger.segments import Kind, Segment
+from headrace.observe.wording import ago
+
+LOSSES_MAX = 3
+RESOURCES_MAX = 2
+"""As `schedule.retry` has it: so many lost workers, or times without room, are the last."""
+_LASTING = ("deterministic", "not_separable")
+
+
+class Stay(msgspec.Struct, frozen=True, kw_only=True):
+    """One partition on the critical path, from when nothing above it was in its way until it was there (`final`: by that attempt), or
+    until now, where it isn't."""
+
+    node: str
+    partition: str
+    from_us: int
+    to_us: int
+    is_source: bool = False
+    final: tuple[int, int] | None = None
+    traits: Traits = Traits()
+    promised_us: int | None = None
+    """Of a source's interval: by when its delivery was promised."""
+    triggered: str = ""
+    """What releases it, where that isn't left to its inputs."""
+
+    @property
+    def open(self) -> bool:
+        """Whether it isn't there yet."""
+        return self.final is None
+
+
+class Claims:
+    """Of one stay."""
+
+    def __init__(self, stay: Stay, records: Records) -> None:
+        self._stay, self._records = stay, records
+        tries, arrivals = records.tries(stay.node, stay.partition), records.arrivals(stay.node, stay.partition) if stay.is_source else ()
+        self._tries = [one for one in tries if one.queued_us < stay.to_us or one.id == stay.final]
+        self._arrivals = [one for one in arrivals if one.arrived_us <= stay.to_us]
+        self._named = records.incidents(stay.node, stay.partition)
+
+    def all(self) -> Iterator[Segment]:
+        """Every claim."""
+        yield from self._of_deliveries()
+        yield from self._of_tries()
+        yield from self._of_pauses()
+        yield from self._of_plans()
+        yield from self._of_the_schedule()
+
+    def _claim(self, kind: Kind, from_us: int, to_us: int, note: str = "", incident: Named | None = None, *, free: bool = False) -> Segment:
+        return Segment(
+            kind=kind, node=self._stay.node, partition=self._stay.partition, from_us=from_us, to_us=to_us, note=note,
+            incident=incident.id if incident is not None else 0, free=free,
+        )  # fmt: skip
+
+    # Deliveries
+
+    def _of_deliveries(self) -> Iterator[Segment]:
+        if not self._stay.is_source:
+            return
+        if not self._arrivals and not self._tries:
+            incident = self._incident(self._stay.from_us, self._stay.to_us)
+            yield self._claim(Kind.SOURCE, self._stay.from_us, self._stay.to_us, "not delivered yet" if self._stay.open else "", incident)
+        for place, one in enumerate(self._arrivals):
+            if place == 0:
+                incident = self._incident(self._stay.from_us, one.arrived_us)
+                yield self._claim(Kind.SOURCE, self._stay.from_us, one.arrived_us, self._delivered(one), incident)
+            yield self._claim(Kind.DETECTION, one.arrived_us, one.observed_us, "not looked at yet")
+
+    def _delivered(self, one: Arrival) -> str:
+        promised = self._stay.promised_us
+        if promised is None:
+            return "delivered"
+        return "delivered, as agreed" if one.arrived_us <= promised else f"delivered {ago(one.arrived_us - promised)} later than agreed"
+
+    # Attempts
+
+    def _of_tries(self) -> Iterator[Segment]:
+        for one, following in pairwise([*self._tries, None]):
+            assert one is not None
+            until = self._stay.to_us if following is None else following.queued_us
+            yield from self._waiting(one)
+            if one.is_open:
+                yield from self._working(one, self._stay.to_us)
+            elif one.id == self._stay.final:
+                yield from self._done(one)
+            else:
+                yield from self._in_vain(one, max(until, one.finished_us or until))
+
+    def _waiting(self, one: Try) -> Iterator[Segment]:
+        """For a slot, and then for a worker."""
+        begun = self._began(one)
+        if begun > one.dispatched_us:
+            yield self._claim(Kind.QUEUE, one.dispatched_us, begun, "given out behind another")
+        for start, end in () if self._stay.traits.pooled else self._records.free(one, one.queued_us, one.dispatched_us, begun=False):
+            yield self._claim(Kind.QUEUE, start, end, "a slot was free", free=True)
+        yield self._claim(Kind.QUEUE, one.queued_us, one.dispatched_us, "waited for a slot")
+        for start, end in self._records.free(one, one.dispatched_us, begun, begun=True):
+            yield self._claim(Kind.DISPATCH, start, end, "given to a worker")
+
+    def _began(self, one: Try) -> int:
+        """When a worker came to it."""
+        if one.finished_us is None:
+            return one.dispatched_us
+        return max(one.dispatched_us, one.finished_us - one.publish_us - one.audit_us - one.run_us)
+
+    def _working(self, one: Try, end: int) -> Iterator[Segment]:
+        """An attempt from when it began until the turn of the leader that took its answer."""
+        kind, note = (Kind.EXPORT, "exported") if one.kind == "export" else (Kind.RUN, "taken in" if one.kind == "take_in" else "computed")
+        if one.is_open:
+            yield self._claim(kind, one.dispatched_us, end, f"{one.label} runs")
+            return
+        begun = self._began(one)
+        if one.kind == "export":
+            yield self._claim(kind, begun, end, f"{note} ({one.label})")
+            return
+        published = max(begun, end - one.publish_us)
+        audited = max(begun, published - one.audit_us)
+        yield self._claim(kind, begun, audited, f"{note} ({one.label})")
+        yield self._claim(Kind.AUDIT, audited, published, "checked")
+        yield self._claim(Kind.PUBLISH, published, end, "published" if one.state == "published" else "written down")
+
+    def _done(self, one: Try) -> Iterator[Segment]:
+        """The attempt that made it; it may have waited after that, for a person or for what belongs to it."""
+        end = one.finished_us if one.finished_us is not None else self._stay.to_us
+        yield from self._working(one, end)
+        if one.state in ("held", "rejected"):
+            yield self._held(one, end, self._stay.to_us)
+        elif one.plan is not None:
+            yield self._claim(Kind.PUBLISH, end, self._stay.to_us, f"waited for the rest of backfill {one.plan.id}")
+
+    def _in_vain(self, one: Try, until: int) -> Iterator[Segment]:
+        """An attempt that didn't come to what is read; until something was tried again."""
+        end = one.finished_us if one.finished_us is not None else until
+        if one.state in ("held", "rejected"):
+            yield from self._working(one, end)
+            yield self._held(one, end, self._redelivered(one, until))
+            return
+        said = one.reason or one.state
+        if one.state in ("published", "staged"):
+            yield from self._working(one, end)
+            incident = self._incident(end, until)
+            yield self._claim(Kind.HOLD, end, until, incident.summary if incident else "what was published could not stay", incident)
+            return
+        lasts = self._lasting(one)
+        yield self._claim(Kind.RETRY, one.dispatched_us, end if lasts else until, f"{one.label} {one.state}: {said}"[:200])
+        if lasts and one.state != "cancelled":
+            yield self._held(one, end, self._redelivered(one, until))
+
+    def _held(self, one: Try, from_us: int, to_us: int) -> Segment:
+        incident = self._incident(from_us, to_us)
+        said = f"{one.state}: {one.reason}" if one.reason else one.state
+        return self._claim(Kind.HOLD, from_us, to_us, (incident.summary if incident else said)[:200], incident)
+
+    def _redelivered(self, one: Try, until: int) -> int:
+        """When what it was held for came again: from then on nobody waits for a decision."""
+        later = [arrival.arrived_us for arrival in self._arrivals if one.delivery is not None and arrival.id > one.delivery]
+        return min([until, *(at for at in later if at >= (one.finished_us or 0))])
+
+    def _lasting(self, one: Try) -> bool:
+        """Whether it isn't tried again by itself."""
+        if one.state == "cancelled" or one.error in _LASTING:
+            return one.error != "not_separable"
+        before = [other for other in self._tries if other.id <= one.id]
+        run = 0
+        for other in reversed(before):
+            if other.state not in ("failed", "lost"):
+                break
+            run += 1
+        most = LOSSES_MAX if one.state == "lost" else RESOURCES_MAX if one.error == "resources" else self._stay.traits.attempts_max
+        return run % most == 0
+
+    # What people said
+
+    def _of_pauses(self) -> Iterator[Segment]:
+        for pause in self._records.pauses(self._stay.node):
+            end = self._stay.to_us if pause.to_us is None else pause.to_us
+            yield self._claim(Kind.PAUSED, pause.from_us, end, f"{pause.reason} (by {pause.by})"[:200])
+
+    def _of_plans(self) -> Iterator[Segment]:
+        mine = {one.plan.id: one.plan for one in self._tries if one.plan is not None and one.plan.needs}
+        waiting = self._records.awaiting(self._stay.node, self._stay.partition) if self._stay.open else ()
+        for plan in (*mine.values(), *waiting):
+            end = self._stay.to_us if plan.started_us is None else plan.started_us
+            yield self._claim(Kind.APPROVAL, plan.created_us, end, f"backfill {plan.id} waited for an approval: {plan.needs}"[:200])
+
+    # What is left
+
+    def _of_the_schedule(self) -> Iterator[Segment]:
+        """From when it could have begun until it was queued: nothing had asked for it."""
+        known = self._stay.open or any(one.id == self._stay.final for one in self._tries)
+        if not known or (self._stay.is_source and not self._arrivals and not self._tries):
+            return
+        first = self._tries[0] if self._tries else None
+        asked = first.asked_us if first is not None and not self._stay.triggered else None
+        note = f"waited for its trigger: {self._stay.triggered}" if self._stay.triggered else "not begun" if first is None else ""
+        for begins, ends in self._unseen():
+            if asked is not None and begins < asked < ends:
+                yield self._claim(Kind.SCHEDULE, begins, asked, "nothing ran")
+                begins = asked  # noqa: PLW2901 - what is left of it
+            yield self._claim(Kind.SCHEDULE, begins, ends, note)
+
+    def _unseen(self) -> Iterator[tuple[int, int]]:
+        """The stay without what passed before a delivery that was there was seen: that is detection's."""
+        begins = self._stay.from_us
+        for one in self._arrivals:
+            if begins < one.arrived_us and one is not self._arrivals[0]:
+                yield begins, one.arrived_us
+            begins = max(begins, one.observed_us)
+        if begins < self._stay.to_us:
+            yield begins, self._stay.to_us
+
+    def _incident(self, from_us: int, to_us: int) -> Named | None:
+        """The incident that explains a time, one of the partition's own node first."""
+        found = [one for one in self._named if one.began_us < to_us and (one.ended_us is None or one.ended_us > from_us)]
+        return min(found, key=lambda one: (one.node != self._stay.node, one.id), default=None)
+
+
+def first_arrival(arrivals: Sequence[Arrival], one: Try | None) -> Arrival | None:
+    """The delivery that an attempt took in, else the first."""
+    if one is not None and one.delivery is not None:
+        found = next((arrival for arrival in arrivals if arrival.id == one.delivery), None)
+        if found is not None:
+            return found
+    return arrivals[0] if arrivals else None

@@ -1,0 +1,80 @@
+"""The rows of an environment: of what it borrows production's, of everything else its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.observe.borrowed import EnvironmentWorld
+from headrace.observe.ledger.records import Arrival, Named, Planned, Records, Shown, Standstill, Try
+from headrace.observe.ledger.soundness import Wrongs
+from headrace.observe.ledger.stored import StoreRecords
+from headrace.observe.world import World
+from headrace.store.database import Transaction
+
+
+class EnvironmentRecords:
+    """Answers `records.Records` from two stores."""
+
+    def __init__(self, own: StoreRecords, production: StoreRecords, borrowed: frozenset[str]) -> None:
+        self._own, self._production, self._borrowed = own, production, borrowed
+
+    def _of(self, node: str) -> StoreRecords:
+        return self._production if node in self._borrowed else self._own
+
+    @property
+    def now_us(self) -> int:
+        """The reader's now."""
+        return self._own.now_us
+
+    @property
+    def owners(self) -> dict[int, str]:
+        """Of the incidents that were named."""
+        return {**self._production.owners, **self._own.owners}
+
+    def tries(self, node: str, partition: str) -> Sequence[Try]:
+        """The attempts at a partition."""
+        return self._of(node).tries(node, partition)
+
+    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+        """The publications of a partition."""
+        return self._of(node).shown(node, partition)
+
+    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+        """The deliveries of an interval."""
+        return self._of(source).arrivals(source, partition)
+
+    def pauses(self, node: str) -> Sequence[Standstill]:
+        """When nothing of a node was started."""
+        return self._of(node).pauses(node)
+
+    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+        """What is known to be wrong with a partition, or holds it."""
+        return self._of(node).incidents(node, partition)
+
+    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+        """Backfills that would make a partition and wait for an approval."""
+        return self._of(node).awaiting(node, partition)
+
+    def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+        """Of a node what an attempt published last before a time (and, of the same store, before an attempt)."""
+        bound = (None, None) if node in self._borrowed else (epoch, n)
+        return self._of(node).newest_before(node, at_us, *bound)
+
+    def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+        """While a slot was free between two times."""
+        return self._of(one.node).free(one, from_us, to_us, begun=begun)
+
+    def applied_us(self, version: int) -> int | None:
+        """When a version was applied here."""
+        return self._own.applied_us(version)
+
+    def typical_us(self, node: str) -> int | None:
+        """How long such an attempt usually takes."""
+        return self._of(node).typical_us(node)
+
+
+def records_of(tx: Transaction, world: World, now_us: int, wrongs: Wrongs | None = None) -> Records:
+    """The rows that a world is made of."""
+    if isinstance(world, EnvironmentWorld):
+        return EnvironmentRecords(StoreRecords(tx, now_us, wrongs), StoreRecords(world.production, now_us), world.borrowed)
+    return StoreRecords(tx, now_us, wrongs)

@@ -1,0 +1,155 @@
+"""Which of a partition's inputs made it start, or keep it from starting. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from headrace.model import InputMode, InputSpec
+from headrace.model.intervals import previous_key
+from headrace.model.required import required
+from headrace.observe.ledger.declared import Traits
+from headrace.observe.ledger.records import Records, Try
+from headrace.observe.obligations import Scene, counts_as_empty, covered, needed
+from headrace.observe.watched import WHOLE, Node, Terms
+
+_TOP = 9
+RANKED_MAX = 2_000
+DEPTH_MAX = 200
+"""Of what isn't there so much is looked at, and so far up, to find what keeps the rest waiting."""
+
+
+class Place(NamedTuple):
+    """A partition of a node."""
+
+    node: str
+    partition: str
+
+
+class Ready(NamedTuple):
+    """An input, and when it was there; None: it isn't."""
+
+    place: Place
+    at_us: int | None
+
+
+class Reading(NamedTuple):
+    """For whom it is asked: what a consumer's interval needs of data that isn't cut is what that interval needs of its inputs."""
+
+    terms: Terms
+    interval: str
+
+
+class Inputs:
+    """Answers for one consumer's interval, or for no consumer."""
+
+    def __init__(self, scene: Scene, records: Records, traits: Mapping[str, Traits], reading: Reading | None) -> None:
+        self._scene, self._records, self._traits, self._reading = scene, records, traits, reading
+        self._ranks: dict[Place, tuple[int, str, str]] = {}
+        self._depth = 0
+
+    def known(self, name: str) -> Node | None:
+        """A node as declared, an export by its consumer's name; None for what isn't declared any more."""
+        return self._scene.declared.nodes.get(name) or self._scene.declared.exports.get(name)
+
+    def of(self, place: Place, at_us: int, before: Try | None = None) -> list[Ready]:
+        """What a partition reads, as it stood at a time; what is optional and wasn't there, and what an attempt didn't wait for, isn't in
+        it."""
+        node = self.known(place.node)
+        if node is None or node.is_source:
+            return []
+        found = [one for spec in node.inputs for one in self._of_spec(node, place.partition, spec, at_us, before)]
+        return [*found, *self._own(node, place.partition, at_us)]
+
+    def _of_spec(self, node: Node, key: str, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[Ready]:
+        source = self.known(spec.node)
+        if source is None or spec.node == node.name:
+            return
+        keys = self._keys(node, key, source, spec)
+        if keys is None:
+            yield from self._as_a_whole(node, source, spec, at_us, before)
+            return
+        for one in keys:
+            there = self.there(Place(source.name, one), at_us)
+            if there is None and (spec.optional or counts_as_empty(source, one, self._scene)):
+                continue
+            yield Ready(Place(source.name, one), there)
+
+    def _keys(self, node: Node, key: str, source: Node, spec: InputSpec) -> tuple[str, ...] | None:
+        if node.partition.whole and self._reading is not None and spec.mode is not InputMode.ALL:
+            keys = (
+                needed(source, self._reading.terms, self._reading.interval, self._scene) if self._scene.rhythms[source.name].has else None
+            )
+            return None if keys is None else tuple(keys)
+        seen = partial(self._scene.world.keys, source.name)
+        return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+
+    def _as_a_whole(self, node: Node, source: Node, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[Ready]:
+        """What is read as it is: a reference keeps nothing waiting once it is there."""
+        if source.partition.whole:
+            there = self._whole(source, at_us) if spec.mode is not InputMode.ALL else self.there(Place(source.name, WHOLE), at_us)
+            if there is not None or not spec.optional:
+                yield Ready(Place(source.name, WHOLE), there)
+        elif node.partition.whole and spec.mode is not InputMode.ALL:
+            epoch, n = before.id if before is not None else (None, None)
+            newest = self._records.newest_before(source.name, at_us, epoch, n)
+            if newest is not None:
+                yield Ready(Place(source.name, newest[0]), newest[1])
+
+    def _whole(self, source: Node, at_us: int) -> int | None:
+        """Of data that isn't cut: since when it holds what the interval needs."""
+        if self._reading is None or not self._scene.rhythms[source.name].has:
+            return self.there(Place(source.name, WHOLE), at_us)
+        seen = covered(source, *self._reading, self._scene)
+        return None if seen is None or seen.at_us > at_us else seen.at_us
+
+    def _own(self, node: Node, key: str, at_us: int) -> Iterator[Ready]:
+        """Of what builds on its own past: the partition before."""
+        traits, grain = self._traits.get(node.name), node.partition.grain
+        if traits is None or not traits.chained or grain is None or node.partition.key is not None:
+            return
+        before = Place(node.name, previous_key(key, grain, node.timezone))
+        there = self.there(before, at_us)
+        if there is not None or not counts_as_empty(node, before.partition, self._scene):
+            yield Ready(before, there)
+
+    def there(self, place: Place, at_us: int) -> int | None:
+        """Since when readers could read a partition, at a time: from the first of the publications that followed each other without a
+        gap; None if they couldn't."""
+        since: int | None = None
+        ended: int | None = None
+        for one in self._records.shown(*place):
+            if one.at_us > at_us:
+                break
+            if since is None or (ended is not None and ended < one.at_us):
+                since = one.at_us
+            ended = one.ended_us
+        return since
+
+    def root_rank(self, place: Place) -> tuple[int, str, str]:
+        """Of what isn't there: how surely it is that which keeps others waiting, the lowest first: what somebody has to mend, what is
+        paused, what wasn't delivered, what runs."""
+        if place not in self._ranks:
+            if len(self._ranks) >= RANKED_MAX or self._depth >= DEPTH_MAX:
+                return (_TOP, *place)
+            self._ranks[place] = (_TOP, *place)  # for what reads itself
+            self._depth += 1
+            self._ranks[place] = self._rank(place)
+            self._depth -= 1
+        return self._ranks[place]
+
+    def _rank(self, place: Place) -> tuple[int, str, str]:
+        node, standing = self.known(place.node), self._scene.world.standing(*place)
+        state = standing.state if standing is not None else "missing"
+        if state in ("held", "rejected", "failed", "withdrawn"):
+            return (0, *place)
+        if any(pause.to_us is None for pause in self._records.pauses(place.node)):
+            return (1, *place)
+        if node is None or node.is_source:
+            return (2, *place)
+        if state == "running":
+            return (3, *place)
+        now = self._records.now_us
+        missing = [one.place for one in self.of(place, now) if one.at_us is None]
+        return min((self.root_rank(one) for one in missing), default=(4, *place))

@@ -1,0 +1,126 @@
+"""The critical path of one wait: back from what was there last to the input that made it start, to the source. Pure.
+
+Each partition on the path has the time from when its last input was there until it was there itself; these times follow each
+other without a gap, so the segments of all of them add up to the wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headrace.observe.blockage import promised_by
+from headrace.observe.ledger.claims import Claims, Stay
+from headrace.observe.ledger.declared import Traits
+from headrace.observe.ledger.inputs import Inputs, Place, Ready
+from headrace.observe.ledger.rebuilds import cause_us
+from headrace.observe.ledger.records import Records, Shown, Try
+from headrace.observe.ledger.segments import Kind, Segment, clipped, divided, merged
+from headrace.observe.watched import Node
+
+STEPS_MAX = 1_000
+"""So many partitions a path has at most; what is before them is unattributed."""
+
+
+class Path:
+    """Walks back from one partition: `again` where it, and what it reads, was there before and is made once more."""
+
+    def __init__(self, inputs: Inputs, records: Records, traits: Mapping[str, Traits], *, again: bool = False) -> None:
+        self._inputs, self._records, self._traits, self._again = inputs, records, traits, again
+
+    def back(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+        """Contiguous segments from `from_us` to `to_us`; `there`: it was there at `to_us`, else it is waited for."""
+        found: list[list[Segment]] = []
+        at: Place | None = place
+        end, steps = to_us, 0
+        while at is not None and end > from_us and steps < STEPS_MAX:
+            stay, above, there = self._stay(at, from_us, end, there=there)
+            found.append(self._divided(stay))
+            end, at, steps = stay.from_us, above, steps + 1
+        if end > from_us:
+            found.append([Segment(kind=Kind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end)])
+        return merged([one for segments in reversed(found) for one in segments])
+
+    def _stay(self, place: Place, from_us: int, to_us: int, *, there: bool) -> tuple[Stay, Place | None, bool]:
+        """One partition's part, what is above it, and whether that was there."""
+        node, final = self._inputs.known(place.node), self._shown(place, to_us) if there else None
+        tries = [one for one in self._records.tries(*place) if one.queued_us < to_us or (final is not None and one.id == final.id)]
+        if self._again:
+            tries = [one for one in tries if one.queued_us >= from_us]
+        first = tries[0] if tries else None
+        begun = min(first.queued_us, to_us) if first is not None else to_us
+        ready = self._inputs.of(place, begun, self._made(tries, final))
+        if self._again:
+            ready = [self._renewed(one, begun) for one in ready]
+        missing = [one.place for one in ready if one.at_us is None]
+        if missing and first is None and not there:
+            above = min(missing, key=self._inputs.root_rank)
+            return self._as_stay(place, node, to_us, to_us, final), above, False
+        last = max((one for one in ready if one.at_us is not None), key=_when, default=None)
+        if last is None or last.at_us is None or last.at_us <= from_us:
+            return self._as_stay(place, node, from_us, to_us, final), None, True
+        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final), last.place, True
+
+    def _renewed(self, one: Ready, until_us: int) -> Ready:
+        """When it was published last."""
+        shown = [each.at_us for each in self._records.shown(*one.place) if each.at_us <= until_us]
+        return Ready(one.place, shown[-1]) if shown else one
+
+    def _as_stay(self, place: Place, node: Node | None, from_us: int, to_us: int, final: Shown | None) -> Stay:
+        trigger = node.trigger if node is not None else None
+        said = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
+        return Stay(
+            node=place.node, partition=place.partition, from_us=from_us, to_us=to_us, is_source=node is not None and node.is_source,
+            final=None if final is None else final.id, traits=self._traits.get(place.node, Traits()), triggered=said,
+            promised_us=None if node is None else promised_by(node, place.partition),
+        )  # fmt: skip
+
+    def _shown(self, place: Place, at_us: int) -> Shown:
+        """The publication with which it was there; one that nothing is known of any more, where its rows have gone."""
+        shown = [one for one in self._records.shown(*place) if one.at_us <= at_us]
+        return next((one for one in shown if one.at_us == at_us), shown[-1] if shown else Shown(at_us, None, 0, 0))
+
+    def _made(self, tries: list[Try], final: Shown | None) -> Try | None:
+        return None if final is None else next((one for one in tries if one.id == final.id), None)
+
+    def _divided(self, stay: Stay) -> list[Segment]:
+        own = divided(Claims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
+        if stay.is_source or self._again:
+            return own
+        return self._explained(stay, own)
+
+    def _explained(self, stay: Stay, own: list[Segment]) -> list[Segment]:
+        """While nothing had asked for it, something that it reads may have been made once more: it waited for that."""
+        idle = [one for one in own if one.kind is Kind.SCHEDULE]
+        if not idle:
+            return own
+        again = self._made_again(Place(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us)
+        if again is None:
+            return own
+        at_us, above, before = again
+        since = max(idle[0].from_us, cause_us(self._inputs, self._records, above, before, at_us))
+        inner = Path(self._inputs, self._records, self._traits, again=True).back(above, since, at_us, there=True)
+        return [part for one in own for part in _filled(one, inner)]
+
+    def _made_again(self, place: Place, from_us: int, to_us: int) -> tuple[int, Place, Shown] | None:
+        """The input that was published again last between two times: when, and in the place of what."""
+        found = []
+        for one in self._inputs.of(place, to_us):
+            shown = [each for each in self._records.shown(*one.place) if each.at_us <= to_us]
+            if len(shown) > 1 and shown[-1].at_us > from_us:
+                found.append((shown[-1].at_us, one.place, shown[-2]))
+        return max(found, key=lambda each: each[:2], default=None)
+
+
+def _filled(one: Segment, inner: list[Segment]) -> list[Segment]:
+    """A segment in which nothing had asked for it, with what was made meanwhile in its place."""
+    if one.kind is not Kind.SCHEDULE or not inner:
+        return [one]
+    within = clipped(inner, one.from_us, one.to_us)
+    if not within:
+        return [one]
+    before, after = clipped([one], one.from_us, within[0].from_us), clipped([one], within[-1].to_us, one.to_us)
+    return [*(part for part in before if part.us > 0), *within, *(part for part in after if part.us > 0)]
+
+
+def _when(one: Ready) -> tuple[int, Place]:
+    return one.at_us or 0, one.place

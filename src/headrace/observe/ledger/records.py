@@ -1,0 +1,147 @@
+"""What the delay ledger asks of the rows. The store answers it (`stored.StoreRecords`), and so do plain lists in tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+OPEN = ("queued", "running")
+
+
+class Planned(msgspec.Struct, frozen=True, gc=False):
+    """The backfill that something belongs to. `needs` is the line of policy that asked for an approval; empty: none did."""
+
+    id: int
+    created_us: int
+    started_us: int | None
+    needs: str = ""
+
+
+class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """One attempt at a partition. Times are microseconds of the store's clock, durations are those that the worker measured."""
+
+    epoch: int
+    n: int
+    node: str
+    kind: str
+    """`take_in`, `produce` or `export`."""
+    state: str
+    queued_us: int
+    dispatched_us: int
+    finished_us: int | None
+    run_us: int = 0
+    audit_us: int = 0
+    publish_us: int = 0
+    error: str = ""
+    """What kind of failure it was."""
+    reason: str = ""
+    delivery: int | None = None
+    version: int | None = None
+    plan: Planned | None = None
+    asked_us: int | None = None
+    """When its run was asked for."""
+    run: int = 0
+
+    @property
+    def id(self) -> tuple[int, int]:
+        """`(epoch, n)`."""
+        return self.epoch, self.n
+
+    @property
+    def label(self) -> str:
+        """As people name it."""
+        return f"attempt {self.epoch}.{self.n}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is under way."""
+        return self.state in OPEN
+
+
+class Shown(msgspec.Struct, frozen=True, gc=False):
+    """A publication: from when until when readers saw it, and whose it is. `unsound` while an incident names it as wrong."""
+
+    at_us: int
+    ended_us: int | None
+    epoch: int
+    n: int
+    unsound: bool = False
+
+    @property
+    def id(self) -> tuple[int, int]:
+        """Of the attempt that made it."""
+        return self.epoch, self.n
+
+
+class Arrival(msgspec.Struct, frozen=True, gc=False):
+    """A delivery: when it was there, and when that was seen."""
+
+    id: int
+    arrived_us: int
+    observed_us: int
+
+
+class Standstill(NamedTuple):
+    """A pause. `to_us` None: until somebody ends it."""
+
+    from_us: int
+    to_us: int | None
+    reason: str
+    by: str
+
+
+class Named(msgspec.Struct, frozen=True, gc=False):
+    """An incident that a partition is part of."""
+
+    id: int
+    node: str
+    kind: str
+    summary: str
+    owner: str
+    began_us: int
+    ended_us: int | None
+
+
+class Records(Protocol):
+    """Rows, by node and partition; each list is in the order of time."""
+
+    @property
+    def now_us(self) -> int:
+        """The reader's now."""
+
+    @property
+    def owners(self) -> dict[int, str]:
+        """Of the incidents that were named, by their numbers."""
+
+    def tries(self, node: str, partition: str) -> Sequence[Try]:
+        """The attempts at a partition."""
+
+    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+        """The publications of a partition."""
+
+    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+        """The deliveries of an interval."""
+
+    def pauses(self, node: str) -> Sequence[Standstill]:
+        """When nothing of a node was started."""
+
+    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+        """What is known to be wrong with a partition, or holds it."""
+
+    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+        """Backfills that would make a partition and wait for an approval."""
+
+    def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+        """Of a node what an attempt published last before a time (and before an attempt): partition and when; None if nothing."""
+
+    def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+        """While a slot was free between two times, as far as that is known: one that no attempt was given out for, or, with `begun`, that
+        none was being worked at in."""
+
+    def applied_us(self, version: int) -> int | None:
+        """When a version was applied."""
+
+    def typical_us(self, node: str) -> int | None:
+        """How long such an attempt usually takes."""

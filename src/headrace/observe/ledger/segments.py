@@ -1,0 +1,120 @@
+"""Where time went: kinds in the order in which they claim an instant, and how claims are divided into segments. Pure."""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import msgspec
+
+
+class Kind(enum.StrEnum):
+    """What an instant was spent on (SEMANTICS §7); where several are claimed at once, the first of these has it."""
+
+    HOLD = "hold"
+    """Something that somebody has to decide or mend."""
+    APPROVAL = "approval"
+    PAUSED = "paused"
+    RETRY = "retry"
+    """An attempt that came to nothing, and the wait for the next."""
+    RUN = "run"
+    AUDIT = "audit"
+    PUBLISH = "publish"
+    EXPORT = "export"
+    DISPATCH = "dispatch"
+    """Given out, and no worker has begun."""
+    QUEUE = "queue"
+    """Ready, and no slot or no room in a pool."""
+    SCHEDULE = "schedule"
+    """All it needs is there, and nothing has asked for it yet: a trigger, a tick, a leader that isn't there."""
+    DETECTION = "detection"
+    """Delivered, and not seen yet."""
+    SOURCE = "source"
+    UNATTRIBUTED = "unattributed"
+    """What nobody claims."""
+
+
+_RANK = {kind: rank for rank, kind in enumerate(Kind)}
+OVERHEAD = frozenset({Kind.DETECTION, Kind.SCHEDULE, Kind.DISPATCH, Kind.AUDIT, Kind.PUBLISH, Kind.UNATTRIBUTED})
+"""What Headrace itself takes; of the queue only while a slot was free."""
+WORK = frozenset({Kind.RUN, Kind.EXPORT})
+PEOPLE = frozenset({Kind.HOLD, Kind.APPROVAL, Kind.PAUSED})
+"""What waits for somebody."""
+
+
+class Segment(msgspec.Struct, frozen=True, kw_only=True):
+    """Time from `from_us` until before `to_us`, in microseconds of the store's clock. As a claim it may overlap others."""
+
+    kind: Kind
+    node: str
+    partition: str
+    from_us: int
+    to_us: int
+    note: str = ""
+    incident: int = 0
+    """Its number, where one is known that explains it."""
+    free: bool = False
+    """Of the queue: while a slot was free."""
+
+    @property
+    def us(self) -> int:
+        """How long it is."""
+        return self.to_us - self.from_us
+
+    @property
+    def overhead(self) -> bool:
+        """Whether Headrace itself took it."""
+        return self.kind in OVERHEAD or (self.kind is Kind.QUEUE and self.free)
+
+
+def divided(claims: Iterable[Segment], from_us: int, to_us: int, node: str, partition: str) -> list[Segment]:
+    """Contiguous segments from `from_us` to `to_us`: each instant belongs to the claim that ranks first, among equals to the one that
+    begins last, among those to the first of them; what nobody claims is unattributed to `node`."""
+    within = [_cut(one, from_us, to_us) for one in claims if one.from_us < to_us and one.to_us > from_us]
+    within = sorted((one for one in within if one.us > 0), key=lambda one: one.from_us)
+    edges = sorted({from_us, to_us, *(one.from_us for one in within), *(one.to_us for one in within)})
+    found: list[Segment] = []
+    live: list[tuple[int, int, int, Segment]] = []
+    begun = 0
+    for start, end in pairwise(edges):
+        while begun < len(within) and within[begun].from_us <= start:
+            one = within[begun]
+            heapq.heappush(live, (_RANK[one.kind], -one.from_us, begun, one))
+            begun += 1
+        while live and live[0][3].to_us <= start:
+            heapq.heappop(live)
+        if live:
+            found.append(_cut(live[0][3], start, end))
+        else:
+            found.append(Segment(kind=Kind.UNATTRIBUTED, node=node, partition=partition, from_us=start, to_us=end))
+    return merged(found)
+
+
+def merged(segments: Sequence[Segment]) -> list[Segment]:
+    """Neighbours that say the same, as one."""
+    found: list[Segment] = []
+    for one in segments:
+        if found and _alike(found[-1], one):
+            found[-1] = msgspec.structs.replace(found[-1], to_us=one.to_us)
+        else:
+            found.append(one)
+    return found
+
+
+def clipped(segments: Iterable[Segment], from_us: int, to_us: int) -> list[Segment]:
+    """What of contiguous segments lies within a time."""
+    return [_cut(one, from_us, to_us) for one in segments if one.from_us < to_us and one.to_us > from_us]
+
+
+def _alike(one: Segment, other: Segment) -> bool:
+    return one.to_us == other.from_us and msgspec.structs.replace(one, from_us=0, to_us=0) == msgspec.structs.replace(
+        other, from_us=0, to_us=0
+    )
+
+
+def _cut(one: Segment, from_us: int, to_us: int) -> Segment:
+    if one.from_us >= from_us and one.to_us <= to_us:
+        return one
+    return msgspec.structs.replace(one, from_us=max(one.from_us, from_us), to_us=min(one.to_us, to_us))

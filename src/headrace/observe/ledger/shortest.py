@@ -1,0 +1,65 @@
+"""The shortest possible wait: with nothing but work between the data's arrival and its readers. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.observe.ledger.claims import first_arrival
+from headrace.observe.ledger.inputs import Inputs, Place
+from headrace.observe.ledger.records import Records, Try
+
+PLACES_MAX = 1_000
+DEPTH_MAX = 200
+"""What lies further up than this, or beyond so many partitions, isn't looked at: the answer would be too short then, so there is none."""
+
+
+class _Endless(Exception):
+    """Too much to look at."""
+
+
+class Shortest:
+    """Of one wait."""
+
+    def __init__(self, inputs: Inputs, records: Records) -> None:
+        self._inputs, self._records = inputs, records
+        self._known: dict[Place, int] = {}
+
+    def of(self, places: Sequence[Place], from_us: int, to_us: int) -> int | None:
+        """Microseconds from `from_us`, never more than it took; None where that can't be told."""
+        try:
+            ends = [self._earliest(place, from_us, to_us, 0) for place in places]
+        except _Endless:
+            return None
+        return min(max(ends), to_us) - from_us if ends else None
+
+    def _earliest(self, place: Place, from_us: int, to_us: int, depth: int) -> int:
+        """When a partition could have been there at the earliest."""
+        if place in self._known:
+            return self._known[place]
+        if len(self._known) >= PLACES_MAX or depth > DEPTH_MAX:
+            raise _Endless
+        self._known[place] = from_us  # for what reads itself
+        made = self._made(place, to_us)
+        begins = from_us
+        node = self._inputs.known(place.node)
+        if node is not None and node.is_source:
+            arrival = first_arrival(self._records.arrivals(*place), made)
+            begins = max(from_us, arrival.arrived_us if arrival is not None else from_us if made is not None else to_us)
+        else:
+            for one in self._inputs.of(place, to_us, made):
+                if one.at_us is None or one.at_us > from_us:
+                    begins = max(begins, self._earliest(one.place, from_us, to_us, depth + 1))
+        there = self._inputs.there(place, to_us)
+        ends = begins + self._work_us(place, made)
+        self._known[place] = ends if there is None else min(ends, max(there, from_us))
+        return self._known[place]
+
+    def _made(self, place: Place, to_us: int) -> Try | None:
+        """The attempt that made what was there first."""
+        shown = {one.id for one in self._records.shown(*place) if one.at_us <= to_us}
+        return next((one for one in self._records.tries(*place) if one.id in shown), None)
+
+    def _work_us(self, place: Place, made: Try | None) -> int:
+        if made is not None:
+            return made.run_us
+        return self._records.typical_us(place.node) or 0

@@ -1,0 +1,166 @@
+"""The rows as the store has them, within one transaction; what was asked once isn't asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import msgspec
+
+from headrace.observe.ledger.records import OPEN, Arrival, Named, Planned, Shown, Standstill, Try
+from headrace.observe.ledger.soundness import Wrongs
+from headrace.plan.backfills import Backfill
+from headrace.store.database import Transaction
+from headrace.store.lease import holder
+from headrace.store.queries import durations, ledger, pauses
+from headrace.store.queries.ledger import AttemptRow
+
+_EVER = 1 << 62
+
+
+class StoreRecords:
+    """Answers `records.Records` at one moment."""
+
+    def __init__(self, tx: Transaction, now_us: int, wrongs: Wrongs | None = None) -> None:
+        self._tx, self._now, self._wrongs = tx, now_us, wrongs or {}
+        self._tries: dict[tuple[str, str], list[Try]] = {}
+        self._shown: dict[tuple[str, str], list[Shown]] = {}
+        self._arrivals: dict[tuple[str, str], list[Arrival]] = {}
+        self._pauses: dict[str, list[Standstill]] = {}
+        self._named: dict[tuple[str, str], list[Named]] = {}
+        self._slots: dict[int, int | None] = {}
+        self.owners: dict[int, str] = {}
+        """Of the incidents that were named."""
+
+    @property
+    def now_us(self) -> int:
+        """The reader's now."""
+        return self._now
+
+    def tries(self, node: str, partition: str) -> Sequence[Try]:
+        """The attempts at a partition."""
+        if (node, partition) not in self._tries:
+            rows = ledger.attempts(self._tx, node, partition)
+            self._tries[node, partition] = [self._try(node, row) for row in rows if row.queued_at <= self._now]
+        return self._tries[node, partition]
+
+    def _try(self, node: str, row: AttemptRow) -> Try:
+        measures: dict[str, Any] = msgspec.json.decode(row.measures) if row.measures else {}
+        error: dict[str, Any] = msgspec.json.decode(row.error) if row.error else {}
+        state, open_ = row.state, row.finished_at is None or row.finished_at > self._now
+        if row.state in OPEN and row.epoch != self._leader:
+            state, open_ = "lost", True
+        elif open_:
+            state = "running"
+        plan = None
+        if row.plan_id is not None:
+            plan = Planned(row.plan_id, row.planned_at or row.queued_at, row.begun_at, row.needs or "")
+        return Try(
+            epoch=row.epoch, n=row.n, node=node, kind=row.kind, state=state, queued_us=row.queued_at,
+            dispatched_us=max(row.queued_at, row.dispatched_at), finished_us=None if open_ else row.finished_at,
+            run_us=_us(measures, "seconds"), audit_us=_us(measures, "audit_seconds"), publish_us=_us(measures, "publish_seconds"),
+            error=str(error.get("kind", "")), reason=row.reason or "", delivery=row.delivery_id, version=row.version, plan=plan,
+            asked_us=row.asked_at, run=row.run_id,
+        )  # fmt: skip
+
+    @cached_property
+    def _leader(self) -> int | None:
+        leader = holder(self._tx)
+        return None if leader is None else leader.epoch
+
+    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+        """The publications of a partition."""
+        if (node, partition) not in self._shown:
+            rows = ledger.publications(self._tx, node, partition)
+            wrong = self._wrongs.get((node, partition), {})
+            self._shown[node, partition] = [Shown(*row, unsound=row[0] in wrong) for row in rows if row[0] <= self._now]
+        return self._shown[node, partition]
+
+    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+        """The deliveries of an interval."""
+        if (source, partition) not in self._arrivals:
+            rows = ledger.arrivals(self._tx, source, partition)
+            self._arrivals[source, partition] = [Arrival(*row) for row in rows if row[2] <= self._now]
+        return self._arrivals[source, partition]
+
+    def pauses(self, node: str) -> Sequence[Standstill]:
+        """When nothing of a node was started."""
+        if node not in self._pauses:
+            rows = pauses.of_node(self._tx, node, 0, self._now)
+            said = (Standstill(one.since, one.until, one.reason, one.actor) for one in rows)
+            self._pauses[node] = [one._replace(to_us=None) if one.to_us is not None and one.to_us > self._now else one for one in said]
+        return self._pauses[node]
+
+    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+        """What is known to be wrong with a partition, or holds it."""
+        if (node, partition) not in self._named:
+            rows = {row.id: row for row in ledger.incidents(self._tx, node, partition)}
+            for number in self._wrongs.get((node, partition), {}).values():
+                if number not in rows and (row := ledger.incident(self._tx, number)) is not None:
+                    rows[number] = row
+            found = [Named(*row) for _, row in sorted(rows.items())]
+            self._named[node, partition] = found
+            self.owners |= {one.id: one.owner for one in found}
+        return self._named[node, partition]
+
+    @cached_property
+    def _awaiting(self) -> list[tuple[Planned, Backfill]]:
+        return [
+            (Planned(number, created, None, needs), msgspec.msgpack.decode(content, type=Backfill))
+            for number, created, needs, content in ledger.awaiting(self._tx)
+        ]
+
+    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+        """Backfills that would make a partition and wait for an approval."""
+        found = []
+        for plan, content in self._awaiting:
+            spans = [span for chosen in content.chosen if chosen.node == node for span in chosen.spans]
+            if any(span.first <= partition <= span.last for span in spans):
+                found.append(plan)
+        return found
+
+    def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+        """Of a node what an attempt published last before a time (and before an attempt): partition and when; None if nothing."""
+        return ledger.newest_published(self._tx, node, at_us, epoch, n)
+
+    def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+        """While a slot was free between two times, as far as that is known: one that no attempt was given out for, or, with `begun`, that
+        none was being worked at in."""
+        if to_us <= from_us or one.plan is not None:
+            return []
+        if one.epoch not in self._slots:
+            self._slots[one.epoch] = ledger.slots(self._tx, one.epoch)
+        slots = self._slots[one.epoch]
+        if slots is None:
+            return []
+        rows = ledger.around(self._tx, one.epoch, one.n)
+        busy = [(started if begun else given, _EVER if ended is None else ended) for given, started, ended in rows]
+        return idle([(since, until) for since, until in busy if since < to_us and until > from_us], slots, from_us, to_us)
+
+    def applied_us(self, version: int) -> int | None:
+        """When a version was applied."""
+        return ledger.applied_at(self._tx, version)
+
+    def typical_us(self, node: str) -> int | None:
+        """How long such an attempt usually takes."""
+        found = durations.of_node(self._tx, node)
+        return None if found is None else int(found.p50 * 1_000_000)
+
+
+def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) -> list[tuple[int, int]]:
+    """The times between two in which fewer than `slots` of the spans `busy` overlap."""
+    edges = sorted({from_us, to_us, *(at for span in busy for at in span if from_us < at < to_us)})
+    found: list[tuple[int, int]] = []
+    for start, end in pairwise(edges):
+        if sum(1 for began, ended in busy if began <= start and ended >= end) < slots:
+            if found and found[-1][1] == start:
+                found[-1] = (found[-1][0], end)
+            else:
+                found.append((start, end))
+    return found
+
+
+def _us(measures: dict[str, Any], name: str) -> int:
+    return max(0, round(float(measures.get(name, 0.0)) * 1_000_000))

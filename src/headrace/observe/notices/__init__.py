@@ -1,0 +1,1 @@
+"""Telling people: who is told of what, once, when, and in which words."""

@@ -1,0 +1,197 @@
+"""Who is told of what: each once, again where it turns out to be something else, and when it is over. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import msgspec
+
+from headrace.model import Project
+from headrace.model.zones import HOUR_US
+from headrace.observe.notices.recipients import Recipient, Recipients
+from headrace.observe.notices.wording import Page, Words
+from headrace.observe.status import AtRisk
+from headrace.store.queries.incidents import Incident
+from headrace.store.queries.notices import Queued, Told
+
+FLOOD_MAX = 20
+"""So many messages an hour somebody gets; what is beyond is told of as one."""
+AGAIN_US = HOUR_US
+"""What comes back sooner than that after it was told of isn't told again."""
+OVER = "it was over before this was sent"
+TOGETHER = "more than are told one by one"
+
+
+class Matters(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to tell at one time. `told` is what was queued about each incident before, `counts` how many messages each
+    recipient was sent in the hour before, `late` the consumers that are late without a known cause, and since when."""
+
+    now: int
+    incidents: Sequence[Incident]
+    told: Mapping[int, Sequence[Told]]
+    risks: Mapping[str, AtRisk]
+    late: Mapping[str, int]
+    late_known: frozenset[str] = frozenset()
+    """The consumers that are late, and whose cause is known."""
+    counts: Mapping[str, int] = {}
+
+
+class Decided(msgspec.Struct):
+    """What is to be written: new messages, words of those that still wait, and those that aren't sent any more."""
+
+    queued: list[Queued] = []
+    reworded: list[tuple[int, Page, str]] = []
+    hastened: list[int] = []
+    dropped: list[int] = []
+
+
+def decide(project: Project, matters: Matters) -> Decided:
+    """What is to be told, and to whom."""
+    return _Deciding(project, matters).decided()
+
+
+class _Deciding:
+    def __init__(self, project: Project, matters: Matters) -> None:
+        self._project, self._matters, self._now = project, matters, matters.now
+        self._people, self._words = Recipients(project), Words(project, matters.now)
+        self._zone = project.settings.timezone
+        self._counts = dict(matters.counts)
+        self._found = Decided()
+
+    def decided(self) -> Decided:
+        for one in self._matters.incidents:
+            if one.state == "resolved":
+                self._over(one)
+            else:
+                self._open(one)
+        for name, risk in self._matters.risks.items():
+            if not self._explained(name, risk):
+                self._at_risk(name, risk)
+        for name, since in self._matters.late.items():
+            self._late(name, since)
+        return self._found
+
+    def _explained(self, name: str, risk: AtRisk) -> bool:
+        """Whether an incident that people are told of is what holds a consumer up."""
+        found = (one for one in self._matters.incidents if one.state != "resolved" and name in one.affected.consumers)
+        return any(risk.node in (one.node, *one.affected.assets) for one in found)
+
+    # Incidents
+
+    def _open(self, one: Incident) -> None:
+        people = self._people.concerned([one.owner, *self._owners(one)])
+        by_channel = {channel: to for to in reversed(people) for channel in to.owner.contact}
+        for channel in dict.fromkeys(channel for to in people for channel in to.owner.contact):
+            self._tell(one, by_channel[channel], channel)  # a channel that several share is written to once
+        self._escalate(one, people, by_channel.keys())
+
+    def _tell(self, one: Incident, to: Recipient, channel: str) -> None:
+        """One who is concerned, over one channel."""
+        mine = self._told(one, channel)
+        subject, said = _subject(one, mine), f"{one.kind}@{one.node}"
+        known = [t for t in mine if t.kind in ("opened", "changed") and t.subject.partition(":")[0] == subject]
+        urgent = self._urgent(one)
+        if not known:
+            again = bool(mine)
+            if not again or self._now - max(t.created_at for t in mine) >= AGAIN_US:
+                self._put(one, "opened", subject, to, channel, self._words.opened(one, to, self._matters.risks, again=again), said)
+        elif known[-1].said != said and known[-1].state == "waiting":
+            again = subject != one.shown
+            self._found.reworded.append((known[-1].id, self._words.opened(one, to, self._matters.risks, again=again), said))
+        elif known[-1].said != said and known[-1].state != "dropped":
+            page = self._words.changed(one, to, self._matters.risks, known[-1].said)
+            self._put(one, "changed", f"{subject}:{said}", to, channel, page, said)
+        elif urgent and known[-1].state == "waiting" and to.owner.quiet is not None:
+            self._found.hastened.append(known[-1].id)
+
+    def _escalate(self, one: Incident, people: Sequence[Recipient], known: Collection[str]) -> None:
+        """The manager of whoever owns the cause, where it takes too long or a deadline won't be met."""
+        first = self._people.of(one.owner)
+        above = None if first is None else self._people.above(first)
+        if first is None or above is None or above.name in {to.name for to in people}:
+            return
+        at = first.escalates_at(one.opened_at, self._zone)
+        if (at is not None and at <= self._now) or self._urgent(one):
+            for channel in above.owner.contact:
+                if channel in known:
+                    continue
+                subject = _subject(one, self._told(one, channel))
+                page = self._words.escalated(one, above, first, self._matters.risks)
+                self._put(one, "escalated", subject, above, channel, page, f"{one.kind}@{one.node}")
+
+    def _over(self, one: Incident) -> None:
+        """All who were told that it is open are told that it is over."""
+        for channel in dict.fromkeys(t.channel for t in self._matters.told.get(one.id, ())):
+            mine = self._told(one, channel)
+            subject = _subject(one, mine)
+            known = [t for t in mine if t.kind != "resolved" and t.subject.partition(":")[0] == subject]
+            to = self._people.of(known[0].recipient) if known else None
+            if to is None:
+                continue
+            self._found.dropped += [t.id for t in known if t.state == "waiting"]
+            silent = all(t.state in ("waiting", "dropped") for t in known)
+            self._put(one, "resolved", subject, to, channel, self._words.resolved(one), "", OVER if silent else None)
+
+    def _told(self, one: Incident, channel: str) -> list[Told]:
+        return [t for t in self._matters.told.get(one.id, ()) if t.channel == channel]
+
+    def _owners(self, one: Incident) -> Iterator[str]:
+        for name in one.affected.consumers:
+            consumer = self._project.consumers.get(name)
+            if consumer is not None:
+                yield consumer.owner
+
+    def _urgent(self, one: Incident) -> bool:
+        """Whether a deadline won't be met, or wasn't, of somebody whom it affects."""
+        affected = set(one.affected.consumers)
+        return bool(affected & (self._matters.risks.keys() | self._matters.late_known))
+
+    # Deadlines without an incident
+
+    def _at_risk(self, name: str, risk: AtRisk) -> None:
+        node = self._project.node(risk.node)
+        owners = [self._project.consumers[name].owner, *([node.owner] if node is not None else [])]
+        for to in self._people.concerned(owners):
+            for channel in to.owner.contact:
+                self._put(None, "at_risk", f"{name}@{risk.interval}", to, channel, self._words.at_risk(name, risk), "")
+
+    def _late(self, name: str, since: int) -> None:
+        for to in self._people.concerned([self._project.consumers[name].owner]):
+            for channel in to.owner.contact:
+                self._put(None, "late", f"{name}@{since}", to, channel, self._words.late(name, since), "")
+
+    # Messages
+
+    def _put(
+        self, one: Incident | None, kind: str, subject: str, to: Recipient, channel: str, page: Page, said: str, why: str | None = None
+    ) -> None:
+        why = why or self._people.wrong(channel, cause=one is not None)
+        if why is None and kind != "resolved" and self._counts.get(to.name, 0) >= FLOOD_MAX:
+            self._more(to, channel)
+            why = TOGETHER
+        elif why is None:
+            self._counts[to.name] = self._counts.get(to.name, 0) + 1
+        urgent = kind in ("at_risk", "late", "escalated") or (one is not None and one.state != "resolved" and self._urgent(one))
+        self._found.queued.append(
+            Queued(
+                incident=None if one is None else one.id, kind=kind, subject=subject, recipient=to.name, channel=channel,
+                title=page.title, body=page.body, said=said, not_before=to.not_before(self._now, self._zone, urgent=urgent),
+                state="waiting" if why is None else "dropped", error=why,
+            )
+        )  # fmt: skip
+
+    def _more(self, to: Recipient, channel: str) -> None:
+        page = self._words.more(FLOOD_MAX)
+        at = to.not_before(self._now, self._zone, urgent=False)
+        self._found.queued.append(
+            Queued(
+                incident=None, kind="opened", subject=f"more/{self._now // HOUR_US}", recipient=to.name, channel=channel,
+                title=page.title, body=page.body, not_before=at,
+            )
+        )  # fmt: skip
+
+
+def _subject(one: Incident, mine: Sequence[Told]) -> str:
+    """`INC-1`; `INC-1.2` where it was told to be over before."""
+    times = sum(t.kind == "resolved" for t in mine)
+    return one.shown if not times else f"{one.shown}.{times}"

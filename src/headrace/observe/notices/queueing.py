@@ -1,0 +1,69 @@
+"""What is to be told is queued at the end of each judgement; it is sent by another process (`run.telling`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from headrace.model import Project
+from headrace.model.zones import HOUR_US
+from headrace.observe.notices.deciding import OVER, Decided, Matters, decide
+from headrace.observe.notices.digest import digests
+from headrace.observe.notices.recipients import Recipients
+from headrace.observe.obligations import Scene
+from headrace.observe.risk import Outlooks
+from headrace.observe.status import AtRisk, outlook
+from headrace.store.database import Transaction
+from headrace.store.queries import incidents, notices
+
+OVER_US = 24 * HOUR_US
+"""So long after its end it is looked whether people were told that an incident is over."""
+
+
+class Deadlines(NamedTuple):
+    """The consumers that will be late, and those that are, since when."""
+
+    risks: Mapping[str, AtRisk]
+    late: Mapping[str, int]
+
+
+def queue(tx: Transaction, project: Project, scene: Scene, now: int) -> None:
+    """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
+    if not Recipients(project).anybody:
+        return
+    deadlines = _deadlines(scene, now)
+    tell(tx, project, deadlines, now)
+    notices.put(tx, digests(tx, project, scene.declared, late=deadlines.late, now=now), now)
+
+
+def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int) -> None:
+    """Queue what is new of incidents and of deadlines."""
+    open_ones = incidents.open_ones(tx)
+    found = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
+    known = {name for one in open_ones for name in one.affected.consumers}
+    matters = Matters(
+        now=now, incidents=found, told=notices.about(tx, [one.id for one in found]), risks=deadlines.risks,
+        late={name: since for name, since in deadlines.late.items() if name not in known},
+        late_known=frozenset(deadlines.late.keys() & known),
+        counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
+    )  # fmt: skip
+    _write(tx, decide(project, matters), now)
+
+
+def _deadlines(scene: Scene, now: int) -> Deadlines:
+    outlooks = Outlooks(scene, now)
+    found = {terms.consumer: outlook(terms, scene, now, outlooks) for terms in scene.declared.consumers}
+    return Deadlines(
+        {name: one.risk for name, one in found.items() if one.risk is not None},
+        {name: one.late_since_us for name, one in found.items() if one.late_since_us is not None},
+    )
+
+
+def _write(tx: Transaction, decided: Decided, now: int) -> None:
+    for number, page, said in decided.reworded:
+        notices.reword(tx, number, page.title, page.body, said)
+    for number in decided.hastened:
+        notices.hasten(tx, number, now)
+    for number in decided.dropped:
+        notices.drop(tx, number, OVER)
+    notices.put(tx, decided.queued, now)

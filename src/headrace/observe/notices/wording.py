@@ -1,0 +1,159 @@
+"""Messages: names, counts and times. Never the value of a cell, nor an error's text, which may hold one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from headrace.model import Project
+from headrace.model.zones import from_us
+from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.notices.recipients import Recipient
+from headrace.observe.status import AtRisk
+from headrace.observe.wording import ago
+from headrace.store.queries.incidents import Incident, shown
+
+NAMES_TOLD = 5
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+LINE_MAX = 200
+_OF_ERRORS = frozenset(
+    {
+        CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR, CauseKind.DESTINATION_UNAVAILABLE,
+        CauseKind.RESOURCE_EXHAUSTED, CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.FORMAT_CHANGE,
+        CauseKind.TYPE_CHANGE, CauseKind.REPORTED,
+    }
+)  # fmt: skip
+"""What is said of these begins with what an error, or a person, said."""
+_CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
+_UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+class Page(msgspec.Struct, frozen=True):
+    """What a message consists of."""
+
+    title: str
+    body: str
+
+
+class Words:
+    """Messages of one project at one time."""
+
+    def __init__(self, project: Project, now: int) -> None:
+        self._project, self._now, self._zone = project, now, project.settings.timezone
+
+    def opened(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], *, again: bool) -> Page:
+        """There is a cause. `risks` are the consumers that will be late."""
+        title = f"{one.shown} {one.node}: {clause(one)}{' (again)' if again else ''}"
+        return self._page(title, [*self._cause(one, to), *self._reach(one, to, risks), *_next(one)])
+
+    def changed(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk], was: str) -> Page:
+        """It is something else than was said."""
+        kind, _, node = was.partition("@")
+        lines = [f"It was told as {kind} at {node}; it is another cause.", *self._cause(one, to), *self._reach(one, to, risks), *_next(one)]
+        return self._page(f"{one.shown} {one.node}: {clause(one)}", lines)
+
+    def escalated(self, one: Incident, to: Recipient, told: Recipient, risks: Mapping[str, AtRisk]) -> Page:
+        """It is open still, and somebody else was told before."""
+        lines = [f"{told.name} was told {ago(self._now - one.opened_at)} ago; it is open still.", *self._cause(one, to)]
+        return self._page(f"{one.shown} is open still: {one.node}: {clause(one)}", [*lines, *self._reach(one, to, risks), *_next(one)])
+
+    def resolved(self, one: Incident) -> Page:
+        """It is over."""
+        restored = one.restored_at or one.resolved_at or self._now
+        lines = [
+            f"All whom it affected are served again since {self._at(restored)}.",
+            f"Found {ago(one.opened_at - one.began_at)} after it began, restored after {ago(restored - one.began_at)}.",
+            f"What was done: headrace incident {one.shown}",
+        ]
+        return self._page(f"{one.shown} resolved: {one.node}: {clause(one)}", lines)
+
+    def at_risk(self, consumer: str, risk: AtRisk) -> Page:
+        """A deadline will be missed."""
+        place = risk.node if risk.partition == "*" else f"{risk.node}@{risk.partition}"
+        when = "nothing says when it will be there" if risk.predicted_us is None else (
+            f"expected at {self._at(risk.predicted_us)}, {ago(risk.predicted_us - risk.due_us)} late"
+        )  # fmt: skip
+        lines = [f"{risk.interval} is due at {self._at(risk.due_us)}; {when}.", f"It waits for {place}.", f"Why: headrace why {consumer}"]
+        return self._page(f"{consumer} will be late, due {self._at(risk.due_us)}", lines)
+
+    def late(self, consumer: str, since: int) -> Page:
+        """A deadline was missed, and no cause is known."""
+        lines = [f"It is late since {self._at(since)}; no cause is known yet.", f"Why: headrace why {consumer}"]
+        return self._page(f"{consumer} is late since {self._at(since)}", lines)
+
+    def more(self, count: int) -> Page:
+        """So many more that aren't told one by one."""
+        return self._page("more incidents are open", [f"More than {count} messages in an hour: the rest isn't told one by one.",
+                                                      "All of them: headrace incidents"])  # fmt: skip
+
+    def page(self, title: str, lines: Sequence[str]) -> Page:
+        """Any other message."""
+        return self._page(title, lines)
+
+    def _page(self, title: str, lines: Sequence[str]) -> Page:
+        return Page(plain(f"[{self._project.settings.name}] {title}"), "\n".join(plain(line) for line in lines))
+
+    def _cause(self, one: Incident, to: Recipient) -> Iterator[str]:
+        where = "source " if one.node in self._project.sources else "asset " if one.node in self._project.assets else ""
+        place = "Headrace itself" if one.node == HEADRACE else f"{where}{one.node}"
+        yield f"{one.kind} at {place}, since {self._at(one.began_at)}, found {ago(max(0, one.opened_at - one.began_at))} later"
+        if one.columns:
+            yield f"columns: {listed(one.columns)}"
+        if one.affected.partitions:
+            yield f"partitions: {listed(one.affected.partitions)}"
+        yield f"owner: {one.owner}{self._instead(to)}"
+        if one.recurrence_of is not None:
+            yield f"the same cause as {shown(one.recurrence_of)}: `headrace incident {one.shown}` says what was done then"
+
+    def _instead(self, to: Recipient) -> str:
+        return f"; you are told for {to.instead_of[0]}, which isn't written to" if to.instead_of else ""
+
+    def _reach(self, one: Incident, to: Recipient, risks: Mapping[str, AtRisk]) -> Iterator[str]:
+        if one.affected.assets or one.affected.consumers:
+            yield f"reaches {_counted(len(one.affected.assets), 'asset')} and {_counted(len(one.affected.consumers), 'consumer')}"
+        mine = [name for name in one.affected.consumers if self._is_of(name, to.name)]
+        if mine:
+            yield f"yours: {listed(mine)}"
+        for name in [name for name in one.affected.consumers if name in risks][:NAMES_TOLD]:
+            yield f"{name} will be late: {risks[name].interval} is due at {self._at(risks[name].due_us)}"
+
+    def _is_of(self, consumer: str, owner: str) -> bool:
+        declared = self._project.consumers.get(consumer)
+        return declared is not None and declared.owner == owner
+
+    def _at(self, at: int) -> str:
+        """A message is read whenever: it names the day."""
+        local = from_us(at, self._zone)
+        return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
+
+
+def clause(one: Incident) -> str:
+    """What is the matter, without what an error or a person said besides."""
+    if one.kind not in _OF_ERRORS:
+        return one.summary
+    named = _CLASS.match(one.summary) if one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
+    kind = one.kind.replace("_", " ")
+    return f"{kind}, {named[0]}" if named is not None and ":" in one.summary else kind
+
+
+def plain(text: str) -> str:
+    """One line that shows what it says: names of columns are whatever a vendor writes."""
+    return _UNSEEN.sub(" ", text)[:LINE_MAX]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more."""
+    more = len(names) - NAMES_TOLD
+    return ", ".join(names[:NAMES_TOLD]) + (f" and {more} more" if more > 0 else "")
+
+
+def _counted(count: int, unit: str) -> str:
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def _next(one: Incident) -> Iterator[str]:
+    if one.state == "open":
+        yield f"Repair: headrace fix {one.shown}"
+    yield f"More: headrace incident {one.shown}"

@@ -1,0 +1,88 @@
+"""What of that which a consumer reads was published as an exception, or made of something that was (SEMANTICS §7). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Generic, TypeVar
+
+from headrace.model.intervals import bounds_us, start_us
+from headrace.model.required import SEPARATOR, required
+from headrace.observe.obligations import Obligation, Scene, needed
+from headrace.observe.watched import Node, Terms
+from headrace.observe.world import Excepted, Unusual
+
+INTERVALS_MAX = 100
+"""So many of a consumer's newest intervals are looked at."""
+
+
+def excepted(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> list[Excepted]:
+    """The exceptions that a consumer's newest intervals stand on, each once, the one that lapses first coming first."""
+    every = scene.world.exceptions()
+    if not every:
+        return []
+    walk = _Walk(scene, every)
+    for one in obligations[-INTERVALS_MAX:]:
+        for node in scene.known_reads(terms):
+            keys = needed(node, terms, one.interval, scene)
+            for key in keys if keys is not None else [None]:
+                walk.visit(node, key)
+    return sorted(walk.found, key=lambda one: (one.until_us is None, one.until_us or 0, one.node, one.partition))
+
+
+def unusual(terms: Terms, obligations: Sequence[Obligation], scene: Scene) -> Unusual | None:
+    """What is least like the history of that interval, among all that a consumer's newest was made of, of sources first; None where
+    nothing is. What was unusual before it, and is looked back at, was told when it was new."""
+    every = scene.world.unusual()
+    if not every or not obligations:
+        return None
+    walk, interval = _Walk(scene, every), obligations[-1].interval
+    for node in scene.known_reads(terms):
+        for key in needed(node, terms, interval, scene) or ():
+            walk.visit(node, key)
+    began = start_us(interval, terms.per, terms.timezone)
+    return max(
+        (one for one in walk.found if _lasts_beyond(scene.node(one.node), one.partition, began)),
+        key=lambda one: (scene.node(one.node).is_source, one.strength, one.node, one.partition),
+        default=None,
+    )
+
+
+def _lasts_beyond(node: Node, partition: str, at_us: int) -> bool:
+    grain = node.partition.grain
+    return grain is None or bounds_us(partition.partition(SEPARATOR)[0], grain, node.timezone)[1] > at_us
+
+
+_Placed = TypeVar("_Placed", Excepted, Unusual)
+
+
+class _Walk(Generic[_Placed]):
+    def __init__(self, scene: Scene, every: Sequence[_Placed]) -> None:
+        self.found: set[_Placed] = set()
+        self._scene = scene
+        self._of: dict[str, list[_Placed]] = {}
+        for one in every:
+            self._of.setdefault(one.node, []).append(one)
+        self._seen: set[tuple[str, str | None]] = set()
+
+    def visit(self, node: Node, key: str | None) -> None:
+        """A partition (None: all of a node), and all that it was made of."""
+        if (node.name, key) in self._seen:
+            return
+        self._seen.add((node.name, key))
+        self.found.update(one for one in self._of.get(node.name, ()) if key is None or one.partition == key)
+        for source, one in self._inputs(node, key):
+            self.visit(source, one)
+
+    def _inputs(self, node: Node, key: str | None) -> Iterator[tuple[Node, str | None]]:
+        nodes = self._scene.declared.nodes
+        for spec in node.inputs:
+            source = nodes.get(spec.node)
+            if source is None:
+                continue
+            if key is None:
+                yield source, None
+                continue
+            seen = partial(self._scene.world.keys, source.name)
+            keys = required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+            yield from ((source, one) for one in (keys if keys is not None else [None]))

@@ -1,0 +1,158 @@
+"""`backfill`: plan it, ask, keep the plan, and work at it until it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from headrace.govern.audit import Action, Event, Object, append
+from headrace.operations import estimates, reasons
+from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.backfill_planning import BackfillArguments, Planned, plan
+from headrace.operations.backfill_showing import of_planned, of_row, taken_in, with_checks
+from headrace.operations.desk import Work
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress, Silent
+from headrace.operations.session import Session, usable
+from headrace.plan import Compiled
+from headrace.plan.backfills import Backfill, Mode
+from headrace.plan.choosing import TAKEN_IN
+from headrace.run.orders import Order, RunResult
+from headrace.schedule import Target
+from headrace.store.queries import plans
+
+MINUTE = 60
+Confirm = Callable[[BackfillDocument], bool]
+"""Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
+
+
+def backfill(  # noqa: PLR0913 - as many as the verb has options
+    session: Session,
+    select: Sequence[str],
+    *,
+    exclude: Sequence[str],
+    first: str | None,
+    last: str | None,
+    since: str | None,
+    mode: str,
+    reason: str | None,
+    only: bool,
+    allow_partial: bool,
+    dry_run: bool,
+    confirm: Confirm,
+    progress: Progress,
+) -> BackfillDocument:
+    """Plan a backfill, and, unless it is a `dry_run`, ask and do it. A dry run writes nothing at all.
+
+    Raises UsageError for what there isn't, Refused without a reason, and what `confirm` raises.
+    """
+    said = (reason or "").strip() if dry_run else reasons.given(reason, "backfill", "who sees other figures tomorrow has to know why")
+    arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, said, only, allow_partial)
+    compiled = session.compiled if session.compiled is not None else usable(session.declared(progress))
+    planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
+    document = of_planned(session, planned, arguments, state=_state(planned), now=session.now(), clock=session.clock.kind)
+    if dry_run or document.state == "nothing_due":
+        return document
+    if planned.approval is None and not confirm(document):
+        return msgspec.structs.replace(document, state="declined")
+    agreed = msgspec.structs.replace(arguments, estimate=planned.estimate)
+    return perform(session, "backfill", agreed, progress)  # type: ignore[no-any-return]
+
+
+def _state(planned: Planned) -> str:
+    return "planned" if planned.backfill.chosen else "nothing_due"
+
+
+@verb("backfill", BackfillArguments, BackfillDocument)
+def _backfill(context: Context, arguments: BackfillArguments, progress: Progress) -> Work | BackfillDocument:
+    leader = context.leader(progress)
+    applied = leader.applied
+    planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
+    if not planned.backfill.chosen:
+        return of_planned(context.session, planned, arguments, state="nothing_due", now=context.now(), clock=context.clock.kind)
+    number = keep(context, arguments, planned, applied.id)
+    if planned.approval is not None:
+        return kept(context, applied.compiled, number)
+    return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
+
+
+def working(context: Context, wanted: Order, backfill: Backfill) -> Work:
+    """Work at a plan to its end."""
+    leader = context.leader(Silent())
+    assert wanted.plan is not None
+    return Work(
+        leader, wanted, "backfill", partial(_done, context, leader.applied.compiled, wanted.plan), backfill.partitions,
+        partial(_ahead, context, leader.applied.compiled, wanted.plan),
+    )  # fmt: skip
+
+
+def _ahead(context: Context, compiled: Compiled, number: int) -> str:
+    """How long a plan still takes, in a few words; empty where that isn't known."""
+    with context.store.read() as tx:
+        row = plans.get(tx, number)
+        left = None if row is None else estimates.remaining(tx, compiled, row, context.clock.now_us())
+    return "" if left is None else f"about {_said(left.seconds)} to go"
+
+
+def _said(seconds: float) -> str:
+    return f"{round(seconds)} s" if seconds < MINUTE else f"{round(seconds / MINUTE)} min"
+
+
+def keep(context: Context, arguments: BackfillArguments, planned: Planned, version: int) -> int:
+    """Write a plan down, before anything of it is done; its id."""
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        number = plans.add(
+            tx,
+            state="planned" if planned.approval is None else "awaiting_approval",
+            actor=context.actor.id,
+            reason=arguments.reason,
+            request=msgspec.json.encode(arguments).decode(),
+            version=version,
+            content=msgspec.msgpack.encode(planned.backfill),
+            estimate=msgspec.json.encode(planned.estimate).decode(),
+            needs=None if planned.approval is None else msgspec.json.encode(planned.approval).decode(),
+            now=now,
+        )
+        append(tx, now, _made(context, arguments, planned, number))
+    return number
+
+
+def _made(context: Context, arguments: BackfillArguments, planned: Planned, number: int) -> Event:
+    chosen = {one.node: [one.partitions, one.spans[0].first, one.spans[-1].last] for one in planned.backfill.chosen}
+    after = {"mode": arguments.mode, "partitions": planned.backfill.partitions, "chosen": chosen}
+    if planned.approval is not None:
+        after["needs"] = str(planned.approval)
+    return Event(action=Action.PLAN_MADE, actor=context.actor, object=Object("backfill", str(number)), reason=arguments.reason, after=after)
+
+
+def order(context: Context, arguments: BackfillArguments, backfill: Backfill, number: int) -> Order:
+    """What the leader is asked to do: look at the sources that are taken in, then work at the plan."""
+    taken = [chosen for chosen in backfill.chosen if chosen.how == TAKEN_IN]
+    return Order(
+        kind="backfill",
+        targets=tuple(Target(one.node, span.first, span.last) for one in taken for span in one.spans),
+        actor=context.actor,
+        request=msgspec.to_builtins(arguments),
+        reason=arguments.reason,
+        retry=frozenset(one.node for one in taken if backfill.mode is Mode.FAILED),
+        plan=number,
+    )
+
+
+def _done(context: Context, compiled: Compiled, number: int, result: RunResult) -> BackfillDocument:
+    document = kept(context, compiled, number)
+    return msgspec.structs.replace(document, notes=list(result.notes))
+
+
+def kept(context: Context, compiled: Compiled, number: int) -> BackfillDocument:
+    """A kept plan, as it stands now."""
+    with context.store.read() as tx:
+        row = plans.get(tx, number)
+        assert row is not None  # plans are never deleted
+        taken = taken_in(tx, row)
+    document = of_row(context.session, row, compiled, now=context.now(), clock=context.clock.kind, taken_in=taken)
+    with context.store.read() as tx:
+        return with_checks(tx, document)

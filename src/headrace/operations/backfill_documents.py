@@ -1,0 +1,142 @@
+"""The documents of `backfill` and `backfills` (INTERFACE §3)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headrace.operations.documents import Affects, CheckRow, Document
+
+
+class BackfillRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """What is made of one node: so many partitions, from the first to the last, in `ranges` where there are gaps between."""
+
+    asset: str
+    partitions: int
+    from_: str
+    to: str
+    ranges: int
+    why: str
+    how: str
+    """`taken_in`, `staged` beside what readers see, or `afterwards`, one after the other."""
+
+
+class SkippedRow(Document, frozen=True, kw_only=True):
+    """Partitions that were asked for, or read what is made, and aren't made."""
+
+    asset: str
+    partitions: int
+    why: str
+
+
+class EstimateRow(Document, frozen=True, kw_only=True):
+    """How long it will take, in seconds: most probably, at best, at worst, and what that rests on."""
+
+    seconds: float
+    low: float
+    high: float
+    basis: str
+
+
+class ApprovalRow(Document, frozen=True, kw_only=True):
+    """The line of policy that asks for an approval."""
+
+    rule: str
+    file: str
+    line: int
+
+
+class ChangedTotals(Document, frozen=True, kw_only=True):
+    """What is different now for readers: partitions whose content changed, and rows."""
+
+    partitions: int
+    rows_added: int
+    rows_removed: int
+    rows_changed: int
+
+
+class ChangedRow(Document, frozen=True, kw_only=True):
+    """The same of one node."""
+
+    asset: str
+    partitions: int
+    rows_added: int
+    rows_removed: int
+    rows_changed: int
+
+
+class FailureRow(Document, frozen=True, kw_only=True):
+    """A partition that couldn't be made: `state` is `failed`, `held` or `rejected`, or `waiting` for one that is. `checks` are those that
+    failed, `sample` some rows that broke them, `first` what has to be done before the backfill is gone on with."""
+
+    asset: str
+    partition: str
+    state: str
+    reason: str
+    attempt: str | None
+    checks: list[CheckRow]
+    sample: list[dict[str, Any]]
+    first: str | None
+
+
+class BackfillDocument(Document, frozen=True, kw_only=True):
+    """A backfill: what it makes, and where it stands. `plan_id` is null for what was only looked at, or for nothing to do."""
+
+    now: datetime
+    clock: str
+    plan_id: str | None
+    state: str
+    """`planned`, `awaiting_approval`, `running`, `paused`, `succeeded`, `partial`, `failed`, `cancelled`; `nothing_due` where there is
+    nothing to do, `declined` by who was asked."""
+    mode: str
+    reason: str
+    by: str
+    assets: list[BackfillRow]
+    partitions_total: int
+    skipped: list[SkippedRow]
+    estimate: EstimateRow | None
+    bytes_estimate: int | None
+    affects: Affects
+    needs_approval: bool
+    approval: ApprovalRow | None
+    publishes: str
+    steps: int
+    steps_done: int
+    command: str
+    published: int
+    failed: int
+    redone: int
+    changed: ChangedTotals | None
+    """Null until something was published."""
+    changes: list[ChangedRow]
+    failures: list[FailureRow]
+    remaining: EstimateRow | None
+    """Of one that runs: how long it still takes."""
+    created_at: datetime | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    notes: list[str]
+
+
+class PlanRowDocument(Document, frozen=True, kw_only=True):
+    """One line of `backfills`."""
+
+    plan_id: str
+    state: str
+    by: str
+    reason: str
+    assets: list[str]
+    partitions_total: int
+    published: int
+    failed: int
+    remaining: EstimateRow | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class BackfillsDocument(Document, frozen=True, kw_only=True):
+    """`backfills`: the newest plans, newest first."""
+
+    now: datetime
+    clock: str
+    backfills: list[PlanRowDocument]

@@ -1,0 +1,170 @@
+"""What a backfill would do, found out without writing anything."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from types import MappingProxyType
+
+import msgspec
+
+from headrace.model import Project, UsageError
+from headrace.model.reporting import did_you_mean
+from headrace.model.zones import to_us
+from headrace.operations import estimates, policy, standings
+from headrace.operations.backfill_documents import EstimateRow
+from headrace.operations.policy import Approval
+from headrace.operations.runs import since_when
+from headrace.operations.selection import selected
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.plan.backfills import Backfill, Mode
+from headrace.plan.choosing import Wanted
+from headrace.plan.limits import limits_of
+from headrace.plan.planning import plan_backfill
+from headrace.plan.timeline import Timeline
+from headrace.plan.views import is_view
+from headrace.run.graph import graph_of
+from headrace.run.overlays.spans import shared
+from headrace.schedule import Graph
+from headrace.schedule.estimating import Estimate
+from headrace.store import Store, Transaction
+from headrace.store.queries import plans
+from headrace.store.queries.plans import PlanRow
+
+NOTHING_MORE: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+class BackfillArguments(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    select: list[str]
+    exclude: list[str]
+    first: str | None
+    last: str | None
+    since: str | None
+    mode: str
+    reason: str
+    only: bool = False
+    allow_partial: bool = False
+    estimate: EstimateRow | None = None
+    """What who agreed to it was told that it takes: whoever leads needn't find that out once more, while others wait."""
+
+    @property
+    def command(self) -> str:
+        """The command that does it."""
+        words = ["headrace", "backfill", *self.select]
+        for option, value in (("--exclude", self.exclude), ("--from", [self.first]), ("--to", [self.last]), ("--since", [self.since])):
+            words += [word for one in value if one for word in (option, one)]
+        words += ["--mode", self.mode] if self.mode != Mode.MISSING else []
+        words += ["--only"] if self.only else []
+        words += ["--allow-partial"] if self.allow_partial else []
+        return shlex.join([*words, "--reason", self.reason or "TEXT"])
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A plan that isn't kept yet."""
+
+    backfill: Backfill
+    compiled: Compiled
+    graph: Graph
+    approval: Approval | None
+    estimate: EstimateRow
+    size: int
+    """Bytes that it will write, as estimated."""
+
+
+def mode_of(text: str) -> Mode:
+    """A mode as typed. UsageError for one that there isn't."""
+    try:
+        return Mode(text)
+    except ValueError:
+        raise UsageError(f"--mode {text[:40]!r} isn't a mode", hint=did_you_mean(text, [*Mode]) or f"one of {', '.join(Mode)}") from None
+
+
+def check(arguments: BackfillArguments) -> None:
+    """Refuse what can't be meant. Raises UsageError."""
+    mode = mode_of(arguments.mode)
+    if arguments.since and (arguments.first or arguments.last):
+        raise UsageError("--since and --from/--to exclude each other", hint="a range is --from A --to B, both included")
+    if arguments.since and mode is not Mode.FAILED:
+        raise UsageError("--since finds what failed since then", hint="add --mode failed, or give a range: --from A --to B")
+    if not arguments.since and not arguments.first and not arguments.last:
+        hint = "--since T" if mode is Mode.FAILED else "--from A --to B, both included"
+        raise UsageError("a backfill needs a range", hint=hint)
+    if not arguments.select and mode is not Mode.FAILED:
+        raise UsageError(
+            "nothing was selected", hint="headrace backfill ASSET --from A --to B --reason TEXT; headrace ls shows what there is"
+        )
+
+
+def plan(
+    session: Session,
+    store: Store | None,
+    compiled: Compiled,
+    version: int | None,
+    arguments: BackfillArguments,
+    *,
+    now: datetime,
+    reread: Mapping[str, Sequence[str]] = NOTHING_MORE,
+) -> Planned:
+    """What a backfill would do to what is applied, or to what would be, once the deliveries of `reread` (source → partitions) are read
+    again. UsageError for a selection or a range that there isn't."""
+    check(arguments)
+    graph = graph_of(compiled)
+    since = None if arguments.since is None else since_when(session, arguments.since)
+    standing = standings.of_session(session, store, graph, compiled.project, version, failed_since=since)
+    timeline = Timeline(graph, standings.with_arrived(graph, standing, (), reread), to_us(now))
+    names = selected(session, arguments.select, arguments.exclude, compiled=compiled)
+    nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
+    if not nodes:
+        raise UsageError("nothing was selected that has partitions", hint=_hint(compiled.project, names))
+    wanted = Wanted(
+        mode=mode_of(arguments.mode), limits=limits_of(nodes, arguments.first, arguments.last), only=arguments.only,
+        borrowed=session.borrowed,
+    )  # fmt: skip
+    found = plan_backfill(timeline, compiled, wanted, allow_partial=arguments.allow_partial)
+    size, told = 0, arguments.estimate
+    if store is not None:
+        with store.read() as tx:
+            _apart(tx, graph, found)
+            told = told or _estimated(tx, compiled, found)
+            size = estimates.bytes_of(tx, found)
+    told = told or estimate_row(estimates.guessed(compiled, found, compiled.project.settings.workers))
+    made = [one.node for one in found.chosen]
+    asked = policy.needed(session.root, session.settings, compiled.project, made, partitions=found.partitions, size=size)
+    return Planned(found, compiled, graph, asked, told, size)
+
+
+def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> EstimateRow | None:
+    estimate = estimates.estimate_backfill(tx, compiled, found, compiled.project.settings.workers)
+    return None if estimate is None else estimate_row(estimate)
+
+
+def estimate_row(estimate: Estimate) -> EstimateRow:
+    """An estimate as documents hold it."""
+    return EstimateRow(seconds=estimate.seconds, low=estimate.low, high=estimate.high, basis=estimate.basis)
+
+
+def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:
+    """Two plans can't make one partition. Raises UsageError with the id of the one that has it."""
+    nodes = {node.name: node for node in graph.nodes}
+    for row in plans.opened(tx):
+        found = shared(nodes, backfill, content(row))
+        if found is not None:
+            node, key = found
+            raise UsageError(
+                f"backfill {row.id}, which is {row.state}, makes {node}@{key} already",
+                hint=f"headrace backfills {row.id}, or headrace backfills cancel {row.id} --reason TEXT",
+            )
+
+
+def content(row: PlanRow) -> Backfill:
+    """What a kept plan is to do."""
+    return msgspec.msgpack.decode(row.content, type=Backfill)
+
+
+def _hint(project: Project, names: Sequence[str]) -> str:
+    view = next((name for name in names if is_view(project, name)), None)
+    return f"{view} is a view, computed when it is read: select what it reads" if view else "headrace ls shows what there is"

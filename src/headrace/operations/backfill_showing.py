@@ -1,0 +1,159 @@
+"""A backfill as a document: what it makes, whom it touches, where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import msgspec
+
+from headrace.operations.backfill_documents import (
+    ApprovalRow,
+    BackfillDocument,
+    BackfillRow,
+    ChangedRow,
+    ChangedTotals,
+    EstimateRow,
+    FailureRow,
+    PlanRowDocument,
+    SkippedRow,
+)
+from headrace.operations.backfill_planning import BackfillArguments, Planned, content
+from headrace.operations.documents import Affects, CheckRow
+from headrace.operations.policy import Approval
+from headrace.operations.repairs import Broken, first_of
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.plan.backfills import Backfill, Chosen
+from headrace.plan.choosing import TAKEN_IN
+from headrace.plan.views import is_view
+from headrace.run.overlays.outcome import PlanOutcome
+from headrace.store import Transaction
+from headrace.store.queries import checks, plan_figures
+from headrace.store.queries.plans import PlanRow
+
+
+def of_planned(
+    session: Session, planned: Planned, arguments: BackfillArguments, *, state: str, now: datetime, clock: str
+) -> BackfillDocument:
+    """Of a plan that isn't kept, or isn't yet."""
+    return msgspec.structs.replace(
+        _document(planned.backfill, planned.compiled, arguments, planned.estimate, planned.approval, now=now, clock=clock),
+        state=state, by=session.actor, bytes_estimate=planned.size or None,
+    )  # fmt: skip
+
+
+def of_row(
+    session: Session, row: PlanRow, compiled: Compiled, *, now: datetime, clock: str, taken_in: int, remaining: EstimateRow | None = None
+) -> BackfillDocument:
+    """Of a plan that was kept; `taken_in`: how many deliveries its runs have published."""
+    arguments = msgspec.json.decode(row.request, type=BackfillArguments)
+    estimate = None if row.estimate is None else msgspec.json.decode(row.estimate, type=EstimateRow)
+    approval = None if row.needs is None else msgspec.json.decode(row.needs, type=Approval)
+    document = _document(content(row), compiled, arguments, estimate, approval, now=now, clock=clock)
+    outcome = PlanOutcome.read(row.outcome)
+    return msgspec.structs.replace(
+        document, plan_id=str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
+        published=outcome.published + taken_in, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
+        changed=_totals(outcome.changed) if outcome.published else None, changes=_changes(outcome.changed),
+        failures=_failures(compiled, outcome),
+        created_at=session.instant(row.created_at), started_at=_at(session, row.started_at), finished_at=_at(session, row.finished_at),
+    )  # fmt: skip
+
+
+def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRow | None) -> PlanRowDocument:
+    """One line of `backfills`."""
+    backfill, outcome = content(row), PlanOutcome.read(row.outcome)
+    return PlanRowDocument(
+        plan_id=str(row.id), state=row.state, by=row.actor, reason=row.reason, assets=[one.node for one in backfill.chosen],
+        partitions_total=backfill.partitions, published=outcome.published + taken_in, failed=outcome.failed, remaining=remaining,
+        created_at=session.instant(row.created_at), finished_at=_at(session, row.finished_at),
+    )  # fmt: skip
+
+
+def taken_in(tx: Transaction, row: PlanRow) -> int:
+    """How many deliveries the runs of a plan have published, as any run does."""
+    return plan_figures.published(tx, row.id, [one.node for one in content(row).chosen if one.how == TAKEN_IN])
+
+
+def _document(
+    backfill: Backfill,
+    compiled: Compiled,
+    arguments: BackfillArguments,
+    estimate: EstimateRow | None,
+    approval: Approval | None,
+    *,
+    now: datetime,
+    clock: str,
+) -> BackfillDocument:
+    return BackfillDocument(
+        now=now, clock=clock, plan_id=None, state="planned", mode=backfill.mode, reason=arguments.reason, by="",
+        assets=[_row(one) for one in backfill.chosen], partitions_total=backfill.partitions,
+        skipped=[SkippedRow(asset=one.node, partitions=one.partitions, why=one.why) for one in backfill.skipped],
+        estimate=estimate, bytes_estimate=None, affects=affects(compiled, [one.node for one in backfill.chosen]),
+        needs_approval=approval is not None,
+        approval=None if approval is None else ApprovalRow(rule=approval.rule, file=approval.file, line=approval.line),
+        publishes=backfill.publishes, steps=len(backfill.steps), steps_done=0, command=arguments.command,
+        published=0, failed=0, redone=0, changed=None, changes=[], failures=[], remaining=None,
+        created_at=None, started_at=None, finished_at=None, notes=[],
+    )  # fmt: skip
+
+
+def _row(one: Chosen) -> BackfillRow:
+    return BackfillRow(
+        asset=one.node, partitions=one.partitions, from_=one.spans[0].first, to=one.spans[-1].last, ranges=len(one.spans),
+        why=one.why, how=one.how,
+    )  # fmt: skip
+
+
+def affects(compiled: Compiled, names: Iterable[str]) -> Affects:
+    """The consumers that read what is made, be it through views, and who answers for it and for them."""
+    reached = set(names)
+    made = [*reached]
+    for name in compiled.order:
+        if is_view(compiled.project, name) and reached & {spec.node for spec in compiled.nodes[name].inputs}:
+            reached.add(name)
+    readers = sorted(name for name, consumer in compiled.project.consumers.items() if name in reached or reached & set(consumer.reads))
+    owners = {node.owner for name in (*made, *readers) if (node := compiled.project.node(name)) is not None}
+    return Affects(consumers=readers, owners=sorted(owners))
+
+
+def _totals(changed: Mapping[str, tuple[int, int, int, int]]) -> ChangedTotals:
+    partitions, added, removed, other = (sum(one[i] for one in changed.values()) for i in range(4))
+    return ChangedTotals(partitions=partitions, rows_added=added, rows_removed=removed, rows_changed=other)
+
+
+def _changes(changed: Mapping[str, tuple[int, int, int, int]]) -> list[ChangedRow]:
+    return [
+        ChangedRow(asset=node, partitions=partitions, rows_added=added, rows_removed=removed, rows_changed=other)
+        for node, (partitions, added, removed, other) in changed.items()
+    ]
+
+
+def _failures(compiled: Compiled, outcome: PlanOutcome) -> list[FailureRow]:
+    found = []
+    for node, key, state, reason in outcome.failures:
+        seen = outcome.evidence.get(f"{node}@{key}")
+        found.append(FailureRow(
+            asset=node, partition=key, state=state, reason=reason, attempt=f"{seen.attempt.epoch}.{seen.attempt.n}" if seen else None,
+            checks=[], sample=seen.sample if seen else [], first=first_of(compiled.project, Broken(node, key, state)) if seen else None,
+        ))  # fmt: skip
+    return found
+
+
+def with_checks(tx: Transaction, document: BackfillDocument) -> BackfillDocument:
+    """The same, with the checks that its failures broke."""
+    rows = []
+    for row in document.failures:
+        found = checks.of_attempt(tx, *map(int, row.attempt.split("."))) if row.attempt else []
+        broken = [
+            CheckRow(name=c.name, kind=c.kind, severity=c.severity, outcome=c.outcome, rows=c.rows, failing=c.failing, detail=c.detail)
+            for c in found
+            if c.partition == row.partition and c.outcome == "failed"
+        ]
+        rows.append(msgspec.structs.replace(row, checks=broken))
+    return msgspec.structs.replace(document, failures=rows)
+
+
+def _at(session: Session, at: int | None) -> datetime | None:
+    return None if at is None else session.instant(at)

@@ -1,0 +1,136 @@
+"""`backfills`: those that there are, one of them, and what people do about one that goes on."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.govern.audit import Action, Event, Object, append
+from headrace.model import UsageError
+from headrace.operations import estimates, reasons
+from headrace.operations.backfill import kept, order, working
+from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument, EstimateRow
+from headrace.operations.backfill_planning import BackfillArguments, content, estimate_row
+from headrace.operations.backfill_showing import line_of, of_row, taken_in, with_checks
+from headrace.operations.desk import Work
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.store import Transaction
+from headrace.store.queries import plans
+from headrace.store.queries.plans import PlanRow
+
+SHOWN_MAX = 50
+OPEN = ("running", "paused")
+AWAITING = "awaiting_approval"
+UNBEGUN = ("planned", AWAITING)
+UNMADE = ("failed", "partial")
+"""What has ended so can be gone on with: what couldn't be made is tried again, nothing else."""
+PAUSE, RESUME, CANCEL = "pause", "resume", "cancel"
+DIGITS_MAX = 18
+
+
+class BackfillsArguments(msgspec.Struct, frozen=True):
+    """What is done to which plan."""
+
+    action: str
+    plan: int
+    reason: str
+
+
+def backfills(session: Session) -> BackfillsDocument:
+    """The newest backfills, newest first."""
+    lines, now_us = [], session.clock.now_us()  # asked before: a store reads one transaction at a time
+    if session.store is not None and session.compiled is not None:
+        with session.store.read() as tx:
+            lines = [line_of(session, row, taken_in(tx, row), _remaining(session, tx, row, now_us)) for row in plans.newest(tx, SHOWN_MAX)]
+    return BackfillsDocument(now=session.now(), clock=session.clock.kind, backfills=lines)
+
+
+def one(session: Session, text: str) -> BackfillDocument:
+    """One backfill as it stands. UsageError if there is none of that number."""
+    number = number_of(text)
+    if session.store is None or session.compiled is None:
+        raise unknown(number)
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        row = plans.get(tx, number)
+        if row is None:
+            raise unknown(number)
+        remaining, taken = _remaining(session, tx, row, now_us), taken_in(tx, row)
+    now, clock = session.now(), session.clock.kind
+    document = of_row(session, row, session.compiled, now=now, clock=clock, taken_in=taken, remaining=remaining)
+    with session.store.read() as tx:
+        return with_checks(tx, document)
+
+
+def act(session: Session, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillDocument:
+    """Pause, resume or cancel a backfill. UsageError for one that there isn't, or that has ended; Refused without a reason."""
+    number = number_of(text)
+    said = reasons.given(reason, f"backfills {action}", "it stands in the audit trail")
+    return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
+
+
+@verb("backfills", BackfillsArguments, BackfillDocument)
+def _act(context: Context, arguments: BackfillsArguments, progress: Progress) -> BackfillDocument | Work:
+    number = arguments.plan
+    with context.store.read() as tx:
+        row = plans.get(tx, number)
+    if row is None:
+        raise unknown(number)
+    if row.state not in (*OPEN, *UNBEGUN, *(UNMADE if arguments.action == RESUME else ())):
+        raise UsageError(f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}")
+    leader = context.leader(progress)
+    if row.state == AWAITING or (row.state in UNBEGUN and arguments.action != RESUME):
+        _drop(context, arguments, row)
+    elif arguments.action == RESUME:
+        return _resumed(context, arguments, row)
+    elif arguments.action == PAUSE:
+        leader.pause_plan(number, context.actor, arguments.reason)
+    else:
+        leader.cancel_plan(number, context.actor, arguments.reason)
+    return kept(context, leader.applied.compiled, number)
+
+
+def _resumed(context: Context, arguments: BackfillsArguments, row: PlanRow) -> Work:
+    """Go on with a plan, here, to its end."""
+    if row.state == "running":
+        raise UsageError(f"backfill {row.id} isn't paused: it is running", hint=f"headrace backfills {row.id}")
+    asked = msgspec.json.decode(row.request, type=BackfillArguments)
+    backfill = content(row)
+    return working(context, order(context, msgspec.structs.replace(asked, reason=arguments.reason), backfill, row.id), backfill)
+
+
+def _drop(context: Context, arguments: BackfillsArguments, row: PlanRow) -> None:
+    """Cancel a plan of which nothing has begun; there is nothing else to do about it."""
+    if arguments.action != CANCEL:
+        raise UsageError(
+            f"backfill {row.id} hasn't begun: it is {row.state}",
+            hint=f"headrace backfills cancel {row.id} --reason TEXT, and plan it again",
+        )
+    event = Event(
+        action=Action.PLAN_CANCELLED, actor=context.actor, object=Object("backfill", str(row.id)), reason=arguments.reason,
+        before={"state": row.state},
+    )  # fmt: skip
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        plans.move(tx, row.id, "cancelled", now)
+        append(tx, now, event)
+
+
+def _remaining(session: Session, tx: Transaction, row: PlanRow, now_us: int) -> EstimateRow | None:
+    if row.state != "running" or session.compiled is None:
+        return None
+    found = estimates.remaining(tx, session.compiled, row, now_us)
+    return None if found is None else estimate_row(found)
+
+
+def number_of(text: str) -> int:
+    """A plan's id as typed. UsageError for what is no number."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
+        raise UsageError(f"{text[:40]!r} is no backfill's number", hint="headrace backfills lists them")
+    return int(text)
+
+
+def unknown(number: int) -> UsageError:
+    """What to raise where there is no such plan."""
+    return UsageError(f"there is no backfill {number}", hint="headrace backfills lists them")

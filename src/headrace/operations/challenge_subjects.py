@@ -1,0 +1,148 @@
+"""What is challenged of a node: its newest published rows, those before, what its checks read besides. All looked up at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import msgspec
+
+from headrace.connect.kinds import routed
+from headrace.engine import InputData
+from headrace.lake import PARTITION_COLUMN
+from headrace.lake.catalog import newest_snapshot
+from headrace.model import Asset, CheckSpec, Grain, Source
+from headrace.model.intervals import bounds_us
+from headrace.model.required import split
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.plan.views import is_view
+from headrace.run.applying import Applied
+from headrace.run.borrowing import Production
+from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.store import Transaction
+from headrace.store.queries import publications
+
+REMEMBERED_MAX = 30
+"""The newest partitions from which checks are suggested."""
+REMEMBERED_ROWS_MAX = 2_000_000
+"""Fewer of them where they have more rows than that."""
+LOOKED_AT_MAX = 200
+"""Publications among which those with rows are looked for."""
+DAY_US = 86_400_000_000
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One node with what lies in the lake of it. `partition` is the one whose rows are changed; `before` and `history` are empty
+    where the node isn't cut by time."""
+
+    node: Source | Asset
+    partition: str
+    data: InputData
+    before: InputData | None
+    history: InputData
+    as_of_us: int
+    references: tuple[InputData, ...]
+    routing: tuple[str, Grain, str] | None
+    step: str
+    secret: frozenset[str]
+
+    @property
+    def checks(self) -> tuple[CheckSpec, ...]:
+        """The node's checks."""
+        return self.node.checks
+
+
+def subjects(session: Session, compiled: Compiled, names: Sequence[str]) -> list[Found]:
+    """Those of the nodes that have published rows. There must be a store."""
+    assert session.store is not None
+    now, production = session.clock.now_us(), None
+    if session.production is not None and session.borrowed:
+        production = Production.open(session.root, session.production.settings)
+    if production is not None:
+        production.nodes = session.borrowed
+    try:
+        with session.store.read() as tx:
+            lookup = Lookup(Applied(0, "", compiled), str(session.root), production)
+            snapshot = newest_snapshot(tx)
+            found = [_found(lookup, tx, name, snapshot, now) for name in names]
+            return [one for one in found if one is not None]
+    finally:
+        if production is not None:
+            production.close()
+
+
+def _found(lookup: Lookup, tx: Transaction, name: str, snapshot: int, now_us: int) -> Found | None:
+    node = lookup.project.sources.get(name) or lookup.project.assets[name]
+    try:
+        keys = _keys(lookup, tx, node)
+        if keys is None:
+            return _whole(lookup, tx, node, snapshot, now_us)
+        return _cut(lookup, tx, node, keys, snapshot, now_us) if keys else None
+    except Undeliverable:
+        return None
+
+
+def _keys(lookup: Lookup, tx: Transaction, node: Source | Asset) -> list[str] | None:
+    """The newest partitions with rows, newest first; None for what is looked at as a whole."""
+    if is_view(lookup.project, node.name) or (isinstance(node, Asset) and node.accumulates):
+        return None
+    own = publications.of_node(tx, node.name, limit=LOOKED_AT_MAX)
+    if not own:
+        return sorted(lookup.published_keys(tx, node.name), reverse=True)[:REMEMBERED_MAX]
+    filled = [one for one in own if one.rows and one.manifest is None][:REMEMBERED_MAX]
+    rows = accumulate(one.rows for one in filled)
+    return [one.partition for one, until in zip(filled, rows, strict=True) if one is filled[0] or until <= REMEMBERED_ROWS_MAX]
+
+
+def _whole(lookup: Lookup, tx: Transaction, node: Source | Asset, snapshot: int, now_us: int) -> Found | None:
+    data = lookup.data(tx, node.name, None, snapshot)
+    if not data.columns:
+        return None
+    references = lookup.references(tx, node.name, snapshot)
+    return Found(node, "*", data, None, data, now_us, references, None, "", _secret(lookup, node))
+
+
+def _cut(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int, now_us: int) -> Found:
+    grain, newest = node.partition.grain, keys[0]
+    moment = split(newest, node.partition)[0] if grain is not None else ""
+    bounds = bounds_us(moment, grain, node.timezone) if grain is not None else (0, now_us)
+    others = [key for key in keys[1:] if split(key, node.partition)[1] == split(newest, node.partition)[1]] if grain is not None else []
+    before = others[0] if others else None
+    return Found(
+        node=node,
+        partition=newest,
+        data=lookup.data(tx, node.name, [newest], snapshot),
+        before=None if before is None else lookup.data(tx, node.name, [before], snapshot),
+        history=lookup.data(tx, node.name, sorted(keys), snapshot),
+        as_of_us=min(now_us, bounds[1]),
+        references=lookup.references(tx, node.name, snapshot),
+        routing=_routing(lookup, node, grain, moment),
+        step="" if before is None or grain is None else _step(node, before, bounds[0], grain),
+        secret=_secret(lookup, node),
+    )
+
+
+def _routing(lookup: Lookup, node: Source | Asset, grain: Grain | None, moment: str) -> tuple[str, Grain, str] | None:
+    if isinstance(node, Source):
+        column = node.partition.column if routed(node) and node.partition.key is None else None
+    else:
+        column = lookup.compiled.nodes[node.name].partition_column
+    return None if column is None or grain is None else (column, grain, moment)
+
+
+def _step(node: Source | Asset, before: str, start: int, grain: Grain) -> str:
+    """From the partition before to the newest, as SQL."""
+    passed = start - bounds_us(split(before, node.partition)[0], grain, node.timezone)[0]
+    return f"INTERVAL {passed // 1_000_000} SECOND" if grain is Grain.HOUR else f"INTERVAL {round(passed / DAY_US)} DAY"
+
+
+def _secret(lookup: Lookup, node: Source | Asset) -> frozenset[str]:
+    """The columns of which nothing is shown, in lower case."""
+    contract = lookup.project.contracts.get(node.contract or node.name)
+    return frozenset(column.name.lower() for column in contract.columns if column.classification) if contract else frozenset()
+
+
+def own_columns(data: InputData) -> dict[str, str]:
+    """The columns of what was found, as the catalog has them."""
+    return {column.name: column.type for column in data.columns if column.name != PARTITION_COLUMN}

@@ -1,0 +1,288 @@
+"""`checks challenge` and `checks suggest`: mutate published rows, see which checks notice, and what nobody would notice.
+
+Nothing is written but the suggested checks, and those only where that is asked for. Rows are read and changed in a session like a
+worker's: it reaches the lake and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from headrace.lake import PARTITION_COLUMN
+from headrace.model import Asset, LakeError, Project, Source
+from headrace.operations.challenge_downstream import Downstream
+from headrace.operations.challenge_subjects import Found, own_columns, subjects
+from headrace.operations.check_texts import as_mapping, as_yaml
+from headrace.operations.checks_documents import ChallengedCheckRow, ChallengeDocument, SuggestedCheckRow, UnnoticedRow
+from headrace.operations.progress import Progress
+from headrace.operations.selection import selected
+from headrace.operations.session import Session, usable
+from headrace.plan import Compiled, compile_lineage
+from headrace.plan.lineage import ALL, Lineage
+from headrace.plan.views import is_view
+from headrace.quality.challenge.verdicts import Past, judge
+from headrace.store.queries import checks as stored
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session as DuckDB
+    from headrace.quality.challenge.suggesting import Suggested
+    from headrace.quality.challenge.trying import Challenged, Subject, Tried
+
+SECONDS = 60
+"""How long all of it may take, unless told otherwise."""
+TRIED_SHARE = 0.7
+"""Of a node's time, where the rest goes into suggestions."""
+SHARES = 3
+LEAST_S = 0.1
+"""What a node has in any case, however many there are."""
+MEMORY_BYTES = 2**30
+"""What DuckDB may use: it spills beyond."""
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What was typed. `suggest`: also which checks to add."""
+
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    seconds: int = SECONDS
+    suggest: bool = True
+
+
+class _Plan:
+    """The project, and whom a fault in a node's columns would reach."""
+
+    def __init__(self, compiled: Compiled, lineage: Lineage, *, suggest: bool) -> None:
+        self._compiled, self._lineage, self.suggest = compiled, lineage, suggest
+        self.macros = compiled.project.macros
+        self.downstream = Downstream(lineage)
+        self._reached: dict[tuple[str, tuple[str, ...]], tuple[list[str], list[str]]] = {}
+
+    @property
+    def project(self) -> Project:
+        """What the files declare."""
+        return self._compiled.project
+
+    def node(self, name: str) -> Source | Asset:
+        """A source or an asset."""
+        return self.project.sources.get(name) or self.project.assets[name]
+
+    def reach(self, name: str, columns: tuple[str, ...]) -> tuple[list[str], list[str]]:
+        """The assets and the consumers that a fault in these columns reaches; of no columns, one in the rows as a whole."""
+        found = self._reached.get((name, columns))
+        if found is None:
+            asked = columns or self._compiled.nodes[name].column_names or (ALL,)
+            found = self._reached[name, columns] = self._lineage.users(name, asked)
+        return found
+
+    def rank(self, name: str, columns: tuple[str, ...]) -> tuple[int, int]:
+        """Whom more consumers, then more assets, see comes first."""
+        assets, consumers = self.reach(name, columns)
+        return -len(consumers), -len(assets)
+
+
+class _Done(NamedTuple):
+    """One node with what became of it. `unnoticed` is in the order of whom it would reach."""
+
+    found: Found
+    challenged: Challenged
+    unnoticed: tuple[Tried, ...]
+    suggested: tuple[Suggested, ...]
+
+
+def challenge(session: Session, wanted: Wanted, progress: Progress) -> ChallengeDocument:
+    """The checks that the files declare, on what is published.
+
+    Raises InvalidProject where the files have errors, UsageError for a selection that names nothing, LakeError for rows that can't be
+    read or that need more memory than there is.
+    """
+    started = time.monotonic()
+    compiled = usable(session.declared(progress))
+    names = _names(session, wanted, compiled)
+    found = subjects(session, compiled, names) if session.store is not None else []
+    past = _past(session)
+    session.close()  # DuckDB computes now: a process has one of them open
+    plan = _Plan(compiled, compile_lineage(compiled, session.data_folder / "cache"), suggest=wanted.suggest)
+    found.sort(key=lambda one: compiled.order.index(one.node.name) if one.node.name in compiled.order else -1, reverse=True)
+    done = {one.node.name: _challenged(session, plan, one, share, progress) for one, share in _shares(found, wanted.seconds, started)}
+    return _document(plan, names, done, past, time.monotonic() - started)
+
+
+def _names(session: Session, wanted: Wanted, compiled: Compiled) -> list[str]:
+    names = selected(session, wanted.select, wanted.exclude, compiled=compiled)
+    return [name for name in names if name not in compiled.project.consumers]
+
+
+def _past(session: Session) -> dict[tuple[str, str], Past]:
+    if session.store is None:
+        return {}
+    with session.store.read() as tx:
+        flips = stored.flips(tx)
+        return {name: Past(ran, tuple(flips.get(name, ()))) for name, ran in stored.ran(tx).items()}
+
+
+def _shares(found: Sequence[Found], seconds: int, started: float) -> Iterator[tuple[Found, float]]:
+    """Each node with the time that it may take: a few times its share of what is left, since most need less, but never all of it
+    while others wait."""
+    for number, one in enumerate(found):
+        left, waiting = seconds - (time.monotonic() - started), len(found) - number
+        yield one, max(LEAST_S, left if waiting == 1 else min(left / 2, SHARES * left / waiting))
+
+
+def _challenged(session: Session, plan: _Plan, one: Found, seconds: float, progress: Progress) -> _Done:
+    import duckdb
+
+    from headrace.engine.macros import lent
+    from headrace.lake.session import Session as DuckDB
+
+    readable = [session.production.folders.lake] if session.production is not None else []
+    folder, name = session.folders.lake, one.node.name
+    try:
+        with (
+            DuckDB(folder, readable=readable, timezone=one.node.timezone, memory_max_bytes=MEMORY_BYTES) as opened,
+            lent(opened, plan.macros),
+        ):
+            return _tried(opened, plan, one, seconds, progress)
+    except duckdb.Error as error:
+        said = str(error).splitlines()[0]
+        raise LakeError(f"{name} can't be challenged: {said}", hint=f"headrace checks challenge --exclude {name}") from error
+
+
+def _tried(duckdb: DuckDB, plan: _Plan, one: Found, seconds: float, progress: Progress) -> _Done:
+    from headrace.quality.challenge.trying import challenge as put_to_the_test
+
+    subject = _subject(one)
+    progress.start(f"challenging {one.node.name}", None)
+    found = put_to_the_test(duckdb, subject, seconds * (TRIED_SHARE if plan.suggest else 1), progress.advance)
+    progress.finish()
+    name = one.node.name
+    plan.downstream.add(name, found)
+    left = [tried for tried in found.unnoticed if not plan.downstream.notices(name, found, tried)]
+    unnoticed = tuple(sorted(left, key=lambda tried: plan.rank(name, tried.mutation.columns)))
+    suggested = _suggested(duckdb, plan, one, subject, unnoticed, seconds * (1 - TRIED_SHARE)) if plan.suggest else ()
+    return _Done(one, found, unnoticed, suggested)
+
+
+def _subject(one: Found) -> Subject:
+    from headrace.lake.inlining import source_sql
+    from headrace.quality.challenge.asking import About
+    from headrace.quality.challenge.trying import Subject
+
+    columns = own_columns(one.data)
+    about = About(columns, one.partition, one.as_of_us, one.node.timezone, one.routing, one.references)
+    before = "" if one.before is None else source_sql(one.before)
+    return Subject(about, source_sql(one.data), one.checks, before, one.step)
+
+
+def _suggested(
+    duckdb: DuckDB, plan: _Plan, one: Found, subject: Subject, unnoticed: Sequence[Tried], seconds: float
+) -> tuple[Suggested, ...]:
+    """Checks for what would reach somebody. Of what would reach nobody, none is worth its time."""
+    from headrace.quality.challenge.deadline import Deadline
+    from headrace.quality.challenge.remembering import remember
+    from headrace.quality.challenge.suggesting import suggest
+
+    reaching = [tried for tried in unnoticed if any(plan.reach(one.node.name, tried.mutation.columns))]
+    if not reaching:
+        return ()
+    with Deadline(duckdb, seconds) as deadline:
+        memory = remember(duckdb, _history(one), subject.about.columns, one.secret)
+        return () if memory is None else tuple(suggest(duckdb, subject, reaching, memory, deadline))
+
+
+def _history(one: Found) -> str:
+    from headrace.lake.inlining import source_sql
+    from headrace.lake.relation import relation_sql
+    from headrace.lake.sqltext import quote
+
+    if one.before is None and one.partition == "*":
+        return f"SELECT '*' AS {quote(PARTITION_COLUMN)}, * FROM ({source_sql(one.history)}) AS whole"
+    return relation_sql(one.history.files, one.history.columns, with_partition=True)
+
+
+def _document(
+    plan: _Plan, names: Sequence[str], done: Mapping[str, _Done], past: Mapping[tuple[str, str], Past], seconds: float
+) -> ChallengeDocument:
+    unnoticed = [(one, tried) for one in done.values() for tried in one.unnoticed]
+    unnoticed.sort(key=lambda pair: plan.rank(pair[0].found.node.name, pair[1].mutation.columns))
+    rows = [(one, suggested) for one in done.values() for suggested in one.suggested]
+    suggestions = [_suggestion(plan, one, suggested) for one, suggested in rows]
+    return ChallengeDocument(
+        checks=[row for name in names for row in _checks(plan, name, done.get(name), past)],
+        unnoticed=[_unnoticed(plan, one, tried) for one, tried in unnoticed],
+        suggestions=sorted(suggestions, key=lambda row: (-len(row.consumers), -len(row.assets))),
+        unfinished=[name for name, one in done.items() if not one.challenged.finished],
+        skipped=[name for name in names if name not in done],
+        seconds=seconds,
+    )
+
+
+def _checks(plan: _Plan, name: str, done: _Done | None, past: Mapping[tuple[str, str], Past]) -> Iterator[ChallengedCheckRow]:
+    node = plan.node(name)
+    found = done.challenged if done is not None else None
+    for check in node.checks:
+        judged = judge(check, node.checks, found, _past_of(past, name, check.name, view=is_view(plan.project, name)))
+        yield ChallengedCheckRow(
+            check=check.name,
+            asset=name,
+            verdict=judged.verdict,
+            mutations_tried=len(found.tried) if found is not None else 0,
+            mutations_caught=len(judged.caught),
+            cost_ms=_cost(found, check.name),
+            evidence=judged.evidence,
+            kind=check.kind,
+            severity=check.severity,
+            partition=done.found.partition if done is not None else None,
+            rows=found.rows if found is not None else None,
+            caught=list(judged.caught),
+            file=check.place.file,
+            line=check.place.line,
+        )
+
+
+def _cost(found: Challenged | None, check: str) -> float | None:
+    took = None if found is None else found.asked[check].cost_ms
+    return None if took is None else round(took, 3)
+
+
+def _past_of(past: Mapping[tuple[str, str], Past], node: str, check: str, *, view: bool) -> Past:
+    """A view's checks are asked where what it reads is published, under its name and theirs."""
+    if not view:
+        return past.get((node, check), Past())
+    own = [one for (_, name), one in past.items() if name == f"{node}.{check}"]
+    return Past(sum(one.ran for one in own), tuple(partition for one in own for partition in one.flips))
+
+
+def _unnoticed(plan: _Plan, one: _Done, tried: Tried) -> UnnoticedRow:
+    name = one.found.node.name
+    assets, consumers = plan.reach(name, tried.mutation.columns)
+    check = next((each.check for each in one.suggested if tried in each.catches), None)
+    return UnnoticedRow(
+        asset=name,
+        partition=one.found.partition,
+        mutation=tried.mutation.fault,
+        says=tried.mutation.says,
+        columns=list(tried.mutation.columns),
+        rows=one.challenged.rows,
+        rows_changed=tried.changed,
+        assets=assets,
+        consumers=consumers,
+        suggestion=None if check is None else as_yaml(check),
+    )
+
+
+def _suggestion(plan: _Plan, one: _Done, suggested: Suggested) -> SuggestedCheckRow:
+    name = one.found.node.name
+    reached = [plan.reach(name, tried.mutation.columns) for tried in suggested.catches]
+    return SuggestedCheckRow(
+        asset=name,
+        check=as_mapping(suggested.check),
+        yaml=as_yaml(suggested.check),
+        evidence=suggested.evidence,
+        catches=[tried.mutation.says for tried in suggested.catches],
+        consumers=list(dict.fromkeys(consumer for _, consumers in reached for consumer in consumers)),
+        assets=list(dict.fromkeys(asset for assets, _ in reached for asset in assets)),
+    )

@@ -1,0 +1,127 @@
+"""`contract show` and `contract diff`: what a node is held to, and what differs from it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.connect import SourceSchema
+from headrace.model import Asset, Contract, Project, Source
+from headrace.operations import targets
+from headrace.operations.contract_showing import (
+    ContractChangeRow,
+    ContractColumnRow,
+    ContractDiffDocument,
+    ContractRuleRow,
+    ContractShowDocument,
+    ServiceRow,
+)
+from headrace.operations.session import Session, usable
+from headrace.plan import compile_lineage
+from headrace.plan.contracting import ContractChange, Level, contract_changes, level_of, next_version
+from headrace.store.queries import drift, leading
+
+
+def show(session: Session, target: str) -> ContractShowDocument:
+    """What a source or an asset is held to: its contract as the files say it, else what is pinned. UsageError for another target."""
+    compiled = usable(session.declared())
+    name, _ = targets.target(target, compiled.project)
+    node = compiled.project.node(name)
+    assert isinstance(node, Source | Asset)
+    contract = compiled.project.contracts.get(node.contract or "")
+    pinned = _pinned(session, name)
+    lineage = compile_lineage(compiled, session.data_folder / "cache")
+    columns = _columns(contract, pinned)
+    users = {column.name: [*assets, *consumers] for column in columns for assets, consumers in (lineage.users(name, [column.name]),)}
+    return ContractShowDocument(
+        node=name,
+        kind="source" if isinstance(node, Source) else "asset",
+        contract=contract.name if contract else None,
+        version=contract.version if contract else None,
+        status=contract.status if contract else None,
+        file=contract.place.file if contract else None,
+        pinned_by=pinned.pinned_by if pinned else None,
+        columns=[msgspec.structs.replace(column, used_by=users[column.name]) for column in columns],
+        rules=[ContractRuleRow(name=one.name, kind=one.kind, severity=one.severity.value) for one in (contract.checks if contract else ())],
+        service=[ServiceRow(property=one.property, value=one.value, unit=one.unit) for one in (contract.service if contract else ())],
+    )
+
+
+def _pinned(session: Session, name: str) -> SourceSchema | None:
+    if session.store is None:
+        return None
+    with session.store.read() as tx:
+        found = leading.pinned_schema(tx, name)
+    return msgspec.json.decode(found, type=SourceSchema) if found else None
+
+
+def _columns(contract: Contract | None, pinned: SourceSchema | None) -> list[ContractColumnRow]:
+    """The contract's columns, then what deliveries have besides."""
+    promised = contract.columns if contract else ()
+    rows = [
+        ContractColumnRow(
+            name=one.name,
+            type=one.type,
+            required=one.required,
+            unique=one.unique,
+            primary_key=one.primary_key,
+            classification=one.classification,
+            names=[{key: str(value) for key, value in entry.items()} for entry in one.names],
+            used_by=[],
+        )
+        for one in promised
+    ]
+    known = {one.name.lower() for one in promised}
+    seen = [one for one in pinned.columns if one.name.lower() not in known] if pinned else []
+    return rows + [
+        ContractColumnRow(
+            name=one.name, type=one.type, required=False, unique=False, primary_key=False, classification=None, names=[], used_by=[]
+        )
+        for one in seen
+    ]
+
+
+def diff(session: Session, target: str) -> ContractDiffDocument:
+    """How the last delivery that drifted (of `SOURCE@K`: that interval's) differs from what was expected, and what the files change of
+    the contract that is applied. UsageError for a target that there isn't."""
+    declared = usable(session.declared()).project
+    name, partition = targets.target(target, declared)
+    rows = _drifted(session, name, partition)
+    was, now = _contract(session.compiled.project if session.compiled else None, name), _contract(declared, name)
+    changes = contract_changes(was, now) if was and now else []
+    level = level_of(changes)
+    return ContractDiffDocument(
+        source=name,
+        partition=rows[0].partition if rows else partition,
+        at=session.instant(rows[0].at) if rows else None,
+        changes=[*map(_of_delivery, rows), *map(_of_contract, changes)],
+        breaking=any(row.policy == "block" for row in rows) or level is Level.MAJOR,
+        applied=was.version if was else None,
+        declared=now.version if now else None,
+        needs=next_version(was.version, level) if was and level is not Level.NONE else None,
+    )
+
+
+def _drifted(session: Session, name: str, partition: str | None) -> list[drift.DriftRow]:
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return drift.newest_drift(tx, name, partition)
+
+
+def _contract(project: Project | None, name: str) -> Contract | None:
+    node = project.node(name) if project else None
+    return project.contracts.get(node.contract or "") if project and isinstance(node, Source | Asset) else None
+
+
+def _of_delivery(row: drift.DriftRow) -> ContractChangeRow:
+    evidence, users = (msgspec.json.decode(text, type=list[str]) for text in (row.evidence, row.used_by))
+    return ContractChangeRow(
+        kind=row.kind, column=row.column, to=row.to, score=row.score, evidence=evidence, policy=row.policy, used_by=users, takes=None
+    )
+
+
+def _of_contract(change: ContractChange) -> ContractChangeRow:
+    return ContractChangeRow(
+        kind=change.kind, column=change.column, to=change.to, score=None, evidence=[change.said], policy=None, used_by=[],
+        takes=change.level.name.lower(),
+    )  # fmt: skip

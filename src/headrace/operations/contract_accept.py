@@ -1,0 +1,268 @@
+"""`contract accept`: the names that a vendor uses now are put into the contract, from the interval on in which they first came; it comes
+into force, and what was held because of them is read again."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.govern.audit import Action, Event, Object, append
+from headrace.model import HeadraceError, ProjectError, Refused, Source, UsageError
+from headrace.model.contracts import SUFFIX
+from headrace.operations import staling
+from headrace.operations.contract_documents import AcceptDocument, MappingRow
+from headrace.operations.contract_files import Renamed, with_names
+from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of, source_of
+from headrace.operations.incidents import ID, found_in, number_of
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session, usable
+from headrace.plan import changes
+from headrace.quality.facts import DriftKind, Policy
+from headrace.run import remapping
+from headrace.store import Transaction
+from headrace.store.queries import drift as stored
+from headrace.store.queries import quarantine as quarantined
+from headrace.store.queries.drift import DriftRow
+
+
+class AcceptArguments(msgspec.Struct, frozen=True):
+    """The file says already what was accepted; it comes into force."""
+
+    source: str
+    first: str
+    mappings: tuple[Renamed, ...]
+    file: str
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What is about to be written."""
+
+    source: Source
+    first: str
+    mappings: tuple[MappingRow, ...]
+    path: Path
+    """Of the contract, relative to the project."""
+    before: str | None
+    """Its text; None where it doesn't exist."""
+    after: str
+
+
+def accept(session: Session, target: str, *, pairs: Sequence[str], patch: bool, yes: bool, progress: Progress) -> AcceptDocument:
+    """Write the proposed mapping of a held delivery, by its place or by the incident of it (or `pairs`, `COLUMN=NAME`), into its source's
+    contract, and apply that.
+
+    With `patch` nothing is written: the document has the difference. Refused where nothing is proposed, where a name is taken, and where
+    the files hold other changes (`yes` applies them as well)."""
+    made = prepared(session, target, pairs)
+    if patch:
+        return _document(session, made, "patch")
+    if not yes:
+        _nothing_else(session, progress)
+    path = session.root / made.path
+    _write(path, made.after)
+    fresh = session.again(session.actor)
+    try:
+        arguments = AcceptArguments(
+            made.source.name, made.first, tuple(Renamed(one.column, one.to) for one in made.mappings), str(made.path)
+        )
+        done: AcceptDocument = perform(fresh, "contract_accept", arguments, progress)
+    except HeadraceError:
+        _restore(path, made.before)
+        raise
+    finally:
+        fresh.close()
+    return msgspec.structs.replace(done, mappings=list(made.mappings), diff=_diff(made), made=made.before is None)
+
+
+def prepared(session: Session, target: str, pairs: Sequence[str] = ()) -> Accepted:
+    """What accepting would write. Refused where nothing is proposed, where a name is taken, or a contract is another source's, too."""
+    source, key = source_of(session, _place(session, target))
+    schema = pinned_of(session, source)
+    assert session.store is not None
+    with session.store.read() as tx:
+        key, rows = _drifted(tx, source, key)
+        mappings = _named(pairs, rows) if pairs else _proposed(source, key, rows)
+        first = _first(tx, source.name, key, mappings)
+    project = session.project()
+    contract = project.contracts.get(source.contract or source.name)
+    path = Path(contract.place.file) if contract is not None else Path(FOLDER, f"{source.name}{SUFFIX}")
+    before = _read(session.root / path) if contract is not None else None
+    if contract is not None:
+        _alone(session, source, contract.name)
+    text = before if before is not None else contract_text(source.name, schema, {}, 0)
+    table = contract.name if contract is not None else source.name
+    after = with_names(text, table, [Renamed(one.column, one.to) for one in mappings], first)
+    return Accepted(source, first, tuple(mappings), path, before, after)
+
+
+def _place(session: Session, target: str) -> str:
+    """`SOURCE@K`; of an incident, where its cause is."""
+    if not ID.fullmatch(target) or session.store is None:
+        return target
+    with session.store.read() as tx:
+        found = found_in(tx, number_of(target))
+    return f"{found.node}@{found.partition}" if found.partition else found.node
+
+
+def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, list[DriftRow]]:
+    """The partition that a mapping is accepted for, and how its newest delivery drifted: of a source alone, its first held one."""
+    if key is None:
+        held = [one.partition for one in quarantined.waiting(tx, node=source.name) if stored.newest_drift(tx, source.name, one.partition)]
+        if not held:
+            raise Refused(f"no delivery of {source.name} is held because its columns changed", hint="headrace quarantine")
+        key = held[0]
+    return key, stored.newest_drift(tx, source.name, key)
+
+
+def _proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> list[MappingRow]:
+    found = [_row(row) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP and row.to is not None]
+    if found:
+        return found
+    name = f"{source.name}@{key}"
+    gone = next((row.column for row in rows if row.kind == DriftKind.DROPPED), None)
+    if gone is not None:
+        raise Refused(
+            f"no rename is proposed for {name}: nothing new is like {gone[:80]!r}",
+            hint=f"name the pair: headrace contract accept {name} --map '{gone[:80]}=NEW NAME'",
+        )
+    raise Refused(f"no rename is proposed for {name}", hint=f"headrace quarantine {name} says what is the matter with it")
+
+
+def _row(row: DriftRow) -> MappingRow:
+    return MappingRow(
+        column=row.column,
+        to=row.to or "",
+        score=None if row.score is None else float(row.score),
+        evidence=msgspec.json.decode(row.evidence),
+        used_by=msgspec.json.decode(row.used_by),
+    )
+
+
+def _named(pairs: Sequence[str], rows: Sequence[DriftRow]) -> list[MappingRow]:
+    """What a person says, instead of what is proposed for the same columns."""
+    found: dict[str, MappingRow] = {}
+    for pair in pairs:
+        column, sign, name = pair.partition("=")
+        if not sign or not column or not name:
+            raise UsageError(f"{pair[:80]!r} names no pair", hint="--map COLUMN=NEW_NAME")
+        found[column] = MappingRow(column=column, to=name, evidence=["named by hand"], used_by=[])
+    known = {row.column: _row(row) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP}
+    taken = {one.to for one in found.values()}
+    if len(taken) < len(found):
+        raise UsageError("one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once")
+    used = {row.column: msgspec.json.decode(row.used_by, type=list[str]) for row in rows}
+    said = [msgspec.structs.replace(one, used_by=used.get(one.column, [])) for one in found.values()]
+    return [*said, *(one for name, one in known.items() if name not in found and one.to not in taken)]
+
+
+def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow]) -> str:
+    """From when on the names hold: the first interval, up to this one, that is held and came with the same names."""
+    wanted = {(one.column, one.to) for one in mappings}
+    first = key
+    for one in quarantined.waiting(tx, node=source):
+        rows = stored.newest_drift(tx, source, one.partition)
+        renamed = {(row.column, row.to) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP}
+        if one.partition < first and wanted <= renamed:
+            first = one.partition
+    return first
+
+
+def _alone(session: Session, source: Source, name: str) -> None:
+    """Names are a vendor's: a contract that two sources share can't say which of them writes so."""
+    others = [one.name for one in session.project().sources.values() if one.contract == name and one.name != source.name]
+    if others:
+        raise Refused(
+            f"the contract {name} is {source.name}'s and {others[0]}'s: names that one of them uses can't be written into it",
+            hint=f"give {source.name} a contract of its own: contracts/{source.name}{SUFFIX}",
+        )
+
+
+def _nothing_else(session: Session, progress: Progress) -> None:
+    fresh = session.again(session.actor)
+    try:
+        differs = changes(session.compiled, usable(fresh.declared(progress)))
+    finally:
+        fresh.close()
+    if differs:
+        raise Refused(
+            f"the files hold other changes that aren't applied ({differs[0].node})",
+            hint="headrace plan, headrace apply, then accept; or accept with --yes, which applies them too",
+        )
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{path} can't be read: {error}", hint="look at the file") from error
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ProjectError(f"{path} can't be written: {error.strerror}", hint="look at the permissions; --patch writes nothing") from error
+
+
+def _restore(path: Path, before: str | None) -> None:
+    if before is None:
+        path.unlink(missing_ok=True)
+    else:
+        _write(path, before)
+
+
+def _diff(made: Accepted) -> str:
+    name = made.path.as_posix()
+    before, after = (made.before or "").splitlines(keepends=True), made.after.splitlines(keepends=True)
+    return "".join(difflib.unified_diff(before, after, f"a/{name}" if made.before is not None else "/dev/null", f"b/{name}", n=2))
+
+
+def _document(session: Session, made: Accepted, state: str) -> AcceptDocument:
+    return AcceptDocument(
+        now=session.now(), clock=session.clock.kind, source=made.source.name, partition=made.first, state=state, file=made.path.as_posix(),
+        made=made.before is None, mappings=list(made.mappings), diff=_diff(made), version=session.version,
+        reread=[], stale=[], backfills=[],
+    )  # fmt: skip
+
+
+@verb("contract_accept", AcceptArguments, AcceptDocument)
+def _accept(context: Context, arguments: AcceptArguments, progress: Progress) -> AcceptDocument:
+    before = context.applied()
+    if before is None:
+        raise Refused("nothing is applied yet", hint="headrace tick")
+    compiled = usable(context.session.declared(progress))
+    with context.store.read() as tx:
+        keys = remapping.touched(tx, before.compiled.project, compiled.project).get(arguments.source, [])
+        effect = staling.reached(tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env)
+    now_applied = context.apply(progress) if changes(before.compiled, compiled) else before
+    context.tell(write=lambda tx, now: _recorded(tx, now, context, arguments, keys))
+    return AcceptDocument(
+        now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="accepted",
+        file=arguments.file, mappings=[], diff="", version=now_applied.id, reread=keys, stale=staling.rows(effect.stale),
+        backfills=list(effect.backfills),
+    )  # fmt: skip
+
+
+def _recorded(tx: Transaction, now: int, context: Context, arguments: AcceptArguments, keys: Sequence[str]) -> None:
+    """The proposals are accepted, by whom, and in the trail."""
+    columns = [one.column for one in arguments.mappings]
+    stored.accept(tx, arguments.source, keys, columns, by=context.actor.id, now=now)
+    told: Mapping[str, object] = {
+        "from": arguments.first,
+        "names": {one.column: one.to for one in arguments.mappings},
+        "file": arguments.file,
+    }
+    append(
+        tx,
+        now,
+        Event(action=Action.CONTRACT_ACCEPTED, actor=context.actor, object=Object("source", arguments.source), after=dict(told)),
+    )

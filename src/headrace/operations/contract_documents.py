@@ -1,0 +1,53 @@
+"""Documents of `contract accept` and `contract infer`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headrace.operations.documents import Document, NeededRow, StaleRow
+
+
+class MappingRow(Document, frozen=True, kw_only=True):
+    """A column, and what files call it from the first interval on. `score` is None where a person named the pair."""
+
+    column: str
+    to: str
+    score: float | None = None
+    evidence: list[str]
+    used_by: list[str]
+
+
+class AcceptDocument(Document, frozen=True, kw_only=True):
+    """`contract accept`. `state` is `accepted`, `patch` (nothing was written) or `declined`; `diff` is what changes in `file`."""
+
+    now: datetime
+    clock: str = "live"
+    source: str
+    partition: str
+    """The first interval for which the names hold."""
+    state: str
+    file: str
+    made: bool = False
+    """Whether the contract's file didn't exist before."""
+    mappings: list[MappingRow]
+    diff: str
+    version: int | None = None
+    reread: list[str]
+    """Partitions of which the newest delivery is read again by the next `tick`."""
+    stale: list[StaleRow]
+    """What was made of them already, and follows."""
+    backfills: list[NeededRow]
+    """What makes that again where it is too old to follow by itself."""
+
+
+class InferDocument(Document, frozen=True, kw_only=True):
+    """`contract infer`: a contract's text, by what was observed. `written` says whether it is in `file` now."""
+
+    now: datetime
+    clock: str = "live"
+    source: str
+    file: str
+    text: str
+    rows: int
+    partitions: int
+    written: bool = False

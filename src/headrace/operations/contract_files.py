@@ -1,0 +1,140 @@
+"""Contracts as text: names that a vendor calls columns by are put into the file, which else stays as it is, comments included. Pure."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.model import Refused
+from headrace.model.contracts import NAMES_PROPERTY
+
+WIDTH = 10_000
+_INDENTS = ((2, 4, 2), (2, 2, 0), (4, 4, 0), (4, 6, 4), (4, 4, 2))
+"""How files are indented: mappings, lists, and where a list's dash stands."""
+
+
+class Renamed(msgspec.Struct, frozen=True):
+    """A column, and what files call it from an interval on."""
+
+    column: str
+    to: str
+
+
+def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) -> str:
+    """The contract's text with mappings that hold from `first` on, until the next one that is there already.
+
+    Refused where the contract has no such column, or has another one that is called so then."""
+    yaml, document = _loaded(text)
+    properties = _properties(document, table)
+    for one in renames:
+        column = properties.get(one.column)
+        if column is None:
+            raise Refused(f"the contract has no column {one.column[:80]!r}", hint="add it to the contract, or correct the name")
+        if any(called_at(other, first) == one.to for name, other in properties.items() if name != one.column):
+            raise Refused(
+                f"{one.to[:80]!r} is a column of the contract already: {one.column[:80]!r} can't be called so as well",
+                hint="take that column out of the contract first, or map another one",
+            )
+        _put(column, one.to, first)
+    return _dumped(yaml, document)
+
+
+def called_at(column: Mapping[str, Any], interval: str) -> str:
+    """What a column of a document is called by files of an interval."""
+    for entry in _entries(column):
+        until = entry.get("to")
+        if str(entry.get("from")) <= interval and (until is None or interval < str(until)):
+            return str(entry.get("name"))
+    return str(column.get("physicalName") or column["name"])
+
+
+def _loaded(text: str) -> tuple[Any, Any]:
+    """The document, and what writes it as its file is indented."""
+    best: tuple[int, Any, Any] | None = None
+    for mapping, sequence, offset in _INDENTS:
+        yaml = _yaml(mapping, sequence, offset)
+        document = yaml.load(text)
+        changed = len(set(_dumped(yaml, document).splitlines()) ^ set(text.splitlines()))
+        if best is None or changed < best[0]:
+            best = (changed, yaml, document)
+        if changed == 0:
+            break
+    assert best is not None
+    return best[1], best[2]
+
+
+def _yaml(mapping: int, sequence: int, offset: int) -> Any:
+    from ruamel.yaml import YAML  # 40 ms: only who writes YAML pays for it
+
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = WIDTH
+    yaml.indent(mapping=mapping, sequence=sequence, offset=offset)
+    return yaml
+
+
+def _dumped(yaml: Any, document: Any) -> str:
+    stream = io.StringIO()
+    yaml.dump(document, stream)
+    return stream.getvalue()
+
+
+def _properties(document: Any, table: str) -> dict[str, Any]:
+    """Name of a column, as files had it first → its entry."""
+    tables = document.get("schema") or []
+    wanted = [one for one in tables if table in (one.get("name"), one.get("physicalName"))] or list(tables)[:1]
+    if not wanted:
+        raise Refused("the contract has no schema", hint="headrace contract infer SOURCE shows one")
+    return {str(one.get("physicalName") or one["name"]): one for one in wanted[0].get("properties") or ()}
+
+
+def _entries(column: Mapping[str, Any]) -> list[Any]:
+    custom = column.get("customProperties") or ()
+    return [entry for one in custom if one.get("property") == NAMES_PROPERTY for entry in one.get("value") or ()]
+
+
+def _put(column: Any, name: str, first: str) -> None:
+    """Add an entry where it belongs in time; the one in force until then ends, and the next one ends it."""
+    if called_at(column, first) == name:
+        return
+    values = _values(column)
+    later = sorted(str(entry.get("from")) for entry in values if str(entry.get("from")) > first)
+    for entry in values:
+        until = entry.get("to")
+        if str(entry.get("from")) < first and (until is None or str(until) > first):
+            entry["to"] = first
+    for entry in [entry for entry in values if str(entry.get("from")) == first]:
+        values.remove(entry)
+    values.append(_entry(name, first, later[0] if later else None))
+
+
+def _values(column: Any) -> Any:
+    """The list that holds a column's names; made where there is none."""
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+    if not column.get("customProperties"):
+        column["customProperties"] = CommentedSeq()
+    custom = column["customProperties"]
+    for one in custom:
+        if one.get("property") == NAMES_PROPERTY:
+            if not one.get("value"):
+                one["value"] = CommentedSeq()
+            return one["value"]
+    made = CommentedMap()
+    made["property"], made["value"] = NAMES_PROPERTY, CommentedSeq()
+    custom.append(made)
+    return made["value"]
+
+
+def _entry(name: str, first: str, until: str | None) -> Any:
+    from ruamel.yaml.comments import CommentedMap
+
+    made = CommentedMap()
+    made["name"], made["from"] = name, first
+    if until is not None:
+        made["to"] = until
+    made.fa.set_flow_style()
+    return made

@@ -1,0 +1,131 @@
+"""`contract infer`: a contract by what is published, each rule with its evidence as a comment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.deliveries import SourceSchema
+from headrace.model import ProjectError, Refused, Source
+from headrace.model.contracts import SUFFIX, duckdb_type
+from headrace.operations import targets
+from headrace.operations.contract_documents import InferDocument
+from headrace.operations.derive import logical
+from headrace.operations.session import Session
+from headrace.store.queries import leading
+
+FOLDER = "contracts"
+PARTITIONS_MAX = 30
+ROWS_MIN = 100
+"""Of fewer rows no rule is made: only names and types."""
+VALUES_MAX = 12
+
+
+class Observed(msgspec.Struct, frozen=True):
+    """What a column held, over all partitions that were looked at. `repeated` is of the partition with the most repeated values."""
+
+    rows: int
+    filled: int
+    distinct: int
+    repeated: int
+    least: str | None
+    greatest: str | None
+    values: tuple[str, ...] = ()
+
+
+def infer(session: Session, target: str, *, write: bool) -> InferDocument:
+    """A contract for a source by its newest partitions. UsageError for a source that there isn't, Refused where nothing of it is
+    published yet, or where `write` would replace a file."""
+    source = source_of(session, target)[0]
+    schema = pinned_of(session, source)
+    keys, seen = _observed(session, source, schema)
+    text = contract_text(source.name, schema, seen, len(keys))
+    path = Path(FOLDER, f"{source.name}{SUFFIX}")
+    if write:
+        create(session.root / path, text)
+    rows = max((one.rows for one in seen.values()), default=0)
+    return InferDocument(
+        now=session.now(), clock=session.clock.kind, source=source.name, file=path.as_posix(), text=text, rows=rows, partitions=len(keys),
+        written=write,
+    )  # fmt: skip
+
+
+def source_of(session: Session, target: str) -> tuple[Source, str | None]:
+    """The source that a target names, and a partition of it. UsageError for what is no source."""
+    project = session.project()
+    node, key = targets.target(target, project, kinds=(Source,))
+    return project.sources[node], key
+
+
+def pinned_of(session: Session, source: Source) -> SourceSchema:
+    """What the source is held to. Refused where nothing of it was published yet."""
+    if session.store is not None:
+        with session.store.read() as tx:
+            schema = leading.pinned_schema(tx, source.name)
+        if schema is not None:
+            return msgspec.json.decode(schema, type=SourceSchema)
+    raise Refused(f"nothing of {source.name} was published yet: there is nothing to infer a contract from", hint="headrace tick")
+
+
+def create(path: Path, text: str) -> None:
+    """A new file. Refused where there is one, ProjectError where it can't be written."""
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Refused(
+            f"{path.name} is there already", hint=f"compare it: headrace contract diff {path.name.removesuffix(SUFFIX)}"
+        ) from None
+    except OSError as error:
+        raise ProjectError(f"{path} can't be written: {error.strerror}", hint="look at the permissions of the folder") from error
+
+
+def contract_text(name: str, schema: SourceSchema, seen: Mapping[str, Observed], partitions: int) -> str:
+    """The contract's file. Without observations: names and types alone, nothing that could refuse a delivery."""
+    rows = max((one.rows for one in seen.values()), default=0)
+    observed = f"# Inferred from {rows:,} rows in {partitions} partitions; a comment says why each rule is there.\n" if seen else ""
+    lines = [
+        "apiVersion: v3.1.0", "kind: DataContract", f"id: {name}", "version: 1.0.0", "status: draft", "schema:", f"  - name: {name}",
+        "    logicalType: object", "    properties:",
+    ]  # fmt: skip
+    for column in schema.columns:
+        lines += _property(column.name, column.type, seen.get(column.name))
+    return observed + "\n".join(lines) + "\n"
+
+
+def _property(name: str, kind: str, seen: Observed | None) -> list[str]:
+    lines = [f"      - name: {json.dumps(name, ensure_ascii=False)}"]
+    if duckdb_type(kind, logical(kind)) == kind:  # of others the contract can't say the type: it stays what was learnt
+        lines += [f"        logicalType: {logical(kind)}", f"        physicalType: {json.dumps(kind)}"]
+    if seen is None or seen.rows < ROWS_MIN:
+        return lines
+    if seen.filled == seen.rows:
+        lines.append(f"        required: true   # filled in all of {seen.rows:,} rows")
+        if seen.repeated == 0 and not kind.startswith(("DOUBLE", "FLOAT", "DATE", "BOOLEAN")):
+            lines.append(f"        unique: true   # no value twice in a partition, {seen.distinct:,} different ones in all")
+    else:
+        lines.append(f"        # empty in {seen.rows - seen.filled:,} of {seen.rows:,} rows")
+    if seen.values:
+        lines.append(f"        # only these values: {json.dumps(seen.values, ensure_ascii=False)}")
+    elif seen.least is not None:
+        lines.append(f"        # from {_shown(seen.least)} to {_shown(seen.greatest)}")
+    return lines
+
+
+def _shown(value: str | None) -> str:
+    return json.dumps((value or "")[:40], ensure_ascii=False)
+
+
+def _observed(session: Session, source: Source, schema: SourceSchema) -> tuple[Sequence[str], dict[str, Observed]]:
+    assert session.store is not None
+    with session.store.read() as tx:
+        keys = leading.published_keys(tx, source.name)[-PARTITIONS_MAX:]
+    if not keys:
+        return (), {}
+    from headrace.operations.contract_evidence import observe  # duckdb: only where there is something to look at
+
+    return keys, observe(session, source, keys, [column.name for column in schema.columns])

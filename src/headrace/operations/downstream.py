@@ -1,0 +1,17 @@
+"""What is made of a node: all that a new publication of it changes, in order."""
+
+from __future__ import annotations
+
+from headrace.plan import Compiled
+from headrace.plan.views import is_view
+
+
+def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list[str]:
+    """The node, and all that is computed of it, in order; exports of what it changes too."""
+    found = {node}
+    for name in compiled.order:
+        declared = compiled.nodes[name]
+        if found & {*(spec.node for spec in declared.inputs), *declared.depends}:
+            found.add(name)
+    reading = [name for name in exported if found & set(compiled.project.consumers[name].reads)]
+    return [*(name for name in compiled.order if name in found and not is_view(compiled.project, name)), *reading]

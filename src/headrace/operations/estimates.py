@@ -1,0 +1,216 @@
+"""How long a backfill will take, and when one that runs will have ended: from what past attempts took, and from its own so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from headrace.plan import Compiled
+from headrace.plan.backfills import Backfill, Chosen, Span
+from headrace.run.graph import graph_of
+from headrace.run.loading import apart
+from headrace.schedule import Graph, Target
+from headrace.schedule.estimating import Estimate, Pace, Timed, Work, estimate, timed
+from headrace.schedule.pacing import Sample, alone, batched
+from headrace.store import Transaction
+from headrace.store.queries import durations, plans, sizes
+from headrace.store.queries.durations import Took
+from headrace.store.queries.plans import PlanRow
+
+LOOKED_BACK = 400
+"""So many of a plan's newest attempts say how busy its workers are kept."""
+TAKEN_IN_MAX = 20_000
+"""So many of a plan's attempts are looked through for what they have published."""
+REST_SECONDS_MIN, REST_TIMES = 5.0, 3.0
+"""Nothing has run for so long, and for so many times as long as its longest attempt: then it was paused, or nobody worked at it."""
+START_SECONDS = 0.8
+"""Until the first attempt: workers are started, sources are looked at, what is known of all partitions is read."""
+PUBLISHING_SECONDS = 0.0005
+"""What each partition costs when all that was staged of a step is published at once."""
+OWN_MIN = 4
+"""So many attempts of a plan at a node say more of the rest than all that was before."""
+DOUBT = 4
+"""What this many attempts say of how busy workers are weighs as much as the simulation."""
+FACTOR_MAX = 10.0
+BEGINNING = 0.03
+"""Of a plan: until then it is too early to say what should have been done."""
+GUESSED = Pace(seconds_attempt=0.04, seconds_partition=0.004, spread=1.0, count=0)
+"""What an attempt at a small partition costs on an ordinary machine, where nothing else is known."""
+GUESSED_WITHIN = 10.0
+"""It may as well take so many times as long, or as short."""
+
+_decoder = msgspec.msgpack.Decoder(Backfill)
+
+
+def paces(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> dict[str, Pace]:
+    """Node → how long attempts at it take, of those of which some succeeded."""
+    return _paces(tx, _graph(tx, compiled, frozenset(nodes)))
+
+
+def estimate_targets(tx: Transaction, compiled: Compiled, targets: Sequence[Target], slots: int) -> Estimate | None:
+    """How long it takes `slots` workers to make these partitions; None where nothing is known of how long any of it takes."""
+    graph = _graph(tx, compiled, {target.node for target in targets})
+    known = tuple(target for target in targets if target.node in {node.name for node in graph.nodes})
+    return estimate(graph, Work((known,)), _paces(tx, graph), slots)
+
+
+def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
+    """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
+    graph = _graph(tx, compiled, {one.node for one in backfill.chosen})
+    return estimate(graph, _work(backfill, graph), _paces(tx, graph), slots)
+
+
+def guessed(compiled: Compiled, backfill: Backfill, slots: int) -> Estimate:
+    """How long a plan takes where nothing of it has ever run: by what small attempts usually cost, which says little."""
+    names = {one.node for one in backfill.chosen}
+    whole = graph_of(compiled)
+    graph = Graph(tuple(node for node in whole.nodes if node.name in names), whole.pools, by_node=True)
+    found = estimate(graph, _work(backfill, graph), dict.fromkeys(names, GUESSED), slots)
+    seconds = found.seconds if found is not None else 0.0
+    return Estimate(seconds, seconds / GUESSED_WITHIN, seconds * GUESSED_WITHIN, "a guess: nothing like it has run here yet")
+
+
+def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRow, now: int) -> Estimate | None:
+    """How long a plan that runs still takes, in seconds from `now` (microseconds of the store's clock); None where nothing is known of
+    it. What it has done corrects what was expected: how long its attempts take, and how busy its workers are kept."""
+    backfill = _decoder.decode(plan_row.content)
+    graph, slots = _graph(tx, compiled, {one.node for one in backfill.chosen}), compiled.project.settings.workers
+    took = _at_work(durations.of_plan(tx, plan_row.id, limit=LOOKED_BACK), slots)
+    known = {**_paces(tx, graph), **_own_paces(graph, took)}
+    work = _work(backfill, graph)
+    whole = timed(graph, work, known, slots)
+    rest = timed(graph, _left(tx, backfill, plan_row, work), known, slots)
+    if whole is None or rest is None:
+        return None
+    left = rest.estimate.less(_begun(took, known, now) / max(1.0, rest.workers))
+    return _corrected(left, busy_until(whole, rest), took, now) if took else left.less(-START_SECONDS)
+
+
+def bytes_of(tx: Transaction, backfill: Backfill) -> int:
+    """How many bytes the partitions of a plan will have, as those that are published: nothing of nodes of which none is."""
+    return round(sum(one.partitions * sizes.of_partition(tx, one.node) for one in backfill.chosen))
+
+
+# What is to be made
+
+
+def _graph(tx: Transaction, compiled: Compiled, nodes: Iterable[str]) -> Graph:
+    """Of the applied graph what is made, node by node. Views aren't in it, for nothing of them is."""
+    names = set(nodes)
+    graph = graph_of(compiled, apart=apart(tx, compiled))
+    return Graph(tuple(node for node in graph.nodes if node.name in names), graph.pools, by_node=True)
+
+
+def _paces(tx: Transaction, graph: Graph) -> dict[str, Pace]:
+    return _fitted(graph, {node.name: durations.samples(tx, node.name) for node in graph.nodes})
+
+
+def _own_paces(graph: Graph, took: Iterable[Took]) -> dict[str, Pace]:
+    """Of the nodes of which a plan has made enough: what its own attempts took, whatever was before."""
+    samples: dict[str, list[Sample]] = {}
+    for one in took:
+        if one.finished_at is not None and one.state in ("staged", "published"):
+            seconds = max(0, one.finished_at - one.started_at) / 1_000_000
+            samples.setdefault(one.node, []).append((max(1, len(one.partitions)), seconds))
+    return _fitted(graph, {name: found for name, found in samples.items() if len(found) >= OWN_MIN})
+
+
+def _fitted(graph: Graph, samples: Mapping[str, Sequence[Sample]]) -> dict[str, Pace]:
+    fitted = ((node.name, (batched if node.batch_max > 1 else alone)(samples.get(node.name, ()))) for node in graph.nodes)
+    return {name: pace for name, pace in fitted if pace is not None}
+
+
+def _work(backfill: Backfill, graph: Graph) -> Work:
+    """First what sources take in, then each step, then what production makes one by one."""
+    names = {node.name for node in graph.nodes}
+    chosen = [one for one in backfill.chosen if one.node in names]
+    staged = {one.node for one in chosen if one.how == "staged"}
+    steps = [
+        tuple(target for node, spans in step.spans.items() if node in staged for target in _targets(node, spans)) for step in backfill.steps
+    ]
+    phases = (_named(chosen, "taken_in"), *(steps or [_named(chosen, "staged")]), _named(chosen, "afterwards"))
+    return Work(phases, partitions={one.node: one.partitions for one in chosen}, publishing=PUBLISHING_SECONDS)
+
+
+def _named(chosen: Sequence[Chosen], how: str) -> tuple[Target, ...]:
+    return tuple(target for one in chosen if one.how == how for target in _targets(one.node, one.spans))
+
+
+def _targets(node: str, spans: Iterable[Span]) -> list[Target]:
+    return [Target(node, span.first, span.last) for span in spans]
+
+
+def _left(tx: Transaction, backfill: Backfill, row: PlanRow, work: Work) -> Work:
+    """The same without what is done: the phases before the one that is worked at, and of that what was made."""
+    made: dict[str, set[str]] = {}
+    for one in plans.staged(tx, row.id):
+        made.setdefault(one.node, set()).add(one.partition)
+    steps, published = len(work.phases) - 2, row.steps_done >= len(work.phases) - 2
+    ended = 1 + min(row.steps_done, steps) if made or row.steps_done else 0
+    if published or not made:  # what production makes of the plan isn't staged
+        there = {one.node for one in backfill.chosen if one.how != "staged"}
+        for took in durations.of_plan(tx, row.id, limit=TAKEN_IN_MAX):
+            if took.node in there and took.state == "published":
+                made.setdefault(took.node, set()).update(took.partitions)
+    return replace(work, ended=ended, done=made)
+
+
+# What its own attempts say
+
+
+def _at_work(took: Sequence[Took], slots: int) -> list[Took]:
+    """Without the attempts that wait in the pipes of workers: of those that are under way, the ones that were given out first run, and
+    not for longer than since as many others have ended as there are workers."""
+    ended = sorted((one.finished_at for one in took if one.finished_at is not None), reverse=True)
+    since = ended[slots - 1] if len(ended) >= slots else 0
+    running = sorted((one for one in took if one.finished_at is None), key=lambda one: one.started_at)[:slots]
+    return [
+        *(one for one in took if one.finished_at is not None),
+        *(one._replace(started_at=max(one.started_at, since)) for one in running),
+    ]
+
+
+def _begun(took: Sequence[Took], known: dict[str, Pace], now: int) -> float:
+    """Seconds that attempts which are under way have been at it; of one that takes longer than usual, nearly all."""
+    return sum(
+        min((now - one.started_at) / 1_000_000, 0.95 * known[one.node].of(len(one.partitions)))
+        for one in took
+        if one.finished_at is None and one.node in known
+    )
+
+
+def busy_until(whole: Timed, rest: Timed) -> float:
+    """How many workers should have been at a plan until now, on average: not as many as over the whole, where it ends in a row, or in a
+    pool that few have room in."""
+    passed = whole.estimate.seconds - rest.estimate.seconds
+    busy = whole.workers * whole.estimate.seconds - rest.workers * rest.estimate.seconds
+    if passed < BEGINNING * whole.estimate.seconds or busy <= 0:
+        return whole.workers
+    return busy / passed
+
+
+def _corrected(left: Estimate, expected: float, took: Sequence[Took], now: int) -> Estimate:
+    """Its workers have been kept less busy, or more, than was expected: they will be so for the rest."""
+    busy, since = _busy(took, now)
+    if not busy or not expected:
+        return left
+    factor = expected / (busy / since)
+    weight = len(took) / (len(took) + DOUBT)
+    factor = min(FACTOR_MAX, max(1 / FACTOR_MAX, factor)) ** weight
+    return left.scaled(factor, f"{left.basis}; times {factor:.2f}, by how busy its workers were kept")
+
+
+def _busy(took: Sequence[Took], now: int) -> tuple[float, float]:
+    """How many seconds workers were at attempts in all, and for how long somebody worked at the plan meanwhile."""
+    spans = sorted((one.started_at, now if one.finished_at is None else one.finished_at) for one in took)
+    if not spans:
+        return 0.0, 0.0
+    rest = max(REST_SECONDS_MIN * 1_000_000, REST_TIMES * max(ended - began for began, ended in spans))
+    passed, until = 0, spans[0][0]
+    for began, ended in spans:
+        passed += max(0, ended - max(began, until)) + (began - until if 0 < began - until < rest else 0)
+        until = max(until, ended)
+    passed += now - until if now - until < rest else 0
+    return sum(ended - began for began, ended in spans) / 1_000_000, max(1, passed) / 1_000_000

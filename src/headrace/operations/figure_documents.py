@@ -1,0 +1,148 @@
+"""The documents of `status --explain`: a figure, and the rows that it is made of."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headrace.operations.documents import AvailabilityRow, Document
+
+FIGURES = ("availability", "promises", "nodes", "owners", "domains", "uptime", "weakened", "goodput", "incidents", "sources", "use")
+"""What can be explained."""
+
+
+class SpanRow(Document, frozen=True, kw_only=True):
+    """How a consumer was served from one moment to another, as known now; `claimed` is what was said at the time."""
+
+    consumer: str
+    since: datetime
+    until: datetime
+    seconds: float
+    state: str
+    claimed: str
+
+
+class ServedRow(Document, frozen=True, kw_only=True):
+    """How a consumer, an asset, a source, or all of an owner or a domain was served. Of a node it is what its strictest consumer needed
+    of it; of an owner or domain the worst, with the mean beside it."""
+
+    of: str
+    kind: str
+    owner: str | None
+    honest: str | None
+    mean: str | None
+    lost_minutes: int
+    worst: str | None
+    """Whose figure it is."""
+    classic: str | None
+    """Attempts that succeeded of those that ran, of nodes."""
+    detail: AvailabilityRow | None = None
+
+
+class RunCountRow(Document, frozen=True, kw_only=True):
+    """Runs of one kind and state that started in the window, and how many of them other tools would count as successes."""
+
+    kind: str
+    state: str
+    runs: int
+    succeeded: int
+
+
+class PromiseRow(Document, frozen=True, kw_only=True):
+    """An obligation that fell due in the window."""
+
+    consumer: str
+    interval: str
+    due_at: datetime
+    met_at: datetime | None
+    """By what is sound, as known now."""
+    kept: bool
+    waived: bool
+
+
+class WeakenedPromiseRow(Document, frozen=True, kw_only=True):
+    """A promise that was made less in the window, by whom."""
+
+    node: str
+    what: str
+    before: str
+    after: str
+    by: str
+    at: datetime
+
+
+class GoodputRow(Document, frozen=True, kw_only=True):
+    """Of one node: rows that attempts staged in the window, and where they went; `goodput` is the share that is good. Never summed over
+    nodes: the same rows pass through many."""
+
+    node: str
+    owner: str
+    attempts: int
+    staged: int
+    good: int
+    retry: int
+    rejected: int
+    superseded: int
+    identical: int
+    wrong: int
+    waiting: int
+    goodput: str | None
+
+
+class IncidentTimesRow(Document, frozen=True, kw_only=True):
+    """How long one cause took to be noticed, and until all were served again; an open one until now."""
+
+    id: str
+    kind: str
+    node: str
+    owner: str
+    began_at: datetime
+    detect_seconds: float
+    restore_seconds: float
+    open: bool
+    recurrence_of: str | None
+    found_by_people: bool
+
+
+class SourceScoreRow(Document, frozen=True, kw_only=True):
+    """What a source is worth, and how far it can be relied on: lower bounds, null with fewer than ten deliveries."""
+
+    source: str
+    owner: str
+    deliveries: int
+    consumers: int
+    reads: int
+    stability: str | None
+    quality: str | None
+    on_time: int
+    expected: int
+    missing: int
+    changed: int
+    rows_accepted: int
+    rows_refused: int
+    rows_missing: int
+
+
+class UseRow(Document, frozen=True, kw_only=True):
+    """Who reads a node. A node that nobody was seen to read has one row without a reader, with what it cost all the same."""
+
+    node: str
+    reader: str | None
+    via: str | None
+    reads: int
+    last_at: datetime | None
+    seconds: float
+    """What its attempts took in the window."""
+    said: str
+
+
+class FigureDocument(Document, frozen=True, kw_only=True):
+    """One figure of a window, what it says, and the rows that it is made of."""
+
+    figure: str
+    window: str
+    began: datetime
+    until: datetime
+    said: list[str]
+    rows: list[
+        SpanRow | ServedRow | RunCountRow | PromiseRow | WeakenedPromiseRow | GoodputRow | IncidentTimesRow | SourceScoreRow | UseRow
+    ]

@@ -1,0 +1,115 @@
+"""What figures about sources and readers are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import median_low
+
+from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
+from headrace.model.required import SEPARATOR
+from headrace.observe.blockage import promised_by
+from headrace.observe.figures.source_scores import DELIVERIES_LEAST, Delivered, score
+from headrace.observe.watched import Node
+from headrace.operations.figure_documents import SourceScoreRow, UseRow
+from headrace.operations.figuring import Figuring
+from headrace.store.queries import deliveries, usage, worth
+from headrace.store.queries.worth import Arrived
+
+UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
+
+
+def sources(figuring: Figuring) -> tuple[list[str], list[SourceScoreRow]]:
+    """What sources are worth, and how far they can be relied on."""
+    rows = [
+        _scored(_delivered(figuring, node)) for node in figuring.declared.nodes.values() if node.is_source and figuring.chosen(node.name)
+    ]
+    return [f"lower bounds (95 %) of what was delivered; nothing is said with fewer than {DELIVERIES_LEAST} deliveries"], rows
+
+
+def _scored(one: Delivered) -> SourceScoreRow:
+    found = score(one)
+    return SourceScoreRow(
+        source=one.source, owner=one.owner, deliveries=one.deliveries, consumers=one.consumers, reads=one.reads,
+        stability=_said(found.stability), quality=_said(found.quality), on_time=one.on_time, expected=one.expected, missing=one.missing,
+        changed=one.changed, rows_accepted=one.rows_accepted, rows_refused=one.rows_refused, rows_missing=one.rows_missing,
+    )  # fmt: skip
+
+
+def _said(value: float | None) -> str | None:
+    return None if value is None else f"{int(value * 1000) / 1000:.3f}"
+
+
+def _delivered(figuring: Figuring, node: Node) -> Delivered:
+    arrived = worth.arrived(figuring.tx, node.name, figuring.began, figuring.until)
+    accepted, refused = worth.rows_of_deliveries(figuring.tx, node.name, figuring.began, figuring.until)
+    first = _first_arrivals(arrived)
+    due = list(_expected(figuring, node))
+    missing = [key for key, _ in due if key not in first]
+    restated = worth.restated(figuring.tx, node.name, figuring.began, figuring.until)
+    below = {node.name, *figuring.overview.assets_of(node.name)}
+    return Delivered(
+        source=node.name,
+        owner=figuring.owner_of(node.name),
+        deliveries=len(arrived),
+        expected=len(due),
+        on_time=sum(key in first and (by is None or first[key] <= by) for key, by in due),
+        missing=len(missing),
+        changed=sum(one.drifted or one.id in restated for one in arrived),
+        rows_accepted=sum(accepted.values()),
+        rows_refused=sum(rows for one, rows in refused.items() if one not in accepted),
+        rows_missing=len(missing) * (median_low(accepted.values()) if accepted else 0),
+        consumers=len(figuring.overview.consumers_of(node.name)),
+        reads=sum(one.reads for one in figuring.reads if one.node in below),
+    )
+
+
+def _first_arrivals(arrived: Sequence[Arrived]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for one in arrived:
+        moment = one.partition.partition(SEPARATOR)[0]
+        found[moment] = min(found.get(moment, one.arrived_at), one.arrived_at)
+    return found
+
+
+def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]]:
+    """The intervals whose delivery was due in the window, with by when; one that wasn't promised for a time is due when it has ended."""
+    grain, oldest = node.partition.grain, deliveries.oldest_partition(figuring.tx, node.name)
+    if grain is None or oldest is None:
+        return
+    first = start_us(oldest.partition(SEPARATOR)[0], grain, node.timezone)
+    key = key_at_us(max(first, figuring.began), grain, node.timezone)
+    while bounds_us(key, grain, node.timezone)[1] <= figuring.until:
+        by = promised_by(node, key)
+        if not node.no_data.covers(key, grain, node.timezone) and (by is None or by <= figuring.until):
+            yield key, by
+        key = next_key(key, grain, node.timezone)
+
+
+def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
+    """Who reads what, and what is computed although nobody was seen to read it."""
+    took = dict(worth.seconds(figuring.tx, figuring.began, figuring.until))
+    rows = [row for name in figuring.declared.nodes if figuring.chosen(name) for row in _readers(figuring, name, took.get(name, 0.0))]
+    rows += [
+        _row(figuring, node, one.consumer, "export", one.exports, one.last_at, took.get(node, 0.0))
+        for one in usage.exports(figuring.tx, figuring.declared.exports, figuring.began, figuring.until)
+        for node in figuring.project.consumers[one.consumer].reads
+        if figuring.chosen(node)
+    ]
+    return [f"as far as reads are seen: {UNSEEN}"], rows
+
+
+def _readers(figuring: Figuring, name: str, seconds: float) -> list[UseRow]:
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    for one in figuring.reads:
+        if one.node == name:
+            reads, last = found.get((one.reader, one.via), (0, 0))
+            found[one.reader, one.via] = (reads + one.reads, max(last, one.last_at))
+    if found:
+        return [_row(figuring, name, who, via, reads, last, seconds) for (who, via), (reads, last) in sorted(found.items())]
+    waiting = ", ".join(figuring.overview.consumers_of(name)[:3])
+    said = f"{UNSEEN}; needed by {waiting}" if waiting else f"{UNSEEN}; no consumer needs it"
+    return [UseRow(node=name, reader=None, via=None, reads=0, last_at=None, seconds=seconds, said=said)]
+
+
+def _row(figuring: Figuring, node: str, reader: str, via: str, reads: int, last_us: int, seconds: float) -> UseRow:
+    return UseRow(node=node, reader=reader, via=via, reads=reads, last_at=figuring.instant(last_us), seconds=seconds, said="")

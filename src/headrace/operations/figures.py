@@ -1,0 +1,63 @@
+"""`status --explain FIGURE`: a figure of a window, opened down to the rows that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from headrace.model import UsageError
+from headrace.model.zones import to_us
+from headrace.observe.watched import watched
+from headrace.operations import figure_readers, figure_served, figure_work
+from headrace.operations.availability import window_began
+from headrace.operations.figure_documents import FIGURES, FigureDocument
+from headrace.operations.figuring import Figuring
+from headrace.operations.session import Session
+
+WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
+    "availability": figure_served.spans,
+    "promises": figure_served.promises,
+    "nodes": figure_served.nodes,
+    "owners": figure_served.owners,
+    "domains": figure_served.domains,
+    "uptime": figure_work.runs,
+    "weakened": figure_work.weakened,
+    "goodput": figure_work.goodput,
+    "incidents": figure_work.incidents,
+    "sources": figure_readers.sources,
+    "use": figure_readers.use,
+}
+OWN_WINDOW = {"sources": "90d"}
+"""Those that are about another window unless one is asked for."""
+DEFAULT = "30d"
+
+
+def explain(session: Session, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureDocument:
+    """A figure with its rows; of a selection, only of what it names. UsageError for a figure that there isn't, and for a window that
+    is none."""
+    if figure not in WORKED:
+        raise UsageError(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")
+    span = window or OWN_WINDOW.get(figure, DEFAULT)
+    now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
+    began_us = window_began(span, now_us, session.timezone)
+    if session.store is None or session.compiled is None:
+        return _document(session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ())
+    names = _names(session, selection)
+    compiled = session.compiled
+    with session.world() as (tx, world):
+        figuring = Figuring(session, tx, world, compiled, watched(compiled), (began_us, now_us), names)
+        said, rows = WORKED[figure](figuring)
+    return _document(session, figure, span, (began_us, now_us), said, rows)
+
+
+def _document(session: Session, figure: str, span: str, window: tuple[int, int], said: list[str], rows: Sequence[Any]) -> FigureDocument:
+    began, until = map(session.instant, window)
+    return FigureDocument(figure=figure, window=span, began=began, until=until, said=said, rows=list(rows))
+
+
+def _names(session: Session, selection: Sequence[str]) -> frozenset[str] | None:
+    if not selection:
+        return None
+    from headrace.operations.selection import selected
+
+    return frozenset(selected(session, selection, compiled=session.compiled))

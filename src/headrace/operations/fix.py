@@ -1,0 +1,225 @@
+"""`fix`: what repairs an incident, planned, asked for, and done as one: names accepted, deliveries read again, all that reads them built
+beside production and published at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from headrace.govern.audit import Action, Event, Object, append
+from headrace.model import Refused
+from headrace.operations.backfill import backfill
+from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.backfill_planning import plan
+from headrace.operations.backfill_showing import of_planned
+from headrace.operations.contract_accept import Accepted, accept, prepared
+from headrace.operations.documents import Document
+from headrace.operations.fix_documents import FixDocument, FixStep
+from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.incidents import found_in, number_of, row_of
+from headrace.operations.mending import Act, Mending, mending
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.resume import resume
+from headrace.operations.retry import retry
+from headrace.operations.session import Session
+from headrace.operations.tick import tick
+from headrace.store import Transaction
+from headrace.store.queries import incidents as stored
+from headrace.store.queries import quarantine
+from headrace.store.queries.incidents import Happened, Incident
+
+Confirm = Callable[[FixDocument], bool]
+"""Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
+
+
+class FixArguments(msgspec.Struct, frozen=True):
+    """Which incident is repaired, and how."""
+
+    number: int
+    acts: list[str]
+
+
+class FixNoted(Document, frozen=True, kw_only=True):
+    """That somebody began to repair an incident is written down."""
+
+    number: int
+
+
+class _Planned(msgspec.Struct, frozen=True):
+    incident: Incident
+    row: IncidentRow
+    how: Mending
+    accepted: Accepted | None = None
+    rows: int = 0
+    """Of the deliveries that are read again."""
+    build: BackfillDocument | None = None
+
+
+def fix(session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress) -> FixDocument:
+    """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it.
+
+    UsageError for an incident that there isn't, Refused where a person has to do something first, or policy asks for an approval."""
+    planned = _plan(session, target)
+    document = _document(planned, "done" if planned.incident.state == "resolved" else "planned")
+    if dry_run or planned.incident.state == "resolved":
+        return document
+    if planned.build is not None and planned.build.approval is not None:
+        rule = planned.build.approval
+        raise Refused(
+            f"this repair needs an approval: {rule.file}:{rule.line} backfill_approval = {rule.rule!r}",
+            hint=f"{planned.build.command} keeps the plan until somebody agrees",
+        )
+    if not confirm(document):
+        return msgspec.structs.replace(document, fix="declined")
+    perform(session, "fix", FixArguments(planned.incident.id, [act.value for act in planned.how.acts]), progress)
+    built = _do(session, planned, progress)
+    fresh = session.again(session.actor)
+    try:
+        after = _plan(fresh, target, resolved_only=True)
+    finally:
+        fresh.close()
+    ended = after.incident.state != "open"
+    return msgspec.structs.replace(_document(after, "done" if ended else "open"), steps=document.steps, mappings=document.mappings,
+        file=document.file, backfill=built)  # fmt: skip
+
+
+def _plan(session: Session, target: str, *, resolved_only: bool = False) -> _Planned:
+    """The incident, and what would be done about it. Refused where only a person can."""
+    number = number_of(target)
+    if session.store is None or session.compiled is None:
+        raise Refused("nothing has run yet, so nothing is wrong", hint="headrace tick")
+    with session.store.read() as tx:
+        incident = found_in(tx, number)
+        row = row_of(session, session.compiled.project, tx, incident)
+        if incident.state == "resolved" or resolved_only:
+            return _Planned(incident, row, Mending())
+        how = mending(tx, session.compiled.project, incident)
+        waiting = [one.rows or 0 for one in quarantine.waiting(tx, node=incident.node) if one.partition in how.reread]
+    if not how.acts:
+        commands = [f"\n    {command}" for command in how.commands]
+        raise Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint="then" + "".join(commands) if commands else "")
+    accepted = prepared(session, how.accepting) if Act.MAP in how.acts else None
+    return _Planned(incident, row, how, accepted, sum(waiting), _preview(session, incident, how))
+
+
+def _preview(session: Session, incident: Incident, how: Mending) -> BackfillDocument | None:
+    if how.build is None or session.compiled is None:
+        return None
+    again = {incident.node: how.reread} if how.reread else {}
+    found = plan(session, session.store, session.compiled, session.version, how.build, now=session.now(), reread=again)
+    return of_planned(session, found, how.build, state="planned", now=session.now(), clock=session.clock.kind)
+
+
+# What is said of it
+
+
+def _document(planned: _Planned, state: str) -> FixDocument:
+    fields = {name: getattr(planned.row, name) for name in planned.row.__struct_fields__}
+    return FixDocument(
+        **fields,
+        fix=state,
+        steps=_steps(planned),
+        mappings=[] if planned.accepted is None else list(planned.accepted.mappings),
+        file=None if planned.accepted is None else planned.accepted.path.as_posix(),
+        backfill=planned.build,
+    )
+
+
+def _steps(planned: _Planned) -> list[FixStep]:
+    return [step for act in planned.how.acts for step in _step(planned, act)]
+
+
+def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
+    node = planned.incident.node
+    match act:
+        case Act.MAP:
+            assert planned.accepted is not None
+            names = ", ".join(f"{one.column} ← {one.to}" for one in planned.accepted.mappings)
+            mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=f"{names}, from {planned.accepted.first} on")
+            count = len(planned.how.reread)
+            text = f"{count} {'delivery' if count == 1 else 'deliveries'}, {planned.rows:,} rows"
+            return (mapped, FixStep(act="read", what=node, text=text))
+        case Act.BUILD:
+            return _built(planned.build) if planned.build is not None else ()
+        case Act.LOOK:
+            return (FixStep(act=act, what=node, text="look again; what has arrived is taken in, and what waits for it runs"),)
+        case Act.RESUME:
+            return (FixStep(act=act, what=node, text="it may run again"),)
+        case Act.RETRY:
+            return (FixStep(act=act, what=node, text="what failed, again"),)
+
+
+def _built(document: BackfillDocument) -> Sequence[FixStep]:
+    made = [row for row in document.assets if row.how != "taken_in"]
+    cost = (
+        ""
+        if document.estimate is None
+        else f", {document.estimate.seconds:.0f} s ({document.estimate.low:.0f}–{document.estimate.high:.0f})"
+    )
+    count = sum(row.partitions for row in made)
+    build = FixStep(act="build", what=f"{len(made)} {'node' if len(made) == 1 else 'nodes'}", text=f"{count} partitions{cost}")
+    return (build, FixStep(act="publish", what=document.publishes, text=document.reason)) if made else ()
+
+
+# Doing it
+
+
+@verb("fix", FixArguments, FixNoted)
+def _noted(context: Context, arguments: FixArguments, progress: Progress) -> FixNoted:
+    """Who began to repair it stands in its timeline and in the trail before anything is done."""
+    del progress
+
+    def write(tx: Transaction, now: int) -> None:
+        acts = ", ".join(arguments.acts)
+        stored.happened(tx, arguments.number, [Happened(now, f"repair begun: {acts}", context.actor.id, "fix")])
+        append(
+            tx,
+            now,
+            Event(
+                action=Action.INCIDENT_FIXED, actor=context.actor, object=Object("incident", str(arguments.number)),
+                after={"acts": list(arguments.acts)},
+            ),
+        )  # fmt: skip
+
+    context.tell(write=write)
+    return FixNoted(number=arguments.number)
+
+
+def _do(session: Session, planned: _Planned, progress: Progress) -> BackfillDocument | None:
+    """Each act by the operation that does it alone, too."""
+    built: BackfillDocument | None = None
+    for act in planned.how.acts:
+        fresh = session.again(session.actor)
+        try:
+            built = _act(fresh, planned, act, progress) or built
+        finally:
+            fresh.close()
+    return built
+
+
+def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> BackfillDocument | None:
+    node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
+    match act:
+        case Act.MAP:
+            accept(session, planned.how.accepting, pairs=(), patch=False, yes=False, progress=progress)
+        case Act.LOOK:
+            tick(session, progress=progress)
+        case Act.RESUME:
+            resume(session, [node], exclude=(), reason=because, progress=progress)
+            fresh = session.again(session.actor)
+            try:
+                tick(fresh, progress=progress)
+            finally:
+                fresh.close()
+        case Act.RETRY:
+            retry(session, node, reason=because, progress=progress)
+        case Act.BUILD:
+            assert planned.how.build is not None
+            one = planned.how.build
+            return backfill(
+                session, one.select, exclude=(), first=one.first, last=one.last, since=None, mode=one.mode, reason=one.reason,
+                only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
+            )  # fmt: skip
+    return None

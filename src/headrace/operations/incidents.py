@@ -1,0 +1,150 @@
+"""`incidents`, `incident`: the causes that are open, or all; and which of them consumers wait for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.model import Project, UsageError
+from headrace.observe.incidents.holding import holding
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import WHOLE, Terms, Watched
+from headrace.observe.world import World
+from headrace.operations.documents import ConsumerRow, HoldingRow
+from headrace.operations.incident_documents import (
+    AffectedRow,
+    CauseRow,
+    EvidenceRow,
+    HappenedRow,
+    IncidentRow,
+    RecurrenceRow,
+    SymptomRow,
+)
+from headrace.operations.session import Session
+from headrace.store import Transaction
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Incident, shown
+
+ID = re.compile(r"(?:inc-)?(\d{1,15})", re.IGNORECASE)
+
+
+def incidents(session: Session, *, every: bool = False) -> list[IncidentRow]:
+    """The incidents that aren't resolved, oldest first; with `every`, the newest of all, newest first."""
+    if session.store is None or session.compiled is None:
+        return []
+    project = session.compiled.project
+    with session.store.read() as tx:
+        return [row_of(session, project, tx, one) for one in (stored.newest(tx) if every else stored.open_ones(tx))]
+
+
+def incident(session: Session, target: str) -> IncidentRow:
+    """One incident, by `INC-1` or `1`. UsageError for one that there isn't."""
+    number = number_of(target)
+    if session.store is None or session.compiled is None:
+        raise _unknown(number)
+    project = session.compiled.project
+    with session.store.read() as tx:
+        return row_of(session, project, tx, found_in(tx, number))
+
+
+def number_of(text: str) -> int:
+    """`INC-1` or `1` as a number. UsageError for anything else."""
+    found = ID.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1")
+    return int(found[1])
+
+
+def found_in(tx: Transaction, number: int) -> Incident:
+    """One incident as it is kept. UsageError where there is none of that number."""
+    found = stored.get(tx, number)
+    if found is None:
+        raise _unknown(number)
+    return found
+
+
+def _unknown(number: int) -> UsageError:
+    return UsageError(f"there is no incident {shown(number)}", hint="headrace incidents --all lists them")
+
+
+def told(tx: Transaction, declared: Watched, world: World, consumers: Sequence[ConsumerRow], now_us: int) -> list[ConsumerRow]:
+    """Consumers as `status` tells of them, each that isn't served with the incident that it waits for."""
+    if not stored.count_open(tx):
+        return list(consumers)
+    scene, terms = Scene(declared, world), {one.consumer: one for one in declared.consumers}
+    return [row if row.state == "served" else _told(row, _waited_for(tx, scene, terms[row.name], row, now_us)) for row in consumers]
+
+
+def _waited_for(tx: Transaction, scene: Scene, terms: Terms, row: ConsumerRow, now_us: int) -> Incident | None:
+    if row.risk is not None and row.state == "at_risk":
+        return stored.open_at(tx, row.risk.node, "" if row.risk.partition == WHOLE else row.risk.partition)
+    if row.state == "wrong":
+        read = (one for one in stored.open_ones(tx) if row.name in one.affected.consumers and stored.still_read(tx, one.id))
+        return next(read, None)
+    return holding(tx, scene, terms, now_us)
+
+
+def _told(row: ConsumerRow, one: Incident | None) -> ConsumerRow:
+    if one is None:
+        return row
+    if row.state not in ("late", "never"):
+        return msgspec.structs.replace(row, incident=one.shown)
+    return msgspec.structs.replace(row, incident=one.shown, reason=f"{one.shown} {one.node}: {one.summary}")
+
+
+def holds(tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> HoldingRow | None:
+    """What is held back of consumers as `told` gave them; None where one waits for something that no incident is of."""
+    from headrace.operations.mending import repair_of
+
+    waiting = [row for row in consumers if row.state in ("late", "never")]
+    if not waiting or any(row.incident is None for row in waiting):
+        return None
+    found = [found_in(tx, number_of(name)) for name in dict.fromkeys(row.incident for row in waiting if row.incident is not None)]
+    repair = repair_of(tx, project, found[0])
+    assets = {name for one in found for name in (*one.affected.assets, one.node) if name in project.assets}
+    by_hand = repair is None or repair.first is not None
+    command = f"headrace incident {found[0].shown}" if repair is None or by_hand else None if repair.automatic else repair.command
+    return HoldingRow(causes=len(found), assets=len(assets), consumers=len(waiting), command=command)
+
+
+def row_of(session: Session, project: Project, tx: Transaction, one: Incident) -> IncidentRow:
+    """An incident as verbs give it."""
+    from headrace.operations.mending import repair_of
+
+    at = session.instant
+    return IncidentRow(
+        id=one.shown,
+        state=one.state,
+        cause=CauseRow(
+            kind=one.kind, detail=one.detail, node=one.node, partition=one.partition or None, columns=list(one.columns),
+            summary=one.summary, confidence=one.confidence,
+            evidence=[EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at)) for e in one.evidence],
+        ),
+        owner=one.owner,
+        began_at=at(one.began_at),
+        opened_at=at(one.opened_at),
+        restored_at=None if one.restored_at is None else at(one.restored_at),
+        resolved_at=None if one.resolved_at is None else at(one.resolved_at),
+        affected=AffectedRow(
+            assets=list(one.affected.assets), consumers=list(one.affected.consumers), partitions=list(one.affected.partitions)
+        ),
+        repair=repair_of(tx, project, one),
+        recurrence_of=None if one.recurrence_of is None else shown(one.recurrence_of),
+        before=None if one.recurrence_of is None else _before(session, tx, one.recurrence_of),
+        symptoms=[
+            SymptomRow(node=s.node, partition=s.partition or None, what=s.what, at=at(s.at)) for s in stored.symptoms_of(tx, one.id)
+        ],
+        timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in stored.timeline_of(tx, one.id)],
+    )  # fmt: skip
+
+
+def _before(session: Session, tx: Transaction, number: int) -> RecurrenceRow | None:
+    """What was done the time before: what people did, and acts of repair."""
+    found = stored.get(tx, number)
+    if found is None:
+        return None
+    done = [line.what for line in stored.timeline_of(tx, number) if line.act is not None]
+    restored = None if found.restored_at is None else session.instant(found.restored_at)
+    return RecurrenceRow(id=found.shown, began_at=session.instant(found.began_at), restored_at=restored, done=done)

@@ -1,0 +1,229 @@
+"""The delay ledger as `why` tells it: the segments, who took how much, what it was a week before, and who has read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from headrace.model import Grain, UsageError
+from headrace.model.intervals import bounds_us, key_at_us, previous_key
+from headrace.model.zones import to_us
+from headrace.observe.ledger.account import Books, Ledger
+from headrace.observe.ledger.declared import traits
+from headrace.observe.ledger.environment import records_of
+from headrace.observe.ledger.freezing import frozen
+from headrace.observe.ledger.promised import as_promised
+from headrace.observe.ledger.records import Records
+from headrace.observe.ledger.segments import Kind, Segment
+from headrace.observe.ledger.soundness import wrongs
+from headrace.observe.obligations import Scene, due_us, met_at
+from headrace.observe.watched import Terms
+from headrace.observe.watched import began as began_us
+from headrace.observe.wording import ago, moment
+from headrace.operations.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.store import Transaction
+from headrace.store.queries import ledger as rows
+
+_HOUR_US = 3_600_000_000
+_WEEK_US = 7 * 86_400_000_000
+_SECOND_US = 1_000_000
+_SHARES_MAX = 20
+
+
+class Ledgers:
+    """Answers for one moment."""
+
+    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int) -> None:
+        self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
+        self._compiled, self._traits = compiled, traits(compiled)
+        self._known_from = now_us
+        self._know(records_of(tx, scene.world, now_us))
+
+    def _know(self, records: Records) -> None:
+        self._records, self._books = records, Books(self._traits, self._scene, records)
+
+    def _wrong_since(self, from_us: int) -> None:
+        """Ask which publications were wrong, as far back as is needed."""
+        if from_us < self._known_from:
+            self._known_from = from_us
+            found = wrongs(self._tx, self._compiled, self._scene, from_us)
+            if found:
+                self._know(records_of(self._tx, self._scene.world, self._now, found))
+
+    def of_consumer(self, terms: Terms, interval: str) -> LedgerRow | None:
+        """A consumer's wait for an interval, beside the one a week before; None before the interval's end."""
+        ledger, is_frozen = self._consumer(terms, interval)
+        if ledger is None:
+            return None
+        row = self._row(ledger, is_frozen=is_frozen)
+        return msgspec.structs.replace(row, compared=self._compared(terms, ledger), read=self._read(terms, ledger))
+
+    def ended(self, terms: Terms, row: LedgerRow) -> str | None:
+        """When a consumer's wait was over, and whether that was in time; None while it isn't over."""
+        if row.open:
+            return None
+        met, waived, due = rows.obligation(self._tx, terms.consumer, row.interval)
+        subject, at_us = f"{terms.consumer} {row.interval}", to_us(row.to)
+        if met is None and waived is not None:
+            return f"{subject} was let go of {self._moment(at_us)}"
+        due = due_us(terms, row.interval) if due is None else due
+        late = f"{ago(at_us - due)} after it was due" if at_us > due else "in time"
+        return f"{subject} was there {self._moment(at_us)}, {late} (due {self._moment(due)})"
+
+    def _moment(self, at_us: int) -> str:
+        return moment(at_us, self._now, self._session.timezone)
+
+    def newest_met(self, terms: Terms) -> LedgerRow | None:
+        """The wait for the newest interval that a consumer was served with."""
+        found = rows.newest_met(self._tx, terms.consumer)
+        return None if found is None else self.of_consumer(terms, found)
+
+    def of_partition(self, node: str, key: str) -> LedgerRow | None:
+        """A partition's newest wait."""
+        ledger = self._books.of_partition(node, key)
+        return None if ledger is None else self._row(ledger, is_frozen=False)
+
+    def _consumer(self, terms: Terms, interval: str) -> tuple[Ledger | None, bool]:
+        kept = frozen(self._tx, terms.consumer, interval)
+        if kept is not None:
+            return kept, True
+        terms = as_promised(self._tx, terms, interval, self._scene)
+        if (began := began_us(interval, terms.per, terms.timezone)) is not None:
+            self._wrong_since(began)
+        met, over, _ = rows.obligation(self._tx, terms.consumer, interval)
+        if met is None and over is None:  # it is written down when it is due
+            met = met_at(terms, interval, self._scene)
+            if met == 0:
+                return None, False  # nothing was required yet
+        return self._books.of_consumer(terms, interval, met_us=met, over_us=over), False
+
+    # As documents
+
+    def _row(self, ledger: Ledger, *, is_frozen: bool) -> LedgerRow:
+        parts = {name: us / _SECOND_US for name, us in ledger.overhead_parts().items()}
+        return LedgerRow(
+            subject=ledger.subject, interval=ledger.interval, wait_seconds=ledger.wait_us / _SECOND_US, from_=self._at(ledger.from_us),
+            to=self._at(ledger.to_us), open=ledger.open, rebuild=ledger.rebuild, segments=[self._segment(one) for one in ledger.segments],
+            overhead_seconds=ledger.overhead_us / _SECOND_US, overhead=parts, work_seconds=ledger.work_us / _SECOND_US,
+            shortest_possible_seconds=None if ledger.shortest_us is None else ledger.shortest_us / _SECOND_US,
+            shares=self._shares(ledger), said=said(ledger), frozen=is_frozen, compared=None, read=None,
+        )  # fmt: skip
+
+    def _segment(self, one: Segment) -> SegmentRow:
+        incident = f"INC-{one.incident}" if one.incident else None
+        return SegmentRow(
+            kind=str(one.kind), node=one.node, partition=one.partition, from_=self._at(one.from_us), to=self._at(one.to_us),
+            seconds=one.us / _SECOND_US, note=one.note, incident=incident,
+        )  # fmt: skip
+
+    def _shares(self, ledger: Ledger) -> list[ShareRow]:
+        for one in ledger.segments:
+            if one.incident:
+                self._records.incidents(one.node, one.partition)
+        found = ledger.shares(self._books.traits, self._records.owners)
+        whole = max(1, ledger.wait_us)
+        rows = [ShareRow(owner=owner, seconds=us / _SECOND_US, share=us / whole) for owner, us in found.items()]
+        return rows[:_SHARES_MAX]
+
+    def _at(self, us: int) -> datetime:
+        return self._session.instant(us)
+
+    # Beside it
+
+    def _compared(self, terms: Terms, ledger: Ledger) -> ComparedRow | None:
+        """The same interval of the week before, or the one before where those are weeks or longer."""
+        interval = week_before(terms, ledger.interval)
+        if interval is None:
+            return None
+        before, _ = self._consumer(terms, interval)
+        if before is None or before.open:
+            return None
+        now, then = ledger.by_kind(), before.by_kind()
+        changed = {str(kind): (now.get(kind, 0) - then.get(kind, 0)) / _SECOND_US for kind in Kind if now.get(kind, 0) != then.get(kind, 0)}
+        return ComparedRow(interval=interval, wait_seconds=before.wait_us / _SECOND_US, changed=changed)
+
+    def _read(self, terms: Terms, ledger: Ledger) -> str:
+        """When it was read first, as far as that is seen."""
+        since = self._now if ledger.open else ledger.to_us
+        after, before = rows.read_between(self._tx, [*terms.reads, *terms.named], since)
+        if after is not None:
+            return f"read through Headrace by {self._moment(after)}, at the latest"
+        lately = "" if before is None else f" since {self._moment(before)}"
+        return f"read time not observed: nobody has read {terms.consumer}'s data through Headrace{lately}"
+
+
+def owner_of(compiled: Compiled, node: str) -> str:
+    """Who answers for a node; nobody for one that isn't declared any more."""
+    project = compiled.project
+    found = project.sources.get(node) or project.assets.get(node) or project.consumers.get(node)
+    return found.owner if found is not None else ""
+
+
+def week_before(terms: Terms, interval: str) -> str | None:
+    """The interval to compare one with; None where there is none of that name."""
+    try:
+        if terms.per in (Grain.HOUR, Grain.DAY):
+            least = _HOUR_US if terms.per is Grain.DAY else 0  # a week in which clocks are changed is an hour longer or shorter
+            return key_at_us(bounds_us(interval, terms.per, terms.timezone)[0] - _WEEK_US + least, terms.per, terms.timezone)
+        return previous_key(interval, terms.per, terms.timezone)
+    except (UsageError, ValueError, OverflowError):
+        return None
+
+
+def said(ledger: Ledger) -> str:
+    """The second sentence: what of the wait Headrace took, and what took most of it."""
+    if not ledger.wait_us:
+        return "Nobody had to wait for it."
+    counted = ledger.by_kind()
+    parts = [f"Headrace itself took {length(ledger.overhead_us)}"]
+    for kind, phrase in _PHRASES.items():
+        us = counted.get(kind, 0)
+        if us and us * 50 >= ledger.wait_us:
+            agreed = ", as agreed," if kind is Kind.SOURCE and _as_agreed(ledger) else ""
+            parts.append(f"{phrase} {length(us)}{agreed}")
+    if ledger.work_us:
+        parts.append(f"work took {length(ledger.work_us)}")
+    shortest = ""
+    if not ledger.open and ledger.shortest_us is not None and ledger.shortest_us < ledger.wait_us:
+        shortest = f" The shortest wait possible with this data was {length(ledger.shortest_us)}."
+    waited = "waited so far" if ledger.open else "waited"
+    return f"Of {length(ledger.wait_us)} {waited}, {listed(parts)}.{shortest}"
+
+
+def _as_agreed(ledger: Ledger) -> bool:
+    notes = [one.note for one in ledger.segments if one.kind is Kind.SOURCE]
+    return bool(notes) and all("as agreed" in note for note in notes)
+
+
+_PHRASES = {
+    Kind.SOURCE: "the data wasn't there for",
+    Kind.HOLD: "it waited for somebody to decide for",
+    Kind.APPROVAL: "it waited for an approval for",
+    Kind.PAUSED: "it was paused for",
+    Kind.RETRY: "attempts in vain took",
+    Kind.QUEUE: "it queued for",
+    Kind.SCHEDULE: "nothing had asked for it for",
+}
+
+
+def length(us: int) -> str:
+    """A length of time: `0.4 ms`, `240 ms`, `2.1 s`, `6 min`, `55 h 20 min`."""
+    seconds = us / _SECOND_US
+    if seconds < 0.0095:
+        return f"{us / 1000:.1f} ms" if us else "nothing"
+    if seconds < 0.95:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """`a, b and c`."""
+    text = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return text.replace(",,", ",").removesuffix(",")

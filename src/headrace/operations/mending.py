@@ -1,0 +1,174 @@
+"""What a machine can do about an incident, found from its kind and from where its partitions stand now; and what only a person can."""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.model import Asset, Project, Source
+from headrace.model.ordering import order_of
+from headrace.model.required import SEPARATOR, WHOLE
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.operations.backfill_planning import BackfillArguments
+from headrace.operations.incident_documents import IncidentRepairRow
+from headrace.operations.repairs import Broken, repairs
+from headrace.plan.backfills import Mode
+from headrace.store import Transaction
+from headrace.store.queries import drift, partitions
+from headrace.store.queries import incidents as stored
+from headrace.store.queries.incidents import Incident
+
+
+class Act(enum.StrEnum):
+    """One thing that is done, in this order."""
+
+    RESUME = "resume"
+    MAP = "map"
+    LOOK = "look"
+    BUILD = "build"
+    RETRY = "retry"
+
+
+class Mending(msgspec.Struct, frozen=True, kw_only=True):
+    """`acts` in the order in which they are done; none where a person has to do something `first`, with `commands` for it."""
+
+    acts: tuple[Act, ...] = ()
+    accepting: str = ""
+    """`SOURCE@K`: the held delivery of which the proposed names are accepted."""
+    reread: tuple[str, ...] = ()
+    """The partitions of the source whose deliveries are read again."""
+    build: BackfillArguments | None = None
+    first: str = ""
+    commands: tuple[str, ...] = ()
+
+
+_LOOK_AGAIN = (
+    CauseKind.LATE_SOURCE,
+    CauseKind.MISSING_SOURCE,
+    CauseKind.SOURCE_UNAVAILABLE,
+    CauseKind.ACCESS_DENIED,
+    CauseKind.RUNTIME_DOWN,
+)
+_PASSING = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED, CauseKind.SLOW_RUN)
+"""What may not come again with nothing changed."""
+_GIVEN = (
+    CauseKind.STALE_DATA,
+    CauseKind.DUPLICATE_ROWS,
+    CauseKind.VOLUME_ANOMALY,
+    CauseKind.NULL_SPIKE,
+    CauseKind.DISTRIBUTION_SHIFT,
+    CauseKind.REFERENCE_BROKEN,
+    CauseKind.REPORTED,
+    CauseKind.CODE_ERROR,
+)
+"""What comes out the same however often it is made, until somebody gives other data or other code."""
+PLACES_MAX = 200
+_STUCK = ("failed", "rejected", "held")
+_AUTOMATIC = (
+    CauseKind.LATE_SOURCE,
+    CauseKind.MISSING_SOURCE,
+    CauseKind.SOURCE_UNAVAILABLE,
+    CauseKind.RUNTIME_DOWN,
+    CauseKind.RESTATEMENT,
+    *_PASSING,
+)
+"""What Headrace does by itself as soon as it can: it looks again, runs again, reads again."""
+
+
+def repair_of(tx: Transaction, project: Project, incident: Incident) -> IncidentRepairRow | None:
+    """The one command that repairs an incident, or that a person begins with; None where nothing is left to repair."""
+    if incident.state == "resolved":
+        return None
+    how = mending(tx, project, incident)
+    if not how.acts:
+        return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first) if how.commands else None
+    alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
+    return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=alone)
+
+
+def mending(tx: Transaction, project: Project, incident: Incident) -> Mending:
+    """What to do about an incident that isn't resolved."""
+    match CauseKind(incident.kind):
+        case CauseKind.PAUSED:
+            return Mending(acts=(Act.RESUME,))
+        case CauseKind.DESTINATION_UNAVAILABLE:
+            return Mending(acts=(Act.RETRY,))
+        case kind if kind in _LOOK_AGAIN:
+            return Mending(acts=(Act.LOOK,))
+        case CauseKind.CONFIGURATION_ERROR:
+            return Mending(first=f"correct {_place(project, incident.node)}", commands=("headrace validate", "headrace apply"))
+        case CauseKind.APPROVAL_PENDING:
+            return Mending(first="somebody has to agree to the plan that waits", commands=("headrace backfills",))
+        case CauseKind.DEADLINE_INFEASIBLE:
+            return Mending(
+                first="promise what can be kept, or make it faster: the usual arrivals and durations end after the deadline",
+                commands=(f"headrace why {shlex.quote((*incident.affected.consumers, incident.node)[0])}",),
+            )
+        case CauseKind.REPORTED if incident.node in project.assets:
+            return _built(project, incident, Mode.ALL)
+        case _:
+            return _of_data(tx, project, incident)
+
+
+def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
+    node = _made(project, incident.node)
+    if node is None:
+        return Mending(first=f"{incident.node} has no data of its own, or isn't declared any more", commands=("headrace status",))
+    keys = _ordered(project, incident)
+    renamed = [key for key in keys if isinstance(node, Source) and drift.renames_wait(tx, node.name, key)]
+    if renamed:
+        found = _built(project, incident, Mode.MISSING)
+        return msgspec.structs.replace(
+            found, acts=(Act.MAP, *found.acts), accepting=f"{node.name}@{renamed[0]}", reread=tuple(renamed)
+        )  # fmt: skip
+    stuck = _stuck(tx, [(node.name, key) for key in keys])
+    if not stuck and incident.kind in _GIVEN and incident.state == "open":
+        stuck = [Broken(node.name, key, "held") for key in keys]
+    if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
+        row = repairs(project, stuck, f"{incident.shown}: {incident.summary}")[0]
+        return Mending(first=row.first or "look at why it failed", commands=tuple(row.commands))
+    others = {one.node: None for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name}
+    return _built(project, incident, Mode.MISSING, also=tuple(others))
+
+
+def _places(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:
+    """Where the cause itself is seen: at other nodes as well, where several have it from something that they share."""
+    return [(node, key or WHOLE) for node, key in stored.partitions_of(tx, incident.id)[:PLACES_MAX]]
+
+
+def _stuck(tx: Transaction, places: Sequence[tuple[str, str]]) -> list[Broken]:
+    """The partitions that stay as they are until something changes."""
+    found = ((node, key, partitions.get(tx, node, key)) for node, key in places)
+    return [Broken(node, key, row.state) for node, key, row in found if row is not None and row.state in _STUCK]
+
+
+def _built(project: Project, incident: Incident, mode: Mode, also: tuple[str, ...] = ()) -> Mending:
+    """Everything from the first to the last partition that the cause is seen at, with what reads it; a pass where it isn't cut by time."""
+    node = _made(project, incident.node)
+    keys = [key.partition(SEPARATOR)[0] for key in _ordered(project, incident)]
+    if node is None or node.partition.grain is None or not keys:
+        return Mending(acts=(Act.LOOK,))
+    reason = f"{incident.shown}: {incident.summary}"
+    wanted = BackfillArguments([f"{name}+" for name in (incident.node, *also)], [], keys[0], keys[-1], None, mode.value, reason)
+    return Mending(acts=(Act.BUILD,), build=wanted)
+
+
+def _ordered(project: Project, incident: Incident) -> list[str]:
+    """The partitions of its node, oldest first."""
+    node = _made(project, incident.node)
+    if node is None:
+        return list(incident.affected.partitions)
+    zone = node.timezone or project.settings.timezone
+    return sorted(incident.affected.partitions, key=lambda key: order_of(key, node.partition, zone))
+
+
+def _made(project: Project, name: str) -> Source | Asset | None:
+    return project.sources.get(name) or project.assets.get(name)
+
+
+def _place(project: Project, name: str) -> str:
+    node = project.node(name) or project.consumers.get(name)
+    return "headrace.toml" if node is None else f"{node.place.file}:{node.place.line}"

@@ -1,0 +1,56 @@
+"""Whether what somebody wants to do needs an approval, and which line of headrace.toml says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from headrace.model import Project, Settings, toml
+from headrace.model.documents import Block
+from headrace.model.environments import PRODUCTION
+from headrace.model.files import SETTINGS_FILE
+from headrace.model.policy import APPROVAL, Facts, parse_rule
+from headrace.model.reporting import Report
+
+
+class Approval(msgspec.Struct, frozen=True):
+    """The rule that asks for one, and where it stands."""
+
+    rule: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} {APPROVAL} = {self.rule!r}"
+
+
+def needed(root: Path, settings: Settings, project: Project, nodes: Iterable[str], *, partitions: int, size: int = 0) -> Approval | None:
+    """The approval that making so many partitions of these nodes needs; None where policy asks for none."""
+    rule = settings.policy.get(APPROVAL)
+    if rule is None or not parse_rule(rule)(facts(project, nodes, partitions, size)):
+        return None
+    return Approval(rule, SETTINGS_FILE, _line(root, settings.environment))
+
+
+def facts(project: Project, nodes: Iterable[str], partitions: int, size: int) -> Facts:
+    """What rules are asked about."""
+    found = [node for name in nodes if (node := project.node(name)) is not None]
+    return Facts(
+        partitions=partitions,
+        bytes=size,
+        tags=frozenset(tag for node in found for tag in node.tags),
+        owners=frozenset(node.owner for node in found),
+        domains=frozenset(node.domain for node in found if node.domain is not None),
+    )
+
+
+def _line(root: Path, environment: str) -> int:
+    """Where the rule stands: an environment may have one of its own."""
+    document = toml.load((root / SETTINGS_FILE).read_text(encoding="utf-8"), Report(SETTINGS_FILE))
+    tables: list[object] = [document.get("policy") if document else None]
+    if document and environment != PRODUCTION:
+        own = document.get("environments", {}).get(environment, {})
+        tables.insert(0, own.get("policy") if isinstance(own, Block) else None)
+    return next((table.lines[APPROVAL] for table in tables if isinstance(table, Block) and APPROVAL in table.lines), 1)

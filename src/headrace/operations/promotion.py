@@ -1,0 +1,143 @@
+"""What environments have built, for `apply` in production: found, copied beside the lake, published instead of being computed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from headrace.lake import catalog
+from headrace.lake.querying import absolute
+from headrace.model import LakeError, StoreError
+from headrace.model.environments import PRODUCTION
+from headrace.operations.documents import PromotedRow
+from headrace.operations.performing import Context
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.plan import Change, ChangeKind, Compiled
+from headrace.run.promotion.copying import Job, Order, Part, copied
+from headrace.run.promotion.offers import Offer, Offers
+from headrace.run.promotion.publishing import Promotion, Publisher, make_durable, told
+from headrace.store import Store, Transaction
+
+
+def stales(changes: Collection[Change]) -> frozenset[str]:
+    """The nodes of which everything that is published becomes stale by changes."""
+    return frozenset(one.node for one in changes if one.stale or one.change is ChangeKind.ADDED)
+
+
+def offered(session: Session, compiled: Compiled, changed: Collection[str]) -> dict[str, list[Offer]]:
+    """Environment → what production needn't compute of what `compiled` asks for once it is applied; everything of `changed` nodes is
+    stale then. Nothing where production hasn't published anything yet, or for an environment whose state can't be read."""
+    found: dict[str, list[Offer]] = {}
+    if session.env != PRODUCTION or session.store is None:
+        return found
+    taken: set[tuple[str, str]] = set()
+    for name in sorted(session.settings.environments):
+        with _opened(session, name) as theirs, session.store.read() as tx:
+            every = Offers(tx, theirs, name, compiled, changed).found() if theirs is not None else []
+        if every and not taken & {(one.node, one.key) for one in every}:
+            found[name] = every
+            taken |= {(one.node, one.key) for one in every}
+    return found
+
+
+def rows(found: dict[str, list[Offer]]) -> list[PromotedRow]:
+    """How many partitions of what are offered by whom."""
+    counted: dict[tuple[str, str], int] = {}
+    for environment, offers in found.items():
+        for one in offers:
+            counted[environment, one.node] = counted.get((environment, one.node), 0) + 1
+    return [PromotedRow(environment=environment, node=node, partitions=n) for (environment, node), n in counted.items()]
+
+
+def prepared(session: Session, found: dict[str, list[Offer]]) -> tuple[Promotion, ...]:
+    """The rows of what is offered, in production's lake: staged, named by nothing. Raises LakeError."""
+    return tuple(_prepared(session, name, offers) for name, offers in found.items())
+
+
+def promote(context: Context, promotions: Collection[Promotion], progress: Progress) -> list[PromotedRow]:
+    """Publish it, as far as it still is what production would compute. What can't be is computed, as it would be without."""
+    done: list[PromotedRow] = []
+    for one in promotions:
+        try:
+            made = _promote(context, one, progress)
+        except (LakeError, StoreError) as error:
+            progress.note(f"what {one.environment} has built isn't taken over: {error}")
+            continue
+        done += [PromotedRow(environment=one.environment, node=node, partitions=count) for node, count in made.items()]
+    return done
+
+
+def _promote(context: Context, promotion: Promotion, progress: Progress) -> dict[str, int]:
+    make_durable(context.session.folders, promotion)
+    leader = context.leader(progress)
+    applied, made = leader.applied, {}
+    with _opened(context.session, promotion.environment) as theirs:
+        if theirs is None:
+            return {}
+        with context.store.read() as tx:
+            offers = Offers(tx, theirs, promotion.environment, applied.compiled, ()).found(promotion.partitions)
+            still = promotion.offered(offers)
+            event = told(tx, still)
+
+        def publish(tx: Transaction, now: int) -> None:
+            publisher = Publisher(tx, theirs, epoch=context.held.lease.epoch, version=applied.id, actor=context.actor, now=now)
+            made.update(publisher.publish(still, offers))
+            leader.took_over(tx, made)
+
+        if still.jobs:
+            leader.tell(event, write=publish)
+            leader.settle()
+    return made
+
+
+def _prepared(session: Session, name: str, offers: list[Offer]) -> Promotion:
+    assert session.store is not None
+    there = Session(session.root, name, None, session.actor)
+    lake = there.folders.lake
+    with _opened(session, name) as theirs, session.store.read() as tx:
+        jobs = tuple(_jobs(tx, theirs, lake, offers)) if theirs is not None else ()
+    answer = copied(Order(str(session.folders.lake), str(lake), jobs))
+    return Promotion(name, answer.jobs)
+
+
+def _jobs(tx: Transaction, theirs: Transaction, lake: Path, offers: list[Offer]) -> Iterator[Job]:
+    """One job a node, in the order of the offers."""
+    by_node: dict[str, list[Offer]] = {}
+    for one in offers:
+        by_node.setdefault(one.node, []).append(one)
+    for node, found in by_node.items():
+        there = catalog.table(theirs, node)
+        if there is None:
+            continue
+        parts = tuple(
+            Part(
+                key=one.key,
+                publication=one.publication.id,
+                rows=one.publication.rows,
+                content_hash=one.publication.content_hash,
+                files=absolute(catalog.files(theirs, node, [one.key]), lake) if one.publication.rows else (),
+            )
+            for one in found
+        )
+        shared = tuple(catalog.shared_files(tx, node, [one.key for one in found]))
+        yield Job(node, there.columns, catalog.table(tx, node), parts, shared)
+
+
+@contextmanager
+def _opened(session: Session, name: str) -> Iterator[Transaction | None]:
+    """An environment's state, to be read; None where there is none, or none that can be read."""
+    there = Session(session.root, name, None, session.actor)
+    try:
+        store: Store | None = there.store
+    except StoreError:
+        store = None
+    if store is None:
+        yield None
+        return
+    try:
+        with store.read() as tx:
+            yield tx
+    finally:
+        there.close()

@@ -1,0 +1,279 @@
+"""`quarantine accept` and `quarantine drop`: somebody decides about data that waits, by name, with a reason, maybe for a time.
+
+What was staged is published as it is. Of a delivery that never became rows, and of a merge, the same is made once more by looser rules:
+what would block warns. There is no third way: nothing marks it as a success.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+
+from headrace.govern.audit import Action
+from headrace.lake import catalog
+from headrace.model import Project, Refused, UsageError
+from headrace.model.required import WHOLE
+from headrace.operations import reasons, targets
+from headrace.operations.desk import Work
+from headrace.operations.downstream import downstream
+from headrace.operations.interventions import DecisionDocument
+from headrace.operations.pause import lapses_at
+from headrace.operations.performing import Context, perform, verb
+from headrace.operations.progress import Progress
+from headrace.operations.run_document import run_document
+from headrace.operations.session import Session
+from headrace.run import taking_back
+from headrace.run.accepting import Accepting, Decision, decided, put_back, staged_of
+from headrace.run.leader import Leader
+from headrace.run.messages import Rewritten
+from headrace.run.orders import Order, RunResult
+from headrace.run.rewriting import rewritten
+from headrace.run.taking_back import Moved
+from headrace.schedule import Target
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import attempts, exceptions, leading, partitions
+from headrace.store.queries import quarantine as stored
+from headrace.store.queries.exceptions import Acceptance, Accepted
+from headrace.store.queries.quarantine import Quarantined
+
+ACCEPT, DROP = "accept", "drop"
+VERB = "quarantine_deciding"
+TRIES = 5
+"""So often the files that others share are rewritten anew, where the table moved on meanwhile."""
+
+
+class DecideArguments(msgspec.Struct, frozen=True):
+    """What was typed, which row of quarantine that is about, and the files that others share with it, rewritten without it."""
+
+    action: str
+    node: str
+    key: str
+    waiting: int
+    """0: nothing waits, an exception that is in force is renewed."""
+    reason: str
+    until: str | None = None
+    rewritten: tuple[Rewritten, ...] = ()
+
+
+def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionDocument:
+    """Publish what waits of one partition as an exception, and compute what is made of it. Refused without a reason, and for data that
+    can't be published at all; UsageError where nothing waits."""
+    said = reasons.given(reason, "quarantine accept", "readers will see data that was held back, and ask why")
+    for attempt in range(TRIES):
+        arguments = _prepared(session, target, said, until)
+        try:
+            return perform(session, VERB, arguments, progress)  # type: ignore[no-any-return]
+        except Moved:
+            taking_back.discard(session.folders, arguments.rewritten)
+            if attempt == TRIES - 1:
+                raise
+    raise AssertionError
+
+
+def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionDocument:
+    """What waits of one partition will never be published. Refused without a reason, UsageError where nothing waits."""
+    said = reasons.given(reason, "quarantine drop", "who waits for the data has to know why it doesn't come")
+    row = _waiting(session, target)
+    return perform(session, VERB, DecideArguments(DROP, row.node, row.partition, row.id, said), progress)  # type: ignore[no-any-return]
+
+
+def _waiting(session: Session, target: str) -> Quarantined:
+    node, key = targets.target(target, session.project())
+    if node in session.borrowed:
+        raise Refused(f"{node} is read from production in this environment", hint="decide about it there: without --env")
+    rows = []
+    if session.store is not None:
+        with session.store.read() as tx:
+            rows = stored.waiting(tx, node=node, partition=key)
+    if not rows:
+        raise _nothing(target)
+    if len(rows) > 1:
+        raise UsageError(
+            f"{len(rows)} partitions of {node} wait: which one?", hint=f"one of {', '.join(f'{node}@{r.partition}' for r in rows[:5])}"
+        )
+    return rows[0]
+
+
+def _renewable(session: Session, target: str) -> tuple[str, str] | None:
+    """The partition, where nothing of it waits and readers see it by exception."""
+    node, key = targets.target(target, session.project())
+    if session.store is None or node in session.borrowed:
+        return None
+    with session.store.read() as tx:
+        if stored.waiting(tx, node=node, partition=key or WHOLE):
+            return None
+        return (node, key or WHOLE) if _in_force(tx, node, key or WHOLE) is not None else None
+
+
+def _in_force(tx: Transaction, node: str, key: str) -> Accepted | None:
+    return next((one for one in exceptions.in_force(tx) if (one.node, one.partition) == (node, key)), None)
+
+
+def _nothing(target: str) -> UsageError:
+    return UsageError(f"nothing of {target[:80]} waits in quarantine", hint="headrace quarantine lists what does")
+
+
+def _prepared(session: Session, target: str, reason: str, until: str | None) -> DecideArguments:
+    """With the files that others share rewritten, where what was staged is published as it is."""
+    if (place := _renewable(session, target)) is not None:
+        return DecideArguments(ACCEPT, *place, 0, reason, until)
+    row = _waiting(session, target)
+    assert session.store is not None
+    with session.store.read() as tx:
+        rows = stored.of_attempt(tx, row.epoch, row.n)
+        outcome = staged_of(tx, rows)
+        known = catalog.table(tx, row.node)
+        keys = [one.partition for one in rows]
+        files = catalog.shared_files(tx, row.node, keys) if outcome is not None and known is not None else []
+    made = rewritten(session.folders.lake, known, files, keys) if known is not None and files else ()
+    return DecideArguments(ACCEPT, row.node, row.partition, row.id, reason, until, made)
+
+
+@verb(VERB, DecideArguments, DecisionDocument)
+def _decide(context: Context, arguments: DecideArguments, progress: Progress) -> DecisionDocument | Work:
+    leader = context.leader(progress)
+    if not arguments.waiting:
+        return _renewed(context, leader, arguments)
+    decision = _decision(context, arguments)
+    if arguments.action == DROP:
+        return _drop(context, leader, decision)
+    with context.store.read() as tx:
+        outcome = staged_of(tx, decision.rows)
+    if outcome is None:
+        return _made_again(context, leader, decision)
+    put_back(context.session.folders, outcome)
+    publishing = Accepting(decision, outcome, arguments.rewritten)
+    with context.store.read() as tx:
+        event = publishing.told(tx)
+
+    def publish(tx: Transaction, now: int) -> None:
+        publishing.publish(tx, now)
+        leader.took_over(tx, [decision.node])
+
+    leader.tell(event, write=publish)
+    leader.settle()
+    return _work(context, leader, decision, retry=False)
+
+
+def _decision(context: Context, arguments: DecideArguments) -> Decision:
+    """What is decided, about all that waits of the attempt. UsageError where something else has come of it meanwhile."""
+    with context.store.read() as tx:
+        found = [row for row in stored.waiting(tx, node=arguments.node, partition=arguments.key) if row.id == arguments.waiting]
+        rows = stored.of_attempt(tx, found[0].epoch, found[0].n) if found else []
+    if not rows:
+        raise _nothing(f"{arguments.node}@{arguments.key}")
+    return Decision(tuple(rows), context.actor, arguments.reason, _until(context, arguments))
+
+
+def _renewed(context: Context, leader: Leader, arguments: DecideArguments) -> DecisionDocument:
+    with context.store.read() as tx:
+        before = _in_force(tx, arguments.node, arguments.key)
+        row = stored.get(tx, before.quarantine_id) if before is not None else None
+    if before is None or row is None:
+        raise _nothing(f"{arguments.node}@{arguments.key}")
+    decision = Decision((row,), context.actor, arguments.reason, _until(context, arguments))
+
+    def write(tx: Transaction, now: int) -> None:
+        made = Acceptance(row.id, before.publication_id, decision.actor.id, decision.reason, now, decision.until)
+        exceptions.renew(tx, before, made)
+        decided(tx, decision, Action.QUARANTINE_ACCEPTED, now)
+
+    leader.tell(write=write)
+    return _document(context, leader, decision, "published")
+
+
+def _until(context: Context, arguments: DecideArguments) -> int | None:
+    return None if arguments.until is None else lapses_at(context, arguments.until, context.clock.now_us())
+
+
+# Dropped --------------------------------------------------------------------------------------------------------------
+
+
+def _drop(context: Context, leader: Leader, decision: Decision) -> DecisionDocument:
+    said = f"dropped by {decision.actor.id}: {decision.reason}"
+
+    def write(tx: Transaction, now: int) -> None:
+        stored.decide(tx, [row.id for row in decision.rows], "dropped")
+        for row in decision.rows:
+            stored.say(tx, row.node, row.partition, said)
+        numbers = {row.delivery_id for row in decision.rows if row.delivery_id is not None}
+        stored.say_of_deliveries(tx, numbers, said)
+        decided(tx, decision, Action.QUARANTINE_DROPPED, now)
+
+    leader.tell(write=write)
+    return _document(context, leader, decision, "dropped")
+
+
+# Accepted, and made once more -----------------------------------------------------------------------------------------
+
+
+def _made_again(context: Context, leader: Leader, decision: Decision) -> Work:
+    """What can't be published as it lies there is made again; the task then has looser rules."""
+
+    def write(tx: Transaction, now: int) -> None:
+        for row in decision.rows:
+            made = Acceptance(row.id, None, decision.actor.id, decision.reason, now, decision.until)
+            exceptions.accept(tx, row.node, row.partition, made)
+        decided(tx, decision, Action.QUARANTINE_ACCEPTED, now)
+
+    leader.tell(write=write)
+    return _work(context, leader, decision, retry=True)
+
+
+def _work(context: Context, leader: Leader, decision: Decision, *, retry: bool) -> Work:
+    """The run that makes what is to be made again, and what is made of it."""
+    node = decision.node
+    own = [Target(node, key, key) for key in decision.keys]
+    below = [name for name in downstream(leader.applied.compiled, node, leader.exported) if name != node]
+    with context.store.read() as tx:
+        seen = retry and leading.published_of(tx, node, decision.keys[0]) is not None
+    order = Order(
+        kind="run",
+        targets=(*(own if retry else ()), *map(Target, below)),
+        actor=context.actor,
+        request={"quarantine": ACCEPT, "node": node, "partitions": list(decision.keys)},
+        reason=decision.reason,
+        retry=frozenset([node] if retry else ()),
+        again=frozenset([node] if seen else ()),
+    )
+    return Work(leader, order, "quarantine accept", partial(_done, context, leader, decision))
+
+
+def _done(context: Context, leader: Leader, decision: Decision, result: RunResult) -> DecisionDocument:
+    """What came of it. An exception of which nothing came doesn't wait for the next delivery."""
+    with context.store.write(context.held.lease.epoch) as tx:
+        now = context.clock.mark(tx)
+        given_up = [exceptions.give_up(tx, decision.node, key, now) for key in decision.keys]
+        standing = [partitions.get(tx, decision.node, key) for key in decision.keys]
+    states = {one.state for one in standing if one is not None}
+    state = states.pop() if len(states) == 1 else "partial"
+    state = "held" if any(given_up) and state == "published" else state
+    document = _document(context, leader, decision, state)
+    run = run_document(context.store, context.clock, context.session.zone, result)
+    return msgspec.structs.replace(document, run_id=run.run_id, published=run.published, rejected=run.rejected)
+
+
+def _document(context: Context, leader: Leader, decision: Decision, state: str) -> DecisionDocument:
+    project, zone = leader.applied.compiled.project, context.session.zone
+    counts = [row.rows for row in decision.rows[:1]]
+    with context.store.read() as tx:
+        attempt = attempts.get(tx, decision.rows[0].epoch, decision.rows[0].n)
+    return DecisionDocument(
+        now=context.now(), clock=context.clock.kind, asset=decision.node, partitions=list(decision.keys), state=state, rows=counts[0],
+        by=decision.actor.id, reason=decision.reason,
+        until=None if decision.until is None else instant(decision.until).astimezone(zone),
+        why=decision.rows[0].reason or (attempt.reason or "" if attempt else ""),
+        consumers=_readers(project, decision.node), next=_next(decision, state),
+    )  # fmt: skip
+
+
+def _next(decision: Decision, state: str) -> str:
+    if state == "published":
+        return "headrace status"
+    return f"headrace quarantine {decision.node}" if state != "dropped" else f"headrace deliveries {decision.node}"
+
+
+def _readers(project: Project, node: str) -> list[str]:
+    return sorted(name for name, consumer in project.consumers.items() if node in consumer.reads)

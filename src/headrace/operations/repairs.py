@@ -1,0 +1,107 @@
+"""The exact commands that repair what failed, was held or rejected: what a person does first, and what is typed then."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from headrace.model import Asset, Project, Source
+from headrace.model.ordering import order_of
+from headrace.model.required import WHOLE
+from headrace.operations.documents import ErrorRow, RepairRow
+
+ROWS_MAX = 20
+_PASSING = ("transient", "resources", "lost_worker")
+"""Kinds of failures that may not come again, with nothing changed."""
+
+
+class Broken(msgspec.Struct, frozen=True):
+    """A partition that didn't get through: `state` is `held`, `rejected`, `failed` or `lost`."""
+
+    node: str
+    partition: str
+    state: str
+    error: ErrorRow | None = None
+    delivery: str | None = None
+    """The path of what was delivered, of a source."""
+    renamed: bool = False
+    """Whether it is held because of columns of which it is proposed what they are called now."""
+    incident: str | None = None
+    """What it is put down to, where that is asked for."""
+
+
+def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[RepairRow]:
+    """What repairs each, those of a node that need the same together. `because` is the reason that is put into commands."""
+    groups: dict[tuple[str, str | None, str | None], list[Broken]] = {}
+    for one in broken:
+        groups.setdefault((one.node, first_of(project, one), one.incident), []).append(one)
+    return [_row(project, node, first, found, because) for (node, first, _), found in groups.items()][:ROWS_MAX]
+
+
+def _row(project: Project, node: str, first: str | None, found: Sequence[Broken], because: str) -> RepairRow:
+    declared = project.sources.get(node) or project.assets.get(node)
+    keys = [one.partition for one in found]
+    if declared is not None and declared.partition.grain is not None:
+        keys.sort(key=lambda key: order_of(key, declared.partition, declared.timezone))
+    commands = _commands(declared, node, keys, found, because)
+    return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
+
+
+def first_of(project: Project, one: Broken) -> str | None:
+    """What has to be done before any command helps; None where trying again may be enough."""
+    declared = project.node(one.node)
+    if isinstance(declared, Source):
+        return _of_source(declared, one)
+    if not isinstance(declared, Asset) or one.state == "lost" or (one.error is not None and one.error.kind in _PASSING):
+        return None
+    if one.state in ("held", "rejected"):
+        return f"correct {declared.place.file}, its input or the check that failed"
+    where = None if one.error is None or one.error.file is None else one.error.file
+    line = f":{one.error.line}" if one.error is not None and where is not None and one.error.line else ""
+    return f"correct {where or declared.place.file}{line}, or its input"
+
+
+def _of_source(source: Source, one: Broken) -> str | None:
+    if one.state in ("failed", "lost"):
+        return None
+    if source.connector and one.renamed:
+        return f"accept the new names, or ask {source.owner} for the data as it was agreed"
+    if source.connector:
+        return f"ask {source.owner} for the data as it was agreed, or declare it as it is in {source.place.file}"
+    again = f"under the name {one.delivery}" if one.delivery else "where the source looks"
+    if one.renamed:
+        return f"accept the new names, or ask {source.owner} for the file as it was agreed, and put it {again}"
+    return f"ask {source.owner} for the file as it was agreed, and put it {again}"
+
+
+def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
+    name = shlex.quote(node)
+    one = name if len(keys) > 1 or keys[0] == WHOLE else shlex.quote(f"{node}@{keys[0]}")
+    if isinstance(declared, Source) and any(broken.state in ("held", "rejected") for broken in found):
+        accept = next((one.partition for one in found if one.renamed), None)
+        named = shlex.quote(node if accept == WHOLE else f"{node}@{accept}")
+        return [*([] if accept is None else [f"headrace contract accept {named}"]), "headrace tick"]
+    if not isinstance(declared, Asset) or all(broken.state == "lost" or _passes(broken) for broken in found):
+        return [f"headrace retry {one}"]
+    return ["headrace apply", _again(declared, name, keys, because)]
+
+
+def _passes(broken: Broken) -> bool:
+    return broken.error is not None and broken.error.kind in _PASSING
+
+
+def _again(asset: Asset, name: str, keys: Sequence[str], because: str) -> str:
+    """A range where there is one: what is published in it and isn't stale stays as it is."""
+    if asset.partition.grain is None:
+        listed = asset.partition.key is not None and not any("," in key or key != key.strip() for key in keys)
+        named = f" --partition {shlex.quote(','.join(keys))}" if listed else ""
+        return f"headrace run {name}{named}"
+    first, last = shlex.quote(keys[0]), shlex.quote(keys[-1])
+    return f"headrace backfill {name} --from {first} --to {last} --reason {shlex.quote(because)}"
+
+
+def by_partition(rows: Iterable[RepairRow]) -> Mapping[tuple[str, str], RepairRow]:
+    """(node, partition) → what repairs it."""
+    return {(row.node, key): row for row in rows for key in row.partitions}

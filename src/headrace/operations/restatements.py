@@ -1,0 +1,130 @@
+"""The past changed: what was published again with other rows, because of what, and who reads it; and what waits to be decided."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Iterable, Sequence
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from headrace.model import Source
+from headrace.model.ordering import order_of
+from headrace.operations.documents import ProposedRow, RestatedRow
+from headrace.plan import Compiled
+from headrace.plan.views import expanded_names
+from headrace.run.retiring import TOLD
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.queries import restatements
+from headrace.store.queries.restatements import Replaced
+
+TOLD_US = TOLD // timedelta(microseconds=1)
+"""For so long after it readers are told that the past changed."""
+REPLACED_MAX = 10_000
+PROPOSED_MAX = 10_000
+
+
+def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int, only: Collection[int] | None = None) -> list[RestatedRow]:
+    """Node by node, inputs first, what was published again with other content since a time; of some publications (`only`)."""
+    found: dict[str, list[Replaced]] = {}
+    for one in restatements.replaced(tx, since_us, REPLACED_MAX):
+        if _told(compiled, one.node) and (only is None or one.id in only):
+            found.setdefault(one.node, []).append(one)
+    readers = _readers(compiled)
+    return [_row(compiled, zone, name, found, readers.get(name, [])) for name in compiled.order if name in found]
+
+
+def proposed(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
+    """What is stale and is made again only if somebody asks, with the command that does it."""
+    found: dict[str, list[str]] = {}
+    for node, key in restatements.proposed(tx, PROPOSED_MAX):
+        if node in compiled.project.assets:
+            found.setdefault(node, []).append(key)
+    return [_proposed(compiled, name, found[name]) for name in compiled.order if name in found]
+
+
+def read_by(rows: Iterable[RestatedRow], consumer: str) -> list[RestatedRow]:
+    """Those that a consumer reads."""
+    return [row for row in rows if consumer in row.consumers]
+
+
+def _told(compiled: Compiled, name: str) -> bool:
+    """Whether a new publication of an old partition means another past: a merge's partitions are states of one table."""
+    node = compiled.project.sources.get(name) or compiled.project.assets.get(name)
+    return node is not None and node.partition.grain is not None and not (not isinstance(node, Source) and node.accumulates)
+
+
+def _row(compiled: Compiled, zone: ZoneInfo, name: str, found: dict[str, list[Replaced]], consumers: Sequence[str]) -> RestatedRow:
+    first, last = _by_partition(found[name], newest=False), _by_partition(found[name], newest=True)
+    keys = _ordered(compiled, name, last)
+    at = max(one.at for one in last.values())
+    cause, because = _cause(compiled, name, found)
+    return RestatedRow(
+        node=name,
+        partitions=len(keys),
+        from_=keys[0],
+        to=keys[-1],
+        rows_before=sum(one.rows_before for one in first.values()),
+        rows_after=sum(one.rows for one in last.values()),
+        at=instant(at).astimezone(zone),
+        cause=cause,
+        because=because,
+        consumers=list(consumers),
+    )
+
+
+def _by_partition(found: Iterable[Replaced], *, newest: bool) -> dict[str, Replaced]:
+    chosen: dict[str, Replaced] = {}
+    for one in found:
+        if newest or one.partition not in chosen:
+            chosen[one.partition] = one
+    return chosen
+
+
+def _cause(compiled: Compiled, name: str, found: dict[str, list[Replaced]]) -> tuple[str, list[str]]:
+    """`restatement` or `correction` (of the sources that are named), `code` where another version made it, else `again`."""
+    if name in compiled.project.sources:
+        return _restated([name], found), [name]
+    newest = max(one.at for one in found[name])
+    sources = [one for one in _above(compiled, name) if one in compiled.project.sources and one in found]
+    sources = [one for one in sources if min(made.at for made in found[one]) <= newest]
+    if sources:
+        return _restated(sources, found), sources
+    return ("code" if any(one.version != one.version_before for one in found[name]) else "again"), []
+
+
+def _restated(sources: Sequence[str], found: dict[str, list[Replaced]]) -> str:
+    """`correction` where all that was delivered again had only been let through as an exception."""
+    return "correction" if all(one.corrects for name in sources for one in found[name]) else "restatement"
+
+
+def _above(compiled: Compiled, name: str) -> list[str]:
+    """All that a node reads, through others too, in order."""
+    above = {name}
+    for one in reversed(compiled.order):
+        if one in above:
+            above |= {spec.node for spec in compiled.nodes[one].inputs}
+    return [one for one in compiled.order if one in above and one != name]
+
+
+def _readers(compiled: Compiled) -> dict[str, list[str]]:
+    """Node → consumers that read it, through a view too."""
+    found: dict[str, list[str]] = {}
+    for name, consumer in compiled.project.consumers.items():
+        for read in dict.fromkeys((*consumer.reads, *expanded_names(compiled, consumer.reads))):
+            found.setdefault(read, []).append(name)
+    return found
+
+
+def _proposed(compiled: Compiled, name: str, keys: Sequence[str]) -> ProposedRow:
+    keys = _ordered(compiled, name, keys)
+    asset = compiled.project.assets[name]
+    ranged = asset.partition.grain is not None
+    span = f" --from {shlex.quote(keys[0])} --to {shlex.quote(keys[-1])} --reason TEXT"
+    command = f"headrace backfill {shlex.quote(name)}{span}" if ranged else f"headrace run {shlex.quote(name)}"
+    return ProposedRow(node=name, partitions=len(keys), from_=keys[0], to=keys[-1], command=command)
+
+
+def _ordered(compiled: Compiled, name: str, keys: Iterable[str]) -> list[str]:
+    node = compiled.project.sources.get(name) or compiled.project.assets[name]
+    return sorted(keys, key=lambda key: order_of(key, node.partition, node.timezone)) if node.partition.grain is not None else sorted(keys)

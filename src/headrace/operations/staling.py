@@ -1,0 +1,200 @@
+"""What a change makes stale and what it may repair, in ranges; what making it again costs, and the commands that do it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from headrace.model import Grain
+from headrace.model.environments import PRODUCTION
+from headrace.model.intervals import GRAINS, bounds_us, key_at_us
+from headrace.model.required import WHOLE
+from headrace.operations import estimates, standings
+from headrace.operations.documents import NeededRow, StaleRow
+from headrace.plan import Change, ChangeKind, Compiled
+from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes
+from headrace.plan.comparing import renames
+from headrace.plan.extents import NOTHING, Extent, of_keys, spans
+from headrace.plan.timeline import Standing
+from headrace.plan.touching import Read, touched
+from headrace.run.graph import graph_of
+from headrace.schedule import GraphNode
+from headrace.schedule.estimating import Estimate
+from headrace.store import Transaction
+
+OWN_CODE = "its own code changed"
+FAILED = "failed as it was declared"
+WAITS = "failed under the code as it was"
+"""Once the change is applied it doesn't count as failed any more: it waits to be made, as what was never tried."""
+
+
+class Staled(msgspec.Struct, frozen=True):
+    """What becomes stale and what failed before, by node in topological order; what it costs to make it again."""
+
+    stale: tuple[Chosen, ...] = ()
+    failed: tuple[Chosen, ...] = ()
+    estimate: Estimate | None = None
+    bytes: int | None = None
+    backfills: tuple[NeededRow, ...] = ()
+
+    def of(self, node: str) -> int:
+        """How many partitions of a node become stale because its own code changed."""
+        return next((one.partitions for one in self.stale if one.node == node and one.why == OWN_CODE), 0)
+
+
+def staled(tx: Transaction, old: Compiled, new: Compiled, changes: Sequence[Change], *, version: int | None, env: str) -> Staled:
+    """What these changes do to what is published. `version` is of what is applied in the store."""
+    before, after = graph_of(old), graph_of(new)
+    there = _there(standings.read(tx, before, version=version, arrived={}), old, new)
+    nodes = {node.name: node for node in after.nodes if node.name in new.nodes}
+    changed = {change.node for change in changes if change.stale and change.node in new.project.assets}
+    again = _stale(nodes, there, changed)
+    repaired = _failed(nodes, there, changes)
+    backfill = _backfill(again)
+    return Staled(
+        stale=again,
+        failed=repaired,
+        estimate=estimates.estimate_backfill(tx, new, backfill, new.project.settings.workers) if again else None,
+        bytes=estimates.bytes_of(tx, backfill),
+        backfills=tuple(_needed(nodes, [one for one in again if one.why == OWN_CODE], repaired, env)),
+    )
+
+
+def left(tx: Transaction, compiled: Compiled, before: Staled, *, version: int, env: str) -> Staled:
+    """What of it is still stale once the change is applied: an environment may have had some of it ready."""
+    names = {one.node for one in before.stale if one.why == OWN_CODE}
+    return _outstanding(tx, compiled, names, before.failed, OWN_CODE, version=version, env=env)
+
+
+def outstanding(tx: Transaction, compiled: Compiled, *, version: int, env: str) -> Staled:
+    """What is applied and stale: nobody has asked for it since."""
+    return _outstanding(tx, compiled, set(compiled.project.assets), (), "is stale", version=version, env=env)
+
+
+def _outstanding(
+    tx: Transaction, compiled: Compiled, names: set[str], failed: tuple[Chosen, ...], why: str, *, version: int, env: str
+) -> Staled:
+    graph = graph_of(compiled)
+    there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
+    extents = {name: there[name].visible - there[name].fresh for name in nodes if name in names and name in there}
+    still = tuple(_chosen(nodes[name], extent, there[name], why) for name, extent in extents.items() if extent)
+    return Staled(stale=still, failed=failed, backfills=tuple(_needed(nodes, still, failed, env)))
+
+
+def reached(tx: Transaction, compiled: Compiled, source: str, keys: Sequence[str], *, version: int, env: str) -> Staled:
+    """What is published of what reads these partitions of a source, directly or not, and what makes it again."""
+    graph = graph_of(compiled)
+    there, nodes = standings.read(tx, graph, version=version, arrived={}), {node.name: node for node in graph.nodes}
+    again = _stale(nodes, there, set(), {source: of_keys(nodes[source], keys)})
+    return Staled(stale=again, backfills=tuple(_needed(nodes, [one for one in again if one.node in compiled.project.assets], (), env)))
+
+
+def _there(found: Mapping[str, Standing], old: Compiled, new: Compiled) -> dict[str, Standing]:
+    """Where the partitions of each node stand once the change is applied: those of what is cut otherwise are taken back."""
+    there = dict(found)
+    for name, former in renames(old, new).items():
+        if former in there and name not in there:
+            there[name] = there[former]
+    cut = {node.name: (node.partition, node.timezone) for node in graph_of(old).nodes}
+    now = {node.name: (node.partition, node.timezone) for node in graph_of(new).nodes}
+    return {name: one for name, one in there.items() if name not in cut or name not in now or cut[name][0] == now[name][0]}
+
+
+def _stale(
+    nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changed: set[str], begun: Mapping[str, Extent] | None = None
+) -> tuple[Chosen, ...]:
+    """The published partitions of changed nodes, and the published ones that read them or what has `begun`, and so on."""
+    found: dict[str, Extent] = dict(begun or {})
+    chosen = []
+    for name, node in nodes.items():
+        standing = there.get(name, Standing())
+        own = standing.visible if name in changed else NOTHING
+        reading = NOTHING
+        names: list[str] = []
+        for spec in node.inputs:
+            if spec.node not in found:
+                continue
+            read = Read(output=node, spec=spec, input=nodes[spec.node])
+            rebuilt = read.reference and node.rebuild_on_reference
+            if reached := (standing.visible if rebuilt else touched(read, found[spec.node], standing.known)) & standing.visible:
+                reading, names = reading | reached, [*names, spec.node]
+        if own or reading:
+            found[name] = own | reading
+            chosen.append(_chosen(node, found[name], standing, OWN_CODE if own else f"reads {' and '.join(dict.fromkeys(names))}"))
+    return tuple(chosen)
+
+
+def _failed(nodes: Mapping[str, GraphNode], there: Mapping[str, Standing], changes: Iterable[Change]) -> tuple[Chosen, ...]:
+    """What failed or was rejected of the nodes that the change concerns."""
+    kinds = (ChangeKind.BODY, ChangeKind.SCHEMA, ChangeKind.CHECKS)
+    concerned = {one.node: FAILED for one in changes if one.change in kinds}
+    concerned |= {one.node: WAITS for one in changes if one.stale}
+    failed = {name: there[name].failed for name in nodes if name in concerned and name in there and there[name].failed}
+    return tuple(_chosen(nodes[name], extent, there[name], concerned[name]) for name, extent in failed.items())
+
+
+def _chosen(node: GraphNode, extent: Extent, standing: Standing, why: str) -> Chosen:
+    return Chosen(node=node.name, spans=spans(node, extent, standing.known), partitions=len(extent), why=why)
+
+
+def _backfill(chosen: tuple[Chosen, ...]) -> Backfill:
+    return Backfill(mode=Mode.MISSING, chosen=chosen, skipped=(), steps=(), publishes=Publishes.ATOMICALLY)
+
+
+def rows(chosen: Iterable[Chosen]) -> list[StaleRow]:
+    """For a document."""
+    return [
+        StaleRow(node=one.node, partitions=one.partitions, from_=one.spans[0].first, to=one.spans[-1].last, why=one.why) for one in chosen
+    ]
+
+
+# Commands
+
+
+def _needed(nodes: Mapping[str, GraphNode], stale: Sequence[Chosen], failed: Sequence[Chosen], env: str) -> Iterable[NeededRow]:
+    """Whoever does them makes again what is stale, and what failed; what reads it follows by itself."""
+    for group in _groups(nodes, [*stale, *(one for one in failed if one.why == WAITS)]):
+        yield _backfill_of(nodes, group, env, Mode.MISSING)
+    for group in _groups(nodes, [one for one in failed if one.why == FAILED]):
+        yield _backfill_of(nodes, group, env, Mode.FAILED)
+
+
+def _groups(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> list[list[Chosen]]:
+    """What one range can name: all that is cut by time, with what isn't cut; each of the rest."""
+    timed = [one for one in chosen if nodes[one.node].partition.grain is not None or nodes[one.node].partition.whole]
+    rest: dict[str, list[Chosen]] = {}
+    for one in chosen:
+        if one not in timed:
+            rest.setdefault(one.node, []).append(one)
+    return [*([timed] if timed else []), *rest.values()]
+
+
+def _backfill_of(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen], env: str, mode: Mode) -> NeededRow:
+    first, last = _range(nodes, chosen)
+    names = list(dict.fromkeys(one.node for one in chosen))
+    words = ["headrace", *(["--env", env] if env != PRODUCTION else []), "backfill", *names, "--from", first, "--to", last]
+    words += ["--mode", mode.value] if mode is not Mode.MISSING else []
+    return NeededRow(select=names, from_=first, to=last, mode=mode, command=shlex.join([*words, "--reason", "TEXT"]))
+
+
+def _range(nodes: Mapping[str, GraphNode], chosen: Sequence[Chosen]) -> tuple[str, str]:
+    """The first and the last key, both included, in the finest grain of any of the nodes."""
+    cut = [one for one in chosen if nodes[one.node].partition.grain is not None]
+    if not cut:
+        keys = sorted(key for one in chosen for span in one.spans for key in (span.first, span.last))
+        return (keys[0], keys[-1]) if keys else (WHOLE, WHOLE)
+    finest = nodes[min(cut, key=lambda one: GRAINS.index(_grain(nodes[one.node]))).node]
+    begins = min(_bounds(nodes[one.node], one.spans[0].first)[0] for one in cut)
+    ends = max(_bounds(nodes[one.node], one.spans[-1].last)[1] for one in cut)
+    return key_at_us(begins, _grain(finest), finest.timezone), key_at_us(ends - 1, _grain(finest), finest.timezone)
+
+
+def _bounds(node: GraphNode, key: str) -> tuple[int, int]:
+    return bounds_us(key.partition("/")[0], _grain(node), node.timezone)
+
+
+def _grain(node: GraphNode) -> Grain:
+    assert node.partition.grain is not None
+    return node.partition.grain

@@ -1,0 +1,154 @@
+"""Where the partitions of all nodes stand, in ranges: what plans are made of. Only reads."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from headrace.connect.kinds import name_of, routed
+from headrace.model import Project
+from headrace.operations.session import Session
+from headrace.plan.extents import NOTHING, Extent, made, of_keys
+from headrace.plan.timeline import Standing
+from headrace.run.known import KnownFiles
+from headrace.run.looking import look_at
+from headrace.schedule import Checkpoint, Graph, PartitionState, checkpoint
+from headrace.store import Store, Transaction
+from headrace.store.queries import leading
+from headrace.store.queries import standings as rows
+from headrace.store.queries.standings import Brief
+
+_KINDS: dict[str, Callable[[Brief], bool]] = {
+    "visible": lambda one: one.published,
+    "usable": lambda one: (
+        one.state in ("published", "waived") or (one.published and one.state in (PartitionState.WAITING, PartitionState.RUNNING))
+    ),
+    "fresh": lambda one: one.state == "published" and not one.stale,
+    "failed": lambda one: one.state in ("failed", "rejected") or (one.state == "waiting" and one.failing),
+    "hopeless": lambda one: one.state in ("failed", "rejected") and not one.published,
+    "held": lambda one: one.state == "held",
+}
+"""Part of a `Standing` → whether a partition belongs to it; all that have a row are known."""
+
+
+def read(
+    tx: Transaction, graph: Graph, *, version: int | None, arrived: Mapping[str, Iterable[str]], failed_since: int | None = None
+) -> dict[str, Standing]:
+    """Where all partitions stand. `version` is of what is applied, `arrived` what a look has found that isn't written down; what failed
+    counts from `failed_since` (microseconds)."""
+    kept = rows.checkpoint(tx)
+    if kept is not None and (kept.version != version or checkpoint.decode(kept.content) is None):
+        kept = None
+    found = _of_rows(graph, rows.briefly(tx, -1 if kept is None else kept.revision))
+    if kept is not None:
+        content = checkpoint.decode(kept.content)
+        assert content is not None
+        found = _together(graph, found, content)
+    if failed_since is not None:
+        found = _failed_only(graph, found, rows.failed_since(tx, failed_since))
+    return with_arrived(graph, found, [*leading.waiting_deliveries(tx)], arrived)
+
+
+def with_arrived(
+    graph: Graph, standings: Mapping[str, Standing], waiting: Iterable[tuple[str, str, str]], arrived: Mapping[str, Iterable[str]]
+) -> dict[str, Standing]:
+    """The same, with deliveries that nobody has taken in: those that wait, and those that a look has found."""
+    keys: dict[str, dict[str, None]] = defaultdict(dict)
+    for source, key, _ in waiting:
+        keys[source][key] = None
+    for source, more in arrived.items():
+        keys[source].update(dict.fromkeys(more))
+    found = dict(standings)
+    for node in graph.nodes:
+        if node.is_source and node.name in keys:
+            extent, before = of_keys(node, keys[node.name]), found.get(node.name, Standing())
+            found[node.name] = _replaced(before, arrived=before.arrived | extent, known=before.known | extent)
+    return found
+
+
+def found_now(root: Path, project: Project, store: Store | None) -> dict[str, list[str]]:
+    """What lies in the folders of sources and isn't written down: source → partitions. Writes nothing, and asks nobody elsewhere."""
+    near = [source for source in project.sources.values() if name_of(source) is None and not routed(source)]
+    known = KnownFiles()
+    if store is not None:
+        with store.read() as tx:
+            known.read(tx, project, near)
+    seen = look_at(root, near, known.of if store is not None else lambda _: {})
+    found: dict[str, list[str]] = {}
+    for one in seen:
+        if one.found:
+            found[one.source.name] = [delivery.partition for delivery in one.found]
+    return found
+
+
+def of_session(
+    session: Session, store: Store | None, graph: Graph, project: Project, version: int | None, *, failed_since: int | None = None
+) -> dict[str, Standing]:
+    """Where all partitions stand now, with what lies in the folders of sources. In an environment, what it borrows stands as in
+    production."""
+    found = found_now(session.root, project, store)
+    if store is None:
+        return with_arrived(graph, {}, (), found)
+    with store.read() as tx:
+        here = read(tx, graph, version=version, arrived=found, failed_since=failed_since)
+    if not session.borrowed or session.production is None or session.production.store is None:
+        return here
+    with session.production.store.read() as tx:
+        theirs = read(tx, graph, version=None, arrived={})
+    return {**here, **{name: one for name, one in theirs.items() if name in session.borrowed}}
+
+
+def _of_rows(graph: Graph, briefs: Iterable[Brief]) -> dict[str, Standing]:
+    nodes = {node.name: node for node in graph.nodes}
+    keys: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in briefs:
+        keys[one.node, "known"].append(one.partition)
+        for name, belongs in _KINDS.items():
+            if belongs(one):
+                keys[one.node, name].append(one.partition)
+    parts: dict[str, dict[str, Extent]] = defaultdict(dict)
+    for (node, name), found in keys.items():
+        if node in nodes:
+            parts[node][name] = of_keys(nodes[node], found)
+    return {node: Standing(**part) for node, part in parts.items()}
+
+
+def _together(graph: Graph, later: Mapping[str, Standing], content: Checkpoint) -> dict[str, Standing]:
+    """What the checkpoint says, but for what has changed since."""
+    cells = _of_rows(
+        graph,
+        (
+            Brief(cell.node, cell.key, cell.state, cell.stale or cell.proposed, cell.failures > 0, cell.published)
+            for cell in content.cells
+            if cell.published or cell.state is not PartitionState.WAITING or cell.failures
+        ),
+    )
+    found: dict[str, Standing] = {}
+    for node in graph.nodes:
+        kept = content.nodes.get(node.name)
+        resting = NOTHING if kept is None else made({data: tuple(edges) for data, edges in kept.runs.items()}, kept.named)
+        calm = Standing(known=resting, visible=resting, usable=resting, fresh=resting)
+        new = later.get(node.name, Standing())
+        found[node.name] = _united(_less(_united(calm, cells.get(node.name, Standing())), new.known), new)
+    return found
+
+
+def _united(one: Standing, other: Standing) -> Standing:
+    return Standing(**{name: getattr(one, name) | getattr(other, name) for name in Standing.__struct_fields__})
+
+
+def _less(one: Standing, known: Extent) -> Standing:
+    return Standing(**{name: getattr(one, name) - known for name in Standing.__struct_fields__}) if known else one
+
+
+def _failed_only(graph: Graph, standings: Mapping[str, Standing], failed: Iterable[tuple[str, str]]) -> dict[str, Standing]:
+    keys: dict[str, list[str]] = defaultdict(list)
+    for node, key in failed:
+        keys[node].append(key)
+    nodes = {node.name: node for node in graph.nodes}
+    return {name: _replaced(standing, failed=of_keys(nodes[name], keys.get(name, ()))) for name, standing in standings.items()}
+
+
+def _replaced(standing: Standing, **parts: Extent) -> Standing:
+    return Standing(**{name: parts.get(name, getattr(standing, name)) for name in Standing.__struct_fields__})

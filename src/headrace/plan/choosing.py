@@ -1,0 +1,236 @@
+"""What a backfill makes: the partitions that were asked for, and those that read them. Pure, and computed with ranges throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from headrace.model.nodes import Asset, Value
+from headrace.plan.backfills import Mode
+from headrace.plan.extents import NOTHING, Extent, made, ranges
+from headrace.plan.limits import Limits
+from headrace.plan.timeline import Timeline
+from headrace.plan.touching import Read, touched
+from headrace.plan.values import Compiled
+from headrace.schedule import GraphNode
+
+STAGED_KINDS = ("table", "append")
+"""Materialisations whose partitions stand for themselves, so that they can be made beside what readers see."""
+TAKEN_IN, STAGED, AFTERWARDS = "taken_in", "staged", "afterwards"
+
+
+class Wanted(Value):
+    """What was asked for. `ranges` has, for each of the nodes that were named, the partitions that lie in the range; None: all."""
+
+    mode: Mode
+    limits: Mapping[str, Limits]
+    """For each of the nodes that were named, the range."""
+    only: bool = False
+    borrowed: frozenset[str] = frozenset()
+    """Nodes that an environment reads from production: nothing of them is made here."""
+
+
+class Picked(Value):
+    """What is made of one node, and why."""
+
+    node: str
+    extent: Extent
+    why: str
+    how: str
+
+
+class Passed(Value):
+    """What isn't made of what was asked for, and why."""
+
+    node: str
+    extent: Extent
+    why: str
+
+
+class Choice(Value):
+    """All that is made, inputs before what reads them, and all that isn't."""
+
+    picked: tuple[Picked, ...]
+    passed: tuple[Passed, ...]
+    candidates: Mapping[str, Extent]
+    """All partitions that there may be, node by node."""
+
+
+def choose(timeline: Timeline, compiled: Compiled, wanted: Wanted) -> Choice:
+    """The partitions that a backfill makes."""
+    chooser = _Chooser(timeline, compiled, wanted)
+    for node in timeline.nodes.values():
+        chooser.take(node)
+    return Choice(picked=tuple(chooser.picked.values()), passed=tuple(chooser.passed), candidates=chooser.candidates)
+
+
+class _Chooser:
+    def __init__(self, timeline: Timeline, compiled: Compiled, wanted: Wanted) -> None:
+        self._timeline, self._compiled, self._wanted = timeline, compiled, wanted
+        self.picked: dict[str, Picked] = {}
+        self.passed: list[Passed] = []
+        self.candidates: dict[str, Extent] = {}
+        self._available: dict[str, Extent] = {}
+        self._absent: dict[str, Extent] = {}
+
+    def take(self, node: GraphNode) -> None:
+        """Decide about one node; its inputs have been decided about."""
+        extent, why = self._of_source(node) if node.is_source else self._of_asset(node)
+        if node.name in self._wanted.borrowed:
+            self._pass(node, extent, "read from production")
+        elif extent:
+            self.picked[node.name] = Picked(node=node.name, extent=extent, why=why, how=self._how(node))
+        made = self.picked[node.name].extent if node.name in self.picked else NOTHING
+        self._available[node.name] = self._timeline.standing(node.name).usable | made
+        self._absent[node.name] = self._timeline.absent(node, self._available[node.name], self.candidates[node.name])
+
+    def _of_source(self, node: GraphNode) -> tuple[Extent, str]:
+        standing = self._timeline.standing(node.name)
+        self.candidates[node.name] = standing.known
+        if node.name not in self._wanted.limits:
+            return NOTHING, ""
+        asked = self._wanted.limits[node.name].within(standing.known)
+        failed = self._wanted.mode is Mode.FAILED
+        extent = asked & (standing.failed if failed else standing.arrived)
+        if not failed:
+            self._pass(node, (asked & standing.held) - extent, f"held: headrace quarantine {node.name}")
+            self._pass(node, (asked & standing.failed) - extent - standing.held, f"rejected or failed: headrace retry {node.name}")
+            self._pass(node, (asked & standing.visible) - extent - standing.failed - standing.held, "taken in already")
+        self._never_came(node, standing.known)
+        return extent, "failed" if failed else "arrived"
+
+    def _never_came(self, node: GraphNode, heard: Extent) -> None:
+        limits = self._wanted.limits[node.name]
+        if node.partition.grain is not None and node.partition.key is None:
+            self._pass(node, limits.within(made({"": self._timeline.should_be(node)})) - heard, "nothing was delivered")
+
+    def _of_asset(self, node: GraphNode) -> tuple[Extent, str]:
+        standing = self._timeline.standing(node.name)
+        limits = self._wanted.limits.get(node.name)
+        candidates = self._timeline.candidates(node, self.candidates, limits.times or () if limits is not None else ())
+        self.candidates[node.name] = candidates
+        blocked, needs = self._blocked(node, candidates)
+        makeable = candidates - blocked
+        named = self._named(node, candidates, blocked, needs)
+        reading, because = self._reading(node)
+        reading = reading - self._hopeless(node, reading - named)
+        self._pass(node, self._timeline.ended(node, reading & candidates & blocked) - named, needs)
+        extent = named & makeable | reading & makeable
+        if node.chained and extent:
+            extent = self._chain(node, extent, makeable)
+        return extent, self._why(extent & named, extent & reading, because, standing.visible)
+
+    def _hopeless(self, node: GraphNode, reading: Extent) -> Extent:
+        """Of what only reads something that is made: what would fail as it did, and keep the rest from being published. Once that is
+        published and has changed, production tries it again."""
+        if self._wanted.mode is not Mode.MISSING:
+            return NOTHING
+        found = reading & self._timeline.standing(node.name).hopeless
+        self._pass(node, found, f"failed as it is declared now: it is tried if it is named, headrace backfill {node.name}")
+        return found
+
+    def _named(self, node: GraphNode, candidates: Extent, blocked: Extent, needs: str) -> Extent:
+        """Of what was asked for, what the mode means; the rest is passed over."""
+        if node.name not in self._wanted.limits:
+            return NOTHING
+        standing, asked = self._timeline.standing(node.name), self._wanted.limits[node.name].within(candidates)
+        match self._wanted.mode:
+            case Mode.FAILED:
+                return asked & standing.failed
+            case Mode.ALL:
+                self._pass(node, self._timeline.ended(node, asked & blocked), needs)
+                return asked
+        self._pass(node, asked & standing.fresh, "published, and not stale")
+        held = (asked & standing.held) - standing.fresh
+        self._pass(node, held, f"held: headrace quarantine {node.name}")
+        self._pass(node, self._timeline.ended(node, asked & blocked) - standing.fresh - held, needs)
+        return asked - standing.fresh - held
+
+    def _blocked(self, node: GraphNode, candidates: Extent) -> tuple[Extent, str]:
+        """The partitions that can't be made for want of an input, and what is wanting."""
+        found, names = NOTHING, dict[str, None]()
+        known = self._timeline.standing(node.name).known | candidates
+        for read in self._timeline.reads[node.name]:
+            lost = self._lost(read, known, candidates)
+            if lost:
+                found = found | lost
+                names[read.input.name] = None
+        for name in node.depends:
+            if not self._available.get(name) and candidates:
+                found, names = candidates, names | {name: None}
+        if node.chained:
+            found = found | self._behind_gap(node, candidates, candidates - found)
+        return found, f"{' and '.join(list(names)[:3])} isn't there for it" if names else "the one before it isn't there"
+
+    def _lost(self, read: Read, known: Extent, candidates: Extent) -> Extent:
+        if read.required:
+            return touched(read, self._absent.get(read.input.name, NOTHING), known) & candidates
+        return NOTHING if read.spec.optional or self._available.get(read.input.name) else candidates
+
+    def _behind_gap(self, node: GraphNode, candidates: Extent, makeable: Extent) -> Extent:
+        """Of what is built on the one before: all that comes after one that is missing and can't be made."""
+        usable = self._timeline.standing(node.name).usable
+        absent = self._timeline.absent(node, usable | makeable, candidates)
+        if node.partition.grain is None or not absent:
+            return NOTHING
+        runs = {data: _from(edges, absent.runs[data][0]) for data, edges in candidates.runs.items() if data in absent.runs}
+        return made(runs) - usable
+
+    def _chain(self, node: GraphNode, extent: Extent, makeable: Extent) -> Extent:
+        """With one partition, all that were built on it."""
+        later = self._timeline.standing(node.name).visible & makeable
+        runs = {data: _from(later.runs.get(data, ()), edges[0]) for data, edges in extent.runs.items()}
+        return extent | made(runs)
+
+    def _reading(self, node: GraphNode) -> tuple[Extent, str]:
+        """The partitions that read what is made of the inputs."""
+        if self._wanted.only or node.tells:
+            return NOTHING, ""
+        found, names = NOTHING, []
+        standing = self._timeline.standing(node.name)
+        for read in self._timeline.reads[node.name]:
+            picked = self.picked.get(read.input.name)
+            if picked is None:
+                continue
+            rebuilt = read.reference and node.rebuild_on_reference
+            extent = standing.visible if rebuilt else touched(read, picked.extent, standing.known)
+            if extent:
+                found = found | extent
+                names.append(read.input.name)
+        return found, " and ".join(dict.fromkeys(names))
+
+    def _why(self, named: Extent, reading: Extent, because: str, visible: Extent) -> str:
+        if not named:
+            return f"reads {because}"
+        match self._wanted.mode:
+            case Mode.FAILED:
+                why = "failed"
+            case Mode.ALL:
+                why = "asked for"
+            case _:
+                stale = named & visible
+                why = "missing" if not stale else "stale" if not named - visible else "missing or stale"
+        return why if not reading - named else f"{why}, or reads {because}"
+
+    def _pass(self, node: GraphNode, extent: Extent, why: str) -> None:
+        if extent:
+            self.passed.append(Passed(node=node.name, extent=extent, why=why))
+
+    def _how(self, node: GraphNode) -> str:
+        if node.is_source:
+            return TAKEN_IN
+        asset = self._compiled.project.assets.get(node.name)
+        after = any(self._after(read.input.name) for read in self._timeline.reads[node.name])
+        return AFTERWARDS if after or node.chained or not _stageable(asset) else STAGED
+
+    def _after(self, name: str) -> bool:
+        return name in self.picked and self.picked[name].how == AFTERWARDS
+
+
+def _stageable(asset: Asset | None) -> bool:
+    """Whether a node's partitions can be made beside what readers see; of an export there is only what was sent."""
+    return asset is not None and asset.materialize in STAGED_KINDS
+
+
+def _from(edges: tuple[int, ...], first: int) -> tuple[int, ...]:
+    """Those of a set that aren't smaller."""
+    return tuple(n for one, last in ranges(edges) if last >= first for n in (max(one, first), last + 1))

@@ -1,0 +1,193 @@
+"""What a change means for those who read: column by column, who reads what goes, has another type, or means something else."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from headrace.model import Asset, Project, SqlBody, Value
+from headrace.plan.lineage import ALL, Lineage
+from headrace.plan.values import Change, ChangeKind, Columns, Compiled, CompiledNode
+from headrace.sql.values import UNKNOWN
+
+
+class Effect(enum.StrEnum):
+    """What becomes of a column."""
+
+    ADDED = "added"
+    DROPPED = "dropped"
+    TYPE = "type"
+    MEANING = "meaning"
+    """It has the same name and type, and is computed otherwise."""
+
+
+class ColumnEffect(Value, kw_only=True):
+    """What becomes of one column, and who reads it: assets and consumers, one step downstream."""
+
+    column: str
+    effect: Effect
+    read_by: tuple[str, ...] = ()
+
+
+class Impact(Value, kw_only=True):
+    """A change and what it means."""
+
+    change: Change
+    columns: tuple[ColumnEffect, ...] = ()
+    breaking: bool = False
+    """Somebody reads what goes, has another type, or means something else."""
+    assets: tuple[str, ...] = ()
+    """Downstream of what changes, by column where that is known."""
+    consumers: tuple[str, ...] = ()
+
+
+def impacts(old: Compiled | None, new: Compiled, changes: Iterable[Change], after: Lineage) -> list[Impact]:
+    """Every change with what it means. `after` is the lineage of `new`."""
+    judge = _Judge(old, new, after)
+    return [judge.impact(change) for change in changes]
+
+
+class _Judge:
+    def __init__(self, old: Compiled | None, new: Compiled, after: Lineage) -> None:
+        self._old, self._new, self._after = old, new, after
+
+    def impact(self, change: Change) -> Impact:
+        name = change.node
+        if change.change in (ChangeKind.BODY, ChangeKind.SCHEMA):
+            return self._of_data(change)
+        if change.change is ChangeKind.REMOVED:
+            return self._of_removed(change)
+        if name in self._new.project.consumers:
+            return Impact(change=change, consumers=(name,))
+        if change.change in (ChangeKind.CHECKS, ChangeKind.PROMISE) and name in self._new.nodes:
+            return Impact(change=change, consumers=tuple(self._after.users(name, self._columns(name))[1]))
+        return Impact(change=change)
+
+    def _of_data(self, change: Change) -> Impact:
+        was = self._old.nodes.get(change.node) if self._old is not None else None
+        now = self._new.nodes.get(change.node)
+        if was is None or now is None:  # what is exported goes elsewhere
+            return Impact(change=change, consumers=(change.node,) if change.node in self._new.project.consumers else ())
+        effects = tuple(self._effects(was, now))
+        touched = [one for one in effects if one.effect is not Effect.ADDED]
+        known = [one.column for one in effects]
+        assets, consumers = self._reached(change.node, known)
+        everything = not known and self._recut_or_opaque(was, now)
+        breaking = any(one.read_by for one in touched) or (everything and bool(self._readers(now.name)))
+        return Impact(change=change, columns=effects, breaking=breaking, assets=tuple(assets), consumers=tuple(consumers))
+
+    def _reached(self, name: str, columns: list[str]) -> tuple[list[str], list[str]]:
+        """Who is downstream of these columns, or of all where none is known."""
+        return self._after.users(name, columns or self._columns(name))
+
+    def _columns(self, name: str) -> list[str]:
+        return [*(self._new.nodes[name].column_names or ()), ALL]
+
+    def _of_removed(self, change: Change) -> Impact:
+        """Consumers that go on without it lose something; assets that read it can't be left."""
+        if self._old is None or change.node not in self._old.nodes:
+            return Impact(change=change)
+        left = [c for c in self._old.project.consumers.values() if change.node in c.reads and c.name in self._new.project.consumers]
+        names = tuple(consumer.name for consumer in left)
+        return Impact(change=change, breaking=bool(names), consumers=names)
+
+    def _recut_or_opaque(self, was: CompiledNode, now: CompiledNode) -> bool:
+        return was.fingerprint != now.fingerprint and (now.column_names is None or _shape(self._old, was) != _shape(self._new, now))
+
+    # Columns
+
+    def _effects(self, was: CompiledNode, now: CompiledNode) -> Iterator[ColumnEffect]:
+        other = {name.lower() for name in self._meaning(was, now)}
+        before, after = _typed(was), _typed(now)
+        for name in {**before, **after}:
+            if name not in after:
+                yield ColumnEffect(column=before[name][0], effect=Effect.DROPPED, read_by=self._readers(now.name, name, gone=True))
+            elif name not in before:
+                yield ColumnEffect(column=after[name][0], effect=Effect.ADDED)
+            elif None not in (before[name][1], after[name][1]) and before[name][1] != after[name][1]:
+                yield ColumnEffect(column=after[name][0], effect=Effect.TYPE, read_by=self._readers(now.name, name))
+            elif name in other:
+                yield ColumnEffect(column=after[name][0], effect=Effect.MEANING, read_by=self._readers(now.name, name))
+
+    def _meaning(self, was: CompiledNode, now: CompiledNode) -> Iterable[str]:
+        """The columns that are computed otherwise, as far as both texts have them."""
+        every = now.column_names or ()
+        if was.fingerprint == now.fingerprint:
+            return ()
+        old_asset, new_asset = self._asset(self._old, was), self._asset(self._new, now)
+        if old_asset is None or new_asset is None or was.sql is None or now.sql is None:
+            return every if new_asset is not None else ()  # of a source, only its columns can be compared
+        if not self._same_but_text(was, now, old_asset, new_asset):
+            return every
+        from headrace.sql.meaning import changed_columns  # sqlglot: only for who asks what a change means
+
+        assert self._old is not None
+        bound = _bound_otherwise(self._old.project, old_asset, self._new.project, new_asset)
+        found = changed_columns(was.sql, now.sql, bound)
+        return every if found is None else found
+
+    def _same_but_text(self, was: CompiledNode, now: CompiledNode, old_asset: Asset, new_asset: Asset) -> bool:
+        """Whether only the text, or a parameter, is another one: what it reads, and how, is the same."""
+        assert self._old is not None
+        reads = [sorted((s.node, s.mode, s.lookback or "", s.optional) for s in node.inputs) for node in (was, now)]
+        views = [[c.nodes[s.node].fingerprint for s in n.inputs if _is_view(c, s.node)] for c, n in ((self._old, was), (self._new, now))]
+        macros = self._old.project.macros == self._new.project.macros
+        sql = isinstance(old_asset.body, SqlBody) and isinstance(new_asset.body, SqlBody)
+        return sql and macros and reads[0] == reads[1] and views[0] == views[1] and _shape(self._old, was) == _shape(self._new, now)
+
+    @staticmethod
+    def _asset(compiled: Compiled | None, node: CompiledNode) -> Asset | None:
+        return compiled.project.assets.get(node.name) if compiled is not None else None
+
+    # Readers
+
+    def _readers(self, name: str, column: str | None = None, *, gone: bool = False) -> tuple[str, ...]:
+        """Who reads a column of a node, or anything of it. SQL that read a column that is `gone` was changed as well, or wouldn't be valid;
+        a body that nobody can look into uses all columns."""
+        found = [other for other in self._new.order if self._reads(other, name, column, gone)]
+        return (*found, *(consumer.name for consumer in self._new.project.consumers.values() if name in consumer.reads))
+
+    def _reads(self, other: str, name: str, column: str | None, gone: bool) -> bool:
+        if all(spec.node != name for spec in self._new.nodes[other].inputs):
+            return False
+        asset = self._new.project.assets[other]
+        if not isinstance(asset.body, SqlBody):
+            declared = ((asset.columns or {}).get("reads") or {}).get(name)
+            return column is None or not declared or column in {str(one).lower() for one in declared}
+        if gone:
+            return False
+        lines = self._after.of(other)
+        edges = [edge for own in lines.columns.values() for edge in own] + list(lines.filters)
+        return any(edge.input == name.lower() and (column is None or edge.column.lower() in (column, ALL)) for edge in edges)
+
+
+def _typed(node: CompiledNode) -> dict[str, tuple[str, str | None]]:
+    """Column (lower-case) → as it is written, and its type where that is known: of a source, from its first delivery on."""
+    columns: Columns | None = node.columns
+    if columns is not None:
+        return {name.lower(): (name, None if kind == UNKNOWN else kind) for name, kind in columns}
+    return {name.lower(): (name, None) for name in node.column_names or ()}
+
+
+def _shape(compiled: Compiled | None, node: CompiledNode) -> tuple[object, ...]:
+    """How a node's data is cut and kept."""
+    declared = compiled.project.sources.get(node.name) or compiled.project.assets.get(node.name) if compiled is not None else None
+    if declared is None:
+        return ()
+    kept = (declared.materialize, declared.merge_keys) if isinstance(declared, Asset) else ()
+    return (declared.partition, declared.timezone, *kept)
+
+
+def _is_view(compiled: Compiled, name: str) -> bool:
+    asset = compiled.project.assets.get(name)
+    return asset is not None and asset.materialize == "view"
+
+
+def _bound_otherwise(old: Project, was: Asset, new: Project, now: Asset) -> frozenset[str]:
+    before, after = _bound(old, was), _bound(new, now)
+    return frozenset(name for name in {*before, *after} if before.get(name, _bound) != after.get(name, _bound))
+
+
+def _bound(project: Project, asset: Asset) -> Mapping[str, Any]:
+    return {name.lower(): value for name, value in {**project.settings.parameters, **asset.parameters}.items()}

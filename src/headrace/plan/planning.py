@@ -1,0 +1,51 @@
+"""From a selection, a range and a mode to the plan of a backfill."""
+
+from __future__ import annotations
+
+from headrace.model.errors import UsageError
+from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Skipped, Step
+from headrace.plan.choosing import STAGED, Choice, Picked, Wanted, choose
+from headrace.plan.extents import NOTHING, key_of, spans
+from headrace.plan.stepping import steps
+from headrace.plan.timeline import Timeline
+from headrace.plan.values import Compiled
+
+
+def plan_backfill(timeline: Timeline, compiled: Compiled, wanted: Wanted, *, allow_partial: bool = False) -> Backfill:
+    """What a backfill does, in ranges. UsageError for a range in which there is nothing of what was named."""
+    choice = choose(timeline, compiled, wanted)
+    if not choice.picked and not choice.passed and wanted.mode is not Mode.FAILED:
+        _refuse(timeline, wanted, choice)
+    staged = {one.node: one.extent for one in choice.picked if one.how == STAGED}
+    stepped = steps(timeline, staged)
+    return Backfill(
+        mode=wanted.mode,
+        chosen=tuple(_chosen(timeline, one) for one in choice.picked),
+        skipped=tuple(Skipped(node=one.node, partitions=len(one.extent), why=one.why) for one in choice.passed),
+        steps=stepped,
+        publishes=_publishes(choice, stepped),
+        only=wanted.only,
+        allow_partial=allow_partial,
+    )
+
+
+def _chosen(timeline: Timeline, one: Picked) -> Chosen:
+    known = timeline.standing(one.node).known
+    node = timeline.nodes[one.node]
+    return Chosen(node=one.node, spans=spans(node, one.extent, known), partitions=len(one.extent), why=one.why, how=one.how)
+
+
+def _publishes(choice: Choice, stepped: tuple[Step, ...]) -> Publishes:
+    if choice.picked and not stepped:
+        return Publishes.PER_PARTITION
+    return Publishes.IN_STEPS if len(stepped) > 1 else Publishes.ATOMICALLY
+
+
+def _refuse(timeline: Timeline, wanted: Wanted, choice: Choice) -> None:
+    """Of a range outside of the data: say what there is."""
+    for name in wanted.limits:
+        times = choice.candidates.get(name, NOTHING).times
+        if times:
+            first, last = key_of(timeline.nodes[name], times[0]), key_of(timeline.nodes[name], times[-1] - 1)
+            raise UsageError(f"there is nothing in that range: {name} has {first} … {last}", hint="both ends are included")
+    raise UsageError("there is nothing in that range: nothing has been delivered yet", hint="headrace status")

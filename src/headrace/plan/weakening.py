@@ -1,0 +1,253 @@
+"""What a change promises less than before: to a consumer, or of a node's data (SEMANTICS §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+from headrace.model import Asset, CheckSpec, Consumer, Grain, Project, Severity, Source, UsageError, Value
+from headrace.model.common import anomaly_policies
+from headrace.model.days_off import days_off
+from headrace.model.intervals import GRAINS, bounds_us
+from headrace.model.times import Duration, Offset
+from headrace.plan.comparing import renames
+from headrace.plan.values import Compiled
+
+_ON_FAIL = {"reject": 0, "hold": 1, "quarantine_rows": 2, "warn": 3}
+_ON_ANOMALY = {None: 0, "hold": 0, "warn": 1, "ignore": 2}
+_ON_DRIFT = {"block": 0, "map": 1, "warn": 2, "allow": 3}
+"""From what lets least through to what lets most."""
+_SAMPLES = {
+    Grain.HOUR: "2024-06-12T10:00",
+    Grain.DAY: "2024-06-12",
+    Grain.WEEK: "2024-W24",
+    Grain.MONTH: "2024-06",
+    Grain.QUARTER: "2024-Q2",
+    Grain.YEAR: "2024",
+}
+"""Intervals for which the due times of two promises are compared."""
+_LONG = 60
+"""Characters of what is shown of a declaration."""
+
+_Judged: TypeAlias = Source | Asset
+
+
+class Weakened(Value, kw_only=True):
+    """One promise that is less than it was, with both as they are declared."""
+
+    node: str
+    what: str
+    before: str
+    after: str
+
+    @property
+    def text(self) -> str:
+        """For people."""
+        return f"{self.node}: {self.what}: {self.before} → {self.after}"
+
+
+def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
+    """Every promise that `new` weakens, by node. A promise that somebody still reads by is compared; who didn't read isn't weakened."""
+    if old is None:
+        return []
+    found: list[Weakened] = []
+    for name, was in old.project.consumers.items():
+        found += _of_consumer(was, new.project.consumers.get(name), old.project, new.project)
+    renamed = {former: name for name, former in renames(old, new).items()}
+    judged: dict[str, _Judged] = {**old.project.sources, **old.project.assets}
+    for name, node in judged.items():
+        now = new.project.node(renamed.get(name, name))
+        if isinstance(now, Source | Asset):
+            found += _of_node(node, now, old.project, new.project)
+    return sorted(found, key=lambda one: (one.node, one.what, one.before))
+
+
+# Consumers
+
+
+def _of_consumer(was: Consumer, now: Consumer | None, old: Project, new: Project) -> Iterator[Weakened]:
+    if now is None:
+        yield Weakened(node=was.name, what="promise", before=_promise(was), after="none, the consumer is removed")
+        return
+    if _later(was, now, old, new):
+        yield Weakened(node=was.name, what="due", before=_promise(was), after=_promise(now))
+    renamed = {asset.renamed_from for name, asset in new.assets.items() if asset.renamed_from and name in now.reads}
+    for read in was.reads:
+        if read not in now.reads and read not in renamed:
+            yield Weakened(node=was.name, what="reads", before=read, after="no longer")
+    if GRAINS.index(now.per) > GRAINS.index(was.per):
+        yield Weakened(node=was.name, what="per", before=was.per, after=now.per)
+    yield from _off(was, now, old, new)
+    if was.export is not None and now.export is None:
+        yield Weakened(node=was.name, what="export", before="declared", after="none")
+
+
+def _promise(consumer: Consumer) -> str:
+    return f"by {consumer.due}" if consumer.max_age is None else f"no older than {consumer.max_age}"
+
+
+def _later(was: Consumer, now: Consumer, old: Project, new: Project) -> bool:
+    """Whether an interval is due later than it was."""
+    if was.per is not now.per:
+        return False  # said by itself
+    try:
+        return _due(now, new) > _due(was, old)
+    except UsageError:
+        return False
+
+
+def _due(consumer: Consumer, project: Project) -> int:
+    """When a sample interval is due, as `observe` judges it, by the wall clock of the consumer."""
+    began, ended = bounds_us(_SAMPLES[consumer.per] + ("+00:00" if consumer.per is Grain.HOUR else ""), consumer.per, "UTC")
+    if consumer.max_age is not None:
+        return Duration.parse(consumer.max_age).after_us(began, "UTC")
+    return Offset.parse(consumer.due or "+0s").after_us(ended, "UTC", days_off(project, consumer.calendar).holds)
+
+
+def _off(was: Consumer, now: Consumer, old: Project, new: Project) -> Iterator[Weakened]:
+    """Days for which nothing is promised any more."""
+    before, after = days_off(old, was.calendar), days_off(new, now.calendar)
+    if after.none or after == before:
+        return
+    if after.named is not None:
+        yield Weakened(node=was.name, what="days without data", before=was.calendar or "none", after=after.named)
+    elif more := sorted(after.dates - before.dates):
+        yield Weakened(node=was.name, what="days without data", before=f"{len(before.dates)}", after=f"{len(after.dates)}, as {more[0]}")
+
+
+# Data
+
+
+def _of_node(was: _Judged, now: _Judged, old: Project, new: Project) -> Iterator[Weakened]:
+    def less(what: str, before: object, after: object) -> Weakened:
+        return Weakened(node=now.name, what=what, before=str(before)[:_LONG], after=str(after)[:_LONG])
+
+    yield from _of_checks(was.checks, now.checks, less)
+    yield from _of_contracts(_contract(was, old), _contract(now, new), less)
+    if _ON_FAIL.get(now.on_fail, 0) > _ON_FAIL.get(was.on_fail, 0):
+        yield less("on_fail", was.on_fail, now.on_fail)
+    yield from _of_anomalies(was, now, less)
+    if isinstance(was, Source) and isinstance(now, Source):
+        yield from _of_source(was, now, less)
+
+
+def _of_anomalies(was: _Judged, now: _Judged, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+    """What is let through though it is odd, in all or in single columns."""
+    (before, of_before), (after, of_after) = anomaly_policies(was.on_anomaly), anomaly_policies(now.on_anomaly)
+    if _ON_ANOMALY.get(after, 0) > _ON_ANOMALY.get(before, 0):
+        yield less("on_anomaly", before or "by size", after)
+    for column in sorted({*of_before, *of_after}):
+        earlier, later = of_before.get(column, before), of_after.get(column, after)
+        if _ON_ANOMALY.get(later, 0) > max(_ON_ANOMALY.get(earlier, 0), _ON_ANOMALY.get(after, 0)):
+            yield less(f"on_anomaly of {column}", earlier or "by size", later)
+
+
+def _of_source(was: Source, now: Source, less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+    """What its owner promised, and what is let in."""
+    if was.expect.by is not None and (now.expect.by is None or _after_end(now.expect.by) > _after_end(was.expect.by)):
+        yield less("expected by", was.expect.by, now.expect.by or "no time")
+    bounds = ((was.expect.rows_min, was.expect.rows_max), (now.expect.rows_min, now.expect.rows_max))
+    if _wider({"min": bounds[0][0], "max": bounds[0][1]}, {"min": bounds[1][0], "max": bounds[1][1]}):
+        yield less("expected rows", _range(*bounds[0]), _range(*bounds[1]))
+    for kind, how in was.on_drift.items():
+        after = now.on_drift.get(kind)
+        if after is not None and _ON_DRIFT.get(after, 0) > _ON_DRIFT.get(how, 0):
+            yield less(f"on_drift {kind}", how, after)
+
+
+def _after_end(offset: str) -> int:
+    return Offset.parse(offset).after_us(bounds_us(_SAMPLES[Grain.DAY], Grain.DAY, "UTC")[1], "UTC", None)
+
+
+def _range(least: int | None, most: int | None) -> str:
+    return f"{'' if least is None else least}..{'' if most is None else most}"
+
+
+def _contract(node: _Judged, project: Project) -> dict[str, str]:
+    """What a contract promises of columns, each in words."""
+    contract = project.contracts.get(node.contract or "")
+    found: dict[str, str] = {}
+    for column in contract.columns if contract is not None else ():
+        found |= {f"{column.name} is required": "required"} if column.required or column.primary_key else {}
+        found |= {f"{column.name} is unique": "unique"} if column.unique else {}
+        found |= {f"{column.name} is part of the key": "primaryKey"} if column.primary_key else {}
+    return found
+
+
+def _of_contracts(was: dict[str, str], now: dict[str, str], less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+    for promise in was:
+        if promise not in now:
+            yield less("contract", promise, "not promised")
+
+
+# Checks
+
+
+def _of_checks(was: Sequence[CheckSpec], now: Sequence[CheckSpec], less: Callable[[str, object, object], Weakened]) -> Iterator[Weakened]:
+    for check in was:
+        after = _after(check, now)
+        if after is None:
+            yield less("check", check.name, "dropped")
+        elif check.severity is Severity.BLOCKING and after.severity is Severity.WARNING:
+            yield less("check", f"{check.name} blocks", "warns")
+        elif _looser(check, after):
+            yield less("check", f"{check.name} {_said(check, after)}", _said(after, check))
+
+
+def _after(check: CheckSpec, now: Sequence[CheckSpec]) -> CheckSpec | None:
+    """What stands where a check stood: the same rule, else one of its name, else one about the same columns."""
+    alike = [one for one in now if one.kind == check.kind]
+    same = [one for one in alike if _rule(one) == _rule(check)]
+    named = [one for one in alike if one.name == check.name]
+    about = [one for one in alike if check.kind != "sql" and _columns(one) & _columns(check)]
+    return next(iter([*sorted(same, key=lambda one: one.severity is Severity.WARNING), *named, *about]), None)
+
+
+def _columns(check: CheckSpec) -> set[str]:
+    return {str(name) for name in check.arguments.get("columns") or (check.arguments.get("column", "*"),)}
+
+
+def _rule(check: CheckSpec) -> str:
+    """What a check says, whatever it is called and whatever it does when it fails."""
+    return repr((check.kind, sorted(check.arguments.items()), check.where))
+
+
+def _looser(was: CheckSpec, now: CheckSpec) -> bool:
+    """Whether a rule lets more through, as far as that can be told from how it is written."""
+    before, after = was.arguments, now.arguments
+    if was.where is None and now.where is not None:
+        return True
+    if was.kind in ("range", "row_count"):
+        return before.get("column") == after.get("column") and _wider(before, after)
+    if was.kind == "accepted_values":
+        return set(map(repr, after["values"])) > set(map(repr, before["values"]))
+    if was.kind == "freshness":
+        return _long(after["max_age"]) > _long(before["max_age"])
+    if was.kind == "not_null":
+        return set(after["columns"]) < set(before["columns"])
+    if was.kind == "unique":  # more columns together are unique more easily
+        return set(after["columns"]) > set(before["columns"])
+    return False
+
+
+def _wider(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether bounds let values through that they didn't."""
+    least, most = before.get("min"), before.get("max")
+    try:
+        lower = least is not None and (after.get("min") is None or after["min"] < least)
+        return lower or (most is not None and (after.get("max") is None or after["max"] > most))
+    except TypeError:  # a number and a date
+        return False
+
+
+def _long(duration: str) -> int:
+    return Duration.parse(duration).after_us(0, "UTC")
+
+
+def _said(check: CheckSpec, other: CheckSpec) -> str:
+    """The arguments in which two checks differ."""
+    names = [name for name in {**check.arguments, **other.arguments} if check.arguments.get(name) != other.arguments.get(name)]
+    said = [f"{name} {check.arguments.get(name, 'open')}" for name in names]
+    if check.where != other.where:
+        said.append("for all rows" if check.where is None else f"where {check.where}")
+    return ", ".join(said)

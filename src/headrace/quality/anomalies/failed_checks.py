@@ -1,0 +1,34 @@
+"""What failed checks are evidence of, so that one list says all that is odd about a partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from headrace.model import Severity as CheckSeverity
+from headrace.quality import partitioning
+from headrace.quality.anomalies.telling import EXACT
+from headrace.quality.facts import Fact, Severity
+from headrace.quality.results import CheckResult, Outcome
+
+_KINDS = {
+    "unique": "duplicate_rows", "not_null": "null_spike", "references": "reference_broken", "row_count": "volume_anomaly",
+    "freshness": "stale_data",
+}  # fmt: skip
+
+
+def of_checks(results: Iterable[CheckResult], partition: str) -> Iterator[Fact]:
+    """A fact for each failed check. Rows that all lie outside their partition are another interval's, delivered again."""
+    for one in results:
+        if one.outcome is not Outcome.FAILED:
+            continue
+        outside = one.kind == partitioning.NAME
+        kind = "stale_data" if outside and one.failing == one.rows > 0 else _KINDS.get(one.kind, "distribution_shift")
+        yield Fact(
+            kind=kind,
+            severity=Severity.HOLD if one.severity is CheckSeverity.BLOCKING else Severity.WARN,
+            expected=f"{one.name} holds",
+            observed=f"{one.failing} of {one.rows} rows fail",
+            strength=EXACT,
+            detail=f"check {one.name}",
+            partition=partition,
+        )

@@ -1,0 +1,153 @@
+"""The sound partitions before one, read only as far as they are looked at: mostly the last few say that nothing is odd."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from headrace.model import Grain
+from headrace.quality.anomalies.forecasting import SAME_SEASON, Seasonal
+from headrace.quality.anomalies.occasions import edge
+from headrace.quality.anomalies.rhythm import season
+from headrace.quality.metrics import MetricId, Metrics, Past, decoded
+
+RECURRING = 14
+"""In so many partitions …"""
+MOSTLY = 0.75
+"""… a category that comes in this part of them recurs, …"""
+MASS = 0.9
+"""… and a column is made of those where they are so much of it."""
+KEPT = 256
+"""So many partitions that were read are remembered."""
+_OF_HOURS = ("hour_mean", "hour_q95")
+
+
+class History:
+    """What sound partitions measured, oldest first. What can't be read (another version wrote it) isn't there."""
+
+    def __init__(self, past: Sequence[Past], grain: Grain | None) -> None:
+        self._past, self._grain = [one for one in past if not one.excepted], grain
+        self._levels = list(past)
+        """With those that somebody accepted."""
+        self._recurring: dict[str, bool] = {}
+        self._seasons = [season(one.partition, grain) for one in self._past]
+
+    def __len__(self) -> int:
+        return len(self._past)
+
+    @property
+    def grain(self) -> Grain | None:
+        """What the partitions are cut by."""
+        return self._grain
+
+    @property
+    def moved(self) -> bool:
+        """Whether somebody accepted what was odd: what was before may be another level."""
+        return len(self._levels) > len(self._past)
+
+    def season(self, partition: str) -> int:
+        """Where a partition stands in the rhythm of these."""
+        return season(partition, self._grain)
+
+    def like(self, partition: str) -> list[int]:
+        """The last few that stand where this one does."""
+        own = self.season(partition)
+        return [at for at, found in enumerate(self._seasons) if found == own][-SAME_SEASON:]
+
+    def same_edge(self, metric: MetricId, partition: str) -> list[float]:
+        """A number at the same ends of the months before: on their first days for a first, on their last for a last."""
+        own = edge(partition, self._grain)
+        alike = [one for one in self._levels if own and edge(one.partition, self._grain) == own]
+        return [value for one in alike if (value := _value(one, metric)) is not None]
+
+    def metrics(self, at: int) -> Metrics | None:
+        """What one of them measured."""
+        return _read(self._past[at].vector)
+
+    def newest(self, count: int) -> list[tuple[str, Metrics]]:
+        """The last few that can be read, with their partitions."""
+        first = max(len(self) - count, 0)
+        return [(self._past[at].partition, found) for at in range(first, len(self)) if (found := self.metrics(at)) is not None]
+
+    def all(self) -> list[Metrics]:
+        """All of them that can be read."""
+        return [found for at in range(len(self)) if (found := self.metrics(at)) is not None]
+
+    def values(self, at: int) -> Mapping[MetricId, float]:
+        """One of them as numbers."""
+        return _values(self._past[at].vector)
+
+    def series(self, metric: MetricId) -> Seasonal:
+        """One metric over all partitions that have it; a category that wasn't there had no share."""
+        values: list[float] = []
+        seasons: list[int] = []
+        excepted: list[int] = []
+        for one in self._levels:
+            value = _value(one, metric)
+            if value is not None:
+                excepted += [len(values)] if one.excepted else []
+                values.append(value)
+                seasons.append(season(one.partition, self._grain))
+        return Seasonal(values, seasons, frozenset(excepted))
+
+    def usual(self, metric: MetricId) -> float | None:
+        """What a number is in the middle."""
+        values = sorted(self.series(metric).values)
+        return values[len(values) // 2] if values else None
+
+    def recurring(self, column: str) -> bool:
+        """Whether a column's values are a set of their own that comes again: codes, and not measurements of which there are few."""
+        if column not in self._recurring:
+            self._recurring[column] = _recur(
+                [found.columns[column].shares for _, found in self.newest(RECURRING) if column in found.columns]
+            )
+        return self._recurring[column]
+
+    def add(self, one: Past) -> None:
+        """One more, after all others."""
+        self._past.append(one)
+        self._levels.append(one)
+        self._seasons.append(season(one.partition, self._grain))
+
+
+@lru_cache(KEPT)
+def _read(vector: bytes) -> Metrics | None:
+    """Kept from task to task: of the history of a day all but one partition are the history of the next."""
+    try:
+        return decoded(vector)
+    except msgspec.DecodeError:
+        return None
+
+
+@lru_cache(KEPT)
+def _values(vector: bytes) -> Mapping[MetricId, float]:
+    found = _read(vector)
+    return found.values() if found is not None else {}
+
+
+def _recur(shares: Sequence[Mapping[str, float]]) -> bool:
+    came = Counter(value for own in shares for value in own)
+    recurring = {value for value, count in came.items() if count >= MOSTLY * len(shares)}
+    masses = [sum(share for value, share in own.items() if value in recurring) for own in shares]
+    return bool(masses) and min(masses) >= 0.5 and sum(masses) >= MASS * len(masses)
+
+
+def _value(one: Past, metric: MetricId) -> float | None:
+    found = _read(one.vector)
+    if found is None:
+        return None
+    if metric.family == "rows":
+        return math.log(found.rows + 1)
+    column = found.columns.get(metric.column)
+    if column is None:
+        return None
+    if metric.family == "share":
+        return column.shares.get(metric.value, 0.0) if column.shares else None
+    if metric.family in _OF_HOURS:
+        return _values(one.vector).get(metric)
+    value: float | None = getattr(column, metric.family)
+    return value

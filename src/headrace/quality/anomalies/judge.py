@@ -1,0 +1,229 @@
+"""All that is odd about one partition: exact tests first, then numbers, and of several symptoms of one thing only the thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.quality.anomalies import duplicates, groups, truncation
+from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits
+from headrace.quality.anomalies.occasions import beside_holiday
+from headrace.quality.anomalies.odd import Odd, odd
+from headrace.quality.anomalies.peers import Peer, shared_move
+from headrace.quality.anomalies.regrained import Regrained, regrained
+from headrace.quality.anomalies.shapes import faulty
+from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
+from headrace.quality.anomalies.telling import EXACT, kind_of, number, percent, told
+from headrace.quality.anomalies.tied import Tied, tied
+from headrace.quality.anomalies.together import together
+from headrace.quality.facts import Fact, Severity
+from headrace.quality.metrics import MetricId, Metrics
+
+ONE_FACTOR = 0.2
+"""Columns whose sizes, as logarithms, have moved by so nearly the same were multiplied by one number."""
+ON_HOLIDAYS = 2.0
+"""So much further than on other days rows, and their hours, must be off on and beside a public holiday to be held."""
+_OF_TIME = ("hour_mean", "hour_q95")
+_OF_RHYTHM = ("rows", *_OF_TIME)
+_OF_VOLUME = ("rows", "distinct")
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """What is judged: a partition, what it measured, and what its content is known by."""
+
+    key: str
+    metrics: Metrics
+    content_hash: str | None = None
+    versions: Sequence[Version] = ()
+    """What was published of all partitions so far, newest first."""
+    sources: int = 20
+    """Of the project: the more there are, the more improbable a false alarm has to be."""
+    peers: Sequence[Peer] = ()
+    """Sources of other owners, and how many rows they had."""
+    calendar: str = ""
+    """Of public holidays: a name that the `holidays` package knows; empty where none is known."""
+
+
+def judge(one: Partition, history: History) -> tuple[Fact, ...]:
+    """What is odd about a partition, the worst first; nothing about one without rows."""
+    if not one.metrics.rows:
+        return ()
+    bound = tied(one.key, one.metrics, history, history.grain)
+    if (stale := _stale(one) or _of_another(one, bound)) is not None:
+        return (stale,)
+    one = msgspec.structs.replace(one, metrics=_without(one.metrics, bound.columns))
+    found = [*_repeated(one, history), *_numbers(one, history)]
+    return tuple(sorted(found, key=lambda fact: (fact.severity is not Severity.HOLD, -fact.strength)))
+
+
+def _stale(one: Partition) -> Fact | None:
+    same = same_as(one.key, one.content_hash, one.versions)
+    if same is None:
+        return None
+    return Fact(
+        kind="stale_data",
+        severity=Severity.HOLD if one.metrics.rows >= ROWS_MIN else Severity.WARN,
+        expected=f"rows of {one.key}",
+        observed=f"exactly the rows of {same}",
+        strength=_sure(one),
+        detail=f"equals {same}",
+        partition=one.key,
+    )
+
+
+def _of_another(one: Partition, bound: Tied) -> Fact | None:
+    """A column that always said which interval its rows are of, and says another one."""
+    if not bound.wrong:
+        return None
+    column, (expected, observed) = next(iter(bound.wrong.items()))
+    severity = Severity.HOLD if one.metrics.rows >= ROWS_MIN else Severity.WARN
+    return Fact(
+        kind="stale_data", column=column, severity=severity, expected=expected, observed=observed, strength=_sure(one),
+        detail="rows of another interval", partition=one.key,
+    )  # fmt: skip
+
+
+def _sure(one: Partition) -> float:
+    """Few rows may be the same again, or name another interval, by chance."""
+    return EXACT * min(1.0, one.metrics.rows / ROWS_MIN)
+
+
+def _without(metrics: Metrics, columns: frozenset[str]) -> Metrics:
+    """What is left to be judged by numbers."""
+    return msgspec.structs.replace(metrics, columns={name: own for name, own in metrics.columns.items() if name not in columns})
+
+
+def _repeated(one: Partition, history: History) -> list[Fact]:
+    found = duplicates.repeated(one.metrics, history)
+    if found is None or one.metrics.repeated is None:
+        return []
+    severity, most = found
+    rows = one.metrics.repeated
+    return [
+        Fact(
+            kind="duplicate_rows",
+            severity=severity,
+            expected=f"at most {percent(most)} of the rows" if most else "no row twice",
+            observed=f"{rows} of {one.metrics.rows} rows are identical to others",
+            strength=EXACT,
+            detail=f"{rows} rows",
+            partition=one.key,
+        )
+    ]
+
+
+def _numbers(one: Partition, history: History) -> list[Fact]:
+    """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains."""
+    if len(history) < HISTORY_WARN_MIN:
+        return []
+    rows = one.metrics.rows - (one.metrics.repeated or 0)
+    values = msgspec.structs.replace(one.metrics, rows=rows).values()
+    found = odd(one.key, values, rows, history, one.sources)
+    facts, explained = _shapes(one, history)
+    found = [each for each in found if (each.metric.family, each.metric.column) not in explained and each.metric.family not in explained]
+    found = _of_the_world([_sized(each, one, history) for each in found])
+    events = together(found, one.metrics, history)
+    return facts + [_fact(each, one, events, shared_move(each, one.peers)) for each in _leading(found)]
+
+
+def _shapes(one: Partition, history: History) -> tuple[list[Fact], set[object]]:
+    """What is missing as a whole, and the families of numbers (of a column, or all) that this explains."""
+    severity = Severity.HOLD if len(history) >= HISTORY_HOLD_MIN else Severity.WARN
+    cut = truncation.cut(one.key, one.metrics, history)
+    facts, explained = [], set[object]()
+    if cut is not None:
+        explained |= {*_OF_TIME, *_OF_VOLUME, "share"}
+        facts.append(
+            Fact(
+                kind="volume_anomaly", column=cut.column, severity=severity, expected="rows until the end of the day",
+                observed=f"hardly any from {cut.hour}:00 on", strength=cut.strength, partition=one.key,
+                detail=f"truncated: about {percent(cut.missing)} of the rows are missing",
+            )
+        )  # fmt: skip
+    other = regrained(one.metrics, history) if cut is None else None
+    if other is not None:
+        explained |= {"rows", *((family, other.column) for family in ("nulls", "distinct", "length"))}
+        facts.append(_of_another_grain(one.key, other, severity))
+    for gone in groups.missing(one.metrics, history) if cut is None else ():
+        explained |= {("share", gone.column), ("distinct", gone.column)}
+        facts.append(
+            Fact(
+                kind="volume_anomaly", column=gone.column, strength=min(gone.share * one.metrics.rows, 100.0), partition=one.key,
+                severity=severity if gone.share >= groups.HELD_SHARE else Severity.WARN, observed="none",
+                expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}", detail=f"group missing: {gone.value!r}",
+            )
+        )  # fmt: skip
+    return facts, explained
+
+
+def _of_another_grain(key: str, other: Regrained, severity: Severity) -> Fact:
+    return Fact(
+        kind="distribution_shift", column=other.column, severity=severity, strength=EXACT, partition=key,
+        expected=f"at least {percent(other.least)} of the values of the interval before",
+        observed=f"{percent(other.kept)} of them, and {percent(other.new)} of its values are new",
+        detail="another grain: most of what was named is gone, and something else is there",
+    )  # fmt: skip
+
+
+def _sized(one: Odd, partition: Partition, history: History) -> Odd:
+    """As severe as its shape says."""
+    if one.severity is not Severity.HOLD:
+        return one
+    moves_on_holidays = one.metric.family in _OF_RHYTHM and abs(one.off) < ON_HOLIDAYS * limits(one.metric.family).hold
+    if moves_on_holidays and beside_holiday(partition.key, history.grain, partition.calendar):
+        return one._replace(severity=Severity.WARN)
+    about = [MetricId(family, one.metric.column) for family in ("spread", "location", "negative", "zero")]
+    usual = {metric: value for metric in about if (value := history.usual(metric)) is not None}
+    highest = max(history.series(one.metric).values, default=one.expected)
+    is_fault = faulty(one, partition.metrics.columns.get(one.metric.column), usual, highest)
+    return one if is_fault else one._replace(severity=Severity.WARN)
+
+
+def _of_the_world(found: Sequence[Odd]) -> list[Odd]:
+    """Sizes that move by different factors, and zeros in several columns, are of the world: another unit is one factor, a fault one
+    column. Fewer rows have fewer distinct values, which is no news."""
+    moves = [one.off for one in found if one.metric.family == "location"]
+    gradual = {"location"} if moves and max(moves) - min(moves) > ONE_FACTOR else set()
+    gradual |= {"zero"} if sum(one.metric.family == "zero" for one in found) > 1 else set()
+    rows = next((one.off for one in found if one.metric.family == "rows"), 0.0)
+    return [
+        one._replace(severity=Severity.WARN) if one.metric.family in gradual else one
+        for one in found
+        if not (one.metric.family == "distinct" and rows * one.off > 0)
+    ]
+
+
+def _leading(found: Sequence[Odd]) -> list[Odd]:
+    """Of each column, and of each kind of cause, one: the worst. Sizes of values of which none are left say nothing."""
+    emptied = {one.metric.column for one in found if one.metric.family == "nulls" and one.off > 0}
+    best: dict[tuple[str, str], Odd] = {}
+    for one in found:
+        if one.metric.column in emptied and one.metric.family not in ("nulls", *_OF_TIME, "location"):
+            continue
+        at = (kind_of(one.metric.family), one.metric.column)
+        if at not in best or _rank(one) > _rank(best[at]):
+            best[at] = one
+    return list(best.values())
+
+
+def _rank(one: Odd) -> tuple[bool, float]:
+    return one.severity is Severity.HOLD, one.strength
+
+
+def _fact(one: Odd, partition: Partition, events: frozenset[str], peers: str) -> Fact:
+    """As a fact; what an event in the world explains, or other sources saw too, is no reason to hold."""
+    kind, expected, observed, detail = told(one)
+    event = f"together with {', '.join(sorted(events - {one.metric.column})[:4])}" if one.metric.column in events else ""
+    explained = bool(event) or (bool(peers) and one.metric == MetricId("rows"))
+    return Fact(
+        kind=kind,
+        column=one.metric.column,
+        severity=Severity.WARN if explained else one.severity,
+        expected=expected,
+        observed=observed,
+        strength=number(one.strength),
+        detail="; ".join(filter(None, [detail, event and f"an event: {event}", peers])),
+        partition=partition.key,
+    )

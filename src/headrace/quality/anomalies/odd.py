@@ -1,0 +1,100 @@
+"""Which of a partition's numbers are odd, given those before it: no statistics but the forecasts', no knowledge of what they mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from headrace.quality.anomalies import limits
+from headrace.quality.anomalies.forecasting import forecast
+from headrace.quality.anomalies.history import History
+from headrace.quality.facts import Severity
+from headrace.quality.metrics import MetricId
+
+JUDGED_MAX = 400
+"""So many numbers are forecast at most: a table of a thousand columns whose every number has moved is odd enough by these."""
+
+
+NEWS = 0.5
+"""So much of what is worth a word a number has to lie outside of all that was."""
+
+
+class Odd(NamedTuple):
+    """A number that is off. `off` is observed less expected."""
+
+    metric: MetricId
+    severity: Severity
+    expected: float
+    observed: float
+    z: float
+
+    @property
+    def off(self) -> float:
+        return self.observed - self.expected
+
+    @property
+    def strength(self) -> float:
+        """In nats."""
+        return limits.nats(self.z)
+
+
+def odd(partition: str, values: Mapping[MetricId, float], rows: int, history: History, sources: int) -> list[Odd]:
+    """What is odd about a partition's numbers in a project of so many sources; nothing where too little is known."""
+    if len(history) < limits.HISTORY_WARN_MIN or not rows:
+        return []
+    like = history.like(partition)
+    values = {metric: value for metric, value in values.items() if metric.family != "share" or history.recurring(metric.column)}
+    values = _with_lost(values, like, history)
+    seen = [] if history.moved else [history.values(at) for at in like]
+    suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][:JUDGED_MAX]
+    found = (_judged(metric, values[metric], partition, rows, history, (sources, len(values))) for metric in suspects)
+    return [one for one in found if one is not None]
+
+
+def _with_lost(values: Mapping[MetricId, float], like: list[int], history: History) -> dict[MetricId, float]:
+    """With the categories that aren't there any more: their share is none."""
+    found = dict(values)
+    sharing = {metric.column for metric in values if metric.family == "share"}
+    for past in filter(None, map(history.metrics, like)):
+        for column in sharing & past.columns.keys():
+            for value in past.columns[column].shares:
+                found.setdefault(MetricId("share", column, value), 0.0)
+    return found
+
+
+def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, float]]) -> bool:
+    """Whether a number lies outside what the last few like this one reached, give or take what isn't worth a word."""
+    if metric.family not in limits.FAMILIES:
+        return False
+    reach = limits.limits(metric.family).warn
+    absent = 0.0 if metric.family == "share" else None
+    low, high = math.inf, -math.inf
+    for own in seen:
+        known = own.get(metric, absent)
+        if known is not None:
+            low, high = min(low, known), max(high, known)
+    return not low - reach < value < high + reach
+
+
+def _judged(metric: MetricId, value: float, partition: str, rows: int, history: History, many: tuple[int, int]) -> Odd | None:
+    past = history.series(metric)
+    count = len(past.values)
+    if count < limits.HISTORY_WARN_MIN or not math.isfinite(value):
+        return None
+    known = limits.limits(metric.family)
+    if metric.family != "rows" and min(past.values) - known.warn * NEWS < value < max(past.values) + known.warn * NEWS:
+        return None  # it was about so before
+    edges = history.same_edge(metric, partition) if metric.family == "rows" else ()
+    near = min((abs(value - was) for was in edges), default=math.inf)
+    if near < known.warn:
+        return None  # so it was at the same end of a month before
+    said = forecast(past, history.season(partition), value, known.prior)
+    off = abs(value - said.expected)
+    z = off / max(said.scale, limits.noise(metric.family, said.expected, rows), 1e-9)
+    far = count >= limits.HISTORY_HOLD_MIN and off >= known.hold and off >= limits.RECORD_FACTOR * said.record and near >= known.hold
+    if far and z >= limits.threshold(limits.HOLDS_A_MONTH, *many):
+        return Odd(metric, Severity.HOLD, said.expected, value, z)
+    if off >= known.warn and off >= said.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
+        return Odd(metric, Severity.WARN, said.expected, value, z)
+    return None

@@ -1,0 +1,48 @@
+"""What is done about what is odd: as its size says, or as `on_anomaly` of the node or the column does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+import msgspec
+
+from headrace.quality.facts import Fact, Severity
+
+IGNORE = "ignore"
+_HOLDING = ("volume_anomaly", "null_spike", "duplicate_rows")
+
+
+def decided(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[str, str]) -> Iterator[Fact]:
+    """The facts with the severity that the declaration gives them; those to be ignored are gone."""
+    columns = {name.lower(): policy for name, policy in of_columns.items()}
+    for fact in facts:
+        policy = columns.get(fact.column.lower(), on_anomaly) if fact.column else on_anomaly
+        if policy == IGNORE:
+            continue
+        yield fact if policy is None else msgspec.structs.replace(fact, severity=Severity(policy))
+
+
+def milder(facts: Iterable[Fact], unusual: Collection[str]) -> Iterator[Fact]:
+    """Of something computed: rows, nulls and duplicates hold it by themselves, but not where what it was made of (partitions `unusual`)
+    is unlike its own history, and was published: then this follows from that."""
+    for fact in facts:
+        follows = any(key.startswith(fact.partition) or fact.partition.startswith(key) for key in unusual)
+        held = fact.severity is Severity.HOLD and (follows or fact.kind not in _HOLDING)
+        yield msgspec.structs.replace(fact, severity=Severity.WARN) if held else fact
+
+
+def summed_up(facts: Iterable[Fact], severity: Severity, *, named: bool) -> str:
+    """One clause for people: the worst of that severity, and how many more there are. `named`: with the partition of each."""
+    of_kind = [fact for fact in facts if fact.severity is severity]
+    said = []
+    for partition in dict.fromkeys(fact.partition for fact in of_kind):
+        own = [fact for fact in of_kind if fact.partition == partition]
+        more = f" (and {len(own) - 2} more)" if len(own) > 2 else ""
+        said.append(f"{f'{partition}: ' if named else ''}{'; '.join(_clause(fact) for fact in own[:2])}{more}")
+    return "; ".join(said)
+
+
+def _clause(fact: Fact) -> str:
+    where = f"{fact.column}: " if fact.column else ""
+    detail = f" ({fact.detail})" if fact.detail else ""
+    return f"{fact.kind}: {where}{fact.observed}, expected {fact.expected}{detail}"

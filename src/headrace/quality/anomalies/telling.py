@@ -1,0 +1,96 @@
+"""Odd numbers as facts: which cause they are evidence of, and what was expected and observed, for people."""
+
+from __future__ import annotations
+
+import math
+
+from headrace.quality.anomalies.odd import Odd
+
+EXACT = 30.0
+"""What it costs, in nats, to explain by chance what was compared exactly."""
+UNITS = {
+    100.0: "per cent, or cents", 1000.0: "a thousand", 1e6: "a million", 1.609344: "miles and kilometres", 3.28084: "metres and feet",
+    2.20462: "kilograms and pounds", 60.0: "minutes, or seconds", 3600.0: "hours and seconds", 2.54: "inches and centimetres", 10.0: "ten",
+}  # fmt: skip
+"""What a constant ratio may be."""
+_KINDS = {"rows": "volume_anomaly", "nulls": "null_spike", "empty": "null_spike"}
+_WORDS = {
+    "empty": "empty texts", "negative": "negative values", "zero": "zeros", "distinct": "distinct values", "spread": "× between quartiles",
+    "length": "characters on average",
+}  # fmt: skip
+
+
+def told(one: Odd) -> tuple[str, str, str, str]:
+    """The kind of cause, what was expected, what was observed, and what it may be."""
+    family = one.metric.family
+    kind = kind_of(family)
+    expected, observed = _said(one, one.expected), _said(one, one.observed)
+    return kind, expected, observed, _detail(one)
+
+
+def kind_of(family: str) -> str:
+    """Which cause an odd number is evidence of."""
+    return _KINDS.get(family, "distribution_shift")
+
+
+def percent(share: float) -> str:
+    """A share for people: 12 %, 0.3 %."""
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+
+
+def number(value: float) -> float:
+    """Short enough to be kept."""
+    return round(min(value, 700.0), 3)
+
+
+def _said(one: Odd, value: float) -> str:
+    family = one.metric.family
+    match family:
+        case "rows":
+            return f"{_count(math.exp(value) - 1)} rows"
+        case "nulls":
+            return f"{percent(max(value, 0.0))} nulls"
+        case "share":
+            return f"{percent(max(value, 0.0))} are {one.metric.value!r}"
+        case "empty" | "negative" | "zero":
+            return f"{percent(max(value, 0.0))} {_WORDS[family]}"
+        case "location":
+            return f"sizes around {_short(math.exp(value))}"
+        case "distinct" | "spread" | "length":
+            return f"{_short(math.exp(value))} {_WORDS[family]}"
+        case _:
+            return f"{'on average' if family == 'hour_mean' else 'nearly all before'} {value:.1f} h"
+
+
+def _detail(one: Odd) -> str:
+    match one.metric.family:
+        case "location":
+            return f"location: {_ratio(one.off)}"
+        case "rows":
+            return f"× {_short(math.exp(one.off))}"
+        case "share":
+            return "category mix"
+        case "negative":
+            return "sign"
+        case "hour_mean" | "hour_q95":
+            return "hours of the day"
+        case "spread":
+            return "spread"
+        case _:
+            return ""
+
+
+def _ratio(off: float) -> str:
+    ratio = math.exp(off)
+    for known, meaning in UNITS.items():
+        if abs(abs(off) - math.log(known)) < 0.03:
+            return f"{'×' if off > 0 else '÷'} {known:g} ({meaning}?)"
+    return f"× {_short(ratio)}"
+
+
+def _count(value: float) -> str:
+    return f"{max(value, 0):,.0f}".replace(",", " ")
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

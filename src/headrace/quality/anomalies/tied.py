@@ -1,0 +1,104 @@
+"""Columns that say which interval their rows are of: one value in all rows, another in each partition. They are no news, but proof.
+
+`month` is 1 for 31 days and then 2: no history shows that this is how it should be, the calendar does. And rows whose `day` is that of
+an earlier interval are an earlier delivery, whatever the file is called.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping
+from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
+
+from headrace.model import Grain
+from headrace.quality.anomalies.history import History
+from headrace.quality.metrics import Metrics
+
+LOOKED_AT = 14
+CHANGING = 0.5
+"""A value that changes with so many of the partitions is one of the partition."""
+_DIGITS = re.compile(r"\d+")
+
+
+class Tied(NamedTuple):
+    """The columns that are tied to the interval, and those that now say another one: column → (expected, observed)."""
+
+    columns: frozenset[str]
+    wrong: Mapping[str, tuple[str, str]]
+
+
+def tied(partition: str, today: Metrics, history: History, grain: Grain | None) -> Tied:
+    """Which columns say the interval, and which say a wrong one."""
+    past = history.newest(LOOKED_AT)
+    columns, wrong = set(), {}
+    for name in today.columns:
+        if len(past) < 2 or _only(past[-1][1], name) is None:
+            continue
+        values = [(key, _only(found, name)) for key, found in past]
+        if any(value is None for _, value in values):
+            continue
+        known = [(key, value) for key, value in values if value is not None]
+        told = _told(known, grain)
+        if not told and not _changing(known):
+            continue
+        columns.add(name)
+        value = _only(today, name)
+        expected = {one for part in told if (one := _parts(partition, grain).get(part)) is not None}
+        if told and value is not None and _plain(value) not in expected:
+            wrong[name] = (min(expected, default=partition), value)
+    return Tied(frozenset(columns), wrong)
+
+
+def _only(found: Metrics, column: str) -> str | None:
+    """The value of all rows, where there is one."""
+    own = found.columns.get(column)
+    return next(iter(own.shares)) if own is not None and len(own.shares) == 1 else None
+
+
+def _told(values: list[tuple[str, str]], grain: Grain | None) -> frozenset[str]:
+    """The parts of its partition's date that a column has always been equal to."""
+    found: frozenset[str] | None = None
+    for key, value in values:
+        plain = _plain(value)
+        own = frozenset(part for part, text in _parts(key, grain).items() if text == plain)
+        found = own if found is None else found & own
+    return found or frozenset()
+
+
+def _changing(values: list[tuple[str, str]]) -> bool:
+    changes = sum(one[1] != other[1] for one, other in itertools.pairwise(values))
+    return changes >= CHANGING * (len(values) - 1)
+
+
+@lru_cache(256)
+def _plain(value: str) -> str:
+    """A value without what is written differently: leading zeros, separators, a midnight."""
+    text = value.removesuffix(" 00:00:00").removesuffix("T00:00:00")
+    if text.isdecimal() and len(text) < 8:
+        return str(int(text))
+    digits = "".join(_DIGITS.findall(text))
+    return digits if len(digits) >= 8 else text
+
+
+@lru_cache(256)
+def _parts(partition: str, grain: Grain | None) -> dict[str, str]:
+    """What of a partition's date a column may say, as `_plain` writes it."""
+    if grain not in (Grain.DAY, Grain.HOUR, Grain.MONTH, Grain.YEAR):
+        return {}
+    digits = _DIGITS.findall(partition)
+    parts = dict(zip(("year", "month", "day", "hour"), (str(int(one)) for one in digits), strict=False))
+    if len(digits) >= 3:
+        parts["date"] = "".join(digits[:3])
+        parts |= _of_date(date(int(digits[0]), int(digits[1]), int(digits[2])))
+    return parts
+
+
+def _of_date(day: date) -> dict[str, str]:
+    return {
+        "quarter": str((day.month + 2) // 3), "week": str(day.isocalendar().week), "weekday": str(day.isoweekday()),
+        "weekday from 0": str(day.weekday()), "weekday from Sunday": str(day.isoweekday() % 7), "name": day.strftime("%A"),
+        "short name": day.strftime("%a"), "day of year": str(day.timetuple().tm_yday), "month's name": day.strftime("%B"),
+    }  # fmt: skip

@@ -1,0 +1,94 @@
+"""The best one-to-one assignment: of all ways to pair rows with columns the one whose gains sum up highest. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+EXACT_MAX = 120
+"""Rows and columns of one knot of pairs that is solved exactly, in half a second; a larger one is cut at its weakest pairs first."""
+
+Pair = tuple[int, int]
+
+
+def assign(gains: Mapping[Pair, float]) -> dict[int, int]:
+    """Row → column. Pairs that aren't in `gains`, or gain nothing, are never made; equal sums are decided by the smaller numbers."""
+    chosen: dict[int, int] = {}
+    for knot in _knots({pair: gain for pair, gain in gains.items() if gain > 0.0}):
+        chosen.update(_solved(knot))
+    return chosen
+
+
+def _knots(gains: Mapping[Pair, float]) -> list[dict[Pair, float]]:
+    """Pairs that share no row and no column with others are decided by themselves."""
+    leader: dict[tuple[str, int], tuple[str, int]] = {}
+
+    def find(one: tuple[str, int]) -> tuple[str, int]:
+        while leader.setdefault(one, one) != one:
+            leader[one] = leader[leader[one]]
+            one = leader[one]
+        return one
+
+    for row, column in gains:
+        leader[find(("r", row))] = find(("c", column))
+    knots: dict[tuple[str, int], dict[Pair, float]] = {}
+    for pair in sorted(gains):
+        knots.setdefault(find(("r", pair[0])), {})[pair] = gains[pair]
+    return list(knots.values())
+
+
+def _solved(knot: dict[Pair, float]) -> dict[int, int]:
+    rows, columns = sorted({row for row, _ in knot}), sorted({column for _, column in knot})
+    if max(len(rows), len(columns)) > EXACT_MAX:
+        median = sorted(knot.values())[len(knot) // 2]
+        left = {pair: gain for pair, gain in knot.items() if gain > median}
+        return assign(left) if len(left) < len(knot) and left else _greedy(knot)
+    # Each row may also stay alone, at no gain: a column of its own stands for that.
+    costs = [[-knot.get((row, column), 0.0) for column in columns] + [0.0] * len(rows) for row in rows]
+    found = _hungarian(costs)
+    pairs = ((rows[i], columns[j]) for i, j in enumerate(found) if j < len(columns))
+    return {row: column for row, column in pairs if (row, column) in knot}
+
+
+def _greedy(knot: Mapping[Pair, float]) -> dict[int, int]:
+    chosen: dict[int, int] = {}
+    for row, column in sorted(knot, key=lambda pair: (-knot[pair], pair)):
+        if row not in chosen and column not in chosen.values():
+            chosen[row] = column
+    return chosen
+
+
+def _hungarian(costs: list[list[float]]) -> list[int]:
+    """Column of each row at the least sum of costs (shortest augmenting paths, O(rows² · columns)); at least as many columns as rows."""
+    count, width = len(costs), len(costs[0])
+    rows_price, columns_price = [0.0] * (count + 1), [0.0] * (width + 1)
+    row_of, before = [0] * (width + 1), [0] * (width + 1)
+    for row in range(1, count + 1):
+        row_of[0], column = row, 0
+        least, used = [math.inf] * (width + 1), [False] * (width + 1)
+        while row_of[column]:
+            used[column] = True
+            at, delta, nearest = row_of[column], math.inf, 0
+            for other in range(1, width + 1):
+                if used[other]:
+                    continue
+                reduced = costs[at - 1][other - 1] - rows_price[at] - columns_price[other]
+                if reduced < least[other]:
+                    least[other], before[other] = reduced, column
+                if least[other] < delta:
+                    delta, nearest = least[other], other
+            for other in range(width + 1):
+                if used[other]:
+                    rows_price[row_of[other]] += delta
+                    columns_price[other] -= delta
+                else:
+                    least[other] -= delta
+            column = nearest
+        while column:
+            row_of[column] = row_of[before[column]]
+            column = before[column]
+    found = [0] * count
+    for column in range(1, width + 1):
+        if row_of[column]:
+            found[row_of[column] - 1] = column - 1
+    return found

@@ -1,0 +1,185 @@
+"""Checks that would notice what no check notices: made of what all remembered partitions have in common, and then tried."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.model import CheckSpec, Place
+from headrace.quality.challenge.asking import ask
+from headrace.quality.challenge.deadline import Deadline
+from headrace.quality.challenge.mutations import Fault
+from headrace.quality.challenge.remembering import Memory, Remembered, counted
+from headrace.quality.challenge.sample import TABLE, count
+from headrace.quality.challenge.trying import Subject, Tried, as_is
+from headrace.quality.results import Outcome
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+MARGIN = 10
+"""A range is so many times as wide as what was seen: it is there for wrong units, not for records."""
+LEAST_SHARE = 0.7
+"""Of the smallest partition's rows: below that, rows are missing."""
+ROWS_MIN = 10
+"""From fewer rows nothing follows about values."""
+ROWS_A_VALUE = 10
+"""On average, before the values that were seen are taken for all there are."""
+PARTITIONS_MIN = 3
+"""From fewer partitions nothing follows about how many rows there should be."""
+
+
+class Suggested(msgspec.Struct, frozen=True):
+    """A check, why it holds, and what it notices of what nobody noticed."""
+
+    check: CheckSpec
+    evidence: str
+    catches: tuple[Tried, ...]
+
+
+def suggest(session: Session, subject: Subject, unnoticed: Sequence[Tried], memory: Memory, deadline: Deadline) -> list[Suggested]:
+    """The checks that notice most, in the order of `unnoticed`; none that notices nothing that one before it doesn't."""
+    declared = {check.kind for check in subject.checks}
+    proposals = {check.name: (check, why) for check, why in _proposals(unnoticed, memory) if check.kind not in declared & _ONCE}
+    checks = [check for check, _ in proposals.values()]
+    if not checks:
+        return []
+    passing = _passing(session, subject, checks, deadline)
+    caught = _caught(session, subject, passing, unnoticed, deadline)
+    kept, known = [], set[int]()
+    for check in passing:
+        if set(caught[check.name]) - known:
+            known |= set(caught[check.name])
+            catches = tuple(unnoticed[number] for number in caught[check.name])
+            kept.append(Suggested(check, proposals[check.name][1], catches))
+    return _together(kept)
+
+
+def _passing(session: Session, subject: Subject, checks: Sequence[CheckSpec], deadline: Deadline) -> list[CheckSpec]:
+    """Those that the rows as they are pass."""
+    results = ask(session, subject.about, checks, as_is(subject.about), count(session, TABLE))
+    if deadline.over:
+        return []
+    return [check for check, result in zip(checks, results, strict=True) if result.outcome is Outcome.PASSED]
+
+
+def _caught(
+    session: Session, subject: Subject, checks: Sequence[CheckSpec], unnoticed: Sequence[Tried], deadline: Deadline
+) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {check.name: [] for check in checks}
+    columns = list(subject.about.columns)
+    for number, one in enumerate(unnoticed):
+        results = ask(session, subject.about, checks, one.mutation.select(columns), one.left)
+        if deadline.over:
+            break  # they may have been ended before they were done
+        for result in results:
+            if result.outcome is Outcome.FAILED:
+                found[result.name].append(number)
+    return found
+
+
+def _together(found: Sequence[Suggested]) -> list[Suggested]:
+    """All `not_null` as one check, where the first of them was."""
+    nulls = [one for one in found if one.check.kind == "not_null"]
+    if len(nulls) < 2:
+        return list(found)
+    columns = [column for one in nulls for column in one.check.arguments["columns"]]
+    catches = tuple({id(tried): tried for one in nulls for tried in one.catches}.values())
+    merged = Suggested(_check("not_null", {"columns": columns}), nulls[0].evidence, catches)
+    return [merged if one is nulls[0] else one for one in found if one is nulls[0] or one.check.kind != "not_null"]
+
+
+def _proposals(unnoticed: Iterable[Tried], memory: Memory) -> Iterable[tuple[CheckSpec, str]]:
+    for one in unnoticed:
+        for make in _BY_FAULT.get(one.mutation.fault, ()):
+            if one.mutation.columns:
+                yield from (made for column in one.mutation.columns if (made := make(column, memory)) is not None)
+            elif (made := make("", memory)) is not None:
+                yield made
+
+
+def _check(kind: str, arguments: Mapping[str, Any]) -> CheckSpec:
+    named = arguments.get("columns") or [arguments[name] for name in ("column",) if name in arguments]
+    return CheckSpec(kind=kind, name="_".join([kind, *named]), arguments=dict(arguments), place=Place(file=""))
+
+
+def _not_null(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
+    known = memory.columns.get(column)
+    if known is None or known.nulls or memory.rows < ROWS_MIN:
+        return None
+    return _check("not_null", {"columns": [column]}), f"never null in {memory.said}"
+
+
+def _unique(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
+    if not memory.key or (column and (column,) != memory.key):
+        return None
+    return _check("unique", {"columns": list(memory.key)}), f"no two rows of a partition share it, in {memory.said}"
+
+
+def _row_count(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
+    if column or memory.least_rows < 1:
+        return None
+    least = 1 if memory.partitions < PARTITIONS_MIN else max(1, math.floor(memory.least_rows * LEAST_SHARE))
+    return _check("row_count", {"min": least}), _smallest(memory)
+
+
+def _smallest(memory: Memory) -> str:
+    return (
+        memory.said
+        if memory.partitions == 1
+        else f"{counted(memory.least_rows, 'row')} in the smallest of {memory.partitions:,} partitions"
+    )
+
+
+def _accepted(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
+    known = memory.columns.get(column)
+    if known is None or not known.values or len(known.values) * ROWS_A_VALUE > memory.rows or not isinstance(known.values[0], str):
+        return None
+    return _check("accepted_values", {"column": column, "values": list(known.values)}), f"no other value in {memory.said}"
+
+
+def _range(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
+    known = memory.columns.get(column)
+    bounds = None if known is None or memory.rows < ROWS_MIN else _bounds(known)
+    if known is None or bounds is None or column in memory.key:  # keys grow
+        return None
+    return _check("range", {"column": column, **bounds}), f"from {known.minimum} to {known.maximum} in {memory.said}"
+
+
+def _bounds(known: Remembered) -> dict[str, int | float] | None:
+    if not isinstance(known.minimum, int | float | Decimal) or not isinstance(known.maximum, int | float | Decimal):
+        return None
+    low, high = float(known.minimum), float(known.maximum)
+    if not (math.isfinite(low) and math.isfinite(high)) or max(abs(low), abs(high)) > 1e15:
+        return None
+    counts = low == 0 or (low > 0 and not isinstance(known.minimum, float))  # what is measured can fall below nought
+    bounds: dict[str, int | float] = {"min": 0 if counts else -_wide(-low if low < 0 else high)}
+    return {**bounds, "max": _wide(high)} if high > 0 else bounds
+
+
+def _wide(value: float) -> int | float:
+    """So many times the value, up to one digit and zeros: 4,983 → 50,000."""
+    wide = value * MARGIN
+    unit = 10.0 ** math.floor(math.log10(wide))
+    up = math.ceil(wide / unit - 1e-9) * unit
+    return int(up) if up >= 1 else float(f"{up:.1g}")
+
+
+_ONCE = frozenset({"unique", "row_count"})
+"""Where somebody has said what a row's key is, and how many rows there are, nothing is known better."""
+_Maker = Callable[[str, Memory], tuple[CheckSpec, str] | None]
+_BY_FAULT: dict[Fault, tuple[_Maker, ...]] = {
+    Fault.NULLS: (_not_null,),
+    Fault.DUPLICATES: (_unique,),
+    Fault.TRUNCATION: (_row_count,),
+    Fault.SCALE: (_range,),
+    Fault.SIGN: (_range,),
+    Fault.DEFAULT: (_accepted,),
+    Fault.ENCODING: (_accepted,),
+    Fault.CATEGORY: (_accepted,),
+    Fault.SWAPPED: (_accepted, _range),
+}

@@ -1,0 +1,212 @@
+"""Make the faults one by one in published rows, and ask all checks about each, until all are made or the time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from headrace.lake.session import quote
+from headrace.model import CheckSpec
+from headrace.quality.challenge import mutations, sample
+from headrace.quality.challenge.asking import About, ask, is_routed
+from headrace.quality.challenge.deadline import Deadline
+from headrace.quality.challenge.mutations import Mutation
+from headrace.quality.challenge.sample import BEFORE, TABLE, ColumnFacts
+from headrace.quality.results import CheckResult, Outcome
+
+if TYPE_CHECKING:
+    from headrace.lake.session import Session
+
+REPEATED = 5
+"""How often each check is asked about the same rows: one that changes its mind is flaky. The median is its cost."""
+REPEATED_SHARE = 0.2
+"""Of the time at most, for all checks together."""
+COUNTED_AT_ONCE = 50
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """Published rows, as SELECTs over their files, and the checks on them."""
+
+    about: About
+    rows_sql: str
+    checks: tuple[CheckSpec, ...]
+    before_sql: str = ""
+    """The rows of the partition before; empty where there is none."""
+    step: str = "INTERVAL 1 DAY"
+    """From the partition before to this one."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """One check on the rows as they are: what it came to each time, and the median of how long it took, in milliseconds. Of one that
+    took longer than there was time for, there is neither."""
+
+    results: tuple[CheckResult, ...]
+    cost_ms: float | None
+
+    @property
+    def flaky(self) -> bool:
+        """Whether it gave different answers about the same rows."""
+        return len({(one.outcome, one.failing) for one in self.results}) > 1
+
+    @property
+    def first(self) -> CheckResult | None:
+        """The first answer, to which others are compared."""
+        return self.results[0] if self.results else None
+
+
+class Tried(msgspec.Struct, frozen=True):
+    """One mutation, in how many rows it changes something, how many there are then, and what each check said, by name.
+    `routed`: each row still says that it is of its partition."""
+
+    mutation: Mutation
+    changed: int
+    left: int
+    results: dict[str, CheckResult]
+    routed: bool
+
+
+class _Plan(NamedTuple):
+    mutation: Mutation
+    changed: int
+    left: int
+
+
+class Challenged(msgspec.Struct, frozen=True):
+    """All that was asked. `finished`: all mutations were tried, and none is left for want of time."""
+
+    rows: int
+    facts: tuple[ColumnFacts, ...]
+    asked: dict[str, Asked]
+    tried: tuple[Tried, ...]
+    finished: bool
+
+    def caught(self, check: str) -> list[Tried]:
+        """The mutations that a check notices: it fails, and in more rows than it does without."""
+        before = self.asked[check].first
+        if before is None:
+            return []
+        already = before.failing if before.outcome is Outcome.FAILED else -1
+        return [one for one in self.tried if (got := one.results[check]).outcome is Outcome.FAILED and got.failing > already]
+
+    @property
+    def noticed(self) -> list[Tried]:
+        """The mutations that a check notices, or the audit itself."""
+        unnoticed = {id(one) for one in self.unnoticed}
+        return [one for one in self.tried if id(one) not in unnoticed]
+
+    @property
+    def unnoticed(self) -> list[Tried]:
+        """The mutations that no check notices, nor the audit itself."""
+        steady = [name for name, asked in self.asked.items() if not asked.flaky]  # chance notices nothing
+        noticed = {id(one) for check in steady for one in self.caught(check)}
+        return [one for one in self.tried if one.routed and id(one) not in noticed]
+
+
+def challenge(session: Session, subject: Subject, seconds: float, advance: Callable[[], None]) -> Challenged:
+    """What the checks of one partition notice, within so many seconds. `advance` is called after each mutation.
+
+    Raises `duckdb.Error` for files that can't be read.
+    """
+    columns = list(subject.about.columns)
+    rows = sample.load(session, TABLE, subject.rows_sql, columns)
+    facts = sample.facts(session, subject.about.columns, rows)
+    with Deadline(session, seconds) as deadline:
+        allowed = seconds * REPEATED_SHARE / max(1, len(subject.checks))
+        asked = {check.name: _asked(session, subject, check, rows, deadline, allowed) for check in subject.checks}
+        tried, finished = _tried(session, subject, facts, deadline, advance)
+    return Challenged(rows, facts, asked, tried, finished)
+
+
+def _asked(session: Session, subject: Subject, check: CheckSpec, rows: int, deadline: Deadline, allowed: float) -> Asked:
+    """Twice in any case, and more often while that takes no longer than `allowed` seconds."""
+    results: list[CheckResult] = []
+    took: list[float] = []
+    select = as_is(subject.about)
+    while len(results) < REPEATED and not deadline.over and (len(results) < 2 or sum(took) < allowed):
+        started = time.monotonic()
+        (result,) = ask(session, subject.about, [check], select, rows)
+        if not deadline.over:  # else it may have been ended before it was done
+            results.append(result)
+            took.append(time.monotonic() - started)
+    return Asked(tuple(results), sorted(took)[len(took) // 2] * 1000 if took else None)
+
+
+def as_is(about: About) -> str:
+    """The rows as they are published."""
+    return Mutation(mutations.Fault.NULLS, "").select(list(about.columns))
+
+
+def _planned(session: Session, subject: Subject, facts: Sequence[ColumnFacts], rows: int) -> Iterator[_Plan]:
+    """The mutations that change something; of columns, some are looked at at once."""
+    yield from (_of_rows(session, one, rows) for one in mutations.of_rows(rows))
+    if subject.before_sql and rows and sample.load(session, BEFORE, subject.before_sql, list(subject.about.columns)):
+        yield from _again(session, mutations.stale(_routing(subject.about, facts), subject.step), subject)
+    yield from _changing(session, mutations.of_columns(facts, _referring(subject.checks)), rows)
+
+
+def _routing(about: About, facts: Sequence[ColumnFacts]) -> ColumnFacts | None:
+    wanted = about.routing[0].lower() if about.routing else ""
+    return next((column for column in facts if column.name.lower() == wanted), None)
+
+
+def _referring(checks: Sequence[CheckSpec]) -> frozenset[str]:
+    return frozenset(str(check.arguments["column"]).lower() for check in checks if check.kind == "references")
+
+
+def _of_rows(session: Session, mutation: Mutation, rows: int) -> _Plan:
+    found = session.connection.execute(f"SELECT count(*) {mutation.rows}").fetchone()
+    left = int(found[0]) if found else 0
+    return _Plan(mutation, abs(rows - left), left)
+
+
+def _again(session: Session, again: Mutation, subject: Subject) -> list[_Plan]:
+    """The rows that are there once more; none where they are those that are there anyway."""
+    given = again.select(list(subject.about.columns))
+    counted = f"SELECT (SELECT count(*) FROM ({given})), count(*) FROM ({given} EXCEPT ALL {as_is(subject.about)})"
+    left, others = session.connection.execute(counted).fetchone() or (0, 0)
+    return [_Plan(again, left, left)] if others else []
+
+
+def _changing(session: Session, found: Sequence[Mutation], rows: int) -> Iterator[_Plan]:
+    for at in range(0, len(found), COUNTED_AT_ONCE):
+        some = found[at : at + COUNTED_AT_ONCE]
+        wanted = ", ".join(f"count(*) FILTER (WHERE {one.differs})" for one in some)
+        counts = session.connection.execute(f"SELECT {wanted} FROM {quote(TABLE)}").fetchone() or ()
+        yield from (_Plan(one, int(count), rows) for one, count in zip(some, counts, strict=True) if count)
+
+
+def _moves(mutation: Mutation, about: About) -> bool:
+    """Whether rows may say another partition than before."""
+    if about.routing is None:
+        return False
+    return mutation.source != TABLE or about.routing[0].lower() in {name.lower() for name in mutation.columns}
+
+
+def _tried(
+    session: Session, subject: Subject, facts: Sequence[ColumnFacts], deadline: Deadline, advance: Callable[[], None]
+) -> tuple[tuple[Tried, ...], bool]:
+    """What was tried, and whether that is everything."""
+    import duckdb
+
+    found: list[Tried] = []
+    try:
+        for plan in _planned(session, subject, facts, sample.count(session, TABLE)):
+            one = _try(session, subject, plan)
+            if deadline.over:  # it may have been ended before it was done
+                return tuple(found), False
+            found.append(one)
+            advance()
+    except duckdb.InterruptException:
+        return tuple(found), False
+    return tuple(found), True
+
+
+def _try(session: Session, subject: Subject, plan: _Plan) -> Tried:
+    mutation, changed, left = plan
+    select = mutation.select(list(subject.about.columns))
+    results = ask(session, subject.about, subject.checks, select, left)
+    routed = not _moves(mutation, subject.about) or is_routed(session, subject.about, select, left)
+    return Tried(mutation, changed, left, {one.name: one for one in results}, routed)

@@ -1,0 +1,166 @@
+"""What is said of a check after it was put to the test. Pure: what it noticed, what it came to in the past, what the others are."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.model import CheckSpec, Severity
+from headrace.quality.challenge.trying import Challenged
+from headrace.quality.results import Outcome
+
+SHOWN_MAX = 3
+ALIKE_MIN = 2
+"""Two checks of different kinds have to notice so many mutations, and the same, before one is called the other's duplicate."""
+
+
+class Verdict(enum.StrEnum):
+    """INTERFACE §3."""
+
+    EFFECTIVE = "effective"
+    CANNOT_FAIL = "cannot_fail"
+    DUPLICATE = "duplicate"
+    FLAKY = "flaky"
+    NEVER_RAN = "never_ran"
+
+
+class Past(msgspec.Struct, frozen=True):
+    """What a check came to before: in how many attempts it looked at rows, and where it changed its mind about the same data."""
+
+    ran: int = 0
+    flips: tuple[str, ...] = ()
+    """Partitions."""
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """The verdict (None where the time was over before any could be found) and what it rests on, in one sentence."""
+
+    verdict: Verdict | None
+    evidence: str
+    caught: tuple[str, ...] = ()
+    """What it noticed, in words."""
+
+
+def judge(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged | None, past: Past) -> Judged:
+    """What is to be said of one check among the `others` of its node (itself included). `found` is None without published rows."""
+    if past.flips:
+        return Judged(Verdict.FLAKY, f"it changed its mind about the same data: {_listed(past.flips)}")
+    if found is None:
+        return Judged(Verdict.NEVER_RAN, "nothing is published that it could look at" if not past.ran else "no rows are published now")
+    asked, caught = found.asked[check.name], found.caught(check.name)
+    said = tuple(one.mutation.says for one in caught)
+    if asked.first is None:
+        return Judged(None, "the time was over before it had an answer")
+    if asked.flaky:
+        return Judged(Verdict.FLAKY, f"asked {len(asked.results)} times about the same rows, it gave different answers", said)
+    if asked.first.detail.startswith("can't be checked"):
+        return Judged(Verdict.NEVER_RAN, asked.first.detail)
+    if not caught:
+        return _uncaught(check, found)
+    twin = duplicate(check, others, found)
+    if twin is not None:
+        return Judged(Verdict.DUPLICATE, twin, said)
+    if not past.ran:
+        return Judged(Verdict.NEVER_RAN, f"no attempt has asked it yet; it would notice {_listed(said)}", said)
+    return Judged(Verdict.EFFECTIVE, f"it notices {_listed(said)}", said)
+
+
+def _uncaught(check: CheckSpec, found: Challenged) -> Judged:
+    first, tried = found.asked[check.name].first, len(found.tried)
+    if first is not None and first.outcome is Outcome.FAILED:
+        return Judged(Verdict.EFFECTIVE, f"it fails on the rows as they are, in {first.failing:,} of {first.rows:,}")
+    if not found.rows:
+        return Judged(Verdict.NEVER_RAN, "there are no rows to change")
+    if not found.finished:
+        return Judged(None, f"the time was over: it noticed none of the {tried} mutations until then")
+    if check.where is not None and first is not None and first.rows == 0:
+        return Judged(Verdict.CANNOT_FAIL, f"its `where` is true of none of {found.rows:,} rows")
+    return Judged(Verdict.CANNOT_FAIL, f"it noticed none of {tried} mutations of {found.rows:,} rows")
+
+
+def duplicate(check: CheckSpec, others: Sequence[CheckSpec], found: Challenged) -> str | None:
+    """Why the check says nothing that another doesn't say; None where it does. Of two that say the same, it is the later."""
+    at = [other.name for other in others].index(check.name)
+    for number, other in enumerate(others):
+        if number == at or (other.severity is Severity.WARNING and check.severity is Severity.BLOCKING):
+            continue
+        both_ways = _implied(other, check) and other.severity == check.severity
+        if _implied(check, other) and (number < at or not both_ways):
+            return f"`{other.name}` fails wherever it does"
+        if number < at and _alike(check, other, found):
+            return f"`{other.name}` notices the same {len(found.caught(check.name))} mutations"
+    return None
+
+
+def _implied(check: CheckSpec, by: CheckSpec) -> bool:
+    """Whether rows that pass `by` pass the check, as their arguments say."""
+    if check.kind != by.kind or check.kind not in _IMPLIES:
+        return False
+    if by.where != check.where and (by.where is not None or check.kind in _OF_ALL_ROWS):
+        return False
+    return _IMPLIES[check.kind](check.arguments, by.arguments)
+
+
+def _same_column(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    return str(ours["column"]).lower() == str(theirs["column"]).lower()
+
+
+def _columns(arguments: Mapping[str, Any]) -> frozenset[str]:
+    columns = arguments["columns"]
+    return frozenset(str(one).lower() for one in columns) if isinstance(columns, list | tuple) else frozenset()
+
+
+def _wider(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Whether our bounds let through all that theirs do. Bounds of texts are compared only where they are the same."""
+    for name, sign in (("min", 1), ("max", -1)):
+        own, other = ours.get(name), theirs.get(name)
+        if own is None:
+            continue
+        if isinstance(own, int | float) and isinstance(other, int | float):
+            if sign * own > sign * other:
+                return False
+        elif own != other:
+            return False
+    return True
+
+
+def _values(arguments: Mapping[str, Any]) -> frozenset[str]:
+    values = arguments["values"]
+    return frozenset(repr(one) for one in values) if isinstance(values, list | tuple) else frozenset()
+
+
+_IMPLIES: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], bool]] = {
+    "not_null": lambda ours, theirs: _columns(ours) <= _columns(theirs),
+    "unique": lambda ours, theirs: _columns(ours) >= _columns(theirs),
+    "range": lambda ours, theirs: _same_column(ours, theirs) and _wider(ours, theirs),
+    "row_count": _wider,
+    "accepted_values": lambda ours, theirs: _same_column(ours, theirs) and _values(ours) >= _values(theirs),
+    "regex": lambda ours, theirs: _same_column(ours, theirs) and bool(ours["pattern"] == theirs["pattern"]),
+    "references": lambda ours, theirs: _same_column(ours, theirs) and bool(ours["to"] == theirs["to"]),
+    "freshness": lambda ours, theirs: _same_column(ours, theirs) and bool(ours["max_age"] == theirs["max_age"]),
+    "sql": lambda ours, theirs: bool(ours["query"] == theirs["query"]),
+}
+
+
+_OF_ALL_ROWS = ("row_count", "freshness")
+"""Kinds of which a part of the rows may fail where all of them pass."""
+
+
+def _alike(check: CheckSpec, other: CheckSpec, found: Challenged) -> bool:
+    """Whether two checks, of which one is a query, notice the same mutations in as many rows. Keys that repeat are counted by
+    rows or by keys, so of `unique` it is enough that it notices the same."""
+    kinds = {check.kind, other.kind}
+    if "sql" not in kinds or check.where != other.where:
+        return False
+    ours, theirs = found.caught(check.name), found.caught(other.name)
+    if len(ours) < ALIKE_MIN or [id(one) for one in ours] != [id(one) for one in theirs]:
+        return False
+    return "unique" in kinds or all(one.results[check.name].failing == one.results[other.name].failing for one in ours)
+
+
+def _listed(texts: Sequence[str]) -> str:
+    shown = "; ".join(texts[:SHOWN_MAX])
+    return shown if len(texts) <= SHOWN_MAX else f"{shown}; and {len(texts) - SHOWN_MAX} more"

@@ -1,0 +1,253 @@
+"""A delivery's columns against those that are expected of its interval: what changed, and what is done about it. Pure.
+
+Names are compared here; values (types, dates, delimiters) are by whoever reads them, who says what reads them instead. Either way a
+change gets its policy from `Rules`: what the source declares (`on_drift`), else by kind and by who uses the column.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.model import ContractColumn
+from headrace.quality.facts import DriftChange, DriftKind, Fact, Policy, Severity
+
+ALL = "*"
+"""In `Rules.used`: who uses every column."""
+SURE = 0.9
+"""A rename that is proposed with this score or a higher one may be made without asking (`on_drift: {renamed: map}`)."""
+CERTAIN = 20.0
+"""Nats: what isn't found by statistics, but read off the file."""
+FACTS_MAX = 100
+"""Facts of one delivery: a thousand columns that all have other names are one story."""
+NAMES_TOLD = 8
+_GIVEN_UP = {Policy.MAP: Policy.BLOCK}
+_CAUSES = {DriftKind.TYPE: "type_change", DriftKind.FORMAT: "format_change"}
+
+
+class Expected(msgspec.Struct, frozen=True, kw_only=True):
+    """A column as a delivery of one interval should have it."""
+
+    name: str
+    """The table's."""
+    names: tuple[str, ...] = ()
+    """How files write it: first the name in force for the interval, then those of other times. Without any, it is `name`."""
+    optional: bool = False
+    """Whether a file without it is as it should be."""
+    required: bool = False
+    """Whether the contract wants a value in every row."""
+
+
+class Compared(NamedTuple):
+    """Names of a file against what is expected."""
+
+    names: dict[str, str]
+    """Name in the file → the column that it is."""
+    dropped: tuple[str, ...]
+    """Columns that aren't there."""
+    added: tuple[str, ...]
+    """Names in the file that are no column's."""
+    otherwise: tuple[tuple[str, str], ...]
+    """(column, its name in the file), where that is a name of another time."""
+    clashes: tuple[str, ...]
+    """Names in the file that are a column's own, which is read from another name."""
+
+
+class Rename(msgspec.Struct, frozen=True, kw_only=True):
+    """A column that is gone, and the new one that probably is it."""
+
+    column: str
+    to: str
+    score: float
+    evidence: tuple[str, ...] = ()
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What is done about changes: policies as the source declares them, and who uses which column (in lower case)."""
+
+    policies: Mapping[str, str] = {}
+    used: Mapping[str, tuple[str, ...]] = {}
+    required: frozenset[str] = frozenset()
+
+    def users(self, column: str) -> tuple[str, ...]:
+        """The assets and consumers that use a column, in whatever case it is written."""
+        return tuple(dict.fromkeys((*self.used.get(column.lower(), ()), *self.used.get(ALL, ()))))
+
+    def policy(self, kind: DriftKind, column: str, *, mappable: bool = False) -> Policy:
+        """What is done about a change of a column; `mappable`: whether what is there can be read as what was expected."""
+        said = self.policies.get(kind.value)
+        chosen = Policy(said) if said else self._usual(kind, column)
+        return chosen if mappable else _GIVEN_UP.get(chosen, chosen)
+
+    def _usual(self, kind: DriftKind, column: str) -> Policy:
+        if kind is DriftKind.ADDED:
+            return Policy.ALLOW
+        if kind is DriftKind.FORMAT:
+            return Policy.MAP
+        if kind not in (DriftKind.RENAMED, DriftKind.DROPPED) or column in self.required:
+            return Policy.BLOCK
+        return Policy.BLOCK if self.users(column) else Policy.WARN
+
+
+def in_force(column: ContractColumn, interval: str) -> str:
+    """What files of an interval call a column: the accepted name with `from` ≤ interval < `to`, else its own. Keys of intervals of one
+    grain compare as text."""
+    for entry in column.names:
+        until = entry.get("to")
+        if str(entry["from"]) <= interval and (until is None or interval < str(until)):
+            return str(entry["name"])
+    return column.name
+
+
+def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
+    """All names that files have for a column, the one in force for an interval first."""
+    return tuple(dict.fromkeys((in_force(column, interval), *(str(entry["name"]) for entry in column.names), column.name)))
+
+
+def compare(expected: Sequence[Expected], found: Sequence[str]) -> Compared:
+    """Which name is which column. A name of another time counts only where no column is called so now, and the name in force isn't
+    there: a vendor that delivers an old interval again writes it as it writes today."""
+    there = dict.fromkeys(found)
+    firsts = {_first(one): one.name for one in expected}
+    names = {name: firsts[name] for name in there if name in firsts}
+    matched, otherwise = set(names.values()), []
+    for one in expected:
+        other = next((name for name in one.names[1:] if name in there and name not in names), None)
+        if one.name not in matched and other is not None:
+            names[other] = one.name
+            matched.add(one.name)
+            otherwise.append((one.name, other))
+    dropped = tuple(one.name for one in expected if one.name not in matched and not one.optional)
+    own = {name.lower() for name in matched}
+    added = tuple(name for name in there if name not in names)
+    clashes = tuple(name for name in added if name.lower() in own)
+    return Compared(names, dropped, added, tuple(otherwise), clashes)
+
+
+def _first(one: Expected) -> str:
+    return one.names[0] if one.names else one.name
+
+
+def spelled_alike(dropped: Sequence[str], added: Sequence[str]) -> list[Rename]:
+    """Pairs of names that differ in case, accents, blanks and punctuation only, where there is one on each side."""
+    by_core: dict[str, tuple[list[str], list[str]]] = {}
+    for side, names in enumerate((dropped, added)):
+        for name in names:
+            by_core.setdefault(_core(name), ([], []))[side].append(name)
+    alone = [(was[0], now[0]) for core, (was, now) in by_core.items() if core and len(was) == len(now) == 1]
+    return [Rename(column=was, to=now, score=0.99, evidence=(_how_alike(was, now),)) for was, now in alone]
+
+
+def _core(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(sign for sign in plain if sign.isalnum())
+
+
+def _how_alike(was: str, now: str) -> str:
+    what = "upper and lower case" if was.lower() == now.lower() else "how they are written"
+    return f"the names differ in {what} only"
+
+
+def changes_of(compared: Compared, rules: Rules, renames: Sequence[Rename] = ()) -> tuple[DriftChange, ...]:
+    """Each difference with its policy. `renames` pairs columns that are gone with new ones, each at most once."""
+    return tuple(_each(compared, rules, {one.column: one for one in renames}))
+
+
+def _each(compared: Compared, rules: Rules, renames: Mapping[str, Rename]) -> Iterator[DriftChange]:
+    taken = {one.to for column, one in renames.items() if column in compared.dropped}
+    for column, name in compared.otherwise:
+        why = (f"`{name}` is what files of another time call it",)
+        yield DriftChange(kind=DriftKind.RENAMED, column=column, to=name, score=1.0, evidence=why, policy=Policy.MAP)
+    for column in compared.dropped:
+        rename = renames.get(column)
+        yield _renamed(rename, rules) if rename else _gone(column, compared, rules)
+    for name in compared.clashes:
+        why = ("another name is read as this column, and the file has one of its own name too",)
+        yield DriftChange(kind=DriftKind.ADDED, column=name, evidence=why, policy=Policy.BLOCK, used_by=rules.users(name))
+    for name in compared.added:
+        if name not in taken and name not in compared.clashes:
+            policy = rules.policy(DriftKind.ADDED, name, mappable=True)
+            yield DriftChange(kind=DriftKind.ADDED, column=name, policy=Policy.ALLOW if policy is Policy.MAP else policy)
+
+
+def _renamed(rename: Rename, rules: Rules) -> DriftChange:
+    policy = rules.policy(DriftKind.RENAMED, rename.column, mappable=rename.score >= SURE)
+    if policy is Policy.WARN and rename.column.lower() == rename.to.lower():
+        policy = Policy.MAP  # a table can't have both
+    return DriftChange(
+        kind=DriftKind.RENAMED, column=rename.column, to=rename.to, score=rename.score, evidence=rename.evidence, policy=policy,
+        used_by=rules.users(rename.column),
+    )  # fmt: skip
+
+
+def _gone(column: str, compared: Compared, rules: Rules) -> DriftChange:
+    lost = not compared.names
+    policy = Policy.BLOCK if lost else rules.policy(DriftKind.DROPPED, column)
+    why = ("nothing of the expected header is left",) if lost else ()
+    return DriftChange(kind=DriftKind.DROPPED, column=column, evidence=why, policy=policy, used_by=rules.users(column))
+
+
+def blocks(changes: Sequence[DriftChange]) -> bool:
+    """Whether one of the changes must be decided by a person before the delivery is published."""
+    return any(change.policy is Policy.BLOCK for change in changes)
+
+
+def told(changes: Sequence[DriftChange]) -> str:
+    """One sentence for people: what changed of what must be decided, else of everything."""
+    wanted = [change for change in changes if change.policy is Policy.BLOCK] or list(changes)
+    if any(change.policy is Policy.BLOCK for change in wanted):
+        wanted += [change for change in changes if change.kind is DriftKind.ADDED and change not in wanted]
+    parts = [part for kind in DriftKind if (part := _part(kind, [one for one in wanted if one.kind is kind]))]
+    return "; ".join(parts)
+
+
+def with_users(reason: str, changes: Sequence[DriftChange]) -> str:
+    """What is said of a delivery, and who uses the columns in question."""
+    users = tuple(dict.fromkeys(user for change in changes for user in change.used_by))
+    return f"{reason}; used by {_listed(users)}" if users else reason
+
+
+def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
+    if not changes:
+        return ""
+    columns = [change.column for change in changes]
+    if kind is DriftKind.RENAMED:
+        return f"renamed: {_listed([f'{one.column} → {one.to}' for one in changes])}"
+    if kind is DriftKind.DROPPED:
+        missing = "; nothing of the expected header is left" if changes[0].evidence else ""
+        return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
+    if kind is DriftKind.ADDED:
+        clash = next((f" ({one.evidence[0]})" for one in changes if one.evidence), "")
+        return f"{_count(columns, 'column')} new: {_listed(columns)}{clash}"
+    return "; ".join(f"{one.column}: {', '.join(one.evidence)}" if one.column else ", ".join(one.evidence) for one in changes[:3])
+
+
+def _count(items: Sequence[str], noun: str) -> str:
+    return f"{len(items)} {noun}" if len(items) == 1 else f"{len(items)} {noun}s"
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+    return ", ".join(names[:NAMES_TOLD]) + more
+
+
+def facts_of(changes: Sequence[DriftChange]) -> tuple[Fact, ...]:
+    """What is odd about the delivery: changes that hold it, and those that are published with a warning."""
+    odd = [change for change in changes if change.policy in (Policy.BLOCK, Policy.WARN)]
+    return tuple(_fact(change) for change in odd[:FACTS_MAX])
+
+
+def _fact(change: DriftChange) -> Fact:
+    expected, observed = {
+        DriftKind.ADDED: ("not there", change.column),
+        DriftKind.DROPPED: (change.column, "not there"),
+        DriftKind.RENAMED: (change.column, change.to or ""),
+    }.get(change.kind, ("as pinned", change.to or change.kind.value))
+    severity = Severity.HOLD if change.policy is Policy.BLOCK else Severity.WARN
+    return Fact(
+        kind=_CAUSES.get(change.kind, "schema_change"), column=change.column, severity=severity, expected=expected, observed=observed,
+        strength=CERTAIN, detail="; ".join((change.kind.value, *change.evidence)),
+    )  # fmt: skip

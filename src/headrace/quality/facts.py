@@ -1,0 +1,66 @@
+"""What is odd about a delivery or a partition, as values: what was expected, what was observed. Causes are found from these."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+
+class DriftKind(enum.StrEnum):
+    """How a delivery's schema differs from what is expected of its interval. Another order of the columns is no difference."""
+
+    RENAMED = "renamed"
+    DROPPED = "dropped"
+    ADDED = "added"
+    TYPE = "type"
+    NULLABILITY = "nullability"
+    FORMAT = "format"
+    KEYS = "keys"
+    NESTED = "nested"
+
+
+class Policy(enum.StrEnum):
+    """What is done about a change of a delivery's schema (`on_drift`)."""
+
+    BLOCK = "block"
+    MAP = "map"
+    ALLOW = "allow"
+    WARN = "warn"
+
+
+class DriftChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One change. `column` is the expected one (of one that was added: its own name), `to` what stands in its place."""
+
+    kind: DriftKind
+    column: str
+    to: str | None = None
+    score: float | None = None
+    """Of a rename: how sure it is, from 0 to 1."""
+    evidence: tuple[str, ...] = ()
+    """One clause each, for people: names, types, overlap of values."""
+    policy: Policy = Policy.BLOCK
+    used_by: tuple[str, ...] = ()
+    """The assets and consumers that use the column."""
+
+
+class Severity(enum.StrEnum):
+    """How far a fact is from what was ever seen."""
+
+    HOLD = "hold"
+    WARN = "warn"
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is odd. `kind` is of INTERFACE's causes (`stale_data`, `null_spike`, …); `strength` is in nats: what it would cost
+    to explain it by chance. Values of classified columns never stand in it."""
+
+    kind: str
+    column: str = ""
+    severity: Severity
+    expected: str
+    observed: str
+    strength: float
+    detail: str = ""
+    partition: str = ""
+    """Of several that were judged together: which it is about."""

@@ -1,0 +1,152 @@
+"""A partition as a few numbers a column, made of its profile: what is kept of each partition, and what the next ones are compared with.
+
+They are kept as they come out of `encoded` (msgpack, about 60 bytes a column). No value of a classified column is in them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.quality.results import ColumnProfile
+
+HISTORY_PARTITIONS = 56
+"""So many sound partitions before an interval are what it is compared with: eight weeks of days."""
+CATEGORIES_MAX = 50
+"""A column with more distinct values than that has no categories whose shares are told."""
+SPREAD_DISTINCT_MIN = 30
+"""From so many distinct values on a column has a spread."""
+
+
+class Past(NamedTuple):
+    """A partition that was there before: its key, and its metrics as they are kept."""
+
+    partition: str
+    vector: bytes
+    excepted: bool = False
+    """Somebody accepted it: its level is one to go by, but it says nothing of what is sound."""
+
+
+class MetricId(NamedTuple):
+    """What a number is about. `family` is one of rows, nulls, empty, negative, zero, location, spread, distinct, length, hour_mean,
+    hour_q95, share; `value` is the category of a share."""
+
+    family: str
+    column: str = ""
+    value: str = ""
+
+
+class ColumnMetrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One column's numbers; None where its type or its values have no such number."""
+
+    nulls: float
+    """Share of the rows, as are `empty`, `negative` and `zero` (the latter three of the rows without null)."""
+    empty: float | None = None
+    negative: float | None = None
+    zero: float | None = None
+    location: float | None = None
+    """Mean of ln|x| between the 5th and the 95th of a hundred."""
+    spread: float | None = None
+    """ln of the distance between the quartiles of ln|x|."""
+    distinct: float | None = None
+    """ln of how many distinct values there are."""
+    length: float | None = None
+    """ln of a text's mean length, plus one."""
+    hours: tuple[int, ...] = ()
+    """Of a column of instants: how many lie in each hour of the day, local time."""
+    shares: dict[str, float] = {}
+    """Of a column with few distinct values: each one's share of the rows without null. One that isn't there has none."""
+    kept: float | None = None
+    """Of a column of text: the share of the values of the interval right before this one that came again."""
+
+
+class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One partition's numbers."""
+
+    rows: int
+    columns: dict[str, ColumnMetrics]
+    repeated: int | None = None
+    """Rows that are identical to an earlier one; None where they weren't compared."""
+
+    def values(self) -> dict[MetricId, float]:
+        """All of it as one vector: rows as ln(n + 1), shares as they are."""
+        found = {MetricId("rows"): math.log(self.rows + 1)}
+        for name, column in self.columns.items():
+            found.update(_values(name, column))
+        return found
+
+
+def measured(profile: Mapping[str, ColumnProfile], rows: int) -> Metrics:
+    """The numbers of a partition with that profile."""
+    return Metrics(rows, {name: _column(column) for name, column in profile.items()})
+
+
+def of(profile: Mapping[str, ColumnProfile], rows: int) -> bytes:
+    """The numbers of a partition with that profile, as they are kept."""
+    return encoded(measured(profile, rows))
+
+
+def encoded(metrics: Metrics) -> bytes:
+    """As it is kept and sent."""
+    return _ENCODER.encode(metrics)
+
+
+def decoded(vector: bytes) -> Metrics:
+    """What `encoded` gave. Raises `msgspec.DecodeError` for anything else."""
+    return _DECODER.decode(vector)
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Metrics)
+
+
+def _column(column: ColumnProfile) -> ColumnMetrics:
+    known = column.rows - column.nulls
+    return ColumnMetrics(
+        nulls=column.nulls / column.rows if column.rows else 0.0,
+        empty=_share(column.empty, known),
+        negative=_share(column.negative, known),
+        zero=_share(column.zero, known),
+        location=column.location,
+        spread=column.spread if (column.distinct or 0) >= SPREAD_DISTINCT_MIN else None,
+        distinct=math.log(column.distinct) if column.distinct else None,
+        length=math.log(column.lengths[1] + 1) if column.lengths else None,
+        hours=column.hours,
+        shares=_shares(column),
+    )
+
+
+def _share(count: int | None, of: int) -> float | None:
+    return None if count is None or not of else count / of
+
+
+def _shares(column: ColumnProfile) -> dict[str, float]:
+    described = sum(count for _, count in column.top)
+    if not column.categorical or not described:
+        return {}
+    return {value: count / described for value, count in column.top}
+
+
+def _values(name: str, column: ColumnMetrics) -> Iterator[tuple[MetricId, float]]:
+    for family in ("nulls", "empty", "negative", "zero", "location", "spread", "distinct", "length"):
+        value: float | None = getattr(column, family)
+        if value is not None:
+            yield MetricId(family, name), value
+    if total := sum(column.hours):
+        yield MetricId("hour_mean", name), sum(hour * count for hour, count in enumerate(column.hours)) / total
+        yield MetricId("hour_q95", name), float(_hour_at(column.hours, 0.95 * total))
+    for value_name, share in column.shares.items():
+        yield MetricId("share", name, value_name), share
+
+
+def _hour_at(hours: tuple[int, ...], below: float) -> int:
+    """The hour until whose end so many lie."""
+    seen = 0
+    for hour, count in enumerate(hours):
+        seen += count
+        if seen >= below:
+            return hour
+    return len(hours) - 1

@@ -1,0 +1,95 @@
+"""How much alike two columns' names are: word by word, knowing abbreviations, order and the ways in which names are put together."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from difflib import SequenceMatcher
+
+WORDS_MAX = 12
+"""Words of a name that are compared."""
+CHARACTERS_MAX = 120
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
+_ALIKE = 0.82
+"""Two words that are spelled so much alike are one, mistyped or inflected."""
+_SYNONYMS = (
+    "id identifier key number no num nr", "qty quantity count amount units", "amt amount value sum total", "dt date day",
+    "ts time timestamp moment",
+    "created opened added", "updated modified changed", "cust customer client buyer", "supplier vendor seller", "addr address",
+    "tel phone telephone mobile", "mail email", "zip postcode postal plz", "dob birthdate birthday", "desc description text details",
+    "type kind category class", "state province region", "country nation", "name label title", "price cost rate charge",
+    "start begin from first", "end finish to last until", "lat latitude", "lon lng long longitude", "status state condition",
+    "firm company organisation organization org", "worker employee staff", "cases infections confirmed", "deaths fatalities died",
+    "dep departure", "arr arrival", "dest destination", "orig origin", "pct percent percentage share ratio", "avg average mean",
+    "temp temperature", "dist distance", "wt weight", "ccy currency", "acct account", "txn transaction", "gender sex", "flag indicator is",
+)  # fmt: skip
+
+
+@functools.lru_cache(maxsize=8_192)
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name in any style: `depDelay`, `dep_delay`, `Dep. delay` are `dep`, `delay`."""
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", name[:CHARACTERS_MAX]) if not unicodedata.combining(sign))
+    return tuple(word.casefold() for word in _WORD.findall(plain)[:WORDS_MAX])
+
+
+@functools.cache
+def _groups() -> dict[str, frozenset[int]]:
+    found: dict[str, set[int]] = {}
+    for number, line in enumerate(_SYNONYMS):
+        for word in line.split():
+            found.setdefault(word, set()).add(number)
+    return {word: frozenset(numbers) for word, numbers in found.items()}
+
+
+def similarity(one: str, other: str) -> float:
+    """0 for names that have nothing in common, 1 for the same words, however they are put together."""
+    first, second = words(one), words(other)
+    if not first or not second:
+        return 0.0
+    if "".join(first) == "".join(second):
+        return 1.0
+    forth, back = _covered(first, second), _covered(second, first)
+    together = (forth * _weight(first) + back * _weight(second)) / (_weight(first) + _weight(second))
+    initials = 0.7 if _initials(first, second) or _initials(second, first) else 0.0
+    return max(together, initials)
+
+
+def _covered(words_of_one: tuple[str, ...], others: tuple[str, ...]) -> float:
+    """The share of a name's words, by their weight, that the other has too."""
+    return sum(_weight((word,)) * max(_word(word, other) for other in others) for word in words_of_one) / _weight(words_of_one)
+
+
+def _weight(some: tuple[str, ...]) -> float:
+    """Long words say more than `id` or `1`."""
+    return float(sum(1.0 if len(word) > 2 and not word.isdecimal() else 0.6 for word in some))
+
+
+@functools.lru_cache(maxsize=65_536)
+def _word(one: str, other: str) -> float:
+    if one == other:
+        return 1.0
+    if one.isdecimal() or other.isdecimal():
+        return 0.0
+    groups = _groups()
+    if groups.get(one, frozenset()) & groups.get(other, frozenset()):
+        return 0.85
+    if _abbreviates(one, other) or _abbreviates(other, one):
+        return 0.85
+    ratio = SequenceMatcher(None, one, other, autojunk=False).ratio()
+    return ratio if ratio >= _ALIKE and min(len(one), len(other)) > 3 else 0.0
+
+
+def _abbreviates(short: str, full: str) -> bool:
+    """`dep` of departure, `qty` of quantity, `cnt` of count: the same first letter, the rest in order, and no single letter."""
+    if len(short) < 2 or len(short) >= len(full) or short[0] != full[0]:
+        return False
+    if full.startswith(short):
+        return True
+    letters = iter(full)
+    return len(short) <= len(full) * 0.75 and all(letter in letters for letter in short) and not set(short[1:]) & set("aeiou")
+
+
+def _initials(short: tuple[str, ...], full: tuple[str, ...]) -> bool:
+    """`dob` of `date_of_birth`."""
+    return len(short) == 1 and len(full) > 1 and len(short[0]) == len(full) and short[0] == "".join(word[0] for word in full)

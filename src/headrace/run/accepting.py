@@ -1,0 +1,166 @@
+"""Accepting: what a held or rejected attempt staged becomes what readers see, as it is; the lake, the store and the trail in one
+transaction. Files that others share with it are rewritten before, by whoever asks: the leader opens no DuckDB."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.govern.audit import Action, Actor, Event, Object, append
+from headrace.lake import Column, StagedFile, Table
+from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved, table
+from headrace.lake.syncing import sync, verify
+from headrace.lake.types import parse, widens
+from headrace.model import LakeError, Refused
+from headrace.quality import Verdict
+from headrace.run.folders import Folders
+from headrace.run.messages import Outcome, Rewritten
+from headrace.run.taking_back import Moved
+from headrace.schedule import Promoted
+from headrace.store import Transaction
+from headrace.store.queries import attempts, exceptions, leading, quarantine
+from headrace.store.queries.exceptions import Acceptance
+from headrace.store.queries.leading import PublicationRow
+from headrace.store.queries.quarantine import Quarantined
+
+REASON_MAX = 1_000
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What somebody decides about: all that waits of one attempt, why, and until when (microseconds)."""
+
+    rows: tuple[Quarantined, ...]
+    actor: Actor
+    reason: str
+    until: int | None
+
+    @property
+    def node(self) -> str:
+        """What it belongs to."""
+        return self.rows[0].node
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Its partitions."""
+        return tuple(row.partition for row in self.rows)
+
+
+def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> Outcome | None:
+    """What an attempt staged that can be published as it is; None where only its delivery was kept, where it changed a table that
+    later partitions stand on, or where the table's columns have moved on since. Refused for rows that belong to none of the partitions."""
+    blob = quarantine.withheld(tx, rows[0].epoch, rows[0].n)
+    outcome = None if blob is None else msgspec.msgpack.decode(blob, type=Outcome)
+    if outcome is None or outcome.staged is None or outcome.quarantined is None or not _fits(outcome, table(tx, rows[0].node)):
+        return None
+    keys = {row.partition for row in rows}
+    stray = sum(part.rows for part in outcome.staged.partitions if part.key not in keys)
+    if stray:
+        raise Refused(
+            f"{stray} of its rows belong to another partition: there is nowhere to publish them",
+            hint=f"have it delivered again, or drop it: headrace quarantine drop {rows[0].node}@{rows[0].partition} --reason TEXT",
+        )
+    return outcome
+
+
+def _fits(outcome: Outcome, now: Table | None) -> bool:
+    """Whether the table can become what the outcome wants of it without losing a column that came since, or another one's type."""
+    wanted = {} if outcome.table is None else {column.id: column for column in outcome.table.columns}
+    return not wanted or now is None or all(one.id in wanted and _becomes(one, wanted[one.id]) for one in now.columns)
+
+
+def _becomes(one: Column, other: Column) -> bool:
+    return one.name == other.name and (one.type == other.type or widens(parse(one.type), parse(other.type)))
+
+
+def put_back(folders: Folders, outcome: Outcome) -> StagedFile:
+    """The staged file where the lake's files lie, synced; what waits stays where it is until nobody needs it. Raises LakeError where it
+    isn't there as it was staged."""
+    assert outcome.staged is not None
+    assert outcome.quarantined is not None
+    kept, path = Path(folders.data, outcome.quarantined), folders.lake / outcome.staged.path
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(kept, path)
+        except FileNotFoundError as error:
+            raise LakeError(f"{kept} isn't there any more", hint="have it delivered again, or make it again") from error
+        except OSError:  # a file system without links
+            shutil.copy2(kept, path)
+    verify(folders.lake, outcome.staged)
+    os.utime(path)  # a sweep takes files for left over that nothing names and that are old
+    sync([path])
+    return outcome.staged
+
+
+class Accepting:
+    """Publishes one exception. `tx` is the transaction in which that is decided."""
+
+    def __init__(self, one: Decision, outcome: Outcome, rewritten: Sequence[Rewritten]) -> None:
+        assert outcome.staged is not None
+        self._one, self._outcome, self._staged, self._rewritten = one, outcome, outcome.staged, rewritten
+        self._parts = {part.key: part for part in outcome.staged.partitions}
+
+    def told(self, tx: Transaction) -> Promoted:
+        """What the core is told, with the numbers that `publish` gives."""
+        first = leading.last_publication_id(tx) + 1
+        contents = tuple((self._one.node, key, not self._identical(tx, key)) for key in self._one.keys)
+        return Promoted(contents, tuple(range(first, first + len(contents))))
+
+    def publish(self, tx: Transaction, now: int) -> None:
+        """Raises Moved where the table's files aren't those that were rewritten, and Refused where it doesn't fit the table any more."""
+        snapshot = self._into_the_lake(tx, now)
+        first = leading.last_publication_id(tx) + 1
+        publications = [self._publication(tx, row, first + place, snapshot, now) for place, row in enumerate(self._one.rows)]
+        quarantine.decide(tx, [row.id for row in self._one.rows], "released")
+        leading.publish(tx, publications)
+        for row, publication in zip(self._one.rows, publications, strict=True):
+            made = Acceptance(row.id, publication.id, self._one.actor.id, self._one.reason, now, self._one.until)
+            exceptions.accept(tx, row.node, row.partition, made)
+        said = f"accepted by {self._one.actor.id}: {self._one.reason}"
+        numbers = {row.delivery_id for row in self._one.rows if row.delivery_id is not None}
+        leading.settle_deliveries(tx, [("published", said, None, None, -1, number) for number in numbers])
+        decided(tx, self._one, Action.QUARANTINE_ACCEPTED, now)
+
+    def _into_the_lake(self, tx: Transaction, now: int) -> int:
+        node, change = self._one.node, Change.begin(tx, now)
+        rewrites = [Rewrite(one.path, one.staged) for one in self._rewritten]
+        try:
+            if self._outcome.table is not None and table(tx, node) is None:
+                change.create_table(self._outcome.table)
+            elif self._outcome.table is not None:
+                change.evolve_table(self._outcome.table)
+            change.replace(node, self._one.keys, [self._staged], rewrites=rewrites)
+        except (NeedsRewrite, FileMoved) as error:
+            raise Moved(str(error), hint="try again") from error
+        except (TableMoved, LakeError) as error:
+            raise Refused(f"it doesn't fit its table any more: {error}", hint="make it again: headrace run, or headrace tick") from error
+        if self._outcome.learnt is not None and leading.pinned_schema(tx, node) is None:
+            leading.pin_schema(tx, node, msgspec.json.encode(self._outcome.learnt).decode(), now)
+        return change.finish(author=self._one.actor.id[:200], message=f"accept {node}"[:500])
+
+    def _publication(self, tx: Transaction, row: Quarantined, number: int, snapshot: int, now: int) -> PublicationRow:
+        part, attempt = self._parts.get(row.partition), attempts.get(tx, row.epoch, row.n)
+        rows = part.rows if part is not None else 0
+        return PublicationRow(
+            id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=now, rows=rows,
+            size_bytes=self._staged.size_bytes * rows // max(self._staged.rows, 1), verdict=Verdict.WARNED,
+            content_hash=part.content_hash if part is not None else None, identical=self._identical(tx, row.partition),
+            version=attempt.version or 0 if attempt is not None else 0, delivery_id=row.delivery_id, manifest=None,
+        )  # fmt: skip
+
+    def _identical(self, tx: Transaction, key: str) -> bool:
+        before, part = leading.published_of(tx, self._one.node, key), self._parts.get(key)
+        return before is not None and part is not None and part.content_hash is not None and before[1] == part.content_hash
+
+
+def decided(tx: Transaction, one: Decision, action: Action, now: int) -> None:
+    """What somebody decided stands in the trail, with what it was about."""
+    first = one.rows[0]
+    before = {"state": first.state, "reason": first.reason[:REASON_MAX], "partitions": len(one.rows)}
+    place = Object("partition", f"{one.node}@{one.keys[0]}" if len(one.keys) == 1 else one.node, f"{first.epoch}.{first.n}")
+    after = {"until_us": one.until} if one.until is not None else None
+    append(tx, now, Event(action=action, actor=one.actor, object=place, before=before, after=after, reason=one.reason))

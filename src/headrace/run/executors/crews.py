@@ -1,0 +1,76 @@
+"""Workers that do one kind of work, and what waits for them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from headrace.run.executors.hands import Given, Worker
+from headrace.run.messages import Produce, Task
+from headrace.schedule import AttemptId
+
+STUCK_SECONDS = 0.02
+"""What a worker hasn't begun is given to others when it has been at one task for so long."""
+
+
+class Crew:
+    """`count` workers, when it works. Who starts and ends them is the pool's business."""
+
+    def __init__(self, count: int, *, background: bool = False) -> None:
+        self.count, self.background = count, background
+        self.workers: list[Worker] = []
+        self.waiting: deque[tuple[AttemptId, Task]] = deque()
+        """What no worker has been given yet."""
+        self.busy_at = 0.0
+        """When it had something to do last."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has anything to do, and nothing waits."""
+        return not self.waiting and not any(worker.given for worker in self.workers)
+
+    def add(self, attempt: AttemptId, task: Task) -> None:
+        """Queue a task."""
+        self.busy_at = time.monotonic()
+        self.waiting.append((attempt, task))
+
+    def drop(self, attempt: AttemptId) -> bool:
+        """Take an attempt out of what waits; whether it was there."""
+        before = len(self.waiting)
+        self.waiting = deque(one for one in self.waiting if one[0] != attempt)
+        return len(self.waiting) < before
+
+    def take_back(self, given: list[Given]) -> None:
+        """Tasks that a worker gave back are the next ones again."""
+        self.waiting.extendleft((one.attempt, one.task) for one in reversed(given))
+
+    def least(self) -> Worker:
+        """The worker with the least to do."""
+        return min(self.workers, key=lambda one: len(one.given))
+
+    def share(self, worker: Worker) -> int:
+        """How many tasks a worker gets now: as much as keeps it busy until its next answers have come back, and many at a time: what
+        costs is to send anything, and to wake who reads it."""
+        room = worker.window - len(worker.given)
+        if room <= worker.window // 2 and worker.given:
+            return 0
+        return min(room, -(-len(self.waiting) // len(self.workers)))
+
+    @property
+    def stuck_soon(self) -> bool:
+        """Whether somebody's tasks would be given to others if it took long."""
+        return any(len(worker.given) > 1 and not worker.recalled for worker in self.workers)
+
+    def recall(self) -> list[Worker]:
+        """What lies behind a task that takes long goes to whoever has nothing to do; the workers that were asked for it."""
+        now = time.monotonic()
+        stuck = [w for w in self.workers if len(w.given) > 1 and not w.recalled and now - w.began > STUCK_SECONDS]
+        for worker in stuck:
+            worker.recall()
+        return stuck
+
+
+def fits(worker: Worker, task: Task) -> bool:
+    """Whether a worker has no modules of another applied version than a task's: those can't be taken out of a process."""
+    code = task.code if isinstance(task, Produce) else None
+    return code is None or worker.code in (None, code)

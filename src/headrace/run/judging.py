@@ -1,0 +1,99 @@
+"""The moment of judgement: what became due and was met, what isn't as it should be, and which causes that is put down to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeAlias
+
+import msgspec
+
+from headrace.observe import persist
+from headrace.observe.diagnosis.attribution import diagnose
+from headrace.observe.diagnosis.evidence import Evidence
+from headrace.observe.diagnosis.graph import graph_of
+from headrace.observe.facts import StoreWorld
+from headrace.observe.incidents import faults, healing
+from headrace.observe.incidents.closing import close
+from headrace.observe.incidents.gathering import gather
+from headrace.observe.incidents.keeping import Keeping, owners
+from headrace.observe.incidents.reach import Reach
+from headrace.observe.notices.queueing import queue
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import Watched
+from headrace.plan import Compiled
+from headrace.plan.bodies import Lines
+from headrace.store import Transaction
+from headrace.store.queries import evidence as stored
+from headrace.store.queries import incidents
+
+EVIDENCE_MAX = 20_000
+"""So much of what stands is judged at once, the newest."""
+LinesOf: TypeAlias = Callable[[str], Lines]
+
+_log = logging.getLogger(__name__)
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What is judged: what is applied, what of it was promised, and what a node's columns come from."""
+
+    compiled: Compiled
+    watched: Watched
+    lines: LinesOf
+
+
+def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, reported: bool = False) -> None:
+    """Write down what became due and what was met, and find the causes of what isn't. `run` is the run at whose end it is,
+    `reported`: somebody has just said that something is wrong.
+
+    What goes wrong with causes never undoes what is published in the same transaction."""
+    persist.settle(tx, judged.watched, now)
+    scene = Scene(judged.watched, StoreWorld(tx))
+    tx.execute("savepoint judging")
+    try:
+        _causes(tx, judged, scene, now, run, reported=reported)
+    except Exception as error:  # noqa: BLE001
+        tx.execute("rollback to savepoint judging")
+        _log.exception("causes couldn't be judged")
+        _own_fault(tx, judged, error, now, run)
+    tx.execute("release savepoint judging")
+    _tell(tx, judged, scene, now)
+
+
+def _tell(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
+    """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
+    tx.execute("savepoint telling")
+    try:
+        queue(tx, judged.compiled.project, scene, now)
+    except Exception:  # noqa: BLE001
+        tx.execute("rollback to savepoint telling")
+        _log.exception("what people are to be told couldn't be queued")
+    tx.execute("release savepoint telling")
+
+
+def _own_fault(tx: Transaction, judged: Judged, error: Exception, now: int, run: int | None) -> None:
+    """Say that causes couldn't be judged, if even that can be kept."""
+    try:
+        faults.keep(tx, Keeping(tx, judged.compiled.project, Reach(judged.watched), now, run), error, now)
+    except Exception:  # noqa: BLE001
+        tx.execute("rollback to savepoint judging")
+        _log.exception("not even that could be kept")
+
+
+def _causes(tx: Transaction, judged: Judged, scene: Scene, now: int, run: int | None, *, reported: bool) -> None:
+    reach = Reach(judged.watched)
+    found = gather(tx, judged.compiled, scene, reach, now)
+    if found.touched or reported:
+        rows = stored.standing(tx, EVIDENCE_MAX)
+        evidence = found.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
+        keeping = Keeping(tx, judged.compiled.project, reach, now, run)
+        graph = graph_of(judged.watched, owners(judged.compiled.project), _known(judged))
+        keeping.keep(diagnose(list(evidence.values()), graph, now, keeping.open_causes()), evidence)
+        healing.note(tx, found.seen.values())
+    if found.touched or incidents.count_open(tx):
+        close(tx, scene, now)
+
+
+def _known(judged: Judged) -> Callable[[str], Lines | None]:
+    """The lines of assets; an export has those of what it reads, and a source none."""
+    return lambda node: judged.lines(node) if node in judged.compiled.project.assets else None

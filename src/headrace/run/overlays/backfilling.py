@@ -1,0 +1,210 @@
+"""One plan that is open: what was planned, how far it is, and what is made of it now."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from headrace.lake import Table
+from headrace.model import LakeError
+from headrace.plan.backfills import Backfill, Mode, Step
+from headrace.run.executors import Finished
+from headrace.run.messages import Prune, Rewritten
+from headrace.run.overlays import room
+from headrace.run.overlays.changed_code import drop_outdated
+from headrace.run.overlays.missed import missed
+from headrace.run.overlays.numbers import ERRANDS, first_of
+from headrace.run.overlays.outcome import PlanOutcome
+from headrace.run.overlays.promoting import Promoting, Promotion
+from headrace.run.overlays.room import Copy
+from headrace.run.overlays.shadow import Ended
+from headrace.run.overlays.shadowing import Lent, Shadow, Told, ended_rows
+from headrace.run.overlays.staged import Staged
+from headrace.run.tasks import Tasks
+from headrace.schedule import AttemptId, Checkpoint, Overtaken, Paused, Target
+from headrace.store import Transaction
+from headrace.store.queries import plans
+from headrace.store.queries.plans import PlanRow
+
+STAGED, TAKEN_IN, AFTERWARDS = "staged", "taken_in", "afterwards"
+ERRANDS_LOST_MAX = 3
+"""So many times an errand is sent whose worker ends; then the plan fails."""
+
+
+class Phase(enum.Enum):
+    """What a plan waits for, in this order."""
+
+    RESTING = enum.auto()
+    """For somebody to go on with it: only what makes stale what it has made is followed."""
+    TAKING_IN = enum.auto()
+    """For production to take in what has arrived."""
+    STEPS = enum.auto()
+    """For its own core."""
+    AFTERWARDS = enum.auto()
+    """For production to make what builds on what is published before."""
+
+
+class Backfilling:
+    """Made of a plan's row. `run` is the run that works at it, None while nobody does."""
+
+    def __init__(self, row: PlanRow) -> None:
+        self.id, self.actor, self.reason, self.version = row.id, row.actor, row.reason, row.version
+        self.backfill = msgspec.msgpack.decode(row.content, type=Backfill)
+        self.outcome = PlanOutcome.read(row.outcome)
+        self.steps_done = row.steps_done
+        self.phase = Phase.RESTING
+        self.run: int | None = None
+        self.asked_afterwards = False
+        self._retry = row.state in ("failed", "partial")
+        """What couldn't be made is tried again."""
+        self.fresh = True
+        """Nobody has looked yet whether anything of it is staged, that has to be followed."""
+        self.shadow: Shadow | None = None
+        self.after = first_of(row.id)
+        """The last number that an attempt of this leader had."""
+        self._how = {one.node: one.how for one in self.backfill.chosen}
+        self._steps = [Step(spans={node: spans for node, spans in step.spans.items() if self._how.get(node) == STAGED})
+                       for step in self.backfill.steps]  # fmt: skip
+        self._copies: dict[Copy, Rewritten] = {}
+        self._errands: dict[AttemptId, tuple[Prune, list[Copy]]] = {}
+        self._errands_lost = self._last_errand = self._refused = 0
+
+    def go_on(self, run: int) -> None:
+        """Somebody works at it again."""
+        self.run, self.phase, self.asked_afterwards = run, Phase.TAKING_IN, False
+        self.outcome = self.outcome.tried_again(allow_partial=self.backfill.allow_partial)
+
+    def rest(self) -> None:
+        """Nobody works at it any more."""
+        self.run, self.phase = None, Phase.RESTING
+        if self.shadow is not None:
+            self.shadow.requested = False
+
+    # What was planned
+
+    @property
+    def again(self) -> frozenset[str]:
+        """The nodes whose partitions production makes again, whatever they are."""
+        return self.nodes(AFTERWARDS) if self.backfill.mode is Mode.ALL else frozenset()
+
+    @property
+    def step(self) -> Step | None:
+        """The step that comes next; None when all are done."""
+        return self._steps[self.steps_done] if self.steps_done < len(self._steps) else None
+
+    def targets(self, how: str) -> tuple[Target, ...]:
+        """The partitions that are made in one way."""
+        return tuple(Target(one.node, span.first, span.last) for one in self.backfill.chosen if one.how == how for span in one.spans)
+
+    def nodes(self, how: str) -> frozenset[str]:
+        """The nodes that are made in one way."""
+        return frozenset(one.node for one in self.backfill.chosen if one.how == how)
+
+    # Its core
+
+    def load(self, tx: Transaction, lent: Lent, production: Checkpoint, now: int) -> Told:
+        """Have a core for the step, that starts from where production stands. It begins nothing before somebody asks for the step."""
+        assert self.step is not None
+        staged = Staged.read(tx, self.id)
+        drop_outdated(tx, staged, lent.applied)
+        plans.forget_unneeded(tx, self.id)
+        ended = ended_rows(plans.staged(tx, self.id))
+        self.shadow = Shadow(self.id, self.step, staged, ended, lent, run=self.run or 0, after=self.after)
+        told = self.shadow.begin(tx, production, now)
+        told.add(self.shadow.hear(tx, missed(tx, self.id), now))
+        return told
+
+    def request(self, tx: Transaction, pauses: Sequence[Paused], now: int) -> Told:
+        """Somebody works at the step, from now on or again."""
+        assert self.shadow is not None
+        retry, self._retry, self.shadow.run = self._retry, False, self.run or 0
+        return self.shadow.request(tx, pauses, now, again=retry)
+
+    def unload(self) -> list[AttemptId]:
+        """Another core is to be begun: the attempts that aren't wanted any more."""
+        numbers = [*(self.shadow.attempts if self.shadow is not None else ()), *self._errands]
+        if self.shadow is not None:
+            self.after = max(self.after, self.shadow.last_n)
+        self.shadow, self.fresh = None, True
+        self._errands.clear()
+        self._copies.clear()
+        return numbers
+
+    @property
+    def ready(self) -> bool:
+        """Whether all of the step that can be made is made, and nothing is on its way."""
+        return self.phase is Phase.STEPS and self.shadow is not None and self.shadow.at_rest and not self._errands
+
+    # Publication
+
+    def lacking(self, tx: Transaction, tasks: Tasks) -> list[tuple[AttemptId, Prune]]:
+        """The errands that have to be run before the step can be published; they count as sent."""
+        assert self.shadow is not None
+        found = []
+        for node, keys in self._made():
+            copies = room.lacking(room.wanted(tx, self.shadow.staged, node, keys), self._copies)
+            if copies:
+                table = self.shadow.staged.tables.get(node) or tasks.table(tx, node)
+                assert table is not None
+                found.append(self._errand(table, copies))
+        return found
+
+    def _errand(self, table: Table, copies: list[Copy]) -> tuple[AttemptId, Prune]:
+        assert self.shadow is not None
+        self._last_errand += 1
+        number = AttemptId(self.shadow.epoch, first_of(self.id) + ERRANDS + self._last_errand)
+        task = room.errand(number, table, copies)
+        self._errands[number] = (task, copies)
+        return number, task
+
+    def run_errand(self, finished: Finished) -> str:
+        """An errand is done; what went wrong, if something did."""
+        _, copies = self._errands.pop(finished.attempt, (None, []))
+        if finished.outcome.state != "staged":
+            return finished.outcome.error.message if finished.outcome.error else finished.outcome.reason
+        self._copies.update(zip(copies, finished.outcome.rewritten, strict=False))
+        return ""
+
+    def lose_errand(self, attempt: AttemptId) -> bool:
+        """An errand's worker ended: it is sent again with the next look. Whether that has happened too often."""
+        if self._errands.pop(attempt, None) is not None:
+            self._errands_lost += 1
+        return self._errands_lost >= ERRANDS_LOST_MAX
+
+    def promote(self, tx: Transaction, lent: Lent, tasks: Tasks, unmade: Sequence[Ended], publication_id: int, now: int) -> Promotion:
+        """Publish what the step has made, and move on to the next. Raises LakeError where something has moved; nothing has been written
+        then, and `make_again` says what follows."""
+        assert self.shadow is not None
+        runs = (self.run,) if self.run is not None else ()
+        promoting = Promoting(tx, self.shadow.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
+        found = promoting.promote(dict(self._made(lent.applied.compiled.order)), publication_id)
+        self.outcome = self.outcome.with_published(found.rows).with_failures(unmade).with_redone(self.shadow.redone)
+        plans.clear(tx, self.id)
+        self.steps_done += 1
+        self._refused = 0
+        self.unload()
+        plans.told(tx, self.id, self.outcome.kept(), self.steps_done)
+        return found
+
+    def make_again(self, tx: Transaction, error: LakeError, now: int) -> Told:
+        """What was staged doesn't fit production's tables any more: it is made again. Raises the error where that doesn't end."""
+        assert self.shadow is not None
+        self._refused += 1
+        if self._refused > ERRANDS_LOST_MAX:
+            raise error
+        self._copies.clear()
+        told = Told()
+        for node, keys in self._made():
+            self.shadow.staged.forget_node(tx, node)
+            told.add(self.shadow.again(tx, [Overtaken(node, key) for key in keys], now))
+        return told
+
+    def _made(self, order: Sequence[str] | None = None) -> Iterator[tuple[str, list[str]]]:
+        """What the step has made, by node; in that order, if one is given."""
+        assert self.shadow is not None
+        made = {node: sorted(keys) for node, keys in self.shadow.staged.rows.items() if keys}
+        for node in order if order is not None else made:
+            if node in made:
+                yield node, made[node]

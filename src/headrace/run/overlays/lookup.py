@@ -1,0 +1,89 @@
+"""What tasks of a plan are made of: production's, with what the plan has made in place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.engine import InputData
+from headrace.lake import PARTITION_COLUMN, Table
+from headrace.lake.catalog import table
+from headrace.run.applying import Applied
+from headrace.run.borrowing import Production
+from headrace.run.messages import Produce
+from headrace.run.overlays.staged import Staged
+from headrace.run.tasks import Prepared, Tasks
+from headrace.run.tasks.lookup import Lookup, Undeliverable
+from headrace.schedule import Dispatch
+from headrace.store import Transaction
+from headrace.store.queries import leading
+
+
+class OverlaidLookup(Lookup):
+    """Look-ups for one applied version, as a plan sees it."""
+
+    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None) -> None:
+        super().__init__(applied, code, production)
+        self._staged = staged
+
+    def table(self, tx: Transaction, name: str) -> Table | None:
+        """The columns that the plan's files have; else the lake's table. It is asked for anew: production may change it meanwhile."""
+        self.forget(name)
+        found, known = self._staged.tables.get(name), super().table(tx, name)
+        if found is None or (known is not None and known.columns == found.columns):
+            return known
+        return found if known is None else msgspec.structs.replace(found, folder=known.folder)
+
+    def published_keys(self, tx: Transaction, name: str, moment: str = "") -> list[str]:
+        """The partitions that the plan sees."""
+        own = self._staged.keys(name)
+        return sorted({*super().published_keys(tx, name, moment), *(key for key in own if not moment or key.startswith(f"{moment}/"))})
+
+    def _stored(self, tx: Transaction, known: Table | None, name: str, keys: Sequence[str] | None, snapshot: int) -> InputData:
+        own = self._staged.keys(name)
+        mine = [key for key in (own if keys is None else keys) if key in own]
+        if not mine:
+            return super()._stored(tx, known, name, keys, snapshot)
+        if known is None:
+            raise Undeliverable(f"{name} has no columns yet: nothing of it was ever published")
+        theirs = [key for key in (super().published_keys(tx, name) if keys is None else keys) if key not in own]
+        columns = tuple(column for column in known.columns if column.name != PARTITION_COLUMN)
+        rows = sum(self._staged.rows[name][key].rows for key in mine)
+        files = tuple(self._staged.files(name, mine))
+        if theirs and table(tx, name) is not None:
+            found = super()._stored(tx, known, name, theirs, snapshot)
+            files, rows = (*found.files, *files), rows + (found.rows or 0)
+        return InputData(name=name, files=files, columns=columns, rows=rows)
+
+
+class OverlaidTasks(Tasks):
+    """Makes tasks of a plan: they read what it has made, and are compared with what readers see. Files that hold other partitions
+    too are left alone: that is dealt with once, when all is made."""
+
+    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None) -> None:
+        super().__init__(applied, code, lookup=OverlaidLookup(applied, code, staged, production))
+        self._production = Lookup(applied, code)
+
+    def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> Prepared:
+        """The task for a dispatch. Raises Undeliverable."""
+        prepared = super().prepare(tx, dispatch, now, snapshot)
+        task = prepared.task
+        assert isinstance(task, Produce)
+        seen = self._previous(tx, dispatch, snapshot)
+        hashes = self._hashes(tx, dispatch) if seen is not None else {}
+        overlaid = msgspec.structs.replace(task, shared=(), beside=(), previous=seen, previous_hashes=hashes)
+        return msgspec.structs.replace(prepared, task=overlaid)
+
+    def _hashes(self, tx: Transaction, dispatch: Dispatch) -> dict[str, str]:
+        """The content hashes of what readers see: what comes to the same isn't compared row by row."""
+        found = ((key, leading.published_of(tx, dispatch.node, key)) for key in dispatch.keys)
+        return {key: seen[1] for key, seen in found if seen is not None and seen[1] is not None}
+
+    def _previous(self, tx: Transaction, dispatch: Dispatch, snapshot: int) -> InputData | None:
+        """What readers see of these partitions now; None for nothing."""
+        self._production.forget(dispatch.node)
+        if self._production.table(tx, dispatch.node) is None:
+            return None
+        found = self._production.data(tx, dispatch.node, dispatch.keys, snapshot)
+        return found if found.files else None

@@ -1,0 +1,90 @@
+"""All that a plan has made becomes visible in one transaction: files are registered, computed is nothing any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from headrace.faults import Point, reached
+from headrace.lake.catalog import Change, Rewrite
+from headrace.run.news import News
+from headrace.run.overlays.room import Copies, own_files, production_files
+from headrace.run.overlays.staged import Staged
+from headrace.run.tasks import Tasks
+from headrace.schedule import AttemptId, Promoted
+from headrace.store import Transaction
+from headrace.store.queries import leading, plans
+from headrace.store.queries.leading import PublicationRow, QuarantineRow
+from headrace.store.queries.plans import OverlayRow
+
+
+class Promotion(msgspec.Struct, frozen=True):
+    """What has become visible, and how production's core is told."""
+
+    event: Promoted
+    news: list[News]
+    rows: list[OverlayRow]
+
+
+class Promoting:
+    """One promotion. `tasks` are production's, `made` the copies of files that it needs."""
+
+    def __init__(
+        self, tx: Transaction, staged: Staged, tasks: Tasks, made: Copies, *, now: int, version: int, runs: tuple[int, ...]
+    ) -> None:
+        self._tx, self._staged, self._tasks, self._made = tx, staged, tasks, made
+        self._now, self._version, self._runs = now, version, runs
+
+    def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> Promotion:
+        """Publish these partitions of each node, inputs first. Raises LakeError where tables or files have moved so that it can't be:
+        nothing has been written then."""
+        change = Change.begin(self._tx, self._now)
+        for node, keys in partitions.items():
+            self._register(change, node, frozenset(keys))
+        snapshot = change.finish(author="headrace", message="publish")
+        rows = [self._staged.rows[node][key] for node, keys in partitions.items() for key in keys]
+        publications = [self._publication(row, number, snapshot) for number, row in enumerate(rows, publication_id + 1)]
+        leading.publish(self._tx, publications)
+        leading.quarantine(self._tx, list(self._taken_out(rows)))
+        plans.published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
+        leading.reshaped(self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)])
+        reached(Point.OVERLAY_PROMOTED)
+        contents = tuple((one.node, one.partition, not one.identical) for one in publications)
+        event = Promoted(contents, tuple(one.id for one in publications))
+        news = [News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs) for row in rows]
+        return Promotion(event, news, rows)
+
+    def _register(self, change: Change, node: str, keys: frozenset[str]) -> None:
+        table = self._staged.tables.get(node)
+        self._tasks.forget(node)
+        known = self._tasks.table(self._tx, node)
+        if known is None:
+            assert table is not None, "the first attempt that staged something said for which columns"
+            change.create_table(table)
+        elif table is not None and table.columns != known.columns:
+            change.evolve_table(table)
+        self._tasks.forget(node)
+        rewrites = [Rewrite(copy.file.path, self._made[copy].staged) for copy in production_files(self._tx, node, keys)]
+        change.replace(node, keys, list(own_files(self._staged, node, keys, self._made)), rewrites=rewrites)
+
+    def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRow]:
+        """Rows that broke a check, while all others of their partitions become visible."""
+        for row in rows:
+            made = self._staged.outcomes.get(AttemptId(row.epoch, row.n))
+            if made is not None and made.quarantined is not None:
+                sample = [one for result in made.audit.results for one in result.sample] if made.audit else []
+                yield QuarantineRow(
+                    node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, state="rejected", reason=made.reason,
+                    path=made.quarantined, rows=made.quarantined_rows, sample=msgspec.json.encode(sample).decode() if sample else None,
+                    delivery_id=None, at=self._now,
+                )  # fmt: skip
+
+    def _publication(self, row: OverlayRow, number: int, snapshot: int) -> PublicationRow:
+        before = leading.published_of(self._tx, row.node, row.partition)
+        return PublicationRow(
+            id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=self._now,
+            rows=row.rows, size_bytes=row.bytes, verdict=row.verdict or "unchecked", content_hash=row.content_hash,
+            identical=before is not None and row.content_hash is not None and before[1] == row.content_hash,
+            version=self._version, delivery_id=None, manifest=None,
+        )  # fmt: skip

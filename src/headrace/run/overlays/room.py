@@ -1,0 +1,70 @@
+"""Files that hold what a plan replaces and something else: they are copied without it before anything can be published.
+
+Production's files may hold partitions that aren't the plan's; a file that the plan staged may hold partitions that were made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake.catalog import shared_files
+from headrace.run.messages import Prune, Rewritten
+from headrace.run.overlays.staged import Staged
+from headrace.schedule import AttemptId
+from headrace.store import Transaction
+
+
+class Copy(NamedTuple):
+    """A file that is needed without some of its partitions."""
+
+    file: FileRef
+    without: tuple[str, ...]
+
+
+Copies = Mapping[Copy, Rewritten]
+
+
+def wanted(tx: Transaction, staged: Staged, node: str, keys: Iterable[str]) -> list[Copy]:
+    """What has to be copied before these partitions of a node can be published."""
+    replaced = frozenset(keys)
+    own = (Copy(FileRef(file.path), gone) for file, gone in _files(staged, node, replaced) if gone)
+    return [*production_files(tx, node, replaced), *own]
+
+
+def production_files(tx: Transaction, node: str, keys: frozenset[str]) -> list[Copy]:
+    """Files that readers see and that hold other partitions as well."""
+    without = tuple(sorted(keys))
+    return [Copy(file, without) for file in shared_files(tx, node, without)]
+
+
+def lacking(copies: Iterable[Copy], made: Copies) -> list[Copy]:
+    """Those that nobody has made yet."""
+    return [copy for copy in copies if copy not in made]
+
+
+def errand(attempt: AttemptId, table: Table, copies: Iterable[Copy]) -> Prune:
+    """The task that makes them."""
+    files = tuple(copies)
+    return Prune(str(attempt), table, tuple(one.file for one in files), tuple(one.without for one in files), "UTC")
+
+
+def own_files(staged: Staged, node: str, keys: frozenset[str], made: Copies) -> Iterator[StagedFile]:
+    """The files to be registered: as they were staged, or copied without what doesn't count any more."""
+    for file, gone in _files(staged, node, keys):
+        left = made[Copy(FileRef(file.path), gone)].staged if gone else file
+        if left is not None:
+            yield left
+
+
+def _files(staged: Staged, node: str, keys: frozenset[str]) -> Iterator[tuple[StagedFile, tuple[str, ...]]]:
+    """The files that these partitions are in, each with what in it counts no more as it was made then."""
+    counts: dict[AttemptId, set[str]] = {}
+    for key in keys:
+        row = staged.rows[node][key]
+        counts.setdefault(AttemptId(row.epoch, row.n), set()).add(key)
+    for attempt in sorted(counts):
+        file = staged.outcomes[attempt].staged
+        if file is not None:
+            yield file, tuple(sorted(part.key for part in file.partitions if part.key not in counts[attempt]))

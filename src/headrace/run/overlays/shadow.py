@@ -1,0 +1,87 @@
+"""What a plan's core starts from: production as it stands, without the partitions that the plan makes and hasn't made yet."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from headrace.schedule import AttemptId, Checkpoint, Graph, GraphNode, Loaded, PartitionState
+from headrace.schedule.events import KeptCell, KeptNode
+from headrace.schedule.ranges import Resting, Runs
+
+
+class Ended(NamedTuple):
+    """A partition that the plan tried to make, and how that ended: `held`, `rejected` or `failed`. `sample` is JSON of some rows that
+    broke a check; `attempt` is None where none was made."""
+
+    node: str
+    key: str
+    state: PartitionState
+    reason: str
+    attempt: AttemptId | None = None
+    sample: str | None = None
+
+
+def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
+    """The nodes that are made, and all that they come from. Nothing is triggered in a plan, nothing due, nothing too late for it:
+    somebody has asked."""
+    needed = set(wanted)
+    for node in reversed(graph.nodes):
+        if node.name in needed:
+            needed |= {spec.node for spec in node.inputs} | set(node.depends)
+    kept = (node for node in graph.nodes if node.name in needed)
+    return Graph(
+        tuple(replace(node, trigger=None, promises=(), restate_within=None, tells=False) for node in kept), graph.pools, by_node=True
+    )
+
+
+def known_keys(kept: Checkpoint, node: GraphNode) -> Iterator[str]:
+    """All partitions of a node that production has heard of: costs as much as there are."""
+    if node.name in kept.nodes:
+        yield from _resting(node, kept.nodes[node.name])
+    yield from (cell.key for cell in kept.cells if cell.node == node.name)
+
+
+def loaded(graph: Graph, kept: Checkpoint, wanted: Mapping[str, Collection[str]], staged: Mapping[str, Collection[str]],
+           ended: Iterable[Ended]) -> Loaded:  # fmt: skip
+    """The event that a plan's core starts from. Of the partitions that are `wanted`, those that are `staged` are at rest, those that
+    `ended` stand as they ended, and the others wait; whatever else production knows is as it is there."""
+    nodes = {node.name: node for node in graph.nodes}
+    stopped = {(one.node, one.key): one for one in ended}
+    cells = [_sound(cell) for cell in kept.cells if cell.node in nodes and cell.key not in wanted.get(cell.node, ())]
+    for name, keys in wanted.items():
+        done = staged.get(name, ())
+        cells += [_cell(name, key, stopped.get((name, key))) for key in keys if key not in done]
+    at_rest = {name: kept.nodes[name] for name in nodes if name in kept.nodes}
+    for name, keys in wanted.items():
+        at_rest[name] = _without(nodes[name], at_rest.get(name), keys, staged.get(name, ()))
+    return Loaded(graph, checkpoint=replace(kept, nodes=at_rest, cells=tuple(cells), complete=True))
+
+
+def _sound(cell: KeptCell) -> KeptCell:
+    """A partition that isn't the plan's: nothing of production's is tried again here."""
+    return replace(cell, failures=0, not_before=None)
+
+
+def _cell(name: str, key: str, ended: Ended | None) -> KeptCell:
+    state, reason = (ended.state, ended.reason) if ended is not None else (PartitionState.WAITING, "")
+    return KeptCell(name, key, state, False, False, False, False, 0, None, reason, 0)
+
+
+def _without(node: GraphNode, kept: KeptNode | None, keys: Iterable[str], staged: Iterable[str]) -> KeptNode:
+    kept = kept or KeptNode(runs={}, named=(), oldest=None, newest=None, publication=0, expanded="")
+    resting = _resting(node, kept)
+    for key in keys:
+        resting.discard(key)
+    for key in staged:
+        resting.add(key)
+    return replace(kept, runs={data: tuple(runs.edges) for data, runs in resting.runs.items()}, named=tuple(resting.named))
+
+
+def _resting(node: GraphNode, kept: KeptNode) -> Resting:
+    resting = Resting(node.partition, node.timezone)
+    resting.runs = {data: Runs(edges) for data, edges in kept.runs.items()}
+    resting.named = dict.fromkeys(kept.named)
+    return resting

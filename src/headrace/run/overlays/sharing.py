@@ -1,0 +1,51 @@
+"""Declared pools are shared between production and plans: each is told what the others hold, and plans give way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from headrace.run.overlays.shadowing import Shadow, Told
+from headrace.schedule import Core, Elsewhere
+from headrace.store import Transaction
+
+
+class Sharing:
+    """Of one leader's core. `pools`: name → slots."""
+
+    def __init__(self, pools: Mapping[str, int]) -> None:
+        self._pools = pools
+        self._known = Elsewhere()
+        """What production's core was told last."""
+
+    def settle(self, tx: Transaction, production: Core, shadows: Sequence[Shadow], now: int) -> Told:
+        """Have plans give way where production is short, and tell each what the others hold."""
+        told, short = Told(), frozenset(production.short())
+        for one in shadows:
+            told.add(one.share(tx, self.taken(production, shadows, one), now))
+        for one in shadows if short else ():  # they know by now that there is no room for what they give up
+            told.add(one.give_way(tx, short, now))
+        return told
+
+    def taken(self, production: Core, shadows: Iterable[Shadow], besides: Shadow | None = None) -> tuple[tuple[str, int], ...]:
+        """What isn't a plan's to take: what production and the other plans hold, and what production is short of. A plan has to know it
+        before it decides anything."""
+        short = production.short()
+        wanted = tuple((pool, slots) for pool, slots in self._pools.items() if pool in short)
+        others = (other.core.held() for other in shadows if other is not besides)
+        return _sum((production.held(), *others, wanted))
+
+    def news(self, shadows: Iterable[Shadow]) -> Elsewhere | None:
+        """What production's core is to be told, if that has changed."""
+        held = Elsewhere(_sum(one.core.held() for one in shadows))
+        if held == self._known:
+            return None
+        self._known = held
+        return held
+
+
+def _sum(holdings: Iterable[tuple[tuple[str, int], ...]]) -> tuple[tuple[str, int], ...]:
+    total = Counter[str]()
+    for held in holdings:
+        total.update(dict(held))
+    return tuple(sorted(total.items()))

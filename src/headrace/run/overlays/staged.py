@@ -1,0 +1,116 @@
+"""What a plan has made that readers don't see yet: which attempt's file has which partition, and which columns they have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+import msgspec
+
+from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake.tables import Lookup
+from headrace.run.messages import Outcome
+from headrace.schedule import AttemptId
+from headrace.store import Transaction
+from headrace.store.queries import plans
+from headrace.store.queries.plans import OverlayAttempt, OverlayRow
+
+STAGED = "staged"
+
+
+class Staged:
+    """Of one plan. What is in memory is what is in the store, but for the content hashes of what doesn't count any more."""
+
+    def __init__(self, plan: int) -> None:
+        self.plan = plan
+        self.rows: dict[str, dict[str, OverlayRow]] = {}
+        """Node → partition → what was made of it."""
+        self.outcomes: dict[AttemptId, Outcome] = {}
+        self.tables: dict[str, Table] = {}
+        """Node → its table's columns as the staged files have them, where they aren't production's."""
+        self._hashes: dict[tuple[str, str], str | None] = {}
+        """What partitions contained when they were made last."""
+
+    @classmethod
+    def read(cls, tx: Transaction, plan: int) -> Staged:
+        """What the store has of a plan."""
+        found = cls(plan)
+        for row in plans.staged(tx, plan):
+            if row.state == STAGED:
+                found._keep(row)
+        for one in plans.outcomes(tx, plan):
+            found._remember(AttemptId(one.epoch, one.n), one.node, msgspec.msgpack.decode(one.outcome, type=Outcome))
+        return found
+
+    # What there is
+
+    def keys(self, node: str) -> Collection[str]:
+        """The partitions of a node that are staged."""
+        return self.rows.get(node, {}).keys()
+
+    def files(self, node: str, keys: Iterable[str]) -> Iterator[FileRef]:
+        """The files with the rows of some staged partitions, each once, narrowed to these and to what counts of it."""
+        wanted: dict[AttemptId, list[str]] = {}
+        for key in keys:
+            row = self.rows[node][key]
+            if row.rows:
+                wanted.setdefault(AttemptId(row.epoch, row.n), []).append(key)
+        for attempt, found in wanted.items():
+            file = self.outcomes[attempt].staged
+            if file is not None:
+                yield file_ref(file, found, self.tables.get(node))
+
+    def other(self, node: str, key: str, content_hash: str | None) -> bool:
+        """Whether a partition has other content now than when the plan made it last; true where that isn't known."""
+        before = self._hashes.get((node, key))
+        return before is None or before != content_hash
+
+    # What changes
+
+    def add(self, tx: Transaction, attempt: AttemptId, node: str, outcome: Outcome, rows: list[OverlayRow], table: Table | None) -> None:
+        """An attempt has staged partitions; they take the place of what was made of them before."""
+        plans.stage(tx, rows)
+        plans.keep_outcomes(tx, [OverlayAttempt(self.plan, *attempt, node, msgspec.msgpack.encode(outcome))])
+        for row in rows:
+            self._keep(row)
+        self.outcomes[attempt] = outcome
+        if table is not None:
+            self.tables[node] = table
+
+    def drop(self, tx: Transaction, partitions: Iterable[tuple[str, str]]) -> None:
+        """What was made of these partitions doesn't count any more."""
+        gone = [(node, key) for node, key in partitions if key in self.rows.get(node, ())]
+        if not gone:
+            return
+        for node, key in gone:
+            del self.rows[node][key]
+        plans.unstage(tx, self.plan, gone)
+
+    def forget_node(self, tx: Transaction, node: str) -> None:
+        """All that was made of a node doesn't count any more."""
+        self.drop(tx, [(node, key) for key in list(self.keys(node))])
+        self.tables.pop(node, None)
+
+    def _keep(self, row: OverlayRow) -> None:
+        self.rows.setdefault(row.node, {})[row.partition] = row
+        self._hashes[row.node, row.partition] = row.content_hash
+
+    def _remember(self, attempt: AttemptId, node: str, outcome: Outcome) -> None:
+        self.outcomes[attempt] = outcome
+        if outcome.table is not None:
+            self.tables[node] = outcome.table
+        elif outcome.staged is not None and outcome.staged.columns:
+            self.tables.setdefault(node, Table(node, outcome.staged.columns))
+
+
+def staged_paths(tx: Transaction) -> frozenset[str]:
+    """The files that plans have staged and that may be published yet, relative to the lake's folder."""
+    found = (msgspec.msgpack.decode(one.outcome, type=Outcome).staged for one in plans.outcomes(tx))
+    return frozenset(file.path for file in found if file is not None)
+
+
+def file_ref(file: StagedFile, keys: Collection[str], table: Table | None) -> FileRef:
+    """A staged file as it is read, narrowed to some of its partitions."""
+    held = [part.key for part in file.partitions if part.rows]
+    narrowed = None if set(held) <= set(keys) else tuple(sorted(keys))
+    alike = table is not None and file.columns == table.columns
+    return FileRef(file.path, narrowed, lookup=Lookup.SAME if alike else Lookup.ID)

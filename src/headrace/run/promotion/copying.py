@@ -1,0 +1,152 @@
+"""Brings rows of an environment's lake into production's, in a process of its own: `python -m headrace.run.promotion.copying`.
+
+Reads one `Order` from standard input and answers with `Copied` on standard output. What doesn't have the content that was audited
+isn't copied. The files lie in production's lake as staged ones do: until somebody publishes them, nothing names them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from headrace.lake import Column, FileRef, Lookup, StagedFile, Table
+from headrace.lake.content import count_partitions, hash_partitions
+from headrace.lake.relation import relation_sql
+from headrace.lake.session import Session
+from headrace.lake.staging import stage, stage_rewrite
+from headrace.model import HeadraceError, LakeError
+from headrace.run.messages import Rewritten
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A partition to be copied: the environment's publication, and the files that hold its rows (absolute paths)."""
+
+    key: str
+    publication: int
+    rows: int
+    content_hash: str | None
+    files: tuple[FileRef, ...]
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What is to be copied of one table. `columns` are the environment's, `table` is production's, if there is one; `shared` are its
+    files that hold some of the partitions and others."""
+
+    node: str
+    columns: tuple[Column, ...]
+    table: Table | None
+    parts: tuple[Part, ...]
+    shared: tuple[FileRef, ...] = ()
+
+
+class Order(msgspec.Struct, frozen=True):
+    """Folders of both lakes, and the jobs."""
+
+    lake: str
+    from_lake: str
+    jobs: tuple[Job, ...]
+
+
+class CopiedPart(msgspec.Struct, frozen=True):
+    """A partition whose rows lie in production's lake."""
+
+    key: str
+    publication: int
+    staged: StagedFile
+    content_hash: str | None
+
+
+class CopiedJob(msgspec.Struct, frozen=True):
+    """What of a table was copied. `table` is the one that it was written for. `refused` are keys whose rows aren't what was audited."""
+
+    node: str
+    table: Table
+    parts: tuple[CopiedPart, ...]
+    rewritten: tuple[Rewritten, ...]
+    refused: tuple[str, ...]
+
+
+class Copied(msgspec.Struct, frozen=True):
+    """The answer. `error` says what went wrong, if something did; then nothing is to be used."""
+
+    jobs: tuple[CopiedJob, ...] = ()
+    error: str = ""
+
+
+def copied(order: Order) -> Copied:
+    """Have it done by another process: this one may be the leader, which never loads what computes. Raises LakeError."""
+    command = [sys.executable, "-m", "headrace.run.promotion.copying"]
+    done = subprocess.run(command, input=msgspec.msgpack.encode(order), capture_output=True, check=False)
+    if done.returncode != 0:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise LakeError(f"what the environment has built can't be copied: {last or f'exit {done.returncode}'}")
+    answer = msgspec.msgpack.decode(done.stdout, type=Copied)
+    if answer.error:
+        raise LakeError(f"what the environment has built can't be copied: {answer.error}")
+    return answer
+
+
+def main() -> None:
+    """Do what standard input says."""
+    order = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Order)
+    sys.stdout.buffer.write(msgspec.msgpack.encode(_done(order)))
+
+
+def _done(order: Order) -> Copied:
+    import duckdb
+
+    try:
+        with Session(Path(order.lake), readable=[Path(order.from_lake)]) as session:
+            return Copied(tuple(job for one in order.jobs if (job := _copy(session, one)) is not None))
+    except (HeadraceError, OSError, duckdb.Error) as error:
+        return Copied(error=str(error))
+
+
+def _copy(session: Session, job: Job) -> CopiedJob | None:
+    table = job.table
+    parts: list[CopiedPart] = []
+    refused: list[str] = []
+    for part in job.parts:
+        if not _as_audited(session, job, part):
+            refused.append(part.key)
+            continue
+        one, table = _copy_part(session, job, part, table, first=not parts)
+        parts.append(one)
+    if table is None or not parts:
+        return None
+    return CopiedJob(job.node, table, tuple(parts), _rewritten(session, job, table, tuple(one.key for one in parts)), tuple(refused))
+
+
+def _as_audited(session: Session, job: Job, part: Part) -> bool:
+    """Whether the files hold the rows that the publication says."""
+    if not part.files:
+        return part.rows == 0
+    found = {one.key: one for one in count_partitions(session, part.files, job.columns, hashed=part.content_hash is not None)}
+    rows, content = (found[part.key].rows, found[part.key].content_hash) if part.key in found else (0, None)
+    return rows == part.rows and (part.rows == 0 or part.content_hash is None or content == part.content_hash)
+
+
+def _copy_part(session: Session, job: Job, part: Part, table: Table | None, *, first: bool) -> tuple[CopiedPart, Table]:
+    """The rows by production's columns: field ids and the order of columns are a table's own."""
+    rows = relation_sql(part.files, job.columns)
+    staged, target = stage(
+        session, rows, table_name=job.node, partition=part.key, table=table, evolve=first and table is not None, hashed=False
+    )
+    content = staged.partitions[0].content_hash
+    if staged.rows and part.content_hash is not None:
+        (found,) = hash_partitions(session, [FileRef(staged.path, lookup=Lookup.SAME)], target.columns)
+        content = found.content_hash
+    return CopiedPart(part.key, part.publication, staged.hashed(content), content), target
+
+
+def _rewritten(session: Session, job: Job, table: Table, keys: tuple[str, ...]) -> tuple[Rewritten, ...]:
+    """Production's files that hold these partitions and others, without them."""
+
+    return tuple(Rewritten(file.path, stage_rewrite(session, file, table, keys)) for file in job.shared)
+
+
+if __name__ == "__main__":
+    main()

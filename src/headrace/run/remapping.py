@@ -1,0 +1,51 @@
+"""What another mapping of names touches: deliveries of the intervals for which it says another name than before are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from headrace.model import ContractColumn, Project, Source
+from headrace.quality.drift import in_force
+from headrace.store import Transaction
+from headrace.store.queries import leading
+
+
+def remap(tx: Transaction, before: Project, after: Project, now: int) -> None:
+    """Mark what has to be read again because of mappings that came, went or hold at other dates. What is held waits to be read; what
+    readers see stays until it was read anew."""
+    for name, keys in touched(tx, before, after).items():
+        leading.read_again(tx, name, keys, now)
+
+
+def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
+    """Source → the partitions whose files are expected to call a column otherwise than before."""
+    found: dict[str, list[str]] = {}
+    for name, source in after.sources.items():
+        was = before.sources.get(name)
+        if was is None:
+            continue
+        old, new = _names(before, was), _names(after, source)
+        changed = [column for column in {**old, **new} if _mapped(old.get(column)) != _mapped(new.get(column))]
+        keys = [key for key in leading.delivered_keys(tx, name) if _differ(old, new, changed, key)] if changed else []
+        if keys:
+            found[name] = keys
+    return found
+
+
+def _names(project: Project, source: Source) -> dict[str, ContractColumn]:
+    contract = project.contracts.get(source.contract or source.name)
+    return {column.name: column for column in contract.columns} if contract is not None else {}
+
+
+def _mapped(column: ContractColumn | None) -> tuple[dict[str, Any], ...]:
+    return column.names if column is not None else ()
+
+
+def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], columns: Iterable[str], key: str) -> bool:
+    """Whether files of an interval are expected to call one of the columns otherwise than before."""
+    return any(_in_force(old, column, key) != _in_force(new, column, key) for column in columns)
+
+
+def _in_force(columns: dict[str, ContractColumn], name: str, key: str) -> str:
+    return in_force(columns[name], key) if name in columns else name

@@ -1,0 +1,275 @@
+"""What a delivery's drift means for its take-in: read all the same, read otherwise, or held. One `Drifting` a delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.adapting import Adapted, legacy_encoding
+from headrace.connect.deliveries import BadColumn, Format
+from headrace.connect.formats.registry import Header
+from headrace.connect.take_in import Prepared
+from headrace.lake import Column, Table
+from headrace.lake.types import parse, widens
+from headrace.model import ContractColumn
+from headrace.quality.drift import Expected, Rename, Rules, blocks, changes_of, compare, known_names, told
+from headrace.quality.facts import DriftChange, DriftKind, Policy
+from headrace.run.messages import TakeIn
+
+READINGS_MAX = 5
+"""So often a delivery is read in another way, before it is held."""
+NESTED = ("STRUCT", "LIST", "MAP", "JSON")
+
+Proposing = Callable[[Sequence[str], Sequence[str], Sequence[str]], Sequence[Rename]]
+"""Columns that are gone, new ones, the whole header → which probably is which."""
+
+
+class Drifting:
+    """Compares what a delivery holds with what is expected of its interval, and remembers every change."""
+
+    def __init__(self, task: TakeIn, propose: Proposing) -> None:
+        self._task, self._propose = task, propose
+        self._interval = task.found.partition
+        self._rules = Rules(
+            policies=task.source.on_drift,
+            used=task.used,
+            required=frozenset(column.name for column in task.promised or () if column.required or column.primary_key),
+        )
+        self._of_names: dict[tuple[str, ...], tuple[DriftChange, ...]] = {}
+        self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
+        self.pinned = None if task.pinned is None else with_contract(task.pinned, task.promised or (), task.table)
+        """How it is to be read next; None while nothing is pinned."""
+
+    # -- names
+
+    def begin(self) -> None:
+        """The delivery is read from its beginning."""
+        self._of_names.clear()
+
+    def adapt(self, header: Header) -> Adapted | Drift:
+        """What the names of a file of the delivery mean; a Drift where that must be decided first."""
+        compared = compare(self._expected(), header.names)
+        renames = self._propose(compared.dropped, compared.added, header.names) if compared.dropped and compared.added else ()
+        changes = changes_of(compared, self._rules, renames)
+        self._of_names[header.names] = changes
+        if blocks(changes):
+            return Drift(compared.dropped, compared.added, told(changes))
+        mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.policy is Policy.MAP}
+        names = {**compared.names, **{name: column for name, column in mapped.items() if name is not None}}
+        if self._task.pinned is None:  # what a first file has is learnt with it
+            return Adapted(names)
+        return Adapted(names, tuple(name for name in compared.added if name not in names))
+
+    def _expected(self) -> list[Expected]:
+        contract = {column.name: column for column in self._task.promised or ()}
+        if self.pinned is None:
+            return [self._of_contract(column) for column in contract.values()]
+        since, until = dict(self.pinned.since), dict(self.pinned.until)
+        return [
+            Expected(
+                name=name,
+                names=known_names(contract[name], self._interval) if name in contract else (),
+                optional=name in self.pinned.optional or self._interval < since.get(name, "") or _past(self._interval, until.get(name)),
+            )
+            for name in self.pinned.names
+        ]
+
+    def _of_contract(self, column: ContractColumn) -> Expected:
+        return Expected(name=column.name, names=known_names(column, self._interval))
+
+    # -- values and formats
+
+    def reread(self, why: Drift | TypeDrift | Unreadable, path: Path) -> SourceSchema | None:
+        """The schema to read the delivery with instead, where it may be; None where it must be held or rejected."""
+        if isinstance(why, TypeDrift):
+            return self._other_values(why, self.pinned)
+        if self.pinned is None:
+            return None
+        if isinstance(why, Unreadable):
+            return self._recoded(why, path)
+        if why.reads_as is None:
+            return None
+        return self._accepted(DriftKind.FORMAT, "", why.detail, why.reads_as)
+
+    def _recoded(self, why: Unreadable, path: Path) -> SourceSchema | None:
+        assert self.pinned is not None
+        if why.code != "delivery_encoding" or self.pinned.format.kind != "csv" or self.pinned.format.recode:
+            return None
+        encoding = legacy_encoding(path)
+        if encoding is None:
+            return None
+        form = msgspec.structs.replace(self.pinned.format, recode=encoding)
+        detail = f"the encoding is {encoding} instead of UTF-8 ({why.reason})"
+        return self._accepted(DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form))
+
+    def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:
+        """Values that aren't of their types: in another format, in a wider type, or left out. While nothing is pinned, they are held."""
+        if pinned is None:
+            of_contract = [msgspec.structs.replace(self._of_type(bad, ""), policy=Policy.BLOCK) for bad in why.columns]
+            self._of_values |= {(one.kind, one.column): one for one in of_contract}
+            return None
+        now = {column.name: column.type for column in why.reads_as.columns} if why.reads_as else {}
+        only_format = bool(now) and all(now.get(bad.column, bad.type) == bad.type for bad in why.columns)
+        if only_format and why.reads_as is not None:
+            return self._another_format(why, why.reads_as, pinned)
+        changes = [self._of_type(bad, now.get(bad.column, "")) for bad in why.columns]
+        if blocks(changes) or any((change.kind, change.column) in self._of_values for change in changes):
+            self._of_values |= {(one.kind, one.column): msgspec.structs.replace(one, policy=Policy.BLOCK) for one in changes}
+            return None
+        self._of_values |= {(one.kind, one.column): one for one in changes}
+        return _read_widely(pinned, {bad.column: now.get(bad.column, "") for bad in why.columns})
+
+    def _another_format(self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema) -> SourceSchema | None:
+        swapped = _day_and_month_swapped(pinned, reads_as)
+        changes = [
+            DriftChange(
+                kind=DriftKind.FORMAT,
+                column=bad.column,
+                to=_written(reads_as, bad.type),
+                evidence=(_example(bad), *(["day and month have changed places"] if swapped else [])),
+                policy=self._rules.policy(DriftKind.FORMAT, bad.column, mappable=not swapped),
+                used_by=self._rules.users(bad.column),
+            )
+            for bad in why.columns
+        ]
+        again = any((change.kind, change.column) in self._of_values for change in changes)
+        self._of_values |= {(change.kind, change.column): change for change in changes}
+        return None if blocks(changes) or again else reads_as
+
+    def _of_type(self, bad: BadColumn, now: str) -> DriftChange:
+        nested = now.partition("(")[0] in NESTED or now.endswith("]") or bad.type.partition("(")[0] in NESTED
+        kind = DriftKind.NESTED if nested else DriftKind.TYPE
+        return DriftChange(
+            kind=kind,
+            column=bad.column,
+            to=now or None,
+            evidence=(_example(bad),),
+            policy=self._rules.policy(kind, bad.column, mappable=bool(now) and _widens(bad.type, now)),
+            used_by=self._rules.users(bad.column),
+        )
+
+    def _accepted(self, kind: DriftKind, column: str, detail: str, schema: SourceSchema) -> SourceSchema | None:
+        """`schema`, where a change of the whole file may be mapped and wasn't yet."""
+        policy = self._rules.policy(kind, column, mappable=True)
+        known = (kind, f"{column}{detail}") in self._of_values
+        self._of_values[kind, f"{column}{detail}"] = DriftChange(kind=kind, column=column, evidence=(detail,), policy=policy)
+        return None if known or policy is Policy.BLOCK else schema
+
+    # -- what came of it
+
+    def changes(self, result: Prepared | Drift | TypeDrift | Unreadable) -> tuple[DriftChange, ...]:
+        """Every change of every file of the delivery, each once: of what could be read, or of what first stood in the way."""
+        if isinstance(result, Prepared):
+            read = [self._of_names.get(part.found, ()) for part in result.parts or (result,)]
+        else:
+            read = [next((one for one in self._of_names.values() if blocks(one)), ())]
+        found = {(one.kind, one.column, one.to): one for changes in read for one in changes}
+        return (*found.values(), *self._of_values.values())
+
+    def to_pin(self, prepared: Prepared) -> SourceSchema | None:
+        """What the source is held to once the delivery is published: columns that came, and since when; those that went; None where
+        it stays as it is."""
+        if self._task.pinned is None:
+            return prepared.schema if prepared.learnt else None
+        if self._task.accepted:  # the next delivery is held to what this one should have been
+            return None
+        known = set(self._task.pinned.names)
+        there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
+        came = [(one.name, self._interval) for one in prepared.schema.columns if one.name not in known]
+        gone = (DriftKind.DROPPED, DriftKind.RENAMED)
+        went = {one.column: self._interval for one in self.changes(prepared) if one.kind in gone and one.policy is not Policy.MAP}
+        until = {name: at for name, at in self._task.pinned.until if name not in there}
+        pin = msgspec.structs.replace(
+            self._task.pinned,
+            columns=prepared.schema.columns,
+            optional=prepared.schema.optional,
+            format=_with_dates(self._task.pinned.format, prepared.schema.format),
+            since=(*self._task.pinned.since, *came),
+            until=tuple({**went, **until}.items()),
+        )
+        return None if pin == self._task.pinned else pin
+
+
+def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: Table | None) -> SourceSchema:
+    """What is pinned, as the contract says it now: its types, and its columns that no delivery had yet. Columns that only the table
+    has are kept, and needn't come."""
+    types = {column.name: parse(column.type).text for column in promised if column.type}
+    columns = [Column(one.name, types.get(one.name, one.type), one.id) for one in pinned.columns]
+    have = {one.name.lower() for one in columns}
+    columns += [Column(one.name, types.get(one.name, "VARCHAR"), 0) for one in promised if one.name.lower() not in have]
+    have |= {one.name.lower() for one in promised}
+    left = [one for one in (table.columns[1:] if table is not None else ()) if one.name.lower() not in have]
+    columns += [Column(one.name, one.type, 0) for one in left]
+    return msgspec.structs.replace(pinned, columns=tuple(columns), optional=(*pinned.optional, *(one.name for one in left)))
+
+
+def needs_room(schema: SourceSchema, table: Table | None) -> bool:
+    """Whether a table must change to hold what is read: columns that it hasn't, or wider types."""
+    if table is None:
+        return False
+    has = {column.name.lower(): column.type for column in table.columns}
+    return any(one.name.lower() not in has or _widens(has[one.name.lower()], one.type) for one in schema.columns)
+
+
+def of_file(prepared: Prepared) -> SourceSchema:
+    """How a delivery was read, as far as it depends on the delivery itself: columns that only others have don't make it another one."""
+    there = {name for part in (prepared.parts or (prepared,)) for name in part.header.names}
+    columns = tuple(Column(one.name, one.type, 0) for one in prepared.schema.columns if one.name in there)
+    return msgspec.structs.replace(prepared.schema, columns=columns)
+
+
+def _with_dates(pinned: Format, read: Format) -> Format:
+    """The pinned form, with a way to write dates that nothing was known of. What else was read otherwise is decided each time: the
+    values of one day alone say that they are written so."""
+    return msgspec.structs.replace(
+        pinned,
+        date_format=pinned.date_format or read.date_format,
+        timestamp_format=pinned.timestamp_format or read.timestamp_format,
+    )
+
+
+def _past(interval: str, until: str | None) -> bool:
+    return until is not None and interval >= until
+
+
+def _widens(was: str, now: str) -> bool:
+    return was != now and widens(parse(was), parse(now))
+
+
+def _read_widely(pinned: SourceSchema, now: dict[str, str]) -> SourceSchema:
+    """The wider types where there are; values that fit no wider type are left out."""
+    columns = tuple(Column(one.name, _wider_or_same(one.type, now.get(one.name, "")), one.id) for one in pinned.columns)
+    left_out = [one.name for one in pinned.columns if one.name in now and not (now[one.name] and _widens(one.type, now[one.name]))]
+    form = msgspec.structs.replace(pinned.format, lenient=(*pinned.format.lenient, *left_out))
+    return msgspec.structs.replace(pinned, columns=columns, format=form)
+
+
+def _wider_or_same(was: str, now: str) -> str:
+    return now if now and _widens(was, now) else was
+
+
+def _written(schema: SourceSchema, type_name: str) -> str:
+    """How values of a type are written in a format."""
+    form = schema.format
+    found = form.date_format if type_name == "DATE" else form.timestamp_format if type_name == "TIMESTAMP" else None
+    return found or ("a decimal comma" if form.decimal == "," else "ISO 8601")
+
+
+def _day_and_month_swapped(was: SourceSchema, now: SourceSchema) -> bool:
+    """Whether dates that both formats can read would mean other days."""
+    pairs = [(was.format.date_format, now.format.date_format), (was.format.timestamp_format, now.format.timestamp_format)]
+    return any(old and new and _order(old) != _order(new) for old, new in pairs)
+
+
+def _order(form: str) -> list[str]:
+    """`%m/%d/%y` and `%m/%d/%Y` are of the same order, `%d/%m/%Y` isn't; names of months and years first can't be mistaken."""
+    return [part for part in ("".join(sign for sign in form if sign.isalpha())) if part in "dm"] if form.startswith(("%m", "%d")) else []
+
+
+def _example(bad: BadColumn) -> str:
+    where = f" at line {bad.line}" if bad.line else ""
+    rows = f", {bad.rows:,} {'row' if bad.rows == 1 else 'rows'}" if bad.rows else ""
+    return f"first value that isn't {bad.type}: '{bad.value}'{where}{rows}"

@@ -1,0 +1,115 @@
+"""What is odd about what was staged, and what that makes of its audit: held, or published with a warning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from headrace.lake import FileRef, StagedFile, Table
+from headrace.lake.relation import relation_sql
+from headrace.lake.session import Session, quote
+from headrace.lake.tables import PARTITION_COLUMN
+from headrace.lake.tables import Lookup as FileLookup
+from headrace.model import Grain
+from headrace.model.required import SEPARATOR
+from headrace.quality import Audit, Verdict, metrics
+from headrace.quality.anomalies.failed_checks import of_checks
+from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.judge import Partition, judge
+from headrace.quality.anomalies.policy import IGNORE, decided, milder, summed_up
+from headrace.quality.facts import Fact, Severity
+from headrace.quality.metrics import Past
+from headrace.run.messages import Around
+
+REPEATED_ROWS_MAX = 100_000
+"""Up to so many rows are compared with one another."""
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The audit with its verdict, the facts, and a clause for people about what holds it or is warned of."""
+
+    audit: Audit
+    facts: tuple[Fact, ...] = ()
+    reason: str = ""
+
+
+def oddities(
+    found: Audit, staged: StagedFile, keys: Sequence[str], around: Around, past: Sequence[Past], grain: Grain | None, *, made: bool = False
+) -> Found:
+    """Judge each partition by those before it; of several, by those before it in the same file, too. `made`: it was computed here."""
+    failed = tuple(fact for key in keys for fact in of_checks(found.of(key).results, key))
+    if (around.on_anomaly == IGNORE and not around.of_columns) or grain is None:
+        return Found(found, failed)
+    history = History(past, grain)
+    facts = [fact for key in _alike(keys) for fact in _of(key, found, staged, around, history)]
+    judged = tuple(decided(milder(facts, around.unusual) if made else facts, around.on_anomaly, around.of_columns))
+    if not judged:
+        return Found(found, failed)
+    held = any(fact.severity is Severity.HOLD for fact in judged)
+    reason = summed_up(judged, Severity.HOLD if held else Severity.WARN, named=len(keys) > 1)
+    return Found(_with_verdict(found, judged), failed + judged, reason)
+
+
+def _alike(keys: Sequence[str]) -> list[str]:
+    """The partitions in order of time that have the key which the history is of."""
+    key = min(keys).partition(SEPARATOR)[2]
+    return sorted(one for one in keys if one.partition(SEPARATOR)[2] == key)
+
+
+def _of(key: str, found: Audit, staged: StagedFile, around: Around, history: History) -> tuple[Fact, ...]:
+    vector = found.of(key).metrics
+    if not vector:
+        return ()
+    own = Partition(
+        key=key,
+        metrics=metrics.decoded(vector),
+        content_hash=_hash(key, found, staged),
+        versions=around.versions,
+        sources=around.sources,
+        peers=around.peers,
+        calendar=around.calendar,
+    )
+    facts = judge(own, history)
+    if own.metrics.rows and not any(fact.severity is Severity.HOLD for fact in facts):
+        history.add(Past(key, vector))
+    return facts
+
+
+def _hash(key: str, found: Audit, staged: StagedFile) -> str | None:
+    known = found.of(key).content_hash
+    return known or next((part.content_hash for part in staged.partitions if part.key == key), None)
+
+
+def _with_verdict(found: Audit, facts: Sequence[Fact]) -> Audit:
+    """Held where a fact holds, warned where one warns. A delivery is held whole; what a check rejects stays rejected."""
+    parts = {
+        key: msgspec.structs.replace(part, verdict=_verdict(part.verdict, [fact for fact in facts if fact.partition == key]))
+        for key, part in found.partitions.items()
+    }
+    return msgspec.structs.replace(found, verdict=_verdict(found.verdict, facts), partitions=parts)
+
+
+def _verdict(was: Verdict, facts: Sequence[Fact]) -> Verdict:
+    if not facts or was in (Verdict.HELD, Verdict.REJECTED):
+        return was
+    return Verdict.HELD if any(fact.severity is Severity.HOLD for fact in facts) else Verdict.WARNED
+
+
+def with_repeated(found: Audit, session: Session, staged: StagedFile, table: Table) -> Audit:
+    """With the number of rows that are identical to others, in the metrics of a delivery of one partition. A table whose rows are
+    known to be unique has none; of a large one it isn't asked."""
+    if not found.metrics or not 1 < staged.rows <= REPEATED_ROWS_MAX:
+        return found
+    unique = any(one.kind == "unique" and one.outcome == "passed" for one in found.results)
+    repeated = 0 if unique else _repeated(session, staged, table)
+    vector = metrics.encoded(msgspec.structs.replace(metrics.decoded(found.metrics), repeated=repeated))
+    return msgspec.structs.replace(found, metrics=vector)
+
+
+def _repeated(session: Session, staged: StagedFile, table: Table) -> int:
+    columns = [column for column in table.columns if column.name != PARTITION_COLUMN]
+    source = relation_sql([FileRef(staged.path, lookup=FileLookup.SAME)], columns)
+    named = ", ".join(quote(column.name) for column in columns)
+    row = session.connection.execute(f"SELECT count(*) - count(DISTINCT hash({named})) FROM ({source}) AS file").fetchone()
+    return int(row[0]) if row else 0

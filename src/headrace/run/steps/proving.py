@@ -1,0 +1,82 @@
+"""Whether computing several partitions at once gives what one of them alone gives: looked at once for each version of the code.
+
+What lineage says of a body is a proof but for what DuckDB does with it. This is the check of that proof on real rows.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.engine import BodyError, ErrorKind
+from headrace.engine.failures import BodyFailed
+from headrace.engine.produce import Produced
+from headrace.engine.produce import produce as run_body
+from headrace.lake import PARTITION_COLUMN, Column, FileRef, Lookup, StagedFile
+from headrace.lake.relation import relation_sql
+from headrace.lake.session import Session, quote
+from headrace.lake.staging import hash_partitions
+from headrace.run.messages import Alone, Produce
+from headrace.run.steps.workshop import Workshop
+
+DIGITS = 10
+"""Sums of floating-point numbers depend on the order of their parts: so many digits of them must be the same."""
+_INEXACT = ("FLOAT", "DOUBLE")
+
+
+def prove(task: Produce, alone: Alone, made: Produced, session: Session, workshop: Workshop) -> None:
+    """Computes one partition by itself and compares it with what the batch has of it. Raises `BodyFailed` (`not_separable`) where they
+    differ, or as the body does; nothing of it is left behind."""
+    assert made.staged is not None
+    assert made.table is not None
+    (key,) = alone.scope.partitions
+    single = msgspec.structs.replace(task, scope=alone.scope, inputs=alone.inputs, table=made.table, evolve=False, prove=False, alone=None)
+    own = run_body(single, session, workshop.folders).staged
+    assert own is not None
+    try:
+        if not _alike(session, own, made.staged, key, made.table.columns):
+            raise BodyFailed(_not_separable(task, key, own, made.staged))
+    finally:
+        (workshop.folders.lake / own.path).unlink(missing_ok=True)
+
+
+def _alike(session: Session, own: StagedFile, batch: StagedFile, key: str, columns: tuple[Column, ...]) -> bool:
+    if own.rows != _rows_of(batch, key):
+        return False
+    alone, together = _file(own, key), _file(batch, key)
+    if hash_partitions(session, [alone], columns) == hash_partitions(session, [together], columns):
+        return True
+    inexact = any(column.type in _INEXACT for column in columns)
+    return inexact and not _differ(session, alone, together, columns)
+
+
+def _file(staged: StagedFile, key: str) -> FileRef:
+    return FileRef(staged.path, (key,), lookup=Lookup.SAME)
+
+
+def _differ(session: Session, one: FileRef, other: FileRef, columns: tuple[Column, ...]) -> bool:
+    """Whether there are rows that aren't in both, numbers with a point compared by their first digits. As many are in each."""
+    shown = ", ".join(_comparable(column) for column in columns if column.name != PARTITION_COLUMN)
+    left, right = (f"SELECT {shown} FROM ({relation_sql([file], columns)})" for file in (one, other))
+    return session.connection.execute(f"({left} EXCEPT ALL {right}) LIMIT 1").fetchone() is not None
+
+
+def _comparable(column: Column) -> str:
+    return f"format('{{:.{DIGITS - 1}e}}', {quote(column.name)})" if column.type in _INEXACT else quote(column.name)
+
+
+def _rows_of(staged: StagedFile, key: str) -> int:
+    return sum(part.rows for part in staged.partitions if part.key == key)
+
+
+def _not_separable(task: Produce, key: str, own: StagedFile, batch: StagedFile) -> BodyError:
+    rows = (
+        f"{own.rows} rows alone, {_rows_of(batch, key)} in the batch" if own.rows != _rows_of(batch, key) else "as many rows, other values"
+    )
+    return BodyError(
+        ErrorKind.NOT_SEPARABLE,
+        f"{key} computed together with others isn't what it is alone ({rows})",
+        file=task.body.file,
+        line=task.body.line,
+        hint="its partitions are computed one by one from now on; `batch: off` says so in the asset",
+        code="not_separable",
+    )

@@ -1,0 +1,23 @@
+"""Changes and facts as the store keeps them, with the delivery and the attempt that they are of."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.quality.facts import DriftChange, Fact
+from headrace.schedule import AttemptId
+from headrace.store.queries.drift import DriftRow, FactRow
+
+
+def drift_row(node: str, key: str, number: int | None, attempt: AttemptId, change: DriftChange, now: int) -> DriftRow:
+    """A change of a delivery as it is kept."""
+    score = None if change.score is None else f"{change.score:.4f}"
+    evidence, users = (msgspec.json.encode(one).decode() for one in (change.evidence, change.used_by))
+    kind, policy = change.kind.value, change.policy.value
+    return DriftRow(node, key, number, *attempt, kind, change.column, change.to, score, evidence, policy, users, now)
+
+
+def fact_row(node: str, key: str, number: int | None, attempt: AttemptId, fact: Fact, now: int) -> FactRow:
+    """An oddity as it is kept."""
+    strength, severity = f"{fact.strength:.3f}", fact.severity.value
+    return FactRow(node, key, *attempt, number, fact.kind, fact.column, severity, fact.expected, fact.observed, strength, fact.detail, now)

@@ -1,0 +1,29 @@
+"""Whether a delivery restates what readers see of its intervals, and by how much."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.engine.failures import BodyFailed
+from headrace.lake import StagedFile
+from headrace.lake.session import Session
+from headrace.quality.facts import Fact
+from headrace.quality.restating import Difference, restated
+from headrace.run.messages import TakeIn
+from headrace.run.steps.comparing import differences
+
+
+def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str) -> tuple[Fact, ...]:
+    """A fact for each partition that was published and sound, and that now comes otherwise."""
+    if not task.before or task.previous is None:
+        return ()
+    now = {part.key: (part.rows, part.content_hash) for part in staged.partitions}
+    now |= {key: (0, None) for key in task.keys if key not in now}
+    known = {key: one.content_hash for key, one in task.before.items() if one.content_hash is not None}
+    moved = msgspec.structs.replace(staged, partitions=tuple(part for part in staged.partitions if part.key in task.before))
+    try:
+        changed = differences(task.source.checks, task.previous, known, moved, session)
+    except BodyFailed:  # what readers saw isn't there any more: it is restated all the same, nobody can say by how much
+        changed = {}
+    counts = {key: Difference(one.added, one.removed, one.changed) for key, one in changed.items()}
+    return restated(task.before, now, sha256, counts)

@@ -1,0 +1,92 @@
+"""What a partition is judged beside: the versions of all others, other owners' sources, and what is declared about oddities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headrace.model import Asset, Source
+from headrace.model.common import anomaly_policies
+from headrace.model.required import WHOLE
+from headrace.quality.anomalies.occasions import country_of
+from headrace.quality.anomalies.peers import PEERS_MIN, Peer
+from headrace.quality.anomalies.policy import IGNORE
+from headrace.quality.anomalies.stale import Version
+from headrace.quality.facts import Severity
+from headrace.quality.metrics import HISTORY_PARTITIONS
+from headrace.run.messages import Around
+from headrace.run.tasks.lookup import Lookup
+from headrace.store import Transaction
+from headrace.store.queries import drift, exceptions, metrics
+
+PEERS_MAX = 6
+
+
+def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> Around:
+    """Of something computed: what is declared, and which partitions that it is made of are unlike their history. What follows from data
+    that somebody accepted isn't held once more."""
+    every, of_columns = anomaly_policies(asset.on_anomaly)
+    if asset.partition.grain is None:  # it isn't judged by others: no-ops needn't pay for being asked about
+        return Around(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+    if every is None and _stands_on_an_exception(lookup, tx, asset, keys):
+        every = Severity.WARN.value
+    unusual = drift.unusual_partitions(tx, sorted(_above(lookup, asset.name)), min(keys), max(keys))
+    return Around(
+        on_anomaly=every,
+        of_columns=of_columns,
+        sources=len(lookup.project.sources),
+        unusual=tuple(unusual),
+        calendar=_calendar(lookup, asset),
+    )
+
+
+def of_source(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> Around:
+    """Of a delivery. One of several intervals is judged without peers; one that isn't cut by time, by its declaration alone."""
+    every, of_columns = anomaly_policies(source.on_anomaly)
+    if min(keys) == WHOLE or source.on_anomaly == IGNORE:
+        return Around(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
+    return Around(
+        on_anomaly=every,
+        of_columns=of_columns,
+        sources=len(lookup.project.sources),
+        versions=tuple(Version(*one) for one in metrics.versions(tx, source.name)),
+        peers=tuple(_peers(lookup, tx, source, keys[0])) if len(keys) == 1 else (),
+        calendar=_calendar(lookup, source),
+    )
+
+
+def _calendar(lookup: Lookup, node: Source | Asset) -> str:
+    """What says which days are public holidays. A calendar of the project's own lists days without data, which nobody judges."""
+    if node.calendar is not None and node.calendar not in lookup.project.calendars:
+        return node.calendar
+    return country_of(node.timezone)
+
+
+def _stands_on_an_exception(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> bool:
+    excepted = exceptions.nodes_between(tx, min(keys), max(keys))
+    return bool(excepted) and not excepted.isdisjoint(_above(lookup, asset.name))
+
+
+def _above(lookup: Lookup, name: str) -> set[str]:
+    """Everything that an asset is made of, directly or not."""
+    found: set[str] = set()
+    waiting = [name]
+    while waiting:
+        node = lookup.compiled.nodes.get(waiting.pop())
+        new = {spec.node for spec in node.inputs} - found if node is not None else set()
+        found |= new
+        waiting += new
+    return found
+
+
+def _peers(lookup: Lookup, tx: Transaction, source: Source, key: str) -> Iterator[Peer]:
+    others = [
+        other
+        for other in lookup.project.sources.values()
+        if other.owner != source.owner and other.partition.grain is source.partition.grain and other.partition.key is None
+    ]
+    if len(others) < PEERS_MIN:
+        return
+    for other in others[:PEERS_MAX]:
+        found = metrics.rows_until(tx, other.name, key, HISTORY_PARTITIONS + 1)
+        if found and found[-1][0] == key:
+            yield Peer(other.name, found[-1][1], tuple(rows for _, rows in found[:-1]))

@@ -1,0 +1,81 @@
+"""Who uses which column of a source: what a change of it would reach. Known from lineage, looked up once per applied version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from headrace.model import CheckSpec, Source
+from headrace.plan import Compiled, compile_lineage
+from headrace.plan.bodies import Lines
+from headrace.plan.lineage import ALL, Lineage
+from headrace.quality.facts import DriftChange
+
+
+class Uses:
+    """The uses of a compiled project's sources. `cache` is where the lineage is kept that was found when it was compiled."""
+
+    def __init__(self, compiled: Compiled, cache: Path | None) -> None:
+        self._compiled, self._cache = compiled, cache
+        self._direct: dict[str, dict[str, tuple[str, ...]]] = {}
+        self._known: Lineage | None = None
+
+    def direct(self, source: str) -> dict[str, tuple[str, ...]]:
+        """Column, in lower case → who reads it from the source itself; `*` → who reads all of them."""
+        found = self._direct.get(source)
+        if found is None:
+            used: dict[str, dict[str, None]] = {}
+            for column, user in self._uses(self._compiled.project.sources[source]):
+                used.setdefault(column.lower(), {})[user] = None
+            found = self._direct[source] = {column: tuple(users) for column, users in used.items()}
+        return found
+
+    def reached(self, source: str, changes: Iterable[DriftChange]) -> tuple[DriftChange, ...]:
+        """The changes, each with all assets and consumers that it would reach, near or far."""
+        return tuple(self._reached(source, change) if change.used_by else change for change in changes)
+
+    def _reached(self, source: str, change: DriftChange) -> DriftChange:
+        assets, consumers = self._lineage.users(source, [change.column] if change.column else [ALL])
+        return msgspec.structs.replace(change, used_by=tuple(dict.fromkeys((*change.used_by, *assets, *consumers))))
+
+    def lines(self, node: str) -> Lines:
+        """What a node's columns come from."""
+        return self._lineage.of(node)
+
+    @property
+    def _lineage(self) -> Lineage:
+        if self._known is None:
+            self._known = compile_lineage(self._compiled, self._cache)
+        return self._known
+
+    def _uses(self, source: Source) -> Iterator[tuple[str, str]]:
+        """(column, who uses it), some more than once."""
+        wanted = source.name.lower()
+        for name, node in self._compiled.nodes.items():
+            if any(spec.node == source.name for spec in node.inputs):
+                lines = self._lineage.of(name)
+                edges = (edge for several in (*lines.columns.values(), lines.filters) for edge in several)
+                yield from ((edge.column, name) for edge in edges if edge.input == wanted)
+            if source.name in node.check_references:
+                yield ALL, name
+        for name, consumer in self._compiled.project.consumers.items():
+            if source.name in consumer.reads:
+                yield ALL, name
+        yield from ((column, source.name) for column in _own(source))
+
+
+def _own(source: Source) -> Iterator[str]:
+    """The columns that a source's own declaration speaks of: what cuts it, and what its checks look at."""
+    yield from (one for one in (source.partition.column, source.partition.key) if one)
+    for check in source.checks:
+        yield from _checked(check)
+
+
+def _checked(check: CheckSpec) -> Iterator[str]:
+    if check.kind == "sql" or check.where:
+        yield ALL  # any column may stand in it
+    for field in ("column", "columns"):
+        said = check.arguments.get(field)
+        yield from [said] if isinstance(said, str) else said or ()

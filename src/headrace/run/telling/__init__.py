@@ -1,0 +1,1 @@
+"""Sending messages: from a process of its own, so that a channel that hangs or refuses delays nobody."""

@@ -1,0 +1,209 @@
+"""One turn of a leader: what workers answered, what the core makes of it, what is written, what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from headrace.faults import Point, reached
+from headrace.observe import persist
+from headrace.observe.watched import Watched
+from headrace.run.applying import Applied
+from headrace.run.borrowing import Production
+from headrace.run.checkpoints import Checkpoints
+from headrace.run.claims import Claims
+from headrace.run.deciding import Decided, Decisions
+from headrace.run.executors import Executor, Finished, Lost
+from headrace.run.executors import News as Answered
+from headrace.run.figures import Figures
+from headrace.run.folders import Folders
+from headrace.run.judging import Judged, judge
+from headrace.run.looks import Look, Looks, recorded
+from headrace.run.messages import Prune
+from headrace.run.news import News
+from headrace.run.orders import STANDING, RunResult, waiting
+from headrace.run.overlays.numbers import plan_of
+from headrace.run.overlays.plans import Plans
+from headrace.run.runs import Runs
+from headrace.run.steps.publish import Attempt, Batch, make_durable
+from headrace.run.tasks import EXPORT, Tasks
+from headrace.schedule import (
+    CANCELLED,
+    AttemptId,
+    Clock,
+    Core,
+    Event,
+    Kill,
+    Settled,
+    WorkerLost,
+)
+from headrace.store import Clock as StoreClock
+from headrace.store import Lease, Store, Transaction
+
+Write: TypeAlias = Callable[[Transaction, int], Sequence[Event] | None]
+"""Writes what belongs to an event, in the transaction of its turn, at a time; what else the core is to be told."""
+
+
+class _Decided(NamedTuple):
+    """What is to be done once a turn is committed."""
+
+    starts: list[Attempt]
+    errands: list[tuple[Attempt, Prune]]
+    kills: list[Kill]
+    news: list[News]
+    ended: list[RunResult]
+
+
+class Turning:
+    """What a leader has while it leads, and what it does in a turn; `leader.Leader` says what others may ask of it."""
+
+    applied: Applied
+    _core: Core
+    _tasks: Tasks
+    _decisions: Decisions
+    _watched: Watched
+
+    def __init__(
+        self, store: Store, lease: Lease, clock: StoreClock, folders: Folders, executor: Executor, production: Production | None
+    ) -> None:
+        self.store, self.lease, self.clock = store, lease, clock
+        self._production = production
+        self._folders, self._executor = folders, executor
+        self._looks = Looks(store, executor, folders)
+        self.figures = Figures(executor.slots)
+        self._attempts: dict[AttemptId, Attempt] = {}
+        self._claims = Claims()
+        self._runs = Runs()
+        self._publication_id = self._last_n = self._begun_us = 0
+        self._checkpoints = Checkpoints()
+        self._plans = Plans(store, executor, self._runs, lambda write: self._turn([], [], write))
+
+    @property
+    def _borrowed(self) -> frozenset[str]:
+        """The nodes that an environment reads from production."""
+        return self._production.nodes if self._production is not None else frozenset()
+
+    def _turn(self, events: Sequence[Event], news: Sequence[Answered], write: Write | None = None) -> None:
+        """Take in what happened, in one transaction, and act on what came of it."""
+        reached(Point.TURN_BEGUN)
+        self._begun_us = self.clock.now_us()
+        self._checkpoints.sound = False
+        self._looks.take_in(news)
+        answers = [n for n in news if isinstance(n, Finished)]
+        wrong = make_durable(self._folders, [n for n in answers if n.attempt in self._attempts or plan_of(n.attempt)])
+        reached(Point.TURN_SYNCED)
+        with self.figures.turn(self.store.write(self.lease.epoch)) as tx:
+            decided = self._written(tx, events, news, wrong, write)
+            reached(Point.TURN_COMMITTING)
+        self._checkpoints.sound = True
+        reached(Point.TURN_COMMITTED)
+        self._last_n = max(self._last_n, self._decisions.last_n)
+        self._runs.tell(decided.news)
+        self._act(decided)
+        for result in (*decided.ended, *self._plans.ended()):
+            self._runs.end(result.run_id, result)
+        reached(Point.TURN_DONE)
+
+    def _written(
+        self, tx: Transaction, events: Sequence[Event], news: Sequence[Answered], wrong: dict[AttemptId, str], write: Write | None
+    ) -> _Decided:
+        """All that a turn writes."""
+        now = self.clock.mark(tx)
+        self._plans.publication_id = self._publication_id
+        more = (write(tx, now) or ()) if write is not None else ()
+        self._publication_id = max(self._publication_id, self._plans.publication_id)
+        last, begun = self._publication_id, self._begun_us
+        batch = Batch(tx, self._tasks, self._claims, now=now, version=self.applied.id, publication_id=last, begun=begun)
+        ended = self._taken_in(batch, news, wrong)
+        batch.write()
+        errands = batch.errands()
+        self._publication_id = batch.publication_id
+        seen = [event for look in self._looks.ended() for event in self._seen(tx, look, now)]
+        taken = [] if (held := self._plans.elsewhere()) is None else [held]  # by what a plan has just begun
+        decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)
+        self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
+        if (held := self._plans.elsewhere()) is not None:
+            freed = self._decisions.decide(tx, [held], now)
+            decided = Decided(decided.starts + freed.starts, decided.commands + freed.commands, decided.news + freed.news)
+        self._attempts |= {attempt.id: attempt for attempt in (*decided.starts, *(one for one, _ in errands))}
+        told = [*batch.news, *decided.news, *self._plans.news]
+        self.figures.note(told)
+        self._runs.note(told)
+        done = [one for c in decided.commands if isinstance(c, Settled) and (one := self._finish(tx, c, now)) is not None]
+        if self._plans.published_now:
+            self._settle(tx, now)
+        self._end_wave(tx, now)
+        if self._production is None:
+            self._checkpoints.keep_up(tx, self._core, [*batch.events, *more], decided.commands, self.applied.id, now)
+        return _Decided(decided.starts, errands, [c for c in decided.commands if isinstance(c, Kill)], told, done)
+
+    def _taken_in(self, batch: Batch, news: Sequence[Answered], wrong: dict[AttemptId, str]) -> list[Event]:
+        """What became of production's attempts, as the core is told."""
+        for one in news:
+            if isinstance(one, Finished) and one.attempt in self._attempts:
+                batch.add(self._attempts.pop(one.attempt), one.outcome, wrong.get(one.attempt))
+        lost = [self._lose(gone, batch) for gone in news if isinstance(gone, Lost)]
+        return [*batch.events, *lost]
+
+    def _act(self, decided: _Decided) -> None:
+        """Do what was decided: it is committed."""
+        if any(attempt.prepared.kind == EXPORT for attempt in decided.starts):
+            self._make_durable()
+            reached(Point.TURN_DURABLE)
+        for attempt in decided.starts:
+            reached(Point.TASK_SENDING)
+            self._executor.submit(attempt.id, attempt.prepared.task)
+        for attempt, task in decided.errands:
+            self._executor.submit(attempt.id, task)
+        for command in decided.kills:
+            self._executor.kill(command.attempt, command.reason)
+        self._plans.send()
+
+    def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
+        """What a look found, and the request that waited for it."""
+        events: list[Event] = list(recorded(tx, look, now))
+        run = self._runs.going_on.get(look.run)
+        if run is None:
+            return [*events, Clock()]
+        run.looking, run.notes = run.looking - 1, (*run.notes, *look.notes)
+        return [*run.order.received, *events, run.request(self._borrowed)]
+
+    def _finish(self, tx: Transaction, settled: Settled, now: int) -> RunResult | None:
+        """A run has ended: what became due is judged, and what it came to is written down. One that works at a plan goes on there."""
+        run = self._runs.going_on[settled.run]
+        if run.order.plan is not None:
+            self._settle(tx, now)
+            self._plans.settled(tx, run, now)
+            return None
+        still = waiting(settled, self._core.proposed())
+        self._settle(tx, now, run.row)
+        self._runs.close(tx, run, now)
+        return RunResult(run.id, run.state, still, run.notes, len(run.results))
+
+    def _end_wave(self, tx: Transaction, now: int) -> None:
+        """What a server does by itself is done for now."""
+        if self._runs.wave and not any(STANDING in one.runs for one in self._attempts.values()):
+            self._settle(tx, now, self._runs.going_on[STANDING].row)
+            self._runs.end_wave(tx, now)
+
+    def _make_durable(self) -> None:
+        """Have all that was committed survive a power cut, before an effect outside: a durable commit carries those before it."""
+        with self.store.write(self.lease.epoch, durable=True) as tx:
+            self.clock.mark(tx)
+
+    def _lose(self, gone: Lost, batch: Batch) -> WorkerLost:
+        """A worker ended: what it was at is lost, and what it hadn't begun. Looks aren't the core's."""
+        lost = [self._attempts.pop(one, None) if one is not None else None for one in (gone.running, *gone.queued)]
+        for attempt in lost:
+            if attempt is not None:
+                batch.lose(attempt, gone.reason, cancelled=attempt.id == gone.running and gone.reason == CANCELLED)
+        running, *queued = (one.id if one is not None else None for one in lost)
+        return WorkerLost(running, tuple(one for one in queued if one is not None), f"its worker {gone.reason}")
+
+    def _settle(self, tx: Transaction, now: int, run: int | None = None) -> None:
+        """Write down what became due, what was met, and what isn't as it should be. An environment's nodes are nobody's to be told of."""
+        if self._production is None:
+            judge(tx, Judged(self.applied.compiled, self._watched, self._tasks.lines), now, run)
+            return
+        with self._production.store.read() as theirs:
+            persist.settle(tx, self._watched, now, self._production.world(tx, theirs))

@@ -1,0 +1,244 @@
+"""How long work will take: the core decides about it as it will, and virtual workers carry it out (SEMANTICS §6). Pure.
+
+Of much work a part is simulated, and the rest scaled by how long it would take one worker, in batches as large as there would be:
+intervals of a backfill are like each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
+
+from headrace.schedule.batching import bearable
+from headrace.schedule.events import Sizes, Target
+from headrace.schedule.fitting import Group
+from headrace.schedule.graph import Graph
+from headrace.schedule.lots import Lot, graph_of, kept_of, lot_of, reach, until
+from headrace.schedule.virtual import played
+
+SIMULATED_MAX = 1_000
+"""Partitions that one estimate simulates, so that it takes about a tenth of a second."""
+PHASES_MAX = 3
+"""Phases that it simulates: others are scaled by these."""
+UNKNOWN_SPREAD = 1.0
+"""Of a node that never ran: it may as well take nearly three times as long, or a third."""
+OTHERWISE = 0.2
+"""What durations say of the past isn't what will be: what else the machine is at, data that differs."""
+FOUR_OF_FIVE = 1.2816
+"""Standard deviations within which four of five lie."""
+_BISECTIONS = 24
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How long attempts at a node take, in seconds: `seconds_attempt`, and for each of its partitions `seconds_partition`. `spread` is
+    by how much single attempts differ from that, as the standard deviation of the logarithm; `count` of how many that was learnt."""
+
+    seconds_attempt: float
+    seconds_partition: float
+    spread: float
+    count: int
+
+    def of(self, partitions: int) -> float:
+        """Seconds of an attempt at so many partitions."""
+        return self.seconds_attempt + partitions * self.seconds_partition
+
+    def usual(self, partitions: int) -> float:
+        """Seconds a partition, where so many are computed at once."""
+        return self.of(partitions) / partitions
+
+    def seen(self, most: int) -> list[Group]:
+        """What attempts at one partition took, and at the most there may be."""
+        return [Group(size, self.of(size)) for size in sorted({1, most})]
+
+    def sizes(self, most: int) -> Sizes:
+        """The same, as a core keeps it."""
+        return tuple((one.size, one.seconds) for one in self.seen(most))
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """How long something takes, in seconds; `low` and `high` are meant for four of five. `basis` says in words what that rests on."""
+
+    seconds: float
+    low: float
+    high: float
+    basis: str
+
+    def less(self, seconds: float) -> Estimate:
+        """So much of it is over. Nothing takes less than no time."""
+        share = max(0.0, 1 - seconds / self.seconds) if self.seconds else 0.0
+        return self.scaled(share, self.basis)
+
+    def scaled(self, factor: float, basis: str) -> Estimate:
+        """So many times as long, for another reason."""
+        return Estimate(self.seconds * factor, self.low * factor, self.high * factor, basis)
+
+
+class Work(msgspec.Struct, frozen=True):
+    """What is to be made: phases that follow each other, each with targets of several nodes. `partitions` says of the nodes whose
+    keys grow, or that nothing cuts by time, how many partitions that is in all."""
+
+    phases: tuple[tuple[Target, ...], ...]
+    partitions: Mapping[str, int] = {}
+    publishing: float = 0.0
+    """Seconds a partition that it takes besides, when no worker is at anything any more."""
+    ended: int = 0
+    """So many phases are over: they only tell what the others are like."""
+    done: Mapping[str, Collection[str]] = {}
+    """Node → partitions of the other phases that needn't be made any more."""
+
+
+class Timed(NamedTuple):
+    """An estimate, and how many workers are at it on average."""
+
+    estimate: Estimate
+    workers: float
+
+
+def estimate(graph: Graph, work: Work, paces: Mapping[str, Pace], slots: int) -> Estimate | None:
+    """How long the work takes on so many workers that do nothing else; None where nothing is known of how long any of it takes."""
+    found = timed(graph, work, paces, slots)
+    return None if found is None else found.estimate
+
+
+def timed(graph: Graph, work: Work, paces: Mapping[str, Pace], slots: int) -> Timed | None:
+    """`estimate`, with how busy the workers are meanwhile."""
+    phases = _phases(graph, work)
+    if not phases:
+        return Timed(Estimate(0.0, 0.0, 0.0, "nothing is to be made"), 0.0)
+    every = {lot.node.name for lots in phases for lot in lots}
+    known = [paces[name] for name in every if name in paces]
+    if not known:
+        return None
+    stopwatch = _Stopwatch({**dict.fromkeys(every, _typical(known)), **paces}, graph, slots)
+    seconds = stopwatch.of_all(phases) + work.publishing * sum(lot.partitions for lots in phases for lot in lots)
+    deviation = _deviation(phases, paces, stopwatch)
+    low, high = seconds * math.exp(-FOUR_OF_FIVE * deviation), seconds * math.exp(FOUR_OF_FIVE * deviation)
+    return Timed(Estimate(seconds, low, high, _basis(phases, paces, stopwatch, slots)), stopwatch.workers)
+
+
+def _phases(graph: Graph, work: Work) -> list[list[Lot]]:
+    """The lots of each phase, in the order of the graph."""
+    phases = []
+    for asked in work.phases:
+        targets: dict[str, list[Target]] = {}
+        for target in asked:
+            targets.setdefault(target.node, []).append(target)
+        phases.append([lot_of(node, targets[node.name]) for node in graph.nodes if node.name in targets])
+    counts: dict[str, int] = {}
+    for lot in (lot for lots in phases for lot in lots):
+        counts[lot.node.name] = counts.get(lot.node.name, 0) + len(lot.numbers)
+    spread = ([_spread(lot, counts, work).without(work.done.get(lot.node.name, ())) for lot in lots] for lots in phases[work.ended :])
+    return [kept for lots in spread if (kept := [lot for lot in lots if lot.partitions])]
+
+
+def _spread(lot: Lot, counts: Mapping[str, int], work: Work) -> Lot:
+    """What a node has in all is spread over its intervals, or, where it has none, over the phases that it is in."""
+    all_of_it = work.partitions.get(lot.node.name)
+    return lot if all_of_it is None else lot.with_partitions(all_of_it, counts[lot.node.name])
+
+
+def _typical(known: Sequence[Pace]) -> Pace:
+    """Of a node that never ran: the middle of the others."""
+    middle = sorted(known, key=lambda pace: pace.of(1))[len(known) // 2]
+    return Pace(middle.seconds_attempt, middle.seconds_partition, UNKNOWN_SPREAD, 0)
+
+
+class _Stopwatch:
+    """Says how long phases take; remembers those that are like one that it has timed."""
+
+    def __init__(self, paces: Mapping[str, Pace], graph: Graph, slots: int) -> None:
+        self._paces, self._graph, self._slots = paces, graph, slots
+        self.simulated = 0
+        """Partitions that were simulated."""
+        self._busy = self._seconds = 0.0
+
+    def of_all(self, phases: Sequence[Sequence[Lot]]) -> float:
+        """Seconds of phases that follow each other."""
+        likes: dict[tuple[tuple[str, int], ...], list[Sequence[Lot]]] = {}
+        for lots in phases:
+            likes.setdefault(tuple((lot.node.name, lot.partitions) for lot in lots), []).append(lots)
+        ordered = sorted(likes.values(), key=lambda like: -len(like) * self.load(like[0]))
+        among = sum(self.load(like[0]) for like in ordered[:PHASES_MAX])
+        timed = [(like, self._of(like[0], int(SIMULATED_MAX * self.load(like[0]) / among))) for like in ordered[:PHASES_MAX]]
+        rate = sum(seconds for _, seconds in timed) / sum(self.load(like[0]) for like, _ in timed)
+        rest = sum(len(like) * self.load(like[0]) for like in ordered[PHASES_MAX:])
+        return sum(len(like) * seconds for like, seconds in timed) + rate * rest
+
+    @property
+    def workers(self) -> float:
+        """How many were at it on average, where that was simulated."""
+        return self._busy / self._seconds if self._seconds else 0.0
+
+    def load(self, lots: Sequence[Lot]) -> float:
+        """Seconds that one worker would be at it, with as many partitions at once as so much work allows; never 0."""
+        return sum(lot.partitions * max(1e-6, self._paces[lot.node.name].usual(self._at_once(lot))) for lot in lots)
+
+    def _at_once(self, lot: Lot) -> int:
+        most = bearable(self._paces[lot.node.name].seen(lot.node.batch_max), lot.node.batch_max)
+        return max(1, min(most, math.ceil(lot.partitions / self._slots)))
+
+    def _of(self, lots: Sequence[Lot], budget: int) -> float:
+        """Of a phase with more than `budget` partitions the beginning is simulated."""
+        if sum(lot.partitions for lot in lots) <= budget:
+            return self._played(lots)
+        part = _beginning(lots, budget)
+        return self._played(part) * self.load(lots) / self.load(part)
+
+    def _played(self, lots: Sequence[Lot]) -> float:
+        kept = replace(kept_of(lots), paces={lot.node.name: self._paces[lot.node.name].sizes(lot.node.batch_max) for lot in lots})
+        found = played(graph_of(lots, self._graph), kept, self._takes, self._slots)
+        self.simulated += found.published
+        self._busy, self._seconds = self._busy + found.busy, self._seconds + found.seconds
+        stuck = 1 - found.published / sum(lot.partitions for lot in lots)
+        return found.seconds + stuck * self.load(lots) / self._slots
+
+    def _takes(self, node: str, partitions: int) -> float:
+        return self._paces[node].of(partitions)
+
+
+def _beginning(lots: Sequence[Lot], partitions: int) -> list[Lot]:
+    """The oldest intervals, as many as hold about so many partitions."""
+    span = reach(lots)
+    low, high = 0.0, 1.0
+    found = list(lots)
+    for _ in range(_BISECTIONS):
+        share = (low + high) / 2
+        moment = span[0] + int((span[1] - span[0]) * share) if span is not None else 0
+        tried = [lot for lot in until(lots, moment, share) if lot.partitions]
+        if sum(lot.partitions for lot in tried) > partitions:
+            high = share
+        else:
+            low, found = share, tried or found
+    return found
+
+
+def _deviation(phases: Sequence[Sequence[Lot]], paces: Mapping[str, Pace], stopwatch: _Stopwatch) -> float:
+    """By how much the whole may differ: each node by what isn't known of its pace, more the more of the work it is; and all of it by what
+    no history tells."""
+    whole = sum(stopwatch.load(lots) for lots in phases)
+    shares: dict[str, float] = {}
+    for lot in (lot for lots in phases for lot in lots):
+        shares[lot.node.name] = shares.get(lot.node.name, 0.0) + stopwatch.load([lot]) / whole
+    return math.sqrt(OTHERWISE**2 + sum((share * _unknown(paces.get(name))) ** 2 for name, share in shares.items()))
+
+
+def _unknown(pace: Pace | None) -> float:
+    return UNKNOWN_SPREAD if pace is None or not pace.count else (pace.spread + OTHERWISE) / math.sqrt(pace.count) + pace.spread / 4
+
+
+def _basis(phases: Sequence[Sequence[Lot]], paces: Mapping[str, Pace], stopwatch: _Stopwatch, slots: int) -> str:
+    names = {lot.node.name: None for lots in phases for lot in lots}
+    attempts = sum(paces[name].count for name in names if name in paces)
+    strangers = [name for name in names if name not in paces]
+    partitions = sum(lot.partitions for lots in phases for lot in lots)
+    said = [f"simulated on {slots} worker{'s' * (slots != 1)} with what {attempts:,} attempt{'s' * (attempts != 1)} took"]
+    if stopwatch.simulated < partitions:
+        said.append(f"{stopwatch.simulated:,} of {partitions:,} partitions simulated, the rest scaled")
+    if strangers:
+        shown = ", ".join(strangers[:3]) + (f" and {len(strangers) - 3} more" if len(strangers) > 3 else "")
+        said.append(f"{shown} never ran and {'is' if len(strangers) == 1 else 'are'} taken to be like the others")
+    return "; ".join(said)

@@ -1,0 +1,71 @@
+"""What was made beside production becomes visible at once: nothing of it is stale because of another part of it."""
+
+from __future__ import annotations
+
+from headrace.model.times import Duration
+from headrace.schedule.board import Cell, bounds
+from headrace.schedule.events import Promoted
+from headrace.schedule.graph import GraphNode
+from headrace.schedule.publishing import Waves
+from headrace.schedule.queueing import Queue
+from headrace.schedule.situation import Situation
+from headrace.schedule.states import PartitionState
+
+
+class Promotions:
+    """Takes in what is promoted."""
+
+    def __init__(self, situation: Situation, queue: Queue, waves: Waves) -> None:
+        self._all, self._queue, self._waves = situation, queue, waves
+        self._board = situation.board
+
+    def promote(self, event: Promoted) -> tuple[str, ...]:
+        """All of it stands as published; only then what reads it, and isn't part of it, is told. The nodes that it is of."""
+        nodes: dict[str, list[str]] = {}
+        for name, key, _ in event.contents:
+            nodes.setdefault(name, []).append(key)
+        first = [name for name in nodes if name not in self._board.visible]
+        restated = [self._stands(event, place) for place in range(len(event.contents))]
+        self._waves.together = frozenset((name, key) for name, key, _ in event.contents)
+        for (name, key, changed), before in zip(event.contents, restated, strict=True):
+            self._spread(self._all.nodes[name], key, changed=changed or not before, restated=before)
+        for name, keys in nodes.items():
+            self._waves.passed(self._all.nodes[name], keys, first=name in first)
+        for name in first:
+            self._waves.first_seen(self._all.nodes[name])
+        self._waves.together = frozenset()
+        for name, key, _ in event.contents:
+            self._board.settle(name, key)
+        return tuple(nodes)
+
+    def _stands(self, event: Promoted, place: int) -> bool:
+        """A partition is published now; whether readers saw something of it before. An attempt that is at it goes on, and is done again:
+        it may have read what is replaced now."""
+        name, key, changed = event.contents[place]
+        node = self._all.nodes[name]
+        if not self._board.known(name, key):
+            self._queue.add(name, key, Cell(PartitionState.PUBLISHED))
+        cell = self._board.cell(name, key)
+        before = cell.published
+        if cell.queued:
+            self._all.put_back(name, key)
+        if cell.state is PartitionState.RUNNING:
+            cell.dirty = True
+        else:
+            cell.state = PartitionState.PUBLISHED
+        publication = event.publications[place] if event.publications else 0
+        self._waves.made(node, key, cell, publication=publication if changed or not before else 0)
+        return before
+
+    def _spread(self, node: GraphNode, key: str, *, changed: bool, restated: bool) -> None:
+        cell = self._board.cell(node.name, key)
+        self._waves.spread(node, key, cell, changed=changed, restated=restated, too_late=self._too_late(node, key))
+
+    def _too_late(self, node: GraphNode, key: str) -> bool:
+        """Whether what reads a partition isn't computed again without asking: it is older than what its sources may restate."""
+        if node.partition.grain is None:
+            return False
+        above = (self._all.nodes[name] for name in self._all.network.ancestors(node))
+        within = {source.restate_within for source in above if source.restate_within is not None}
+        end = bounds(node, key)[1]
+        return any(self._all.now > Duration.parse(one).after_us(end, node.timezone) for one in within)

@@ -1,0 +1,296 @@
+"""Backfills beside production, as `headrace.run.overlays` has them: a plan has a core and workers of its own, stages what it makes, and
+publishes all of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from headrace.schedule.commands import Dispatch, Kill, Mark
+from headrace.schedule.core import Core
+from headrace.schedule.events import (
+    AttemptId,
+    Clock,
+    Elsewhere,
+    Ended,
+    Event,
+    GivenUp,
+    Loaded,
+    LoadedCell,
+    Overtaken,
+    Paused,
+    Promoted,
+    Published,
+    Refreshed,
+    Requested,
+    Resumed,
+    TakenBack,
+    Target,
+    WorkerLost,
+)
+from headrace.schedule.graph import Graph, GraphNode
+from headrace.schedule.simulation.loading import applied_graph
+from headrace.schedule.simulation.preparing import Preparing
+from headrace.schedule.simulation.rows import AttemptRow, CellRow, PlanRow, PublicationRow
+from headrace.schedule.simulation.store import Store, Transaction
+from headrace.schedule.simulation.workers import Answer, Finished, Lost, Task, Workers
+from headrace.schedule.states import PartitionState
+
+if TYPE_CHECKING:
+    from headrace.schedule.simulation.leader import Leader
+
+S = PartitionState
+SPAN = 1_000_000_000
+"""So many numbers of attempts belong to production, and to each plan after it."""
+SLOTS = 2
+
+
+class Beside(Preparing):
+    """What a plan's attempts read: what it has staged itself, else what is published."""
+
+    def __init__(self, leader: Leader, tx: Transaction, plan: int) -> None:
+        super().__init__(leader.world, tx)
+        self._plan = plan
+
+    def _all(self, name: str) -> list[str]:
+        own = (key for (plan, node, key) in rows(self._tx, self._world.store, "overlay") if (plan, node) == (self._plan, name))
+        return list(dict.fromkeys((*super()._all(name), *own)))
+
+    def _publication(self, name: str, key: str) -> PublicationRow | None:
+        staged: PublicationRow | None = self._tx.get("overlay", (self._plan, name, key))
+        return staged if staged is not None else super()._publication(name, key)
+
+
+class Backfill:
+    """A plan that one leader works at."""
+
+    def __init__(self, leader: Leader, number: int, row: PlanRow, core_type: type[Core]) -> None:
+        self.number, self.row, self._leader = number, row, leader
+        self._world = leader.world
+        self.core = core_type(epoch=leader.epoch, slots=SLOTS, after=max(number * SPAN, leader.last_of_plans))
+        self.workers = Workers(leader.world, SLOTS, self, plan=number)
+        self.attempts: dict[AttemptId, AttemptRow] = {}
+        self.inbox: list[Answer] = []
+        self._starts: list[Task] = []
+        self._kills: list[AttemptId] = []
+        self._told = Elsewhere()
+        self._unsure: list[tuple[str, str]] = []
+        """What wasn't staged when this began: something may have been made of it before."""
+        self._made: dict[tuple[str, str], int] = {}
+        """What each partition came to last in this plan: only to that another content is compared, for what reads it here has read that."""
+
+    def hear(self, answer: Answer) -> None:
+        """A worker answered."""
+        self.inbox.append(answer)
+        self._world.wake(self._leader)
+
+    def holds(self, node: str, key: str) -> bool:
+        """Whether a partition is the plan's."""
+        return key in self.row.keys.get(node, ())
+
+    # A turn
+
+    def begin(self, tx: Transaction) -> None:
+        """Start from where production stands, without what is to be made."""
+        pauses = rows(tx, self._world.store, "pause").items()
+        paused = [Paused((node,), "a person said so", until) for node, (until,) in pauses]
+        targets = tuple(Target(node, key, key) for node, keys in self.row.keys.items() for key in keys)
+        unmade = [(node, key) for node, keys in self.row.keys.items() for key in keys if not self._staged(tx, node, key)]
+        self._unsure = unmade if len(unmade) < sum(map(len, self.row.keys.values())) else []
+        self._decide(tx, [Loaded(self._graph(), tuple(self._cells(tx))), *paused])
+        self._told = Elsewhere(self._leader.core.held())
+        self._decide(tx, [self._told, Requested(targets, retry=frozenset(self.row.keys), run=0, standing=True)])
+
+    def _graph(self) -> Graph:
+        """Nothing is triggered in a plan, nothing is due, and nothing too late: somebody has asked."""
+        plain = {"trigger": None, "promises": (), "restate_within": None, "tells": False}
+        loaded = applied_graph(self._world)
+        return Graph(tuple(msgspec.structs.replace(node, **plain) for node in loaded.nodes), loaded.pools)
+
+    def _cells(self, tx: Transaction) -> Iterator[LoadedCell]:
+        for (node, key), row in rows(tx, self._world.store, "cell").items():
+            if node in self._world.rules.nodes and not self.holds(node, key):
+                shown = tx.get("publication", (node, key)) is not None
+                state = S.PUBLISHED if shown and row.state is S.WAITING else row.state
+                yield LoadedCell(node=node, key=key, state=state, published=shown, publication=1)
+        for node, keys in self.row.keys.items():
+            for key in keys:
+                staged = self._staged(tx, node, key)
+                yield LoadedCell(node=node, key=key, state=S.PUBLISHED if staged else S.WAITING, published=staged)
+
+    def follow(self, tx: Transaction, told: Sequence[Event]) -> None:
+        """Production's core has been told something, workers have answered, time has passed."""
+        answers, self.inbox = self.inbox, []
+        finished = {one.attempt: one for one in answers if isinstance(one, Finished) and one.attempt in self.attempts}
+        events: list[Event] = [self._take_in(tx, one) for one in finished.values()]
+        events += [self._lose(tx, one) for one in answers if isinstance(one, Lost)]
+        events += [found for event in told for found in self._translated(event)]
+        elsewhere = Elsewhere(self._leader.core.held())
+        if elsewhere != self._told:
+            self._told = elsewhere
+            events.append(elsewhere)
+        at = self.core.next_event()
+        if at is not None and at <= self._leader.now:
+            events.append(Clock())
+        if events:
+            self._decide(tx, events)
+
+    def _translated(self, event: Event) -> Iterator[Event]:
+        """What an event of production means to the plan."""
+        match event:
+            case Published(attempt=attempt, contents=contents):
+                node = self._leader.was_at[attempt]
+                yield from (self._seen(node, key, changed=changed) for key, changed in contents)
+            case Refreshed(node=node, key=key, changed=changed):
+                yield self._seen(node, key, changed=changed)
+            case TakenBack(node=node, key=key) if not self.holds(node, key):
+                yield event
+            case Paused() | Resumed():
+                yield event
+            case _:
+                return
+
+    def _seen(self, node: str, key: str, *, changed: bool) -> Event:
+        return Overtaken(node, key) if self.holds(node, key) else Refreshed(node, key, changed)
+
+    def _decide(self, tx: Transaction, events: Sequence[Event]) -> None:
+        commands = self.core.handle_all(events, self._leader.now)
+        preparing = Beside(self._leader, tx, self.number)
+        for command in commands:
+            match command:
+                case Dispatch():
+                    self._start(tx, preparing, command)
+                case Mark(node=node, key=key, state=S.WAITING) if self.holds(node, key):
+                    tx.put("overlay", (self.number, node, key), None)  # it is stale: it is made again
+                case Kill():
+                    self._kills.append(command.attempt)
+                case _:
+                    pass
+
+    def _start(self, tx: Transaction, preparing: Preparing, command: Dispatch) -> None:
+        self._leader.last_of_plans = command.attempt.n
+        self._world.watch.planned(self, command)
+        row = preparing.prepare(command)
+        self.attempts[command.attempt] = row
+        tx.put("attempt", command.attempt, row)
+        self._starts.append(Task(command.attempt, command.node, command.keys, row.contents, row.prove))
+
+    def act(self) -> Iterator[Task]:
+        """What was decided is committed."""
+        starts, self._starts = self._starts, []
+        kills, self._kills = self._kills, []
+        for task in starts:
+            yield task
+            self.workers.submit(task)
+        for attempt in kills:
+            self.workers.kill(attempt)
+
+    def _take_in(self, tx: Transaction, answer: Finished) -> Event:
+        row = self.attempts.pop(answer.attempt)
+        tx.put("attempt", answer.attempt, None)
+        if answer.state is not S.PUBLISHED:
+            return Ended(answer.attempt, answer.state, f"it was {answer.state}", answer.kind)
+        contents = []
+        for key, content, file in zip(row.keys, row.contents, answer.files, strict=True):
+            self._world.lake.sync(file)
+            tx.put("overlay", (self.number, row.node, key), PublicationRow(0, content, f"{content:x}", answer.attempt, file, 0))
+            contents.append((key, self._made.get((row.node, key)) != content))
+            self._made[row.node, key] = content
+        return Published(answer.attempt, tuple(contents), answer.seconds)
+
+    def _lose(self, tx: Transaction, gone: Lost) -> WorkerLost:
+        known = [one for one in (gone.running, *gone.queued) if one is not None and self.attempts.pop(one, None) is not None]
+        for one in known:
+            tx.put("attempt", one, None)
+        running = gone.running if gone.running in known else None
+        return WorkerLost(running, tuple(one for one in gone.queued if one in known), "its worker died")
+
+    def give_way(self, pools: Iterable[str]) -> None:
+        """Production is short of something that the plan's attempts hold."""
+        short = set(pools)
+        for attempt, one in self.attempts.items():
+            if any(take.pool in short for take in self._world.rules.nodes[one.node].takes):
+                self._kills.append(attempt)
+
+    # Its end
+
+    def at_rest(self) -> bool:
+        """Whether nothing of the plan runs, nor will by itself, and production is at none of its partitions."""
+        running = (self.holds(one.node, key) for one in self._leader.core.running().values() for key in one.keys)
+        return not self.attempts and self.core.idle() and self.core.next_try() is None and not any(running)
+
+    def settled(self, tx: Transaction) -> bool:
+        """Whether it is at rest, with nothing left that is made of what was staged once and is gone: that is made again, or is gone."""
+        while self.row.partial and self.at_rest():
+            once, self._unsure = dict.fromkeys((*self._unsure, *self.core.outdated())), []
+            gone = tuple(one for one in once if self.holds(*one) and not self._staged(tx, *one))
+            if not gone:
+                return True
+            self._decide(tx, [GivenUp(gone)])
+        return self.at_rest()
+
+    def _staged(self, tx: Transaction, node: str, key: str) -> bool:
+        return tx.get("overlay", (self.number, node, key)) is not None
+
+    def conclude(self, tx: Transaction) -> Promoted | None:
+        """All that can be made is made: it becomes visible, unless something is missing that has to be there."""
+        made = [(node, key) for node in self._order() for key in self.row.keys[node] if self._staged(tx, node, key)]
+        whole = len(made) == sum(map(len, self.row.keys.values()))
+        published = bool(made) and (whole or self.row.partial)
+        tx.put("plan", self.number, msgspec.structs.replace(self.row, state="published" if published else "failed"))
+        contents = [self._promote(tx, Beside(self._leader, tx, self.number), node, key) for node, key in made] if published else []
+        for node, key in made:
+            tx.put("overlay", (self.number, node, key), None)
+        if not contents:
+            return None
+        return Promoted(tuple((node, key, changed) for node, key, changed, _ in contents), tuple(number for *_, number in contents))
+
+    def _promote(self, tx: Transaction, beside: Beside, node: str, key: str) -> tuple[str, str, bool, int]:
+        staged: PublicationRow = tx.get("overlay", (self.number, node, key))
+        self._world.watch.promoted(self._leader, node, key, staged, beside.content(node, key))
+        before: PublicationRow | None = tx.get("publication", (node, key))
+        number = int(tx.get("single", "publication")) + 1
+        tx.put("single", "publication", number)
+        changed = before is None or before.content != staged.content
+        first = number if changed or before is None else before.first
+        tx.put("publication", (node, key), PublicationRow(number, staged.content, staged.hash, staged.attempt, staged.file, first))
+        tx.put("cell", (node, key), CellRow(S.PUBLISHED))
+        return node, key, changed, number
+
+    def _order(self) -> list[str]:
+        return [node.name for node in self._world.graph.nodes if node.name in self.row.keys]
+
+
+def planned(world_nodes: dict[str, GraphNode], known: Iterable[tuple[str, str]], asked: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The partitions of a plan: those that are known of what is asked for, and of all that reads it and can be staged."""
+    wanted = set(asked)
+    for node in world_nodes.values():
+        if any(spec.node in wanted for spec in node.inputs):
+            wanted.add(node.name)
+    chosen = {name for name in wanted if name in world_nodes and _can_be_staged(world_nodes, name)}
+    found: dict[str, list[str]] = {}
+    for name, key in known:
+        if name in chosen:
+            found.setdefault(name, []).append(key)
+    return {name: tuple(sorted(keys)) for name, keys in sorted(found.items())}
+
+
+def _can_be_staged(nodes: dict[str, GraphNode], name: str) -> bool:
+    """Nothing that builds on what was published before it, nor reads such a thing, nor comes after anything without reading it."""
+    pending, seen = [name], set[str]()
+    while pending:
+        node = nodes[pending.pop()]
+        if node.chained or node.depends or (node.name == name and (node.is_source or node.partition.grain is None)):
+            return False
+        new = {spec.node for spec in node.inputs if spec.node in nodes} - seen
+        seen |= new
+        pending += new
+    return True
+
+
+def rows(tx: Transaction, store: Store, table: str) -> dict[Any, Any]:
+    """A table as a transaction sees it."""
+    written = {place: row for (name, place), row in tx.writes.items() if name == table}
+    return {place: row for place, row in {**store.tables[table], **written}.items() if row is not None}

@@ -1,0 +1,24 @@
+"""When deliveries arrived, and whether one did."""
+
+from __future__ import annotations
+
+from headrace.store.database import Transaction
+
+
+def there(tx: Transaction, source: str, interval: str) -> bool:
+    """Whether anything was delivered for an interval; of a source that is cut by a key as well, for any key of it."""
+    row = tx.execute(
+        "select 1 from delivery where source = :source"
+        " and (partition = :interval or (partition >= :first and partition < :beyond)) limit 1",
+        {"source": source, "interval": interval, "first": f"{interval}/", "beyond": f"{interval}0"},
+    ).fetchone()
+    return row is not None
+
+
+def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, int]]:
+    """(partition, when its first delivery arrived) of a source's newest partitions."""
+    rows = tx.execute(
+        "select partition, min(arrived_at) from delivery where source = :source group by partition order by partition desc limit :limit",
+        {"source": source, "limit": limit},
+    )
+    return [(str(row[0]), int(row[1])) for row in rows]

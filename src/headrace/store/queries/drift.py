@@ -1,0 +1,138 @@
+"""How deliveries differed from what was expected of them, and what is odd about deliveries and partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_DRIFT = "source, partition, delivery_id, epoch, n, kind, column_name, to_name, score, evidence, policy, used_by, at"
+_FACT = "node, partition, epoch, n, delivery_id, kind, column_name, severity, expected, observed, strength, detail, at"
+
+_UNUSUAL = (
+    "fact f join publication p on p.epoch = f.epoch and p.n = f.n and p.partition = f.partition and p.ended_snapshot is null"
+    " where f.severity = 'warn' and substr(f.detail, 1, 6) <> 'check '"
+    " and f.kind in ('stale_data', 'duplicate_rows', 'volume_anomaly', 'null_spike', 'distribution_shift')"
+)
+"""Facts about figures that readers see: not those of checks, nor of schemas."""
+AFTER_ALL = "~"
+"""Sorts after whatever a partition's key goes on with."""
+FACTS_RECENT = 500
+"""So many of the newest facts are looked through for what readers see now."""
+
+
+class DriftRow(msgspec.Struct, frozen=True, gc=False):
+    """One change of one delivery. `evidence` and `used_by` are JSON lists, `score` a decimal; `at` is in microseconds."""
+
+    source: str
+    partition: str
+    delivery_id: int | None
+    epoch: int
+    n: int
+    kind: str
+    column: str
+    to: str | None
+    score: str | None
+    evidence: str
+    policy: str
+    used_by: str
+    at: int
+
+
+class FactRow(msgspec.Struct, frozen=True, gc=False):
+    """One thing that is odd about a partition. `strength` is a decimal, in nats; `at` is in microseconds."""
+
+    node: str
+    partition: str
+    epoch: int
+    n: int
+    delivery_id: int | None
+    kind: str
+    column: str
+    severity: str
+    expected: str
+    observed: str
+    strength: str
+    detail: str
+    at: int
+
+
+def write_drift(tx: Transaction, rows: Iterable[DriftRow]) -> None:
+    """Keep changes of deliveries."""
+    tx.executemany(f"insert into drift ({_DRIFT}) values ({_marks(DriftRow)})", [msgspec.structs.astuple(row) for row in rows])
+
+
+def write_facts(tx: Transaction, rows: Iterable[FactRow]) -> None:
+    """Keep what is odd."""
+    tx.executemany(f"insert into fact ({_FACT}) values ({_marks(FactRow)})", [msgspec.structs.astuple(row) for row in rows])
+
+
+def newest_drift(tx: Transaction, source: str, partition: str | None = None) -> list[DriftRow]:
+    """The changes of a source's newest delivery that had any; of one partition, where that is named."""
+    where, given = ("source = ? and partition = ?", (source, partition)) if partition is not None else ("source = ?", (source,))
+    newest = f"select epoch, n from drift where {where} order by id desc limit 1"
+    row = tx.execute(newest, given).fetchone()
+    if row is None:
+        return []
+    found = tx.execute(f"select {_DRIFT} from drift where {where} and epoch = ? and n = ? order by id", (*given, *row)).fetchall()
+    return [DriftRow(*one) for one in found]
+
+
+def renames_wait(tx: Transaction, source: str, partition: str) -> bool:
+    """Whether a delivery waits for somebody to accept what its columns are called now. One that was dropped doesn't."""
+    newest = "select max(id) from drift where source = :source and partition = :partition"
+    row = tx.execute(
+        "select 1 from drift d, drift last where d.source = :source and d.partition = :partition and d.kind = 'renamed'"
+        f" and d.policy = 'block' and d.accepted_at is null and last.id = ({newest}) and d.epoch = last.epoch and d.n = last.n"
+        " and not exists (select 1 from quarantine q where q.node = d.source and q.partition = d.partition and q.epoch = d.epoch"
+        " and q.n = d.n and q.state = 'dropped') limit 1",
+        {"source": source, "partition": partition},
+    ).fetchone()
+    return row is not None
+
+
+def accept(tx: Transaction, source: str, partitions: Iterable[str], columns: Iterable[str], *, by: str, now: int) -> None:
+    """Somebody accepted what was proposed for these columns of these partitions."""
+    wanted = list(columns)
+    tx.executemany(
+        "update drift set accepted_at = ?, accepted_by = ? where source = ? and partition = ? and column_name = ? and accepted_at is null",
+        [(now, by, source, key, column) for key in partitions for column in wanted],
+    )
+
+
+def facts_of(tx: Transaction, node: str, partition: str) -> list[FactRow]:
+    """What is odd about a partition, of all its attempts, oldest first."""
+    rows = tx.execute(f"select {_FACT} from fact where node = ? and partition = ? order by id", (node, partition)).fetchall()
+    return [FactRow(*row) for row in rows]
+
+
+def _marks(kind: type[Any]) -> str:
+    return ", ".join("?" * len(kind.__struct_fields__))
+
+
+def unusual(tx: Transaction) -> list[tuple[str, str, str, float]]:
+    """(node, partition, what, strength) of the figures unlike the history that readers see, among the newest facts; the least probable
+    of each partition. What a check warned of is said by the check."""
+    sql = (
+        "select f.node, f.partition, f.kind, f.column_name, f.observed, f.expected, f.strength"
+        f" from {_UNUSUAL} and f.id > (select coalesce(max(id), 0) from fact) - ?"
+    )
+    found: dict[tuple[str, str], tuple[str, str, str, float]] = {}
+    for node, partition, kind, column, observed, expected, strength in tx.execute(sql, (FACTS_RECENT,)).fetchall():
+        said = f"{kind}: {f'{column}: ' if column else ''}{observed}, expected {expected}"
+        if (node, partition) not in found or found[node, partition][3] < float(strength):
+            found[node, partition] = (node, partition, said, float(strength))
+    return list(found.values())
+
+
+def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> list[str]:
+    """The partitions of these nodes, from one to another, that readers see although figures are unlike the history; of nodes that are
+    cut finer, those within."""
+    if not nodes:
+        return []
+    marks = ", ".join("?" * len(nodes))
+    sql = f"select distinct f.partition from {_UNUSUAL} and f.node in ({marks}) and f.partition >= ? and f.partition < ?"
+    return [partition for (partition,) in tx.execute(sql, (*nodes, first, last + AFTER_ALL)).fetchall()]

@@ -1,0 +1,136 @@
+"""Evidence: what was seen that isn't as it should be, and up to where it was gathered."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_COLUMNS = "id, node, partition, incident_id, attempt, held, content, at, ended_at"
+
+
+class Kept(msgspec.Struct, frozen=True, gc=False):
+    """A piece of evidence as it is kept. `content` is msgpack of `observe.diagnosis.evidence.Evidence`."""
+
+    id: str
+    node: str
+    partition: str
+    incident_id: int | None
+    attempt: str | None
+    held: bool
+    content: bytes
+    at: int
+    ended_at: int | None = None
+
+
+def keep(tx: Transaction, rows: Iterable[Kept]) -> None:
+    """Keep what was seen; what is known already is as it is seen now, and stands again."""
+    tx.executemany(
+        f"insert into evidence ({_COLUMNS}) values (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " on conflict (id) do update set content = excluded.content, held = excluded.held, ended_at = excluded.ended_at",
+        [(one.id, one.node, one.partition, one.incident_id, one.attempt, int(one.held), one.content, one.at, one.ended_at) for one in rows],
+    )
+
+
+def standing(tx: Transaction, limit: int) -> list[Kept]:
+    """What stands, the newest."""
+    rows = tx.execute(f"select {_COLUMNS} from evidence where ended_at is null order by at desc, id limit :limit", {"limit": limit})
+    return [Kept(row[0], row[1], row[2], row[3], row[4], bool(row[5]), bytes(row[6]), row[7], row[8]) for row in rows]
+
+
+def warned_last(tx: Transaction, number: int) -> int | None:
+    """When something was last seen of an incident that kept nothing from readers and still stands so; None for nothing."""
+    row = tx.execute("select max(at) from evidence where incident_id = :id and held = 0 and ended_at is null", {"id": number}).fetchone()
+    return None if row[0] is None else int(row[0])
+
+
+def grow_old(tx: Transaction, now: int, *, warned: int, changed: int, kept: int) -> None:
+    """What kept nothing from readers explains nothing any more after a time; what is over and was put down to nothing is forgotten
+    after another. Microseconds."""
+    tx.execute(
+        "update evidence set ended_at = :now where ended_at is null and held = 0 and at < :warned"
+        " and (at < :changed or id < 'version:' or id >= 'version;')",
+        {"now": now, "warned": now - warned, "changed": now - changed},
+    )
+    tx.execute("delete from evidence where ended_at < :before and incident_id is null", {"before": now - kept})
+
+
+def stands(tx: Transaction, number: int) -> bool:
+    """Whether anything that is put down to an incident still keeps something from readers."""
+    sql = "select 1 from evidence where incident_id = ? and ended_at is null and held = 1 limit 1"
+    return tx.execute(sql, (number,)).fetchone() is not None
+
+
+def of_incident(tx: Transaction, number: int) -> dict[str, bool]:
+    """The ids of the evidence that is put down to an incident, and whether each still stands and keeps something from readers."""
+    rows = tx.execute("select id, ended_at is null and held = 1 from evidence where incident_id = :id", {"id": number})
+    return {str(row[0]): bool(row[1]) for row in rows}
+
+
+def put_down(tx: Transaction, number: int, ids: Collection[str]) -> None:
+    """Say which incident evidence is put down to."""
+    tx.executemany("update evidence set incident_id = ? where id = ?", [(number, one) for one in ids])
+
+
+def end(tx: Transaction, ids: Iterable[str], now: int) -> None:
+    """It isn't so any more."""
+    tx.executemany("update evidence set ended_at = ? where id = ? and ended_at is null", [(now, one) for one in ids])
+
+
+def standing_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, str | None, bool]]:
+    """(id, attempt, held) of what stands at a partition."""
+    rows = tx.execute(
+        "select id, attempt, held from evidence where node = :node and partition = :partition and ended_at is null",
+        {"node": node, "partition": partition},
+    )
+    return [(row[0], row[1], bool(row[2])) for row in rows]
+
+
+def standing_nodes(tx: Transaction) -> set[str]:
+    """The nodes at which anything stands."""
+    return {str(row[0]) for row in tx.execute("select distinct node from evidence where ended_at is null")}
+
+
+def known(tx: Transaction, ids: Iterable[str]) -> set[str]:
+    """Which of these are kept, whether they stand or not."""
+    return {one for one in ids if tx.execute("select 1 from evidence where id = ?", (one,)).fetchone() is not None}
+
+
+def standing_ids(tx: Transaction, node: str) -> list[str]:
+    """The ids of what stands of a node."""
+    return [str(row[0]) for row in tx.execute("select id from evidence where node = ? and ended_at is null", (node,))]
+
+
+def known_at(tx: Transaction, node: str, partition: str, kind: str) -> bool:
+    """Whether evidence of a kind, which its id begins with, was ever found at a partition."""
+    row = tx.execute(
+        "select 1 from evidence where node = :node and partition = :partition and id >= :first and id < :beyond limit 1",
+        {"node": node, "partition": partition, "first": f"{kind}:", "beyond": f"{kind};"},
+    ).fetchone()
+    return row is not None
+
+
+def standing_of(tx: Transaction, kind: str) -> dict[str, tuple[str, bytes]]:
+    """What stands of a kind, which its id begins with: id → node and content."""
+    rows = tx.execute(
+        "select id, node, content from evidence where ended_at is null and id >= :first and id < :beyond",
+        {"first": f"{kind}:", "beyond": f"{kind};"},
+    )
+    return {str(row[0]): (str(row[1]), bytes(row[2])) for row in rows}
+
+
+def cursors(tx: Transaction) -> tuple[int, str] | None:
+    """When evidence was gathered last, and up to where; None before the first time."""
+    row = tx.execute("select at, content from judged where id = 1").fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
+
+
+def set_cursors(tx: Transaction, at: int, content: str) -> None:
+    """Up to where evidence is gathered now."""
+    tx.execute(
+        "insert into judged (id, at, content) values (1, :at, :content)"
+        " on conflict (id) do update set at = excluded.at, content = excluded.content",
+        {"at": at, "content": content},
+    )

@@ -1,0 +1,44 @@
+"""Looks that failed: of the sources whose newest look did."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+RUN_MAX = 50
+"""So many looks in a row are counted."""
+
+
+class Failing(msgspec.Struct, frozen=True, gc=False):
+    """A source whose newest look failed. `since` is the first of those that failed in a row, `gap` how long before the newest look the
+    one before it was; microseconds."""
+
+    source: str
+    at: int
+    error: str
+    code: str | None
+    since: int
+    times: int
+    gap: int | None
+
+
+def failing(tx: Transaction) -> list[Failing]:
+    """The sources whose newest look failed."""
+    rows = tx.execute("select source, max(at) from look where error is not null group by source").fetchall()
+    return [found for source, _ in rows if (found := _of(tx, source)) is not None]
+
+
+def _of(tx: Transaction, source: str) -> Failing | None:
+    looks = tx.execute(
+        "select at, error, code from look where source = :source order by at desc limit :limit", {"source": source, "limit": RUN_MAX}
+    ).fetchall()
+    failed = []
+    for at, error, code in looks:
+        if error is None:
+            break
+        failed.append((at, error, code))
+    if not failed:
+        return None
+    gap = looks[0][0] - looks[1][0] if len(looks) > 1 else None
+    return Failing(source, looks[0][0], str(looks[0][1]), looks[0][2], failed[-1][0], len(failed), gap)

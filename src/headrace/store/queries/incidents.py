@@ -1,0 +1,303 @@
+"""Incidents: what is put down to one cause, with its evidence, its symptoms and its timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_COLUMNS = (
+    "id, state, kind, detail, node, partition, columns, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
+    " opened_at, restored_at, resolved_at, updated_at, recurrence_of, opened_in"
+)
+HELD_MAX = 500
+"""So many incidents are listed at most."""
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """One piece of evidence as an incident keeps it: names and figures. `at` is in microseconds."""
+
+    what: str
+    expected: str = ""
+    observed: str = ""
+    at: int
+    id: str
+
+
+class Affected(msgspec.Struct, frozen=True, gc=False):
+    """What a cause holds back, or makes wrong: `partitions` are the cause's own."""
+
+    assets: tuple[str, ...] = ()
+    consumers: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One cause. Times are microseconds of the store's clock."""
+
+    id: int
+    state: str
+    kind: str
+    detail: str
+    node: str
+    partition: str
+    columns: tuple[str, ...]
+    fingerprint: str
+    owner: str
+    summary: str
+    confidence: float
+    evidence: tuple[Said, ...]
+    affected: Affected
+    began_at: int
+    opened_at: int
+    restored_at: int | None = None
+    resolved_at: int | None = None
+    updated_at: int
+    recurrence_of: int | None = None
+    opened_in: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """Its id for people: `INC-1`."""
+        return shown(self.id)
+
+
+class Happened(msgspec.Struct, frozen=True, gc=False):
+    """One line of an incident's timeline. `act` names an act of repair, so that limits can count it."""
+
+    at: int
+    what: str
+    actor: str
+    act: str | None = None
+
+
+class Symptom(msgspec.Struct, frozen=True, gc=False):
+    """What a cause brought about elsewhere."""
+
+    node: str
+    partition: str
+    what: str
+    at: int
+
+
+def shown(number: int) -> str:
+    """An incident's id for people."""
+    return f"INC-{number}"
+
+
+# What is asked ---------------------------------------------------------------------------------------------------------
+
+
+def open_ones(tx: Transaction) -> list[Incident]:
+    """The incidents that aren't resolved, oldest first."""
+    return _all(tx.execute(f"select {_COLUMNS} from incident where state <> 'resolved' order by id"))
+
+
+def resolved_since(tx: Transaction, at: int, limit: int = HELD_MAX) -> list[Incident]:
+    """The incidents that ended after a time, the newest first."""
+    return _all(
+        tx.execute(
+            f"select {_COLUMNS} from incident where state = 'resolved' and resolved_at > :at order by resolved_at desc limit :limit",
+            {"at": at, "limit": limit},
+        )
+    )
+
+
+def newest(tx: Transaction, limit: int = HELD_MAX) -> list[Incident]:
+    """All incidents, newest first."""
+    return _all(tx.execute(f"select {_COLUMNS} from incident order by id desc limit :limit", {"limit": limit}))
+
+
+def get(tx: Transaction, number: int) -> Incident | None:
+    """One incident, or None."""
+    found = _all(tx.execute(f"select {_COLUMNS} from incident where id = :id", {"id": number}))
+    return found[0] if found else None
+
+
+def same_before(tx: Transaction, fingerprint: str) -> Incident | None:
+    """The newest resolved incident of a fingerprint."""
+    found = _all(
+        tx.execute(
+            f"select {_COLUMNS} from incident where fingerprint = :fingerprint and state = 'resolved' order by id desc limit 1",
+            {"fingerprint": fingerprint},
+        )
+    )
+    return found[0] if found else None
+
+
+def found_in(tx: Transaction, run: int) -> list[int]:
+    """The incidents that were found, or opened again, at the end of a run."""
+    rows = tx.execute("select id from incident where opened_in = :run order by id", {"run": run})
+    return [int(row[0]) for row in rows]
+
+
+def count_open(tx: Transaction) -> int:
+    """How many incidents aren't resolved."""
+    return int(tx.execute("select count(*) from incident where state <> 'resolved'").fetchone()[0])
+
+
+def count(tx: Transaction) -> int:
+    """How many incidents there have been."""
+    return int(tx.execute("select count(*) from incident").fetchone()[0])
+
+
+def of_evidence(tx: Transaction, evidence: str) -> int | None:
+    """The incident that a piece of evidence is put down to."""
+    row = tx.execute("select incident_id from evidence where id = :id", {"id": evidence}).fetchone()
+    return None if row is None else row[0]
+
+
+def partitions_of(tx: Transaction, number: int) -> list[tuple[str, str]]:
+    """(node, partition) where the cause itself is seen, in order."""
+    rows = tx.execute("select node, partition from incident_partition where incident_id = :id order by node, partition", {"id": number})
+    return [(node, partition) for node, partition in rows]
+
+
+def symptoms_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Symptom]:
+    """What a cause brought about elsewhere, oldest first."""
+    rows = tx.execute(
+        "select node, partition, what, at from symptom where incident_id = :id order by at, node, partition limit :limit",
+        {"id": number, "limit": limit},
+    )
+    return [Symptom(*row) for row in rows]
+
+
+def timeline_of(tx: Transaction, number: int, limit: int = HELD_MAX) -> list[Happened]:
+    """What happened, oldest first."""
+    rows = tx.execute(
+        "select at, what, actor, act from incident_event where incident_id = :id order by id limit :limit", {"id": number, "limit": limit}
+    )
+    return [Happened(*row) for row in rows]
+
+
+def acted(tx: Transaction, number: int, act: str) -> bool:
+    """Whether this was done about an incident already."""
+    row = tx.execute("select 1 from incident_event where incident_id = :id and act = :act limit 1", {"id": number, "act": act}).fetchone()
+    return row is not None
+
+
+def open_kinds_at(tx: Transaction, node: str, partition: str) -> set[str]:
+    """The kinds of the open incidents that are seen at a partition itself."""
+    rows = tx.execute(
+        "select i.kind from incident_partition p join incident i on i.id = p.incident_id where p.node = :node"
+        " and p.partition = :partition and i.state <> 'resolved'",
+        {"node": node, "partition": partition},
+    )
+    return {str(row[0]) for row in rows}
+
+
+def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
+    """The oldest open incident whose evidence or symptoms stand at a partition."""
+    found = _all(
+        tx.execute(
+            f"select {_COLUMNS} from incident where state <> 'resolved' and id in (select incident_id from incident_partition"
+            " where node = :node and partition in (:partition, '') union select incident_id from evidence"
+            " where node = :node and partition in (:partition, '') and ended_at is null and incident_id is not null) order by id limit 1",
+            {"node": node, "partition": partition},
+        )
+    )
+    return found[0] if found else None
+
+
+def _all(rows: Iterable[tuple[Any, ...]]) -> list[Incident]:
+    return [_incident(row) for row in rows]
+
+
+def _incident(row: tuple[Any, ...]) -> Incident:
+    values = dict(zip(Incident.__struct_fields__, row, strict=True))
+    values["columns"] = tuple(msgspec.json.decode(values["columns"]))
+    values["confidence"] = float(values["confidence"])
+    values["evidence"] = msgspec.json.decode(values["evidence"], type=tuple[Said, ...])
+    values["affected"] = msgspec.json.decode(values["affected"], type=Affected)
+    return Incident(**values)
+
+
+def still_read(tx: Transaction, number: int) -> bool:
+    """Whether readers still see a publication that an incident names as wrong."""
+    row = tx.execute(
+        "select 1 from unsound u join publication p on p.id = u.publication_id where u.incident_id = :id and u.until_at is null"
+        " and p.ended_snapshot is null limit 1",
+        {"id": number},
+    ).fetchone()
+    return row is not None
+
+
+def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
+    """The publications that pieces of evidence are of, whether readers still see them or not, but for those that somebody accepted as
+    they are."""
+    found = []
+    for one in evidence:
+        row = tx.execute("select attempt, node, partition from evidence where id = ?", (one,)).fetchone()
+        if row is None or row[0] is None:
+            continue
+        epoch, _, n = row[0].partition(".")
+        known = tx.execute(
+            "select id from publication where epoch = ? and n = ? and node = ? and partition = ?"
+            " and id not in (select publication_id from accepted where publication_id is not null and ended_at is null)",
+            (int(epoch), int(n), row[1], row[2] or "*"),
+        ).fetchone()
+        found += [] if known is None else [int(known[0])]
+    return found
+
+
+# What is written -------------------------------------------------------------------------------------------------------
+
+
+def next_id(tx: Transaction) -> int:
+    """The number of the next incident."""
+    return int(tx.execute("select coalesce(max(id), 0) + 1 from incident").fetchone()[0])
+
+
+def write(tx: Transaction, one: Incident) -> None:
+    """Keep an incident as it is now."""
+    values = msgspec.structs.asdict(one) | {
+        "columns": _json(one.columns), "confidence": f"{one.confidence:.3f}", "evidence": _json(one.evidence),
+        "affected": _json(one.affected),
+    }  # fmt: skip
+    names = Incident.__struct_fields__
+    given = ", ".join(f":{name}" for name in names)
+    changed = ", ".join(f"{name} = excluded.{name}" for name in names if name != "id")
+    tx.execute(
+        f"insert into incident ({', '.join(names)}) values ({given}) on conflict (id) do update set {changed}",
+        values,
+    )
+
+
+def happened(tx: Transaction, number: int, what: Iterable[Happened]) -> None:
+    """Go on with an incident's timeline."""
+    tx.executemany(
+        "insert into incident_event (incident_id, at, what, actor, act) values (?, ?, ?, ?, ?)",
+        [(number, one.at, one.what, one.actor, one.act) for one in what],
+    )
+
+
+def seen_at(tx: Transaction, number: int, places: Iterable[tuple[str, str]], at: int) -> None:
+    """Where a cause itself is seen."""
+    tx.executemany(
+        "insert into incident_partition (incident_id, node, partition, at) values (?, ?, ?, ?) on conflict do nothing",
+        [(number, node, partition, at) for node, partition in places],
+    )
+
+
+def attach(tx: Transaction, number: int, symptoms: Iterable[Symptom]) -> None:
+    """What a cause brought about elsewhere."""
+    tx.executemany(
+        "insert into symptom (incident_id, node, partition, what, at) values (?, ?, ?, ?, ?) on conflict do nothing",
+        [(number, one.node, one.partition, one.what, one.at) for one in symptoms],
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def name_wrong(tx: Transaction, number: int, publications: Iterable[int], columns: Iterable[str], now: int) -> None:
+    """An incident makes these publications wrong, as known from now on; no columns: all of them."""
+    said = _json(list(columns))
+    tx.executemany(
+        "insert into unsound (incident_id, publication_id, columns, known_at) values (?, ?, ?, ?) on conflict do nothing",
+        [(number, one, said, now) for one in publications],
+    )

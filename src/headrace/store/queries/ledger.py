@@ -1,0 +1,233 @@
+"""What the delay ledger is made of: attempts, publications and deliveries of one partition, and what else happened meanwhile.
+
+Each answer is a look-up by an index, bounded whatever the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+ALONE_MAX = 200
+"""So many of a partition's newest attempts are looked at."""
+SEVERAL_MAX = 60
+"""So many of a node's newest attempts at several partitions at once."""
+AROUND_MAX = 400
+"""So many attempts before one are looked through for those that ran while it waited."""
+ROWS_MAX = 200
+
+_ATTEMPT = (
+    "select a.epoch, a.n, a.kind, a.state, a.queued_at, coalesce(a.dispatched_at, a.started_at, a.queued_at) as dispatched, a.finished_at,"
+    " a.reason, a.measures, a.error, a.delivery_id, a.version, a.run_id, r.started_at as asked, p.id as plan,"
+    " p.created_at as planned, p.started_at as begun, p.needs, a.partitions"
+    " from attempt a left join run r on r.id = a.run_id left join plan p on p.id = r.plan_id where "
+)
+
+
+class AttemptRow(NamedTuple):
+    """One attempt, its run and its plan. Times are microseconds; `measures` and `error` are JSON."""
+
+    epoch: int
+    n: int
+    kind: str
+    state: str
+    queued_at: int
+    dispatched_at: int
+    finished_at: int | None
+    reason: str | None
+    measures: str | None
+    error: str | None
+    delivery_id: int | None
+    version: int | None
+    run_id: int
+    asked_at: int | None
+    plan_id: int | None
+    planned_at: int | None
+    begun_at: int | None
+    needs: str | None
+    partitions: str
+
+
+def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRow]:
+    """The newest attempts at a partition, in the order in which they were queued: of those at several at once the newest, and those
+    that published."""
+    alone = msgspec.json.encode([partition]).decode()
+    rows: list[tuple[Any, ...]] = tx.execute(
+        f"{_ATTEMPT} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit :limit",
+        {"node": node, "alone": alone, "limit": ALONE_MAX},
+    ).fetchall()
+    several = tx.execute(
+        f"{_ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc limit :limit",
+        {"node": node, "limit": SEVERAL_MAX},
+    ).fetchall()
+    published = tx.execute(
+        f"{_ATTEMPT} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node and q.partition = :partition"
+        " order by q.published_at desc limit :limit)",
+        {"node": node, "partition": partition, "limit": ROWS_MAX},
+    ).fetchall()
+    mine = [row for row in several if partition in msgspec.json.decode(row[-1])]
+    found = {(row[0], row[1]): AttemptRow(*row) for row in (*rows, *mine, *published)}
+    return sorted(found.values(), key=lambda one: (one.queued_at, one.epoch, one.n))
+
+
+def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, int | None, int, int]]:
+    """(published, ended, epoch, n) of a partition's publications, oldest first."""
+    rows = tx.execute(
+        "select published_at, ended_at, epoch, n from publication where node = :node and partition = :partition"
+        " order by published_at, id limit :limit",
+        {"node": node, "partition": partition, "limit": ROWS_MAX},
+    ).fetchall()
+    return [(at, ended, epoch, n) for at, ended, epoch, n in rows]
+
+
+def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, int, int]]:
+    """(id, arrived, observed) of an interval's deliveries, oldest first."""
+    rows = tx.execute(
+        "select id, arrived_at, observed_at from delivery where source = :source and partition = :partition order by id limit :limit",
+        {"source": source, "partition": partition, "limit": ROWS_MAX},
+    ).fetchall()
+    return sorted(((number, arrived, max(arrived, observed)) for number, arrived, observed in rows), key=lambda one: (one[1], one[0]))
+
+
+def newest_published(tx: Transaction, node: str, before_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+    """What an attempt at a node published last before a time, and before another attempt began: its last partition and when."""
+    bound = "" if epoch is None else " and (epoch < :epoch or (epoch = :epoch and n < :n))"
+    row = tx.execute(
+        f"select partitions, published_at from attempt where node = :node{bound} and state = 'published' and published_at <= :before"
+        " order by epoch desc, n desc limit 1",
+        {"node": node, "before": before_us, "epoch": epoch, "n": n},
+    ).fetchone()
+    return None if row is None else (str(msgspec.json.decode(row[0])[-1]), int(row[1]))
+
+
+def around(tx: Transaction, epoch: int, n: int) -> list[tuple[int, int, int | None]]:
+    """When attempts before one of the same leader were given out, begun and ended, those of plans apart; the newest AROUND_MAX."""
+    rows = tx.execute(
+        "select coalesce(dispatched_at, started_at), started_at, finished_at from attempt where epoch = :epoch and n < :n and n >= :first"
+        " and started_at is not null",
+        {"epoch": epoch, "n": n, "first": n - AROUND_MAX},
+    ).fetchall()
+    return [(given, began, ended) for given, began, ended in rows]
+
+
+def slots(tx: Transaction, epoch: int) -> int | None:
+    """How many attempts a leader ran at once; None where its journal has gone."""
+    row = tx.execute("select slots from journal where epoch = ? order by seq limit 1", (epoch,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def applied_at(tx: Transaction, version: int) -> int | None:
+    """When a version was applied."""
+    row = tx.execute("select applied_at from version where id = ?", (version,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+class IncidentRow(NamedTuple):
+    """An incident, as far as the ledger names it."""
+
+    id: int
+    node: str
+    kind: str
+    summary: str
+    owner: str
+    began_at: int
+    ended_at: int | None
+
+
+_INCIDENT = "select id, node, kind, summary, owner, began_at, coalesce(restored_at, resolved_at) from incident where "
+
+
+def incidents(tx: Transaction, node: str, partition: str) -> list[IncidentRow]:
+    """The incidents that a partition is part of: where the cause is seen, or a symptom of it."""
+    rows = tx.execute(
+        f"{_INCIDENT}id in (select incident_id from incident_partition where node = :node and partition in (:partition, '')"
+        " union select incident_id from symptom where node = :node and partition in (:partition, ''))"
+        " or (node = :node and partition = :partition) order by id limit :limit",
+        {"node": node, "partition": partition, "limit": ROWS_MAX},
+    ).fetchall()
+    return [IncidentRow(*row) for row in rows]
+
+
+def incident(tx: Transaction, number: int) -> IncidentRow | None:
+    """One incident."""
+    row = tx.execute(f"{_INCIDENT}id = ?", (number,)).fetchone()
+    return None if row is None else IncidentRow(*row)
+
+
+def awaiting(tx: Transaction) -> list[tuple[int, int, str, bytes]]:
+    """(id, created, needs, content) of the backfills that wait for an approval."""
+    rows = tx.execute(
+        "select id, created_at, coalesce(needs, ''), content from plan where state = 'awaiting_approval' order by id limit :limit",
+        {"limit": ROWS_MAX},
+    ).fetchall()
+    return [(number, created, needs, bytes(content)) for number, created, needs, content in rows]
+
+
+def obligation(tx: Transaction, consumer: str, interval: str) -> tuple[int | None, int | None, int | None]:
+    """(met, waived, due) of one interval of a consumer; all None while it wasn't written down."""
+    row = tx.execute(
+        "select met_at, waived_at, due_at from obligation where consumer = ? and interval = ?", (consumer, interval)
+    ).fetchone()
+    return (None, None, None) if row is None else (row[0], row[1], row[2])
+
+
+def promised_reads(tx: Transaction, consumer: str, interval: str) -> list[str] | None:
+    """What a consumer was promised to read when an interval became due; None while that wasn't written down."""
+    row = tx.execute(
+        "select p.terms from obligation o join promise p on p.id = o.promise_id where o.consumer = ? and o.interval = ?",
+        (consumer, interval),
+    ).fetchone()
+    return None if row is None else list(msgspec.json.decode(row[0])["reads"])
+
+
+def newest_met(tx: Transaction, consumer: str) -> str | None:
+    """The newest interval that a consumer was served with."""
+    row = tx.execute(
+        "select interval from obligation where consumer = ? and met_at is not null order by interval desc limit 1", (consumer,)
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def read_between(tx: Transaction, nodes: Iterable[str], since_us: int) -> tuple[int | None, int | None]:
+    """Of some nodes, exports apart and as far as reads are seen: by when they had been read since a time, and the last time before it."""
+    after: list[int] = []
+    before: list[int] = []
+    for node in nodes:
+        row = tx.execute(
+            "select min(case when last_at >= :since then last_at end), max(case when last_at < :since then last_at end) from usage"
+            " where node = :node and via <> 'export'",
+            {"node": node, "since": since_us},
+        ).fetchone()
+        after += [] if row[0] is None else [int(row[0])]
+        before += [] if row[1] is None else [int(row[1])]
+    return min(after, default=None), max(before, default=None)
+
+
+# Frozen ---------------------------------------------------------------------------------------------------------------
+
+
+def frozen(tx: Transaction, consumer: str, interval: str) -> tuple[str, str] | None:
+    """(content, hash) of a ledger whose rows have gone."""
+    row = tx.execute("select content, hash from frozen_ledger where consumer = ? and interval = ?", (consumer, interval)).fetchone()
+    return None if row is None else (str(row[0]), str(row[1]))
+
+
+def to_freeze(tx: Transaction, consumer: str, before_us: int, limit: int) -> list[tuple[str, int | None, int | None]]:
+    """(interval, met, waived) of a consumer's obligations that were settled before a time and aren't frozen, in the order of their
+    deadlines."""
+    rows = tx.execute(
+        "select o.interval, o.met_at, o.waived_at from obligation o where o.consumer = :consumer and o.due_at < :before"
+        " and coalesce(o.met_at, o.waived_at) < :before and not exists (select 1 from frozen_ledger f where f.consumer = o.consumer"
+        " and f.interval = o.interval) order by o.due_at, o.interval limit :limit",
+        {"consumer": consumer, "before": before_us, "limit": limit},
+    ).fetchall()
+    return [(interval, met, waived) for interval, met, waived in rows]
+
+
+def freeze(tx: Transaction, rows: Iterable[tuple[str, str, str, str, int]]) -> None:
+    """Keep ledgers: (consumer, interval, content, hash, at)."""
+    tx.executemany("insert into frozen_ledger (consumer, interval, content, hash, at) values (?, ?, ?, ?, ?)", rows)

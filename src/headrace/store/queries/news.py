@@ -1,0 +1,109 @@
+"""What is new since somebody asked last: partitions that changed, facts, and the attempts behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+
+class Changed(msgspec.Struct, frozen=True, gc=False):
+    """A partition that changed. `failures` is how often it has failed in a row; `since` is in microseconds."""
+
+    node: str
+    partition: str
+    state: str
+    failures: int
+    shown: str | None
+    """The attempt that made what readers see."""
+    reason: str
+    since: int
+    revision: int
+
+
+class FactNews(msgspec.Struct, frozen=True, gc=False):
+    """A fact with its number. `at` is in microseconds."""
+
+    id: int
+    node: str
+    partition: str
+    attempt: str
+    kind: str
+    column: str
+    severity: str
+    expected: str
+    observed: str
+    strength: float
+    detail: str
+    at: int
+    arrived_at: int | None
+    """When the delivery that it is of arrived."""
+
+
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """How a partition's newest attempt ended. `error` is JSON of what went wrong; times are in microseconds."""
+
+    attempt: str
+    kind: str
+    state: str
+    reason: str
+    error: str | None
+    queued_at: int
+    finished_at: int
+
+
+def changed(tx: Transaction, after: int, limit: int) -> list[Changed]:
+    """The partitions that changed after a revision, in order; whole revisions, so that none is cut in two."""
+    last = tx.execute("select revision from partition where revision > ? order by revision limit 1 offset ?", (after, limit)).fetchone()
+    rows = tx.execute(
+        "select s.node, s.partition, s.state, s.failures, p.epoch, p.n, coalesce(s.reason, ''), s.since, s.revision from partition s"
+        " left join publication p on p.id = s.publication_id where s.revision > ? and s.revision <= ? order by s.revision",
+        (after, 2**62 if last is None else last[0]),
+    )
+    return [_changed(row) for row in rows]
+
+
+def _changed(row: tuple[Any, ...]) -> Changed:
+    node, partition, state, failures, epoch, n, reason, since, revision = row
+    return Changed(node, partition, state, failures, None if epoch is None else f"{epoch}.{n}", reason, since, revision)
+
+
+def facts(tx: Transaction, after: int, limit: int) -> list[FactNews]:
+    """The facts after a number, in order."""
+    rows = tx.execute(
+        "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
+        " f.at, d.arrived_at from fact f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
+        (after, limit),
+    )
+    return [_fact(row) for row in rows]
+
+
+def _fact(r: tuple[Any, ...]) -> FactNews:
+    return FactNews(r[0], r[1], r[2], f"{r[3]}.{r[4]}", r[5], r[6], r[7], r[8], r[9], float(r[10]), r[11], r[12], r[13])
+
+
+def newest_facts(tx: Transaction) -> int:
+    """The number of the newest fact; 0 for none."""
+    return int(tx.execute("select coalesce(max(id), 0) from fact").fetchone()[0])
+
+
+def newest_ended(tx: Transaction, node: str, partition: str) -> Ended | None:
+    """How the newest attempt at a partition alone ended; None where none has."""
+    row = tx.execute(
+        "select epoch, n, kind, state, coalesce(reason, ''), error, queued_at, finished_at from attempt"
+        " where node = :node and partitions = :keys and finished_at is not null order by epoch desc, n desc limit 1",
+        {"node": node, "keys": msgspec.json.encode([partition]).decode()},
+    ).fetchone()
+    return None if row is None else Ended(f"{row[0]}.{row[1]}", *row[2:])
+
+
+def newest_withheld(tx: Transaction, node: str, partition: str) -> tuple[str, str, int] | None:
+    """(attempt, reason, at) of what waits in quarantine of a partition, the newest."""
+    row = tx.execute(
+        "select epoch, n, reason, at from quarantine where node = :node and partition = :partition"
+        " and state in ('held', 'rejected') order by id desc limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return None if row is None else (f"{row[0]}.{row[1]}", row[2], row[3])

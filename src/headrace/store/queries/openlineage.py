@@ -1,0 +1,165 @@
+"""Attempts in the order in which they ended, and how far others have been told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+_COLUMNS = (
+    "a.epoch, a.n, a.run_id, a.node, a.kind, a.partitions, a.state, a.version, a.delivery_id, coalesce(a.dispatched_at, a.queued_at), "
+    "a.queued_at, a.finished_at, a.error, r.kind, r.started_at"
+)
+_FROM = "from attempt a join run r on r.id = a.run_id"
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """The last end that was told (time, epoch, number), and the attempts whose beginning was told but not their end.
+
+    `sent` and `refused` count events; `error` is what kept the last ones from being sent, since `failing_since`."""
+
+    at: int
+    epoch: int = 0
+    n: int = 0
+    begun: frozenset[tuple[int, int]] = frozenset()
+    sent: int = 0
+    refused: int = 0
+    error: str = ""
+    failing_since: int | None = None
+
+
+class Told(msgspec.Struct, frozen=True):
+    """An attempt, as far as it is told of. Times are microseconds of the store's clock; `finished_at` is None while it runs."""
+
+    epoch: int
+    n: int
+    run_id: int
+    node: str
+    kind: str
+    partitions: tuple[str, ...]
+    state: str
+    version: int | None
+    delivery_id: int | None
+    begun_at: int
+    queued_at: int
+    finished_at: int | None
+    error: dict[str, Any] | None
+    run_kind: str
+    run_started_at: int
+
+    @property
+    def id(self) -> tuple[int, int]:
+        """Epoch and number."""
+        return self.epoch, self.n
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What one check of an attempt came to, over all its partitions."""
+
+    name: str
+    kind: str
+    severity: str
+    rows: int
+    failing: int
+    failed: bool
+
+
+class Made(msgspec.Struct, frozen=True):
+    """What an attempt came to: rows, bytes and newest snapshot of what it made visible (None for nothing), its checks, and of what was
+    looked at how many rows there were and how many values each column had."""
+
+    rows: int | None
+    bytes: int | None
+    snapshot: int | None
+    checks: tuple[Checked, ...] = ()
+    audited: int | None = None
+    columns: dict[str, dict[str, int]] = {}
+
+
+def cursor(tx: Transaction) -> Cursor | None:
+    """How far was told; None before anybody was."""
+    row = tx.execute("select content from told_lineage where id = 1").fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=Cursor)
+
+
+def begin(tx: Transaction) -> None:
+    """Tell of what ends from now on, where nothing was told yet."""
+    row = tx.execute("select max(finished_at) from attempt where finished_at is not null").fetchone()
+    if cursor(tx) is None:
+        keep(tx, Cursor(int(row[0] or 0), epoch=1 << 62))
+
+
+def keep(tx: Transaction, where: Cursor) -> None:
+    """Write down how far was told."""
+    content = msgspec.json.encode(where).decode()
+    tx.execute(
+        "insert into told_lineage (id, content) values (1, :content) on conflict (id) do update set content = excluded.content",
+        {"content": content},
+    )
+
+
+def ended(tx: Transaction, after: Cursor, limit: int) -> list[Told]:
+    """The next attempts that have ended, in the order of their ends."""
+    rows = tx.execute(
+        f"select {_COLUMNS} {_FROM} where a.finished_at >= :at and (a.finished_at > :at or a.epoch > :epoch"
+        " or (a.epoch = :epoch and a.n > :n)) order by a.finished_at, a.epoch, a.n limit :limit",
+        {"at": after.at, "epoch": after.epoch, "n": after.n, "limit": limit},
+    )
+    return _all(rows)
+
+
+def under_way(tx: Transaction, limit: int) -> list[Told]:
+    """Attempts that run."""
+    rows = tx.execute(f"select {_COLUMNS} {_FROM} where a.state = 'running' order by a.epoch, a.n limit :limit", {"limit": limit})
+    return _all(rows)
+
+
+def made(tx: Transaction, one: Told) -> Made:
+    """What an attempt came to."""
+    row = tx.execute("select sum(rows), sum(bytes), max(snapshot) from publication where epoch = ? and n = ?", one.id).fetchone()
+    rows, size, snapshot = (None if value is None else int(value) for value in row)
+    audited, columns = _profiled(tx, one)
+    return Made(rows, size, snapshot, tuple(_checked(tx, *one.id)), audited, columns)
+
+
+class _Counts(msgspec.Struct):
+    rows: int
+    nulls: int
+
+
+def _profiled(tx: Transaction, one: Told) -> tuple[int | None, dict[str, dict[str, int]]]:
+    """Rows, and values and nulls by column, over all partitions; counts alone, so that no value leaves."""
+    rows: int | None = None
+    columns: dict[str, dict[str, int]] = {}
+    for (said,) in tx.execute("select columns from profile where epoch = ? and n = ?", one.id):
+        found = msgspec.json.decode(said, type=dict[str, _Counts])
+        rows = (rows or 0) + max((column.rows for column in found.values()), default=0)
+        for name, column in found.items():
+            counts = columns.setdefault(name, {"nullCount": 0, "count": 0})
+            counts["nullCount"] += column.nulls
+            counts["count"] += column.rows - column.nulls
+    return rows, columns
+
+
+def _checked(tx: Transaction, epoch: int, n: int) -> list[Checked]:
+    """The checks of an attempt that looked at rows, by name."""
+    rows = tx.execute(
+        "select name, min(kind), min(severity), sum(rows), sum(failing), max(case when outcome = 'failed' then 1 else 0 end)"
+        " from check_result where epoch = :epoch and n = :n and outcome in ('passed', 'failed') group by name order by name",
+        {"epoch": epoch, "n": n},
+    )
+    return [Checked(row[0], row[1], row[2], int(row[3]), int(row[4]), bool(row[5])) for row in rows]
+
+
+def _all(rows: Iterable[tuple[Any, ...]]) -> list[Told]:
+    return [_told(row) for row in rows]
+
+
+def _told(row: tuple[Any, ...]) -> Told:
+    values = list(row)
+    values[5] = tuple(msgspec.json.decode(values[5]))
+    values[12] = None if values[12] is None else msgspec.json.decode(values[12])
+    return Told(*values)

@@ -1,0 +1,21 @@
+"""What the runs that worked at a plan published as any run does: beside what the plan staged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from headrace.store.database import Transaction
+
+
+def published(tx: Transaction, plan: int, nodes: Collection[str]) -> int:
+    """How many partitions of these nodes were published by runs of a plan."""
+    if not nodes:
+        return 0
+    marks = ", ".join("?" * len(nodes))
+    row = tx.execute(
+        "select count(*) from (select distinct p.node, p.partition from run r"
+        " join attempt a on a.run_id = r.id join publication p on p.epoch = a.epoch and p.n = a.n"
+        f" where r.plan_id = ? and a.node in ({marks})) as made",
+        (plan, *nodes),
+    ).fetchone()
+    return int(row[0])

@@ -1,0 +1,25 @@
+"""Reading the audit trail: entries as they are kept, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headrace.store.database import Transaction
+
+
+def entries(tx: Transaction, *, since_us: int | None) -> Iterator[tuple[int, str, str]]:
+    """(seq, event as canonical JSON, hash), newest first, of those written at or after `since_us`."""
+    rows = tx.execute("select seq, event, hash from audit where at >= ? order by seq desc", (0 if since_us is None else since_us,))
+    return ((seq, event, digest) for seq, event, digest in rows)
+
+
+def entry(tx: Transaction, seq: int) -> tuple[int, str, str] | None:
+    """One entry by its number."""
+    row = tx.execute("select seq, event, hash from audit where seq = ?", (seq,)).fetchone()
+    return None if row is None else (row[0], row[1], row[2])
+
+
+def seq_of(tx: Transaction, digest: str) -> int | None:
+    """Which entry has this hash."""
+    row = tx.execute("select seq from audit where hash = ?", (digest,)).fetchone()
+    return None if row is None else int(row[0])

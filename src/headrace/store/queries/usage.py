@@ -1,0 +1,61 @@
+"""Who reads what, by day, as far as reads are seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from headrace.store.database import Transaction
+
+
+class Used(NamedTuple):
+    """So often somebody read a node on a day (in UTC): by `read`, `sql` or `data`; when last."""
+
+    node: str
+    reader: str
+    via: str
+    day: str
+    reads: int
+    last_at: int
+
+
+class Exported(NamedTuple):
+    """So many publications of a consumer's export, and when the last was."""
+
+    consumer: str
+    exports: int
+    last_at: int
+
+
+def add(tx: Transaction, rows: Iterable[Used]) -> None:
+    """Reads that were seen since."""
+    tx.executemany(
+        "insert into usage (node, reader, via, day, reads, last_at) values (?, ?, ?, ?, ?, ?) on conflict (node, reader, via, day)"
+        " do update set reads = usage.reads + excluded.reads,"
+        " last_at = case when excluded.last_at > usage.last_at then excluded.last_at else usage.last_at end",
+        [tuple(one) for one in rows],
+    )
+
+
+def since(tx: Transaction, day: str) -> list[Used]:
+    """Reads on that day and later."""
+    rows = tx.execute("select node, reader, via, day, reads, last_at from usage where day >= ? order by node, reader, via, day", (day,))
+    return [Used(*row) for row in rows]
+
+
+def exports(tx: Transaction, consumers: Iterable[str], from_us: int, until_us: int) -> list[Exported]:
+    """What was exported in a window."""
+    found = []
+    for consumer in consumers:
+        row = tx.execute(
+            "select count(*), max(published_at) from publication where node = ? and published_at > ? and published_at <= ?",
+            (consumer, from_us, until_us),
+        ).fetchone()
+        if row[0]:
+            found.append(Exported(consumer, int(row[0]), int(row[1])))
+    return found
+
+
+def forget(tx: Transaction, before: str) -> None:
+    """Reads of days before that."""
+    tx.execute("delete from usage where day < ?", (before,))

@@ -1,0 +1,60 @@
+"""How attempts went: which were lost or lacked resources, and which took long."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+TAKEN_MAX = 5_000
+"""So many are told of at once."""
+_COLUMNS = "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at"
+
+
+class Working(msgspec.Struct, frozen=True, gc=False):
+    """An attempt that began. `finished_at` is None while it runs; microseconds."""
+
+    attempt: str
+    node: str
+    partitions: tuple[str, ...]
+    state: str
+    reason: str
+    error: str | None
+    started_at: int
+    finished_at: int | None
+
+
+def known_up_to(tx: Transaction) -> tuple[int, int]:
+    """The newest attempt before which all have ended."""
+    row = tx.execute("select epoch, n from attempt where state in ('queued', 'running') order by epoch, n limit 1").fetchone()
+    if row is not None:
+        return int(row[0]), int(row[1]) - 1
+    row = tx.execute("select epoch, n from attempt order by epoch desc, n desc limit 1").fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+
+
+def troubled(tx: Transaction, after: tuple[int, int]) -> list[Working]:
+    """The attempts after one that were lost, or failed for want of memory or room."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and (state = 'lost' or (state = 'failed' and error like ?))"
+        " order by epoch, n limit ?",
+        (*after, '%"resources"%', TAKEN_MAX),
+    ).fetchall()
+    return [_working(row) for row in rows]
+
+
+def long_ones(tx: Transaction, after: tuple[int, int], least: int, now: int) -> list[Working]:
+    """The attempts after one that have run for longer than `least` microseconds, those that still run included."""
+    rows = tx.execute(
+        f"select {_COLUMNS} from attempt where (epoch, n) > (?, ?) and started_at is not null"
+        " and state in ('published', 'staged', 'held', 'rejected', 'running')"
+        " and coalesce(finished_at, ?) - started_at > ? order by epoch, n limit ?",
+        (*after, now, least, TAKEN_MAX),
+    ).fetchall()
+    return [_working(row) for row in rows]
+
+
+def _working(row: tuple[object, ...]) -> Working:
+    epoch, n, node, partitions, state, reason, error, started, finished = row
+    keys = msgspec.json.decode(str(partitions), type=tuple[str, ...])
+    return Working(f"{epoch}.{n}", str(node), keys, str(state), str(reason), error, started or 0, finished)  # type: ignore[arg-type]

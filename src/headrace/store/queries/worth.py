@@ -1,0 +1,142 @@
+"""What figures about work, causes and sources are made of: attempts with what they staged, incidents, deliveries of a window."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+
+class Attempted(NamedTuple):
+    """An attempt that ended in a window, and the rows that it staged."""
+
+    epoch: int
+    n: int
+    node: str
+    state: str
+    at: int
+    rows: int
+
+
+class Published(NamedTuple):
+    """A publication of such an attempt."""
+
+    epoch: int
+    n: int
+    partition: str
+    rows: int
+    identical: bool
+    published_at: int
+    ended_at: int | None
+
+
+class Incident(NamedTuple):
+    """An incident that was opened in a window, or is open still."""
+
+    id: int
+    kind: str
+    node: str
+    owner: str
+    began_at: int
+    opened_at: int
+    restored_at: int | None
+    recurrence_of: int | None
+
+
+class Arrived(NamedTuple):
+    """A delivery; `drifted` where its schema or format was another than expected."""
+
+    id: int
+    partition: str
+    arrived_at: int
+    state: str
+    drifted: bool
+
+
+class _RowsOut(msgspec.Struct):
+    rows_out: int = 0
+
+
+def attempts(tx: Transaction, from_us: int, until_us: int) -> list[Attempted]:
+    """The attempts at data (not exports) that ended in a window, in order."""
+    rows = tx.execute(
+        "select epoch, n, node, state, finished_at, measures from attempt where kind <> 'export' and finished_at > ? and finished_at <= ?"
+        " order by epoch, n",
+        (from_us, until_us),
+    )
+    return [Attempted(row[0], row[1], row[2], row[3], row[4], _staged(row[5])) for row in rows]
+
+
+def _staged(measures: str | None) -> int:
+    return 0 if measures is None else msgspec.json.decode(measures, type=_RowsOut).rows_out
+
+
+def publications(tx: Transaction, from_us: int, until_us: int) -> list[Published]:
+    """What the attempts that ended in a window had published by its end."""
+    rows = tx.execute(
+        "select p.epoch, p.n, p.partition, p.rows, p.identical, p.published_at, p.ended_at from attempt a join publication p"
+        " on p.epoch = a.epoch and p.n = a.n where a.kind <> 'export' and a.finished_at > ? and a.finished_at <= ? and p.published_at <= ?"
+        " order by p.id",
+        (from_us, until_us, until_us),
+    )
+    return [Published(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6]) for row in rows]
+
+
+def incidents(tx: Transaction, from_us: int, until_us: int) -> list[Incident]:
+    """Those opened in a window, and those that were open already and still are, oldest first."""
+    rows = tx.execute(
+        "select id, kind, node, owner, began_at, opened_at, restored_at, resolved_at, recurrence_of from incident"
+        " where opened_at <= :until and (opened_at > :since or state <> 'resolved') order by id",
+        {"since": from_us, "until": until_us},
+    )
+    return [Incident(row[0], row[1], row[2], row[3], row[4], row[5], row[7] if row[6] is None else row[6], row[8]) for row in rows]
+
+
+def arrived(tx: Transaction, source: str, from_us: int, until_us: int) -> list[Arrived]:
+    """What a source delivered in a window, oldest first."""
+    rows = tx.execute(
+        "select d.id, d.partition, d.arrived_at, d.state, exists (select 1 from drift f where f.delivery_id = d.id) from delivery d"
+        " where d.source = ? and d.observed_at > ? and d.observed_at <= ? and d.state not in ('waiting', 'recut') order by d.id",
+        (source, from_us, until_us),
+    )
+    return [Arrived(row[0], row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def rows_of_deliveries(tx: Transaction, source: str, from_us: int, until_us: int) -> tuple[dict[int, int], dict[int, int]]:
+    """Delivery → rows that were published of it; delivery → rows of it that wait in quarantine or were dropped."""
+    window = (source, from_us, until_us)
+    published = tx.execute(
+        "select d.id, max(p.rows) from delivery d join publication p on p.node = d.source and p.partition = d.partition"
+        " and p.delivery_id = d.id where d.source = ? and d.observed_at > ? and d.observed_at <= ? group by d.id",
+        window,
+    )
+    refused = tx.execute(
+        "select d.id, max(q.rows) from delivery d join quarantine q on q.node = d.source and q.partition = d.partition"
+        " and q.delivery_id = d.id where d.source = ? and d.observed_at > ? and d.observed_at <= ?"
+        " and q.state in ('held', 'rejected', 'dropped') and q.rows is not null group by d.id",
+        window,
+    )
+    return {int(one): int(rows) for one, rows in published.fetchall()}, {int(one): int(rows) for one, rows in refused.fetchall()}
+
+
+def seconds(tx: Transaction, from_us: int, until_us: int) -> list[tuple[str, float]]:
+    """Node → how long the attempts took that ended in a window."""
+    rows = tx.execute(
+        "select node, sum(finished_at - started_at) from attempt where finished_at > ? and finished_at <= ? and started_at is not null"
+        " group by node",
+        (from_us, until_us),
+    )
+    return [(str(node), int(took) / 1e6) for node, took in rows.fetchall()]
+
+
+def restated(tx: Transaction, source: str, from_us: int, until_us: int) -> set[int]:
+    """The deliveries that replaced what another had brought of the same interval, and that was published, by something else."""
+    rows = tx.execute(
+        "select p.delivery_id from publication p where p.node = ? and p.published_at > ? and p.published_at <= ? and p.identical = 0"
+        " and p.delivery_id is not null and exists (select 1 from publication q where q.node = p.node and q.partition = p.partition"
+        " and q.id < p.id and q.delivery_id is not null and q.delivery_id <> p.delivery_id)",
+        (source, from_us, until_us),
+    )
+    return {int(one) for (one,) in rows.fetchall()}

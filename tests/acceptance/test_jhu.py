@@ -1,0 +1,93 @@
+"""75 days of a vendor that announces nothing, from the first to the last: each of its faults is seen, named and handled, what is none is
+let through, and readers end up with its own totals. The data isn't part of the project: without it there is nothing to be run."""
+
+from __future__ import annotations
+
+import pytest
+from jhu_lab import DATA, Story, difference
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not DATA.exists(), reason="../shared/data isn't here"),
+]
+
+FAULTS = {
+    "grain changed under the same header": ({"2020-03-10"}, {"distribution_shift"}),
+    "truncated file": ({"2020-04-01"}, {"volume_anomaly"}),
+    "new header": ({"2020-03-22", "2020-03-23", "2020-03-24"}, {"schema_change"}),
+    "wrong day's file": ({"2020-03-23", "2020-03-24"}, {"stale_data"}),
+    "past rewritten": ({"2020-03-22"}, {"restatement"}),
+    "time format rewritten": ({"2020-01-23"}, {"restatement", "format_change"}),
+}
+"""What the vendor did: partitions that it is found at, and names that are right for it."""
+FALSE_MAX = 3
+INCIDENTS = FAULTS | {
+    "grain changed under the same header": ({"2020-03-10"}, {"volume_anomaly", "distribution_shift", "reference_broken"}),
+    "wrong day's file": ({"2020-03-24"}, {"stale_data", "restatement", "volume_anomaly"}),
+    "past rewritten": ({"2020-03-22"}, {"restatement", "schema_change"}),
+}
+"""The same of incidents, one of which names what several of these bring about."""
+NAMED_MIN = 5
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    story = Story(tmp_path_factory.mktemp("jhu"))
+    story.begin()
+    story.live()
+    return story
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_seen_and_named(story: Story, fault: str) -> None:
+    """Would catch: a fault of the vendor's that nobody hears of, or that goes by a wrong name."""
+    days, kinds = FAULTS[fault]
+    found = [one for one in story.seen() if one.partition in days]
+    assert any(one.kind in kinds for one in found), found
+
+
+def test_incidents_name_what_the_vendor_did(story: Story) -> None:
+    """Would catch: who accepts a new header blamed for the file; a cut file told at another day; a person woken for nothing."""
+    told = story.rows("select partition, kind from incident where node = 'daily'")
+    named = [fault for fault, (days, kinds) in INCIDENTS.items() if any(key in days and kind in kinds for key, kind in told)]
+    assert len(named) >= NAMED_MIN, told
+    known = {day for days, _ in INCIDENTS.values() for day in days}
+    assert len([one for one in told if one[0] not in known and one[1] != "restatement"]) <= FALSE_MAX, told
+    assert "configuration_error" not in {kind for _, kind in told}
+
+
+def test_one_command_accepts_the_new_header(story: Story) -> None:
+    """Would catch: a new header that must be accepted day by day, or one that goes through unseen."""
+    assert len(story.accepted) == 1
+    assert set(story.accepted) <= FAULTS["new header"][0]
+
+
+def test_columns_that_come_stop_nothing(story: Story) -> None:
+    """Would catch: a column more that holds a delivery."""
+    assert "2020-03-01" not in story.held
+
+
+def test_at_most_three_days_are_held_for_nothing(story: Story) -> None:
+    """Would catch: people who learn to look away. Byte-order marks, line ends, ways to write times and numbers hold nothing."""
+    faulty = {day for days, _ in FAULTS.values() for day in days}
+    wrong = {key: told for key, told in story.held.items() if key not in faulty}
+    assert len(wrong) <= FALSE_MAX, wrong
+
+
+def test_what_truncated_or_changed_its_grain_was_held(story: Story) -> None:
+    """Would catch: half a file, or rows of another grain, that readers see."""
+    assert {"2020-03-10", "2020-03-24", "2020-04-01"} <= set(story.held)
+
+
+def test_what_was_restated_says_by_how_much(story: Story) -> None:
+    """Would catch: a past that changes without a word, or rows that count as changed for how a number is written."""
+    told = {one.partition: one.detail for one in story.seen() if one.kind == "restatement"}
+    assert {"2020-01-23", "2020-02-17"} <= set(told)
+    versions = [DATA / "restatements" / f"03-15-2020.v{number}.csv" for number in (1, 2)]
+    assert told["2020-03-15"] == difference(*versions)
+
+
+def test_readers_end_up_with_the_vendors_own_totals(story: Story) -> None:
+    """Would catch: a delivery that was read wrongly, lost, or corrected without being read again."""
+    assert story.totals() == story.expected()

@@ -1,0 +1,72 @@
+"""`incidents`, `incident`, `incidents report`, `waive`: causes as people and programs see them."""
+
+from __future__ import annotations
+
+from clilab import Project
+
+
+def test_each_cause_is_one_incident_with_its_owner_and_whom_it_affects(shop: Project) -> None:
+    """Twelve red lines for one vendor's new header are what people are woken up for today."""
+    found = {(one["cause"]["kind"], one["cause"]["node"]): one for one in shop.json("incidents")}
+    assert found.keys() == {("schema_change", "orders"), ("duplicate_rows", "orders_clean"), ("code_error", "fails")}
+    renamed = found["schema_change", "orders"]
+    assert (renamed["owner"], renamed["state"]) == ("acme", "open")
+    assert renamed["cause"]["summary"] == "1 column renamed"
+    assert renamed["cause"]["evidence"][0] | {"at": ""} == {"what": "column renamed", "expected": "amount", "observed": "total", "at": ""}
+    assert set(renamed["affected"]["consumers"]) == {"morning-report", "dashboard"}
+    assert renamed["affected"]["partitions"] == ["2025-03-05"]
+    assert renamed["timeline"][0]["by"] == "headrace"
+    assert shop.json("incident", renamed["id"]) == renamed
+    assert shop.json("incident", renamed["id"].removeprefix("INC-")) == renamed
+
+
+def test_status_names_the_incident_that_a_consumer_waits_for(shop: Project) -> None:
+    """A reason without its incident can't be followed to who repairs it."""
+    numbers = {one["cause"]["node"]: one["id"] for one in shop.json("incidents")}
+    document = shop.json("status")
+    assert document["incidents_open"] == 3
+    waits = {one["name"]: one["incident"] for one in document["consumers"]}
+    assert waits["morning-report"] in (numbers["orders"], numbers["orders_clean"])
+    report = next(one for one in document["consumers"] if one["name"] == "morning-report")
+    assert report["reason"].startswith(f"{waits['morning-report']} ")
+    assert document["next"] == "headrace why morning-report"
+    assert document["holding"] == {"causes": 1, "assets": 4, "consumers": 2, "command": f"headrace fix {waits['morning-report']}"}
+    last = shop.text("status").splitlines()[-2:]
+    assert last[0].startswith("1 cause holds 4 assets and 2 consumers.")
+    assert last[1].startswith(f"next: headrace why morning-report      then: headrace fix {waits['morning-report']}")
+
+
+def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replaced(shop: Project) -> None:
+    """What nobody's check found was never wrong in other tools' figures."""
+    row = shop.json("incidents", "report", "orders_clean", "--from", "2025-03-02", "--reason", "amounts in cents")
+    assert (row["cause"]["kind"], row["cause"]["node"], row["affected"]["partitions"]) == ("reported", "orders_clean", ["2025-03-02"])
+    assert "amounts in cents" in row["timeline"][-1]["what"]
+    assert row["began_at"] < row["opened_at"]
+    board = next(one for one in shop.json("status")["consumers"] if one["name"] == "dashboard")
+    assert "wrong" in board["states"]
+    entries = shop.json("audit", "show")
+    assert any(one["action"] == "incident.reported" and one["reason"] == "amounts in cents" for one in entries)
+
+
+def test_what_is_refused_of_a_report(shop: Project) -> None:
+    """A report about nothing would open an incident that nothing can close."""
+    assert "needs --reason" in shop.refused("incidents", "report", "orders_clean", "--from", "2025-03-02", code=3)
+    assert "nothing is published" in shop.refused("incidents", "report", "orders_clean", "--from", "2024-01-01", "--reason", "x")
+    assert "since which partition" in shop.refused("incidents", "report", "orders_clean", "--reason", "x")
+    assert "isn't known" in shop.refused("incidents", "explain")
+    assert "there is no incident INC-99" in shop.refused("incident", "INC-99")
+    assert "is no incident's id" in shop.refused("incident", "flights'; drop table incident; --")
+
+
+def test_an_obligation_that_is_let_go_is_nobodys_backlog(shop: Project) -> None:
+    """A holiday that nobody declared would stay in the backlog for ever; one that is met can't be let go."""
+    before = next(one for one in shop.json("status")["consumers"] if one["name"] == "morning-report")
+    assert before["backlog"] == ["2025-03-04"]
+    done = shop.json("waive", "morning-report@2025-03-04", "--reason", "closed")
+    assert (done["interval"], done["backlog"]) == ("2025-03-04", ["2025-03-05"])
+    after = next(one for one in shop.json("status")["consumers"] if one["name"] == "morning-report")
+    assert after["backlog"] == []
+    assert "waived already" in shop.refused("waive", "morning-report@2025-03-04", "--reason", "again")
+    assert "is met" in shop.refused("waive", "morning-report@2025-03-03", "--reason", "no")
+    assert "isn't due yet" in shop.refused("waive", "morning-report@2025-04-03", "--reason", "no")
+    assert "there is no consumer" in shop.refused("waive", "morning@2025-04-03", "--reason", "no")

@@ -1,0 +1,96 @@
+"""Every failure, hold and rejection names the commands that repair it, wherever it is told of; and they do."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import msgspec
+from clilab import NOW, Project
+
+from headrace.model.nodes import Project as Declared
+from headrace.operations.documents import ErrorRow
+from headrace.operations.repairs import Broken, repairs
+from headrace.operations.session import Session
+
+
+def of(found: list[dict[str, Any]], node: str) -> dict[str, Any]:
+    (row,) = [row for row in found if row["node"] == node]
+    return row
+
+
+def test_each_page_names_the_repair(shop: Project) -> None:
+    """Would catch: a page that tells of a failure and leaves its repair to be guessed."""
+    failed = [row["repair"] for row in shop.json("runs", "1", "--failed") if row["node"] == "fails"]
+    assert {row["commands"][1] for row in failed} == {
+        "headrace backfill fails --from 2025-03-01 --to 2025-03-03 --reason 'repair of run 1'"
+    }
+    assert failed[0]["first"].startswith("correct assets/fails.py:6")
+    rejected = of(shop.json("status")["repairs"], "orders_clean")
+    assert rejected["partitions"] == ["2025-03-04"]
+    assert of(shop.json("status")["repairs"], "orders")["commands"] == ["headrace contract accept orders@2025-03-05", "headrace tick"]
+    (waiting,) = shop.json("quarantine", "orders_clean@2025-03-04")
+    assert waiting["repair"]["commands"][1].startswith("headrace backfill orders_clean --from 2025-03-04 --to 2025-03-04")
+    why = [row["repair"] for row in shop.json("why", "fails@2025-03-01")["waiting_for"] if row["repair"]]
+    assert why[0]["commands"][0] == "headrace apply"
+    assert {row["node"]: row["incident"] for row in shop.json("status")["repairs"]} == {
+        row["cause"]["node"]: row["id"] for row in shop.json("incidents")
+    }
+    for page in (["runs", "1"], ["quarantine", "orders_clean@2025-03-04"], ["why", "fails@2025-03-01"]):
+        assert "\n    headrace backfill " in shop.text(*page)
+    text = shop.text("status")
+    assert "headrace backfill" not in text, "one cause, one command"
+    assert "3 open: headrace incidents" in text
+
+
+def test_what_was_repaired_names_no_repair(shop: Project) -> None:
+    """Would catch: a repair that is offered again and again; and commands that don't repair."""
+    text = (shop.root / "assets/fails.py").read_text()
+    (shop.root / "assets/fails.py").write_text(
+        text.replace("    raise ValueError('no such thing as ' + ctx.partition)\n", "    return revenue\n")
+    )
+    before = shop.json("runs", "1", "--failed")[0]["repair"]
+    for command in before["commands"]:
+        words = shlex.split(command)[1:]
+        code, _, err = shop.call(shop.root, *words, "--yes", "--json", "--now", NOW)
+        assert code == 0, err
+    assert [row["repair"] for row in shop.json("runs", "1", "--failed")] == [None] * 3
+    assert all(row["node"] != "fails" for row in shop.json("status")["repairs"])
+
+
+def test_keys_are_data(shop: Project) -> None:
+    """Would catch: a key that becomes a command of its own when the line is pasted."""
+    project = Session.open(shop.root, "prod", None, "tester").project()
+    asset = msgspec.structs.replace(
+        project.assets["revenue"], partition=msgspec.structs.replace(project.assets["revenue"].partition, grain=None, key="region")
+    )
+    declared: Declared = msgspec.structs.replace(project, assets={**project.assets, "revenue": asset})
+    (row,) = repairs(declared, [Broken("revenue", "x'; rm -rf ~ #", "rejected")], "it's")
+    assert shlex.split(row.commands[1]) == ["headrace", "run", "revenue", "--partition", "x'; rm -rf ~ #"]
+    (row,) = repairs(declared, [Broken("revenue", "a,b", "rejected")], "because")
+    assert row.commands[1] == "headrace run revenue"
+
+
+def test_what_may_pass_by_itself_is_only_tried_again(shop: Project) -> None:
+    """Would catch: a person sent to correct code because a connection broke."""
+    project = Session.open(shop.root, "prod", None, "tester").project()
+    (row,) = repairs(project, [Broken("revenue", "2025-03-01", "failed", ErrorRow(kind="transient", message="gone"))], "because")
+    assert (row.first, row.commands) == (None, ["headrace retry revenue@2025-03-01"])
+    (row,) = repairs(project, [Broken("orders", "2025-03-01", "failed"), Broken("orders", "2025-03-02", "failed")], "because")
+    assert row.commands == ["headrace retry orders"]
+
+
+def test_a_redelivery_says_what_it_repaired_and_for_whom(shop: Project) -> None:
+    """Would catch: a repair that says how many partitions were published, and not what is right again and for whom."""
+    good = shop.root / "again.csv"
+    good.write_text("id,customer,amount,day\n1,Ada,19.90,2025-03-05\n")
+    document = shop.json("receive", "orders", str(good), "--for", "2025-03-05", "--reason", "the vendor sent it again", "--now", NOW)
+    repaired = of(document["repaired"], "orders")
+    assert repaired["partitions"] == ["2025-03-05"]
+    assert repaired["consumers"] == ["dashboard", "morning-report"]
+    assert "orders_clean" in repaired["assets"]
+    assert [row["node"] for row in document["repaired"]] == ["orders"]
+    corrected = shop.root / "landing/orders_2025-03-04.csv"
+    corrected.write_text("id,customer,amount,day\n1,Ada,19.90,2025-03-04\n2,Grace,1.00,2025-03-04\n")
+    text = shop.text("tick", "--now", "2025-03-06T09:00+01:00")
+    assert "repaired orders_clean 2025-03-04; fails, page, revenue" in text

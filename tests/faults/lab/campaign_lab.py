@@ -1,0 +1,159 @@
+"""One process of the laboratory: the clean weeks of a seed, one scenario in a copy of them, or the odd month.
+
+python -m lab.campaign_lab SEED FOLDER SCENARIO…      a document a line; SCENARIO: a number, two with a +, `clean`, `odd`
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from lab.driving import Driver, copied
+from lab.faults import DAY
+from lab.month import MORNING, Lab, history
+from lab.oddities import month
+from lab.scenario import ALL, Play, Played
+from lab.truth import Published, published
+from lab.verdict import Verdict, verdict
+
+PAIRS = 3
+Say = Callable[[str], None]
+
+
+class Months(msgspec.Struct, frozen=True, kw_only=True):
+    """Incidents in months without a fault."""
+
+    seed: int
+    days: int
+    false_alarms: list[str]
+    not_served: list[str]
+    """Consumers that weren't served at the end, or mornings on which one wasn't."""
+
+
+class Campaign:
+    """All of a seed, in a folder: `project` is where things happen, `clean` the weeks that they begin with."""
+
+    def __init__(self, seed: int, folder: Path, say: Say) -> None:
+        self.seed, self.folder, self.say = seed, folder, say
+        self.project, self.clean = folder / "project", folder / "clean"
+        self._sound: Published | None = None
+
+    def prepare(self) -> None:
+        """The clean weeks, unless there are any."""
+        if self.clean.exists():
+            return
+        shutil.rmtree(self.project, ignore_errors=True)
+        self.project.mkdir(parents=True)
+        history(self.seed, self.project, self.say)
+        self.project.rename(self.clean)
+
+    def scenario(self, numbers: Sequence[int]) -> Verdict:
+        """Some faults at once."""
+        sound = self.sound()
+        play = Play(self.seed, self.project, self.clean)
+        faults = play.faults([ALL[number] for number in numbers], f"{self.seed} {'+'.join(map(str, numbers))}")
+        played = play.play(faults)
+        return verdict(self.seed, play.lab.graph, played, sound)
+
+    def sound(self) -> Published:
+        """What is published on the days of the fault where there is none."""
+        if self._sound is None:
+            kept = self.folder / "sound.json"
+            if not kept.exists():
+                Play(self.seed, self.project, self.clean).play(())
+                found = [(*key, content) for key, content in published(_Reading(self.project)).items()]
+                kept.write_bytes(msgspec.json.encode(found))
+            self._sound = {(asset, key): content for asset, key, content in msgspec.json.decode(kept.read_bytes())}
+        return self._sound
+
+    def cleanly(self) -> Months:
+        """What was opened in the clean weeks."""
+        copied(self.clean, self.project)
+        driver = Driver(self.project)
+        try:
+            return self._months(driver, 28, [])
+        finally:
+            driver.close()
+
+    def oddly(self) -> Months:
+        """A month with oddities."""
+        copied(self.clean, self.project)
+        lab, driver, unserved = Lab(self.seed, self.project), Driver(self.project), []
+        try:
+            for day, odd in month(lab).items():
+                lab.deliver(day, odd.shaped, odd.factors)
+                now = lab.moment(day + timedelta(1), MORNING)
+                driver.tick(now)
+                states = [one for one in driver.status(now + timedelta(hours=3)) if one.state not in ("served", "at_risk")]
+                unserved += [f"{day} {one.consumer} {one.state} ({odd.what})" for one in states]
+            return self._months(driver, 30, unserved)
+        finally:
+            driver.close()
+
+    def _months(self, driver: Driver, days: int, unserved: list[str]) -> Months:
+        now = Lab(self.seed, self.project).moment(DAY + timedelta(40), MORNING)
+        opened = [
+            f"{one['cause']['kind']} {one['cause']['node']}@{one['cause']['partition']}: {one['cause']['summary']}"
+            for one in driver.incidents(now)
+        ]
+        return Months(seed=self.seed, days=days, false_alarms=opened, not_served=unserved)
+
+
+class _Reading(Driver):
+    """Only asks the state."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+
+def pairs(seed: int) -> list[tuple[int, int]]:
+    """Two at once, other ones for each seed."""
+    chance = random.Random(f"pairs {seed}")
+    return [tuple(chance.sample(range(len(ALL)), 2)) for _ in range(PAIRS)]  # type: ignore[misc]
+
+
+def every(seed: int) -> list[str]:
+    """All that a seed is put through."""
+    return ["clean", *(str(number) for number in range(len(ALL))), *(f"{a}+{b}" for a, b in pairs(seed)), "odd"]
+
+
+def run(seed: int, folder: Path, scenarios: Sequence[str], say: Say) -> None:
+    campaign = Campaign(seed, folder, say)
+    campaign.prepare()
+    for one in scenarios or every(seed):
+        try:
+            document: Verdict | Months
+            if one in ("clean", "odd"):
+                document = campaign.cleanly() if one == "clean" else campaign.oddly()
+            else:
+                document = campaign.scenario([int(number) for number in one.split("+")])
+        except Exception:  # noqa: BLE001 - a scenario that breaks is told of, and the others go on
+            document = Verdict(
+                seed=seed,
+                faults=[],
+                incidents=[],
+                extra=0,
+                green_minutes=0.0,
+                green=[],
+                states=[],
+                failed=f"{one}: {traceback.format_exc()}",
+            )
+        sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
+        sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run(int(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:], _say)
+
+__all__ = ["Campaign", "Played", "every", "run"]

@@ -1,0 +1,344 @@
+"""Faults of those who deliver: what comes late, never, twice, cut, empty, in other units, under other names."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import time, timedelta
+
+from lab.deliveries import Delivery, Row, path_of, write
+from lab.faults import DAY, Act, Fault, Stage, of
+from lab.month import Lab
+from lab.shapes import Measure, Source
+
+Make = Callable[[Lab, random.Random], Fault]
+
+
+def _victim(lab: Lab, chance: random.Random, kind: str = "") -> Source:
+    return chance.choice([one for one in lab.world.events if not kind or one.kind == kind])
+
+
+def _one(
+    source: Source, name: str, kinds: frozenset[str], change: Callable[[Delivery], None], what: str, *, by_itself: bool = True
+) -> Fault:
+    def shaped(made: Delivery, _: Source | None) -> None:
+        change(made)
+
+    return Fault(name, kinds, of(source.name), {source.name: shaped}, by_itself=by_itself, what=f"{source.name}: {what}")
+
+
+# What doesn't come
+
+
+def late(lab: Lab, chance: random.Random) -> Fault:
+    sources = [one for one in lab.world.events if one.by and one.kind == "file"] or list(lab.world.events)
+    source = chance.choice(sources)
+    at = lab.moment(DAY + timedelta(1), time(6, 10))
+
+    def change(made: Delivery) -> None:
+        made.delay = at - lab.days.arrival(source, DAY)
+
+    return replace(_one(source, "late_source", of("late_source"), change, "comes at 06:10"), looked_between=True)
+
+
+def missing(lab: Lab, chance: random.Random) -> Fault:
+    def change(made: Delivery) -> None:
+        made.missing = True
+
+    return _one(_victim(lab, chance), "missing_source", of("missing_source"), change, "isn't there until the next morning")
+
+
+def _answering(code: int, name: str) -> Make:
+    def make(lab: Lab, chance: random.Random) -> Fault:
+        def strike(stage: Stage) -> None:
+            stage.driver.server.answer = code
+
+        def mend(stage: Stage) -> None:
+            stage.driver.server.answer = 200
+
+        source = _victim(lab, chance, "http")
+        return Fault(name, of(name), of(source.name), strike=strike, mend=mend, what=f"{source.name}: the server answers {code}")
+
+    return make
+
+
+unavailable = _answering(503, "source_unavailable")
+denied = _answering(401, "access_denied")
+
+
+# What comes under another schema or in another format
+
+
+def renamed(lab: Lab, chance: random.Random) -> Fault:
+    source = _victim(lab, chance)
+    column = chance.choice([source.category, source.entity, *(one.name for one in source.measures)])
+    title = chance.choice((f"{column}_new", column.upper() + "X", f"src {column}", f"{column[:2]}{chance.randrange(100)}z"))
+
+    def change(made: Delivery) -> None:
+        made.titles = {column: title}
+
+    return _one(source, "schema_change renamed", of("schema_change"), change, f"{column} is named {title}")
+
+
+def dropped(lab: Lab, chance: random.Random) -> Fault:
+    source = _victim(lab, chance)
+    column = chance.choice([source.category, source.measures[0].name])
+
+    def change(made: Delivery) -> None:
+        made.header.remove(column)
+
+    return _one(source, "schema_change dropped", of("schema_change"), change, f"{column} isn't there")
+
+
+def headless(lab: Lab, chance: random.Random) -> Fault:
+    def change(made: Delivery) -> None:
+        made.with_header = False
+
+    return _one(_victim(lab, chance), "schema_change headless", of("schema_change"), change, "no header")
+
+
+def retyped(lab: Lab, chance: random.Random) -> Fault:
+    source = _victim(lab, chance)
+    measure, word, share = (
+        chance.choice(source.measures),
+        chance.choice(("n/a", "pending", "unknown", "#REF!")),
+        chance.choice((0.05, 0.3, 1.0)),
+    )
+
+    def change(made: Delivery) -> None:
+        for row in made.rows:
+            row[measure.name] = word if chance.random() < share else row[measure.name]
+
+    return _one(source, "type_change", of("type_change"), change, f"{measure.name} is {word} in {share:.0%}")
+
+
+def reformatted(lab: Lab, chance: random.Random) -> Fault:
+    source = _victim(lab, chance)
+    how = chance.choice(("delimiter", "decimal", "date", "encoding"))
+    fractions = [one for one in source.measures if not one.whole]
+    how = "date" if how == "decimal" and not fractions else how
+
+    def change(made: Delivery) -> None:
+        if how == "delimiter":
+            made.delimiter = ";" if source.delimiter != ";" else "|"
+        elif how == "encoding":
+            made.encoding = "utf-16"
+        elif how == "date":
+            for row in made.rows:
+                year, month, day = row[source.day].split("-")
+                row[source.day] = f"{day}.{month}.{year}"
+        else:
+            for row in made.rows:
+                for one in fractions:
+                    row[one.name] = row[one.name].replace(".", ",")
+
+    return _one(source, f"format_change {how}", of("format_change"), change, how)
+
+
+# What comes again
+
+
+def stale(lab: Lab, chance: random.Random) -> Fault:
+    source, back = _victim(lab, chance), chance.choice((1, 1, 3, 7))
+
+    def change(made: Delivery) -> None:
+        made.rows = lab.days.events(source, DAY - timedelta(back)).rows
+
+    return _one(source, "stale_data", of("stale_data"), change, f"the file of {back} days before")
+
+
+def restated(lab: Lab, chance: random.Random) -> Fault:
+    source, back = _victim(lab, chance), chance.choice((1, 2, 4))
+    day, measure = DAY - timedelta(back), chance.choice(source.measures)
+
+    def strike(stage: Stage) -> None:
+        made = lab.days.events(source, day)
+        for row in made.rows[: len(made.rows) // 7]:
+            row[measure.name] = str(int(float(row[measure.name] or 1) * 1.1) + 1)
+        write(path_of(lab.root, source, day), made, lab.moment(DAY + timedelta(1), time(3, 0)))
+
+    return Fault(
+        "restatement",
+        of("restatement"),
+        of(source.name),
+        strike=strike,
+        resent=False,
+        findable=False,
+        what=f"{source.name}: {day} comes again with other values",
+    )
+
+
+def doubled(lab: Lab, chance: random.Random) -> Fault:
+    source, share = _victim(lab, chance), chance.choice((0.15, 0.5, 1.0))
+
+    def change(made: Delivery) -> None:
+        made.rows += [dict(row) for row in chance.sample(made.rows, int(len(made.rows) * share))]
+
+    return _one(source, "duplicate_rows", of("duplicate_rows"), change, f"{share:.0%} of the rows twice")
+
+
+# Too much, too little
+
+
+def cut(lab: Lab, chance: random.Random) -> Fault:
+    source, share = _victim(lab, chance), chance.choice((0.45, 0.7, 0.9))
+
+    def change(made: Delivery) -> None:
+        made.rows = made.rows[: max(int(len(made.rows) * (1 - share)), 3)]
+
+    return _one(source, "volume_anomaly cut", of("volume_anomaly"), change, f"the last {share:.0%} is missing")
+
+
+def bloated(lab: Lab, chance: random.Random) -> Fault:
+    source, times = _victim(lab, chance), chance.choice((3, 8))
+
+    def change(made: Delivery) -> None:
+        rows: list[Row] = []
+        for at in range(times):
+            other = lab.days.events(source, DAY + timedelta(100 + at)).rows
+            rows += [{**row, source.day: DAY.isoformat(), source.time: DAY.isoformat() + row[source.time][10:]} for row in other]
+        made.rows = rows
+
+    return _one(source, "volume_anomaly bloated", of("volume_anomaly"), change, f"{times} times as many rows with keys of their own")
+
+
+def group_gone(lab: Lab, chance: random.Random) -> Fault:
+    source = _victim(lab, chance)
+    group = max(source.categories, key=lambda one: one[1])
+
+    def change(made: Delivery) -> None:
+        made.rows = [row for row in made.rows if row[source.category] != group[0]]
+
+    return _one(source, "volume_anomaly group", of("volume_anomaly"), change, f"all of {group[0]} ({group[1]:.0%}) is missing")
+
+
+def emptied(lab: Lab, chance: random.Random) -> Fault:
+    source, share = _victim(lab, chance), chance.choice((0.4, 0.7, 1.0))
+    column = chance.choice([source.category, source.entity, *(one.name for one in source.measures)])
+
+    def change(made: Delivery) -> None:
+        for row in made.rows:
+            row[column] = "" if chance.random() < share else row[column]
+
+    return _one(source, "null_spike", of("null_spike"), change, f"{column} is empty in {share:.0%}")
+
+
+# Other values
+
+
+def _values(name: str, how: Callable[[Source, random.Random, Measure], tuple[str, Callable[[list[Row]], None]]]) -> Make:
+    def make(lab: Lab, chance: random.Random) -> Fault:
+        source = _victim(lab, chance)
+        what, change = how(source, chance, chance.choice(source.measures))
+        return _one(source, f"distribution_shift {name}", of("distribution_shift"), lambda made: change(made.rows), what)
+
+    return make
+
+
+def _unit(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+    factor = chance.choice((100.0, 1_000.0, 2.54, 0.01, 10.0))
+
+    def change(rows: list[Row]) -> None:
+        for row in rows:
+            if row[measure.name]:
+                value = float(row[measure.name]) * factor
+                row[measure.name] = str(round(value)) if measure.whole else f"{value:.2f}"
+
+    return f"{measure.name} × {factor:g}", change
+
+
+def _sign(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+    def change(rows: list[Row]) -> None:
+        for row in rows:
+            value = row[measure.name]
+            row[measure.name] = value[1:] if value.startswith("-") else f"-{value}" if value else value
+
+    return f"{measure.name} with the other sign", change
+
+
+def _swapped(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+    ordered = sorted(source.categories, key=lambda one: one[1])
+    least, most = ordered[0][0], ordered[-1][0]
+
+    def change(rows: list[Row]) -> None:
+        for row in rows:
+            if row[source.category] == most:
+                row[source.category] = least
+
+    return f"{most} is named {least} ({ordered[-1][1]:.0%} of the rows)", change
+
+
+def _clock(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
+    hours = chance.choice((-6, 6))
+
+    def change(rows: list[Row]) -> None:
+        for row in rows:
+            day, at = row[source.time].split(" ")
+            row[source.time] = f"{day} {(int(at[:2]) + hours) % 24:02d}{at[2:]}"
+
+    return f"times are {hours:+d} hours off", change
+
+
+unit, sign, swapped, clock = _values("unit", _unit), _values("sign", _sign), _values("swapped", _swapped), _values("clock", _clock)
+
+
+# References
+
+
+def keys_of_facts(lab: Lab, chance: random.Random) -> Fault:
+    source, share = chance.choice(lab.world.events[:3]), chance.choice((0.3, 0.6))
+
+    def change(made: Delivery) -> None:
+        for row in made.rows:
+            row[source.entity] = f"Z{row[source.entity][1:]}" if chance.random() < share else row[source.entity]
+
+    return _one(source, "reference_broken fact", of("reference_broken"), change, f"{share:.0%} of the rows name entities that nobody knows")
+
+
+def keys_of_reference(lab: Lab, chance: random.Random) -> Fault:
+    """Keys are others, or rows are gone: then it is as much a matter of volume, which comes first."""
+    known, share, gone = lab.world.reference, chance.choice((0.3, 0.6)), chance.random() < 0.4
+    keys = set(chance.sample(known.keys, int(len(known.keys) * share)))
+
+    def shaped(made: Delivery, _: Source | None) -> None:
+        if gone:
+            made.rows = [row for row in made.rows if row[known.entity] not in keys]
+        for row in made.rows:
+            row[known.entity] = f"Z{row[known.entity][1:]}" if row[known.entity] in keys else row[known.entity]
+
+    kinds = of("reference_broken", "volume_anomaly") if gone else of("reference_broken")
+    what = f"{known.name}: {share:.0%} of the keys are {'gone' if gone else 'others'}"
+    return Fault("reference_broken reference", kinds, of(known.name), {known.name: shaped}, what=what)
+
+
+def reported(lab: Lab, chance: random.Random) -> Fault:
+    """What nothing could have shown, until somebody sees it."""
+    source = _victim(lab, chance)
+    measure = chance.choice(source.measures)
+
+    def shaped(made: Delivery, _: Source | None) -> None:
+        for row in made.rows[:: max(len(made.rows) // 20, 1)]:
+            row[measure.name] = str(math.ceil(float(row[measure.name] or 1)))
+
+    report: Act = lambda stage: stage.verb(  # noqa: E731 - one act, said where it is used
+        DAY + timedelta(1), time(8, 30), "incidents", "report", source.name, "--from", DAY.isoformat(), "--reason", "figures that can't be"
+    )
+    return Fault(
+        "reported",
+        of("reported"),
+        of(source.name),
+        {source.name: shaped},
+        late=report,
+        findable=False,
+        by_itself=False,
+        what=f"{source.name}: a person reports {DAY}",
+    )
+
+
+DELIVERED: tuple[Make, ...] = (
+    late, missing, unavailable, denied, renamed, dropped, headless, retyped, reformatted, stale, restated, doubled, cut, bloated,
+    group_gone,
+    emptied, unit, sign, swapped, clock, keys_of_facts, keys_of_reference, reported,
+)  # fmt: skip

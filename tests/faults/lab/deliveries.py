@@ -1,0 +1,124 @@
+"""What is delivered for a day: rows as they are when nothing is wrong, and how they are written down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from lab.shapes import LEVEL_NOISE, Reference, Source, World
+
+Row = dict[str, str]
+ARRIVAL_NOISE_MINUTES = 10
+
+
+@dataclass
+class Delivery:
+    """A file, as it is about to be written. Faults change it."""
+
+    source: str
+    day: date
+    header: list[str]
+    rows: list[Row]
+    delimiter: str = ","
+    encoding: str = "utf-8"
+    with_header: bool = True
+    delay: timedelta = timedelta()
+    missing: bool = False
+    decimal: str = "."
+    titles: dict[str, str] = field(default_factory=dict)
+    """Column → its name in the file, where that is another."""
+
+    def body(self) -> bytes:
+        """The file's bytes."""
+        text = io.StringIO()
+        out = csv.writer(text, delimiter=self.delimiter, lineterminator="\n")
+        if self.with_header:
+            out.writerow([self.titles.get(name, name) for name in self.header])
+        for row in self.rows:
+            out.writerow([row[name] for name in self.header])
+        return text.getvalue().encode(self.encoding)
+
+
+Change = Callable[[Delivery], None]
+
+
+class Days:
+    """The days of a world. The same day is the same whenever it is asked for."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def events(self, source: Source, day: date, *, factor: float = 1.0) -> Delivery:
+        """A sound day of a source; `factor`: so many times as many rows as on such a day."""
+        chance = random.Random(f"{self.world.seed} {source.name} {day}")
+        level = math.log(source.rows) + source.weekdays[day.weekday()] + chance.gauss(0, source.noise) + math.log(factor)
+        count = max(int(math.exp(level)), 40)
+        shifts = {measure.name: chance.gauss(0, LEVEL_NOISE) for measure in source.measures}
+        first = day.toordinal() * 100_000
+        rows = [self._row(source, day, chance, first + number, shifts) for number in range(count)]
+        rows.sort(key=lambda row: row[source.time])
+        return Delivery(source.name, day, list(source.order), rows, source.delimiter)
+
+    def _row(self, source: Source, day: date, chance: random.Random, number: int, shifts: dict[str, float]) -> Row:
+        at = min(max(chance.gauss(source.peak, 3.5), 0.0), 23.99)
+        row = {
+            source.key: str(number) if source.whole_keys else f"{source.name[:2]}-{number}",
+            source.entity: chance.choice(self.world.reference.keys),
+            source.day: day.isoformat(),
+            source.time: f"{day.isoformat()} {int(at):02d}:{int(at * 60) % 60:02d}:{chance.randrange(60):02d}",
+            source.category: chance.choices([n for n, _ in source.categories], [w for _, w in source.categories])[0],
+            source.note: f"{chance.choice(source.order)} {chance.randrange(10_000)}",
+        }
+        for measure in source.measures:
+            value = math.exp(chance.gauss(measure.location + shifts[measure.name], measure.spread))
+            value = -value if chance.random() < measure.negative else value
+            written = str(round(value)) if measure.whole else f"{value:.2f}"
+            row[measure.name] = "" if chance.random() < measure.nulls else written
+        return row
+
+    def reference(self, day: date) -> Delivery:
+        """The reference data as they are on a day."""
+        known: Reference = self.world.reference
+        chance = random.Random(f"{self.world.seed} {known.name}")
+        rows = [
+            {known.entity: key, known.region: chance.choice(known.regions), known.weight: f"{chance.uniform(1, 9):.3f}"}
+            for key in known.keys
+        ]
+        header = [known.entity, known.region, known.weight]
+        if known.daily:
+            header.append("as_of")
+            for row in rows:
+                row["as_of"] = day.isoformat()
+        return Delivery(known.name, day, header, rows)
+
+    def arrival(self, source: Source | Reference, day: date) -> datetime:
+        """When a day's delivery comes, on the morning after."""
+        chance = random.Random(f"{self.world.seed} {source.name} {day} arrives")
+        minutes = source.arrives if isinstance(source, Source) else 45
+        noise = max(min(chance.gauss(0, ARRIVAL_NOISE_MINUTES), 25), -25)
+        return datetime.combine(day + timedelta(1), time(), ZoneInfo(self.world.zone)) + timedelta(minutes=minutes + noise)
+
+
+def path_of(root: Path, source: Source | Reference, day: date) -> Path:
+    """Where a delivery lies; what a server serves lies in `served`."""
+    if isinstance(source, Reference):
+        return root / "landing" / (f"{source.name}_{day.isoformat()}.csv" if source.daily else f"{source.name}.csv")
+    return root / ("served" if source.kind == "http" else "landing") / f"{source.name}_{day.isoformat()}.csv"
+
+
+def write(path: Path, delivery: Delivery, at: datetime) -> None:
+    """A delivery as it arrives."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(delivery.body())
+    stamp = at.astimezone(UTC).timestamp()
+    os.utime(part, (stamp, stamp))
+    part.rename(path)

@@ -1,0 +1,71 @@
+"""What a fault is: what is done on the morning of the first day after the clean weeks, and what it should be put down to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+
+from lab.driving import Driver
+from lab.month import DAYS, Lab, Shaped
+from lab.shapes import FIRST
+
+DAY = FIRST + timedelta(DAYS)
+"""The first day that isn't clean; what is delivered for it comes on the next morning."""
+EARLY = time(0, 40)
+"""When somebody applies a change, pauses something: before the deliveries of the day."""
+
+
+@dataclass
+class Stage:
+    """Where a fault plays."""
+
+    lab: Lab
+    driver: Driver
+    chance: random.Random
+
+    def verb(self, day: date, at: time, *arguments: str) -> None:
+        self.driver.verb(self.lab.moment(day, at), *arguments)
+
+
+Act = Callable[[Stage], None]
+
+
+def nothing(_: Stage) -> None:
+    """Nothing is done."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault with the parameters that were drawn for it."""
+
+    name: str
+    kinds: frozenset[str]
+    """What it may be called; more than one only where the interface's words leave it open."""
+    nodes: frozenset[str]
+    """Where it is."""
+    shaped: dict[str, Shaped] = field(default_factory=dict)
+    """What is done to the deliveries of the day."""
+    strike: Act = nothing
+    """What is done before the first look of the morning."""
+    late: Act = nothing
+    """What is done at nine o'clock of the same morning, before the last look."""
+    mend: Act = nothing
+    """What is done on the next morning by those whose fault it is."""
+    resent: bool = True
+    """On the next morning the delivery comes as it should have been."""
+    by_itself: bool = True
+    """No person has to do anything with Headrace for readers to be served again once it is mended."""
+    findable: bool = True
+    """The contract or the history could have shown it; else false green isn't held against Headrace."""
+    looked_between: bool = False
+    """Somebody looks before the first deadline as well: what comes late comes then."""
+    skipped: int = 0
+    """So many mornings nobody looks."""
+    what: str = ""
+    """Its parameters, for people."""
+
+
+def of(kind: str, *more: str) -> frozenset[str]:
+    return frozenset((kind, *more))

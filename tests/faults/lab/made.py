@@ -1,0 +1,235 @@
+"""Faults of those who make: code, declarations, the machine, and what people do with Headrace."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import time, timedelta
+
+from lab.declarations import SERVER, declare_assets, declare_consumers
+from lab.delivered import Make
+from lab.faults import DAY, EARLY, Act, Fault, Stage, nothing, of
+from lab.graph import Asset, changed
+from lab.month import Lab
+
+MORNING_AFTER = DAY + timedelta(1)
+NEXT = DAY + timedelta(2)
+SLOW_SECONDS = 9
+
+
+def _sql(lab: Lab, chance: random.Random, *, single: bool = False) -> Asset:
+    chosen = [one for one in lab.graph.assets if not one.python and (one.root or not single)]
+    return chance.choice(chosen)
+
+
+def _code(name: str, edit: Callable[[Asset, random.Random], tuple[str, str]], *, single: bool = False, fails: bool = False) -> Make:
+    """The body of an asset is changed and applied; on the next morning it is changed back. What only failed is made by itself then;
+    what wrong code has published is made again by who asks for it."""
+
+    def make(lab: Lab, chance: random.Random) -> Fault:
+        asset = _sql(lab, chance, single=single)
+        body, what = edit(asset, chance)
+
+        def strike(stage: Stage) -> None:
+            declare_assets(lab.root, changed(lab.graph, asset.name, body))
+            stage.verb(MORNING_AFTER, EARLY, "apply", "--yes")
+
+        def mend(stage: Stage) -> None:
+            declare_assets(lab.root, lab.graph)
+            stage.verb(NEXT, EARLY, "apply", "--yes")
+
+        return Fault(
+            f"code_error {name}",
+            of("code_error"),
+            of(asset.name),
+            strike=strike,
+            mend=mend,
+            resent=False,
+            by_itself=fails,
+            what=f"{asset.name}: {what}",
+        )
+
+    return make
+
+
+def _failing(asset: Asset, _: random.Random) -> tuple[str, str]:
+    return f"select * from (\n{asset.body}\n) where error('no such account') is null", "raises an error"
+
+
+def _casting(asset: Asset, _: random.Random) -> tuple[str, str]:
+    return asset.body.replace(f"{_column(asset)}", f"cast('x' || {_column(asset)} as double)", 1), "casts what can't be cast"
+
+
+def _column(asset: Asset) -> str:
+    start = asset.body.index("select ") + len("select ")
+    return asset.body[start:].split(" as ", 1)[0].split(",", 1)[0]
+
+
+def _scaling(asset: Asset, chance: random.Random) -> tuple[str, str]:
+    factor = chance.choice((100, 1_000, -1))
+    body = f'select * replace ("{asset.measure}" * {factor} as "{asset.measure}") from (\n{asset.body}\n)'
+    return body, f"{asset.measure} × {factor}"
+
+
+def _fanning(asset: Asset, chance: random.Random) -> tuple[str, str]:
+    times = chance.choice((2, 3))
+    return f"select t.* from (\n{asset.body}\n) t, range({times}) g", f"each row {times} times"
+
+
+def _losing(asset: Asset, chance: random.Random) -> tuple[str, str]:
+    return f'select * from (\n{asset.body}\n) where abs(hash("{asset.measure}") % 10) < 2', "keeps a fifth of the rows"
+
+
+# The machine
+
+
+def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itself: bool = True) -> Make:
+    """What the Python asset meets when it runs."""
+
+    def make(lab: Lab, chance: random.Random) -> Fault:
+        asset = next(one for one in lab.graph.assets if one.python)
+        path = lab.root / "machine" / "trouble.py"
+
+        def strike(_: Stage) -> None:
+            path.write_text(trouble.replace("{root}", str(lab.root)))
+
+        def mend(stage: Stage) -> None:
+            path.unlink(missing_ok=True)
+            if not by_itself:
+                stage.verb(NEXT, EARLY, "retry", asset.name)
+
+        return Fault(
+            name, of(name.split(" ", maxsplit=1)[0]), of(asset.name), strike=strike, mend=mend if mended else nothing,
+            resent=False,
+            by_itself=by_itself, what=f"{asset.name}: {what}",
+        )  # fmt: skip
+
+    return make
+
+
+ONCE = """import os, signal
+flag = '{root}/machine/struck'
+if not os.path.exists(flag):
+    open(flag, 'w').close()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+ALWAYS = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n"
+MEMORY = "raise MemoryError('cannot allocate 9 GB')\n"
+SLEEP = f"import time\ntime.sleep({SLOW_SECONDS})\n"
+
+
+# What people declare and do
+
+
+def infeasible(lab: Lab, chance: random.Random) -> Fault:
+    """A deadline before anything ever came; by the promise that is in force it is due on the next morning first."""
+    consumer = chance.choice([one for one in lab.graph.consumers if not one.export])
+    earlier = tuple(replace(one, promise="due: '00:10'") if one.name == consumer.name else one for one in lab.graph.consumers)
+
+    def strike(stage: Stage) -> None:
+        declare_consumers(lab.root, earlier)
+        stage.verb(MORNING_AFTER, time(0, 5), "apply", "--yes")
+
+    return Fault(
+        "deadline_infeasible",
+        of("deadline_infeasible"),
+        of(consumer.name),
+        strike=strike,
+        resent=False,
+        by_itself=False,
+        what=f"{consumer.name} is due at 00:10",
+    )
+
+
+def no_destination(lab: Lab, chance: random.Random) -> Fault:
+    consumer = next(one for one in lab.graph.consumers if one.export)
+    folder, kept = lab.root / "exports", lab.root / "exports.kept"
+
+    def strike(_: Stage) -> None:
+        folder.rename(kept)
+        folder.write_text("a file where a folder was")
+
+    def mend(_: Stage) -> None:
+        folder.unlink()
+        kept.rename(folder)
+
+    return Fault(
+        "destination_unavailable",
+        of("destination_unavailable"),
+        of(consumer.name),
+        strike=strike,
+        mend=mend,
+        resent=False,
+        what=f"{consumer.name}: exports is a file",
+    )
+
+
+def misconfigured(lab: Lab, chance: random.Random) -> Fault:
+    """A declaration is changed to a secret that isn't set."""
+    source = next(one for one in lab.world.events if one.kind == "http")
+    path = lab.root / f"sources/{source.name}.yaml"
+    before = path.read_text()
+    os.environ.pop("LAB_NO_SUCH", None)
+
+    def write(text: str, day: int) -> Act:
+        def act(stage: Stage) -> None:
+            path.write_text(text)
+            stage.verb(DAY + timedelta(day), EARLY, "apply", "--yes")
+
+        return act
+
+    return Fault(
+        "configuration_error", of("configuration_error"), of(source.name),
+        strike=write(before.replace(SERVER, "LAB_NO_SUCH"), 1), mend=write(before, 2),
+        resent=False, what=f"{source.name}: its URL needs a secret that isn't set",
+    )  # fmt: skip
+
+
+def paused(lab: Lab, chance: random.Random) -> Fault:
+    asset = chance.choice(lab.graph.assets)
+    strike: Act = lambda stage: stage.verb(MORNING_AFTER, EARLY, "pause", asset.name, "--reason", "looking into it")  # noqa: E731
+    mend: Act = lambda stage: stage.verb(NEXT, EARLY, "resume", asset.name)  # noqa: E731
+    return Fault("paused", of("paused"), of(asset.name), strike=strike, mend=mend, resent=False, what=asset.name)
+
+
+def unapproved(lab: Lab, chance: random.Random) -> Fault:
+    """A backfill waits for somebody's approval."""
+    asset = _sql(lab, chance)
+
+    def strike(stage: Stage) -> None:
+        settings = lab.root / "headrace.toml"
+        settings.write_text(settings.read_text() + '[policy]\nbackfill_approval = "partitions > 2"\n')
+        first, last = DAY - timedelta(5), DAY - timedelta(1)
+        stage.verb(
+            MORNING_AFTER, EARLY, "backfill", asset.name, "--from", first.isoformat(), "--to", last.isoformat(), "--mode", "all", "--only",
+            "--reason", "made again", "--yes",
+        )  # fmt: skip
+
+    return Fault(
+        "approval_pending",
+        of("approval_pending"),
+        of(asset.name),
+        strike=strike,
+        resent=False,
+        by_itself=False,
+        findable=False,
+        what=f"{asset.name}: a backfill waits",
+    )
+
+
+def nobody(lab: Lab, chance: random.Random) -> Fault:
+    return Fault("runtime_down", of("runtime_down"), of("headrace"), skipped=3, resent=False, what="nobody looks for three days")
+
+
+MADE: tuple[Make, ...] = (
+    _code("failing", _failing, fails=True), _code("casting", _casting, fails=True), _code("scaling", _scaling),
+    _code("fanning", _fanning, single=True),
+    _code("losing", _losing, single=True),
+    _machine("resource_exhausted", MEMORY, "no memory", by_itself=False),
+    _machine("worker_lost once", ONCE, "its worker is killed once", mended=False),
+    _machine("worker_lost always", ALWAYS, "its workers are killed", by_itself=False),
+    _machine("slow_run", SLEEP, f"takes {SLOW_SECONDS} s"),
+    infeasible, no_destination, misconfigured, paused, unapproved, nobody,
+)  # fmt: skip

@@ -1,0 +1,174 @@
+"""A random world: five sources of different owners, what their rows look like, how their days differ."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+SYLLABLES = (
+    "ba",
+    "co",
+    "da",
+    "fe",
+    "gor",
+    "hal",
+    "ik",
+    "jo",
+    "ka",
+    "lum",
+    "mer",
+    "nor",
+    "op",
+    "pel",
+    "qua",
+    "ri",
+    "sto",
+    "tur",
+    "ul",
+    "ven",
+    "wi",
+    "zan",
+)
+ZONES = ("UTC", "Europe/Zurich", "America/New_York", "Asia/Singapore")
+DELIMITERS = (",", ";", "\t", "|")
+ROWS = (250, 2_500)
+KEYS = (40, 160)
+FIRST = date(2025, 3, 3)
+"""A Monday; the weeks that are looked at have no change of daylight saving time in any of the zones."""
+LEVEL_NOISE = 0.015
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of numbers: log-normal, some of them missing, some negative."""
+
+    name: str
+    location: float
+    spread: float
+    nulls: float
+    negative: float
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of events, a row each, with a key of its own and one into the reference data."""
+
+    name: str
+    owner: str
+    kind: str
+    """file or http."""
+    delimiter: str
+    key: str
+    entity: str
+    day: str
+    time: str
+    category: str
+    categories: tuple[tuple[str, float], ...]
+    note: str
+    measures: tuple[Measure, ...]
+    order: tuple[str, ...]
+    rows: float
+    weekdays: tuple[float, ...]
+    noise: float
+    peak: int
+    arrives: int
+    """Minutes after midnight, on the day after."""
+    by: str
+    """`expect.by`; empty: not declared."""
+    whole_keys: bool
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Reference data: one row an entity."""
+
+    name: str
+    owner: str
+    entity: str
+    region: str
+    weight: str
+    regions: tuple[str, ...]
+    keys: tuple[str, ...]
+    daily: bool
+    """Each day's state, instead of one file that is written over."""
+
+
+@dataclass(frozen=True)
+class World:
+    """All of it."""
+
+    seed: int
+    zone: str
+    events: tuple[Source, ...]
+    reference: Reference
+
+
+class Names:
+    """Words that are nobody's, none of them twice."""
+
+    def __init__(self, chance: random.Random, taken: Iterable[str] = ()) -> None:
+        self._chance = chance
+        self._taken = {"day", "table", "select", "case", "order", "group", "from", "to", *taken}
+
+    def new(self, syllables: int = 2) -> str:
+        while True:
+            word = "".join(self._chance.choice(SYLLABLES) for _ in range(syllables))
+            if word not in self._taken:
+                self._taken.add(word)
+                return word
+
+
+def world(seed: int) -> World:
+    """The world of a seed."""
+    chance = random.Random(f"lab {seed}")
+    names = Names(chance)
+    reference = _reference(chance, names)
+    kinds = ["file", "file", "file", "http"]
+    chance.shuffle(kinds)
+    events = tuple(_source(chance, names, kind, reference) for kind in kinds)
+    return World(seed, chance.choice(ZONES), events, reference)
+
+
+def _reference(chance: random.Random, names: Names) -> Reference:
+    count = chance.randint(*KEYS)
+    stem = names.new(1).upper()[0]
+    regions = tuple(names.new() for _ in range(chance.randint(3, 6)))
+    keys = tuple(f"{stem}{number:04d}" for number in chance.sample(range(1000, 9999), count))
+    return Reference(
+        names.new(), names.new() + "-" + names.new(), names.new() + "_id", names.new(), names.new(), regions, keys, chance.random() < 0.5
+    )
+
+
+def _source(chance: random.Random, names: Names, kind: str, reference: Reference) -> Source:
+    measures = tuple(_measure(chance, names) for _ in range(chance.randint(2, 4)))
+    mix = [chance.gammavariate(2, 1) + 0.3 for _ in range(chance.randint(3, 6))]
+    weekend = chance.choice((0.0, 0.0, -0.25, -0.7))
+    columns = [
+        names.new() + "_no",
+        reference.entity if chance.random() < 0.5 else names.new() + "_ref",
+        names.new() + "_on",
+        names.new() + "_at",
+    ]
+    category, note = names.new(), names.new()
+    order = [*columns, category, note, *(measure.name for measure in measures)]
+    chance.shuffle(order)
+    return Source(
+        name=names.new(), owner=f"{names.new()}-{names.new()}", kind=kind, delimiter=chance.choice(DELIMITERS),
+        key=columns[0], entity=columns[1], day=columns[2], time=columns[3], category=category,
+        categories=tuple((names.new(), weight / sum(mix)) for weight in mix), note=note, measures=measures, order=tuple(order),
+        rows=math.exp(chance.uniform(math.log(ROWS[0]), math.log(ROWS[1]))),
+        weekdays=tuple(chance.gauss(0, 0.05) + (weekend if day >= 5 else 0.0) for day in range(7)),
+        noise=chance.uniform(0.02, 0.06), peak=chance.randint(8, 17), arrives=chance.randint(60, 240),
+        by=chance.choice(("05:00", "05:15", "")), whole_keys=chance.random() < 0.5,
+    )  # fmt: skip
+
+
+def _measure(chance: random.Random, names: Names) -> Measure:
+    return Measure(
+        names.new(), chance.gauss(3, 1.2), chance.uniform(0.3, 0.9), chance.choice((0.0, 0.0, 0.02, 0.06)),
+        chance.choice((0.0, 0.0, 0.0, 0.25)), chance.random() < 0.3,
+    )  # fmt: skip

@@ -1,0 +1,103 @@
+"""Judges what was said of a scenario: the cause, how many incidents, how soon, what was green and shouldn't have been."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from lab.faults import Fault
+from lab.graph import Graph
+from lab.scenario import Played
+from lab.truth import Published, falsely_green
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """One fault and what was made of it."""
+
+    name: str
+    what: str
+    expected: list[str]
+    right: bool
+    """An incident names its kind and its node."""
+    node_right: bool
+    seen: bool
+    """There is any incident."""
+    detected_minutes: float | None
+    """From the first look that could have shown it to the right incident, or to any at its node."""
+    healed: bool | None
+    """Readers are served and the incident is resolved without a person; None where a person is needed."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario."""
+
+    seed: int
+    faults: list[Found]
+    incidents: list[str]
+    """kind node partition state, of all that were opened."""
+    extra: int
+    """Incidents beyond one a cause."""
+    green_minutes: float
+    """While `status` said served and it wasn't so, of faults that could have been found; summed over consumers."""
+    green: list[str]
+    states: list[str]
+    """Consumers at the end."""
+    failed: str = ""
+
+
+def verdict(seed: int, graph: Graph, played: Played, sound: Published) -> Verdict:
+    """What came of a scenario."""
+    opened = [one for one in played.incidents if _opened(one) >= played.since]
+    used: set[str] = set()
+    found = [_found(fault, opened, played, used) for fault in played.faults]
+    minutes, why = _green(graph, played, sound)
+    return Verdict(
+        seed=seed, faults=found, incidents=[_line(one) for one in opened], extra=max(len(opened) - len(played.faults), 0),
+        green_minutes=minutes, green=why, states=[f"{one.consumer} {one.state} {one.incident}".strip() for one in played.last],
+    )  # fmt: skip
+
+
+def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used: set[str]) -> Found:
+    here = [one for one in opened if one["cause"]["node"] in fault.nodes and one["id"] not in used]
+    right = [one for one in here if one["cause"]["kind"] in fault.kinds]
+    best = next(iter(right or here), None)
+    if best is not None:
+        used.add(best["id"])
+    since = None if best is None else max((_opened(best) - played.began).total_seconds() / 60, 0.0)
+    healed = None
+    if fault.by_itself:
+        healed = all(one.state in ("served", "at_risk") for one in played.last) and all(one["state"] == "resolved" for one in here)
+    return Found(
+        name=fault.name, what=fault.what, expected=[f"{kind} {node}" for kind in sorted(fault.kinds) for node in sorted(fault.nodes)],
+        right=bool(right), node_right=bool(here), seen=bool(opened), detected_minutes=since, healed=healed,
+    )  # fmt: skip
+
+
+def _opened(one: dict[str, Any]) -> datetime:
+    at: datetime | str = one["opened_at"]
+    return at if isinstance(at, datetime) else datetime.fromisoformat(at)
+
+
+def _line(one: dict[str, Any]) -> str:
+    cause = one["cause"]
+    detail = f" [{cause['detail']}]" if cause.get("detail") else ""
+    where = f"{cause['node']}@{cause['partition'] or ''} {','.join(cause['columns'])}{detail}"
+    return f"{one['id']} {cause['kind']} {where} {one['state']}: {cause['summary']}"
+
+
+def _green(graph: Graph, played: Played, sound: Published) -> tuple[float, list[str]]:
+    """Minutes from each look at `status` to the next of the same morning."""
+    if not all(fault.findable for fault in played.faults):
+        return 0.0, []
+    minutes, why = 0.0, []
+    for number, (seen, visible) in enumerate(played.seen):
+        reason = falsely_green(graph, seen, visible, sound)
+        if reason:
+            following = (other.at for other, _ in played.seen[number + 1 :] if other.consumer == seen.consumer)
+            until = next(following, seen.at)
+            minutes += (until - seen.at).total_seconds() / 60
+            why.append(f"{seen.at:%d %H:%M} {seen.consumer} {seen.state}: {reason}")
+    return minutes, why

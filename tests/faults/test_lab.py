@@ -1,0 +1,69 @@
+"""The laboratory itself: that its worlds are sound projects, that its faults are faults, and one of them from end to end."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from lab.campaign_lab import Campaign
+from lab.declarations import SERVER, TOKEN, declare
+from lab.delivered import DELIVERED
+from lab.deliveries import Delivery
+from lab.faults import DAY
+from lab.graph import ASSETS
+from lab.month import Lab
+from lab.scenario import ALL
+from lab.verdict import Verdict
+
+from headrace.plan import compile_project
+
+SEEDS = (1, 1001, 2001, 2002)
+NULL_SPIKE = 15
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_world_is_a_sound_project(seed: int, tmp_path: Path) -> None:
+    """Catches a world whose project has problems: what it measures would be its own mistakes."""
+    lab = Lab(seed, tmp_path)
+    declare(tmp_path, lab.world, lab.graph)
+    compiled = compile_project(tmp_path)
+    assert not compiled.problems
+    assert len(lab.graph.assets) == ASSETS
+    owners = {lab.world.reference.owner, *(one.owner for one in lab.world.events)}
+    assert len(owners) == 5
+    assert all(lab.graph.below(one.name) for one in lab.world.events)
+
+
+def test_every_delivered_fault_changes_its_delivery(tmp_path: Path) -> None:
+    """Catches a fault that does nothing, which nobody could find."""
+    for seed in SEEDS:
+        lab = Lab(seed, tmp_path)
+        for number, make in enumerate(DELIVERED):
+            fault = make(lab, random.Random(f"{seed} {number}"))
+            for name, change in fault.shaped.items():
+                before, after = _delivery(lab, name), _delivery(lab, name)
+                change(after, None)
+                assert before != after, f"seed {seed}: {fault.name}"
+
+
+def _delivery(lab: Lab, name: str) -> Delivery:
+    source = next((one for one in lab.world.events if one.name == name), None)
+    return lab.days.reference(DAY) if source is None else lab.days.events(source, DAY)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_a_fault_from_end_to_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches a laboratory that finds nothing because it doesn't run: an emptied column is found where it was emptied, and nothing in
+    the clean weeks."""
+    for name in (SERVER, TOKEN, "LAB_MACHINE"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    said: list[str] = []
+    campaign = Campaign(3, tmp_path, said.append)
+    campaign.prepare()
+    assert campaign.cleanly().false_alarms == [], said
+    found: Verdict = campaign.scenario([NULL_SPIKE])
+    assert ALL[NULL_SPIKE].__name__ == "emptied"
+    assert [one.right for one in found.faults] == [True], found

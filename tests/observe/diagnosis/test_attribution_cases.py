@@ -1,0 +1,221 @@
+"""Small worlds, each with one question: which cause, at which node, and what is put down to it."""
+
+from __future__ import annotations
+
+from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
+from headrace.observe.diagnosis.attribution import diagnose
+from headrace.observe.diagnosis.causes import Cause, CauseKind
+from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.graph import CauseGraph, CauseNode
+from headrace.plan.bodies import Lines
+from headrace.sql.values import Edge, Transformation
+
+DAY = PartitionSpec(grain=Grain.DAY)
+HOUR_US = 3_600_000_000
+NOW = 1_000 * HOUR_US
+
+
+def node(name: str, *inputs: str, source: bool = False, owner: str = "") -> CauseNode:
+    specs = tuple(InputSpec(node=one, mode=InputMode.REQUIRED, place=Place(file="x")) for one in inputs)
+    return CauseNode(name, specs, source, DAY, "UTC", owner)
+
+
+def seen(at: str, family: Family, kind: str = "", column: str = "", *, hour: float = 0, **more: object) -> Evidence:
+    name, _, partition = at.partition("@")
+    id_ = f"{family}:{at}:{column}:{hour}:{more.get('id', '')}"
+    return Evidence(
+        node=name, partition=partition, family=family, kind=kind, column=column, strength=float(more.pop("strength", 12.0)),  # type: ignore[arg-type]
+        at_us=NOW + int(hour * HOUR_US), **({"id": id_} | more),  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def lines(**of: dict[str, tuple[str, ...]]) -> CauseGraph:
+    """`flights` and `weather` are sources; each argument is an asset: its columns, made of `input.column`."""
+    nodes, known = [node("flights", source=True), node("weather", source=True)], {}
+    for name, columns in of.items():
+        edges = {
+            own: tuple(Edge(one.partition(".")[0], one.partition(".")[2], Transformation.IDENTITY) for one in made)
+            for own, made in columns.items()
+        }
+        known[name] = Lines(edges)
+        nodes.append(node(name, *dict.fromkeys(edge.input for each in edges.values() for edge in each)))
+    return CauseGraph(nodes, known.get)
+
+
+def shown(causes: list[Cause]) -> list[tuple[str, str]]:
+    return [(one.kind.value, one.node) for one in causes]
+
+
+def test_a_rename_over_three_days_is_one_cause_with_both_columns() -> None:
+    """Would catch: one incident a column or a day."""
+    found = [
+        seen(f"flights@2013-02-{day}", Family.SCHEMA, "schema_change", column, hour=24 * day, detail="renamed; same type")
+        for day in (11, 12, 13)
+        for column in ("dep_delay", "arr_delay")
+    ]
+    (cause,) = diagnose(found, lines(), NOW)
+    assert (cause.kind, cause.node, cause.columns, len(cause.partitions)) == ("schema_change", "flights", ("arr_delay", "dep_delay"), 3)
+    assert cause.summary == "2 columns renamed"
+    assert cause.began_us == NOW + 24 * 11 * HOUR_US
+
+
+def test_a_warning_upstream_explains_a_failed_check_made_of_its_column_only() -> None:
+    """Would catch: attribution that follows nodes and not columns."""
+    graph = lines(delays={"delay": ("flights.dep_delay",)}, planes={"plane": ("flights.tailnum",)})
+    warned = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "dep_delay", held=False)
+    failed = seen("delays@2013-02-11", Family.CHECK, "distribution_shift", hour=1, detail="delay_is_minutes")
+    other = seen("planes@2013-02-11", Family.CHECK, "null_spike", hour=1, detail="plane_not_null")
+    found = diagnose([warned, failed, other], graph, NOW)
+    assert shown(found) == [("distribution_shift", "flights"), ("null_spike", "planes")]
+    assert set(found[0].explains) == {warned.id, failed.id}
+
+
+def test_a_warning_that_does_no_harm_is_no_incident() -> None:
+    """Would catch: false alarms in clean months."""
+    assert diagnose([seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", held=False)], lines(), NOW) == []
+
+
+def test_another_days_warning_explains_nothing() -> None:
+    """Would catch: attribution that doesn't map intervals."""
+    graph = lines(delays={"delay": ("flights.dep_delay",)})
+    warned = seen("flights@2013-02-10", Family.NULLS, "null_spike", "dep_delay", held=False)
+    failed = seen("delays@2013-02-11", Family.CHECK, "null_spike", hour=1)
+    assert shown(diagnose([warned, failed], graph, NOW)) == [("null_spike", "delays")]
+
+
+def test_odd_output_after_a_change_of_the_body_is_the_codes() -> None:
+    """Would catch: data blamed for what a release did."""
+    graph = lines(delays={"delay": ("flights.dep_delay",)})
+    change = seen("delays", Family.CHANGE, held=False, detail="body")
+    odd = seen("delays@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "delay", hour=2)
+    assert shown(diagnose([change, odd], graph, NOW + 10 * HOUR_US)) == [("code_error", "delays")]
+
+
+def test_a_change_after_the_failure_isnt_its_cause() -> None:
+    """Would catch: time order ignored."""
+    change = seen("delays", Family.CHANGE, hour=5, held=False, detail="body")
+    odd = seen("delays@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "delay", hour=2)
+    found = diagnose([change, odd], lines(delays={"delay": ("flights.dep_delay",)}), NOW + 10 * HOUR_US)
+    assert shown(found) == [("distribution_shift", "delays")]
+
+
+def test_three_sources_of_one_host_that_dont_answer_are_one_cause() -> None:
+    """Would catch: a ticket a source for one network fault."""
+    graph = CauseGraph([node(name, source=True) for name in ("a", "b", "c", "d")])
+    found = [seen(name, Family.ACCESS, observed="connection refused", host="sftp.example") for name in ("a", "b", "c")]
+    found.append(seen("d", Family.ACCESS, observed="403 Forbidden", host="api.example"))
+    causes = diagnose(found, graph, NOW)
+    assert shown(causes) == [("source_unavailable", "a"), ("access_denied", "d")]
+    assert causes[0].nodes == ("b", "c")
+
+
+def test_what_an_open_incident_explained_stays_with_it_when_its_own_evidence_is_gone() -> None:
+    """Would catch: a new incident for each symptom once the source is repaired."""
+    failed = seen("delays@2013-02-11", Family.CHECK, "null_spike", hour=1)
+    known = Cause(kind=CauseKind.NULL_SPIKE, node="flights", began_us=NOW, confidence=0.9, own=("fact:1",), explains=("fact:1", failed.id))
+    graph = lines(delays={"delay": ("flights.dep_delay",)})
+    assert shown(diagnose([failed], graph, NOW)) == [("null_spike", "delays")]
+    assert shown(diagnose([failed], graph, NOW, [known])) == [("null_spike", "flights")]
+
+
+def test_a_weak_warning_about_what_a_new_body_gives_out_is_the_codes() -> None:
+    """Would catch: a body that multiplies by a thousand and is only warned of, because its asset has few rows."""
+    graph = lines(delays={"delay": ("flights.dep_delay",)})
+    change = seen("delays", Family.CHANGE, held=False, detail="body")
+    odd = seen("delays@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "delay", hour=2, held=False, strength=4.3)
+    assert shown(diagnose([change, odd], graph, NOW + 10 * HOUR_US)) == [("code_error", "delays")]
+    above = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "dep_delay", hour=1, held=False)
+    assert diagnose([above, odd], graph, NOW + 10 * HOUR_US) == []
+
+
+def test_a_target_that_is_gone_is_unavailable_unless_its_declaration_was_changed() -> None:
+    """Would catch: what is the disk's put down to who declared it, and the other way round."""
+    graph = CauseGraph([node("flights", source=True), node("report", "flights")])
+    failed = seen("report@2013-02-11", Family.EXPORT, hour=2, observed="Not a directory: exports", detail="configuration_error")
+    assert shown(diagnose([failed], graph, NOW + 10 * HOUR_US)) == [("destination_unavailable", "report")]
+    change = seen("report", Family.CHANGE, held=False, detail="metadata")
+    assert shown(diagnose([change, failed], graph, NOW + 10 * HOUR_US)) == [("configuration_error", "report")]
+
+
+def test_reference_data_written_over_with_other_keys_is_a_broken_reference() -> None:
+    """Would catch: a restatement named where joins lost their partners."""
+    graph = lines(delays={"delay": ("flights.dep_delay",), "place": ("weather.place",)})
+    restated = seen("weather", Family.RESTATED, "restatement", held=False, strength=20)
+    empty = seen("delays@2013-02-11", Family.NULLS, "null_spike", "place", hour=2, held=False)
+    (cause,) = diagnose([restated, empty], graph, NOW + 10 * HOUR_US)
+    assert (cause.kind, cause.node) == ("reference_broken", "weather")
+
+
+def test_a_delivery_that_comes_again_under_an_open_incident_is_its_correction() -> None:
+    """Would catch: a restatement opened for what repairs what was wrong."""
+    known = Cause(kind=CauseKind.REPORTED, node="flights", partitions=("2013-02-11",), began_us=NOW, confidence=0.9, own=("act:1",))
+    again = seen("flights@2013-02-11", Family.RESTATED, "restatement", hour=24, held=False, strength=20)
+    other = seen("flights@2013-02-12", Family.RESTATED, "restatement", hour=24, held=False, strength=20)
+    found = diagnose([again, other], lines(), NOW + 30 * HOUR_US, [known])
+    assert sorted((one.kind.value, one.explains) for one in found) == [("reported", (again.id,)), ("restatement", (other.id,))]
+
+
+def test_values_missing_only_after_a_join_are_a_broken_reference() -> None:
+    """Would catch: empty cells blamed where keys found no partner."""
+    graph = lines(delays={"delay": ("flights.dep_delay",), "place": ("weather.place",)})
+    empty = seen("delays@2013-02-11", Family.NULLS, "null_spike", "place")
+    assert shown(diagnose([empty], graph, NOW)) == [("reference_broken", "delays")]
+    above = seen("weather@2013-02-11", Family.NULLS, "null_spike", "place", hour=-1, held=False)
+    assert shown(diagnose([above, empty], graph, NOW)) == [("null_spike", "weather")]
+
+
+def test_keys_that_nobody_knows_are_a_broken_reference_at_the_source_that_names_them() -> None:
+    """Would catch: a third of the rows without a partner, published with a warning, and nobody told."""
+    place = (Edge("weather", "place", Transformation.IDENTITY),)
+    joined = Lines({"place": place}, (Edge("flights", "carrier", Transformation.JOIN_KEY),))
+    nodes = [node("flights", source=True), node("weather", source=True), node("delays", "flights", "weather")]
+    graph = CauseGraph(nodes, {"delays": joined}.get)
+    more = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", held=False, observed="205 distinct values")
+    empty = seen("delays@2013-02-11", Family.NULLS, "null_spike", "place", hour=2, held=False, strength=36)
+    (cause,) = diagnose([more, empty], graph, NOW + 10 * HOUR_US)
+    assert (cause.kind, cause.node, cause.columns) == ("reference_broken", "flights", ("carrier",))
+    storm = seen("weather@2013-02-11", Family.NULLS, "null_spike", "place", held=False, strength=36)
+    assert diagnose([storm, empty], graph, NOW + 10 * HOUR_US) == []
+
+
+def test_names_that_were_accepted_arent_to_blame_for_what_the_delivery_shows() -> None:
+    """Would catch: whoever accepts a new header blamed for the rows of the file, or the missing column told instead of them."""
+    accepted = seen("flights", Family.CHANGE, held=False, detail="body")
+    gone = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "plane", hour=1, held=False, strength=20, detail="dropped")
+    rows = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", hour=1, strength=27, detail="× 14.2")
+    shares = seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "carrier", hour=1, strength=28)
+    found = diagnose([accepted, gone, rows, shares], lines(), NOW + 10 * HOUR_US)
+    assert sorted(shown(found)) == [("schema_change", "flights"), ("volume_anomaly", "flights")]
+    declared = seen("flights", Family.CHANGE, "", "carrier\nplane", held=False, detail="body")
+    held = seen("flights@2013-02-11", Family.SCHEMA, "schema_change", "plane", hour=1, strength=20, detail="dropped")
+    found = diagnose([declared, held], lines(), NOW + 10 * HOUR_US)
+    assert shown(found) == [("configuration_error", "flights")]
+
+
+def test_rows_are_named_beside_a_format_that_was_read_all_the_same() -> None:
+    """Would catch: fourteen times the rows put down to how dates are written."""
+    dates = seen("flights@2013-02-11", Family.FORMAT, "format_change", "time", held=False)
+    rows = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", strength=27, detail="× 14.2")
+    found = diagnose([dates, rows], lines(), NOW)
+    assert sorted(shown(found)) == [("format_change", "flights"), ("volume_anomaly", "flights")]
+
+
+def test_what_stood_before_makes_no_change_recent() -> None:
+    """Would catch: a release of last week blamed for today's figures, since something older than the release still stands."""
+    graph = lines(delays={"delay": ("flights.dep_delay",), "plane": ("flights.tailnum",)})
+    old = seen("delays@2013-02-01", Family.DISTRIBUTION, "distribution_shift", "plane", hour=-300)
+    change = seen("delays", Family.CHANGE, hour=-200, held=False, detail="body")
+    odd = seen("delays@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "delay", hour=2)
+    found = diagnose([old, change, odd], graph, NOW + 10 * HOUR_US)
+    assert {one.kind.value for one in found} == {"distribution_shift"}
+    soon = seen("delays@2013-02-03", Family.DISTRIBUTION, "distribution_shift", "delay", hour=-190)
+    found = diagnose([old, change, soon, odd], graph, NOW + 10 * HOUR_US)
+    assert {one.kind.value for one in found} == {"distribution_shift", "code_error"}
+
+
+def test_fewer_rows_arent_one_cause_with_more_of_them_days_before() -> None:
+    """Would catch: a cut file told at the partition of an earlier day that only had a few rows more."""
+    more = seen("flights@2013-02-10", Family.VOLUME, "volume_anomaly", hour=-24, held=False, strength=6, detail="× 1.58")
+    fewer = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", strength=17, detail="× 0.151")
+    (cause,) = diagnose([more, fewer], lines(), NOW)
+    assert (cause.partitions, cause.detail) == (("2013-02-11",), "fewer")

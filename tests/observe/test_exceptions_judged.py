@@ -1,0 +1,76 @@
+"""What was published as an exception: announced while it holds, wrong once it has lapsed, however far up it is."""
+
+from __future__ import annotations
+
+from small_world import SmallWorld, at, consumer, declare, node, reads
+
+from headrace.model import Grain
+from headrace.observe.status import ConsumerStatus, State, judge
+from headrace.observe.world import Excepted, Unusual
+
+DAY = Grain.DAY
+CHAIN = [node("src", DAY, source=True, expect_by="05:00"), node("a", DAY, "src"), node("b", DAY, "a"), node("other", DAY, "src")]
+NOW = "2013-02-03 08:00"
+
+
+def _judged(*accepted: Excepted, reads: str = "b", now: str = NOW) -> ConsumerStatus:
+    small = SmallWorld(delivered={"src": "2013-02-01"}, accepted=list(accepted))
+    for day, published in (("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 04:40")):
+        for name in ("src", "a", "b", "other"):
+            small.publish(name, day, at(published))
+    small.look("src", at(now))
+    return judge(declare(CHAIN, consumer("c", reads, due="07:00")), small, at(now)).consumers[0]
+
+
+def _accepted(name: str, day: str, until: str | None) -> Excepted:
+    return Excepted(name, day, "ann", "known at the vendor's", None if until is None else at(until))
+
+
+def test_it_is_served_by_exception_and_says_so() -> None:
+    """Would catch: an exception that nobody who reads the data hears of."""
+    found = _judged(_accepted("src", "2013-02-02", None))
+    assert (found.state, found.risk) == (State.SERVED, None)
+    assert "src@2013-02-02 by exception of ann" in found.reason
+
+
+def test_before_it_lapses_its_consumers_are_at_risk_from_then_on() -> None:
+    """Would catch: an end that surprises, and a prediction that names another time."""
+    found = _judged(_accepted("src", "2013-02-02", "2013-02-04 12:00"))
+    assert found.state is State.AT_RISK
+    assert found.risk is not None
+    assert (found.risk.predicted_us, found.risk.node) == (at("2013-02-04 12:00"), "src")
+    assert "known at the vendor's" in found.reason
+
+
+def test_once_it_has_lapsed_what_stands_on_it_is_wrong() -> None:
+    """Would catch: an exception for a day that holds for ever."""
+    found = _judged(_accepted("src", "2013-02-02", "2013-02-03 07:00"), _accepted("a", "2013-02-01", None))
+    assert (found.state, found.since_us) == (State.WRONG, at("2013-02-03 07:00"))
+    assert found.next == "headrace quarantine src@2013-02-02"
+    assert State.SERVED not in found.states
+
+
+def test_others_are_not_touched() -> None:
+    """Would catch: a consumer blamed for an exception of something that it doesn't read."""
+    lapsed = _accepted("a", "2013-02-02", "2013-02-03 07:00")
+    assert _judged(lapsed, reads="other").state is State.SERVED
+    assert _judged(lapsed, reads="a").state is State.WRONG
+
+
+def test_what_was_unusual_before_an_interval_was_told_then() -> None:
+    """Would catch: a storm that leaves whoever looks back a week at risk for a week."""
+    small = SmallWorld(delivered={"src": "2013-02-01"})
+    for day, published in (("2013-02-01", "2013-02-02 04:40"), ("2013-02-02", "2013-02-03 04:40")):
+        small.publish("src", day, at(published))
+        small.publish("week", day, at(published))
+    small.look("src", at(NOW))
+    declared = declare(
+        [node("src", DAY, source=True, expect_by="05:00"), node("week", DAY, reads("src", lookback="7d"))],
+        consumer("c", "week", due="07:00"),
+    )
+    small.odd = [Unusual("src", "2013-02-01", "null_spike", 9.0)]
+    assert judge(declared, small, at(NOW)).consumers[0].state is State.SERVED
+    small.odd.append(Unusual("src", "2013-02-02", "null_spike", 3.0))
+    found = judge(declared, small, at(NOW)).consumers[0]
+    assert found.state is State.AT_RISK
+    assert "src@2013-02-02" in found.reason

@@ -1,0 +1,287 @@
+"""Judgements over a store: one incident for one cause, from its first sign to its end, and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_world import at, consumer, declare, node
+
+from headrace.model import Grain, Project, Settings
+from headrace.observe.watched import Watched
+from headrace.plan import Compiled
+from headrace.plan.bodies import Lines
+from headrace.run.judging import Judged, judge
+from headrace.store import Store, Transaction
+from headrace.store.queries import incidents
+from headrace.store.queries.incidents import Incident
+
+NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
+WATCHED = declare(NODES, consumer("c", "a", due="07:00"))
+
+
+def judged(watched: Watched = WATCHED) -> Judged:
+    return Judged(Compiled(project=Project(settings=Settings(name="t")), nodes={}, order=()), watched, lambda _: Lines({}))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
+        with opened.write(None) as tx:
+            tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
+        yield opened
+
+
+class Night:
+    """What a leader writes of one day's delivery, each time with a new attempt."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.n = store, 0
+
+    def judge(self, now: str, watched: Watched = WATCHED) -> list[Incident]:
+        with self.store.write(None) as tx:
+            judge(tx, judged(watched), at(now))
+        return self.all()
+
+    def all(self) -> list[Incident]:
+        with self.store.read() as tx:
+            return sorted(incidents.newest(tx), key=lambda one: one.id)
+
+    def stand(self, tx: Transaction, name: str, key: str, state: str, when: int, publication: int | None = None) -> None:
+        revision = tx.execute("select coalesce(max(revision), 0) + 1 from partition").fetchone()[0]
+        tx.execute(
+            "insert into partition (node, partition, state, since, revision, publication_id) values (?, ?, ?, ?, ?, ?)"
+            " on conflict (node, partition) do update set state = excluded.state, since = excluded.since, revision = excluded.revision,"
+            " publication_id = excluded.publication_id",
+            (name, key, state, when, revision, publication),
+        )
+
+    def attempt(self, tx: Transaction, name: str, key: str, state: str, when: int, error: str | None = None) -> int:
+        self.n += 1
+        tx.execute(
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, error,"
+            " snapshot_read) values (1, ?, 1, ?, 'produce', ?, ?, ?, ?, ?, ?, 0)",
+            (self.n, name, f'["{key}"]', state, when, when, when, error),
+        )
+        return self.n
+
+    def held(self, key: str, when: str, kind: str = "null_spike") -> None:
+        with self.store.write(None) as tx:
+            n = self.attempt(tx, "src", key, "held", at(when))
+            tx.execute(
+                "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
+                " values ('src', ?, 1, ?, ?, 'x', 'hold', '1 % nulls', '60 % nulls', '12', '', ?)",
+                (key, n, kind, at(when)),
+            )
+            tx.execute(
+                "insert into quarantine (node, partition, epoch, n, state, reason, at) values ('src', ?, 1, ?, 'held', 'nulls', ?)",
+                (key, n, at(when)),
+            )
+            self.stand(tx, "src", key, "held", at(when))
+
+    def published(self, key: str, when: str, *names: str) -> None:
+        with self.store.write(None) as tx:
+            for name in names or ("src", "a"):
+                n = self.attempt(tx, name, key, "published", at(when))
+                cursor = tx.execute(
+                    "insert into publication (node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version)"
+                    " values (?, ?, 1, ?, ?, ?, 1, 0, 'passed', 1)",
+                    (name, key, n, n, at(when)),
+                )
+                self.stand(tx, name, key, "published", at(when), cursor.lastrowid)
+            tx.execute(
+                "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
+                " values ('src', ?, 'x', 0, 0, ?, ?, ?, 'published')",
+                (key, *[at(when)] * 3),
+            )
+
+
+def test_one_cause_is_one_incident_until_its_readers_are_served_and_again_when_it_comes_back(store: Store) -> None:
+    """A new incident each morning would be three tickets for one vendor's mistake; one that is closed before its readers are served
+    would be told as restored too early; the same a week later would hide that it is the second time."""
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    assert night.judge("2013-02-02 07:30") == []
+    night.held("2013-02-02", "2013-02-03 04:00")
+    (first,) = night.judge("2013-02-03 07:30")
+    assert (first.kind, first.node, first.partition, first.columns, first.state) == ("null_spike", "src", "2013-02-02", ("x",), "open")
+    assert first.affected.consumers == ("c",)
+    assert first.affected.assets == ("a",)
+    night.held("2013-02-03", "2013-02-04 04:00")
+    (again,) = night.judge("2013-02-04 07:30")
+    assert (again.id, again.began_at, again.affected.partitions) == (first.id, first.began_at, ("2013-02-02", "2013-02-03"))
+    for key in ("2013-02-02", "2013-02-03"):
+        night.published(key, "2013-02-04 09:00", "src")
+    (recovering,) = night.judge("2013-02-04 09:01")
+    assert recovering.state == "recovering"
+    for key in ("2013-02-02", "2013-02-03"):
+        night.published(key, "2013-02-04 09:05", "a")
+    (over,) = night.judge("2013-02-04 09:06")
+    assert (over.state, over.restored_at) == ("resolved", at("2013-02-04 09:05"))
+
+    night.held("2013-02-04", "2013-02-05 04:00")
+    (back,) = night.judge("2013-02-05 07:30")
+    assert (back.id, back.state, back.began_at, back.restored_at) == (first.id, "open", first.began_at, None)
+    night.published("2013-02-04", "2013-02-05 09:00")
+    assert [one.state for one in night.judge("2013-02-05 09:06")] == ["resolved"]
+    night.held("2013-02-20", "2013-02-21 04:00")
+    second = night.judge("2013-02-21 04:01")[-1]
+    assert (second.id, second.recurrence_of, second.state) == (first.id + 1, first.id, "open")
+
+
+def test_judging_the_same_twice_writes_nothing_more(store: Store) -> None:
+    """A server judges every minute: a timeline that grows with each look would bury what happened."""
+    night = Night(store)
+    night.held("2013-02-02", "2013-02-03 04:00")
+    night.judge("2013-02-03 07:30")
+    with store.read() as tx:
+        before = [
+            tx.execute(f"select * from {table}").fetchall() for table in ("incident", "incident_event", "evidence", "symptom", "judged")
+        ]
+    night.judge("2013-02-03 07:31")
+    with store.read() as tx:
+        after = [
+            tx.execute(f"select * from {table}").fetchall() for table in ("incident", "incident_event", "evidence", "symptom", "judged")
+        ]
+    assert after == before
+
+
+def test_ten_thousand_equal_failures_are_one_incident_of_bounded_size(store: Store) -> None:
+    """An incident with ten thousand lines can't be read, and one each would be ten thousand tickets."""
+    night = Night(store)
+    error = '{"kind": "deterministic", "message": "division by zero"}'
+    with store.write(None) as tx:
+        tx.execute("insert into partition (node, partition, state, since, revision) values ('a', '0', 'published', 0, 1)")
+        for number in range(10_000):
+            key = f"{1990 + number // 360}-{number % 360 // 30 + 1:02d}-{number % 30 + 1:02d}"
+            n = night.attempt(tx, "a", key, "failed", at("2013-02-03 04:00"), error)
+            tx.execute(
+                "insert into partition (node, partition, state, failures, since, revision) values ('a', ?, 'failed', 1, ?, 2)",
+                (key, at("2013-02-03 04:00")),
+            )
+        assert n == 10_000
+    (one,) = night.judge("2013-02-03 05:00")
+    assert (one.kind, one.node) == ("code_error", "a")
+    assert len(one.evidence) <= 40
+    with store.read() as tx:
+        assert len(incidents.timeline_of(tx, one.id)) <= 3
+
+
+def test_what_is_removed_keeps_nothing_open(store: Store) -> None:
+    """An incident about a source that nobody has any more would stay open for ever."""
+    night = Night(store)
+    night.held("2013-02-02", "2013-02-03 04:00")
+    assert [one.state for one in night.judge("2013-02-03 07:30")] == ["open"]
+    with store.write(None) as tx:
+        tx.execute("insert into version (id, hash, manifest, compiled, applied_at, actor) values (1, 'h', '{}', ?, 0, 't')", (b"",))
+    rest = declare([node("other", Grain.DAY, source=True)])
+    assert [one.state for one in night.judge("2013-02-03 08:00", rest)] == ["resolved"]
+
+
+def test_causes_that_cant_be_judged_never_undo_what_was_published(store: Store) -> None:
+    """Publishing and judging share a transaction: an error in the one would take the other's data back."""
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    with store.write(None) as tx:
+        tx.execute("insert into judged (id, at, content) values (1, 0, 'no json')")
+    (own,) = night.judge("2013-02-02 07:30")
+    assert (own.node, own.kind, own.owner) == ("headrace", "code_error", "headrace")
+    with store.write(None) as tx:
+        assert tx.execute("select count(*) from obligation where met_at is not null").fetchone()[0] == 1
+        tx.execute("delete from judged")
+    assert [one.state for one in night.judge("2013-02-02 07:31")] == ["resolved"]
+
+
+def test_two_causes_at_one_node_are_two_incidents(store: Store) -> None:
+    """The second would go unseen behind the first, and stay when that is repaired."""
+    night = Night(store)
+    night.held("2013-02-02", "2013-02-03 04:00")
+    night.held("2013-02-03", "2013-02-04 04:00", kind="stale_data")
+    assert [(one.kind, one.partition) for one in night.judge("2013-02-04 05:00")] == [
+        ("null_spike", "2013-02-02"), ("stale_data", "2013-02-03"),
+    ]  # fmt: skip
+
+
+def test_what_is_left_of_an_incident_once_its_delivery_is_read_again_is_that_incident(store: Store) -> None:
+    """Whoever accepts the new names of some columns would be told of another incident for the one that is gone."""
+    night = Night(store)
+    night.held("2013-02-02", "2013-02-03 04:00", kind="schema_change")
+    with store.write(None) as tx:
+        tx.execute(
+            "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
+            " values ('src', '2013-02-02', 1, ?, 'schema_change', 'y', 'hold', 'y', 'z', '20', 'renamed', ?)",
+            (night.n, at("2013-02-03 04:00")),
+        )
+    (first,) = night.judge("2013-02-03 04:01")
+    assert first.columns == ("x", "y")
+    night.held("2013-02-02", "2013-02-03 05:00", kind="schema_change")
+    (rest,) = night.judge("2013-02-03 05:01")
+    assert (rest.id, rest.state, rest.columns) == (first.id, "open", ("x",))
+
+
+def test_a_file_that_corrects_what_an_incident_names_is_no_restatement(store: Store) -> None:
+    """The vendor repairs it, and is told of a second incident for having done so."""
+    night = Night(store)
+    night.held("2013-02-02", "2013-02-03 04:00")
+    night.judge("2013-02-03 04:01")
+    night.published("2013-02-02", "2013-02-03 09:00")
+    with store.write(None) as tx:
+        tx.execute(
+            "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
+            " values ('src', '2013-02-02', 1, ?, 'restatement', '', 'warn', '3 rows', '4 rows', '12', '1 row added', ?)",
+            (night.n - 1, at("2013-02-03 09:00")),
+        )
+    assert [(one.kind, one.state) for one in night.judge("2013-02-03 09:01")] == [("null_spike", "resolved")]
+
+
+def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_wrong(store: Store) -> None:
+    """A format that changed for good would be an incident that never ends; and what came out right would count as wrong."""
+    night = Night(store)
+    for day in ("2013-02-02", "2013-02-03"):
+        night.published(day, f"{day} 04:00")
+        with store.write(None) as tx:
+            number = tx.execute("select max(id) from delivery").fetchone()[0]
+            tx.execute(
+                "insert into drift (source, partition, delivery_id, epoch, n, kind, column_name, evidence, policy, used_by, at)"
+                " values ('src', ?, ?, 1, ?, 'format', '', '[\"the delimiter is ; instead of ,\"]', 'map', '[]', ?)",
+                (day, number, night.n - 1, at(f"{day} 04:00")),
+            )
+        found = night.judge(f"{day} 04:01")
+        assert [(one.kind, one.affected.partitions) for one in found] == [("format_change", ("2013-02-02",))]
+    with store.read() as tx:
+        assert tx.execute("select count(*) from unsound").fetchone()[0] == 0
+    assert [one.state for one in night.all()] == ["resolved"]
+
+
+def test_what_somebody_accepted_as_it_is_isnt_wrong(store: Store) -> None:
+    """An exception that somebody answers for would leave its readers with wrong data, and the incident open for good."""
+    night = Night(store)
+    for day, accepted in (("2013-02-02", True), ("2013-02-03", False)):
+        night.published(day, f"{day} 04:00")
+        with store.write(None) as tx:
+            tx.execute(
+                "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
+                " values ('src', ?, 1, ?, 'schema_change', 'x', 'warn', 'x', 'not there', '20', 'dropped', ?)",
+                (day, night.n - 1, at(f"{day} 04:00")),
+            )
+            if accepted:
+                tx.execute(
+                    "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at)"
+                    " select node, partition, 1, id, 'ann', 'it is so', published_at from publication where node = 'src'"
+                )
+    assert [one.kind for one in night.judge("2013-02-03 04:01")] == ["schema_change"]
+    with store.read() as tx:
+        wrong = tx.execute("select p.partition from unsound u join publication p on p.id = u.publication_id").fetchall()
+    assert [tuple(one) for one in wrong] == [("2013-02-03",)]
+
+
+def test_a_promise_that_usual_arrivals_cant_keep_is_told_as_such(store: Store) -> None:
+    """Each morning late by an hour with every task green: nobody is told that it can never be in time."""
+    night = Night(store)
+    for day in range(1, 21):
+        night.published(f"2013-02-{day:02d}", f"2013-02-{day + 1:02d} 07:40")
+    with store.write(None) as tx:
+        tx.executemany("insert into look (source, at, found) values ('src', ?, 1)", [(at("2013-02-21 07:40"),)])
+    (one,) = night.judge("2013-02-21 08:00")
+    assert (one.kind, one.node, one.affected.consumers) == ("deadline_infeasible", "c", ("c",))

@@ -1,0 +1,178 @@
+"""What single rows claim of a partition's time: what people decide, what a plan waits for, what is lost, cancelled or taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from small_world import SmallWorld, declare, node
+
+from headrace.model import Grain
+from headrace.observe.ledger.claims import Claims, Stay
+from headrace.observe.ledger.declared import Traits
+from headrace.observe.ledger.inputs import Inputs, Place
+from headrace.observe.ledger.rebuilds import cause_us
+from headrace.observe.ledger.records import Arrival, Named, Planned, Shown, Standstill, Try
+from headrace.observe.ledger.segments import divided
+from headrace.observe.obligations import Scene
+
+NODE = "a"
+
+
+class Rows:
+    """Records of one node, as lists."""
+
+    def __init__(self, *tries: Try) -> None:
+        self.made = list(tries)
+        self.visible: list[Shown] = []
+        self.delivered: list[Arrival] = []
+        self.paused: list[Standstill] = []
+        self.named: list[Named] = []
+        self.planned: list[Planned] = []
+        self.idle: list[tuple[int, int]] = []
+        self.now_us = 1_000
+        self.owners: dict[int, str] = {}
+
+    def tries(self, node: str, partition: str) -> Sequence[Try]:
+        return self.made
+
+    def shown(self, node: str, partition: str) -> Sequence[Shown]:
+        return self.visible
+
+    def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
+        return self.delivered
+
+    def pauses(self, node: str) -> Sequence[Standstill]:
+        return self.paused
+
+    def incidents(self, node: str, partition: str) -> Sequence[Named]:
+        return self.named
+
+    def awaiting(self, node: str, partition: str) -> Sequence[Planned]:
+        return self.planned
+
+    def newest_before(self, node: str, at_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
+        return None
+
+    def free(self, one: Try, from_us: int, to_us: int, *, begun: bool) -> Sequence[tuple[int, int]]:
+        return [(max(a, from_us), min(b, to_us)) for a, b in self.idle if a < to_us and b > from_us]
+
+    def applied_us(self, version: int) -> int | None:
+        return {2: 300}.get(version)
+
+    def typical_us(self, node: str) -> int | None:
+        return None
+
+
+def attempt(n: int, state: str, queued: int, dispatched: int, finished: int | None, **more: object) -> Try:
+    one = Try(epoch=1, n=n, node=NODE, kind="produce", state=state, queued_us=queued, dispatched_us=dispatched, finished_us=finished)
+    return msgspec.structs.replace(one, **more)
+
+
+def spent(rows: Rows, until: int, *, final: int | None = None, source: bool = False, **traits: object) -> list[tuple[str, int]]:
+    """(kind, microseconds) of what a stay from 0 until then was spent on."""
+    stay = Stay(
+        node=NODE, partition="*", from_us=0, to_us=until, is_source=source, final=None if final is None else (1, final),
+        traits=Traits(**traits),  # type: ignore[arg-type]
+    )  # fmt: skip
+    return [(str(one.kind), one.us) for one in divided(Claims(stay, rows).all(), 0, until, NODE, "*")]
+
+
+def test_what_was_held_and_then_accepted_waited_for_a_person() -> None:
+    """Would catch: an exception whose wait counts as publishing."""
+    rows = Rows(attempt(1, "held", 10, 10, 40, run_us=20, audit_us=5))
+    assert spent(rows, 100, final=1) == [("schedule", 10), ("queue", 5), ("run", 20), ("audit", 5), ("hold", 60)]
+
+
+def test_a_plan_waits_for_an_approval_and_for_its_rest() -> None:
+    """Would catch: the hours in which a plan wasn't approved counted as ours."""
+    plan = Planned(7, 5, 50, "partitions > 3")
+    rows = Rows(attempt(1, "staged", 50, 50, 70, run_us=20, plan=plan))
+    assert spent(rows, 100, final=1) == [("schedule", 5), ("approval", 45), ("run", 20), ("publish", 30)]
+    waiting = Rows()
+    waiting.planned = [Planned(8, 30, None, "tag:daily")]
+    assert spent(waiting, 100) == [("schedule", 30), ("approval", 70)]
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "count", "kinds"),
+    [
+        ("failed", "transient", 1, ["retry"]),
+        ("failed", "transient", 5, ["retry", "hold"]),
+        ("failed", "deterministic", 1, ["retry", "hold"]),
+        ("failed", "resources", 1, ["retry"]),
+        ("failed", "resources", 2, ["retry", "hold"]),
+        ("lost", "", 2, ["retry"]),
+        ("lost", "", 3, ["retry", "hold"]),
+        ("cancelled", "cancelled", 1, ["retry", "schedule"]),
+    ],
+)
+def test_what_is_not_tried_again_waits_for_somebody(state: str, error: str, count: int, kinds: list[str]) -> None:
+    """Would catch: a failure that nobody tries again told as a wait for the next try, and the other way about."""
+    rows = Rows(*(attempt(n, state, n * 10, n * 10, n * 10 + 5, error=error) for n in range(count)))
+    assert list(dict.fromkeys(kind for kind, _ in spent(rows, 500))) == kinds
+
+
+def test_people_come_before_machines() -> None:
+    """Would catch: a pause that hides that something was held, and an attempt that hides a pause."""
+    rows = Rows(attempt(1, "held", 0, 0, 20, run_us=20), attempt(2, "published", 80, 80, 100, run_us=20))
+    rows.paused = [Standstill(10, 50, "x", "ann"), Standstill(90, None, "y", "bob")]
+    assert spent(rows, 100, final=2) == [("run", 10), ("paused", 10), ("hold", 60), ("run", 10), ("paused", 10)]
+
+
+def test_the_next_delivery_ends_a_hold() -> None:
+    """Would catch: looking seldom told as a wait for somebody."""
+    rows = Rows(attempt(1, "held", 20, 20, 30, run_us=10, delivery=1), attempt(2, "published", 90, 90, 100, run_us=10, delivery=2))
+    rows.delivered = [Arrival(1, 10, 20), Arrival(2, 60, 85)]
+    assert spent(rows, 100, final=2, source=True) == [
+        ("source", 10), ("detection", 10), ("run", 10), ("hold", 30), ("detection", 25), ("schedule", 5), ("run", 10),
+    ]  # fmt: skip
+
+
+def test_what_was_published_and_is_wrong_is_its_incidents() -> None:
+    """Would catch: wrong data whose time isn't told, or without who answers for it."""
+    rows = Rows(attempt(1, "published", 0, 0, 10, run_us=10), attempt(2, "published", 80, 80, 90, run_us=10))
+    rows.named = [Named(3, "other", "reported", "half is missing", "acme", 5, None)]
+    assert spent(rows, 90, final=2) == [("run", 10), ("hold", 70), ("run", 10)]
+    (hold,) = [s for s in Claims(Stay(node=NODE, partition="*", from_us=0, to_us=90, final=(1, 2)), rows).all() if s.kind == "hold"]
+    assert (hold.incident, hold.note) == (3, "half is missing")
+
+
+def test_only_a_slot_makes_a_queue_ours() -> None:
+    """Would catch: the room in a pool, which somebody declared, told as our overhead."""
+    rows = Rows(attempt(1, "published", 0, 60, 100, run_us=20))
+    rows.idle = [(10, 30), (50, 70)]
+    assert spent(rows, 100, final=1) == [
+        ("queue", 10),
+        ("queue", 20),
+        ("queue", 20),
+        ("queue", 10),
+        ("dispatch", 10),
+        ("queue", 10),
+        ("run", 20),
+    ]
+    assert spent(rows, 100, final=1, pooled=True) == [("queue", 60), ("dispatch", 10), ("queue", 10), ("run", 20)]
+
+
+def test_rows_that_are_gone_leave_time_that_nobody_claims() -> None:
+    """Would catch: a publication without its attempt whose time is called the schedule's."""
+    assert spent(Rows(), 100, final=9) == [("unattributed", 100)]
+
+
+@pytest.mark.parametrize(
+    ("first", "began"),
+    [
+        ({"version": 2}, 300),
+        ({"asked_us": 350}, 350),
+        ({"plan": Planned(1, 250, 400)}, 250),
+        ({}, 400),
+    ],
+)
+def test_a_rebuild_begins_with_what_caused_it(first: dict[str, object], began: int) -> None:
+    """Would catch: a day that is made again after a year, and has waited a year."""
+    rows = Rows(attempt(1, "published", 0, 0, 100), attempt(2, "published", 400, 400, 500, **first))
+    rows.visible = [Shown(100, 500, 1, 1), Shown(500, None, 1, 2)]
+    declared = node(NODE, Grain.DAY, timezone="UTC")
+    inputs = Inputs(Scene(declare([declared]), SmallWorld()), rows, {}, None)
+    assert cause_us(inputs, rows, Place(NODE, "2013-01-01"), rows.visible[0], 500) == began

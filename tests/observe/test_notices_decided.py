@@ -1,0 +1,268 @@
+"""Who is told of what, when and how often, over a real store: judgements follow each other, and what was told stays told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from small_world import ZONE, at, declare, node
+
+from headrace.model import Grain, Project, Settings
+from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
+from headrace.observe.notices.digest import digests
+from headrace.observe.notices.queueing import Deadlines, tell
+from headrace.observe.status import AtRisk
+from headrace.store import Store
+from headrace.store.queries import incidents, notices
+from headrace.store.queries.incidents import Affected, Incident
+
+PLACE = Place(file="owners.yaml", line=1)
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+NIGHT, MORNING = "2025-01-10T04:40", "2025-01-10T07:00"
+RISK = AtRisk("2025-01-09", at(MORNING), "flights", "2025-01-09", "held", "headrace why report", None, None)
+
+
+def owner(name: str, *contact: str, **more: Any) -> Owner:
+    return Owner(name=name, contact=contact, place=PLACE, **more)
+
+
+def project(*owners: Owner, notify: dict[str, dict[str, Any]] | None = None) -> Project:
+    channels = {"mail": {"url": "file:outbox"}, **(notify or {})}
+    return Project(
+        settings=Settings(name="p", timezone=ZONE, notify=channels),
+        owners={one.name: one for one in owners},
+        sources={"flights": Source(name="flights", owner="vendor", place=PLACE)},
+        consumers={"report": Consumer(name="report", owner="readers", reads=("a",), place=PLACE)},
+    )
+
+
+VENDOR = owner("vendor", "mailto:v@x.example", kind="vendor", manager="team")
+TEAM = owner("team", "mailto:t@x.example")
+READERS = owner("readers", "mailto:r@x.example")
+
+
+def incident(number: int = 1, **more: Any) -> Incident:
+    given: dict[str, Any] = {
+        "id": number, "state": "open", "kind": "schema_change", "detail": "", "node": "flights", "partition": "2025-01-09",
+        "columns": ("dep",), "fingerprint": str(number), "owner": "vendor", "summary": "1 column renamed", "confidence": 0.9,
+        "evidence": (), "affected": Affected(("a",), ("report",), ("2025-01-09",)),
+        "began_at": at(NIGHT), "opened_at": at(NIGHT), "updated_at": at(NIGHT), **more,
+    }  # fmt: skip
+    return Incident(**given)
+
+
+class Board:
+    """A store, and what is told over it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def judge(self, people: Project, now: int, *found: Incident, risk: bool = False, late: dict[str, int] | None = None) -> None:
+        with self.store.write(None) as tx:
+            for one in found:
+                incidents.write(tx, one)
+            tell(tx, people, Deadlines({"report": RISK} if risk else {}, late or {}), now)
+
+    def rows(self, columns: str = "kind, recipient, state") -> list[tuple[Any, ...]]:
+        with self.store.read() as tx:
+            return [tuple(row) for row in tx.execute(f"select {columns} from notice order by id")]
+
+    def send(self, now: int) -> list[tuple[str, str]]:
+        """All that is due goes out."""
+        with self.store.write(None) as tx:
+            batch = notices.take(tx, now, 1_000)
+            for one in batch:
+                notices.sent(tx, one.id, now, None)
+        return [(one.kind, one.recipient) for one in batch]
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    with Store.open(tmp_path, Settings(name="p"), create=True) as store:
+        yield Board(store)
+
+
+def over(one: Incident, now: int) -> Incident:
+    return msgspec.structs.replace(one, state="resolved", resolved_at=now, restored_at=now, updated_at=now)
+
+
+def test_each_is_told_once_and_again_when_it_is_another_cause_or_over(board: Board) -> None:
+    """Catches: a vendor who is written to, a message with each judgement, a refined cause that nobody hears of, an end that nobody is
+    told of, and an incident that opens and closes all night with two messages each time."""
+    people, one, now = project(VENDOR, TEAM, READERS), incident(), at(NIGHT)
+    for minute in range(5):
+        board.judge(people, now + minute * MINUTE, one)
+    assert board.send(now + 5 * MINUTE) == [("opened", "team"), ("opened", "readers")]
+    one = msgspec.structs.replace(one, kind="type_change")
+    board.judge(people, now + 6 * MINUTE, one)
+    board.judge(people, now + 7 * MINUTE, one)
+    assert board.send(now + 8 * MINUTE) == [("changed", "team"), ("changed", "readers")]
+    ended = over(one, now + 9 * MINUTE)
+    board.judge(people, now + 9 * MINUTE, ended)
+    board.judge(people, now + 10 * MINUTE)
+    assert board.send(now + 11 * MINUTE) == [("resolved", "team"), ("resolved", "readers")]
+    board.judge(people, now + 12 * MINUTE, one)
+    assert board.send(now + 13 * MINUTE) == []
+    board.judge(people, now + 2 * HOUR)
+    assert board.send(now + 2 * HOUR) == [("opened", "team"), ("opened", "readers")]
+    assert board.rows("title")[-1][0].endswith("(again)")
+    board.judge(people, now + 3 * HOUR, ended)
+    assert board.send(now + 3 * HOUR) == [("resolved", "team"), ("resolved", "readers")]
+
+
+def test_what_is_over_before_it_was_sent_is_not_told(board: Board) -> None:
+    """Catches: people woken by what is no more; an end told to whom the beginning wasn't."""
+    night = owner("team", "mailto:t@x.example", quiet="22:00-07:00")
+    people, now = project(VENDOR, night), at(NIGHT)
+    board.judge(people, now, incident())
+    board.judge(people, now + MINUTE, msgspec.structs.replace(incident(), kind="type_change"))
+    assert board.rows("kind, said, state") == [("opened", "type_change@flights", "waiting")]
+    board.judge(people, now + HOUR, over(incident(), now + HOUR))
+    assert board.rows() == [("opened", "team", "dropped"), ("resolved", "team", "dropped")]
+    assert board.send(at("2025-01-10T12:00")) == []
+
+
+def test_quiet_hours_hold_until_a_deadline_is_at_risk(board: Board) -> None:
+    """Catches: a message in the night that can wait, and one that can't wait held until the morning after."""
+    night = owner("team", "mailto:t@x.example", quiet="22:00-07:00")
+    people, now = project(VENDOR, night, READERS), at(NIGHT)
+    board.judge(people, now, incident())
+    assert board.send(now) == [("opened", "readers")]
+    board.judge(people, now + MINUTE)
+    assert board.send(now + MINUTE) == []
+    assert board.rows("not_before")[0] == (at(MORNING),)
+    board.judge(people, now + 2 * MINUTE, risk=True)
+    assert board.send(now + 2 * MINUTE) == [("opened", "team")]
+
+
+def test_managers_are_told_when_it_takes_too_long_or_a_deadline_is_missed(board: Board) -> None:
+    """Catches: an escalation at once, none at all, one with each judgement, or one to whom is told anyway; managers in a circle."""
+    team = owner("team", "mailto:t@x.example", manager="boss", escalate="2h")
+    boss = owner("boss", "mailto:b@x.example", manager="team")
+    people, now = project(VENDOR, team, boss), at(NIGHT)
+    board.judge(people, now, incident())
+    board.judge(people, now + HOUR)
+    assert board.send(now + HOUR) == [("opened", "team")]
+    board.judge(people, now + 2 * HOUR)
+    board.judge(people, now + 3 * HOUR, late={"report": at(MORNING)})
+    assert board.send(now + 3 * HOUR) == [("escalated", "boss")]
+    second = incident(2, node="others", affected=Affected((), ("report",)))
+    board.judge(people, now + 3 * HOUR, second, late={"report": at(MORNING)})
+    assert board.send(now + 3 * HOUR) == [("opened", "team"), ("escalated", "boss")]
+
+
+def test_deadlines_that_will_be_missed_are_told_before(board: Board) -> None:
+    """Catches: a risk that nobody hears of before it is late, one told twice, or told again beside the incident that is its cause."""
+    people, now = project(VENDOR, TEAM, READERS), at(NIGHT)
+    board.judge(people, now, risk=True)
+    board.judge(people, now + MINUTE, risk=True)
+    assert board.send(now + MINUTE) == [("at_risk", "readers"), ("at_risk", "team")]
+    board.judge(people, at(MORNING), late={"report": at(MORNING)})
+    board.judge(people, at(MORNING) + MINUTE, late={"report": at(MORNING)})
+    assert board.send(at(MORNING) + MINUTE) == [("late", "readers")]
+    board.judge(people, at(MORNING) + HOUR, incident(), late={"report": at(MORNING)})
+    assert board.send(at(MORNING) + HOUR) == [("opened", "team"), ("opened", "readers")]
+
+
+def test_a_shared_channel_is_written_to_once_and_tickets_are_of_causes(board: Board) -> None:
+    """Catches: a ticket for each owner of one cause, a ticket for a deadline, a contact that isn't declared and is never heard of."""
+    tickets = {"tickets": {"url": "${T}", "update": {"url": "${T}/{reference}"}}}
+    people = project(VENDOR, owner("team", "tickets", "gone"), owner("readers", "tickets"), notify=tickets)
+    board.judge(people, at(NIGHT), incident())
+    board.judge(people, at(NIGHT) + MINUTE, risk=True)
+    board.judge(people, at(NIGHT) + 2 * MINUTE, over(incident(), at(NIGHT) + 2 * MINUTE), risk=True)
+    assert board.rows("kind, recipient, channel, error") == [
+        ("opened", "team", "tickets", "it was over before this was sent"),
+        ("opened", "team", "gone", "there is no [notify.gone]"),
+        ("resolved", "team", "tickets", "it was over before this was sent"),
+        ("resolved", "team", "gone", "it was over before this was sent"),
+        ("at_risk", "readers", "tickets", "only causes become tickets"),
+        ("at_risk", "team", "tickets", "only causes become tickets"),
+        ("at_risk", "team", "gone", "there is no [notify.gone]"),
+    ]
+
+
+def test_a_flood_is_told_as_one(board: Board) -> None:
+    """Catches: hundreds of messages in a night, and causes beyond the first that come one by one later."""
+    people = project(VENDOR, TEAM)
+    many = [incident(number, node=f"n{number}") for number in range(1, 61)]
+    board.judge(people, at(NIGHT), *many)
+    board.judge(people, at(NIGHT) + MINUTE)
+    board.judge(people, at(NIGHT) + 2 * HOUR)
+    sent = board.send(at(NIGHT) + 2 * HOUR)
+    assert len(sent) == 21
+    assert [row for row in board.rows("subject") if row[0].startswith("more/")] == [(f"more/{at(NIGHT) // HOUR}",)]
+
+
+@pytest.mark.parametrize("kind", ["code_error", "unknown", "reported", "configuration_error", "destination_unavailable"])
+def test_messages_hold_no_values_and_no_hidden_characters(board: Board, kind: str) -> None:
+    """Catches: a cell's value that an error quotes, or a person wrote, in a mail; a column's name that begins a new line or turns it."""
+    one = incident(kind=kind, summary="ValueError: no amount 4711 of Mr Canary", columns=("x\r\nBcc: all@x.example\u202e",))
+    board.judge(project(VENDOR, TEAM), at(NIGHT), one)
+    ((title, body),) = board.rows("title, body")
+    assert "4711" not in title + body
+    assert "Canary" not in title + body
+    assert not {"\r", "\u202e"} & set(title + body)
+    assert "\nBcc" not in body
+    assert "headrace incident INC-1" in body
+    assert ("ValueError" in title) == (kind in ("code_error", "unknown", "configuration_error"))
+
+
+def test_faults_of_our_own_are_told_to_those_whom_they_affect(board: Board) -> None:
+    """Catches: an incident of Headrace itself, which is in no owners.yaml, that nobody hears of; and people who can't be told."""
+    own = incident(owner="headrace", node="headrace", kind="runtime_down")
+    board.judge(project(VENDOR, READERS), at(NIGHT), own)
+    assert board.rows() == [("opened", "readers", "waiting")]
+    board.judge(project(VENDOR), at(NIGHT), incident(2))
+    assert len(board.rows()) == 1
+
+
+def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
+    """Catches: a digest on a day without a change, two of one day, one before its time, a drop that every Saturday has told as one that
+    needs a reason, a drop that needs one told as usual, and others' incidents in it."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
+    grained = msgspec.structs.replace(people.sources["flights"], partition=PartitionSpec(grain=Grain.DAY))
+    people = msgspec.structs.replace(people, sources={"flights": grained})
+    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+
+    def digest(now: str) -> list[str]:
+        with board.store.write(None) as tx:
+            found = list(digests(tx, people, watched, late={}, now=at(now)))
+            notices.put(tx, found, at(now))
+        return [one.body for one in found if one.state == "waiting"]
+
+    def rows(day: str, count: int) -> None:
+        with board.store.write(None) as tx:
+            tx.execute(
+                "insert into publication (node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version)"
+                " values ('flights', ?, 1, 1, 1, ?, ?, 0, 'fresh', 1)",
+                (day, at(day) + 86_400_000_000, count),
+            )
+
+    day = date(2025, 1, 1)
+    while day < date(2025, 2, 1):
+        rows(day.isoformat(), 690 if day.weekday() == 5 else 1_000)
+        day += timedelta(days=1)
+    assert digest("2025-02-01T07:59") == []
+    rows("2025-02-01", 690)
+    assert digest("2025-02-02T08:00") == [
+        "flights: 31% fewer rows on 2025-02-01 than the day before: Saturday, as every Saturday"
+    ]  # fmt: skip
+    assert digest("2025-02-02T09:00") == []
+    rows("2025-02-02", 700)
+    assert digest("2025-02-03T08:30") == []
+    rows("2025-02-03", 400)
+    with board.store.write(None) as tx:
+        incidents.write(tx, incident(opened_at=at("2025-02-03T22:00")))
+        incidents.write(tx, incident(2, node="others", owner="team", affected=Affected(), opened_at=at("2025-02-03T22:00")))
+        incidents.write(tx, over(incident(3, node="weather", opened_at=at("2025-01-20")), at("2025-02-03T12:00")))
+    (said,) = digest("2025-02-04T08:00")
+    assert said.splitlines() == [
+        "new: INC-1 flights: 1 column renamed", "over: INC-3 weather: 1 column renamed",
+        "flights: 43% fewer rows on 2025-02-03 than the day before; Mondays have 1,000 as a rule, this one 400",
+    ]  # fmt: skip

@@ -1,0 +1,144 @@
+"""What incidents and exceptions make of consumers: along what read what, from when to when, as known now and as known then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from small_world import SmallWorld, at, consumer, declare, node
+from stored_world import write_world
+
+from headrace.model import Grain, Settings
+from headrace.observe.availability.gathering import Gathering
+from headrace.observe.availability.score import Score, score
+from headrace.observe.availability.tainted import Carry, all_of_all
+from headrace.observe.availability.timeline import timeline
+from headrace.observe.availability.wrongness import Wrongness
+from headrace.observe.facts import StoreWorld
+from headrace.observe.obligations import Scene
+from headrace.observe.persist import promise, settle
+from headrace.observe.status import ConsumerStatus, judged
+from headrace.store import Store, Transaction
+
+DAY = Grain.DAY
+DECLARED = declare(
+    [node("src", DAY, source=True), node("mid", DAY, "src"), node("top", DAY, "mid")], consumer("c", "top", due="07:00", max_age=None)
+)
+NOW = at("2013-02-05 12:00")
+BEGAN = at("2013-02-01 00:00")
+MINUTE = 60_000_000
+
+
+@pytest.fixture
+def store(tmp_path: object) -> Iterator[Store]:
+    with Store.open(tmp_path, Settings(name="t"), create=True) as found:  # type: ignore[arg-type]
+        yield found
+
+
+def world() -> SmallWorld:
+    """Three days, each made in the morning after; the source's 02-01 is delivered anew on the 4th at 10:00, and made again at 11:00."""
+    found = SmallWorld(delivered={"src": "2013-02-01"})
+    for day in (1, 2, 3, 4):
+        for minute, name in enumerate(("src", "mid", "top")):
+            found.publish(name, f"2013-02-0{day}", at(f"2013-02-0{day + 1} 05:0{minute}"))
+    found.publish("src", "2013-02-01", at("2013-02-04 10:00"))
+    found.publish("mid", "2013-02-01", at("2013-02-04 11:00"))
+    found.publish("top", "2013-02-01", at("2013-02-04 11:01"))
+    found.publications.sort(key=lambda one: one.at_us)
+    for number, one in enumerate(found.publications, start=1):
+        one.snapshot, one.read = number, number - 1
+    found.look("src", *range(BEGAN, NOW, 30 * MINUTE))
+    return found
+
+
+def kept(tx: Transaction) -> None:
+    promise(tx, None, DECLARED, BEGAN)
+    write_world(tx, world())
+    settle(tx, DECLARED, NOW)
+
+
+def named(tx: Transaction, source_day: str, known: str, columns: str = "[]", until: str | None = None) -> None:
+    tx.execute(
+        "insert into incident (id, state, kind, node, fingerprint, owner, summary, confidence, evidence, affected, began_at, opened_at,"
+        " updated_at) values (1, 'open', 'reported', 'src', '', '', 'twice', '1', '[]',"
+        ' \'{"assets": [], "consumers": [], "partitions": []}\', 0, 0, 0)'
+    )
+    tx.execute(
+        "insert into unsound (incident_id, publication_id, columns, known_at, until_at)"
+        " select 1, min(id), ?, ?, ? from publication where node = 'src' and partition = ?",
+        (columns, at(known), None if until is None else at(until), source_day),
+    )
+
+
+def seen(tx: Transaction, carry: Carry = all_of_all, owners: Sequence[str] = ()) -> tuple[Score, ConsumerStatus, list[tuple[str, int]]]:
+    scene, window = Scene(DECLARED, StoreWorld(tx)), (BEGAN, NOW)
+    wrongness = Wrongness(tx, scene, carry, *window)
+    [status] = judged(scene, NOW, wrongness.now()).consumers
+    past = Gathering(tx, scene, wrongness, lambda _, actor: actor in owners, *window).past(DECLARED.consumers[0], status.obligations)
+    spans = [(one.state.value, (one.until_us - one.from_us) // MINUTE) for one in timeline(past, *window)]
+    return score(past, *window), status, spans
+
+
+def test_who_reads_what_was_made_of_it_is_wrong_until_that_is_made_again(store: Store) -> None:
+    """Would catch wrongness that ends with the source's correction although readers still get the old, or that counts only when known."""
+    with store.write(None) as tx:
+        kept(tx)
+        named(tx, "2013-02-01", "2013-02-03 09:00")
+        found, status, spans = seen(tx)
+    assert spans == [("wrong", 28 * 60 + 24 * 60 + 1), ("served", 24 * 60 + 59)]  # from the first deadline to the 4th, 11:01
+    assert (status.state, found.incidents) == ("served", (1,))
+    assert found.corrected_us == 26 * 60 * MINUTE  # from 02-02 07:00, its first deadline, to when it was known
+    assert (found.promised, found.kept) == (4, 3)
+
+
+def test_of_a_column_that_nobody_uses_nothing_is_wrong(store: Store) -> None:
+    with store.write(None) as tx:
+        kept(tx)
+        named(tx, "2013-02-01", "2013-02-03 09:00", '["odd"]')
+        found, _, spans = seen(tx, lambda node, columns, below: None if columns == {"odd"} and below == "mid" else frozenset())
+    assert (found.lost_us, [state for state, _ in spans]) == (0, ["served"])
+
+
+def test_what_stands_on_it_still_is_wrong_now_with_the_incident_as_reason(store: Store) -> None:
+    with store.write(None) as tx:
+        kept(tx)
+        named(tx, "2013-02-03", "2013-02-05 09:00")
+        found, status, spans = seen(tx)
+    assert (status.state, status.reason, status.next) == ("wrong", "INC-1 src: twice", "headrace incident INC-1")
+    assert status.since_us == at("2013-02-04 05:02")
+    assert spans[-1][0] == "wrong"
+    assert found.claimed_us > found.served_us
+
+
+def test_what_an_incident_turned_out_not_to_cover_was_never_wrong(store: Store) -> None:
+    """Would catch that somebody's mistaken report lowers the past for good; what was said at the time stays said."""
+    with store.write(None) as tx:
+        kept(tx)
+        named(tx, "2013-02-03", "2013-02-05 09:00", until="2013-02-05 10:00")
+        found, status, spans = seen(tx)
+    assert (status.state, [state for state, _ in spans], found.lost_us) == ("served", ["served"], 0)
+    assert found.counted_us - found.claimed_us == 60 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("owners", "until", "state", "excepted", "lost"),
+    [
+        (("ann",), None, "served", 0, 0),
+        ((), None, "served", 24 * 60, 24 * 60),
+        (("ann",), "2013-02-05 09:00", "wrong", 0, 3 * 60),
+    ],
+    ids=["by its owner", "by somebody else", "that has lapsed"],
+)
+def test_an_exception(store: Store, owners: tuple[str, ...], until: str | None, state: str, excepted: int, lost: int) -> None:
+    """Would catch that somebody can make another's figures green by accepting what was held, and an exception that never lapses."""
+    with store.write(None) as tx:
+        kept(tx)
+        tx.execute(
+            "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until)"
+            " select 'mid', '2013-02-03', 1, id, 'ann', 'fine', published_at, ? from publication where node = 'mid'"
+            " and partition = '2013-02-03'",
+            (None if until is None else at(until),),
+        )
+        found, status, _ = seen(tx, owners=owners)
+    assert status.state == state
+    assert (found.excepted_us // MINUTE, found.lost_us // MINUTE) == (excepted, lost)

@@ -1,0 +1,208 @@
+"""Faults made in rows, and what checks make of them: DuckDB for real, on a few rows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from headrace.lake.session import Session
+from headrace.model import CheckSpec, Grain, Place, Severity
+from headrace.quality.challenge import mutations, sample, suggesting
+from headrace.quality.challenge.asking import About
+from headrace.quality.challenge.deadline import Deadline
+from headrace.quality.challenge.mutations import Fault
+from headrace.quality.challenge.remembering import Remembered, remember
+from headrace.quality.challenge.sample import TABLE
+from headrace.quality.challenge.trying import Asked, Challenged, Subject, challenge
+from headrace.quality.challenge.verdicts import Past, Verdict, duplicate, judge
+from headrace.quality.results import CheckResult, Outcome
+
+COLUMNS = {"id": "BIGINT", "Kind; drop": "VARCHAR", "amount": "DECIMAL(9,2)", "day": "DATE", "pos": "INTEGER", "tags": "VARCHAR[]"}
+ROWS = """SELECT i AS id, CASE WHEN i % 3 = 0 THEN 'a' ELSE 'b' END AS "Kind; drop", CAST(i % 7 + 1 AS DECIMAL(9,2)) AS amount,
+    DATE '2025-03-02' AS day, CAST(1 AS INTEGER) AS pos, ['x'] AS tags FROM range({first}, {beyond}) AS r(i)"""
+
+
+def check(kind: str, name: str = "", *, severity: Severity = Severity.BLOCKING, where: str | None = None, **arguments: object) -> CheckSpec:
+    return CheckSpec(kind=kind, name=name or kind, arguments=arguments, severity=severity, where=where, place=Place(file="x"))
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    (tmp_path / "lake").mkdir()
+    with Session(tmp_path / "lake") as made:
+        yield made
+
+
+def subject(*checks: CheckSpec, rows: int = 40, routed: bool = False, before: bool = False) -> Subject:
+    routing = ("day", Grain.DAY, "2025-03-02") if routed else None
+    about = About(COLUMNS, "2025-03-02", 1_741_000_000_000_000, "UTC", routing)
+    earlier = ROWS.format(first=1000, beyond=1000 + rows).replace("03-02", "03-01") if before else ""
+    return Subject(about, ROWS.format(first=0, beyond=rows), checks, earlier)
+
+
+def challenged(session: Session, *checks: CheckSpec, rows: int = 40, seconds: float = 60, routed: bool = False) -> Challenged:
+    return challenge(session, subject(*checks, rows=rows, routed=routed, before=True), seconds, lambda: None)
+
+
+def says(found: Challenged, name: str) -> set[str]:
+    return {one.mutation.says for one in found.caught(name)}
+
+
+def test_each_check_notices_the_faults_that_are_its_own(session: Session) -> None:
+    """Would catch: a mutation that changes nothing, or another column; a check that is asked about the rows as they were."""
+    found = challenged(
+        session,
+        check("unique", columns=["id"]),
+        check("not_null", columns=["amount"]),
+        check("accepted_values", column="Kind; drop", values=["a", "b"]),
+        check("range", column="amount", min=0, max=50),
+        check("row_count", min=30),
+        check("sql", query="select * from $self where day > date '2025-03-02'"),
+    )
+    assert says(found, "unique") >= {"every tenth row twice", "all rows twice", "every tenth `id` repeats the first"}
+    assert says(found, "not_null") == {"every tenth `amount` is null", "`amount` is null"}
+    assert says(found, "accepted_values") >= {
+        "every tenth `Kind; drop` has a broken character",
+        "`Kind; drop` has a new value for the most frequent",
+        "`Kind; drop` in the other case",
+        "every tenth `Kind; drop` is empty",
+    }
+    assert says(found, "range") == {"`amount` × 100", "`amount` has the other sign"}
+    assert says(found, "row_count") == {"no rows at all", "the last 40 % of the rows missing"}
+    assert says(found, "sql") == {"`day` a day later"}
+    assert all(one.changed for one in found.tried)
+    assert {one.mutation.says for one in found.unnoticed} >= {"`amount` ÷ 100", "`day` a day earlier", "every tenth `tags` is null"}
+    assert found.finished
+
+
+def test_what_the_audit_itself_notices_is_noticed(session: Session) -> None:
+    """Would catch: rows of another day counted as unnoticed although every audit asks for the partition's column."""
+    found = challenged(session, routed=True)
+    left = {one.mutation.says for one in found.unnoticed}
+    assert not any("`day`" in one for one in left - {"the rows of the partition before, `day` moved on"})
+    assert "the rows of the partition before, `day` moved on" in left  # stale content with a new date: no column tells
+    assert any(one.mutation.fault is Fault.STALE for one in found.tried)
+
+
+def test_what_does_not_fit_stays_as_it_was(session: Session) -> None:
+    """Would catch: an overflow that ends the challenge, or that makes nulls of values."""
+    columns = {"tiny": "TINYINT", "huge": "HUGEINT", "far": "DATE", "double": "DOUBLE", "utiny": "UTINYINT", "at": "TIMESTAMP"}
+    values = "SELECT 127::TINYINT AS tiny, 170141183460469231731687303715884105727::HUGEINT AS huge, 'infinity'::DATE AS far, 'nan'::DOUBLE"
+    rows = f"{values} AS double, 255::UTINYINT AS utiny, TIMESTAMP '294247-01-10 04:00:54.775806' AS at FROM range(30)"
+    found = challenge(session, Subject(About(columns, "*", 0, "UTC"), rows, (check("not_null", columns=["tiny"]),)), 60, lambda: None)
+    assert says(found, "not_null") == {"every tenth `tiny` is null", "`tiny` is null"}
+    assert sample.load(session, TABLE, "SELECT 1 AS a WHERE false", ["a"]) == 0
+    assert list(mutations.of_rows(0)) == []
+
+
+def verdict(found: Challenged, one: CheckSpec, *others: CheckSpec, past: Past | None = None) -> Verdict | None:
+    return judge(one, [*others, one], found, past or Past(3)).verdict
+
+
+def test_verdicts(session: Session) -> None:
+    """Would catch: a check that can't fail called effective, or an effective one called useless."""
+    good = check("not_null", "good", columns=["amount"])
+    never = check("sql", "never", query="select * from $self where 1 = 0")
+    nowhere = check("range", "nowhere", column="amount", min=0, where="amount > 1000")
+    dice = check("sql", "dice", query="select * from $self where random() < 0.5")
+    gone = check("not_null", "gone", columns=["no_such_column"])
+    wide = check("not_null", "wide", columns=["amount", "id"])
+    twin = check("sql", "twin", query="select * from $self where amount is null")
+    found = challenged(session, good, never, nowhere, dice, gone, wide, twin)
+    assert verdict(found, good) is Verdict.EFFECTIVE
+    assert verdict(found, never) is Verdict.CANNOT_FAIL
+    assert verdict(found, nowhere) is Verdict.CANNOT_FAIL
+    assert "true of none of 40 rows" in judge(nowhere, [nowhere], found, Past(3)).evidence
+    assert verdict(found, dice) is Verdict.FLAKY
+    assert verdict(found, gone) is Verdict.NEVER_RAN
+    assert verdict(found, good, wide) is Verdict.DUPLICATE
+    assert verdict(found, wide, good) is Verdict.EFFECTIVE
+    assert verdict(found, twin, good) is Verdict.DUPLICATE
+    assert verdict(found, good, past=Past()) is Verdict.NEVER_RAN
+    assert verdict(found, good, past=Past(3, ("2025-03-01",))) is Verdict.FLAKY
+    assert judge(good, [good], None, Past()).verdict is Verdict.NEVER_RAN
+    dangerous = [one for one in found.unnoticed if "amount" in one.mutation.columns]
+    assert dangerous, "what a flaky check notices by chance is unnoticed"
+
+
+def test_a_check_is_a_duplicate_only_of_one_that_is_at_least_as_strict() -> None:
+    """Would catch: the stricter of two called superfluous, or a blocking check given up for a warning."""
+    result = CheckResult("x", "range", Severity.BLOCKING, Outcome.PASSED, 1, 0)
+    found = Challenged(
+        1, (), {name: Asked((result,), 1.0) for name in ("strict", "lax", "same", "soft", "some", "few", "many")}, (), finished=True
+    )
+    strict, lax = check("range", "strict", column="a", min=0, max=10), check("range", "lax", column="A", min=-5, max=100)
+    same, soft = (
+        check("range", "same", column="a", min=0, max=10),
+        check("range", "soft", column="a", min=0, max=10, severity=Severity.WARNING),
+    )
+    every = [lax, strict, same, soft]
+    assert duplicate(lax, every, found) is not None
+    assert duplicate(strict, every, found) is None
+    assert duplicate(same, every, found) is not None
+    assert duplicate(soft, every, found) is not None
+    assert duplicate(strict, [soft, strict], found) is None
+    some = check("row_count", "some", min=1, where="b")
+    assert duplicate(some, [check("row_count", "many", min=5), some], found) is None, "a part of the rows can be too few"
+    few = check("range", "few", column="a", min=0, where="b")
+    assert duplicate(few, [few, strict], found) is not None
+    other = check("range", "lax", column="b", min=-5)
+    assert duplicate(other, [other, strict], found) is None
+
+
+def test_the_time_is_kept_and_said(session: Session) -> None:
+    """Would catch: a challenge of much data that goes on, or one that calls a check useless for want of time."""
+    slow = check("sql", "slow", query="select sum(a.i * b.i) as s from range(100000) a(i), range(100000) b(i) having s < 0")
+    quick = check("sql", "quick", query="select * from $self where 1 = 0")
+    started = time.monotonic()
+    found = challenged(session, quick, slow, seconds=1)
+    assert time.monotonic() - started < 30, "it would take minutes"
+    assert not found.finished
+    assert judge(slow, [slow], found, Past(1)).verdict is None
+    assert judge(quick, [quick], found, Past(1)).verdict is None
+    with Deadline(session, 0) as deadline:
+        assert deadline.over
+    assert session.connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_suggestions_hold_and_notice(session: Session) -> None:
+    """Would catch: a check that the data itself breaks, one that notices nothing, values of a classified column in a file."""
+    about = subject()
+    found = challenge(session, about, 60, lambda: None)
+    history = " UNION ALL ".join(
+        f"SELECT '2025-03-0{day}' AS _partition, * FROM ({ROWS.format(first=0, beyond=30 + day)})" for day in range(1, 5)
+    )
+    memory = remember(session, history, COLUMNS, frozenset({"amount"}))
+    assert memory is not None
+    assert (memory.partitions, memory.rows, memory.least_rows, memory.key) == (4, 130, 31, ("id",))
+    with Deadline(session, 60) as deadline:
+        suggested = suggesting.suggest(session, about, found.unnoticed, memory, deadline)
+    by_kind = {(one.check.kind, str(one.check.arguments.get("column", ""))): one.check.arguments for one in suggested}
+    assert by_kind["unique", ""] == {"columns": ["id"]}
+    assert set(by_kind["not_null", ""]["columns"]) >= {"amount", "Kind; drop", "id", "day"}
+    assert by_kind["row_count", ""] == {"min": 21}
+    assert by_kind["accepted_values", "Kind; drop"] == {"column": "Kind; drop", "values": ["a", "b"]}
+    assert not any(column == "amount" for _, column in by_kind), "nothing of a classified column's values"
+    assert all(one.catches for one in suggested)
+    months = remember(session, "SELECT '2025-01-01' AS _partition, 1 AS month FROM range(50)", {"month": "INTEGER"}, frozenset())
+    assert months is not None
+    assert suggesting._accepted("month", months) is None, "February comes"
+    again = challenge(session, subject(*(one.check for one in suggested)), 60, lambda: None)
+    assert all(asked.first and asked.first.outcome is Outcome.PASSED for asked in again.asked.values())
+    assert len(again.unnoticed) < len(found.unnoticed)
+    assert all(again.caught(one.check.name) for one in suggested)
+
+
+def test_bounds_are_wide_and_round() -> None:
+    """Would catch: a range that a record breaks, or the first frost."""
+    assert suggesting._bounds(Remembered(0, 10.9, 64.4)) == {"min": -700, "max": 700}
+    assert suggesting._bounds(Remembered(0, 0.0, 0.41)) == {"min": 0, "max": 5}
+    assert suggesting._bounds(Remembered(0, Decimal("1.50"), Decimal("87.50"))) == {"min": 0, "max": 900}
+    assert suggesting._bounds(Remembered(0, -33, 853)) == {"min": -400, "max": 9_000}
+    assert suggesting._bounds(Remembered(0, float("nan"), float("inf"))) is None
+    assert suggesting._bounds(Remembered(0, 0, 0)) == {"min": 0}
+    assert [suggesting._wide(value) for value in (4983, 1, 0.05, 99.9, 87.5)] == [50_000, 10, 0.5, 1_000, 900]

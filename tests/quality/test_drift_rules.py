@@ -1,0 +1,126 @@
+"""Names of a file against what is expected: pure, and over random schemas."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from headrace.model import ContractColumn
+from headrace.quality.drift import (
+    Expected,
+    Rename,
+    Rules,
+    blocks,
+    changes_of,
+    compare,
+    facts_of,
+    in_force,
+    known_names,
+    spelled_alike,
+    told,
+)
+from headrace.quality.facts import DriftKind, Policy
+
+NAMES = ({"name": "delay", "from": "2013-02-11", "to": "2013-06-01"}, {"name": "departure_delay", "from": "2013-06-01"})
+COLUMN = ContractColumn(name="dep_delay", names=NAMES)
+
+
+@pytest.mark.parametrize(
+    ("interval", "name"),
+    [
+        ("2013-02-10", "dep_delay"),
+        ("2013-02-11", "delay"),
+        ("2013-05-31", "delay"),
+        ("2013-06-01", "departure_delay"),
+        ("2014-W01", "departure_delay"),
+    ],
+)
+def test_the_name_in_force(interval: str, name: str) -> None:
+    """Catches: an end that is included, a beginning that isn't."""
+    assert in_force(COLUMN, interval) == name
+    assert known_names(COLUMN, interval)[0] == name
+    assert set(known_names(COLUMN, interval)) == {"dep_delay", "delay", "departure_delay"}
+
+
+def test_columns_that_changed_names_with_each_other() -> None:
+    """Catches: a name of another time that is taken although a column is called so now."""
+    expected = [Expected(name="a", names=("b", "a")), Expected(name="b", names=("a", "b"))]
+    assert compare(expected, ["a", "b"]).names == {"b": "a", "a": "b"}
+    assert compare(expected, ["a"]).names == {"a": "b"}
+    assert compare(expected, ["a"]).dropped == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "paired"),
+    [
+        (["Café"], ["cafe"], True),
+        (["dep_delay"], ["Dep Delay"], True),
+        (["Province/State"], ["Province_State"], True),
+        (["a b"], ["a_b", "A-B"], False),
+        (["x"], ["y"], False),
+        (["__"], ["--"], False),
+    ],
+)
+def test_names_that_differ_only_in_how_they_are_written(was: list[str], now: list[str], *, paired: bool) -> None:
+    """Catches: case or accents that look like another column; two candidates of which one is taken."""
+    assert bool(spelled_alike(was, now)) is paired
+
+
+@pytest.mark.parametrize(
+    ("policies", "used", "kind", "policy"),
+    [
+        ({}, {"a": ("x",)}, DriftKind.DROPPED, Policy.BLOCK),
+        ({}, {"b": ("x",)}, DriftKind.DROPPED, Policy.WARN),
+        ({}, {"*": ("x",)}, DriftKind.DROPPED, Policy.BLOCK),
+        ({"dropped": "allow"}, {"a": ("x",)}, DriftKind.DROPPED, Policy.ALLOW),
+        ({"dropped": "map"}, {}, DriftKind.DROPPED, Policy.BLOCK),
+    ],
+)
+def test_policies(policies: dict[str, str], used: dict[str, tuple[str, ...]], kind: DriftKind, policy: Policy) -> None:
+    """Catches: a default in place of what is declared; a mapping of what can't be mapped."""
+    compared = compare([Expected(name="a"), Expected(name="k")], ["k"])
+    (change,) = changes_of(compared, Rules(policies=policies, used=used))
+    assert (change.kind, change.policy) == (kind, policy)
+    assert bool(facts_of([change])) is (policy in (Policy.BLOCK, Policy.WARN))
+
+
+def test_a_rename_is_read_only_where_it_is_sure() -> None:
+    """Catches: a doubtful pair that is mapped without asking; a pair that is an added column as well."""
+    compared = compare([Expected(name="a"), Expected(name="k")], ["k", "z"])
+    rules = Rules(policies={"renamed": "map"})
+    for score, policy in ((0.95, Policy.MAP), (0.6, Policy.BLOCK)):
+        (change,) = changes_of(compared, rules, [Rename(column="a", to="z", score=score)])
+        assert (change.kind, change.to, change.policy) == (DriftKind.RENAMED, "z", policy)
+
+
+def test_random_headers() -> None:
+    """Catches: a name that is two columns, a column that is lost between dropped, matched and added, an order that matters."""
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for _ in range(300):
+        names = [f"c{i}" for i in rng.sample(range(60), rng.randint(1, 40))]
+        expected = [Expected(name=name, names=(name, f"{name}_old"), optional=rng.random() < 0.1) for name in names]
+        found = [rng.choice([name, name, f"{name}_old"]) for name in names if rng.random() < 0.9] + [
+            f"n{i}" for i in range(rng.randint(0, 5))
+        ]
+        rng.shuffle(found)
+        compared = compare(expected, found)
+        matched = list(compared.names.values())
+        assert len(set(matched)) == len(matched)
+        optional = {one.name for one in expected if one.optional}
+        assert set(matched) | set(compared.dropped) | optional == set(names) | (optional & set(names))
+        assert set(compared.added) == set(found) - set(compared.names)
+        again = compare(expected, sorted(found))
+        assert (again.names, set(again.dropped)) == (compared.names, set(compared.dropped))
+        changes = changes_of(compared, Rules(used={"*": ("x",)}), spelled_alike(compared.dropped, compared.added))
+        assert blocks(changes) is bool(compared.dropped)
+
+
+def test_a_thousand_columns_are_told_in_one_sentence() -> None:
+    """Catches: a reason of a hundred kilobytes; a fact for each of a thousand names."""
+    names = [f"column number {i}" for i in range(1000)]
+    changes = changes_of(compare([Expected(name=name) for name in names], [f"{name}!" for name in names]), Rules())
+    assert len(told(changes)) < 700
+    assert len(facts_of(changes)) == 100

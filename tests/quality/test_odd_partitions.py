@@ -1,0 +1,162 @@
+"""Which partitions are called odd, on simulated projects and on small histories made by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+
+import anomaly_lab as lab
+
+from headrace.model import Grain
+from headrace.quality.anomalies import History, Partition, Version, judge
+from headrace.quality.anomalies.limits import nats, threshold
+from headrace.quality.anomalies.occasions import country_of
+from headrace.quality.facts import Fact, Severity
+from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+
+SEED = 401
+DAYS = 12
+EVERY = 10
+HELD_MIN = {
+    "null 50 %": 0.9, "× 100": 0.9, "sign": 0.9, "categories swapped": 0.9, "cut by 45 %": 0.95, "cut by 20 %": 0.85, "70 % lost": 0.6,
+    "doubled": 1.0,
+}  # fmt: skip
+"""What is found of each fault at least, of some twenty days; `benchmarks/anomalies.py` tells the shares."""
+
+
+def test_sound_days_of_twenty_sources_are_hardly_ever_held_and_faults_are() -> None:
+    """Catches: a limit, a forecaster or a scale that makes sound days odd, or faults sound. The seed is the lab's."""
+    held = warned = 0
+    found, tried = Counter[str](), Counter[str]()
+    for number, (key, metrics, facts, history) in enumerate(lab.Project(SEED, days=DAYS).sound()):
+        is_held = any(fact.severity is Severity.HOLD for fact in facts)
+        held, warned = held + is_held, warned + (bool(facts) and not is_held)
+        for name, fault in lab.FAULTS.items() if number % EVERY == 7 and not is_held else ():
+            tried[name] += 1
+            found[name] += any(fact.severity is Severity.HOLD for fact in lab.found_of(fault, key, metrics, history))
+    assert held <= 1, held
+    assert warned <= 15, warned
+    assert {name: share for name, share in HELD_MIN.items() if found[name] < share * tried[name]} == {}, (found, tried)
+
+
+def test_the_limits_are_those_that_were_worked_out() -> None:
+    """Catches: a tail of Student's t that is wrong where nobody looks."""
+    assert round(threshold(0.5, 20, 75), 1) == 7.2
+    assert round(threshold(10, 20, 75), 1) == 5.2
+    assert 0 <= nats(0.1) < nats(5) < nats(7) < nats(30) < 100
+
+
+FIRST = date(2024, 1, 1)
+
+
+def key(number: int) -> str:
+    return (FIRST + timedelta(number)).isoformat()
+
+
+def day(number: int, rows: int = 1000, **columns: ColumnMetrics) -> Metrics:
+    wobble = 1 + 0.01 * (number * 7 % 5 - 2)
+    return Metrics(int(rows * wobble), columns, repeated=0)
+
+
+def history(made: dict[int, Metrics]) -> History:
+    return History([Past(key(number), encoded(metrics)) for number, metrics in made.items()], Grain.DAY)
+
+
+def kinds(facts: tuple[Fact, ...]) -> list[tuple[str, str, str]]:
+    return [(fact.kind, fact.column, fact.severity.value) for fact in facts]
+
+
+def test_an_event_empties_together_what_it_empties_a_fault_one_column() -> None:
+    """Catches: a storm's cancelled flights that are held; a column emptied alone that isn't; one with nothing left in it that is taken
+    for an event."""
+
+    def flights(number: int, departed: float, delay: float, tail: float, carrier: float = 0.0) -> Metrics:
+        shares = {"departed": departed, "delay": delay, "tail": tail, "carrier": carrier}
+        return day(number, **{name: ColumnMetrics(nulls=share) for name, share in shares.items()})
+
+    past = history({n: flights(n, 0.02 + n % 4 * 0.005, 0.022 + n % 4 * 0.005, 0.005 + n % 4 * 0.001) for n in range(40)})
+    storm = judge(Partition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17)), past)
+    assert kinds(storm) and {severity for *_, severity in kinds(storm)} == {"warn"}
+    assert "an event: together with delay" in next(fact.detail for fact in storm if fact.column == "departed")
+    alone = judge(Partition(key=key(40), metrics=flights(40, 0.02, 0.51, 0.006)), past)
+    assert kinds(alone) == [("null_spike", "delay", "hold")]
+    never = judge(Partition(key=key(40), metrics=flights(40, 0.51, 0.51, 0.17, 0.3)), past)
+    assert ("null_spike", "carrier", "hold") in kinds(never)
+    nothing_left = judge(Partition(key=key(40), metrics=flights(40, 1.0, 1.0, 0.3)), past)
+    assert ("null_spike", "delay", "hold") in kinds(nothing_left)
+
+
+def test_a_column_that_says_its_interval_is_no_news_and_proves_an_old_one() -> None:
+    """Catches: a false hold on the first of each month; yesterday's rows under today's name; a version of long ago; a table that never
+    changes and is held for it."""
+
+    def dated(number: int, of: int) -> Metrics:
+        told = FIRST + timedelta(of)
+        of_month = ColumnMetrics(nulls=0.0, negative=0.0, location=0.1, shares={str(told.month): 1.0})
+        return day(number, month=of_month, on=ColumnMetrics(nulls=0.0, shares={told.isoformat(): 1.0}))
+
+    past = history({n: dated(n, n) for n in range(31)})
+    assert judge(Partition(key=key(31), metrics=dated(31, 31)), past) == ()
+    stale = judge(Partition(key=key(31), metrics=dated(31, 30)), past)
+    assert [(fact.kind, fact.severity.value) for fact in stale] == [("stale_data", "hold")]
+
+    versions = [Version(key(number), f"h{number}") for number in range(30, -1, -1)]
+    again = Partition(key=key(31), metrics=day(31), content_hash="h3", versions=versions)
+    assert [(fact.kind, fact.detail) for fact in judge(again, history({}))] == [("stale_data", f"equals {key(3)}")]
+    constant = [Version(key(number), "same") for number in range(30, -1, -1)]
+    assert judge(Partition(key=key(31), metrics=day(31), content_hash="same", versions=constant), history({})) == ()
+
+
+def test_too_little_history_says_nothing_and_broken_history_is_none() -> None:
+    """Catches: a hold in the first weeks; a vector of another version that stops a delivery."""
+    few = history({n: day(n) for n in range(13)})
+    assert judge(Partition(key=key(13), metrics=day(13, rows=100)), few) == ()
+    some = history({n: day(n) for n in range(20)})
+    assert kinds(judge(Partition(key=key(20), metrics=day(20, rows=100)), some)) == [("volume_anomaly", "", "warn")]
+    broken = History([Past(key(n), b"\xc1not a vector") for n in range(40)], Grain.DAY)
+    assert judge(Partition(key=key(40), metrics=day(40)), broken) == ()
+    assert judge(Partition(key="", metrics=day(40)), broken) == ()
+
+
+def test_a_public_holiday_and_the_end_of_a_month_thin_the_rows_and_hold_nothing() -> None:
+    """Catches: Thanksgiving held as a fault; a holiday that excuses a loss of nearly everything; each end of a month held anew; a
+    calendar that nobody has."""
+    thanksgiving = (date(2024, 11, 28) - FIRST).days
+    past = history({n: day(n) for n in range(thanksgiving - 56, thanksgiving)})
+
+    def told(number: int, rows: int, calendar: str, before: History) -> list[str]:
+        found = judge(Partition(key=key(number), metrics=day(number, rows), calendar=calendar), before)
+        return [fact.severity.value for fact in found]
+
+    assert told(thanksgiving, 640, "", past) == told(thanksgiving, 640, "nowhere", past) == ["hold"]
+    assert told(thanksgiving, 640, "US", past) == told(thanksgiving + 1, 640, "US", past) == ["warn"]
+    assert told(thanksgiving, 640, "FR", past) == told(thanksgiving, 100, "US", past) == ["hold"]
+
+    april = {n: day(n, 2000 if key(n) == "2024-03-31" else 1000) for n in range(64, 120)}
+    assert told(120, 2000, "", history(april)) == []
+    assert told(119, 2000, "", history(dict(list(april.items())[:-1]))) == ["hold"]
+
+
+def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_only() -> None:
+    """Catches: a burst of nulls held although there were such bursts; frost held as another unit; fog held for few distinct values."""
+
+    def weather(number: int, nulls: float, location: float, negative: float, distinct: float) -> Metrics:
+        column = ColumnMetrics(nulls=nulls, negative=negative, zero=0.0, location=location, spread=-1.0, distinct=distinct)
+        return day(number, dew=column)
+
+    past = history({n: weather(n, 0.36 if n % 19 == 0 else 0.0, 3.0, 0.0, 5.0) for n in range(56)})
+    for odd, severity in (
+        (weather(56, 0.45, 3.0, 0.0, 5.0), "warn"),
+        (weather(56, 0.80, 3.0, 0.0, 5.0), "hold"),
+        (weather(56, 0.0, 3.0 - 2.3, 0.2, 5.0), "warn"),
+        (weather(56, 0.0, 3.0 - 2.3, 0.0, 5.0), "hold"),
+        (weather(56, 0.0, 3.0, 0.0, 5.0 - 0.8), "warn"),
+        (weather(56, 0.0, 3.0, 0.0, 5.0 - 1.6), "hold"),
+    ):
+        found = judge(Partition(key=key(56), metrics=odd), past)
+        assert found and found[0].severity.value == severity, (odd, found)
+
+
+def test_the_country_of_a_time_zone() -> None:
+    """Catches: holidays of another country, or of one for data in UTC."""
+    assert [country_of(zone) for zone in ("America/New_York", "Europe/Berlin", "UTC", "No/Where")] == ["US", "DE", "", ""]

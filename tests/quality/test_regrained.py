@@ -1,0 +1,29 @@
+"""Rows of another kind under the same header."""
+
+from __future__ import annotations
+
+import math
+
+from headrace.model import Grain
+from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.judge import Partition, judge
+from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+
+DAYS = [f"2025-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 29)]
+
+
+def day(distinct: int, kept: float | None) -> Metrics:
+    return Metrics(300, {"place": ColumnMetrics(nulls=0.0, distinct=math.log(distinct), kept=kept)})
+
+
+def details(today: Metrics, kept: float | None = 0.95) -> list[str]:
+    past = [Past(key, encoded(day(150, kept))) for key in DAYS[:40]]
+    return [fact.detail for fact in judge(Partition(key=DAYS[40], metrics=today), History(past, Grain.DAY))]
+
+
+def test_other_things_under_one_header_are_told_from_a_file_that_lost_some() -> None:
+    """Would catch: counties that become states unseen; a truncated file, a dimension that grows or orders that are new each day taken
+    for another grain."""
+    assert [detail.partition(":")[0] for detail in details(day(100, 0.3))] == ["another grain"]
+    for today, kept in ((day(45, 0.3), 0.95), (day(500, 0.97), 0.95), (day(150, 0.0), 0.02), (day(100, None), 0.95), (day(100, 0.3), None)):
+        assert not any(detail.startswith("another grain") for detail in details(today, kept)), (today, kept)

@@ -1,0 +1,81 @@
+"""Plans made by hand, as planning would make them, and a leader that works at them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+from runlab import Lab
+
+from headrace.govern.audit import Actor, ActorType
+from headrace.operations.performing import Context
+from headrace.operations.progress import Silent
+from headrace.operations.session import Session
+from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span, Step
+from headrace.run.leader import Leader
+from headrace.run.leading import Held, hold
+from headrace.run.orders import Order, RunResult
+from headrace.schedule import Target
+from headrace.store.queries import plans
+
+PERSON = Actor(ActorType.PERSON, "tester")
+Spans = Mapping[str, tuple[str, str]]
+SECONDS_MAX = 60.0
+
+
+@contextmanager
+def leading(lab: Lab) -> Iterator[tuple[Leader, Held]]:
+    """A leader over what is applied."""
+    session: Session = lab.session()
+    with hold(session.root, session.settings, actor=PERSON, now=session.now_given) as held:
+        yield Context(session, held).leader(Silent()), held
+
+
+def planned(spans: Spans, *more: Spans, taken: Spans | None = None, after: Spans | None = None, mode: Mode = Mode.ALL,
+            allow_partial: bool = False) -> Backfill:  # fmt: skip
+    """A plan in one step, or in several."""
+    chosen = [_chosen(node, span, "taken_in") for node, span in (taken or {}).items()]
+    for step in (spans, *more):
+        chosen += [_chosen(node, span, "staged") for node, span in step.items()]
+    chosen += [_chosen(node, span, "afterwards") for node, span in (after or {}).items()]
+    steps = tuple(Step(spans={node: (Span(first=a, last=b),) for node, (a, b) in step.items()}) for step in (spans, *more))
+    return Backfill(
+        mode=mode, chosen=tuple(chosen), skipped=(), steps=steps, publishes=Publishes.IN_STEPS if more else Publishes.ATOMICALLY,
+        allow_partial=allow_partial,
+    )  # fmt: skip
+
+
+def _chosen(node: str, span: tuple[str, str], how: str) -> Chosen:
+    return Chosen(node=node, spans=(Span(first=span[0], last=span[1]),), partitions=1, why="by hand", how=how)
+
+
+def keep(held: Held, leader: Leader, backfill: Backfill) -> int:
+    """Keep a plan; its id."""
+    with held.store.write(held.lease.epoch) as tx:
+        return plans.add(
+            tx, state="planned", actor="tester", reason="to see", request="{}", version=leader.applied.id,
+            content=msgspec.msgpack.encode(backfill), estimate=None, needs=None, now=held.clock.now_us(),
+        )  # fmt: skip
+
+
+def order(number: int, backfill: Backfill) -> Order:
+    taken = [one for one in backfill.chosen if one.how == "taken_in"]
+    targets = tuple(Target(one.node, span.first, span.last) for one in taken for span in one.spans)
+    return Order(kind="backfill", targets=targets, actor=PERSON, plan=number, reason="to see")
+
+
+def work(leader: Leader, run: int, until: Callable[[], bool] = lambda: False) -> RunResult | None:
+    """Turn after turn until the run has ended, or something holds."""
+    while (result := leader.result(run)) is None and not until():
+        leader.step(0.2)
+    return result
+
+
+def do(lab: Lab, backfill: Backfill) -> tuple[int, RunResult]:
+    """Keep a plan and work at it to its end."""
+    with leading(lab) as (leader, held):
+        number = keep(held, leader, backfill)
+        result = work(leader, leader.begin(order(number, backfill)))
+        assert result is not None
+        return number, result

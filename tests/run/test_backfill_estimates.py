@@ -1,0 +1,195 @@
+"""Estimates of backfills from a real state: its history, and what a plan has done so far."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+from runlab import Lab
+
+from headrace.operations import estimates
+from headrace.plan import Compiled
+from headrace.plan.backfills import Backfill, Chosen, Mode, Publishes, Span, Step
+from headrace.schedule import Target
+from headrace.schedule.estimating import Estimate
+from headrace.store import Store, Transaction
+from headrace.store.queries import durations, plans
+from headrace.store.queries.plans import OverlayRow, PlanRow
+
+BY_DAY = "partition: {by: day, column: day}"
+CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
+TOTAL = "select day, sum(amount) as total from clean group by day"
+FIRST = date(2025, 1, 1)
+SECOND = 1_000_000
+BEGAN = 1_000 * SECOND
+NUMBERS = itertools.count(1)
+"""Of attempts that are made up, all of one leader."""
+
+
+def day(number: int) -> str:
+    return (FIRST + timedelta(days=number)).isoformat()
+
+
+def backfill(days: int, steps: int = 1) -> Backfill:
+    """Of both assets, all days in steps of the same length."""
+    each = days // steps
+    spans = [(Span(day(step * each), day((step + 1) * each - 1)),) for step in range(steps)]
+    whole = (Span(day(0), day(days - 1)),)
+    return Backfill(
+        mode=Mode.ALL,
+        chosen=tuple(Chosen(name, whole, days, "asked for") for name in ("clean", "total")),
+        skipped=(),
+        steps=tuple(Step({"clean": span, "total": span}) for span in spans),
+        publishes=Publishes.IN_STEPS if steps > 1 else Publishes.ATOMICALLY,
+    )
+
+
+class Plan:
+    """A plan in a state that is made up: 40 days of two assets whose attempts take a second, on two workers."""
+
+    def __init__(self, store: Store, compiled: Compiled, *, days: int = 40, steps: int = 1) -> None:
+        self._store, self._compiled = store, compiled
+        with store.write(None) as tx:
+            content = msgspec.msgpack.encode(backfill(days, steps))
+            self.id = plans.add(
+                tx, state="running", actor="ann", reason="test", request="{}", version=1, content=content, estimate=None, needs=None,
+                now=BEGAN,
+            )  # fmt: skip
+            tx.execute(
+                "insert into run (kind, request, actor, state, started_at, plan_id) values ('backfill', '{}', 'ann', 'running', ?, ?)",
+                (BEGAN, self.id),
+            )
+            (self._run,) = tx.execute("select max(id) from run").fetchone() or (0,)
+
+    def attempt(self, node: str, keys: Sequence[str], began_s: float, seconds: float | None, state: str = "staged") -> None:
+        """One that began so many seconds after the plan; `seconds` None: it is under way."""
+        number = next(NUMBERS)
+        ended = None if seconds is None else BEGAN + int((began_s + seconds) * SECOND)
+        with self._store.write(None) as tx:
+            tx.execute(
+                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
+                " values (9, ?, ?, ?, 'produce', ?, ?, 0, ?, ?)",
+                (number, self._run, node, msgspec.json.encode(keys).decode(), "running" if seconds is None else state,
+                 BEGAN + int(began_s * SECOND), ended),
+            )  # fmt: skip
+            if seconds is not None:
+                plans.stage(tx, [OverlayRow(self.id, node, key, 9, number, "staged") for key in keys])
+
+    def remaining(self, after_s: float, steps_done: int = 0) -> Estimate:
+        with self._store.read() as tx:
+            row = plans.get(tx, self.id)
+            assert isinstance(row, PlanRow)
+            row = msgspec.structs.replace(row, steps_done=steps_done)
+            found = estimates.remaining(tx, self._compiled, row, BEGAN + int(after_s * SECOND))
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, Compiled]:
+    """Ten days that were run, one by one."""
+    lab = Lab(Path(tmp_path_factory.mktemp("estimates")) / "p")
+    lab.sql("clean", CLEAN, f"{BY_DAY}\nbatch: off")
+    lab.sql("total", TOTAL, f"{BY_DAY}\nbatch: off")
+    lab.sql("shown", "select * from total", "materialize: view")
+    for number in range(8):
+        lab.orders(day(number))
+    assert lab.tick().state == "succeeded"
+    session = lab.session()
+    assert session.compiled is not None and session.store is not None
+    return session.store, session.compiled
+
+
+def history(tx: Transaction, node: str, seconds: float, count: int = 60) -> None:
+    """The newest attempts at a node took so long."""
+    ends = [(next(NUMBERS), node, BEGAN + int(seconds * SECOND)) for _ in range(count)]
+    tx.executemany(
+        "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
+        f" values (9, ?, 1, ?, 'produce', '[\"x\"]', 'published', 0, {BEGAN}, ?)",
+        ends,
+    )
+
+
+def test_a_backfill_is_estimated_from_history(project: tuple[Store, Compiled]) -> None:
+    """An estimate that history has nothing to do with; views, of which nothing is made, and names that are no more; bytes of nothing."""
+    store, compiled = project
+    with store.write(None) as tx:
+        history(tx, "clean", 0.05)
+        history(tx, "total", 0.03)
+    with store.read() as tx:
+        found = estimates.estimate_backfill(tx, compiled, backfill(40), 2)
+        twice = estimates.estimate_backfill(tx, compiled, backfill(80), 2)
+        in_steps = estimates.estimate_backfill(tx, compiled, backfill(40, steps=4), 2)
+        known = estimates.paces(tx, compiled, ["clean", "total", "shown", "gone"])
+        some = estimates.estimate_targets(tx, compiled, [Target("total", day(0), day(39)), Target("shown", "*", "*")], 2)
+        size, double = (estimates.bytes_of(tx, backfill(days)) for days in (40, 80))
+        unknown = msgspec.structs.replace(backfill(40), chosen=(Chosen("gone", (Span(day(0), day(3)),), 4, ""),))
+        assert estimates.bytes_of(tx, unknown) == 0
+    assert found is not None and twice is not None and in_steps is not None and some is not None
+    assert set(known) == {"clean", "total"}
+    assert found.seconds == pytest.approx(40 * sum(pace.of(1) for pace in known.values()) / 2, rel=0.5)
+    assert 1.7 < twice.seconds / found.seconds < 2.3
+    assert found.seconds <= in_steps.seconds * 1.02
+    assert 0 < some.seconds < found.seconds
+    assert found.low < found.seconds < found.high
+    assert 0 < size == pytest.approx(double / 2, abs=1)
+
+
+def test_a_plan_that_runs_says_when_it_ends(project: tuple[Store, Compiled]) -> None:
+    """What is made that is still counted; a plan whose workers are kept half as busy as expected and which is said to be in time;
+    a night in which it was paused taken for slowness; attempts under way that begin again with each look."""
+    store, compiled = project
+    with store.write(None) as tx:
+        for node in ("clean", "total"):
+            history(tx, node, 1.0)
+    plan = Plan(store, compiled)
+    assert plan.remaining(0).seconds == pytest.approx(40, rel=0.05)
+    for number in range(10):  # on two workers, always busy
+        plan.attempt("clean", [day(number)], number, 1.0)
+        plan.attempt("total", [day(number)], number, 1.0)
+    assert plan.remaining(10).seconds == pytest.approx(30, rel=0.06)
+    paused = plan.remaining(30_000)
+    assert paused.seconds == pytest.approx(30, rel=0.06), paused
+    slow = Plan(store, compiled)
+    for number in range(10):  # one after the other
+        slow.attempt("clean", [day(number)], 2 * number, 1.0)
+        slow.attempt("total", [day(number)], 2 * number + 1, 1.0)
+    found = slow.remaining(20)
+    assert found.seconds == pytest.approx(60, rel=0.12), found
+    assert "by how busy its workers were kept" in found.basis
+    slow.attempt("clean", [day(10)], 20, None)
+    assert found.seconds - 2.5 < slow.remaining(20.9).seconds < found.seconds - 0.4
+
+
+def test_what_a_plan_took_itself_counts_more_than_the_year_before(project: tuple[Store, Compiled]) -> None:
+    """Paces of a code that was three times as fast, and steps that were published and are counted again."""
+    store, compiled = project
+    with store.write(None) as tx:
+        for node in ("clean", "total"):
+            history(tx, node, 1.0, count=60)
+    changed = Plan(store, compiled)
+    for number in range(5):
+        changed.attempt("clean", [day(number)], 3 * number, 3.0)
+        changed.attempt("total", [day(number)], 3 * number, 3.0)
+    assert changed.remaining(15).seconds == pytest.approx(105, rel=0.1)
+    plan = Plan(store, compiled, days=200, steps=4)
+    for number in range(50):
+        plan.attempt("clean", [day(number)], 3 * number, 3.0)
+        plan.attempt("total", [day(number)], 3 * number, 3.0)
+    assert plan.remaining(150).seconds == pytest.approx(450, rel=0.05)
+    with store.write(None) as tx:
+        plans.clear(tx, plan.id)
+    assert plan.remaining(150, steps_done=1).seconds == pytest.approx(450, rel=0.05)
+    assert plan.remaining(150, steps_done=4).seconds == 0.0
+
+
+def test_a_plans_attempts_are_found_by_an_index(project: tuple[Store, Compiled]) -> None:
+    """A progress line that reads all attempts there ever were, every second."""
+    store, _ = project
+    with store.read() as tx:
+        steps = str(tx.execute(f"explain query plan {durations.PLAN}", {"plan": 1, "limit": 5}).fetchall())
+    assert "attempt_run" in steps and "run_plan" in steps and "TEMP B-TREE" not in steps, steps

@@ -1,0 +1,72 @@
+"""Several days that lie ready are computed by one attempt, where the body allows it; what is published is the same."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from runlab import Lab, published
+
+CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
+TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"
+MANY = [str(date(2025, 1, 1) + timedelta(days=n)) for n in range(60)]
+BY_DAY = "partition: {by: day, column: day}"
+
+
+@pytest.fixture
+def lab(sqlite_lab: Lab) -> Lab:
+    return sqlite_lab
+
+
+def sixty_days(lab: Lab, batch: str = "auto") -> None:
+    lab.sql("clean", CLEAN, f"{BY_DAY}\nbatch: {batch}")
+    lab.sql("total", TOTAL, f"{BY_DAY}\nbatch: {batch}")
+    for place, day in enumerate(MANY):
+        lab.orders(day, n=place % 5 + 1)
+    lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
+
+
+def attempts(lab: Lab, node: str) -> list[tuple[str, int]]:
+    """State and number of partitions of each attempt."""
+    found = lab.rows(f"select state, partitions from attempt where node = '{node}' order by epoch, n")
+    return [(state, keys.count(",") + 1) for state, keys in found]
+
+
+def contents(lab: Lab) -> list[tuple[object, ...]]:
+    return sorted(lab.rows("select node, partition, content_hash, rows, verdict from publication where node in ('clean', 'total')"))
+
+
+def test_sixty_days_are_caught_up_in_few_attempts_and_come_to_the_same(lab: Lab, tmp_path: Path) -> None:
+    """Catches batches that aren't made, and publications that differ from those of days computed one by one."""
+    sixty_days(lab)
+    assert lab.tick().state == "succeeded"
+    for node in ("clean", "total"):
+        made = attempts(lab, node)
+        assert sum(size for _, size in made) == 60, made
+        assert len(made) <= 15, made
+    other = Lab(tmp_path / "one_by_one")
+    sixty_days(other, batch="off")
+    other.tick()
+    assert len(attempts(other, "clean")) == 60
+    assert contents(lab) == contents(other)
+    assert lab.rows("select node, proven from batching order by node") == [("clean", 1), ("total", 1)]
+
+
+def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
+    """Catches a batch that is held back because of one of its days, and days that are quarantined without fault."""
+    lab.sql("clean", CLEAN, f"{BY_DAY}\nchecks: [{{unique: [order_id]}}]")
+    for day in MANY[:20]:
+        lab.orders(day, n=3)
+    lab.deliver(MANY[13], [f"7,c1,1.00,{MANY[13]}"] * 2)
+    lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
+    document = lab.tick()
+    assert [(one.asset, one.partition) for one in document.rejected] == [("clean", MANY[13])]
+    assert sorted(key for node, key in lab.rows("select node, partition from publication") if node == "clean") == [
+        day for day in MANY[:20] if day != MANY[13]
+    ]
+    assert lab.rows("select partition, rows from quarantine") == [(MANY[13], 2)]
+    assert lab.rows("select count(*) from partition where node = 'clean' and state = 'rejected'") == [(1,)]
+    assert max(size for state, size in attempts(lab, "clean") if state == "rejected") > 1  # else nothing was tried here
+    lab.deliver(MANY[13], [f"7,c1,1.00,{MANY[13]}"])
+    assert published(lab.tick()) == [("clean", MANY[13]), ("orders", MANY[13])]

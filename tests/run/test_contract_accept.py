@@ -1,0 +1,69 @@
+"""A vendor renames columns: one proposal, one command, and what was held is published; past and future are read by their own names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runlab import DAYS, Lab, published
+
+from headrace.operations.contract_accept import accept
+from headrace.operations.contract_documents import AcceptDocument
+from headrace.operations.progress import Silent
+
+OLD = "order_id,customer,amount,day"
+NEW = "order_id,client_name,total_amount,day"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, customer, sum(amount) as total, count(order_id) as n from orders group by all")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    return made
+
+
+def rows(day: str, start: int = 0) -> list[str]:
+    return [f"{day[-2:]}{i},c{i % 3},{1.5 + i % 5},{day}" for i in range(start, start + 30)]
+
+
+def test_a_rename_is_accepted_by_one_command(lab: Lab) -> None:
+    """Catches: a mapping that isn't applied, or not from the first held day on; held days that nobody reads again; old files read by new
+    names; a later name that overwrites an earlier one; comments of a contract that get lost."""
+    for day in DAYS[:2]:
+        lab.deliver(day, rows(day), OLD)
+    lab.tick()
+    for day in DAYS[2:4]:
+        lab.deliver(day, rows(day), NEW)
+    assert published(lab.tick()) == []
+
+    assert _accept(lab, f"orders@{DAYS[3]}", patch=True).state == "patch"
+    assert not (lab.root / "contracts").exists()
+    (lab.root / f"landing/orders_{DAYS[2]}.csv").unlink()  # what was taken in is kept, whatever the vendor cleans up
+    done = lab.headrace("contract", "accept", f"orders@{DAYS[3]}")
+    assert (done["partition"], done["file"], done["made"]) == (DAYS[2], "contracts/orders.odcs.yaml", True)
+    assert {(one["column"], one["to"]) for one in done["mappings"]} == {("customer", "client_name"), ("amount", "total_amount")}
+    assert done["reread"] == DAYS[2:4]
+    assert {node for node, _ in published(lab.tick())} == {"orders", "totals"}
+    lab.deliver(DAYS[4], rows(DAYS[4]), NEW)
+    lab.deliver(DAYS[0], rows(DAYS[0], 1), OLD)  # the past is delivered again as it was written then
+    assert ("totals", DAYS[4]) in published(lab.tick())
+    found = lab.headrace("sql", "select day, sum(n) as n, count(customer) as c from totals group by all order by all")["rows"]
+    assert [(row["n"], row["c"]) for row in found] == [(30, 3)] * 5
+    assert lab.rows("select count(*) from drift where accepted_at is not null and accepted_by <> ''") == [(4,)]
+    assert lab.rows("select count(*) from quarantine where state = 'held'") == [(0,)]
+
+    path = lab.root / "contracts/orders.odcs.yaml"
+    path.write_text("# ours\n" + path.read_text().replace('name: "customer"', 'name: "customer"   # who pays'))
+    lab.deliver(DAYS[5], rows(DAYS[5]), "order_id,cust,total_amount,day")
+    assert published(lab.tick()) == []
+    assert _accept(lab, "orders", "customer=cust").reread == [DAYS[5]]
+    text = path.read_text()
+    assert "# ours\n" in text
+    assert "# who pays" in text
+    assert f"{{name: client_name, from: '{DAYS[2]}', to: '{DAYS[5]}'}}" in text
+    assert ("totals", DAYS[5]) in published(lab.tick())
+
+
+def _accept(lab: Lab, target: str, *pairs: str, patch: bool = False) -> AcceptDocument:
+    return accept(lab.session(), target, pairs=pairs, patch=patch, yes=False, progress=Silent())

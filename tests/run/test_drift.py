@@ -1,0 +1,162 @@
+"""Deliveries whose columns aren't what was expected, through real ticks: what is published, what is held, and what is kept of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab, published
+
+HEADER = "order_id,customer,amount,day,note"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """`orders` with an asset that uses all but `note`, and a consumer."""
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, customer, sum(amount) as total, count(order_id) as n from orders group by all")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    return made
+
+
+def rows(day: str, amount: str = "1.50", n: int = 6) -> list[str]:
+    return [f"{day[-2:]}{i},c{i % 3},{amount},{day},x{i}" for i in range(n)]
+
+
+def drift(lab: Lab) -> list[tuple[Any, ...]]:
+    return lab.rows("select partition, kind, column_name, to_name, policy, used_by from drift order by id")
+
+
+def test_what_nobody_uses_may_go_and_come_what_is_used_may_not(lab: Lab) -> None:
+    """Catches: an added column that stops a delivery or is lost; a dropped one that stops it although nobody uses it, or warns for ever;
+    one that is used and is published without; users that aren't named."""
+    lab.deliver(DAYS[0], rows(DAYS[0]), HEADER)
+    assert published(lab.tick())[0] == ("orders", DAYS[0])
+    lab.deliver(DAYS[1], [f"{row},{i}.5" for i, row in enumerate(rows(DAYS[1]))], f"{HEADER},tax")
+    assert ("totals", DAYS[1]) in published(lab.tick())
+    assert drift(lab) == [(DAYS[1], "added", "tax", None, "allow", "[]")]
+    assert lab.rows("select verdict from publication where node = 'orders' order by id") == [("unchecked",), ("unchecked",)]
+
+    lab.deliver(DAYS[2], [row.rpartition(",")[0] + ",2.5" for row in rows(DAYS[2])], "order_id,customer,amount,day,tax")
+    assert ("totals", DAYS[2]) in published(lab.tick()), "nobody uses `note`"
+    assert drift(lab)[1:] == [(DAYS[2], "dropped", "note", None, "warn", "[]")]
+    assert lab.rows("select kind, column_name, severity from fact") == [("schema_change", "note", "warn")]
+    assert lab.rows("select verdict from publication where node = 'orders' and partition = ?", DAYS[2]) == [("warned",)]
+    lab.deliver(DAYS[3], [row.rpartition(",")[0] + ",2.5" for row in rows(DAYS[3])], "order_id,customer,amount,day,tax")
+    lab.tick()
+    assert len(drift(lab)) == 2, "that it is gone was said once"
+
+    lab.deliver(DAYS[4], [row.rpartition(",")[0] + ",2.5" for row in rows(DAYS[4])], "order_id,customer,sum,day,tax")
+    lab.tick()
+    held = lab.rows("select state, reason from partition where node = 'orders' and partition = ?", DAYS[4])
+    assert held == [("held", "renamed: amount → sum; used by totals, report")]
+    assert [(kind, name, json.loads(users)) for _, kind, name, _, _, users in drift(lab)[2:]] == [
+        ("renamed", "amount", ["totals", "report"]),
+    ]
+    lab.deliver(DAYS[0], rows(DAYS[0], "2.50"), HEADER)
+    assert ("totals", DAYS[0]) in published(lab.tick())
+    assert len(drift(lab)) == 3, "a day from before it came is as it should be without `tax`"
+    found = lab.headrace("sql", "select day, count(note), count(tax), sum(tax) from orders group by all order by all")["rows"]
+    assert [list(row.values()) if isinstance(row, dict) else row for row in found] == [
+        ["2025-01-01", 6, 0, None], ["2025-01-02", 6, 6, 18.0], ["2025-01-03", 0, 6, 15.0], ["2025-01-04", 0, 6, 15.0],
+    ]  # fmt: skip
+
+
+def test_what_is_written_otherwise_is_read_otherwise(lab: Lab) -> None:
+    """Catches: a delimiter, a decimal comma, a date's order, an encoding or a lost header that holds a delivery although it can be read; a
+    form that sticks to the source after one such file; day and month that change places unseen."""
+    plain = "order_id,customer,amount,day,at"
+    lab.write("assets/totals.sql", "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\nselect * from orders\n")
+    put(lab, DAYS[0], [plain, f"1,Zoë,1.50,{DAYS[0]},01/23/2025 10:00", f"2,b,2,{DAYS[0]},01/24/2025 10:00"])
+    lab.tick()  # what it is written like is learnt from all that waits
+    put(lab, DAYS[1], [plain.replace(",", ";"), f"3;c;1234,50;{DAYS[1]};2025-01-02T10:00:00", f"4;d;2,25;{DAYS[1]};2025-01-02T10:00:00"])
+    put(lab, DAYS[2], [plain, f"5,Zoë,3,{DAYS[2]},1/25/25 9:30"], encoding="cp1252")
+    put(lab, DAYS[3], [f"6,e,4,{DAYS[3]},01/26/2025 09:00", f"7,f,5,{DAYS[3]},01/26/2025 09:01"])
+    put(lab, DAYS[4], [plain, f"8,g,6,{DAYS[4]},27/01/2025 10:00"])
+    put(lab, DAYS[5], [plain, f"9,h,many,{DAYS[5]},01/28/2025 10:00"])
+    lab.tick()
+    found = lab.headrace("sql", 'select order_id, customer, amount, cast("at" as varchar) as moment from totals order by 1')["rows"]
+    assert [tuple(row.values()) for row in found] == [
+        (1, "Zoë", 1.5, "2025-01-23 10:00:00"),
+        (2, "b", 2.0, "2025-01-24 10:00:00"),
+        (3, "c", 1234.5, "2025-01-02 10:00:00"),
+        (4, "d", 2.25, "2025-01-02 10:00:00"),
+        (5, "Zoë", 3.0, "2025-01-25 09:30:00"),
+        (6, "e", 4.0, "2025-01-26 09:00:00"),
+        (7, "f", 5.0, "2025-01-26 09:01:00"),
+    ]
+    kinds = lab.rows("select partition, kind, column_name, policy from drift order by partition, id")
+    assert kinds == [
+        (DAYS[1], "format", "", "map"), (DAYS[1], "format", "amount", "map"), (DAYS[2], "format", "", "map"),
+        (DAYS[2], "format", "at", "map"), (DAYS[3], "format", "", "map"), (DAYS[4], "format", "at", "block"),
+        (DAYS[5], "type", "amount", "block"),
+    ]  # fmt: skip
+    assert lab.rows("select partition, kind, severity from fact order by partition") == [
+        (DAYS[4], "format_change", "hold"), (DAYS[5], "type_change", "hold"),
+    ]  # fmt: skip
+
+    put(lab, DAYS[6], [f"{plain},extra", f"10,i,7,{DAYS[6]},01/29/2025 10:00,yes"])
+    assert ("totals", DAYS[6]) in published(lab.tick()), "`select *` takes what came"
+
+
+def put(lab: Lab, day: str, lines: list[str], encoding: str = "utf-8") -> None:
+    """A delivery as these lines, an hour old."""
+    lab.deliver(day, [])
+    path = lab.root / f"landing/orders_{day}.csv"
+    path.write_bytes(("\n".join(lines) + "\n").encode(encoding))
+    past = path.stat().st_mtime - 3600
+    os.utime(path, (past, past))
+
+
+CONTRACT = """apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: 1.2.0
+status: active
+schema:
+  - name: orders
+    quality: [{metric: rowCount, mustBeGreaterThan: 1}]
+    properties:
+      - {name: order_id, logicalType: integer, required: true}
+      - name: customer
+        logicalType: string
+        customProperties:
+          - {property: headrace.names, value: [{name: client, from: 2025-01-03, to: 2025-01-05}, {name: buyer, from: 2025-01-05}]}
+      - {name: amount, logicalType: number}
+      - {name: day, logicalType: date}
+"""
+
+
+def test_a_contract_reads_each_day_by_the_names_of_its_time(lab: Lab) -> None:
+    """Catches: a year of files with three headers that isn't one table; an old day that comes again under today's names and is held; a file
+    with both names that is read by chance; rules of the contract that nobody runs; a broken promise that is published."""
+    (lab.root / "contracts").mkdir()
+    lab.write("contracts/orders.odcs.yaml", CONTRACT)
+    for day, name in zip(DAYS, ("customer", "customer", "client", "client", "buyer"), strict=False):
+        lab.deliver(day, [row.rpartition(",")[0] for row in rows(day)], f"order_id,{name},amount,day")
+    assert len([one for one in published(lab.tick()) if one[0] == "totals"]) == 5
+    assert drift(lab) == []
+    lab.deliver(DAYS[1], [row.rpartition(",")[0] for row in rows(DAYS[1], "3.50")], "order_id,buyer,amount,day")
+    assert ("totals", DAYS[1]) in published(lab.tick())
+    assert drift(lab) == [(DAYS[1], "renamed", "customer", "buyer", "map", "[]")]
+    lab.deliver(DAYS[5], rows(DAYS[5]), "order_id,buyer,amount,day,customer")
+    lab.deliver(DAYS[6], [f",c,1,{DAYS[6]}", f"2,c,1,{DAYS[6]}"], "order_id,buyer,amount,day")
+    lab.tick()
+    assert lab.rows("select partition, state from quarantine where state in ('held', 'rejected') order by partition") == [
+        (DAYS[5], "held"), (DAYS[6], "rejected"),
+    ]  # fmt: skip
+    assert lab.rows("select name, outcome from check_result where partition = ? order by name", DAYS[6]) == [
+        ("contract_required", "failed"), ("contract_rowCount", "passed"),
+    ]  # fmt: skip
+    shown = lab.headrace("contract", "show", "orders")
+    assert (shown["version"], shown["rules"]) == ("1.2.0", [{"name": "contract_rowCount", "kind": "row_count", "severity": "blocking"}])
+    assert [(one["name"], one["used_by"]) for one in shown["columns"]][1] == ("customer", ["totals", "report"])
+    told = lab.headrace("contract", "diff", f"orders@{DAYS[5]}")
+    assert told["breaking"]
+    assert [(one["kind"], one["column"], one["policy"]) for one in told["changes"]] == [("added", "customer", "block")]
+    lab.write("contracts/orders.odcs.yaml", CONTRACT.replace(", required: true", ""))
+    told = lab.headrace("contract", "diff", "orders")
+    assert (told["applied"], told["needs"]) == ("1.2.0", "2.0.0")

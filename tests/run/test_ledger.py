@@ -1,0 +1,217 @@
+"""The delay ledger of a project that really runs: what was held, paused, tried in vain, made again, passed on, and frozen."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+from headrace.model import StoreError
+from headrace.operations.apply import apply
+from headrace.operations.interventions import LedgerRow, SegmentRow, WhyDocument
+from headrace.operations.pause import pause
+from headrace.operations.progress import Silent
+from headrace.operations.resume import resume
+from headrace.operations.session import Session
+from headrace.operations.why import why
+from headrace.run.garbage import Keep
+from headrace.run.retiring import retire
+from headrace.store import Store
+
+CONSUMERS = "- {consumer: report, owner: desk, reads: [total], due: '07:00', export: {to: 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n"
+CLEAN = """\
+def clean(ctx: Context, orders):
+    import pathlib
+    if pathlib.Path({flag!r}).exists():
+        raise ValueError("no room for this day")
+    return orders"""
+HOUR = 3_600.0
+
+
+def tick(lab: Lab, now: str) -> None:
+    lab.now = datetime.fromisoformat(now)
+    lab.tick()
+
+
+def ask(lab: Lab, subject: str, now: str) -> WhyDocument:
+    document = why(Session.open(lab.root, "prod", now, "tester"), subject)
+    if document.segments is not None:
+        check(document)
+    return document
+
+
+def check(ledger: WhyDocument | LedgerRow) -> None:
+    """It adds up to the microsecond."""
+    segments = ledger.segments or []
+    assert ledger.wait_seconds is not None
+    assert sum(round(one.seconds * 1e6) for one in segments) == round(ledger.wait_seconds * 1e6)
+    assert all(one.to == after.from_ for one, after in pairwise(segments))
+    assert sum(one.seconds for one in ledger.shares or []) == pytest.approx(ledger.wait_seconds)
+    assert sum((ledger.overhead or {}).values()) == pytest.approx(ledger.overhead_seconds)
+
+
+def hours(segments: list[SegmentRow] | None) -> list[tuple[str, str, float]]:
+    """(kind, node, hours) of what took more than a minute: work takes less here."""
+    return [(one.kind, one.node, round(one.seconds / HOUR, 2)) for one in segments or [] if one.seconds > 60]
+
+
+@pytest.fixture
+def lab(any_lab: Lab, tmp_path: Path) -> Lab:
+    made = any_lab
+    made.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor}\ndesk: {kind: team}\n")
+    made.write("consumers.yaml", CONSUMERS)
+    made.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+    )
+    made.python("clean", CLEAN.format(flag=str(tmp_path / "broken")), partition={"by": "day", "column": "day"}, inputs=["orders"])
+    made.sql("total", "select day, count(*) as n from clean group by day")
+    return made
+
+
+def test_where_the_time_went(lab: Lab, tmp_path: Path) -> None:
+    """Would catch: time blamed on the wrong node or owner, a hold that isn't seen once it is over, a pause that is forgotten when it
+    ends, an export without a place in it, a rebuild counted from the interval's end, a figure that has moved when its rows went."""
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    said = ask(lab, "report@2025-01-01", "2025-01-02T06:30:00+00:00")
+    assert said.verdict == "report 2025-01-01 was there 06:01, in time (due 07:00)"
+    kinds = [one.kind for one in said.segments or []]
+    assert kinds.count("export") == 1 and "run" in kinds and "audit" in kinds
+    assert {"hold", "retry", "unattributed"}.isdisjoint(kinds)
+    assert [one.node for one in said.segments or []][-1] == "report", "the export was the last to come"
+    _tried_in_vain(lab, tmp_path)
+    _paused(lab)
+    _made_again(lab)
+    _found_wrong(lab)
+    _borrowed(lab)
+    _frozen(lab)
+
+
+def _tried_in_vain(lab: Lab, tmp_path: Path) -> None:
+    """The body fails; somebody has it tried again four hours later."""
+    (tmp_path / "broken").touch()
+    lab.orders(DAYS[1])
+    tick(lab, "2025-01-03T06:00:00+00:00")
+    waits = ask(lab, "report", "2025-01-03T08:00:00+00:00")
+    assert waits.open and hours(waits.segments)[-1] == ("hold", "clean", 1.98)
+    assert (
+        "ValueError" in (waits.segments or [])[-1].note
+        or "no room" in (waits.segments or [])[-1].note
+        or (waits.segments or [])[-1].incident
+    )
+    assert waits.verdict.startswith("report is late since 07:00 because of INC-")
+    (tmp_path / "broken").unlink()
+    lab.now = datetime.fromisoformat("2025-01-03T10:00:00+00:00")
+    lab.run("+consumer:report", partitions=[DAYS[1]])
+    over = ask(lab, "report@2025-01-02", "2025-01-03T11:00:00+00:00")
+    assert hours(over.segments)[-1][:2] == ("hold", "clean") and hours(over.segments)[-1][2] == pytest.approx(4.0, abs=0.05)
+    assert over.compared is None, "there is no week before"
+
+
+def _paused(lab: Lab) -> None:
+    pause(lab.session(), ["total"], exclude=[], reason="the vendor checks it", until=None, progress=Silent())
+    lab.orders(DAYS[2])
+    tick(lab, "2025-01-04T06:00:00+00:00")
+    assert hours(ask(lab, "report", "2025-01-04T07:00:00+00:00").segments)[-1] == ("paused", "total", 0.98)
+    lab.now = datetime.fromisoformat("2025-01-04T09:00:00+00:00")
+    resume(lab.session(), ["total"], exclude=[], reason=None, progress=Silent())
+    lab.tick()
+    over = ask(lab, "report@2025-01-03", "2025-01-04T12:00:00+00:00")
+    paused = [one for one in hours(over.segments) if one[0] == "paused"]
+    assert [one[:2] for one in paused] == [("paused", "total")] and paused[0][2] == pytest.approx(3.0, abs=0.1)
+    assert [(one.note) for one in over.segments or [] if one.kind == "paused"] == ["the vendor checks it (by tester)"]
+
+
+def _made_again(lab: Lab) -> None:
+    """A vendor delivers a day once more: the wait for that begins with its arrival."""
+    lab.orders(DAYS[2], n=4)
+    tick(lab, "2025-01-04T15:00:00+00:00")
+    said = ask(lab, "total@2025-01-03", "2025-01-04T16:00:00+00:00")
+    assert said.rebuild and not said.open
+    assert said.from_ is not None and said.from_ > datetime.fromisoformat("2025-01-04T09:00:00+00:00")
+    assert {one.node for one in said.segments or []} == {"orders", "clean", "total"}
+    first = ask(lab, "report@2025-01-03", "2025-01-04T16:00:00+00:00")
+    assert first.to is not None and first.to < datetime.fromisoformat("2025-01-04T10:00:00+00:00"), "it was served once before"
+
+
+def _report(lab: Lab, at: int) -> None:
+    """As it is kept that somebody reported a day."""
+    with Store.open(lab.root, Session.open(lab.root, "prod", None, "tester").settings, create=True) as store, store.write(None) as tx:
+        tx.execute(
+            "insert into incident (id, state, kind, node, partition, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
+            " opened_at, updated_at) values"
+            " (99, 'open', 'reported', 'orders', ?, 'x', 'acme', 'half of the orders are missing', '1', '[]', '{}', ?, ?, ?)",
+            (DAYS[0], at, at, at),
+        )
+        tx.execute(
+            "insert into unsound (incident_id, publication_id, columns, known_at) select 99, id, '[]', ? from publication"
+            " where node = 'orders' and partition = ?",
+            (at, DAYS[0]),
+        )
+
+
+def _found_wrong(lab: Lab) -> None:
+    """Somebody sees that a day is wrong: nobody was soundly served with it, until it was delivered again."""
+    _report(lab, int(datetime.fromisoformat("2025-01-04T17:00:00+00:00").timestamp() * 1e6))
+    waits = ask(lab, "report@2025-01-01", "2025-01-04T18:00:00+00:00")
+    assert waits.open and {one.incident for one in waits.segments or [] if one.kind == "hold"} == {"INC-99"}
+    lab.orders(DAYS[0], n=20)
+    tick(lab, "2025-01-04T19:00:00+00:00")
+    over = ask(lab, "report@2025-01-01", "2025-01-04T20:00:00+00:00")
+    assert not over.open and over.to is not None and over.to > datetime.fromisoformat("2025-01-04T19:00:00+00:00")
+    assert [one.incident for one in over.segments or [] if one.seconds > 10 * HOUR] == ["INC-99"]
+    assert (over.shares or [])[0].owner == "acme", "whose incident it is"
+
+
+def _borrowed(lab: Lab) -> None:
+    """An environment reads production's days: they were waited for as they were there."""
+    settings = lab.root / "headrace.toml"
+    settings.write_text(settings.read_text() + "[environments.dev]\n")
+    lab.headrace("run", "total", "--env", "dev")
+    there = why(Session.open(lab.root, "dev", "2025-01-04T21:00:00+00:00", "tester"), f"total@{DAYS[1]}")
+    assert there.segments == ask(lab, f"total@{DAYS[1]}", "2025-01-04T21:00:00+00:00").segments
+    assert "hold" in {one.kind for one in there.segments or []}
+
+
+def _frozen(lab: Lab) -> None:
+    """Before rows go a ledger is kept as it is, and is of what was promised then; one that was changed since is refused."""
+    lab.sql("other", "select day, count(*) as n from orders group by day")
+    lab.write("consumers.yaml", CONSUMERS.replace("[total]", "[total, other]"))
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+    before = ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
+    later = int(datetime.fromisoformat("2025-04-01T00:00:00+00:00").timestamp() * 1e6)
+    with Store.open(lab.root, Session.open(lab.root, "prod", None, "tester").settings, create=True) as store:
+        retire(store, None, Keep({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
+        retire(store, None, Keep({"history": "30d", "snapshots": "7d"}, {"orders": "10d"}), later)
+        after = ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
+        assert after.frozen and not before.frozen
+        assert (after.segments, after.shortest_possible_seconds) == (before.segments, before.shortest_possible_seconds)
+        with store.write(None) as tx:
+            tx.execute("update frozen_ledger set content = replace(content, 'clean', 'other')")
+    with pytest.raises(StoreError, match="isn't what was kept"):
+        ask(lab, "report@2025-01-02", "2025-01-04T21:00:00+00:00")
+
+
+def test_a_long_chain_costs_little(tmp_path: Path) -> None:
+    """Would catch a walk that asks for everything above a node once for each node: `why` on 50 assets takes at most 0.3 s."""
+    lab = Lab(tmp_path / "p")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [a49], due: '07:00'}\n")
+    lab.sql("a0", "select order_id, cast(day as date) as day from orders")
+    for number in range(1, 50):
+        lab.sql(f"a{number}", f"select * from a{number - 1}")
+    lab.orders(DAYS[0])
+    tick(lab, "2025-01-02T06:00:00+00:00")
+    session = Session.open(lab.root, "prod", "2025-01-02T08:00:00+00:00", "tester")
+    why(session, "report@2025-01-01")
+    began = time.process_time()
+    document: Any = why(session, "report@2025-01-01")
+    spent = time.process_time() - began
+    check(document)
+    assert len({one.node for one in document.segments}) == 51
+    assert spent < 0.3, f"{spent:.3f} s"

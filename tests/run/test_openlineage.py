@@ -1,0 +1,194 @@
+"""OpenLineage events of real attempts, read strictly with the classes of the client that others read them with."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import attr
+import pytest
+from http_server_lab import Asked, Reply, Server, reply
+from openlineage.client import event_v2, facet_v2
+from openlineage.client.generated import base
+from runlab import SETTINGS, Lab
+
+from headrace.operations.examinations.project import project as examined
+from headrace.run.openlineage import emitter
+
+FILE = '[openlineage]\nfile = "lineage/events.jsonl"\n'
+ENDS = ("COMPLETE", "FAIL", "ABORT")
+
+
+def facets() -> dict[str, type]:
+    """Schema URL → the class that reads it."""
+    modules = [module for module in vars(facet_v2).values() if getattr(module, "__name__", "").startswith("openlineage.")]
+    kinds = [kind for module in modules for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, base.BaseFacet)]
+    return {kind._get_schema(): kind for kind in kinds}
+
+
+FACETS = facets()
+
+
+def read(kind: Any, value: Any, path: str = "") -> Any:
+    """A JSON value as this class: nothing missing, nothing that it doesn't know, every facet under its own name and version."""
+    if get_origin(kind) in (Union, UnionType):
+        inner = [one for one in get_args(kind) if one is not NoneType]
+        return None if value is None else read(inner[0], value, path)
+    if get_origin(kind) is list:
+        return [read(get_args(kind)[0], item, f"{path}[]") for item in value]
+    if get_origin(kind) is dict:
+        return {key: read(get_args(kind)[1], item, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(kind, type) and issubclass(kind, base.BaseFacet):
+        kind, expected = FACETS[value["_schemaURL"]], kind
+        assert issubclass(kind, expected), (path, kind, expected)
+    if not attr.has(kind):
+        assert kind is Any or kind is float or issubclass(kind, base.EventType) or isinstance(value, kind), (path, kind, value)
+        return base.EventType(value) if kind is base.EventType else value
+    hints, known = get_type_hints(kind), attr.fields_dict(kind)
+    assert value.keys() <= known.keys(), (path, value.keys() - known.keys())
+    inner = {name: read(hints[name], item, f"{path}.{name}") for name, item in value.items()}
+    return kind(**{known[name].alias: item for name, item in inner.items() if known[name].init})
+
+
+def events(lab: Lab) -> list[dict[str, Any]]:
+    path = lab.root / "lineage/events.jsonl"
+    found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    for one in found:
+        read(event_v2.RunEvent, one)
+    return found
+
+
+def told(found: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    return Counter((one["job"]["name"], one["eventType"]) for one in found)
+
+
+def shop(lab: Lab, settings: str) -> None:
+    lab.write("headrace.toml", SETTINGS + settings)
+    lab.sql(
+        "daily",
+        "select day, customer, sum(amount) as total from orders where amount > 0 group by day, customer",
+        "partition: {by: day, column: day}\nchecks:\n  - not_null: [customer]\n  - row_count: {min: 1}",
+    )
+    lab.orders("2025-01-01")
+    lab.orders("2025-01-02")
+
+
+def _said(found: list[dict[str, Any]]) -> None:
+    """What the events of `daily` hold."""
+    completed = next(one for one in found if one["job"]["name"] == "produce/daily" and one["eventType"] == "COMPLETE")
+    assert [one["name"] for one in completed["inputs"]] == ["orders"]
+    (output,) = completed["outputs"]
+    assert [one["name"] for one in output["facets"]["schema"]["fields"]] == ["day", "customer", "total"]
+    lineage = output["facets"]["columnLineage"]
+    (total,) = [one for one in lineage["fields"]["total"]["inputFields"] if one["transformations"][0]["type"] == "DIRECT"]
+    assert (total["name"], total["field"], total["transformations"]) == ("orders", "amount", [{"type": "DIRECT", "subtype": "AGGREGATION"}])
+    assert ("amount", "FILTER") in {(one["field"], one["transformations"][0]["subtype"]) for one in lineage["dataset"]}
+    assert output["outputFacets"]["outputStatistics"]["rowCount"] == 3
+    assert completed["run"]["facets"]["nominalTime"]["nominalStartTime"].startswith("2025-01-0")
+
+    failed = next(one for one in found if one["job"]["name"] == "produce/daily" and one["eventType"] == "FAIL")
+    assert "row_count" in failed["run"]["facets"]["errorMessage"]["message"]
+    assert "outputFacets" not in failed["outputs"][0], "nobody sees it"
+    audited = [one["inputs"][0]["inputFacets"] for one in found if one["job"]["name"] == "audit/daily" and one["eventType"] == "COMPLETE"]
+    verdicts = Counter((one["assertion"], one["success"]) for facets in audited for one in facets["dataQualityAssertions"]["assertions"])
+    assert verdicts["row_count", True] == 2 and verdicts["row_count", False] == 1
+    assert audited[0]["dataQualityMetrics"]["columnMetrics"]["customer"] == {"nullCount": 0, "count": 3}
+
+
+def test_every_attempt_is_told_once_and_says_what_it_read_made_and_found(lab: Lab) -> None:
+    """Events that collectors refuse; an attempt that is told twice or not at all, also over leaders; values of the data in an event."""
+    shop(lab, FILE)
+    lab.orders("2025-01-03", amount="-1.00")  # nothing of it is left: row_count rejects
+    lab.sql("broken", "select cast(customer as integer) as n, day from orders", "partition: {by: day, column: day}")
+    lab.tick()
+    found = events(lab)
+    made = {
+        ("take_in/orders", "START"): 3,
+        ("take_in/orders", "COMPLETE"): 3,
+        ("produce/daily", "START"): 3,
+        ("produce/daily", "COMPLETE"): 2,
+    }
+    audits = {("audit/daily", "START"): 3, ("audit/daily", "COMPLETE"): 3}
+    broken = {("produce/broken", "START"): 3, ("produce/broken", "FAIL"): 3}
+    assert told(found) == Counter(made | audits | broken | {("produce/daily", "FAIL"): 1})
+    ends = Counter(one["run"]["runId"] for one in found if one["eventType"] in ENDS)
+    assert set(ends.values()) == {1} and {one["run"]["runId"] for one in found} == ends.keys()
+
+    _said(found)
+
+    (before,) = lab.rows("select content from told_lineage")[0]
+    lab.orders("2025-01-04")
+    lab.tick()
+    more = events(lab)[len(found) :]
+    assert told(more)["take_in/orders", "COMPLETE"] == 1 and told(more)["produce/daily", "COMPLETE"] == 1
+    assert not {one["run"]["runId"] for one in more} & {one["run"]["runId"] for one in found}
+    with sqlite3.connect(lab.root / ".headrace/state.db") as db:  # as if the leader had died after it had sent them
+        db.execute("update told_lineage set content = ?", (before,))
+    db.close()
+    lab.tick()
+    assert events(lab)[len(found) + len(more) :] == more, "the same again, and nothing else"
+
+    text = (lab.root / "lineage/events.jsonl").read_text()
+    assert '"c1"' not in text and "'c1'" not in text and "1.50" not in text, "values are nobody's"
+
+
+@pytest.mark.slow
+def test_events_of_a_state_in_postgresql(postgresql_lab: Lab) -> None:
+    """SQL that only one of the two databases understands."""
+    lab = postgresql_lab
+    shop(lab, FILE)
+    lab.write("headrace.toml", f'{SETTINGS}[store]\nurl = "{lab.url}"\n{FILE}')
+    lab.tick()
+    assert told(events(lab))["audit/daily", "COMPLETE"] == 2 and told(events(lab))["take_in/orders", "COMPLETE"] == 2
+
+
+class Collector:
+    """An endpoint that keeps what it takes."""
+
+    def __init__(self) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self.answers: list[int] = []
+        self.down = False
+
+    def __call__(self, asked: Asked) -> Reply:
+        assert asked.headers["authorization"] == "Bearer hush-hush-hush", asked.headers
+        if self.down or self.answers:
+            return reply("", status=503 if self.down else self.answers.pop(0))
+        self.taken.append(json.loads(asked.body))
+        return reply("", status=201)
+
+
+def test_an_endpoint_that_hangs_fails_or_refuses_delays_nothing_and_misses_nothing(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Publishing waits for a collector; what was done while it was down is never told; one refused event holds up all others;
+    a token in the store."""
+    monkeypatch.setattr(emitter, "LAST_SECONDS", 0.3)
+    with Server() as server:
+        collector = Collector()
+        declared = f'[openlineage]\nurl = "{server.url}/v1"\ntoken = "secret://env/LINEAGE_TOKEN"\nnamespace = "acme"\n'
+        shop(lab, declared)
+        server.answers["/v1"] = Reply(hang=True)
+        document = lab.tick()
+        assert len(document.published) == 4 and server.count("/v1") == 0
+        assert "LINEAGE_TOKEN isn't set" in lab.rows("select content from told_lineage")[0][0]
+        monkeypatch.setenv("LINEAGE_TOKEN", "hush-hush-hush")
+        lab.tick()
+        assert server.count("/v1") == 1
+        server.answers["/v1"] = collector
+        collector.down = True
+        lab.tick()
+        assert collector.taken == [], "it is to be tried again, in order"
+        (finding,) = [one for one in examined(lab.session()) if one.name == "lineage events"]
+        assert finding.state.value == "warn" and "503" in finding.detail
+        assert "503" in lab.rows("select content from told_lineage")[0][0]
+        monkeypatch.setattr(emitter, "LAST_SECONDS", 10.0)
+        collector.down, collector.answers = False, [422]
+        lab.tick()
+    assert len(collector.taken) == 11, "twelve events, and one will never be taken"
+    for one in collector.taken:
+        assert read(event_v2.RunEvent, one).job.namespace == "acme"
+    (content,) = lab.rows("select content from told_lineage")[0]
+    assert (json.loads(content)["sent"], json.loads(content)["refused"], json.loads(content)["error"]) == (11, 1, "")
+    assert b"hush-hush" not in (lab.root / ".headrace/state.db").read_bytes()

@@ -1,0 +1,166 @@
+"""Backfills beside production: staged, published at once, made again where production moved, never half visible."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from overlay_lab import PERSON, do, keep, leading, order, planned, work
+from runlab import DAYS, Lab
+
+from headrace.model import Refused, UsageError
+from headrace.operations.apply import apply
+from headrace.operations.progress import Silent
+
+CLEAN = "select order_id, amount * {factor} as amount, cast(day as date) as day from orders"
+TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"
+
+
+def project(lab: Lab, days: list[str] = DAYS) -> None:
+    lab.sql("clean", CLEAN.format(factor=1))
+    lab.sql("total", TOTAL)
+    for day in days:
+        lab.orders(day)
+    assert lab.tick().state == "succeeded"
+
+
+def applied(lab: Lab) -> None:
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+
+
+def totals(lab: Lab) -> list[float]:
+    return [float(row["total"]) for row in sorted(lab.read("total"), key=lambda row: str(row["day"]))]
+
+
+def outcome(lab: Lab, plan: int) -> dict[str, object]:
+    ((text,),) = lab.rows("select outcome from plan where id = ?", plan)
+    return json.loads(text)  # type: ignore[no-any-return]
+
+
+def test_new_code_replaces_days_in_the_middle_of_a_shared_file(lab: Lab) -> None:
+    """Catches rows of days that weren't asked for going with the file that they shared, columns of old code, figures that lie."""
+    project(lab)
+    lab.sql("clean", CLEAN.format(factor=2).replace("select ", "select 'new' as mark, "))
+    applied(lab)
+    number, result = do(lab, planned({"clean": (DAYS[1], DAYS[3]), "total": (DAYS[1], DAYS[3])}))
+    assert (result.state, result.partitions) == ("succeeded", 6)
+    assert totals(lab) == [15, 30, 30, 30, 15, 15, 15]
+    assert {(row["mark"], str(row["day"])) for row in lab.read("clean") if row["mark"]} == {("new", day) for day in DAYS[1:4]}
+    assert lab.rows("select count(distinct snapshot), count(*) from publication where n > 1000000000") == [(1, 6)]
+    assert lab.rows("select state, steps_done from plan where id = ?", number) == [("succeeded", 1)]
+    assert lab.rows("select (select count(*) from overlay) + (select count(*) from overlay_attempt)") == [(0,)]
+    assert outcome(lab, number)["published"] == 6
+    assert set(outcome(lab, number)["changed"]) == {"clean", "total"}  # type: ignore[call-overload]
+    assert lab.rows("select count(*) from attempt where state = 'staged'") == [(0,)]
+
+
+def test_what_nobody_had_published_counts_as_added(lab: Lab) -> None:
+    """Catches a first backfill that says that nothing has changed."""
+    project(lab, DAYS[:3])
+    lab.sql("more", "select day, total * 2 as twice from total")
+    applied(lab)
+    number, result = do(lab, planned({"more": (DAYS[0], DAYS[2])}))
+    assert (result.state, result.partitions) == ("succeeded", 3)
+    assert outcome(lab, number)["changed"] == {"more": [3, 3, 0, 0]}
+
+
+def test_what_fails_keeps_all_from_being_published_until_it_is_mended(lab: Lab) -> None:
+    """Catches half a plan becoming visible, and work done again that was staged already."""
+    project(lab)
+    lab.sql("clean", CLEAN.format(factor="(case when day = '2025-01-02' then error('broken')::int else 3 end)"))
+    applied(lab)
+    spans = {"clean": (DAYS[0], DAYS[3]), "total": (DAYS[0], DAYS[3])}
+    number, result = do(lab, planned(spans))
+    assert result.state == "failed"
+    assert [(node, key) for node, key, _ in result.waiting] == [("clean", DAYS[1]), ("total", DAYS[1])]
+    assert totals(lab) == [15] * 7
+    assert outcome(lab, number)["failed"] == 2
+    staged = {(n, p) for n, p in lab.rows("select node, partition from overlay where state = 'staged'")}
+    assert staged == {(node, day) for node in spans for day in (DAYS[0], DAYS[2], DAYS[3])}
+    lab.sql("total", TOTAL.replace("count(*)", "count(1)"))  # the code of one of both changes: what was staged of it is dropped
+    lab.sql("clean", CLEAN.format(factor="(case when day = '2025-01-02' then error('broken')::int else 3 end)"))
+    applied(lab)
+    with leading(lab) as (leader, _):
+        result = work(leader, leader.resume_plan(number, PERSON, "once more"))
+    assert result is not None
+    assert result.state == "failed"
+    assert lab.rows("select count(*) from attempt where node = 'clean' and state = 'staged'") == [(lab.rows(
+        "select count(*) from overlay_attempt where node = 'clean'")[0][0],)]  # fmt: skip
+    number, result = do(lab, planned(spans, allow_partial=True))
+    assert (result.state, result.partitions) == ("partial", 6)
+    assert totals(lab) == [45, 15, 45, 45, 15, 15, 15]
+
+
+def test_steps_become_visible_one_after_the_other_and_what_builds_on_rows_comes_last(lab: Lab) -> None:
+    """Catches a later step that reads what an earlier one replaced, and merges that run before what they read is published."""
+    lab.sql("newest", "select order_id, amount from clean", "partition: day\nmaterialize: merge\nmerge: {keys: [order_id]}")
+    project(lab)
+    lab.sql("clean", CLEAN.format(factor=2))
+    applied(lab)
+    first, second = ({"clean": span, "total": span} for span in ((DAYS[0], DAYS[2]), (DAYS[3], DAYS[6])))
+    number, result = do(lab, planned(first, second, after={"newest": (DAYS[0], DAYS[6])}))
+    assert result.state == "succeeded"
+    assert totals(lab) == [30] * 7
+    assert {float(row["amount"]) for row in lab.read("newest")} == {3.0}
+    assert lab.rows("select count(distinct snapshot) from publication where n > ?", number * 10**9) == [(2,)]
+    assert outcome(lab, number)["published"] == 21
+
+
+def test_a_plan_that_is_paused_goes_on(any_lab: Lab) -> None:
+    """Catches partitions that two plans make, and a pause that loses what was made."""
+    lab = any_lab
+    project(lab)
+    lab.sql("clean", CLEAN.format(factor=2))
+    applied(lab)
+    spans = {"clean": (DAYS[0], DAYS[6]), "total": (DAYS[0], DAYS[6])}
+    with leading(lab) as (leader, held):
+        backfill = planned(spans)
+        number, other = keep(held, leader, backfill), keep(held, leader, planned({"total": (DAYS[6], DAYS[6])}))
+        run = leader.begin(order(number, backfill))
+        assert work(leader, run, lambda: bool(lab.rows("select 1 from overlay"))) is None
+        with pytest.raises(Refused, match=f"backfill {number} makes total@{DAYS[6]}"):
+            leader.begin(order(other, planned({"total": (DAYS[6], DAYS[6])})))
+        leader.pause_plan(number, PERSON, "wait")
+        paused = leader.result(run)
+        assert paused is not None
+        assert paused.state == "paused"
+        while leader.plans_busy:
+            leader.step(0.2)
+        made = lab.rows("select node, partition, epoch, n from overlay where state = 'staged' order by 1, 2")
+        assert made
+        with pytest.raises(UsageError):
+            leader.pause_plan(number, PERSON, "wait")
+    assert lab.rows("select state from plan where id = ?", number) == [("paused",)]
+    assert totals(lab) == [15] * 7
+    with leading(lab) as (leader, held):
+        run = leader.resume_plan(number, PERSON, "go on")
+        result = work(leader, run)
+        assert result is not None
+        assert result.state == "succeeded"
+        assert totals(lab) == [30] * 7
+        kept = set(lab.rows("select epoch, n from publication where n > 1000000000"))
+        assert {(epoch, n) for _, _, epoch, n in made} <= kept, "what was staged before the pause is what is published"
+
+
+def test_a_plan_that_is_cancelled_leaves_nothing(any_lab: Lab) -> None:
+    """Catches files that become visible after all."""
+    lab = any_lab
+    project(lab)
+    lab.sql("clean", CLEAN.format(factor=2))
+    applied(lab)
+    spans = {"clean": (DAYS[0], DAYS[6]), "total": (DAYS[0], DAYS[6])}
+    with leading(lab) as (leader, held):
+        backfill = planned(spans)
+        number = keep(held, leader, backfill)
+        run = leader.begin(order(number, backfill))
+        work(leader, run, lambda: bool(lab.rows("select 1 from overlay")))
+        leader.cancel_plan(number, PERSON, "not wanted")
+        ended = leader.result(run)
+        assert ended is not None
+        assert ended.state == "cancelled"
+        for _ in range(5):
+            leader.step(0.1)
+    assert lab.rows("select state from plan where id = ?", number) == [("cancelled",)]
+    assert lab.rows("select count(*) from publication where n > ?", number * 10**9) == [(0,)]
+    assert lab.rows("select count(*) from attempt where state in ('staged', 'running')") == [(0,)]
+    assert lab.rows("select (select count(*) from overlay) + (select count(*) from overlay_attempt)") == [(0,)]

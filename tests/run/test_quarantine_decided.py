@@ -1,0 +1,113 @@
+"""`quarantine accept|drop` where it is hard: files that others share, merges, what can't be read at all, a leader at work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+from runlab import DAYS, Lab
+
+from headrace.operations.interventions import DecisionDocument
+from headrace.operations.progress import Silent
+from headrace.operations.quarantine_deciding import accept
+
+UNIQUE = "checks:\n  - unique: [order_id]"
+SLOW = """\
+def slow(ctx: Context, orders):
+    import time, pathlib
+    pathlib.Path({flag!r}).touch()
+    while not pathlib.Path({go!r}).exists():
+        time.sleep(0.01)
+    return orders"""
+
+
+def _accept(lab: Lab, target: str) -> DecisionDocument:
+    return accept(lab.session(), target, reason="they stand by it", until=None, progress=Silent())
+
+
+def _twice(lab: Lab, day: str) -> None:
+    lab.deliver(day, [f"{day[-2:]}9,c,1.50,{day}"] * 2)
+
+
+def test_a_restated_day_is_accepted_out_of_a_file_of_many(any_lab: Lab) -> None:
+    """Would catch: neighbours in the same file lost or doubled, readers who see both, downstream that isn't made again, an exception
+    that is left open for the next delivery."""
+    lab = any_lab
+    lab.sql("clean", "select order_id, amount, day from orders", f"partition: {{by: day, column: day}}\n{UNIQUE}")
+    lab.sql("sums", "select day, count(*) as n from clean group by day")
+    for day in DAYS[:4]:
+        lab.orders(day, n=3)
+    lab.tick()
+    _twice(lab, DAYS[2])
+    lab.tick()
+    assert lab.rows("select state from partition where node = 'clean' and partition = ?", DAYS[2]) == [("rejected",)]
+    made = _accept(lab, f"clean@{DAYS[2]}")
+    assert (made.state, made.partitions, [(row.asset, row.rows) for row in made.published]) == ("published", [DAYS[2]], [("sums", 1)])
+    found = {row["day"]: row["n"] for row in lab.read("sums")}
+    assert found == {day: 2 if day == DAYS[2] else 3 for day in DAYS[:4]}
+    assert len(lab.read("clean")) == 11
+    lab.headrace("db", "check")
+    lab.headrace("audit", "verify")
+    lab.orders(DAYS[2], n=4)
+    restated = lab.tick().restated
+    assert [row.cause for row in restated if row.node == "orders"] == ["restatement"], "the source's own publication was sound"
+    assert lab.rows("select verdict from publication where node = 'clean' and partition = ? order by id desc limit 1", DAYS[2]) == [
+        ("passed",)
+    ]
+
+
+def test_a_merge_is_made_again_by_looser_rules(lab: Lab) -> None:
+    """Would catch: the changes of a merge published without the rows that they replace, and rules that stay loose."""
+    lab.sql("latest", "select order_id, amount from orders", "partition: day\nmaterialize: merge\nmerge: {keys: [order_id]}\n"
+            "checks:\n  - range: {column: amount, max: 100}")  # fmt: skip
+    lab.orders(DAYS[0])
+    lab.orders(DAYS[1], amount="500")
+    lab.tick()
+    made = _accept(lab, f"latest@{DAYS[1]}")
+    assert made.state == "published"
+    assert len(lab.read("latest")) == 20
+    lab.orders(DAYS[2], amount="500")
+    lab.tick()
+    assert [row["partition"] for row in lab.headrace("quarantine", "latest")] == [DAYS[2]]
+
+
+def test_what_no_rule_can_read_stays_where_it_is(lab: Lab) -> None:
+    """Would catch: an exception that waits in secret until the next delivery comes, and then lets it through."""
+    lab.sql("days", "select day from orders")
+    lab.orders(DAYS[0])
+    lab.tick()
+    path = lab.root / f"landing/orders_{DAYS[1]}.csv"
+    path.write_bytes(b"order_id,customer,amount,day\n\x00\xff\xfe\x00not,a,file\n")
+    lab.tick()
+    made = _accept(lab, f"orders@{DAYS[1]}")
+    assert made.state in ("held", "rejected"), made
+    assert lab.rows("select count(*) from accepted where ended_at is null") == [(0,)]
+    lab.deliver(DAYS[1], ["1,c,1.50"], header="order_id,customer,amount")
+    lab.tick()
+    assert [row["partition"] for row in lab.headrace("quarantine", "orders")] == [DAYS[1]], "held by the usual rules"
+
+
+def test_a_leader_that_works_is_asked(lab: Lab, tmp_path: Path) -> None:
+    """Would catch: a decision that waits for the leader's end, or that takes the lease from it."""
+    flag, go = tmp_path / "has-begun", tmp_path / "may-end"
+    lab.python("slow", SLOW.format(flag=str(flag), go=str(go)), partition="day", inputs=["orders"])
+    lab.sql("clean", "select order_id, amount, day from orders", f"partition: {{by: day, column: day}}\n{UNIQUE}")
+    _twice(lab, DAYS[0])
+    leader = subprocess.Popen(
+        lab.command("tick", "--now", "2025-01-10T12:01:00+00:00"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        deadline = time.monotonic() + 40
+        while not flag.exists() or not lab.rows("select 1 from quarantine where node = 'clean'"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        said = lab.headrace("quarantine", "accept", f"clean@{DAYS[0]}", "--reason", "now", "--now", "2025-01-10T12:02:00+00:00")
+        assert (said["state"], said["rows"]) == ("published", 2)
+        assert leader.poll() is None
+    finally:
+        go.touch()
+        out, err = leader.communicate(timeout=50)
+    assert json.loads(out)["run_id"] == "1", err
+    assert len(lab.read("clean")) == 2

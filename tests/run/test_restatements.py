@@ -1,0 +1,75 @@
+"""A source delivers the past again: what depends on it follows inside the window, is proposed beyond it, and readers are told how much."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+from runlab import DAYS, Lab, published
+
+from headrace.operations.apply import apply
+from headrace.operations.progress import Silent
+from headrace.operations.status import status
+from headrace.operations.why import why
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Three days, published; what a source delivers again is followed for a week after each day (it is the 10th)."""
+    lab = Lab(tmp_path / "p")
+    lab.write(
+        "sources/orders.yaml",
+        "source: orders\nowner: acme\npartition: day\nrestate_within: 7d\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n",
+    )
+    lab.sql("clean", "select order_id, customer, amount, day from orders")
+    lab.sql("total", "select day, customer, sum(amount) as total from clean group by day, customer")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
+    for day in (DAYS[0], DAYS[3], DAYS[4]):
+        lab.orders(day, n=2)
+    lab.tick()
+    return lab
+
+
+def test_inside_the_window_what_changes_follows_and_readers_are_told(lab: Lab) -> None:
+    """Would catch: a past that changes without a word; or one that is told of although it is what it was."""
+    assert status(lab.session()).restated == []
+    lab.orders(DAYS[3], n=3)
+    document = lab.tick()
+    assert published(document) == [(node, DAYS[3]) for node in ("clean", "orders", "total")]
+    told = {row.node: row for row in document.restated}
+    assert {name: (row.partitions, row.from_, row.rows_before, row.rows_after, row.because) for name, row in told.items()} == {
+        "orders": (1, DAYS[3], 2, 3, ["orders"]),
+        "clean": (1, DAYS[3], 2, 3, ["orders"]),
+        "total": (1, DAYS[3], 2, 3, ["orders"]),
+    }
+    assert told["total"].consumers == ["report"]
+    assert [row.node for row in why(lab.session(), "report").restated] == ["total"]
+    assert {row.node for row in status(lab.session()).restated} == {"orders", "clean", "total"}
+    lab.orders(DAYS[5], n=2)
+    assert lab.tick().restated == []
+
+
+def test_beyond_it_a_command_is_proposed_that_does_it(lab: Lab) -> None:
+    """Would catch: an old restatement that rebuilds by itself, that is forgotten, or whose command doesn't run."""
+    lab.orders(DAYS[0], n=3)
+    document = lab.tick()
+    assert published(document) == [("orders", DAYS[0])]
+    (waits,) = document.proposed
+    assert (waits.node, waits.partitions, waits.from_) == ("clean", 1, DAYS[0])
+    assert status(lab.session()).proposed == [waits]
+    assert lab.tick().proposed == [waits]
+    words = [word if word != "TEXT" else "the vendor corrected it" for word in shlex.split(waits.command)[1:]]
+    lab.headrace(*words, "--yes", "--now", lab.now.isoformat())
+    after = status(lab.session())
+    assert after.proposed == []
+    assert [row["total"] for row in lab.read("total")].__len__() == 2 + 2 + 3
+
+
+def test_a_changed_code_is_told_of_as_such(lab: Lab) -> None:
+    """Would catch: a vendor blamed for what a change of our own did."""
+    lab.sql("total", "select day, customer, 2 * sum(amount) as total from clean group by day, customer")
+    apply(lab.session(), confirm=lambda _: True, progress=Silent())
+    lab.run("total")
+    (row,) = status(lab.session()).restated
+    assert (row.node, row.cause, row.because, row.partitions) == ("total", "code", [], 3)

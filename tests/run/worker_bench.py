@@ -1,0 +1,93 @@
+"""One worker without its process: real tasks, files and DuckDB, no leader and no store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.engine import InputData, Scope
+from headrace.engine.logs import Channel
+from headrace.lake import FileRef, Lookup
+from headrace.lake.routing import bounds_of, key_expression
+from headrace.lake.staging import KeyExpression, stage
+from headrace.model import CheckSpec, Grain, Place, SqlBody
+from headrace.model.intervals import interval_of
+from headrace.run.executors.settings import Settings
+from headrace.run.folders import Folders
+from headrace.run.messages import Alone, Outcome, Produce
+from headrace.run.steps.perform import perform
+from headrace.run.steps.workshop import Workshop
+
+ZONE = "UTC"
+NOW_US = 1_760_000_000_000_000
+
+
+class WorkerBench:
+    """A worker at home in `root`, whose asset is called `daily` and is cut by the days of its column `day`."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+        self.folders = Folders(str(root), str(root / ".headrace"))
+        self._channel = Channel.open()
+        self.workshop = Workshop(Settings(self.folders, 2, 1, None), self._channel)
+        self._n = 0
+
+    def close(self) -> None:
+        self._channel.close()
+        for session in self.workshop._sessions.values():
+            session.close()
+
+    def rows(self, name: str, select: str, key: str = "*") -> InputData:
+        """Rows of a node as they would have been published, all in one partition."""
+        staged, table = stage(self.workshop.session(ZONE), select, table_name=name, partition=key, table=None)
+        return InputData(name, (FileRef(staged.path, lookup=Lookup.SAME),), table.columns[1:], staged.rows)
+
+    def days(self, name: str, select: str, keys: tuple[str, ...]) -> tuple[InputData, dict[str, str]]:
+        """Rows with a column `day` as they would have been published by a batch, and the content hash of each partition."""
+        partition = KeyExpression(key_expression("day", [bounds_of(key, Grain.DAY, ZONE, "DATE") for key in keys]), keys)
+        staged, table = stage(self.workshop.session(ZONE), select, table_name=name, partition=partition, table=None)
+        data = InputData(name, (FileRef(staged.path, lookup=Lookup.SAME),), table.columns[1:], staged.rows)
+        return data, {part.key: str(part.content_hash) for part in staged.partitions}
+
+    def scope(self, keys: tuple[str, ...]) -> Scope:
+        first, last = interval_of(keys[0], Grain.DAY, ZONE), interval_of(keys[-1], Grain.DAY, ZONE)
+        return Scope("daily", keys, "day", first.start.isoformat(), last.end.isoformat(), ZONE, f"1.{self._n}")
+
+    def task(self, sql: str, keys: tuple[str, ...], *inputs: InputData, **more: Any) -> Produce:
+        """A task as a leader would send it: what it proves is the day in the middle."""
+        self._n += 1
+        task = Produce(
+            scope=self.scope(keys),
+            body=SqlBody(text=sql, file="assets/daily.sql", line=1),
+            sql=sql,
+            code=None,
+            inputs=inputs,
+            materialize="table",
+            partition_column="day",
+            table=None,
+            evolve=False,
+            checks=more.pop("checks", ()),
+            on_fail="reject",
+            now_us=NOW_US,
+        )
+        return msgspec.structs.replace(task, **more)
+
+    def proving(self, sql: str, keys: tuple[str, ...], of_all: InputData, of_one: InputData, **more: Any) -> Produce:
+        """A batch that is proven: `of_one` is what the day in the middle reads alone."""
+        task = self.task(sql, keys, of_all, prove=True, **more)
+        return msgspec.structs.replace(task, alone=Alone(self.scope((keys[len(keys) // 2],)), (of_one,)))
+
+    def perform(self, task: Produce) -> Outcome:
+        outcome = perform(task, self.workshop)
+        assert isinstance(outcome, Outcome)
+        return outcome
+
+    def left_behind(self) -> list[str]:
+        """Files in the asset's folder of the lake."""
+        return sorted(path.name for path in (self.folders.lake / "main/daily").glob("*"))
+
+
+def unique(*columns: str) -> CheckSpec:
+    return CheckSpec(kind="unique", name="unique", arguments={"columns": list(columns)}, place=Place(file="assets/daily.sql", line=1))

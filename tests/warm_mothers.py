@@ -1,0 +1,247 @@
+"""Mothers of workers, and commands, that are forked from one process, which has imported what they import.
+
+The start of either from nothing is nearly all imports. What most tests are about begins after it. Tests of the start itself, and of
+what a mother is, ask for `cold_mothers`; tests/cli/test_main.py, tests/faults and others start commands as users do.
+
+Requests and answers are JSON, one a packet: `{"bear": {…}}` with the mother's socket and `{"run": {…}}` with three streams are
+answered by the number of the process, `{"reap": N}` by how it ended. Where the environment would make another Python of it, or arms
+faults, it starts from nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+import pytest
+
+from headrace.run.executors import mothers
+from headrace.run.executors.settings import Settings
+
+PACKET_BYTES = 1 << 17
+ENV_OF_STARTS = ("PYTHON", "HEADRACE_FAULT", "LD_", "MALLOC_", "LC_", "LANG")
+"""Prefixes of variables that are read when a process starts."""
+
+
+class Warm:
+    """The process that forks mothers."""
+
+    def __init__(self) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True,
+            )  # fmt: skip
+        self._started_with = _of_starts(os.environ)
+        self._lock = threading.Lock()
+
+    def spawn(self, descriptor: int, settings: Settings) -> Any:
+        """In place of `mothers.spawn`."""
+        if not self.fits(os.environ):
+            return FROM_NOTHING(descriptor, settings)
+        wanted = {"settings": msgspec.json.encode(settings).decode(), "env": dict(os.environ), "cwd": str(Path.cwd())}
+        return Forked(self, self.ask({"bear": wanted}, descriptor))
+
+    def run(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+        """`headrace ARGUMENTS`, as `subprocess.run` would do it."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said, Path(os.devnull).open() as nothing:
+            wanted = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd)}
+            process = Forked(self, self.ask({"run": wanted}, nothing.fileno(), out.fileno(), said.fileno()))
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+            out.seek(0)
+            said.seek(0)
+            return subprocess.CompletedProcess(list(arguments), code, out.read().decode(), said.read().decode())
+
+    def fits(self, env: Mapping[str, str]) -> bool:
+        """Whether what it forks is what Python would be in this environment."""
+        return _of_starts(env) == self._started_with
+
+    def ask(self, question: dict[str, Any], *descriptors: int) -> int:
+        with self._lock:
+            socket.send_fds(self._control, [json.dumps(question).encode()], descriptors)
+            return int(json.loads(self._control.recv(PACKET_BYTES)))
+
+    def close(self) -> None:
+        self._control.close()
+        self._process.wait()
+
+
+class Forked:
+    """What `subprocess.Popen` is of a child, of one that is another process's."""
+
+    def __init__(self, warm: Warm | _Own, pid: int) -> None:
+        self._warm, self.pid = warm, pid
+        self._pidfd = os.pidfd_open(pid)
+        self.returncode: int | None = None
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._pidfd], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("a mother", timeout or 0)
+            os.close(self._pidfd)
+            self.returncode = os.waitstatus_to_exitcode(self._warm.ask({"reap": self.pid}))
+        return self.returncode
+
+
+FROM_NOTHING = mothers.spawn
+
+
+_started: list[Warm] = []
+
+
+def warm() -> Warm:
+    """The one of this session; started when it is first asked for."""
+    if not _started:
+        _started.append(Warm())
+    return _started[0]
+
+
+def headrace(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
+    """`headrace ARGUMENTS` in a process of its own: exit code, standard output and standard error."""
+    if warm().fits(env):
+        return warm().run(arguments, cwd, env, timeout)
+    return subprocess.run(
+        [sys.executable, "-m", "headrace", *arguments],
+        cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_mothers() -> Iterator[None]:
+    """Mothers are forked; the first of them starts the process that does it."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(mothers, "spawn", lambda descriptor, settings: warm().spawn(descriptor, settings))
+        yield
+    while _started:
+        _started.pop().close()
+
+
+@pytest.fixture
+def cold_mothers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mothers start from nothing, as they do for users."""
+    monkeypatch.setattr(mothers, "spawn", FROM_NOTHING)
+
+
+def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith(ENV_OF_STARTS)}
+
+
+# The process that forks -----------------------------------------------------------------------------------------------
+
+
+def _serve(control: socket.socket) -> None:
+    _import_all()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        packet, descriptors, _, _ = socket.recv_fds(control, PACKET_BYTES, 3)
+        if not packet:
+            return
+        asked = json.loads(packet)
+        if "reap" in asked:
+            answer = os.waitpid(asked["reap"], 0)[1]
+        elif (answer := os.fork()) == 0:
+            control.close()
+            if "bear" in asked:
+                _live(descriptors[0], **asked["bear"])
+            _run(descriptors, **asked["run"])
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.send(json.dumps(answer).encode())
+
+
+def _import_all() -> None:
+    import duckdb
+
+    from headrace.cli.verbs import BY_NAME
+
+    for name in ("engine.python", "operations.tick", "operations.status", "plan", "run.leader", "run.mother"):
+        import_module(f"headrace.{name}")
+    for verb in BY_NAME.values():
+        import_module(verb.module)
+    duckdb.default_connection().close()  # it was opened on import, with threads
+
+
+def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoReturn:
+    """A mother's life, in what `python -m headrace.run.mother` would find."""
+    from headrace.run import mother
+
+    try:
+        os.setsid()
+        _settle(env, cwd)
+        sys.argv = [str(mother.__file__), str(descriptor), settings]
+        with Path(os.devnull).open("r+b") as nothing:
+            for stream in range(3):
+                os.dup2(nothing.fileno(), stream)
+        mother.main()
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd: str) -> NoReturn:
+    """A command's life, in what the command would find."""
+    from headrace.cli.main import main
+
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _settle(env, cwd)
+    mothers.spawn = _fork_mother
+    sys.argv = ["headrace", *arguments]
+    main()
+    sys.exit(0)
+
+
+def _fork_mother(descriptor: int, settings: Settings) -> Any:
+    """In place of `mothers.spawn` in a command: nothing of the leader's stays open in the mother."""
+    pid = os.fork()
+    if pid == 0:
+        os.closerange(3, descriptor)
+        os.closerange(descriptor + 1, min(1 << 16, os.sysconf("SC_OPEN_MAX")))
+        _live(descriptor, msgspec.json.encode(settings).decode(), dict(os.environ), str(Path.cwd()))
+    return Forked(_Own(), pid)
+
+
+class _Own:
+    """Waits for a child of this process."""
+
+    def ask(self, question: dict[str, Any]) -> int:
+        return os.waitpid(question["reap"], 0)[1]
+
+
+def _settle(env: dict[str, str], cwd: str) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    os.chdir(cwd)
+    sys.path[0] = cwd
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,101 @@
+"""What `/metrics` says, read with the parser of those who scrape, is what `status` says."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from serve_lab import document, project, write
+
+from headrace.operations.session import Session
+from headrace.run.figures import TURN_SECONDS, Figures
+from headrace.web import metrics
+
+
+class Leads:
+    role = "leader"
+    figures = Figures(slots=3)
+
+
+@contextmanager
+def opened(root: Path, now: str) -> Iterator[Session]:
+    session = Session(root, "prod", now, "tester")
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def families(root: Path, now: str, server: Any) -> dict[str, Metric]:
+    with opened(root, now) as session:
+        text = metrics.text(session, server)
+    found = list(text_string_to_metric_families(text))
+    assert len({one.name for one in found}) == len(found), "a family that comes twice is refused"
+    for one in found:
+        assert one.documentation.endswith(".") and one.type in ("gauge", "counter", "histogram"), one
+        assert len({(s.name, tuple(sorted(s.labels.items()))) for s in one.samples}) == len(one.samples), one.name
+    return {one.name.removeprefix("headrace_"): one for one in found}
+
+
+def test_metrics_are_what_status_says(tmp_path: Path) -> None:
+    """Another derivation than `status`; percents where 1 is all; a kind of incident that isn't there until it is too late for alerts;
+    a histogram that isn't cumulative."""
+    root = project(tmp_path / "shop")
+    header = "order_id,amount,day"
+    for day in range(1, 6):
+        path = root / f"landing/orders_2025-01-0{day}.csv"
+        write(path, f"{header if day < 5 else header.replace('amount', 'sum')}\n1,2.5,2025-01-0{day}\n")
+        os.utime(path, (time.time() - 60,) * 2)
+        document(root, "tick", "--now", f"2025-01-0{day + 1}T0{day}:00+01:00")
+    now = "2025-01-07T12:00+01:00"
+    told = document(root, "status", "--now", now)
+    counted = Leads.figures
+    for took in (0, 3, 12):
+        counted.turns[took] += 2
+    counted.turn_seconds = 12.5
+    counted.partitions["published"] = 4
+    found = families(root, now, Leads())
+
+    def value(name: str, **labels: str) -> float | None:
+        values = [s.value for s in found[name].samples if labels.items() <= s.labels.items()] if name in found else []
+        assert len(values) <= 1, (name, labels)
+        return values[0] if values else None
+
+    (consumer,) = told["consumers"]
+    states = {s.labels["state"]: s.value for s in found["consumer_state"].samples}
+    assert states == {state: float(state == consumer["state"]) for state in metrics.STATES}
+    past = consumer["availability"]
+    assert past["promised"] >= 0 and past["lost_minutes"] > 0, "else nothing is compared"
+    of = {"consumer": "report"}
+    assert value("consumer_lost_seconds", **of) == past["lost_minutes"] * 60
+    assert value("consumer_obligations_due", **of) == past["promised"] and value("consumer_obligations_kept", **of) == past["kept"]
+    for name, said in (("consumer_honest_availability_ratio", past["honest"]), ("consumer_claimed_availability_ratio", past["claimed"])):
+        assert value(name, **of) == float(Decimal(said) / 100), name
+    assert value("honest_availability_ratio") == float(Decimal(told["honest_availability"]) / 100)
+    assert value("classic_uptime_ratio") == float(Decimal(told["classic_uptime"]) / 100)
+    assert value("quarantine_deliveries") == told["quarantine"]["deliveries"] > 0
+    kinds = {s.labels["kind"]: s.value for s in found["incidents_open"].samples}
+    assert sum(kinds.values()) == told["incidents_open"] > 0 and kinds["worker_lost"] == 0 and kinds["schema_change"] == 1
+    assert value("source_deliveries_late", source="orders") is not None
+    assert value("worker_slots") == 3 and value("leader") == 1
+
+    buckets = [s.value for s in found["turn_duration_seconds"].samples if s.name.endswith("_bucket")]
+    assert len(buckets) == len(TURN_SECONDS) + 1 and buckets == sorted(buckets) and buckets[-1] == 6
+    assert {s.value for s in found["turn_duration_seconds"].samples if s.name.endswith("_count")} == {6}
+    assert "openlineage_events" not in found
+
+
+def test_each_turn_is_counted_in_its_bucket() -> None:
+    """A turn that is counted twice, or not at all."""
+    counted = Figures()
+    for _ in range(3):
+        with counted.turn(nullcontext(None)):  # type: ignore[arg-type]
+            pass
+    assert sum(counted.turns) == 3 and 0 < counted.turn_seconds < 3

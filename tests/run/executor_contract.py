@@ -227,7 +227,7 @@ class InProcesses(AnyExecutor):
         """Would catch: a leader that waits for a worker that reads no more."""
         bad = crew.submit("stops")
         others = [crew.submit("quick") for _ in range(10)]
-        crew.executor.wait(0.3)
+        crew.news += crew.executor.wait(0.3)
         crew.executor.kill(bad, "was ended because it ran past its timeout")
         crew.told(bad, *others)
         assert [lost.running for lost in crew.lost()] == [bad]

@@ -55,7 +55,7 @@ def test_a_worker_that_says_what_it_was_not_asked_is_replaced(crew: PoolCrew) ->
 def test_a_worker_that_reads_no_more_does_not_stop_the_leader(crew: PoolCrew) -> None:
     """Would catch: a leader that is stuck in writing more than a pipe holds."""
     stopped = [crew.submit("stops") for _ in range(2)]
-    crew.executor.wait(0.5)
+    assert crew.executor.wait(0.5) == []
     attempts = [crew.submit("quick", pad=3_000_000) for _ in range(4)]
     assert crew.executor.wait(0) == []
     for one in stopped:

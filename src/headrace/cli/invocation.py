@@ -76,7 +76,9 @@ class Invocation:
 
     def json(self, document: Any) -> None:
         """The document, and nothing else, on standard output; a replay's clock beside it, where it doesn't say it."""
-        sys.stdout.write(encoded(document) + "\n")
+        from headrace.operations.encoding import encoded  # who prints a page doesn't pay for it
+
+        sys.stdout.write(encoded(document).decode() + "\n")
         if not hasattr(document, "clock") and (said := self._replay_clock()):
             self.note(said)
 
@@ -95,18 +97,6 @@ class Invocation:
         """What a printed command needs so that it runs from this folder as it stands."""
         said = {"--project": self.options.project, "--env": self.options.env}
         return "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value)
-
-
-def encoded(document: Any) -> str:
-    """A document as JSON text. File names that aren't UTF-8 become lone escapes, which JSON can hold."""
-    import msgspec
-
-    try:
-        return msgspec.json.encode(document).decode()
-    except UnicodeEncodeError:
-        import json
-
-        return json.dumps(msgspec.to_builtins(document))
 
 
 def actor() -> str:

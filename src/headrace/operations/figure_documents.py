@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from headrace.operations.documents import AvailabilityRow, Document
 
@@ -135,14 +138,18 @@ class UseRow(Document, frozen=True, kw_only=True):
     said: str
 
 
+ROWS = (SpanRow, ServedRow, RunCountRow, PromiseRow, WeakenedPromiseRow, GoodputRow, IncidentTimesRow, SourceScoreRow, UseRow)
+"""What figures are made of; a schema says so by references, because JSON doesn't say which of them a row is."""
+
+
 class FigureDocument(Document, frozen=True, kw_only=True):
-    """One figure of a window, what it says, and the rows that it is made of."""
+    """One figure of a window, what it says, and the rows that it is made of: all of one kind of ROWS."""
 
     figure: str
     window: str
     began: datetime
     until: datetime
     said: list[str]
-    rows: list[
-        SpanRow | ServedRow | RunCountRow | PromiseRow | WeakenedPromiseRow | GoodputRow | IncidentTimesRow | SourceScoreRow | UseRow
+    rows: Annotated[
+        list[Any], Meta(extra_json_schema={"items": {"anyOf": [{"$ref": f"#/components/schemas/{row.__name__}"} for row in ROWS]}})
     ]

@@ -7,9 +7,7 @@ import base64
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -17,22 +15,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from headrace.model import HeadraceError
-from headrace.operations.figures import explain
 from headrace.operations.fire import NoHook, fire
-from headrace.operations.ls import ls
-from headrace.operations.progress import Silent
-from headrace.operations.runs import runs
-from headrace.operations.status import WINDOW, status
+from headrace.operations.status import status
 from headrace.web import metrics, page, probes
 from headrace.web.access import Guard
+from headrace.web.answering import as_json, looking
 from headrace.web.probes import Server
 from headrace.web.problem import Problem, of_error
 from headrace.web.reading import Reader
+from headrace.web.table import TABLE
 
 BODY_BYTES_MAX = 64 << 10
 BODY_SECONDS = 10.0
-RUNS_MAX = 1_000
-WORD_CHARACTERS_MAX = 1_000
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -56,13 +50,13 @@ class Answers:
     async def healthz(self, request: Request) -> Response:
         """The process lives."""
         del request
-        return _json({"status": "ok"})
+        return as_json({"status": "ok"})
 
     async def readyz(self, request: Request) -> Response:
         """It leads or stands by, and reaches the state."""
         del request
         found = await self._reader.document(lambda session: probes.readiness(session, self._server))
-        return _json(found, 200 if found.ready else 503)
+        return as_json(found, 200 if found.ready else 503)
 
     async def metrics(self, request: Request) -> Response:
         """Prometheus' text."""
@@ -82,33 +76,12 @@ class Answers:
         found = await self._reader.document(lambda session: page.status_page(status(session), self._server.role))
         return Response(found, media_type="text/html; charset=utf-8")
 
-    async def status(self, request: Request) -> Response:
-        """`headrace status`."""
-        window = request.query_params.get("window", WINDOW)
-        return _json(await self._reader.document(lambda session: status(session, _words(request, "select"), window=window)))
-
-    async def figure(self, request: Request) -> Response:
-        """`headrace status --explain FIGURE`."""
-        name, window = request.path_params["figure"], request.query_params.get("window")
-        return _json(await self._reader.document(lambda session: explain(session, name, _words(request, "select"), window=window)))
-
-    async def runs(self, request: Request) -> Response:
-        """`headrace runs`."""
-        run, since, failed = _word(request, "run"), _word(request, "since"), _flag(request, "failed")
-        limit = _number(request, "limit", 20, RUNS_MAX)
-        return _json(await self._reader.document(lambda session: runs(session, run, failed=failed, since=since, limit=limit)))
-
-    async def ls(self, request: Request) -> Response:
-        """`headrace ls`."""
-        select, exclude = _words(request, "select"), _words(request, "exclude")
-        return _json(await self._reader.document(lambda session: ls(session, select, exclude, progress=Silent())))
-
     async def hook(self, request: Request) -> Response:
         """A webhook: the asset's trigger fires. What is sent with it isn't kept."""
         await _body(request)
         asset = request.path_params["asset"]
         try:
-            return _json(await self._reader.document(lambda session: fire(session, asset)), 202)
+            return as_json(await self._reader.document(lambda session: fire(session, asset)), 202)
         except NoHook as error:
             raise Problem(404, str(error), error.hint) from None
 
@@ -129,11 +102,8 @@ def app(reader: Reader, guard: Guard, server: Server) -> Starlette:
             route("/readyz", answers.readyz, guarded=False),
             route("/metrics", answers.metrics),
             route("/", answers.home),
-            route("/api/v1/status", answers.status),
-            route("/api/v1/figures/{figure}", answers.figure),
-            route("/api/v1/runs", answers.runs),
-            route("/api/v1/ls", answers.ls),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
+            *(route(one.path, looking(reader, one)) for one in TABLE),
         ],
         exception_handlers={HTTPException: _unrouted},
     )
@@ -184,35 +154,3 @@ async def _body(request: Request) -> bytes:
     except TimeoutError:
         raise Problem(408, f"the body didn't come within {BODY_SECONDS:.0f} s") from None
     return bytes(found)
-
-
-def _json(document: Any, status_code: int = 200) -> Response:
-    return Response(msgspec.json.encode(document), status_code, media_type="application/json")
-
-
-def _word(request: Request, name: str) -> str | None:
-    word = request.query_params.get(name)
-    if word is not None and len(word) > WORD_CHARACTERS_MAX:
-        raise Problem(400, f"`{name}` is longer than {WORD_CHARACTERS_MAX} characters")
-    return word or None
-
-
-def _words(request: Request, name: str) -> list[str]:
-    words = request.query_params.getlist(name)
-    if sum(map(len, words)) > WORD_CHARACTERS_MAX:
-        raise Problem(400, f"`{name}` is longer than {WORD_CHARACTERS_MAX} characters")
-    return [word for word in words if word]
-
-
-def _flag(request: Request, name: str) -> bool:
-    word = request.query_params.get(name, "false")
-    if word not in ("true", "false"):
-        raise Problem(400, f"`{name}` is `true` or `false`")
-    return word == "true"
-
-
-def _number(request: Request, name: str, default: int, most: int) -> int:
-    word = request.query_params.get(name, str(default))
-    if not (word.isascii() and word.isdecimal()) or not 1 <= int(word[:10]) <= most:
-        raise Problem(400, f"`{name}` is a whole number from 1 to {most:,}")
-    return int(word)

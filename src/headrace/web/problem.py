@@ -22,6 +22,16 @@ TITLES = {
 TEXT_CHARACTERS_MAX = 500
 
 
+class ProblemDocument(msgspec.Struct, frozen=True):
+    """What an error says of itself. `hint` is what to do about it."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+    hint: str = ""
+
+
 class Problem(Exception):
     """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it is cut, and JSON escapes it."""
 
@@ -32,9 +42,7 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The answer."""
-        told = {"type": "about:blank", "title": TITLES.get(self.status, "error"), "status": self.status, "detail": self.detail}
-        if self.hint:
-            told["hint"] = self.hint
+        told = ProblemDocument(title=TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint)
         body = msgspec.json.encode(told)
         return Response(body, self.status, media_type="application/problem+json", headers=self.headers)
 

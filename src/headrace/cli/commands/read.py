@@ -62,9 +62,9 @@ def _json(invocation: Invocation, document: ReadDocument, out: Path | None) -> N
     if out is None:
         invocation.json(document)
         return
-    from headrace.cli.invocation import encoded
+    from headrace.operations.encoding import encoded
 
-    replace_file(out, lambda file: file.write(encoded(document).encode() + b"\n"))
+    replace_file(out, lambda file: file.write(encoded(document) + b"\n"))
     invocation.note(f"{out}: {document.asset} as json")
 
 

@@ -51,9 +51,9 @@ def command(
 
     document = ask(invocation.session, question)
     if chosen == "json" and out is not None:
-        from headrace.cli.invocation import encoded
+        from headrace.operations.encoding import encoded
 
-        replace_file(out, lambda file: file.write(encoded(document).encode() + b"\n"))
+        replace_file(out, lambda file: file.write(encoded(document) + b"\n"))
     elif chosen == "json":
         invocation.json(document)
     else:

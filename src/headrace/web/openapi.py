@@ -1,0 +1,114 @@
+"""The API described as OpenAPI 3.1, made of the table of endpoints and the documents' own types. `python -m headrace.web.openapi`
+prints it; `ui/openapi.json` is that, and clients are generated from it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+
+from headrace import __version__
+from headrace.operations.figure_documents import ROWS
+from headrace.web.endpoints import Endpoint, Get
+from headrace.web.problem import ProblemDocument
+from headrace.web.table import TABLE
+
+Json: TypeAlias = dict[str, Any]
+
+_REF = "#/components/schemas/{name}"
+_IN_PATH = re.compile(r"\{(\w+)(?::path)?\}")
+_JSON = "application/json"
+SECURITY: Json = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "the token that `headrace serve` prints"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "headrace", "description": "what `/?token=…` makes of it; with the port"},
+}
+
+
+def document(table: Iterable[Endpoint] = TABLE) -> Json:
+    """The whole description."""
+    table = tuple(table)
+    given = [*(one.document for one in table), ProblemDocument, *ROWS]
+    found, components = msgspec.json.schema_components([*given, *(one.asked for one in table)], ref_template=_REF)
+    schemas = dict(zip(map(repr, given), found[: len(given)], strict=True))
+    asked = dict(zip(table, found[len(given) :], strict=True))
+    paths: dict[str, Json] = {}
+    for one in table:
+        fields = components[_name(asked[one])]
+        paths.setdefault(_plain(one.path), {})[_method(one)] = _operation(one, fields, schemas[repr(one.document)], schemas)
+    parameters = {_name(schema) for schema in asked.values()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Headrace", "version": __version__, "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+            "description": "The documents of Headrace's verbs over HTTP. Times are ISO 8601 with an offset; every field is always there.",
+        },
+        "security": [{name: []} for name in SECURITY],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": {name: _whole(schema) for name, schema in sorted(components.items()) if name not in parameters},
+            "securitySchemes": SECURITY,
+        },
+    }  # fmt: skip
+
+
+def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json]) -> Json:
+    in_path = _IN_PATH.findall(one.path)
+    problem = {"application/problem+json": {"schema": schemas[repr(ProblemDocument)]}}
+    return {
+        "operationId": one.name,
+        "summary": one.said.partition("\n")[0],
+        "parameters": list(_parameters(asked, in_path)),
+        "responses": {
+            "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},
+            "default": {"description": "what was refused, why, and what to do", "content": problem},
+        },
+    }  # fmt: skip
+
+
+def _parameters(asked: Json, in_path: list[str]) -> Iterator[Json]:
+    """Those of the path in its order, then those of the query."""
+    fields: Json = asked["properties"]
+    for name in in_path:
+        yield {"name": name, "in": "path", "required": True, "schema": fields[name]}
+    for name, schema in fields.items():
+        if name not in in_path:
+            yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": _said(schema)}
+
+
+def _said(schema: Json) -> Json:
+    """What isn't said is null, but nobody can say null in an address."""
+    several = [one for one in schema.get("anyOf", ()) if one != {"type": "null"}]
+    return several[0] if len(several) == 1 else schema
+
+
+def _whole(schema: Json) -> Json:
+    """Documents leave no field out, so each of their fields is there, whether it has a default or not."""
+    if schema.get("type") != "object" or "properties" not in schema:
+        return schema
+    fields = {name: {key: value for key, value in one.items() if key != "default"} for name, one in schema["properties"].items()}
+    return {**schema, "properties": fields, "required": list(fields), "additionalProperties": False}
+
+
+def _name(schema: Json) -> str:
+    return str(schema["$ref"]).rpartition("/")[2]
+
+
+def _plain(path: str) -> str:
+    return _IN_PATH.sub(r"{\1}", path)
+
+
+def _method(one: Endpoint) -> str:
+    return "get" if isinstance(one, Get) else "post"
+
+
+def text() -> str:
+    """As the file has it."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

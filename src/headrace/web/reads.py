@@ -1,0 +1,286 @@
+"""What can be looked at that a verb shows too: the same documents, made by the same operations."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from headrace.operations.audit import AuditRow, VerifyDocument, Wanted
+from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument
+from headrace.operations.checks_documents import CheckStandingRow
+from headrace.operations.contract_showing import ContractDiffDocument, ContractShowDocument
+from headrace.operations.deliveries import DeliveryRow
+from headrace.operations.documents import LineageDocument, NodeRow, PlanDocument, QuarantineRow, RunRow, StatusDocument
+from headrace.operations.figure_documents import FigureDocument
+from headrace.operations.fix_documents import FixDocument
+from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.interventions import PauseDocument, WhyDocument
+from headrace.operations.progress import Silent
+from headrace.operations.session import Session
+from headrace.operations.status import WINDOW
+from headrace.web.asking import Asked
+
+Limit = Annotated[int, Meta(ge=1, le=1_000)]
+
+
+class StatusAsked(Asked, frozen=True, kw_only=True):
+    """`select` as verbs take it."""
+
+    select: tuple[str, ...] = ()
+    window: str = WINDOW
+
+
+def status(session: Session, asked: StatusAsked) -> StatusDocument:
+    """`headrace status`: consumers first, served or not, since when, why."""
+    from headrace.operations import status as operation
+
+    return operation.status(session, asked.select, window=asked.window)
+
+
+class FigureAsked(Asked, frozen=True, kw_only=True):
+    """A figure by name; without a window its own."""
+
+    figure: str
+    select: tuple[str, ...] = ()
+    window: str | None = None
+
+
+def figure(session: Session, asked: FigureAsked) -> FigureDocument:
+    """`headrace status --explain FIGURE`: a figure, opened down to the rows that it is made of."""
+    from headrace.operations.figures import explain
+
+    return explain(session, asked.figure, asked.select, window=asked.window)
+
+
+class RunsAsked(Asked, frozen=True, kw_only=True):
+    """`since` is a time, or a duration back from now."""
+
+    run: str | None = None
+    since: str | None = None
+    failed: bool = False
+    limit: Limit = 20
+
+
+def runs(session: Session, asked: RunsAsked) -> list[RunRow]:
+    """`headrace runs`: what ran, newest first, one row for each partition that was attempted."""
+    from headrace.operations import runs as operation
+
+    return operation.runs(session, asked.run, failed=asked.failed, since=asked.since, limit=asked.limit)
+
+
+class LsAsked(Asked, frozen=True, kw_only=True):
+    """Selections as verbs take them."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+def ls(session: Session, asked: LsAsked) -> list[NodeRow]:
+    """`headrace ls`: the sources, assets and consumers that the files declare."""
+    from headrace.operations import ls as operation
+
+    return operation.ls(session, asked.select, asked.exclude, progress=Silent())
+
+
+class WhyAsked(Asked, frozen=True, kw_only=True):
+    """A consumer, an asset or a source, or one of its intervals: `report@2025-03-01`."""
+
+    subject: str
+
+
+def why(session: Session, asked: WhyAsked) -> WhyDocument:
+    """`headrace why`: what an interval waits for, and where the time went that it waited."""
+    from headrace.operations.why import why as operation
+
+    return operation(session, asked.subject)
+
+
+class IncidentsAsked(Asked, frozen=True, kw_only=True):
+    """Those that are open; with `all` those that are resolved, too, newest first."""
+
+    all: bool = False
+
+
+def incidents(session: Session, asked: IncidentsAsked) -> list[IncidentRow]:
+    """`headrace incidents`: the causes, one incident each."""
+    from headrace.operations import incidents as operation
+
+    return operation.incidents(session, every=asked.all)
+
+
+class IncidentAsked(Asked, frozen=True, kw_only=True):
+    """`INC-1`, or `1`."""
+
+    incident: str
+
+
+def incident(session: Session, asked: IncidentAsked) -> IncidentRow:
+    """`headrace incident`: one cause, its evidence, whom it affects, what repairs it."""
+    from headrace.operations import incidents as operation
+
+    return operation.incident(session, asked.incident)
+
+
+def repair(session: Session, asked: IncidentAsked) -> FixDocument:
+    """`headrace fix --dry-run`: what would be done about an incident; nothing of it is."""
+    from headrace.operations.fix import fix
+
+    return fix(session, asked.incident, dry_run=True, confirm=lambda _: False, progress=Silent())
+
+
+class BackfillsAsked(Asked, frozen=True, kw_only=True):
+    """Nothing is asked."""
+
+
+def backfills(session: Session, asked: BackfillsAsked) -> BackfillsDocument:
+    """`headrace backfills`: the newest plans, newest first."""
+    from headrace.operations import backfills as operation
+
+    del asked
+    return operation.backfills(session)
+
+
+class BackfillAsked(Asked, frozen=True, kw_only=True):
+    """A plan's number."""
+
+    plan: str
+
+
+def backfill(session: Session, asked: BackfillAsked) -> BackfillDocument:
+    """`headrace backfills ID`: one plan as it stands, with what it changed."""
+    from headrace.operations import backfills as operation
+
+    return operation.one(session, asked.plan)
+
+
+class DeliveriesAsked(Asked, frozen=True, kw_only=True):
+    """A source; the newest intervals."""
+
+    source: str
+    limit: Limit = 30
+
+
+def deliveries(session: Session, asked: DeliveriesAsked) -> list[DeliveryRow]:
+    """`headrace deliveries`: what arrived at a source, and what became of it."""
+    from headrace.operations import deliveries as operation
+
+    return operation.deliveries(session, asked.source, limit=asked.limit)
+
+
+class ChecksAsked(Asked, frozen=True, kw_only=True):
+    """`history`: the outcomes that each check is shown with."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    history: Limit = 10
+
+
+def checks(session: Session, asked: ChecksAsked) -> list[CheckStandingRow]:
+    """`headrace checks`: the checks, and what they came to."""
+    from headrace.operations import checks as operation
+
+    return operation.checks(session, asked.select, asked.exclude, asked.history)
+
+
+class QuarantineAsked(Asked, frozen=True, kw_only=True):
+    """All that waits, or of an asset, a source or a partition."""
+
+    target: str | None = None
+
+
+def quarantine(session: Session, asked: QuarantineAsked) -> list[QuarantineRow]:
+    """`headrace quarantine`: held and rejected data that waits, with the reason."""
+    from headrace.operations import quarantine as operation
+
+    return operation.quarantine(session, asked.target)
+
+
+class LineageAsked(Asked, frozen=True, kw_only=True):
+    """An asset or a source, or one of its columns: `revenue.day`."""
+
+    column: str
+    up: bool = True
+    down: bool = True
+
+
+def lineage(session: Session, asked: LineageAsked) -> LineageDocument:
+    """`headrace lineage`: where a column comes from and goes to."""
+    from headrace.operations import lineage as operation
+
+    return operation.lineage(session, asked.column, up=asked.up, down=asked.down)
+
+
+class PlanAsked(Asked, frozen=True, kw_only=True):
+    """What the files are compared with: what is applied, or a commit."""
+
+    against: str | None = None
+
+
+def plan(session: Session, asked: PlanAsked) -> PlanDocument:
+    """`headrace plan`: what the files change, for whom, and what becomes stale."""
+    from headrace.operations import plan as operation
+
+    return operation.plan(session, against=asked.against, progress=Silent())
+
+
+class ContractAsked(Asked, frozen=True, kw_only=True):
+    """A source or an asset; of a difference also a partition: `orders@2025-03-01`."""
+
+    node: str
+
+
+def contract(session: Session, asked: ContractAsked) -> ContractShowDocument:
+    """`headrace contract show`: what a source or an asset is held to."""
+    from headrace.operations import contract as operation
+
+    return operation.show(session, asked.node)
+
+
+def contract_diff(session: Session, asked: ContractAsked) -> ContractDiffDocument:
+    """`headrace contract diff`: how the newest delivery differs from what was expected, and what the files change of the contract."""
+    from headrace.operations import contract as operation
+
+    return operation.diff(session, asked.node)
+
+
+class AuditAsked(Asked, frozen=True, kw_only=True):
+    """Patterns with `*`; `since` is a time, or a duration back from now."""
+
+    object: str | None = None
+    actor: str | None = None
+    action: str | None = None
+    since: str | None = None
+    limit: Limit = 50
+
+
+def audit(session: Session, asked: AuditAsked) -> list[AuditRow]:
+    """`headrace audit show`: who did what and why, newest first."""
+    from headrace.operations.audit import show
+
+    return show(session, Wanted(asked.object, asked.actor, asked.action, asked.since, asked.limit))
+
+
+class VerifyAsked(Asked, frozen=True, kw_only=True):
+    """A head that was noted down earlier; it must still be there."""
+
+    head: str | None = None
+
+
+def audit_verify(session: Session, asked: VerifyAsked) -> VerifyDocument:
+    """`headrace audit verify`: whether anybody changed the record."""
+    from headrace.operations.audit import verified
+
+    return verified(session, asked.head)
+
+
+class PausedAsked(Asked, frozen=True, kw_only=True):
+    """Nothing is asked."""
+
+
+def paused(session: Session, asked: PausedAsked) -> PauseDocument:
+    """`headrace pause` without a selection: what is paused now."""
+    from headrace.operations.pause import paused as operation
+
+    del asked
+    return operation(session)

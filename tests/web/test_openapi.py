@@ -1,0 +1,43 @@
+"""The API's description: what clients are generated from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from headrace.web import openapi
+from headrace.web.table import TABLE
+
+COMMITTED = Path(__file__).parents[2] / "ui" / "openapi.json"
+
+
+def references(part: object) -> set[str]:
+    """Every `$ref` at any depth."""
+    if isinstance(part, dict):
+        own = {part["$ref"]} if "$ref" in part else set()
+        return own.union(*(references(one) for one in part.values()))
+    return set().union(*(references(one) for one in part)) if isinstance(part, list) else set()
+
+
+def test_the_committed_description_is_what_the_table_gives() -> None:
+    """Would catch: a page whose client was generated from another API than the one that answers it."""
+    assert COMMITTED.read_text(encoding="utf-8") == openapi.text(), "python -m headrace.web.openapi > ui/openapi.json"
+
+
+def test_all_that_is_referred_to_is_described_and_all_that_is_described_is_used() -> None:
+    """Would catch: a client that can't be generated, or types that nothing gives."""
+    found = openapi.document()
+    described = {f"#/components/schemas/{name}" for name in found["components"]["schemas"]}
+    assert references(found) == described
+
+
+def test_every_path_has_its_parameters_once_and_every_operation_a_name_of_its_own() -> None:
+    """Would catch: `{name}` in a path that nobody declares, or two functions that are one in a client."""
+    found = json.loads(openapi.text())
+    operations = [operation for path in found["paths"].values() for operation in path.values()]
+    assert len(operations) == len(TABLE) == len({one["operationId"] for one in operations})
+    for path, methods in found["paths"].items():
+        for operation in methods.values():
+            named = [one["name"] for one in operation["parameters"] if one["in"] == "path"]
+            assert named == [part[1:-1] for part in path.split("/") if part.startswith("{")]
+            assert operation["summary"] and operation["responses"]["200"]

@@ -1,19 +1,34 @@
-"""500 seeds that nobody has seen before, and those that failed once."""
+"""500 seeds that this code was never played with before, and those that failed once."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from headrace import model, schedule
 from headrace.schedule.simulation.happenings import scenario
 from headrace.schedule.simulation.many import smaller
 from headrace.schedule.simulation.playing import play
 
 SEEDS, PARTS = 500, 20
 KNOWN = Path(__file__).with_name("seeds.txt")
+EXECUTED = (Path(model.__file__).parent, Path(schedule.__file__).parent, Path(__file__).parent)
+"""The code that the simulation executes: the core, the simulator, the calendar that both read, and these tests."""
+
+
+def seeds_of(folders: Iterable[Path]) -> range:
+    """The seeds that code is played with: the same code always plays the same ones, so that a failure comes again and a second try
+    says nothing else; changed code plays others, so that they stay unseen. Of the content alone, in the order of the files' names."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(folder.rglob("*.py"), key=lambda one: one.relative_to(folder).as_posix()):
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    first = int.from_bytes(digest.digest()[:4]) * SEEDS
+    return range(first, first + SEEDS)
 
 
 def known_seeds() -> list[int]:
@@ -32,11 +47,27 @@ def hold(seeds: range | list[int]) -> None:
 
 @pytest.mark.parametrize("part", range(PARTS))
 def test_fresh_seeds_hold(part: int) -> None:
-    """Catches what nobody thought of. The seeds are of the hour, or from HEADRACE_SEED on; a failure names its own."""
-    base = int(os.environ.get("HEADRACE_SEED", time.time() // 60 * SEEDS))
-    hold(range(base + part, base + SEEDS, PARTS))
+    """Catches what nobody thought of. The seeds follow from the code, or begin at HEADRACE_SEED; a failure names its own."""
+    first = int(os.environ.get("HEADRACE_SEED", seeds_of(EXECUTED).start))
+    hold(range(first + part, first + SEEDS, PARTS))
 
 
 def test_seeds_that_failed_once_hold() -> None:
     """Catches what was mended once."""
     hold(known_seeds())
+
+
+def test_seeds_follow_from_the_code_alone(tmp_path: Path) -> None:
+    """Would catch: a change that fails in CI and passes on a second try, since the hour, the folder or a compiled file chose the seeds;
+    or code that is changed and plays the seeds that it was mended with."""
+    for name in ("here", "there"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+        (tmp_path / name / "inner" / "core.py").write_text("slots = 2\n")
+        (tmp_path / name / "world.py").write_text("leaders = 1\n")
+    same = seeds_of([tmp_path / "here"])
+    (tmp_path / "there" / "world.pyc").write_bytes(b"compiled")
+    assert seeds_of([tmp_path / "there"]) == same
+    (tmp_path / "there" / "inner" / "core.py").write_text("slots = 3\n")
+    changed = seeds_of([tmp_path / "there"])
+    assert len(changed) == len(same) == SEEDS
+    assert not set(changed) & set(same)

@@ -1,0 +1,173 @@
+"""The documents of changes: `plan`, `diff` and `apply`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headrace.operations.documents.base import Document
+
+
+class EffectRow(Document, frozen=True, kw_only=True):
+    """What becomes of one column: `added`, `dropped`, another `type`, or another `meaning`; and who reads it, one step downstream."""
+
+    column: str
+    effect: str
+    read_by: list[str] = []
+
+
+class ChangeRow(Document, frozen=True, kw_only=True):
+    """One change between what is applied and what the files say. `breaking`: somebody reads a column that goes, has another type, or
+    means something else. `partitions_stale` of the node itself."""
+
+    node: str
+    change: str
+    breaking: bool = False
+    columns: list[str] = []
+    partitions_stale: int | None = None
+    effects: list[EffectRow] = []
+    consumers: list[str] = []
+    """Whom it reaches."""
+    file: str | None = None
+    line: int | None = None
+
+
+class Affects(Document, frozen=True, kw_only=True):
+    """Whom a change or a plan touches."""
+
+    consumers: list[str] = []
+    owners: list[str] = []
+
+
+class StaleRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """Partitions of one node that a change concerns: so many, from the first to the last."""
+
+    node: str
+    partitions: int
+    from_: str
+    to: str
+    why: str
+
+
+class WeakenedRow(Document, frozen=True, kw_only=True):
+    """A promise that becomes less, with both as they are declared."""
+
+    node: str
+    what: str
+    before: str
+    after: str
+    file: str | None = None
+    line: int | None = None
+
+
+class NeededRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """A backfill that a change asks for, as `headrace backfill` takes it: from the first to the last partition, both included."""
+
+    select: list[str]
+    from_: str
+    to: str
+    mode: str
+    command: str
+
+
+class PromotedRow(Document, frozen=True, kw_only=True):
+    """Partitions that an environment has built: published in production as they are, instead of being computed again."""
+
+    environment: str
+    node: str
+    partitions: int
+
+
+class ColumnChange(Document, frozen=True, kw_only=True):
+    """A column that isn't the same on both sides: `added`, `removed` or `type`."""
+
+    column: str
+    change: str
+    before: str | None
+    after: str | None
+
+
+class RowChange(Document, frozen=True, kw_only=True):
+    """An example: `added` has only `after`, `removed` only `before`, `changed` both."""
+
+    change: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+class SpreadRow(Document, frozen=True, kw_only=True):
+    """How the values of one column are distributed in production (`before`) and in the environment (`after`): rows, nulls, distinct values
+    (estimated), minimum, maximum and mean as text, null where the type has none."""
+
+    column: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+class DifferenceRow(Document, frozen=True, kw_only=True):
+    """What an environment has built of a node, against what production has: of the newest partitions that differ, `compared` in all."""
+
+    node: str
+    identical: int
+    """Partitions that have the same rows in both."""
+    compared: int
+    not_compared: int
+    """Partitions that differ and were left out: older ones, where many do."""
+    not_built: int
+    """Partitions that only production has."""
+    only_here: int
+    columns: list[ColumnChange]
+    keys: list[str] | None
+    rows_added: int
+    rows_removed: int
+    rows_changed: int | None
+    cells: dict[str, int]
+    """Column → in how many changed rows it differs."""
+    sample: list[RowChange]
+    spreads: list[SpreadRow]
+    """Of columns whose values are distributed otherwise."""
+
+
+class PlanDocument(Document, frozen=True, kw_only=True):
+    """What `apply` will do. Counts are null where nothing is known of what is published."""
+
+    changes: list[ChangeRow]
+    affects: Affects
+    estimate: dict[str, Any] | None = None
+    """Of making again all that becomes stale."""
+    weakens: list[WeakenedRow] = []
+    stale: list[StaleRow] = []
+    """What becomes stale, inputs before what reads them. Readers keep what they see until somebody asks for it to be made again."""
+    repairs: list[StaleRow] = []
+    """What failed under the code as it was."""
+    bytes_estimate: int | None = None
+    backfills: list[NeededRow] = []
+    """What makes again what becomes stale, and what failed."""
+    built: list[PromotedRow] = []
+    """What environments have built already: `apply` publishes it, and computes nothing."""
+    against: str | None = None
+    """What the files are compared with; null where nothing is applied."""
+    env: str = "prod"
+    next: str | None = None
+    now: datetime | None = None
+    clock: str = "live"
+    diff: list[DifferenceRow] | None = None
+    """In an environment: how what is built there differs from production, node by node."""
+
+
+class ApplyDocument(Document, frozen=True, kw_only=True):
+    """`apply`. `state` is `applied`, `nothing_to_apply` or `declined`; `version` is the one in force afterwards."""
+
+    now: datetime
+    state: str
+    version: int | None
+    plan: PlanDocument
+    clock: str = "live"
+    promoted: list[PromotedRow] = []
+    """What environments had built, published as they built it."""
+    stale: list[StaleRow] = []
+    """What is stale now, of the nodes whose code changed."""
+    backfills: list[NeededRow] = []
+    """What makes that again, and what failed under the code as it was."""
+    backfill: Any = None
+    """What `--backfill` came to (`backfill`'s document, of the last one); null where nobody asked for it."""

@@ -1,0 +1,177 @@
+"""The documents of what runs and ran: `run`, `tick`, `runs`, `logs`, and what waits in `quarantine` since."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from headrace.operations.documents.base import CheckRow, Document, ErrorRow, RepairRow
+
+
+class AttemptRow(Document, frozen=True, kw_only=True):
+    """One attempt of a run. `asset` is the node: an asset, or the source that was taken in."""
+
+    id: str
+    asset: str
+    partitions: list[str]
+    state: str
+    rows: int | None = None
+    queued_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    published_at: datetime | None = None
+    verdict: str | None = None
+    reason: str | None = None
+    error: ErrorRow | None = None
+
+
+class PublishedRow(Document, frozen=True, kw_only=True):
+    """One partition that a run made visible, with the lake snapshot that did it."""
+
+    asset: str
+    partition: str
+    rows: int
+    snapshot: int
+    verdict: str | None = None
+    identical: bool = False
+    """Same content as the publication before, so nothing that depends on it was computed again."""
+
+
+class RejectedRow(Document, frozen=True, kw_only=True):
+    """One partition that didn't get through: `state` is `held`, `rejected` or `failed`."""
+
+    asset: str
+    partition: str
+    state: str
+    reason: str | None = None
+    rows: int | None = None
+
+
+class RestatedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """The past changed: so many partitions of a node, which readers had seen, were published again with other rows. `cause` is
+    `restatement` (`because` names the sources that delivered again), `correction` (the same, of an exception), `code`, or `again`
+    (somebody asked). `at` is the last time."""
+
+    node: str
+    partitions: int
+    from_: str
+    to: str
+    rows_before: int
+    rows_after: int
+    at: datetime
+    cause: str
+    because: list[str]
+    consumers: list[str]
+    """Who reads it."""
+
+
+class ProposedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """Partitions of a node that are stale and are made again only if somebody asks, with the command that asks."""
+
+    node: str
+    partitions: int
+    from_: str
+    to: str
+    command: str
+
+
+class RepairedRow(Document, frozen=True, kw_only=True):
+    """Partitions of a node that a run published and that had failed, been held, rejected or lost before. `still_wrong` is how many others
+    of the node stand wrong; `assets` and `consumers` are all that reads it, through others too."""
+
+    node: str
+    partitions: list[str]
+    still_wrong: int
+    assets: list[str]
+    consumers: list[str]
+
+
+class RunDocument(Document, frozen=True, kw_only=True):
+    """`run` and `tick`. `state` is `succeeded`, `failed`, `partial`, `nothing_due`, or `cancelled` by somebody meanwhile."""
+
+    now: datetime
+    run_id: str | None
+    state: str
+    attempts: list[AttemptRow]
+    published: list[PublishedRow]
+    rejected: list[RejectedRow]
+    incidents_opened: list[str] = []
+    """The incidents that were found, or opened again, at the end of it."""
+    clock: str = "live"
+    reason: str | None = None
+    """Why nothing was due, or what stopped the run."""
+    repairs: list[RepairRow] = []
+    """What repairs what is in `rejected`."""
+    repaired: list[RepairedRow] = []
+    restated: list[RestatedRow] = []
+    """What the run published in the place of what readers had seen."""
+    proposed: list[ProposedRow] = []
+    """What is stale after it, and waits for somebody to ask."""
+
+
+class RunRow(Document, frozen=True, kw_only=True):
+    """One partition of one attempt of one run; a run that attempted nothing has one row whose node is null."""
+
+    run_id: str
+    run_kind: str
+    run_state: str
+    actor: str
+    attempt: str | None
+    node: str | None
+    partition: str | None
+    state: str
+    verdict: str | None
+    at: datetime
+    """When it was last known to change: finished, else started, else queued."""
+    reason: str | None
+    rows: int | None = None
+    seconds: float | None = None
+    run_started_at: datetime
+    run_finished_at: datetime | None = None
+    error: ErrorRow | None = None
+    repair: RepairRow | None = None
+    """What repairs it, where it didn't get through and nothing has come of it since."""
+    cancelled_at: datetime | None = None
+    """When a person took the run back, where one did; `run_state` is `cancelled` then."""
+    cancelled_by: str | None = None
+    cancel_reason: str | None = None
+
+
+class LogRow(Document, frozen=True, kw_only=True):
+    """One captured line of one attempt, with what became of the attempt."""
+
+    node: str
+    partition: str
+    attempt: str
+    state: str
+    verdict: str | None
+    at: datetime
+    reason: str | None
+    stream: str
+    level: str
+    text: str
+
+
+class QuarantineRow(Document, frozen=True, kw_only=True):
+    """Held or rejected data that waits, readable, with the reason."""
+
+    node: str
+    partition: str
+    state: str
+    verdict: str
+    at: datetime
+    reason: str
+    owner: str | None
+    rows: int | None
+    path: str | None
+    """Where the data is, relative to the project; null where nothing could be kept."""
+    delivery: str | None
+    """The vendor's file, relative to the project."""
+    sample: list[dict[str, Any]]
+    checks: list[CheckRow]
+    attempt: str
+    todo: str
+    """What to do about it, in one line."""
+    repair: RepairRow | None = None
+    decide: list[str] = []
+    """What publishes it as it is, and what says that it never will be."""

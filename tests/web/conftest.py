@@ -14,6 +14,7 @@ from headrace.web import Door, listen
 from headrace.web.access import Guard, token_of
 from headrace.web.app import app
 from headrace.web.reading import Reader
+from headrace.web.ui import Bundle
 
 HOSTILE = "<script>alert(1)</script>\\\"&'"
 
@@ -46,5 +47,6 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     )
     token = token_of(root / ".headrace")
     listening = listen("127.0.0.1", 0)
-    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands()), listening) as opened:
+    not_built = Bundle(root / "landing")
+    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), not_built), listening) as opened:
         yield Opened(opened.port, token, root)

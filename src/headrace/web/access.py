@@ -85,6 +85,14 @@ class Guard:
         if request.method not in _SAFE and request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise Problem(403, "a page of another site may not change anything here")
 
+    def lets_look(self, request: Request) -> bool:
+        """Whether the request carries the token in a way that suffices to look."""
+        try:
+            self.check_token(request)
+        except Problem:
+            return False
+        return True
+
     def check_token(self, request: Request) -> None:
         """Problem unless the request carries the token: as a bearer, in the address, or (to look only) in the cookie."""
         sent = [_bearer(request), request.query_params.get("token", "")]

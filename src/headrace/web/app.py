@@ -24,6 +24,7 @@ from headrace.web.probes import Server
 from headrace.web.problem import Problem, of_error
 from headrace.web.reading import Reader
 from headrace.web.table import TABLE
+from headrace.web.ui import PAGES, Bundle
 
 BODY_BYTES_MAX = 64 << 10
 BODY_SECONDS = 10.0
@@ -43,8 +44,9 @@ HEADERS = {
 class Answers:
     """The endpoints of one server."""
 
-    def __init__(self, reader: Reader, guard: Guard, server: Server) -> None:
+    def __init__(self, reader: Reader, guard: Guard, server: Server, bundle: Bundle) -> None:
         self._reader, self._guard, self._server = reader, guard, server
+        self.bundle = bundle
         self._scraping, self._scraped, self._scraped_at = asyncio.Lock(), "", float("-inf")
 
     async def healthz(self, request: Request) -> Response:
@@ -69,10 +71,14 @@ class Answers:
 
     async def home(self, request: Request) -> Response:
         """A page for people. The token in the address becomes a cookie, so that it is in no history and in no link."""
-        if "token" in request.query_params:
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(self._guard.cookie, request.query_params["token"], httponly=True, samesite="strict", path="/")
+        sent = request.query_params.get("token")
+        if sent is not None and self._guard.knows(sent):
+            answer = RedirectResponse(request.url.path, 303)
+            answer.set_cookie(self._guard.cookie, sent, httponly=True, samesite="strict", path="/")
             return answer
+        if self.bundle.built:
+            return self.bundle.page(request, 200 if self._guard.lets_look(request) else 401)
+        self._guard.check_token(request)
         found = await self._reader.document(lambda session: page.status_page(status(session), self._server.role))
         return Response(found, media_type="text/html; charset=utf-8")
 
@@ -86,9 +92,9 @@ class Answers:
             raise Problem(404, str(error), error.hint) from None
 
 
-def app(reader: Reader, guard: Guard, server: Server) -> Starlette:
-    """All that is answered. Probes need no token; everything else does, by default."""
-    answers = Answers(reader, guard, server)
+def app(reader: Reader, guard: Guard, server: Server, bundle: Bundle | None = None) -> Starlette:
+    """All that is answered. Probes and the web UI's files need no token; everything else does, by default."""
+    answers = Answers(reader, guard, server, bundle or Bundle())
 
     def route(path: str, endpoint: Endpoint, method: str = "GET", *, guarded: bool = True) -> Route:
         async def judged(request: Request) -> Response:
@@ -101,7 +107,11 @@ def app(reader: Reader, guard: Guard, server: Server) -> Starlette:
             route("/healthz", answers.healthz, guarded=False),
             route("/readyz", answers.readyz, guarded=False),
             route("/metrics", answers.metrics),
-            route("/", answers.home),
+            *(
+                route(path, answers.home, guarded=False)
+                for path in ("/", *(f"/{name}{rest}" for name in PAGES for rest in ("", "/{rest:path}")))
+            ),
+            route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
             *(route(one.path, looking(reader, one)) for one in TABLE),
         ],
@@ -126,7 +136,8 @@ async def _answered(request: Request, endpoint: Endpoint, guard: Guard, *, guard
         answer = Response(status_code=400)  # nobody reads it
     except Exception:  # noqa: BLE001 - the boundary: what it was is nobody's who asks over a network
         answer = Problem(500, "something went wrong here", "the same by `headrace status -v` says what").response()
-    answer.headers.update(HEADERS)
+    for name, value in HEADERS.items():
+        answer.headers.setdefault(name, value)
     return answer
 
 

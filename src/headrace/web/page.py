@@ -1,4 +1,4 @@
-"""The page at `/` until there is a better one: the status document as a table, without any script."""
+"""The page where the web UI isn't built: the status document as a table, without any script."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def status_page(document: StatusDocument, role: str) -> str:
     if document.next:
         lines.append(f"<p>next: <code>{escape(document.next)}</code></p>")
     lines.append('<p>the same as <code>headrace status</code>; <a href="/api/v1/status">as JSON</a>, <a href="/metrics">metrics</a></p>')
+    lines.append("<p>the web UI isn't built: <code>make ui</code> builds it, then serve again</p>")
     return _whole(document.project, "\n".join(lines))
 
 

@@ -1,0 +1,86 @@
+"""How the built files get to a browser: with which headers, for whom, and what is there where they aren't built."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serve_lab import ask, project, write
+
+from headrace.run.figures import Figures
+from headrace.web import Door, listen
+from headrace.web.access import Guard, token_of
+from headrace.web.app import app
+from headrace.web.reading import Reader
+from headrace.web.ui import PAGES, Bundle
+
+
+class Stands:
+    """A server that leads nothing."""
+
+    role = "standby"
+    figures: Figures | None = None
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
+    """A port, and its token. The bundle is a page, a script and a secret beside the folder."""
+    root = project(tmp_path_factory.mktemp("served") / "shop")
+    write(root / "bundle/index.html", "<!doctype html><title>ui</title>")
+    write(root / "bundle/assets/main-1a2b.js", "export {}")
+    write(root / "secret.js", "no")
+    token = token_of(root / ".headrace")
+    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "bundle")), listen("127.0.0.1", 0)) as door:
+        yield door.port, token
+
+
+def test_each_address_gives_the_page_and_only_with_the_token_as_such(served: tuple[int, str]) -> None:
+    """Would catch: a deep link that is 404, or one that says 200 to whoever has no token."""
+    port, token = served
+    for path in ("/", *(f"/{name}" for name in PAGES), "/incidents/INC-1", "/assets/a/b"):
+        answer = ask(port, path, Authorization=f"Bearer {token}")
+        assert (answer.status, b"<title>ui" in answer.body) == (200, True), path
+        assert ask(port, path).status == 401, path
+
+
+def test_the_page_may_run_its_own_scripts_and_no_others(served: tuple[int, str]) -> None:
+    """Would catch: a policy that lets injected markup run, or one that keeps the page's own scripts out."""
+    port, token = served
+    policy = ask(port, "/", Authorization=f"Bearer {token}").headers["content-security-policy"]
+    assert "script-src 'self';" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+
+
+def test_files_need_no_token_are_kept_and_packed(served: tuple[int, str]) -> None:
+    """Would catch: scripts that are fetched again with every page, or that browsers refuse for their type."""
+    port, _ = served
+    answer = ask(port, "/ui/assets/main-1a2b.js", Accept_Encoding="gzip")
+    assert gzip.decompress(answer.body) == b"export {}"
+    assert answer.headers["content-type"].startswith("text/javascript") and "immutable" in answer.headers["cache-control"]
+    assert ask(port, "/ui/assets/main-1a2b.js").body == b"export {}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/ui/../secret.js", "/ui/%2e%2e/secret.js", "/ui/..%2fsecret.js", "/ui//etc/passwd", "/ui/", "/ui/assets"]
+)
+def test_nothing_beside_the_bundle_is_given(served: tuple[int, str], path: str) -> None:
+    """Would catch: a path that leads out of the folder."""
+    assert ask(served[0], path).status == 404
+
+
+def test_a_deep_link_with_the_token_keeps_its_address(served: tuple[int, str]) -> None:
+    """Would catch: a link in a message that always ends on the first page, or a token that stays in the history."""
+    port, token = served
+    answer = ask(port, f"/incidents/INC-1?token={token}")
+    assert (answer.status, answer.headers["location"]) == (303, "/incidents/INC-1") and "HttpOnly" in answer.headers["set-cookie"]
+    assert ask(port, "/incidents/INC-1?token=hdr_wrong").status == 401
+
+
+def test_where_nothing_is_built_the_first_page_says_how(tmp_path: Path) -> None:
+    """Would catch: a fresh clone without npm's registry that shows nothing at all."""
+    root = project(tmp_path / "shop")
+    token = token_of(root / ".headrace")
+    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "none")), listen("127.0.0.1", 0)) as door:
+        assert b"make ui" in ask(door.port, "/incidents", Authorization=f"Bearer {token}").body
+        assert ask(door.port, "/").status == 401

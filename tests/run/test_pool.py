@@ -44,6 +44,16 @@ def test_a_worker_does_many_tasks(crew: PoolCrew) -> None:
     assert len({pid_of(crew, one) for one in attempts}) <= 2
 
 
+def test_what_lies_behind_a_task_that_takes_long_is_done_by_others(crew: PoolCrew) -> None:
+    """Would catch: short tasks that wait in the pipe of a worker at a long one, while the other worker has nothing to do."""
+    crew.told(*(crew.submit("quick") for _ in range(20)))
+    long, behind = crew.submit("begins"), [crew.submit("quick") for _ in range(10)]
+    crew.told(*behind)
+    assert long not in crew.states()
+    (crew.folder / "go").touch()
+    crew.told(long)
+
+
 def test_a_worker_that_says_what_it_was_not_asked_is_replaced(crew: PoolCrew) -> None:
     """Would catch: bytes of a body in the answers' pipe that are taken for an answer, or that stop the leader."""
     attempt = crew.submit("babbles")
@@ -106,7 +116,7 @@ def test_attempts_that_are_ended_before_their_worker_is_ready_are_no_sign_of_a_b
     early = 0
     for _ in range(20):
         attempt = crew.submit("begins", background=True)
-        crew.executor._flush()  # now a worker has it that is only being born
+        crew.executor.send()  # now a worker has it that is only being born
         early += any(not worker.ready for worker in crew.executor._all if any(one.attempt == attempt for one in worker.given))
         crew.executor.kill(attempt, "made room for production")
         crew.told(attempt)

@@ -8,19 +8,19 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from headrace.run.messages import Answer, Ready, Recall, Returned, Task
+from headrace.run.messages import Answer, Ready, Returned, Task
 
 M = TypeVar("M")
 
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 
 _encoder = msgspec.msgpack.Encoder()
-_tasks: msgspec.msgpack.Decoder[Task | Recall] = msgspec.msgpack.Decoder(Task | Recall)
+_tasks: msgspec.msgpack.Decoder[Task] = msgspec.msgpack.Decoder(Task)
 _answers: msgspec.msgpack.Decoder[Answer | Ready | Returned] = msgspec.msgpack.Decoder(Answer | Ready | Returned)
 _LENGTH = struct.Struct("<I")
 
 
-def encode(message: Task | Recall | Answer | Ready | Returned) -> bytes:
+def encode(message: Task | Answer | Ready | Returned) -> bytes:
     """A message with its length in front. Raises ValueError above FRAME_BYTES_MAX."""
     body = _encoder.encode(message)
     if len(body) > FRAME_BYTES_MAX:
@@ -63,7 +63,7 @@ class Inbox(Generic[M]):
         return end if len(self._bytes) >= end else None
 
 
-def tasks_inbox() -> Inbox[Task | Recall]:
+def tasks_inbox() -> Inbox[Task]:
     """What a worker reads."""
     return Inbox(_tasks)
 

@@ -230,12 +230,9 @@ class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prun
 Task = TakeIn | Produce | LookAt | Export | Prune
 
 
-class Recall(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="recall"):
-    """Give back the tasks that haven't been begun: another worker has nothing to do."""
-
-
 class Returned(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="returned"):
-    """The tasks that weren't begun and won't be; answers to those before them may still be on their way."""
+    """The tasks that weren't begun and won't be, asked for because another worker has nothing to do; answers to those before them may
+    still be on their way."""
 
     attempts: tuple[str, ...]
 

@@ -78,8 +78,8 @@ def _live(settings: Settings, descriptors: list[int], *, background: bool) -> No
         if background:
             _give_way()
             settings = msgspec.structs.replace(settings, memory_max_bytes=settings.memory_of(background=True))
-        tasks, answers, *channel = descriptors
-        work(Start(tasks, answers, Channel(*channel), settings))
+        tasks, answers, recalls, *channel = descriptors
+        work(Start(tasks, answers, recalls, Channel(*channel), settings))
     finally:
         os._exit(1)
 

@@ -98,8 +98,8 @@ class Turning:
         self._checkpoints.sound = True
         reached(Point.TURN_COMMITTED)
         self._last_n = max(self._last_n, self._decisions.last_n)
-        self._runs.tell(decided.news)
         self._act(decided)
+        self._runs.tell(decided.news)  # workers don't wait for who is told
         for result in (*decided.ended, *self._plans.ended()):
             self._runs.end(result.run_id, result)
         reached(Point.TURN_DONE)
@@ -158,6 +158,7 @@ class Turning:
         for command in decided.kills:
             self._executor.kill(command.attempt, command.reason)
         self._plans.send()
+        self._executor.send()
 
     def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
         """What a look found, and the request that waited for it."""

@@ -1,7 +1,8 @@
 """A worker process: takes tasks from a pipe, runs user code, stages and audits, answers. Knows no state.
 
-Forked by `run.mother`, which has imported all that bodies need. The main thread runs bodies; a second one reads tasks,
-so that the end of the leader (the pipe closes) ends this process and what it started, whatever the body does.
+Forked by `run.mother`, which has imported all that bodies need. The main thread reads tasks and runs bodies: handing each of them
+over from another thread would cost two switches of threads. A second one sleeps on a pipe of its own, on which the leader asks for
+what hasn't begun, and whose end (the leader is gone) ends this process and what it started, whatever the body does.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import os
-import queue
+import select
 import signal
 import threading
-from collections.abc import Iterator
+from collections import deque
 from typing import NoReturn
 
 import msgspec
@@ -21,7 +22,7 @@ from headrace.engine.logs import Channel
 from headrace.faults import Point, reached
 from headrace.run.executors.settings import Settings
 from headrace.run.frames import encode, tasks_inbox, write_all
-from headrace.run.messages import Answer, Produce, Ready, Recall, Returned, Task
+from headrace.run.messages import Answer, Produce, Ready, Returned, Task
 from headrace.run.steps.perform import perform
 from headrace.run.steps.workshop import Workshop
 
@@ -29,32 +30,68 @@ READ_BYTES = 1 << 16
 
 
 class Start(msgspec.Struct, frozen=True):
-    """What a worker is given: the two pipes, those that catch what bodies print, and the settings."""
+    """What a worker is given: its pipes, those that catch what bodies print, and the settings."""
 
     tasks: int
     answers: int
+    recalls: int
+    """A byte asks for all tasks that haven't begun."""
     channel: Channel
     settings: Settings
 
 
 def work(start: Start) -> NoReturn:
     """Run until the leader closes the pipe."""
-    for fd in (start.tasks, start.answers, *start.channel.ends):
+    for fd in (start.tasks, start.answers, start.recalls, *start.channel.ends):
         os.set_inheritable(fd, False)  # a body's children must not hold the leader's pipes open
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
-    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
-    answers = _Answers(start.answers)
-    threading.Thread(target=_receive, args=(start.tasks, tasks, answers), daemon=True).start()
+    tasks, answers = Tasks(start.tasks), _Answers(start.answers)
+    threading.Thread(target=_listen, args=(start.recalls, tasks, answers), daemon=True).start()
     workshop = Workshop(start.settings, start.channel)
     answers.send(Ready(os.getpid()))
-    while True:
-        task = tasks.get()
+    while (task := tasks.take()) is not None:
         reached(Point.TASK_TAKEN)
         outcome = perform(task, workshop)
         reached(Point.TASK_DONE)
         answers.send(outcome)
         reached(Point.TASK_ANSWERED)
+    _end()
+
+
+class Tasks:
+    """The pipe from the leader, and what was read of it and hasn't begun. Whoever holds the lock reads: the main thread while it waits
+    for a task, when there is nothing to take back."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd, self._lock = fd, threading.Lock()
+        self._inbox, self._waiting = tasks_inbox(), deque[Task]()
+        self._readable = select.poll()
+        self._readable.register(fd, select.POLLIN)
+
+    def take(self) -> Task | None:
+        """The next task, waiting for it; None when the leader is gone, or says what is no task."""
+        with self._lock, contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
+            while not self._waiting:
+                if not self._read():
+                    return None
+            return self._waiting.popleft()
+        return None
+
+    def take_back(self) -> tuple[str, ...]:
+        """The attempts that haven't begun, those in the pipe included; they never will here."""
+        with self._lock:
+            while self._readable.poll(0) and self._read():
+                pass
+            back = tuple(task.scope.attempt if isinstance(task, Produce) else task.attempt for task in self._waiting)
+            self._waiting.clear()
+        return back
+
+    def _read(self) -> bool:
+        """Read what there is, waiting for something; whether the leader is still there."""
+        data = os.read(self._fd, READ_BYTES)
+        self._waiting.extend(self._inbox.feed(data))
+        return bool(data)
 
 
 class _Answers:
@@ -69,22 +106,16 @@ class _Answers:
             write_all(self._fd, data)
 
 
-def _receive(fd: int, tasks: queue.SimpleQueue[Task], answers: _Answers) -> None:
-    inbox = tasks_inbox()
+def _listen(fd: int, tasks: Tasks, answers: _Answers) -> None:
+    """Give back what hasn't begun whenever the leader asks for it, until the leader is gone."""
     with contextlib.suppress(OSError, ValueError, msgspec.DecodeError):
-        while data := os.read(fd, READ_BYTES):
-            for message in inbox.feed(data):
-                if isinstance(message, Recall):
-                    answers.send(Returned(tuple(_not_begun(tasks))))
-                else:
-                    tasks.put(message)
+        while os.read(fd, READ_BYTES):
+            answers.send(Returned(tasks.take_back()))
+    _end()
+
+
+def _end() -> NoReturn:
+    """The leader is gone: end with everything that bodies started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(0, signal.SIGKILL)  # the leader is gone: end with everything that bodies started
-
-
-def _not_begun(tasks: queue.SimpleQueue[Task]) -> Iterator[str]:
-    """Take back what the main thread hasn't taken."""
-    with contextlib.suppress(queue.Empty):
-        while True:
-            task = tasks.get_nowait()
-            yield task.scope.attempt if isinstance(task, Produce) else task.attempt
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

@@ -53,8 +53,10 @@ class Executor(Protocol):
         """Let `wait` return early when somebody wakes the leader."""
 
     def submit(self, attempt: AttemptId, task: Task, *, background: bool = False) -> None:
-        """Take a task; what is sent is sent at the latest by the next `wait`. One of the background gets what the others leave: it never
-        takes a slot of theirs, and is slower beside them."""
+        """Take a task. One of the background gets what the others leave: it never takes a slot of theirs, and is slower beside them."""
+
+    def send(self) -> None:
+        """Have workers begin what was submitted, if they have room for it; `wait` does so as well."""
 
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """End whatever works at this attempt; `wait` tells of the loss."""

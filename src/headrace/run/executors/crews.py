@@ -52,7 +52,7 @@ class Crew:
         """How many tasks a worker gets now: as much as keeps it busy until its next answers have come back, and many at a time: what
         costs is to send anything, and to wake who reads it."""
         room = worker.window - len(worker.given)
-        if room <= worker.window // 2 and worker.given:
+        if 2 * room < worker.window and worker.given:
             return 0
         return min(room, -(-len(self.waiting) // len(self.workers)))
 
@@ -61,13 +61,11 @@ class Crew:
         """Whether somebody's tasks would be given to others if it took long."""
         return any(len(worker.given) > 1 and not worker.recalled for worker in self.workers)
 
-    def recall(self) -> list[Worker]:
-        """What lies behind a task that takes long goes to whoever has nothing to do; the workers that were asked for it."""
-        now = time.monotonic()
-        stuck = [w for w in self.workers if len(w.given) > 1 and not w.recalled and now - w.began > STUCK_SECONDS]
-        for worker in stuck:
-            worker.recall()
-        return stuck
+    def recall(self, now: float) -> None:
+        """What lies behind a task that takes long goes to whoever has nothing to do."""
+        for worker in self.workers:
+            if len(worker.given) > 1 and not worker.recalled and now - worker.began > STUCK_SECONDS:
+                worker.recall()
 
 
 def fits(worker: Worker, task: Task) -> bool:

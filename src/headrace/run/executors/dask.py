@@ -108,6 +108,10 @@ class Dask:
             self._held[attempt] = (task, BACKGROUND if background else 0)
             self._send()
 
+    def send(self) -> None:
+        """Have those here begin what is theirs: the scheduler was asked at once."""
+        self._here.send()
+
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """Take a task back. Its body, if it runs, is ended within a second or so; its answer is nobody's any more."""
         if attempt not in self._held and attempt not in self._futures:

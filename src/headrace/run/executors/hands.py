@@ -17,12 +17,13 @@ from headrace.run.executors.mothers import Mother, strike
 from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
 from headrace.run.frames import answers_inbox, encode
-from headrace.run.messages import Answer, Produce, Ready, Recall, Returned, Task
+from headrace.run.messages import Answer, Produce, Ready, Returned, Task
 from headrace.schedule import AttemptId
 
 READ_BYTES = 1 << 16
-WINDOW_SECONDS = 0.01
-"""A worker is given so much work at a time, if that is more than one task."""
+WINDOW_SECONDS = 0.02
+"""Behind the task that it is at, a worker has so much work that it needn't wait for the leader's turn: that is a few milliseconds, in
+which files are synced as well."""
 WINDOW_MAX = 32
 WEIGHT = 0.3
 """Of the newest task in the running mean."""
@@ -46,8 +47,9 @@ class Worker:
         """`arrived` is told when the process exists. One of the background gives way to all others."""
         task_read, self.task_write = os.pipe()
         self.answer_read, answer_write = os.pipe()
-        os.set_blocking(self.answer_read, False)
-        os.set_blocking(self.task_write, False)
+        recall_read, self._recall_write = os.pipe()
+        for descriptor in (self.task_write, self.answer_read, self._recall_write):
+            os.set_blocking(descriptor, False)
         self._channel = Channel.open()
         self._mother, self._arrived, self.background = mother, arrived, background
         self._memory_max_bytes = settings.memory_of(background=background)
@@ -79,9 +81,8 @@ class Worker:
         self.rested = True
         """Whether its memory needn't be looked at until it works again."""
         self._inbox, self._outbox = answers_inbox(), bytearray()
-        mother.bear([task_read, answer_write, *self._channel.ends], self._born, background=background)
-        os.close(task_read)
-        os.close(answer_write)
+        mother.bear([task_read, answer_write, recall_read, *self._channel.ends], self._born, background=background)
+        _close(task_read, answer_write, recall_read)
         self._channel.keep_reading()
 
     def _born(self, pid: int, failure: str) -> None:
@@ -147,12 +148,13 @@ class Worker:
     @property
     def window(self) -> int:
         """How many tasks it may have at a time: more than one where they are so short that it would wait for the next."""
-        return 1 if self._mean is None else max(1, min(WINDOW_MAX, int(WINDOW_SECONDS / max(self._mean, 1e-6))))
+        return 1 if self._mean is None else min(WINDOW_MAX, 1 + int(WINDOW_SECONDS / max(self._mean, 1e-6)))
 
     def recall(self) -> None:
-        """Ask for the tasks that it hasn't begun; `flush` sends it."""
+        """Ask for the tasks that it hasn't begun, those that lie in its pipe included."""
         self.recalled, self._mean = True, None
-        self._outbox += encode(Recall())
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it was asked already; it is dead, which is noticed elsewhere
+            os.write(self._recall_write, b".")
 
     def returned(self, attempts: Collection[str]) -> list[Given]:
         """Tasks that it gives back, in the order in which it was given them."""
@@ -206,9 +208,7 @@ class Worker:
         if self.given:
             head = self.given[0]
             self._channel.rescue(folders.log(*head.attempt), head.task.now_us)
-        for descriptor in (self.task_write, self.answer_read, self.pidfd):
-            if descriptor >= 0:
-                os.close(descriptor)
+        _close(self.task_write, self.answer_read, self._recall_write, self.pidfd)
         self._channel.close()
         return self._how(status)
 
@@ -232,6 +232,12 @@ class Worker:
         with contextlib.suppress(ValueError):
             return f"was ended by {signal.Signals(-code).name}"
         return f"was ended by signal {-code}"
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def _mebibytes(size: int) -> str:

@@ -54,6 +54,9 @@ class InProcess:
         """Queue a task; `wait` does it, those of the background when there are no others."""
         (self._background if background else self._queue).append((attempt, task))
 
+    def send(self) -> None:
+        """Nothing: whoever does it is the one who waits."""
+
     def kill(self, attempt: AttemptId, reason: str) -> None:
         """Take an attempt out of the queue: whatever has begun is done before anybody can ask."""
         for queue in (self._queue, self._background):

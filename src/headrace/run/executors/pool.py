@@ -104,7 +104,7 @@ class Pool:
     def wait(self, seconds: float | None) -> list[News]:
         """What happened, waiting up to `seconds` (None: until something does) for the first of it. Comes back without news when
         somebody wakes the leader."""
-        self._flush()
+        self.send()
         until = None if seconds is None else time.monotonic() + seconds
         self.woken = 0
         while True:
@@ -114,7 +114,7 @@ class Pool:
                 if self._selector.get_map().get(key.fd) is key:  # an event before it may have closed this one
                     key.data()
             self._look()
-            self._flush()
+            self.send()
             if self._news or self.woken or (until is not None and time.monotonic() >= until):
                 news, self._news = self._news, []
                 return news
@@ -197,7 +197,8 @@ class Pool:
         listener.drain()
         self.woken += 1
 
-    def _flush(self) -> None:
+    def send(self) -> None:
+        """Send what was submitted to workers that have room for it, as far as they take it without waiting."""
         self._deal()
         for worker in self._outgoing:
             if not worker.flush():
@@ -268,16 +269,21 @@ class Pool:
             raise WorkersBroken(self._failed_starts, how)
 
     def _look(self) -> None:
+        now = time.monotonic()
         for crew in self._crews:
-            self._outgoing.update(crew.recall())
-        for worker in self._watch.look(self._all):
+            crew.recall(now)
+        if self._watch.due(now):
+            self._look_at_workers(now)
+        self._let_idle_go(now)
+
+    def _look_at_workers(self, now: float) -> None:
+        for worker in self._watch.look(self._all, now):
             if (crew_of_it := self._crew_of(worker)) is not None:
                 self._retire(worker, crew_of_it)
-        for worker in self._watch.late(self._all):
+        for worker in self._watch.late(self._all, now):
             if not worker.pid:
                 self._forget_mother()
             self._end(worker)
-        self._let_idle_go(time.monotonic())
 
     def _let_idle_go(self, now: float) -> None:
         """End workers that are started when they are needed and have had nothing to do for long."""

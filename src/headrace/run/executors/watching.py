@@ -42,11 +42,12 @@ class Watch:
         until = max(0.0, self._next - time.monotonic())
         return until if seconds is None else min(seconds, until)
 
-    def look(self, workers: Sequence[Worker]) -> list[Worker]:
-        """If it is time: end those that use more than they may. The idle ones that use more than they should are told."""
-        now = time.monotonic()
-        if now < self._next:
-            return []
+    def due(self, now: float) -> bool:
+        """Whether it is time to look."""
+        return now >= self._next
+
+    def look(self, workers: Sequence[Worker], now: float) -> list[Worker]:
+        """End those that use more than they may. The idle ones that use more than they should are told."""
         working = [worker for worker in workers if worker.given and worker.pid]
         near = [worker.limit(worker.used()) for worker in working]
         if working and now >= self._next_scan:
@@ -60,9 +61,8 @@ class Watch:
             return now + (NEAR_SECONDS if near else LOOK_SECONDS)
         return min((worker.idle_since + IDLE_SECONDS for worker in workers if not worker.rested), default=math.inf)
 
-    def late(self, workers: Sequence[Worker]) -> list[Worker]:
+    def late(self, workers: Sequence[Worker], now: float) -> list[Worker]:
         """Those that have been starting for too long; they are ended, if there is anything to end."""
-        now = time.monotonic()
         late = [worker for worker in workers if not worker.ready and now - worker.started > START_SECONDS_MAX]
         for worker in late:
             worker.doom(f"wasn't ready after {START_SECONDS_MAX:.0f} s")

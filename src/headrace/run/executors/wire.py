@@ -10,5 +10,5 @@ REQUEST = struct.Struct("<ci")
 REPLY = struct.Struct("<cii")
 """To BEAR: the new process's number, or 0 and an errno. To REAP: the number and how it ended, as of `os.waitpid`."""
 BACKGROUND = 1
-DESCRIPTORS = 6
-"""Where tasks are read, where answers are written, and the four of `engine.logs.Channel`."""
+DESCRIPTORS = 7
+"""Where tasks are read, where answers are written, where is asked for what hasn't begun, and the four of `engine.logs.Channel`."""

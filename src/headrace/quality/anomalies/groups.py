@@ -1,20 +1,33 @@
-"""A group of rows that was always there and isn't: one carrier, one region, one kind of record."""
+"""Groups of rows that were always there and aren't, and others that never were: one carrier, one region, one kind of record."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from headrace.quality.anomalies.history import History
-from headrace.quality.metrics import Metrics
+from headrace.quality.anomalies.limits import HISTORY_WARN_MIN
+from headrace.quality.metrics import ColumnMetrics, Metrics
 
 ROWS_MIN = 20
-"""A group that had fewer rows than that may be missing by chance."""
+"""A group that has fewer rows than that may be missing, or new, by chance."""
 HELD_SHARE = 0.05
-"""From this share on, in every partition so far, its absence holds the delivery."""
+"""From this share on, its absence holds the delivery, and so does a group that never was."""
+_SCARCE = 1e-6
 
 
 class Missing(NamedTuple):
-    """A category without rows, and the share that it had at least."""
+    """A category without rows, the share that it had at least, and under which name its rows are now; empty where they are gone."""
+
+    column: str
+    value: str
+    share: float
+    now: str = ""
+
+
+class New(NamedTuple):
+    """A category that no partition so far had, and its share."""
 
     column: str
     value: str
@@ -34,9 +47,50 @@ def missing(today: Metrics, history: History) -> list[Missing]:
         if value not in column.shares and share * today.rows >= ROWS_MIN
     ]
     found = (Missing(name, value, _least(name, value, history)) for name, value in gone)
-    return [one for one in found if one.share * today.rows >= ROWS_MIN]
+    return [one._replace(now=_named(one, today, newest)) for one in found if one.share * today.rows >= ROWS_MIN]
+
+
+def new(today: Metrics, history: History) -> list[New]:
+    """The categories that no partition so far had, in columns whose values come again, where they are worth a word."""
+    if len(history) < HISTORY_WARN_MIN:
+        return []
+    found = [
+        New(name, value, share)
+        for name, column in today.columns.items()
+        if _is_code(column) and any(share >= HELD_SHARE for share in column.shares.values()) and history.recurring(name)
+        for value, share in column.shares.items()
+        if share >= HELD_SHARE and share * today.rows >= ROWS_MIN
+    ]
+    return [one for one in found if not any(one.value in past.columns[one.column].shares for past in _having(one.column, history))]
+
+
+def _is_code(column: ColumnMetrics) -> bool:
+    """Numbers that are few are measurements all the same: today's may be news."""
+    return column.negative is None
+
+
+def _named(gone: Missing, today: Metrics, before: Metrics) -> str:
+    """The category that took over a missing one's rows: more probable than that they are gone. A group that is gone leaves the others in
+    proportion to each other, one with another name makes one of them greater."""
+    usual, now = before.columns[gone.column].shares, today.columns[gone.column].shares
+    left = {value: share for value, share in usual.items() if value != gone.value}
+    lost = usual[gone.value]
+    thinned = {value: share / max(1 - lost, _SCARCE) for value, share in left.items()}
+    best = max(now, key=lambda value: now[value] - usual.get(value, 0.0), default="")
+    moved = {**left, best: left.get(best, 0.0) + lost}
+    if now.keys() == left.keys() == {best}:  # the only one that is left is all in either case: rows tell
+        return best if abs(math.log(today.rows / before.rows)) < abs(math.log(today.rows / before.rows / max(1 - lost, _SCARCE))) else ""
+    return best if _distance(now, moved) < _distance(now, thinned) else ""
+
+
+def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    return sum(abs(one.get(value, 0.0) - other.get(value, 0.0)) for value in one.keys() | other.keys())
 
 
 def _least(column: str, value: str, history: History) -> float:
     """The smallest share that a category ever had; 0 where it wasn't always there."""
-    return min((found.columns[column].shares.get(value, 0.0) for found in history.all() if column in found.columns), default=0.0)
+    return min((found.columns[column].shares.get(value, 0.0) for found in _having(column, history)), default=0.0)
+
+
+def _having(column: str, history: History) -> list[Metrics]:
+    return [found for found in history.all() if column in found.columns]

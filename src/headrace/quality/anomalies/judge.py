@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
 from headrace.quality.anomalies import duplicates, groups, truncation
+from headrace.quality.anomalies.alone import HELD as HELD_ALONE
+from headrace.quality.anomalies.alone import Alone, alone
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits
 from headrace.quality.anomalies.occasions import beside_holiday
@@ -15,7 +17,7 @@ from headrace.quality.anomalies.peers import Peer, shared_move
 from headrace.quality.anomalies.regrained import Regrained, regrained
 from headrace.quality.anomalies.shapes import faulty
 from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
-from headrace.quality.anomalies.telling import EXACT, kind_of, number, percent, told
+from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, percent, told
 from headrace.quality.anomalies.tied import Tied, tied
 from headrace.quality.anomalies.together import together
 from headrace.quality.facts import Fact, Severity
@@ -125,7 +127,7 @@ def _numbers(one: Partition, history: History) -> list[Fact]:
     found = [each for each in found if (each.metric.family, each.metric.column) not in explained and each.metric.family not in explained]
     found = _of_the_world([_sized(each, one, history) for each in found])
     events = together(found, one.metrics, history)
-    return facts + [_fact(each, one, events, shared_move(each, one.peers)) for each in _leading(found)]
+    return facts + [_fact(each, one, events, shared_move(each, one.peers), history) for each in _leading(found)]
 
 
 def _shapes(one: Partition, history: History) -> tuple[list[Fact], set[object]]:
@@ -146,16 +148,48 @@ def _shapes(one: Partition, history: History) -> tuple[list[Fact], set[object]]:
     if other is not None:
         explained |= {"rows", *((family, other.column) for family in ("nulls", "distinct", "length"))}
         facts.append(_of_another_grain(one.key, other, severity))
-    for gone in groups.missing(one.metrics, history) if cut is None else ():
-        explained |= {("share", gone.column), ("distinct", gone.column)}
-        facts.append(
-            Fact(
-                kind="volume_anomaly", column=gone.column, strength=min(gone.share * one.metrics.rows, 100.0), partition=one.key,
-                severity=severity if gone.share >= groups.HELD_SHARE else Severity.WARN, observed="none",
-                expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}", detail=f"group missing: {gone.value!r}",
-            )
-        )  # fmt: skip
+    for fact in _of_groups(one, history, severity) if cut is None else ():
+        explained |= {("share", fact.column), ("distinct", fact.column)}
+        facts.append(fact)
+    for each in alone(one.metrics, history):
+        explained.add(("nulls", each.column))
+        facts.append(_emptied_alone(one, each, severity))
     return facts, explained
+
+
+def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator[Fact]:
+    """Groups that are gone, that have another name now, and that never were."""
+    renamed = set[tuple[str, str]]()
+    for gone in groups.missing(one.metrics, history):
+        renamed.add((gone.column, gone.now))
+        yield Fact(
+            kind="distribution_shift" if gone.now else "volume_anomaly", column=gone.column, partition=one.key,
+            severity=severity if gone.share >= groups.HELD_SHARE else Severity.WARN, strength=_by_rows(gone.share, one),
+            expected=f"at least {percent(gone.share)} of the rows with {gone.value!r}",
+            observed=f"none, and so many more with {gone.now!r}" if gone.now else "none",
+            detail=f"category mix: {gone.value!r} is {gone.now!r}" if gone.now else f"group missing: {gone.value!r}",
+        )  # fmt: skip
+    for came in groups.new(one.metrics, history):
+        if (came.column, came.value) not in renamed:
+            yield Fact(
+                kind="distribution_shift", column=came.column, severity=severity, strength=_by_rows(came.share, one), partition=one.key,
+                expected=f"no {came.value!r}, as ever", observed=f"{percent(came.share)} of the rows with it",
+                detail=f"category mix: {came.value!r} is new",
+            )  # fmt: skip
+
+
+def _emptied_alone(one: Partition, found: Alone, severity: Severity) -> Fact:
+    apart = found.nulls - found.expected
+    return Fact(
+        kind="null_spike", column=found.column, severity=severity if apart >= HELD_ALONE else Severity.WARN,
+        strength=_by_rows(apart, one), expected=f"{percent(found.expected)} nulls, as many as {found.other} has, as ever",
+        observed=f"{percent(found.nulls)} nulls", detail=f"without {found.other}", partition=one.key,
+    )  # fmt: skip
+
+
+def _by_rows(share: float, one: Partition) -> float:
+    """In nats: each row of what never came so by chance counts."""
+    return min(share * one.metrics.rows, 100.0)
 
 
 def _of_another_grain(key: str, other: Regrained, severity: Severity) -> Fact:
@@ -212,9 +246,10 @@ def _rank(one: Odd) -> tuple[bool, float]:
     return one.severity is Severity.HOLD, one.strength
 
 
-def _fact(one: Odd, partition: Partition, events: frozenset[str], peers: str) -> Fact:
+def _fact(one: Odd, partition: Partition, events: frozenset[str], peers: str, history: History) -> Fact:
     """As a fact; what an event in the world explains, or other sources saw too, is no reason to hold."""
     kind, expected, observed, detail = told(one)
+    never = NEVER if one.metric.family == "nulls" and not max(history.series(one.metric).values) else ""
     event = f"together with {', '.join(sorted(events - {one.metric.column})[:4])}" if one.metric.column in events else ""
     explained = bool(event) or (bool(peers) and one.metric == MetricId("rows"))
     return Fact(
@@ -224,6 +259,6 @@ def _fact(one: Odd, partition: Partition, events: frozenset[str], peers: str) ->
         expected=expected,
         observed=observed,
         strength=number(one.strength),
-        detail="; ".join(filter(None, [detail, event and f"an event: {event}", peers])),
+        detail="; ".join(filter(None, [never, detail, event and f"an event: {event}", peers])),
         partition=partition.key,
     )

@@ -21,6 +21,13 @@ HISTORY_WARN_MIN = 14
 """From so many on something is called unusual."""
 RECORD_FACTOR = 1.5
 """What is held is off by that much more than a forecast ever was in the history."""
+QUIET_FACTOR = 3.0
+"""… and by so much more where it is off by less than what is held anyway, …"""
+QUIET_LEAST = 1.4
+"""… but by so many times what is worth a word."""
+QUIET_ROWS = 20
+"""… and, of a share, in so many rows."""
+SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 
 
 class Limits(NamedTuple):
@@ -29,6 +36,11 @@ class Limits(NamedTuple):
     hold: float
     warn: float
     prior: float
+
+    @property
+    def quiet(self) -> float:
+        """From which distance on it is held where the series never moved nearly that far."""
+        return QUIET_LEAST * self.warn
 
 
 _LIMITS = {
@@ -53,15 +65,18 @@ def limits(family: str) -> Limits:
     return _LIMITS[family]
 
 
-def noise(family: str, expected: float, rows: int) -> float:
-    """What chance alone makes of a metric of so many rows."""
+def noise(family: str, expected: float, rows: int, usual: int) -> float:
+    """What chance alone makes of a metric of so many rows. Of what is averaged over them, only what comes on top for their being fewer
+    than `usual`: how far forecasts were off has the rest in it."""
     if rows <= 0:
         return 1.0
+    if family in SHARES:
+        share = min(max(expected, 0.0), 1.0)
+        return math.sqrt(share * (1 - share) / rows) + 0.5 / rows
     match family:
-        case "nulls" | "empty" | "negative" | "zero" | "share":
-            share = min(max(expected, 0.0), 1.0)
-            return math.sqrt(share * (1 - share) / rows) + 0.5 / rows
-        case "rows" | "location" | "spread" | "distinct" | "length":
+        case "location" | "spread" | "length":
+            return math.sqrt(max(1 / rows - 1 / max(usual, 1), 0.0))
+        case "rows" | "distinct":
             return 1 / math.sqrt(rows)
         case _:
             return 6 / math.sqrt(rows)

@@ -91,10 +91,19 @@ def _judged(metric: MetricId, value: float, partition: str, rows: int, history: 
         return None  # so it was at the same end of a month before
     said = forecast(past, history.season(partition), value, known.prior)
     off = abs(value - said.expected)
-    z = off / max(said.scale, limits.noise(metric.family, said.expected, rows), 1e-9)
-    far = count >= limits.HISTORY_HOLD_MIN and off >= known.hold and off >= limits.RECORD_FACTOR * said.record and near >= known.hold
+    chance = limits.noise(metric.family, said.expected, rows, round(math.exp(history.usual(MetricId("rows")) or 0.0)))
+    z = off / max(said.scale, chance, 1e-9)
+    far = count >= limits.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, off, rows, said.record)
     if far and z >= limits.threshold(limits.HOLDS_A_MONTH, *many):
         return Odd(metric, Severity.HOLD, said.expected, value, z)
     if off >= known.warn and off >= said.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
         return Odd(metric, Severity.WARN, said.expected, value, z)
     return None
+
+
+def _is_far(family: str, off: float, rows: int, record: float) -> bool:
+    """Whether a number is off by what is held anywhere, or by what is much in a series that never moved nearly as far: of shares, by more
+    than a few rows."""
+    known = limits.limits(family)
+    few = family in limits.SHARES and off * rows < limits.QUIET_ROWS
+    return off >= max(known.hold, limits.RECORD_FACTOR * record) or (not few and off >= max(known.quiet, limits.QUIET_FACTOR * record))

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
+from headrace.quality.anomalies.telling import NEVER
 from headrace.quality.facts import Fact, Severity
 
 IGNORE = "ignore"
@@ -24,9 +25,11 @@ def decided(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[s
 
 def milder(facts: Iterable[Fact], unusual: Collection[str]) -> Iterator[Fact]:
     """Of something computed: rows, nulls and duplicates hold it by themselves, but not where what it was made of (partitions `unusual`)
-    is unlike its own history, and was published: then this follows from that."""
+    is unlike its own history, and was published: then this follows from that. Nulls that never were are no more of what comes and goes:
+    keys that find nothing."""
     for fact in facts:
         follows = any(key.startswith(fact.partition) or fact.partition.startswith(key) for key in unusual)
+        follows = follows and not fact.detail.startswith(NEVER)
         held = fact.severity is Severity.HOLD and (follows or fact.kind not in _HOLDING)
         yield msgspec.structs.replace(fact, severity=Severity.WARN) if held else fact
 

@@ -8,6 +8,8 @@ from headrace.quality.anomalies.odd import Odd
 
 EXACT = 30.0
 """What it costs, in nats, to explain by chance what was compared exactly."""
+NEVER = "never before"
+"""Of nulls: there was none in all of the history, so nothing that comes and goes brings them."""
 UNITS = {
     100.0: "per cent, or cents", 1000.0: "a thousand", 1e6: "a million", 1.609344: "miles and kilometres", 3.28084: "metres and feet",
     2.20462: "kilograms and pounds", 60.0: "minutes, or seconds", 3600.0: "hours and seconds", 2.54: "inches and centimetres", 10.0: "ten",

@@ -1,0 +1,129 @@
+"""What is odd by the noise of its own series: names that are new or moved, columns emptied alone, small steps where nothing ever moves."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from headrace.model import Grain
+from headrace.quality.anomalies import History, Partition, judge
+from headrace.quality.anomalies.policy import milder
+from headrace.quality.facts import Fact
+from headrace.quality.metrics import ColumnMetrics, Metrics, Past, encoded
+
+DAYS = 40
+
+
+def key(number: int) -> str:
+    return (date(2024, 1, 1) + timedelta(number)).isoformat()
+
+
+def wobble(number: int, size: float = 0.01) -> float:
+    """A small noise that is the same each time."""
+    return size * (number * 7 % 5 - 2)
+
+
+def facts(today: Metrics, past: list[Metrics]) -> list[Fact]:
+    history = History([Past(key(number), encoded(one)) for number, one in enumerate(past)], Grain.DAY)
+    return list(judge(Partition(key=key(len(past)), metrics=today), history))
+
+
+def told(today: Metrics, past: list[Metrics]) -> list[tuple[str, str, str]]:
+    return [(one.kind, one.column, one.severity.value) for one in facts(today, past)]
+
+
+def sold(number: int, rows: int = 1000, **shares: float) -> Metrics:
+    """Rows of three kinds."""
+    given = shares or {"a": 0.5, "b": 0.3 + wobble(number), "c": 0.2 - wobble(number)}
+    return Metrics(int(rows * (1 + wobble(number))), {"kind": ColumnMetrics(nulls=0.0, shares=given)}, repeated=0)
+
+
+SOLD = [sold(number) for number in range(DAYS)]
+
+
+@pytest.mark.parametrize("named", ["b", "z"])
+def test_a_group_under_another_name_is_no_group_that_is_missing(named: str) -> None:
+    """Would catch: a code that was renamed, or mixed up with another, told as rows that were lost."""
+    moved = {"a": 0.5, "b": 0.3, "c": 0.2}
+    moved[named] = moved.get(named, 0.0) + moved.pop("a")
+    (found,) = facts(sold(DAYS, **moved), SOLD)
+    assert (found.kind, found.column, found.severity.value) == ("distribution_shift", "kind", "hold")
+    assert found.detail == f"category mix: 'a' is '{named}'"
+
+
+def test_a_group_whose_rows_are_gone_is_missing() -> None:
+    """Would catch: rows that were lost told as another mix of codes."""
+    lost = sold(DAYS, rows=500, b=0.6, c=0.4)
+    assert ("volume_anomaly", "kind", "hold") in told(lost, SOLD)
+
+
+def test_of_two_groups_the_one_that_is_left_is_told_by_rows() -> None:
+    """Would catch: the shares of what is left, which are all of it in either case, taken to say which it was."""
+    past = [sold(number, a=0.6 + wobble(number), b=0.4 - wobble(number)) for number in range(DAYS)]
+    assert told(sold(DAYS, b=1.0), past) == [("distribution_shift", "kind", "hold")]
+    assert ("volume_anomaly", "kind", "hold") in told(sold(DAYS, rows=400, b=1.0), past)
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.1, [("distribution_shift", "kind", "hold")]), (0.03, [])])
+def test_a_code_that_never_was(share: float, said: list[tuple[str, str, str]]) -> None:
+    """Would catch: a tenth of the rows under a code that nobody knows, let through; a first few of something new, held."""
+    mix = {"a": 0.5 * (1 - share), "b": 0.3 * (1 - share), "c": 0.2 * (1 - share), "x": share}
+    assert told(sold(DAYS, **mix), SOLD) == said
+
+
+def trips(number: int, cancelled: float, delay: float | None = None, rows: int = 1000) -> Metrics:
+    """Trips of which some were cancelled: they have neither a delay nor a duration."""
+    delay = cancelled if delay is None else delay
+    columns = {"delay": ColumnMetrics(nulls=delay), "duration": ColumnMetrics(nulls=cancelled), "id": ColumnMetrics(nulls=0.0)}
+    return Metrics(int(rows * (1 + wobble(number))), columns, repeated=0)
+
+
+TRIPS = [trips(number, 0.5 if number % 13 == 0 else 0.02 + wobble(number, 0.004)) for number in range(DAYS)]
+
+
+@pytest.mark.parametrize(("share", "severity"), [(0.08, "hold"), (0.5, "hold"), (1.0, "hold")])
+def test_a_column_that_is_emptied_without_its_twin(share: float, severity: str) -> None:
+    """Would catch: a lost column taken for a storm because there were storms: in those its twin was null as well."""
+    found = told(trips(DAYS, 0.02, delay=0.02 + share * 0.98), TRIPS)
+    assert found == [("null_spike", "delay", severity)]
+
+
+def test_a_storm_empties_both() -> None:
+    """Would catch: what always comes together held for coming."""
+    assert {severity for *_, severity in told(trips(DAYS, 0.55), TRIPS)} <= {"warn"}
+
+
+def test_columns_that_were_never_null_together_are_no_twins() -> None:
+    """Would catch: any two columns whose nulls happened to be near each other compared for ever."""
+    past = [trips(number, 0.02 + wobble(number, 0.004), delay=0.02 - wobble(number, 0.004)) for number in range(DAYS)]
+    assert [one.detail for one in facts(trips(DAYS, 0.02, delay=0.05), past)] == [""]
+
+
+def sized(number: int, times: float = 0.0, noise: float = 0.005) -> Metrics:
+    column = ColumnMetrics(nulls=0.0, negative=0.0, zero=0.0, location=6.0 + wobble(number, noise) + times, spread=0.7, distinct=5.0)
+    return Metrics(int(1000 * (1 + wobble(number))), {"distance": column}, repeated=0)
+
+
+def test_a_fifth_more_is_held_where_nothing_ever_moves_and_isnt_where_days_differ_by_as_much() -> None:
+    """Would catch: one floor for all series: small factors let through where they can't be chance, or held where they are."""
+    quiet = [sized(number) for number in range(DAYS)]
+    assert told(sized(DAYS, 0.182), quiet) == [("distribution_shift", "distance", "hold")]
+    loud = [sized(number, noise=0.06) for number in range(DAYS)]
+    assert "hold" not in [severity for *_, severity in told(sized(DAYS, 0.182), loud)]
+
+
+def test_a_fifth_of_the_rows_lost_is_held_where_rows_hardly_differ() -> None:
+    """Would catch: rows that are lost all day long, in a source that always has as many."""
+    past = [Metrics(int(1000 * (1 + wobble(number, 0.005))), {}, repeated=0) for number in range(DAYS)]
+    assert told(Metrics(790, {}, repeated=0), past) == [("volume_anomaly", "", "hold")]
+
+
+def test_what_never_was_null_is_held_in_what_is_computed_though_something_above_it_is_unusual() -> None:
+    """Would catch: keys that nobody knows, published as rows without what they refer to, because there are more keys than usual; a
+    storm's nulls held in each table that counts them."""
+    past = [trips(number, 0.02 + wobble(number, 0.004), delay=0.0) for number in range(DAYS)]
+    found = facts(trips(DAYS, 0.4, delay=0.4), past)
+    made = {one.column: one.severity.value for one in milder(found, [key(DAYS)])}
+    assert made == {"delay": "hold", "duration": "warn"}
+    assert {one.severity.value for one in milder(found, [])} == {"hold"}

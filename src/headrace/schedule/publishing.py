@@ -96,6 +96,12 @@ class Waves:
             elif stales and cell.state is PartitionState.RUNNING:
                 self._queue.want(child, key)  # it reads what there was when it began
 
+    def _tried_again(self, child: GraphNode) -> None:
+        """What a node's partitions refer to is other than it was: those that were stopped may have been so for that."""
+        for key, cell in self._board.open(child.name):
+            if cell.state in STOPPED and (child.name, key) not in self.together:
+                self._queue.want(child, key, force=True, stale=cell.published)
+
     def _shown(self, node: GraphNode, key: str, *, other: bool, publication: int) -> None:
         cell = self._board.cell(node.name, key)
         restated, changed = cell.published, other or not cell.published
@@ -137,6 +143,8 @@ class Waves:
             for wanted in link.touches(key):
                 self._touch(child, wanted, link, changed=changed, late=late or (link.optional and too_late))
             stales = changed and link.stales
+            if changed and link.newest and not link.gathers:
+                self._tried_again(child)
             if link.newest and not link.gathers and (stales or node.name not in self._board.busy):
                 self.reference_moved(child, stales=stales)
         if node.chained and (following := self._all.needs.after(node, key)) is not None:

@@ -155,6 +155,21 @@ def test_an_obligation_is_met_by_its_export(exporting: Lab) -> None:
     assert consumer(exporting).state == "served"
 
 
+def test_a_destination_that_is_something_else_for_a_while_is_tried_again(exporting: Lab) -> None:
+    """Catches an export that is given up because a file lay where its folder should be: nobody retries it once the folder is back."""
+    (exporting.root / "exports").write_text("a file where a folder was")
+    exporting.tick()
+    exporting.now = exporting.now.replace(hour=8)
+    exporting.tick()
+    assert consumer(exporting).state == "late"
+    (exporting.root / "exports").unlink()
+    exporting.now = exporting.now.replace(hour=9)
+    exporting.tick()
+    assert len(exports(exporting)) == 3
+    assert exporting.rows("select kind, state from incident") == [("destination_unavailable", "resolved")]
+
+
+
 def test_a_mistake_is_tried_again_when_somebody_asks(exporting: Lab) -> None:
     """Catches an export that fails for good, and one that is tried for ever though nothing can mend it."""
     for day in DAYS[:3]:

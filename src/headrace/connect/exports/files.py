@@ -19,8 +19,8 @@ from headrace.faults import Point, reached
 from headrace.model.exports import ASSET, ExportFormat, path_of
 
 NAME_BYTES_MAX = 255
-_MISTAKES = (errno.EISDIR, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EINVAL)
-"""What no waiting mends."""
+_MISTAKES = (errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL)
+"""What no waiting mends. A folder that isn't one may be again: something else lies where it was mounted."""
 
 
 class Made(NamedTuple):

@@ -219,3 +219,16 @@ def test_fewer_rows_arent_one_cause_with_more_of_them_days_before() -> None:
     fewer = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", strength=17, detail="× 0.151")
     (cause,) = diagnose([more, fewer], lines(), NOW)
     assert (cause.partitions, cause.detail) == (("2013-02-11",), "fewer")
+
+
+def test_keys_that_nobody_knows_are_put_down_to_who_delivered_them_not_to_the_first_copy() -> None:
+    """Would catch: the table next to the harm taken for its cause, because each copy of the odd column was warned of by itself."""
+    graph = lines(clean={"entity": ("flights.entity",)}, joined={"region": ("clean.entity", "weather.region")})
+    more = {"held": False, "observed": "185 distinct values", "strength": 9.5}
+    found = [
+        seen("flights@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "entity", **more),
+        seen("clean@2013-02-11", Family.DISTRIBUTION, "distribution_shift", "entity", hour=1, **more),
+        seen("joined@2013-02-11", Family.NULLS, "null_spike", "region", hour=2, strength=42.0),
+    ]
+    (cause,) = diagnose(found, graph, NOW)
+    assert (cause.kind, cause.node, len(cause.explains)) == ("reference_broken", "flights", 3)

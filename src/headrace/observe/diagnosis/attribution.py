@@ -120,11 +120,11 @@ class _Sweep:
         return bodies, [one for one in recent if one not in bodies]
 
     def _explained(self, one: Evidence, offered: Mapping[Candidate, Reach | None], place: Place) -> bool:
-        """Put evidence down to the cause above that explains it best. What was only warned of counts as one where something is held; where
-        a body was changed lately, warnings further down follow from warnings above rather than from the change."""
+        """Put evidence down to the cause above that explains it best. What was only warned of counts as one where something is held;
+        warnings further down follow from warnings above, so that what does harm in the end is put down to where it began."""
         best, most = None, 0.0
         for cause, reach in offered.items():
-            if not (cause.chosen or _may_follow_from_a_warning(cause, one) or (not one.held and (place.bodies or place.joins))):
+            if not (cause.chosen or not one.held or _may_follow_from_a_warning(cause, one)):
                 continue
             if place.bodies and _changed_since(cause, one, place):
                 continue

@@ -111,6 +111,7 @@ def _is_upended(cause: Candidate) -> bool:
 
 
 def _outweighs(one: Evidence, cause: Candidate) -> bool:
-    """Whether a delivery was held for how many rows it has, while what is told of its form was let through: names that are gone and
-    dates that are written otherwise make no rows."""
-    return one.held and one.family is Family.VOLUME and cause.rule is not None and cause.rule.kind in OF_FORM and not cause.is_held
+    """Whether a delivery was held for how many rows it has, or rewrites the past, while what is told of its form was let through: names
+    that are gone and dates that are written otherwise make no rows, and no other ones."""
+    rows = one.family is Family.RESTATED or (one.held and one.family is Family.VOLUME)
+    return rows and cause.rule is not None and cause.rule.kind in OF_FORM and not cause.is_held

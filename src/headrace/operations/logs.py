@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +32,16 @@ class Lines(NamedTuple):
     error: ErrorRow | None
 
 
+class PageOfLines(NamedTuple):
+    """Some lines of an attempt. `end` is where the next ones begin in its file, and `more` whether there are any by now."""
+
+    attempt: Attempt
+    rows: list[LogRow]
+    error: ErrorRow | None
+    end: int
+    more: bool
+
+
 class _Line(msgspec.Struct, frozen=True):
     """One line of a log file."""
 
@@ -52,6 +63,36 @@ def logs(session: Session, target: str, *, grep: str | None) -> Lines | None:
         return None
     rows = [_row(session, attempt, line) for line in _read(_file(session, attempt)) if not pattern or pattern.search(line.text)]
     return Lines(attempt, rows, error_row(attempt.error))
+
+
+def lines_of(session: Session, target: str, *, grep: str | None, offset: int, limit: int) -> PageOfLines:
+    """At most `limit` lines that `grep` keeps, of a file from `offset` on; it reads no further than it has to. UsageError as `logs`, and
+    for what was never attempted."""
+    pattern = _pattern(grep)
+    attempt = _attempt(session, target)
+    if attempt is None:
+        raise UsageError(f"{target[:60]} was never attempted", hint="headrace runs")
+    rows: list[LogRow] = []
+    end, more = offset, False
+    for line, after in _lines(_file(session, attempt), offset):
+        if len(rows) == limit:
+            more = True
+            break
+        end = after
+        if not pattern or pattern.search(line.text):
+            rows.append(_row(session, attempt, line))
+    return PageOfLines(attempt, rows, error_row(attempt.error), end, more)
+
+
+def _lines(path: Path, offset: int) -> Iterator[tuple[_Line, int]]:
+    """Whole lines from `offset` on, each with where it ends."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield _decoded(line.rstrip(b"\n")), offset
 
 
 def follow(session: Session, target: str, *, grep: str | None) -> Iterator[LogRow]:

@@ -100,7 +100,7 @@ class Claims:
 
     def _waiting(self, one: Try) -> Iterator[Segment]:
         """For a slot, and then for a worker."""
-        begun = self._began(one)
+        begun = one.began_us
         if begun > one.dispatched_us:
             yield self._claim(Kind.QUEUE, one.dispatched_us, begun, "given out behind another")
         for start, end in () if self._stay.traits.pooled else self._records.free(one, one.queued_us, one.dispatched_us, begun=False):
@@ -109,19 +109,13 @@ class Claims:
         for start, end in self._records.free(one, one.dispatched_us, begun, begun=True):
             yield self._claim(Kind.DISPATCH, start, end, "given to a worker")
 
-    def _began(self, one: Try) -> int:
-        """When a worker came to it."""
-        if one.finished_us is None:
-            return one.dispatched_us
-        return max(one.dispatched_us, one.finished_us - one.publish_us - one.audit_us - one.run_us)
-
     def _working(self, one: Try, end: int) -> Iterator[Segment]:
         """An attempt from when it began until the turn of the leader that took its answer."""
         kind, note = (Kind.EXPORT, "exported") if one.kind == "export" else (Kind.RUN, "taken in" if one.kind == "take_in" else "computed")
         if one.is_open:
             yield self._claim(kind, one.dispatched_us, end, f"{one.label} runs")
             return
-        begun = self._began(one)
+        begun = one.began_us
         if one.kind == "export":
             yield self._claim(kind, begun, end, f"{note} ({one.label})")
             return

@@ -59,6 +59,13 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         """Whether it is under way."""
         return self.state in OPEN
 
+    @property
+    def began_us(self) -> int:
+        """When a worker came to it."""
+        if self.finished_us is None:
+            return self.dispatched_us
+        return max(self.dispatched_us, self.finished_us - self.publish_us - self.audit_us - self.run_us)
+
 
 class Shown(msgspec.Struct, frozen=True, gc=False):
     """A publication: from when until when readers saw it, and whose it is. `unsound` while an incident names it as wrong."""

@@ -43,27 +43,8 @@ class StoreRecords:
         """The attempts at a partition."""
         if (node, partition) not in self._tries:
             rows = ledger.attempts(self._tx, node, partition)
-            self._tries[node, partition] = [self._try(node, row) for row in rows if row.queued_at <= self._now]
+            self._tries[node, partition] = [try_of(node, row, self._now, self._leader) for row in rows if row.queued_at <= self._now]
         return self._tries[node, partition]
-
-    def _try(self, node: str, row: AttemptRow) -> Try:
-        measures: dict[str, Any] = msgspec.json.decode(row.measures) if row.measures else {}
-        error: dict[str, Any] = msgspec.json.decode(row.error) if row.error else {}
-        state, open_ = row.state, row.finished_at is None or row.finished_at > self._now
-        if row.state in OPEN and row.epoch != self._leader:
-            state, open_ = "lost", True
-        elif open_:
-            state = "running"
-        plan = None
-        if row.plan_id is not None:
-            plan = Planned(row.plan_id, row.planned_at or row.queued_at, row.begun_at, row.needs or "")
-        return Try(
-            epoch=row.epoch, n=row.n, node=node, kind=row.kind, state=state, queued_us=row.queued_at,
-            dispatched_us=max(row.queued_at, row.dispatched_at), finished_us=None if open_ else row.finished_at,
-            run_us=_us(measures, "seconds"), audit_us=_us(measures, "audit_seconds"), publish_us=_us(measures, "publish_seconds"),
-            error=str(error.get("kind", "")), reason=row.reason or "", delivery=row.delivery_id, version=row.version, plan=plan,
-            asked_us=row.asked_at, run=row.run_id,
-        )  # fmt: skip
 
     @cached_property
     def _leader(self) -> int | None:
@@ -160,6 +141,27 @@ def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) 
             else:
                 found.append((start, end))
     return found
+
+
+def try_of(node: str, row: AttemptRow, now_us: int, leader: int | None) -> Try:
+    """An attempt as a reader at `now_us` knows it, while `leader` (its epoch) leads."""
+    measures: dict[str, Any] = msgspec.json.decode(row.measures) if row.measures else {}
+    error: dict[str, Any] = msgspec.json.decode(row.error) if row.error else {}
+    state, open_ = row.state, row.finished_at is None or row.finished_at > now_us
+    if row.state in OPEN and row.epoch != leader:
+        state, open_ = "lost", True
+    elif open_:
+        state = "running"
+    plan = None
+    if row.plan_id is not None:
+        plan = Planned(row.plan_id, row.planned_at or row.queued_at, row.begun_at, row.needs or "")
+    return Try(
+        epoch=row.epoch, n=row.n, node=node, kind=row.kind, state=state, queued_us=row.queued_at,
+        dispatched_us=max(row.queued_at, row.dispatched_at), finished_us=None if open_ else row.finished_at,
+        run_us=_us(measures, "seconds"), audit_us=_us(measures, "audit_seconds"), publish_us=_us(measures, "publish_seconds"),
+        error=str(error.get("kind", "")), reason=row.reason or "", delivery=row.delivery_id, version=row.version, plan=plan,
+        asked_us=row.asked_at, run=row.run_id,
+    )  # fmt: skip
 
 
 def _us(measures: dict[str, Any], name: str) -> int:

@@ -74,6 +74,16 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRow]:
     return sorted(found.values(), key=lambda one: (one.queued_at, one.epoch, one.n))
 
 
+def of_run(tx: Transaction, run_id: int, after: tuple[int, int], limit: int) -> list[tuple[str, AttemptRow]]:
+    """The attempts of a run, each with its node, in order, from the one after `after` (epoch, n) on."""
+    rows = tx.execute(
+        f"select a.node, {_ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n))"
+        " order by a.epoch, a.n limit :limit",
+        {"run": run_id, "epoch": after[0], "n": after[1], "limit": limit},
+    ).fetchall()
+    return [(row[0], AttemptRow(*row[1:])) for row in rows]
+
+
 def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, int | None, int, int]]:
     """(published, ended, epoch, n) of a partition's publications, oldest first."""
     rows = tx.execute(

@@ -1,0 +1,110 @@
+"""Nodes in short: as they are declared, and how they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace.model import Asset, Project, Source
+from headrace.observe.availability.overview import Overview
+from headrace.observe.freshness import freshnesses
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import watched
+from headrace.operations.availability import window_began
+from headrace.operations.catalog.documents import CardRow
+from headrace.operations.ls import row
+from headrace.operations.session import Session
+from headrace.operations.status import WINDOW
+from headrace.store import Transaction
+from headrace.store.queries import incidents, partitions, pauses, quarantine
+
+NEVER = "never"
+
+
+class Cards:
+    """How the nodes of a project stand at one moment; what one card needs is looked up when it is asked for."""
+
+    def __init__(self, session: Session) -> None:
+        self.project: Project = session.project()
+        self._session = session
+        self.states: dict[str, str] = {}
+        """Node → freshness."""
+        self._quarantined: set[str] = set()
+        self._paused: set[str] = set()
+        self._incidents: dict[str, str] = {}
+        if session.store is None or session.compiled is None:
+            return
+        now_us = session.clock.now_us()
+        with session.world() as (tx, world):
+            found = freshnesses(Scene(watched(session.compiled), world), now_us)
+            self.states = {name: str(state) for name, state in found.items()}
+            self._quarantined = set(quarantine.nodes(tx))
+            self._paused = {one.node for one in pauses.all_of(tx) if one.until is None or one.until > now_us}
+            for one in incidents.open_ones(tx):
+                for name in (one.node, *one.affected.assets, *one.affected.consumers):
+                    self._incidents.setdefault(name, one.shown)
+
+    @property
+    def nodes(self) -> list[Source | Asset]:
+        """All sources and assets."""
+        return [*self.project.sources.values(), *self.project.assets.values()]
+
+    def state(self, name: str) -> str:
+        """A node's freshness."""
+        return self.states.get(name, NEVER)
+
+    def quarantined(self, name: str) -> bool:
+        """Whether something of a node waits in quarantine."""
+        return name in self._quarantined
+
+    def paused(self, name: str) -> bool:
+        """Whether nothing of it is started."""
+        return name in self._paused
+
+    def incident(self, name: str) -> str | None:
+        """The oldest open incident whose cause is at a node, or that holds a node or a consumer back."""
+        return self._incidents.get(name)
+
+    def owner(self, name: str) -> str | None:
+        """Who answers for it."""
+        node = self.project.node(name)
+        return node.owner if node is not None else None
+
+    def consumer_states(self) -> dict[str, str]:
+        """Consumer → how it is served, as `status` says it."""
+        session = self._session
+        if session.store is None or session.compiled is None:
+            return {}
+        now_us = session.clock.now_us()
+        window = (window_began(WINDOW, now_us, session.timezone), now_us)
+        with session.world() as (tx, world):
+            found = Overview(tx, session.compiled, watched(session.compiled), world, window).status()
+        return {one.name: one.state.value for one in found.consumers}
+
+    def of(self, names: Iterable[str]) -> list[CardRow]:
+        """The cards of some nodes."""
+        session = self._session
+        if session.store is None:
+            return [self._card(name, None) for name in names]
+        with session.store.read() as tx:
+            return [self._card(name, tx) for name in names]
+
+    def _card(self, name: str, tx: Transaction | None) -> CardRow:
+        node = self.project.node(name)
+        assert isinstance(node, Source | Asset)
+        extent = partitions.extent(tx, name) if tx is not None else None
+        declared = msgspec.structs.asdict(row(self.project, name))
+        return CardRow(
+            **declared,
+            description=node.description,
+            materialize=node.materialize if isinstance(node, Asset) else None,
+            state=self.state(name),
+            quarantined=self.quarantined(name),
+            paused=self.paused(name),
+            incident=self.incident(name),
+            data_through=extent.newest if extent is not None and node.partition.grain is not None else None,
+            published_at=self._session.instant(extent.newest_at) if extent is not None else None,
+            verdict=extent.newest_verdict if extent is not None else None,
+            rows=extent.newest_rows if extent is not None else None,
+        )

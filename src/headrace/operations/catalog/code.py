@@ -1,0 +1,44 @@
+"""The file that declares a node, as it was applied, and the versions in which it changed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import PurePosixPath
+
+from headrace.model import UsageError
+from headrace.operations import targets
+from headrace.operations.catalog.documents import CodeDocument, CodeVersionRow
+from headrace.operations.session import Session
+from headrace.store.queries import applied_files
+
+_LANGUAGES = {".sql": "sql", ".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}
+VERSIONS_MAX = 200
+"""So many of the newest versions are looked through."""
+
+
+def code(session: Session, name: str, version: int | None) -> CodeDocument:
+    """The newest text, or that of a version. UsageError for a node or a version that there isn't."""
+    project = session.project()
+    node, _ = targets.target(name, project)
+    declared = project.node(node)
+    assert declared is not None
+    file = declared.place.file
+    if session.store is None:
+        return _document(node, file, declared.place.line, None, None, [])
+    with session.store.read() as tx:
+        found = applied_files.of_file(tx, file, VERSIONS_MAX)
+        changed = [one for one, older in pairwise([*found, None]) if one is not None and (older is None or one.hash != older.hash)]
+        kept = [one for one in changed if one.hash is not None]
+        chosen = next((one for one in kept if version is None or one.version == version), None)
+        if chosen is None and version is not None:
+            raise UsageError(
+                f"{file} didn't change in version {version}", hint=f"those that changed it: {[one.version for one in kept][:9]}"
+            )
+        text = applied_files.text(tx, chosen.hash) if chosen is not None and chosen.hash is not None else None
+    rows = [CodeVersionRow(version=one.version, at=session.instant(one.applied_at), by=one.actor) for one in kept]
+    return _document(node, file, declared.place.line, None if chosen is None else chosen.version, text, rows)
+
+
+def _document(node: str, file: str, line: int, version: int | None, text: str | None, versions: list[CodeVersionRow]) -> CodeDocument:
+    language = _LANGUAGES.get(PurePosixPath(file).suffix, "text")
+    return CodeDocument(node=node, file=file, line=line, language=language, version=version, text=text, versions=versions)

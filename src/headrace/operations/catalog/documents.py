@@ -1,0 +1,157 @@
+"""The documents of the catalog."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headrace.operations.documents import Document, NodeRow
+
+
+class CardRow(NodeRow, frozen=True, kw_only=True):
+    """A source or an asset in short: as `ls` shows it, and how it stands."""
+
+    description: str
+    materialize: str | None
+    """Of assets."""
+    state: str
+    """`fresh`, `behind`, `stale` or `never`."""
+    quarantined: bool
+    """Something of it waits in quarantine."""
+    paused: bool
+    incident: str | None
+    """The oldest open incident whose cause is here, or that holds it back."""
+    data_through: str | None
+    published_at: datetime | None
+    verdict: str | None
+    """Of the newest partition."""
+    rows: int | None
+    """Of the newest partition."""
+
+
+class CountedRow(Document, frozen=True, kw_only=True):
+    """A value, and how many of what was searched for have it."""
+
+    value: str
+    count: int
+
+
+class CatalogDocument(Document, frozen=True, kw_only=True):
+    """Sources and assets that were searched for, one page of them. The counts are of all that match, without the filter that they are
+    about; `next` is the cursor of the next page, null on the last."""
+
+    now: datetime
+    total: int
+    nodes: list[CardRow]
+    states: list[CountedRow]
+    kinds: list[CountedRow]
+    domains: list[CountedRow]
+    owners: list[CountedRow]
+    tags: list[CountedRow]
+    next: str | None
+
+
+class EdgeRow(Document, frozen=True, kw_only=True):
+    """A node beside another, and how it is read: `required`, `all`, `previous`, `within`, or `depends` for an order without data."""
+
+    node: str
+    kind: str
+    mode: str
+    state: str | None
+    """Null for consumers."""
+
+
+class NodeColumnRow(Document, frozen=True, kw_only=True):
+    """A column as it is published, or, before that, as it is understood. `classification` is the contract's."""
+
+    name: str
+    type: str | None
+    classification: str | None
+
+
+class NodeDocument(Document, frozen=True, kw_only=True):
+    """A source or an asset with what surrounds it."""
+
+    now: datetime
+    node: CardRow
+    line: int
+    timezone: str
+    start: str | None
+    contract: str | None
+    columns: list[NodeColumnRow]
+    reads: list[EdgeRow]
+    read_by: list[EdgeRow]
+    """Assets."""
+    consumers: list[str]
+    """All that it reaches, through others too."""
+    partitions: list[CountedRow]
+    """How many are in each state of `partitions`."""
+    oldest: str | None
+    fingerprint: str | None
+
+
+class PartitionRow(Document, frozen=True, kw_only=True):
+    """A partition as a calendar shows it. `state` is the first that holds of `running`, `rejected`, `held`, `failed`, `withdrawn`,
+    `stale`, `warned`, `unchecked`, `published`, `waiting`, `missing`. `rows` and what follows are of what readers see, null where that
+    is nothing."""
+
+    partition: str
+    state: str
+    seen: bool
+    """Readers see something of it, whatever became of newer attempts."""
+    stale: bool
+    reason: str | None
+    since: datetime
+    failures: int
+    rows: int | None
+    bytes: int | None
+    verdict: str | None
+    published_at: datetime | None
+
+
+class PartitionsDocument(Document, frozen=True, kw_only=True):
+    """Partitions of one node, newest first; `next` is the cursor of older ones."""
+
+    now: datetime
+    node: str
+    partitions: list[PartitionRow]
+    next: str | None
+
+
+class CodeVersionRow(Document, frozen=True, kw_only=True):
+    """A version of the project in which the file changed."""
+
+    version: int
+    at: datetime
+    by: str
+
+
+class CodeDocument(Document, frozen=True, kw_only=True):
+    """The file that declares a node, as it was applied; `text` is null where it was never applied or is no text."""
+
+    node: str
+    file: str
+    line: int
+    language: str
+    version: int | None
+    text: str | None
+    versions: list[CodeVersionRow]
+    """Newest first."""
+
+
+class FoundRow(Document, frozen=True, kw_only=True):
+    """Something of a name like that. `kind` is `source`, `asset`, `consumer`, `column`, `owner`, `domain`, `tag`, `check`, `incident`,
+    `run` or `backfill`; `name` is what it is opened by, `of` the node of a column or a check."""
+
+    kind: str
+    name: str
+    of: str | None
+    said: str
+
+
+class SearchDocument(Document, frozen=True, kw_only=True):
+    """What a search found, the best first."""
+
+    query: str
+    found: list[FoundRow]
+    more: bool
+    """There is more than is shown."""

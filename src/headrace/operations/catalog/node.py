@@ -1,0 +1,94 @@
+"""One source or asset with what surrounds it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from headrace.lake import PARTITION_COLUMN
+from headrace.lake import catalog as lake
+from headrace.model import Asset, Consumer, Source
+from headrace.operations import targets
+from headrace.operations.catalog.cards import Cards
+from headrace.operations.catalog.documents import CountedRow, EdgeRow, NodeColumnRow, NodeDocument
+from headrace.operations.catalog.reach import Reach
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.store.queries import calendar, partitions
+
+
+def node(session: Session, name: str) -> NodeDocument:
+    """A node as it stands. UsageError for one that there isn't."""
+    cards = Cards(session)
+    project = cards.project
+    declared = project.node(name)
+    if declared is None or isinstance(declared, Consumer):
+        raise targets.unknown(name, [*project.sources, *project.assets], also=declared)
+    compiled = session.compiled
+    counts, oldest = _standing(session, name)
+    above = compiled.nodes.get(name) if compiled is not None else None
+    return NodeDocument(
+        now=session.now(),
+        node=cards.of([name])[0],
+        line=declared.place.line,
+        timezone=declared.timezone or project.settings.timezone,
+        start=declared.start,
+        contract=declared.contract,
+        columns=_columns(session, declared, compiled),
+        reads=_reads(cards, compiled, name),
+        read_by=_read_by(cards, compiled, name),
+        consumers=Reach(project, compiled).consumers(name) if compiled is not None else [],
+        partitions=counts,
+        oldest=oldest,
+        fingerprint=above.fingerprint if above is not None else None,
+    )
+
+
+def _standing(session: Session, name: str) -> tuple[list[CountedRow], str | None]:
+    if session.store is None:
+        return [], None
+    with session.store.read() as tx:
+        found = Counter(calendar.counts(tx, name))
+        extent = partitions.extent(tx, name)
+    return [CountedRow(value=state, count=n) for state, n in found.most_common()], extent.oldest if extent else None
+
+
+def _columns(session: Session, declared: Source | Asset, compiled: Compiled | None) -> list[NodeColumnRow]:
+    table = None
+    if session.store is not None:
+        with session.store.read() as tx:
+            table = lake.table(tx, declared.name)
+    known = compiled.nodes.get(declared.name) if compiled is not None else None
+    if table is not None:
+        found = [(column.name, column.type) for column in table.columns if column.name != PARTITION_COLUMN]
+    else:
+        found = [(name, kind) for name, kind in (known.columns if known is not None else None) or ()]
+    contract = session.project().contracts.get(declared.contract or declared.name)
+    classified = {column.name.lower(): column.classification for column in contract.columns} if contract is not None else {}
+    return [NodeColumnRow(name=name, type=kind, classification=classified.get(name.lower())) for name, kind in found]
+
+
+def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
+    found = compiled.nodes.get(name) if compiled is not None else None
+    if found is None:
+        return []
+    inputs = [(spec.node, spec.mode.value) for spec in found.inputs]
+    return [_edge(cards, other, mode) for other, mode in (*inputs, *((other, "depends") for other in found.depends))]
+
+
+def _read_by(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
+    if compiled is None:
+        return []
+    found = []
+    for other in compiled.nodes.values():
+        modes = [spec.mode.value for spec in other.inputs if spec.node == name] or (["depends"] if name in other.depends else [])
+        found += [_edge(cards, other.name, mode) for mode in modes]
+    return found + [
+        EdgeRow(node=consumer.name, kind="consumer", mode="all", state=None)
+        for consumer in cards.project.consumers.values()
+        if name in consumer.reads
+    ]
+
+
+def _edge(cards: Cards, name: str, mode: str) -> EdgeRow:
+    kind = "source" if name in cards.project.sources else "asset"
+    return EdgeRow(node=name, kind=kind, mode=mode, state=cards.state(name))

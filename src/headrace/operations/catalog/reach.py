@@ -1,0 +1,43 @@
+"""Who is above and below a node: the graph of what is applied, both ways, with its consumers."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from headrace.model import Project
+from headrace.plan import Compiled
+
+
+class Reach:
+    """Edges by name, in both directions; consumers are below what they read."""
+
+    def __init__(self, project: Project, compiled: Compiled) -> None:
+        self._consumers = project.consumers
+        self.above: dict[str, tuple[str, ...]] = {
+            node.name: tuple(dict.fromkeys((*(spec.node for spec in node.inputs), *node.depends))) for node in compiled.nodes.values()
+        }
+        self.above |= {consumer.name: consumer.reads for consumer in project.consumers.values()}
+        self.below: dict[str, list[str]] = {}
+        for name, parents in self.above.items():
+            for parent in parents:
+                self.below.setdefault(parent, []).append(name)
+
+    def consumers(self, name: str) -> list[str]:
+        """All consumers that a node reaches, by name."""
+        return sorted(one for one in self.distances(name, self.below) if one in self._consumers)
+
+    def distances(
+        self, name: str, edges: Mapping[str, list[str]] | Mapping[str, tuple[str, ...]], most: int | None = None
+    ) -> dict[str, int]:
+        """Everything that can be reached along `edges` within `most` steps, nearest first, with how many steps it takes."""
+        found, queue = {name: 0}, deque([name])
+        while queue:
+            one = queue.popleft()
+            if most is not None and found[one] >= most:
+                continue
+            for other in edges.get(one, ()):
+                if other not in found:
+                    found[other] = found[one] + 1
+                    queue.append(other)
+        return found

@@ -1,0 +1,117 @@
+"""Which cards a view has: domains, what is around a node, or what is below one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import msgspec
+
+from headrace.model import UsageError
+from headrace.operations.graph.documents import CardView, EdgeView, GraphView
+from headrace.operations.graph.standing import Whole
+from headrace.operations.incidents import ID, incident
+from headrace.operations.session import Session
+from headrace.operations.targets import unknown
+
+MODES = ("domains", "focus", "blast")
+BUDGET_MAX = 150
+HOPS_MAX = 10
+ROLLED_MAX = 12
+"""So many cards stand for the rest on one side; the smallest domains share the last."""
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A view: `focus` is `hops` both ways around `root`, `blast` all below `root` or below an incident's cause."""
+
+    mode: str = "domains"
+    root: str | None = None
+    hops: int = 2
+    budget: int = 48
+
+
+def view(session: Session, wanted: Wanted) -> GraphView:
+    """At most `budget` nodes in cards of their own, the nearest to the root first. UsageError for a mode or a root that there isn't."""
+    if wanted.mode not in MODES:
+        raise UsageError(f"{wanted.mode[:40]!r} is no view", hint=f"one of {', '.join(MODES)}")
+    whole = Whole(session)
+    if wanted.mode == "domains":
+        return _domains(session, whole, wanted)
+    root = _root(session, whole, wanted.root)
+    below = whole.reach.distances(root, whole.reach.below, wanted.hops if wanted.mode == "focus" else None)
+    above = whole.reach.distances(root, whole.reach.above, wanted.hops) if wanted.mode == "focus" else {root: 0}
+    steps = {**{name: -n for name, n in above.items()}, **below}
+    nearest = sorted(steps, key=lambda name: (abs(steps[name]), name))
+    shown = {name: steps[name] for name in nearest[: wanted.budget]}
+    rolled = _rolled(whole, steps, shown)
+    return _drawn(session, whole, wanted, root, shown, rolled)
+
+
+def _root(session: Session, whole: Whole, root: str | None) -> str:
+    if root is None:
+        raise UsageError("what is looked at?", hint="root=NODE, or root=INC-1 with mode=blast")
+    found = incident(session, root).cause.node if ID.fullmatch(root) else root
+    if found not in whole.reach.above and found not in whole.reach.below:
+        raise unknown(found, whole.names)
+    return found
+
+
+def _rolled(whole: Whole, steps: Mapping[str, int], shown: Mapping[str, int]) -> dict[str, str]:
+    """Of what has no card of its own: the card that stands for it."""
+    found: dict[str, str] = {}
+    for side, names in (
+        ("up", [name for name, at in steps.items() if at < 0 and name not in shown]),
+        ("down", [name for name, at in steps.items() if at >= 0 and name not in shown]),
+    ):
+        domains = [domain for domain, _ in Counter(map(whole.domain, names)).most_common(ROLLED_MAX)]
+        for name in names:
+            domain = whole.domain(name)
+            found[name] = f"more:{side}:{domain if domain in domains else ''}"
+    return found
+
+
+def _drawn(session: Session, whole: Whole, wanted: Wanted, root: str, shown: Mapping[str, int], rolled: Mapping[str, str]) -> GraphView:
+    groups: dict[str, list[str]] = {}
+    for name, card in rolled.items():
+        groups.setdefault(card, []).append(name)
+    card_of = {**rolled, **{name: whole.id(name) for name in shown}}
+    furthest = {"up": min(shown.values(), default=0) - 1, "down": max(shown.values(), default=0) + 1}
+    cards = [
+        *(_with_hidden(whole, card, card_of) for card in whole.each(dict(shown))),
+        *(whole.several(card, "more", card.split(":", 2)[2], names, furthest[card.split(":")[1]]) for card, names in groups.items()),
+    ]
+    return GraphView(
+        now=session.now(), mode=wanted.mode, root=whole.id(root), hops=wanted.hops if wanted.mode == "focus" else None,
+        total=len(whole.names), shown=len(shown), cards=cards, edges=_edges(whole, card_of),
+    )  # fmt: skip
+
+
+def _with_hidden(whole: Whole, card: CardView, card_of: Mapping[str, str]) -> CardView:
+    above = sum(other not in card_of for other in whole.reach.above.get(card.name, ()))
+    below = sum(other not in card_of for other in whole.reach.below.get(card.name, ()))
+    return msgspec.structs.replace(card, hidden_above=above, hidden_below=below) if above or below else card
+
+
+def _domains(session: Session, whole: Whole, wanted: Wanted) -> GraphView:
+    """A card for each domain; where there are more than the budget, the smallest share one."""
+    sizes = Counter(map(whole.domain, whole.names))
+    own = {domain for domain, _ in sizes.most_common(wanted.budget)}
+    card_of = {name: f"domain:{domain}" if (domain := whole.domain(name)) in own else "more:down:" for name in whole.names}
+    groups: dict[str, list[str]] = {}
+    for name, card in card_of.items():
+        groups.setdefault(card, []).append(name)
+    cards = [whole.several(card, card.partition(":")[0], card.split(":")[-1], names, 0) for card, names in groups.items()]
+    return GraphView(
+        now=session.now(), mode=wanted.mode, root=None, hops=None, total=len(whole.names), shown=0, cards=cards,
+        edges=_edges(whole, card_of),
+    )  # fmt: skip
+
+
+def _edges(whole: Whole, card_of: Mapping[str, str]) -> list[EdgeView]:
+    """Between the cards that are there; within one there is none."""
+    weights: Counter[tuple[str, str]] = Counter()
+    for name, card in card_of.items():
+        for parent in whole.reach.above.get(name, ()):
+            if parent in card_of and card_of[parent] != card:
+                weights[card_of[parent], card] += 1
+    return [EdgeView(from_=one, to=other, weight=n) for (one, other), n in sorted(weights.items())]

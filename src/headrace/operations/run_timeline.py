@@ -1,0 +1,132 @@
+"""One run with its attempts over time: how long each waited, ran, was checked and was published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from headrace.observe.ledger.records import Try
+from headrace.observe.ledger.stored import try_of
+from headrace.operations.cursors import cursor, place
+from headrace.operations.documents import Document, ErrorRow
+from headrace.operations.runs import error_row, number_of, unknown_run
+from headrace.operations.session import Session
+from headrace.store.lease import holder
+from headrace.store.queries import ledger, runs
+from headrace.store.queries.ledger import AttemptRow
+
+ATTEMPTS_MAX = 500
+
+
+class PhaseRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """A piece of an attempt's time: `queue` until a slot was free, `dispatch` until a worker came to it, then `run`, `audit` and `publish`.
+    Of one under way `run` ends now."""
+
+    kind: str
+    from_: datetime
+    to: datetime
+    seconds: float
+
+
+class TimedAttempt(Document, frozen=True, kw_only=True):
+    """One attempt; its phases follow each other."""
+
+    id: str
+    node: str
+    kind: str
+    """`take_in`, `produce` or `export`."""
+    partitions: list[str]
+    state: str
+    open: bool
+    reason: str | None
+    error: ErrorRow | None
+    rows: int | None
+    backfill: str | None
+    phases: list[PhaseRow]
+
+
+class RunTimeline(Document, frozen=True, kw_only=True):
+    """A run; `next` is the cursor of later attempts."""
+
+    now: datetime
+    run_id: str
+    kind: str
+    state: str
+    actor: str
+    started_at: datetime
+    finished_at: datetime | None
+    cancelled_at: datetime | None
+    cancelled_by: str | None
+    cancel_reason: str | None
+    attempts: list[TimedAttempt]
+    next: str | None
+
+
+def run_timeline(session: Session, text: str, after: str | None, limit: int = ATTEMPTS_MAX) -> RunTimeline:
+    """A page of a run's attempts, in order. UsageError for a run or a cursor that there isn't."""
+    number = number_of(text)
+    begin = (0, 0) if after is None else place(after, tuple[int, int])
+    if session.store is None:
+        raise unknown_run(text)
+    now_us = session.clock.now_us()
+    with session.store.read() as tx:
+        found = runs.get(tx, number)
+        if found is None:
+            raise unknown_run(text)
+        leads = holder(tx)
+        rows = ledger.of_run(tx, number, begin, limit + 1)
+    epoch = leads.epoch if leads is not None else None
+    page = rows[:limit]
+    last = page[-1][1] if len(rows) > len(page) else None
+    return RunTimeline(
+        now=session.instant(now_us),
+        run_id=str(found.id),
+        kind=found.kind,
+        state=found.shown_state,
+        actor=found.actor,
+        started_at=session.instant(found.started_at),
+        finished_at=None if found.finished_at is None else session.instant(found.finished_at),
+        cancelled_at=None if found.cancelled_at is None else session.instant(found.cancelled_at),
+        cancelled_by=found.cancelled_by,
+        cancel_reason=found.reason,
+        attempts=[_attempt(session, row, try_of(node, row, now_us, epoch), now_us) for node, row in page],
+        next=None if last is None else cursor((last.epoch, last.n)),
+    )
+
+
+def _attempt(session: Session, row: AttemptRow, one: Try, now_us: int) -> TimedAttempt:
+    measures = msgspec.json.decode(row.measures) if row.measures else {}
+    error = error_row(msgspec.json.decode(row.error)) if row.error else None
+    open_ = one.finished_us is None and one.state != "lost"
+    return TimedAttempt(
+        id=f"{one.epoch}.{one.n}",
+        node=one.node,
+        kind=one.kind,
+        partitions=msgspec.json.decode(row.partitions, type=list[str]),
+        state=one.state,
+        open=open_,
+        reason=one.reason or (error.message if error is not None else None),
+        error=error,
+        rows=measures.get("rows_out"),
+        backfill=None if row.plan_id is None else str(row.plan_id),
+        phases=[
+            PhaseRow(kind=kind, from_=session.instant(began), to=session.instant(ended), seconds=(ended - began) / 1_000_000)
+            for kind, began, ended in _phases(one, now_us if open_ else one.dispatched_us)
+            if ended > began or kind == "run"
+        ],
+    )
+
+
+def _phases(one: Try, open_until_us: int) -> Iterator[tuple[str, int, int]]:
+    yield "queue", one.queued_us, one.dispatched_us
+    if one.finished_us is None:
+        yield "run", one.dispatched_us, max(one.dispatched_us, open_until_us)
+        return
+    published = max(one.began_us, one.finished_us - one.publish_us)
+    audited = max(one.began_us, published - one.audit_us)
+    yield "dispatch", one.dispatched_us, one.began_us
+    yield "run", one.began_us, audited
+    yield "audit", audited, published
+    yield "publish", published, one.finished_us

@@ -1,0 +1,48 @@
+"""A node's partitions as a calendar shows them: where each stands, beside what readers see of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from headrace.store.database import Transaction
+
+STATE = (
+    "case when p.state in ('running', 'rejected', 'held', 'failed', 'withdrawn') then p.state"
+    " when p.publication_id is not null and (p.stale <> 0 or p.proposed <> 0) then 'stale'"
+    " when p.publication_id is not null and b.verdict in ('warned', 'unchecked') then b.verdict"
+    " when p.publication_id is not null then 'published' else p.state end"
+)
+"""One word for a partition: what a person would act on comes first."""
+_FROM = "from partition p left join publication b on b.id = p.publication_id where p.node = :node"
+
+
+class Day(NamedTuple):
+    """One partition. Times are microseconds of the store's clock."""
+
+    partition: str
+    state: str
+    seen: bool
+    stale: bool
+    reason: str | None
+    since: int
+    failures: int
+    rows: int | None
+    bytes: int | None
+    verdict: str | None
+    published_at: int | None
+
+
+def between(tx: Transaction, node: str, first: str, last: str | None, *, before: str | None, limit: int) -> list[Day]:
+    """The newest partitions from one key to another (both included) that are older than `before`, newest first."""
+    bounds = ("" if last is None else " and p.partition <= :last") + ("" if before is None else " and p.partition < :before")
+    rows = tx.execute(
+        f"select p.partition, {STATE}, p.publication_id is not null, p.stale <> 0 or p.proposed <> 0, p.reason, p.since, p.failures,"
+        f" b.rows, b.bytes, b.verdict, b.published_at {_FROM} and p.partition >= :first{bounds} order by p.partition desc limit :limit",
+        {"node": node, "first": first, "last": last, "before": before, "limit": limit},
+    )
+    return [Day(row[0], row[1], bool(row[2]), bool(row[3]), *row[4:]) for row in rows]
+
+
+def counts(tx: Transaction, node: str) -> dict[str, int]:
+    """How many partitions of a node are in each state."""
+    return dict(tx.execute(f"select {STATE} as shown, count(*) {_FROM} group by shown", {"node": node}).fetchall())

@@ -1,0 +1,152 @@
+"""What can be looked at that only pages show: the catalog, a run over time, a consumer's deliveries, the graph, logs in pages."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from headrace.operations import consumer as consumers
+from headrace.operations import run_timeline as timelines
+from headrace.operations.catalog import code as codes
+from headrace.operations.catalog import listing, searching
+from headrace.operations.catalog import node as nodes
+from headrace.operations.catalog import partitions as days
+from headrace.operations.catalog.documents import CatalogDocument, CodeDocument, NodeDocument, PartitionsDocument, SearchDocument
+from headrace.operations.consumer import ConsumerDocument
+from headrace.operations.graph import view as views
+from headrace.operations.graph.documents import GraphView
+from headrace.operations.log_pages import LogsDocument, log_page
+from headrace.operations.run_timeline import RunTimeline
+from headrace.operations.session import Session
+from headrace.web.asking import Asked
+
+Page = Annotated[int, Meta(ge=1, le=500)]
+
+
+class CatalogAsked(Asked, frozen=True, kw_only=True):
+    """All of it has to hold. `search` are words; `sort` is `name`, `state`, `owner` or `domain`."""
+
+    search: str = ""
+    kind: str | None = None
+    state: str | None = None
+    domain: str | None = None
+    owner: str | None = None
+    tag: str | None = None
+    sort: str = "name"
+    cursor: str | None = None
+    limit: Page = 50
+
+
+def catalog(session: Session, asked: CatalogAsked) -> CatalogDocument:
+    """Sources and assets by what is searched for, in pages, with counts to narrow it by."""
+    wanted = listing.Wanted(
+        search=asked.search, kind=asked.kind, state=asked.state, domain=asked.domain, owner=asked.owner, tag=asked.tag, sort=asked.sort,
+        cursor=asked.cursor, limit=asked.limit,
+    )  # fmt: skip
+    return listing.catalog(session, wanted)
+
+
+class NodeAsked(Asked, frozen=True, kw_only=True):
+    """A source or an asset."""
+
+    name: str
+
+
+def node(session: Session, asked: NodeAsked) -> NodeDocument:
+    """A source or an asset: how it stands, its columns, what it reads and who reads it."""
+    return nodes.node(session, asked.name)
+
+
+class PartitionsAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """From one partition to another, both included."""
+
+    name: str
+    first: str | None = None
+    last: str | None = None
+    cursor: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=2_000)] = 400
+
+
+def partitions(session: Session, asked: PartitionsAsked) -> PartitionsDocument:
+    """The partitions of a source or an asset, newest first, as a calendar shows them."""
+    return days.partitions(session, asked.name, days.Wanted(first=asked.first, last=asked.last, cursor=asked.cursor, limit=asked.limit))
+
+
+class CodeAsked(Asked, frozen=True, kw_only=True):
+    """The newest text, or that of a version."""
+
+    name: str
+    version: int | None = None
+
+
+def code(session: Session, asked: CodeAsked) -> CodeDocument:
+    """The file that declares a source or an asset, as it was applied, and the versions in which it changed."""
+    return codes.code(session, asked.name, asked.version)
+
+
+class ConsumerAsked(Asked, frozen=True, kw_only=True):
+    """A consumer; so many of its newest intervals, and so many of those with their ledger."""
+
+    name: str
+    cursor: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=400)] = 30
+    ledgers: Annotated[int, Meta(ge=0, le=60)] = 10
+
+
+def consumer(session: Session, asked: ConsumerAsked) -> ConsumerDocument:
+    """A consumer: its deliveries over time against the deadline, each with where the time went, and what it needs."""
+    return consumers.consumer(session, asked.name, before=asked.cursor, limit=asked.limit, ledgers=asked.ledgers)
+
+
+class RunAsked(Asked, frozen=True, kw_only=True):
+    """A run; `cursor` asks for later attempts."""
+
+    run: str
+    cursor: str | None = None
+    limit: Page = 500
+
+
+def run(session: Session, asked: RunAsked) -> RunTimeline:
+    """One run with its attempts over time: queue, dispatch, run, audit, publish."""
+    return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit)
+
+
+class LogsAsked(Asked, frozen=True, kw_only=True):
+    """An attempt's id; `grep` keeps lines that contain this text, `cursor` asks for later ones."""
+
+    attempt: str
+    grep: str | None = None
+    cursor: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000
+
+
+def logs(session: Session, asked: LogsAsked) -> LogsDocument:
+    """`headrace logs` in pages: the lines that an attempt wrote, and why it failed."""
+    return log_page(session, asked.attempt, grep=asked.grep, after=asked.cursor, limit=asked.limit)
+
+
+class SearchAsked(Asked, frozen=True, kw_only=True):
+    """Words that names have."""
+
+    q: str = ""
+    limit: Annotated[int, Meta(ge=1, le=100)] = 20
+
+
+def search(session: Session, asked: SearchAsked) -> SearchDocument:
+    """Everything by name: nodes, columns, checks, people, incidents, runs, backfills."""
+    return searching.search(session, asked.q, asked.limit)
+
+
+class GraphAsked(Asked, frozen=True, kw_only=True):
+    """`domains`, `focus` (so many hops around the root) or `blast` (all below the root, or below an incident's cause)."""
+
+    mode: str = "domains"
+    root: str | None = None
+    hops: Annotated[int, Meta(ge=0, le=views.HOPS_MAX)] = 2
+    budget: Annotated[int, Meta(ge=1, le=views.BUDGET_MAX)] = 48
+
+
+def graph(session: Session, asked: GraphAsked) -> GraphView:
+    """A view of the graph: at most `budget` nodes in cards of their own, the rest rolled up by domain."""
+    return views.view(session, views.Wanted(mode=asked.mode, root=asked.root, hops=asked.hops, budget=asked.budget))

@@ -411,3 +411,19 @@ def test_what_was_passed_over_since_it_was_taken_back_stays_so() -> None:
     assert d.state("a", D[1]) is PartitionState.WAIVED
     d.give(TakenBack("a", D[1], "withdrawn"))
     assert d.state("a", D[1]) is PartitionState.WAIVED
+
+
+def test_what_comes_after_a_source_waits_for_nothing_before_that_source_s_declared_start() -> None:
+    """Would catch: a day before the start that waits for the source's first publication, since an even earlier day was delivered in
+    vain; and that isn't looked at when its own day is delivered in vain, too, so that it runs by chance or never."""
+    later = msgspec.structs.replace(source("later"), start=D[5])
+    d = Driver(source("a"), later, asset("b", "a", depends=("later",)))
+    d.ask()
+    d.arrive("later", D[0])
+    d.arrive("a", D[1])
+    assert d.work() == [("a", D[1]), ("b", D[1])]
+    d.arrive("a", D[5])
+    assert d.work() == [("a", D[5])]
+    assert [waiting.node for waiting in d.core.waiting_for("b", D[5])] == ["later"]
+    d.arrive("later", D[5])
+    assert d.work() == [("later", D[5]), ("b", D[5])]

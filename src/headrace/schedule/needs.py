@@ -116,7 +116,7 @@ class Needs:
     def _blocked_by_order(self, node: GraphNode, key: str, now: int, *, alike: bool) -> Waiting | None:
         """What a partition waits for of a node that it only comes after; `alike`: both are cut in the same way."""
         empty = self._board.empty(node.name)
-        if self._board.known(node.name, key) or (empty and alike):
+        if self._board.known(node.name, key) or (alike and (empty or self.before_start(node, key))):
             return self._blocked(node, key, now)
         if empty:
             return Waiting(node.name, key, PartitionState.MISSING, "")

@@ -234,6 +234,27 @@ def test_a_file_that_corrects_what_an_incident_names_is_no_restatement(store: St
         )
     assert [(one.kind, one.state) for one in night.judge("2013-02-03 09:01")] == [("null_spike", "resolved")]
 
+def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_does(store: Store) -> None:
+    """Would catch: a past rewritten without a word, because the file that did it was first held for its size or its format, and
+    somebody accepted it."""
+    night = Night(store)
+    night.held("2013-02-02", "2013-02-04 04:00", kind="volume_anomaly")
+    first = night.n
+    night.judge("2013-02-04 04:01")
+    night.published("2013-02-02", "2013-02-05 09:00")
+    with store.write(None) as tx:
+        delivery = tx.execute("select max(id) from delivery").fetchone()[0]
+        tx.execute("update attempt set delivery_id = ? where n in (?, ?)", (delivery, first, night.n - 1))
+        tx.execute(
+            "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
+            " values ('src', '2013-02-02', 1, ?, 'restatement', '', 'warn', '3 rows', '4 rows', '20', '1 row added', ?)",
+            (night.n - 1, at("2013-02-05 09:00")),
+        )
+    found = night.judge("2013-02-05 09:01")
+    assert [(one.kind, one.partition) for one in found] == [("volume_anomaly", "2013-02-02"), ("restatement", "2013-02-02")]
+    assert "1 row added" in found[1].summary
+
+
 
 def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_wrong(store: Store) -> None:
     """A format that changed for good would be an incident that never ends; and what came out right would count as wrong."""
@@ -253,6 +274,23 @@ def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_w
         assert tx.execute("select count(*) from unsound").fetchone()[0] == 0
     assert [one.state for one in night.all()] == ["resolved"]
 
+def test_a_column_that_nobody_uses_and_that_is_gone_makes_nothing_wrong(store: Store) -> None:
+    """Would catch: an incident that never ends, because what was published with a warning counts as wrong until it is replaced."""
+    night = Night(store)
+    night.published("2013-02-02", "2013-02-03 04:00")
+    with store.write(None) as tx:
+        tx.execute(
+            "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
+            " values ('src', '2013-02-02', 1, ?, 'schema_change', 'y', 'warn', 'y', 'not there', '20', 'dropped', ?)",
+            (night.n - 1, at("2013-02-03 04:00")),
+        )
+    assert [(one.kind, one.state) for one in night.judge("2013-02-03 04:01")] == [("schema_change", "open")]
+    with store.read() as tx:
+        assert tx.execute("select count(*) from unsound").fetchone()[0] == 0
+    night.published("2013-02-03", "2013-02-04 04:00")
+    assert [one.state for one in night.judge("2013-02-04 07:30")] == ["resolved"]
+
+
 
 def test_what_somebody_accepted_as_it_is_isnt_wrong(store: Store) -> None:
     """An exception that somebody answers for would leave its readers with wrong data, and the incident open for good."""
@@ -262,7 +300,7 @@ def test_what_somebody_accepted_as_it_is_isnt_wrong(store: Store) -> None:
         with store.write(None) as tx:
             tx.execute(
                 "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
-                " values ('src', ?, 1, ?, 'schema_change', 'x', 'warn', 'x', 'not there', '20', 'dropped', ?)",
+                " values ('src', ?, 1, ?, 'type_change', 'x', 'warn', 'BIGINT', 'VARCHAR', '20', 'type', ?)",
                 (day, night.n - 1, at(f"{day} 04:00")),
             )
             if accepted:
@@ -270,7 +308,7 @@ def test_what_somebody_accepted_as_it_is_isnt_wrong(store: Store) -> None:
                     "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at)"
                     " select node, partition, 1, id, 'ann', 'it is so', published_at from publication where node = 'src'"
                 )
-    assert [one.kind for one in night.judge("2013-02-03 04:01")] == ["schema_change"]
+    assert [one.kind for one in night.judge("2013-02-03 04:01")] == ["type_change"]
     with store.read() as tx:
         wrong = tx.execute("select p.partition from unsound u join publication p on p.id = u.publication_id").fetchall()
     assert [tuple(one) for one in wrong] == [("2013-02-03",)]

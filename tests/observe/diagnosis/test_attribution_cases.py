@@ -146,15 +146,6 @@ def test_reference_data_written_over_with_other_keys_is_a_broken_reference() -> 
     assert (cause.kind, cause.node) == ("reference_broken", "weather")
 
 
-def test_a_delivery_that_comes_again_under_an_open_incident_is_its_correction() -> None:
-    """Would catch: a restatement opened for what repairs what was wrong."""
-    known = Cause(kind=CauseKind.REPORTED, node="flights", partitions=("2013-02-11",), began_us=NOW, confidence=0.9, own=("act:1",))
-    again = seen("flights@2013-02-11", Family.RESTATED, "restatement", hour=24, held=False, strength=20)
-    other = seen("flights@2013-02-12", Family.RESTATED, "restatement", hour=24, held=False, strength=20)
-    found = diagnose([again, other], lines(), NOW + 30 * HOUR_US, [known])
-    assert sorted((one.kind.value, one.explains) for one in found) == [("reported", (again.id,)), ("restatement", (other.id,))]
-
-
 def test_values_missing_only_after_a_join_are_a_broken_reference() -> None:
     """Would catch: empty cells blamed where keys found no partner."""
     graph = lines(delays={"delay": ("flights.dep_delay",), "place": ("weather.place",)})

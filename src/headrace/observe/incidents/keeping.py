@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.model import Project
 from headrace.observe.diagnosis.causes import DATA_CAUSES, HEADRACE, Cause, CauseKind
-from headrace.observe.diagnosis.evidence import Evidence
+from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents import mappings
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, what
@@ -113,11 +113,12 @@ class Keeping:
 
     def _name(self, number: int, cause: Cause, own: Sequence[Evidence]) -> None:
         """What was published of a cause that makes data wrong is named: it is wrong from its publication to its replacement. What was
-        read otherwise than agreed came out right, and what is merely unusual beside partitions that were held isn't wrong for that."""
+        read otherwise than agreed came out right, what came without a column was let through because nobody misses it, and what is merely
+        unusual beside partitions that were held isn't wrong for that."""
         if cause.kind in WRONG:
             bar = min((one.strength for one in own if one.held), default=0.0)
             shown = (one for one in own if (not one.held and one.strength >= bar) or one.kind == CauseKind.REPORTED)
-            seen = [one.id for one in shown if not mappings.is_mapping(one.id)]
+            seen = [one.id for one in shown if not mappings.is_mapping(one.id) and one.family is not Family.SCHEMA]
             stored.name_wrong(self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now)
 
     def _affected(self, cause: Cause, partitions: tuple[str, ...]) -> Affected:

@@ -179,14 +179,22 @@ def acted(tx: Transaction, number: int, act: str) -> bool:
     return row is not None
 
 
-def open_kinds_at(tx: Transaction, node: str, partition: str) -> set[str]:
-    """The kinds of the open incidents that are seen at a partition itself."""
+def open_kinds_at(tx: Transaction, node: str, partition: str, besides: str) -> set[str]:
+    """The kinds of the open incidents of which there is evidence at a partition or at the whole node, but for what was seen in the
+    delivery that an attempt (`besides`) read, by whichever attempt at it."""
     rows = tx.execute(
-        "select i.kind from incident_partition p join incident i on i.id = p.incident_id where p.node = :node"
-        " and p.partition = :partition and i.state <> 'resolved'",
+        "select i.kind, e.attempt from evidence e join incident i on i.id = e.incident_id where e.node = :node"
+        " and e.partition in (:partition, '') and i.state <> 'resolved'",
         {"node": node, "partition": partition},
-    )
-    return {str(row[0]) for row in rows}
+    ).fetchall()
+    own = _delivery_of(tx, besides)
+    return {str(kind) for kind, attempt in rows if own is None or attempt is None or _delivery_of(tx, attempt) != own}
+
+
+def _delivery_of(tx: Transaction, attempt: str) -> int | None:
+    epoch, _, n = attempt.partition(".")
+    row = tx.execute("select delivery_id from attempt where epoch = ? and n = ?", (int(epoch), int(n))).fetchone()
+    return None if row is None else row[0]
 
 
 def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:

@@ -14,14 +14,18 @@ from headrace.store.database import Transaction
 from headrace.store.queries import plans
 
 NATS = 6.0
+PATIENCE_US = 3_600_000_000
+"""Who is to approve something that no consumer waits for may take so long before it is forgotten rather than being looked at."""
 
 
 def gather(tx: Transaction, found: list[Waiting], now: int) -> Iterator[Evidence]:
-    """The plans that wait for an approval and would compute what a consumer waits for."""
+    """The plans that wait for an approval: those that would compute what a consumer waits for at once, others after a while."""
     wanted = {blocked.node for one in found for blocked in one.by}
-    for plan in plans.awaiting(tx) if wanted else ():
+    for plan in plans.awaiting(tx):
         chosen = msgspec.msgpack.decode(plan.content, type=Backfill).chosen
-        node = next((one.node for one in chosen if one.node in wanted), None)
+        waits = next((one.node for one in chosen if one.node in wanted), None)
+        forgotten = now - plan.created_at >= PATIENCE_US
+        node = waits or (chosen[0].node if chosen and forgotten else None)
         if node is not None:
             yield Evidence(
                 id=f"plan:{plan.id}", node=node, family=Family.ACT, kind=CauseKind.APPROVAL_PENDING.value,

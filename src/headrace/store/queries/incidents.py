@@ -180,15 +180,15 @@ def acted(tx: Transaction, number: int, act: str) -> bool:
 
 
 def open_kinds_at(tx: Transaction, node: str, partition: str, besides: str) -> set[str]:
-    """The kinds of the open incidents of which there is evidence at a partition or at the whole node, but for what was seen in the
-    delivery that an attempt (`besides`) read, by whichever attempt at it."""
+    """The kinds of the open incidents of which something was seen in the data of a partition or of the whole node, but for what was seen
+    in the delivery that an attempt (`besides`) read, by whichever attempt at it."""
     rows = tx.execute(
         "select i.kind, e.attempt from evidence e join incident i on i.id = e.incident_id where e.node = :node"
-        " and e.partition in (:partition, '') and i.state <> 'resolved'",
+        " and e.partition in (:partition, '') and i.state <> 'resolved' and e.attempt is not null",
         {"node": node, "partition": partition},
     ).fetchall()
     own = _delivery_of(tx, besides)
-    return {str(kind) for kind, attempt in rows if own is None or attempt is None or _delivery_of(tx, attempt) != own}
+    return {str(kind) for kind, attempt in rows if own is None or _delivery_of(tx, attempt) != own}
 
 
 def _delivery_of(tx: Transaction, attempt: str) -> int | None:

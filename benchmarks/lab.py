@@ -129,7 +129,7 @@ def _alarms(months: Sequence[Months]) -> dict[str, str]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", default="", help="with commas; instead of those that it is judged by")
-    parser.add_argument("--scenarios", default="", help="with commas: numbers, two with a +, clean, odd; all unless told")
+    parser.add_argument("--scenarios", default="", help="with commas: numbers, two with a +, clean, odd, pairs, or kinds; all unless told")
     parser.add_argument("--folder", default="", help="where projects lie and stay; a temporary one unless told")
     parser.add_argument("--documents", default="", help="judge what `lab.campaign_lab` printed into these files before, with commas")
 

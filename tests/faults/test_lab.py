@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
-from lab.campaign_lab import Campaign
+from lab.campaign_lab import Campaign, chosen
 from lab.declarations import SERVER, TOKEN, declare
 from lab.delivered import DELIVERED
 from lab.deliveries import Delivery
@@ -34,6 +34,16 @@ def test_a_world_is_a_sound_project(seed: int, tmp_path: Path) -> None:
     owners = {lab.world.reference.owner, *(one.owner for one in lab.world.events)}
     assert len(owners) == 5
     assert all(lab.graph.below(one.name) for one in lab.world.events)
+
+
+def test_scenarios_are_chosen_by_kind(tmp_path: Path) -> None:
+    """Catches a kind that is misspelt and plays all of a seed, and one that plays another's faults."""
+    lab = Lab(1, tmp_path)
+    declare(tmp_path, lab.world, lab.graph)
+    kinds = {ALL[int(one)](lab, random.Random(0)).name for one in chosen(1, tmp_path, ["null_spike", "schema_change"])}
+    assert kinds == {"null_spike", "schema_change renamed", "schema_change dropped", "schema_change headless"}
+    with pytest.raises(ValueError, match="no fault is called nul_spike"):
+        list(chosen(1, tmp_path, ["nul_spike"]))
 
 
 def test_every_delivered_fault_changes_its_delivery(tmp_path: Path) -> None:

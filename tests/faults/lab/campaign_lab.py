@@ -1,6 +1,7 @@
 """One process of the laboratory: the clean weeks of a seed, one scenario in a copy of them, or the odd month.
 
-python -m lab.campaign_lab SEED FOLDER SCENARIO…      a document a line; SCENARIO: a number, two with a +, `clean`, `odd`
+python -m lab.campaign_lab SEED FOLDER SCENARIO…      a document a line; SCENARIO: a number, two with a +, `clean`, `odd`, `pairs`, or what
+                                                      the names of some faults begin with (`distribution_shift`)
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import random
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -124,10 +125,25 @@ def every(seed: int) -> list[str]:
     return ["clean", *(str(number) for number in range(len(ALL))), *(f"{a}+{b}" for a, b in pairs(seed)), "odd"]
 
 
+def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
+    """The scenarios that words stand for. Raises ValueError for a word that no fault's name begins with."""
+    lab, chance = Lab(seed, folder), random.Random(0)
+    named = [make(lab, chance).name for make in ALL]
+    for one in scenarios:
+        if one == "pairs":
+            yield from (f"{a}+{b}" for a, b in pairs(seed))
+        elif one in ("clean", "odd") or one[0].isdecimal():
+            yield one
+        elif not any(name.startswith(one) for name in named):
+            raise ValueError(f"no fault is called {one}; there are {', '.join(named)}")
+        else:
+            yield from (str(number) for number, name in enumerate(named) if name.startswith(one))
+
+
 def run(seed: int, folder: Path, scenarios: Sequence[str], say: Say) -> None:
     campaign = Campaign(seed, folder, say)
     campaign.prepare()
-    for one in scenarios or every(seed):
+    for one in list(chosen(seed, campaign.clean, scenarios)) if scenarios else every(seed):
         try:
             document: Verdict | Months
             if one in ("clean", "odd"):

@@ -107,7 +107,7 @@ class S3Remote(Remote):
         self.client = boto3.client(
             "s3", endpoint_url=f"http://127.0.0.1:{port}", aws_access_key_id="setup", aws_secret_access_key="setup", region_name="us-east-1"
         )
-        httpx.post(f"http://127.0.0.1:{port}/moto-api/reset")
+        httpx.post(f"http://127.0.0.1:{port}/moto-api/reset", timeout=None)
         self._allow(1_000_000_000)
         self.client.create_bucket(Bucket=BUCKET)
         self.files, self.partition = f"s3://{BUCKET}/in/rows.jsonl", PartitionSpec()
@@ -156,7 +156,7 @@ class S3Remote(Remote):
 
     def _allow(self, requests: int) -> None:
         """After so many more the server asks who it is, and knows nobody."""
-        httpx.post(f"http://127.0.0.1:{self.port}/moto-api/reset-auth", content=str(requests).encode())
+        httpx.post(f"http://127.0.0.1:{self.port}/moto-api/reset-auth", content=str(requests).encode(), timeout=None)
 
 
 @pytest.fixture

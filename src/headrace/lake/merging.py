@@ -335,7 +335,7 @@ class _Merge:
     # The database
 
     def _run(self, sql: str, parameters: Parameters = None) -> duckdb.DuckDBPyConnection:
-        return self._session.connection.execute(sql, parameters)
+        return self._session.run(sql, parameters)
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._run(sql).fetchall()

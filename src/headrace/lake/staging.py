@@ -163,7 +163,7 @@ def _described(session: Session, body: str, parameters: Parameters, alike: Hasha
 
 
 def _describe(session: Session, body: str, parameters: Parameters) -> Given:
-    rows = session.connection.execute(f"DESCRIBE {body}", parameters).fetchall()
+    rows = session.run(f"DESCRIBE {body}", parameters).fetchall()
     return tuple((row[0], row[1]) for row in rows)
 
 
@@ -190,7 +190,7 @@ def _write(
 def _copy(session: Session, copy: str, parameters: Parameters, table: Table) -> tuple[int, int, int, dict[str, dict[str, str]]]:
     """Run the COPY: rows, bytes, footer bytes, and statistics by quoted path."""
     with refused(table):
-        row = session.connection.execute(copy, parameters).fetchone()
+        row = session.run(copy, parameters).fetchone()
     assert row is not None
     return row[1], row[2], row[3], row[4]
 

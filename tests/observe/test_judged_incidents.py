@@ -10,7 +10,6 @@ from small_world import at, consumer, declare, node
 
 from headrace.model import Grain, Project, Settings
 from headrace.observe.watched import Watched
-from headrace.plan import Compiled
 from headrace.plan.bodies import Lines
 from headrace.run.judging import Judged, judge
 from headrace.store import Store, Transaction
@@ -22,7 +21,7 @@ WATCHED = declare(NODES, consumer("c", "a", due="07:00"))
 
 
 def judged(watched: Watched = WATCHED) -> Judged:
-    return Judged(Compiled(project=Project(settings=Settings(name="t")), nodes={}, order=()), watched, lambda _: Lines({}))
+    return Judged(Project(settings=Settings(name="t")), watched, lambda _: Lines({}))
 
 
 @pytest.fixture
@@ -234,6 +233,7 @@ def test_a_file_that_corrects_what_an_incident_names_is_no_restatement(store: St
         )
     assert [(one.kind, one.state) for one in night.judge("2013-02-03 09:01")] == [("null_spike", "resolved")]
 
+
 def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_does(store: Store) -> None:
     """Would catch: a past rewritten without a word, because the file that did it was first held for its size or its format, and
     somebody accepted it."""
@@ -255,7 +255,6 @@ def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_
     assert "1 row added" in found[1].summary
 
 
-
 def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_wrong(store: Store) -> None:
     """A format that changed for good would be an incident that never ends; and what came out right would count as wrong."""
     night = Night(store)
@@ -274,6 +273,7 @@ def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_w
         assert tx.execute("select count(*) from unsound").fetchone()[0] == 0
     assert [one.state for one in night.all()] == ["resolved"]
 
+
 def test_a_column_that_nobody_uses_and_that_is_gone_makes_nothing_wrong(store: Store) -> None:
     """Would catch: an incident that never ends, because what was published with a warning counts as wrong until it is replaced."""
     night = Night(store)
@@ -289,7 +289,6 @@ def test_a_column_that_nobody_uses_and_that_is_gone_makes_nothing_wrong(store: S
         assert tx.execute("select count(*) from unsound").fetchone()[0] == 0
     night.published("2013-02-03", "2013-02-04 04:00")
     assert [one.state for one in night.judge("2013-02-04 07:30")] == ["resolved"]
-
 
 
 def test_what_somebody_accepted_as_it_is_isnt_wrong(store: Store) -> None:

@@ -12,6 +12,7 @@ from stored_world import write_world
 
 from headrace.model import Grain, Settings
 from headrace.observe.facts import StoreWorld
+from headrace.observe.obligations import Scene
 from headrace.observe.persist import promise, settle
 from headrace.observe.status import judge
 from headrace.observe.watched import Watched
@@ -39,7 +40,7 @@ def world(*days: tuple[str, str]) -> SmallWorld:
 def settled(store: Store, small: SmallWorld, declared: Watched, now: str) -> list[tuple[str, int, int | None]]:
     with store.write(None) as tx:
         write_world(tx, small)
-        settle(tx, declared, at(now))
+        settle(tx, Scene(declared, StoreWorld(tx)), at(now))
     with store.read() as tx:
         return [(one.interval, one.due_at, one.met_at) for one in reversed(obligations.newest(tx, "c"))]
 

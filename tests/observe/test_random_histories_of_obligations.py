@@ -18,6 +18,7 @@ from stored_world import write_world
 
 from headrace.model import Grain, Settings
 from headrace.observe.facts import StoreWorld
+from headrace.observe.obligations import Scene
 from headrace.observe.persist import settle
 from headrace.observe.status import ConsumerStatus, judge
 from headrace.store import Store
@@ -113,8 +114,8 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
     for hours in (*history.settled_at, history.now_hours):
         with store.write(None) as tx:
             write_world(tx, world_at(history, hours))
-            settle(tx, declared, us(FIRST, hours))
-            assert settle(tx, declared, us(FIRST, hours)) == 0  # writing it twice changes nothing
+            settle(tx, Scene(declared, StoreWorld(tx)), us(FIRST, hours))
+            assert settle(tx, Scene(declared, StoreWorld(tx)), us(FIRST, hours)) == 0  # writing it twice changes nothing
     with store.read() as tx:
         stored = judge(declared, StoreWorld(tx), now)
     pure = judge(declared, world_at(history, history.now_hours), now)

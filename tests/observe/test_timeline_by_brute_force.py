@@ -224,7 +224,7 @@ def told(store: Store, history: History) -> tuple[Past, ConsumerStatus]:
     for hours in [*history.settled_at, history.now]:
         with store.write(None) as tx:
             write_history(tx, history, hours)
-            settle(tx, declared, us(hours))
+            settle(tx, Scene(declared, StoreWorld(tx)), us(hours))
             for day, at in history.waived.items():
                 if at == hours:
                     tx.execute("update obligation set waived_at = ? where interval = ?", (us(at), str(FIRST + timedelta(day))))

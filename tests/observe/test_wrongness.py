@@ -54,7 +54,7 @@ def world() -> SmallWorld:
 def kept(tx: Transaction) -> None:
     promise(tx, None, DECLARED, BEGAN)
     write_world(tx, world())
-    settle(tx, DECLARED, NOW)
+    settle(tx, Scene(DECLARED, StoreWorld(tx)), NOW)
 
 
 def named(tx: Transaction, source_day: str, known: str, columns: str = "[]", until: str | None = None) -> None:

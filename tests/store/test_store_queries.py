@@ -14,6 +14,7 @@ from state_kinds import ONLY_SQLITE
 
 from headrace.model import Grain, InputSpec, PartitionSpec, Place, Settings
 from headrace.observe.facts import StoreWorld
+from headrace.observe.obligations import Scene
 from headrace.observe.persist import settle
 from headrace.observe.status import judge
 from headrace.observe.watched import Node, Terms, Watched
@@ -222,7 +223,7 @@ def test_status_and_settling_read_no_whole_table(filled: Store) -> None:
     now = 1_362_300_000_000_000
     with watching(filled) as tx:
         asked: Any = tx
-        settle(asked, declared, now)
+        settle(asked, Scene(declared, StoreWorld(asked)), now)
         judge(declared, StoreWorld(asked), now)
 
 
@@ -232,7 +233,7 @@ def test_opening_for_status_reads_a_fixed_number_of_rows(filled: Store, tmp_path
     declared = Watched("UTC", {"a": Node("a", False, day, "UTC", start=DAYS[0])}, (Terms("c", "o", ("a",), Grain.DAY, "UTC", due="07:00"),))
     now = 1_361_000_000_000_000
     with filled.write(None) as tx:
-        settle(tx, declared, now)
+        settle(tx, Scene(declared, StoreWorld(tx)), now)
     with Store.open(tmp_path, state_settings) as again, again.read() as tx:
         watch: Any = Watching(tx)
         judge(declared, StoreWorld(watch), now)

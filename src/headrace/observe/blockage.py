@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import enum
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
-from headrace.model import InputMode
+from headrace.model import InputMode, InputSpec
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Offset
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, paced_inputs
 from headrace.observe.watched import WHOLE, Node, Terms
 from headrace.observe.wording import moment
+
+_Place: TypeAlias = tuple[str, str]
+"""A node and a partition."""
 
 
 class Block(enum.IntEnum):
@@ -39,58 +42,89 @@ class Blocked(NamedTuple):
     reason: str
 
 
-def blocking(terms: Terms, interval: str, scene: Scene, now_us: int) -> list[Blocked]:
-    """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
-    the one that has blocked for longest."""
-    walk = _Walk(terms, interval, scene, now_us)
-    for node in scene.awaited(terms):
-        walk.read(node)
-    return sorted(walk.found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
+class Blockage:
+    """What holds things back at one time. What is asked of several consumers and intervals is found once."""
 
+    def __init__(self, scene: Scene, now_us: int) -> None:
+        self._scene, self._now = scene, now_us
+        self._known: list[Blocked] = []
+        self._roots: dict[_Place, int] = {}
+        """Of what isn't there: what holds it back, as bits of `_known`."""
+        self._absent: dict[_Place, bool] = {}
 
-class _Walk:
-    def __init__(self, terms: Terms, interval: str, scene: Scene, now_us: int) -> None:
-        self.found: list[Blocked] = []
-        self._terms, self._interval, self._scene, self._now = terms, interval, scene, now_us
-        self._seen: set[tuple[str, str]] = set()
+    def of(self, terms: Terms, interval: str) -> list[Blocked]:
+        """The most upstream partitions that keep an interval of a consumer from being met, most telling first, then
+        the one that has blocked for longest."""
+        mask = 0
+        for node in self._scene.awaited(terms):
+            mask |= self._read(node, terms, interval)
+        found = [one for number, one in enumerate(self._known) if mask >> number & 1] if mask else []
+        return sorted(found, key=lambda one: (one.block, one.since_us or 0, one.node, one.partition))
 
-    def read(self, node: Node) -> bool:
-        """Visit what the interval requires of a node; True if it isn't all there."""
-        if covered(node, self._terms, self._interval, self._scene) is not None:
-            return False
-        keys = needed(node, self._terms, self._interval, self._scene)
+    def _read(self, node: Node, terms: Terms, interval: str) -> int:
+        """What keeps that from being there that the interval requires of a node; 0 if it is all there."""
+        if covered(node, terms, interval, self._scene) is not None:
+            return 0
+        keys, mask = needed(node, terms, interval, self._scene), 0
         if keys is not None:
-            return _any(self._partition(node, key) for key in keys)
-        if _any(self.read(source) for source in paced_inputs(node, self._scene)):
-            return True
-        return self._partition(node, WHOLE, even_if_published=True)
+            for key in keys:
+                mask |= self._partition(node, key) if self._isnt_there(node, key) else 0
+            return mask
+        for source in paced_inputs(node, self._scene):
+            mask |= self._read(source, terms, interval)
+        return mask or self._partition(node, WHOLE)  # even if it is published: it isn't made of what the interval needs
 
-    def _partition(self, node: Node, key: str, *, even_if_published: bool = False) -> bool:
-        """Visit a partition and what it requires; True if it isn't there."""
-        standing = self._scene.world.standing(node.name, key)
-        if standing is not None and standing.published and not even_if_published:
-            return False
-        if (node.name, key) in self._seen:
-            return True
-        self._seen.add((node.name, key))
-        if not _any(self._input(node, key, source, newest) for source, newest in self._inputs(node)):
-            self.found.append(self._blocked(node, key))
-        return True
+    def _partition(self, node: Node, key: str) -> int:
+        """What keeps a partition from being there. A project may be deeper than Python's stack."""
+        above: dict[_Place, list[tuple[Node, str]]] = {}
+        waiting = [(node, key)]
+        while waiting:
+            one = waiting[-1]
+            place = one[0].name, one[1]
+            if place not in above:
+                above[place] = [] if place in self._roots else list(self._lacking(*one))
+                waiting += [each for each in above[place] if (each[0].name, each[1]) not in self._roots]
+                continue
+            waiting.pop()
+            if place not in self._roots:
+                mask = 0
+                for source, needs in above[place]:
+                    mask |= self._roots[source.name, needs]
+                self._roots[place] = mask or self._itself(*one)
+        return self._roots[node.name, key]
 
-    def _inputs(self, node: Node) -> list[tuple[Node, bool]]:
+    def _itself(self, node: Node, key: str) -> int:
+        self._known.append(self._blocked(node, key))
+        return 1 << len(self._known) - 1
+
+    def _lacking(self, node: Node, key: str) -> Iterator[tuple[Node, str]]:
+        """What a partition is made of and isn't there."""
         nodes = self._scene.declared.nodes
-        return [(nodes[spec.node], spec.mode is InputMode.ALL) for spec in node.inputs if spec.node in nodes and not spec.optional]
+        for spec in node.inputs:
+            source = nodes.get(spec.node)
+            if source is None or spec.optional:
+                continue
+            keys = self._required(node, key, source, spec)
+            if keys is None:
+                if self._scene.world.newest(source.name) is None and self._isnt_there(source, WHOLE):
+                    yield source, WHOLE
+                continue
+            for one in keys:
+                if self._isnt_there(source, one) and not counts_as_empty(source, one, self._scene):
+                    yield source, one
 
-    def _input(self, node: Node, key: str, source: Node, newest: bool) -> bool:
-        """Visit what a partition requires of one input; True if it isn't all there."""
-        keys = None
-        if not newest:
-            spec = next(spec for spec in node.inputs if spec.node == source.name)
-            seen = partial(self._scene.world.keys, source.name)
-            keys = required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
-        if keys is None:
-            return self._scene.world.newest(source.name) is None and self._partition(source, WHOLE)
-        return _any(self._partition(source, one) for one in keys if not counts_as_empty(source, one, self._scene))
+    def _required(self, node: Node, key: str, source: Node, spec: InputSpec) -> Sequence[str] | None:
+        if spec.mode is InputMode.ALL:
+            return None
+        seen = partial(self._scene.world.keys, source.name)
+        return required(node.cut(key), node.timezone, key, source.partition, source.timezone, spec, seen).keys
+
+    def _isnt_there(self, node: Node, key: str) -> bool:
+        place = node.name, key
+        if place not in self._absent:
+            standing = self._scene.world.standing(*place)
+            self._absent[place] = standing is None or not standing.published
+        return self._absent[place]
 
     def _blocked(self, node: Node, key: str) -> Blocked:
         standing = self._scene.world.standing(node.name, key)
@@ -107,11 +141,6 @@ class _Walk:
 
 
 _BLOCKS = {"held": Block.QUARANTINED, "rejected": Block.QUARANTINED, "failed": Block.FAILED, "withdrawn": Block.WITHDRAWN}
-
-
-def _any(visited: Iterable[bool]) -> bool:
-    """Whether one is true, after all were visited."""
-    return sum(visited) > 0
 
 
 def told(blocked: Blocked, scene: Scene, now_us: int) -> str:

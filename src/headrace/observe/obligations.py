@@ -16,7 +16,7 @@ from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Duration, Offset
-from headrace.observe.watched import WHOLE, Node, Rhythm, Terms, Watched, began, rhythms
+from headrace.observe.watched import WHOLE, Node, Rhythm, Rhythms, Terms, Watched, began
 from headrace.observe.world import Seen, World
 
 INTERVALS_MAX = 10_000
@@ -55,13 +55,15 @@ class Obligation(msgspec.Struct, frozen=True):
 
 
 class Scene:
-    """What is judged, the facts, and the rhythms that follow from both."""
+    """What is judged, the facts, and the rhythms that follow from both. `paces` are those of the same declaration, where they were
+    found before."""
 
-    def __init__(self, declared: Watched, world: World) -> None:
+    def __init__(self, declared: Watched, world: World, paces: Rhythms | None = None) -> None:
         self.declared = declared
         self.world = world
         oldest = {node.name: world.oldest_delivery(node.name) for node in declared.nodes.values() if node.is_source}
-        self.rhythms: dict[str, Rhythm] = rhythms({**declared.nodes, **declared.exports}, oldest)
+        known = Rhythms({**declared.nodes, **declared.exports}) if paces is None else paces
+        self.rhythms: dict[str, Rhythm] = known.of(oldest)
 
     def known_reads(self, terms: Terms) -> list[Node]:
         """The reads that exist in what is applied."""

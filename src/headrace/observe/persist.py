@@ -12,7 +12,6 @@ import msgspec
 from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Obligation, Scene, obligations
 from headrace.observe.watched import Terms, Watched
-from headrace.observe.world import World
 from headrace.store.database import Transaction
 from headrace.store.queries import promises
 
@@ -21,7 +20,7 @@ def promise(tx: Transaction, old: Watched | None, new: Watched, now_us: int) -> 
     """Put the promises of `new` in force, in the transaction that applies it. What became due before stays under the
     promises of `old`, which is what was applied until now (None: nothing)."""
     if old is not None:
-        settle(tx, old, now_us)
+        settle(tx, Scene(old, StoreWorld(tx)), now_us)
     consumers = {terms.consumer for terms in new.consumers}
     for (consumer,) in tx.execute("select distinct consumer from promise where until_at is null").fetchall():
         if consumer not in consumers:
@@ -30,12 +29,10 @@ def promise(tx: Transaction, old: Watched | None, new: Watched, now_us: int) -> 
         _put_in_force(tx, terms, now_us)
 
 
-def settle(tx: Transaction, declared: Watched, now_us: int, world: World | None = None) -> int:
-    """Write the obligations that became due, and when those that were open were met; how many rows were touched. `world` is what
-    is judged by, where that isn't the store alone."""
-    scene = Scene(declared, world or StoreWorld(tx))
+def settle(tx: Transaction, scene: Scene, now_us: int) -> int:
+    """Write the obligations that became due, and when those that were open were met; how many rows were touched."""
     touched = 0
-    for terms in declared.consumers:
+    for terms in scene.declared.consumers:
         promise_id = _put_in_force(tx, terms, now_us)
         touched += _write(tx, terms, promise_id, [one for one in obligations(terms, scene, now_us) if one.due_at_us <= now_us])
     return touched

@@ -16,7 +16,7 @@ import msgspec
 from headrace.model.intervals import bounds_us, previous_key, start_us
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
-from headrace.observe.blockage import Block, Blocked, blocking, next_command, promised_by, told
+from headrace.observe.blockage import Block, Blockage, Blocked, next_command, promised_by, told
 from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
 from headrace.observe.looking import known_until
 from headrace.observe.obligations import Obligation, Scene, covered, needed, obligations
@@ -131,12 +131,13 @@ def judged(scene: Scene, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_W
     """The same of a scene that is set."""
     declared, world = scene.declared, scene.world
     fresh, outlooks = freshnesses(scene, now_us), Outlooks(scene, now_us)
+    blockage = Blockage(scene, now_us)
     looked = [looks[0] for node in declared.nodes.values() if node.is_source and (looks := world.looks(node.name))]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
         consumers=tuple(
-            _Judgement(terms, scene, now_us, outlooks, wronged.get(terms.consumer)).result(fresh) for terms in declared.consumers
+            _Judgement(terms, scene, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(fresh) for terms in declared.consumers
         ),
         assets=counts(scene, now_us),
     )
@@ -149,11 +150,11 @@ class Outlook(msgspec.Struct, frozen=True):
     risk: AtRisk | None
 
 
-def outlook(terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks) -> Outlook:
+def outlook(terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks, blockage: Blockage) -> Outlook:
     """The same of one consumer without the rest of how it stands; of one that was never served, nothing."""
     if _never_served(terms, scene):
         return Outlook(None, None)
-    return _Judgement(terms, scene, now_us, outlooks, None).outlook()
+    return _Judgement(terms, scene, now_us, outlooks, blockage, None).outlook()
 
 
 def _never_served(terms: Terms, scene: Scene) -> bool:
@@ -165,8 +166,8 @@ def _never_served(terms: Terms, scene: Scene) -> bool:
 class _Judgement:
     """One consumer at one time."""
 
-    def __init__(self, terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks, wronged: Wronged | None) -> None:
-        self._wronged = wronged
+    def __init__(self, terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks, blockage: Blockage, wronged: Wronged | None) -> None:
+        self._wronged, self._blockage = wronged, blockage
         self._terms, self._scene, self._now, self._outlooks = terms, scene, now_us, outlooks
         self._all = obligations(terms, scene, now_us)
         self._due = [one for one in self._all if one.due_at_us <= now_us]
@@ -300,7 +301,7 @@ class _Judgement:
 
     def _held_back(self, one: Obligation) -> AtRisk | None:
         """Something that stands still until somebody does something, or that was promised for earlier."""
-        for found in blocking(self._terms, one.interval, self._scene, self._now):
+        for found in self._blockage.of(self._terms, one.interval):
             if found.block in _STANDING_STILL or self._overdue(found):
                 at = moment(one.due_at_us, self._now, self._scene.declared.timezone)
                 said = f"late at {at}: {self._told(found)}"
@@ -376,7 +377,7 @@ class _Judgement:
     def _blocked(self, state: State) -> Blocked | None:
         """What holds back the interval for which it became late; where nothing was ever there, the first."""
         for one in self._late if state is State.LATE else self._all:
-            if not one.settled and (found := blocking(self._terms, one.interval, self._scene, self._now)):
+            if not one.settled and (found := self._blockage.of(self._terms, one.interval)):
                 return found[0]
         return None
 
@@ -401,7 +402,7 @@ class _Judgement:
 
     def _backlog_command(self) -> str | None:
         unmet = [one for one in self._due[:-1] if not one.settled]
-        found = blocking(self._terms, unmet[0].interval, self._scene, self._now) if unmet else []
+        found = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
         return next_command(found[0]) if found else None
 
     def _reads(self, fresh: dict[str, Freshness]) -> Iterator[Read]:

@@ -173,33 +173,46 @@ class Rhythm(msgspec.Struct, frozen=True):
     start_us: int | None = None
 
 
-def rhythms(nodes: dict[str, Node], oldest: dict[str, str | None]) -> dict[str, Rhythm]:
-    """The rhythm of each node. `oldest` is each source's oldest interval that was ever delivered.
+class Rhythms:
+    """The rhythms of nodes, which are found again only where another delivery of a source is its oldest."""
 
-    A source starts at its declared start, or with its oldest delivery; an asset at the latest start of its required inputs.
-    """
-    found: dict[str, Rhythm] = {}
-    for node in nodes.values():
-        found[node.name] = _rhythm(node, found, oldest.get(node.name))
-    return found
+    def __init__(self, nodes: dict[str, Node]) -> None:
+        self._nodes = nodes
+        self._oldest: dict[str, str | None] | None = None
+        self._found: dict[str, Rhythm] = {}
+        self._starts: dict[tuple[int, Grain, str], int] = {}
 
+    def of(self, oldest: dict[str, str | None]) -> dict[str, Rhythm]:
+        """The rhythm of each node. `oldest` is each source's oldest interval that was ever delivered.
 
-def _rhythm(node: Node, found: dict[str, Rhythm], oldest: str | None) -> Rhythm:
-    grain = node.partition.grain
-    declared = node.start if grain is not None else None
-    if node.is_source:
-        first = declared or oldest
+        A source starts at its declared start, or with its oldest delivery; an asset at the latest start of its required inputs.
+        """
+        if oldest != self._oldest:
+            self._oldest, self._found = oldest, {}
+            for node in self._nodes.values():
+                self._found[node.name] = self._rhythm(node, oldest.get(node.name))
+        return self._found
+
+    def _rhythm(self, node: Node, oldest: str | None) -> Rhythm:
+        grain = node.partition.grain
+        declared = node.start if grain is not None else None
+        if node.is_source:
+            first = declared or oldest
+            return Rhythm(has=False) if grain is None else Rhythm(has=True, start_us=began(first, grain, node.timezone))
+        if grain is not None and declared is not None:
+            return Rhythm(has=True, start_us=began(declared, grain, node.timezone))
+        required = [self._found[spec.node] for spec in node.inputs if _sets_the_pace(spec) and spec.node in self._found]
+        latest = _latest([rhythm.start_us for rhythm in required if rhythm.has])
         if grain is None:
-            return Rhythm(has=False)
-        return Rhythm(has=True, start_us=began(first, grain, node.timezone))
-    required = [found[spec.node] for spec in node.inputs if _sets_the_pace(spec) and spec.node in found]
-    starts = [rhythm.start_us for rhythm in required if rhythm.has]
-    if grain is None:
-        return Rhythm(has=bool(starts), start_us=_latest(starts))
-    if declared is not None:
-        return Rhythm(has=True, start_us=began(declared, grain, node.timezone))
-    latest = _latest(starts)
-    return Rhythm(has=True, start_us=None if latest is None else start_us(key_at_us(latest, grain, node.timezone), grain, node.timezone))
+            return Rhythm(has=any(rhythm.has for rhythm in required), start_us=latest)
+        return Rhythm(has=True, start_us=None if latest is None else self._start(latest, grain, node.timezone))
+
+    def _start(self, at_us: int, grain: Grain, timezone: str) -> int:
+        """When the interval begins that a moment is in: most nodes ask the same."""
+        place = at_us, grain, timezone
+        if place not in self._starts:
+            self._starts[place] = start_us(key_at_us(at_us, grain, timezone), grain, timezone)
+        return self._starts[place]
 
 
 def began(key: str | None, grain: Grain, timezone: str) -> int | None:

@@ -13,4 +13,4 @@ from headrace.store import Transaction
 def judge_now(tx: Transaction, session: Session, applied: Applied, now: int, *, reported: bool = False) -> None:
     """Judge what is applied, with all that the transaction has written."""
     lineage = compile_lineage(applied.compiled, session.data_folder / "cache")
-    judge(tx, Judged(applied.compiled, watched(applied.compiled), lineage.of), now, reported=reported)
+    judge(tx, Judged(applied.compiled.project, watched(applied.compiled), lineage.of), now, reported=reported)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import cached_property
 from typing import TypeAlias
 
 import msgspec
 
+from headrace.model import Project
 from headrace.observe import persist
+from headrace.observe.blockage import Blockage
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence
-from headrace.observe.diagnosis.graph import graph_of
+from headrace.observe.diagnosis.graph import CauseGraph, graph_of
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents import faults, healing
 from headrace.observe.incidents.closing import close
@@ -20,8 +23,7 @@ from headrace.observe.incidents.keeping import Keeping, owners
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.notices.queueing import queue
 from headrace.observe.obligations import Scene
-from headrace.observe.watched import Watched
-from headrace.plan import Compiled
+from headrace.observe.watched import Rhythms, Watched
 from headrace.plan.bodies import Lines
 from headrace.store import Transaction
 from headrace.store.queries import evidence as stored
@@ -34,12 +36,31 @@ LinesOf: TypeAlias = Callable[[str], Lines]
 _log = logging.getLogger(__name__)
 
 
-class Judged(msgspec.Struct, frozen=True):
-    """What is judged: what is applied, what of it was promised, and what a node's columns come from."""
+class Judged:
+    """What is judged: what is applied, what of it was promised, and what a node's columns come from. A leader keeps it for as long as
+    that is applied: what follows from it alone is found once."""
 
-    compiled: Compiled
-    watched: Watched
-    lines: LinesOf
+    def __init__(self, project: Project, watched: Watched, lines: LinesOf) -> None:
+        self.project, self.watched, self._lines = project, watched, lines
+        self._rhythms = Rhythms({**watched.nodes, **watched.exports})
+
+    def scene(self, tx: Transaction) -> Scene:
+        """What is judged with what a transaction sees."""
+        return Scene(self.watched, StoreWorld(tx), self._rhythms)
+
+    @cached_property
+    def reach(self) -> Reach:
+        """What is below its nodes."""
+        return Reach(self.watched)
+
+    @cached_property
+    def graph(self) -> CauseGraph:
+        """What is made of what, by columns."""
+        return graph_of(self.watched, owners(self.project), self._known)
+
+    def _known(self, node: str) -> Lines | None:
+        """The lines of assets; an export has those of what it reads, and a source none."""
+        return self._lines(node) if node in self.project.assets else None
 
 
 def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, reported: bool = False) -> None:
@@ -47,8 +68,8 @@ def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, 
     `reported`: somebody has just said that something is wrong.
 
     What goes wrong with causes never undoes what is published in the same transaction."""
-    persist.settle(tx, judged.watched, now)
-    scene = Scene(judged.watched, StoreWorld(tx))
+    scene = judged.scene(tx)
+    persist.settle(tx, scene, now)
     tx.execute("savepoint judging")
     try:
         _causes(tx, judged, scene, now, run, reported=reported)
@@ -64,7 +85,7 @@ def _tell(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
     """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
     tx.execute("savepoint telling")
     try:
-        queue(tx, judged.compiled.project, scene, now)
+        queue(tx, judged.project, scene, now)
     except Exception:  # noqa: BLE001
         tx.execute("rollback to savepoint telling")
         _log.exception("what people are to be told couldn't be queued")
@@ -74,26 +95,20 @@ def _tell(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
 def _own_fault(tx: Transaction, judged: Judged, error: Exception, now: int, run: int | None) -> None:
     """Say that causes couldn't be judged, if even that can be kept."""
     try:
-        faults.keep(tx, Keeping(tx, judged.compiled.project, Reach(judged.watched), now, run), error, now)
+        faults.keep(tx, Keeping(tx, judged.project, judged.reach, now, run), error, now)
     except Exception:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
         _log.exception("not even that could be kept")
 
 
 def _causes(tx: Transaction, judged: Judged, scene: Scene, now: int, run: int | None, *, reported: bool) -> None:
-    reach = Reach(judged.watched)
-    found = gather(tx, judged.compiled, scene, reach, now)
+    blockage = Blockage(scene, now)
+    found = gather(tx, judged.project, scene, blockage, judged.reach, now)
     if found.touched or reported:
         rows = stored.standing(tx, EVIDENCE_MAX)
         evidence = found.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
-        keeping = Keeping(tx, judged.compiled.project, reach, now, run)
-        graph = graph_of(judged.watched, owners(judged.compiled.project), _known(judged))
-        keeping.keep(diagnose(list(evidence.values()), graph, now, keeping.open_causes()), evidence)
+        keeping = Keeping(tx, judged.project, judged.reach, now, run)
+        keeping.keep(diagnose(list(evidence.values()), judged.graph, now, keeping.open_causes()), evidence)
         healing.note(tx, found.seen.values())
     if found.touched or incidents.count_open(tx):
-        close(tx, scene, now)
-
-
-def _known(judged: Judged) -> Callable[[str], Lines | None]:
-    """The lines of assets; an export has those of what it reads, and a source none."""
-    return lambda node: judged.lines(node) if node in judged.compiled.project.assets else None
+        close(tx, scene, blockage, now)

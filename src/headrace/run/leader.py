@@ -28,6 +28,7 @@ from headrace.run.executors import News as Answered
 from headrace.run.exporting import exports
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
+from headrace.run.judging import Judged
 from headrace.run.loading import load
 from headrace.run.news import Reporter, silent
 from headrace.run.orders import STANDING, TICK, Order, Run, RunResult, cancelled_by
@@ -95,6 +96,7 @@ class Leader(Turning):
         self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=kept)
         self._tasks = Tasks(applied, code, self._production)
+        self._judged = Judged(applied.compiled.project, self._watched, self._tasks.lines)
         epoch, slots = self.lease.epoch, self._executor.slots
         self._core = Core(epoch=epoch, slots=slots, after=self._last_n)
         self._decisions = Decisions(self._core, self._tasks, self._claims, self._runs, epoch=epoch, slots=slots, version=applied.id)

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 from headrace.faults import Point, reached
 from headrace.observe import persist
+from headrace.observe.obligations import Scene
 from headrace.observe.watched import Watched
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
@@ -62,6 +63,7 @@ class Turning:
     _tasks: Tasks
     _decisions: Decisions
     _watched: Watched
+    _judged: Judged
 
     def __init__(
         self, store: Store, lease: Lease, clock: StoreClock, folders: Folders, executor: Executor, production: Production | None
@@ -204,7 +206,7 @@ class Turning:
     def _settle(self, tx: Transaction, now: int, run: int | None = None) -> None:
         """Write down what became due, what was met, and what isn't as it should be. An environment's nodes are nobody's to be told of."""
         if self._production is None:
-            judge(tx, Judged(self.applied.compiled, self._watched, self._tasks.lines), now, run)
+            judge(tx, self._judged, now, run)
             return
         with self._production.store.read() as theirs:
-            persist.settle(tx, self._watched, now, self._production.world(tx, theirs))
+            persist.settle(tx, Scene(self._watched, self._production.world(tx, theirs)), now)

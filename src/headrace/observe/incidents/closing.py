@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from headrace.observe.blockage import Block, Blocked, blocking
+from headrace.observe.blockage import Block, Blockage, Blocked
 from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import Terms
@@ -22,13 +22,13 @@ UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
 
 
-def close(tx: Transaction, scene: Scene, now: int) -> None:
+def close(tx: Transaction, scene: Scene, blockage: Blockage, now: int) -> None:
     """Follow each open incident to its end: recovering when its evidence is gone, resolved when those affected are served."""
     for one in stored.open_ones(tx):
         if stored_evidence.stands(tx, one.id) or stored.still_read(tx, one.id):
             continue
         warned = stored_evidence.warned_last(tx, one.id)
-        if _unserved(tx, scene, one, now):
+        if _unserved(tx, scene, blockage, one, now):
             _recovering(tx, one, now)
         elif warned is not None and now - warned < SHOWN_US:
             continue
@@ -48,15 +48,15 @@ def _resolved(tx: Transaction, one: Incident, now: int) -> None:
     stored.happened(tx, one.id, [Happened(now, "resolved: all whom it affected are served again", HEADRACE)])
 
 
-def _unserved(tx: Transaction, scene: Scene, one: Incident, now: int) -> list[str]:
-    """The affected consumers with an obligation that is due, isn't met, and isn't held back by another incident."""
+def _unserved(tx: Transaction, scene: Scene, blockage: Blockage, one: Incident, now: int) -> bool:
+    """Whether an affected consumer has an obligation that is due, isn't met, and isn't held back by another incident."""
     affected = set(one.affected.consumers)
-    return [t.consumer for t in scene.declared.consumers if t.consumer in affected and _waits(tx, scene, t, now)]
+    return any(t.consumer in affected and _waits(tx, blockage, t, now) for t in scene.declared.consumers)
 
 
-def _waits(tx: Transaction, scene: Scene, terms: Terms, now: int) -> bool:
+def _waits(tx: Transaction, blockage: Blockage, terms: Terms, now: int) -> bool:
     for one in obligations.unmet(tx, terms.consumer, limit=UNMET_ASKED):
-        if one.due_at <= now and not _held_elsewhere(blocking(terms, one.interval, scene, now)):
+        if one.due_at <= now and not _held_elsewhere(blockage.of(terms, one.interval)):
             return True
     return False
 

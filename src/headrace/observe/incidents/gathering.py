@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from headrace.model import Project
+from headrace.observe.blockage import Blockage
 from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.observe.incidents import (
     absence,
@@ -19,10 +21,10 @@ from headrace.observe.incidents import (
     mappings,
     working,
 )
+from headrace.observe.incidents.blocked import Waiting
 from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
-from headrace.plan import Compiled
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
 
@@ -45,13 +47,13 @@ class Cursors(msgspec.Struct, frozen=True, omit_defaults=True):
     drift: int = 0
 
 
-def gather(tx: Transaction, compiled: Compiled, scene: Scene, reach: Reach, now: int) -> Gathered:
+def gather(tx: Transaction, project: Project, scene: Scene, blockage: Blockage, reach: Reach, now: int) -> Gathered:
     """Take up what is new, and keep it; what was found."""
     kept = stored.cursors(tx)
     cursors = Cursors() if kept is None else msgspec.json.decode(kept[1], type=Cursors)
     found = Gathered()
     after = _news(tx, found, scene, reach, cursors, now)
-    _present(tx, found, compiled, scene, reach, now)
+    _present(tx, found, project, scene, blocked.waiting(tx, scene, blockage, now), reach, now)
     if after.version != cursors.version:
         _removed(tx, found, scene)
     found.write(tx, now)
@@ -82,11 +84,10 @@ def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
         found.end(node, stored.standing_ids(tx, node))
 
 
-def _present(tx: Transaction, found: Gathered, compiled: Compiled, scene: Scene, reach: Reach, now: int) -> None:
+def _present(tx: Transaction, found: Gathered, project: Project, scene: Scene, waiting: list[Waiting], reach: Reach, now: int) -> None:
     """What is so now, whenever it began."""
     found.now(tx, faults.KIND, ())  # it could be judged this time
-    found.now(tx, "look", looks.gather(tx, compiled.project.sources))
-    waiting = blocked.waiting(tx, scene, now)
+    found.now(tx, "look", looks.gather(tx, project.sources))
     late = list(arrivals.gather(tx, scene, reach, blocked.missed(waiting), now))
     found.now(tx, arrivals.KIND, late)
     found.now(tx, "act", acts.gather(tx, waiting, now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.observe.blockage import blocking
+from headrace.observe.blockage import Blockage
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
@@ -20,8 +20,9 @@ def holding(tx: Transaction, scene: Scene, terms: Terms, now_us: int) -> Inciden
     if not any(terms.consumer in one.affected.consumers for one in found):
         return None
     unmet = [one for one in obligations.unmet(tx, terms.consumer) if one.due_at <= now_us][-UNMET_ASKED:]
+    blockage = Blockage(scene, now_us)
     for one in reversed(unmet):
-        for blocked in blocking(terms, one.interval, scene, now_us):
+        for blocked in blockage.of(terms, one.interval):
             incident = stored.open_at(tx, blocked.node, "" if blocked.partition == WHOLE else blocked.partition)
             if incident is not None:
                 return incident

@@ -123,9 +123,8 @@ class Keeping:
 
     def _affected(self, cause: Cause, partitions: tuple[str, ...]) -> Affected:
         nodes = (cause.node, *cause.nodes)
-        assets = dict.fromkeys(name for node in nodes for name in self._reach.assets(node))
-        consumers = dict.fromkeys(name for node in nodes for name in self._reach.consumers(node))
-        return Affected(tuple(assets), tuple(consumers), partitions)
+        assets = self._reach.assets(*nodes)
+        return Affected(assets, self._reach.readers(nodes, assets), partitions)
 
 
 def _is_rest(cause: Cause, one: Incident) -> bool:

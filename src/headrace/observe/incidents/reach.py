@@ -1,35 +1,44 @@
-"""What a node's data reaches: the assets made of it, directly or not, and the consumers that read any of them."""
+"""What nodes' data reaches: the assets made of it, directly or not, and the consumers that read any of them."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from headrace.observe.diagnosis.causes import HEADRACE
 from headrace.observe.watched import Watched
 
 
 class Reach:
-    """Downstream of each node, as applied."""
+    """Downstream of nodes, as applied. Keep it as long as that is."""
 
     def __init__(self, watched: Watched) -> None:
         self._watched = watched
+        self._rank = {name: number for number, name in enumerate(watched.nodes)}
         self._below: dict[str, list[str]] = {}
         for node in watched.nodes.values():
             for spec in node.inputs:
                 self._below.setdefault(spec.node, []).append(node.name)
 
-    def assets(self, node: str) -> tuple[str, ...]:
-        """The assets below a node, in topological order."""
-        found, waiting = set[str](), [node]
+    def assets(self, *nodes: str) -> tuple[str, ...]:
+        """The assets below any of these nodes, in topological order."""
+        found, waiting = set[str](), list(nodes)
         while waiting:
             for name in self._below.get(waiting.pop(), ()):
                 if name not in found:
                     found.add(name)
                     waiting.append(name)
-        return tuple(name for name in self._watched.nodes if name in found)
+        return tuple(sorted(found, key=self._rank.__getitem__))
 
-    def consumers(self, node: str) -> tuple[str, ...]:
-        """The consumers that read a node or what is made of it; of a consumer's export, that consumer; of
+    def consumers(self, *nodes: str) -> tuple[str, ...]:
+        """The consumers that read any of these nodes or what is made of it; of a consumer's export, that consumer; of
         Headrace itself, all."""
-        if node == HEADRACE:
-            return tuple(terms.consumer for terms in self._watched.consumers)
-        names = {node, *self.assets(node)}
-        return tuple(terms.consumer for terms in self._watched.consumers if terms.consumer == node or names & set(terms.reads))
+        return self.readers(nodes, self.assets(*nodes))
+
+    def readers(self, nodes: Iterable[str], below: Iterable[str]) -> tuple[str, ...]:
+        """The same where what is below the nodes is known."""
+        names = {*nodes, *below}
+        return tuple(
+            terms.consumer
+            for terms in self._watched.consumers
+            if HEADRACE in names or terms.consumer in names or not names.isdisjoint(terms.reads)
+        )

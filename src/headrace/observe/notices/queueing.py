@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from headrace.model import Project
 from headrace.model.zones import HOUR_US
+from headrace.observe.blockage import Blockage
 from headrace.observe.notices.deciding import OVER, Decided, Matters, decide
 from headrace.observe.notices.digest import digests
 from headrace.observe.notices.recipients import Recipients
@@ -51,8 +52,8 @@ def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int) -> N
 
 
 def _deadlines(scene: Scene, now: int) -> Deadlines:
-    outlooks = Outlooks(scene, now)
-    found = {terms.consumer: outlook(terms, scene, now, outlooks) for terms in scene.declared.consumers}
+    outlooks, blockage = Outlooks(scene, now), Blockage(scene, now)
+    found = {terms.consumer: outlook(terms, scene, now, outlooks, blockage) for terms in scene.declared.consumers}
     return Deadlines(
         {name: one.risk for name, one in found.items() if one.risk is not None},
         {name: one.late_since_us for name, one in found.items() if one.late_since_us is not None},

@@ -1,0 +1,113 @@
+"""What a judgement takes in projects that are deep, or in which all goes wrong at once: counted in calls, not in seconds."""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+from small_world import SmallWorld, at, consumer, declare, node
+
+from headrace.model import Grain, Project, Settings
+from headrace.observe.blockage import Block, Blockage
+from headrace.observe.obligations import Scene
+from headrace.observe.status import State
+from headrace.observe.status import judge as status_of
+from headrace.observe.watched import Watched
+from headrace.plan.bodies import Lines
+from headrace.run.judging import Judged, judge
+from headrace.store import Store
+from headrace.store.queries import incidents
+
+DAY = "2013-02-02"
+ERROR = '{"kind": "deterministic", "message": "ImportError: no module named pandas"}'
+
+
+def chain(length: int) -> Watched:
+    """A source, and so many assets each made of the one before."""
+    names = ["src", *(f"a{number}" for number in range(length))]
+    nodes = [node("src", Grain.DAY, source=True, start=DAY)]
+    nodes += [node(name, Grain.DAY, above) for above, name in pairwise(names)]
+    return declare(nodes, consumer("c", names[-1], due="07:00"))
+
+
+def lattice(width: int, depth: int) -> Watched:
+    """Layers in which each asset reads two of the layer above: as many paths as 2 to the power of its depth."""
+    nodes = [node(f"s{one}", Grain.DAY, source=True, start=DAY) for one in range(width)]
+    above = [one.name for one in nodes]
+    for layer in range(depth):
+        here = [node(f"a{layer}_{one}", Grain.DAY, above[one], above[(one + 1) % width]) for one in range(width)]
+        nodes, above = [*nodes, *here], [one.name for one in here]
+    return declare(nodes, *(consumer(f"c{number}", name, due="07:00") for number, name in enumerate(above)))
+
+
+class Counting:
+    """How many Python functions are called within."""
+
+    def __enter__(self) -> Self:
+        self.calls = 0
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
+        self.calls += event == "call"
+
+
+def test_a_source_that_is_missing_holds_back_what_is_hundreds_of_steps_below_it() -> None:
+    """Would catch: a walk that calls itself for each step, and ends `status` with a RecursionError in a deep project."""
+    world = SmallWorld()
+    world.look("src", at("2013-02-03 07:20"))
+    (found,) = status_of(chain(300), world, at("2013-02-03 07:30")).consumers
+    assert found.reason == "src@2013-02-02: nothing was delivered"
+    assert State.NEVER in found.states
+
+
+def test_what_holds_many_consumers_back_is_found_once() -> None:
+    """Would catch: a walk through all that is upstream for each consumer: hours with a hundred of them and ten thousand assets."""
+    declared, world = lattice(width=12, depth=12), SmallWorld()
+    scene = Scene(declared, world)
+    one, all_of_them = Counting(), Counting()
+    with one:
+        Blockage(scene, at("2013-02-03 07:30")).of(declared.consumers[0], DAY)
+    blockage = Blockage(scene, at("2013-02-03 07:30"))
+    with all_of_them:
+        found = [blockage.of(terms, DAY) for terms in declared.consumers]
+    assert all({each.block for each in by} == {Block.MISSING} for by in found)
+    assert [len(by) for by in found] == [12] * 12  # each is made of all sources over 12 layers
+    assert all_of_them.calls < 6 * one.calls
+
+
+def calls_of_a_failure_everywhere(folder: Path, width: int) -> tuple[int, int]:
+    """How many incidents it makes that everything fails at once in a project of five layers, and how many calls that takes."""
+    declared, when = lattice(width, depth=5), at("2013-02-03 04:00")
+    judged = Judged(Project(settings=Settings(name="t")), declared, lambda _: Lines({}))
+    with Store.open(folder, Settings(name="t"), create=True) as store, store.write(None) as tx:
+        tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
+        for name in declared.nodes:
+            tx.execute("insert into partition (node, partition, state, since, revision) values (?, '0', 'published', 0, 1)", (name,))
+        judge(tx, judged, when - 1)
+        for number, name in enumerate(one for one in declared.nodes if one[0] == "a"):
+            tx.execute(
+                "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, error,"
+                " snapshot_read) values (1, ?, 1, ?, 'produce', ?, 'failed', ?, ?, ?, ?, 0)",
+                (number + 1, name, f'["{DAY}"]', when, when, when, ERROR),
+            )
+            tx.execute(
+                "insert into partition (node, partition, state, failures, since, revision) values (?, ?, 'failed', 1, ?, 2)",
+                (name, DAY, when),
+            )
+        with Counting() as counted:
+            judge(tx, judged, when + 1)
+        return incidents.count(tx), counted.calls
+
+
+def test_what_fails_everywhere_at_once_is_one_incident_in_time_that_grows_with_the_project(tmp_path: Path) -> None:
+    """Would catch: asking of each node that failed what is below it, which took minutes with ten thousand of them."""
+    small, large = (calls_of_a_failure_everywhere(tmp_path / str(width), width) for width in (70, 140))
+    assert (small[0], large[0]) == (1, 1)
+    assert large[1] < 2.6 * small[1]  # twice the project

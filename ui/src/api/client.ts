@@ -1,0 +1,39 @@
+// Documents of the API, typed by the server's own description: paths and parameters that it doesn't have don't compile.
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema";
+
+export type Schema = components["schemas"];
+export type GetPath = { [P in keyof paths]: paths[P] extends { get: { responses: { 200: unknown } } } ? P : never }[keyof paths];
+type Operation<P extends GetPath> = paths[P] extends { get: infer O } ? O : never;
+export type Parameters<P extends GetPath> = Operation<P> extends { parameters: infer A } ? Omit<A, "header" | "cookie"> : never;
+export type Document<P extends GetPath> = Operation<P> extends { responses: { 200: { content: { "application/json": infer D } } } } ? D : never;
+
+/** What the server said no with, in its own words: `message` is what, `hint` is what to do about it. */
+export class Problem extends Error {
+  constructor(readonly status: number, detail: string, readonly hint: string) {
+    super(detail);
+  }
+}
+
+export const client = createClient<paths>({ baseUrl: "/" });
+
+/** The document at a path. Throws Problem, also where the server can't be reached (status 0). */
+export async function read<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<Document<P>> {
+  return (await ask(path, params, signal)).document;
+}
+
+/** The same with the answer's headers. */
+export async function ask<P extends GetPath>(path: P, params: Parameters<P>, signal?: AbortSignal): Promise<{ document: Document<P>; headers: Headers }> {
+  const get = client.GET as unknown as (path: string, init: unknown) => Promise<{ data?: Document<P>; error?: unknown; response: Response }>;
+  const found = await get(path, { params, signal }).catch((error: unknown) => {
+    if (signal?.aborted) throw error;
+    throw new Problem(0, "The server can’t be reached.", "Is it still running? headrace serve starts it.");
+  });
+  if (found.data === undefined) throw problemOf(found.response, found.error);
+  return { document: found.data, headers: found.response.headers };
+}
+
+export function problemOf(response: Response, said: unknown): Problem {
+  const { detail, title, hint } = (said ?? {}) as { detail?: string; title?: string; hint?: string };
+  return new Problem(response.status, detail ?? title ?? `The server answered ${response.status}.`, hint ?? "");
+}

@@ -1,0 +1,38 @@
+// Documents as pages use them: kept, shared between parts of a page, fetched again when the live stream says that something changed.
+import { QueryClient, useInfiniteQuery, useQuery, type UseQueryResult } from "@tanstack/react-query";
+import { Problem, read, type Document, type GetPath, type Parameters } from "./client";
+
+export const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 2_000,
+      refetchOnWindowFocus: true,
+      // What the server refuses it refuses again; only a server that is away is asked again, and the live stream says when it is back.
+      retry: false,
+      placeholderData: (last: unknown) => last,
+    },
+  },
+});
+
+/** A document, kept up to date. While another one is fetched the last is shown (`isPlaceholderData`). */
+export function useDocument<P extends GetPath>(path: P, params: Parameters<P>, enabled = true): UseQueryResult<Document<P>, Problem> {
+  return useQuery<Document<P>, Problem>({ queryKey: [path, params], queryFn: ({ signal }) => read(path, params, signal), enabled });
+}
+
+type Paged = { next: string | null };
+
+/** A document that comes in pages by a cursor in `next`; `pages` are those fetched so far. */
+export function usePages<P extends GetPath>(path: P, params: (cursor: string | null) => Parameters<P>) {
+  const found = useInfiniteQuery({
+    queryKey: [path, params(null), "pages"],
+    queryFn: ({ signal, pageParam }) => read(path, params(pageParam), signal),
+    initialPageParam: null as string | null,
+    getNextPageParam: (last) => (last as Paged).next,
+  });
+  return { ...found, pages: found.data?.pages ?? [] };
+}
+
+/** The status document: the header, Today and consumers share it. */
+export function useStatus() {
+  return useDocument("/api/v1/status", {});
+}

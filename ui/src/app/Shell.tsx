@@ -1,0 +1,147 @@
+// What is around every page: the way to it, how it stands, whether what is shown is of now.
+import { useEffect, useRef, useState } from "react";
+import { Link, NavLink, Outlet, useLocation, useNavigate, useNavigation } from "react-router";
+import type { Problem } from "../api/client";
+import { useStatus } from "../api/documents";
+import { useLive } from "../api/live";
+import { clock, Time } from "../parts/Time";
+import { Shape } from "../parts/State";
+import { useKeys } from "./keys";
+import { Help } from "./Help";
+import { LoginNeeded } from "./LoginNeeded";
+import { NAVIGATION } from "./navigation";
+import { Palette } from "./Palette";
+import { applyTheme, theme, type Theme } from "./theme";
+
+const THEMES: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
+
+export function Shell() {
+  const status = useStatus();
+  const [open, setOpen] = useState<"palette" | "help" | null>(null);
+  const main = useRef<HTMLElement>(null);
+  const { pathname } = useLocation();
+  useGo(() => setOpen("help"));
+  useEffect(() => {
+    const listener = (event: KeyboardEvent) => {
+      if ((event.metaKey || event.ctrlKey) && event.key.toLowerCase() === "k") {
+        event.preventDefault();
+        setOpen("palette");
+      }
+    };
+    window.addEventListener("keydown", listener);
+    return () => window.removeEventListener("keydown", listener);
+  }, []);
+  useEffect(() => main.current?.focus({ preventScroll: true }), [pathname]); // a screen reader goes on in the page, not in the link
+
+  if ((status.error as Problem | null)?.status === 401) return <LoginNeeded />;
+  return (
+    <div className="shell">
+      <a className="skip" href="#main">To the page</a>
+      <header className="top">
+        <Link className="brand" to="/" aria-label="Headrace, Today">
+          <svg width="20" height="20" viewBox="0 0 16 16" aria-hidden="true">
+            <path d="M1 10h3l2-6 3.4 8.5L11.5 8H15" fill="none" stroke="var(--accent)" strokeWidth="1.7" strokeLinecap="round" strokeLinejoin="round" />
+          </svg>
+          <span>Headrace</span>
+        </Link>
+        <button type="button" className="button find" onClick={() => setOpen("palette")}>
+          Find anything… <kbd>{/Mac/.test(navigator.userAgent) ? "⌘K" : "Ctrl K"}</kbd>
+        </button>
+        <div className="where">
+          {status.data && <Where project={status.data.project} env={status.data.env} now={status.data.now} replay={status.data.clock === "replay"} />}
+          <LivePill />
+          <ThemeButton />
+        </div>
+      </header>
+      <Nav />
+      <main className="main" id="main" ref={main} tabIndex={-1}>
+        <Outlet />
+      </main>
+      {open === "palette" && <Palette close={() => setOpen(null)} />}
+      {open === "help" && <Help close={() => setOpen(null)} />}
+    </div>
+  );
+}
+
+function Where({ project, env, now, replay }: { project: string; env: string; now: string; replay: boolean }) {
+  clock.serverSaid(now, replay);
+  return (
+    <span className="project muted small">
+      {project} · {env} · <Time at={now} plain /> {replay && "(replay clock)"}
+    </span>
+  );
+}
+
+function LivePill() {
+  const live = useLive();
+  const said = { live: "Live", connecting: "Connecting", stale: "Stale" }[live.state];
+  const tone = { live: "tone-good", connecting: "tone-idle", stale: "tone-bad" }[live.state];
+  return (
+    <span className={`live ${tone}`} role="status" title={live.state === "live" ? "Changes appear by themselves" : "What is shown may be old"}>
+      <Shape of={live.state === "live" ? "good" : live.state === "connecting" ? "busy" : "bad"} />
+      {said}
+      {live.state === "stale" && ` as of ${new Date(live.since).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })}`}
+    </span>
+  );
+}
+
+function ThemeButton() {
+  const [chosen, setChosen] = useState(theme);
+  const next = THEMES[chosen];
+  const change = () => {
+    applyTheme(next);
+    setChosen(next);
+  };
+  return (
+    <button type="button" className="button plain" onClick={change} aria-label={`Theme: ${chosen}; change to ${next}`} title={`Theme: ${chosen}`}>
+      <svg width="16" height="16" viewBox="0 0 16 16" aria-hidden="true">
+        <circle cx="8" cy="8" r="6.2" fill="none" stroke="currentColor" strokeWidth="1.5" />
+        <path d={chosen === "light" ? "" : chosen === "dark" ? "M8 1.8a6.2 6.2 0 1 1 0 12.4 6.2 6.2 0 1 1 0-12.4" : "M8 1.8a6.2 6.2 0 0 1 0 12.4z"} fill="currentColor" />
+      </svg>
+    </button>
+  );
+}
+
+function Nav() {
+  const status = useStatus().data;
+  const waiting = status?.consumers.filter((one) => one.state !== "served").length ?? 0;
+  const counts: Record<string, number> = { "/incidents": status?.incidents_open ?? 0, "/consumers": waiting };
+  const groups = ["", "Explore", "Govern"] as const;
+  return (
+    <nav className="nav" aria-label="Pages">
+      <ul>
+        {groups.flatMap((group) => {
+          const entries = NAVIGATION.filter((entry) => entry.group === group);
+          if (!entries.length) return [];
+          return [
+            ...(group ? [<li key={group} className="group">{group}</li>] : []),
+            ...entries.map((entry) => (
+              <li key={entry.path}>
+                <NavLink to={entry.path} end={entry.path === "/"}>
+                  {entry.name}
+                  {!!counts[entry.path] && <span className="count">{counts[entry.path]}</span>}
+                </NavLink>
+              </li>
+            )),
+          ];
+        })}
+      </ul>
+    </nav>
+  );
+}
+
+/** `g` and a page's key goes there; `?` shows the keys. */
+function useGo(help: () => void): void {
+  const navigate = useNavigate();
+  const leaving = useNavigation();
+  const began = useRef(0);
+  useKeys((key) => {
+    if (key === "?") return help(), true;
+    if (key === "g") return (began.current = Date.now()), true;
+    const entry = NAVIGATION.find((one) => one.key === key);
+    if (!entry || Date.now() - began.current > 1500 || leaving.state !== "idle") return false;
+    began.current = 0;
+    void navigate(entry.path);
+    return true;
+  });
+}

@@ -1,0 +1,9 @@
+// The pages of the navigation, and the keys that go there (g, then the key).
+export type Entry = { path: string; name: string; key: string; group: "" | "Explore" | "Govern" };
+
+export const NAVIGATION: readonly Entry[] = [
+  { path: "/", name: "Today", key: "t", group: "" },
+  { path: "/incidents", name: "Incidents", key: "i", group: "" },
+  { path: "/consumers", name: "Consumers", key: "c", group: "" },
+  { path: "/graph", name: "Graph", key: "e", group: "Explore" },
+];

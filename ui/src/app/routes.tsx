@@ -1,0 +1,18 @@
+// Every address of the UI. Pages are fetched when they are first opened; Today comes with the shell.
+import { createBrowserRouter, type RouteObject } from "react-router";
+import { NotFound } from "../pages/NotFound";
+import { Today } from "../pages/today/Today";
+import { Broken } from "./Broken";
+import { Shell } from "./Shell";
+
+const pages: RouteObject[] = [
+  { index: true, element: <Today /> },
+  { path: "incidents", lazy: async () => ({ Component: (await import("../pages/incident/Incidents")).Incidents }) },
+  { path: "incidents/:incident", lazy: async () => ({ Component: (await import("../pages/incident/Incident")).Incident }) },
+  { path: "consumers", lazy: async () => ({ Component: (await import("../pages/consumer/Consumers")).Consumers }) },
+  { path: "consumers/:consumer", lazy: async () => ({ Component: (await import("../pages/consumer/Consumer")).Consumer }) },
+  { path: "graph", lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }) },
+  { path: "*", element: <NotFound /> },
+];
+
+export const router = createBrowserRouter([{ path: "/", element: <Shell />, children: [{ errorElement: <Broken />, children: pages }] }]);

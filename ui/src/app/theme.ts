@@ -1,0 +1,14 @@
+// The system's theme unless the viewer chose one here.
+export type Theme = "system" | "light" | "dark";
+const KEY = "headrace-theme";
+
+export function theme(): Theme {
+  const kept = localStorage.getItem(KEY);
+  return kept === "light" || kept === "dark" ? kept : "system";
+}
+
+export function applyTheme(chosen: Theme = theme()): void {
+  localStorage.setItem(KEY, chosen);
+  if (chosen === "system") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = chosen;
+}

@@ -1,0 +1,109 @@
+// One consumer: how it stands, each delivery against its deadline, where the time of one went, and what it depends on.
+import { Link, useParams, useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument, usePages } from "../../api/documents";
+import { Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { lasting, Time } from "../../parts/Time";
+import { Ledger } from "../../parts/Ledger";
+import { Deadlines } from "./Deadlines";
+
+export function Consumer() {
+  const { consumer: name = "" } = useParams();
+  usePageTitle(name);
+  const found = usePages("/api/v1/consumers/{name}", (cursor) => ({ path: { name }, query: cursor ? { cursor } : {} }));
+  const first = found.pages[0];
+  if (!first) return found.error ? <Refusal problem={found.error as never} /> : <p className="empty" role="status">Loading…</p>;
+  const deliveries = found.pages.flatMap((page) => page.deliveries);
+  return (
+    <div className="stack">
+      <About document={first} />
+      <Deliveries consumer={name} deliveries={deliveries} {...(found.hasNextPage ? { older: () => void found.fetchNextPage() } : {})} />
+      <Reads consumer={first.consumer} upstream={first.upstream} />
+    </div>
+  );
+}
+
+function About({ document }: { document: Schema["ConsumerDocument"] }) {
+  const row = document.consumer;
+  const availability = row.availability;
+  return (
+    <>
+      <Heading title={<span className="row">{row.name} <State of={row.state} /></span>} said={`${document.description ? `${document.description} ` : ""}Needs it ${row.needs}. Owner ${row.owner}.`}>
+        {row.incident && <Link className="button main" to={`/incidents/${encodeURIComponent(row.incident)}`}>Open {row.incident}</Link>}
+        <Link className="button" to={`/graph?mode=focus&root=${encodeURIComponent(row.name)}`}>Graph</Link>
+      </Heading>
+      {row.state !== "served" && (
+        <div className={`notice tone-${row.state === "at_risk" ? "warn" : "bad"}`}>
+          <p><strong>{row.state === "at_risk" ? "At risk" : "Waits"}{row.since && <> since <Time at={row.since} /></>}:</strong> {row.risk?.reason ?? row.reason}</p>
+        </div>
+      )}
+      {availability && (
+        <p>
+          Served <strong>{availability.honest ?? "–"} %</strong> of the window; {availability.kept} of {availability.promised} deliveries kept; {lasting(availability.lost_minutes * 60)} lost
+          {availability.corrected_minutes > 0 && `, ${lasting(availability.corrected_minutes * 60)} of them only known later`}.
+        </p>
+      )}
+    </>
+  );
+}
+
+type Delivery = Schema["ServedInterval"];
+type Props = { consumer: string; deliveries: readonly Delivery[]; older?: () => void };
+
+function Deliveries({ consumer, deliveries, older }: Props) {
+  const [params, setParams] = useSearchParams();
+  const chosen = deliveries.find((one) => one.interval === params.get("interval")) ?? deliveries.find((one) => one.state === "missing") ?? deliveries.find((one) => one.ledger);
+  const choose = (interval: string) => setParams((last) => ({ ...Object.fromEntries(last), interval }), { replace: true, preventScrollReset: true });
+  const columns: readonly Column<Delivery>[] = [
+    { name: "Interval", cell: (one) => <button type="button" className="button plain mono" aria-pressed={one === chosen} onClick={() => choose(one.interval)}>{one.interval}</button> },
+    { name: "State", cell: (one) => <State of={one.state} /> },
+    { name: "Due", cell: (one) => <Time at={one.due_at} /> },
+    { name: "Readable", cell: (one) => (one.met_at ? <Time at={one.met_at} /> : "not yet") },
+    { name: "Against the deadline", className: "number", cell: (one) => against(one.late_seconds) },
+    { name: "Waited", className: "number", cell: (one) => (one.ledger ? lasting(one.ledger.wait_seconds) : "") },
+  ];
+  return (
+    <>
+      <Panel title="Deliveries against the deadline" aside="the newest at the right">
+        <Deadlines deliveries={deliveries} chosen={chosen?.interval ?? null} choose={choose} />
+        <details>
+          <summary className="empty">As a table ({deliveries.length})</summary>
+          <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={(one) => one.interval} />
+        </details>
+        {older && <p className="body"><button type="button" className="button" onClick={older}>Older ones</button></p>}
+      </Panel>
+      {chosen && <Where consumer={consumer} delivery={chosen} />}
+    </>
+  );
+}
+
+function Where({ consumer, delivery }: { consumer: string; delivery: Delivery }) {
+  const open = delivery.state === "missing" || delivery.state === "due";
+  const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${consumer}@${delivery.interval}` } }, open);
+  return (
+    <Panel title={`Where the time of ${delivery.interval} went`} aside={delivery.ledger?.frozen ? "as kept at the time" : undefined}>
+      {open && <Loaded document={why}>{(document) => <p className="body">{document.verdict}</p>}</Loaded>}
+      {delivery.ledger ? <Ledger ledger={delivery.ledger} /> : !open && <p className="empty">No wait is known of it.</p>}
+    </Panel>
+  );
+}
+
+function Reads({ consumer, upstream }: { consumer: Schema["ConsumerRow"]; upstream: readonly string[] }) {
+  const columns: readonly Column<Schema["ReadRow"]>[] = [
+    { name: "Asset", cell: (one) => <Link to={`/assets/${encodeURIComponent(one.asset)}`}>{one.asset}</Link> },
+    { name: "State", cell: (one) => <State of={one.state} /> },
+    { name: "Data through", cell: (one) => one.data_through ?? "nothing yet" },
+  ];
+  return (
+    <Panel title="What it reads" aside={`${upstream.length} nodes before it in all`}>
+      <Table label="Reads" columns={columns} rows={consumer.reads} keyOf={(one) => one.asset} />
+    </Panel>
+  );
+}
+
+export function against(seconds: number | null): string {
+  if (seconds === null) return "";
+  return seconds <= 0 ? `${lasting(-seconds)} before` : `${lasting(seconds)} after`;
+}

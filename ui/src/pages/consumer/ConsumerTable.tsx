@@ -1,0 +1,33 @@
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { Time } from "../../parts/Time";
+
+type Row = Schema["ConsumerRow"];
+const page = (row: Row) => `/consumers/${encodeURIComponent(row.name)}`;
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: "State", cell: (row) => <State of={row.state} /> },
+  { name: "Consumer", cell: (row) => <div><Link to={page(row)}><strong>{row.name}</strong></Link><div className="muted small">{row.owner}</div></div> },
+  { name: "Needs", cell: (row) => row.needs },
+  { name: "Since", cell: (row) => (row.since ? <Time at={row.since} /> : "") },
+  { name: "Data through", cell: (row) => <div>{row.data_through ?? "nothing yet"}{row.backlog.length > 0 && <div className="muted small">{row.backlog.length} older missing</div>}</div> },
+  { name: "Why", className: "why", cell: (row) => <Why row={row} /> },
+  { name: "", cell: (row) => <Act row={row} /> },
+];
+
+/** Consumers with their state, why, and what to do. */
+export function ConsumerTable({ rows, keys = false }: { rows: readonly Row[]; keys?: boolean }) {
+  return <Table label="Consumers" columns={COLUMNS} rows={rows} keyOf={(row) => row.name} opens={page} keys={keys} />;
+}
+
+function Why({ row }: { row: Row }) {
+  if (row.paused) return <>paused by {row.paused.by}: {row.paused.reason}</>;
+  return <>{row.risk && row.state === "at_risk" ? row.risk.reason : row.reason}</>;
+}
+
+function Act({ row }: { row: Row }) {
+  if (row.incident) return <Link className="button" to={`/incidents/${encodeURIComponent(row.incident)}`}>Open {row.incident}</Link>;
+  return row.state === "served" ? null : <Link className="button" to={page(row)}>See why</Link>;
+}

@@ -1,0 +1,19 @@
+import { useStatus } from "../../api/documents";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { ConsumerTable } from "./ConsumerTable";
+
+export function Consumers() {
+  usePageTitle("Consumers");
+  return (
+    <Loaded document={useStatus()}>
+      {({ consumers }) => (
+        <div className="stack">
+          <Heading title="Consumers" said="Who reads the data, what they were promised, and whether they have it." />
+          <Panel title="All consumers" aside={`${consumers.length}`}>
+            {consumers.length ? <ConsumerTable rows={consumers} keys /> : <Empty>None is declared yet: <code>consumers.yaml</code> says who needs what by when.</Empty>}
+          </Panel>
+        </div>
+      )}
+    </Loaded>
+  );
+}

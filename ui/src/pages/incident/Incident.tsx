@@ -1,0 +1,131 @@
+// One cause: what was expected and seen, whom it holds, what happened, and its repair.
+import { useState } from "react";
+import { Link, useParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument, useStatus } from "../../api/documents";
+import { Command } from "../../parts/Command";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { lasting, since, Time } from "../../parts/Time";
+import { Repair } from "./Repair";
+
+type Row = Schema["IncidentRow"];
+
+export function Incident() {
+  const { incident = "" } = useParams();
+  usePageTitle(incident);
+  return <Loaded document={useDocument("/api/v1/incidents/{incident}", { path: { incident } })}>{(row) => <IncidentOf row={row} />}</Loaded>;
+}
+
+function IncidentOf({ row }: { row: Row }) {
+  const [repairing, setRepairing] = useState(false);
+  const { cause } = row;
+  return (
+    <div className="stack">
+      <Heading title={<span className="row">{cause.node}: {cause.summary} <State of={row.state} /></span>} said={<Summary row={row} />}>
+        {row.repair && row.state === "open" && !row.repair.automatic && !row.repair.first && <button type="button" className="button main" onClick={() => setRepairing(true)}>Repair…</button>}
+        <Link className="button" to={`/graph?mode=blast&root=${encodeURIComponent(row.id)}`}>Blast radius</Link>
+      </Heading>
+      <RepairSaid row={row} />
+      {row.before && (
+        <div className="notice tone-warn"><p><strong>It happened before:</strong> <Link to={`/incidents/${encodeURIComponent(row.before.id)}`}>{row.before.id}</Link>, <Time at={row.before.began_at} />. What was done then: {row.before.done.join("; ") || "nothing by hand"}.</p></div>
+      )}
+      <div className="columns">
+        <div className="stack">
+          <Evidence cause={cause} />
+          <Timeline lines={row.timeline} />
+        </div>
+        <div className="stack">
+          <Holds affected={row.affected} />
+          {row.symptoms.length > 0 && <Symptoms rows={row.symptoms} />}
+        </div>
+      </div>
+      {repairing && <Repair incident={row.id} close={() => setRepairing(false)} />}
+    </div>
+  );
+}
+
+function Summary({ row }: { row: Row }) {
+  return (
+    <>
+      {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began <Time at={row.began_at} />
+      {row.state === "resolved" && row.restored_at ? `, restored after ${lasting((Date.parse(row.restored_at) - Date.parse(row.began_at)) / 1000)}` : `, ${since(row.began_at)} ago`}
+      {" "}· found {lasting((Date.parse(row.opened_at) - Date.parse(row.began_at)) / 1000)} later
+    </>
+  );
+}
+
+function RepairSaid({ row }: { row: Row }) {
+  if (row.state === "resolved") return <div className="notice tone-good"><p><strong>Resolved.</strong> Those affected are served again.</p></div>;
+  if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when those affected are served again.</p></div>;
+  if (!row.repair) return <div className="notice tone-warn"><p><strong>No repair is known.</strong> It closes by itself once service is back.</p></div>;
+  const { first, automatic, command } = row.repair;
+  return (
+    <div className="notice">
+      <div>
+        <p>{automatic ? <><strong>Headrace repairs it by itself.</strong> Nothing has to be done.</> : first ? <><strong>A person’s first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
+        {!automatic && <Command text={command} />}
+      </div>
+    </div>
+  );
+}
+
+const EVIDENCE: readonly Column<Schema["EvidenceRow"]>[] = [
+  { name: "What", cell: (one) => one.what },
+  { name: "Expected", cell: (one) => <code>{one.expected}</code> },
+  { name: "Observed", cell: (one) => <code>{one.observed}</code> },
+  { name: "Seen", cell: (one) => <Time at={one.at} /> },
+];
+
+function Evidence({ cause }: { cause: Schema["CauseRow"] }) {
+  const seen = new Map<string, Schema["EvidenceRow"] & { times: number }>();
+  for (const one of cause.evidence) {
+    const key = JSON.stringify([one.what, one.expected, one.observed]);
+    seen.set(key, { ...(seen.get(key) ?? one), times: (seen.get(key)?.times ?? 0) + 1 });
+  }
+  const columns = [...EVIDENCE, { name: "Times", className: "number", cell: (one: { times: number }) => one.times }] as Column<Schema["EvidenceRow"] & { times: number }>[];
+  const sure = cause.confidence >= 0.9 ? "established" : cause.confidence >= 0.6 ? "likely" : "not established";
+  return (
+    <Panel title="Evidence" aside={`cause ${sure}, confidence ${Math.floor(cause.confidence * 100)} %`}>
+      <Table label="Evidence" columns={columns} rows={[...seen.values()]} keyOf={(one) => `${one.what}|${one.expected}|${one.observed}`} />
+    </Panel>
+  );
+}
+
+function Timeline({ lines }: { lines: readonly Schema["HappenedRow"][] }) {
+  const columns: readonly Column<Schema["HappenedRow"]>[] = [
+    { name: "When", cell: (one) => <Time at={one.at} /> },
+    { name: "What", className: "why", cell: (one) => one.what },
+    { name: "By", cell: (one) => one.by },
+  ];
+  return <Panel title="Timeline"><Table label="Timeline" columns={columns} rows={lines} keyOf={(one) => `${one.at}${one.what}`} /></Panel>;
+}
+
+function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
+  const consumers = useStatus().data?.consumers;
+  return (
+    <Panel title="Whom it holds" aside={`${affected.partitions.length} partitions: ${affected.partitions[0] ?? ""}${affected.partitions.length > 1 ? ` to ${affected.partitions.at(-1)}` : ""}`}>
+      <div className="body stack">
+        {affected.consumers.length === 0 && <Empty>No consumer waits for it.</Empty>}
+        <ul className="stack" style={{ gap: "0.375rem" }}>
+          {affected.consumers.map((name) => {
+            const row = consumers?.find((one) => one.name === name);
+            return <li key={name} className="row spread"><Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link>{row && <State of={row.state} />}</li>;
+          })}
+        </ul>
+        {affected.assets.length > 0 && (
+          <div><h3>{affected.assets.length} assets</h3><p className="small">{affected.assets.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/assets/${encodeURIComponent(name)}`}>{name}</Link></span>)}</p></div>
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+function Symptoms({ rows }: { rows: readonly Schema["SymptomRow"][] }) {
+  return (
+    <Panel title="What it brought about" aside={`${rows.length}`}>
+      <ul className="body stack">{rows.map((one) => <li key={`${one.node}${one.partition}${one.at}`}>{one.node} {one.partition}<p className="muted small">{one.what}</p></li>)}</ul>
+    </Panel>
+  );
+}

@@ -1,0 +1,25 @@
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { since, Time } from "../../parts/Time";
+
+type Row = Schema["IncidentRow"];
+const page = (row: Row) => `/incidents/${encodeURIComponent(row.id)}`;
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: "State", cell: (row) => <State of={row.state} /> },
+  { name: "Cause", className: "why", cell: (row) => (
+    <div>
+      <Link to={page(row)}><strong>{row.cause.node}: {row.cause.summary}</strong></Link>
+      <div className="muted small">{row.id} · {row.cause.kind.replaceAll("_", " ")} · owner {row.owner}</div>
+    </div>
+  ) },
+  { name: "Holds", cell: (row) => <div>{row.affected.consumers.length} consumers<div className="muted small">{row.affected.assets.length} assets, {row.affected.partitions.length} partitions</div></div> },
+  { name: "Began", cell: (row) => <div><Time at={row.began_at} />{row.state !== "resolved" && <div className="muted small">{since(row.began_at)} ago</div>}</div> },
+];
+
+/** Incidents, one for each cause. */
+export function IncidentTable({ rows, keys = false }: { rows: readonly Row[]; keys?: boolean }) {
+  return <Table label="Incidents" columns={COLUMNS} rows={rows} keyOf={(row) => row.id} opens={page} keys={keys} />;
+}

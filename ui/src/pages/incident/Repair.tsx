@@ -1,0 +1,93 @@
+// The repair of an incident: what will be done, to whom, how long; then done, and what came of it.
+import { useAct, usePlan } from "../../api/acts";
+import type { Schema } from "../../api/client";
+import { useStatus } from "../../api/documents";
+import { Dialog } from "../../parts/Dialog";
+import { Doing } from "../../parts/Doing";
+import { Refusal } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { lasting } from "../../parts/Time";
+import "./repair.css";
+
+type Fix = Schema["FixDocument"];
+
+export function Repair({ incident, close }: { incident: string; close: () => void }) {
+  const plan = usePlan("/api/v1/incidents/{incident}/repair", { path: { incident } });
+  const { do_, progress } = useAct<Fix>(`/api/v1/incidents/${encodeURIComponent(incident)}/fix`);
+  const begin = () => do_.mutate({ agreed: plan.data?.agreed ?? null });
+
+  const waiting = !plan.data && !plan.error;
+  const footer = do_.data ? (
+    <button type="button" className="button main" onClick={close}>Close</button>
+  ) : (
+    <>
+      <span className="muted small">It goes into the audit trail.</span>
+      <span className="row">
+        <button type="button" className="button" onClick={close}>{do_.isPending ? "Close" : "Not now"}</button>
+        {plan.data && !do_.isPending && <button type="button" className="button main" onClick={begin}>{do_.error ? "Try again" : "Do this"}</button>}
+      </span>
+    </>
+  );
+  return (
+    <Dialog title={do_.data ? `${incident}: ${outcome(do_.data)}` : `Repair ${incident}`} close={close} footer={footer}>
+      {waiting && <p role="status" className="muted">Working out what has to be done…</p>}
+      {plan.error && <Refusal problem={plan.error} />}
+      {do_.error && <Refusal problem={do_.error} />}
+      {do_.isPending ? <Doing progress={progress} /> : do_.data ? <Done fix={do_.data} /> : plan.data && <Preview fix={plan.data.document} />}
+    </Dialog>
+  );
+}
+
+function Preview({ fix }: { fix: Fix }) {
+  const { backfill } = fix;
+  return (
+    <div className="stack">
+      <ol className="steps">
+        {fix.steps.map((step) => <li key={`${step.act}${step.what}`}><strong>{step.act}</strong> <span className="mono">{step.what}</span><p className="muted">{step.text}</p></li>)}
+      </ol>
+      {fix.mappings.length > 0 && <Mappings rows={fix.mappings} />}
+      {backfill && (
+        <dl className="facts">
+          <dt>Touches</dt><dd>{[...backfill.affects.consumers, ...backfill.affects.owners].join(", ") || "nobody"}</dd>
+          {backfill.estimate && <><dt>Takes</dt><dd>{lasting(backfill.estimate.seconds)} ({lasting(backfill.estimate.low)} to {lasting(backfill.estimate.high)}), {backfill.estimate.basis}</dd></>}
+          <dt>Approval</dt><dd>{backfill.needs_approval ? `needed: ${backfill.approval?.rule ?? "policy"}` : "not needed"}</dd>
+        </dl>
+      )}
+    </div>
+  );
+}
+
+function Mappings({ rows }: { rows: readonly Schema["MappingRow"][] }) {
+  return (
+    <details>
+      <summary>Why these names are taken for the same ({rows.length})</summary>
+      <ul className="stack" style={{ marginTop: "0.5rem" }}>
+        {rows.map((row) => (
+          <li key={row.column}><code>{row.column}</code> ← <code>{row.to}</code>{row.score !== null && ` ${Math.floor(row.score * 100)} %`}<p className="muted small">{row.evidence.join(" · ")}</p></li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
+function outcome(fix: Fix): string {
+  if (fix.fix === "done") return fix.state === "resolved" ? "repaired" : "on the way";
+  return fix.fix === "open" ? "done, and the cause is still there" : "nothing was done";
+}
+
+function Done({ fix }: { fix: Fix }) {
+  const consumers = useStatus().data?.consumers.filter((one) => fix.affected.consumers.includes(one.name)) ?? [];
+  const changed = fix.backfill?.changed;
+  return (
+    <div className="stack" role="status">
+      {fix.backfill && (
+        <p>
+          <strong>{fix.backfill.published} of {fix.backfill.partitions_total} partitions published</strong>{fix.backfill.failed > 0 && `, ${fix.backfill.failed} failed`}.
+          {changed && ` Rows: ${changed.rows_added.toLocaleString("en")} added, ${changed.rows_changed?.toLocaleString("en") ?? 0} changed, ${changed.rows_removed.toLocaleString("en")} removed.`}
+        </p>
+      )}
+      <ul className="stack" style={{ gap: "0.375rem" }}>{consumers.map((one) => <li key={one.name} className="row"><State of={one.state} /> {one.name}{one.data_through && <span className="muted">data through {one.data_through}</span>}</li>)}</ul>
+      {fix.file && <p className="muted">The project’s file <code>{fix.file}</code> was edited: commit it.</p>}
+    </div>
+  );
+}

@@ -1,0 +1,121 @@
+// The first screen: who waits, since when, why, and what to do about it.
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument, useStatus } from "../../api/documents";
+import { Command } from "../../parts/Command";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { Time } from "../../parts/Time";
+import { ConsumerTable } from "../consumer/ConsumerTable";
+import { IncidentTable } from "../incident/IncidentTable";
+import { Figures } from "./Figures";
+
+export function Today() {
+  const status = useStatus();
+  usePageTitle("Today");
+  return <Loaded document={status}>{(document) => <TodayOf document={document} />}</Loaded>;
+}
+
+function TodayOf({ document }: { document: Schema["StatusDocument"] }) {
+  const incidents = useDocument("/api/v1/incidents", {});
+  const risks = document.consumers.filter((one) => one.risk);
+  if (!document.consumers.length) return <NoConsumers />;
+  return (
+    <div className="stack">
+      <Heading title={<span role="status">{headline(document)}</span>} said={<Said document={document} />} />
+      <Figures document={document} />
+      <Panel title="Consumers" aside={`${document.consumers.length}, those that wait first`}>
+        <ConsumerTable rows={worstFirst(document.consumers)} keys />
+      </Panel>
+      <div className="columns">
+        <Panel title="Open incidents" aside="one for each cause">
+          <Loaded document={incidents}>
+            {(rows) => rows.length ? <IncidentTable rows={mostHeldFirst(rows)} /> : <Empty>None. An incident opens when something is late, held, wrong or fails, one for each cause.</Empty>}
+          </Loaded>
+        </Panel>
+        <div className="stack">
+          {risks.length > 0 && <Risks consumers={risks} />}
+          <Holdings document={document} />
+        </div>
+      </div>
+    </div>
+  );
+}
+
+const ORDER = ["wrong", "late", "never", "unknown", "at_risk", "served"];
+
+function worstFirst(rows: readonly Schema["ConsumerRow"][]): Schema["ConsumerRow"][] {
+  return rows.toSorted((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.since ?? "").localeCompare(b.since ?? ""));
+}
+
+function mostHeldFirst(rows: readonly Schema["IncidentRow"][]): Schema["IncidentRow"][] {
+  return rows.toSorted((a, b) => b.affected.consumers.length - a.affected.consumers.length || b.opened_at.localeCompare(a.opened_at));
+}
+
+function headline(document: Schema["StatusDocument"]): string {
+  const count = (state: string) => document.consumers.filter((one) => one.state === state).length;
+  const many = (n: number, word: string) => `${n} ${word}${n === 1 ? "" : "s"}`;
+  const held = document.holding;
+  if (held) return `${many(held.causes, "cause")} ${held.causes === 1 ? "holds" : "hold"} back ${many(held.assets, "asset")} and ${many(held.consumers, "consumer")}`;
+  const waiting = document.consumers.length - count("served") - count("at_risk");
+  if (waiting) return `${waiting} of ${many(document.consumers.length, "consumer")} ${waiting === 1 ? "isn’t" : "aren’t"} served`;
+  const risky = count("at_risk");
+  return risky ? `Nothing is late or wrong yet; ${many(risky, "consumer")} will be` : "Nothing is late or wrong";
+}
+
+function Said({ document }: { document: Schema["StatusDocument"] }) {
+  const wrong = document.consumers.some((one) => one.state === "wrong");
+  const waits = document.consumers.some((one) => ["late", "never"].includes(one.state));
+  return (
+    <>
+      {waits && !wrong && "Nothing wrong was published. "}
+      {document.runtime !== "running" && document.clock === "live" && "The runtime is stopped: nothing runs until headrace serve or headrace tick does. "}
+      {document.observed_at && <>Judged <Time at={document.observed_at} />.</>}
+    </>
+  );
+}
+
+function Risks({ consumers }: { consumers: readonly Schema["ConsumerRow"][] }) {
+  return (
+    <Panel title="What will be late">
+      <ul className="body stack">
+        {consumers.map((one) => one.risk && (
+          <li key={one.name}>
+            <Link to={`/consumers/${encodeURIComponent(one.name)}`}>{one.name}</Link> {one.risk.interval}, due <Time at={one.risk.due_at} />
+            <p className="muted small">{one.risk.reason}</p>
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  );
+}
+
+function Holdings({ document }: { document: Schema["StatusDocument"] }) {
+  const { assets, quarantine } = document;
+  return (
+    <Panel title="Assets and data held back">
+      <div className="body stack">
+        <dl className="facts">
+          <dt>Assets</dt>
+          <dd><Link to="/assets">{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never} never · {assets.unchecked} unchecked</Link></dd>
+          <dt>Quarantine</dt>
+          <dd>{quarantine.deliveries} deliveries, {quarantine.partitions} partitions, {quarantine.rows.toLocaleString("en")} rows</dd>
+          {document.paused.length > 0 && <><dt>Paused</dt><dd>{document.paused.map((one) => one.node).join(", ")}</dd></>}
+          {!!document.not_applied && <><dt>Not applied</dt><dd>{document.not_applied} changes of the files; <code>headrace plan</code> says what they do</dd></>}
+        </dl>
+        {document.next && <div><span className="muted small">The same on the command line</span><Command text={document.next} /></div>}
+      </div>
+    </Panel>
+  );
+}
+
+function NoConsumers() {
+  return (
+    <div className="stack">
+      <h1>Nobody is promised anything yet</h1>
+      <Empty>
+        <p><strong>Say who needs which data by when</strong>, in <code>consumers.yaml</code>: then this page says whether they have it, since when not, and why.</p>
+        <pre className="mono">{"- consumer: morning-report\n  owner: operations\n  reads: [carrier_delays]\n  due: \"07:00\""}</pre>
+      </Empty>
+    </div>
+  );
+}

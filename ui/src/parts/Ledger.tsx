@@ -1,0 +1,51 @@
+// The delay ledger as a waterfall: each segment begins where the one before ended, and they add up to the wait.
+import { Link } from "react-router";
+import type { Schema } from "../api/client";
+import { lasting, Time } from "./Time";
+import "./ledger.css";
+
+type Segment = Schema["SegmentRow"];
+type Ledgered = Pick<Schema["LedgerRow"], "from" | "to" | "wait_seconds" | "segments" | "said" | "shares" | "shortest_possible_seconds" | "open" | "read">;
+
+/** Who a kind of segment waits for. */
+const WHOSE: Record<string, "people" | "work" | "ours" | "source"> = {
+  hold: "people", approval: "people", paused: "people", retry: "work", run: "work", export: "work",
+  audit: "ours", publish: "ours", dispatch: "ours", queue: "ours", detection: "ours", unattributed: "ours", schedule: "source", source: "source",
+};
+const SAID = { people: "a person decides", work: "computing", ours: "Headrace itself", source: "the source, or the plan" } as const;
+
+export function Ledger({ ledger }: { ledger: Ledgered }) {
+  const began = Date.parse(ledger.from);
+  const whole = ledger.wait_seconds || 1;
+  return (
+    <div className="ledger">
+      <p className="body">{ledger.said}{ledger.shortest_possible_seconds !== null && <> The shortest wait possible with this data: {lasting(ledger.shortest_possible_seconds)}.</>}</p>
+      <div className="scroll" tabIndex={0} role="region" aria-label="Delay ledger">
+        <table>
+          <thead><tr><th scope="col">Segment</th><th scope="col">At</th><th scope="col" className="bars">{lasting(ledger.wait_seconds)}{ledger.open ? " so far" : ""}</th><th scope="col" className="number">Lasted</th><th scope="col">From</th></tr></thead>
+          <tbody>
+            {ledger.segments.map((segment) => (
+              <tr key={`${segment.from}${segment.kind}${segment.node}`}>
+                <td><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div></td>
+                <td>{segment.incident ? <Link to={`/incidents/${encodeURIComponent(segment.incident)}`}>{segment.incident}</Link> : segment.node}{segment.partition && <div className="muted small">{segment.partition}</div>}</td>
+                <td className="bars"><Bar segment={segment} began={began} whole={whole} /></td>
+                <td className="number">{lasting(segment.seconds)}</td>
+                <td><Time at={segment.from} /></td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      <p className="body row small muted">
+        {(Object.keys(SAID) as (keyof typeof SAID)[]).map((whose) => <span key={whose}><span className={`swatch ${whose}`} />{SAID[whose]}</span>)}
+        {ledger.read && <span>{ledger.read}</span>}
+      </p>
+    </div>
+  );
+}
+
+function Bar({ segment, began, whole }: { segment: Segment; began: number; whole: number }) {
+  const left = ((Date.parse(segment.from) - began) / 1000 / whole) * 100;
+  const width = (segment.seconds / whole) * 100;
+  return <div className={`bar ${WHOSE[segment.kind] ?? "ours"}`} style={{ marginLeft: `min(${left}%, calc(100% - 3px))`, width: `max(${width}%, 3px)` }} />;
+}

@@ -1,0 +1,57 @@
+// The one table: columns as values, rows that open, j and k. On a narrow screen each row becomes a card.
+import { useRef, useState, type ReactNode } from "react";
+import { useNavigate } from "react-router";
+import { useKeys } from "../app/keys";
+
+export type Column<R> = { name: string; cell: (row: R) => ReactNode; className?: string };
+type Props<R> = {
+  label: string;
+  columns: readonly Column<R>[];
+  rows: readonly R[];
+  keyOf: (row: R) => string;
+  /** The page that a row opens; its cells still hold a link to it, for those who don't click rows. */
+  opens?: (row: R) => string | null;
+  /** Whether j, k and Enter are this table's; at most one of a page's. */
+  keys?: boolean;
+};
+
+export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: Props<R>) {
+  const navigate = useNavigate();
+  const [chosen, setChosen] = useState<string | null>(null);
+  const body = useRef<HTMLTableSectionElement>(null);
+
+  useKeys((key) => {
+    if (!keys || !rows.length) return false;
+    const at = rows.findIndex((row) => keyOf(row) === chosen);
+    if (key === "j" || key === "k") {
+      const next = key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0);
+      setChosen(keyOf(rows[next]!));
+      body.current?.rows[next]?.scrollIntoView({ block: "nearest" });
+      return true;
+    }
+    const row = rows[at];
+    const path = key === "Enter" && row && document.activeElement?.closest("a,button") === null ? opens?.(row) : null;
+    if (path) void navigate(path);
+    return !!path;
+  });
+
+  const open = (row: R, event: React.MouseEvent) => {
+    const path = opens?.(row);
+    const selecting = window.getSelection()?.toString();
+    if (path && !selecting && !(event.target as Element).closest("a,button,input,label,summary")) void navigate(path);
+  };
+  return (
+    <div className="scroll" tabIndex={0} role="region" aria-label={label}>
+      <table className="cards">
+        <thead><tr>{columns.map((column) => <th key={column.name} scope="col" className={column.className}>{column.name}</th>)}</tr></thead>
+        <tbody ref={body}>
+          {rows.map((row) => (
+            <tr key={keyOf(row)} className={opens?.(row) ? "opens" : undefined} data-chosen={keyOf(row) === chosen || undefined} onClick={(event) => open(row, event)}>
+              {columns.map((column) => <td key={column.name} data-label={column.name || undefined} className={column.className}>{column.cell(row)}</td>)}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}

@@ -1,0 +1,68 @@
+// Times are the viewer's, with the project's beside them where the zones differ: 13:00 (07:00 EST).
+import { useStatus } from "../api/documents";
+
+const HOUR_MS = 3_600_000;
+const WEEK_MS = 7 * 24 * HOUR_MS;
+
+/** The project's now: the server's clock. A replay's stands still. */
+export const clock = {
+  offset: 0,
+  fixed: null as number | null,
+  serverSaid(now: string, replay: boolean): void {
+    this.offset = Date.parse(now) - Date.now();
+    this.fixed = replay ? Date.parse(now) : null;
+  },
+  now(): number {
+    return this.fixed ?? Date.now() + this.offset;
+  },
+};
+
+function text(at: Date, zone: string | undefined, withDate: boolean, withZone = false): string {
+  const day = withDate ? ({ year: "numeric", month: "2-digit", day: "2-digit" } as const) : {};
+  const parts = new Intl.DateTimeFormat("en-GB", {
+    weekday: "short", ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+    ...(zone ? { timeZone: zone } : {}), ...(withZone ? { timeZoneName: "short" as const } : {}),
+  }).formatToParts(at);
+  const of = Object.fromEntries(parts.map((part) => [part.type, part.value]));
+  const date = withDate ? ` ${of.year}-${of.month}-${of.day}` : "";
+  return `${of.weekday}${date} ${of.hour}:${of.minute}${withZone ? ` ${of.timeZoneName}` : ""}`;
+}
+
+/** An instant. `plain` leaves out the project's time beside the viewer's. */
+export function Time({ at, plain = false }: { at: string; plain?: boolean }) {
+  const zone = useStatus().data?.timezone;
+  const instant = new Date(at);
+  const withDate = Math.abs(instant.getTime() - clock.now()) > WEEK_MS;
+  const here = text(instant, undefined, withDate);
+  const there = zone && text(instant, zone, withDate);
+  const full = `${text(instant, undefined, true, true)}${zone ? ` · project: ${text(instant, zone, true, true)}` : ""}`;
+  return (
+    <time dateTime={at} title={full}>
+      {here}
+      {!plain && there && there !== here && <span className="muted small"> ({there.replace(here.slice(0, 4), "")} {zoneName(instant, zone)})</span>}
+    </time>
+  );
+}
+
+function zoneName(at: Date, zone: string): string {
+  return text(at, zone, false, true).split(" ").slice(2).join(" ");
+}
+
+/** How long, as people say it: 50 h 40 min, 12 min, 2.4 s, 34 ms. */
+export function lasting(seconds: number): string {
+  const size = Math.abs(seconds);
+  const sign = seconds < 0 ? "−" : "";
+  if (size < 1) return `${sign}${Math.round(size * 1000)} ms`;
+  if (size < 10) return `${sign}${size.toFixed(1)} s`;
+  if (size < 60) return `${sign}${Math.round(size)} s`;
+  const minutes = Math.round(size / 60);
+  if (minutes < 60) return `${sign}${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours >= 96) return `${sign}${Math.round(hours / 24)} days`;
+  return `${sign}${hours} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
+}
+
+/** From an instant until the project's now. */
+export function since(at: string): string {
+  return lasting(Math.max(0, (clock.now() - Date.parse(at)) / 1000));
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from math import log
 
 import pytest
 
@@ -127,3 +128,27 @@ def test_what_never_was_null_is_held_in_what_is_computed_though_something_above_
     made = {one.column: one.severity.value for one in milder(found, [key(DAYS)])}
     assert made == {"delay": "hold", "duration": "warn"}
     assert {one.severity.value for one in milder(found, [])} == {"hold"}
+
+
+def customers(number: int, kept: float, distinct: int = 100) -> Metrics:
+    own = ColumnMetrics(nulls=0.0, kept=kept, distinct=log(distinct))
+    return Metrics(int(1000 * (1 + wobble(number))), {"customer": own}, repeated=0)
+
+
+CUSTOMERS = [customers(number, 0.8 + wobble(number)) for number in range(DAYS)]
+
+
+@pytest.mark.parametrize(
+    ("kept", "distinct", "said"),
+    [(0.8, 145, ["that the interval before hadn't"]), (0.4, 50, ["of the interval before are gone"]), (0.78, 104, [])],
+)
+def test_names_that_nobody_knew_and_names_that_are_gone_are_told(kept: float, distinct: int, said: list[str]) -> None:
+    """Would catch: keys that find nothing, of which the first sign is a join that has lost its partners; days of other customers told."""
+    found = [one for one in facts(customers(DAYS, kept, distinct), CUSTOMERS) if one.detail == "other names"]
+    assert [one.expected.partition("names ")[2] for one in found] == said
+    assert {one.severity.value for one in found} <= {"warn"}
+
+
+def test_names_that_never_last_are_no_names() -> None:
+    """Would catch: numbers of orders, each of them new each day, compared with the day before's."""
+    assert facts(customers(DAYS, 0.0), [customers(number, 0.05) for number in range(DAYS)]) == []

@@ -10,7 +10,8 @@ from headrace.quality.anomalies import duplicates, groups, truncation
 from headrace.quality.anomalies.alone import HELD as HELD_ALONE
 from headrace.quality.anomalies.alone import Alone, alone
 from headrace.quality.anomalies.history import History
-from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits
+from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN, HISTORY_WARN_MIN, limits, nats
+from headrace.quality.anomalies.names import Unfamiliar, unfamiliar
 from headrace.quality.anomalies.occasions import beside_holiday
 from headrace.quality.anomalies.odd import Odd, odd
 from headrace.quality.anomalies.peers import Peer, shared_move
@@ -151,6 +152,9 @@ def _shapes(one: Partition, history: History) -> tuple[list[Fact], set[object]]:
     for fact in _of_groups(one, history, severity) if cut is None else ():
         explained |= {("share", fact.column), ("distinct", fact.column)}
         facts.append(fact)
+    for names in unfamiliar(one.metrics, history) if not explained else ():
+        explained.add(("distinct", names.column))
+        facts.append(_of_other_names(one.key, names))
     for each in alone(one.metrics, history):
         explained.add(("nulls", each.column))
         facts.append(_emptied_alone(one, each, severity))
@@ -176,6 +180,14 @@ def _of_groups(one: Partition, history: History, severity: Severity) -> Iterator
                 expected=f"no {came.value!r}, as ever", observed=f"{percent(came.share)} of the rows with it",
                 detail=f"category mix: {came.value!r} is new",
             )  # fmt: skip
+
+
+def _of_other_names(key: str, found: Unfamiliar) -> Fact:
+    said = "that the interval before hadn't" if found.new else "of the interval before are gone"
+    return Fact(
+        kind="distribution_shift", column=found.column, severity=Severity.WARN, strength=number(nats(found.sigmas)), partition=key,
+        expected=f"at most {percent(found.most)} names {said}", observed=f"{percent(found.share)}", detail="other names",
+    )  # fmt: skip
 
 
 def _emptied_alone(one: Partition, found: Alone, severity: Severity) -> Fact:

@@ -13,9 +13,8 @@ from serve_lab import ask
 
 from headrace.model import UsageError
 from headrace.run.figures import Figures
-from headrace.web import app as app_module
+from headrace.web import bodies, listen, metrics
 from headrace.web import door as door_module
-from headrace.web import listen, metrics
 from headrace.web.access import FILE, token_of
 
 PATHS = ["/", "/metrics", "/api/v1/status", "/api/v1/figures/uptime?window=7d", "/api/v1/runs", "/api/v1/ls"]
@@ -109,7 +108,7 @@ def test_a_webhook_is_kept_for_whoever_leads(door) -> None:
 
 def test_a_body_is_limited_however_its_length_is_told(door) -> None:
     """A client fills the memory of the process that leads."""
-    much = b"x" * (app_module.BODY_BYTES_MAX + 1)
+    much = b"x" * (bodies.BODY_BYTES_MAX + 1)
     bearer = {"Authorization": f"Bearer {door.token}"}
     assert ask(door.port, "/api/v1/hooks/hooked", method="POST", body=much, **bearer).status == 413
     head = f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\n"
@@ -125,7 +124,7 @@ def test_a_body_is_limited_however_its_length_is_told(door) -> None:
 def test_slow_clients_are_let_go_of_and_delay_nobody(door, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends a byte a minute holds a connection for ever."""
     monkeypatch.setattr(door_module, "HEADER_SECONDS", 0.3)
-    monkeypatch.setattr(app_module, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
     slow = [raw(door.port, b"GET / HTTP/1.1\r\nHost: loc") for _ in range(20)]
     body = raw(
         door.port, f"POST /api/v1/hooks/hooked?token={door.token} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nx".encode()

@@ -6,6 +6,7 @@ that a request can travel through the store.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
@@ -158,6 +159,8 @@ def verb(name: str, arguments: type[A], document: type[D]) -> Callable[[Doing[A,
 def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Progress) -> Any:
     """Do a verb: as the leader where none runs, else by asking the one that does. Its document, or what went wrong."""
     wanted = VERBS[name]
+    if not session.leads:
+        return _ask(session, wanted, arguments, progress)
     try:
         with led(session) as held:
             context = Context(session, held)
@@ -201,10 +204,14 @@ def answer(context: Context, request: Request) -> Document | Work:
 
 
 def _ask(session: Session, wanted: Verb, arguments: msgspec.Struct, progress: Progress) -> Any:
-    progress.note("another headrace process leads this project; asking it")
+    if session.leads:
+        progress.note("another headrace process leads this project; asking it")
     with open_state(session.root, session.settings) as store:
         request_id = submit(store, wanted.name, _body(session, arguments), session.actor)
         while (answered := _followed(store, request_id)) is None:
+            if not session.leads:
+                time.sleep(FOLLOW_SECONDS)
+                continue
             # The leader ended without an answer: lead, and find our own request among those that wait.
             with suppress(Busy), led(session) as held:
                 context = Context(session, held)

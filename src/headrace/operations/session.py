@@ -41,10 +41,12 @@ NAMES_FILE = "cache/names"
 class Session:
     """What a verb works with. Everything is opened when it is first asked for; only reads."""
 
-    def __init__(self, root: Path, env: str, now: str | None, actor: str) -> None:
+    def __init__(self, root: Path, env: str, now: str | None, actor: str, *, leads: bool = True) -> None:
         self.root = root
         self.env = env
         self.actor = actor
+        self.leads = leads
+        """Whether a verb may lead where nobody does; else it waits for whoever leads next."""
         self._now = now
 
     @classmethod
@@ -57,7 +59,7 @@ class Session:
 
     def again(self, actor: str) -> Session:
         """The same project for somebody else, with its files read anew."""
-        return Session(self.root, self.env, self._now, actor)
+        return Session(self.root, self.env, self._now, actor, leads=self.leads)
 
     @cached_property
     def settings(self) -> Settings:

@@ -26,6 +26,8 @@ _PREFIX = "hdr_"
 TOKEN_CHARACTERS_MAX = 200
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^\[\]:/@\s]+)(:[0-9]{1,5})?")
 _SAFE = ("GET", "HEAD")
+ACT_HEADER = "x-headrace-act"
+"""What a page sends along when it changes something: no form can, and no other page without being asked first."""
 
 
 def token_of(data_folder: Path) -> str:
@@ -94,13 +96,16 @@ class Guard:
         return True
 
     def check_token(self, request: Request) -> None:
-        """Problem unless the request carries the token: as a bearer, in the address, or (to look only) in the cookie."""
+        """Problem unless the request carries the token: as a bearer, in the address, or in the cookie. With the cookie alone only our own
+        pages may change anything: browsers send it with what other pages of this machine ask, too."""
         sent = [_bearer(request), request.query_params.get("token", "")]
-        if request.method in _SAFE:
+        if request.method in _SAFE or request.headers.get(ACT_HEADER):
             sent.append(request.cookies.get(self.cookie, ""))
         if not any(map(self.knows, sent)):
             hint = "`headrace serve` prints the address with the token; it is in the file `token` of the data folder"
             raise Problem(401, "this needs the token", hint, www_authenticate="Bearer")
+        if request.method not in _SAFE and not any(map(self.knows, sent[:2])) and not _of_this_page(request):
+            raise Problem(403, "only a page of this server may change anything with its cookie")
 
     def knows(self, text: str) -> bool:
         """Whether this is the token, in a time that doesn't say how much of it is right."""
@@ -117,6 +122,14 @@ class Guard:
         with contextlib.suppress(ValueError):
             return ipaddress.ip_address(name).is_loopback or self._any_address
         return False
+
+
+def _of_this_page(request: Request) -> bool:
+    """Whether a browser says that a page of this very server asks: other ports of this machine are other people's programs."""
+    origin = request.headers.get("origin")
+    if origin is None:
+        return request.headers.get("sec-fetch-site") == "same-origin"
+    return urlsplit_host(origin).lower() == request.headers.get("host", "").lower()
 
 
 def urlsplit_host(origin: str) -> str:

@@ -19,15 +19,15 @@ from headrace.operations.fire import NoHook, fire
 from headrace.operations.status import status
 from headrace.web import metrics, page, probes
 from headrace.web.access import Guard
-from headrace.web.answering import as_json, looking
+from headrace.web.acting import Acts
+from headrace.web.answering import acting, as_json, following, looking
+from headrace.web.bodies import body_of
+from headrace.web.endpoints import PREFIX, Get
 from headrace.web.probes import Server
 from headrace.web.problem import Problem, of_error
 from headrace.web.reading import Reader
 from headrace.web.table import TABLE
 from headrace.web.ui import PAGES, Bundle
-
-BODY_BYTES_MAX = 64 << 10
-BODY_SECONDS = 10.0
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -84,7 +84,7 @@ class Answers:
 
     async def hook(self, request: Request) -> Response:
         """A webhook: the asset's trigger fires. What is sent with it isn't kept."""
-        await _body(request)
+        await body_of(request)
         asset = request.path_params["asset"]
         try:
             return as_json(await self._reader.document(lambda session: fire(session, asset)), 202)
@@ -94,7 +94,7 @@ class Answers:
 
 def app(reader: Reader, guard: Guard, server: Server, bundle: Bundle | None = None) -> Starlette:
     """All that is answered. Probes and the web UI's files need no token; everything else does, by default."""
-    answers = Answers(reader, guard, server, bundle or Bundle())
+    answers, acts = Answers(reader, guard, server, bundle or Bundle()), Acts()
 
     def route(path: str, endpoint: Endpoint, method: str = "GET", *, guarded: bool = True) -> Route:
         async def judged(request: Request) -> Response:
@@ -113,7 +113,11 @@ def app(reader: Reader, guard: Guard, server: Server, bundle: Bundle | None = No
             ),
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
-            *(route(one.path, looking(reader, one)) for one in TABLE),
+            route(f"{PREFIX}/acts/{{act}}", following(acts)),
+            *(
+                route(one.path, looking(reader, one)) if isinstance(one, Get) else route(one.path, acting(reader, acts, one), "POST")
+                for one in TABLE
+            ),
         ],
         exception_handlers={HTTPException: _unrouted},
     )
@@ -148,20 +152,3 @@ async def _unrouted(request: Request, error: Exception) -> Response:
     answer = Problem(error.status_code, "look at / for what there is").response()
     answer.headers.update({**HEADERS, **(error.headers or {})})
     return answer
-
-
-async def _body(request: Request) -> bytes:
-    """All of it. Problem where it is too large, or doesn't come."""
-    length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length[:20]) > BODY_BYTES_MAX:
-        raise Problem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
-    found = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                found += chunk
-                if len(found) > BODY_BYTES_MAX:
-                    raise Problem(413, f"at most {BODY_BYTES_MAX:,} bytes are taken")
-    except TimeoutError:
-        raise Problem(408, f"the body didn't come within {BODY_SECONDS:.0f} s") from None
-    return bytes(found)

@@ -52,4 +52,4 @@ class Get(Endpoint):
 
 
 class Post(Endpoint):
-    """An act. Its struct has a `preview`, which says what it would do."""
+    """An act."""

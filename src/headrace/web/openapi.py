@@ -13,7 +13,8 @@ import msgspec
 
 from headrace import __version__
 from headrace.operations.figure_documents import ROWS
-from headrace.web.endpoints import Endpoint, Get
+from headrace.web.acting import ActDocument
+from headrace.web.endpoints import PREFIX, Endpoint, Get
 from headrace.web.problem import ProblemDocument
 from headrace.web.table import TABLE
 
@@ -31,7 +32,7 @@ SECURITY: Json = {
 def document(table: Iterable[Endpoint] = TABLE) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [*(one.document for one in table), ProblemDocument, *ROWS]
+    given = [*(one.document for one in table), ProblemDocument, ActDocument, *ROWS]
     found, components = msgspec.json.schema_components([*given, *(one.asked for one in table)], ref_template=_REF)
     schemas = dict(zip(map(repr, given), found[: len(given)], strict=True))
     asked = dict(zip(table, found[len(given) :], strict=True))
@@ -39,6 +40,7 @@ def document(table: Iterable[Endpoint] = TABLE) -> Json:
     for one in table:
         fields = components[_name(asked[one])]
         paths.setdefault(_plain(one.path), {})[_method(one)] = _operation(one, fields, schemas[repr(one.document)], schemas)
+    paths[f"{PREFIX}/acts/{{act}}"] = {"get": _act()}
     parameters = {_name(schema) for schema in asked.values()}
     return {
         "openapi": "3.1.0",
@@ -58,23 +60,49 @@ def document(table: Iterable[Endpoint] = TABLE) -> Json:
 def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json]) -> Json:
     in_path = _IN_PATH.findall(one.path)
     problem = {"application/problem+json": {"schema": schemas[repr(ProblemDocument)]}}
-    return {
+    found: Json = {
         "operationId": one.name,
         "summary": one.said.partition("\n")[0],
-        "parameters": list(_parameters(asked, in_path)),
+        "parameters": list(_parameters(asked, in_path, query=isinstance(one, Get))),
         "responses": {
             "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},
             "default": {"description": "what was refused, why, and what to do", "content": problem},
         },
-    }  # fmt: skip
+    }
+    if isinstance(one, Get):
+        return found
+    fields = {name: field for name, field in asked["properties"].items() if name not in in_path}
+    required = [name for name in asked.get("required", ()) if name not in in_path]
+    body = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
+    under_way = {"description": "it is under way: ask `Location` how it stands", "content": {_JSON: {"schema": schemas[repr(ActDocument)]}}}
+    found["requestBody"] = {"required": True, "content": {_JSON: {"schema": body}}}
+    found["responses"]["202"] = under_way
+    return found
 
 
-def _parameters(asked: Json, in_path: list[str]) -> Iterator[Json]:
+def _act() -> Json:
+    """The one document that no operation makes."""
+    schema = {"$ref": _REF.format(name=ActDocument.__name__)}
+    return {
+        "operationId": "act",
+        "summary": "How an act stands: running, done with its document, or failed with its problem.",
+        "parameters": [{"name": "act", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "responses": {
+            "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},
+            "default": {
+                "description": "what was refused",
+                "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemDocument.__name__)}}},
+            },
+        },
+    }
+
+
+def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Json]:
     """Those of the path in its order, then those of the query."""
     fields: Json = asked["properties"]
     for name in in_path:
         yield {"name": name, "in": "path", "required": True, "schema": fields[name]}
-    for name, schema in fields.items():
+    for name, schema in fields.items() if query else ():
         if name not in in_path:
             yield {"name": name, "in": "query", "required": name in asked.get("required", ()), "schema": _said(schema)}
 

@@ -13,6 +13,8 @@ TITLES = {
     403: "this may not be asked from there",
     404: "there is no such thing",
     405: "this can't be done here",
+    409: "this is refused as things stand",
+    415: "the body is of another kind",
     408: "the request took too long",
     413: "the request is too large",
     421: "this server isn't known by that name",
@@ -40,14 +42,17 @@ class Problem(Exception):
         self.status, self.detail, self.hint = status, detail[:TEXT_CHARACTERS_MAX], hint[:TEXT_CHARACTERS_MAX]
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
+    @property
+    def document(self) -> ProblemDocument:
+        """What it says."""
+        return ProblemDocument(title=TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint)
+
     def response(self) -> Response:
         """The answer."""
-        told = ProblemDocument(title=TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint)
-        body = msgspec.json.encode(told)
-        return Response(body, self.status, media_type="application/problem+json", headers=self.headers)
+        return Response(msgspec.json.encode(self.document), self.status, media_type="application/problem+json", headers=self.headers)
 
 
 def of_error(error: HeadraceError) -> Problem:
     """What Headrace itself refuses."""
-    status = 400 if isinstance(error, UsageError) else 403 if isinstance(error, Refused) else 503 if isinstance(error, StoreError) else 500
+    status = 400 if isinstance(error, UsageError) else 409 if isinstance(error, Refused) else 503 if isinstance(error, StoreError) else 500
     return Problem(status, str(error), error.hint)

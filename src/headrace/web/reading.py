@@ -15,6 +15,7 @@ from headrace.operations.session import Session
 READERS_MAX = 2
 """So many documents are made at once; other requests wait. They share a core with the leader."""
 ACTOR = "http"
+"""Who reads."""
 
 D = TypeVar("D")
 
@@ -22,14 +23,22 @@ D = TypeVar("D")
 class Reader:
     """Opens the project for each request. What was understood of an applied version is kept for the next."""
 
-    def __init__(self, root: Path, env: str) -> None:
-        self._root, self._env = root, env
+    def __init__(self, root: Path, env: str, actor: str = ACTOR) -> None:
+        self._root, self._env, self._actor = root, env, actor
         self._last: Session | None = None
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
 
     async def document(self, make: Callable[[Session], D]) -> D:
         """What `make` reads in a session, made in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
+
+    def act(self, do: Callable[[Session], D]) -> D:
+        """What `do` does, in this thread, for whoever serves: the token is theirs. It asks who leads, and never leads itself."""
+        session = Session(self._root, self._env, None, self._actor, leads=False)
+        try:
+            return do(session)
+        finally:
+            session.close()
 
     def _made(self, make: Callable[[Session], D]) -> D:
         session = Session(self._root, self._env, None, ACTOR)

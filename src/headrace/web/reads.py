@@ -13,7 +13,6 @@ from headrace.operations.contract_showing import ContractDiffDocument, ContractS
 from headrace.operations.deliveries import DeliveryRow
 from headrace.operations.documents import LineageDocument, NodeRow, PlanDocument, QuarantineRow, RunRow, StatusDocument
 from headrace.operations.figure_documents import FigureDocument
-from headrace.operations.fix_documents import FixDocument
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.interventions import PauseDocument, WhyDocument
 from headrace.operations.progress import Silent
@@ -120,13 +119,6 @@ def incident(session: Session, asked: IncidentAsked) -> IncidentRow:
     from headrace.operations import incidents as operation
 
     return operation.incident(session, asked.incident)
-
-
-def repair(session: Session, asked: IncidentAsked) -> FixDocument:
-    """`headrace fix --dry-run`: what would be done about an incident; nothing of it is."""
-    from headrace.operations.fix import fix
-
-    return fix(session, asked.incident, dry_run=True, confirm=lambda _: False, progress=Silent())
 
 
 class BackfillsAsked(Asked, frozen=True, kw_only=True):

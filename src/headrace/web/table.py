@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headrace.web import reads, views
-from headrace.web.endpoints import Endpoint, Get
+from headrace.web import acts, previews, reads, views
+from headrace.web.endpoints import Endpoint, Get, Post
 
 TABLE: tuple[Endpoint, ...] = (
     Get("/status", reads.status),
@@ -16,11 +16,12 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/why/{subject:path}", reads.why),
     Get("/incidents", reads.incidents),
     Get("/incidents/{incident}", reads.incident),
-    Get("/incidents/{incident}/repair", reads.repair),
+    Get("/incidents/{incident}/repair", previews.repair),
     Get("/runs", reads.runs),
     Get("/runs/{run}", views.run),
     Get("/attempts/{attempt}/logs", views.logs),
     Get("/backfills", reads.backfills),
+    Get("/backfills/preview", previews.backfill_preview),
     Get("/backfills/{plan}", reads.backfill),
     Get("/deliveries/{source}", reads.deliveries),
     Get("/checks", reads.checks),
@@ -28,6 +29,8 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/paused", reads.paused),
     Get("/contract/{node}", reads.contract),
     Get("/contract/{node}/diff", reads.contract_diff),
+    Get("/contract/{node}/names", previews.accepted_names),
+    Get("/effect", previews.effect),
     Get("/lineage/{column:path}", reads.lineage),
     Get("/graph/view", views.graph),
     Get("/search", views.search),
@@ -35,4 +38,20 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/ls", reads.ls),
     Get("/audit", reads.audit),
     Get("/audit/verify", reads.audit_verify),
+    Post("/incidents/report", acts.do_report),
+    Post("/incidents/{incident}/fix", acts.do_fix),
+    Post("/backfills", acts.do_backfill),
+    Post("/backfills/{plan}/pause", acts.do_pause_backfill),
+    Post("/backfills/{plan}/resume", acts.do_resume_backfill),
+    Post("/backfills/{plan}/cancel", acts.do_cancel_backfill),
+    Post("/runs", acts.do_run),
+    Post("/runs/{run}/cancel", acts.do_cancel),
+    Post("/retry", acts.do_retry),
+    Post("/pause", acts.do_pause),
+    Post("/resume", acts.do_resume),
+    Post("/quarantine/accept", acts.do_accept),
+    Post("/quarantine/drop", acts.do_drop),
+    Post("/contract/{node}/names", acts.do_accept_names),
+    Post("/waive", acts.do_waive),
+    Post("/withdraw", acts.do_withdraw),
 )

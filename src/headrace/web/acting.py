@@ -1,0 +1,119 @@
+"""Acts under way: each in a thread of its own, for it may take as long as a backfill.
+
+An act never leads: it asks whoever does, as a verb beside a server would. Where the process ends, what was asked for is kept in the
+store and done by the next leader; only its answer is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace.model import HeadraceError
+from headrace.operations.documents import Document
+from headrace.web.problem import Problem, ProblemDocument, of_error
+
+UNDER_WAY_MAX = 16
+"""More are refused: each waits in a thread."""
+KEPT_MAX = 200
+"""So many that are over can still be asked about."""
+NOTES_MAX = 50
+WAIT_SECONDS = 2.0
+"""How long a request waits for its act before it is told where to ask."""
+
+
+class ActDocument(Document, frozen=True, kw_only=True):
+    """An act: `running`, `done` with its `document`, or `failed` with its `problem`. `done` of `total` is how far it is."""
+
+    id: str
+    act: str
+    state: str
+    began_at: datetime
+    what: str
+    done: int
+    total: int | None
+    ahead: str
+    notes: list[str]
+    document: Any
+    problem: ProblemDocument | None
+
+
+class Act:
+    """One act, and its progress as an operation tells it. Written by its thread, read by the door's."""
+
+    def __init__(self, number: int, name: str) -> None:
+        self.id, self._name, self._began = str(number), name, datetime.now(UTC)
+        self.document: Any = None
+        self.problem: Problem | None = None
+        self.over = asyncio.Event()
+        self._what, self._done, self._ahead = "", 0, ""
+        self._total: int | None = None
+        self._notes: list[str] = []
+
+    def start(self, what: str, total: int | None) -> None:
+        """A phase begins."""
+        self._what, self._done, self._total = what, 0, total
+
+    def advance(self, n: int = 1) -> None:
+        """Further steps are done."""
+        self._done += n
+
+    def ahead(self, text: str) -> None:
+        """What is still to come."""
+        self._ahead = text
+
+    def note(self, line: str) -> None:
+        """Something that a person should know."""
+        self._notes = [*self._notes, line][-NOTES_MAX:]
+
+    def finish(self) -> None:
+        """The phase is over."""
+        self._ahead = ""
+
+    def shown(self) -> ActDocument:
+        """How it stands."""
+        state = "failed" if self.problem is not None else "done" if self.document is not None else "running"
+        return ActDocument(
+            id=self.id, act=self._name, state=state, began_at=self._began, what=self._what, done=self._done, total=self._total,
+            ahead=self._ahead, notes=self._notes, document=self.document, problem=None if self.problem is None else self.problem.document,
+        )  # fmt: skip
+
+
+class Acts:
+    """All acts of this server."""
+
+    def __init__(self) -> None:
+        self._numbers, self._acts = itertools.count(1), dict[str, Act]()
+
+    def begin(self, name: str, do: Callable[[Act], Any]) -> Act:
+        """Begin one. Problem (503) where too many are under way."""
+        if sum(not act.over.is_set() for act in self._acts.values()) >= UNDER_WAY_MAX:
+            raise Problem(503, f"{UNDER_WAY_MAX} acts are under way", "wait until one of them is over")
+        act, loop = Act(next(self._numbers), name), asyncio.get_running_loop()
+        self._acts[act.id] = act
+        for old in [one for one in self._acts.values() if one.over.is_set()][:-KEPT_MAX]:
+            del self._acts[old.id]
+        threading.Thread(target=_done, args=(act, do, loop), name=f"headrace act {name}", daemon=True).start()
+        return act
+
+    def get(self, act_id: str) -> Act:
+        """One of them. Problem (404) for one that there isn't, or isn't any more."""
+        found = self._acts.get(act_id)
+        if found is None:
+            raise Problem(404, "there is no such act", "acts are forgotten when the server ends; /api/v1/audit has what was done")
+        return found
+
+
+def _done(act: Act, do: Callable[[Act], Any], loop: asyncio.AbstractEventLoop) -> None:
+    try:
+        act.document = do(act)
+    except HeadraceError as error:
+        act.problem = of_error(error)
+    except Exception:  # noqa: BLE001 - the boundary of a thread: what it was is nobody's who asks over a network
+        act.problem = Problem(500, "something went wrong here", "the same by its verb, with -v, says what")
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(act.over.set)

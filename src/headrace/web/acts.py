@@ -1,0 +1,244 @@
+"""What can be done over the API: the same operations as the verbs, by whoever serves, in the same audit trail.
+
+What would be done is looked at before, by a GET; `agreed` is the word that came with it, and where something else would be done by now
+nothing is.
+"""
+
+from __future__ import annotations
+
+from headrace.operations.agreement import agrees
+from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.contract_documents import AcceptDocument
+from headrace.operations.documents import RunDocument
+from headrace.operations.fix_documents import FixDocument
+from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.interventions import CancelDocument, DecisionDocument, PauseDocument, WithdrawDocument
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.operations.waive import WaiveDocument
+from headrace.web.asking import Asked
+
+
+class FixAsked(Asked, frozen=True, kw_only=True):
+    """An incident, and the word for the plan that was agreed to."""
+
+    incident: str
+    agreed: str | None = None
+
+
+def do_fix(session: Session, asked: FixAsked, progress: Progress) -> FixDocument:
+    """`headrace fix`: repair an incident as it was planned."""
+    from headrace.operations.fix import fix
+
+    return fix(session, asked.incident, dry_run=False, confirm=agrees(asked.agreed), progress=progress)
+
+
+class ReportAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """Published partitions of a node that are wrong, and what is wrong with them."""
+
+    node: str
+    reason: str
+    first: str | None = None
+    last: str | None = None
+
+
+def do_report(session: Session, asked: ReportAsked, progress: Progress) -> IncidentRow:
+    """`headrace incidents report`: published data is wrong."""
+    from headrace.operations.report_incident import report
+
+    return report(session, asked.node, first=asked.first, last=asked.last, reason=asked.reason, progress=progress)
+
+
+class NewBackfillAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """As `headrace backfill` takes it, with the word for the plan that was agreed to."""
+
+    select: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    first: str | None = None
+    last: str | None = None
+    since: str | None = None
+    mode: str = "missing"
+    only: bool = False
+    allow_partial: bool = False
+    reason: str
+    agreed: str | None = None
+
+
+def do_backfill(session: Session, asked: NewBackfillAsked, progress: Progress) -> BackfillDocument:
+    """`headrace backfill`: make partitions of the past beside production, and publish them at once."""
+    from headrace.operations.backfill import backfill
+
+    return backfill(
+        session, asked.select, exclude=asked.exclude, first=asked.first, last=asked.last, since=asked.since, mode=asked.mode,
+        reason=asked.reason, only=asked.only, allow_partial=asked.allow_partial, dry_run=False, confirm=agrees(asked.agreed),
+        progress=progress,
+    )  # fmt: skip
+
+
+class PlanActAsked(Asked, frozen=True, kw_only=True):
+    """A backfill, and why."""
+
+    plan: str
+    reason: str
+
+
+def do_pause_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+    """`headrace backfills pause`: begin nothing more of it."""
+    return _of_plan(session, "pause", asked, progress)
+
+
+def do_resume_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+    """`headrace backfills resume`: go on with it, to its end."""
+    return _of_plan(session, "resume", asked, progress)
+
+
+def do_cancel_backfill(session: Session, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+    """`headrace backfills cancel`: end it; nothing of what it made is left."""
+    return _of_plan(session, "cancel", asked, progress)
+
+
+def _of_plan(session: Session, action: str, asked: PlanActAsked, progress: Progress) -> BackfillDocument:
+    from headrace.operations import backfills
+
+    return backfills.act(session, action, asked.plan, reason=asked.reason, progress=progress)
+
+
+class NewRunAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """As `headrace run` takes it; `again` replaces what is published, and needs a reason."""
+
+    select: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()
+    first: str | None = None
+    last: str | None = None
+    again: bool = False
+    reason: str | None = None
+
+
+def do_run(session: Session, asked: NewRunAsked, progress: Progress) -> RunDocument:
+    """`headrace run`: run what is selected now."""
+    from headrace.operations.run import run
+
+    return run(
+        session, asked.select, exclude=asked.exclude, partitions=asked.partitions, first=asked.first, last=asked.last, again=asked.again,
+        reason=asked.reason, progress=progress,
+    )  # fmt: skip
+
+
+class RetryAsked(Asked, frozen=True, kw_only=True):
+    """A run, an asset, or one of its partitions."""
+
+    target: str
+    reason: str | None = None
+
+
+def do_retry(session: Session, asked: RetryAsked, progress: Progress) -> RunDocument:
+    """`headrace retry`: only what failed, again."""
+    from headrace.operations.retry import retry
+
+    return retry(session, asked.target, reason=asked.reason, progress=progress)
+
+
+class CancelAsked(Asked, frozen=True, kw_only=True):
+    """A run that is under way."""
+
+    run: str
+    reason: str | None = None
+
+
+def do_cancel(session: Session, asked: CancelAsked, progress: Progress) -> CancelDocument:
+    """`headrace cancel`: end a run; what is published stays."""
+    from headrace.operations.cancel import cancel
+
+    return cancel(session, asked.run, reason=asked.reason, progress=progress)
+
+
+class PauseAsked(Asked, frozen=True, kw_only=True):
+    """What is selected; `until` is a time, or a duration from now."""
+
+    select: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    reason: str
+    until: str | None = None
+
+
+def do_pause(session: Session, asked: PauseAsked, progress: Progress) -> PauseDocument:
+    """`headrace pause`: start nothing of these."""
+    from headrace.operations.pause import pause
+
+    return pause(session, asked.select, exclude=asked.exclude, reason=asked.reason, until=asked.until, progress=progress)
+
+
+class ResumeAsked(Asked, frozen=True, kw_only=True):
+    """What is selected."""
+
+    select: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def do_resume(session: Session, asked: ResumeAsked, progress: Progress) -> PauseDocument:
+    """`headrace resume`: let what was paused run again."""
+    from headrace.operations.resume import resume
+
+    return resume(session, asked.select, exclude=asked.exclude, reason=asked.reason, progress=progress)
+
+
+class AcceptAsked(Asked, frozen=True, kw_only=True):
+    """A partition that waits; `until` is when the exception lapses."""
+
+    target: str
+    reason: str
+    until: str | None = None
+
+
+def do_accept(session: Session, asked: AcceptAsked, progress: Progress) -> DecisionDocument:
+    """`headrace quarantine accept`: publish held data as it is."""
+    from headrace.operations.quarantine_deciding import accept
+
+    return accept(session, asked.target, reason=asked.reason, until=asked.until, progress=progress)
+
+
+class TargetAsked(Asked, frozen=True, kw_only=True):
+    """A partition, or a consumer's interval, and why."""
+
+    target: str
+    reason: str
+
+
+def do_drop(session: Session, asked: TargetAsked, progress: Progress) -> DecisionDocument:
+    """`headrace quarantine drop`: say that it will never be published."""
+    from headrace.operations.quarantine_deciding import drop
+
+    return drop(session, asked.target, reason=asked.reason, progress=progress)
+
+
+class MapAsked(Asked, frozen=True, kw_only=True):
+    """A source's partition that is held, or an incident; pairs (`COLUMN=NAME`) go before what is proposed."""
+
+    node: str
+    map: tuple[str, ...] = ()
+    agreed: str | None = None
+
+
+def do_accept_names(session: Session, asked: MapAsked, progress: Progress) -> AcceptDocument:
+    """`headrace contract accept`: the names that a vendor uses now are right."""
+    from headrace.operations.contract_accept import accept
+    from headrace.operations.progress import Silent
+
+    agrees(asked.agreed)(accept(session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent()))
+    return accept(session, asked.node, pairs=asked.map, patch=False, yes=False, progress=progress)
+
+
+def do_waive(session: Session, asked: TargetAsked, progress: Progress) -> WaiveDocument:
+    """`headrace waive`: nobody needs that interval any more."""
+    from headrace.operations.waive import waive
+
+    return waive(session, asked.target, reason=asked.reason, progress=progress)
+
+
+def do_withdraw(session: Session, asked: TargetAsked, progress: Progress) -> WithdrawDocument:
+    """`headrace withdraw`: take a publication back."""
+    from headrace.operations.withdraw import withdraw
+
+    return withdraw(session, asked.target, reason=asked.reason, progress=progress)

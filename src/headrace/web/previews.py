@@ -1,0 +1,71 @@
+"""What an act would do, looked at before: what verbs show with `--dry-run` or `--patch`, and whom other acts reach."""
+
+from __future__ import annotations
+
+from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.contract_documents import AcceptDocument
+from headrace.operations.effects import EffectDocument
+from headrace.operations.fix_documents import FixDocument
+from headrace.operations.progress import Silent
+from headrace.operations.session import Session
+from headrace.web.asking import Asked
+from headrace.web.reads import IncidentAsked
+
+
+def repair(session: Session, asked: IncidentAsked) -> FixDocument:
+    """`headrace fix --dry-run`: what would be done about an incident."""
+    from headrace.operations.fix import fix
+
+    return fix(session, asked.incident, dry_run=True, confirm=lambda _: False, progress=Silent())
+
+
+class BackfillPreviewAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """As `headrace backfill` takes it."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    first: str | None = None
+    last: str | None = None
+    since: str | None = None
+    mode: str = "missing"
+    reason: str | None = None
+    only: bool = False
+    allow_partial: bool = False
+
+
+def backfill_preview(session: Session, asked: BackfillPreviewAsked) -> BackfillDocument:
+    """`headrace backfill --dry-run`: what would be made, how long it would take, whom it reaches."""
+    from headrace.operations.backfill import backfill
+
+    return backfill(
+        session, asked.select, exclude=asked.exclude, first=asked.first, last=asked.last, since=asked.since, mode=asked.mode,
+        reason=asked.reason, only=asked.only, allow_partial=asked.allow_partial, dry_run=True, confirm=lambda _: False, progress=Silent(),
+    )  # fmt: skip
+
+
+class NamesAsked(Asked, frozen=True, kw_only=True):
+    """A source's partition that is held, or an incident; pairs (`COLUMN=NAME`) go before what is proposed."""
+
+    node: str
+    map: tuple[str, ...] = ()
+
+
+def accepted_names(session: Session, asked: NamesAsked) -> AcceptDocument:
+    """`headrace contract accept --patch`: what accepting a vendor's names would write."""
+    from headrace.operations.contract_accept import accept
+
+    return accept(session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent())
+
+
+class EffectAsked(Asked, frozen=True, kw_only=True):
+    """A selection as verbs take it."""
+
+    select: tuple[str, ...]
+    exclude: tuple[str, ...] = ()
+
+
+def effect(session: Session, asked: EffectAsked) -> EffectDocument:
+    """Whom an act on these nodes reaches."""
+    from headrace.operations import effects
+
+    return effects.effect(session, asked.select, asked.exclude)

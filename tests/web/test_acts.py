@@ -1,0 +1,139 @@
+"""Acts over the API, with a server that leads: done as the verbs do them, by whoever serves, and only for who may."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from serve_lab import Answer, Server, ask, deliver, document, headrace, project, serving, until
+
+NOW = "2025-03-04T08:00"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Path]]:
+    """Over a replay in which the vendor has renamed a column on the third day."""
+    root = project(tmp_path_factory.mktemp("acts") / "shop")
+    for day in ("2025-03-01", "2025-03-02"):
+        deliver(root, day, 10)
+    headrace(root, "tick", "--now", NOW)
+    (root / "landing/orders_2025-03-03.csv").write_text("day,amount_eur\n2025-03-03,12\n", encoding="utf-8")
+    headrace(root, "tick")
+    with serving(root) as found:
+        yield found, root
+
+
+def act(server: Server, path: str, said: Any, **headers: str) -> Answer:
+    sent = {"Authorization": f"Bearer {server.token}", "Content_Type": "application/json"} | headers
+    return ask(server.port, f"/api/v1/{path}", method="POST", body=json.dumps(said).encode(), **sent)
+
+
+def done(server: Server, path: str, said: Any) -> Any:
+    """The act's document, however long it takes."""
+    answer = act(server, path, said)
+    if answer.status == 202:
+        where = answer.headers["location"]
+        over = until(lambda: found if (found := server.get(where).json)["state"] != "running" else None)
+        assert over["state"] == "done", over
+        return over["document"]
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def by_cookie(server: Server, **headers: str) -> Answer:
+    sent = {"Cookie": f"headrace_{server.port}={server.token}", "Content_Type": "application/json"} | headers
+    return ask(server.port, "/api/v1/pause", method="POST", body=b'{"select": ["nothing"], "reason": "x"}', **sent)
+
+
+def test_only_our_own_page_acts_with_the_cookie(server: tuple[Server, Path]) -> None:
+    """Would catch: a page of another program on this machine, or of another site, that acts in the name of who is signed in."""
+    found, _ = server
+    own = f"http://127.0.0.1:{found.port}"
+    assert by_cookie(found).status == 401
+    assert by_cookie(found, Origin=own).status == 401
+    assert by_cookie(found, X_Headrace_Act="1").status == 403
+    for origin in ("http://127.0.0.1:1", "http://localhost", "null", "https://evil.example", f"http://127.0.0.1:{found.port}1"):
+        assert by_cookie(found, X_Headrace_Act="1", Origin=origin).status == 403, origin
+    assert by_cookie(found, X_Headrace_Act="1", Origin=own, Sec_Fetch_Site="cross-site").status == 403
+    assert by_cookie(found, X_Headrace_Act="1", Origin=own).status == 400  # let in: there is no node of that name
+    assert by_cookie(found, X_Headrace_Act="1", Sec_Fetch_Site="same-origin").status == 400
+    assert by_cookie(found, X_Headrace_Act="1", Origin=own, Content_Type="text/plain").status == 415
+    assert ask(found.port, "/api/v1/pause", method="POST", body=b"{}", Content_Type="application/json").status == 401
+
+
+@pytest.mark.parametrize("said", [[], {}, {"select": "revenue", "reason": "x"}, {"select": ["revenue"], "reason": "x", "more": 1}, "x"])
+def test_what_is_sent_is_judged(server: tuple[Server, Path], said: Any) -> None:
+    """Would catch: an act on everything, because a word was misspelt."""
+    answer = act(server[0], "pause", said)
+    assert (answer.status, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+def test_pausing_is_done_as_by_the_verb_and_stands_in_the_trail(server: tuple[Server, Path]) -> None:
+    """Would catch: an act that nobody did, or that only the page knows of."""
+    found, root = server
+    assert found.get("/api/v1/effect?select=revenue").json["consumers"] == ["report"]
+    assert act(found, "pause", {"select": ["revenue"], "reason": " "}).status == 409
+    changed = done(found, "pause", {"select": ["revenue"], "reason": "<b>because</b>"})
+    assert changed["changed"] == ["revenue"] and changed["paused"] == found.get("/api/v1/paused").json["paused"]
+    entry = document(root, "audit", "show", "--action", "node.paused", "--limit", "1")[0]
+    assert (entry["actor"], entry["reason"]) == ("tester", "<b>because</b>")
+    assert done(found, "resume", {"select": ["revenue"]})["paused"] == []
+
+
+def test_a_repair_is_done_only_as_it_was_agreed_to(server: tuple[Server, Path]) -> None:
+    """Would catch: a repair of something else than what the page had shown, or one that isn't done to its end."""
+    found, root = server
+    (incident,) = found.get("/api/v1/incidents").json
+    shown = found.get(f"/api/v1/incidents/{incident['id']}/repair")
+    planned = document(root, "fix", incident["id"], "--dry-run")
+    assert shown.json["steps"] == planned["steps"] and shown.json["fix"] == "planned"
+    assert act(found, f"incidents/{incident['id']}/fix", {"agreed": "something else"}).status == 409
+    assert found.get("/api/v1/incidents").json[0]["state"] == "open"
+    fixed = done(found, f"incidents/{incident['id']}/fix", {"agreed": shown.headers["x-headrace-agree"]})
+    assert fixed["fix"] == "done"
+    assert found.get("/api/v1/assets/revenue/partitions").json["partitions"][0]["state"] == "unchecked"
+    assert found.get("/api/v1/incidents").json == document(root, "incidents")
+
+
+def test_a_backfill_is_planned_and_then_done(server: tuple[Server, Path]) -> None:
+    """Would catch: a plan that changes between the page and the act."""
+    found, root = server
+    asked = {"select": ["revenue"], "from": "2025-03-01", "to": "2025-03-02", "mode": "all", "reason": "once more"}
+    shown = found.get("/api/v1/backfills/preview?select=revenue&from=2025-03-01&to=2025-03-02&mode=all")
+    assert shown.json["partitions_total"] == 2 and shown.json["plan_id"] is None
+    assert act(found, "backfills", {**asked, "agreed": "x"}).status == 409
+    made = done(found, "backfills", {**asked, "agreed": shown.headers["x-headrace-agree"]})
+    assert made["state"] == "succeeded" and made["published"] == 2
+    assert act(found, f"backfills/{made['plan_id']}/cancel", {"reason": "x"}).status == 400
+    listed = document(root, "backfills")["backfills"]
+    assert listed == found.get("/api/v1/backfills").json["backfills"] and listed[0]["plan_id"] == made["plan_id"]
+
+
+def test_data_is_taken_back_and_made_again(server: tuple[Server, Path]) -> None:
+    """Would catch: an act of the page that does something else than its verb."""
+    found, _ = server
+    taken = done(found, "withdraw", {"target": "revenue@2025-03-01", "reason": "wrong"})
+    assert (taken["state"], taken["consumers"]) == ("withdrawn", ["report"])
+    assert found.get("/api/v1/assets/revenue/partitions?from=2025-03-01&to=2025-03-01").json["partitions"][0]["state"] == "withdrawn"
+    again = done(found, "runs", {"select": ["revenue"], "partitions": ["2025-03-01"], "again": True, "reason": "right"})
+    assert again["state"] == "succeeded"
+    assert act(found, f"runs/{again['run_id']}/cancel", {}).json["state"] == "succeeded"
+    assert done(found, "retry", {"target": "revenue"})["state"] == "nothing_due"
+
+
+def test_an_act_that_there_is_not_is_not_found(server: tuple[Server, Path]) -> None:
+    """Would catch: a page that waits for ever after the server was started again."""
+    assert server[0].get("/api/v1/acts/999").status == 404
+
+
+def test_stopping_doesnt_wait_for_acts(tmp_path: Path) -> None:
+    """Would catch: a server that can't be stopped while somebody waits for a leader."""
+    root = project(tmp_path / "shop")
+    headrace(root, "tick", "--now", NOW)
+    with serving(root) as first, serving(root, leads=False) as second:
+        assert act(second, "pause", {"select": ["revenue"], "reason": "x"}).status in (200, 202)
+        assert second.stop() == 0
+        assert first.stop() == 0

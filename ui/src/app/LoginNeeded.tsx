@@ -1,7 +1,7 @@
 /** What is shown to a browser that hasn't been let in. */
 export function LoginNeeded() {
   return (
-    <main className="main stack" id="main">
+    <main className="page stack" id="main">
       <h1>This needs the token</h1>
       <p>
         Open the address that <code>headrace serve</code> printed when it began (it ends in <code>?token=…</code>), once in this browser. The token

@@ -54,7 +54,7 @@ export function Shell() {
         </div>
       </header>
       <Nav />
-      <main className="main" id="main" ref={main} tabIndex={-1}>
+      <main className="page" id="main" ref={main} tabIndex={-1}>
         <Outlet />
       </main>
       {open === "palette" && <Palette close={() => setOpen(null)} />}

@@ -15,4 +15,4 @@ const pages: RouteObject[] = [
   { path: "*", element: <NotFound /> },
 ];
 
-export const router = createBrowserRouter([{ path: "/", element: <Shell />, children: [{ errorElement: <Broken />, children: pages }] }]);
+export const router = createBrowserRouter([{ path: "/", element: <Shell />, hydrateFallbackElement: <></>, children: [{ errorElement: <Broken />, children: pages }] }]);

@@ -3,8 +3,8 @@ export type Tone = "good" | "warn" | "bad" | "idle" | "busy";
 
 const TONES: Record<string, Tone> = {
   served: "good", fresh: "good", published: "good", met: "good", resolved: "good", succeeded: "good", passed: "good", effective: "good", recovering: "busy",
-  at_risk: "warn", behind: "warn", late: "warn", held: "warn", warned: "warn", partial: "warn", stale: "warn", paused: "warn", quarantined: "warn",
-  wrong: "bad", rejected: "bad", failed: "bad", lost: "bad", open: "bad", missing: "bad", cannot_fail: "bad",
+  at_risk: "warn", behind: "warn", held: "warn", warned: "warn", partial: "warn", stale: "warn", paused: "warn", quarantined: "warn",
+  wrong: "bad", late: "bad", rejected: "bad", failed: "bad", lost: "bad", open: "bad", missing: "bad", cannot_fail: "bad",
   running: "busy", queued: "busy", planned: "busy", due: "idle",
 };
 const WORDS: Record<string, string> = { at_risk: "at risk", cannot_fail: "can’t fail", never_ran: "never ran", nothing_due: "nothing due", awaiting_approval: "awaiting approval" };
@@ -17,6 +17,12 @@ const SHAPES: Record<Tone, React.ReactNode> = {
   busy: <><circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" strokeWidth="1.5" opacity="0.4" /><path d="M8 2a6 6 0 0 1 6 6" fill="none" stroke="currentColor" strokeWidth="1.8" /></>,
 };
 
+const CLOCK = <><circle cx="8" cy="8" r="6.25" fill="none" stroke="currentColor" strokeWidth="1.5" /><path d="M8 4.2V8l2.6 1.8" fill="none" stroke="currentColor" strokeWidth="1.6" /></>;
+const PAUSE = <path d="M4.5 2.5h2.4v11H4.5zM9.1 2.5h2.4v11H9.1z" fill="currentColor" />;
+const BOX = <><rect x="2" y="2" width="12" height="12" rx="2" fill="none" stroke="currentColor" strokeWidth="1.5" /><path d="M5 8h6" stroke="currentColor" strokeWidth="1.7" /></>;
+/** States that have a shape of their own within their tone. */
+const OWN: Record<string, React.ReactNode> = { late: CLOCK, behind: CLOCK, stale: CLOCK, paused: PAUSE, held: BOX, quarantined: BOX };
+
 export function toneOf(state: string): Tone {
   return TONES[state] ?? "idle";
 }
@@ -25,12 +31,12 @@ export function wordOf(state: string): string {
   return WORDS[state] ?? state.replaceAll("_", " ");
 }
 
-export function Shape({ of, size = 14 }: { of: Tone; size?: number }) {
-  return <svg width={size} height={size} viewBox="0 0 16 16" aria-hidden="true">{SHAPES[of]}</svg>;
+export function Shape({ of, state = "", size = 14 }: { of: Tone; state?: string; size?: number }) {
+  return <svg width={size} height={size} viewBox="0 0 16 16" aria-hidden="true">{OWN[state] ?? SHAPES[of]}</svg>;
 }
 
 /** A state as a pill: shape, colour, word. `of` is the API's word for it. */
 export function State({ of }: { of: string }) {
   const tone = toneOf(of);
-  return <span className={`state tone-${tone}`}><Shape of={tone} />{wordOf(of)}</span>;
+  return <span className={`state tone-${tone}`}><Shape of={tone} state={of} />{wordOf(of)}</span>;
 }

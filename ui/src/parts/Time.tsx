@@ -17,15 +17,15 @@ export const clock = {
   },
 };
 
-function text(at: Date, zone: string | undefined, withDate: boolean, withZone = false): string {
+function text(at: Date, zone: string | undefined, withDate: boolean): string {
   const day = withDate ? ({ year: "numeric", month: "2-digit", day: "2-digit" } as const) : {};
   const parts = new Intl.DateTimeFormat("en-GB", {
     weekday: "short", ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23",
-    ...(zone ? { timeZone: zone } : {}), ...(withZone ? { timeZoneName: "short" as const } : {}),
+    ...(zone ? { timeZone: zone } : {}),
   }).formatToParts(at);
   const of = Object.fromEntries(parts.map((part) => [part.type, part.value]));
   const date = withDate ? ` ${of.year}-${of.month}-${of.day}` : "";
-  return `${of.weekday}${date} ${of.hour}:${of.minute}${withZone ? ` ${of.timeZoneName}` : ""}`;
+  return `${of.weekday}${date} ${of.hour}:${of.minute}`;
 }
 
 /** An instant. `plain` leaves out the project's time beside the viewer's. */
@@ -35,17 +35,26 @@ export function Time({ at, plain = false }: { at: string; plain?: boolean }) {
   const withDate = Math.abs(instant.getTime() - clock.now()) > WEEK_MS;
   const here = text(instant, undefined, withDate);
   const there = zone && text(instant, zone, withDate);
-  const full = `${text(instant, undefined, true, true)}${zone ? ` · project: ${text(instant, zone, true, true)}` : ""}`;
+  const full = `${text(instant, undefined, true)} ${zoneName(instant, undefined)}${zone ? ` · project: ${text(instant, zone, true)} ${zoneName(instant, zone)}` : ""}`;
   return (
     <time dateTime={at} title={full}>
       {here}
-      {!plain && there && there !== here && <span className="muted small"> ({there.replace(here.slice(0, 4), "")} {zoneName(instant, zone)})</span>}
+      {!plain && there && there !== here && <span className="muted small"> ({withoutCommon(there, here)} {zoneName(instant, zone)})</span>}
     </time>
   );
 }
 
-function zoneName(at: Date, zone: string): string {
-  return text(at, zone, false, true).split(" ").slice(2).join(" ");
+/** The words of the project's time from the first on that differs from the viewer's: on the same day only the hour. */
+function withoutCommon(there: string, here: string): string {
+  const other = here.split(" ");
+  const words = there.split(" ");
+  return words.slice(words.findIndex((word, index) => word !== other[index])).join(" ");
+}
+
+/** EST, CET: American English has abbreviations for the most zones. */
+function zoneName(at: Date, zone: string | undefined): string {
+  const options = { timeZoneName: "short", ...(zone ? { timeZone: zone } : {}) } as const;
+  return new Intl.DateTimeFormat("en-US", options).formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
 }
 
 /** How long, as people say it: 50 h 40 min, 12 min, 2.4 s, 34 ms. */

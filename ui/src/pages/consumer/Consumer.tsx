@@ -30,7 +30,7 @@ function About({ document }: { document: Schema["ConsumerDocument"] }) {
   const availability = row.availability;
   return (
     <>
-      <Heading title={<span className="row">{row.name} <State of={row.state} /></span>} said={`${document.description ? `${document.description} ` : ""}Needs it ${row.needs}. Owner ${row.owner}.`}>
+      <Heading title={<span className="row">{row.name} <State of={row.state} /></span>} said={<>{document.description && <>{document.description}<br /></>}Needs {row.needs}; owner {row.owner}</>}>
         {row.incident && <Link className="button main" to={`/incidents/${encodeURIComponent(row.incident)}`}>Open {row.incident}</Link>}
         <Link className="button" to={`/graph?mode=focus&root=${encodeURIComponent(row.name)}`}>Graph</Link>
       </Heading>
@@ -69,7 +69,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
       <Panel title="Deliveries against the deadline" aside="the newest at the right">
         <Deadlines deliveries={deliveries} chosen={chosen?.interval ?? null} choose={choose} />
         <details>
-          <summary className="empty">As a table ({deliveries.length})</summary>
+          <summary>As a table ({deliveries.length})</summary>
           <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={(one) => one.interval} />
         </details>
         {older && <p className="body"><button type="button" className="button" onClick={older}>Older ones</button></p>}

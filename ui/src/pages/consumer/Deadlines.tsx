@@ -1,4 +1,4 @@
-// Deliveries as marks around their deadline: before it above the line… the distance on a scale that shows seconds and days alike.
+// Deliveries as marks around their deadline: before it below the line, after it above; the distance on a scale that shows seconds and days alike.
 import type { Schema } from "../../api/client";
 import { Shape, toneOf, wordOf } from "../../parts/State";
 import { lasting } from "../../parts/Time";
@@ -13,8 +13,7 @@ export function Deadlines({ deliveries, chosen, choose }: Props) {
   const earliest = Math.max(...shown.map((one) => -scaled(one.late_seconds ?? 0)), 1);
   return (
     <div className="deadlines" role="group" aria-label="Deliveries against the deadline">
-      <div className="after muted small">after the deadline</div>
-      <div className="before muted small">before it</div>
+      <p className="muted small">after the deadline</p>
       <div className="marks" style={{ gridTemplateColumns: `repeat(${shown.length}, minmax(14px, 1fr))` }}>
         {shown.map((one) => {
           const late = scaled(one.late_seconds ?? 0);
@@ -23,11 +22,12 @@ export function Deadlines({ deliveries, chosen, choose }: Props) {
           return (
             <button key={one.interval} type="button" className={`mark tone-${toneOf(one.state)}`} aria-label={said} title={said} aria-pressed={one.interval === chosen} onClick={() => choose(one.interval)}>
               <span className="stem" style={{ top: `${Math.min(height, 50)}%`, height: `${Math.abs(height - 50)}%` }} />
-              <span className="point" style={{ top: `${height}%` }}><Shape of={toneOf(one.state)} size={12} /></span>
+              <span className="point" style={{ top: `${height}%` }}><Shape of={toneOf(one.state)} state={one.state} size={12} /></span>
             </button>
           );
         })}
       </div>
+      <p className="muted small">before it</p>
     </div>
   );
 }

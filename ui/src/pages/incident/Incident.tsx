@@ -8,6 +8,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, since, Time } from "../../parts/Time";
+import { many } from "../../parts/words";
 import { Repair } from "./Repair";
 
 type Row = Schema["IncidentRow"];
@@ -105,7 +106,7 @@ function Timeline({ lines }: { lines: readonly Schema["HappenedRow"][] }) {
 function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
   const consumers = useStatus().data?.consumers;
   return (
-    <Panel title="Whom it holds" aside={`${affected.partitions.length} partitions: ${affected.partitions[0] ?? ""}${affected.partitions.length > 1 ? ` to ${affected.partitions.at(-1)}` : ""}`}>
+    <Panel title="Whom it holds" aside={`${many(affected.partitions.length, "partition")}: ${affected.partitions[0] ?? ""}${affected.partitions.length > 1 ? ` to ${affected.partitions.at(-1)}` : ""}`}>
       <div className="body stack">
         {affected.consumers.length === 0 && <Empty>No consumer waits for it.</Empty>}
         <ul className="stack" style={{ gap: "0.375rem" }}>
@@ -115,7 +116,7 @@ function Holds({ affected }: { affected: Schema["AffectedRow"] }) {
           })}
         </ul>
         {affected.assets.length > 0 && (
-          <div><h3>{affected.assets.length} assets</h3><p className="small">{affected.assets.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/assets/${encodeURIComponent(name)}`}>{name}</Link></span>)}</p></div>
+          <div><h3>{many(affected.assets.length, "asset")}</h3><p className="small">{affected.assets.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/assets/${encodeURIComponent(name)}`}>{name}</Link></span>)}</p></div>
         )}
       </div>
     </Panel>

@@ -3,6 +3,7 @@ import type { Schema } from "../../api/client";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { since, Time } from "../../parts/Time";
+import { many } from "../../parts/words";
 
 type Row = Schema["IncidentRow"];
 const page = (row: Row) => `/incidents/${encodeURIComponent(row.id)}`;
@@ -15,7 +16,7 @@ const COLUMNS: readonly Column<Row>[] = [
       <div className="muted small">{row.id} · {row.cause.kind.replaceAll("_", " ")} · owner {row.owner}</div>
     </div>
   ) },
-  { name: "Holds", cell: (row) => <div>{row.affected.consumers.length} consumers<div className="muted small">{row.affected.assets.length} assets, {row.affected.partitions.length} partitions</div></div> },
+  { name: "Holds", cell: (row) => <div>{many(row.affected.consumers.length, "consumer")}<div className="muted small">{many(row.affected.assets.length, "asset")}, {many(row.affected.partitions.length, "partition")}</div></div> },
   { name: "Began", cell: (row) => <div><Time at={row.began_at} />{row.state !== "resolved" && <div className="muted small">{since(row.began_at)} ago</div>}</div> },
 ];
 

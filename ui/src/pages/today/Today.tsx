@@ -5,6 +5,7 @@ import { useDocument, useStatus } from "../../api/documents";
 import { Command } from "../../parts/Command";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { Time } from "../../parts/Time";
+import { many } from "../../parts/words";
 import { ConsumerTable } from "../consumer/ConsumerTable";
 import { IncidentTable } from "../incident/IncidentTable";
 import { Figures } from "./Figures";
@@ -53,7 +54,6 @@ function mostHeldFirst(rows: readonly Schema["IncidentRow"][]): Schema["Incident
 
 function headline(document: Schema["StatusDocument"]): string {
   const count = (state: string) => document.consumers.filter((one) => one.state === state).length;
-  const many = (n: number, word: string) => `${n} ${word}${n === 1 ? "" : "s"}`;
   const held = document.holding;
   if (held) return `${many(held.causes, "cause")} ${held.causes === 1 ? "holds" : "hold"} back ${many(held.assets, "asset")} and ${many(held.consumers, "consumer")}`;
   const waiting = document.consumers.length - count("served") - count("at_risk");
@@ -98,7 +98,7 @@ function Holdings({ document }: { document: Schema["StatusDocument"] }) {
           <dt>Assets</dt>
           <dd><Link to="/assets">{assets.fresh} fresh · {assets.behind} behind · {assets.stale} stale · {assets.never} never · {assets.unchecked} unchecked</Link></dd>
           <dt>Quarantine</dt>
-          <dd>{quarantine.deliveries} deliveries, {quarantine.partitions} partitions, {quarantine.rows.toLocaleString("en")} rows</dd>
+          <dd>{many(quarantine.deliveries, "delivery", "deliveries")}, {many(quarantine.partitions, "partition")}, {many(quarantine.rows, "row")}</dd>
           {document.paused.length > 0 && <><dt>Paused</dt><dd>{document.paused.map((one) => one.node).join(", ")}</dd></>}
           {!!document.not_applied && <><dt>Not applied</dt><dd>{document.not_applied} changes of the files; <code>headrace plan</code> says what they do</dd></>}
         </dl>

@@ -110,6 +110,50 @@ def test_what_stands_on_it_still_is_wrong_now_with_the_incident_as_reason(store:
     assert found.claimed_us > found.served_us
 
 
+def without_top_made_again(tx: Transaction, *, identical: bool) -> None:
+    """`mid` came out as before, or didn't; `top` isn't made again."""
+    tx.execute(
+        "update publication set identical = ? where node = 'mid' and partition = '2013-02-01' and ended_at is null", (int(identical),)
+    )
+    withdraw(tx, "top", "2013-02-04 11:01")
+
+
+def withdraw(tx: Transaction, name: str, published: str) -> None:
+    """As if the second publication of the first day hadn't been."""
+    tx.execute("update partition set publication_id = null where node = ? and partition = '2013-02-01'", (name,))
+    tx.execute("delete from publication where node = ? and published_at = ?", (name, at(published)))
+    tx.execute("update publication set ended_at = null, ended_snapshot = null where node = ? and partition = '2013-02-01'", (name,))
+    tx.execute(
+        "update partition set publication_id = (select id from publication where node = :name and partition = '2013-02-01')"
+        " where node = :name and partition = '2013-02-01'",
+        {"name": name},
+    )
+
+
+@pytest.mark.parametrize(("identical", "state"), [(True, "served"), (False, "wrong")])
+def test_what_came_out_the_same_of_sound_data_was_never_wrong(store: Store, identical: bool, state: str) -> None:
+    """Would catch a consumer that stays wrong for ever, because nothing is made again that reads what didn't change; and one that is
+    served because something in between was made again."""
+    with store.write(None) as tx:
+        kept(tx)
+        without_top_made_again(tx, identical=identical)
+        named(tx, "2013-02-01", "2013-02-03 09:00")
+        found, status, spans = seen(tx)
+    assert (status.state, spans[-1][0]) == (state, state)
+    assert (found.corrected_us == 0) is identical
+
+
+def test_what_is_made_again_of_the_same_wrong_data_is_as_wrong(store: Store) -> None:
+    """Would catch what is cleared by coming out the same, of data that is still wrong."""
+    with store.write(None) as tx:
+        kept(tx)
+        without_top_made_again(tx, identical=True)
+        withdraw(tx, "src", "2013-02-04 10:00")
+        named(tx, "2013-02-01", "2013-02-03 09:00")
+        _, status, _ = seen(tx)
+    assert status.state == "wrong"
+
+
 def test_what_an_incident_turned_out_not_to_cover_was_never_wrong(store: Store) -> None:
     """Would catch that somebody's mistaken report lowers the past for good; what was said at the time stays said."""
     with store.write(None) as tx:

@@ -1,12 +1,14 @@
 """What was made of a publication that isn't sound, or that somebody accepted as an exception: it is as unsound as that (SEMANTICS §7).
 
-From each publication that is named it goes downstream, node by node, to the publications that read it while readers saw it.
+From each publication that is named it goes downstream, node by node, to the publications that read it while readers saw it. What came
+out the same once it was made of what is sound was never wrong: nothing that reads it is made again for that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import TypeAlias
 
 import msgspec
 
@@ -40,6 +42,10 @@ class Taint(msgspec.Struct, frozen=True):
     """From when on the incident was said not to cover it."""
 
 
+_Reached: TypeAlias = tuple[InputSpec, Taint, frozenset[str]]
+"""What is the matter with an input, and the node's columns that come from it."""
+
+
 def spread(tx: Transaction, scene: Scene, roots: Iterable[Taint], carry: Carry) -> dict[str, list[Taint]]:
     """Node → all its publications that any of these is the matter with, by itself or through what it read; exports among them."""
     found: dict[str, list[Taint]] = {}
@@ -48,24 +54,42 @@ def spread(tx: Transaction, scene: Scene, roots: Iterable[Taint], carry: Carry) 
     if not found:
         return found
     for node in (*scene.declared.nodes.values(), *scene.declared.exports.values()):
-        made = [taint for spec in node.inputs if found.get(spec.node) for taint in _made(tx, scene, node, spec, found[spec.node], carry)]
-        if made:
-            found[node.name] = list(dict.fromkeys([*found.get(node.name, ()), *made]))
+        reached = [
+            (spec, one, columns)
+            for spec in node.inputs
+            for one in found.get(spec.node, ())
+            if (columns := carry(one.node, one.columns, node.name)) is not None
+        ]
+        if reached:
+            found[node.name] = list(dict.fromkeys([*found.get(node.name, ()), *_made(tx, scene, node, reached)]))
     return found
 
 
-def _made(tx: Transaction, scene: Scene, node: Node, spec: InputSpec, above: Sequence[Taint], carry: Carry) -> list[Taint]:
+def _made(tx: Transaction, scene: Scene, node: Node, reached: Sequence[_Reached]) -> list[Taint]:
     """The publications of a node that read any of these."""
-    carried = [(one, columns) for one in above if (columns := carry(one.node, one.columns, node.name)) is not None]
-    if not carried:
-        return []
+    publications = stored.made_since(tx, node.name, min(one.read_from for _, one, _ in reached))
     found = []
-    for made in stored.made_since(tx, node.name, min(one.read_from for one, _ in carried)):
-        keys = _needed(scene, node, spec, made.partition)
-        for one, columns in carried:
-            if one.read_from <= made.read < one.read_until and (keys is None or one.partition in keys):
+    for made in publications:
+        keys = {spec: _needed(scene, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in reached)}
+        for spec, one, columns in reached:
+            wanted = keys[spec]
+            if one.read_from <= made.read < one.read_until and (wanted is None or one.partition in wanted):
                 found.append(_onwards(one, made, node.name, columns))
-    return found
+    return _not_the_same_again(found, publications)
+
+
+def _not_the_same_again(found: Sequence[Taint], publications: Iterable[stored.Made]) -> list[Taint]:
+    """Without those that were replaced by the same, made of nothing that this is the matter with."""
+    replaced = {(made.partition, made.snapshot): made for made in publications if made.identical}
+    tainted = {(one.partition, one.read_from, one.incident, one.exception) for one in found}
+
+    def same_again(one: Taint) -> bool:
+        made = replaced.get((one.partition, one.read_until))
+        while made is not None and (made.partition, made.snapshot, one.incident, one.exception) in tainted:
+            made = replaced.get((made.partition, EVER if made.ended_snapshot is None else made.ended_snapshot))
+        return made is not None
+
+    return [one for one in found if not same_again(one)]
 
 
 def _onwards(one: Taint, made: stored.Made, node: str, columns: frozenset[str]) -> Taint:

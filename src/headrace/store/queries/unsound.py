@@ -41,7 +41,7 @@ class Excepted(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A publication, and in which snapshot its inputs were read."""
+    """A publication, in which snapshot its inputs were read, and whether it came out the same as the one that it replaced."""
 
     partition: str
     snapshot: int
@@ -49,6 +49,7 @@ class Made(NamedTuple):
     published_at: int
     ended_at: int | None
     read: int
+    identical: bool
 
 
 def named(tx: Transaction, from_us: int) -> list[Unsound]:
@@ -76,8 +77,8 @@ def excepted(tx: Transaction, from_us: int, limit: int = 500) -> list[Excepted]:
 def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:
     """The publications of a node whose inputs were read in this snapshot or later."""
     rows = tx.execute(
-        "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read from publication p"
-        " join attempt a on a.epoch = p.epoch and a.n = p.n where p.node = ? and p.snapshot >= ? and a.snapshot_read >= ?",
+        "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read, p.identical from"
+        " publication p join attempt a on a.epoch = p.epoch and a.n = p.n where p.node = ? and p.snapshot >= ? and a.snapshot_read >= ?",
         (node, snapshot, snapshot),
     )
-    return [Made(*row) for row in rows]
+    return [Made(*row[:6], bool(row[6])) for row in rows]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from headrace.lake.bounds import BOUND_CHARACTERS_MAX, lower_bound, ordering, upper_bound
 from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.keywords import KEYWORDS
-from headrace.lake.types import UnsupportedType, field_count, from_ducklake, parse, storable, to_ducklake, widens
+from headrace.lake.types import UnsupportedType, decimal_of, field_count, from_ducklake, parse, storable, to_ducklake, widens
 
 SCALARS = [
     "BOOLEAN",
@@ -125,12 +125,35 @@ def test_text_that_is_no_type_is_refused(text: str) -> None:
         ("DECIMAL(5,2)", "DECIMAL(7,4)", True),
         ("DECIMAL(5,2)", "DECIMAL(6,4)", False),
         ("DECIMAL(5,2)", "DECIMAL(9,1)", False),
+        ("INTEGER", "DOUBLE", True),
+        ("BIGINT", "DOUBLE", False),
+        ("BIGINT", "DECIMAL(21,2)", True),
+        ("BIGINT", "DECIMAL(20,2)", False),
+        ("UBIGINT", "DECIMAL(21,2)", False),
+        ("DECIMAL(5,0)", "BIGINT", False),
         ("INTEGER", "VARCHAR", False),
         ("INTEGER[]", "BIGINT[]", False),
     ],
 )
 def test_only_a_type_that_holds_every_old_value_is_wider(old: str, new: str, wider: bool) -> None:
     assert widens(parse(old), parse(new)) is wider
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("BIGINT", "DECIMAL(10,2)", "DECIMAL(21,2)"),
+        ("DECIMAL(10,2)", "SMALLINT", "DECIMAL(10,2)"),
+        ("DECIMAL(6,4)", "DECIMAL(10,2)", "DECIMAL(12,4)"),
+        ("BIGINT", "DECIMAL(38,20)", None),
+        ("BIGINT", "DOUBLE", None),
+    ],
+)
+def test_a_decimal_of_both_holds_either(one: str, other: str, both: str | None) -> None:
+    """Would catch: digits lost before or after the point."""
+    found = decimal_of(parse(one), parse(other))
+    assert (found and found.text) == both
+    assert found is None or all(parse(kind) == found or widens(parse(kind), found) for kind in (one, other))
 
 
 @pytest.mark.parametrize(

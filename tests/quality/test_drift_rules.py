@@ -124,3 +124,13 @@ def test_a_thousand_columns_are_told_in_one_sentence() -> None:
     changes = changes_of(compare([Expected(name=name) for name in names], [f"{name}!" for name in names]), Rules())
     assert len(told(changes)) < 700
     assert len(facts_of(changes)) == 100
+
+
+def test_a_learnt_type_grows_and_an_agreed_one_doesnt() -> None:
+    """Would catch: a contract's type that a file changes by itself; values that fit nothing let through with those that fit a wider one."""
+    rules = Rules(typed=frozenset({"agreed"}), used={"*": ("x",)})
+    policies = [
+        rules.policy(DriftKind.TYPE, name, mappable=wider) for name, wider in (("learnt", True), ("agreed", True), ("learnt", False))
+    ]
+    assert policies == [Policy.ALLOW, Policy.BLOCK, Policy.BLOCK]
+    assert Rules(policies={"type": "warn"}).policy(DriftKind.TYPE, "learnt", mappable=True) is Policy.WARN

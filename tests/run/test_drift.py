@@ -102,6 +102,28 @@ def test_what_is_written_otherwise_is_read_otherwise(lab: Lab) -> None:
     assert ("totals", DAYS[6]) in published(lab.tick()), "`select *` takes what came"
 
 
+def test_whole_numbers_become_decimal_where_that_loses_nothing(lab: Lab) -> None:
+    """Would catch: a price list held for its first cents; history that is null, or another number, once the type is wider; a wider type
+    that takes the last digits of long numbers."""
+    header = "order_id,customer,amount,day"
+    lab.deliver(DAYS[0], [f"{2**60},a,2,{DAYS[0]}", f"1,a,3,{DAYS[0]}"], header)
+    assert ("totals", DAYS[0]) in published(lab.tick())
+    lab.deliver(DAYS[1], [f"2,a,0.25,{DAYS[1]}"], header)
+    assert ("totals", DAYS[1]) in published(lab.tick())
+    assert drift(lab) == [(DAYS[1], "type", "amount", "DOUBLE", "allow", '["totals","report"]')]
+    assert lab.rows("select count(*) from fact where kind = 'type_change'") == [(0,)], "nothing to be told of"
+    lab.deliver(DAYS[2], [f"3,a,7,{DAYS[2]}"], header)
+    assert ("totals", DAYS[2]) in published(lab.tick())
+    assert len(drift(lab)) == 1, "it is a DOUBLE from then on"
+    assert [(row["day"], row["total"]) for row in lab.read("totals")] == [(DAYS[0], 5), (DAYS[1], 0.25), (DAYS[2], 7)]
+    assert sum(row["amount"] for row in lab.read("orders")) == 12.25
+
+    lab.deliver(DAYS[3], [f"4.5,a,1,{DAYS[3]}"], header)
+    lab.tick()
+    assert lab.rows("select state from partition where node = 'orders' and partition = ?", DAYS[3]) == [("held",)], "2^60 isn't a DOUBLE"
+    assert max(row["order_id"] for row in lab.read("orders")) == 2**60
+
+
 def put(lab: Lab, day: str, lines: list[str], encoding: str = "utf-8") -> None:
     """A delivery as these lines, an hour old."""
     lab.deliver(day, [])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import PARTITION_COLUMN, Column, Table
-from headrace.lake.types import Type, field_count, parse, storable, widens
+from headrace.lake.types import Type, field_count, parse, storable, widens, widens_where_exact
 from headrace.model.errors import LakeError
 
 COLUMNS_MAX = 10_000
@@ -86,9 +86,9 @@ def _evolved(table: Table, wanted: Sequence[tuple[str, Type]]) -> Table:
         if kind is None:
             continue
         was = parse(column.type)
-        if kind == was or widens(kind, was):
+        if kind == was or widens(kind, was) or widens_where_exact(kind, was):
             kept.append(Column(name, column.type, column.id, column.field_ids, column.default))
-        elif widens(was, kind):
+        elif widens(was, kind) or widens_where_exact(was, kind):
             kept.append(Column(name, kind.text, column.id, column.field_ids, column.default))
     have = {column.name.lower() for column in kept}
     columns = _numbered(kept, [(name, kind) for name, kind in wanted if name.lower() not in have], table.next_id)

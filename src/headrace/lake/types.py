@@ -116,15 +116,22 @@ _STAND_INS = {
     "TIME_NS": "TIME",
 }
 _WIDER = {
-    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT"),
-    "SMALLINT": ("INTEGER", "BIGINT"),
-    "INTEGER": ("BIGINT",),
-    "UTINYINT": ("USMALLINT", "UINTEGER", "UBIGINT", "SMALLINT", "INTEGER", "BIGINT"),
-    "USMALLINT": ("UINTEGER", "UBIGINT", "INTEGER", "BIGINT"),
-    "UINTEGER": ("UBIGINT", "BIGINT"),
+    "TINYINT": ("SMALLINT", "INTEGER", "BIGINT", "DOUBLE"),
+    "SMALLINT": ("INTEGER", "BIGINT", "DOUBLE"),
+    "INTEGER": ("BIGINT", "DOUBLE"),
+    "UTINYINT": ("USMALLINT", "UINTEGER", "UBIGINT", "SMALLINT", "INTEGER", "BIGINT", "DOUBLE"),
+    "USMALLINT": ("UINTEGER", "UBIGINT", "INTEGER", "BIGINT", "DOUBLE"),
+    "UINTEGER": ("UBIGINT", "BIGINT", "DOUBLE"),
     "FLOAT": ("DOUBLE",),
 }
+_DIGITS = {
+    "TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19, "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20,
+}  # fmt: skip
+"""So many digits the whole numbers of a type have at most."""
+DOUBLE_EXACT_MAX = 2**53
+"""Up to here each whole number is a DOUBLE."""
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_DECIMAL_DIGITS_MAX = 38
 _SIMPLE_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NESTING_MAX = 64
 
@@ -176,11 +183,30 @@ def widens(old: Type, new: Type) -> bool:
         return False
     if new.name in _WIDER.get(old.name, ()):
         return True
-    was, now = _DECIMAL.fullmatch(old.name), _DECIMAL.fullmatch(new.name)
-    if not was or not now:
-        return False
-    whole, scale = int(was[1]) - int(was[2]), int(was[2])
-    return int(now[2]) >= scale and int(now[1]) - int(now[2]) >= whole
+    was, now = _digits(old), _digits(new)
+    return new.name not in _DIGITS and was is not None and now is not None and now[0] >= was[0] and now[1] >= was[1]
+
+
+def decimal_of(one: Type, other: Type) -> Type | None:
+    """The narrowest DECIMAL that holds both, of whole numbers and decimals; None for other types, or where 38 digits don't do."""
+    sizes = [_digits(kind) for kind in (one, other)]
+    known = [size for size in sizes if size is not None]
+    whole, scale = max((size[0] for size in known), default=0), max((size[1] for size in known), default=0)
+    return Type(f"DECIMAL({whole + scale},{scale})") if len(known) == len(sizes) and whole + scale <= _DECIMAL_DIGITS_MAX else None
+
+
+def _digits(kind: Type) -> tuple[int, int] | None:
+    """How many digits before and after the point a type has; None for what is neither whole numbers nor decimals."""
+    if kind.name in _DIGITS:
+        return _DIGITS[kind.name], 0
+    found = _DECIMAL.fullmatch(kind.name)
+    return (int(found[1]) - int(found[2]), int(found[2])) if found else None
+
+
+def widens_where_exact(old: Type, new: Type) -> bool:
+    """Whether `new` holds those values of `old` that are whole numbers up to `DOUBLE_EXACT_MAX`, and has fractions besides. Whether all of
+    a column are, its bounds say."""
+    return old.name in ("BIGINT", "UBIGINT") and new.name == "DOUBLE"
 
 
 def field_count(wanted: Type) -> int:

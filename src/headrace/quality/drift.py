@@ -71,6 +71,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     policies: Mapping[str, str] = {}
     used: Mapping[str, tuple[str, ...]] = {}
     required: frozenset[str] = frozenset()
+    typed: frozenset[str] = frozenset()
+    """Columns whose types a contract states: these aren't learnt, so they don't grow with what comes."""
 
     def users(self, column: str) -> tuple[str, ...]:
         """The assets and consumers that use a column, in whatever case it is written."""
@@ -79,11 +81,11 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     def policy(self, kind: DriftKind, column: str, *, mappable: bool = False) -> Policy:
         """What is done about a change of a column; `mappable`: whether what is there can be read as what was expected."""
         said = self.policies.get(kind.value)
-        chosen = Policy(said) if said else self._usual(kind, column)
+        chosen = Policy(said) if said else self._usual(kind, column, mappable=mappable)
         return chosen if mappable else _GIVEN_UP.get(chosen, chosen)
 
-    def _usual(self, kind: DriftKind, column: str) -> Policy:
-        if kind is DriftKind.ADDED:
+    def _usual(self, kind: DriftKind, column: str, *, mappable: bool) -> Policy:
+        if kind is DriftKind.ADDED or (kind is DriftKind.TYPE and mappable and column not in self.typed):
             return Policy.ALLOW
         if kind is DriftKind.FORMAT:
             return Policy.MAP

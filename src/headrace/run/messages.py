@@ -110,6 +110,8 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     history: tuple[Past, ...] = ()
     """What the sound partitions before this one measured, oldest first."""
     around: Around = Around()
+    exact: tuple[str, ...] = ()
+    """Columns of whole numbers of its table that a DOUBLE holds to the last digit, so that they may become one."""
 
 
 class Alone(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

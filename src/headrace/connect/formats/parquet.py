@@ -14,7 +14,7 @@ from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 from headrace.lake.sqltext import literal, quote
-from headrace.lake.types import Type, parse, storable, widens
+from headrace.lake.types import DOUBLE_EXACT_MAX, Type, decimal_of, parse, storable, widens
 from headrace.model.errors import LakeError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MAGIC = b"PAR1"
 WHOLE_NUMBERS = frozenset(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT"))
 TIMESTAMPS = frozenset(("TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP"))
-DOUBLE_EXACT_MAX = 2**53
 
 
 @reads
@@ -101,7 +100,7 @@ class Parquet:
             return None
         listed = "; ".join(f"column {shown(one.name)} is {shown(states[one.name])}, {shown(one.type)} is pinned" for one in bad[:5])
         more = f"; and {len(bad) - 5} more" if len(bad) > 5 else ""
-        columns = tuple(Column(one.name, states.get(one.name, one.type), one.id) for one in pinned.columns)
+        columns = tuple(Column(one.name, _of_both(one.type, states.get(one.name, one.type)), one.id) for one in pinned.columns)
         return TypeDrift(
             tuple(BadColumn(one.name, one.type, 0, shown(states[one.name])) for one in bad),
             listed + more,
@@ -150,6 +149,12 @@ def holds(states: Type, pinned: Type) -> bool:
     if states.name == "DATE":
         return pinned.name in TIMESTAMPS
     return states.name in TIMESTAMPS and pinned.name in TIMESTAMPS
+
+
+def _of_both(pinned: str, states: str) -> str:
+    """The type to read a column in that isn't as it was pinned: what the file states, or a decimal that holds whole numbers, too."""
+    found = decimal_of(parse(pinned), parse(states)) if states.startswith("DECIMAL") else None
+    return states if found is None else found.text
 
 
 def _value(column: str, states: str, pinned: str) -> str:

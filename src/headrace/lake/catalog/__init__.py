@@ -10,6 +10,7 @@ from headrace.lake.catalog.ddl import VERSION, check_version, create, create_tab
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.inventory import Registered, held_keys, registered
 from headrace.lake.catalog.reading import (
+    exact_as_double,
     files,
     named_paths,
     newest_snapshot,
@@ -34,6 +35,7 @@ __all__ = [
     "check_version",
     "create",
     "create_tables",
+    "exact_as_double",
     "files",
     "held_keys",
     "missing",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from headrace.lake.catalog.columns import ids_of, leaves_of
 from headrace.lake.catalog.errors import TableMoved
 from headrace.lake.tables import PARTITION_COLUMN, Column, StagedFile, Table
-from headrace.lake.types import parse, storable, widens
+from headrace.lake.types import parse, storable, widens, widens_where_exact
 from headrace.model.errors import LakeError
 
 
@@ -32,9 +32,10 @@ def next_id(columns: Iterable[Column]) -> int:
     return max(max(ids_of(column)) for column in columns) + 1
 
 
-def difference(now: Table, wanted: Table) -> tuple[list[Column], list[Column]]:
+def difference(now: Table, wanted: Table, exact: Collection[str]) -> tuple[list[Column], list[Column]]:
     """Columns whose rows must end, and columns whose rows must be written, so that `now` becomes `wanted`. A widened
-    column (or one whose name changes its case) is in both, with its id. Raises `TableMoved` if an id means something else now."""
+    column (or one whose name changes its case) is in both, with its id. `exact`: columns of whole numbers that a DOUBLE holds.
+    Raises `TableMoved` if an id means something else now, and `LakeError` for numbers that the wider type wouldn't hold."""
     if wanted.next_id and wanted.next_id != now.next_id:
         raise TableMoved(f"table `{now.name}` has got other columns meanwhile")
     known = {column.id: column for column in now.columns}
@@ -50,11 +51,23 @@ def difference(now: Table, wanted: Table) -> tuple[list[Column], list[Column]]:
         if old is not None:
             if old.name.lower() != column.name.lower():
                 raise TableMoved(f"column id {column.id} of table `{now.name}` is `{old.name}` now")
-            if old.type != column.type and not widens(parse(old.type), parse(column.type)):
-                raise TableMoved(f"column `{column.name}` of table `{now.name}` is {old.type} now; another type needs another id")
+            _check_type(now.name, old, column.type, exact)
             gone.append(old)
         new.append(column)
     return gone, new
+
+
+def _check_type(table_name: str, old: Column, wanted: str, exact: Collection[str]) -> None:
+    was, kind = parse(old.type), parse(wanted)
+    if was == kind or widens(was, kind):
+        return
+    if not widens_where_exact(was, kind):
+        raise TableMoved(f"column `{old.name}` of table `{table_name}` is {old.type} now; another type needs another id")
+    if old.name not in exact:
+        raise LakeError(
+            f"column `{old.name}` of table `{table_name}` has whole numbers that are too large for {wanted}",
+            hint="give it a DECIMAL that holds them, for example DECIMAL(38,6), or another name",
+        )
 
 
 def check_staged(table: Table, staged: StagedFile) -> None:

@@ -14,7 +14,7 @@ from headrace.lake.catalog.columns import ids_of, rows_of
 from headrace.lake.catalog.dialects import exclude_others
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.files import write_files
-from headrace.lake.catalog.reading import FileRow, TableRow, View, holds_only, table, table_row
+from headrace.lake.catalog.reading import FileRow, TableRow, View, exact_as_double, holds_only, table, table_row
 from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
@@ -116,7 +116,7 @@ class Change:
             return
         if opened.is_new or opened.is_altered or opened.files:
             raise TableMoved(f"table `{wanted.name}` is changed by this change already")
-        gone, new = difference(opened.table, wanted)
+        gone, new = difference(opened.table, wanted, exact_as_double(self._tx, opened.row.name))
         self._end_columns(opened.row.id, gone)
         self._insert_columns(opened.row.id, new)
         opened.table = Table(opened.table.name, wanted.columns, max(opened.table.next_id, next_id(wanted.columns)), opened.row.folder)

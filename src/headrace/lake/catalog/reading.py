@@ -12,6 +12,7 @@ from headrace.lake.catalog.dialects import sayable
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.tables import DeleteRef, FileRef, Lookup, Table
+from headrace.lake.types import DOUBLE_EXACT_MAX
 from headrace.model.errors import LakeError
 
 
@@ -104,6 +105,20 @@ def table(tx: Transaction, name: str, snapshot: int | None = None) -> Table | No
     if row is None:
         return None
     return Table(row.name, read_columns(tx, row.id, at), next_column_id(tx, row.id), row.folder)
+
+
+def exact_as_double(tx: Transaction, name: str) -> tuple[str, ...]:
+    """The columns of whole numbers of a table that a DOUBLE holds to the last digit: by the bounds of all files that ever were in it."""
+    row = table_row(tx, name, newest_snapshot(tx))
+    if row is None:
+        return ()
+    found = tx.execute(
+        "SELECT c.column_name, s.min_value, s.max_value FROM ducklake_column c JOIN ducklake_table_column_stats s"
+        " ON s.table_id = c.table_id AND s.column_id = c.column_id WHERE c.table_id = :table AND c.end_snapshot IS NULL"
+        " AND c.column_type IN ('int64', 'uint64') AND s.min_value IS NOT NULL AND s.max_value IS NOT NULL",
+        {"table": row.id},
+    ).fetchall()
+    return tuple(column for column, low, high in found if max(-int(low), int(high)) <= DOUBLE_EXACT_MAX)
 
 
 def next_column_id(tx: Transaction, table_id: int) -> int:

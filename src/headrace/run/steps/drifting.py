@@ -13,7 +13,7 @@ from headrace.connect.deliveries import BadColumn, Format
 from headrace.connect.formats.registry import Header
 from headrace.connect.take_in import Prepared
 from headrace.lake import Column, Table
-from headrace.lake.types import parse, widens
+from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
 from headrace.quality.drift import Expected, Rename, Rules, blocks, changes_of, compare, known_names, told
 from headrace.quality.facts import DriftChange, DriftKind, Policy
@@ -37,6 +37,7 @@ class Drifting:
             policies=task.source.on_drift,
             used=task.used,
             required=frozenset(column.name for column in task.promised or () if column.required or column.primary_key),
+            typed=frozenset(column.name for column in task.promised or () if column.type),
         )
         self._of_names: dict[tuple[str, ...], tuple[DriftChange, ...]] = {}
         self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
@@ -120,7 +121,7 @@ class Drifting:
             self._of_values |= {(one.kind, one.column): msgspec.structs.replace(one, policy=Policy.BLOCK) for one in changes}
             return None
         self._of_values |= {(one.kind, one.column): one for one in changes}
-        return _read_widely(pinned, {bad.column: now.get(bad.column, "") for bad in why.columns})
+        return self._read_widely(pinned, {bad.column: now.get(bad.column, "") for bad in why.columns})
 
     def _another_format(self, why: TypeDrift, reads_as: SourceSchema, pinned: SourceSchema) -> SourceSchema | None:
         swapped = _day_and_month_swapped(pinned, reads_as)
@@ -142,14 +143,30 @@ class Drifting:
     def _of_type(self, bad: BadColumn, now: str) -> DriftChange:
         nested = now.partition("(")[0] in NESTED or now.endswith("]") or bad.type.partition("(")[0] in NESTED
         kind = DriftKind.NESTED if nested else DriftKind.TYPE
+        wider = bool(now) and self._widens(bad.column, bad.type, now)
         return DriftChange(
             kind=kind,
             column=bad.column,
             to=now or None,
-            evidence=(_example(bad),),
-            policy=self._rules.policy(kind, bad.column, mappable=bool(now) and _widens(bad.type, now)),
+            evidence=(_example(bad), *([f"type widened from {bad.type} to {now}"] if wider else [])),
+            policy=self._rules.policy(kind, bad.column, mappable=wider),
             used_by=self._rules.users(bad.column),
         )
+
+    def _widens(self, column: str, was: str, now: str) -> bool:
+        """Whether all that the column has held so far is the same in the other type."""
+        if was == now:
+            return False
+        return widens(parse(was), parse(now)) or (column in self._task.exact and widens_where_exact(parse(was), parse(now)))
+
+    def _read_widely(self, pinned: SourceSchema, now: dict[str, str]) -> SourceSchema:
+        """The wider types where there are; values that fit no wider type are left out."""
+        types = {one.name: now[one.name] for one in pinned.columns if now.get(one.name)}
+        wider = {one.name for one in pinned.columns if one.name in types and self._widens(one.name, one.type, types[one.name])}
+        columns = tuple(Column(one.name, types[one.name] if one.name in wider else one.type, one.id) for one in pinned.columns)
+        left_out = [one.name for one in pinned.columns if one.name in now and one.name not in wider]
+        form = msgspec.structs.replace(pinned.format, lenient=(*pinned.format.lenient, *left_out))
+        return msgspec.structs.replace(pinned, columns=columns, format=form)
 
     def _accepted(self, kind: DriftKind, column: str, detail: str, schema: SourceSchema) -> SourceSchema | None:
         """`schema`, where a change of the whole file may be mapped and wasn't yet."""
@@ -211,7 +228,7 @@ def needs_room(schema: SourceSchema, table: Table | None) -> bool:
     if table is None:
         return False
     has = {column.name.lower(): column.type for column in table.columns}
-    return any(one.name.lower() not in has or _widens(has[one.name.lower()], one.type) for one in schema.columns)
+    return any(one.name.lower() not in has or _wants_room(has[one.name.lower()], one.type) for one in schema.columns)
 
 
 def of_file(prepared: Prepared) -> SourceSchema:
@@ -235,20 +252,9 @@ def _past(interval: str, until: str | None) -> bool:
     return until is not None and interval >= until
 
 
-def _widens(was: str, now: str) -> bool:
-    return was != now and widens(parse(was), parse(now))
-
-
-def _read_widely(pinned: SourceSchema, now: dict[str, str]) -> SourceSchema:
-    """The wider types where there are; values that fit no wider type are left out."""
-    columns = tuple(Column(one.name, _wider_or_same(one.type, now.get(one.name, "")), one.id) for one in pinned.columns)
-    left_out = [one.name for one in pinned.columns if one.name in now and not (now[one.name] and _widens(one.type, now[one.name]))]
-    form = msgspec.structs.replace(pinned.format, lenient=(*pinned.format.lenient, *left_out))
-    return msgspec.structs.replace(pinned, columns=columns, format=form)
-
-
-def _wider_or_same(was: str, now: str) -> str:
-    return now if now and _widens(was, now) else was
+def _wants_room(has: str, wanted: str) -> bool:
+    was, kind = parse(has), parse(wanted)
+    return was != kind and (widens(was, kind) or widens_where_exact(was, kind))
 
 
 def _written(schema: SourceSchema, type_name: str) -> str:

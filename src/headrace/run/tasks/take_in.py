@@ -6,7 +6,7 @@ import msgspec
 
 from headrace.connect import Found, Part, SourceSchema
 from headrace.engine import InputData
-from headrace.lake.catalog import shared_files
+from headrace.lake.catalog import exact_as_double, shared_files
 from headrace.model import Source
 from headrace.model.intervals import previous_key
 from headrace.quality.restating import Before
@@ -32,13 +32,14 @@ def task(
         raise Undeliverable(f"nothing was delivered for {source.name}@{keys[0]}")
     pinned = leading.pinned_schema(tx, source.name)
     contract = lookup.project.contracts.get(source.contract or source.name)
+    schema = msgspec.json.decode(pinned, type=SourceSchema) if pinned else None
     before = {key: Before(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
     made = TakeIn(
         attempt=str(attempt),
         source=source,
         found=_found(source.name, delivery),
         keys=keys,
-        pinned=msgspec.json.decode(pinned, type=SourceSchema) if pinned else None,
+        pinned=schema,
         promised=contract.columns if contract and contract.columns else None,
         table=lookup.table(tx, source.name),
         evolve=lookup.reshaping(tx, source.name),
@@ -57,6 +58,7 @@ def task(
         references=lookup.references(tx, source.name, snapshot),
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
         now_us=now,
+        exact=exact_as_double(tx, source.name) if schema is not None else (),
         views=view_checks(lookup, tx, source, keys, snapshot),
         beside=beside(lookup, tx, source, keys),
         macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},

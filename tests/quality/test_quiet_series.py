@@ -152,3 +152,20 @@ def test_names_that_nobody_knew_and_names_that_are_gone_are_told(kept: float, di
 def test_names_that_never_last_are_no_names() -> None:
     """Would catch: numbers of orders, each of them new each day, compared with the day before's."""
     assert facts(customers(DAYS, 0.0), [customers(number, 0.05) for number in range(DAYS)]) == []
+
+
+def hourly(number: int, hours: tuple[int, ...]) -> Metrics:
+    counts = tuple(round(count * (1 + wobble(number))) for count in hours)
+    return Metrics(sum(counts), {"at": ColumnMetrics(nulls=0.0, distinct=log(500), hours=counts)}, repeated=0)
+
+
+OFFICE = (*(0,) * 8, *(100,) * 10, *(0,) * 6)
+
+
+def test_a_clock_that_is_off_is_no_end_that_is_missing() -> None:
+    """Would catch: times six hours early, all rows there, told as a file that was cut."""
+    past = [hourly(number, OFFICE) for number in range(DAYS)]
+    early = hourly(DAYS, OFFICE[6:] + OFFICE[:6])
+    assert {(kind, severity) for kind, _, severity in told(early, past)} == {("distribution_shift", "hold")}
+    cut = hourly(DAYS, (*OFFICE[:12], *(0,) * 12))
+    assert [(one.kind, one.detail) for one in facts(cut, past)] == [("volume_anomaly", "truncated: about 60 % of the rows are missing")]

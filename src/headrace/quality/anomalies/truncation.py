@@ -17,6 +17,8 @@ LEFT = 0.1
 """After a cut at most this part of what is usual is there."""
 ONE_HOUR = 0.5
 """A column with more of its values than that in one hour says when something was written, not when things happened."""
+THERE = 0.25
+"""Where hardly more than this part of what a cut would have taken isn't there, nothing was cut: the hours are others."""
 HOURS_OF_DAY = 24
 
 
@@ -52,7 +54,8 @@ def _of(column: str, counts: Sequence[int], past: Sequence[Sequence[int]]) -> Cu
     if not usual or max(usual) > ONE_HOUR * sum(usual) or max(counts) > ONE_HOUR * sum(counts):
         return None
     cuts = (_at(column, hour, counts, usual) for hour in range(1, HOURS_OF_DAY))
-    return max((one for one in cuts if one is not None), key=lambda one: one.strength, default=None)
+    best = max((one for one in cuts if one is not None), key=lambda one: one.strength, default=None)
+    return best if best is not None and sum(counts) < (1 - THERE * best.missing) * sum(usual) else None
 
 
 def _at(column: str, hour: int, counts: Sequence[int], usual: Sequence[int]) -> Cut | None:

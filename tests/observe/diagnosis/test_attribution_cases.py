@@ -223,3 +223,13 @@ def test_keys_that_nobody_knows_are_put_down_to_who_delivered_them_not_to_the_fi
     ]
     (cause,) = diagnose(found, graph, NOW)
     assert (cause.kind, cause.node, len(cause.explains)) == ("reference_broken", "flights", 3)
+
+
+def test_of_two_that_refer_to_the_same_the_one_that_finds_nothing_has_other_keys() -> None:
+    """Would catch: a team woken for its join, where the keys that were delivered to it name nobody; the delivery blamed for that where what
+    is referred to may have lost them."""
+    delays = {"delay": ("flights.delay",), "place": ("weather.place",)}
+    empty = seen("delays@2013-02-11", Family.NULLS, "null_spike", "place", strength=30.0)
+    both = lines(delays=delays, other={"place": ("delays.place", "weather.place")})
+    assert shown(diagnose([empty], both, NOW)) == [("reference_broken", "flights")]
+    assert shown(diagnose([empty], lines(delays=delays), NOW)) == [("reference_broken", "delays")]

@@ -43,6 +43,10 @@ class Flow:
                 reached |= own
         return reached
 
+    def origins(self, own: int) -> set[str]:
+        """The inputs, in small letters, that some of a node's own columns get their values from; none where that isn't known."""
+        return {name for name, found in self.inputs.items() if found.any & own or any(reached & own for reached in found.reaches.values())}
+
 
 def flow_of(lines: Lines | None, reads: Sequence[str], bit: Bit, node: str) -> Flow:
     """The flow of a node by its lines; of one without any, everything reaches everything."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import msgspec
 
@@ -75,6 +75,10 @@ class CauseGraph:
     def joins(self, node: str) -> bool:
         """Whether it is made of several others."""
         return len(self._inputs[self._rank[node]]) > 1 if node in self._rank else False
+
+    def readers(self, names: Collection[str]) -> list[str]:
+        """The nodes that are made of one of these."""
+        return [one.name for one in self.nodes.values() if any(spec.node in names for spec in one.inputs)]
 
     def common_sources(self, nodes: Iterable[str]) -> list[str]:
         """The sources that all of these nodes are made of."""

@@ -1,7 +1,8 @@
 """What fails further down although nothing was noticed above it and nothing was changed: then what goes in is what differs.
 
 Several nodes that fail over the same partitions, and have a source in common, have it from there. One that fails because values or
-names are other than its body expects, and is made of one source, has it from that.
+names are other than its body expects, and is made of one source, has it from that. Where of several that refer to the same one alone
+lost what it refers to, what is referred to is sound: its keys are others.
 """
 
 from __future__ import annotations
@@ -30,9 +31,12 @@ def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
         return list(causes)
     found: dict[Candidate, Candidate | None] = {}
     for group in _groups(orphans, graph):
-        common = graph.common_sources(one.node for one in group)
-        kind = _kind(group)
-        if len(common) == 1 and (len({one.node for one in group}) > 1 or _fails_over_inputs(group[0])):
+        common, kind = graph.common_sources(one.node for one in group), _kind(group)
+        if len(group) == 1 and kind is CauseKind.REFERENCE_BROKEN and len(common) > 1:
+            common = _with_other_keys(group[0], graph)
+            if len(common) == 1:
+                found[group[0]] = _at(common[0], kind, group)
+        elif len(common) == 1 and (len({one.node for one in group}) > 1 or _fails_over_inputs(group[0])):
             found |= {group[0]: _at(common[0], kind, group), **dict.fromkeys(group[1:])}
     return [one for each in causes if (one := found.get(each, each)) is not None]
 
@@ -68,6 +72,16 @@ def _together(one: Candidate, other: Candidate) -> bool:
 
 def _fails_over_inputs(one: Candidate) -> bool:
     return one.kind is CauseKind.CODE_ERROR and failure_of(one.own[0]) in _OF_INPUTS
+
+
+def _with_other_keys(one: Candidate, graph: CauseGraph) -> list[str]:
+    """The sources of what names the keys that find nothing; none where what is referred to may as well have lost them."""
+    inputs = [spec.node for spec in graph.nodes[one.node].inputs]
+    origins = [graph.flow(one.node).origins(graph.bits(one.node, (column,))) for column in one.columns]
+    referred = {name for name in inputs if any(found == {name.lower()} for found in origins)}
+    others = [node for node in graph.readers(referred) if node != one.node and graph.joins(node)]
+    naming = [name for name in inputs if name not in referred]
+    return graph.common_sources(naming) if referred and naming and others else []
 
 
 def _kind(group: Sequence[Candidate]) -> CauseKind:

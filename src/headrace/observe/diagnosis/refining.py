@@ -21,4 +21,6 @@ def _has_other_keys(one: Candidate) -> bool:
     """Reference data written over, or other names than there ever were in one column."""
     if one.kind is CauseKind.RESTATEMENT:
         return not one.partitions
-    return one.kind is CauseKind.DISTRIBUTION_SHIFT and any("distinct" in each.observed or "grain" in each.detail or "names" in each.detail for each in one.own)
+    return one.kind is CauseKind.DISTRIBUTION_SHIFT and any(
+        "distinct" in each.observed or "grain" in each.detail or "names" in each.detail for each in one.own
+    )

@@ -23,6 +23,7 @@ from headrace.web.acting import Acts
 from headrace.web.answering import acting, as_json, following, looking
 from headrace.web.bodies import body_of
 from headrace.web.endpoints import PREFIX, Get
+from headrace.web.events import Events
 from headrace.web.probes import Server
 from headrace.web.problem import Problem, of_error
 from headrace.web.reading import Reader
@@ -113,6 +114,7 @@ def app(reader: Reader, guard: Guard, server: Server, bundle: Bundle | None = No
             ),
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
+            route(f"{PREFIX}/events", Events(reader).answer),
             route(f"{PREFIX}/acts/{{act}}", following(acts)),
             *(
                 route(one.path, looking(reader, one)) if isinstance(one, Get) else route(one.path, acting(reader, acts, one), "POST")

@@ -23,7 +23,11 @@ HEADER_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 """For the rest of a request and its answer: a client that sends or reads slowly is let go of."""
 IDLE_SECONDS = 5
-CONNECTIONS_MAX = 64
+STREAM_SECONDS = 660.0
+"""The same for a stream of events, which ends by itself before."""
+STREAMS = ("/events", "/follow")
+"""How the paths of streams end."""
+CONNECTIONS_MAX = 256
 """More are answered 503 at once."""
 CLOSE_SECONDS = 3
 PORTS_TRIED = 20
@@ -79,12 +83,23 @@ class Patient(H11Protocol):
             self._within(HEADER_SECONDS)
         super().data_received(data)
         if waiting and not self._waiting:
-            self._within(ANSWER_SECONDS)
+            self._within(STREAM_SECONDS if self._streams else ANSWER_SECONDS)
 
     def on_response_complete(self) -> None:
         """It was answered; how long it may be idle is uvicorn's."""
         self._within(None)
         super().on_response_complete()
+
+    def shutdown(self) -> None:
+        """The server stops: a stream doesn't keep it waiting."""
+        super().shutdown()
+        if not self._waiting and self._streams:
+            self.transport.abort()
+
+    @property
+    def _streams(self) -> bool:
+        """Whether what is being answered goes on until somebody ends it."""
+        return self.scope["path"].endswith(STREAMS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from headrace import __version__
+from headrace.operations.changing import ChangesDocument
 from headrace.operations.figure_documents import ROWS
 from headrace.web.acting import ActDocument
 from headrace.web.endpoints import PREFIX, Endpoint, Get
@@ -32,7 +33,7 @@ SECURITY: Json = {
 def document(table: Iterable[Endpoint] = TABLE) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [*(one.document for one in table), ProblemDocument, ActDocument, *ROWS]
+    given = [*(one.document for one in table), ProblemDocument, ActDocument, ChangesDocument, *ROWS]
     found, components = msgspec.json.schema_components([*given, *(one.asked for one in table)], ref_template=_REF)
     schemas = dict(zip(map(repr, given), found[: len(given)], strict=True))
     asked = dict(zip(table, found[len(given) :], strict=True))
@@ -40,7 +41,7 @@ def document(table: Iterable[Endpoint] = TABLE) -> Json:
     for one in table:
         fields = components[_name(asked[one])]
         paths.setdefault(_plain(one.path), {})[_method(one)] = _operation(one, fields, schemas[repr(one.document)], schemas)
-    paths[f"{PREFIX}/acts/{{act}}"] = {"get": _act()}
+    paths |= {f"{PREFIX}{path}": {"get": operation} for path, operation in _others()}
     parameters = {_name(schema) for schema in asked.values()}
     return {
         "openapi": "3.1.0",
@@ -80,21 +81,30 @@ def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json
     return found
 
 
-def _act() -> Json:
-    """The one document that no operation makes."""
-    schema = {"$ref": _REF.format(name=ActDocument.__name__)}
+def _apart(name: str, said: str, document: type, parameter: Json, kind: str = _JSON) -> Json:
+    """What answers with a document that no operation makes."""
+    problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemDocument.__name__)}}}
     return {
-        "operationId": "act",
-        "summary": "How an act stands: running, done with its document, or failed with its problem.",
-        "parameters": [{"name": "act", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "operationId": name,
+        "summary": said,
+        "parameters": [parameter],
         "responses": {
-            "200": {"description": "the document", "content": {_JSON: {"schema": schema}}},
-            "default": {
-                "description": "what was refused",
-                "content": {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemDocument.__name__)}}},
-            },
+            "200": {"description": "the document", "content": {kind: {"schema": {"$ref": _REF.format(name=document.__name__)}}}},
+            "default": {"description": "what was refused, why, and what to do", "content": problem},
         },
     }
+
+
+def _others() -> Iterator[tuple[str, Json]]:
+    text = {"type": "string"}
+    yield "/acts/{act}", _apart(
+        "act", "How an act stands: running, done with its document, or failed with its problem.", ActDocument,
+        {"name": "act", "in": "path", "required": True, "schema": text},
+    )  # fmt: skip
+    yield "/events", _apart(
+        "events", "Server-sent events: `changes` with this document in `data`, and `alive` every ten seconds.", ChangesDocument,
+        {"name": "Last-Event-ID", "in": "header", "required": False, "schema": text}, "text/event-stream",
+    )  # fmt: skip
 
 
 def _parameters(asked: Json, in_path: list[str], *, query: bool) -> Iterator[Json]:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from headrace.model import HeadraceError
+from headrace.operations.changing import ChangesDocument, told
 from headrace.operations.session import Session
+from headrace.store.queries.changes import Marks
 
 READERS_MAX = 2
 """So many documents are made at once; other requests wait. They share a core with the leader."""
@@ -32,6 +34,14 @@ class Reader:
         """What `make` reads in a session, made in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
 
+    def session(self) -> Session:
+        """The project, opened for a reader."""
+        return Session(self._root, self._env, None, ACTOR)
+
+    async def told(self, before: Marks | None) -> tuple[Marks, ChangesDocument]:
+        """What changed since, read in a thread."""
+        return await self.document(lambda session: told(session.store, before))
+
     def act(self, do: Callable[[Session], D]) -> D:
         """What `do` does, in this thread, for whoever serves: the token is theirs. It asks who leads, and never leads itself."""
         session = Session(self._root, self._env, None, self._actor, leads=False)
@@ -41,7 +51,7 @@ class Reader:
             session.close()
 
     def _made(self, make: Callable[[Session], D]) -> D:
-        session = Session(self._root, self._env, None, ACTOR)
+        session = self.session()
         try:
             if self._last is not None:
                 with suppress(HeadraceError):  # a document says itself what can't be read

@@ -1,0 +1,61 @@
+"""What has changed: told to whoever keeps a page open, so that it asks again for what it shows, and only then."""
+
+from __future__ import annotations
+
+from headrace.model import UsageError
+from headrace.operations.cursors import cursor, place
+from headrace.operations.documents import Document
+from headrace.operations.session import Session
+from headrace.store import Store
+from headrace.store.queries import changes
+from headrace.store.queries.changes import Marks
+
+EVERYTHING = "everything"
+
+
+class ChangeRow(Document, frozen=True, kw_only=True):
+    """`kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `consumers`, `deliveries`, `quarantine`, `backfills`, or
+    `everything`: it isn't known what. `names` are the nodes, runs and so on; `more`: not all of them."""
+
+    kind: str
+    names: list[str]
+    more: bool
+
+
+class ChangesDocument(Document, frozen=True, kw_only=True):
+    """What changed at once. `id` is where to go on from: it stays good when the server is started again."""
+
+    id: str
+    changes: list[ChangeRow]
+
+
+def marks_of(text: str | None) -> Marks | None:
+    """What an id stands for; None for none, and for what was never given."""
+    try:
+        return None if text is None else place(text, Marks)
+    except UsageError:
+        return None
+
+
+def marks(store: Store) -> Marks:
+    """How far everything is."""
+    with store.read() as tx:
+        return changes.marks(tx)
+
+
+def told(store: Store | None, before: Marks | None) -> tuple[Marks, ChangesDocument]:
+    """How far everything is, and what changed since; without a `before` that is everything."""
+    if store is None:
+        return Marks(), ChangesDocument(id=cursor(Marks()), changes=[])
+    with store.read() as tx:
+        now = changes.marks(tx)
+        found = list(changes.since(tx, before, now)) if before is not None else []
+    rows = [ChangeRow(kind=one.kind, names=list(one.names), more=one.more) for one in found]
+    if before is None:
+        rows = [ChangeRow(kind=EVERYTHING, names=[], more=True)]
+    return now, ChangesDocument(id=cursor(now), changes=rows)
+
+
+def state_of(session: Session) -> str:
+    """A word for all that documents are made of, in the store: the same while nothing of it changes."""
+    return "" if session.store is None else cursor(marks(session.store))

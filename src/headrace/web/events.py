@@ -1,0 +1,143 @@
+"""Server-sent events: one watcher for all who listen, as long as anybody does.
+
+Who reads slowly isn't sent more, but told at once of all that changed meanwhile. A stream ends after a while by itself; the browser comes
+again with the id of what it was told last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Self
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from headrace.model import HeadraceError
+from headrace.operations.changing import ChangesDocument, marks, marks_of
+from headrace.operations.encoding import encoded
+from headrace.operations.session import Session
+from headrace.store.queries.changes import Marks
+from headrace.web.problem import Problem
+from headrace.web.reading import Reader
+
+LOOK_SECONDS = 0.25
+ALIVE_SECONDS = 10.0
+"""So often somebody who listens hears that the server is there."""
+STREAM_SECONDS = 600.0
+LISTENERS_MAX = 100
+MEDIA_TYPE = "text/event-stream"
+
+
+class Events:
+    """Tells all who listen what changes."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._listeners = 0
+        self._moves = 0
+        """How often anything changed since it was first watched."""
+        self._moved = asyncio.Condition()
+        self._watcher: asyncio.Task[None] | None = None
+
+    async def answer(self, request: Request) -> Response:
+        """A stream. Problem (503) where too many listen."""
+        if self._listeners >= LISTENERS_MAX:
+            raise Problem(503, f"{LISTENERS_MAX} listen already")
+        sent = request.headers.get("last-event-id") or request.query_params.get("after")
+        return streamed(self._stream(marks_of(sent), given=sent is not None))
+
+    async def _stream(self, known: Marks | None, *, given: bool) -> AsyncIterator[bytes]:
+        self._listeners += 1
+        try:
+            self._begin()
+            seen, until = self._moves, time.monotonic() + STREAM_SECONDS
+            known, first = await self._reader.told(known)
+            yield event("changes", first if given else ChangesDocument(id=first.id, changes=[]), first.id)
+            while time.monotonic() < until:
+                if not await self._wait(seen):
+                    yield event("alive", {}, None)
+                    continue
+                seen = self._moves  # before it is read: what comes meanwhile is told the next time
+                known, found = await self._reader.told(known)
+                if found.changes:
+                    yield event("changes", found, found.id)
+        finally:
+            self._listeners -= 1
+
+    async def _wait(self, seen: int) -> bool:
+        """Whether anything changed within ALIVE_SECONDS."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ALIVE_SECONDS), self._moved:
+                await self._moved.wait_for(lambda: self._moves != seen)
+                return True
+        return False
+
+    def _begin(self) -> None:
+        if self._watcher is None or self._watcher.done():
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        """Look as long as anybody listens."""
+        known = None
+        with Watch(self._reader) as watch:
+            while self._listeners:
+                found = await watch.look()
+                if found is not None and found != known:
+                    known, self._moves = found, self._moves + 1
+                    async with self._moved:
+                        self._moved.notify_all()
+                await asyncio.sleep(LOOK_SECONDS)
+
+
+class Watch:
+    """One connection, in a thread of its own: what it asks first costs microseconds."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader, self._threads = reader, ThreadPoolExecutor(1, thread_name_prefix="headrace watch")
+        self._session: Session | None = None
+        self._version = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._threads.submit(self._close)
+        self._threads.shutdown(wait=False)
+
+    async def look(self) -> Marks | None:
+        """How far everything is, where anything was committed since the last look."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._looked)
+
+    def _looked(self) -> Marks | None:
+        try:
+            if self._session is None or self._session.store is None:
+                self._close()
+                self._session = self._reader.session()
+            store = self._session.store
+            if store is None or (version := store.data_version()) == self._version:
+                return None
+            self._version = version
+            return marks(store)
+        except HeadraceError:
+            self._close()  # the state is out of reach: it is opened anew at the next look
+            return None
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session, self._version = None, -1
+
+
+def event(name: str, document: object, event_id: str | None) -> bytes:
+    """One event as it goes over the wire; JSON has no line breaks of its own."""
+    head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
+    return head + b"event: " + name.encode() + b"\ndata: " + encoded(document) + b"\n\n"
+
+
+def streamed(stream: AsyncIterator[bytes]) -> Response:
+    """An answer that goes on."""
+    return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"cache-control": "no-store", "x-accel-buffering": "no"})

@@ -11,6 +11,7 @@ const pages: RouteObject[] = [
   { path: "incidents/:incident", lazy: async () => ({ Component: (await import("../pages/incident/Incident")).Incident }) },
   { path: "consumers", lazy: async () => ({ Component: (await import("../pages/consumer/Consumers")).Consumers }) },
   { path: "consumers/:consumer", lazy: async () => ({ Component: (await import("../pages/consumer/Consumer")).Consumer }) },
+  { path: "figures/:figure", lazy: async () => ({ Component: (await import("../pages/figure/Figure")).Figure }) },
   { path: "graph", lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }) },
   { path: "*", element: <NotFound /> },
 ];

@@ -1,6 +1,93 @@
-import { usePageTitle } from "../../parts/Page";
+// The graph as views of a few dozen cards: domains, what is around a node, what an incident reaches. The list beside it says the same.
+import { ReactFlowProvider } from "@xyflow/react";
+import { Link, useNavigate, useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { useKeys } from "../../app/keys";
+import { Heading, Loaded, usePageTitle } from "../../parts/Page";
+import { Shape, toneOf } from "../../parts/State";
+import { Canvas } from "./Canvas";
+import { detailOf, isGroup, nameOf, opened, pageOf, stateOf, type Card } from "./card";
+import "./graph.css";
+
+const HOPS_MAX = 10;
 
 export function Graph() {
   usePageTitle("Graph");
-  return <h1>Graph</h1>;
+  const [params, setParams] = useSearchParams();
+  const mode = params.get("mode") ?? "domains";
+  const root = params.get("root");
+  const hops = Math.min(Math.max(Number(params.get("hops") ?? 2) || 0, 0), HOPS_MAX);
+  const found = useDocument("/api/v1/graph/view", { query: { mode, hops, ...(root ? { root } : {}) } });
+  const setHops = (wanted: number) => setParams({ mode, ...(root ? { root } : {}), hops: `${Math.min(Math.max(wanted, 0), HOPS_MAX)}` }, { replace: true });
+  const navigate = useNavigate();
+  useKeys((key) => {
+    if (mode === "focus" && key === "[") return setHops(hops - 1), true;
+    if (mode === "focus" && key === "]") return setHops(hops + 1), true;
+    if (key === "Backspace") return void navigate(-1), true;
+    return false;
+  });
+
+  return (
+    <div className="stack graph-page">
+      <Heading title={titleOf(mode, root)} said={found.data && `${found.data.shown || found.data.cards.length} shown of ${found.data.total} nodes`}>
+        {mode === "focus" && (
+          <span className="row" role="group" aria-label="Steps around it">
+            <button type="button" className="button" onClick={() => setHops(hops - 1)} disabled={hops === 0} aria-label="One step less">−</button>
+            {hops} {hops === 1 ? "step" : "steps"}
+            <button type="button" className="button" onClick={() => setHops(hops + 1)} disabled={hops === HOPS_MAX} aria-label="One step more">+</button>
+          </span>
+        )}
+        {root && mode === "focus" && <Link className="button" to={`/graph?${new URLSearchParams({ mode: "blast", root })}`}>All below it</Link>}
+        {mode !== "domains" && <Link className="button" to="/graph">Domains</Link>}
+      </Heading>
+      <Loaded document={found}>
+        {(view) => (
+          <div className="graph">
+            <section className="panel canvas" aria-label="Graph"><ReactFlowProvider key={`${mode} ${root}`}><Canvas view={view} /></ReactFlowProvider></section>
+            <Mirror view={view} />
+          </div>
+        )}
+      </Loaded>
+    </div>
+  );
+}
+
+function titleOf(mode: string, root: string | null): string {
+  if (mode === "focus") return `Around ${root ?? ""}`;
+  return mode === "blast" ? `What ${root ?? ""} reaches` : "Graph";
+}
+
+/** The same as the cards, as a list. */
+function Mirror({ view }: { view: Schema["GraphView"] }) {
+  const groups = [
+    ["Before it", view.cards.filter((card) => card.steps < 0)],
+    [view.root ? "After it" : "Domains", view.cards.filter((card) => card.steps > 0 || !view.root)],
+  ] as const;
+  const root = view.cards.find((card) => card.id === view.root);
+  return (
+    <nav className="panel mirror" aria-label="The graph as a list">
+      {root && <section><h2>{root.kind}</h2><ul><Entry card={root} /></ul></section>}
+      {groups.map(([title, cards]) => cards.length > 0 && (
+        <section key={title}>
+          <h2>{title} <span className="muted small">{cards.length}</span></h2>
+          <ul>{cards.toSorted((a, b) => Math.abs(a.steps) - Math.abs(b.steps) || a.name.localeCompare(b.name)).map((card) => <Entry key={card.id} card={card} />)}</ul>
+        </section>
+      ))}
+    </nav>
+  );
+}
+
+function Entry({ card }: { card: Card }) {
+  const state = stateOf(card);
+  return (
+    <li>
+      <span className={`tone-${toneOf(state)}`}><Shape of={toneOf(state)} state={state} /></span>
+      <span>
+        <Link to={opened(card)}>{nameOf(card)}</Link>
+        {!isGroup(card) && <> <Link className="small" to={pageOf(card)} aria-label={`Page of ${card.name}`}>page</Link></>}
+        <span className="muted small detail">{isGroup(card) ? detailOf(card) : `${state.replaceAll("_", " ")} · ${detailOf(card)}`}</span>
+      </span>
+    </li>
+  );
 }

@@ -1,0 +1,45 @@
+// A figure opened down to the rows that it is made of.
+import { useParams, useSearchParams } from "react-router";
+import { useDocument } from "../../api/documents";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { lasting, Time } from "../../parts/Time";
+import { many } from "../../parts/words";
+
+type Row = Record<string, unknown>;
+const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:/;
+const STATES = new Set(["state", "claimed"]);
+
+export function Figure() {
+  const { figure = "" } = useParams();
+  const [params] = useSearchParams();
+  const window = params.get("window");
+  usePageTitle(figure);
+  return (
+    <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure }, query: window ? { window } : {} })}>
+      {(document) => (
+        <div className="stack">
+          <Heading title={`What ${figure} is made of`} said={<><Time at={document.began} /> to <Time at={document.until} /></>} />
+          <ul>{document.said.map((line) => <li key={line}>{line}</li>)}</ul>
+          <Panel title="Rows" aside={many(document.rows.length, "row")}><Rows rows={document.rows as Row[]} /></Panel>
+        </div>
+      )}
+    </Loaded>
+  );
+}
+
+function Rows({ rows }: { rows: readonly Row[] }) {
+  const first = rows[0];
+  if (!first) return <Empty>Nothing has been counted in this window yet.</Empty>;
+  const columns: Column<Row>[] = Object.keys(first).map((name) => ({ name: name.replaceAll("_", " "), cell: (row) => <Value name={name} value={row[name]} /> }));
+  return <Table label="Rows" columns={columns} rows={rows} keyOf={(row) => JSON.stringify(row)} />;
+}
+
+function Value({ name, value }: { name: string; value: unknown }) {
+  if (value === null || value === undefined) return null;
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (typeof value === "number") return name.endsWith("seconds") ? lasting(value) : value.toLocaleString("en");
+  if (typeof value === "string") return STATES.has(name) ? <State of={value} /> : INSTANT.test(value) ? <Time at={value} /> : value;
+  return <code>{JSON.stringify(value)}</code>;
+}

@@ -1,0 +1,40 @@
+// What a card says, for those who see it and those who hear it.
+import type { Schema } from "../../api/client";
+import { wordOf } from "../../parts/State";
+import { addressOf } from "../../parts/addresses";
+import { many } from "../../parts/words";
+
+export type Card = Schema["CardView"];
+const WORST = ["wrong", "late", "failed", "stale", "behind", "at_risk", "never", "unknown", "unchecked", "fresh", "served"];
+
+export const isGroup = (card: Card): boolean => card.kind === "domain" || card.kind === "more";
+
+/** A group's state is its worst one. */
+export function stateOf(card: Card): string {
+  return card.state ?? WORST.find((state) => card.states.some((one) => one.value === state)) ?? "unknown";
+}
+
+export function nameOf(card: Card): string {
+  const name = card.name || "without a domain";
+  return card.kind === "more" ? `${card.count} more in ${name}` : name;
+}
+
+export function detailOf(card: Card): string {
+  if (isGroup(card)) return card.states.map((one) => `${one.count} ${wordOf(one.value)}`).join(", ");
+  const parts = [card.kind, card.data_through && `through ${card.data_through}`, card.quarantined && "quarantine", card.paused && "paused", card.incident];
+  return parts.filter(Boolean).join(" · ");
+}
+
+export function saidOf(card: Card): string {
+  const hidden = card.hidden_above + card.hidden_below;
+  return `${nameOf(card)}, ${wordOf(stateOf(card))}, ${detailOf(card)}${hidden ? `, ${many(hidden, "neighbour")} not shown` : ""}`;
+}
+
+/** What opening a card shows: around a node, or the list of a group. */
+export function opened(card: Card): string {
+  return isGroup(card) ? `/assets?${new URLSearchParams({ domain: card.name })}` : `/graph?${new URLSearchParams({ mode: "focus", root: card.name })}`;
+}
+
+export function pageOf(card: Card): string {
+  return isGroup(card) ? opened(card) : addressOf(card.kind, card.name);
+}

@@ -137,9 +137,16 @@ class Session:
         return open_state(self.root, self.settings)
 
     def know(self, other: Session) -> None:
-        """Take over what another session of this project has read of what is applied, where that is still in force."""
-        if self.version is not None and self.version == other.version and "compiled" in other.__dict__:
-            self.__dict__["compiled"] = other.__dict__["compiled"]
+        """Take over what another session of this project has read of what is applied, where that is still in force: of a large
+        project it is megabytes."""
+        if self.store is None or "compiled" not in other.__dict__:
+            return
+        from headrace.store.queries import versions
+
+        with self.store.read() as tx:
+            newest = versions.newest_id(tx)
+        if newest == other.version:
+            self.__dict__ |= {"_applied": other._applied, "compiled": other.__dict__["compiled"]}
 
     def close(self) -> None:
         """Closes the state, if it was opened; what was read of it stays known."""

@@ -7,15 +7,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, get_args
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from headrace.operations.agreement import Planned, word_for
+from headrace.operations.changing import state_of
 from headrace.operations.encoding import encoded
+from headrace.operations.session import Session
 from headrace.web.acting import WAIT_SECONDS, Act, Acts
 from headrace.web.asking import of_body, of_query
-from headrace.web.bodies import json_of
-from headrace.web.endpoints import PREFIX, Endpoint
+from headrace.web.bodies import JSON, json_of
+from headrace.web.endpoints import PREFIX, Endpoint, Get
+from headrace.web.keeping import Answered, Answers, knows, tag_of
 from headrace.web.reading import Reader
 
 Answering = Callable[[Request], Awaitable[Response]]
@@ -25,21 +29,39 @@ AGREE = "x-headrace-agree"
 
 def as_json(document: Any, status: int = 200) -> Response:
     """The document as an answer."""
-    return Response(encoded(document), status, media_type="application/json")
+    return Response(encoded(document), status, media_type=JSON)
 
 
-def looking(reader: Reader, endpoint: Endpoint) -> Answering:
-    """Answers with the document of an endpoint."""
+def looking(reader: Reader, endpoint: Get) -> Answering:
+    """Answers with the document of an endpoint, or that who asks has it already."""
+    kept = Answers()
 
     async def answer(request: Request) -> Response:
         asked = of_query(endpoint.asked, request.path_params, request.query_params)
-        document = await reader.document(lambda session: endpoint.make(session, asked))
-        found = as_json(document)
-        if isinstance(document, get_args(Planned)):
-            found.headers[AGREE] = word_for(document)
-        return found
+        sent = request.headers.get("if-none-match", "")
+        found = await reader.document(lambda session: _answered(session, endpoint, asked, kept, sent))
+        headers = {} if found.tag is None else {"etag": found.tag, "cache-control": "private, no-cache"}
+        if found.tag is not None and knows(sent, found.tag):
+            return Response(status_code=304, headers=headers)
+        return Response(found.body, media_type=JSON, headers=headers if found.agree is None else {**headers, AGREE: found.agree})
 
     return answer
+
+
+def _answered(session: Session, endpoint: Get, asked: Struct, kept: Answers, sent: str) -> Answered:
+    """Made in a thread, unless it was made already, or needn't be."""
+    question = repr(asked)
+    tag = None if endpoint.of_files else tag_of(f"{endpoint.path} {question}", state_of(session))
+    if tag is not None:
+        if knows(sent, tag):
+            return Answered(tag, b"")
+        if (before := kept.get(question, tag)) is not None:
+            return before
+    document = endpoint.make(session, asked)
+    found = Answered(tag, encoded(document), word_for(document) if isinstance(document, get_args(Planned)) else None)
+    if tag is not None:
+        kept.put(question, found)
+    return found
 
 
 def acting(reader: Reader, acts: Acts, endpoint: Endpoint) -> Answering:

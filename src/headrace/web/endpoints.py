@@ -48,7 +48,11 @@ class Endpoint:
 
 
 class Get(Endpoint):
-    """A document that is looked at."""
+    """A document that is looked at. `of_files`: it is made of files too, which change without the state's knowing."""
+
+    def __init__(self, path: str, make: Callable[..., Any], *, of_files: bool = False) -> None:
+        super().__init__(path, make)
+        self.of_files = of_files
 
 
 class Post(Endpoint):

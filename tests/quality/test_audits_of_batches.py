@@ -101,3 +101,21 @@ def test_a_delivery_of_very_many_partitions_isnt_profiled(bench: Bench) -> None:
     rows = f"SELECT DATE '2013-02-11' AS day, {columns}"
     found = bench.audit(bench.batch(rows, "day", "DATE", KEYS, hashed=False), partition_check=ROUTED, partitions=KEYS)
     assert found.profiles == {} and found.of(KEYS[0]).profile == {} and found.of(KEYS[0]).content_hash is not None
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "repeat('x', 200 + i)", "'a' || chr(0) || i", "([NULL, '', '\U0001f600', 'é', 'Z'])[i % 5 + 1]", "NULL::VARCHAR", "-i",
+        "(i - 3)::HUGEINT", "i = 0", "true", "9223372036854775807 - i", "18446744073709551615::UBIGINT",
+        "([1e300, 'nan', NULL])[i % 3 + 1]::DOUBLE",
+    ],
+)  # fmt: skip
+def test_bounds_of_a_partition_of_a_batch_are_those_of_its_file(bench: Bench, value: str) -> None:
+    """Would catch: bounds from values that are written, shortened or ordered otherwise than a file's statistics."""
+    rows = f"SELECT DATE '2013-02-11' + CAST(i % 2 AS INTEGER) AS day, {value} AS v FROM range(20) r(i)"
+    batch = bench.audit(bench.batch(rows, "day", "DATE", KEYS[:2], hashed=False), partition_check=ROUTED, partitions=KEYS[:2])
+    for key in KEYS[:2]:
+        staged = bench.stage(f"SELECT * FROM ({rows}) WHERE day = DATE '{key}'", key, hashed=False)
+        alone = bench.audit(staged, partition_check=ROUTED, partitions=[key])
+        assert batch.of(key).profile["v"] == alone.profile["v"], key

@@ -1,4 +1,4 @@
-"""What a column's values look like: quantiles, top values, lengths, shapes, hours. Exact, and the same each time.
+"""What a column's values look like: bounds, quantiles, top values, lengths, shapes, hours. Exact, and the same each time.
 
 Nothing here depends on the order of the rows, so that a sample that several threads collected gives the same description, too.
 """
@@ -81,6 +81,8 @@ def _numbers(found: ColumnProfile, known: list[Any]) -> ColumnProfile:
         nulls=found.nulls,
         distinct=found.distinct,
         mean=_mean(known),
+        minimum=str(known[0]),
+        maximum=str(known[-1]),
         quantiles=_told(_grid(known)),
         negative=below,
         zero=above - below,
@@ -158,6 +160,8 @@ def _texts(found: ColumnProfile, values: Values) -> ColumnProfile:
         rows=found.rows,
         nulls=found.nulls,
         distinct=found.distinct,
+        minimum=known[0],
+        maximum=known[-1],
         empty=sum(bisect_right(known, blank) - bisect_left(known, blank) for blank in blanks),
         lengths=(min(lengths), sum(lengths) / len(lengths), max(lengths)),
         patterns=_patterns(known),
@@ -190,9 +194,11 @@ def _shapes() -> dict[int, str]:
 
 def _booleans(found: ColumnProfile, known: list[bool]) -> ColumnProfile:
     true = sum(known)
+    bounds = str(int(true == len(known))), str(int(true > 0))
     counts = [("true", true), ("false", len(known) - true)]
     top = tuple(sorted((pair for pair in counts if pair[1]), key=lambda pair: -pair[1]))
-    return msgspec.structs.replace(found, distinct=len(top), categorical=_is_categorical(len(top), len(known)), top=top)
+    categorical = _is_categorical(len(top), len(known))
+    return msgspec.structs.replace(found, distinct=len(top), minimum=bounds[0], maximum=bounds[1], categorical=categorical, top=top)
 
 
 # Instants -------------------------------------------------------------------------------------------------------------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from headrace.lake import PARTITION_COLUMN, ColumnStatistics
-from headrace.lake.routing import NOWHERE, Bounds, bounds_of, key_expression, outside
+from headrace.lake.routing import NOWHERE, Bounds, bounds_of, outside
 from headrace.lake.session import literal, quote
 from headrace.model import CheckSpec, Grain, Place
 from headrace.quality.kinds import SELF, Finding, Measured, Part, Subject, rows
@@ -57,8 +57,15 @@ def rows_of_another_key(subject: Subject, column: str, key: str) -> Measured:
 
 
 def _misplaced(column: str, every: Sequence[Bounds]) -> str:
-    key = quote(PARTITION_COLUMN)
-    return f"({key} = {literal(NOWHERE)} OR {key} <> {key_expression(column, every)})"
+    """A partition's key is looked up once for all rows that have it, where the file has it as a dictionary."""
+    name = quote(column)
+    low, high = _of_key({one.key: one.low for one in every}), _of_key({one.key: one.high for one in every})
+    return f"(NOT coalesce({name} >= {low} AND {name} < {high}, false))"
+
+
+def _of_key(values: Mapping[str, str]) -> str:
+    """SQL for what belongs to the key of a row's partition; null where nothing does."""
+    return f"MAP {{{', '.join(f'{literal(key)}: {value}' for key, value in values.items())}}}[{quote(PARTITION_COLUMN)}]"
 
 
 def _proved(bounds: Bounds, known: ColumnStatistics | None) -> bool:

@@ -18,7 +18,7 @@ from headrace.quality.describing import describe
 from headrace.quality.kinds import FLOATS
 from headrace.quality.results import ColumnProfile
 from headrace.quality.scanning import SAMPLED
-from headrace.quality.values import NUMBERS, Wanted, aggregate, columns_of, kind_of
+from headrace.quality.values import NUMBERS, TELLING, Wanted, aggregate, columns_of, kind_of
 
 EXACT_ROWS_MAX = 50_000
 """Of so many rows all values are described; of more, about so many of a partition's."""
@@ -109,7 +109,8 @@ def planned(
         for name, kind in columns.items()
         if (found := kind_of(kind)) is not None
     ]
-    measures = [one for name, kind in columns.items() for one in _facts(name, kind, known.get(name))]
+    told = {one.name for one in described if every == 1 and one.type in TELLING}
+    measures = [one for name, kind in columns.items() if name not in told for one in _facts(name, kind, known.get(name))]
     if every > 1:
         measures += [one for wanted in described for one in _estimates(wanted.name, wanted.type, known.get(wanted.name))]
     return Description(columns, known, tuple(measures), tuple(described), every, timezone, secret)
@@ -168,12 +169,15 @@ def _as_statistic(value: str, kind: str) -> str:
 def _one(
     rows: int, known: ColumnStatistics | None, extra: Mapping[str, Any], described: ColumnProfile | None, *, classified: bool
 ) -> ColumnProfile:
-    nulls = int(extra.get("nulls") or 0) if known is None else known.nulls
-    minimum = _bound(extra.get("minimum"), lower_bound) if known is None else known.minimum
-    maximum = _bound(extra.get("maximum"), upper_bound) if known is None else known.maximum
+    found = described or ColumnProfile(rows, 0)
+    if known is not None:
+        nulls, minimum, maximum = known.nulls, known.minimum, known.maximum
+    else:
+        nulls = int(extra.get("nulls", found.nulls))
+        minimum = _bound(extra.get("minimum", found.minimum), lower_bound)
+        maximum = _bound(extra.get("maximum", found.maximum), upper_bound)
     if classified:
         minimum = maximum = None
-    found = described or ColumnProfile(rows, nulls)
     counted = {field: int(extra[field]) for field in ("distinct", "negative", "zero") if extra.get(field) is not None}
     if found.categorical:
         counted.pop("distinct", None)  # the sample has all of so few, and an estimate is off by one in ten

@@ -17,6 +17,8 @@ from headrace.lake.session import quote
 
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
 NUMBERS = (*INTEGERS, "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
+TELLING = (*INTEGERS, "VARCHAR", "BOOLEAN")
+"""Types whose values come out as they are, so that their nulls and bounds needn't be asked for as well."""
 
 
 class Kind(enum.Enum):

@@ -61,6 +61,8 @@ class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Of public holidays, as the `holidays` package calls it: the node's, else that of its time zone's country."""
     unusual: tuple[str, ...] = ()
     """Of an asset: partitions of what it reads that were published unlike their own history."""
+    emptied: tuple[tuple[str, str], ...] = ()
+    """Of an asset: such a partition, and a column of the asset that is made of what is null there more often than ever."""
 
 
 class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):

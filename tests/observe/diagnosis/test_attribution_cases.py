@@ -146,6 +146,18 @@ def test_reference_data_written_over_with_other_keys_is_a_broken_reference() -> 
     assert (cause.kind, cause.node) == ("reference_broken", "weather")
 
 
+def test_a_past_that_is_rewritten_is_named_beside_what_is_open_at_the_same_source() -> None:
+    """Would catch: a restatement told of days later, once another incident at the source has ended."""
+    odd = seen("flights@2013-02-11", Family.VOLUME, "volume_anomaly", hour=24, held=False)
+    known = Cause(
+        kind=CauseKind.FORMAT_CHANGE, node="flights", partitions=("2013-02-11",), began_us=NOW, confidence=0.9, own=("x",),
+        explains=("x", odd.id),
+    )  # fmt: skip
+    again = seen("flights@2013-02-11", Family.RESTATED, "restatement", hour=24, held=False, strength=20)
+    found = diagnose([odd, again], lines(), NOW + 30 * HOUR_US, [known])
+    assert ("restatement", (again.id,)) in [(one.kind.value, one.explains) for one in found]
+
+
 def test_values_missing_only_after_a_join_are_a_broken_reference() -> None:
     """Would catch: empty cells blamed where keys found no partner."""
     graph = lines(delays={"delay": ("flights.dep_delay",), "place": ("weather.place",)})
@@ -233,3 +245,12 @@ def test_of_two_that_refer_to_the_same_the_one_that_finds_nothing_has_other_keys
     both = lines(delays=delays, other={"place": ("delays.place", "weather.place")})
     assert shown(diagnose([empty], both, NOW)) == [("reference_broken", "flights")]
     assert shown(diagnose([empty], lines(delays=delays), NOW)) == [("reference_broken", "delays")]
+
+
+def test_a_storm_weeks_ago_is_no_part_of_what_is_held_today_and_yesterdays_warning_is() -> None:
+    """Would catch: an incident that began three weeks before its cause, because the same column was unusual then for another reason; a
+    fault that grew, of which the first day isn't told."""
+    days = {"2013-02-08": False, "2013-02-09": False, "2013-02-28": False, "2013-03-01": True, "2013-03-04": True}
+    found = [seen(f"flights@{day}", Family.NULLS, "null_spike", "delay", hour=n, held=held) for n, (day, held) in enumerate(days.items())]
+    (cause,) = diagnose(found, lines(), NOW + 10 * HOUR_US)
+    assert cause.partitions == ("2013-02-28", "2013-03-01", "2013-03-04")

@@ -31,6 +31,8 @@ def score(graph: CauseGraph, cause: Candidate, reach: Reach | None, one: Evidenc
     """How well a cause that lies above it explains evidence: 0, not at all, to 1. Without `reach` it reaches everything."""
     if one.id in cause.known:
         return 1.0
+    if one.family is Family.RESTATED and one.node == cause.node:  # what corrects something is no evidence: it isn't gathered
+        return 0.0
     if cause.rule is None or cause.began_us > one.at_us + CLOCK_US or not _shows(cause, one):
         return 0.0
     if reach is None:

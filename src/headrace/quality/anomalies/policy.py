@@ -23,15 +23,21 @@ def decided(facts: Iterable[Fact], on_anomaly: str | None, of_columns: Mapping[s
         yield fact if policy is None else msgspec.structs.replace(fact, severity=Severity(policy))
 
 
-def milder(facts: Iterable[Fact], unusual: Collection[str]) -> Iterator[Fact]:
+def milder(facts: Iterable[Fact], unusual: Collection[str], emptied: Collection[tuple[str, str]] = ()) -> Iterator[Fact]:
     """Of something computed: rows, nulls and duplicates hold it by themselves, but not where what it was made of (partitions `unusual`)
     is unlike its own history, and was published: then this follows from that. Nulls that never were are no more of what comes and goes:
-    keys that find nothing."""
+    they are keys that find nothing, unless the column is made of one that was `emptied` above (partition, own column)."""
     for fact in facts:
-        follows = any(key.startswith(fact.partition) or fact.partition.startswith(key) for key in unusual)
-        follows = follows and not fact.detail.startswith(NEVER)
+        follows = any(_within(key, fact.partition) for key in unusual)
+        if fact.detail.startswith(NEVER):
+            follows = any(column == fact.column and _within(key, fact.partition) for key, column in emptied)
         held = fact.severity is Severity.HOLD and (follows or fact.kind not in _HOLDING)
         yield msgspec.structs.replace(fact, severity=Severity.WARN) if held else fact
+
+
+def _within(key: str, other: str) -> bool:
+    """Whether one interval lies in the other, either way."""
+    return key.startswith(other) or other.startswith(key)
 
 
 def summed_up(facts: Iterable[Fact], severity: Severity, *, named: bool) -> str:

@@ -43,7 +43,7 @@ def oddities(
         return Found(found, failed)
     history = History(past, grain)
     facts = [fact for key in _alike(keys) for fact in _of(key, found, staged, around, history)]
-    judged = tuple(decided(milder(facts, around.unusual) if made else facts, around.on_anomaly, around.of_columns))
+    judged = tuple(decided(milder(facts, around.unusual, around.emptied) if made else facts, around.on_anomaly, around.of_columns))
     if not judged:
         return Found(found, failed)
     held = any(fact.severity is Severity.HOLD for fact in judged)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from headrace.model import Asset, Source
 from headrace.model.common import anomaly_policies
@@ -29,14 +29,25 @@ def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...
         return Around(on_anomaly=every, of_columns=of_columns, sources=len(lookup.project.sources))
     if every is None and _stands_on_an_exception(lookup, tx, asset, keys):
         every = Severity.WARN.value
-    unusual = drift.unusual_partitions(tx, sorted(_above(lookup, asset.name)), min(keys), max(keys))
+    above = sorted(_above(lookup, asset.name))
+    unusual = drift.unusual_partitions(tx, above, min(keys), max(keys))
     return Around(
         on_anomaly=every,
         of_columns=of_columns,
         sources=len(lookup.project.sources),
         unusual=tuple(unusual),
+        emptied=tuple(_emptied(lookup, tx, asset, above, keys)) if unusual else (),
         calendar=_calendar(lookup, asset),
     )
+
+
+def _emptied(lookup: Lookup, tx: Transaction, asset: Asset, above: Sequence[str], keys: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """(partition, the asset's column) where that is made of columns that were emptied, as is known, and were published so."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for node, partition, column in drift.emptied(tx, above, min(keys), max(keys)):
+        found.setdefault(partition, []).append((node, column))
+    for partition, columns in found.items():
+        yield from ((partition, own) for own in lookup.uses.made_of(asset.name, columns))
 
 
 def of_source(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, ...]) -> Around:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,7 @@ from headrace.plan import Compiled, compile_lineage
 from headrace.plan.bodies import Lines
 from headrace.plan.lineage import ALL, Lineage
 from headrace.quality.facts import DriftChange
+from headrace.sql.values import Transformation
 
 
 class Uses:
@@ -39,6 +40,28 @@ class Uses:
     def _reached(self, source: str, change: DriftChange) -> DriftChange:
         assets, consumers = self._lineage.users(source, [change.column] if change.column else [ALL])
         return msgspec.structs.replace(change, used_by=tuple(dict.fromkeys((*change.used_by, *assets, *consumers))))
+
+    def made_of(self, asset: str, columns: Collection[tuple[str, str]]) -> tuple[str, ...]:
+        """The columns of an asset whose values come from any of these (node, column), near or far. What a body merely joins or filters by
+        gives no values; a body that can't be looked into is made of all that it reads."""
+        return tuple(own for own in self._lineage.of(asset).columns if self._comes(asset, own, columns))
+
+    def _comes(self, node: str, column: str, columns: Collection[tuple[str, str]]) -> bool:
+        wanted = {(name.lower(), one.lower()) for name, one in columns}
+        waiting, seen = [(node.lower(), column.lower())], set[tuple[str, str]]()
+        names = {name.lower(): name for name in self._compiled.project.assets}
+        while waiting:
+            at = waiting.pop()
+            if at in seen:
+                continue
+            seen.add(at)
+            lines = self._lineage.of(names[at[0]]) if at[0] in names else Lines({})
+            own = next((edges for name, edges in lines.columns.items() if name.lower() == at[1]), ())
+            edges = (*own, *(edge for edge in lines.filters if edge.transformation is Transformation.OPAQUE))
+            waiting += [(edge.input, edge.column.lower()) for edge in edges]
+            if any((edge.input, edge.column.lower()) in wanted or (edge.column == ALL and edge.input in dict(wanted)) for edge in edges):
+                return True
+        return False
 
     def lines(self, node: str) -> Lines:
         """What a node's columns come from."""

@@ -128,6 +128,17 @@ def unusual(tx: Transaction) -> list[tuple[str, str, str, float]]:
     return list(found.values())
 
 
+def emptied(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> list[tuple[str, str, str]]:
+    """(node, partition, column) of what readers see of these nodes, from one partition to another, although it is null unlike its
+    history."""
+    marks = ", ".join("?" * len(nodes))
+    sql = (
+        f"select distinct f.node, f.partition, f.column_name from {_UNUSUAL} and f.kind = 'null_spike' and f.column_name <> ''"
+        f" and f.node in ({marks}) and f.partition >= ? and f.partition < ?"
+    )
+    return [(row[0], row[1], row[2]) for row in tx.execute(sql, (*nodes, first, last + AFTER_ALL)).fetchall()]
+
+
 def unusual_partitions(tx: Transaction, nodes: Sequence[str], first: str, last: str) -> list[str]:
     """The partitions of these nodes, from one to another, that readers see although figures are unlike the history; of nodes that are
     cut finer, those within."""

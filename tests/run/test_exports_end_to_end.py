@@ -156,18 +156,20 @@ def test_an_obligation_is_met_by_its_export(exporting: Lab) -> None:
 
 
 def test_a_destination_that_is_something_else_for_a_while_is_tried_again(exporting: Lab) -> None:
-    """Catches an export that is given up because a file lay where its folder should be: nobody retries it once the folder is back."""
+    """Catches an export that is given up because a file lay where its folder should be: nobody retries it once the folder is back;
+    a person who is asked to do what comes by itself."""
     (exporting.root / "exports").write_text("a file where a folder was")
     exporting.tick()
     exporting.now = exporting.now.replace(hour=8)
     exporting.tick()
     assert consumer(exporting).state == "late"
+    (away,) = exporting.headrace("incidents")
+    assert (away["cause"]["kind"], away["repair"]["automatic"]) == ("destination_unavailable", True)
     (exporting.root / "exports").unlink()
     exporting.now = exporting.now.replace(hour=9)
     exporting.tick()
     assert len(exports(exporting)) == 3
     assert exporting.rows("select kind, state from incident") == [("destination_unavailable", "resolved")]
-
 
 
 def test_a_mistake_is_tried_again_when_somebody_asks(exporting: Lab) -> None:

@@ -57,14 +57,15 @@ def test_the_delivery_that_everything_waits_for_is_named_with_its_promise(lab: L
 
 
 def test_what_failed_is_named_with_its_reason(lab: Lab) -> None:
-    """`waits for clean` when clean has failed and won't be tried again."""
+    """Would catch: `waits for clean` when clean has failed and won't be tried again; another command than its incident's."""
     lab.sql("clean", "select order_id, cast(customer as integer) as customer, cast(day as date) as day from orders")
     lab.orders(DAYS[0])
     tick(lab, "2025-01-02T06:00:00+00:00")
     said = ask(lab, "total@2025-01-01")
     assert said.verdict.startswith("total@2025-01-01 waits for clean 2025-01-01, which failed")
     assert "Could not convert" in said.verdict
-    assert said.next == "headrace retry clean@2025-01-01"
+    assert said.next == "headrace incident INC-1"
+    assert [row.repair.incident for row in said.waiting_for if row.repair] == ["INC-1"]
     assert ask(lab, "clean").verdict.startswith("clean@2025-01-01 failed")
 
 

@@ -115,7 +115,7 @@ class WaitingRow(Document, frozen=True, kw_only=True):
     """How long such attempts take."""
     next: str | None = None
     repair: RepairRow | None = None
-    """Of what failed, is held or was rejected: what repairs it."""
+    """Of what failed, is held or was rejected: what repairs it. Where it names an incident, that one's repair does."""
 
 
 class SegmentRow(Document, frozen=True, kw_only=True):

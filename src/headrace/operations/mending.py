@@ -71,11 +71,12 @@ _AUTOMATIC = (
     CauseKind.LATE_SOURCE,
     CauseKind.MISSING_SOURCE,
     CauseKind.SOURCE_UNAVAILABLE,
+    CauseKind.DESTINATION_UNAVAILABLE,
     CauseKind.RUNTIME_DOWN,
     CauseKind.RESTATEMENT,
     *_PASSING,
 )
-"""What Headrace does by itself as soon as it can: it looks again, runs again, reads again."""
+"""What Headrace does by itself as soon as it can: it looks again, runs again, reads again, writes again."""
 
 
 def repair_of(tx: Transaction, project: Project, incident: Incident) -> IncidentRepairRow | None:

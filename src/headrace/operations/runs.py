@@ -76,10 +76,11 @@ def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list
 def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
     """What repairs all that stands failed, held or rejected now, with the open incidents that it is put down to."""
     found = [broken_of(tx, *one) for one in failures.standing(tx, STANDING_MAX)]
-    return repairs(project, [_put_down(tx, one) for one in found] if incidents.count_open(tx) else found, "repair")
+    return repairs(project, [put_down(tx, one) for one in found] if incidents.count_open(tx) else found, "repair")
 
 
-def _put_down(tx: Transaction, one: Broken) -> Broken:
+def put_down(tx: Transaction, one: Broken) -> Broken:
+    """The same with the open incident that it is put down to, whose repair is its own."""
     known = incidents.open_at(tx, one.node, "" if one.partition == WHOLE else one.partition)
     return one if known is None else msgspec.structs.replace(one, incident=known.shown)
 

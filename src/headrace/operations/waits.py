@@ -19,7 +19,7 @@ from headrace.observe.wording import ago, moment
 from headrace.operations.documents import RepairRow
 from headrace.operations.interventions import WaitingRow
 from headrace.operations.repairs import repairs
-from headrace.operations.runs import BROKEN, broken_of
+from headrace.operations.runs import BROKEN, broken_of, put_down
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.run.loading import load
@@ -159,13 +159,16 @@ class Waits:
         text = f"{verb} {moment(one.since, self._now, self._zone)}{why}"
         command = command.format(at=shlex.quote(at(one.node, one.partition)), node=one.node, key=shlex.quote(one.partition))
         row = self._row("stopped", one.node, one.partition, text, at(one.node, one.partition), state=one.state, since=one.since)
-        return Cause(msgspec.structs.replace(row, next=command, repair=self._repair(one)), f", which {text}")
+        repair = self._repair(one)
+        if repair is not None and repair.incident is not None:
+            command = f"headrace incident {repair.incident}"
+        return Cause(msgspec.structs.replace(row, next=command, repair=repair), f", which {text}")
 
     def _repair(self, one: Partition) -> RepairRow | None:
         if one.state not in BROKEN:
             return None
         because = f"repair of {at(one.node, one.partition)}"
-        return repairs(self._project, [broken_of(self._tx, one.node, one.partition, one.state)], because)[0]
+        return repairs(self._project, [put_down(self._tx, broken_of(self._tx, one.node, one.partition, one.state))], because)[0]
 
     def _held_back(self, node: str, key: str, state: str) -> Cause:
         pause = self._paused[node]

@@ -43,7 +43,9 @@ def _render(document: WhyDocument, page: Page) -> None:
             f"{plural(document.also_waiting, 'other partition')} of it {'waits' if document.also_waiting == 1 else 'wait'} too", indent=2
         )
     past(document.restated, [], page)
-    repairs = {(row.node, row.partition): row.repair for row in document.waiting_for if row.repair is not None}
+    repairs = {
+        (row.node, row.partition): row.repair for row in document.waiting_for if row.repair is not None and row.repair.incident is None
+    }
     for one in list(repairs.values())[:REPAIRS_SHOWN_MAX]:
         repair(one, page)
     page.next(document.next)

@@ -81,4 +81,4 @@ def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:
         " publication p join attempt a on a.epoch = p.epoch and a.n = p.n where p.node = ? and p.snapshot >= ? and a.snapshot_read >= ?",
         (node, snapshot, snapshot),
     )
-    return [Made(*row[:6], bool(row[6])) for row in rows]
+    return [Made(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6])) for row in rows]

@@ -45,6 +45,14 @@ def test_an_input_that_hasnt_arrived_is_named_with_when_it_was_promised() -> Non
     assert texts(d, "clean", D[10]) == ["waits for flights 2013-02-11, overdue since 2013-02-12 05:00"]
 
 
+def test_a_delivery_from_before_the_declared_start_says_that_it_is_not_taken_in() -> None:
+    """Would catch: a delivery that waits for ever, of which nobody is told why: nothing that it needs is missing."""
+    d = driver(msgspec.structs.replace(source("late"), start=D[5]))
+    d.ask()
+    d.arrive("late", D[4])
+    assert texts(d, "late", D[4]) == ["isn't made: it lies before the start of late"]
+
+
 def test_what_stands_still_says_why() -> None:
     d = driver(FLIGHTS, asset("clean", "flights"), asset("ranking", "clean"))
     d.ask()

@@ -41,6 +41,7 @@ class Kind(enum.StrEnum):
     PROPOSED = "proposed"
     FIRST = "first"
     UNWANTED = "unwanted"
+    NOT_DUE = "not due"
     INTERVAL = "interval"
     STOPPED = "stopped"
 
@@ -91,6 +92,9 @@ class _Asked:
             return
         if not self._all.demands.wanted(node.name, key):
             yield self._own(Kind.UNWANTED, "isn't wanted by any run")
+        if not self._all.needs.expected(node, key):
+            early = bounds(node, key)[1] <= self._all.needs.starts_us(node)
+            yield self._own(Kind.NOT_DUE, f"isn't made: {'it lies before the start of ' + node.name if early else 'nothing is due for it'}")
         if not ended(node, key, now):
             yield self._own(Kind.INTERVAL, "its interval hasn't ended", bounds(node, key)[1])
         if cell is not None and cell.not_before is not None:

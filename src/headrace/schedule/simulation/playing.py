@@ -33,9 +33,9 @@ def play(scenario: Scenario, leader_type: type[Leader] = Leader) -> Played:
     failure = None
     try:
         world.run()
-        world.watch.at_rest()
+        world.watch.resting.at_rest()
         world.heal()
-        world.watch.at_the_end()
+        world.watch.resting.at_the_end()
     except Violation as error:
         failure = Failure(error.name, str(error))
     except NoRest as error:

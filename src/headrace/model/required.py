@@ -7,6 +7,7 @@ and the key, which is data and may hold anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
 
 from headrace.model.errors import UsageError
 from headrace.model.intervals import GRAINS, bounds_us, key_at_us, keys_between, next_key, previous_key
@@ -18,6 +19,8 @@ WHOLE = "*"
 SEPARATOR = "/"
 """Between the time's key and the data's."""
 _NOTHING = Duration(days=0, seconds=0)
+_REMEMBERED_MAX = 2_048
+"""Answers that are kept: most pairs of nodes are cut alike, and asking the calendar again costs far more than looking up."""
 
 
 class Required(Value, kw_only=True):
@@ -71,7 +74,7 @@ def required(
     if not listed and (seen is None or input.grain is None):
         return Required(keys=None)
     time_key, data_key = split(key, output)
-    times = [""]
+    times: tuple[str, ...] = ("",)
     if input.grain is not None and output.grain is not None:
         times = _times(_pair(output.grain, output_timezone, input.grain, input_timezone, spec), time_key)
     return Required(keys=tuple(one for moment in times for one in _needed(output, data_key, input, moment, seen)))
@@ -171,7 +174,8 @@ def _pair(output: Grain, output_zone: str, source: Grain, source_zone: str, spec
     return _Pair(output=output, output_zone=output_zone, input=source, input_zone=source_zone, mode=spec.mode, lookback=lookback)
 
 
-def _times(pair: _Pair, key: str) -> list[str]:
+@lru_cache(_REMEMBERED_MAX)
+def _times(pair: _Pair, key: str) -> tuple[str, ...]:
     """The input's time keys that the output's partition `key` requires."""
     if pair.mode is InputMode.PREVIOUS:
         key = previous_key(key, pair.output, pair.output_zone)
@@ -180,33 +184,34 @@ def _times(pair: _Pair, key: str) -> list[str]:
     if pair.coarser and pair.mode is not InputMode.WITHIN:
         return _ended_by(pair, since, end)
     if pair.input is pair.output and pair.input_zone == pair.output_zone and since == start:
-        return [key]
+        return (key,)
     return _overlapping(pair, since, end)
 
 
-def _overlapping(pair: _Pair, since: int, end: int) -> list[str]:
+def _overlapping(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
     first = key_at_us(since, pair.input, pair.input_zone)
     last = key_at_us(end - 1, pair.input, pair.input_zone)
-    return list(keys_between(first, last, pair.input, pair.input_zone))
+    return tuple(keys_between(first, last, pair.input, pair.input_zone))
 
 
-def _ended_by(pair: _Pair, since: int, end: int) -> list[str]:
+def _ended_by(pair: _Pair, since: int, end: int) -> tuple[str, ...]:
     """Of a coarser input: the partition that ends last at or before `end`, and those before it that reach past `since`."""
     last = previous_key(key_at_us(end, pair.input, pair.input_zone), pair.input, pair.input_zone)
     if pair.lookback == _NOTHING:
-        return [last]
+        return (last,)
     first = min(key_at_us(since, pair.input, pair.input_zone), last)
-    return list(keys_between(first, last, pair.input, pair.input_zone))
+    return tuple(keys_between(first, last, pair.input, pair.input_zone))
 
 
-def _requiring(pair: _Pair, time_key: str) -> list[str]:
+@lru_cache(_REMEMBERED_MAX)
+def _requiring(pair: _Pair, time_key: str) -> tuple[str, ...]:
     """The output's time keys that require an input's. What is required moves on with the output, so they are adjacent: only the
     ends of the range have to be tried."""
     keys = list(_candidates(pair, time_key))
     while keys and time_key not in _times(pair, keys[-1]):
         keys.pop()
     first = next((index for index, key in enumerate(keys) if time_key in _times(pair, key)), 0)
-    return keys[first:]
+    return tuple(keys[first:])
 
 
 def _candidates(pair: _Pair, time_key: str) -> Iterator[str]:

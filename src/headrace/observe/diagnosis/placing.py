@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from datetime import date
 
 from headrace.observe.diagnosis.candidates import Candidate, candidate
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
@@ -14,6 +15,8 @@ UNKNOWN_NATS = 2.5
 """What is held and worth this, and nothing explains, has a cause that isn't known."""
 MANY_TIMES = 2.0
 """So many times the rows, or one of so many: what is said of their shares says nothing more."""
+NEAR_DAYS = 3
+"""So many days a warning stands; deliveries of months that come at once are no nearer to each other for that."""
 OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
 _MORE, _FEWER = frozenset({"more"}), frozenset({"fewer"})
 
@@ -51,17 +54,36 @@ def _clusters(rule: Rule, place: Place, left: Sequence[Evidence]) -> list[list[E
     own = [one for one in left if rule.own(one, place) > 0]
     if rule.kind not in DATA_CAUSES or len(own) < 2:
         return [own] if own else []
-    clusters: list[tuple[set[str], frozenset[str], list[Evidence]]] = []
+    clusters: list[tuple[frozenset[Hashable], list[Evidence]]] = []
     for one in own:
-        at, columns, merged = {one.partition}, _about(one), [one]
+        marks, merged = frozenset({one.partition, *_marks(one, firm=rule.opens(one, place))}), [one]
         apart = []
         for other in clusters:
-            if other[0] & at or other[1] & columns:
-                at, columns, merged = at | other[0], columns | other[1], [*other[2], *merged]
+            if other[0] & marks:
+                marks, merged = marks | other[0], [*other[1], *merged]
             else:
                 apart.append(other)
-        clusters = [*apart, (at, columns, merged)]
-    return [merged for _, _, merged in clusters]
+        clusters = [*apart, (marks, merged)]
+    return [merged for _, merged in clusters]
+
+
+def _marks(one: Evidence, *, firm: bool) -> Iterator[Hashable]:
+    """What evidence of one kind has in common on several days. What is merely unusual goes with what is seen some days before or after: a
+    storm weeks ago, however like it, is another matter than what is held today."""
+    day = _day(one.partition)
+    for about in _about(one):
+        if firm or day is None:
+            yield about, "ever"
+        if day is not None:
+            yield from ((about, day + near) for near in range(NEAR_DAYS + 1))
+
+
+def _day(partition: str) -> int | None:
+    """The day that a partition is of or begins with; None where it isn't cut by days or hours."""
+    try:
+        return date.fromisoformat(partition[:10]).toordinal()
+    except ValueError:
+        return None
 
 
 def _about(one: Evidence) -> frozenset[str]:

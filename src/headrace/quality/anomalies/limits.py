@@ -26,7 +26,8 @@ QUIET_FACTOR = 3.0
 QUIET_LEAST = 1.4
 """… but by so many times what is worth a word."""
 QUIET_ROWS = 20
-"""… and, of a share, in so many rows."""
+"""… and in so many rows."""
+COUNTS = frozenset({"rows", "distinct"})
 SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.quality.anomalies import limits
-from headrace.quality.anomalies.forecasting import forecast
+from headrace.quality.anomalies.forecasting import Forecast, forecast
 from headrace.quality.anomalies.history import History
 from headrace.quality.facts import Severity
 from headrace.quality.metrics import MetricId
@@ -92,8 +93,9 @@ def _judged(metric: MetricId, value: float, partition: str, rows: int, history: 
     said = forecast(past, history.season(partition), value, known.prior)
     off = abs(value - said.expected)
     chance = limits.noise(metric.family, said.expected, rows, round(math.exp(history.usual(MetricId("rows")) or 0.0)))
+    chance *= _scattered(past.values) if metric.family in limits.COUNTS else 1.0
     z = off / max(said.scale, chance, 1e-9)
-    far = count >= limits.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, off, rows, said.record)
+    far = count >= limits.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, value, rows, said)
     if far and z >= limits.threshold(limits.HOLDS_A_MONTH, *many):
         return Odd(metric, Severity.HOLD, said.expected, value, z)
     if off >= known.warn and off >= said.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
@@ -101,9 +103,23 @@ def _judged(metric: MetricId, value: float, partition: str, rows: int, history: 
     return None
 
 
-def _is_far(family: str, off: float, rows: int, record: float) -> bool:
-    """Whether a number is off by what is held anywhere, or by what is much in a series that never moved nearly as far: of shares, by more
-    than a few rows."""
-    known = limits.limits(family)
-    few = family in limits.SHARES and off * rows < limits.QUIET_ROWS
-    return off >= max(known.hold, limits.RECORD_FACTOR * record) or (not few and off >= max(known.quiet, limits.QUIET_FACTOR * record))
+def _scattered(logs: Sequence[float]) -> float:
+    """How much of what chance makes of a count there is of it: none in the rows of a table that has one for each of six regions."""
+    counts = [math.exp(one) for one in logs]
+    return min(statistics.pstdev(counts) / math.sqrt(statistics.fmean(counts)), 1.0)
+
+
+def _is_far(family: str, value: float, rows: int, said: Forecast) -> bool:
+    """Whether a number is off by what is held anywhere, or by what is much in a series that never moved nearly as far: by more than a
+    few rows."""
+    known, off = limits.limits(family), abs(value - said.expected)
+    few = _moved(family, value, rows, said.expected) < limits.QUIET_ROWS
+    quiet = not few and off >= max(known.quiet, limits.QUIET_FACTOR * said.record)
+    return quiet or off >= max(known.hold, limits.RECORD_FACTOR * said.record)
+
+
+def _moved(family: str, value: float, rows: int, expected: float) -> float:
+    """How many rows it takes to move a number so far; all of them where it is of sizes or times."""
+    if family in limits.SHARES:
+        return abs(value - expected) * rows
+    return abs(math.exp(value) - math.exp(expected)) if family in limits.COUNTS else rows

@@ -1,26 +1,30 @@
 // One stream of changes for all tabs of a browser: the tab that holds the lock listens and tells the others. A change makes the documents
 // on the screen be fetched again, at most once in COALESCE_MS; the server answers "not changed" for those that it doesn't concern.
 import { useSyncExternalStore } from "react";
+import type { Schema } from "./client";
 import { queries } from "./documents";
 
+/** `since` is when the server was last heard before it became so. */
 export type Live = { state: "live" | "connecting" | "stale"; since: number };
 
 const STREAM = "/api/v1/events";
 const COALESCE_MS = 250;
-const STALE_MS = 45_000;
+/** The server says every ten seconds that it is there. */
+const STALE_MS = 30_000;
 const AGAIN_MS = 3_000;
-/** Where there is no stream documents are looked at this often. */
-const LOOK_MS = 10_000;
+/** While there is no stream documents are looked at this often. */
+const LOOK_MS = 5_000;
 
 let now: Live = { state: "connecting", since: Date.now() };
 const listeners = new Set<() => void>();
 const channel = new BroadcastChannel("headrace-live");
 let waiting: number | undefined;
+let heardAt = Date.now();
 
 function become(state: Live["state"]): void {
-  if (state === now.state && state !== "live") return;
-  const back = state === "live" && now.state !== "live";
-  now = { state, since: Date.now() };
+  if (state === now.state) return;
+  const back = state === "live";
+  now = { state, since: heardAt };
   for (const listener of listeners) listener();
   if (back) refetch();
 }
@@ -33,7 +37,9 @@ function refetch(): void {
 }
 
 function heard(message: "live" | "change" | "connecting"): void {
-  become(message === "connecting" ? "connecting" : "live");
+  if (message === "connecting") return become(now.state === "stale" ? "stale" : "connecting");
+  heardAt = Date.now();
+  become("live");
   if (message === "change") refetch();
 }
 
@@ -45,9 +51,11 @@ function tell(message: "live" | "change" | "connecting"): void {
 function listen(): void {
   const source = new EventSource(STREAM);
   source.onopen = () => tell("live");
-  source.onmessage = () => tell("change");
-  for (const kind of ["change", "changes", "changed"]) source.addEventListener(kind, () => tell("change"));
-  for (const kind of ["heartbeat", "beat", "ping"]) source.addEventListener(kind, () => tell("live"));
+  source.addEventListener("alive", () => tell("live"));
+  source.addEventListener("changes", (event) => {
+    const { changes } = JSON.parse(event.data) as Schema["ChangesDocument"];
+    tell(changes.length ? "change" : "live"); // what a stream begins with says only how far it is
+  });
   source.onerror = () => {
     tell("connecting");
     if (source.readyState === EventSource.CLOSED) window.setTimeout(listen, AGAIN_MS); // refused: the browser doesn't try again by itself
@@ -62,7 +70,7 @@ export function beginLive(): void {
     return new Promise<never>(() => undefined); // held until the tab closes; then another tab gets it
   });
   window.setInterval(() => {
-    if (now.state === "connecting" && Date.now() - now.since > STALE_MS) become("stale");
+    if (Date.now() - heardAt > STALE_MS) become("stale");
     if (now.state !== "live") refetch();
   }, LOOK_MS);
 }

@@ -8,7 +8,8 @@ import { Shape, toneOf } from "../../parts/State";
 import { detailOf, isGroup, nameOf, opened, saidOf, stateOf, type Card } from "./card";
 import { CARD, layout, type Placed } from "./layout";
 
-const READABLE = 0.7;
+const READABLE = 0.75;
+const EDGE = 32;
 type CardNode = Node<{ card: Card; root: boolean }, "card">;
 
 export function Canvas({ view }: { view: Schema["GraphView"] }) {
@@ -57,7 +58,9 @@ function Opening({ view, placed }: { view: Schema["GraphView"]; placed: Placed }
       const { zoom } = flow.getViewport();
       const all = flow.getNodesBounds([...placed.keys()]);
       const shown = document.querySelector(".react-flow")?.getBoundingClientRect();
-      if (begin && shown && (all.width * zoom > shown.width || all.height * zoom > shown.height)) void flow.setCenter(begin.x + CARD.width, begin.y + CARD.height / 2, { zoom });
+      if (!begin || !shown || (all.width * zoom <= shown.width && all.height * zoom <= shown.height)) return;
+      const x = view.mode === "focus" ? begin.x + CARD.width / 2 : begin.x + shown.width / zoom / 2 - EDGE; // what is below a node is to the right of it
+      void flow.setCenter(x, begin.y + CARD.height / 2, { zoom });
     });
   }, [placed]);
   return null;

@@ -21,7 +21,7 @@ export function nameOf(card: Card): string {
 
 export function detailOf(card: Card): string {
   if (isGroup(card)) return card.states.map((one) => `${one.count} ${wordOf(one.value)}`).join(", ");
-  const parts = [card.kind, card.data_through && `through ${card.data_through}`, card.quarantined && "quarantine", card.paused && "paused", card.incident];
+  const parts = [card.incident, card.paused && "paused", card.quarantined && "quarantine", card.kind !== "asset" && card.kind, card.data_through && `through ${card.data_through}`];
   return parts.filter(Boolean).join(" · ");
 }
 

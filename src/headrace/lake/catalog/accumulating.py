@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace.lake.catalog.reading import FileRow, TableRow, View, newest_snapshot, snapshot_exists, table_row
+from headrace.lake.catalog.reading import FileRow, TableRow, View, snapshot_exists, table_row
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.folders import file_name
 from headrace.lake.tables import FileRef, Lookup, Replacement, StagedDeletes, StateFile
@@ -28,7 +28,7 @@ def state(tx: Transaction, name: str, snapshot: int | None) -> list[StateFile]:
     """The table's files as of a snapshot (None: now; 0: before its first publication, so none), for a merge to start from.
 
     Raises `LakeError` for a snapshot that has expired, and as `files`."""
-    row = table_row(tx, name, newest_snapshot(tx))
+    row = table_row(tx, name, None)
     if row is None or snapshot == 0:
         return []
     if snapshot is not None and not snapshot_exists(tx, snapshot):
@@ -41,7 +41,7 @@ def state(tx: Transaction, name: str, snapshot: int | None) -> list[StateFile]:
 
 def seen(tx: Transaction, name: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """The current files with their delete files, for `Replacement.seen`."""
-    row = table_row(tx, name, newest_snapshot(tx))
+    row = table_row(tx, name, None)
     return () if row is None else names_of(View(tx, row, None).all())
 
 

@@ -14,7 +14,7 @@ from headrace.lake.catalog.columns import ids_of, rows_of
 from headrace.lake.catalog.dialects import exclude_others
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.files import write_files
-from headrace.lake.catalog.reading import FileRow, TableRow, View, exact_as_double, holds_only, table, table_row
+from headrace.lake.catalog.reading import FileRow, TableRow, View, exact_as_double, holds_only, table_of, table_row
 from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
@@ -236,11 +236,10 @@ class Change:
         opened = self._tables.get(name.lower())
         if opened is not None:
             return opened
-        row = table_row(self._tx, name, self.snapshot - 1)
-        found = table(self._tx, name, self.snapshot - 1) if row is not None else None
-        if row is None or found is None:
+        row = table_row(self._tx, name, None)
+        if row is None:
             return None
-        return self._tables.setdefault(name.lower(), _Open(row, found))
+        return self._tables.setdefault(name.lower(), _Open(row, table_of(self._tx, row, self.snapshot - 1)))
 
     def _opened(self, name: str) -> _Open:
         opened = self._find(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headrace.lake.catalog.reading import View, newest_snapshot, table_row
+from headrace.lake.catalog.reading import View, table_row
 from headrace.lake.catalog.transaction import Transaction
 from headrace.model.errors import LakeError
 
@@ -39,7 +39,7 @@ def registered(tx: Transaction) -> list[Registered]:
 
 def held_keys(tx: Transaction, name: str) -> frozenset[str] | None:
     """The partitions of which a table has files now; None where that can't be told by the catalog alone. Empty without the table."""
-    row = table_row(tx, name, newest_snapshot(tx))
+    row = table_row(tx, name, None)
     if row is None:
         return frozenset()
     try:

@@ -61,12 +61,17 @@ def snapshot_exists(tx: Transaction, snapshot: int) -> bool:
     return tx.execute("SELECT 1 FROM ducklake_snapshot WHERE snapshot_id = :snapshot", {"snapshot": snapshot}).fetchone() is not None
 
 
-def table_row(tx: Transaction, name: str, snapshot: int) -> TableRow | None:
-    """The table of this name in the schema `main`. Names are compared without regard to case, as DuckDB does."""
+def table_row(tx: Transaction, name: str, snapshot: int | None) -> TableRow | None:
+    """The table of this name in the schema `main` at a snapshot (None: now). Names are compared without regard to case, as DuckDB does."""
+    visible = (
+        "t.end_snapshot IS NULL"
+        if snapshot is None
+        else "t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot)"
+    )
     row = tx.execute(
         "SELECT t.table_id, t.table_name, t.path, t.path_is_relative, s.path, s.path_is_relative FROM ducklake_table t "
         "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE s.schema_name = 'main' AND lower(t.table_name) = lower(:name) "
-        "AND t.begin_snapshot <= :snapshot AND (t.end_snapshot IS NULL OR t.end_snapshot > :snapshot) AND s.end_snapshot IS NULL",
+        f"AND {visible} AND s.end_snapshot IS NULL",
         {"name": name, "snapshot": snapshot},
     ).fetchone()
     if row is None:
@@ -102,9 +107,12 @@ def table(tx: Transaction, name: str, snapshot: int | None = None) -> Table | No
     """The table with its columns as of a snapshot (None: now), or None where it doesn't exist then."""
     at = newest_snapshot(tx) if snapshot is None else snapshot
     row = row_at(tx, name, at)
-    if row is None:
-        return None
-    return Table(row.name, read_columns(tx, row.id, at), next_column_id(tx, row.id), row.folder)
+    return None if row is None else table_of(tx, row, at)
+
+
+def table_of(tx: Transaction, row: TableRow, snapshot: int) -> Table:
+    """A table with its columns as of a snapshot."""
+    return Table(row.name, read_columns(tx, row.id, snapshot), next_column_id(tx, row.id), row.folder)
 
 
 def exact_as_double(tx: Transaction, name: str) -> tuple[str, ...]:
@@ -148,7 +156,7 @@ def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot
 def shared_files(tx: Transaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
     """The current files that hold (or may hold) some of these partitions *and* others. Replacing one of the partitions takes a
     rewrite of each without them (`staging.stage_rewrite`), handed to `Change.replace`. Empty for an unknown table."""
-    row = table_row(tx, name, newest_snapshot(tx))
+    row = table_row(tx, name, None)
     if row is None:
         return []
     replaced = frozenset(partitions)
@@ -167,12 +175,14 @@ class View:
     replaces many partitions pays one indexed lookup for each."""
 
     def __init__(self, tx: Transaction, table: TableRow, snapshot: int | None) -> None:
-        _refuse_unreadable(tx, table)
         self._tx, self._table, self._snapshot = tx, table, snapshot
         self._visible = _NOW if snapshot is None else _THEN
         self._several: list[FileRow] | None = None
-        self._deletes = _deletes(tx, table, snapshot)
-        self._changed = _columns_changed(tx, table, snapshot)
+        inlined, hive, deletes, self._changed = tx.execute(
+            _STATE, {"table": table.id, "snapshot": FAR if snapshot is None else snapshot}
+        ).fetchone()
+        _refuse_unreadable(table, inlined=inlined, hive=hive)
+        self._deletes = _deletes(tx, table, snapshot) if deletes else {}
 
     def all(self) -> list[FileRow]:
         """All files, sorted by their first partition."""
@@ -212,6 +222,16 @@ FOREIGN_FILES = "ducklake-"
 """How the names of files begin that DuckLake has written."""
 FAR = 2**62
 """A snapshot after all others."""
+_STATE = (
+    "SELECT EXISTS (SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table), "
+    "EXISTS (SELECT 1 FROM ducklake_column_mapping c JOIN ducklake_name_mapping n ON n.mapping_id = c.mapping_id "
+    "WHERE c.table_id = :table AND n.is_partition), "
+    "EXISTS (SELECT 1 FROM ducklake_delete_file WHERE table_id = :table), "
+    "max(CASE WHEN end_snapshot <= :snapshot THEN end_snapshot ELSE begin_snapshot END) "
+    "FROM ducklake_column WHERE table_id = :table AND begin_snapshot <= :snapshot"
+)
+"""Of a table: whether another writer put rows into the catalog, or values into the names of folders; whether anything was ever deleted
+row by row; and the snapshot that last changed its columns."""
 _NOW = "f.end_snapshot IS NULL"
 _THEN = "f.begin_snapshot <= :snapshot AND (f.end_snapshot IS NULL OR f.end_snapshot > :snapshot)"
 
@@ -263,17 +283,6 @@ def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:
     return FileRef(ref.path, tuple(key for key in wanted if file.may_hold(key)), ref.deletes, ref.snapshot_max, ref.lookup)
 
 
-def _columns_changed(tx: Transaction, table: TableRow, snapshot: int | None) -> int:
-    """The snapshot that last changed the table's columns, as seen now or at a snapshot."""
-    row = tx.execute(
-        "SELECT max(CASE WHEN end_snapshot <= :snapshot THEN end_snapshot ELSE begin_snapshot END) FROM ducklake_column "
-        "WHERE table_id = :table AND begin_snapshot <= :snapshot",
-        {"table": table.id, "snapshot": FAR if snapshot is None else snapshot},
-    ).fetchone()
-    changed: int = row[0]
-    return changed
-
-
 def _deletes(tx: Transaction, table: TableRow, snapshot: int | None) -> dict[int, tuple[DeleteRef, ...]]:
     """Positional delete files of a foreign writer, by data file."""
     visible = (
@@ -318,20 +327,15 @@ def _joined(parts: Iterable[tuple[str, Any]]) -> str:
     return path
 
 
-def _refuse_unreadable(tx: Transaction, table: TableRow) -> None:
+def _refuse_unreadable(table: TableRow, *, inlined: bool, hive: bool) -> None:
     """Rows that a foreign writer put into the catalog itself, and values that are only in the names of its folders, aren't in any
     file: reading without them would be wrong."""
-    if tx.execute("SELECT 1 FROM ducklake_inlined_data_tables WHERE table_id = :table", {"table": table.id}).fetchone() is not None:
+    if inlined:
         raise LakeError(
             f"another writer has put rows of table `{table.name}` into the catalog itself",
             hint="write them to files with DuckLake: CALL ducklake_flush_inlined_data('lake')",
         )
-    hive = tx.execute(
-        "SELECT 1 FROM ducklake_column_mapping c JOIN ducklake_name_mapping n ON n.mapping_id = c.mapping_id "
-        "WHERE c.table_id = :table AND n.is_partition",
-        {"table": table.id},
-    ).fetchone()
-    if hive is not None:
+    if hive:
         raise LakeError(
             f"another writer has registered files of table `{table.name}` whose columns are in the names of their folders",
             hint="insert their rows with DuckLake instead of registering the files",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from pathlib import Path
 
 from clilab import Project
 
-from headrace.operations.logs import LOOK_EVERY_S, follow
+from headrace.operations.logs import follow
 from headrace.operations.session import Session
 from headrace.store import Lease, Store
 
@@ -80,7 +79,6 @@ def test_follow_gives_lines_as_they_come_and_ends_with_the_attempt(shop: Project
         first.wait(20)
         with path.open("a") as file:
             file.write(json.dumps({"at_us": 1, "stream": "stdout", "level": "info", "text": "later"}) + "\n")
-        time.sleep(LOOK_EVERY_S * 2)
         _set_state(shop.root, lease.epoch, n, "published")
 
     writer = threading.Thread(target=write)

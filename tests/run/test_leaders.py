@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,21 @@ from headrace.operations.session import Session
 from headrace.run.leading import hold
 from headrace.store import Store
 
-SLOW = "def slow(orders):\n    import time, pathlib\n    pathlib.Path({flag!r}).touch()\n    time.sleep({seconds})\n    return orders"
+SLOW = """\
+def slow(orders):
+    import time, pathlib
+    pathlib.Path({flag!r}).touch()
+    while not pathlib.Path({go!r}).exists():
+        time.sleep(0.01)
+    return orders"""
 
 
-def slow_project(lab: Lab, seconds: float) -> Path:
-    flag = lab.root / "slow-has-begun"
-    lab.python("slow", SLOW.format(flag=str(flag), seconds=seconds), partition="day", inputs=["orders"])
+def slow_project(lab: Lab) -> tuple[Path, Path]:
+    """A project in which `slow` works until it is let go: what is there when it has begun, and what lets it go."""
+    flag, go = lab.root / "slow-has-begun", lab.root / "slow-may-end"
+    lab.python("slow", SLOW.format(flag=str(flag), go=str(go)), partition="day", inputs=["orders"])
     lab.orders(DAYS[0])
-    return flag
+    return flag, go
 
 
 def begin(lab: Lab, *verb: str) -> subprocess.Popen[str]:
@@ -44,15 +52,19 @@ def descendants(pid: int) -> list[int]:
     return [*children, *(one for child in children for one in descendants(child))]
 
 
-def wait_for(path: Path) -> None:
+def until(met: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + 40
-    while not path.exists():
-        assert time.monotonic() < deadline, f"{path} never appeared"
+    while not met():
+        assert time.monotonic() < deadline, what
         time.sleep(0.01)
 
 
+def wait_for(path: Path) -> None:
+    until(path.exists, f"{path} never appeared")
+
+
 def test_a_killed_leader_leaves_a_state_from_which_the_next_one_finishes(lab: Lab) -> None:
-    flag = slow_project(lab, 30)
+    flag, _ = slow_project(lab)
     leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
     os.kill(leader.pid, signal.SIGKILL)
@@ -68,24 +80,23 @@ def test_a_killed_leader_leaves_a_state_from_which_the_next_one_finishes(lab: La
 
 
 def test_workers_end_with_their_leader(lab: Lab) -> None:
-    flag = slow_project(lab, 30)
+    flag, _ = slow_project(lab)
     leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
+    until(lambda: len(descendants(leader.pid)) == 3, "not the two, and the process that they are forked from")
     workers = descendants(leader.pid)
-    assert len(workers) == 3  # the two, and the process that they are forked from
     os.kill(leader.pid, signal.SIGKILL)
     leader.communicate()
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in workers):
-        assert time.monotonic() < deadline, "a worker outlived its leader"
-        time.sleep(0.05)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), "a worker outlived its leader")
 
 
 def test_a_second_verb_asks_the_leader_and_gets_its_own_document(lab: Lab) -> None:
-    flag = slow_project(lab, 3)
+    flag, go = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
     second = begin(lab, "run", "orders", "--again", "--reason", "to see", "--now", "2025-01-10T12:01:00+00:00")
+    until(lambda: lab.rows("select 1 from request"), "it never asked")
+    go.touch()
     said = [answer(p) for p in (first, second)]
     assert [d["state"] for d in said] == ["succeeded", "succeeded"]
     assert [p["asset"] for p in said[1]["published"]] == ["orders"]
@@ -93,14 +104,11 @@ def test_a_second_verb_asks_the_leader_and_gets_its_own_document(lab: Lab) -> No
 
 
 def test_a_verb_takes_over_when_the_leader_it_asked_dies(lab: Lab) -> None:
-    flag = slow_project(lab, 30)
+    flag, _ = slow_project(lab)
     first = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
     second = begin(lab, "run", "orders", "--now", "2025-01-10T12:01:00+00:00")
-    deadline = time.monotonic() + 40
-    while not lab.rows("select 1 from request"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: lab.rows("select 1 from request"), "it never asked")
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     out, err = second.communicate(timeout=50)
@@ -150,10 +158,11 @@ def test_two_ticks_at_once_publish_once(lab: Lab) -> None:
 
 
 def test_status_is_answered_while_a_leader_works(lab: Lab) -> None:
-    flag = slow_project(lab, 2)
+    flag, go = slow_project(lab)
     leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
     assert lab.headrace("status")["runtime"] == "running"
+    go.touch()
     leader.communicate(timeout=50)
     assert lab.headrace("status")["runtime"] == "stopped"
     assert Session.open(lab.root, "prod", None, "x").store is not None
@@ -161,7 +170,7 @@ def test_status_is_answered_while_a_leader_works(lab: Lab) -> None:
 
 def test_an_interrupted_leader_says_that_its_work_is_lost(lab: Lab) -> None:
     """Catches a run that `runs` calls running although nobody works at it any more."""
-    flag = slow_project(lab, 30)
+    flag, _ = slow_project(lab)
     leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
     wait_for(flag)
     leader.send_signal(signal.SIGINT)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 from runlab import DAYS, Lab
+from test_leaders import begin, slow_project, wait_for
 
 CLEAN = "select order_id, cast(day as date) as day from orders"
 KILLS = 3
@@ -44,17 +45,16 @@ def test_a_leader_whose_connections_end_ends_itself_and_the_next_finishes(postgr
     """Would catch a leader that goes on without its lease, and one whose lost connection keeps the store locked."""
     lab = postgresql_lab
     assert lab.database is not None
-    lab.python("slow", "def slow(orders):\n    import time\n    time.sleep(1.5)\n    return orders", partition="day", inputs=["orders"])
-    lab.orders(DAYS[0])
-    process = subprocess.Popen(lab.command("tick", "--now", NOW), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 30
-    while not _publications(lab) and time.monotonic() < until:
-        time.sleep(0.02)
+    flag, go = slow_project(lab)
+    process = begin(lab, "tick", "--now", NOW)
+    wait_for(flag)
+    assert _publications(lab) == 1
     lab.database.execute(
         "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'headrace' and datname = current_database()"
     )
     _, said = process.communicate(timeout=50)
     assert process.returncode == 1 and "ended the connection" in " ".join(said.split()), said
+    go.touch()
     assert lab.headrace("tick", "--now", NOW)["state"] == "succeeded"
     assert _publications(lab) == 2
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from runlab import DAYS, Lab
+from test_leaders import answer, begin, slow_project, until, wait_for
 
 HEADER = "order_id,customer,amount,day"
 
@@ -93,26 +94,18 @@ def test_the_screen_of_deliveries(lab: Lab) -> None:
     assert f"headrace quarantine orders@{DAYS[1]}" in shown
 
 
-SLOW = "def slow(orders):\n    import time, pathlib\n    pathlib.Path({flag!r}).touch()\n    time.sleep(3)\n    return orders"
-
-
 def test_a_running_leader_is_asked_to_receive(lab: Lab) -> None:
     """Would catch: a delivery by hand that fails, or waits for nobody, while another process leads."""
-    import json
-    import subprocess
-    import time
-
-    flag = lab.root / "slow-has-begun"
-    lab.python("slow", SLOW.format(flag=str(flag)), partition="day", inputs=["orders"])
-    lab.orders(DAYS[0])
-    leader = subprocess.Popen(lab.command("tick", "--now", "2025-01-10T12:00:00+00:00"), stdout=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 40
-    while not flag.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    flag, go = slow_project(lab)
+    leader = begin(lab, "tick", "--now", "2025-01-10T12:00:00+00:00")
+    wait_for(flag)
     lab.now = lab.now.replace(hour=13)
-    document = headrace(lab, "receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "mailed")
-    assert json.loads(leader.communicate(timeout=50)[0])["state"] == "succeeded"
+    command = ("receive", "orders", str(by_hand(lab)), "--for", DAYS[0], "--reason", "mailed")
+    asking = begin(lab, *command, "--now", lab.now.isoformat())
+    until(lambda: lab.rows("select 1 from request"), "it never asked")
+    go.touch()
+    document = answer(asking)
+    assert answer(leader)["state"] == "succeeded"
     assert ("orders", DAYS[0]) in [(one["asset"], one["partition"]) for one in document["published"]]
     assert lab.rows("select epoch from lease") == [(1,)], "the second verb led itself"
 

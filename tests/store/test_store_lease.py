@@ -95,14 +95,12 @@ def test_of_processes_that_race_exactly_one_wins(tmp_path: Path, opened: Opened)
 
 
 def test_a_killed_leader_is_replaced_at_once(tmp_path: Path, opened: Opened) -> None:
-    """A restart after `kill -9` would wait 10 s for the lease to lapse."""
-    with leaders(tmp_path) as (leader,):
+    """A restart after `kill -9` would wait for the lease to lapse, here for ten minutes."""
+    with leaders(tmp_path, seconds=600.0) as (leader,):
         leader.go()
         assert leader.says() == "1"
         leader.kill()
-        began = time.monotonic()
         assert taken(opened()).epoch == 2
-        assert time.monotonic() - began < 5
 
 
 @pytest.mark.skipif(not hasattr(os, "waitid"), reason="needs to see a process without reaping it")

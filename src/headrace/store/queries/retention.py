@@ -2,7 +2,9 @@
 
 An attempt goes with its check results, profiles and publications, once it is old and nobody reads what it published. Of each
 partition stay: what readers see, its first publication (when it could first be read), and the newest that wasn't identical to
-the one before it. What is open stays whatever its age. The audit trail, obligations and partitions stay for good.
+the one before it. An incident that is over goes with its evidence, its timeline and what was told of it, once nothing is left of the
+publications that it names as wrong: else figures would count as served what wasn't. The last one before an incident that stays, stays.
+What is open stays whatever its age. The audit trail, obligations and partitions stay for good.
 """
 
 from __future__ import annotations
@@ -45,12 +47,19 @@ _BY_ID = {
     " and q.state in ('released', 'dropped', 'superseded') order by q.id limit :limit",
     "request": "select r.id from request r where r.id > :after and r.finished_at < :before and r.state in ('done', 'failed')"
     " order by r.id limit :limit",
+    "incident": "select i.id from incident i where i.id > :after and i.state = 'resolved' and i.resolved_at < :before"
+    " and i.id < (select max(id) from incident)"  # its number isn't given again
+    " and not exists (select 1 from unsound u join publication p on p.id = u.publication_id where u.incident_id = i.id)"
+    " and not exists (select 1 from evidence e where e.incident_id = i.id and e.ended_at is null)"
+    " and not exists (select 1 from incident n where n.recurrence_of = i.id and (n.state <> 'resolved' or n.resolved_at >= :before))"
+    " order by i.id limit :limit",
     "journal": "select j.seq from journal j where j.seq > :after and j.epoch in (select epoch from journal group by epoch"
     " having max(at) < :before) order by j.seq limit :limit",
 }
 """Table → the rows of it that may go, by their number. Of the journal whole leaders: half of one can't be replayed."""
-KINDS = ("quarantine", "delivery", "run", "request", "journal")
+KINDS = ("quarantine", "delivery", "incident", "run", "request", "journal")
 """After the attempts, in this order: they refer to runs and deliveries."""
+_OF_INCIDENT = ("notice", "evidence", "incident_partition", "symptom", "incident_event", "unsound")
 _KEYS = {"journal": "seq"}
 
 
@@ -108,4 +117,14 @@ def remove(tx: Transaction, kind: str, numbers: Sequence[int]) -> None:
     """Delete rows of one of KINDS; of runs what they come to by day stays."""
     for number in numbers if kind == "run" else ():
         uptime.summarise(tx, number)
+    if kind == "incident":
+        _alone(tx, numbers)
     tx.executemany(f"delete from {kind} where {_KEYS.get(kind, 'id')} = ?", [(number,) for number in numbers])
+
+
+def _alone(tx: Transaction, incidents: Sequence[int]) -> None:
+    """Delete what belongs to incidents; those that came again after them are the first of their kind then."""
+    given = [(number,) for number in incidents]
+    for table in _OF_INCIDENT:
+        tx.executemany(f"delete from {table} where incident_id = ?", given)
+    tx.executemany("update incident set recurrence_of = null where recurrence_of = ?", given)

@@ -21,7 +21,8 @@ from headrace.store.requests import Request, finish, serve_by, take
 if TYPE_CHECKING:
     from headrace.operations.performing import Context
 
-AHEAD_SECONDS = 4.0
+AHEAD_SECONDS, AHEAD_TIMES = 4.0, 20
+"""How long something still takes is said every few seconds, and so seldom that it costs little of that time: who finds it out leads."""
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class Work(msgspec.Struct, frozen=True):
     total: int | None = None
     """How many partitions it makes, where that is known before."""
     ahead: Callable[[], str] | None = None
-    """How long it still takes, in words; asked every AHEAD_SECONDS."""
+    """How long it still takes, in words; asked every AHEAD_SECONDS at most."""
 
 
 class Desk:
@@ -101,12 +102,19 @@ class Desk:
 def done(work: Work, desk: Desk, progress: Progress) -> Document:
     """Work at one thing until it has ended, and at what others ask for meanwhile."""
     with Reporting(progress, work.what, work.total) as report:
-        run, asked = work.leader.begin(work.order, report), time.monotonic()
+        run, next_said = work.leader.begin(work.order, report), time.monotonic() + AHEAD_SECONDS
         while (result := work.leader.result(run)) is None:
+            if work.ahead is not None and time.monotonic() >= next_said:
+                next_said = _said(work.ahead, progress)
             work.leader.step()
-            if work.ahead is not None and time.monotonic() - asked >= AHEAD_SECONDS:
-                progress.ahead(work.ahead())
-                asked = time.monotonic()
             if desk.asked():
                 desk.look()
     return work.document(result)
+
+
+def _said(ahead: Callable[[], str], progress: Progress) -> float:
+    """Say how long it still takes; when to do so again."""
+    began = time.monotonic()
+    progress.ahead(ahead())
+    ended = time.monotonic()
+    return ended + max(AHEAD_SECONDS, AHEAD_TIMES * (ended - began))

@@ -63,12 +63,11 @@ def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, s
 
 
 def guessed(compiled: Compiled, backfill: Backfill, slots: int) -> Estimate:
-    """How long a plan takes where nothing of it has ever run: by what small attempts usually cost, which says little."""
-    names = {one.node for one in backfill.chosen}
-    whole = graph_of(compiled)
-    graph = Graph(tuple(node for node in whole.nodes if node.name in names), whole.pools, by_node=True)
-    found = estimate(graph, _work(backfill, graph), dict.fromkeys(names, GUESSED), slots)
-    seconds = found.seconds if found is not None else 0.0
+    """How long a plan takes where nothing of it has ever run: by what small attempts usually cost, which says little. So it isn't
+    simulated, while somebody waits for the first attempt: workers are taken to be busy all the time."""
+    most = {node.name: node.batch_max for node in graph_of(compiled).nodes}
+    each = (one.partitions * (GUESSED.usual(most.get(one.node, 1)) / slots + PUBLISHING_SECONDS) for one in backfill.chosen)
+    seconds = START_SECONDS + sum(each)
     return Estimate(seconds, seconds / GUESSED_WITHIN, seconds * GUESSED_WITHIN, "a guess: nothing like it has run here yet")
 
 

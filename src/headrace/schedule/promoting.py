@@ -62,8 +62,9 @@ class Promotions:
         self._waves.spread(node, key, cell, changed=changed, restated=restated, too_late=self._too_late(node, key))
 
     def _too_late(self, node: GraphNode, key: str) -> bool:
-        """Whether what reads a partition isn't computed again without asking: it is older than what its sources may restate."""
-        if node.partition.grain is None:
+        """Whether what reads a partition isn't computed again without asking: it is older than what its sources may restate. Not found
+        out where nothing reads it."""
+        if node.partition.grain is None or not self._all.network.children[node.name]:
             return False
         above = (self._all.nodes[name] for name in self._all.network.ancestors(node))
         within = {source.restate_within for source in above if source.restate_within is not None}

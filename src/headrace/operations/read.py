@@ -101,19 +101,29 @@ def _meant(tx: Transaction, node: Source | Asset, key: str) -> list[str]:
     return [f"{key}{SEPARATOR}{data}" for data in partitions.data_keys(tx, node.name, key)] or [key]
 
 
-def read(session: Session, wanted: Wanted) -> ReadDocument:
-    """The rows as values that JSON holds, in partition order, at most `limit`. UsageError as `find`, LakeError for lost files."""
+def columns_of(session: Session, wanted: Wanted) -> list[str]:
+    """The names of the columns that there are to be read. UsageError as `find`."""
+    if _of_view(session, wanted):
+        name = targets.target(wanted.asset, session.project()).node
+        return list((session.compiled.nodes[name].column_names if session.compiled is not None else None) or ())
+    table = find(session, wanted).table
+    return [column.name for column in table.columns if column.name != PARTITION_COLUMN] if table is not None else []
+
+
+def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadDocument:
+    """The rows as values that JSON holds, in partition order, at most `limit`, of all columns or some. UsageError as `find`, LakeError for
+    lost files."""
     if _of_view(session, wanted):
         from headrace.operations import read_view
 
-        return read_view.read(session, wanted)
+        return read_view.read(session, wanted, columns)
     found = find(session, wanted)
     noted(session, [found.node.name], usage.READ)
-    columns, rows, total = _rows(session, found, wanted.limit)
+    shown, rows, total = _rows(session, found, wanted.limit, columns)
     return ReadDocument(
         asset=found.node.name,
         snapshot=found.snapshot,
-        columns=columns,
+        columns=shown,
         rows=rows,
         data_through=found.data_through,
         published_at=found.published_at,
@@ -122,14 +132,15 @@ def read(session: Session, wanted: Wanted) -> ReadDocument:
     )
 
 
-def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> None:
-    """The rows as `csv`, `parquet` or `arrow`. HeadraceError where the columns aren't known, so that nothing can be written."""
+def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
+    """The rows as `csv`, `parquet` or `arrow`, of all columns or some. HeadraceError where the columns aren't known, so that nothing
+    can be written."""
     from headrace.lake import reading
 
     if _of_view(session, wanted):
         from headrace.operations import read_view
 
-        read_view.write(session, wanted, out, data_format)
+        read_view.write(session, wanted, out, data_format, columns)
         return
     found = find(session, wanted)
     if found.table is None:
@@ -138,7 +149,7 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> 
     _close(session)
     reading.write(
         Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
-        timezone=session.timezone,
+        columns=columns, timezone=session.timezone,
     )  # fmt: skip
 
 
@@ -162,18 +173,25 @@ def _files(tx: Transaction, node: Source | Asset, keys: Sequence[str], wanted: W
     return tuple(catalog.files(tx, node.name, None if accumulates else keys or None, None if _is_now(wanted) else snapshot))
 
 
-def _rows(session: Session, found: Found, limit: int | None) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
+def _rows(
+    session: Session, found: Found, limit: int | None, wanted: Sequence[str] | None
+) -> tuple[list[ColumnRow], list[dict[str, object]], int]:
     if found.manifest:
         return list(MANIFEST), list(found.manifest)[:limit], len(found.manifest)
     if found.table is None:
         return _declared_columns(session, found.node.name), [], 0
-    columns = [ColumnRow(name=column.name, type=column.type) for column in found.table.columns if column.name != PARTITION_COLUMN]
+    asked = None if wanted is None else {name.lower() for name in wanted}
+    columns = [
+        ColumnRow(name=column.name, type=column.type)
+        for column in found.table.columns
+        if column.name != PARTITION_COLUMN and (asked is None or column.name.lower() in asked)
+    ]
     if not found.files:
         return columns, [], 0
     from headrace.lake import reading  # duckdb, only where there is something to read
 
     _close(session)
-    rows = reading.read(Path(found.lake), found.files, found.table, limit=limit, timezone=session.timezone)
+    rows = reading.read(Path(found.lake), found.files, found.table, columns=wanted, limit=limit, timezone=session.timezone)
     return columns, list(rows.rows), rows.total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from headrace.lake.sqltext import quote
@@ -15,12 +16,12 @@ from headrace.operations.read import Wanted
 from headrace.operations.session import Session
 
 
-def read(session: Session, wanted: Wanted) -> ReadDocument:
+def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None) -> ReadDocument:
     """The rows as values that JSON holds, at most `limit`; it stands as the worst of what it reads. UsageError and LakeError as
     `read`."""
     name = targets.target(wanted.asset, session.project()).node
     state, through = _standing(session, name)
-    question = _question(name, wanted)
+    question = _question(name, wanted, columns)
     total = sql.query(session, sql.Question(f"select count(*) as n from {quote(name)}", at=wanted.at, noted=False)).rows[0]["n"]
     found = sql.query(session, question)
     return ReadDocument(
@@ -35,14 +36,15 @@ def read(session: Session, wanted: Wanted) -> ReadDocument:
     )
 
 
-def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str) -> None:
+def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str, columns: Sequence[str] | None = None) -> None:
     """The rows as `csv`, `parquet` or `arrow` into a stream."""
     name = targets.target(wanted.asset, session.project()).node
-    sql.write(session, _question(name, wanted), out, data_format)
+    sql.write(session, _question(name, wanted, columns), out, data_format)
 
 
-def _question(name: str, wanted: Wanted) -> sql.Question:
-    return sql.Question(f"select * from {quote(name)}", at=wanted.at, limit=wanted.limit)
+def _question(name: str, wanted: Wanted, columns: Sequence[str] | None) -> sql.Question:
+    selected = "*" if columns is None else ", ".join(map(quote, columns))
+    return sql.Question(f"select {selected} from {quote(name)}", at=wanted.at, limit=wanted.limit)
 
 
 def _standing(session: Session, name: str) -> tuple[str, str | None]:

@@ -22,6 +22,7 @@ from headrace.web.access import Guard
 from headrace.web.acting import Acts
 from headrace.web.answering import acting, as_json, following, looking
 from headrace.web.bodies import body_of
+from headrace.web.data import Data
 from headrace.web.endpoints import PREFIX, Get
 from headrace.web.events import Events
 from headrace.web.probes import Server
@@ -96,6 +97,7 @@ class Answers:
 def app(reader: Reader, guard: Guard, server: Server, bundle: Bundle | None = None) -> Starlette:
     """All that is answered. Probes and the web UI's files need no token; everything else does, by default."""
     answers, acts = Answers(reader, guard, server, bundle or Bundle()), Acts()
+    data = Data(reader)
 
     def route(path: str, endpoint: Endpoint, method: str = "GET", *, guarded: bool = True) -> Route:
         async def judged(request: Request) -> Response:
@@ -114,6 +116,8 @@ def app(reader: Reader, guard: Guard, server: Server, bundle: Bundle | None = No
             ),
             route("/ui/{name:path}", answers.bundle.file, guarded=False),
             route("/api/v1/hooks/{asset}", answers.hook, "POST"),
+            route("/data/{asset}", data.file),
+            route(f"{PREFIX}/assets/{{name}}/preview", data.preview),
             route(f"{PREFIX}/events", Events(reader).answer),
             route(f"{PREFIX}/acts/{{act}}", following(acts)),
             *(

@@ -13,8 +13,10 @@ import msgspec
 
 from headrace import __version__
 from headrace.operations.changing import ChangesDocument
+from headrace.operations.documents import ReadDocument
 from headrace.operations.figure_documents import ROWS
 from headrace.web.acting import ActDocument
+from headrace.web.data import PreviewAsked
 from headrace.web.endpoints import PREFIX, Endpoint, Get
 from headrace.web.problem import ProblemDocument
 from headrace.web.table import TABLE
@@ -33,7 +35,7 @@ SECURITY: Json = {
 def document(table: Iterable[Endpoint] = TABLE) -> Json:
     """The whole description."""
     table = tuple(table)
-    given = [*(one.document for one in table), ProblemDocument, ActDocument, ChangesDocument, *ROWS]
+    given = [*(one.document for one in table), ProblemDocument, ActDocument, ChangesDocument, ReadDocument, *ROWS]
     found, components = msgspec.json.schema_components([*given, *(one.asked for one in table)], ref_template=_REF)
     schemas = dict(zip(map(repr, given), found[: len(given)], strict=True))
     asked = dict(zip(table, found[len(given) :], strict=True))
@@ -81,13 +83,13 @@ def _operation(one: Endpoint, asked: Json, schema: Json, schemas: dict[str, Json
     return found
 
 
-def _apart(name: str, said: str, document: type, parameter: Json, kind: str = _JSON) -> Json:
+def _apart(name: str, said: str, document: type, parameters: list[Json], kind: str = _JSON) -> Json:
     """What answers with a document that no operation makes."""
     problem = {"application/problem+json": {"schema": {"$ref": _REF.format(name=ProblemDocument.__name__)}}}
     return {
         "operationId": name,
         "summary": said,
-        "parameters": [parameter],
+        "parameters": parameters,
         "responses": {
             "200": {"description": "the document", "content": {kind: {"schema": {"$ref": _REF.format(name=document.__name__)}}}},
             "default": {"description": "what was refused, why, and what to do", "content": problem},
@@ -99,11 +101,16 @@ def _others() -> Iterator[tuple[str, Json]]:
     text = {"type": "string"}
     yield "/acts/{act}", _apart(
         "act", "How an act stands: running, done with its document, or failed with its problem.", ActDocument,
-        {"name": "act", "in": "path", "required": True, "schema": text},
+        [{"name": "act", "in": "path", "required": True, "schema": text}],
+    )  # fmt: skip
+    _, found = msgspec.json.schema_components([PreviewAsked])
+    yield "/assets/{name}/preview", _apart(
+        "preview", "`headrace read --json`: some published rows, without classified columns (`masked` names them).", ReadDocument,
+        list(_parameters(found[PreviewAsked.__name__], ["name"], query=True)),
     )  # fmt: skip
     yield "/events", _apart(
         "events", "Server-sent events: `changes` with this document in `data`, and `alive` every ten seconds.", ChangesDocument,
-        {"name": "Last-Event-ID", "in": "header", "required": False, "schema": text}, "text/event-stream",
+        [{"name": "Last-Event-ID", "in": "header", "required": False, "schema": text}], "text/event-stream",
     )  # fmt: skip
 
 

@@ -34,6 +34,11 @@ class Reader:
         """What `make` reads in a session, made in a thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
 
+    @property
+    def project(self) -> tuple[str, str, str]:
+        """For another process: the folder, the environment, and who reads."""
+        return str(self._root), self._env, ACTOR
+
     def session(self) -> Session:
         """The project, opened for a reader."""
         return Session(self._root, self._env, None, ACTOR)

@@ -1,0 +1,94 @@
+"""Rows over HTTP: as `headrace read` gives them, without what a contract keeps back."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import Opened, Stands
+from serve_lab import document, headrace, project, write
+
+from headrace.web import Door, listen
+from headrace.web.access import Guard, token_of
+from headrace.web.app import app
+from headrace.web.reading import Reader
+
+NOW = "2025-03-04T08:00"
+CONTRACT = """apiVersion: v3.1.0
+kind: DataContract
+id: people
+name: people
+version: 1.0.0
+status: active
+schema:
+  - name: people
+    properties:
+      - {name: day, logicalType: date, physicalType: DATE}
+      - {name: name, logicalType: string, physicalType: VARCHAR, classification: restricted}
+      - {name: city, logicalType: string, physicalType: VARCHAR}
+"""
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    root = project(tmp_path_factory.mktemp("data") / "shop")
+    write(root / "contracts/people.odcs.yaml", CONTRACT)
+    write(root / "sources/people.yaml", "source: people\nowner: core\npartition: day\nfiles: landing/people_{date:%Y-%m-%d}.csv\n")
+    head = "/* headrace\nowner: core\npartition: {by: day, column: day}\n%s*/\n"
+    write(root / "assets/loud.sql", head % "" + "select day, upper(name) as shout, city, length(city) as letters from people\n")
+    write(root / "assets/greatest.sql", head % "" + "select day, max(shout) as top, count(*) as n from loud group by day\n")
+    write(root / "assets/seen.sql", "/* headrace\nowner: core\nmaterialize: view\n*/\nselect shout, city from loud\n")
+    write(root / "landing/people_2025-03-03.csv", 'day,name,city\n2025-03-03,Ann Secret,Ulm\n2025-03-03,Bob Secret,"Köln, <b>"\n')
+    headrace(root, "tick", "--now", NOW)
+    token = token_of(root / ".headrace")
+    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as opened:
+        yield Opened(opened.port, token, root)
+
+
+def test_rows_are_those_of_the_verb(door: Opened) -> None:
+    """Would catch: a download that has other rows than what people see, or another word for its state."""
+    answer = door.get("/data/loud.json?partition=2025-03-03")
+    said = document(door.root, "read", "loud@2025-03-03")
+    kept = {**said, "masked": ["shout"], "columns": [one for one in said["columns"] if one["name"] != "shout"],
+            "rows": [{name: value for name, value in row.items() if name != "shout"} for row in said["rows"]]}  # fmt: skip
+    assert answer.status == 200 and answer.json == kept
+    assert answer.headers["x-headrace-snapshot"] == str(said["snapshot"])
+    assert (answer.headers["x-headrace-state"], answer.headers["x-headrace-data-through"]) == (said["state"], "2025-03-03")
+    assert door.get("/api/v1/assets/loud/preview?limit=1").json["rows"] == kept["rows"][:1]
+
+
+def test_classified_values_leave_by_no_way(door: Opened) -> None:
+    """Would catch: a name that a contract keeps back, under another name, in another format, or asked for by its own."""
+    for path in ("people.csv", "loud.parquet", "greatest.arrow", "seen.json"):
+        answer = door.get(f"/data/{path}")
+        assert answer.status == 200, (path, answer.body)
+        found = answer.body
+        if path.endswith("parquet"):
+            found = repr(pq.read_table(io.BytesIO(answer.body)).to_pylist()).encode()
+        if path.endswith("arrow"):
+            found = repr(pa.ipc.open_stream(answer.body).read_all().to_pylist()).encode()
+        assert found and b"secret" not in found.lower(), path
+        assert answer.headers["x-headrace-masked"]
+    refused = door.get("/data/loud.csv?columns=SHOUT")
+    assert refused.status == 400 and b"classified" in refused.body
+
+
+def test_a_file_that_one_has_isnt_sent_again(door: Opened) -> None:
+    """Would catch: a dashboard that loads the same million rows each minute."""
+    first = door.get("/data/loud.csv?columns=city,letters")
+    assert first.body.decode().splitlines()[0] == "city,letters" and first.headers["content-type"] == "text/csv; charset=utf-8"
+    assert door.get("/data/loud.csv?columns=city,letters", If_None_Match=first.headers["etag"]).status == 304
+    assert door.get("/data/loud.csv?columns=city", If_None_Match=first.headers["etag"]).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["loud", "loud.exe", "nothing.csv", "loud.csv?columns=nothing", "loud.csv?where=1", "..%2f..%2fheadrace.csv", "loud.csv?at=x",
+             "loud.csv?limit=-1", "%22;drop.csv", "loud.csv?partition=2025-99-99"],
+)  # fmt: skip
+def test_what_there_is_not_is_refused(door: Opened, path: str) -> None:
+    """Would catch: a traceback, or a file of somebody else's."""
+    answer = door.get(f"/data/{path}")
+    assert answer.status in (400, 404) and answer.headers["content-type"] == "application/problem+json", answer

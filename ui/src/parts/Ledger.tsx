@@ -20,7 +20,7 @@ export function Ledger({ ledger }: { ledger: Ledgered }) {
   return (
     <div className="ledger">
       <p className="body">{ledger.said}{ledger.shortest_possible_seconds !== null && <> The shortest wait possible with this data: {lasting(ledger.shortest_possible_seconds)}.</>}</p>
-      <div className="scroll" tabIndex={0} role="region" aria-label="Delay ledger">
+      <div className="scroll" tabIndex={0} role="group" aria-label="Delay ledger">
         <table>
           <thead><tr><th scope="col">Segment</th><th scope="col">At</th><th scope="col" className="bars">{lasting(ledger.wait_seconds)}{ledger.open ? " so far" : ""}</th><th scope="col" className="number">Lasted</th><th scope="col">From</th></tr></thead>
           <tbody>

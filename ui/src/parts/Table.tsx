@@ -3,7 +3,8 @@ import { useRef, useState, type ReactNode } from "react";
 import { useNavigate } from "react-router";
 import { useKeys } from "../app/keys";
 
-export type Column<R> = { name: string; cell: (row: R) => ReactNode; className?: string };
+/** `unnamed`: its name is only for those who hear it. */
+export type Column<R> = { name: string; unnamed?: true; cell: (row: R) => ReactNode; className?: string };
 type Props<R> = {
   label: string;
   columns: readonly Column<R>[];
@@ -41,13 +42,13 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
     if (path && !selecting && !(event.target as Element).closest("a,button,input,label,summary")) void navigate(path);
   };
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label={label}>
+    <div className="scroll" tabIndex={0} role="group" aria-label={label}>
       <table className="cards">
-        <thead><tr>{columns.map((column) => <th key={column.name} scope="col" className={column.className}>{column.name}</th>)}</tr></thead>
+        <thead><tr>{columns.map((column) => <th key={column.name} scope="col" className={column.className}>{column.unnamed ? <span className="visually-hidden">{column.name}</span> : column.name}</th>)}</tr></thead>
         <tbody ref={body}>
           {rows.map((row) => (
             <tr key={keyOf(row)} className={opens?.(row) ? "opens" : undefined} data-chosen={keyOf(row) === chosen || undefined} onClick={(event) => open(row, event)}>
-              {columns.map((column) => <td key={column.name} data-label={column.name || undefined} className={column.className}>{column.cell(row)}</td>)}
+              {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.className}>{column.cell(row)}</td>)}
             </tr>
           ))}
         </tbody>

@@ -14,7 +14,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { name: "Since", cell: (row) => (row.since ? <Time at={row.since} /> : "") },
   { name: "Data through", cell: (row) => <div>{row.data_through ?? "nothing yet"}{row.backlog.length > 0 && <div className="muted small">{row.backlog.length} older missing</div>}</div> },
   { name: "Why", className: "why", cell: (row) => <Why row={row} /> },
-  { name: "", cell: (row) => <Act row={row} /> },
+  { name: "What to do", unnamed: true, cell: (row) => <Act row={row} /> },
 ];
 
 /** Consumers with their state, why, and what to do. */

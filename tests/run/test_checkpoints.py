@@ -13,7 +13,7 @@ from headrace.run import checkpoints
 from headrace.run.loading import stored
 from headrace.schedule import Core, Graph, GraphNode, PartitionState, checkpoint
 from headrace.store import Store, Transaction
-from headrace.store.queries import leading, renaming, standings, withdrawals
+from headrace.store.queries import applying, leading, renaming, standings, withdrawals
 from headrace.store.queries.leading import PartitionRow, PublicationRow
 
 DAY = PartitionSpec(grain=Grain.DAY)
@@ -66,8 +66,8 @@ CHANGES: dict[str, Callable[[Transaction], object]] = {
     "published": lambda tx: publish(tx, "flights", KEYS[7]),
     "published again": lambda tx: publish(tx, "clean", KEYS[2]),
     "marked": lambda tx: leading.mark_partitions(tx, [PartitionRow("clean", KEYS[1], "failed", False, 2, None, "it failed", NOW)]),
-    "stale": lambda tx: leading.stale_node(tx, "clean", NOW),
-    "taken back": lambda tx: leading.take_back(tx, "clean", 2, NOW),
+    "stale": lambda tx: applying.stale_node(tx, "clean", NOW),
+    "taken back": lambda tx: applying.take_back(tx, "clean", 2, NOW),
     "withdrawn": lambda tx: withdrawals.withdraw(tx, "clean", KEYS[3], snapshot=2, now=NOW, reason="wrong"),
     "renamed": lambda tx: renaming.rename(tx, "clean", "cleaner"),
 }

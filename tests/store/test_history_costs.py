@@ -14,6 +14,7 @@ from benchmarks.history import NODES, History
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
 from headrace.store.engines.sqlite import SqliteEngine, SqliteTransaction
 from headrace.store.queries import (
+    arriving,
     attempts,
     checks,
     deliveries,
@@ -37,7 +38,7 @@ ALLOWED = 1.3
 EVENT = Event(action=Action.RUN_FINISHED, actor=Actor(ActorType.SYSTEM, "x"), object=Object("run", "1"))
 Asked = Callable[[SqliteTransaction], object]
 ASKED: dict[str, Asked] = {
-    "waiting deliveries": leading.waiting_deliveries,
+    "waiting deliveries": arriving.waiting_deliveries,
     "newest publication": leading.last_publication_id,
     "open work": lambda tx: leading.lose_open_work(tx, 0, 0),
     "revision": standings.next_revision,
@@ -60,9 +61,9 @@ ASKED: dict[str, Asked] = {
     "results of an attempt": lambda tx: checks.of_attempt(tx, 2, 40),
     "open attempts": figures.open_work,
     "publications of a node": lambda tx: publications.of_node(tx, NODE, limit=5),
-    "oldest delivery": lambda tx: leading.oldest_delivery(tx, SOURCE),
-    "files since": lambda tx: leading.known_files(tx, SOURCE, 1_000_000),
-    "given up": lambda tx: leading.given_up(tx, SOURCE, failed_by=1, rejected_by=1),
+    "oldest delivery": lambda tx: arriving.oldest_delivery(tx, SOURCE),
+    "files since": lambda tx: arriving.known_files(tx, SOURCE, 1_000_000),
+    "given up": lambda tx: arriving.given_up(tx, SOURCE, failed_by=1, rejected_by=1),
     "found since": lambda tx: deliveries.found_since(tx, SOURCE, 9 * 10**15),
     "attempts of a partition": lambda tx: attempts.of_partition(tx, NODE, KEY, limit=3),
     "audit": lambda tx: append(tx, 1, EVENT),

@@ -18,7 +18,7 @@ from headrace.operations.contract_showing import (
 from headrace.operations.session import Session, usable
 from headrace.plan import compile_lineage
 from headrace.plan.contracting import ContractChange, Level, contract_changes, level_of, next_version
-from headrace.store.queries import drift, leading
+from headrace.store.queries import arriving, drift
 
 
 def show(session: Session, target: str) -> ContractShowDocument:
@@ -50,7 +50,7 @@ def _pinned(session: Session, name: str) -> SourceSchema | None:
     if session.store is None:
         return None
     with session.store.read() as tx:
-        found = leading.pinned_schema(tx, name)
+        found = arriving.pinned_schema(tx, name)
     return msgspec.json.decode(found, type=SourceSchema) if found else None
 
 

@@ -15,7 +15,7 @@ from headrace.operations import targets
 from headrace.operations.contract_documents import InferDocument
 from headrace.operations.derive import logical
 from headrace.operations.session import Session
-from headrace.store.queries import leading
+from headrace.store.queries import arriving, leading
 
 FOLDER = "contracts"
 PARTITIONS_MAX = 30
@@ -64,7 +64,7 @@ def pinned_of(session: Session, source: Source) -> SourceSchema:
     """What the source is held to. Refused where nothing of it was published yet."""
     if session.store is not None:
         with session.store.read() as tx:
-            schema = leading.pinned_schema(tx, source.name)
+            schema = arriving.pinned_schema(tx, source.name)
         if schema is not None:
             return msgspec.json.decode(schema, type=SourceSchema)
     raise Refused(f"nothing of {source.name} was published yet: there is nothing to infer a contract from", hint="headrace tick")

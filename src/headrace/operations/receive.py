@@ -24,8 +24,8 @@ from headrace.operations.session import Session
 from headrace.run.folders import Folders
 from headrace.run.orders import Order
 from headrace.schedule import Arrived, Target
-from headrace.store.queries import leading
-from headrace.store.queries.leading import DeliveryRow
+from headrace.store.queries import arriving
+from headrace.store.queries.arriving import DeliveryRow
 
 
 class ReceiveArguments(msgspec.Struct, frozen=True):
@@ -107,15 +107,15 @@ def _recorded(context: Context, source: Source, key: str | None, arguments: Rece
     path = os.path.relpath(copy, folders.project) if copy.is_relative_to(folders.project) else str(copy)
     with context.store.write(context.held.lease.epoch) as tx:
         now = context.clock.mark(tx)
-        partition = key or leading.next_delivery_key(tx, source.name)
+        partition = key or arriving.next_delivery_key(tx, source.name)
         modified = facts.st_mtime_ns // 1000
         claims = claimed(modified, now)
         told = {"actor": context.actor.id, "reason": arguments.reason, "file": arguments.file}
         row = DeliveryRow(
-            source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, leading.last_look(tx, source.name)),
+            source.name, partition, path, facts.st_size, modified, claims, now, arrival(claims, now, arriving.last_look(tx, source.name)),
             received=msgspec.json.encode(told).decode(),
         )  # fmt: skip
-        leading.record_deliveries(tx, [row])
+        arriving.record_deliveries(tx, [row])
         place = Object("partition", f"{source.name}@{partition}")
         append(tx, now, Event(action=Action.DELIVERY_RECEIVED, actor=context.actor, object=place, after=told, reason=arguments.reason))
     return Arrived(source.name, partition)

@@ -15,7 +15,7 @@ from headrace.run.known import KnownFiles
 from headrace.run.looking import look_at
 from headrace.schedule import Checkpoint, Graph, PartitionState, checkpoint
 from headrace.store import Store, Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import arriving
 from headrace.store.queries import standings as rows
 from headrace.store.queries.standings import Brief
 
@@ -47,7 +47,7 @@ def read(
         found = _together(graph, found, content)
     if failed_since is not None:
         found = _failed_only(graph, found, rows.failed_since(tx, failed_since))
-    return with_arrived(graph, found, [*leading.waiting_deliveries(tx)], arrived)
+    return with_arrived(graph, found, [*arriving.waiting_deliveries(tx)], arrived)
 
 
 def with_arrived(

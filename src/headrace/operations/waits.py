@@ -27,7 +27,7 @@ from headrace.run.pausing import paused
 from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import attempts, borrowing, durations, leading, partitions, pauses
+from headrace.store.queries import arriving, attempts, borrowing, durations, partitions, pauses
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.partitions import Partition
 
@@ -66,7 +66,7 @@ class Waits:
         self._running = attempts.running(tx)
         self.core = Core(epoch=0, slots=0)
         wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
-        arrived = [Arrived(source, key, bundle) for source, key, bundle in leading.waiting_deliveries(tx) if source in self.nodes]
+        arrived = [Arrived(source, key, bundle) for source, key, bundle in arriving.waiting_deliveries(tx) if source in self.nodes]
         self.core.handle_all([loaded, *paused(tx, self.nodes, now_us), *arrived, wanted], now_us)
 
     def of(self, node: str, key: str) -> list[WaitingRow]:

@@ -22,7 +22,7 @@ from headrace.run.messages import Outcome, Rewritten
 from headrace.run.taking_back import Moved
 from headrace.schedule import Promoted
 from headrace.store import Transaction
-from headrace.store.queries import attempts, exceptions, leading, quarantine
+from headrace.store.queries import arriving, attempts, exceptions, leading, quarantine
 from headrace.store.queries.exceptions import Acceptance
 from headrace.store.queries.leading import PublicationRow
 from headrace.store.queries.quarantine import Quarantined
@@ -122,7 +122,7 @@ class Accepting:
             exceptions.accept(tx, row.node, row.partition, made)
         said = f"accepted by {self._one.actor.id}: {self._one.reason}"
         numbers = {row.delivery_id for row in self._one.rows if row.delivery_id is not None}
-        leading.settle_deliveries(tx, [("published", said, None, None, -1, number) for number in numbers])
+        arriving.settle_deliveries(tx, [("published", said, None, None, -1, number) for number in numbers])
         decided(tx, self._one, Action.QUARANTINE_ACCEPTED, now)
 
     def _into_the_lake(self, tx: Transaction, now: int) -> int:
@@ -138,8 +138,8 @@ class Accepting:
             raise Moved(str(error), hint="try again") from error
         except (TableMoved, LakeError) as error:
             raise Refused(f"it doesn't fit its table any more: {error}", hint="make it again: headrace run, or headrace tick") from error
-        if self._outcome.learnt is not None and leading.pinned_schema(tx, node) is None:
-            leading.pin_schema(tx, node, msgspec.json.encode(self._outcome.learnt).decode(), now)
+        if self._outcome.learnt is not None and arriving.pinned_schema(tx, node) is None:
+            arriving.pin_schema(tx, node, msgspec.json.encode(self._outcome.learnt).decode(), now)
         return change.finish(author=self._one.actor.id[:200], message=f"accept {node}"[:500])
 
     def _publication(self, tx: Transaction, row: Quarantined, number: int, snapshot: int, now: int) -> PublicationRow:

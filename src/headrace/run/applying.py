@@ -26,7 +26,7 @@ from headrace.plan.weakening import weakened
 from headrace.run.remapping import remap
 from headrace.run.renaming import rename
 from headrace.store import Transaction
-from headrace.store.queries import leading, weakenings
+from headrace.store.queries import applying, arriving, weakenings
 
 CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
 SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
@@ -58,8 +58,8 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
     manifest = {path: _digest(data) for path, data in files.items()}
     digest = _digest(msgspec.json.encode(sorted(manifest.items())))
     before = newest(tx)
-    leading.keep_content(tx, ((manifest[path], data) for path, data in files.items()))
-    version = leading.add_version(
+    applying.keep_content(tx, ((manifest[path], data) for path, data in files.items()))
+    version = applying.add_version(
         tx,
         digest=digest,
         manifest=msgspec.json.encode(manifest).decode(),
@@ -70,14 +70,14 @@ def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change]
     less = weakened(before.compiled if before else None, compiled)
     weakenings.record(tx, version, [(one.node, one.what, one.before, one.after) for one in less], actor.id, now)
     persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
-    leading.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
-    leading.unpin(tx, [c.node for c in changes if c.change is ChangeKind.SCHEMA and c.node in compiled.project.sources])
+    applying.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
+    arriving.unpin(tx, [c.node for c in changes if c.change is ChangeKind.SCHEMA and c.node in compiled.project.sources])
     if before is not None:
         rename(tx, before.compiled, compiled, now)
         _recut(tx, before.compiled, compiled, now)
         remap(tx, before.compiled.project, compiled.project, now)
     stale = {
-        c.node: leading.stale_node(tx, c.node, now, ask=_stays(before.compiled.project if before else None, compiled.project, c.node))
+        c.node: applying.stale_node(tx, c.node, now, ask=_stays(before.compiled.project if before else None, compiled.project, c.node))
         for c in changes
         if c.stale or c.change is ChangeKind.ADDED
     }
@@ -120,7 +120,7 @@ def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None
         old, new = _declared(before.project, name), _declared(after.project, name)
         if old is None or new is None or _cut(old) == _cut(new):
             continue
-        keys = leading.take_back(tx, name, newest_snapshot(tx) + 1, now)
+        keys = applying.take_back(tx, name, newest_snapshot(tx) + 1, now)
         if isinstance(old, Asset) and old.accumulates:
             keys = [WHOLE]
         if keys and table(tx, name) is not None:
@@ -131,7 +131,7 @@ def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None
     for name in after.project.consumers:
         was, now_is = exported(before.project, name), exported(after.project, name)
         if was is not None and now_is is not None and was.partition != now_is.partition:
-            leading.take_back(tx, name, newest_snapshot(tx) + 1, now)
+            applying.take_back(tx, name, newest_snapshot(tx) + 1, now)
 
 
 def _cut(node: Source | Asset) -> tuple[object, ...]:
@@ -189,7 +189,7 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
     wanted = {path: digest for path, digest in manifest.items() if _is_code(path)}
     temporary = code / f"{name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
-    for path, data in leading.contents(tx, wanted).items():
+    for path, data in applying.contents(tx, wanted).items():
         target = temporary / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)

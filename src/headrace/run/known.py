@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from headrace.model import Project, Source
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import arriving
 
 
 class KnownFiles:
@@ -22,7 +22,7 @@ class KnownFiles:
         if project is not self._project:
             self._project, self._files, self._newest = project, {}, {}
         for source in sources:
-            found, self._newest[source.name] = leading.known_files(tx, source.name, self._newest.get(source.name, 0))
+            found, self._newest[source.name] = arriving.known_files(tx, source.name, self._newest.get(source.name, 0))
             self._files.setdefault(source.name, {}).update(found)
 
     def of(self, source: str) -> dict[str, tuple[int, int]]:

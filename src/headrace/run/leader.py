@@ -53,7 +53,7 @@ from headrace.schedule import (
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import arriving, leading
 from headrace.store.queries.leading import AttemptEnd
 
 GATHER_SECONDS = 0.005
@@ -90,7 +90,7 @@ class Leader(Turning):
         with self.store.read() as tx:
             code = unpack(tx, applied, self._folders.code)
             loaded = load(tx, applied.compiled, version=applied.id, borrowed=self._borrowed, cells=taken.cells)
-            arrived = leading.waiting_deliveries(tx)
+            arrived = arriving.waiting_deliveries(tx)
             held = paused(tx, {node.name for node in loaded.graph.nodes}, self.clock.now_us())
             self._publication_id = leading.last_publication_id(tx)
         self._checkpoints.begun(loaded)

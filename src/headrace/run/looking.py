@@ -15,8 +15,8 @@ from headrace.model import HeadraceError, Source
 from headrace.observe.looking import known_until
 from headrace.schedule import Arrived
 from headrace.store import Transaction
-from headrace.store.queries import availability, deliveries, leading
-from headrace.store.queries.leading import DeliveryRow
+from headrace.store.queries import arriving, availability, deliveries
+from headrace.store.queries.arriving import DeliveryRow
 
 SETTLE_WAIT_MAX_S = 4.0
 """How long a pass waits for files that may still be being written; those left are found by the next look."""
@@ -65,11 +65,11 @@ def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int) -> list[
     """Write the looks, which began then, and what they found; what arrived, as events for the core."""
     arrived = []
     for one in seen:
-        last = leading.last_look(tx, one.source.name)
+        last = arriving.last_look(tx, one.source.name)
         rows = [_delivery(tx, one.source, found, now, last) for found in _new(tx, one, began)]
-        leading.record_deliveries(tx, rows)
+        arriving.record_deliveries(tx, rows)
         availability.note_gap(tx, one.source.name, now, known_until)
-        leading.record_look(tx, one.source.name, now, len(rows), one.error, one.code)
+        arriving.record_look(tx, one.source.name, now, len(rows), one.error, one.code)
         arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived
 
@@ -89,7 +89,7 @@ def _delivery(tx: Transaction, source: Source, found: Found, now: int, last_look
     claims = claimed(found.modified_us, now)
     return DeliveryRow(
         source=found.source,
-        partition=leading.next_delivery_key(tx, source.name) if source.partition.by_delivery else found.partition,
+        partition=arriving.next_delivery_key(tx, source.name) if source.partition.by_delivery else found.partition,
         path=found.path,
         size_bytes=found.size_bytes,
         modified_us=found.modified_us,

@@ -18,7 +18,7 @@ from headrace.run.looking import Seen
 from headrace.run.messages import LookAt, Looked
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import arriving
 
 LOOK_SECONDS_MAX = 60.0
 """A look that takes longer is ended; the source counts as unavailable until the next one."""
@@ -37,14 +37,14 @@ _WHOLE = "*"
 
 def question(tx: Transaction, project: Project, source: Source, now: int, *, number: int, files: Sequence[Found] = ()) -> LookAt | None:
     """What a worker is asked about a source; None where there is nothing to ask."""
-    known = leading.known_versions(tx, source.name)
-    for key in leading.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _every_us(source)):
+    known = arriving.known_versions(tx, source.name)
+    for key in arriving.given_up(tx, source.name, failed_by=now - int(FAILED_SECONDS * 1e6), rejected_by=now - _every_us(source)):
         known.pop(key, None)
     listed = name_of(source) == "url"  # all that lies there is asked for, as in a local folder
     wanted = () if files or listed else tuple(_wanted(tx, source, known, now))
     if not files and not wanted and not listed:
         return None
-    pinned = leading.pinned_schema(tx, source.name) if files else None
+    pinned = arriving.pinned_schema(tx, source.name) if files else None
     contract = project.contracts.get(source.contract or source.name) if files else None
     return LookAt(
         attempt=str(AttemptId(0, number)),
@@ -79,7 +79,7 @@ def _intervals(tx: Transaction, source: Source, known: dict[str, tuple[str, str,
     assert grain is not None
     current = key_at_us(now, grain, zone)
     last = current if bounds_us(current, grain, zone)[1] <= now else previous_key(current, grain, zone)
-    first = source.start or leading.oldest_delivery(tx, source.name) or last
+    first = source.start or arriving.oldest_delivery(tx, source.name) or last
     restated = Duration.parse(source.restate_within)
     for key in keys_between(first, last, grain, zone) if first <= last else ():
         delivered = known.get(key)

@@ -12,7 +12,7 @@ from headrace.run.garbage import Keep
 from headrace.run.upkeep import Collected
 from headrace.store import Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import incidents, leading
+from headrace.store.queries import attending, incidents
 from headrace.store.queries.incidents import Happened
 
 EVERY = timedelta(hours=1)
@@ -21,14 +21,14 @@ ACT = "reclaim"
 
 def due(tx: Transaction, now_us: int) -> bool:
     """Whether something couldn't be done for want of space, and nothing was freed within the last hour."""
-    last = leading.reclaimed_at(tx)
+    last = attending.reclaimed_at(tx)
     return bool(_pressed(tx)) and (last is None or instant(now_us) - instant(last) >= EVERY)
 
 
 def reclaim(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
     """Free what can go, and say so in the incidents. Raises LakeError; it isn't tried again within the hour either."""
     with store.write(epoch) as tx:
-        leading.reclaimed(tx, now_us)
+        attending.reclaimed(tx, now_us)
     freed = upkeep.collect(store, epoch, folders, keep, now_us)
     with store.write(epoch) as tx:
         for number in _pressed(tx):

@@ -8,14 +8,14 @@ from typing import Any
 from headrace.model import ContractColumn, Project, Source
 from headrace.quality.drift import in_force
 from headrace.store import Transaction
-from headrace.store.queries import leading
+from headrace.store.queries import applying
 
 
 def remap(tx: Transaction, before: Project, after: Project, now: int) -> None:
     """Mark what has to be read again because of mappings that came, went or hold at other dates. What is held waits to be read; what
     readers see stays until it was read anew."""
     for name, keys in touched(tx, before, after).items():
-        leading.read_again(tx, name, keys, now)
+        applying.read_again(tx, name, keys, now)
 
 
 def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
@@ -27,7 +27,7 @@ def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[
             continue
         old, new = _names(before, was), _names(after, source)
         changed = [column for column in {**old, **new} if _mapped(old.get(column)) != _mapped(new.get(column))]
-        keys = [key for key in leading.delivered_keys(tx, name) if _differ(old, new, changed, key)] if changed else []
+        keys = [key for key in applying.delivered_keys(tx, name) if _differ(old, new, changed, key)] if changed else []
         if keys:
             found[name] = keys
     return found

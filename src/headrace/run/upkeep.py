@@ -25,7 +25,7 @@ from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, r
 from headrace.run.retiring import HISTORY_KEPT, retirable, retire
 from headrace.store import SqliteAddress, Store, Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import keeping, leading, notices, plans
+from headrace.store.queries import attending, keeping, notices, plans
 
 EVERY = timedelta(days=1)
 STEP_SECONDS_MAX = 600.0
@@ -35,9 +35,9 @@ STAGED_KEPT = timedelta(days=7)
 
 def due(tx: Transaction, now_us: int) -> bool:
     """Whether a day has passed since the lake was last looked after, or since it was made."""
-    last = leading.upkeep_at(tx)
+    last = attending.upkeep_at(tx)
     if last is None:
-        leading.upkeep_done(tx, now_us)
+        attending.upkeep_done(tx, now_us)
         return False
     return instant(now_us) - instant(last) >= EVERY
 
@@ -60,7 +60,7 @@ def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
     usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
     with store.write(epoch) as tx:
         notices.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
-        leading.upkeep_done(tx, now_us)
+        attending.upkeep_done(tx, now_us)
 
 
 def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:

@@ -14,7 +14,7 @@ from headrace.run.overlays.staged import Staged
 from headrace.run.tasks import Tasks
 from headrace.schedule import AttemptId, Promoted
 from headrace.store import Transaction
-from headrace.store.queries import leading, plans
+from headrace.store.queries import applying, leading, plans
 from headrace.store.queries.leading import PublicationRow, QuarantineRow
 from headrace.store.queries.plans import OverlayRow
 
@@ -48,7 +48,7 @@ class Promoting:
         leading.publish(self._tx, publications)
         leading.quarantine(self._tx, list(self._taken_out(rows)))
         plans.published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
-        leading.reshaped(self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)])
+        applying.reshaped(self._tx, [node for node in partitions if self._tasks.reshaped(self._tx, node)])
         reached(Point.OVERLAY_PROMOTED)
         contents = tuple((one.node, one.partition, not one.identical) for one in publications)
         event = Promoted(contents, tuple(one.id for one in publications))

@@ -17,7 +17,7 @@ from headrace.run.promotion.offers import Offer
 from headrace.run.steps.publish import HEADRACE
 from headrace.schedule import Promoted
 from headrace.store import Transaction
-from headrace.store.queries import leading, metrics, promoting
+from headrace.store.queries import applying, leading, metrics, promoting
 from headrace.store.queries.leading import PublicationRow
 from headrace.store.queries.publications import Published
 
@@ -85,7 +85,7 @@ class Publisher:
         snapshot = change.finish(author=self._actor.id, message=f"promote from {promotion.environment}")
         reached(Point.ENVIRONMENT_PROMOTED)
         leading.publish(self._tx, [msgspec.structs.replace(row, snapshot=snapshot) for row in self._rows])
-        leading.reshaped(self._tx, counts)
+        applying.reshaped(self._tx, counts)
         leading.finish_run(self._tx, run, "succeeded", self._now)
         append_all(self._tx, self._now, [self._event(promotion.environment, run, counts), *self._events])
         return counts

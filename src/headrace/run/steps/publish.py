@@ -30,7 +30,7 @@ from headrace.run.steps.recording import drift_row, fact_row
 from headrace.run.tasks import Prepared, Tasks
 from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published, Refreshed
 from headrace.store import Transaction
-from headrace.store.queries import leading, metrics, publications, quarantine
+from headrace.store.queries import applying, arriving, leading, metrics, publications, quarantine
 from headrace.store.queries.drift import DriftRow, FactRow, write_drift, write_facts
 from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow
 
@@ -170,9 +170,9 @@ class Batch:
         metrics.write(self._tx, self._metrics)
         write_drift(self._tx, self._drift)
         write_facts(self._tx, self._facts)
-        leading.settle_deliveries(self._tx, self._deliveries)
+        arriving.settle_deliveries(self._tx, self._deliveries)
         leading.end_attempts(self._tx, self._ends)
-        leading.reshaped(self._tx, self._reshaped)
+        applying.reshaped(self._tx, self._reshaped)
         if self._audit:
             append_all(self._tx, self._now, self._audit)
 
@@ -269,7 +269,7 @@ class Batch:
         rewrites = [Rewrite(one.path, one.staged) for one in outcome.rewritten]
         self._change.replace(attempt.node, attempt.keys, [staged], rewrites=rewrites)
         if outcome.learnt is not None:
-            leading.pin_schema(self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now)
+            arriving.pin_schema(self._tx, attempt.node, msgspec.json.encode(outcome.learnt).decode(), self._now)
 
     def _publication(
         self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int, verdict: Verdict

@@ -17,7 +17,7 @@ from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.loosened import accepted
 from headrace.schedule import Dispatch
 from headrace.store import Transaction
-from headrace.store.queries import batching, leading
+from headrace.store.queries import arriving, batching
 
 __all__ = ["EXPORT", "Prepared", "Tasks", "Undeliverable"]
 
@@ -93,7 +93,7 @@ class Tasks:
         project = self._lookup.project
         if node in project.sources:
             taking, delivery_id = take_in.task(self._lookup, tx, attempt, project.sources[node], keys, now, snapshot)
-            bundled = leading.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
+            bundled = arriving.bundled(tx, node, taking.found.bundle, keys) if len(keys) > 1 else {}
             return Prepared(accepted(tx, node, keys, taking), "take_in", snapshot, delivery_id, bundled)
         if node in project.consumers:
             exporting = export.task(self._lookup, tx, attempt, project.consumers[node], keys, now, snapshot)

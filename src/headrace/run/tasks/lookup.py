@@ -19,7 +19,7 @@ from headrace.run.borrowing import Production
 from headrace.run.tasks.accumulating import by_id, files_read
 from headrace.run.tasks.using import Uses
 from headrace.store import Transaction
-from headrace.store.queries import leading, publications
+from headrace.store.queries import applying, leading, publications
 
 
 class Undeliverable(HeadraceError):
@@ -62,7 +62,7 @@ class Lookup:
     def reshaping(self, tx: Transaction, name: str) -> bool:
         """Whether a node's code changed since its table's columns were last set."""
         if self._reshaping is None:
-            self._reshaping = leading.reshaping(tx)
+            self._reshaping = applying.reshaping(tx)
         return name in self._reshaping
 
     def reshaped(self, tx: Transaction, name: str) -> bool:
@@ -78,7 +78,7 @@ class Lookup:
         for node in self.compiled.order:
             if any(spec.node in reading for spec in self.compiled.nodes[node].inputs):
                 reading.add(node)
-        leading.may_reshape(tx, sorted(reading - {name}))
+        applying.may_reshape(tx, sorted(reading - {name}))
         self._reshaping = None
 
     def table(self, tx: Transaction, name: str) -> Table | None:

@@ -17,7 +17,7 @@ from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
-from headrace.store.queries import leading, restating
+from headrace.store.queries import arriving, leading, restating
 
 SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
@@ -27,10 +27,10 @@ def task(
     lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
 ) -> tuple[TakeIn, int]:
     """The newest delivery of an interval (of all intervals of a bundle), and its id. Raises Undeliverable."""
-    delivery = leading.newest_delivery(tx, source.name, keys[0])
+    delivery = arriving.newest_delivery(tx, source.name, keys[0])
     if delivery is None:
         raise Undeliverable(f"nothing was delivered for {source.name}@{keys[0]}")
-    pinned = leading.pinned_schema(tx, source.name)
+    pinned = arriving.pinned_schema(tx, source.name)
     contract = lookup.project.contracts.get(source.contract or source.name)
     schema = msgspec.json.decode(pinned, type=SourceSchema) if pinned else None
     before = {key: Before(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
@@ -82,10 +82,10 @@ def _day_before(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str
 
 
 def _samples(tx: Transaction, source: str, besides: int) -> tuple[Found, ...]:
-    return tuple(_found(source, one) for one in leading.other_waiting(tx, source, besides, SAMPLES_MAX))
+    return tuple(_found(source, one) for one in arriving.other_waiting(tx, source, besides, SAMPLES_MAX))
 
 
-def _found(source: str, delivered: leading.Delivered) -> Found:
+def _found(source: str, delivered: arriving.Delivered) -> Found:
     parts = msgspec.json.decode(delivered.parts, type=tuple[Part, ...]) if delivered.parts else ()
     return Found(
         source=source,

@@ -1,0 +1,90 @@
+"""What was applied: versions, their files by content, and what a change of code takes back. Only the leader writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from headrace.store.database import Transaction
+from headrace.store.queries.standings import drop_checkpoint, next_revision
+
+
+def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes, actor: str, now: int) -> int:
+    """A newly applied version; its id."""
+    cursor = tx.execute(
+        "insert into version (hash, manifest, compiled, applied_at, actor) values (?, ?, ?, ?, ?)", (digest, manifest, compiled, now, actor)
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid
+
+
+def keep_content(tx: Transaction, rows: Iterable[tuple[str, bytes]]) -> None:
+    """Keep files by content: (hash, bytes)."""
+    tx.executemany("insert into content (hash, bytes) values (?, ?) on conflict (hash) do nothing", rows)
+
+
+def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
+    """Path -> bytes of a manifest's files."""
+    return {path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()}
+
+
+def may_reshape(tx: Transaction, nodes: Iterable[str]) -> None:
+    """The next publication of these nodes may change their tables' columns."""
+    tx.executemany("insert into reshaping (node) values (?) on conflict (node) do nothing", [(n,) for n in nodes])
+
+
+def reshaping(tx: Transaction) -> set[str]:
+    """The nodes whose code changed since their tables' columns were last set."""
+    return {node for (node,) in tx.execute("select node from reshaping").fetchall()}
+
+
+def reshaped(tx: Transaction, nodes: Iterable[str]) -> None:
+    """These nodes' tables have the columns of the code in force."""
+    tx.executemany("delete from reshaping where node = ?", [(n,) for n in nodes])
+
+
+def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> int:
+    """Everything of a node is to be computed again, because its code changed; how many partitions that are. With `ask` what readers see is
+    replaced only when a person asks for it; what nobody sees yet is made as always."""
+    states = "('published', 'failed', 'rejected', 'held', 'waiting')"
+    cursor = tx.execute(f"select count(*) from partition where node = ? and state in {states}", (node,)).fetchone()
+    tx.execute(
+        "update partition set state = case when :ask = 1 and publication_id is not null then 'published' else 'waiting' end,"
+        " stale = case when publication_id is null then 0 else 1 end,"
+        " proposed = case when publication_id is null then 0 else :ask end, failures = 0,"
+        " not_before = null, reason = null,"
+        f" since = :now, revision = :revision where node = :node and state in {states}",
+        {"node": node, "now": now, "revision": next_revision(tx), "ask": int(ask)},
+    )
+    return int(cursor[0])
+
+
+def delivered_keys(tx: Transaction, source: str) -> list[str]:
+    """The partitions of a source that something was delivered for and that have been decided: published, held, rejected or failed."""
+    states = "('published', 'held', 'rejected', 'failed')"
+    sql = f"select partition from partition where node = ? and state in {states} order by partition"
+    return [key for (key,) in tx.execute(sql, (source,)).fetchall()]
+
+
+def read_again(tx: Transaction, source: str, keys: Sequence[str], now: int) -> None:
+    """The newest deliveries of these partitions are to be read once more, because they mean something else now."""
+    revision = next_revision(tx)
+    tx.executemany(
+        "update partition set state = 'waiting', stale = case when publication_id is null then 0 else 1 end, proposed = 0, failures = 0,"
+        " not_before = null, reason = null, since = ?, revision = ? where node = ? and partition = ?",
+        [(now, revision, source, key) for key in keys],
+    )
+    tx.executemany(
+        "update delivery set state = 'waiting' where id = (select max(id) from delivery where source = ? and partition = ?"
+        " and state <> 'recut')",
+        [(source, key) for key in keys],
+    )
+
+
+def take_back(tx: Transaction, node: str, snapshot: int, now: int) -> list[str]:
+    """Nothing of a node is published any more, and nothing was ever heard of its partitions; which were published."""
+    keys = [k for (k,) in tx.execute("select partition from publication where node = ? and ended_snapshot is null", (node,)).fetchall()]
+    tx.execute("update publication set ended_snapshot = ?, ended_at = ? where node = ? and ended_snapshot is null", (snapshot, now, node))
+    tx.execute("delete from partition where node = ?", (node,))
+    drop_checkpoint(tx)
+    tx.execute("update delivery set state = 'recut' where source = ?", (node,))
+    return keys

@@ -1,0 +1,188 @@
+"""What arrives at sources: looks, deliveries that wait, and what a source is held to. Only the leader writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from headrace.store.database import Transaction
+
+LOOKS_KEPT = 50
+
+
+class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
+    """A delivery that a look found."""
+
+    source: str
+    partition: str
+    path: str
+    size_bytes: int
+    modified_us: int
+    claimed_at: int
+    observed_at: int
+    arrived_at: int
+    version: str = ""
+    parts: str | None = None
+    bundle: str = ""
+    received: str | None = None
+
+
+def known_files(tx: Transaction, source: str, after: int = 0) -> tuple[dict[str, tuple[int, int]], int]:
+    """Path -> (size, modification time) of the newest delivery under each path, since the source is cut as it is, of those that
+    came after one; and which the newest is."""
+    rows = tx.execute(
+        "select path, size_bytes, modified_us, id from delivery where source = ? and id > ? and state <> 'recut' order by id",
+        (source, after),
+    ).fetchall()
+    return {path: (size, modified) for path, size, modified, _ in rows}, rows[-1][3] if rows else after
+
+
+def record_deliveries(tx: Transaction, rows: Sequence[DeliveryRow]) -> None:
+    """New deliveries wait to be taken in; those of the same interval that still waited are superseded."""
+    tx.executemany(
+        "update delivery set state = 'superseded' where source = ? and partition = ? and state = 'waiting'",
+        [(r.source, r.partition) for r in rows],
+    )
+    tx.executemany(
+        "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, version, parts,"
+        " bundle, received, state) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting')",
+        [
+            (r.source, r.partition, r.path, r.size_bytes, r.modified_us, r.claimed_at, r.observed_at, r.arrived_at, r.version, r.parts,
+             r.bundle, r.received)
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def known_versions(tx: Transaction, source: str) -> dict[str, tuple[str, str, int]]:
+    """Interval -> path, version and time of observation of its newest delivery; `*` is the newest of all."""
+    rows = tx.execute(
+        "select partition, path, version, observed_at from delivery where source = ? and state <> 'recut' order by id", (source,)
+    ).fetchall()
+    found = {partition: (path, version, at) for partition, path, version, at in rows}
+    if rows:
+        found["*"] = rows[-1][1:]
+    return found
+
+
+def given_up(tx: Transaction, source: str, *, failed_by: int, rejected_by: int) -> list[str]:
+    """Intervals whose newest delivery failed, or was rejected and can't say whether it has changed, and was seen by then."""
+    rows = tx.execute(
+        "select d.partition from delivery d where d.source = :source and d.state in ('failed', 'rejected')"
+        " and ((d.state = 'failed' and d.observed_at <= :failed)"
+        " or (d.state = 'rejected' and d.version = '' and d.observed_at <= :rejected))"
+        " and not exists (select 1 from delivery n where n.source = d.source and n.partition = d.partition and n.id > d.id)",
+        {"source": source, "failed": failed_by, "rejected": rejected_by},
+    ).fetchall()
+    return [partition for (partition,) in rows]
+
+
+def oldest_delivery(tx: Transaction, source: str) -> str | None:
+    """The oldest interval that was ever delivered."""
+    oldest: str | None = tx.execute("select min(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()[0]
+    return oldest
+
+
+def next_delivery_key(tx: Transaction, source: str) -> str:
+    """The partition of a source's next delivery, where each delivery is one."""
+    row = tx.execute("select max(partition) from delivery where source = ? and state <> 'recut'", (source,)).fetchone()
+    return f"{int(row[0] or 0) + 1:012}"
+
+
+def record_look(tx: Transaction, source: str, at: int, found: int, error: str | None, code: str | None = None) -> None:
+    """Somebody looked; only the last LOOKS_KEPT looks are kept."""
+    tx.execute(
+        "insert into look (source, at, found, error, code) values (?, ?, ?, ?, ?) on conflict (source, at) do update"
+        " set found = excluded.found, error = excluded.error, code = excluded.code",
+        (source, at, found, error, code),
+    )
+    tx.execute(
+        "delete from look where source = :source"
+        " and at <= (select at from look where source = :source order by at desc limit 1 offset :kept)",
+        {"source": source, "kept": LOOKS_KEPT},
+    )
+
+
+def last_look(tx: Transaction, source: str) -> int | None:
+    """When the last look at a source was."""
+    return tx.execute("select max(at) from look where source = ?", (source,)).fetchone()[0]  # type: ignore[no-any-return]
+
+
+def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
+    """(source, partition, bundle) of what arrived and wasn't taken in."""
+    rows = tx.execute("select source, partition, bundle from delivery where state = 'waiting' order by id").fetchall()
+    return [(source, partition, bundle) for source, partition, bundle in rows]
+
+
+def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:
+    """Partition → id of its delivery, of those that came in one file and wait to be taken in together."""
+    rows = tx.execute(
+        "select partition, id from delivery where source = ? and bundle = ? and state = 'waiting' order by id", (source, bundle)
+    ).fetchall()
+    wanted = set(keys)
+    return {partition: number for partition, number in rows if partition in wanted}
+
+
+class Delivered(msgspec.Struct, frozen=True, gc=False):
+    """A delivery as it was recorded. `parts` is JSON, where it consists of several files."""
+
+    id: int
+    partition: str
+    path: str
+    size_bytes: int
+    modified_us: int
+    version: str
+    parts: str | None
+    bundle: str
+    sha256: str | None
+    """Of one that was taken in before."""
+
+
+_DELIVERED = "id, partition, path, size_bytes, modified_us, version, parts, bundle, sha256"
+
+
+def newest_delivery(tx: Transaction, source: str, partition: str) -> Delivered | None:
+    """The newest delivery of an interval."""
+    row = tx.execute(
+        f"select {_DELIVERED} from delivery where source = ? and partition = ? order by id desc limit 1", (source, partition)
+    ).fetchone()
+    return Delivered(*row) if row else None
+
+
+def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> list[Delivered]:
+    """Other deliveries that wait, spread over all that do."""
+    rows = tx.execute(
+        f"select {_DELIVERED} from delivery where source = ? and state = 'waiting' and id <> ? order by id", (source, besides)
+    ).fetchall()
+    step = max(1, len(rows) // limit)
+    return [Delivered(*row) for row in rows[::step][:limit]]
+
+
+def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]) -> None:
+    """What became of deliveries: (state, reason, sha256, fingerprint, bytes, id); the bytes count where the look couldn't tell them."""
+    tx.executemany(
+        "update delivery set state = ?, reason = ?, sha256 = coalesce(?, sha256), fingerprint = coalesce(?, fingerprint),"
+        " size_bytes = case when size_bytes < 0 then ? else size_bytes end where id = ?",
+        rows,
+    )
+
+
+def pinned_schema(tx: Transaction, source: str) -> str | None:
+    """The schema that a source is held to, as JSON."""
+    row = tx.execute("select schema from source_schema where source = ?", (source,)).fetchone()
+    return row[0] if row else None
+
+
+def pin_schema(tx: Transaction, source: str, schema: str, now: int) -> None:
+    """Hold a source to a schema from now on."""
+    tx.execute(
+        "insert into source_schema (source, schema, pinned_at) values (?, ?, ?)"
+        " on conflict (source) do update set schema = excluded.schema, pinned_at = excluded.pinned_at",
+        (source, schema, now),
+    )
+
+
+def unpin(tx: Transaction, sources: Iterable[str]) -> None:
+    """What these sources are held to is read anew from the contract, or learnt from the next delivery."""
+    tx.executemany("delete from source_schema where source = ?", [(s,) for s in sources])

@@ -26,6 +26,15 @@ KEPT = 256
 _OF_HOURS = ("hour_mean", "hour_q95")
 
 
+class _Read(msgspec.Struct):
+    """A metric's numbers, as far as they were read."""
+
+    values: list[float] = []
+    seasons: list[int] = []
+    excepted: frozenset[int] = frozenset()
+    levels: int = 0
+
+
 class History:
     """What sound partitions measured, oldest first. What can't be read (another version wrote it) isn't there."""
 
@@ -34,6 +43,7 @@ class History:
         self._levels = list(past)
         """With those that somebody accepted."""
         self._recurring: dict[str, bool] = {}
+        self._series: dict[MetricId, _Read] = {}
         self._seasons = [season(one.partition, grain) for one in self._past]
 
     def __len__(self) -> int:
@@ -82,17 +92,17 @@ class History:
         return _values(self._past[at].vector)
 
     def series(self, metric: MetricId) -> Seasonal:
-        """One metric over all partitions that have it; a category that wasn't there had no share."""
-        values: list[float] = []
-        seasons: list[int] = []
-        excepted: list[int] = []
-        for one in self._levels:
+        """One metric over all partitions that have it; a category that wasn't there had no share. Read on from where it was read last:
+        of a batch each partition is one more."""
+        known = self._series.setdefault(metric, _Read())
+        for one in self._levels[known.levels :]:
             value = _value(one, metric)
             if value is not None:
-                excepted += [len(values)] if one.excepted else []
-                values.append(value)
-                seasons.append(season(one.partition, self._grain))
-        return Seasonal(values, seasons, frozenset(excepted))
+                known.excepted |= {len(known.values)} if one.excepted else set()
+                known.values.append(value)
+                known.seasons.append(season(one.partition, self._grain))
+        known.levels = len(self._levels)
+        return Seasonal(known.values, known.seasons, known.excepted)
 
     def usual(self, metric: MetricId) -> float | None:
         """What a number is in the middle."""

@@ -96,15 +96,15 @@ class Beginnings:
         rules = self._world.rules
         if not rules.expected(node, key):
             yield node.name, key
-        for spec in node.inputs:
-            source = rules.nodes[spec.node]
-            if rules.refers(node, spec) or rules.everything(node, spec):
-                if not self._anything_of(tx, spec.node):
-                    yield spec.node, "*"
+        for read in rules.inputs[node.name]:
+            source = read.source
+            if read.refers or read.everything:
+                if not self._anything_of(tx, source.name):
+                    yield source.name, "*"
                 continue
-            for one in rules.required(node, spec, key):
-                if not spec.optional and not self._there(tx, source, one) and not rules.absent(source, one):
-                    yield spec.node, one
+            for one in () if read.spec.optional else rules.required(node, read, key):
+                if not self._there(tx, source, one) and not rules.absent(source, one):
+                    yield source.name, one
         before = rules.before(node, key) if node.chained else None
         if before is not None and not self._there(tx, node, before):
             yield node.name, before

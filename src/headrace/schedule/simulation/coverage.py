@@ -45,7 +45,6 @@ class Coverage:
     def __init__(self) -> None:
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.faults: Counter[tuple[FaultKind, Point | None]] = Counter()
-        self.points: Counter[Point] = Counter()
         self.batches: Counter[str] = Counter()
         """What attempts at several partitions came to."""
 
@@ -57,10 +56,6 @@ class Coverage:
         """An attempt at several partitions came to something."""
         self.batches[what] += 1
 
-    def passed(self, point: Point) -> None:
-        """A leader came by."""
-        self.points[point] += 1
-
     def struck(self, kind: FaultKind, point: Point | None = None) -> None:
         """Something went wrong."""
         self.faults[kind, point] += 1
@@ -69,7 +64,6 @@ class Coverage:
         """What another seed came through as well."""
         self.pairs += other.pairs
         self.faults += other.faults
-        self.points += other.points
         self.batches += other.batches
 
     def said(self) -> Iterator[str]:

@@ -31,33 +31,25 @@ class Asked(msgspec.Struct, frozen=True):
     changed: frozenset[str] = frozenset()
 
 
+NOTHING = Asked(())
+
+
 class Deeds:
     """The requests of one turn."""
 
     def __init__(self, leader: Leader, tx: Transaction) -> None:
         self._leader, self._world, self._tx = leader, leader.world, tx
         self._apply = False
-        self._ways: dict[DeedKind, Callable[[Deed], Iterator[Event]]] = {
-            DeedKind.RUN: self._run,
-            DeedKind.RETRY: self._run,
-            DeedKind.AGAIN: self._run,
-            DeedKind.CANCEL: self._cancel,
-            DeedKind.PAUSE: self._pause,
-            DeedKind.RESUME: self._resume,
-            DeedKind.WITHDRAW: self._withdraw,
-            DeedKind.APPLY: self._apply_version,
-            DeedKind.REFRESH: self._refresh,
-            DeedKind.FIRE: self._fire,
-            DeedKind.BACKFILL: self._backfill,
-        }
 
     def taken(self) -> Asked:
         """Take all requests, in the order in which they were made."""
+        if not self._leader.store.tables["request"]:
+            return NOTHING
         events: list[Event] = []
         for number in sorted(self._leader.store.tables["request"]):
             self._tx.put("request", number, None)
             deed = self._world.deed(number)
-            events += self._ways[deed.kind](deed)
+            events += _WAYS[deed.kind](self, deed)
         change = self._world.scenario.change
         changed = frozenset(node.name for node in change.changed) | change.removed
         return Asked(tuple(events), self._apply, changed)
@@ -154,3 +146,18 @@ class Deeds:
 
     def _fire(self, deed: Deed) -> Iterator[Event]:
         yield from (Fired(node) for node in deed.nodes if node in self._world.rules.nodes)
+
+
+_WAYS: dict[DeedKind, Callable[[Deeds, Deed], Iterator[Event]]] = {
+    DeedKind.RUN: Deeds._run,
+    DeedKind.RETRY: Deeds._run,
+    DeedKind.AGAIN: Deeds._run,
+    DeedKind.CANCEL: Deeds._cancel,
+    DeedKind.PAUSE: Deeds._pause,
+    DeedKind.RESUME: Deeds._resume,
+    DeedKind.WITHDRAW: Deeds._withdraw,
+    DeedKind.APPLY: Deeds._apply_version,
+    DeedKind.REFRESH: Deeds._refresh,
+    DeedKind.FIRE: Deeds._fire,
+    DeedKind.BACKFILL: Deeds._backfill,
+}

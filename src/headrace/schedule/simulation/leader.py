@@ -137,7 +137,7 @@ class Leader:
         yield Point.PUBLISH_REGISTERED
         asked = Deeds(self, tx).taken()
         told = [*events, *heard, *self._looked(tx), *asked.events]
-        if self.due() or not told:
+        if not told or self.due():
             told.append(Clock())
         commands, starts = self._decide(tx, told)
         yield Point.TURN_DECIDED

@@ -5,9 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable
 
-from headrace.model import InputSpec
 from headrace.schedule.graph import GraphNode
-from headrace.schedule.simulation.rules import WHOLE, Rules
+from headrace.schedule.simulation.rules import WHOLE, Input, Rules
 
 Key = tuple[str, str]
 """A node and one of its partitions."""
@@ -25,6 +24,7 @@ class Oracle:
     def __init__(self, rules: Rules, now: int, versions: dict[str, int], coarse: dict[str, int]) -> None:
         self._rules, self._now, self._versions, self._coarse = rules, now, versions, coarse
         self._known: dict[Key, int | None] = {}
+        self._all: dict[str, dict[str, int]] = {}
         self.unsure: set[str] = set()
         """Nodes of which something may have run, or not: what it only comes after is expected and can't be computed. It depends on
         which of both was heard of first."""
@@ -38,9 +38,11 @@ class Oracle:
 
     def all(self, node: GraphNode) -> dict[str, int]:
         """All partitions of a node that can be computed, with their contents."""
-        keys = self._rules.heard[node.name] if node.is_source else self._rules.candidates(node)
-        found = ((key, self.content(node.name, key)) for key in keys)
-        return {key: content for key, content in found if content is not None}
+        if node.name not in self._all:
+            keys = self._rules.heard[node.name] if node.is_source else self._rules.candidates(node)
+            found = ((key, self.content(node.name, key)) for key in keys)
+            self._all[node.name] = {key: content for key, content in found if content is not None}
+        return self._all[node.name]
 
     def _find(self, node: GraphNode, key: str) -> int | None:
         if node.partition.grain is not None and node.partition.key is not None and "/" not in key:
@@ -50,8 +52,8 @@ class Oracle:
         if not self._rules.expected(node, key) or not self._announced(node, key) or not self._in_order(node, key):
             return None
         read: list[tuple[str, str, int]] = []
-        for spec in node.inputs:
-            found = self._of(node, spec, key)
+        for one in self._rules.inputs[node.name]:
+            found = self._of(node, one, key)
             if found is None:
                 return None
             read += found
@@ -64,10 +66,10 @@ class Oracle:
 
     def _announced(self, node: GraphNode, key: str) -> bool:
         """Whether something that it is made of is there at all."""
-        for spec in node.inputs:
-            if self._rules.everything(node, spec):
-                return bool(self.all(self._rules.nodes[spec.node]))
-            if any(self.content(spec.node, one) is not None for one in self._rules.required(node, spec, key)):
+        for read in self._rules.inputs[node.name]:
+            if read.everything:
+                return bool(self.all(read.source))
+            if any(self.content(read.source.name, one) is not None for one in self._rules.required(node, read, key)):
                 return True
         return False
 
@@ -91,21 +93,21 @@ class Oracle:
             return key in self._rules.heard[node.name] and self._rules.expected(node, key)
         return self._rules.expected(node, key) and self._announced(node, key)
 
-    def _of(self, node: GraphNode, spec: InputSpec, key: str) -> list[tuple[str, str, int]] | None:
+    def _of(self, node: GraphNode, read: Input, key: str) -> list[tuple[str, str, int]] | None:
         """What is read of one input; None where something of it is missing."""
-        rules, source = self._rules, self._rules.nodes[spec.node]
-        if rules.everything(node, spec):
-            return [(spec.node, one, content) for one, content in self.all(source).items()]
-        if rules.refers(node, spec):
+        rules, source = self._rules, read.source
+        if read.everything:
+            return [(source.name, one, content) for one, content in self.all(source).items()]
+        if read.refers:
             return self._referred(node, source)
-        read = []
-        for one in rules.required(node, spec, key):
-            content = self.content(spec.node, one)
+        found = []
+        for one in rules.required(node, read, key):
+            content = self.content(source.name, one)
             if content is not None and (not source.is_source or rules.complete(source, one, self._now)):
-                read.append((spec.node, one, content))
-            elif not spec.optional and not rules.absent(source, one):
+                found.append((source.name, one, content))
+            elif not read.spec.optional and not rules.absent(source, one):
                 return None
-        return read
+        return found
 
     def _referred(self, node: GraphNode, source: GraphNode) -> list[tuple[str, str, int]] | None:
         """What is referred to may be of any age, unless it makes things stale: then it is part of the content."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headrace.model import InputSpec
 from headrace.schedule.commands import Dispatch
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.simulation.oracle import computed
 from headrace.schedule.simulation.rows import AttemptRow, DeliveryRow, PublicationRow
+from headrace.schedule.simulation.rules import Input
 from headrace.schedule.simulation.store import Transaction
 
 if TYPE_CHECKING:
@@ -60,18 +60,17 @@ class Preparing:
 
     def _reads(self, node: GraphNode, key: str) -> Iterator[Read]:
         rules = self._world.rules
-        for spec in node.inputs:
-            yield from self._of(node, spec, key)
+        for one in rules.inputs[node.name]:
+            yield from self._of(node, one, key)
         if node.chained and (before := rules.before(node, key)) is not None:
             yield from self._seen(node.name, before)
 
-    def _of(self, node: GraphNode, spec: InputSpec, key: str) -> Iterator[Read]:
-        rules = self._world.rules
-        everything = rules.everything(node, spec) or (rules.refers(node, spec) and node.rebuild_on_reference)
-        for one in self._all(spec.node) if everything else rules.required(node, spec, key):
-            for read in self._seen(spec.node, one):
-                source = rules.nodes[spec.node]
-                if not (spec.optional and source.is_source) or rules.complete(source, one, self._tx.get("single", "clock")):
+    def _of(self, node: GraphNode, what: Input, key: str) -> Iterator[Read]:
+        rules, source = self._world.rules, what.source
+        everything = what.everything or (what.refers and node.rebuild_on_reference)
+        for one in self._all(source.name) if everything else rules.required(node, what, key):
+            for read in self._seen(source.name, one):
+                if not (what.spec.optional and source.is_source) or rules.complete(source, one, self._tx.get("single", "clock")):
                     yield read
 
     def _all(self, name: str) -> list[str]:

@@ -9,6 +9,7 @@ import functools
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from headrace.model import Grain, InputMode, InputSpec
 from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
@@ -61,11 +62,23 @@ def _read_of(source: tuple[Grain, str, int], interval: tuple[str, Grain, str], m
     return keys[bisect_right(ends, since) : bisect_left(starts, end)]
 
 
+class Input(NamedTuple):
+    """One input of a node, with what follows from how both are cut."""
+
+    spec: InputSpec
+    source: GraphNode
+    refers: bool
+    """It is only referred to: its newest publication, whichever that is."""
+    everything: bool
+    """All of it is read, and required."""
+
+
 class Rules:
     """Questions about a graph and what was heard of its sources. `about` is an instant in the middle of everything."""
 
     def __init__(self, graph: Graph, about: int) -> None:
         self.nodes = {node.name: node for node in graph.nodes}
+        self.inputs = {node.name: tuple(self._input(node, spec) for spec in node.inputs) for node in graph.nodes}
         self._about = about
         self.heard: dict[str, dict[str, int]] = {node.name: {} for node in graph.nodes if node.is_source}
         """Source → partition → content of its newest delivery."""
@@ -101,27 +114,27 @@ class Rules:
 
     # What is read
 
-    def refers(self, node: GraphNode, spec: InputSpec) -> bool:
-        """Whether an input is only referred to: its newest publication, whichever that is."""
-        source = self.nodes[spec.node].partition
-        if node.partition.whole or (source.whole and node.partition.grain is None):
-            return False
-        return source.whole or spec.mode is InputMode.ALL
+    def _input(self, node: GraphNode, spec: InputSpec) -> Input:
+        source, out = self.nodes[spec.node], node.partition
+        into = source.partition
+        refers = not (out.whole or (into.whole and out.grain is None)) and (into.whole or spec.mode is InputMode.ALL)
+        return Input(spec, source, refers, everything=out.whole and not into.whole)
 
-    def everything(self, node: GraphNode, spec: InputSpec) -> bool:
-        """Whether all of an input is read, and required."""
-        return node.partition.whole and not self.nodes[spec.node].partition.whole
-
-    def required(self, node: GraphNode, spec: InputSpec, key: str) -> tuple[str, ...]:
+    def required(self, node: GraphNode, read: Input, key: str) -> tuple[str, ...]:
         """The partitions of an input that one of a node needs; none of what it refers to, and of what it reads all of."""
-        source = self.nodes[spec.node]
-        if self.refers(node, spec) or self.everything(node, spec):
+        if read.refers or read.everything:
             return ()
-        if source.partition.whole:
-            return (WHOLE,)
-        if source.partition.grain is None:
-            return (region_of(node, key),)
-        return tuple(one for moment in self._moments_of(node, spec, key) for one in self._regional(node, source, key, moment))
+        into = read.source.partition
+        if into.grain is None:
+            return (WHOLE,) if into.whole else (region_of(node, key),)
+        moments = self._moments_of(node, read.spec, key)
+        if into.key is None:
+            return moments
+        return tuple(one for moment in moments for one in self._regional(node, read.source, key, moment))
+
+    def _paced(self, node: GraphNode) -> list[Input]:
+        """The inputs that say which partitions a node has."""
+        return [read for read in self.inputs[node.name] if not read.spec.optional and not read.refers]
 
     def _moments_of(self, node: GraphNode, spec: InputSpec, key: str) -> tuple[str, ...]:
         asked = node.name, spec.node, moment_of(node, key)
@@ -139,9 +152,7 @@ class Rules:
         return _read_of((into, source.timezone, self._about), (moment, grain, node.timezone), spec.mode, spec.lookback)
 
     def _regional(self, node: GraphNode, source: GraphNode, key: str, moment: str) -> Iterator[str]:
-        if source.partition.key is None:
-            yield moment
-        elif node.partition.key is not None:
+        if node.partition.key is not None:
             yield f"{moment}/{region_of(node, key)}"
         else:
             found = source.partition.values or self.regions(source, moment)
@@ -169,8 +180,7 @@ class Rules:
             return bounds_us(node.start, node.partition.grain, node.timezone)[0]
         if node.is_source:
             return min((span(node, key)[0] for key in self.heard[node.name]), default=math.inf)
-        paced = [self.nodes[spec.node] for spec in node.inputs if not spec.optional and not self.refers(node, spec)]
-        return max(map(self.start, paced), default=-math.inf)
+        return max((self.start(read.source) for read in self._paced(node)), default=-math.inf)
 
     def expected(self, node: GraphNode, key: str) -> bool:
         """Whether there should be such a partition."""
@@ -184,8 +194,7 @@ class Rules:
         off = node.days_off.covers(moment_of(node, key), node.partition.grain, node.timezone)
         if node.is_source:
             return not off or key in self.heard[node.name]
-        paced = [spec for spec in node.inputs if not spec.optional and not self.refers(node, spec)]
-        return any(self.due(self.nodes[spec.node], one) for spec in paced for one in self.required(node, spec, key))
+        return any(self.due(read.source, one) for read in self._paced(node) for one in self.required(node, read, key))
 
     def absent(self, node: GraphNode, key: str) -> bool:
         """Whether a partition counts as present and empty: there was never to be one."""

@@ -162,7 +162,6 @@ class World:
             raise NoRest(f"{TURNS_MAX} turns")
         try:
             for point in turning:
-                self.coverage.passed(point)
                 fault = self._strikes(point)
                 if fault is not None and self._befallen(leader, turning, fault):
                     return

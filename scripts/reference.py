@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.reference_pages import documents, files, index, judged, verbs
+from scripts.reference_pages import api, documents, files, index, judged, verbs
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +18,7 @@ def pages() -> dict[str, str]:
         "reference/checks.md": judged.checks(),
         "reference/sources.md": judged.sources(),
         "reference/documents.md": documents.page(ROOT / "src/headrace"),
+        "reference/api.md": api.page(),
         "reference/problems.md": judged.problems(),
     }
     return {**found, "index.md": index.page(ROOT / "docs", found)}

@@ -8,13 +8,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Opened, Stands
+from door_lab import Opened, opened
 from serve_lab import document, headrace, project, write
-
-from headrace.web import Door, listen
-from headrace.web.access import Guard, token_of
-from headrace.web.app import app
-from headrace.web.reading import Reader
 
 NOW = "2025-03-04T08:00"
 CONTRACT = """apiVersion: v3.1.0
@@ -43,9 +38,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     write(root / "assets/seen.sql", "/* headrace\nowner: core\nmaterialize: view\n*/\nselect shout, city from loud\n")
     write(root / "landing/people_2025-03-03.csv", 'day,name,city\n2025-03-03,Ann Secret,Ulm\n2025-03-03,Bob Secret,"Köln, <b>"\n')
     headrace(root, "tick", "--now", NOW)
-    token = token_of(root / ".headrace")
-    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as opened:
-        yield Opened(opened.port, token, root)
+    with opened(root) as found:
+        yield found
 
 
 def test_rows_are_those_of_the_verb(door: Opened) -> None:
@@ -60,6 +54,7 @@ def test_rows_are_those_of_the_verb(door: Opened) -> None:
     assert door.get("/api/v1/assets/loud/preview?limit=1").json["rows"] == kept["rows"][:1]
 
 
+@pytest.mark.timeout(180)
 def test_classified_values_leave_by_no_way(door: Opened) -> None:
     """Would catch: a name that a contract keeps back, under another name, in another format, or asked for by its own."""
     for path in ("people.csv", "loud.parquet", "greatest.arrow", "seen.json"):

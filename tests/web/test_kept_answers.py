@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Opened
+from door_lab import Opened
 from serve_lab import headrace, write
 
 from headrace.web import keeping

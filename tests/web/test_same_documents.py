@@ -9,13 +9,10 @@ from typing import Any
 
 import jsonschema
 import pytest
-from conftest import Opened, Stands
+from door_lab import Opened, opened
 from serve_lab import deliver, document, headrace, project, write
 
-from headrace.web import Door, listen, openapi
-from headrace.web.access import Guard, token_of
-from headrace.web.app import app
-from headrace.web.reading import Reader
+from headrace.web import openapi
 
 NOW = "2025-03-04T08:00"
 
@@ -32,9 +29,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     (root / "landing/orders_2025-03-03.csv").write_text("day,amount\n2025-03-03,many\n", encoding="utf-8")
     headrace(root, "tick", "--now", NOW)
     headrace(root, "pause", "twice", "--reason", "<b>later</b>")
-    token = token_of(root / ".headrace")
-    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as opened:
-        yield Opened(opened.port, token, root)
+    with opened(root) as found:
+        yield found
 
 
 SAME = {
@@ -181,9 +177,7 @@ def test_logs_come_in_pages_and_are_searched_literally(door: Opened) -> None:
 def test_it_needs_no_project_that_has_run(tmp_path: Path) -> None:
     """Would catch: a first page that is an error, because nothing is there yet."""
     root = project(tmp_path / "new")
-    token = token_of(root / ".headrace")
-    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as opened:
-        new = Opened(opened.port, token, root)
+    with opened(root) as new:
         for path in ("status", "assets", "assets/revenue", "assets/revenue/partitions", "assets/revenue/code", "consumers/report",
                      "graph/view", "graph/view?mode=focus&root=revenue", "search?q=r", "incidents", "runs", "checks", "paused",
                      "why/report", "backfills", "quarantine", "audit"):  # fmt: skip

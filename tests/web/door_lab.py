@@ -1,0 +1,41 @@
+"""A door in this process, over a project that nobody leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from serve_lab import Answer, ask
+
+from headrace.run.figures import Figures
+from headrace.web import Door, listen
+from headrace.web.access import Guard, token_of
+from headrace.web.app import app
+from headrace.web.reading import Reader
+from headrace.web.ui import Bundle
+
+
+class Stands:
+    """A server that leads nothing."""
+
+    role = "standby"
+    figures: Figures | None = None
+
+
+class Opened(NamedTuple):
+    port: int
+    token: str
+    root: Path
+
+    def get(self, path: str, **headers: str) -> Answer:
+        return ask(self.port, path, Authorization=f"Bearer {self.token}", **headers)
+
+
+@contextmanager
+def opened(root: Path) -> Iterator[Opened]:
+    """Open while the block lasts; the web UI isn't built."""
+    token = token_of(root / ".headrace")
+    with Door(app(Reader(root, "prod"), Guard(token, "127.0.0.1"), Stands(), Bundle(root / "no-bundle")), listen("127.0.0.1", 0)) as door:
+        yield Opened(door.port, token, root)

@@ -41,9 +41,7 @@ files: landing/flights_{date:%Y-%m-%d}.csv
 contract: flights
 on_anomaly: warn
 """
-FRONT = (
-    "/* headrace\nowner: core\non_anomaly: warn\npartition: {{by: day, column: flight_date}}\nbatch: {batch}\nchecks: {checks}\n*/{sql}\n"
-)
+FRONT = "/* headrace\nowner: core\npartition: {{by: day, column: flight_date}}\nbatch: {batch}\nchecks: {checks}\n*/{sql}\n"
 ASSETS = {
     "clean": (
         "[{unique: [flight_id]}, {not_null: [carrier, origin]}, {accepted_values: {column: origin, values: [EWR, JFK, LGA]}}]",

@@ -21,7 +21,10 @@ from headrace.quality.scanning import SAMPLED
 from headrace.quality.values import NUMBERS, TELLING, Wanted, aggregate, columns_of, kind_of
 
 EXACT_ROWS_MAX = 50_000
-"""Of so many rows all values are described; of more, about so many of a partition's."""
+"""Of so many rows all values are described."""
+SAMPLE_ROWS = 20_000
+"""Of more, between so many and twice as many of a partition's: a share is then right to a third of a hundredth, where the least that is
+judged odd is one."""
 BATCH_ROWS_MAX = 250_000
 """Of so many rows of several partitions all values are held at once."""
 COUNTED_ROWS_MIN = 500
@@ -103,7 +106,7 @@ def planned(
     if not most:
         return Description(columns, known, timezone=timezone, classified=secret)
     small = one_file and most <= EXACT_ROWS_MAX and total <= (BATCH_ROWS_MAX if several else EXACT_ROWS_MAX)
-    every = 1 if small else max(1, most // EXACT_ROWS_MAX, total // BATCH_ROWS_MAX)
+    every = 1 if small else max(1, most // SAMPLE_ROWS, total // BATCH_ROWS_MAX)
     described = [
         Wanted(name, kind, found, counted=every == 1 and _are_few(statistics.get(name), total))
         for name, kind in columns.items()

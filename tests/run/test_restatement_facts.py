@@ -86,3 +86,17 @@ def test_one_file_under_two_names_is_told_of(lab: Lab) -> None:
         lab.tick()
     told = lab.rows("select partition, observed from fact where kind = 'stale_data'")
     assert told == [(DAYS[2], f"the very file that was delivered for {DAYS[1]}")]
+
+
+def test_the_same_rows_written_otherwise_are_no_incident(tmp_path: Path) -> None:
+    """Would catch: a vendor that sorts its file told to have rewritten its past."""
+    lab = Lab(tmp_path / "p")
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.deliver(DAYS[0], [f"01{i},c{i % 3},1.5,{DAYS[0]}" for i in reversed(range(10))])
+    lab.tick()
+    assert [detail for *_, detail in facts(lab)] == ["the same rows, written otherwise"]
+    assert lab.rows("select kind from incident") == []
+    lab.orders(DAYS[0], n=12)
+    lab.tick()
+    assert lab.rows("select kind from incident") == [("restatement",)]

@@ -52,15 +52,15 @@ def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: in
 
 
 def _echoes(tx: Transaction, fact: FactNews) -> bool:
-    """Whether what was delivered again corrects what an incident names of an earlier delivery, or is the same rows of a file that was
-    known to be written otherwise: no vendor's restatement of something sound. What is odd about the very delivery that restates (its
-    format, its size, which somebody has accepted) doesn't make it a correction."""
+    """Whether what was delivered again corrects what an incident names of an earlier delivery, or is the same rows written otherwise,
+    with which nothing is other than it was: no vendor's restatement of something sound. What is odd about the very delivery that restates
+    (its format, its size, which somebody has accepted) doesn't make it a correction."""
     if fact.kind != CauseKind.RESTATEMENT:
         return False
     key = _partition(fact.partition)
     same = SAME_ROWS in (fact.observed, fact.detail, fact.expected)
     corrects = bool(incidents.open_kinds_at(tx, fact.node, key, fact.attempt) & _WRONG)
-    return corrects or (same and stored.known_at(tx, fact.node, key, "drift"))
+    return corrects or same
 
 
 def _of_fact(fact: FactNews) -> Evidence:

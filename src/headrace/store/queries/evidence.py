@@ -103,15 +103,6 @@ def standing_ids(tx: Transaction, node: str) -> list[str]:
     return [str(row[0]) for row in tx.execute("select id from evidence where node = ? and ended_at is null", (node,))]
 
 
-def known_at(tx: Transaction, node: str, partition: str, kind: str) -> bool:
-    """Whether evidence of a kind, which its id begins with, was ever found at a partition."""
-    row = tx.execute(
-        "select 1 from evidence where node = :node and partition = :partition and id >= :first and id < :beyond limit 1",
-        {"node": node, "partition": partition, "first": f"{kind}:", "beyond": f"{kind};"},
-    ).fetchone()
-    return row is not None
-
-
 def standing_of(tx: Transaction, kind: str) -> dict[str, tuple[str, bytes]]:
     """What stands of a kind, which its id begins with: id → node and content."""
     rows = tx.execute(

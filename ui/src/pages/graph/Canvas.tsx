@@ -78,7 +78,7 @@ function edge(one: Schema["EdgeView"]): Edge {
 function CardPart({ data: { card, root } }: NodeProps<CardNode>) {
   const state = stateOf(card);
   return (
-    <div className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}`} title={saidOf(card)}>
+    <div aria-hidden="true" className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}`} title={saidOf(card)}>
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <span className="shape"><Shape of={toneOf(state)} state={state} size={16} /></span>
       <span className="name">{nameOf(card)}</span>

@@ -1,0 +1,106 @@
+"""A browser on a server, over a project in which somebody waits and every word is hostile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serve_lab import Server, deliver, headrace, project, serving, write
+
+from headrace.web.ui import Bundle
+
+ROOT = Path(__file__).parents[2]
+AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
+CHROMIUM = os.environ.get("HEADRACE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+WITHOUT = (
+    None
+    if CHROMIUM and Bundle().built
+    else "no chromium here (apt install chromium)"
+    if Bundle().built
+    else "the web UI isn't built (make ui)"
+)
+MARKUP = "<img src=x onerror=document.title='hacked'>"
+BEFORE, NOW = "2025-03-03T06:00", "2025-03-04T08:00"
+PAGES = (
+    "/",
+    "/incidents",
+    "/incidents/INC-1",
+    "/consumers",
+    "/consumers/report",
+    "/graph",
+    "/graph?mode=focus&root=revenue",
+    "/figures/promises",
+)
+SECONDS = 40.0
+expect.set_options(timeout=SECONDS * 1000)
+
+
+def waiting(root: Path) -> Path:
+    """A replay on whose third day the vendor renamed a column to markup; so are the project's name and the consumer's description."""
+    project(root)
+    settings = (root / "headrace.toml").read_text(encoding="utf-8")
+    write(root / "headrace.toml", settings.replace('"shop"', f'"{MARKUP}"'))
+    write(root / "consumers.yaml", f'- {{consumer: report, owner: core, reads: [revenue], due: "07:00", description: "{MARKUP}"}}\n')
+    for day in ("2025-03-01", "2025-03-02"):
+        deliver(root, day, 10)
+    headrace(root, "tick", "--now", BEFORE)
+    write(root / "landing/orders_2025-03-03.csv", f"day,amount_{MARKUP}\n2025-03-03,12\n")
+    headrace(root, "tick", "--now", NOW)
+    return root
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Chromium. It is ended with the module: while it is there no other event loop can run in this thread."""
+    if WITHOUT:
+        pytest.skip(WITHOUT)
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        try:
+            yield found
+        finally:
+            found.close()
+
+
+class Site:
+    """A server, seen by one browser. `problems` are what pages complained of."""
+
+    def __init__(self, browser: Browser, server: Server) -> None:
+        self.browser, self.server = browser, server
+        self.problems: list[str] = []
+
+    @contextmanager
+    def page(self, theme: str = "light", width: int = 1280, height: int = 900) -> Iterator[Page]:
+        """A page of a viewer in Tokyo who has been let in."""
+        context = self.browser.new_context(
+            color_scheme=theme, viewport={"width": width, "height": height}, timezone_id="Asia/Tokyo", base_url=f"http://127.0.0.1:{self.server.port}",
+        )  # fmt: skip
+        context.set_default_timeout(SECONDS * 1000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: self.problems.append(str(error)))
+        page.on("console", lambda message: self.problems.append(message.text) if message.type in ("error", "warning") else None)
+        try:
+            page.goto(f"/?token={self.server.token}")
+            yield page
+        finally:
+            context.close()
+
+
+@contextmanager
+def site(root: Path) -> Iterator[Site]:
+    """The server that leads the project, and a browser."""
+    with browser() as found, serving(waiting(root)) as server:
+        yield Site(found, server)
+
+
+def open_page(page: Page, path: str) -> None:
+    """Go there, until its documents are there."""
+    page.goto(path)
+    page.locator("h1").first.wait_for()
+    for waiting_for in ("Loading…", "Laying it out…"):
+        expect(page.get_by_text(waiting_for)).to_have_count(0)

@@ -1,0 +1,120 @@
+"""Each page in a real browser: readable by everybody, at every width, whatever its words are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from browser_lab import AXE, MARKUP, PAGES, Site, open_page, site
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.timeout(300)
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("ui") / "shop") as found:
+        yield found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_keeps_anybody_out(shop: Site, theme: str) -> None:
+    """Would catch: a control without a name, text without contrast in one theme, a table that keys don't reach."""
+    if not AXE.is_file():
+        pytest.skip("axe-core isn't here (make ui fetches it)")
+    with shop.page(theme) as page:
+        for path in PAGES:
+            open_page(page, path)
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+            found = page.evaluate(f"axe.run({{runOnly: {json.dumps(RULES)}}})")
+            said = [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found["violations"]]
+            assert not said, f"{path}: {said}"
+            assert len(found["passes"]) > 15, path
+
+
+def test_the_theme_is_really_there(shop: Site) -> None:
+    """Would catch: tokens that a build has made invalid, so that everything is black on white and axe is content."""
+    grounds = {}
+    for theme in ("light", "dark"):
+        with shop.page(theme) as page:
+            open_page(page, "/")
+            grounds[theme] = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert page.locator(".state").first.evaluate("one => getComputedStyle(one).backgroundColor") != "rgba(0, 0, 0, 0)"
+    assert grounds == {"light": "rgb(247, 247, 245)", "dark": "rgb(19, 20, 22)"}
+
+
+@pytest.mark.parametrize("width", [320, 768, 2560])
+def test_no_page_is_wider_than_its_window(shop: Site, width: int) -> None:
+    """Would catch: a table that makes a telephone's page scroll sideways."""
+    with shop.page(width=width) as page:
+        for path in PAGES:
+            open_page(page, path)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_words_of_users_stay_words(shop: Site) -> None:
+    """Would catch: markup in a name, a description or a vendor's column that runs in the reader's browser."""
+    shop.problems.clear()
+    with shop.page() as page:
+        for path in PAGES:
+            open_page(page, path)
+            assert page.locator("img").count() == 0 and page.title() != "hacked", path
+        open_page(page, "/incidents/INC-1")
+        assert MARKUP in page.locator("main").inner_text()
+        open_page(page, "/consumers/report")
+        assert MARKUP in page.locator("main").inner_text()
+    assert shop.problems == []
+
+
+def test_the_first_page_says_who_waits_why_and_what_to_do(shop: Site) -> None:
+    """Would catch: a first page that shows runs, and not who waits for what."""
+    with shop.page() as page:
+        open_page(page, "/")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("1 cause holds back")
+        row = page.locator("tr", has_text="report")
+        expect(row.first).to_contain_text("late")
+        expect(row.first.get_by_role("link", name="Open INC-1")).to_be_visible()
+        expect(page.get_by_label("Served, of 30 days")).to_contain_text("Classic uptime")
+        expect(row.first).to_contain_text(re.compile(r"Tue 15:00 \(07:00 GMT\+1\)"))  # Tokyo's time, and Berlin's
+
+
+def test_everything_is_done_by_keys_too(shop: Site) -> None:
+    """Would catch: a page that only a mouse can open, or a key that fires while somebody types."""
+    with shop.page() as page:
+        open_page(page, "/")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile("/consumers/report$"))
+        page.keyboard.press("g")
+        page.keyboard.press("i")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Incidents")
+        page.keyboard.press("Control+k")
+        expect(page.get_by_role("combobox")).to_be_focused()
+        page.keyboard.type("revenue")  # with its g's and j's
+        expect(page.get_by_role("option").first).to_contain_text("revenue")
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("combobox")).to_have_count(0)
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_contain_text("next and previous row")
+
+
+def test_a_page_without_the_token_says_how_to_get_in(shop: Site) -> None:
+    """Would catch: a browser that isn't let in and shows an empty page."""
+    context = shop.browser.new_context()
+    page = context.new_page()
+    page.goto(f"http://127.0.0.1:{shop.server.port}/incidents")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This needs the token")
+    context.close()
+
+
+def test_today_comes_with_little_script(shop: Site) -> None:
+    """Would catch: a dependency that makes the first page slow for everybody."""
+    sizes: list[int] = []
+    with shop.page() as page:
+        page.on("response", lambda answer: sizes.append(int(answer.headers["content-length"])) if answer.url.endswith(".js") else None)
+        page.goto("/?again")
+        page.get_by_role("heading", level=1).wait_for()
+    assert 0 < sum(sizes) <= 180_000, sizes

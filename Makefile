@@ -20,7 +20,7 @@ ARGS ?=
 KILLS ?= 200
 UV := uv==0.13.8
 # What the tests use besides; GCS and Azure have no server here to test against.
-EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring --extra dask
+EXTRAS := --extra polars --extra pandas --extra postgresql --extra mysql --extra s3 --extra sftp --extra keyring --extra dask --extra otel
 
 # The first Python that is new enough; `make PYTHON=/path/to/python3 …` chooses.
 define make_environment

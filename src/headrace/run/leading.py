@@ -27,6 +27,7 @@ from headrace.run.executors.choosing import executor_of
 from headrace.run.folders import Folders
 from headrace.run.leader import Leader
 from headrace.run.openlineage.emitter import emitter_of
+from headrace.run.traces.emitter import tracer_of
 from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import leading
@@ -84,6 +85,9 @@ class Held:
         told = emitter_of(leader.applied.compiled.project.settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
         if told is not None:
             self._stack.callback(told.close)
+        traced = tracer_of(leader.applied.compiled.project.settings, self.folders.project, self.store, self.lease.epoch)
+        if traced is not None:
+            self._stack.callback(traced.close)
         self._stack.callback(leader.leave)
         return leader
 

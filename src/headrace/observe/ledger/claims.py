@@ -119,11 +119,9 @@ class Claims:
         if one.kind == "export":
             yield self._claim(kind, begun, end, f"{note} ({one.label})")
             return
-        published = max(begun, end - one.publish_us)
-        audited = max(begun, published - one.audit_us)
-        yield self._claim(kind, begun, audited, f"{note} ({one.label})")
-        yield self._claim(Kind.AUDIT, audited, published, "checked")
-        yield self._claim(Kind.PUBLISH, published, end, "published" if one.state == "published" else "written down")
+        yield self._claim(kind, begun, one.audited_from_us, f"{note} ({one.label})")
+        yield self._claim(Kind.AUDIT, one.audited_from_us, one.published_from_us, "checked")
+        yield self._claim(Kind.PUBLISH, one.published_from_us, end, "published" if one.state == "published" else "written down")
 
     def _done(self, one: Try) -> Iterator[Segment]:
         """The attempt that made it; it may have waited after that, for a person or for what belongs to it."""

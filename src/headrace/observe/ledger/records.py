@@ -66,6 +66,16 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
             return self.dispatched_us
         return max(self.dispatched_us, self.finished_us - self.publish_us - self.audit_us - self.run_us)
 
+    @property
+    def audited_from_us(self) -> int:
+        """When what it made began to be checked, of one that has ended."""
+        return max(self.began_us, self.published_from_us - self.audit_us)
+
+    @property
+    def published_from_us(self) -> int:
+        """When it began to be published, or written down."""
+        return self.began_us if self.finished_us is None else max(self.began_us, self.finished_us - self.publish_us)
+
 
 class Shown(msgspec.Struct, frozen=True, gc=False):
     """A publication: from when until when readers saw it, and whose it is. `unsound` while an incident names it as wrong."""

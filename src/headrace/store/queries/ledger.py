@@ -20,12 +20,13 @@ AROUND_MAX = 400
 """So many attempts before one are looked through for those that ran while it waited."""
 ROWS_MAX = 200
 
-_ATTEMPT = (
+ATTEMPT = (
     "select a.epoch, a.n, a.kind, a.state, a.queued_at, coalesce(a.dispatched_at, a.started_at, a.queued_at) as dispatched, a.finished_at,"
     " a.reason, a.measures, a.error, a.delivery_id, a.version, a.run_id, r.started_at as asked, p.id as plan,"
     " p.created_at as planned, p.started_at as begun, p.needs, a.partitions"
     " from attempt a left join run r on r.id = a.run_id left join plan p on p.id = r.plan_id where "
 )
+"""Columns of `AttemptRow` and what they are read from; a condition follows."""
 
 
 class AttemptRow(NamedTuple):
@@ -57,15 +58,15 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRow]:
     that published."""
     alone = msgspec.json.encode([partition]).decode()
     rows: list[tuple[Any, ...]] = tx.execute(
-        f"{_ATTEMPT} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit :limit",
+        f"{ATTEMPT} a.node = :node and a.partitions = :alone order by a.epoch desc, a.n desc limit :limit",
         {"node": node, "alone": alone, "limit": ALONE_MAX},
     ).fetchall()
     several = tx.execute(
-        f"{_ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc limit :limit",
+        f"{ATTEMPT} a.node = :node and a.partitions like '%,%' order by a.epoch desc, a.n desc limit :limit",
         {"node": node, "limit": SEVERAL_MAX},
     ).fetchall()
     published = tx.execute(
-        f"{_ATTEMPT} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node and q.partition = :partition"
+        f"{ATTEMPT} (a.epoch, a.n) in (select q.epoch, q.n from publication q where q.node = :node and q.partition = :partition"
         " order by q.published_at desc limit :limit)",
         {"node": node, "partition": partition, "limit": ROWS_MAX},
     ).fetchall()
@@ -77,7 +78,7 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRow]:
 def of_run(tx: Transaction, run_id: int, after: tuple[int, int], limit: int) -> list[tuple[str, AttemptRow]]:
     """The attempts of a run, each with its node, in order, from the one after `after` (epoch, n) on."""
     rows = tx.execute(
-        f"select a.node, {_ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n))"
+        f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n))"
         " order by a.epoch, a.n limit :limit",
         {"run": run_id, "epoch": after[0], "n": after[1], "limit": limit},
     ).fetchall()

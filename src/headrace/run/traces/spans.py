@@ -1,0 +1,85 @@
+"""A run as a trace: its attempts as spans, and in each where its time went, by the measurements that the delay ledger is made of.
+
+Ids are made of numbers and times of the store, so that what is sent twice is the same span. Texts of errors aren't sent: a database's
+message quotes the value that it couldn't read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, TraceFlags
+from opentelemetry.trace.status import Status, StatusCode
+
+from headrace.observe.ledger.records import Try
+from headrace.store.queries.traces import Ran
+
+PARTITIONS_MAX = 20
+"""So many of an attempt's partitions are named."""
+FAILED = frozenset({"failed", "lost"})
+Said = Mapping[str, str | int | Sequence[str]]
+_SCOPE = InstrumentationScope("headrace")
+
+
+class Spans:
+    """The spans of one project. `resource` says whose they are."""
+
+    def __init__(self, project: str, resource: Resource) -> None:
+        self._project, self._resource = project, resource
+
+    def of_run(self, run: Ran, ended: int) -> ReadableSpan:
+        """A run that has ended."""
+        said: Said = {"headrace.run": run.id, "headrace.state": run.state}
+        return self._span(f"{run.kind} {run.id}", self._run(run), None, run.started_at, ended, said, failed=run.state in FAILED)
+
+    def of_attempt(self, run: Ran, one: Try, partitions: str) -> Iterator[ReadableSpan]:
+        """An attempt of a run, from when it was wanted until it was written down, and its stages. `partitions` is JSON."""
+        if one.finished_us is None:
+            return
+        keys: list[str] = msgspec.json.decode(partitions)
+        said: dict[str, str | int | Sequence[str]] = {
+            "headrace.run": run.id, "headrace.attempt": f"{one.epoch}.{one.n}", "headrace.node": one.node, "headrace.kind": one.kind,
+            "headrace.state": one.state, "headrace.partitions": keys[:PARTITIONS_MAX], "headrace.partitions.count": len(keys),
+        }  # fmt: skip
+        if one.error:
+            said["error.type"] = one.error
+        own, failed = self._context(run, "attempt", *one.id), one.state in FAILED
+        yield self._span(f"{one.kind} {one.node}", own, self._run(run), one.queued_us, one.finished_us, said, failed=failed)
+        for stage, begins, ends in _stages(one, one.finished_us):
+            yield self._span(stage, self._context(run, stage, *one.id), own, begins, ends, {"headrace.node": one.node})
+
+    def _run(self, run: Ran) -> SpanContext:
+        return self._context(run, "run")
+
+    def _context(self, run: Ran, *what: object) -> SpanContext:
+        trace = _number(16, self._project, run.id, run.started_at)
+        return SpanContext(trace, _number(8, trace, *what), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+
+    def _span(
+        self, name: str, own: SpanContext, parent: SpanContext | None, begins: int, ends: int, said: Said, *, failed: bool = False
+    ) -> ReadableSpan:
+        return ReadableSpan(
+            name, own, parent, self._resource, said, start_time=begins * 1000, end_time=max(begins, ends) * 1000,
+            status=Status(StatusCode.ERROR if failed else StatusCode.UNSET), instrumentation_scope=_SCOPE,
+        )  # fmt: skip
+
+
+def _stages(one: Try, ended: int) -> Iterator[tuple[str, int, int]]:
+    """Where an attempt's time went, without gaps; stages that took none are left out."""
+    marks = [("queue", one.queued_us), ("dispatch", one.dispatched_us), ("export" if one.kind == "export" else "run", one.began_us)]
+    if one.kind != "export":
+        marks += [("audit", one.audited_from_us), ("publish", one.published_from_us)]
+    for (stage, begins), (_, ends) in zip(marks, [*marks[1:], ("", ended)], strict=True):
+        if ends > begins:
+            yield stage, begins, ends
+
+
+def _number(size: int, *parts: object) -> int:
+    """A number of so many bytes that isn't 0."""
+    text = "\0".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=size).digest(), "big") or 1

@@ -17,8 +17,8 @@ LEAD = (
 )
 DATA = (
     "`/data/ASSET.json`, `.csv`, `.parquet` and `.arrow` are published rows: `?partition=`, `columns=`, `at=`, `version=`, `limit=`, as"
-    " `headrace read` takes them. `X-Headrace-Snapshot`, `X-Headrace-State` and `X-Headrace-Data-Through` say what they are. Columns that a contract"
-    " classifies, and those that are made of them, are left out; `X-Headrace-Masked` names them."
+    " `headrace read` takes them. `X-Headrace-Snapshot`, `X-Headrace-State` and `X-Headrace-Data-Through` say what they are. Columns that a"
+    " contract classifies, and those that are made of them, are left out; `X-Headrace-Masked` names them."
 )
 ACTS = (
     "An act is answered with its document, or after two seconds with 202 and a `Location` to ask. Of what is planned before, the GET has a"

@@ -66,7 +66,7 @@ SAME = {
 }
 ALONE = [
     "consumers/report", "assets", "assets?search=money&sort=state", "assets?state=fresh&kind=asset", "assets/revenue", "assets/orders",
-    "assets/twice/partitions?from=2025-03-01&to=2025-03", "assets/revenue/code", "runs/1",
+    "assets/twice/partitions?from=2025-03-01&to=2025-03", "assets/revenue/code", "runs/1", "runs/list", "runs/list?failed=true",
     "graph/view", "graph/view?mode=focus&root=revenue",
     "graph/view?mode=blast&root=orders", "search?q=rev", "search?q=1",
 ]  # fmt: skip
@@ -108,6 +108,7 @@ def test_pages_follow_each_other_without_gap(door: Opened) -> None:
         ("assets?limit=1&sort=owner", "nodes", "name"),
         ("assets/orders/partitions?limit=1", "partitions", "partition"),
         ("runs/1?limit=1", "attempts", "id"),
+        ("runs/list?limit=1", "runs", "run_id"),
         ("consumers/report?limit=1&ledgers=0", "deliveries", "interval"),
     ):
         seen, after = [], ""

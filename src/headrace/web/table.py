@@ -18,6 +18,7 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/incidents/{incident}", reads.incident),
     Get("/incidents/{incident}/repair", previews.repair, of_files=True),
     Get("/runs", reads.runs),
+    Get("/runs/list", views.run_list),
     Get("/runs/{run}", views.run),
     Get("/attempts/{attempt}/logs", views.logs, of_files=True),
     Get("/backfills", reads.backfills),

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from headrace.operations import consumer as consumers
+from headrace.operations import run_list as run_lists
 from headrace.operations import run_timeline as timelines
 from headrace.operations.catalog import code as codes
 from headrace.operations.catalog import listing, searching
@@ -17,6 +18,7 @@ from headrace.operations.consumer import ConsumerDocument
 from headrace.operations.graph import view as views
 from headrace.operations.graph.documents import GraphView
 from headrace.operations.log_pages import LogsDocument, log_page
+from headrace.operations.run_list import RunsDocument
 from headrace.operations.run_timeline import RunTimeline
 from headrace.operations.session import Session
 from headrace.web.asking import Asked
@@ -97,6 +99,19 @@ class ConsumerAsked(Asked, frozen=True, kw_only=True):
 def consumer(session: Session, asked: ConsumerAsked) -> ConsumerDocument:
     """A consumer: its deliveries over time against the deadline, each with where the time went, and what it needs."""
     return consumers.consumer(session, asked.name, before=asked.cursor, limit=asked.limit, ledgers=asked.ledgers)
+
+
+class RunListAsked(Asked, frozen=True, kw_only=True):
+    """All, or those that didn't succeed."""
+
+    failed: bool = False
+    cursor: str | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 30
+
+
+def run_list(session: Session, asked: RunListAsked) -> RunsDocument:
+    """The runs in short, newest first, in pages."""
+    return run_lists.run_list(session, failed=asked.failed, before=asked.cursor, limit=asked.limit)
 
 
 class RunAsked(Asked, frozen=True, kw_only=True):

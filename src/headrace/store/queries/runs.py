@@ -61,6 +61,21 @@ def failed(tx: Transaction, *, limit: int = 50, since_us: int | None = None) -> 
     return _runs(tx, rows)
 
 
+def page(tx: Transaction, *, limit: int, before: int | None, failed: bool) -> list[Run]:
+    """The newest runs, newest first, of those older than one; `failed`: only those that didn't succeed."""
+    lost = "'failed', 'partial', 'lost'" + ("" if holder(tx) else ", 'running'")
+    bounds = [*(["id < :before"] if before is not None else []), *([f"state in ({lost})"] if failed else [])]
+    where = f" where {' and '.join(bounds)}" if bounds else ""
+    rows = tx.execute(f"select {_COLUMNS} from run{where} order by id desc limit :limit", {"before": before, "limit": limit})
+    return _runs(tx, rows)
+
+
+def attempts_by_state(tx: Transaction, run_id: int) -> list[tuple[str, int]]:
+    """How many of a run's attempts are in each state, as they are written down, the most frequent first."""
+    rows = tx.execute("select state, count(*) as n from attempt where run_id = ? group by state order by n desc, state", (run_id,))
+    return [(state, n) for state, n in rows]
+
+
 def _runs(tx: Transaction, rows: Iterable[tuple[Any, ...]]) -> list[Run]:
     found = [Run(*row) for row in rows]
     if any(one.state == RUNNING for one in found) and holder(tx) is None:

@@ -1,0 +1,61 @@
+"""The runs in short, one line a run, in pages: what `runs` says partition by partition is too much for a list of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from headrace.operations.catalog.documents import CountedRow
+from headrace.operations.cursors import cursor, place
+from headrace.operations.documents import Document
+from headrace.operations.session import Session
+from headrace.store import Transaction
+from headrace.store.queries import runs
+from headrace.store.queries.runs import Run
+
+
+class RunLine(Document, frozen=True, kw_only=True):
+    """A run; `attempts` are counted by their state."""
+
+    run_id: str
+    kind: str
+    state: str
+    actor: str
+    started_at: datetime
+    finished_at: datetime | None
+    reason: str | None
+    """Why it was cancelled."""
+    attempts: list[CountedRow]
+
+
+class RunsDocument(Document, frozen=True, kw_only=True):
+    """Runs, newest first; `next` is the cursor of older ones."""
+
+    now: datetime
+    runs: list[RunLine]
+    next: str | None
+
+
+def run_list(session: Session, *, failed: bool, before: str | None, limit: int) -> RunsDocument:
+    """A page of runs; `failed` only those that didn't succeed. UsageError for a cursor that was never given."""
+    older_than = None if before is None else place(before, int)
+    found: list[RunLine] = []
+    more = False
+    if session.store is not None:
+        with session.store.read() as tx:
+            page = runs.page(tx, limit=limit + 1, before=older_than, failed=failed)
+            more = len(page) > limit
+            found = [_line(session, tx, one) for one in page[:limit]]
+    return RunsDocument(now=session.now(), runs=found, next=cursor(int(found[-1].run_id)) if more else None)
+
+
+def _line(session: Session, tx: Transaction, one: Run) -> RunLine:
+    return RunLine(
+        run_id=str(one.id),
+        kind=one.kind,
+        state=one.shown_state,
+        actor=one.actor,
+        started_at=session.instant(one.started_at),
+        finished_at=None if one.finished_at is None else session.instant(one.finished_at),
+        reason=one.reason,
+        attempts=[CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, one.id)],
+    )

@@ -65,6 +65,15 @@ def test_a_project_is_put_together(load: Load) -> None:
         ({"assets/a.sql": sql(pool="w")}, "unknown_pool assets/a.sql:1", "add w = 4 to [pools] in headrace.toml"),
         ({"assets/a.sql": sql(contract="c")}, "unknown_contract assets/a.sql:1", "add contracts/c.odcs.yaml"),
         (
+            {
+                "contracts/c.odcs.yaml": "apiVersion: v3.0.2\nkind: DataContract\nid: c\nversion: 1.0.0\nstatus: active\nschema: []\n",
+                "sources/a.yaml": "source: a\nowner: acme\nfiles: a.csv\ncontract: c\n",
+                "sources/b.yaml": "source: b\nowner: acme\nfiles: b.csv\ncontract: c\n",
+            },
+            "contract_claimed_twice sources/b.yaml:1",
+            "give b a contract of its own: contracts/b.odcs.yaml",
+        ),
+        (
             {"sources/a.yaml": "source: a\nowner: acme\nconnection: w\nquery: select 1\n"},
             "unknown_connection sources/a.yaml:1",
             "add [connections.w] to headrace.toml",

@@ -58,6 +58,7 @@ class _Linker:
         self._problems = problems
         self._suggestions = 0
         self._nodes: dict[str, Node] = {}
+        self._claims: dict[str, Source] = {}
 
     def link(self) -> Project:
         declared = self._declared
@@ -161,6 +162,7 @@ class _Linker:
         elif isinstance(connection, str) and (why := misused(source, self._settings.connections[connection])):
             self._error("wrong_value", source.place, why, f"{shown(source.name)} reads from the connection {shown(connection)}")
         contract = self._contract(source)
+        self._check_claim(source, contract)
         found = msgspec.structs.replace(source, timezone=timezone, contract=contract)
         return as_delivered(source_by_contract(found, self._contracts.get(contract or "")))
 
@@ -222,6 +224,14 @@ class _Linker:
             self._error("unknown_contract", node.place, f"unknown contract {shown(node.contract)} of {shown(node.name)}", hint)
             return None
         return node.contract
+
+    def _check_claim(self, source: Source, contract: str | None) -> None:
+        """A contract says what the files of one source call its columns: what is accepted for one mustn't change how another's are read."""
+        first = self._claims.setdefault(contract, source) if contract is not None else source
+        if first is not source:
+            message = f"the contract {shown(str(contract))} of {shown(source.name)} is that of {shown(first.name)} already"
+            hint = f"give {source.name} a contract of its own: contracts/{source.name}.odcs.yaml"
+            self._error("contract_claimed_twice", source.place, message, hint)
 
     def _check_owner(self, owner: Owner) -> None:
         if owner.manager is not None and owner.manager not in self._owners:

@@ -12,7 +12,7 @@ from headrace.run.claims import Claims
 from headrace.run.messages import Produce
 from headrace.run.news import News
 from headrace.run.runs import Runs
-from headrace.run.steps.publish import Attempt
+from headrace.run.steps.outcomes import Attempt
 from headrace.run.tasks import Tasks, Undeliverable
 from headrace.schedule import (
     CANCELLED,

@@ -26,7 +26,9 @@ from headrace.run.orders import STANDING, RunResult, waiting
 from headrace.run.overlays.numbers import plan_of
 from headrace.run.overlays.plans import Plans
 from headrace.run.runs import Runs
-from headrace.run.steps.publish import Attempt, Batch, make_durable
+from headrace.run.steps.durable import make_durable
+from headrace.run.steps.outcomes import Attempt
+from headrace.run.steps.publish import Batch
 from headrace.run.tasks import EXPORT, Tasks
 from headrace.schedule import (
     CANCELLED,

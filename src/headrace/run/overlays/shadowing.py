@@ -21,7 +21,7 @@ from headrace.run.overlays.spans import Held, keys_of
 from headrace.run.overlays.staged import STAGED, Staged
 from headrace.run.overlays.staging import Staging
 from headrace.run.runs import Runs
-from headrace.run.steps.publish import Attempt
+from headrace.run.steps.outcomes import Attempt
 from headrace.schedule import (
     CANCELLED,
     AttemptId,

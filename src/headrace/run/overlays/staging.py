@@ -11,7 +11,8 @@ from headrace.run.claims import Claims
 from headrace.run.messages import Changed, Outcome, Produce
 from headrace.run.news import News
 from headrace.run.overlays.staged import STAGED, Staged
-from headrace.run.steps.publish import Attempt, Batch, contents, failed, size_bytes_of, verdict_of
+from headrace.run.steps.outcomes import Attempt, contents, failed, size_bytes_of, verdict_of
+from headrace.run.steps.publish import Batch
 from headrace.run.tasks import Tasks
 from headrace.schedule import AttemptId, Published
 from headrace.store import Transaction

@@ -6,29 +6,26 @@ writes the lake's catalog once for all of it. Nothing is visible before the call
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import msgspec
 
-from headrace.engine import BodyError, ErrorKind
+from headrace.engine import ErrorKind
 from headrace.faults import Point, reached
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append_all
-from headrace.lake import StagedDeletes, StagedFile
+from headrace.lake import StagedFile
 from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, TableMoved, shared_files
-from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
 from headrace.quality import Verdict
 from headrace.quality.drift import with_users
 from headrace.quality.facts import Policy
 from headrace.run.claims import Claims
-from headrace.run.executors import Finished
-from headrace.run.folders import Folders
 from headrace.run.messages import Outcome, Produce, Prune, TakeIn
 from headrace.run.news import News
+from headrace.run.steps.outcomes import Attempt, completed, contents, failed, is_batch, says, size_bytes_of, verdict_of, warnings, withheld
 from headrace.run.steps.recording import drift_row, fact_row
-from headrace.run.tasks import Prepared, Tasks
-from headrace.schedule import AttemptId, Ended, FailureKind, PartitionState, Published, Refreshed
+from headrace.run.tasks import Tasks
+from headrace.schedule import Ended, FailureKind, PartitionState, Published, Refreshed
 from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, leading, metrics, publications, quarantine
 from headrace.store.queries.drift import DriftRow, FactRow, write_drift, write_facts
@@ -37,56 +34,6 @@ from headrace.store.queries.leading import AttemptEnd, PublicationRow, Quarantin
 HEADRACE = Actor(ActorType.SYSTEM, "headrace")
 COPIED_MAX = 20
 """So often an attempt's neighbours are copied, because others are published meanwhile, before it is made again."""
-
-
-class Attempt(msgspec.Struct, frozen=True, gc=False):
-    """What the leader remembers of an attempt while it runs."""
-
-    id: AttemptId
-    node: str
-    keys: tuple[str, ...]
-    prepared: Prepared
-    queued_at: int
-    runs: tuple[int, ...]
-    made: Outcome | None = None
-    """What it staged, while files that hold its partitions and others are copied once more: another attempt has replaced them."""
-    copied: int = 0
-    """How often that was asked for."""
-
-
-def make_durable(folders: Folders, finished: Sequence[Finished]) -> dict[AttemptId, str]:
-    """Sync what workers wrote, and look whether what was staged is as they said; what is wrong with which attempt's file.
-
-    The bytes of deliveries, quarantined data and files without a table are synced as well: what the store says is kept, is.
-    """
-    written = [path for f in finished for path in _written(folders, f.outcome)]
-    if written:
-        sync(written)
-    wrong = {}
-    for attempt, file in [(f.attempt, file) for f in finished if f.outcome.state == "staged" for file in _files(f.outcome)]:
-        try:
-            verify(folders.lake, file)
-        except LakeError as error:
-            wrong[attempt] = str(error)
-    return wrong
-
-
-def _written(folders: Folders, outcome: Outcome) -> Iterator[Path]:
-    """The files that an outcome speaks of, as far as they are there."""
-    paths = [folders.lake / file.path for file in _files(outcome)] if outcome.state == "staged" else []
-    paths += [Path(folders.data, file["path"]) for file in outcome.manifest or () if "path" in file]
-    if outcome.quarantined is not None:
-        paths.append(Path(folders.data, outcome.quarantined))
-    return (path for path in paths if path.exists())
-
-
-def _files(outcome: Outcome) -> Iterator[StagedFile | StagedDeletes]:
-    """Everything that an outcome wants in the lake."""
-    if outcome.replacement is not None:
-        yield from outcome.replacement.deletes
-    for file in (outcome.staged, *(one.staged for one in outcome.rewritten)):
-        if file is not None:
-            yield file
 
 
 class _Crowded(Exception):
@@ -137,9 +84,9 @@ class Batch:
             outcome = failed(outcome, "what its views read besides was published meanwhile: they are checked again", ErrorKind.TRANSIENT)
         if outcome.state == "staged":
             try:
-                outcome = self._publish(attempt, _completed(attempt, outcome))
+                outcome = self._publish(attempt, completed(attempt, outcome))
             except _Crowded:
-                made = _completed(attempt, outcome)
+                made = completed(attempt, outcome)
                 self._crowded.append(msgspec.structs.replace(attempt, made=made, copied=attempt.copied + 1))
                 return
         if outcome.drift:
@@ -222,7 +169,7 @@ class Batch:
         if outcome.quarantined is not None and len(attempt.keys) == 1:
             self._quarantine.append(self._taken_out(attempt, outcome))
         for key in attempt.keys:
-            verdict, said = verdict_of(outcome, key), _warnings(outcome, key)
+            verdict, said = verdict_of(outcome, key), warnings(outcome, key)
             self._pending.append(self._publication(attempt, outcome, key, hashes[key], rows[key], verdict))
             self.news.append(News(attempt.node, key, "published", verdict, said, rows[key], attempt.runs))
         verdict = outcome.audit.verdict if outcome.audit else Verdict.UNCHECKED
@@ -302,7 +249,7 @@ class Batch:
         reason = outcome.reason or (outcome.error.message if outcome.error else "")
         kind = FailureKind(outcome.error.kind.value) if outcome.error and outcome.state == "failed" else None
         self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind))
-        if _is_batch(attempt):  # its partitions are tried again, fewer at once: what it came to is none of theirs yet
+        if is_batch(attempt):  # its partitions are tried again, fewer at once: what it came to is none of theirs yet
             self._end(attempt, outcome, outcome.state, None, reason)
             return
         if outcome.state in ("held", "rejected"):
@@ -335,11 +282,11 @@ class Batch:
     def _taken_out(self, attempt: Attempt, outcome: Outcome) -> QuarantineRow:
         """The rows that broke a check, while all others of the partition are published."""
         (key,) = attempt.keys
-        row = self._quarantined(attempt, outcome, key, _warnings(outcome, key))
+        row = self._quarantined(attempt, outcome, key, warnings(outcome, key))
         return msgspec.structs.replace(row, state="rejected", rows=outcome.quarantined_rows)
 
     def _write_audit(self, attempt: Attempt, outcome: Outcome) -> None:
-        if outcome.audit is None or (outcome.state != "staged" and _is_batch(attempt)):
+        if outcome.audit is None or (outcome.state != "staged" and is_batch(attempt)):
             return
         for key in attempt.keys:
             head, own = (*attempt.id, attempt.node, key), outcome.audit.of(key)
@@ -359,7 +306,7 @@ class Batch:
 
     def _write_oddities(self, attempt: Attempt, outcome: Outcome) -> None:
         """How a delivery drifted, and what is odd; of one that is several partitions', under each."""
-        for key in attempt.keys if _says(attempt, outcome) else ():
+        for key in attempt.keys if says(attempt, outcome) else ():
             number = attempt.prepared.delivery_of(key)
             self._drift += [drift_row(attempt.node, key, number, attempt.id, one, self._now) for one in outcome.drift]
             facts = [one for one in outcome.facts if one.partition in ("", key)]
@@ -374,7 +321,7 @@ class Batch:
                 seconds=outcome.measures.seconds + outcome.measures.audit_seconds,
                 published_at=self._now if state == "published" else None,
                 verdict=verdict,
-                reason=reason or _warnings(outcome, None) or None,
+                reason=reason or warnings(outcome, None) or None,
                 measures=msgspec.json.encode(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds)).decode(),
                 error=msgspec.json.encode(outcome.error).decode() if outcome.error else None,
             )
@@ -389,72 +336,3 @@ class Batch:
     def _event(self, action: Action, attempt: Attempt, after: dict[str, object]) -> Event:
         name = f"{attempt.node}@{attempt.keys[0]}" if len(attempt.keys) == 1 else attempt.node
         return Event(action=action, actor=HEADRACE, object=Object("partition", name, str(attempt.id)), after=after)
-
-
-def contents(attempt: Attempt, outcome: Outcome, staged: StagedFile) -> tuple[dict[str, str | None], dict[str, int]]:
-    """Content hash and rows of each partition; of a merge those of the table as it is after it."""
-    if outcome.replacement is not None:
-        (key,) = attempt.keys
-        return {key: outcome.replacement.content_hash}, {key: outcome.replacement.rows}
-    hashes: dict[str, str | None] = dict.fromkeys(attempt.keys)
-    rows = dict.fromkeys(attempt.keys, 0)
-    for part in staged.partitions:
-        hashes[part.key], rows[part.key] = part.content_hash, part.rows
-    return hashes, rows
-
-
-def withheld(outcome: Outcome) -> bytes:
-    """What must be remembered of a held or rejected attempt to publish what it staged, as it is."""
-    kept = Outcome(
-        attempt=outcome.attempt, state=outcome.state, measures=outcome.measures, staged=outcome.staged, table=outcome.table,
-        quarantined=outcome.quarantined, learnt=outcome.learnt,
-    )  # fmt: skip
-    return msgspec.msgpack.encode(kept)
-
-
-def failed(outcome: Outcome, message: str, kind: ErrorKind) -> Outcome:
-    """The outcome as that of an attempt that failed, with nothing left of what it staged."""
-    error = BodyError(kind=kind, message=message)
-    return msgspec.structs.replace(
-        outcome, state="failed", error=error, reason="", staged=None, replacement=None, rewritten=(), learnt=None, manifest=None
-    )
-
-
-def _completed(attempt: Attempt, outcome: Outcome) -> Outcome:
-    """What an attempt made, with the copies that were asked for since."""
-    return outcome if attempt.made is None else msgspec.structs.replace(attempt.made, rewritten=outcome.rewritten)
-
-
-def _says(attempt: Attempt, outcome: Outcome) -> bool:
-    """Whether something odd is to be kept of an attempt: of a batch that is tried again, fewer at once, nothing is."""
-    if outcome.state == "failed" or (outcome.state != "staged" and _is_batch(attempt)):
-        return False
-    return bool(outcome.drift or outcome.facts)
-
-
-def _is_batch(attempt: Attempt) -> bool:
-    """Whether an asset's partitions were computed several at once. A source's that came in one file can't be told apart."""
-    return len(attempt.keys) > 1 and isinstance(attempt.prepared.task, Produce)
-
-
-def verdict_of(outcome: Outcome, key: str) -> Verdict:
-    """What a partition is published with."""
-    return outcome.audit.of(key).verdict if outcome.audit else Verdict.UNCHECKED
-
-
-def size_bytes_of(outcome: Outcome, rows: int) -> int:
-    """Of a file of several partitions: the share that its rows have."""
-    if outcome.staged is None:
-        return 0
-    if len(outcome.staged.partitions) == 1 or not outcome.staged.rows:
-        return outcome.staged.size_bytes
-    return outcome.staged.size_bytes * rows // outcome.staged.rows
-
-
-def _warnings(outcome: Outcome, key: str | None) -> str:
-    """What a published partition (with None: all that the attempt made) has to say for itself."""
-    found = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
-    if found is None or found.verdict is not Verdict.WARNED:
-        return ""
-    said = [r.detail or r.name for r in found.results if r.outcome == "failed"]
-    return "; ".join([*said, *([outcome.reason] if outcome.reason else [])])

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from runlab import DAYS, Lab, published
 
+from headrace.plan.lineage import Lineage
+
 HEADER = "order_id,customer,amount,day,note"
 
 
@@ -182,3 +184,18 @@ def test_a_contract_reads_each_day_by_the_names_of_its_time(lab: Lab) -> None:
     lab.write("contracts/orders.odcs.yaml", CONTRACT.replace(", required: true", ""))
     told = lab.headrace("contract", "diff", "orders")
     assert (told["applied"], told["needs"]) == ("1.2.0", "2.0.0")
+
+
+def test_who_uses_a_column_is_read_where_it_was_kept(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a leader that finds lineage out once more, for half a second inside a turn, because it looks for what is kept in
+    another folder than the one where it was kept."""
+
+    def refuse(*_: object) -> Any:
+        raise AssertionError("lineage is computed again")
+
+    lab.deliver(DAYS[0], rows(DAYS[0]), HEADER)
+    lab.tick()
+    monkeypatch.setattr(Lineage, "_computed", refuse)
+    lab.deliver(DAYS[1], [row.rpartition(",")[0] for row in rows(DAYS[1])], "order_id,customer,sum,day")
+    lab.tick()
+    assert lab.rows("select used_by from drift where kind = 'renamed'") == [('["totals","report"]',)]

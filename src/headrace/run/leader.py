@@ -95,7 +95,8 @@ class Leader(Turning):
             self._publication_id = leading.last_publication_id(tx)
         self._checkpoints.begun(loaded)
         loaded = msgspec.structs.replace(loaded, running=kept)
-        self._tasks = Tasks(applied, code, self._production)
+        cache = self._folders.data_path / "cache"
+        self._tasks = Tasks(applied, code, self._production, cache=cache)
         self._judged = Judged(applied.compiled.project, self._watched, self._tasks.lines)
         epoch, slots = self.lease.epoch, self._executor.slots
         self._core = Core(epoch=epoch, slots=slots, after=self._last_n)
@@ -112,7 +113,7 @@ class Leader(Turning):
             if not self._plans.beyond(r)
         ]
         self._turn([loaded, *held, *deliveries, *taken.news, *again], [])
-        lent = Lent(applied, code, loaded.graph, self._runs, epoch, slots, self._production)
+        lent = Lent(applied, code, loaded.graph, self._runs, epoch, slots, self._production, cache)
         with self.store.write(epoch) as tx:
             self._plans.adopt(tx, Lender(self._core, self._tasks, lent), self.clock.mark(tx))
         self._plans.send()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -23,8 +24,8 @@ from headrace.store.queries import leading
 class OverlaidLookup(Lookup):
     """Look-ups for one applied version, as a plan sees it."""
 
-    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None) -> None:
-        super().__init__(applied, code, production)
+    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None, cache: Path | None) -> None:
+        super().__init__(applied, code, production, cache)
         self._staged = staged
 
     def table(self, tx: Transaction, name: str) -> Table | None:
@@ -61,8 +62,8 @@ class OverlaidTasks(Tasks):
     """Makes tasks of a plan: they read what it has made, and are compared with what readers see. Files that hold other partitions
     too are left alone: that is dealt with once, when all is made."""
 
-    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None) -> None:
-        super().__init__(applied, code, lookup=OverlaidLookup(applied, code, staged, production))
+    def __init__(self, applied: Applied, code: str, staged: Staged, production: Production | None, cache: Path | None) -> None:
+        super().__init__(applied, code, lookup=OverlaidLookup(applied, code, staged, production, cache))
         self._production = Lookup(applied, code)
 
     def prepare(self, tx: Transaction, dispatch: Dispatch, now: int, snapshot: int) -> Prepared:

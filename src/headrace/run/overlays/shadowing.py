@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -80,6 +81,8 @@ class Lent(msgspec.Struct, frozen=True):
     slots: int
     production: Production | None = None
     """In an environment: where borrowed nodes are read."""
+    cache: Path | None = None
+    """Where the lineage of what is applied is kept."""
 
 
 class Shadow:
@@ -106,7 +109,7 @@ class Shadow:
         self._graph = graph_below(lent.graph, step.spans.keys())
         self._nodes = {node.name: node for node in self._graph.nodes}
         self._held = {name: Held(self._nodes[name], spans) for name, spans in step.spans.items() if name in self._nodes}
-        self._tasks = OverlaidTasks(lent.applied, lent.code, staged, lent.production)
+        self._tasks = OverlaidTasks(lent.applied, lent.code, staged, lent.production, lent.cache)
         self.core = Core(epoch=lent.epoch, slots=lent.slots, after=max(after, first_of(plan)))
         self._decisions = Decisions(
             self.core, self._tasks, self._claims, lent.runs, epoch=lent.epoch, slots=lent.slots, version=lent.applied.id, plan=plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -51,8 +52,10 @@ class Tasks:
     """Makes tasks for one applied version. Tables are remembered; `forget` drops one whose columns changed. In an environment
     `production` has what is borrowed; with a `lookup` of its own, what that sees."""
 
-    def __init__(self, applied: Applied, code: str, production: Production | None = None, lookup: Lookup | None = None) -> None:
-        self._lookup = lookup or Lookup(applied, code, production)
+    def __init__(
+        self, applied: Applied, code: str, production: Production | None = None, lookup: Lookup | None = None, *, cache: Path | None = None
+    ) -> None:
+        self._lookup = lookup or Lookup(applied, code, production, cache)
 
     def forget(self, name: str) -> None:
         """The table's columns have changed."""

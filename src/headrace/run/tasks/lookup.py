@@ -29,8 +29,9 @@ class Undeliverable(HeadraceError):
 class Lookup:
     """Look-ups for one applied version. Tables are remembered; `forget` drops one whose columns changed."""
 
-    def __init__(self, applied: Applied, code: str, production: Production | None = None) -> None:
-        self._applied, self.code, self._production = applied, code, production
+    def __init__(self, applied: Applied, code: str, production: Production | None = None, cache: Path | None = None) -> None:
+        """`cache` is the folder where the lineage is kept that was found when the version was compiled."""
+        self._applied, self.code, self._production, self._cache = applied, code, production, cache
         self._tables: dict[str, Table | None] = {}
         self._reshaping: set[str] | None = None
 
@@ -53,7 +54,7 @@ class Lookup:
     @cached_property
     def uses(self) -> Uses:
         """Who uses which column of the sources."""
-        return Uses(self.compiled, Path(self.code).parent.parent / "cache" if self.code else None)
+        return Uses(self.compiled, self._cache)
 
     def forget(self, name: str) -> None:
         """The table's columns have changed."""

@@ -62,11 +62,29 @@ def test_files_need_no_token_are_kept_and_packed(served: tuple[int, str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "path", ["/ui/../secret.js", "/ui/%2e%2e/secret.js", "/ui/..%2fsecret.js", "/ui//etc/passwd", "/ui/", "/ui/assets"]
+    "path",
+    [
+        "/ui/../secret.js",
+        "/ui/%2e%2e/secret.js",
+        "/ui/..%2fsecret.js",
+        "/ui//etc/passwd",
+        "/ui/",
+        "/ui/assets",
+        "/ui/%00",
+        "/ui/" + "a" * 300,
+    ],
 )
 def test_nothing_beside_the_bundle_is_given(served: tuple[int, str], path: str) -> None:
     """Would catch: a path that leads out of the folder."""
     assert ask(served[0], path).status == 404
+
+
+def test_what_is_built_anew_is_served_at_once(tmp_path: Path) -> None:
+    """Would catch: `make ui` beside a server whose page then asks for scripts that it refuses."""
+    bundle = Bundle(tmp_path / "bundle")
+    assert not bundle.built
+    write(tmp_path / "bundle/index.html", "")
+    assert bundle.built
 
 
 def test_a_deep_link_with_the_token_keeps_its_address(served: tuple[int, str]) -> None:

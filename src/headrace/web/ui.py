@@ -30,12 +30,23 @@ YEAR_SECONDS = 365 * 24 * 3600
 
 
 class Bundle:
-    """What is built in a folder. `built` is false where nothing is."""
+    """What is built in a folder; it may be built anew while it is served."""
 
     def __init__(self, folder: Path = BUNDLE) -> None:
-        self._folder = folder
-        self._names = frozenset(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-        self.built = PAGE in self._names
+        self._folder = folder.resolve()
+
+    @property
+    def built(self) -> bool:
+        """Whether anything is."""
+        return self._has(PAGE)
+
+    def _has(self, name: str) -> bool:
+        """Whether there is such a file, in the folder and not beside it."""
+        try:
+            path = (self._folder / name).resolve()
+            return path.is_relative_to(self._folder) and path.is_file()
+        except (OSError, ValueError):  # no file's name at all
+            return False
 
     def page(self, request: Request, status: int = 200) -> Response:
         """The page of every address."""
@@ -46,7 +57,7 @@ class Bundle:
     async def file(self, request: Request) -> Response:
         """One file by its name. Files under `assets/` have a hash in their names: they never change."""
         name = request.path_params["name"]
-        if name not in self._names:
+        if not self._has(name):
             raise Problem(404, "the web UI has no such file")
         answer = self._answer(request, name, 200)
         answer.headers["cache-control"] = f"public, max-age={YEAR_SECONDS}, immutable" if name.startswith("assets/") else "no-cache"

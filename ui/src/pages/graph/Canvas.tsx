@@ -4,7 +4,7 @@ import "@xyflow/react/dist/style.css";
 import { useEffect, useMemo, useState } from "react";
 import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
-import { Shape, toneOf } from "../../parts/State";
+import { Shape, toneOf, wordOf } from "../../parts/State";
 import { detailOf, isGroup, nameOf, opened, saidOf, stateOf, type Card } from "./card";
 import { CARD, layout, type Placed } from "./layout";
 
@@ -68,7 +68,7 @@ function Opening({ view, placed }: { view: Schema["GraphView"]; placed: Placed }
 
 function node(card: Card, placed: Placed, root: boolean): CardNode {
   const position = placed.get(card.id) ?? { x: 0, y: 0 };
-  return { id: card.id, type: "card", position, width: CARD.width, height: CARD.height, data: { card, root }, ariaLabel: saidOf(card), ariaRole: "link" };
+  return { id: card.id, type: "card", position, width: CARD.width, height: CARD.height, data: { card, root }, ariaRole: "link" };
 }
 
 function edge(one: Schema["EdgeView"]): Edge {
@@ -78,10 +78,10 @@ function edge(one: Schema["EdgeView"]): Edge {
 function CardPart({ data: { card, root } }: NodeProps<CardNode>) {
   const state = stateOf(card);
   return (
-    <div aria-hidden="true" className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}`} title={saidOf(card)}>
+    <div className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}`} title={saidOf(card)}>
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <span className="shape"><Shape of={toneOf(state)} state={state} size={16} /></span>
-      <span className="name">{nameOf(card)}</span>
+      <span className="name">{nameOf(card)}<span className="visually-hidden">, {wordOf(state)}, </span></span>
       <span className="detail">{detailOf(card)}</span>
       <Handle type="source" position={Position.Right} isConnectable={false} />
     </div>

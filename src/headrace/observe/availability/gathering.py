@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -36,20 +37,27 @@ class Gathering:
     def past(self, terms: Terms, judged: Sequence[Obligation]) -> Past:
         """How a consumer was served. `judged` are its obligations as they stand now."""
         promises = self._promises.get(terms.consumer, [])
-        duties = self._duties(terms, judged)
-        paced = self._scene.has_rhythm(terms)
+        found = self._past(terms, terms, promises, self._duties(terms, judged))
+        excepted = self._wrongness.by_others(terms, found.duties, self._speaks)
+        return msgspec.structs.replace(found, excepted=excepted, **self._aged(terms, terms, found.duties))
+
+    def _past(self, terms: Terms, read: Terms, promises: Sequence[Promise], duties: tuple[Duty, ...]) -> Past:
+        """What all have in common: what was promised to a consumer (`terms`), and how it was with what is `read`."""
         return Past(
             consumer=terms.consumer,
             timezone=terms.timezone,
             terms=tuple(_term(promise) for promise in promises),
             duties=duties,
             counted_us=self._counted(terms.consumer, promises, duties),
-            blind=self._blind(terms),
-            never=self._never(terms, duties),
-            wrong=self._wrongness.wrong(terms, duties),
-            excepted=self._wrongness.by_others(terms, duties, self._speaks),
-            republished=None if paced or terms.max_age is None else self._republished(terms),
+            blind=self._blind(read),
+            wrong=self._wrongness.wrong(read, duties),
         )
+
+    def _aged(self, terms: Terms, read: Terms, duties: Sequence[Duty]) -> dict[str, Any]:
+        """What is known of what is read only as long as it is declared. Beside what comes interval by interval, reference data doesn't
+        age."""
+        paced = terms.max_age is None or self._scene.has_rhythm(terms)
+        return {"never": self._never(read, duties), "republished": None if paced else self._republished(read)}
 
     def removed(self) -> list[Past]:
         """How consumers were served that aren't declared any more, while something was promised to them in the window."""
@@ -62,17 +70,10 @@ class Gathering:
     def _of_removed(self, promises: Sequence[Promise]) -> Past:
         """As far as what it read is still there: what isn't any more can't be looked at."""
         terms = _terms(promises[-1])
-        duties = self._duties(terms, ())
-        return Past(
-            consumer=terms.consumer,
-            timezone=terms.timezone,
-            terms=tuple(_term(promise) for promise in promises),
-            duties=duties,
-            counted_us=self._counted(terms.consumer, promises, duties),
-            blind=common(self._blind(terms), union((one.from_at, one.until_at or EVER) for one in promises)),
-            wrong=self._wrongness.wrong(terms, duties),
-            excepted=self._wrongness.by_others(terms, duties, self._speaks),
-        )
+        found = self._past(terms, terms, promises, self._duties(terms, ()))
+        excepted = self._wrongness.by_others(terms, found.duties, self._speaks)
+        promised = union((one.from_at, one.until_at or EVER) for one in promises)
+        return msgspec.structs.replace(found, excepted=excepted, blind=common(found.blind, promised))
 
     def of_node(self, node: Node, terms: Terms, judged: Sequence[Obligation]) -> Past:
         """How a node had what a consumer above or below needed of it, by that consumer's deadlines."""
@@ -82,19 +83,8 @@ class Gathering:
         found = [self._covered(node, alone, one, at) for one, at in due.items() if began(one, terms.per, terms.timezone) is not None]
         ordered = sorted(found, key=lambda one: (one.due_us, one.interval))
         duties = tuple(self._emptied(alone, self._taken_back(alone, ordered)))
-        promises = self._promises.get(terms.consumer, [])
-        paced = self._scene.has_rhythm(terms)  # beside what comes interval by interval, reference data doesn't age
-        return Past(
-            consumer=node.name,
-            timezone=terms.timezone,
-            terms=tuple(_term(promise) for promise in promises),
-            duties=duties,
-            counted_us=self._counted(terms.consumer, promises, duties),
-            blind=self._blind(alone),
-            never=self._never(alone, duties),
-            wrong=self._wrongness.wrong(alone, duties),
-            republished=None if paced or terms.max_age is None else self._republished(alone),
-        )
+        past = self._past(terms, alone, self._promises.get(terms.consumer, []), duties)
+        return msgspec.structs.replace(past, consumer=node.name, **self._aged(terms, alone, duties))
 
     def _covered(self, node: Node, terms: Terms, interval: str, due_us: int) -> Duty:
         seen = covered(node, terms, interval, self._scene)

@@ -1,4 +1,4 @@
--- Causes and what they hold, what was claimed at the time, what people were told, who reads what, and evidence that outlives its rows.
+-- Causes and what they hold, what people were told, who reads what, and evidence that outlives its rows.
 
 create table incident (               -- one cause
     id integer primary key,           -- shown as INC-id
@@ -92,15 +92,6 @@ create table unsound (                -- publications that an incident names as 
     primary key (incident_id, publication_id)
 );
 create index unsound_publication on unsound (publication_id);
-
-create table claimed (                -- how a consumer was said to be served, from then on
-    consumer text not null,
-    at bigint not null,
-    state text not null,
-    reason text not null,
-    incident_id integer,
-    primary key (consumer, at)
-);
 
 create table notice (                 -- what somebody is told of, over one channel
     id integer primary key,

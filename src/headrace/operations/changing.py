@@ -14,7 +14,7 @@ EVERYTHING = "everything"
 
 
 class ChangeRow(Document, frozen=True, kw_only=True):
-    """`kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `consumers`, `deliveries`, `quarantine`, `backfills`, or
+    """`kind` is `partitions`, `runs`, `versions`, `audit`, `incidents`, `deliveries`, `quarantine`, `backfills`, or
     `everything`: it isn't known what. `names` are the nodes, runs and so on; `more`: not all of them."""
 
     kind: str

@@ -28,7 +28,6 @@ class Marks(msgspec.Struct, frozen=True, array_like=True):
     versions: int = 0
     audit: int = 0
     incidents: int = 0
-    claims: int = 0
     deliveries: int = 0
     quarantine: int = 0
     plans: int = 0
@@ -45,7 +44,7 @@ class Changed(NamedTuple):
 _MARKS = (
     "select (select coalesce(max(revision), 0) from partition), (select coalesce(max(id), 0) from run), 0,"
     " (select coalesce(max(id), 0) from version), (select coalesce(max(seq), 0) from audit),"
-    " (select coalesce(max(id), 0) from incident_event), (select coalesce(max(at), 0) from claimed),"
+    " (select coalesce(max(id), 0) from incident_event),"
     " (select coalesce(max(id), 0) from delivery), (select coalesce(max(id), 0) from quarantine), 0"
 )
 
@@ -60,7 +59,7 @@ def marks(tx: Transaction) -> Marks:
     at_work += tx.execute("select epoch, n, state from attempt where state in ('queued', 'running') order by epoch, n").fetchall()
     plans = tx.execute("select id, state, steps_done, outcome from plan where state in ('running', 'paused') order by id").fetchall()
     plans += tx.execute("select id, state, 0, '' from plan order by id desc limit 1").fetchall()
-    row[2], row[9] = _digest(at_work), _digest(plans)
+    row[2], row[8] = _digest(at_work), _digest(plans)
     return Marks(*row)
 
 
@@ -76,8 +75,6 @@ def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[Changed]:
         yield _named(tx, "audit", "select seq from audit where seq > ?", before.audit)
     if now.incidents != before.incidents:
         yield _named(tx, "incidents", "select distinct incident_id from incident_event where id > ?", before.incidents, "INC-")
-    if now.claims != before.claims:
-        yield _named(tx, "consumers", "select distinct consumer from claimed where at > ?", before.claims)
     if now.deliveries != before.deliveries:
         yield _named(tx, "deliveries", "select distinct source from delivery where id > ?", before.deliveries)
     if now.quarantine != before.quarantine:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -47,6 +47,8 @@ class Session:
         self.actor = actor
         self.leads = leads
         """Whether a verb may lead where nobody does; else it waits for whoever leads next."""
+        self.memory: dict[str, tuple[str, Any]] = {}
+        """What was worked out, by name, each with the state that it is of; shared by the sessions that know each other."""
         self._now = now
 
     @classmethod
@@ -139,6 +141,7 @@ class Session:
     def know(self, other: Session) -> None:
         """Take over what another session of this project has read of what is applied, where that is still in force: of a large
         project it is megabytes."""
+        self.memory = other.memory
         if self.store is None or "compiled" not in other.__dict__:
             return
         from headrace.store.queries import versions

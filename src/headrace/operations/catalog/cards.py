@@ -14,6 +14,7 @@ from headrace.observe.watched import watched
 from headrace.operations.availability import window_began
 from headrace.operations.catalog.documents import CardRow
 from headrace.operations.ls import row
+from headrace.operations.remembering import remembered
 from headrace.operations.session import Session
 from headrace.operations.status import WINDOW
 from headrace.store import Transaction
@@ -22,28 +23,22 @@ from headrace.store.queries import incidents, partitions, pauses, quarantine
 NEVER = "never"
 
 
+class _Standing(msgspec.Struct, frozen=True):
+    """How all nodes stand."""
+
+    states: dict[str, str] = {}
+    quarantined: frozenset[str] = frozenset()
+    paused: frozenset[str] = frozenset()
+    incidents: dict[str, str] = {}
+
+
 class Cards:
     """How the nodes of a project stand at one moment; what one card needs is looked up when it is asked for."""
 
     def __init__(self, session: Session) -> None:
         self.project: Project = session.project()
         self._session = session
-        self.states: dict[str, str] = {}
-        """Node → freshness."""
-        self._quarantined: set[str] = set()
-        self._paused: set[str] = set()
-        self._incidents: dict[str, str] = {}
-        if session.store is None or session.compiled is None:
-            return
-        now_us = session.clock.now_us()
-        with session.world() as (tx, world):
-            found = freshnesses(Scene(watched(session.compiled), world), now_us)
-            self.states = {name: str(state) for name, state in found.items()}
-            self._quarantined = set(quarantine.nodes(tx))
-            self._paused = {one.node for one in pauses.all_of(tx) if one.until is None or one.until > now_us}
-            for one in incidents.open_ones(tx):
-                for name in (one.node, *one.affected.assets, *one.affected.consumers):
-                    self._incidents.setdefault(name, one.shown)
+        self._standing = remembered(session, "standing", lambda: _standing(session))
 
     @property
     def nodes(self) -> list[Source | Asset]:
@@ -52,19 +47,19 @@ class Cards:
 
     def state(self, name: str) -> str:
         """A node's freshness."""
-        return self.states.get(name, NEVER)
+        return self._standing.states.get(name, NEVER)
 
     def quarantined(self, name: str) -> bool:
         """Whether something of a node waits in quarantine."""
-        return name in self._quarantined
+        return name in self._standing.quarantined
 
     def paused(self, name: str) -> bool:
         """Whether nothing of it is started."""
-        return name in self._paused
+        return name in self._standing.paused
 
     def incident(self, name: str) -> str | None:
         """The oldest open incident whose cause is at a node, or that holds a node or a consumer back."""
-        return self._incidents.get(name)
+        return self._standing.incidents.get(name)
 
     def owner(self, name: str) -> str | None:
         """Who answers for it."""
@@ -73,14 +68,7 @@ class Cards:
 
     def consumer_states(self) -> dict[str, str]:
         """Consumer → how it is served, as `status` says it."""
-        session = self._session
-        if session.store is None or session.compiled is None:
-            return {}
-        now_us = session.clock.now_us()
-        window = (window_began(WINDOW, now_us, session.timezone), now_us)
-        with session.world() as (tx, world):
-            found = Overview(tx, session.compiled, watched(session.compiled), world, window).status()
-        return {one.name: one.state.value for one in found.consumers}
+        return remembered(self._session, "consumers", lambda: _consumers(self._session))
 
     def of(self, names: Iterable[str]) -> list[CardRow]:
         """The cards of some nodes."""
@@ -108,3 +96,30 @@ class Cards:
             verdict=extent.newest_verdict if extent is not None else None,
             rows=extent.newest_rows if extent is not None else None,
         )
+
+
+def _standing(session: Session) -> _Standing:
+    if session.store is None or session.compiled is None:
+        return _Standing()
+    now_us, held = session.clock.now_us(), dict[str, str]()
+    with session.world() as (tx, world):
+        states = freshnesses(Scene(watched(session.compiled), world), now_us)
+        for one in incidents.open_ones(tx):
+            for name in (one.node, *one.affected.assets, *one.affected.consumers):
+                held.setdefault(name, one.shown)
+        return _Standing(
+            states={name: str(state) for name, state in states.items()},
+            quarantined=frozenset(quarantine.nodes(tx)),
+            paused=frozenset(one.node for one in pauses.all_of(tx) if one.until is None or one.until > now_us),
+            incidents=held,
+        )
+
+
+def _consumers(session: Session) -> dict[str, str]:
+    if session.store is None or session.compiled is None:
+        return {}
+    now_us = session.clock.now_us()
+    window = (window_began(WINDOW, now_us, session.timezone), now_us)
+    with session.world() as (tx, world):
+        found = Overview(tx, session.compiled, watched(session.compiled), world, window).status()
+    return {one.name: one.state.value for one in found.consumers}

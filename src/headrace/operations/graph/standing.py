@@ -10,6 +10,7 @@ from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.documents import CountedRow
 from headrace.operations.catalog.reach import Reach
 from headrace.operations.graph.documents import CardView
+from headrace.operations.remembering import remembered
 from headrace.operations.session import Session, usable
 
 
@@ -19,7 +20,7 @@ class Whole:
     def __init__(self, session: Session) -> None:
         compiled = session.compiled if session.compiled is not None else usable(session.declared())
         self.session, self.project = session, compiled.project
-        self.reach = Reach(compiled.project, compiled)
+        self.reach = remembered(session, "reach", lambda: Reach(compiled.project, compiled))
         self.cards = Cards(session)
         self.names = [*compiled.order, *compiled.project.consumers]
         self._consumers = self.cards.consumer_states()

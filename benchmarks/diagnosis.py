@@ -3,7 +3,7 @@
 The simulation is `tests/observe/diagnosis/simulated_faults.py`; its seeds here aren't those that rules were written with (0 to 99). A
 cause is right if its kind and its node are those of the fault that was played. Times are of the process, not of the wall: the same
 evidence is judged several times in one graph, as a leader that stays up does; the first time, which makes what is known of columns, is
-observed apart.
+observed apart. A judgement is the whole of it, over a store (benchmarks/judging_store.py), in a leader that stays up.
 """
 
 from __future__ import annotations
@@ -11,17 +11,23 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
+import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
 from benchmarks import diagnosis_projects as projects
 from benchmarks.harness import Figure, main
+from benchmarks.judging_store import DAYS, Written, at, watched_of
+from headrace.model import Project, Settings
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.plan.bodies import Lines
+from headrace.run.judging import Judged, judge
+from headrace.store import Store, Transaction
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "observe" / "diagnosis"))
 from simulated_faults import PLAYS, case, found, right, story_of_nothing
@@ -35,7 +41,11 @@ NOW = projects.AT + 10**12
 
 def measure(*, quick: bool) -> list[Figure]:
     """All figures."""
-    return [*_accuracy(2 if quick else SEEDS), *_times(500 if quick else ASSETS, 2 if quick else RUNS)]
+    return [
+        *_accuracy(2 if quick else SEEDS),
+        *_times(500 if quick else ASSETS, 2 if quick else RUNS),
+        *_judgements(500 if quick else ASSETS),
+    ]
 
 
 def _accuracy(seeds: int) -> list[Figure]:
@@ -84,6 +94,39 @@ def _times(assets: int, runs: int) -> list[Figure]:
         for name, (evidence, goal) in seen.items()
         for took in [[_seconds(evidence, graph) for _ in range(runs)]]
     ]  # fmt: skip
+
+
+def _judgements(assets: int) -> list[Figure]:
+    """One after the other over one store: what each takes, without what is written before it."""
+    watched, error = watched_of(projects.project(assets)), '{"kind": "deterministic", "message": "ImportError: no module named pandas"}'
+    judged, written, last = (
+        Judged(Project(settings=Settings(name="large")), watched, lambda _: Lines({})),
+        Written(watched),
+        f"a{assets - 1}",
+    )
+
+    def everything(tx: Transaction) -> None:
+        for name in (one.name for one in watched.nodes.values() if not one.is_source):
+            written.failed(tx, DAYS - 1, name, at(DAYS, 8.2), error)
+
+    steps: list[tuple[str, float, Callable[[Transaction], None], float | None]] = [
+        ("the first", 7.5, written.begin, None),
+        ("nothing new", 7.6, lambda _: None, None),
+        ("one held delivery", 7.7, lambda tx: written.held(tx, DAYS, "s0", at(DAYS, 7.65)), None),
+        ("one failure", 7.8, lambda tx: written.failed(tx, 1, last, at(DAYS, 7.75), error), 0.010),
+        ("the same failure in every asset", 8.3, everything, 1.0),
+    ]
+    figures = []
+    with tempfile.TemporaryDirectory() as folder, Store.open(Path(folder), Settings(name="large"), create=True) as store:
+        for name, hour, write, goal in steps:
+            with store.write(None) as tx:
+                write(tx)
+                gc.collect()
+                began = time.process_time()
+                judge(tx, judged, at(DAYS, hour))
+                took = time.process_time() - began
+            figures.append(Figure(name=f"judgement of {assets} assets, {name}", value=took, unit="s", goal=goal, runs=[took]))
+    return figures
 
 
 def _seconds(evidence: Sequence[Evidence], graph: CauseGraph) -> float:

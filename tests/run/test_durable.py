@@ -35,17 +35,16 @@ def test_every_commit_that_publishes_comes_after_a_sync(lab: Lab, tmp_path: Path
 def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Catches a publication of what isn't there (any more): the attempt is tried again, and nothing else suffers."""
     from headrace.run import turning as module
-    from headrace.run.steps import publish
+    from headrace.run.steps.durable import make_durable
 
     removed: list[str] = []
-    durable = publish.make_durable
 
     def losing(folders, finished):  # type: ignore[no-untyped-def]
         for one in finished:
             if one.outcome.staged is not None and not removed and one.outcome.staged.path.startswith("main/clean/"):
                 removed.append(one.outcome.staged.path)
                 (folders.lake / one.outcome.staged.path).unlink()
-        return durable(folders, finished)
+        return make_durable(folders, finished)
 
     monkeypatch.setattr(module, "make_durable", losing)
     lab.sql("clean", "select order_id, cast(day as date) as day from orders")

@@ -157,7 +157,7 @@ def test_a_large_file_gives_the_same_profile_twice_from_a_sample(bench: Bench) -
     first, second = bench.audit(staged, check("row_count", min=1)), bench.audit(staged)
     assert first.profile == second.profile and first.metrics == second.metrics != b""
     found = first.profile
-    assert found["id"].sampled is not None and 40_000 < found["id"].sampled < 60_000
+    assert found["id"].sampled is not None and 18_000 < found["id"].sampled < 22_000
     assert (found["n"].nulls, found["n"].negative, found["n"].zero, found["kind"].zero) == (30_000, 135_000, 0, 75_000)
     assert found["kind"].distinct == 4 and found["id"].distinct == pytest.approx(300_000, rel=0.15)
     assert found["id"].quantiles is not None and found["id"].quantiles[2] == pytest.approx(150_000, rel=0.05)

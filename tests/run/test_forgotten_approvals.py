@@ -9,8 +9,8 @@ from runlab import DAYS, Lab
 
 
 def test_a_plan_that_waits_for_an_approval_is_told_after_a_while_and_ends_with_it(tmp_path: Path) -> None:
-    """Would catch: a repair that was asked for and lies there unseen, because what it replaces is published; one that is told of while it is
-    being typed; an incident that outlives the plan."""
+    """Would catch: a repair that was asked for and lies there unseen, because what it replaces is published; one that is told of while it
+    is being typed; an incident that outlives the plan."""
     lab = Lab(tmp_path / "p")
     lab.sql("clean", "select order_id, day from orders")
     for day in DAYS[:4]:

@@ -11,7 +11,7 @@ from headrace.operations.session import Session, usable
 
 
 class EffectDocument(Document, frozen=True, kw_only=True):
-    """`nodes` are those that are selected, `downstream` the assets that are made of them, `consumers` and `owners` those whom both reach."""
+    """`nodes` are those that are selected, `downstream` the assets that are made of them; both reach `consumers` and `owners`."""
 
     nodes: list[str]
     downstream: list[str]

@@ -164,8 +164,8 @@ def histories(draw: st.DrawFn) -> History:
     return history
 
 
-def write_history(tx: Transaction, history: History, hours: int) -> None:
-    """What was known at that time."""
+def write_history(tx: Transaction, history: History, hours: int, *, before: bool = False) -> None:
+    """What was known at that time; or `before` what is taken back then was."""
     world = SmallWorld(delivered={"src": FIRST.isoformat()})
     for (asset, day), (at, rows) in sorted(history.published.items(), key=lambda item: item[1]):
         if at <= hours:
@@ -177,7 +177,7 @@ def write_history(tx: Transaction, history: History, hours: int) -> None:
     write_world(tx, world)
     tx.execute("delete from withdrawal")
     for (asset, day), (at, again) in history.taken_back.items():
-        if at <= hours:
+        if at < hours or (at == hours and not before):
             take_back(tx, asset, str(FIRST + timedelta(day)), us(at), still=again is None or again > hours)
     tx.execute("delete from unsound")
     tx.execute("delete from incident")
@@ -221,7 +221,10 @@ def told(store: Store, history: History) -> tuple[Past, ConsumerStatus]:
         for table in ("obligation", "promise"):
             tx.execute(f"delete from {table}")
         promise(tx, None, declared, us(0))
-    for hours in [*history.settled_at, history.now]:
+    for hours in sorted({*history.settled_at, *(at for at, _ in history.taken_back.values()), history.now}):
+        with store.write(None) as tx:
+            write_history(tx, history, hours, before=True)
+            settle(tx, Scene(declared, StoreWorld(tx)), us(hours))  # as `withdraw` does before it takes anything back
         with store.write(None) as tx:
             write_history(tx, history, hours)
             settle(tx, Scene(declared, StoreWorld(tx)), us(hours))

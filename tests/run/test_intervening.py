@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -235,6 +235,20 @@ def test_a_publication_is_taken_back(lab: Lab) -> None:
     done = lab.run("clean", "total", partitions=[DAYS[1]])
     assert sorted(p.asset for p in done.published) == ["clean", "total"]
     assert len(lab.read("clean")) == 30
+
+
+def test_what_was_in_time_stays_known_when_it_is_taken_back(lab: Lab) -> None:
+    """Would catch: a report that was there by its deadline and is said to have been late, because nobody had judged it before what it
+    reads was withdrawn."""
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '+12h'}\n")
+    lab.sql("clean", "select order_id, customer, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    due = date.fromisoformat(DAYS[0]) + timedelta(days=1)
+    lab.headrace("tick", "--now", f"{due}T06:00:00+00:00")
+    assert lab.rows("select count(*) from obligation where interval = ?", DAYS[0]) == [(0,)], "it isn't due yet"
+    lab.headrace("withdraw", f"clean@{DAYS[0]}", "--reason", "wrong rates", "--now", f"{due}T18:00:00+00:00")
+    lab.headrace("tick", "--now", f"{due}T20:00:00+00:00")
+    assert lab.rows("select met_at is not null and met_at < due_at from obligation where interval = ?", DAYS[0]) == [(1,)]
 
 
 def test_one_partition_of_a_shared_file_is_taken_back(lab: Lab) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from drawn_numbers import drawn_numbers
 from postgres_cluster import cluster, postgresql
 from state_kinds import state_settings
 from warm_mothers import cold_mothers, warm_mothers
 
-__all__ = ["cluster", "cold_mothers", "postgresql", "state_settings", "warm_mothers"]
+__all__ = ["cluster", "cold_mothers", "drawn_numbers", "postgresql", "state_settings", "warm_mothers"]

@@ -79,14 +79,17 @@ def build() -> None:
     """
     wanted = digest()
     node, npm = _node()
-    quiet = {
+    configured = {
         "CI": "1",
         "NO_UPDATE_NOTIFIER": "1",
         "npm_config_ignore_scripts": "true",
         "npm_config_fund": "false",
         "npm_config_audit": "false",
+        "npm_config_fetch_retries": "1",  # without a network it is known within seconds
+        "npm_config_fetch_retry_mintimeout": "1000",
+        "NODE_USE_SYSTEM_CA": "1",  # a company's own certificates are the system's, as for pip
     }
-    environment = {**os.environ, **quiet, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment = {**os.environ, **configured, "PATH": f"{node.parent}{os.pathsep}{os.environ.get('PATH', '')}"}
     modules = UI / "node_modules" / ".headrace-lock"
     lock = hashlib.sha256((UI / "package-lock.json").read_bytes()).hexdigest()
     if not modules.is_file() or modules.read_text(encoding="utf-8") != lock:

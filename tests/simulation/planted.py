@@ -20,6 +20,7 @@ from headrace.schedule.promoting import Promotions
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
 from headrace.schedule.readiness import Link
+from headrace.schedule.ready import Entry
 from headrace.schedule.retry import retry_after_us
 from headrace.schedule.simulation import loading
 from headrace.schedule.simulation.backfills import Backfill
@@ -464,4 +465,16 @@ def pools_not_shared(patch: pytest.MonkeyPatch) -> type[Leader]:
 def staged_files_swept(patch: pytest.MonkeyPatch) -> type[Leader]:
     """A new leader takes what a plan has staged for orphans."""
     patch.setattr(World, "sweep", lambda self: self.lake.sweep({row.file for row in self.store.tables["publication"].values()}))
+    return Leader
+
+
+@planted
+def the_newest_go_first(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What waits is passed by all that comes later."""
+    entry = Queue._entry
+
+    def newest(self: Queue, node: Any, key: str) -> Entry:
+        return entry(self, node, key)._replace(urgency=-self._all.now)
+
+    patch.setattr(Queue, "_entry", newest)
     return Leader

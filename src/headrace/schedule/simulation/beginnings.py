@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from headrace.schedule.admission import AHEAD, SAMPLES_MIN
 from headrace.schedule.commands import Dispatch
+from headrace.schedule.deadlines import urgency
 from headrace.schedule.events import AttemptId
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.simulation.account import Account
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 S = PartitionState
+REMEMBERED = 500
 _NOT_THERE = (S.HELD, S.REJECTED, S.FAILED, S.WITHDRAWN)
 
 
@@ -29,6 +32,10 @@ class Beginnings:
     def __init__(self, world: World, account: Account) -> None:
         self._world, self._account = world, account
         self._last = AttemptId(0, 0)
+        self._newest: deque[tuple[int, tuple[int, int], str]] = deque(maxlen=REMEMBERED)
+        """When attempts began, how urgent they were, and what they are at."""
+        self._urgent: dict[Key, tuple[int, int]] = {}
+        """How urgent a partition has been: one that is tried again keeps its place."""
 
     def since(self, last: AttemptId) -> None:
         """Attempts have larger numbers than this."""
@@ -46,6 +53,7 @@ class Beginnings:
         self._pools_are_kept(leader, command)
         self._nothing_paused_starts(leader, command)
         self._only_what_is_wanted_runs(leader, command)
+        self._nothing_is_passed(leader, command)
         self._account.together.dispatched(command)
         for key in command.keys:
             self._only_what_waits_starts(node, key)
@@ -75,6 +83,22 @@ class Beginnings:
                 raise Violation("only_what_is_wanted_runs", f"{command.node}@{key} for {command.runs} of {sorted(leader.runs)}")
         if not command.runs or not set(command.runs) <= self._account.open:
             raise Violation("only_what_is_wanted_runs", f"{command.node}@{command.keys} for {command.runs} of {sorted(self._account.open)}")
+
+    def _nothing_is_passed(self, leader: Leader, command: Dispatch) -> None:
+        """Nothing starves: while a partition was queued that takes from no pool, nothing less urgent began. Every urgency is an instant,
+        so that what comes later falls behind what waits."""
+        node = self._world.rules.nodes[command.node]
+        if node.partition.whole:
+            return
+        urgencies = [(-(node.priority or 0), urgency(node, key, command.queued_at)) for key in command.keys]
+        for began, other, said in reversed(self._newest) if not node.takes else ():
+            if began <= command.queued_at:
+                break
+            if other > max(urgencies):
+                raise Violation("nothing_is_passed", f"{node.name}@{command.keys} waits while {said} begins, which is less urgent")
+        for key, found in zip(command.keys, urgencies, strict=True):
+            self._urgent[node.name, key] = min(found, self._urgent.get((node.name, key), found))
+        self._newest.append((leader.now, min(self._urgent[node.name, key] for key in command.keys), f"{node.name}@{command.keys}"))
 
     def _only_what_waits_starts(self, node: GraphNode, key: str) -> None:
         """Nothing is started that runs already, or that nothing has asked for since it ended."""

@@ -63,10 +63,6 @@ def test_a_contract_of_what_was_observed(lab: Lab) -> None:
     lab.sql("totals", "select day, sum(amount) as total from orders group by all")
     assert "other changes that aren't applied (totals)" in _refused(lab, target, "status=zustand")
     assert (lab.root / "contracts/orders.odcs.yaml").read_text() == before
-    second = "source: second\nowner: acme\npartition: day\nfiles: landing/second_{date:%Y-%m-%d}.csv\ncontract: orders\n"
-    lab.write("sources/second.yaml", second)
-    lab.headrace("apply", "--yes")
-    assert "a contract of its own" in _refused(lab, target, "status=zustand", yes=True)
 
 
 def _refused(lab: Lab, target: str, *pairs: str, yes: bool = False) -> str:

@@ -91,8 +91,6 @@ def prepared(session: Session, target: str, pairs: Sequence[str] = ()) -> Accept
     contract = project.contracts.get(source.contract or source.name)
     path = Path(contract.place.file) if contract is not None else Path(FOLDER, f"{source.name}{SUFFIX}")
     before = _read(session.root / path) if contract is not None else None
-    if contract is not None:
-        _alone(session, source, contract.name)
     text = before if before is not None else contract_text(source.name, schema, {}, 0)
     table = contract.name if contract is not None else source.name
     after = with_names(text, table, [Renamed(one.column, one.to) for one in mappings], first)
@@ -169,16 +167,6 @@ def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow
         if one.partition < first and wanted <= renamed:
             first = one.partition
     return first
-
-
-def _alone(session: Session, source: Source, name: str) -> None:
-    """Names are a vendor's: a contract that two sources share can't say which of them writes so."""
-    others = [one.name for one in session.project().sources.values() if one.contract == name and one.name != source.name]
-    if others:
-        raise Refused(
-            f"the contract {name} is {source.name}'s and {others[0]}'s: names that one of them uses can't be written into it",
-            hint=f"give {source.name} a contract of its own: contracts/{source.name}{SUFFIX}",
-        )
 
 
 def _nothing_else(session: Session, progress: Progress) -> None:

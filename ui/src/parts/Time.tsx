@@ -1,9 +1,6 @@
 // Times are the viewer's, with the project's beside them where the zones differ: 13:00 (07:00 EST).
 import { useStatus } from "../api/documents";
 
-const HOUR_MS = 3_600_000;
-const WEEK_MS = 7 * 24 * HOUR_MS;
-
 /** The project's now: the server's clock. A replay's stands still. */
 export const clock = {
   offset: 0,
@@ -17,14 +14,21 @@ export const clock = {
   },
 };
 
-function text(at: Date, zone: string | undefined, withDate: boolean): string {
-  const day = withDate ? ({ year: "numeric", month: "2-digit", day: "2-digit" } as const) : {};
-  const parts = new Intl.DateTimeFormat("en-GB", {
-    weekday: "short", ...day, hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+function parts(at: Date, zone: string | undefined): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {
+  const found = new Intl.DateTimeFormat("en-GB", {
+    weekday: "short", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
     ...(zone ? { timeZone: zone } : {}),
   }).formatToParts(at);
-  const of = Object.fromEntries(parts.map((part) => [part.type, part.value]));
-  const date = withDate ? ` ${of.year}-${of.month}-${of.day}` : "";
+  return Object.fromEntries(found.map((part) => [part.type, part.value]));
+}
+
+/** Thu 12:20 today, Tue 02-12 12:20 on another day of the year, Mon 2012-12-31 12:20 in another year. */
+function text(at: Date, zone: string | undefined, full = false): string {
+  const of = parts(at, zone);
+  const now = parts(new Date(clock.now()), zone);
+  const sameYear = of.year === now.year;
+  const today = sameYear && of.month === now.month && of.day === now.day;
+  const date = full || !sameYear ? ` ${of.year}-${of.month}-${of.day}` : today ? "" : ` ${of.month}-${of.day}`;
   return `${of.weekday}${date} ${of.hour}:${of.minute}`;
 }
 
@@ -32,9 +36,8 @@ function text(at: Date, zone: string | undefined, withDate: boolean): string {
 export function Time({ at, plain = false }: { at: string; plain?: boolean }) {
   const zone = useStatus().data?.timezone;
   const instant = new Date(at);
-  const withDate = Math.abs(instant.getTime() - clock.now()) > WEEK_MS;
-  const here = text(instant, undefined, withDate);
-  const there = zone && text(instant, zone, withDate);
+  const here = text(instant, undefined);
+  const there = zone && text(instant, zone);
   const full = `${text(instant, undefined, true)} ${zoneName(instant, undefined)}${zone ? ` · project: ${text(instant, zone, true)} ${zoneName(instant, zone)}` : ""}`;
   return (
     <time dateTime={at} title={full}>

@@ -5,5 +5,7 @@ export const NAVIGATION: readonly Entry[] = [
   { path: "/", name: "Today", key: "t", group: "" },
   { path: "/incidents", name: "Incidents", key: "i", group: "" },
   { path: "/consumers", name: "Consumers", key: "c", group: "" },
+  { path: "/assets", name: "Assets", key: "a", group: "Explore" },
   { path: "/graph", name: "Graph", key: "e", group: "Explore" },
+  { path: "/runs", name: "Runs", key: "r", group: "Explore" },
 ];

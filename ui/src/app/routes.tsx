@@ -12,6 +12,10 @@ const pages: RouteObject[] = [
   { path: "consumers", lazy: async () => ({ Component: (await import("../pages/consumer/Consumers")).Consumers }) },
   { path: "consumers/:consumer", lazy: async () => ({ Component: (await import("../pages/consumer/Consumer")).Consumer }) },
   { path: "figures/:figure", lazy: async () => ({ Component: (await import("../pages/figure/Figure")).Figure }) },
+  { path: "assets", lazy: async () => ({ Component: (await import("../pages/asset/Assets")).Assets }) },
+  { path: "assets/:name", lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }) },
+  { path: "runs", lazy: async () => ({ Component: (await import("../pages/run/Runs")).Runs }) },
+  { path: "runs/:run", lazy: async () => ({ Component: (await import("../pages/run/Run")).Run }) },
   { path: "graph", lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }) },
   { path: "*", element: <NotFound /> },
 ];

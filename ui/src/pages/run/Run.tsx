@@ -1,0 +1,84 @@
+// One run: its attempts over time, the log of one of them, and what can be done about it.
+import { useState } from "react";
+import { useParams, useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { usePages } from "../../api/documents";
+import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { lasting, since, Time } from "../../parts/Time";
+import { many } from "../../parts/words";
+import { AGAIN, Cancel, Retry } from "./acts";
+import { axisOf, Gantt } from "./Gantt";
+import { Log } from "./Log";
+
+type Attempt = Schema["TimedAttempt"];
+type About = Schema["RunTimeline"];
+/** A server's own waves: nobody asked for them, so nobody can take them back. */
+const BY_ITSELF = "serve";
+
+export function Run() {
+  const { run = "" } = useParams();
+  usePageTitle(`Run ${run}`);
+  const [params] = useSearchParams();
+  const found = usePages("/api/v1/runs/{run}", (cursor) => ({ path: { run }, query: cursor ? { cursor } : {} }));
+  const first = found.pages[0];
+  if (!first) return found.error ? <Refusal problem={found.error as never} /> : <p className="empty" role="status">Loading…</p>;
+  const attempts = found.pages.flatMap((page) => page.attempts);
+  const attempt = params.get("attempt");
+  return (
+    <div className="stack">
+      {found.error && <Refusal problem={found.error as never} stale />}
+      <Top run={first} attempts={attempts} />
+      <Attempts attempts={attempts} {...(found.hasNextPage ? { later: () => void found.fetchNextPage() } : {})} />
+      {attempt && <Log key={attempt} attempt={attempt} />}
+    </div>
+  );
+}
+
+function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
+  const [asked, ask] = useState<"retry" | "cancel" | null>(null);
+  const again = attempts.filter((one) => AGAIN.includes(one.state));
+  const over = run.finished_at !== null;
+  return (
+    <>
+      <Heading title={<span className="row">{run.kind} {run.run_id} <State of={run.state} /></span>} said={<Said run={run} />}>
+        {over && again.length > 0 && <button type="button" className="button main" onClick={() => ask("retry")}>Retry what failed…</button>}
+        {run.state === "running" && run.kind !== BY_ITSELF && <button type="button" className="button" onClick={() => ask("cancel")}>Cancel…</button>}
+      </Heading>
+      {run.cancelled_at && <div className="notice tone-warn"><p><strong>Cancelled</strong> by {run.cancelled_by}, <Time at={run.cancelled_at} />{run.cancel_reason && <>: {run.cancel_reason}</>}. What was published by then stays.</p></div>}
+      {asked === "retry" && <Retry run={run.run_id} failed={again} close={() => ask(null)} />}
+      {asked === "cancel" && <Cancel run={run.run_id} open={attempts.filter((one) => one.open)} close={() => ask(null)} />}
+    </>
+  );
+}
+
+function Said({ run }: { run: About }) {
+  const lasted = run.finished_at ? `, lasted ${lasting((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}` : run.state === "running" ? `, ${since(run.started_at)} so far` : "";
+  return <>Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />{lasted}</>;
+}
+
+function Attempts({ attempts, later }: { attempts: readonly Attempt[]; later?: () => void }) {
+  const [params, setParams] = useSearchParams();
+  const failed = params.has("failed");
+  const shown = failed ? attempts.filter((one) => !one.open && one.state !== "published") : attempts;
+  const narrow = () => setParams(failed ? {} : { failed: "" }, { replace: true, preventScrollReset: true });
+  return (
+    <Panel title="Attempts over time" aside={attempts.length > 0 ? <span className="row"><label><input type="checkbox" checked={failed} onChange={narrow} /> only what didn’t get through</label> {many(attempts.length, "attempt")}{later && " so far"}, {lasting(axisOf(attempts).seconds)}</span> : undefined}>
+      {shown.length > 0 ? <><Gantt attempts={attempts} shown={shown} /><Reasons attempts={shown} /></> : attempts.length > 0 ? <Empty><strong>All of them got through.</strong></Empty> : <Empty><strong>It attempted nothing.</strong> Nothing was due, or what was due waits for something: <code>headrace why ASSET</code> says for what.</Empty>}
+      {later && <p className="body"><button type="button" className="button" onClick={later}>Later attempts</button></p>}
+    </Panel>
+  );
+}
+
+function Reasons({ attempts }: { attempts: readonly Attempt[] }) {
+  const told = attempts.filter((one) => one.reason);
+  if (!told.length) return null;
+  return (
+    <details open={told.length <= 5}>
+      <summary>Why {many(told.length, "attempt")} didn’t get through</summary>
+      <ul className="body stack">
+        {told.map((one) => <li key={one.id}><span className="row"><State of={one.state} /> {one.node} {one.partitions[0]}{one.partitions.length > 1 && ` and ${one.partitions.length - 1} more`}</span><p style={{ overflowWrap: "anywhere" }}>{one.reason}</p></li>)}
+      </ul>
+    </details>
+  );
+}

@@ -32,9 +32,18 @@ PAGES = (
     "/incidents/INC-1",
     "/consumers",
     "/consumers/report",
+    "/assets",
+    "/assets/revenue",
+    "/assets/revenue?part=checks",
+    "/assets/revenue?part=columns",
+    "/assets/revenue?part=lineage",
+    "/assets/revenue?part=preview",
     "/graph",
     "/graph?mode=focus&root=revenue",
     "/figures/promises",
+    "/runs",
+    "/runs/3",
+    "/backfills",
 )
 SECONDS = 40.0
 expect.set_options(timeout=SECONDS * 1000)

@@ -8,4 +8,5 @@ export const NAVIGATION: readonly Entry[] = [
   { path: "/assets", name: "Assets", key: "a", group: "Explore" },
   { path: "/graph", name: "Graph", key: "e", group: "Explore" },
   { path: "/runs", name: "Runs", key: "r", group: "Explore" },
+  { path: "/backfills", name: "Backfills", key: "b", group: "Explore" },
 ];

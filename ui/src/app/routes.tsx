@@ -16,6 +16,8 @@ const pages: RouteObject[] = [
   { path: "assets/:name", lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }) },
   { path: "runs", lazy: async () => ({ Component: (await import("../pages/run/Runs")).Runs }) },
   { path: "runs/:run", lazy: async () => ({ Component: (await import("../pages/run/Run")).Run }) },
+  { path: "backfills", lazy: async () => ({ Component: (await import("../pages/backfill/Backfills")).Backfills }) },
+  { path: "backfills/:plan", lazy: async () => ({ Component: (await import("../pages/backfill/Backfill")).Backfill }) },
   { path: "graph", lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }) },
   { path: "*", element: <NotFound /> },
 ];

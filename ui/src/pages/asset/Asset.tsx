@@ -1,0 +1,108 @@
+// One source or asset: how it stands and why, and its parts, each fetched when it is opened.
+import { Link, useParams, useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { addressOf } from "../../parts/addresses";
+import { Command } from "../../parts/Command";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { since, Time } from "../../parts/Time";
+import { Checks } from "./Checks";
+import { Code } from "./Code";
+import { Columns } from "./Columns";
+import { Lineage } from "./Lineage";
+import { Partitions } from "./Partitions";
+import { Preview } from "./Preview";
+import { Deliveries, Runs } from "./Runs";
+import "./asset.css";
+
+type Node = Schema["NodeDocument"];
+type Part = { part: string; name: string; show: (document: Node) => React.ReactNode };
+
+const PARTS: readonly Part[] = [
+  { part: "partitions", name: "Partitions", show: ({ node, partitions }) => <Partitions name={node.name} counted={partitions} /> },
+  { part: "around", name: "Reads and readers", show: (document) => <Around document={document} /> },
+  { part: "columns", name: "Columns", show: ({ node, columns }) => <Columns name={node.name} columns={columns} /> },
+  { part: "checks", name: "Checks", show: ({ node }) => <Checks name={node.name} /> },
+  { part: "lineage", name: "Lineage", show: ({ node, columns }) => <Lineage name={node.name} columns={columns} /> },
+  { part: "runs", name: "Runs", show: ({ node }) => (node.kind === "source" ? <><Deliveries name={node.name} /><Runs name={node.name} /></> : <Runs name={node.name} />) },
+  { part: "code", name: "Code", show: ({ node }) => <Code name={node.name} /> },
+  { part: "preview", name: "Data", show: ({ node }) => <Preview name={node.name} /> },
+];
+
+export function Asset() {
+  const { name = "" } = useParams();
+  usePageTitle(name);
+  return <Loaded document={useDocument("/api/v1/assets/{name}", { path: { name } })}>{(document) => <AssetOf key={name} document={document} />}</Loaded>;
+}
+
+function AssetOf({ document }: { document: Node }) {
+  const [params] = useSearchParams();
+  const wanted = params.get("part") ?? (params.has("column") ? "lineage" : params.has("check") ? "checks" : "partitions");
+  const shown = PARTS.find(({ part }) => part === wanted) ?? PARTS[0]!;
+  const { node } = document;
+  return (
+    <div className="stack">
+      <About document={document} />
+      {node.state !== "fresh" && <Why name={node.name} incident={node.incident} />}
+      <nav className="parts" aria-label="Parts of this page">
+        {PARTS.map(({ part, name }) => <Link key={part} to={`?part=${part}`} replace preventScrollReset aria-current={part === shown.part ? "page" : undefined}>{name}</Link>)}
+      </nav>
+      {shown.show(document)}
+    </div>
+  );
+}
+
+function About({ document }: { document: Node }) {
+  const { node } = document;
+  const grain = node.partition === "*" ? "as a whole" : node.partition && `by ${node.partition}`;
+  return (
+    <>
+      <Heading title={<span className="row">{node.name} <State of={node.paused ? "paused" : node.state} />{node.quarantined && <State of="quarantined" />}</span>} said={<>{node.description && <>{node.description}<br /></>}{[node.kind, node.body, grain, node.materialize].filter(Boolean).join(" · ")}; owner <Link to={addressOf("owner", node.owner)}>{node.owner}</Link>{node.domain && <>; domain <Link to={addressOf("domain", node.domain)}>{node.domain}</Link></>}{node.tags.map((tag) => <span key={tag}> · <Link to={addressOf("tag", tag)}>{tag}</Link></span>)}</>}>
+        {node.incident && <Link className="button main" to={`/incidents/${encodeURIComponent(node.incident)}`}>Open {node.incident}</Link>}
+        <Link className="button" to={`/graph?${new URLSearchParams({ mode: "focus", root: node.name })}`}>Graph</Link>
+      </Heading>
+      <p>
+        {node.published_at ? <>Published <Time at={node.published_at} />, {since(node.published_at)} ago{node.data_through && <>; data through <strong>{node.data_through}</strong></>}.</> : "Nothing is published yet."}
+        {" "}{document.consumers.length ? <>For {document.consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={addressOf("consumer", name)}>{name}</Link></span>)}.</> : "No consumer needs it."}
+      </p>
+    </>
+  );
+}
+
+function Why({ name, incident }: { name: string; incident: string | null }) {
+  return (
+    <Loaded document={useDocument("/api/v1/why/{subject}", { path: { subject: name } })}>
+      {(why) => (
+        <div className="notice tone-warn">
+          <div>
+            <p><strong>Why:</strong> {why.verdict}</p>
+            {why.next && !incident && <Command text={why.next} />}
+          </div>
+        </div>
+      )}
+    </Loaded>
+  );
+}
+
+const EDGES: readonly Column<Schema["EdgeRow"]>[] = [
+  { name: "Name", cell: (edge) => <Link to={edge.kind === "consumer" ? addressOf("consumer", edge.node) : addressOf("asset", edge.node)}>{edge.node}</Link> },
+  { name: "Kind", cell: (edge) => edge.kind },
+  { name: "How", cell: (edge) => edge.mode },
+  { name: "State", cell: (edge) => edge.state && <State of={edge.state} /> },
+];
+const keyOf = (edge: Schema["EdgeRow"]) => `${edge.node} ${edge.mode}`;
+
+function Around({ document: { node, reads, read_by: readers } }: { document: Node }) {
+  return (
+    <>
+      <Panel title="What it reads" aside={`${reads.length}`}>
+        {reads.length ? <Table label="What it reads" columns={EDGES} rows={reads} keyOf={keyOf} /> : <Empty>{node.kind === "source" ? "It comes from outside." : "It reads nothing."}</Empty>}
+      </Panel>
+      <Panel title="Who reads it" aside={`${readers.length}`}>
+        {readers.length ? <Table label="Who reads it" columns={EDGES} rows={readers} keyOf={keyOf} /> : <Empty>Nobody does that Headrace knows of: no asset reads it, and no consumer in <code>consumers.yaml</code>.</Empty>}
+      </Panel>
+    </>
+  );
+}

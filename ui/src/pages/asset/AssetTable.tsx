@@ -1,0 +1,24 @@
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { since, Time } from "../../parts/Time";
+
+type Card = Schema["CardRow"];
+const page = (card: Card) => `/assets/${encodeURIComponent(card.name)}`;
+
+const COLUMNS: readonly Column<Card>[] = [
+  { name: "State", cell: (card) => <State of={card.paused ? "paused" : card.state} /> },
+  { name: "Name", cell: (card) => <div><Link to={page(card)}><strong>{card.name}</strong></Link>{card.description && <div className="muted small">{card.description}</div>}</div> },
+  { name: "Kind", cell: (card) => <div>{card.kind}<div className="muted small">{card.partition === "*" ? "as a whole" : card.partition && `by ${card.partition}`}</div></div> },
+  { name: "Domain", cell: (card) => card.domain ?? "" },
+  { name: "Owner", cell: (card) => card.owner },
+  { name: "Data through", cell: (card) => card.data_through ?? (card.published_at ? "" : "nothing yet") },
+  { name: "Last published", cell: (card) => card.published_at && <div><Time at={card.published_at} plain /><div className="muted small">{since(card.published_at)} ago</div></div> },
+  { name: "Held back by", cell: (card) => <div>{card.incident && <Link to={`/incidents/${encodeURIComponent(card.incident)}`}>{card.incident}</Link>}{card.quarantined && <div><State of="quarantined" /></div>}</div> },
+];
+
+/** Sources and assets with how fresh they are. */
+export function AssetTable({ rows }: { rows: readonly Card[] }) {
+  return <Table label="Assets" columns={COLUMNS} rows={rows} keyOf={(card) => card.name} opens={page} keys />;
+}

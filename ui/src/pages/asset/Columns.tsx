@@ -1,0 +1,56 @@
+// The columns as they are published beside what the contract promises of them.
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { Empty, Loaded, Panel } from "../../parts/Page";
+import { Table, type Column } from "../../parts/Table";
+
+type Contract = Schema["ContractShowDocument"];
+type Row = { name: string; published: Schema["NodeColumnRow"] | undefined; promised: Schema["ContractColumnRow"] | undefined };
+
+export function Columns({ name, columns }: { name: string; columns: readonly Schema["NodeColumnRow"][] }) {
+  return (
+    <Loaded document={useDocument("/api/v1/contract/{node}", { path: { node: name } })}>
+      {(contract) => {
+        const rows = joined(columns, contract.columns);
+        return (
+          <>
+            <Panel title="Columns" aside={saidOf(contract)}>
+              {rows.length ? <Table label="Columns" columns={COLUMNS} rows={rows} keyOf={(row) => row.name} /> : <Empty>Its columns are known once something of it was made.</Empty>}
+            </Panel>
+            {contract.rules.length + contract.service.length > 0 && <Promises contract={contract} />}
+          </>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+function joined(published: readonly Schema["NodeColumnRow"][], promised: Contract["columns"]): Row[] {
+  const names = new Set([...published.map((one) => one.name), ...promised.map((one) => one.name)]);
+  return [...names].map((name) => ({ name, published: published.find((one) => one.name === name), promised: promised.find((one) => one.name === name) }));
+}
+
+function saidOf({ contract, version, status, file }: Contract): string {
+  return version ? `contract ${contract} ${version}${status ? `, ${status}` : ""}, ${file}` : "no contract";
+}
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: "Column", cell: (row) => <Link className="mono" to={`?${new URLSearchParams({ part: "lineage", column: row.name })}`}>{row.name}</Link> },
+  { name: "Published as", cell: (row) => <code>{row.published?.type ?? ""}</code> },
+  { name: "Promised", cell: (row) => row.promised && <><code>{row.promised.type ?? ""}</code> {row.promised.primary_key ? "key" : [row.promised.required && "required", row.promised.unique && "unique"].filter(Boolean).join(", ")}</> },
+  { name: "Classification", cell: (row) => row.published?.classification ?? row.promised?.classification ?? "" },
+  { name: "Called in files", cell: (row) => row.promised?.names.map((one) => Object.entries(one).map(([word, value]) => `${word} ${value}`).join(", ")).join("; ") },
+  { name: "Used by", cell: (row) => row.promised?.used_by.length || "" },
+];
+
+function Promises({ contract }: { contract: Contract }) {
+  return (
+    <Panel title="What else the contract promises">
+      <dl className="facts body">
+        {contract.service.map((one) => <div key={one.property} style={{ display: "contents" }}><dt>{one.property}</dt><dd>{one.value} {one.unit}</dd></div>)}
+        {contract.rules.map((one) => <div key={one.name} style={{ display: "contents" }}><dt>{one.kind}, {one.severity}</dt><dd><Link to={`?${new URLSearchParams({ part: "checks", check: one.name })}`}>{one.name}</Link></dd></div>)}
+      </dl>
+    </Panel>
+  );
+}

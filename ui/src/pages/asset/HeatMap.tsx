@@ -1,0 +1,60 @@
+// Partitions as a calendar, the newest at the right. Tab reaches it once; arrows move in it.
+import { useEffect, useRef, type KeyboardEvent } from "react";
+import type { Schema } from "../../api/client";
+import { Shape, toneOf, wordOf } from "../../parts/State";
+import { many } from "../../parts/words";
+import { calendarOf } from "./calendar";
+
+type Partition = Schema["PartitionRow"];
+type Props = { partitions: readonly Partition[]; chosen: string | null; choose: (partition: string) => void };
+const STEPS: Record<string, readonly [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+export function HeatMap({ partitions, chosen, choose }: Props) {
+  const scroll = useRef<HTMLDivElement>(null);
+  const newest = partitions[0]?.partition;
+  useEffect(() => {
+    if (scroll.current) scroll.current.scrollLeft = scroll.current.scrollWidth;
+  }, [newest]);
+  const calendar = calendarOf(partitions, (one) => one.partition);
+  if (!calendar) return null;
+  const entry = calendar.cells.some(({ item }) => item.partition === chosen) ? chosen : newest;
+
+  const pressed = (event: KeyboardEvent<HTMLElement>) => {
+    const step = STEPS[event.key];
+    const from = (event.target as HTMLElement).dataset;
+    if (!step || from.column === undefined) return;
+    event.preventDefault();
+    const to = nearest(calendar.cells.map(({ at }) => at), { column: Number(from.column), row: Number(from.row) }, step);
+    if (to) event.currentTarget.querySelector<HTMLElement>(`[data-column="${to.column}"][data-row="${to.row}"]`)?.focus();
+  };
+  return (
+    <div className="heat-scroll" ref={scroll}>
+      <div className="heat" role="group" aria-label="Partitions as a calendar; arrows move" onKeyDown={pressed}>
+        {calendar.columns.map(({ at, name }) => <span key={at} className="muted small name" style={{ gridColumn: at + 2, gridRow: 1 }}>{name}</span>)}
+        {calendar.rows.map((name, row) => <span key={name} className="muted small side" style={{ gridColumn: 1, gridRow: row + 2 }}>{name}</span>)}
+        {calendar.cells.map(({ item, at }) => {
+          const said = saidOf(item);
+          return (
+            <button
+              key={item.partition} type="button" className={`cell tone-${toneOf(item.state)}`} style={{ gridColumn: at.column + 2, gridRow: at.row + 2 }} data-column={at.column} data-row={at.row}
+              tabIndex={item.partition === entry ? 0 : -1} aria-pressed={item.partition === chosen} aria-label={said} title={said} onClick={() => choose(item.partition)}
+            ><Shape of={toneOf(item.state)} state={item.state} /></button>
+          );
+        })}
+      </div>
+    </div>
+  );
+}
+
+function saidOf(one: Partition): string {
+  return [`${one.partition}: ${wordOf(one.state)}`, one.rows === null ? "" : many(one.rows, "row"), one.reason ?? ""].filter(Boolean).join(", ");
+}
+
+type At = { column: number; row: number };
+
+/** The next place in a direction that holds something, in the same row or column. */
+function nearest(places: readonly At[], from: At, [columns, rows]: readonly [number, number]): At | undefined {
+  const along = (to: At) => (to.column - from.column) * columns + (to.row - from.row) * rows;
+  const aside = (to: At) => (columns ? to.row !== from.row : to.column !== from.column);
+  return places.filter((to) => along(to) > 0 && !aside(to)).sort((a, b) => along(a) - along(b))[0];
+}

@@ -1,0 +1,51 @@
+// Where columns come from and go to; one column, or all of them.
+import { Link, useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { Empty, Loaded, Panel } from "../../parts/Page";
+import { Table, type Column } from "../../parts/Table";
+
+type Row = Schema["LineageRow"];
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: "Column", cell: (row) => <ColumnLink of={row.column} /> },
+  { name: "By way of", cell: (row) => <ColumnLink of={row.via} /> },
+  { name: "How", cell: (row) => row.transformation },
+];
+const keyOf = (row: Row) => `${row.column} ${row.via} ${row.transformation}`;
+
+export function Lineage({ name, columns }: { name: string; columns: readonly Schema["NodeColumnRow"][] }) {
+  const [params, setParams] = useSearchParams();
+  const column = params.get("column") ?? "";
+  const found = useDocument("/api/v1/lineage/{column}", { path: { column: column ? `${name}.${column}` : name } });
+  const choose = (wanted: string) => setParams(wanted ? { part: "lineage", column: wanted } : { part: "lineage" }, { replace: true, preventScrollReset: true });
+  return (
+    <>
+      <label className="row">Column
+        <select className="input" style={{ width: "auto", maxWidth: "100%" }} value={column} onChange={(event) => choose(event.target.value)}>
+          <option value="">all of them</option>
+          {columns.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
+        </select>
+      </label>
+      <Loaded document={found}>
+        {(document) => (
+          <>
+            <Side title="Comes from" rows={document.upstream ?? []} nothing="Nothing is known before it: it comes from outside, or code makes it that can’t be read." />
+            <Side title="Goes into" rows={document.downstream ?? []} nothing="No column that is known is made of it." />
+          </>
+        )}
+      </Loaded>
+    </>
+  );
+}
+
+function Side({ title, rows, nothing }: { title: string; rows: readonly Row[]; nothing: string }) {
+  return <Panel title={title} aside={`${rows.length}`}>{rows.length ? <Table label={title} columns={COLUMNS} rows={rows} keyOf={keyOf} /> : <Empty>{nothing}</Empty>}</Panel>;
+}
+
+/** A node's name has no dot; a column's may. */
+function ColumnLink({ of }: { of: string }) {
+  const dot = of.indexOf(".");
+  if (dot < 0) return <code>{of}</code>;
+  return <Link className="mono" to={`/assets/${encodeURIComponent(of.slice(0, dot))}?${new URLSearchParams({ part: "lineage", column: of.slice(dot + 1) })}`}>{of}</Link>;
+}

@@ -1,0 +1,60 @@
+// What was attempted of a node, and what arrived at a source.
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { addressOf } from "../../parts/addresses";
+import { Empty, Loaded, Panel } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { lasting, Time } from "../../parts/Time";
+
+type Run = Schema["RunRow"];
+type Delivery = Schema["DeliveryRow"];
+/** The server has runs of all nodes only: so many of the newest attempted partitions are looked through. */
+const LOOKED = 1000;
+
+const RUNS: readonly Column<Run>[] = [
+  { name: "State", cell: (row) => <State of={row.state} /> },
+  { name: "Partition", cell: (row) => <span className="mono">{row.partition}</span> },
+  { name: "Run", cell: (row) => <div><Link to={addressOf("run", row.run_id)}>{row.run_id}</Link><div className="muted small">{row.run_kind}, {row.actor}</div></div> },
+  { name: "At", cell: (row) => <Time at={row.at} /> },
+  { name: "Took", className: "number", cell: (row) => (row.seconds === null ? "" : lasting(row.seconds)) },
+  { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
+  { name: "Why", className: "why", cell: (row) => row.reason ?? row.error?.message ?? "" },
+];
+
+export function Runs({ name }: { name: string }) {
+  return (
+    <Loaded document={useDocument("/api/v1/runs", { query: { limit: LOOKED } })}>
+      {(all) => {
+        const rows = all.filter((row) => row.node === name);
+        return (
+          <Panel title="Runs" aside={all.length < LOOKED ? `${rows.length}` : `${rows.length} in the last ${LOOKED.toLocaleString("en")} of the project`}>
+            {rows.length ? <Table label="Runs" columns={RUNS} rows={rows} keyOf={(row) => `${row.attempt} ${row.partition}`} /> : <Empty>Nothing of it was attempted lately. <code>{`headrace run ${name}`}</code> does it now.</Empty>}
+          </Panel>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+const DELIVERIES: readonly Column<Delivery>[] = [
+  { name: "State", cell: (row) => <State of={row.state} /> },
+  { name: "Partition", cell: (row) => <span className="mono">{row.partition}</span> },
+  { name: "Arrived", cell: (row) => <Time at={row.at} /> },
+  { name: "File", className: "why", cell: (row) => <><code>{row.path}</code>{row.files > 1 && ` and ${row.files - 1} more`}</> },
+  { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
+  { name: "Why", className: "why", cell: (row) => row.reason ?? "" },
+];
+
+export function Deliveries({ name }: { name: string }) {
+  return (
+    <Loaded document={useDocument("/api/v1/deliveries/{source}", { path: { source: name } })}>
+      {(rows) => (
+        <Panel title="Deliveries" aside="the newest first">
+          {rows.length ? <Table label="Deliveries" columns={DELIVERIES} rows={rows} keyOf={(row) => `${row.partition} ${row.path} ${row.observed_at}`} /> : <Empty>Nothing has arrived yet.</Empty>}
+        </Panel>
+      )}
+    </Loaded>
+  );
+}

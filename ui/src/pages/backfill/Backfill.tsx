@@ -1,0 +1,90 @@
+// One backfill: what it makes and what it leaves out, how far it is, what is done about it, and what is different now.
+import { useState } from "react";
+import { Link, useParams, useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { Command } from "../../parts/Command";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { lasting, Time } from "../../parts/Time";
+import { many } from "../../parts/words";
+import { Log } from "../run/Log";
+import { Act, actsOf, type ActName } from "./acts";
+import { Changes, Failures, Made, Skipped } from "./tables";
+
+export type Row = Schema["BackfillDocument"];
+
+export function Backfill() {
+  const { plan = "" } = useParams();
+  usePageTitle(`Backfill ${plan}`);
+  return <Loaded document={useDocument("/api/v1/backfills/{plan}", { path: { plan } })}>{(row) => <BackfillOf plan={plan} row={row} />}</Loaded>;
+}
+
+function BackfillOf({ plan, row }: { plan: string; row: Row }) {
+  const [asked, ask] = useState<ActName | null>(null);
+  const attempt = useSearchParams()[0].get("attempt");
+  return (
+    <div className="stack">
+      <Heading title={<span className="row">Backfill {plan} <State of={row.state} /></span>} said={<>{row.reason} · by {row.by}{row.created_at && <> · planned <Time at={row.created_at} /></>}{row.finished_at && <> · ended <Time at={row.finished_at} /></>}</>}>
+        {actsOf(row.state).map((one) => <button key={one} type="button" className={`button${one === "resume" ? " main" : ""}`} onClick={() => ask(one)}>{one === "pause" ? "Pause…" : one === "resume" ? "Go on…" : "Cancel…"}</button>)}
+      </Heading>
+      <Standing row={row} />
+      {row.notes.map((note) => <div key={note} className="notice"><p>{note}</p></div>)}
+      <div className="columns">
+        <div className="stack">
+          {row.failures.length > 0 && <Failures rows={row.failures} />}
+          {attempt && <Log key={attempt} attempt={attempt} />}
+          {row.changed && <Panel title="What changed" aside={changed(row.changed)}>{row.changes.length ? <Changes rows={row.changes} /> : <Empty><strong>Nothing for readers.</strong> What was made has the same rows as what was there.</Empty>}</Panel>}
+          <Panel title="Plan" aside={`${many(row.partitions_total, "partition")}, ${row.mode}`}><Made rows={row.assets} /></Panel>
+          {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
+        </div>
+        <Facts row={row} />
+      </div>
+      {asked && <Act act={asked} plan={plan} row={row} close={() => ask(null)} />}
+    </div>
+  );
+}
+
+function Standing({ row }: { row: Row }) {
+  const left = row.remaining;
+  if (row.state === "awaiting_approval") return <div className="notice tone-warn"><p><strong>Waits for an approval:</strong> {row.approval ? <>{row.approval.rule} (<code>{row.approval.file}:{row.approval.line}</code>)</> : "policy asks for one"}. Nothing is made before.</p></div>;
+  if (row.state === "cancelled" && !row.published) return <div className="notice"><p><strong>Cancelled.</strong> Readers see what they saw before.</p></div>;
+  if (row.state === "planned") return <div className="notice"><p><strong>Planned, not begun.</strong></p></div>;
+  return (
+    <div className="notice">
+      <div className="stack" style={{ flex: 1, gap: "var(--space-2)" }}>
+        <p>
+          <strong>{row.published.toLocaleString("en")} of {row.partitions_total.toLocaleString("en")} partitions published</strong>
+          {row.failed > 0 && `, ${row.failed.toLocaleString("en")} couldn’t be made`}
+          {row.redone > 0 && `, ${row.redone.toLocaleString("en")} made again, for their inputs changed meanwhile`}.{" "}
+          {row.steps > 1 && `Step ${Math.min(row.steps_done + 1, row.steps)} of ${row.steps}. `}
+          {left && <>Ends in {lasting(left.seconds)} ({lasting(left.low)} to {lasting(left.high)}), about <Time at={new Date(Date.parse(row.now) + left.seconds * 1000).toISOString()} />. </>}
+          {row.state === "paused" && "Nothing more of it is begun until somebody goes on with it."}
+        </p>
+        <progress aria-label="Published" max={row.partitions_total || 1} value={row.published} style={{ width: "100%" }} />
+      </div>
+    </div>
+  );
+}
+
+function Facts({ row }: { row: Row }) {
+  const { consumers, owners } = row.affects;
+  return (
+    <Panel title="Whom it reaches, what it takes">
+      <dl className="facts body">
+        <dt>Consumers</dt><dd>{consumers.length ? consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link></span>) : "none"}</dd>
+        <dt>Owners</dt><dd>{owners.join(", ") || "nobody"}</dd>
+        {row.estimate && <><dt>Estimated</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})<p className="muted small">{row.estimate.basis}</p></dd></>}
+        {row.started_at && row.finished_at && <><dt>Took</dt><dd>{lasting((Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000)}</dd></>}
+        {row.bytes_estimate !== null && <><dt>Writes</dt><dd>about {(row.bytes_estimate / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB</dd></>}
+        <dt>Published</dt><dd>{row.publishes}{row.steps > 1 && `, in ${row.steps} steps`}</dd>
+        <dt>Approval</dt><dd>{row.needs_approval ? `needed: ${row.approval?.rule ?? "policy"}` : "not needed"}</dd>
+        <dt>The same by hand</dt><dd><Command text={row.command} /></dd>
+      </dl>
+    </Panel>
+  );
+}
+
+function changed(totals: Schema["ChangedTotals"]): string {
+  return `${many(totals.partitions, "partition")} of other content; rows: ${totals.rows_added.toLocaleString("en")} added, ${totals.rows_changed.toLocaleString("en")} changed, ${totals.rows_removed.toLocaleString("en")} removed`;
+}

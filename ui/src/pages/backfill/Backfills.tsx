@@ -1,0 +1,48 @@
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
+import { State } from "../../parts/State";
+import { Table, type Column } from "../../parts/Table";
+import { lasting, Time } from "../../parts/Time";
+
+type Row = Schema["PlanRowDocument"];
+const page = (row: Row) => `/backfills/${encodeURIComponent(row.plan_id)}`;
+
+const COLUMNS: readonly Column<Row>[] = [
+  { name: "State", cell: (row) => <State of={row.state} /> },
+  { name: "Backfill", className: "why", cell: (row) => <div><Link to={page(row)}><strong>{row.plan_id}: {named(row.assets)}</strong></Link><div className="muted small">{row.reason}</div></div> },
+  { name: "Published", cell: (row) => <Made row={row} /> },
+  { name: "By", cell: (row) => row.by },
+  { name: "Planned", cell: (row) => <Time at={row.created_at} /> },
+  { name: "Ends", cell: (row) => (row.finished_at ? <Time at={row.finished_at} /> : row.remaining ? `in ${lasting(row.remaining.seconds)}` : "") },
+];
+
+export function Backfills() {
+  usePageTitle("Backfills");
+  return (
+    <div className="stack">
+      <Heading title="Backfills" said="The past made again, beside production, and published at once. Readers see the old until then." />
+      <Panel title="The newest first">
+        <Loaded document={useDocument("/api/v1/backfills", {})}>
+          {({ backfills }) => backfills.length ? <Table label="Backfills" columns={COLUMNS} rows={backfills} keyOf={(row) => row.plan_id} opens={page} keys /> : (
+            <Empty><strong>There is none.</strong> <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code> plans one: what would be made, how long it takes and whom it reaches is said before anything is done (<code>--dry-run</code>: only said).</Empty>
+          )}
+        </Loaded>
+      </Panel>
+    </div>
+  );
+}
+
+function Made({ row }: { row: Row }) {
+  return (
+    <>
+      <span className="number">{row.published.toLocaleString("en")} of {row.partitions_total.toLocaleString("en")}</span>
+      {row.failed > 0 && <div className="muted small">{row.failed.toLocaleString("en")} couldn’t be made</div>}
+    </>
+  );
+}
+
+function named(assets: readonly string[]): string {
+  return assets.length > 3 ? `${assets.slice(0, 2).join(", ")} and ${assets.length - 2} more` : assets.join(", ");
+}

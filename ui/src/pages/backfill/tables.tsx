@@ -5,6 +5,7 @@ import { Panel } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { many } from "../../parts/words";
+import "./backfill.css";
 
 const asset = { name: "Asset", cell: (one: { asset: string }) => <Link to={`/assets/${encodeURIComponent(one.asset)}`}>{one.asset}</Link> };
 const count = (value: number) => value.toLocaleString("en");
@@ -12,7 +13,7 @@ const count = (value: number) => value.toLocaleString("en");
 const MADE: readonly Column<Schema["BackfillRow"]>[] = [
   asset,
   { name: "Partitions", className: "number", cell: (one) => count(one.partitions) },
-  { name: "From – to", cell: (one) => <span className="mono">{one.from === one.to ? one.from : `${one.from} – ${one.to}`}{one.ranges > 1 && <div className="muted small">{many(one.ranges, "range")}, gaps between</div>}</span> },
+  { name: "From – to", cell: (one) => <span className="mono"><span className="key">{one.from}</span>{one.to !== one.from && <> – <span className="key">{one.to}</span></>}{one.ranges > 1 && <div className="muted small">{many(one.ranges, "range")}, gaps between</div>}</span> },
   { name: "Why", className: "why", cell: (one) => one.why },
   { name: "How", cell: (one) => one.how },
 ];

@@ -32,7 +32,7 @@ export function Log({ attempt }: { attempt: string }) {
   const panel = useRef<HTMLDivElement>(null);
   const there = last !== undefined;
   useEffect(() => {
-    if (there) panel.current?.scrollIntoView({ block: "nearest" });
+    if (there) panel.current?.scrollIntoView({ block: "start" });
   }, [attempt, there]);
   const at = (values: Record<string, string>) => new URLSearchParams({ ...Object.fromEntries([...params].filter(([name]) => name !== "line")), ...values });
   const search = (event: React.FormEvent<HTMLFormElement>) => {
@@ -44,7 +44,7 @@ export function Log({ attempt }: { attempt: string }) {
   };
   const close = () => setParams(params.has("failed") ? { failed: "" } : {}, { preventScrollReset: true });
   return (
-    <div ref={panel}>
+    <div ref={panel} className="log-panel">
       <Panel title={last ? `Log of ${last.node} ${spanned(last.partitions)}` : `Log of attempt ${attempt}`} aside={last?.open ? "followed: it is under way" : `attempt ${attempt}`}>
         <form className="row body" onSubmit={search} role="search">
           <input key={grep} className="input" style={{ flex: "1 1 12rem", width: "auto", minWidth: 0 }} type="search" name="grep" defaultValue={grep} placeholder="Lines that contain…" aria-label="Lines that contain" />

@@ -1,6 +1,6 @@
 // One run: its attempts over time, the log of one of them, and what can be done about it.
 import { useState } from "react";
-import { useParams, useSearchParams } from "react-router";
+import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePages } from "../../api/documents";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
@@ -41,7 +41,7 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
   const over = run.finished_at !== null;
   return (
     <>
-      <Heading title={<span className="row">{run.kind} {run.run_id} <State of={run.state} /></span>} said={<Said run={run} />}>
+      <Heading title={<span className="row">{run.kind} {run.run_id} <State of={run.state} /></span>} said={<Said run={run} backfill={attempts.find((one) => one.backfill)?.backfill ?? null} />}>
         {over && again.length > 0 && <button type="button" className="button main" onClick={() => ask("retry")}>Retry what failed…</button>}
         {run.state === "running" && run.kind !== BY_ITSELF && <button type="button" className="button" onClick={() => ask("cancel")}>Cancel…</button>}
       </Heading>
@@ -52,9 +52,9 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
   );
 }
 
-function Said({ run }: { run: About }) {
+function Said({ run, backfill }: { run: About; backfill: string | null }) {
   const lasted = run.finished_at ? `, lasted ${lasting((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}` : run.state === "running" ? `, ${since(run.started_at)} so far` : "";
-  return <>Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />{lasted}</>;
+  return <>Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />{lasted}{backfill && <> · of <Link to={`/backfills/${encodeURIComponent(backfill)}`}>backfill {backfill}</Link></>}</>;
 }
 
 function Attempts({ attempts, later }: { attempts: readonly Attempt[]; later?: () => void }) {
@@ -75,7 +75,7 @@ function Reasons({ attempts }: { attempts: readonly Attempt[] }) {
   if (!told.length) return null;
   return (
     <details open={told.length <= 5}>
-      <summary>Why {many(told.length, "attempt")} didn’t get through</summary>
+      <summary>What is said of {many(told.length, "attempt")}</summary>
       <ul className="body stack">
         {told.map((one) => <li key={one.id}><span className="row"><State of={one.state} /> {one.node} {one.partitions[0]}{one.partitions.length > 1 && ` and ${one.partitions.length - 1} more`}</span><p style={{ overflowWrap: "anywhere" }}>{one.reason}</p></li>)}
       </ul>

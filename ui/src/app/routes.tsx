@@ -13,6 +13,7 @@ const pages: RouteObject[] = [
   { path: "consumers/:consumer", lazy: async () => ({ Component: (await import("../pages/consumer/Consumer")).Consumer }) },
   { path: "figures/:figure", lazy: async () => ({ Component: (await import("../pages/figure/Figure")).Figure }) },
   { path: "assets", lazy: async () => ({ Component: (await import("../pages/asset/Assets")).Assets }) },
+  { path: "sources/:name", lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }) },
   { path: "assets/:name", lazy: async () => ({ Component: (await import("../pages/asset/Asset")).Asset }) },
   { path: "runs", lazy: async () => ({ Component: (await import("../pages/run/Runs")).Runs }) },
   { path: "runs/:run", lazy: async () => ({ Component: (await import("../pages/run/Run")).Run }) },

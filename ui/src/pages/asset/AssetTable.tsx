@@ -10,7 +10,7 @@ const page = (card: Card) => `/assets/${encodeURIComponent(card.name)}`;
 const COLUMNS: readonly Column<Card>[] = [
   { name: "State", cell: (card) => <State of={card.paused ? "paused" : card.state} /> },
   { name: "Name", cell: (card) => <div><Link to={page(card)}><strong>{card.name}</strong></Link>{card.description && <div className="muted small">{card.description}</div>}</div> },
-  { name: "Kind", cell: (card) => <div>{card.kind}<div className="muted small">{card.partition === "*" ? "as a whole" : card.partition && `by ${card.partition}`}</div></div> },
+  { name: "Kind", cell: (card) => <div>{card.kind}<div className="muted small asset-grain">{card.partition === "*" ? "as a whole" : card.partition && `by ${card.partition}`}</div></div> },
   { name: "Domain", cell: (card) => card.domain ?? "" },
   { name: "Owner", cell: (card) => card.owner },
   { name: "Data through", cell: (card) => card.data_through ?? (card.published_at ? "" : "nothing yet") },

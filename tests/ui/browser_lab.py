@@ -42,7 +42,7 @@ PAGES = (
     "/graph?mode=focus&root=revenue",
     "/figures/promises",
     "/runs",
-    "/runs/3",
+    "/runs/2",
     "/backfills",
 )
 SECONDS = 40.0

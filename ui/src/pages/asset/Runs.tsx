@@ -15,7 +15,7 @@ const LOOKED = 1000;
 
 const RUNS: readonly Column<Run>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Partition", cell: (row) => <span className="mono">{row.partition}</span> },
+  { name: "Partition", cell: (row) => <span className="mono asset-grain">{row.partition}</span> },
   { name: "Run", cell: (row) => <div><Link to={addressOf("run", row.run_id)}>{row.run_id}</Link><div className="muted small">{row.run_kind}, {row.actor}</div></div> },
   { name: "At", cell: (row) => <Time at={row.at} /> },
   { name: "Took", className: "number", cell: (row) => (row.seconds === null ? "" : lasting(row.seconds)) },
@@ -40,7 +40,7 @@ export function Runs({ name }: { name: string }) {
 
 const DELIVERIES: readonly Column<Delivery>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Partition", cell: (row) => <span className="mono">{row.partition}</span> },
+  { name: "Partition", cell: (row) => <span className="mono asset-grain">{row.partition}</span> },
   { name: "Arrived", cell: (row) => <Time at={row.at} /> },
   { name: "File", className: "why", cell: (row) => <><code>{row.path}</code>{row.files > 1 && ` and ${row.files - 1} more`}</> },
   { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },

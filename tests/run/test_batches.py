@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from runlab import Lab, published
 
+from headrace.operations.documents import RunDocument
+from headrace.operations.pause import pause
+from headrace.operations.progress import Silent
+from headrace.operations.resume import resume
+
 CLEAN = "select order_id, customer, cast(amount as decimal(18,2)) as amount, cast(day as date) as day from orders"
 TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"
 MANY = [str(date(2025, 1, 1) + timedelta(days=n)) for n in range(60)]
@@ -27,6 +32,15 @@ def sixty_days(lab: Lab, batch: str = "auto") -> None:
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
 
 
+def tick_when_all_is_there(lab: Lab) -> RunDocument:
+    """All deliveries are taken in before anything is made of them: how many days lie ready at once is no question of who is quicker."""
+    lab.headrace("apply", "--yes", "--now", lab.now.isoformat())
+    pause(lab.session(), ["clean"], exclude=[], reason="deliveries first", until=None, progress=Silent())
+    lab.tick()
+    resume(lab.session(), ["clean"], exclude=[], reason="all is there", progress=Silent())
+    return lab.tick()
+
+
 def attempts(lab: Lab, node: str) -> list[tuple[str, int]]:
     """State and number of partitions of each attempt."""
     found = lab.rows(f"select state, partitions from attempt where node = '{node}' order by epoch, n")
@@ -40,7 +54,7 @@ def contents(lab: Lab) -> list[tuple[object, ...]]:
 def test_sixty_days_are_caught_up_in_few_attempts_and_come_to_the_same(lab: Lab, tmp_path: Path) -> None:
     """Catches batches that aren't made, and publications that differ from those of days computed one by one."""
     sixty_days(lab)
-    assert lab.tick().state == "succeeded"
+    assert tick_when_all_is_there(lab).state == "succeeded"
     for node in ("clean", "total"):
         made = attempts(lab, node)
         assert sum(size for _, size in made) == 60, made
@@ -60,7 +74,7 @@ def test_one_bad_day_is_rejected_alone(lab: Lab) -> None:
         lab.orders(day, n=3)
     lab.deliver(MANY[13], [f"7,c1,1.00,{MANY[13]}"] * 2)
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
-    document = lab.tick()
+    document = tick_when_all_is_there(lab)
     assert [(one.asset, one.partition) for one in document.rejected] == [("clean", MANY[13])]
     assert sorted(key for node, key in lab.rows("select node, partition from publication") if node == "clean") == [
         day for day in MANY[:20] if day != MANY[13]

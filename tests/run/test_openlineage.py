@@ -70,7 +70,7 @@ def shop(lab: Lab, settings: str) -> None:
     lab.sql(
         "daily",
         "select day, customer, sum(amount) as total from orders where amount > 0 group by day, customer",
-        "partition: {by: day, column: day}\nchecks:\n  - not_null: [customer]\n  - row_count: {min: 1}",
+        "partition: {by: day, column: day}\nbatch: off\nchecks:\n  - not_null: [customer]\n  - row_count: {min: 1}",
     )
     lab.orders("2025-01-01")
     lab.orders("2025-01-02")

@@ -1,6 +1,6 @@
 // What is around every page: the way to it, how it stands, whether what is shown is of now.
 import { useEffect, useRef, useState } from "react";
-import { Link, NavLink, Outlet, useLocation, useNavigate, useNavigation } from "react-router";
+import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
 import type { Problem } from "../api/client";
 import { useStatus } from "../api/documents";
 import { useLive } from "../api/live";
@@ -130,18 +130,15 @@ function Nav() {
   );
 }
 
-/** `g` and a page's key goes there; `?` shows the keys. */
+/** `g` and a page's key goes there, also while another page is on its way; `?` shows the keys. */
 function useGo(help: () => void): void {
   const navigate = useNavigate();
-  const leaving = useNavigation();
-  const began = useRef(0);
+  const going = useRef(false);
   useKeys((key) => {
     if (key === "?") return help(), true;
-    if (key === "g") return (began.current = Date.now()), true;
-    const entry = NAVIGATION.find((one) => one.key === key);
-    if (!entry || Date.now() - began.current > 1500 || leaving.state !== "idle") return false;
-    began.current = 0;
-    void navigate(entry.path);
-    return true;
+    const entry = going.current ? NAVIGATION.find((one) => one.key === key) : undefined;
+    going.current = key === "g" && !entry;
+    if (entry) void navigate(entry.path);
+    return going.current || entry !== undefined;
   });
 }

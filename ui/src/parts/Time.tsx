@@ -22,23 +22,23 @@ function parts(at: Date, zone: string | undefined): Partial<Record<Intl.DateTime
   return Object.fromEntries(found.map((part) => [part.type, part.value]));
 }
 
-/** Thu 12:20 today, Tue 02-12 12:20 on another day of the year, Mon 2012-12-31 12:20 in another year. */
-function text(at: Date, zone: string | undefined, full = false): string {
+/** Thu 12:20 today, Tue 02-12 12:20 on another day of the year, Mon 2012-12-31 12:20 in another year, or where `now` isn't known. */
+function text(at: Date, zone: string | undefined, now: string | undefined): string {
   const of = parts(at, zone);
-  const now = parts(new Date(clock.now()), zone);
-  const sameYear = of.year === now.year;
-  const today = sameYear && of.month === now.month && of.day === now.day;
-  const date = full || !sameYear ? ` ${of.year}-${of.month}-${of.day}` : today ? "" : ` ${of.month}-${of.day}`;
+  const today = now ? parts(new Date(now), zone) : {};
+  const sameYear = of.year === today.year;
+  const sameDay = sameYear && of.month === today.month && of.day === today.day;
+  const date = !sameYear ? ` ${of.year}-${of.month}-${of.day}` : sameDay ? "" : ` ${of.month}-${of.day}`;
   return `${of.weekday}${date} ${of.hour}:${of.minute}`;
 }
 
 /** An instant. `plain` leaves out the project's time beside the viewer's. */
 export function Time({ at, plain = false }: { at: string; plain?: boolean }) {
-  const zone = useStatus().data?.timezone;
+  const { timezone: zone, now } = useStatus().data ?? {};
   const instant = new Date(at);
-  const here = text(instant, undefined);
-  const there = zone && text(instant, zone);
-  const full = `${text(instant, undefined, true)} ${zoneName(instant, undefined)}${zone ? ` · project: ${text(instant, zone, true)} ${zoneName(instant, zone)}` : ""}`;
+  const here = text(instant, undefined, now);
+  const there = zone && text(instant, zone, now);
+  const full = `${text(instant, undefined, undefined)} ${zoneName(instant, undefined)}${zone ? ` · project: ${text(instant, zone, undefined)} ${zoneName(instant, zone)}` : ""}`;
   return (
     <time dateTime={at} title={full}>
       {here}

@@ -4,7 +4,7 @@ import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
 import type { Problem } from "../api/client";
 import { useStatus } from "../api/documents";
 import { useLive } from "../api/live";
-import { clock, Time } from "../parts/Time";
+import { Time } from "../parts/Time";
 import { Shape } from "../parts/State";
 import { useKeys } from "./keys";
 import { Help } from "./Help";
@@ -64,7 +64,6 @@ export function Shell() {
 }
 
 function Where({ project, env, now, replay }: { project: string; env: string; now: string; replay: boolean }) {
-  clock.serverSaid(now, replay);
   return (
     <span className="project muted small">
       {project} · {env} · <Time at={now} plain /> {replay && "(replay clock)"}

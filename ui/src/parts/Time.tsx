@@ -1,19 +1,6 @@
 // Times are the viewer's, with the project's beside them where the zones differ: 13:00 (07:00 EST).
 import { useStatus } from "../api/documents";
 
-/** The project's now: the server's clock. A replay's stands still. */
-export const clock = {
-  offset: 0,
-  fixed: null as number | null,
-  serverSaid(now: string, replay: boolean): void {
-    this.offset = Date.parse(now) - Date.now();
-    this.fixed = replay ? Date.parse(now) : null;
-  },
-  now(): number {
-    return this.fixed ?? Date.now() + this.offset;
-  },
-};
-
 function parts(at: Date, zone: string | undefined): Partial<Record<Intl.DateTimeFormatPartTypes, string>> {
   const found = new Intl.DateTimeFormat("en-GB", {
     weekday: "short", year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
@@ -74,7 +61,8 @@ export function lasting(seconds: number): string {
   return `${sign}${hours} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
 }
 
-/** From an instant until the project's now. */
-export function since(at: string): string {
-  return lasting(Math.max(0, (clock.now() - Date.parse(at)) / 1000));
+/** From an instant until the project's now; nothing until that is known, because a replay's is years from the browser's. */
+export function Since({ at }: { at: string }) {
+  const now = useStatus().data?.now;
+  return now ? <>{lasting(Math.max(0, (Date.parse(now) - Date.parse(at)) / 1000))}</> : null;
 }

@@ -7,8 +7,7 @@ import { Command } from "../../parts/Command";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { Time } from "../../parts/Time";
-import { Ago } from "./Ago";
+import { Since, Time } from "../../parts/Time";
 import { Checks } from "./Checks";
 import { Code } from "./Code";
 import { Columns } from "./Columns";
@@ -65,7 +64,7 @@ function About({ document }: { document: Node }) {
         <Link className="button" to={`/graph?${new URLSearchParams({ mode: "focus", root: node.name })}`}>Graph</Link>
       </Heading>
       <p>
-        {node.published_at ? <>Published <Time at={node.published_at} />, <Ago at={node.published_at} />{node.data_through && <>; data through <strong>{node.data_through}</strong></>}.</> : "Nothing is published yet."}
+        {node.published_at ? <>Published <Time at={node.published_at} />, <Since at={node.published_at} /> ago{node.data_through && <>; data through <strong>{node.data_through}</strong></>}.</> : "Nothing is published yet."}
         {" "}{document.consumers.length ? <>For {document.consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={addressOf("consumer", name)}>{name}</Link></span>)}.</> : "No consumer needs it."}
       </p>
     </>

@@ -7,7 +7,7 @@ import { Command } from "../../parts/Command";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { lasting, since, Time } from "../../parts/Time";
+import { lasting, Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { Repair } from "./Repair";
 
@@ -51,7 +51,7 @@ function Summary({ row }: { row: Row }) {
   return (
     <>
       {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began <Time at={row.began_at} />
-      {row.state === "resolved" && row.restored_at ? `, restored after ${lasting((Date.parse(row.restored_at) - Date.parse(row.began_at)) / 1000)}` : `, ${since(row.began_at)} ago`}
+      {row.state === "resolved" && row.restored_at ? `, restored after ${lasting((Date.parse(row.restored_at) - Date.parse(row.began_at)) / 1000)}` : <>, <Since at={row.began_at} /> ago</>}
       {" "}· found {lasting((Date.parse(row.opened_at) - Date.parse(row.began_at)) / 1000)} later
     </>
   );

@@ -2,7 +2,7 @@ import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { since, Time } from "../../parts/Time";
+import { Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 
 type Row = Schema["IncidentRow"];
@@ -17,7 +17,7 @@ const COLUMNS: readonly Column<Row>[] = [
     </div>
   ) },
   { name: "Holds", cell: (row) => <div>{many(row.affected.consumers.length, "consumer")}<div className="muted small">{many(row.affected.assets.length, "asset")}, {many(row.affected.partitions.length, "partition")}</div></div> },
-  { name: "Began", cell: (row) => <div><Time at={row.began_at} />{row.state !== "resolved" && <div className="muted small">{since(row.began_at)} ago</div>}</div> },
+  { name: "Began", cell: (row) => <div><Time at={row.began_at} />{row.state !== "resolved" && <div className="muted small"><Since at={row.began_at} /> ago</div>}</div> },
 ];
 
 /** Incidents, one for each cause. */

@@ -5,7 +5,7 @@ import type { Schema } from "../../api/client";
 import { usePages } from "../../api/documents";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
-import { lasting, since, Time } from "../../parts/Time";
+import { lasting, Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { AGAIN, Cancel, Retry } from "./acts";
 import { axisOf, Gantt } from "./Gantt";
@@ -53,7 +53,7 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
 }
 
 function Said({ run, backfill }: { run: About; backfill: string | null }) {
-  const lasted = run.finished_at ? `, lasted ${lasting((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}` : run.state === "running" ? `, ${since(run.started_at)} so far` : "";
+  const lasted = run.finished_at ? `, lasted ${lasting((Date.parse(run.finished_at) - Date.parse(run.started_at)) / 1000)}` : run.state === "running" ? <>, <Since at={run.started_at} /> so far</> : "";
   return <>Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />{lasted}{backfill && <> · of <Link to={`/backfills/${encodeURIComponent(backfill)}`}>backfill {backfill}</Link></>}</>;
 }
 

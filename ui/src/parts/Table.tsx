@@ -1,7 +1,8 @@
-// The one table: columns as values, rows that open, j and k. On a narrow screen each row becomes a card.
-import { useRef, useState, type ReactNode } from "react";
+// The one table: columns as values, rows that open, j and k. On a narrow screen each row becomes a card. A long one scrolls by itself.
+import { useState, type ReactNode } from "react";
 import { useNavigate } from "react-router";
 import { useKeys } from "../app/keys";
+import { useWindow } from "./window";
 
 /** `unnamed`: its name is only for those who hear it. */
 export type Column<R> = { name: string; unnamed?: true; cell: (row: R) => ReactNode; className?: string };
@@ -19,7 +20,7 @@ type Props<R> = {
 export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: Props<R>) {
   const navigate = useNavigate();
   const [chosen, setChosen] = useState<string | null>(null);
-  const body = useRef<HTMLTableSectionElement>(null);
+  const shown = useWindow(rows.length);
 
   useKeys((key) => {
     if (!keys || !rows.length) return false;
@@ -27,7 +28,7 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
     if (key === "j" || key === "k") {
       const next = key === "j" ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0);
       setChosen(keyOf(rows[next]!));
-      body.current?.rows[next]?.scrollIntoView({ block: "nearest" });
+      shown.show(next);
       return true;
     }
     const row = rows[at];
@@ -42,17 +43,27 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
     if (path && !selecting && !(event.target as Element).closest("a,button,input,label,summary")) void navigate(path);
   };
   return (
-    <div className="scroll" tabIndex={0} role="group" aria-label={label}>
-      <table className="cards">
+    <div className={shown.many ? "scroll many" : "scroll"} ref={shown.scroller} onScroll={shown.scrolled} tabIndex={0} role="group" aria-label={label}>
+      <table className="cards" aria-rowcount={shown.many ? rows.length + 1 : undefined}>
         <thead><tr>{columns.map((column) => <th key={column.name} scope="col" className={column.className}>{column.unnamed ? <span className="visually-hidden">{column.name}</span> : column.name}</th>)}</tr></thead>
-        <tbody ref={body}>
-          {rows.map((row) => (
-            <tr key={keyOf(row)} className={opens?.(row) ? "opens" : undefined} data-chosen={keyOf(row) === chosen || undefined} onClick={(event) => open(row, event)}>
+        <Space height={shown.above} />
+        <tbody>
+          {rows.slice(shown.from, shown.to).map((row, index) => (
+            <tr
+              key={keyOf(row)} data-row={shown.from + index} aria-rowindex={shown.many ? shown.from + index + 2 : undefined} className={opens?.(row) ? "opens" : undefined}
+              data-chosen={keyOf(row) === chosen || undefined} onClick={(event) => open(row, event)}
+            >
               {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.className}>{column.cell(row)}</td>)}
             </tr>
           ))}
         </tbody>
+        <Space height={shown.below} />
       </table>
     </div>
   );
+}
+
+/** What stands for rows that aren't in the page. */
+function Space({ height }: { height: number }) {
+  return height > 0 && <tbody aria-hidden="true" className="space"><tr><td style={{ height }} /></tr></tbody>;
 }

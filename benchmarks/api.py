@@ -1,101 +1,25 @@
 """The API's read paths over 10,000 assets and 1,000,000 attempts: what does each answer take, made anew and when it is kept?
 
-100 sources and 9,900 assets in 40 domains, daily over ten days, ten attempts a partition, written into the store in bulk. Each question is
-asked with other names or numbers each time, so that none is answered from what was kept; then once more with its tag.
+Each question is asked with other names or numbers each time, so that none is answered from what was kept; then once more with its tag.
+The time is that at the client, on one connection.
 """
 
 from __future__ import annotations
 
-import contextlib
-import datetime as dt
 import http.client
 import random
-import sqlite3
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.harness import Figure, main
-from benchmarks.headrace_cli import run
-from benchmarks.history import DAY_US, INSERTS, MEASURES
-from headrace.run.figures import Figures
-from headrace.web import Door, listen
-from headrace.web.access import Guard, token_of
-from headrace.web.app import app
-from headrace.web.reading import Reader
+from benchmarks.large_project import CONSUMERS, SIZES, WIDTH, make, node, opened
 
 GOAL_MS = 100.0
-DOMAINS, WIDTH, CONSUMERS = 40, 100, 20
-SIZES = {False: (100, 10, 10, 40), True: (2, 2, 2, 3)}
-"""Layers of WIDTH nodes, days, attempts a partition, and how often each question is asked."""
-SETTINGS = '[project]\nname = "api"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
-
-
-class Stands:
-    """A server that leads nothing: what is measured are answers."""
-
-    role = "standby"
-    figures: Figures | None = None
-
-
-def node(layer: int, n: int) -> str:
-    """A node's name."""
-    return f"s{n}" if layer == 0 else f"a{layer}_{n}"
-
-
-def project(folder: Path, layers: int) -> None:
-    """A layer of sources, and assets that each read one node of the layer above."""
-    for name in ("assets", "sources", "landing"):
-        (folder / name).mkdir(parents=True)
-    (folder / "headrace.toml").write_text(SETTINGS, encoding="utf-8")
-    (folder / "owners.yaml").write_text("core: {kind: team, contact: ['mailto:core@example.com']}\n", encoding="utf-8")
-    for n in range(WIDTH):
-        text = f"source: s{n}\nowner: core\ndomain: d{n % DOMAINS}\npartition: day\nfiles: 'landing/s{n}_{{date:%Y-%m-%d}}.csv'\n"
-        (folder / f"sources/s{n}.yaml").write_text(text, encoding="utf-8")
-    for layer in range(1, layers):
-        for n in range(WIDTH):
-            head = f"/* headrace\nowner: core\ndomain: d{(n + layer) % DOMAINS}\npartition: {{by: day, column: day}}\n*/\n"
-            text = f"{head}select day, key, value from {node(layer - 1, n)}\n"
-            (folder / f"assets/{node(layer, n)}.sql").write_text(text, encoding="utf-8")
-    last = layers - 1
-    lines = (f"- {{consumer: c{n}, owner: core, reads: [{node(last, n)}], due: '07:00'}}\n" for n in range(CONSUMERS))
-    (folder / "consumers.yaml").write_text("".join(lines), encoding="utf-8")
-
-
-def history(database: sqlite3.Connection, names: list[str], days: list[str], tries: int) -> int:
-    """Writes the past; how many attempts that were."""
-    database.execute("pragma synchronous = off")
-    version = database.execute("select max(id) from version").fetchone()[0]
-    first_run = database.execute("select coalesce(max(id), 0) from run").fetchone()[0] + 1
-    attempts = 0
-    for day in days:
-        ended = int(dt.datetime.fromisoformat(f"{day}T00:00+00:00").timestamp() * 1e6) + DAY_US
-        rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in ("run", "attempt", "publication", "partition")}
-        for name in names:
-            for again in range(tries):
-                attempts += 1
-                epoch, last = 1 + attempts // 1_000, again == tries - 1
-                if attempts % 1_000 == 1:
-                    rows["run"].append((first_run + attempts // 1_000, ended, ended + DAY_US // 24))
-                run_id, at = first_run + (attempts - 1) // 1_000, ended + again * 1_000_000
-                rows["attempt"].append(
-                    (epoch, attempts, run_id, name, "produce", f'["{day}"]', "published", version, None, at, at, at + 200_000,
-                     at + 200_000, "passed", MEASURES, None)
-                )  # fmt: skip
-                gone = (None, None) if last else (attempts + 1, at + 1_000_000)
-                rows["publication"].append((attempts, name, day, epoch, attempts, attempts, *gone, at, f"{attempts:064x}", version, None))
-            rows["partition"].append((name, day, attempts, ended))
-        database.execute("begin")
-        for table, found in rows.items():
-            database.executemany(INSERTS[table], found)
-        database.execute("commit")
-    database.execute("update lease set epoch = ?", (2 + attempts // 1_000,))
-    database.execute("delete from checkpoint")
-    database.execute("analyze")
-    return attempts
+ASKED = {False: 40, True: 3}
+"""How often each question is asked."""
 
 
 def questions(layers: int, days: list[str], runs: int) -> dict[str, Callable[[int], str]]:
@@ -141,34 +65,15 @@ class Client:
         return 1000 * (time.perf_counter() - began), answer.status, answer.headers.get("etag", "")
 
 
-@contextlib.contextmanager
-def opened(folder: Path) -> Iterator[Client]:
-    """A door over the project."""
-    token = token_of(folder / ".headrace")
-    with Door(app(Reader(folder, "prod"), Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as door:
-        yield Client(door.port, token)
-
-
 def measure(*, quick: bool) -> list[Figure]:
     """Each question's answers."""
-    layers, day_count, tries, asked = SIZES[quick]
-    today = dt.datetime.now(dt.UTC).date()
-    days = [(today - dt.timedelta(days=n)).isoformat() for n in range(day_count, 0, -1)]
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
-        folder = Path(name, "api")
-        project(folder, layers)
-        run(folder, "apply")
-        names = [node(layer, n) for layer in range(layers) for n in range(WIDTH)]
-        with contextlib.closing(sqlite3.connect(folder / ".headrace/state.db", isolation_level=None)) as database:
-            attempts = history(database, names, days, tries)
-        print(f"  {len(names):,} nodes, {attempts:,} attempts …", file=sys.stderr)
-        with opened(folder) as client:
+        large = make(Path(name, "api"), SIZES[quick])
+        with opened(large.folder) as (port, token):
+            client = Client(port, token)
             client.ask("status")
-            return [
-                figure
-                for question, path in questions(layers, days, attempts // 1_000).items()
-                for figure in _figures(question, client, path, asked)
-            ]
+            asked = questions(large.layers, large.days, large.attempts // 1_000)
+            return [figure for question, path in asked.items() for figure in _figures(question, client, path, ASKED[quick])]
 
 
 def _figures(question: str, client: Client, path: Callable[[int], str], asked: int) -> Iterator[Figure]:

@@ -8,6 +8,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Since, Time } from "../../parts/Time";
+import { Acts, AGAIN, type ActName } from "./acts";
 import { Checks } from "./Checks";
 import { Code } from "./Code";
 import { Columns } from "./Columns";
@@ -21,7 +22,7 @@ type Node = Schema["NodeDocument"];
 type Part = { part: string; name: string; show: (document: Node) => React.ReactNode };
 
 const PARTS: readonly Part[] = [
-  { part: "partitions", name: "Partitions", show: ({ node, partitions }) => <Partitions name={node.name} counted={partitions} /> },
+  { part: "partitions", name: "Partitions", show: ({ node, partitions }) => <Partitions name={node.name} source={node.kind === "source"} counted={partitions} /> },
   { part: "around", name: "Reads and readers", show: (document) => <Around document={document} /> },
   { part: "columns", name: "Columns", show: ({ node, columns }) => <Columns name={node.name} columns={columns} /> },
   { part: "checks", name: "Checks", show: ({ node }) => <Checks name={node.name} /> },
@@ -62,6 +63,8 @@ function About({ document }: { document: Node }) {
       <Heading title={<span className="row">{node.name} <State of={node.paused ? "paused" : node.state} />{node.quarantined && <State of="quarantined" />}</span>} said={<>{node.description && <>{node.description}<br /></>}{[node.kind, node.body, grain, node.materialize].filter(Boolean).join(" · ")}; owner <Link to={addressOf("owner", node.owner)}>{node.owner}</Link>{node.domain && <>; domain <Link to={addressOf("domain", node.domain)}>{node.domain}</Link></>}{node.tags.map((tag) => <span key={tag}> · <Link to={addressOf("tag", tag)}>{tag}</Link></span>)}</>}>
         {node.incident && <Link className="button main" to={`/incidents/${encodeURIComponent(node.incident)}`}>Open {node.incident}</Link>}
         <Link className="button" to={`/graph?${new URLSearchParams({ mode: "focus", root: node.name })}`}>Graph</Link>
+        {node.kind !== "source" && <Link className="button" to={`/backfills/new?${new URLSearchParams({ select: node.name })}`}>Backfill…</Link>}
+        <Acts names={actsOf(document)} node={node.name} />
       </Heading>
       <p>
         {node.published_at ? <>Published <Time at={node.published_at} />, <Since at={node.published_at} /> ago{node.data_through && <>; data through <strong>{node.data_through}</strong></>}.</> : "Nothing is published yet."}
@@ -69,6 +72,11 @@ function About({ document }: { document: Node }) {
       </p>
     </>
   );
+}
+
+function actsOf({ node, partitions }: Node): readonly ActName[] {
+  const failed = partitions.some((one) => AGAIN.includes(one.value));
+  return node.materialize === "view" ? [] : ["run", ...(failed ? ["retry" as const] : []), node.paused ? "resume" : "pause"];
 }
 
 function Why({ name, incident }: { name: string; incident: string | null }) {

@@ -1,12 +1,19 @@
-// Partitions as a calendar, the newest at the right. Tab reaches it once; arrows move in it.
+// Partitions as a calendar, the newest at the right. Tab reaches it once; arrows move in it, with Shift they choose from one to another.
 import { useEffect, useRef, type KeyboardEvent } from "react";
 import type { Schema } from "../../api/client";
 import { Shape, toneOf, wordOf } from "../../parts/State";
 import { many } from "../../parts/words";
 import { calendarOf } from "./calendar";
+import { within, type Range } from "./range";
 
 type Partition = Schema["PartitionRow"];
-type Props = { partitions: readonly Partition[]; chosen: string | null; choose: (partition: string) => void };
+type Props = {
+  partitions: readonly Partition[];
+  /** From one partition to another, both included. */
+  chosen: Range | null;
+  /** `to` is chosen beside what was before, where Shift is held. */
+  choose: (to: string, further: boolean) => void;
+};
 const STEPS: Record<string, readonly [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 export function HeatMap({ partitions, chosen, choose }: Props) {
@@ -17,7 +24,7 @@ export function HeatMap({ partitions, chosen, choose }: Props) {
   }, [newest]);
   const calendar = calendarOf(partitions, (one) => one.partition);
   if (!calendar) return null;
-  const entry = calendar.cells.some(({ item }) => item.partition === chosen) ? chosen : newest;
+  const entry = calendar.cells.some(({ item }) => item.partition === chosen?.to) ? chosen?.to : newest;
 
   const pressed = (event: KeyboardEvent<HTMLElement>) => {
     const step = STEPS[event.key];
@@ -25,19 +32,21 @@ export function HeatMap({ partitions, chosen, choose }: Props) {
     if (!step || from.column === undefined) return;
     event.preventDefault();
     const to = nearest(calendar.cells.map(({ at }) => at), { column: Number(from.column), row: Number(from.row) }, step);
-    if (to) event.currentTarget.querySelector<HTMLElement>(`[data-column="${to.column}"][data-row="${to.row}"]`)?.focus();
+    const cell = to && event.currentTarget.querySelector<HTMLElement>(`[data-column="${to.column}"][data-row="${to.row}"]`);
+    cell?.focus();
+    if (cell?.dataset.partition && event.shiftKey) choose(cell.dataset.partition, true);
   };
   return (
     <div className="heat-scroll" ref={scroll}>
-      <div className="heat" role="group" aria-label="Partitions as a calendar; arrows move" onKeyDown={pressed}>
+      <div className="heat" role="group" aria-label="Partitions as a calendar; arrows move, with Shift they choose from one to another" onKeyDown={pressed}>
         {calendar.columns.map(({ at, name }) => <span key={at} className="muted small name" style={{ gridColumn: at + 2, gridRow: 1 }}>{name}</span>)}
         {calendar.rows.map((name, row) => <span key={name} className="muted small side" style={{ gridColumn: 1, gridRow: row + 2 }}>{name}</span>)}
         {calendar.cells.map(({ item, at }) => {
           const said = saidOf(item);
           return (
             <button
-              key={item.partition} type="button" className={`cell tone-${toneOf(item.state)}`} style={{ gridColumn: at.column + 2, gridRow: at.row + 2 }} data-column={at.column} data-row={at.row}
-              tabIndex={item.partition === entry ? 0 : -1} aria-pressed={item.partition === chosen} aria-label={said} title={said} onClick={() => choose(item.partition)}
+              key={item.partition} type="button" className={`cell tone-${toneOf(item.state)}`} style={{ gridColumn: at.column + 2, gridRow: at.row + 2 }} data-column={at.column} data-row={at.row} data-partition={item.partition}
+              tabIndex={item.partition === entry ? 0 : -1} aria-pressed={within(chosen, item.partition)} aria-label={said} title={said} onClick={(event) => choose(item.partition, event.shiftKey)}
             ><Shape of={toneOf(item.state)} state={item.state} /></button>
           );
         })}

@@ -8,26 +8,36 @@ import { Shape, State, toneOf, wordOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
+import { Acts, AGAIN } from "./acts";
 import { HeatMap } from "./HeatMap";
+import { Held } from "./Held";
+import { ordered, within, type Range } from "./range";
 
 type Partition = Schema["PartitionRow"];
 /** Below so many the list is shown at once. */
 const LIST_OPEN_MAX = 12;
+const WAITING = ["held", "rejected"];
 
-export function Partitions({ name, counted }: { name: string; counted: readonly Schema["CountedRow"][] }) {
+export function Partitions({ name, source, counted }: { name: string; source: boolean; counted: readonly Schema["CountedRow"][] }) {
   const [params, setParams] = useSearchParams();
   const found = usePages("/api/v1/assets/{name}/partitions", (cursor) => ({ path: { name }, query: cursor ? { cursor } : {} }));
   if (!found.data) return found.error ? <Refusal problem={found.error as never} /> : <p className="empty" role="status">Loading…</p>;
   const partitions = found.pages.flatMap((page) => page.partitions);
-  const chosen = params.get("partition");
-  const choose = (partition: string) => setParams((last) => ({ ...Object.fromEntries(last), partition }), { replace: true, preventScrollReset: true });
-  const one = partitions.find((row) => row.partition === chosen);
+  const from = params.get("partition");
+  const chosen = from === null ? null : { from, to: params.get("to") ?? from };
+  const choose = (to: string, further = false) => setParams((last) => {
+    const { to: _, ...rest } = Object.fromEntries(last);
+    return further && from !== null ? { ...rest, to } : { ...rest, partition: to };
+  }, { replace: true, preventScrollReset: true });
+  const several = chosen && chosen.from !== chosen.to ? partitions.filter((row) => within(chosen, row.partition)) : [];
+  const one = several.length ? undefined : partitions.find((row) => row.partition === from);
   return (
     <Panel title="Partitions" aside={<Legend counted={counted} />}>
       {partitions.length ? (
         <>
           <HeatMap partitions={partitions} chosen={chosen} choose={choose} />
-          {one && <Chosen name={name} one={one} />}
+          {one && <Chosen name={name} source={source} one={one} />}
+          {chosen && several.length > 0 && <Several name={name} chosen={chosen} rows={several} />}
           <details open={partitions.length <= LIST_OPEN_MAX}>
             <summary>As a list ({partitions.length})</summary>
             <Table label="Partitions" columns={columnsOf(choose)} rows={partitions} keyOf={(row) => row.partition} />
@@ -55,7 +65,7 @@ function columnsOf(choose: (partition: string) => void): readonly Column<Partiti
   ];
 }
 
-function Chosen({ name, one }: { name: string; one: Partition }) {
+function Chosen({ name, source, one }: { name: string; source: boolean; one: Partition }) {
   const seen = one.seen && !one.stale;
   const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } }, !seen);
   return (
@@ -68,7 +78,30 @@ function Chosen({ name, one }: { name: string; one: Partition }) {
         {one.published_at && <>{one.rows !== null && ", "}published <Time at={one.published_at} /></>}
         {one.failures > 0 && `; failed ${many(one.failures, "time")} in a row`}
       </p>
-      {one.seen && <Link to={`?${new URLSearchParams({ part: "preview", partition: one.partition })}`}>See its data</Link>}
+      {WAITING.includes(one.state) && <Held node={name} partition={one.partition} />}
+      <div className="row">
+        {one.seen && <Link className="button" to={`?${new URLSearchParams({ part: "preview", partition: one.partition })}`}>See its data</Link>}
+        <Acts names={[...(AGAIN.includes(one.state) ? ["retry" as const] : []), ...(source ? [] : [one.seen ? "again" as const : "run" as const])]} node={name} partition={one.partition} />
+        {one.partition !== "*" && <Link className="button" to={backfillOf(name, { from: one.partition, to: one.partition })}>Backfill from here…</Link>}
+      </div>
     </div>
   );
+}
+
+/** From one to another: what they are together, and what can be done about all of them. */
+function Several({ name, chosen, rows }: { name: string; chosen: Range; rows: readonly Partition[] }) {
+  const { from, to } = ordered(chosen);
+  const counts = new Map<string, number>();
+  for (const row of rows) counts.set(row.state, (counts.get(row.state) ?? 0) + 1);
+  return (
+    <div className="body chosen" role="region" aria-label="Chosen partitions">
+      <h3 className="mono">{from} – {to}</h3>
+      <p className="row">{many(rows.length, "partition")}: <Legend counted={[...counts].map(([value, count]) => ({ value, count }))} /></p>
+      <div className="row"><Link className="button main" to={backfillOf(name, chosen)}>Backfill these…</Link></div>
+    </div>
+  );
+}
+
+function backfillOf(name: string, range: Range): string {
+  return `/backfills/new?${new URLSearchParams({ select: name, ...ordered(range) })}`;
 }

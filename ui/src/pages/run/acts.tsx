@@ -1,10 +1,10 @@
 // Retry and cancel: whom they reach is said before.
-import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument } from "../../api/documents";
 import { Command } from "../../parts/Command";
 import { Confirm } from "../../parts/Confirm";
-import { Refusal } from "../../parts/Page";
+import { Reaches } from "../../parts/Reaches";
+import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { many } from "../../parts/words";
 
@@ -12,6 +12,7 @@ type Attempt = Schema["TimedAttempt"];
 type Props = { run: string; close: () => void };
 /** The states of attempts that a retry takes. */
 export const AGAIN = ["failed", "rejected", "lost"];
+const nodesOf = (attempts: readonly Attempt[]) => [...new Set(attempts.map((one) => one.node))];
 
 export function Retry({ run, failed, close }: Props & { failed: readonly Attempt[] }) {
   const effect = (
@@ -19,16 +20,10 @@ export function Retry({ run, failed, close }: Props & { failed: readonly Attempt
       <p>What failed, was rejected or lost in this run and hasn’t been published since is tried again; nothing else.</p>
       <Pieces attempts={failed} />
       <First run={run} />
-      <Reaches attempts={failed} />
+      <Reaches select={nodesOf(failed)} />
     </>
   );
-  const done = (document: Schema["RunDocument"]) => (
-    <div className="stack">
-      <p className="row"><State of={document.state} /> {document.reason ?? `${many(document.published.length, "partition")} published${document.rejected.length ? `, ${document.rejected.length} not` : ""}.`}</p>
-      <ul className="stack">{document.rejected.map((one) => <li key={`${one.asset}@${one.partition}`}><State of={one.state} /> {one.asset} {one.partition}<p className="muted small">{one.reason}</p></li>)}</ul>
-      {document.run_id && <p><Link to={`/runs/${encodeURIComponent(document.run_id)}`} onClick={close}>Open run {document.run_id}</Link></p>}
-    </div>
-  );
+  const done = (document: Schema["RunDocument"]) => <RunOutcome document={document} close={close} />;
   return <Confirm title={`Retry what failed in run ${run}`} verb="Retry" path="/api/v1/retry" body={{ target: run }} effect={effect} done={done} close={close} />;
 }
 
@@ -37,7 +32,7 @@ export function Cancel({ run, open, close }: Props & { open: readonly Attempt[] 
     <>
       <p>What is published stays. {many(open.length, "attempt")} under way {open.length === 1 ? "is" : "are"} ended, and what only this run wanted isn’t begun.</p>
       <Pieces attempts={open} />
-      <Reaches attempts={open} />
+      <Reaches select={nodesOf(open)} />
     </>
   );
   const done = (document: Schema["CancelDocument"]) => <p className="row"><State of={document.state} /> {document.state === "cancelled" ? "It has ended." : "It wasn’t under way any more."}</p>;
@@ -59,21 +54,5 @@ function First({ run }: { run: string }) {
     <div className="notice tone-warn"><div className="stack">
       {repairs.map((one) => <div key={one.first}><strong>First, a person’s: {one.node}: {one.first}</strong>{one.commands.map((text) => <div key={text}><Command text={text} /></div>)}</div>)}
     </div></div>
-  );
-}
-
-function Reaches({ attempts }: { attempts: readonly Attempt[] }) {
-  const select = [...new Set(attempts.map((one) => one.node))];
-  const found = useDocument("/api/v1/effect", { query: { select } }, select.length > 0);
-  if (!select.length) return null;
-  if (found.error) return <Refusal problem={found.error} />;
-  if (!found.data || found.isPlaceholderData) return <p role="status" className="muted">Looking whom it reaches…</p>;
-  const { downstream, consumers, owners } = found.data;
-  return (
-    <dl className="facts">
-      <dt>Reaches</dt><dd>{consumers.length ? `${many(consumers.length, "consumer")}: ${consumers.join(", ")}` : "no consumer"}</dd>
-      <dt>Made of it</dt><dd>{many(downstream.length, "asset")}{downstream.length > 0 && `: ${downstream.slice(0, 8).join(", ")}${downstream.length > 8 ? "…" : ""}`}</dd>
-      <dt>Owners</dt><dd>{owners.join(", ") || "nobody"}</dd>
-    </dl>
   );
 }

@@ -1,0 +1,15 @@
+// What came of something that was run: what is published, what isn't and why, and the run itself.
+import { Link } from "react-router";
+import type { Schema } from "../api/client";
+import { State } from "./State";
+import { many } from "./words";
+
+export function RunOutcome({ document, close }: { document: Schema["RunDocument"]; close: () => void }) {
+  return (
+    <div className="stack">
+      <p className="row"><State of={document.state} /> {document.reason ?? `${many(document.published.length, "partition")} published${document.rejected.length ? `, ${document.rejected.length} not` : ""}.`}</p>
+      <ul className="stack">{document.rejected.map((one) => <li key={`${one.asset}@${one.partition}`}><State of={one.state} /> {one.asset} {one.partition}<p className="muted small">{one.reason}</p></li>)}</ul>
+      {document.run_id && <p><Link to={`/runs/${encodeURIComponent(document.run_id)}`} onClick={close}>Open run {document.run_id}</Link></p>}
+    </div>
+  );
+}

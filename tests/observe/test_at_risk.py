@@ -6,7 +6,8 @@ import pytest
 from small_world import SmallWorld, at, consumer, declare, node
 
 from headrace.model import Grain
-from headrace.observe.status import ConsumerStatus, State, judge
+from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.status import judge
 from headrace.observe.watched import Node, Terms
 from headrace.observe.world import Pausing
 from headrace.schedule.graph import Trigger

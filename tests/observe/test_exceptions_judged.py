@@ -5,7 +5,8 @@ from __future__ import annotations
 from small_world import SmallWorld, at, consumer, declare, node, reads
 
 from headrace.model import Grain
-from headrace.observe.status import ConsumerStatus, State, judge
+from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.status import judge
 from headrace.observe.world import Excepted, Unusual
 
 DAY = Grain.DAY

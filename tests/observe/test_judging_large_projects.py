@@ -13,7 +13,7 @@ from small_world import SmallWorld, at, consumer, declare, node
 from headrace.model import Grain, Project, Settings
 from headrace.observe.blockage import Block, Blockage
 from headrace.observe.obligations import Scene
-from headrace.observe.status import State
+from headrace.observe.states import State
 from headrace.observe.status import judge as status_of
 from headrace.observe.watched import Watched
 from headrace.plan.bodies import Lines

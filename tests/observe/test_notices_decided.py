@@ -15,7 +15,7 @@ from headrace.model import Grain, Project, Settings
 from headrace.model.nodes import Consumer, Owner, PartitionSpec, Place, Source
 from headrace.observe.notices.digest import digests
 from headrace.observe.notices.queueing import Deadlines, tell
-from headrace.observe.status import AtRisk
+from headrace.observe.states import AtRisk
 from headrace.store import Store
 from headrace.store.queries import incidents, notices
 from headrace.store.queries.incidents import Affected, Incident

@@ -20,7 +20,8 @@ from headrace.model import Grain, Settings
 from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Scene
 from headrace.observe.persist import settle
-from headrace.observe.status import ConsumerStatus, judge
+from headrace.observe.states import ConsumerStatus
+from headrace.observe.status import judge
 from headrace.store import Store
 
 FIRST = date(2013, 1, 1)

@@ -9,7 +9,8 @@ from small_world import SmallWorld, at, consumer, declare, node, reads
 
 from headrace.model import Grain, InputMode
 from headrace.observe.freshness import AssetCounts, keys_count
-from headrace.observe.status import ConsumerStatus, State, judge
+from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.status import judge
 from headrace.observe.watched import Node, Terms
 
 DAY = Grain.DAY

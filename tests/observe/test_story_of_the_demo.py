@@ -9,7 +9,8 @@ from small_world import SmallWorld, at, consumer, declare, node
 
 from headrace.model import Grain
 from headrace.observe.freshness import AssetCounts
-from headrace.observe.status import ConsumerStatus, State, Status, judge
+from headrace.observe.states import ConsumerStatus, State, Status
+from headrace.observe.status import judge
 
 DAY = Grain.DAY
 PROJECT = declare(

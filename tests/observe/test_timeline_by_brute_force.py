@@ -27,7 +27,8 @@ from headrace.observe.facts import StoreWorld
 from headrace.observe.looking import known_until
 from headrace.observe.obligations import Scene
 from headrace.observe.persist import promise, settle
-from headrace.observe.status import ConsumerStatus, judged
+from headrace.observe.states import ConsumerStatus
+from headrace.observe.status import judged
 from headrace.store import Store, Transaction
 from headrace.store.queries import availability as stored
 

@@ -17,7 +17,8 @@ from headrace.observe.availability.wrongness import Wrongness
 from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Scene
 from headrace.observe.persist import promise, settle
-from headrace.observe.status import ConsumerStatus, judged
+from headrace.observe.states import ConsumerStatus
+from headrace.observe.status import judged
 from headrace.store import Store, Transaction
 
 DAY = Grain.DAY

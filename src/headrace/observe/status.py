@@ -5,120 +5,30 @@ What incidents make wrong is found by `availability.wrongness`, and given.
 
 from __future__ import annotations
 
-import enum
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
-import msgspec
-
-from headrace.model.intervals import bounds_us, previous_key, start_us
+from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.observe.blockage import Block, Blockage, Blocked, next_command, promised_by, told
-from headrace.observe.freshness import AssetCounts, Freshness, counts, freshnesses
+from headrace.observe.exported import exported
+from headrace.observe.freshness import Freshness, counts, freshnesses
 from headrace.observe.looking import known_until
-from headrace.observe.obligations import Obligation, Scene, covered, needed, obligations
+from headrace.observe.obligations import Obligation, Scene, covered, obligations
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
 from headrace.observe.soundness import excepted, unusual
+from headrace.observe.states import AtRisk, ConsumerStatus, Outlook, Read, State, Status, Wronged
+from headrace.observe.through import data_through
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
 from headrace.observe.wording import days, moment
-from headrace.observe.world import Excepted, Pausing, Standing, World
-
-EMPTY_INTERVALS_MAX = 100
-"""So many intervals without rows are passed over to find the newest with rows."""
-
+from headrace.observe.world import Excepted, World
 
 _STANDING_STILL = (Block.QUARANTINED, Block.FAILED, Block.WITHDRAWN)
 """What doesn't go on before somebody does something."""
-
-
-class State(enum.StrEnum):
-    """How a consumer is served; the first that holds, in this order."""
-
-    UNKNOWN = "unknown"
-    NEVER = "never"
-    WRONG = "wrong"
-    LATE = "late"
-    AT_RISK = "at_risk"
-    SERVED = "served"
-
-
-class Read(msgspec.Struct, frozen=True):
-    """How one asset that a consumer reads stands; `data_through` in the asset's own partitions, or the consumer's
-    intervals where it has none but follows inputs that have."""
-
-    asset: str
-    state: Freshness
-    data_through: str | None
-
-
-class Exported(msgspec.Struct, frozen=True):
-    """The export of a consumer's newest interval that is due or was exported: `exported`, `superseded` (what was exported isn't what
-    can be read any more), `running`, `waiting`, `failed` or `missing`. `at_us` is when it was last exported."""
-
-    state: str
-    interval: str | None
-    at_us: int | None
-    target: str
-
-
-class AtRisk(msgspec.Struct, frozen=True):
-    """What will make a consumer late: an interval, when it is due, the node and partition that will cause it, and one clause about it.
-    `predicted_us` is when it will be met, None where nothing says when."""
-
-    interval: str
-    due_us: int
-    node: str
-    partition: str
-    reason: str
-    next: str
-    since_us: int | None = None
-    predicted_us: int | None = None
-
-
-class Wronged(msgspec.Struct, frozen=True):
-    """What a consumer can read isn't sound: since when, by which incident (None: not told), in one clause."""
-
-    since_us: int
-    incident: int | None
-    said: str
-
-
-class ConsumerStatus(msgspec.Struct, frozen=True):
-    """One consumer. `states` lists all that hold, `due_interval` is the newest that is due, `backlog` the older ones
-    that aren't met. Times are microseconds of the store's clock."""
-
-    name: str
-    owner: str
-    state: State
-    states: tuple[State, ...]
-    since_us: int | None
-    due_interval: str | None
-    data_through: str | None
-    backlog: tuple[str, ...]
-    reads: tuple[Read, ...]
-    reason: str
-    next: str | None
-    export: Exported | None = None
-    risk: AtRisk | None = None
-    paused: Pausing | None = None
-    """Whether the consumer itself is paused; what it reads is told of by the reason."""
-    obligations: tuple[Obligation, ...] = ()
-    """Those that its state was judged by, oldest first."""
-
-
-class Status(msgspec.Struct, frozen=True):
-    """All consumers, in the order of declaration, and the assets. `observed_at_us` is the last look at any source."""
-
-    now_us: int
-    observed_at_us: int | None
-    consumers: tuple[ConsumerStatus, ...]
-    assets: AssetCounts
-
-
 NOTHING_WRONG: Mapping[str, Wronged] = MappingProxyType({})
 
 
@@ -141,13 +51,6 @@ def judged(scene: Scene, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_W
         ),
         assets=counts(scene, now_us),
     )
-
-
-class Outlook(msgspec.Struct, frozen=True):
-    """What becomes of a consumer's deadlines: since when it is late, or what will make it late."""
-
-    late_since_us: int | None
-    risk: AtRisk | None
 
 
 def outlook(terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks, blockage: Blockage) -> Outlook:
@@ -176,7 +79,7 @@ class _Judgement:
 
     @cached_property
     def _through(self) -> str | None:
-        return _data_through(self._terms, self._all, self._scene)
+        return data_through(self._terms, self._all, self._scene)
 
     @cached_property
     def _excepted(self) -> list[Excepted]:
@@ -219,27 +122,11 @@ class _Judgement:
             reads=tuple(self._reads(fresh)),
             reason=reason,
             next=command,
-            export=self._exported(),
+            export=exported(self._terms, self._scene, self._due[-1].interval if self._due else None),
             risk=risk,
             paused=pause,
             obligations=tuple(self._all),
         )
-
-    def _exported(self) -> Exported | None:
-        node = self._scene.declared.exports.get(self._terms.consumer)
-        if node is None:
-            return None
-        newest = self._scene.world.newest(node.name)
-        interval = newest.partition if newest is not None else None
-        if node.partition.whole:
-            interval = WHOLE
-        elif self._due and (interval is None or self._due[-1].interval > interval):
-            interval = self._due[-1].interval
-        if interval is None:
-            return Exported("missing", None, None, node.exported_to)
-        standing = self._scene.world.standing(node.name, interval)
-        same = newest is not None and newest.partition == interval
-        return Exported(_export_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
 
     def _why(
         self, state: State, blind: tuple[str, int | None] | None, late_since: int | None, risk: AtRisk | None
@@ -424,50 +311,6 @@ class _Judgement:
 
 def _place(one: Excepted) -> str:
     return one.node if one.partition == WHOLE else f"{one.node}@{one.partition}"
-
-
-def _export_state(standing: Standing | None) -> str:
-    if standing is None:
-        return "missing"
-    if standing.state == "waiting" and standing.reason:
-        return "failed"
-    if standing.published and (standing.stale or standing.state == "waiting"):
-        return "superseded"
-    return "exported" if standing.state == "published" else standing.state
-
-
-def _data_through(terms: Terms, found: Sequence[Obligation], scene: Scene) -> str | None:
-    """The newest interval that can be read. Under `max_age`, the newest with rows before any hole."""
-    if not scene.has_rhythm(terms):
-        return None
-    if terms.max_age is None:
-        return next((one.interval for one in reversed(found) if one.met_at_us is not None), None)
-    hole = next((place for place, one in enumerate(found) if not one.settled), len(found))
-    if hole == 0 and found:
-        return _before_first(found[0], terms, scene)
-    for one in reversed(found[max(0, hole - EMPTY_INTERVALS_MAX) : hole]):
-        if one.met_at_us is not None and _has_rows(terms, one.interval, scene):
-            return one.interval
-    return None
-
-
-def _before_first(first: Obligation, terms: Terms, scene: Scene) -> str | None:
-    """Where the oldest obligation that is known of isn't met: the interval before it, if that was ever expected."""
-    before = previous_key(first.interval, terms.per, terms.timezone)
-    starts = [scene.rhythms[node.name].start_us for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
-    known = [start for start in starts if start is not None]
-    if len(known) < len(starts) or start_us(before, terms.per, terms.timezone) < max(known):
-        return None
-    return before
-
-
-def _has_rows(terms: Terms, interval: str, scene: Scene) -> bool:
-    """Whether each read that is cut by time has rows in what the interval requires."""
-    for node in scene.known_reads(terms):
-        keys = needed(node, terms, interval, scene) if node.partition.grain is not None else None
-        if keys and not any(scene.world.rows(node.name, key) for key in keys):
-            return False
-    return True
 
 
 def sources_of(reads: Sequence[Node], scene: Scene) -> list[Node]:

@@ -10,7 +10,7 @@ from headrace.model import UsageError
 from headrace.model.times import Duration
 from headrace.observe.availability.overview import Overview
 from headrace.observe.availability.score import Score, mean, minutes, percent, score, share, worst
-from headrace.observe.status import ConsumerStatus
+from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import AvailabilityRow, RemovedRow
 from headrace.store import Transaction
 from headrace.store.queries import uptime, weakenings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from headrace.observe.availability.overview import Overview
 from headrace.observe.availability.score import Score, score
 from headrace.observe.availability.timeline import Past
-from headrace.observe.status import ConsumerStatus
+from headrace.observe.states import ConsumerStatus
 from headrace.observe.watched import Watched
 from headrace.operations.session import Session
 from headrace.run import usage as seen

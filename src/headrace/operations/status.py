@@ -9,7 +9,7 @@ from pathlib import Path
 from headrace.model import Project
 from headrace.model.files import scan
 from headrace.observe.availability.overview import Overview
-from headrace.observe.status import AtRisk, ConsumerStatus, Exported
+from headrace.observe.states import AtRisk, ConsumerStatus, Exported
 from headrace.observe.watched import watched
 from headrace.observe.world import Pausing
 from headrace.operations import restatements

@@ -9,7 +9,8 @@ import msgspec
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
-from headrace.observe.status import ConsumerStatus, State, judge
+from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.status import judge
 from headrace.observe.watched import WHOLE, Terms, watched
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets

@@ -15,7 +15,8 @@ from headrace.observe.availability.timeline import Past, Term
 from headrace.observe.availability.wrongness import Speaks, Wrongness
 from headrace.observe.looking import known_until
 from headrace.observe.obligations import Obligation, Scene, covered, needed
-from headrace.observe.status import EMPTY_INTERVALS_MAX, sources_of
+from headrace.observe.status import sources_of
+from headrace.observe.through import EMPTY_INTERVALS_MAX
 from headrace.observe.watched import WHOLE, Node, Terms, began
 from headrace.store.database import Transaction
 from headrace.store.queries import availability as stored

@@ -12,7 +12,8 @@ from headrace.observe.availability.timeline import Past
 from headrace.observe.availability.wrongness import Wrongness
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
-from headrace.observe.status import ConsumerStatus, Status, Wronged, judged
+from headrace.observe.states import ConsumerStatus, Status, Wronged
+from headrace.observe.status import judged
 from headrace.observe.watched import Watched
 from headrace.observe.world import World
 from headrace.store.database import Transaction

@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.observe.availability.spans import NONE, Moments, common, length, union, without
 from headrace.observe.availability.timeline import Past, counted, moments, timeline
-from headrace.observe.status import State
+from headrace.observe.states import State
 
 MINUTE_US = 60_000_000
 _GOOD = (State.SERVED, State.AT_RISK)

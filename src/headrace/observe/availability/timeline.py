@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.observe.availability.lateness import Duty, late_by_age, late_by_due, late_by_republishing
 from headrace.observe.availability.spans import EVER, NONE, Moments, common, outside, union
-from headrace.observe.status import State
+from headrace.observe.states import State
 
 
 class Term(msgspec.Struct, frozen=True):

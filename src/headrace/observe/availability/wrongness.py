@@ -10,7 +10,7 @@ from headrace.observe.availability.spans import EVER, Moments, union, without
 from headrace.observe.availability.tainted import Carry, Taint, accepted, all_of_all, spread, unsound
 from headrace.observe.availability.timeline import Wrong
 from headrace.observe.obligations import Scene, needed
-from headrace.observe.status import Wronged
+from headrace.observe.states import Wronged
 from headrace.observe.watched import Node, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents

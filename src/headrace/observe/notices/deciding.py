@@ -10,7 +10,7 @@ from headrace.model import Project
 from headrace.model.zones import HOUR_US
 from headrace.observe.notices.recipients import Recipient, Recipients
 from headrace.observe.notices.wording import Page, Words
-from headrace.observe.status import AtRisk
+from headrace.observe.states import AtRisk
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notices import Queued, Told
 

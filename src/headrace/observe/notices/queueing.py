@@ -13,7 +13,8 @@ from headrace.observe.notices.digest import digests
 from headrace.observe.notices.recipients import Recipients
 from headrace.observe.obligations import Scene
 from headrace.observe.risk import Outlooks
-from headrace.observe.status import AtRisk, outlook
+from headrace.observe.states import AtRisk
+from headrace.observe.status import outlook
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, notices
 

@@ -11,7 +11,7 @@ from headrace.model import Project
 from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.notices.recipients import Recipient
-from headrace.observe.status import AtRisk
+from headrace.observe.states import AtRisk
 from headrace.observe.wording import ago
 from headrace.store.queries.incidents import Incident, shown
 

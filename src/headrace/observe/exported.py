@@ -1,0 +1,36 @@
+"""How the export of what a consumer reads stands. Pure."""
+
+from __future__ import annotations
+
+from headrace.observe.obligations import Scene
+from headrace.observe.states import Exported
+from headrace.observe.watched import WHOLE, Terms
+from headrace.observe.world import Standing
+
+
+def exported(terms: Terms, scene: Scene, due: str | None) -> Exported | None:
+    """Of the newest interval that is due (`due`) or was exported; None where nothing is exported."""
+    node = scene.declared.exports.get(terms.consumer)
+    if node is None:
+        return None
+    newest = scene.world.newest(node.name)
+    interval = newest.partition if newest is not None else None
+    if node.partition.whole:
+        interval = WHOLE
+    elif due is not None and (interval is None or due > interval):
+        interval = due
+    if interval is None:
+        return Exported("missing", None, None, node.exported_to)
+    standing = scene.world.standing(node.name, interval)
+    same = newest is not None and newest.partition == interval
+    return Exported(_state(standing), interval, newest.at_us if newest is not None and same else None, node.target(interval))
+
+
+def _state(standing: Standing | None) -> str:
+    if standing is None:
+        return "missing"
+    if standing.state == "waiting" and standing.reason:
+        return "failed"
+    if standing.published and (standing.stale or standing.state == "waiting"):
+        return "superseded"
+    return "exported" if standing.state == "published" else standing.state

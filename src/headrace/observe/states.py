@@ -1,0 +1,102 @@
+"""How consumers stand, as values: what `status` says of each (SEMANTICS §7)."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from headrace.observe.freshness import AssetCounts, Freshness
+from headrace.observe.obligations import Obligation
+from headrace.observe.world import Pausing
+
+
+class State(enum.StrEnum):
+    """How a consumer is served; the first that holds, in this order."""
+
+    UNKNOWN = "unknown"
+    NEVER = "never"
+    WRONG = "wrong"
+    LATE = "late"
+    AT_RISK = "at_risk"
+    SERVED = "served"
+
+
+class Read(msgspec.Struct, frozen=True):
+    """How one asset that a consumer reads stands; `data_through` in the asset's own partitions, or the consumer's
+    intervals where it has none but follows inputs that have."""
+
+    asset: str
+    state: Freshness
+    data_through: str | None
+
+
+class Exported(msgspec.Struct, frozen=True):
+    """The export of a consumer's newest interval that is due or was exported: `exported`, `superseded` (what was exported isn't what
+    can be read any more), `running`, `waiting`, `failed` or `missing`. `at_us` is when it was last exported."""
+
+    state: str
+    interval: str | None
+    at_us: int | None
+    target: str
+
+
+class AtRisk(msgspec.Struct, frozen=True):
+    """What will make a consumer late: an interval, when it is due, the node and partition that will cause it, and one clause about it.
+    `predicted_us` is when it will be met, None where nothing says when."""
+
+    interval: str
+    due_us: int
+    node: str
+    partition: str
+    reason: str
+    next: str
+    since_us: int | None = None
+    predicted_us: int | None = None
+
+
+class Wronged(msgspec.Struct, frozen=True):
+    """What a consumer can read isn't sound: since when, by which incident (None: not told), in one clause."""
+
+    since_us: int
+    incident: int | None
+    said: str
+
+
+class ConsumerStatus(msgspec.Struct, frozen=True):
+    """One consumer. `states` lists all that hold, `due_interval` is the newest that is due, `backlog` the older ones
+    that aren't met. Times are microseconds of the store's clock."""
+
+    name: str
+    owner: str
+    state: State
+    states: tuple[State, ...]
+    since_us: int | None
+    due_interval: str | None
+    data_through: str | None
+    backlog: tuple[str, ...]
+    reads: tuple[Read, ...]
+    reason: str
+    next: str | None
+    export: Exported | None = None
+    risk: AtRisk | None = None
+    paused: Pausing | None = None
+    """Whether the consumer itself is paused; what it reads is told of by the reason."""
+    obligations: tuple[Obligation, ...] = ()
+    """Those that its state was judged by, oldest first."""
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All consumers, in the order of declaration, and the assets. `observed_at_us` is the last look at any source."""
+
+    now_us: int
+    observed_at_us: int | None
+    consumers: tuple[ConsumerStatus, ...]
+    assets: AssetCounts
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """What becomes of a consumer's deadlines: since when it is late, or what will make it late."""
+
+    late_since_us: int | None
+    risk: AtRisk | None

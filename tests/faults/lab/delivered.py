@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import time, timedelta
 
 from lab.deliveries import Delivery, Row, path_of, write
-from lab.faults import DAY, Act, Fault, Stage, of
+from lab.faults import DAY, Act, Fault, Stage
 from lab.month import Lab
 from lab.shapes import Measure, Source
 
@@ -20,13 +20,11 @@ def _victim(lab: Lab, chance: random.Random, kind: str = "") -> Source:
     return chance.choice([one for one in lab.world.events if not kind or one.kind == kind])
 
 
-def _one(
-    source: Source, name: str, kinds: frozenset[str], change: Callable[[Delivery], None], what: str, *, by_itself: bool = True
-) -> Fault:
+def _one(source: Source, name: str, change: Callable[[Delivery], None], what: str) -> Fault:
     def shaped(made: Delivery, _: Source | None) -> None:
         change(made)
 
-    return Fault(name, kinds, of(source.name), {source.name: shaped}, by_itself=by_itself, what=f"{source.name}: {what}")
+    return Fault(name, source.name, what, {source.name: shaped})
 
 
 # What doesn't come
@@ -40,14 +38,14 @@ def late(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.delay = at - lab.days.arrival(source, DAY)
 
-    return replace(_one(source, "late_source", of("late_source"), change, "comes at 06:10"), looked_between=True)
+    return replace(_one(source, "late_source", change, "comes at 06:10"), looked_between=True)
 
 
 def missing(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.missing = True
 
-    return _one(_victim(lab, chance), "missing_source", of("missing_source"), change, "isn't there until the next morning")
+    return _one(_victim(lab, chance), "missing_source", change, "isn't there until the next morning")
 
 
 def _answering(code: int, name: str) -> Make:
@@ -59,7 +57,7 @@ def _answering(code: int, name: str) -> Make:
             stage.driver.server.answer = 200
 
         source = _victim(lab, chance, "http")
-        return Fault(name, of(name), of(source.name), strike=strike, mend=mend, what=f"{source.name}: the server answers {code}")
+        return Fault(name, source.name, f"the server answers {code}", strike=strike, mend=mend)
 
     return make
 
@@ -79,7 +77,7 @@ def renamed(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.titles = {column: title}
 
-    return _one(source, "schema_change renamed", of("schema_change"), change, f"{column} is named {title}")
+    return _one(source, "schema_change renamed", change, f"{column} is named {title}")
 
 
 def dropped(lab: Lab, chance: random.Random) -> Fault:
@@ -89,14 +87,14 @@ def dropped(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.header.remove(column)
 
-    return _one(source, "schema_change dropped", of("schema_change"), change, f"{column} isn't there")
+    return _one(source, "schema_change dropped", change, f"{column} isn't there")
 
 
 def headless(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.with_header = False
 
-    return _one(_victim(lab, chance), "schema_change headless", of("schema_change"), change, "no header")
+    return _one(_victim(lab, chance), "schema_change headless", change, "no header")
 
 
 def retyped(lab: Lab, chance: random.Random) -> Fault:
@@ -111,7 +109,7 @@ def retyped(lab: Lab, chance: random.Random) -> Fault:
         for row in made.rows:
             row[measure.name] = word if chance.random() < share else row[measure.name]
 
-    return _one(source, "type_change", of("type_change"), change, f"{measure.name} is {word} in {share:.0%}")
+    return _one(source, "type_change", change, f"{measure.name} is {word} in {share:.0%}")
 
 
 def reformatted(lab: Lab, chance: random.Random) -> Fault:
@@ -134,7 +132,7 @@ def reformatted(lab: Lab, chance: random.Random) -> Fault:
                 for one in fractions:
                     row[one.name] = row[one.name].replace(".", ",")
 
-    return _one(source, f"format_change {how}", of("format_change"), change, how)
+    return _one(source, f"format_change {how}", change, how)
 
 
 # What comes again
@@ -146,7 +144,7 @@ def stale(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.rows = lab.days.events(source, DAY - timedelta(back)).rows
 
-    return _one(source, "stale_data", of("stale_data"), change, f"the file of {back} days before")
+    return _one(source, "stale_data", change, f"the file of {back} days before")
 
 
 def restated(lab: Lab, chance: random.Random) -> Fault:
@@ -159,15 +157,7 @@ def restated(lab: Lab, chance: random.Random) -> Fault:
             row[measure.name] = str(int(float(row[measure.name] or 1) * 1.1) + 1)
         write(path_of(lab.root, source, day), made, lab.moment(DAY + timedelta(1), time(3, 0)))
 
-    return Fault(
-        "restatement",
-        of("restatement"),
-        of(source.name),
-        strike=strike,
-        resent=False,
-        findable=False,
-        what=f"{source.name}: {day} comes again with other values",
-    )
+    return Fault("restatement", source.name, f"{day} comes again with other values", strike=strike, resent=False, findable=False)
 
 
 def doubled(lab: Lab, chance: random.Random) -> Fault:
@@ -176,7 +166,7 @@ def doubled(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.rows += [dict(row) for row in chance.sample(made.rows, int(len(made.rows) * share))]
 
-    return _one(source, "duplicate_rows", of("duplicate_rows"), change, f"{share:.0%} of the rows twice")
+    return _one(source, "duplicate_rows", change, f"{share:.0%} of the rows twice")
 
 
 # Too much, too little
@@ -188,7 +178,7 @@ def cut(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.rows = made.rows[: max(int(len(made.rows) * (1 - share)), 3)]
 
-    return _one(source, "volume_anomaly cut", of("volume_anomaly"), change, f"the last {share:.0%} is missing")
+    return _one(source, "volume_anomaly cut", change, f"the last {share:.0%} is missing")
 
 
 def bloated(lab: Lab, chance: random.Random) -> Fault:
@@ -201,7 +191,7 @@ def bloated(lab: Lab, chance: random.Random) -> Fault:
             rows += [{**row, source.day: DAY.isoformat(), source.time: DAY.isoformat() + row[source.time][10:]} for row in other]
         made.rows = rows
 
-    return _one(source, "volume_anomaly bloated", of("volume_anomaly"), change, f"{times} times as many rows with keys of their own")
+    return _one(source, "volume_anomaly bloated", change, f"{times} times as many rows with keys of their own")
 
 
 def group_gone(lab: Lab, chance: random.Random) -> Fault:
@@ -211,7 +201,7 @@ def group_gone(lab: Lab, chance: random.Random) -> Fault:
     def change(made: Delivery) -> None:
         made.rows = [row for row in made.rows if row[source.category] != group[0]]
 
-    return _one(source, "volume_anomaly group", of("volume_anomaly"), change, f"all of {group[0]} ({group[1]:.0%}) is missing")
+    return _one(source, "volume_anomaly group", change, f"all of {group[0]} ({group[1]:.0%}) is missing")
 
 
 def emptied(lab: Lab, chance: random.Random) -> Fault:
@@ -222,7 +212,7 @@ def emptied(lab: Lab, chance: random.Random) -> Fault:
         for row in made.rows:
             row[column] = "" if chance.random() < share else row[column]
 
-    return _one(source, "null_spike", of("null_spike"), change, f"{column} is empty in {share:.0%}")
+    return _one(source, "null_spike", change, f"{column} is empty in {share:.0%}")
 
 
 # Other values
@@ -232,7 +222,7 @@ def _values(name: str, how: Callable[[Source, random.Random, Measure], tuple[str
     def make(lab: Lab, chance: random.Random) -> Fault:
         source = _victim(lab, chance)
         what, change = how(source, chance, chance.choice(source.measures))
-        return _one(source, f"distribution_shift {name}", of("distribution_shift"), lambda made: change(made.rows), what)
+        return _one(source, f"distribution_shift {name}", lambda made: change(made.rows), what)
 
     return make
 
@@ -294,7 +284,7 @@ def keys_of_facts(lab: Lab, chance: random.Random) -> Fault:
         for row in made.rows:
             row[source.entity] = f"Z{row[source.entity][1:]}" if chance.random() < share else row[source.entity]
 
-    return _one(source, "reference_broken fact", of("reference_broken"), change, f"{share:.0%} of the rows name entities that nobody knows")
+    return _one(source, "reference_broken fact", change, f"{share:.0%} of the rows name entities that nobody knows")
 
 
 def keys_of_reference(lab: Lab, chance: random.Random) -> Fault:
@@ -308,9 +298,8 @@ def keys_of_reference(lab: Lab, chance: random.Random) -> Fault:
         for row in made.rows:
             row[known.entity] = f"Z{row[known.entity][1:]}" if row[known.entity] in keys else row[known.entity]
 
-    kinds = of("reference_broken", "volume_anomaly") if gone else of("reference_broken")
-    what = f"{known.name}: {share:.0%} of the keys are {'gone' if gone else 'others'}"
-    return Fault("reference_broken reference", kinds, of(known.name), {known.name: shaped}, what=what)
+    what = f"{share:.0%} of the keys are {'gone' if gone else 'others'}"
+    return Fault("reference_broken reference", known.name, what, {known.name: shaped}, also="volume_anomaly" if gone else "")
 
 
 def reported(lab: Lab, chance: random.Random) -> Fault:
@@ -325,16 +314,8 @@ def reported(lab: Lab, chance: random.Random) -> Fault:
     report: Act = lambda stage: stage.verb(  # noqa: E731 - one act, said where it is used
         DAY + timedelta(1), time(8, 30), "incidents", "report", source.name, "--from", DAY.isoformat(), "--reason", "figures that can't be"
     )
-    return Fault(
-        "reported",
-        of("reported"),
-        of(source.name),
-        {source.name: shaped},
-        late=report,
-        findable=False,
-        by_itself=False,
-        what=f"{source.name}: a person reports {DAY}",
-    )
+    what = f"a person reports {DAY}"
+    return Fault("reported", source.name, what, {source.name: shaped}, late=report, findable=False, by_itself=False)
 
 
 DELIVERED: tuple[Make, ...] = (

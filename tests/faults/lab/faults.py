@@ -41,10 +41,11 @@ class Fault:
     """One fault with the parameters that were drawn for it."""
 
     name: str
-    kinds: frozenset[str]
-    """What it may be called; more than one only where the interface's words leave it open."""
-    nodes: frozenset[str]
+    """What it is to be called, and after that which of its kind it is."""
+    node: str
     """Where it is."""
+    what: str
+    """Its parameters, for people."""
     shaped: dict[str, Shaped] = field(default_factory=dict)
     """What is done to the deliveries of the day."""
     strike: Act = nothing
@@ -63,9 +64,10 @@ class Fault:
     """Somebody looks before the first deadline as well: what comes late comes then."""
     skipped: int = 0
     """So many mornings nobody looks."""
-    what: str = ""
-    """Its parameters, for people."""
+    also: str = ""
+    """What else it may be called, where the interface's words leave it open."""
 
-
-def of(kind: str, *more: str) -> frozenset[str]:
-    return frozenset((kind, *more))
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What it may be called."""
+        return tuple(filter(None, (self.name.partition(" ")[0], self.also)))

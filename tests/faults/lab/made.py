@@ -10,7 +10,7 @@ from datetime import time, timedelta
 
 from lab.declarations import SERVER, declare_assets, declare_consumers
 from lab.delivered import Make
-from lab.faults import DAY, EARLY, Act, Fault, Stage, nothing, of
+from lab.faults import DAY, EARLY, Act, Fault, Stage, nothing
 from lab.graph import Asset, changed
 from lab.month import Lab
 
@@ -40,16 +40,7 @@ def _code(name: str, edit: Callable[[Asset, random.Random], tuple[str, str]], *,
             declare_assets(lab.root, lab.graph)
             stage.verb(NEXT, EARLY, "apply", "--yes")
 
-        return Fault(
-            f"code_error {name}",
-            of("code_error"),
-            of(asset.name),
-            strike=strike,
-            mend=mend,
-            resent=False,
-            by_itself=fails,
-            what=f"{asset.name}: {what}",
-        )
+        return Fault(f"code_error {name}", asset.name, what, strike=strike, mend=mend, resent=False, by_itself=fails)
 
     return make
 
@@ -100,11 +91,7 @@ def _machine(name: str, trouble: str, what: str, *, mended: bool = True, by_itse
             if not by_itself:
                 stage.verb(NEXT, EARLY, "retry", asset.name)
 
-        return Fault(
-            name, of(name.split(" ", maxsplit=1)[0]), of(asset.name), strike=strike, mend=mend if mended else nothing,
-            resent=False,
-            by_itself=by_itself, what=f"{asset.name}: {what}",
-        )  # fmt: skip
+        return Fault(name, asset.name, what, strike=strike, mend=mend if mended else nothing, resent=False, by_itself=by_itself)
 
     return make
 
@@ -132,15 +119,7 @@ def infeasible(lab: Lab, chance: random.Random) -> Fault:
         declare_consumers(lab.root, earlier)
         stage.verb(MORNING_AFTER, time(0, 5), "apply", "--yes")
 
-    return Fault(
-        "deadline_infeasible",
-        of("deadline_infeasible"),
-        of(consumer.name),
-        strike=strike,
-        resent=False,
-        by_itself=False,
-        what=f"{consumer.name} is due at 00:10",
-    )
+    return Fault("deadline_infeasible", consumer.name, "it is due at 00:10", strike=strike, resent=False, by_itself=False)
 
 
 def no_destination(lab: Lab, chance: random.Random) -> Fault:
@@ -155,15 +134,7 @@ def no_destination(lab: Lab, chance: random.Random) -> Fault:
         folder.unlink()
         kept.rename(folder)
 
-    return Fault(
-        "destination_unavailable",
-        of("destination_unavailable"),
-        of(consumer.name),
-        strike=strike,
-        mend=mend,
-        resent=False,
-        what=f"{consumer.name}: exports is a file",
-    )
+    return Fault("destination_unavailable", consumer.name, "exports is a file", strike=strike, mend=mend, resent=False)
 
 
 def misconfigured(lab: Lab, chance: random.Random) -> Fault:
@@ -180,18 +151,15 @@ def misconfigured(lab: Lab, chance: random.Random) -> Fault:
 
         return act
 
-    return Fault(
-        "configuration_error", of("configuration_error"), of(source.name),
-        strike=write(before.replace(SERVER, "LAB_NO_SUCH"), 1), mend=write(before, 2),
-        resent=False, what=f"{source.name}: its URL needs a secret that isn't set",
-    )  # fmt: skip
+    strike, mend = write(before.replace(SERVER, "LAB_NO_SUCH"), 1), write(before, 2)
+    return Fault("configuration_error", source.name, "its URL needs a secret that isn't set", strike=strike, mend=mend, resent=False)
 
 
 def paused(lab: Lab, chance: random.Random) -> Fault:
     asset = chance.choice(lab.graph.assets)
     strike: Act = lambda stage: stage.verb(MORNING_AFTER, EARLY, "pause", asset.name, "--reason", "looking into it")  # noqa: E731
     mend: Act = lambda stage: stage.verb(NEXT, EARLY, "resume", asset.name)  # noqa: E731
-    return Fault("paused", of("paused"), of(asset.name), strike=strike, mend=mend, resent=False, what=asset.name)
+    return Fault("paused", asset.name, "somebody looks into it", strike=strike, mend=mend, resent=False)
 
 
 def unapproved(lab: Lab, chance: random.Random) -> Fault:
@@ -207,20 +175,11 @@ def unapproved(lab: Lab, chance: random.Random) -> Fault:
             "--reason", "made again", "--yes",
         )  # fmt: skip
 
-    return Fault(
-        "approval_pending",
-        of("approval_pending"),
-        of(asset.name),
-        strike=strike,
-        resent=False,
-        by_itself=False,
-        findable=False,
-        what=f"{asset.name}: a backfill waits",
-    )
+    return Fault("approval_pending", asset.name, "a backfill waits", strike=strike, resent=False, by_itself=False, findable=False)
 
 
 def nobody(lab: Lab, chance: random.Random) -> Fault:
-    return Fault("runtime_down", of("runtime_down"), of("headrace"), skipped=3, resent=False, what="nobody looks for three days")
+    return Fault("runtime_down", "headrace", "nobody looks for three days", skipped=3, resent=False)
 
 
 MADE: tuple[Make, ...] = (

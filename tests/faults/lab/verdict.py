@@ -61,7 +61,7 @@ def verdict(seed: int, graph: Graph, played: Played, sound: Published) -> Verdic
 
 
 def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used: set[str]) -> Found:
-    here = [one for one in opened if one["cause"]["node"] in fault.nodes and one["id"] not in used]
+    here = [one for one in opened if one["cause"]["node"] == fault.node and one["id"] not in used]
     right = [one for one in here if one["cause"]["kind"] in fault.kinds]
     best = next(iter(right or here), None)
     if best is not None:
@@ -71,7 +71,7 @@ def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used:
     if fault.by_itself:
         healed = all(one.state in ("served", "at_risk") for one in played.last) and all(one["state"] == "resolved" for one in here)
     return Found(
-        name=fault.name, what=fault.what, expected=[f"{kind} {node}" for kind in sorted(fault.kinds) for node in sorted(fault.nodes)],
+        name=fault.name, what=f"{fault.node}: {fault.what}", expected=[f"{kind} {fault.node}" for kind in fault.kinds],
         right=bool(right), node_right=bool(here), seen=bool(opened), detected_minutes=since, healed=healed,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from addresses import Things
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serve_lab import Server, deliver, headrace, project, serving, write
 
@@ -26,25 +27,8 @@ WITHOUT = (
 )
 MARKUP = "<img src=x onerror=document.title='hacked'>"
 BEFORE, NOW = "2025-03-03T06:00", "2025-03-04T08:00"
-PAGES = (
-    "/",
-    "/incidents",
-    "/incidents/INC-1",
-    "/consumers",
-    "/consumers/report",
-    "/assets",
-    "/assets/revenue",
-    "/assets/revenue?part=checks",
-    "/assets/revenue?part=columns",
-    "/assets/revenue?part=lineage",
-    "/assets/revenue?part=preview",
-    "/graph",
-    "/graph?mode=focus&root=revenue",
-    "/figures/promises",
-    "/runs",
-    "/runs/2",
-    "/backfills",
-)
+SHOP = Things(asset="revenue", source="orders", consumer="report", incident="INC-1", run="2")
+PAGES = SHOP.pages()
 SECONDS = 40.0
 expect.set_options(timeout=SECONDS * 1000)
 

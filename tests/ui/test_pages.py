@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from browser_lab import AXE, MARKUP, PAGES, Site, open_page, site
+from addresses import PAGES as ADDRESSES
+from browser_lab import AXE, MARKUP, PAGES, ROOT, Site, open_page, site
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(300)
@@ -19,6 +20,15 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with site(tmp_path_factory.mktemp("ui") / "shop") as found:
         yield found
+
+
+def test_every_page_is_looked_at() -> None:
+    """Would catch: a page that was added and that no test of pages opens."""
+    routes = re.findall(r'path: "([^"*/][^"]*)"', (ROOT / "ui/src/app/routes.tsx").read_text(encoding="utf-8"))
+    assert len(routes) > 10
+    for route in routes:
+        pattern = re.sub(r":\w+", r"({[a-z]+}|[a-z]+)", route)
+        assert any(re.fullmatch(f"/{pattern}", page.partition("?")[0]) for page in ADDRESSES), route
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -1,5 +1,5 @@
 """Run the benchmarks and write RESULTS.md from their documents: `make bench`, `make bench ARGS="pipeline partitions"`, or
-with ARGS=--page from the documents that are there.
+with ARGS=--page from the documents that are kept.
 
 Each benchmark's last document is kept in `benchmarks/results/`, so that one of them can be measured anew without the
 others. Nothing in RESULTS.md is written by hand.
@@ -7,9 +7,11 @@ others. Nothing in RESULTS.md is written by hand.
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,22 @@ ORDER = (
     "sources",
     "materialise",
     "overhead",
+    "batches",
     "backfill",
     "eta",
     "planning",
     "scheduling",
     "history",
+    "api",
+    "audit",
     "renames",
+    "anomalies",
+    "diagnosis",
+    "lab",
+    "upstrace",
 )
+"""Every benchmark that gives a document, in the order of the page."""
+
 INTRODUCTION = """# Measured
 
 Written by `make bench` from the documents in `benchmarks/results/`; each section can be had again with the command in it.
@@ -38,18 +49,29 @@ times don't.
 """
 
 
-def main(arguments: list[str]) -> None:
+def main(words: Sequence[str]) -> None:
     """Run what is named (all, if nothing is), keep the documents, and write the page from all that are kept."""
-    quick, page_only = "--quick" in arguments, "--page" in arguments
-    named = [name for name in arguments if not name.startswith("--")]
-    for name in [] if page_only else named or ORDER:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", type=_named, metavar="NAME", help=f"which benchmarks, all unless told: {', '.join(ORDER)}")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of the benchmarks themselves: nothing is kept or written")
+    parser.add_argument("--page", action="store_true", help="run nothing: write RESULTS.md from the documents that are kept")
+    arguments = parser.parse_args(words)
+    if arguments.page and (arguments.names or arguments.quick):
+        parser.error("--page runs nothing, so it takes neither names nor --quick")
+    for name in [] if arguments.page else arguments.names or ORDER:
         print(f"{name} …", flush=True)
-        document = run(name, quick=quick)
-        if not quick:
+        document = run(name, quick=arguments.quick)
+        if not arguments.quick:
             DOCUMENTS.mkdir(exist_ok=True)
             (DOCUMENTS / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    if not quick:
+    if not arguments.quick:
         (HERE / "RESULTS.md").write_text(page(), encoding="utf-8")
+
+
+def _named(word: str) -> str:
+    if word not in ORDER:
+        raise argparse.ArgumentTypeError(f"no benchmark is called {word}; there are {', '.join(ORDER)}")
+    return word
 
 
 def run(name: str, *, quick: bool) -> dict[str, Any]:

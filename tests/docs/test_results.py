@@ -1,4 +1,4 @@
-"""RESULTS.md is made from documents, never by hand."""
+"""RESULTS.md is made from documents, never by hand, and every benchmark gives one."""
 
 from __future__ import annotations
 
@@ -35,3 +35,28 @@ def test_the_page_shows_what_the_documents_say(tmp_path: Path, monkeypatch: pyte
 def test_the_page_that_is_kept_is_the_one_that_the_documents_give() -> None:
     """Somebody edited a figure by hand, or forgot to write the page anew."""
     assert (results.HERE / "RESULTS.md").read_text(encoding="utf-8") == results.page()
+
+
+def test_every_benchmark_that_gives_a_document_is_run() -> None:
+    """Would catch: a benchmark that `make bench` leaves out, so that nobody notices when it breaks or what it says."""
+    with_documents = {path.stem for path in results.HERE.glob("*.py") if "main(__doc__, measure" in path.read_text(encoding="utf-8")}
+    assert with_documents == set(results.ORDER)
+
+
+@pytest.mark.parametrize("words", [["partition"], ["--page", "startup"], ["--page", "--quick"]])
+def test_what_cannot_be_meant_runs_nothing(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Would catch: a word that isn't understood taken for "run all", which is hours."""
+    with pytest.raises(SystemExit, match="2"):
+        results.main(words)
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", results.ORDER)
+def test_each_benchmark_gives_a_document(name: str) -> None:
+    """Would catch: a benchmark that was left behind by a change of what it measures, until somebody wants its figures."""
+    document = results.run(name, quick=True)
+    assert {"machine", "commit", "figures", "observed"} <= set(document)
+    assert document["figures"] or document["observed"]
+    assert f"## {name}" in results.section(name, document)

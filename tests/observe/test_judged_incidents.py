@@ -322,3 +322,25 @@ def test_a_promise_that_usual_arrivals_cant_keep_is_told_as_such(store: Store) -
         tx.executemany("insert into look (source, at, found) values ('src', ?, 1)", [(at("2013-02-21 07:40"),)])
     (one,) = night.judge("2013-02-21 08:00")
     assert (one.kind, one.node, one.affected.consumers) == ("deadline_infeasible", "c", ("c",))
+
+
+def test_a_missing_library_is_one_incident_until_the_last_asset_has_it_back(store: Store) -> None:
+    """Would catch: an incident for each asset that is left, while they are run again one after the other; one for each source."""
+    names = [f"a{number}" for number in range(5)]
+    nodes = [node(f"s{number}", Grain.DAY, source=True) for number in range(5)]
+    watched = declare([*nodes, *(node(name, Grain.DAY, f"s{name[1:]}") for name in names)], consumer("c", *names, due="07:00"))
+    night, day = Night(store), "2013-02-02"
+    night.published("2013-02-01", "2013-02-02 04:00", *(one.name for one in nodes), *names)
+    night.judge("2013-02-02 07:30", watched)
+    night.published(day, "2013-02-03 04:00", *(one.name for one in nodes))
+    error = '{"kind": "deterministic", "code": "body_failed", "message": "ModuleNotFoundError: No module named \'scipy\'"}'
+    with store.write(None) as tx:
+        for name in names:
+            night.attempt(tx, name, day, "failed", at("2013-02-03 04:10"), error)
+            night.stand(tx, name, day, "failed", at("2013-02-03 04:10"))
+    (one,) = night.judge("2013-02-03 04:11", watched)
+    assert (one.kind, one.summary) == ("code_error", "5 nodes: ModuleNotFoundError: No module named scipy")
+    for number, name in enumerate(names):
+        assert [each.state for each in night.judge(f"2013-02-03 05:{number}1", watched)] == ["open"]
+        night.published(day, f"2013-02-03 05:{number}2", name)
+    assert [each.state for each in night.judge("2013-02-03 06:00", watched)] == ["resolved"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.causes import Cause, CauseKind
@@ -107,6 +109,40 @@ def test_three_sources_of_one_host_that_dont_answer_are_one_cause() -> None:
     causes = diagnose(found, graph, NOW)
     assert shown(causes) == [("source_unavailable", "a"), ("access_denied", "d")]
     assert causes[0].nodes == ("b", "c")
+
+
+ENVIRONMENT = {"scipy": "ModuleNotFoundError: No module named 'scipy'", "gomp": "OSError: libgomp.so.1: cannot open shared object file"}
+
+
+@pytest.mark.parametrize(
+    "said", [*ENVIRONMENT.values(), "ConnectionError: could not resolve host rates.example", "RuntimeError: no licence"]
+)
+def test_the_same_error_in_assets_of_many_sources_is_one_cause(said: str) -> None:
+    """Would catch: an incident for each source, each blamed on its vendor, where a library is missing (200 assets gave 10)."""
+    sources = [node(f"s{number}", source=True) for number in range(10)]
+    graph = CauseGraph([*sources, *(node(f"a{number}", f"s{number % 10}") for number in range(200))])
+    found = [seen(f"a{number}@2013-02-11", Family.ERROR, observed=said, id=f"{number}") for number in range(200)]
+    (cause,) = diagnose(found, graph, NOW)
+    assert len({cause.node, *cause.nodes}) == 200
+
+
+@pytest.mark.parametrize("said", ENVIRONMENT.values())
+def test_what_a_library_is_missing_for_isnt_its_sources_and_is_one_cause_whenever_each_runs(said: str) -> None:
+    """Would catch: the vendor of the only source told that its delivery lacks a Python package; a second incident for what runs at noon."""
+    graph = CauseGraph([node("flights", source=True), node("a", "flights"), node("b", "flights")])
+    found = [seen("a@2013-02-11", Family.ERROR, observed=said), seen("b@2013-02-11", Family.ERROR, observed=said, hour=7)]
+    assert shown(diagnose(found, graph, NOW)) == [("code_error", "a")]
+
+
+def test_what_is_left_of_one_cause_in_many_nodes_stays_one() -> None:
+    """Would catch: new incidents for the last two of two hundred assets, while a fix makes them well one by one."""
+    graph = CauseGraph(
+        [node("s", source=True), node("t", source=True), *(node(name, read) for name, read in zip("abcd", "stst", strict=True))]
+    )
+    found = [seen(f"{name}@2013-02-11", Family.ERROR, observed="RuntimeError: no licence") for name in "abcd"]
+    (before,) = diagnose(found, graph, NOW)
+    assert len(diagnose(found[2:], graph, NOW)) == 2  # two alike may be chance
+    assert len(diagnose(found[2:], graph, NOW, [before])) == 1
 
 
 def test_what_an_open_incident_explained_stays_with_it_when_its_own_evidence_is_gone() -> None:

@@ -25,6 +25,8 @@ class Failure(enum.StrEnum):
     PLACE = "no such place"
     CONFIGURED = "configured"
     UNREADABLE = "unreadable"
+    ENVIRONMENT = "not installed"
+    """What a body runs in lacks something: a package, a library of the system."""
     MEMORY = "out of memory"
     SPACE = "no space"
     VALUES = "values of another type"
@@ -40,6 +42,8 @@ _CODES = {
 }  # fmt: skip
 _PLACE = re.compile(r"not a directory|no such file or directory|is a directory|read-only file system", re.IGNORECASE)
 """Whatever code is given for it: whether the place or its declaration is to blame is told by whether the declaration was changed."""
+_LACKS = re.compile(r"No module named|\b(ModuleNotFound|Import)Error\b|cannot open shared object file|DLL load failed", re.IGNORECASE)
+"""Before places: a library that isn't there is told as a file that isn't."""
 _SAID = (
     (Failure.SPACE, re.compile(r"no space left|ENOSPC|disk (is )?full|disk quota", re.IGNORECASE)),
     (Failure.MEMORY, re.compile(r"out of memory|MemoryError|oom[-_ ]?kill|cannot allocate memory|memory limit", re.IGNORECASE)),
@@ -63,6 +67,8 @@ def failure_of(one: Evidence) -> Failure:
 
 @lru_cache(FAILURES_KEPT)
 def _failure(code: str, said: str) -> Failure:
+    if _LACKS.search(said):
+        return Failure.ENVIRONMENT
     if _PLACE.search(said):
         return Failure.PLACE
     if code in _CODES:

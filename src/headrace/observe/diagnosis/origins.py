@@ -15,6 +15,7 @@ from headrace.observe.diagnosis.details import Failure, failure_of
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.rules import BY_KIND
 from headrace.observe.diagnosis.rules.rule import CLOCK_US
+from headrace.observe.diagnosis.sharing import in_unrelated
 
 TOGETHER_US = 16 * CLOCK_US
 """Nodes that are built from one delivery are built within this time."""
@@ -27,6 +28,8 @@ _OF_INPUTS = {Failure.VALUES: CauseKind.TYPE_CHANGE, Failure.NAMES: CauseKind.SC
 def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
     """The causes, those that come from what goes in put down to the source that it comes from."""
     orphans = [one for one in causes if _is_orphan(one, graph)]
+    elsewhere = in_unrelated([one for one in orphans if not _fails_over_inputs(one)], graph)
+    orphans = [one for one in orphans if one not in elsewhere]
     if not orphans or len(orphans) > ORPHANS_MAX:
         return list(causes)
     found: dict[Candidate, Candidate | None] = {}

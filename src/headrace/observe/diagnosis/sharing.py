@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 from headrace.observe.diagnosis.candidates import Candidate
-from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.details import Failure, failure_of
+from headrace.observe.diagnosis.evidence import Family
 from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.rules.rule import CLOCK_US
 
@@ -22,20 +23,48 @@ _LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
 _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 
-def shared(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
-    """The causes, those that are the same thing merged, in their order."""
+def shared(causes: Sequence[Candidate], graph: CauseGraph, open_causes: Iterable[Cause] = ()) -> list[Candidate]:
+    """The causes, those that are the same thing merged, in their order. What was one incident stays one, however few are left of it."""
+    known = {evidence: number for number, one in enumerate(open_causes) for evidence in one.own}
+    merged: dict[Candidate, Candidate | None] = {}
+    for group in alike(causes, graph):
+        of = {known.get(one.own[0].id) for one in group}
+        if len({one.node for one in group}) >= _least(group[0]) or (len(group) > 1 and of != {None} and len(of) == 1):
+            merged |= {group[0]: _merged(group), **dict.fromkeys(group[1:])}
+    return [found for one in causes if (found := merged.get(one, one)) is not None]
+
+
+def alike(causes: Sequence[Candidate], graph: CauseGraph) -> Iterator[list[Candidate]]:
+    """Causes that show the same at one time, together."""
     groups: dict[Hashable, list[Candidate]] = {}
     many = Counter(one.kind for one in causes)
-    for number, one in enumerate(causes):
+    for one in causes:
         mark = one.kind if many[one.kind] > FLOOD and one.said is None else _shares(one, graph)
-        groups.setdefault(number if mark is None else mark, []).append(one)
-    merged: dict[Candidate, Candidate | None] = {}
+        if mark is not None:
+            groups.setdefault(mark, []).append(one)
     for group in groups.values():
-        for near in _at_one_time(group):
-            least = MACHINE_MIN if near[0].kind in _MACHINE else NODES_MIN
-            if len({one.node for one in near}) >= least:
-                merged |= {near[0]: _merged(near), **dict.fromkeys(near[1:])}
-    return [found for one in causes if (found := merged.get(one, one)) is not None]
+        yield from [group] if _lacks(group[0]) else _at_one_time(group)
+
+
+def in_unrelated(causes: Sequence[Candidate], graph: CauseGraph) -> set[Candidate]:
+    """Those that fail alike, at one time, in so many nodes that nothing that goes into all of them can be why; and what lacks something
+    that it runs in."""
+    found: set[Candidate] = {one for one in causes if _lacks(one)}
+    for group in alike(causes, graph):
+        nodes = {one.node for one in group}
+        if len(nodes) >= NODES_MIN and nodes <= graph.nodes.keys() and not graph.common_sources(nodes):
+            found.update(group)
+    return found
+
+
+def _least(one: Candidate) -> int:
+    """How many nodes it takes that show the same."""
+    return MACHINE_MIN if one.kind in _MACHINE or _lacks(one) else NODES_MIN
+
+
+def _lacks(one: Candidate) -> bool:
+    """Whether what it runs in lacks something: that is so for all that run there, whenever their turn comes."""
+    return one.kind is CauseKind.CODE_ERROR and bool(one.own) and failure_of(one.own[0]) is Failure.ENVIRONMENT
 
 
 def _shares(one: Candidate, graph: CauseGraph) -> Hashable:
@@ -45,12 +74,12 @@ def _shares(one: Candidate, graph: CauseGraph) -> Hashable:
         return None
     if one.kind is CauseKind.RESOURCE_EXHAUSTED and failure_of(one.own[0]) is Failure.SPACE:
         return (one.kind, host)
-    if one.kind in _OUTSIDE or one.kind in _MACHINE:
-        return (one.kind, host) if host else None
+    if (one.kind in _OUTSIDE or one.kind in _MACHINE) and host:
+        return (one.kind, host)
     if one.kind in _LATE:
         owner = graph.owner(one.node)
         return (_LATE, owner) if owner else None
-    if one.kind is CauseKind.CODE_ERROR:
+    if one.kind is CauseKind.CODE_ERROR or one.own[0].family is Family.ERROR:
         return (one.kind, failure_of(one.own[0]), one.own[0].error_kind, _about(one.own[0].observed))
     return None
 

@@ -16,6 +16,8 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
 """What an error quotes may be a cell's value, and a clause goes out to people. An apostrophe within a word quotes nothing."""
+_MODULE = re.compile(r"No module named '([\w.]{1,60})'")
+"""The name of a package is quoted, too, and is all that is to know."""
 _SAYS = (
     Family.ERROR,
     Family.EXPORT,
@@ -97,8 +99,8 @@ def _observed(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def without_quotes(said: str) -> str:
-    """The same without what is quoted in it."""
-    return _QUOTED.sub("…", said)
+    """The same without what is quoted in it, but for the name of a package."""
+    return _QUOTED.sub("…", _MODULE.sub(r"No module named \1", said))
 
 
 def _checks(own: Sequence[Evidence]) -> str:

@@ -59,13 +59,13 @@ class Keeping:
 
     def _matched(self, cause: Cause, taken: Collection[int]) -> int | None:
         """The open incident that a cause is: of the same fingerprint, else of the same evidence, else of a narrower view of it, else one
-        of which this is what is left."""
+        of which this is what is left: at another of its nodes, or in some of its columns."""
         mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
         free = [(one, self._made_of[one.id].keys()) for one in self._open.values() if one.id not in taken]
         same = [one.id for one, _ in free if one.fingerprint == mark]
         here = [one.id for one, made in free if one.node == cause.node and own & made]
         narrower = [one.id for one, made in free if made and made <= explained]
-        rest = [one.id for one, _ in free if _is_rest(cause, one)]
+        rest = [one.id for one, made in free if _is_rest(cause, one) or (one.kind == cause.kind and own and own <= made)]
         return min(same or here or narrower or rest, default=None)
 
     def _before(self, cause: Cause) -> Incident | None:

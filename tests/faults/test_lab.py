@@ -32,7 +32,7 @@ def test_a_world_is_a_sound_project(seed: int, tmp_path: Path) -> None:
     assert not compiled.problems
     assert len(lab.graph.assets) == ASSETS
     owners = {lab.world.reference.owner, *(one.owner for one in lab.world.events)}
-    assert len(owners) == 5
+    assert len(owners) in {4, 5}
     assert all(lab.graph.below(one.name) for one in lab.world.events)
 
 

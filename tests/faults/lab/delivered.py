@@ -10,14 +10,24 @@ from datetime import time, timedelta
 
 from lab.deliveries import Delivery, Row, path_of, write
 from lab.faults import DAY, Act, Fault, Stage
+from lab.graph import JOINED
 from lab.month import Lab
 from lab.shapes import Measure, Source
 
 Make = Callable[[Lab, random.Random], Fault]
 
 
-def _victim(lab: Lab, chance: random.Random, kind: str = "") -> Source:
-    return chance.choice([one for one in lab.world.events if not kind or one.kind == kind])
+ENOUGH = 150
+"""Rows a day from which on it can be told what is of a day and what isn't; what is certain can be told of fewer."""
+
+
+def _victim(lab: Lab, chance: random.Random, kind: str = "", rows: int = 0) -> Source:
+    return chance.choice([one for one in lab.world.events if (not kind or one.kind == kind) and one.rows >= rows])
+
+
+def _some(chance: random.Random, rows: list[Row], share: float) -> list[Row]:
+    """A share of the rows, at least one."""
+    return chance.sample(rows, max(round(len(rows) * share), 1))
 
 
 def _one(source: Source, name: str, change: Callable[[Delivery], None], what: str) -> Fault:
@@ -99,15 +109,12 @@ def headless(lab: Lab, chance: random.Random) -> Fault:
 
 def retyped(lab: Lab, chance: random.Random) -> Fault:
     source = _victim(lab, chance)
-    measure, word, share = (
-        chance.choice(source.measures),
-        chance.choice(("n/a", "pending", "unknown", "#REF!")),
-        chance.choice((0.05, 0.3, 1.0)),
-    )
+    measure, share = chance.choice(source.measures), chance.choice((0.05, 0.3, 1.0))
+    word = chance.choice(("n/a", "pending", "unknown", "#REF!", "~", "1 200 units"))
 
     def change(made: Delivery) -> None:
-        for row in made.rows:
-            row[measure.name] = word if chance.random() < share else row[measure.name]
+        for row in _some(chance, made.rows, share):
+            row[measure.name] = word
 
     return _one(source, "type_change", change, f"{measure.name} is {word} in {share:.0%}")
 
@@ -139,7 +146,7 @@ def reformatted(lab: Lab, chance: random.Random) -> Fault:
 
 
 def stale(lab: Lab, chance: random.Random) -> Fault:
-    source, back = _victim(lab, chance), chance.choice((1, 1, 3, 7))
+    source, back = _victim(lab, chance), chance.choice((1, 1, 3, 7, 20))
 
     def change(made: Delivery) -> None:
         made.rows = lab.days.events(source, DAY - timedelta(back)).rows
@@ -153,7 +160,7 @@ def restated(lab: Lab, chance: random.Random) -> Fault:
 
     def strike(stage: Stage) -> None:
         made = lab.days.events(source, day)
-        for row in made.rows[: len(made.rows) // 7]:
+        for row in _some(chance, made.rows, 0.15):
             row[measure.name] = str(int(float(row[measure.name] or 1) * 1.1) + 1)
         write(path_of(lab.root, source, day), made, lab.moment(DAY + timedelta(1), time(3, 0)))
 
@@ -161,10 +168,10 @@ def restated(lab: Lab, chance: random.Random) -> Fault:
 
 
 def doubled(lab: Lab, chance: random.Random) -> Fault:
-    source, share = _victim(lab, chance), chance.choice((0.15, 0.5, 1.0))
+    source, share = _victim(lab, chance), chance.choice((0.1, 0.5, 1.0))
 
     def change(made: Delivery) -> None:
-        made.rows += [dict(row) for row in chance.sample(made.rows, int(len(made.rows) * share))]
+        made.rows += [dict(row) for row in _some(chance, made.rows, share)]
 
     return _one(source, "duplicate_rows", change, f"{share:.0%} of the rows twice")
 
@@ -173,7 +180,7 @@ def doubled(lab: Lab, chance: random.Random) -> Fault:
 
 
 def cut(lab: Lab, chance: random.Random) -> Fault:
-    source, share = _victim(lab, chance), chance.choice((0.45, 0.7, 0.9))
+    source, share = _victim(lab, chance, rows=ENOUGH), chance.choice((0.45, 0.6, 0.9))
 
     def change(made: Delivery) -> None:
         made.rows = made.rows[: max(int(len(made.rows) * (1 - share)), 3)]
@@ -182,7 +189,7 @@ def cut(lab: Lab, chance: random.Random) -> Fault:
 
 
 def bloated(lab: Lab, chance: random.Random) -> Fault:
-    source, times = _victim(lab, chance), chance.choice((3, 8))
+    source, times = _victim(lab, chance, rows=ENOUGH), chance.choice((2, 3, 8))
 
     def change(made: Delivery) -> None:
         rows: list[Row] = []
@@ -195,7 +202,7 @@ def bloated(lab: Lab, chance: random.Random) -> Fault:
 
 
 def group_gone(lab: Lab, chance: random.Random) -> Fault:
-    source = _victim(lab, chance)
+    source = _victim(lab, chance, rows=ENOUGH)
     group = max(source.categories, key=lambda one: one[1])
 
     def change(made: Delivery) -> None:
@@ -205,12 +212,12 @@ def group_gone(lab: Lab, chance: random.Random) -> Fault:
 
 
 def emptied(lab: Lab, chance: random.Random) -> Fault:
-    source, share = _victim(lab, chance), chance.choice((0.4, 0.7, 1.0))
+    source, share = _victim(lab, chance, rows=ENOUGH), chance.choice((0.3, 0.7, 1.0))
     column = chance.choice([source.category, source.entity, *(one.name for one in source.measures)])
 
     def change(made: Delivery) -> None:
-        for row in made.rows:
-            row[column] = "" if chance.random() < share else row[column]
+        for row in _some(chance, made.rows, share):
+            row[column] = ""
 
     return _one(source, "null_spike", change, f"{column} is empty in {share:.0%}")
 
@@ -220,7 +227,7 @@ def emptied(lab: Lab, chance: random.Random) -> Fault:
 
 def _values(name: str, how: Callable[[Source, random.Random, Measure], tuple[str, Callable[[list[Row]], None]]]) -> Make:
     def make(lab: Lab, chance: random.Random) -> Fault:
-        source = _victim(lab, chance)
+        source = _victim(lab, chance, rows=ENOUGH)
         what, change = how(source, chance, chance.choice(source.measures))
         return _one(source, f"distribution_shift {name}", lambda made: change(made.rows), what)
 
@@ -228,7 +235,7 @@ def _values(name: str, how: Callable[[Source, random.Random, Measure], tuple[str
 
 
 def _unit(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
-    factor = chance.choice((100.0, 1_000.0, 2.54, 0.01, 10.0))
+    factor = chance.choice((100.0, 1_000.0, 2.54, 0.01, 10.0, 60.0, 0.3048, 1e6))
 
     def change(rows: list[Row]) -> None:
         for row in rows:
@@ -261,7 +268,7 @@ def _swapped(source: Source, chance: random.Random, measure: Measure) -> tuple[s
 
 
 def _clock(source: Source, chance: random.Random, measure: Measure) -> tuple[str, Callable[[list[Row]], None]]:
-    hours = chance.choice((-6, 6))
+    hours = chance.choice((-7, -5, 5, 6, 9))
 
     def change(rows: list[Row]) -> None:
         for row in rows:
@@ -278,25 +285,26 @@ unit, sign, swapped, clock = _values("unit", _unit), _values("sign", _sign), _va
 
 
 def keys_of_facts(lab: Lab, chance: random.Random) -> Fault:
-    source, share = chance.choice(lab.world.events[:3]), chance.choice((0.3, 0.6))
+    joined = [one for one in lab.world.events[:JOINED] if one.rows >= ENOUGH]
+    source, share = chance.choice(joined), chance.choice((0.25, 0.6, 1.0))
 
     def change(made: Delivery) -> None:
-        for row in made.rows:
-            row[source.entity] = f"Z{row[source.entity][1:]}" if chance.random() < share else row[source.entity]
+        for row in _some(chance, made.rows, share):
+            row[source.entity] = f"Y{row[source.entity][1:]}"
 
     return _one(source, "reference_broken fact", change, f"{share:.0%} of the rows name entities that nobody knows")
 
 
 def keys_of_reference(lab: Lab, chance: random.Random) -> Fault:
     """Keys are others, or rows are gone: then it is as much a matter of volume, which comes first."""
-    known, share, gone = lab.world.reference, chance.choice((0.3, 0.6)), chance.random() < 0.4
-    keys = set(chance.sample(known.keys, int(len(known.keys) * share)))
+    known, share, gone = lab.world.reference, chance.choice((0.25, 0.6, 1.0)), chance.random() < 0.4
+    keys = set(chance.sample(known.keys, min(int(len(known.keys) * share), len(known.keys) - 2)))
 
     def shaped(made: Delivery, _: Source | None) -> None:
         if gone:
             made.rows = [row for row in made.rows if row[known.entity] not in keys]
         for row in made.rows:
-            row[known.entity] = f"Z{row[known.entity][1:]}" if row[known.entity] in keys else row[known.entity]
+            row[known.entity] = f"Y{row[known.entity][1:]}" if row[known.entity] in keys else row[known.entity]
 
     what = f"{share:.0%} of the keys are {'gone' if gone else 'others'}"
     return Fault("reference_broken reference", known.name, what, {known.name: shaped}, also="volume_anomaly" if gone else "")
@@ -309,7 +317,7 @@ def reported(lab: Lab, chance: random.Random) -> Fault:
 
     def shaped(made: Delivery, _: Source | None) -> None:
         for row in made.rows[:: max(len(made.rows) // 20, 1)]:
-            row[measure.name] = str(math.ceil(float(row[measure.name] or 1)))
+            row[measure.name] = str(math.ceil(float(row[measure.name] or 1)) + 1)
 
     report: Act = lambda stage: stage.verb(  # noqa: E731 - one act, said where it is used
         DAY + timedelta(1), time(8, 30), "incidents", "report", source.name, "--from", DAY.isoformat(), "--reason", "figures that can't be"

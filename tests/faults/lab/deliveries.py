@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import math
 import os
@@ -10,6 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,6 +19,9 @@ from lab.shapes import LEVEL_NOISE, Reference, Source, World
 
 Row = dict[str, str]
 ARRIVAL_NOISE_MINUTES = 10
+ROWS_MIN = 12
+DAYS_KEPT = 16
+"""Each fault of a seed is played on the same days: so many deliveries are kept as they are when nothing is wrong."""
 
 
 @dataclass
@@ -58,31 +63,9 @@ class Days:
 
     def events(self, source: Source, day: date, *, factor: float = 1.0) -> Delivery:
         """A sound day of a source; `factor`: so many times as many rows as on such a day."""
-        chance = random.Random(f"{self.world.seed} {source.name} {day}")
-        level = math.log(source.rows) + source.weekdays[day.weekday()] + chance.gauss(0, source.noise) + math.log(factor)
-        count = max(int(math.exp(level)), 40)
-        shifts = {measure.name: chance.gauss(0, LEVEL_NOISE) for measure in source.measures}
-        first = day.toordinal() * 100_000
-        rows = [self._row(source, day, chance, first + number, shifts) for number in range(count)]
-        rows.sort(key=lambda row: row[source.time])
-        return Delivery(source.name, day, list(source.order), rows, source.delimiter)
-
-    def _row(self, source: Source, day: date, chance: random.Random, number: int, shifts: dict[str, float]) -> Row:
-        at = min(max(chance.gauss(source.peak, 3.5), 0.0), 23.99)
-        row = {
-            source.key: str(number) if source.whole_keys else f"{source.name[:2]}-{number}",
-            source.entity: chance.choice(self.world.reference.keys),
-            source.day: day.isoformat(),
-            source.time: f"{day.isoformat()} {int(at):02d}:{int(at * 60) % 60:02d}:{chance.randrange(60):02d}",
-            source.category: chance.choices([n for n, _ in source.categories], [w for _, w in source.categories])[0],
-            source.note: f"{chance.choice(source.order)} {chance.randrange(10_000)}",
-        }
-        for measure in source.measures:
-            value = math.exp(chance.gauss(measure.location + shifts[measure.name], measure.spread))
-            value = -value if chance.random() < measure.negative else value
-            written = str(round(value)) if measure.whole else f"{value:.2f}"
-            row[measure.name] = "" if chance.random() < measure.nulls else written
-        return row
+        return Delivery(
+            source.name, day, list(source.order), [dict(row) for row in _rows(self.world, source, day, factor)], source.delimiter
+        )
 
     def reference(self, day: date) -> Delivery:
         """The reference data as they are on a day."""
@@ -105,6 +88,45 @@ class Days:
         minutes = source.arrives if isinstance(source, Source) else 45
         noise = max(min(chance.gauss(0, ARRIVAL_NOISE_MINUTES), 25), -25)
         return datetime.combine(day + timedelta(1), time(), ZoneInfo(self.world.zone)) + timedelta(minutes=minutes + noise)
+
+
+@lru_cache(DAYS_KEPT)
+def _rows(world: World, source: Source, day: date, factor: float) -> list[Row]:
+    chance = random.Random(f"{world.seed} {source.name} {day}")
+    level = math.log(source.rows) + source.weekdays[day.weekday()] + chance.gauss(0, source.noise) + math.log(factor)
+    count = max(int(math.exp(level)), ROWS_MIN)
+    shifts = {measure.name: chance.gauss(0, LEVEL_NOISE) for measure in source.measures}
+    first = day.toordinal() * 100_000
+    rows = [_row(world, source, day, chance, first + number, shifts) for number in range(count)]
+    rows.sort(key=lambda row: row[source.time])
+    return rows
+
+
+def _row(world: World, source: Source, day: date, chance: random.Random, number: int, shifts: dict[str, float]) -> Row:
+    at = min(max(chance.gauss(source.peak, 3.5), 0.0), 23.99)
+    row = {
+        source.key: _key(source, number),
+        source.entity: chance.choice(world.reference.keys),
+        source.day: day.isoformat(),
+        source.time: f"{day.isoformat()} {int(at):02d}:{int(at * 60) % 60:02d}:{chance.randrange(60):02d}",
+        source.category: chance.choices([n for n, _ in source.categories], [w for _, w in source.categories])[0],
+        source.note: f"{chance.choice(source.order)} {chance.randrange(10_000)}",
+    }
+    for flag in source.flags:
+        row[flag] = chance.choice(("", "a", "b") if flag == source.flags[-1] and len(source.flags) > 1 else ("Y", "N", "N"))
+    for measure in source.measures:
+        value = math.exp(chance.gauss(measure.location + shifts[measure.name], measure.spread))
+        value = -value if chance.random() < measure.negative else value
+        written = str(round(value)) if measure.whole else f"{value:.2f}"
+        row[measure.name] = "" if chance.random() < measure.nulls else written
+    return row
+
+
+def _key(source: Source, number: int) -> str:
+    if source.keys == "whole":
+        return str(number)
+    digest = hashlib.sha256(f"{source.name} {number}".encode()).hexdigest()
+    return digest[:20] if source.keys == "digests" else f"{source.name[:2]}-{number}"
 
 
 def path_of(root: Path, source: Source | Reference, day: date) -> Path:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from lab.shapes import Measure, Names, Source, World
 
 ASSETS = 20
+JOINED = 3
+"""So many sources of events are joined with the reference data."""
 DAY = "day"
 
 
@@ -72,10 +74,10 @@ class Builder:
 
     def build(self) -> Graph:
         cleaned = {source.name: self.add(self.cleaned(source)) for source in self.world.events}
-        joined = {source.name: self.add(self.joined(source, cleaned[source.name])) for source in self.world.events[:3]}
-        sums = [self.add(self.by_region(joined[source.name], source)) for source in self.world.events[:3]]
+        joined = {source.name: self.add(self.joined(source, cleaned[source.name])) for source in self.world.events[:JOINED]}
+        sums = [self.add(self.by_region(joined[source.name], source)) for source in self.world.events[:JOINED]]
         sums += [self.add(self.by_category(cleaned[source.name], source)) for source in self.world.events]
-        self.add(self.scored(self.world.events[self.chance.randrange(3)], cleaned))
+        self.add(self.scored(self.world.events[self.chance.randrange(JOINED)], cleaned))
         while len(self.assets) < ASSETS:
             self.add(self.together(self.chance.sample(sums, 2)))
             if len(self.assets) < ASSETS - 1 and self.chance.random() < 0.4:

@@ -5,40 +5,23 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 SYLLABLES = (
-    "ba",
-    "co",
-    "da",
-    "fe",
-    "gor",
-    "hal",
-    "ik",
-    "jo",
-    "ka",
-    "lum",
-    "mer",
-    "nor",
-    "op",
-    "pel",
-    "qua",
-    "ri",
-    "sto",
-    "tur",
-    "ul",
-    "ven",
-    "wi",
-    "zan",
-)
+    "ba", "co", "da", "fe", "gor", "hal", "ik", "jo", "ka", "lum", "mer", "nor", "op", "pel",
+    "qua", "ri", "sto", "tur", "ul", "ven", "wi", "zan",
+)  # fmt: skip
 ZONES = ("UTC", "Europe/Zurich", "America/New_York", "Asia/Singapore")
 DELIMITERS = (",", ";", "\t", "|")
-ROWS = (250, 2_500)
-KEYS = (40, 160)
+ROWS = ((20, 100), (100, 600), (600, 3_000), (3_000, 20_000))
+"""Rows a day: a small source, a large one, and two between them in each world."""
+KEYS = (15, 400)
 FIRST = date(2025, 3, 3)
 """A Monday; the weeks that are looked at have no change of daylight saving time in any of the zones."""
 LEVEL_NOISE = 0.015
+TWO_OF_ONE = 0.3
+"""In so many worlds one owner delivers two sources."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +62,10 @@ class Source:
     """Minutes after midnight, on the day after."""
     by: str
     """`expect.by`; empty: not declared."""
-    whole_keys: bool
+    keys: str
+    """What its own keys look like: whole, prefixed, or digests."""
+    flags: tuple[str, ...]
+    """More columns, of few values; the last of two may be empty."""
 
 
 @dataclass(frozen=True)
@@ -127,10 +113,13 @@ def world(seed: int) -> World:
     chance = random.Random(f"lab {seed}")
     names = Names(chance)
     reference = _reference(chance, names)
-    kinds = ["file", "file", "file", "http"]
+    kinds, sizes = ["file", "file", "file", "http"], list(ROWS)
     chance.shuffle(kinds)
-    events = tuple(_source(chance, names, kind, reference) for kind in kinds)
-    return World(seed, chance.choice(ZONES), events, reference)
+    chance.shuffle(sizes)
+    events = [_source(chance, names, kind, rows, reference) for kind, rows in zip(kinds, sizes, strict=True)]
+    if chance.random() < TWO_OF_ONE:
+        events[-1] = replace(events[-1], owner=events[0].owner)
+    return World(seed, chance.choice(ZONES), tuple(events), reference)
 
 
 def _reference(chance: random.Random, names: Names) -> Reference:
@@ -143,9 +132,10 @@ def _reference(chance: random.Random, names: Names) -> Reference:
     )
 
 
-def _source(chance: random.Random, names: Names, kind: str, reference: Reference) -> Source:
-    measures = tuple(_measure(chance, names) for _ in range(chance.randint(2, 4)))
-    mix = [chance.gammavariate(2, 1) + 0.3 for _ in range(chance.randint(3, 6))]
+def _source(chance: random.Random, names: Names, kind: str, rows: tuple[int, int], reference: Reference) -> Source:
+    measures = tuple(_measure(chance, names) for _ in range(chance.choice((1, 2, 3, 4, 9))))
+    flags = tuple(names.new() for _ in range(chance.choice((0, 0, 1, 2, 6))))
+    mix = [chance.gammavariate(2, 1) + 0.3 for _ in range(chance.randint(2, 9))]
     weekend = chance.choice((0.0, 0.0, -0.25, -0.7))
     columns = [
         names.new() + "_no",
@@ -154,16 +144,16 @@ def _source(chance: random.Random, names: Names, kind: str, reference: Reference
         names.new() + "_at",
     ]
     category, note = names.new(), names.new()
-    order = [*columns, category, note, *(measure.name for measure in measures)]
+    order = [*columns, category, note, *flags, *(measure.name for measure in measures)]
     chance.shuffle(order)
     return Source(
         name=names.new(), owner=f"{names.new()}-{names.new()}", kind=kind, delimiter=chance.choice(DELIMITERS),
         key=columns[0], entity=columns[1], day=columns[2], time=columns[3], category=category,
         categories=tuple((names.new(), weight / sum(mix)) for weight in mix), note=note, measures=measures, order=tuple(order),
-        rows=math.exp(chance.uniform(math.log(ROWS[0]), math.log(ROWS[1]))),
+        rows=math.exp(chance.uniform(math.log(rows[0]), math.log(rows[1]))),
         weekdays=tuple(chance.gauss(0, 0.05) + (weekend if day >= 5 else 0.0) for day in range(7)),
         noise=chance.uniform(0.02, 0.06), peak=chance.randint(8, 17), arrives=chance.randint(60, 240),
-        by=chance.choice(("05:00", "05:15", "")), whole_keys=chance.random() < 0.5,
+        by=chance.choice(("05:00", "05:15", "")), keys=chance.choice(("whole", "prefixed", "digests")), flags=flags,
     )  # fmt: skip
 
 

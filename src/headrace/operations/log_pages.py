@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+import msgspec
 
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import Document, ErrorRow, LogRow
+from headrace.operations.log_lines import START, Place
 from headrace.operations.logs import OPEN, lines_of
 from headrace.operations.session import Session
 
 
 class LogsDocument(Document, frozen=True, kw_only=True):
     """Lines of an attempt, in the order in which they were written. `next` asks for those after them: of an attempt that is over it is
-    null on the last page; of one that is `open` it is never, for more may come."""
+    null on the last page; of one that is `open` it is never, for more may come. Of a search a page can be empty, and there is a next one
+    all the same. `total` counts all lines by now."""
 
     attempt: str
     node: str
@@ -21,14 +26,27 @@ class LogsDocument(Document, frozen=True, kw_only=True):
     open: bool
     error: ErrorRow | None
     lines: list[LogRow]
+    total: int
     next: str | None
 
 
-def log_page(session: Session, target: str, *, grep: str | None, after: str | None, limit: int) -> LogsDocument:
-    """One page of the lines that contain the text `grep`. UsageError for an attempt or a cursor that there isn't."""
-    begin = 0 if after is None else place(after, int)
-    literally = None if grep is None else re.escape(grep)  # an expression could take for ever, and keep the leader waiting meanwhile
-    found = lines_of(session, target, grep=literally, offset=begin, limit=limit)
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An attempt's id. `grep` keeps lines that contain this text, `cursor` asks for later ones, `line` for those from the line of this
+    number on (a negative one counts from the end)."""
+
+    attempt: str
+    grep: str | None = None
+    cursor: str | None = None
+    line: int | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=5_000)] = 1_000
+
+
+def log_page(session: Session, wanted: Wanted) -> LogsDocument:
+    """One page of lines. UsageError for an attempt or a cursor that there isn't."""
+    begin = wanted.line or START if wanted.cursor is None else place(wanted.cursor, Place)
+    # an expression could take for ever, and keep the leader waiting meanwhile
+    literally = None if wanted.grep is None else re.escape(wanted.grep)
+    found = lines_of(session, wanted.attempt, grep=literally, begin=begin, limit=wanted.limit)
     under_way = found.attempt.state in OPEN
     return LogsDocument(
         attempt=found.attempt.id,
@@ -38,5 +56,6 @@ def log_page(session: Session, target: str, *, grep: str | None, after: str | No
         open=under_way,
         error=found.error,
         lines=found.rows,
+        total=found.total,
         next=cursor(found.end) if under_way or found.more else None,
     )

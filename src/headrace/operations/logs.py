@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 from headrace.model import Asset, Source, StoreError, UsageError
 from headrace.model.export_links import Exported
 from headrace.operations import targets
 from headrace.operations.documents import ErrorRow, LogRow
+from headrace.operations.log_lines import START, Line, Place, count, lines, place_of
 from headrace.operations.runs import error_row, reason_of
 from headrace.operations.session import Session
 from headrace.store.queries import attempts
@@ -22,6 +20,8 @@ from headrace.store.queries.attempts import Attempt
 
 OPEN = ("queued", "running")
 LOOK_EVERY_S = 0.2
+LOOKED_MAX = 50_000
+"""So many lines are looked through for one page: whoever searches a log of millions asks again, and others have their turn between."""
 
 
 class Lines(NamedTuple):
@@ -33,22 +33,14 @@ class Lines(NamedTuple):
 
 
 class PageOfLines(NamedTuple):
-    """Some lines of an attempt. `end` is where the next ones begin in its file, and `more` whether there are any by now."""
+    """Some lines of an attempt. `end` is before the next one, `more` whether there are any by now; `total` counts all."""
 
     attempt: Attempt
     rows: list[LogRow]
     error: ErrorRow | None
-    end: int
+    end: Place
     more: bool
-
-
-class _Line(msgspec.Struct, frozen=True):
-    """One line of a log file."""
-
-    at_us: int
-    stream: str
-    level: str
-    text: str
+    total: int
 
 
 def logs(session: Session, target: str, *, grep: str | None) -> Lines | None:
@@ -61,38 +53,30 @@ def logs(session: Session, target: str, *, grep: str | None) -> Lines | None:
     attempt = _attempt(session, target)
     if attempt is None:
         return None
-    rows = [_row(session, attempt, line) for line in _read(_file(session, attempt)) if not pattern or pattern.search(line.text)]
+    found = lines(_file(session, attempt))
+    rows = [_row(session, attempt, number, line) for number, line, _ in found if not pattern or pattern.search(line.text)]
     return Lines(attempt, rows, error_row(attempt.error))
 
 
-def lines_of(session: Session, target: str, *, grep: str | None, offset: int, limit: int) -> PageOfLines:
-    """At most `limit` lines that `grep` keeps, of a file from `offset` on; it reads no further than it has to. UsageError as `logs`, and
-    for what was never attempted."""
+def lines_of(session: Session, target: str, *, grep: str | None, begin: Place | int, limit: int) -> PageOfLines:
+    """At most `limit` lines that `grep` keeps, from a place or the line of a number on; a negative number counts from the end. It reads
+    no further than it has to. UsageError as `logs`, and for what was never attempted."""
     pattern = _pattern(grep)
     attempt = _attempt(session, target)
     if attempt is None:
         raise UsageError(f"{target[:60]} was never attempted", hint="headrace runs")
+    path = _file(session, attempt)
+    total = count(path)
+    end = begin if isinstance(begin, Place) else place_of(path, begin if begin > 0 else total + 1 + begin)
     rows: list[LogRow] = []
-    end, more = offset, False
-    for line, after in _lines(_file(session, attempt), offset):
-        if len(rows) == limit:
-            more = True
+    last = end.number + LOOKED_MAX
+    for number, line, after in lines(path, end):
+        if len(rows) == limit or number == last:
             break
         end = after
         if not pattern or pattern.search(line.text):
-            rows.append(_row(session, attempt, line))
-    return PageOfLines(attempt, rows, error_row(attempt.error), end, more)
-
-
-def _lines(path: Path, offset: int) -> Iterator[tuple[_Line, int]]:
-    """Whole lines from `offset` on, each with where it ends."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return
-            offset += len(line)
-            yield _decoded(line.rstrip(b"\n")), offset
+            rows.append(_row(session, attempt, number, line))
+    return PageOfLines(attempt, rows, error_row(attempt.error), end, end.number <= total, total)
 
 
 def follow(session: Session, target: str, *, grep: str | None) -> Iterator[LogRow]:
@@ -101,11 +85,13 @@ def follow(session: Session, target: str, *, grep: str | None) -> Iterator[LogRo
     attempt = _attempt(session, target)
     if attempt is None:
         return
-    path, offset, ended = _file(session, attempt), 0, False
+    path, place, ended = _file(session, attempt), START, False
     while not ended:
         ended = attempt.state not in OPEN
-        lines, offset = _from(path, offset)
-        yield from (_row(session, attempt, line) for line in lines if not pattern or pattern.search(line.text))
+        for number, line, after in lines(path, place):
+            place = after
+            if not pattern or pattern.search(line.text):
+                yield _row(session, attempt, number, line)
         if not ended:
             time.sleep(LOOK_EVERY_S)
             attempt = _again(session, attempt)
@@ -150,30 +136,7 @@ def _file(session: Session, attempt: Attempt) -> Path:
     return session.folders.logs / str(attempt.epoch) / f"{attempt.n}.jsonl"
 
 
-def _read(path: Path) -> list[_Line]:
-    return _from(path, 0)[0]
-
-
-def _from(path: Path, offset: int) -> tuple[list[_Line], int]:
-    """The whole lines from `offset` on, and where they end; a line that is still being written is left for later."""
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read()
-    except FileNotFoundError:
-        return [], offset
-    whole = data[: data.rfind(b"\n") + 1]
-    return [_decoded(line) for line in whole.splitlines() if line], offset + len(whole)
-
-
-def _decoded(line: bytes) -> _Line:
-    try:
-        return msgspec.json.decode(line, type=_Line)
-    except (msgspec.DecodeError, msgspec.ValidationError):
-        return _Line(0, "log", "error", line.decode(errors="backslashreplace"))
-
-
-def _row(session: Session, attempt: Attempt, line: _Line) -> LogRow:
+def _row(session: Session, attempt: Attempt, number: int, line: Line) -> LogRow:
     return LogRow(
         node=attempt.node,
         partition=",".join(attempt.partitions),
@@ -182,6 +145,7 @@ def _row(session: Session, attempt: Attempt, line: _Line) -> LogRow:
         verdict=attempt.verdict,
         at=session.instant(line.at_us or attempt.queued_at),
         reason=reason_of(attempt),
+        number=number,
         stream=line.stream,
         level=line.level,
         text=line.text,

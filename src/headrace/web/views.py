@@ -14,10 +14,12 @@ from headrace.operations.catalog import listing, searching
 from headrace.operations.catalog import node as nodes
 from headrace.operations.catalog import partitions as days
 from headrace.operations.catalog.documents import CatalogDocument, CodeDocument, NodeDocument, PartitionsDocument, SearchDocument
+from headrace.operations.catalog.listing import Wanted as CatalogAsked
 from headrace.operations.consumer import ConsumerDocument
 from headrace.operations.graph import view as views
 from headrace.operations.graph.documents import GraphView
 from headrace.operations.log_pages import LogsDocument, log_page
+from headrace.operations.log_pages import Wanted as LogsAsked
 from headrace.operations.run_list import RunsDocument
 from headrace.operations.run_timeline import RunTimeline
 from headrace.operations.session import Session
@@ -26,27 +28,9 @@ from headrace.web.asking import Asked
 Page = Annotated[int, Meta(ge=1, le=500)]
 
 
-class CatalogAsked(Asked, frozen=True, kw_only=True):
-    """All of it has to hold. `search` are words; `sort` is `name`, `state`, `owner` or `domain`."""
-
-    search: str = ""
-    kind: str | None = None
-    state: str | None = None
-    domain: str | None = None
-    owner: str | None = None
-    tag: str | None = None
-    sort: str = "name"
-    cursor: str | None = None
-    limit: Page = 50
-
-
 def catalog(session: Session, asked: CatalogAsked) -> CatalogDocument:
     """Sources and assets by what is searched for, in pages, with counts to narrow it by."""
-    wanted = listing.Wanted(
-        search=asked.search, kind=asked.kind, state=asked.state, domain=asked.domain, owner=asked.owner, tag=asked.tag, sort=asked.sort,
-        cursor=asked.cursor, limit=asked.limit,
-    )  # fmt: skip
-    return listing.catalog(session, wanted)
+    return listing.catalog(session, asked)
 
 
 class NodeAsked(Asked, frozen=True, kw_only=True):
@@ -127,18 +111,9 @@ def run(session: Session, asked: RunAsked) -> RunTimeline:
     return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit)
 
 
-class LogsAsked(Asked, frozen=True, kw_only=True):
-    """An attempt's id; `grep` keeps lines that contain this text, `cursor` asks for later ones."""
-
-    attempt: str
-    grep: str | None = None
-    cursor: str | None = None
-    limit: Annotated[int, Meta(ge=1, le=5_000)] = 1_000
-
-
 def logs(session: Session, asked: LogsAsked) -> LogsDocument:
     """`headrace logs` in pages: the lines that an attempt wrote, and why it failed."""
-    return log_page(session, asked.attempt, grep=asked.grep, after=asked.cursor, limit=asked.limit)
+    return log_page(session, asked)
 
 
 class SearchAsked(Asked, frozen=True, kw_only=True):

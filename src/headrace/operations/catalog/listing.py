@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Annotated
 
 import msgspec
 
@@ -18,8 +19,9 @@ SORTS = ("name", "state", "owner", "domain")
 _WORST_FIRST = ("never", "behind", "stale", "fresh")
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What is searched for; all of it has to hold. `search` are words that the name, the description or the tags contain."""
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is searched for; all of it has to hold. `search` are words that the name, the description or the tags contain; `sort` is one
+    of SORTS."""
 
     search: str = ""
     kind: str | None = None
@@ -29,7 +31,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     tag: str | None = None
     sort: str = "name"
     cursor: str | None = None
-    limit: int = 50
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 50
 
 
 def catalog(session: Session, wanted: Wanted) -> CatalogDocument:

@@ -138,7 +138,7 @@ class RunRow(Document, frozen=True, kw_only=True):
 
 
 class LogRow(Document, frozen=True, kw_only=True):
-    """One captured line of one attempt, with what became of the attempt."""
+    """One captured line of one attempt, with what became of the attempt; `number` is the line's in the whole log."""
 
     node: str
     partition: str
@@ -147,6 +147,7 @@ class LogRow(Document, frozen=True, kw_only=True):
     verdict: str | None
     at: datetime
     reason: str | None
+    number: int
     stream: str
     level: str
     text: str

@@ -19,7 +19,7 @@ from headrace.observe.persist import settle
 from headrace.observe.status import judge
 from headrace.observe.watched import Node, Terms, Watched
 from headrace.store import Store, Transaction
-from headrace.store.queries import attempts, checks, deliveries, partitions, publications, quarantine, runs, versions
+from headrace.store.queries import arriving, attempts, checks, deliveries, partitions, publications, quarantine, runs, versions
 
 DAYS = [f"2013-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 29)]
 
@@ -150,9 +150,9 @@ def test_quarantine_deliveries_checks_and_versions(filled: Store) -> None:
         assert quarantine.waiting(tx, node="a") == quarantine.waiting(tx, partition="x' or '1'='1") == []
         assert quarantine.totals(tx) == quarantine.Totals(deliveries=0, partitions=1, rows=3)
         assert quarantine.nodes(tx) == {"b"}
-        assert deliveries.of_source(tx, "src", limit=2)[0].partition == DAYS[-1]
-        assert deliveries.oldest_partition(tx, "src") == DAYS[0]
-        assert deliveries.oldest_partition(tx, "none") is None
+        assert deliveries.arrivals(tx, "src", limit=2)[0].partition == DAYS[-1]
+        assert arriving.oldest_delivery(tx, "src") == DAYS[0]
+        assert arriving.oldest_delivery(tx, "none") is None
         assert [look.at for look in deliveries.looks(tx, "src", limit=2)] == [49, 48]
         assert [one.n for one in checks.history(tx, "a", "unique_id", limit=2)] == [900, 56]
         assert len(checks.of_attempt(tx, 1, 1)) == 1
@@ -205,7 +205,7 @@ def test_no_query_reads_a_whole_table(filled: Store) -> None:
         quarantine.waiting(asked)
         quarantine.waiting(asked, node="a", partition="b")
         quarantine.totals(asked)
-        deliveries.of_source(asked, "src")
+        deliveries.arrivals(asked, "src", limit=5)
         checks.of_attempt(asked, 1, 1)
         checks.history(asked, "a", "unique_id")
         versions.newest(asked)

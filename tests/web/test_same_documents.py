@@ -12,6 +12,7 @@ import pytest
 from door_lab import Opened, opened
 from serve_lab import deliver, document, headrace, project, write
 
+from headrace.operations.runs import FAILED
 from headrace.web import openapi
 
 NOW = "2025-03-04T08:00"
@@ -66,6 +67,7 @@ SAME = {
 }
 ALONE = [
     "consumers/report", "assets", "assets?search=money&sort=state", "assets?state=fresh&kind=asset", "assets/revenue", "assets/orders",
+    "runs?node=revenue", "runs?node=orders&failed=true",
     "assets/twice/partitions?from=2025-03-01&to=2025-03", "assets/revenue/code", "runs/1", "runs/list", "runs/list?failed=true",
     "graph/view", "graph/view?mode=focus&root=revenue",
     "graph/view?mode=blast&root=orders", "search?q=rev", "search?q=1",
@@ -175,12 +177,25 @@ def test_logs_come_in_pages_and_are_searched_literally(door: Opened) -> None:
     assert door.get(f"/api/v1/attempts/{attempt}/logs?grep=(a%2B)%2B%24").json["lines"] == []
 
 
+def test_the_runs_of_a_node_are_those_of_all_that_are_its(door: Opened) -> None:
+    """Would catch: an asset's page that says it never ran because a thousand others ran since, or another row than `runs` shows."""
+    whole = door.get("/api/v1/runs?limit=1000").json
+    for node in ("orders", "revenue"):
+        mine = [row for row in whole if row["node"] == node]
+        found = door.get(f"/api/v1/runs?node={node}").json
+        assert found == mine and len(mine) > 1, node
+        assert door.get(f"/api/v1/runs?node={node}&failed=true").json == [row for row in mine if row["state"] in FAILED]
+    assert len(door.get("/api/v1/runs?node=revenue&limit=1").json) == 1
+    assert door.get("/api/v1/runs?node=%00").status in (400, 404)
+
+
 def test_it_needs_no_project_that_has_run(tmp_path: Path) -> None:
     """Would catch: a first page that is an error, because nothing is there yet."""
     root = project(tmp_path / "new")
     with opened(root) as new:
         for path in ("status", "assets", "assets/revenue", "assets/revenue/partitions", "assets/revenue/code", "consumers/report",
-                     "graph/view", "graph/view?mode=focus&root=revenue", "search?q=r", "incidents", "runs", "checks", "paused",
+                     "graph/view", "graph/view?mode=focus&root=revenue", "search?q=r", "incidents", "runs", "checks", "paused", "runs?node=revenue",
+                    
                      "why/report", "backfills", "quarantine", "audit"):  # fmt: skip
             answer = new.get(f"/api/v1/{path}")
             assert answer.status == 200, (path, answer.body)

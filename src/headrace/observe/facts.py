@@ -8,6 +8,7 @@ from headrace.observe.watched import WHOLE
 from headrace.observe.world import Excepted, Kept, Newest, Pausing, Seen, Standing, Unusual
 from headrace.store.database import Transaction
 from headrace.store.queries import (
+    arriving,
     deliveries,
     drift,
     durations,
@@ -91,7 +92,7 @@ class StoreWorld:
 
     def oldest_delivery(self, source: str) -> str | None:
         """The oldest interval of a source that was ever delivered."""
-        return deliveries.oldest_partition(self._tx, source)
+        return arriving.oldest_delivery(self._tx, source)
 
     def looks(self, source: str) -> list[int]:
         """When the last 20 looks at a source were, newest first."""

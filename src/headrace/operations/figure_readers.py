@@ -12,7 +12,7 @@ from headrace.observe.figures.source_scores import DELIVERIES_LEAST, Delivered, 
 from headrace.observe.watched import Node
 from headrace.operations.figure_documents import SourceScoreRow, UseRow
 from headrace.operations.figuring import Figuring
-from headrace.store.queries import deliveries, usage, worth
+from headrace.store.queries import arriving, usage, worth
 from headrace.store.queries.worth import Arrived
 
 UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
@@ -73,7 +73,7 @@ def _first_arrivals(arrived: Sequence[Arrived]) -> dict[str, int]:
 
 def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]]:
     """The intervals whose delivery was due in the window, with by when; one that wasn't promised for a time is due when it has ended."""
-    grain, oldest = node.partition.grain, deliveries.oldest_partition(figuring.tx, node.name)
+    grain, oldest = node.partition.grain, arriving.oldest_delivery(figuring.tx, node.name)
     if grain is None or oldest is None:
         return
     first = start_us(oldest.partition(SEPARATOR)[0], grain, node.timezone)

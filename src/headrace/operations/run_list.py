@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from headrace.operations.catalog.documents import CountedRow
 from headrace.operations.cursors import cursor, place
@@ -13,8 +14,8 @@ from headrace.store.queries import runs
 from headrace.store.queries.runs import Run
 
 
-class RunLine(Document, frozen=True, kw_only=True):
-    """A run; `attempts` are counted by their state."""
+class RunHead(Document, frozen=True, kw_only=True):
+    """A run by itself."""
 
     run_id: str
     kind: str
@@ -22,6 +23,11 @@ class RunLine(Document, frozen=True, kw_only=True):
     actor: str
     started_at: datetime
     finished_at: datetime | None
+
+
+class RunLine(RunHead, frozen=True, kw_only=True):
+    """A run; `attempts` are counted by their state."""
+
     reason: str | None
     """Why it was cancelled."""
     attempts: list[CountedRow]
@@ -49,13 +55,17 @@ def run_list(session: Session, *, failed: bool, before: str | None, limit: int) 
 
 
 def _line(session: Session, tx: Transaction, one: Run) -> RunLine:
-    return RunLine(
-        run_id=str(one.id),
-        kind=one.kind,
-        state=one.shown_state,
-        actor=one.actor,
-        started_at=session.instant(one.started_at),
-        finished_at=None if one.finished_at is None else session.instant(one.finished_at),
-        reason=one.reason,
-        attempts=[CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, one.id)],
-    )
+    counted = [CountedRow(value=state, count=n) for state, n in runs.attempts_by_state(tx, one.id)]
+    return RunLine(**head(session, one), reason=one.reason, attempts=counted)
+
+
+def head(session: Session, one: Run) -> dict[str, Any]:
+    """The fields of RunHead."""
+    return {
+        "run_id": str(one.id),
+        "kind": one.kind,
+        "state": one.shown_state,
+        "actor": one.actor,
+        "started_at": session.instant(one.started_at),
+        "finished_at": None if one.finished_at is None else session.instant(one.finished_at),
+    }

@@ -11,6 +11,7 @@ from headrace.observe.ledger.records import Try
 from headrace.observe.ledger.stored import try_of
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import Document, ErrorRow
+from headrace.operations.run_list import RunHead, head
 from headrace.operations.runs import error_row, number_of, unknown_run
 from headrace.operations.session import Session
 from headrace.store.lease import holder
@@ -21,8 +22,8 @@ ATTEMPTS_MAX = 500
 
 
 class PhaseRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
-    """A piece of an attempt's time: `queue` until a slot was free, `dispatch` until a worker came to it, then `run`, `audit` and `publish`.
-    Of one under way `run` ends now."""
+    """A piece of an attempt's time: `retry` from the end of the try before it in the run, `queue` until a slot was free, `dispatch` until a
+    worker came to it, then `run`, `audit` and `publish`. Of one under way `run` ends now."""
 
     kind: str
     from_: datetime
@@ -47,16 +48,10 @@ class TimedAttempt(Document, frozen=True, kw_only=True):
     phases: list[PhaseRow]
 
 
-class RunTimeline(Document, frozen=True, kw_only=True):
+class RunTimeline(RunHead, frozen=True, kw_only=True):
     """A run; `next` is the cursor of later attempts."""
 
     now: datetime
-    run_id: str
-    kind: str
-    state: str
-    actor: str
-    started_at: datetime
-    finished_at: datetime | None
     cancelled_at: datetime | None
     cancelled_by: str | None
     cancel_reason: str | None
@@ -77,26 +72,24 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
             raise unknown_run(text)
         leads = holder(tx)
         rows = ledger.of_run(tx, number, begin, limit + 1)
+        before = [ledger.tried_before(tx, *row) for row in rows[:limit]]
     epoch = leads.epoch if leads is not None else None
     page = rows[:limit]
     last = page[-1][1] if len(rows) > len(page) else None
     return RunTimeline(
+        **head(session, found),
         now=session.instant(now_us),
-        run_id=str(found.id),
-        kind=found.kind,
-        state=found.shown_state,
-        actor=found.actor,
-        started_at=session.instant(found.started_at),
-        finished_at=None if found.finished_at is None else session.instant(found.finished_at),
         cancelled_at=None if found.cancelled_at is None else session.instant(found.cancelled_at),
         cancelled_by=found.cancelled_by,
         cancel_reason=found.reason,
-        attempts=[_attempt(session, row, try_of(node, row, now_us, epoch), now_us) for node, row in page],
+        attempts=[
+            _attempt(session, row, try_of(node, row, now_us, epoch), now_us, tried) for (node, row), tried in zip(page, before, strict=True)
+        ],
         next=None if last is None else cursor((last.epoch, last.n)),
     )
 
 
-def _attempt(session: Session, row: AttemptRow, one: Try, now_us: int) -> TimedAttempt:
+def _attempt(session: Session, row: AttemptRow, one: Try, now_us: int, tried_us: int | None) -> TimedAttempt:
     measures = msgspec.json.decode(row.measures) if row.measures else {}
     error = error_row(msgspec.json.decode(row.error)) if row.error else None
     open_ = one.finished_us is None and one.state != "lost"
@@ -113,13 +106,15 @@ def _attempt(session: Session, row: AttemptRow, one: Try, now_us: int) -> TimedA
         backfill=None if row.plan_id is None else str(row.plan_id),
         phases=[
             PhaseRow(kind=kind, from_=session.instant(began), to=session.instant(ended), seconds=(ended - began) / 1_000_000)
-            for kind, began, ended in _phases(one, now_us if open_ else one.dispatched_us)
+            for kind, began, ended in _phases(one, now_us if open_ else one.dispatched_us, tried_us)
             if ended > began or kind == "run"
         ],
     )
 
 
-def _phases(one: Try, open_until_us: int) -> Iterator[tuple[str, int, int]]:
+def _phases(one: Try, open_until_us: int, tried_us: int | None) -> Iterator[tuple[str, int, int]]:
+    if tried_us is not None:
+        yield "retry", tried_us, one.queued_us
     yield "queue", one.queued_us, one.dispatched_us
     if one.finished_us is None:
         yield "run", one.dispatched_us, max(one.dispatched_us, open_until_us)

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import Project, UsageError
+from headrace.model import Asset, Project, Source, UsageError
+from headrace.model.export_links import Exported
 from headrace.model.required import WHOLE
 from headrace.model.times import Duration
 from headrace.model.zones import to_us
+from headrace.operations import targets
 from headrace.operations.documents import ErrorRow, RepairRow, RunRow
 from headrace.operations.repairs import Broken, by_partition, repairs
 from headrace.operations.session import Session
@@ -28,28 +30,47 @@ STANDING_MAX = 200
 """So many partitions that stand wrong are told how they are repaired."""
 
 
-def runs(session: Session, run: str | None, *, failed: bool, since: str | None, limit: int) -> list[RunRow]:
+def runs(session: Session, run: str | None, *, failed: bool, since: str | None, limit: int, node: str | None = None) -> list[RunRow]:
     """One row for each partition that was attempted, newest run first, within a run in order.
 
     `run` narrows to one, `failed` to what failed, was lost or rejected, `since` (a time, or a duration back from now)
-    to runs that began then or later. UsageError for a run that there isn't.
+    to runs that began then or later, `node` to its newest attempts, as many as `limit` says. UsageError for a run or a node that
+    there isn't.
     """
     if session.store is None:
         if run is not None:
             raise unknown_run(run)
         return []
     since_us = None if since is None else since_when(session, since)
+    if node is not None:
+        node, _ = targets.target(node, session.project(), kinds=(Source, Asset, Exported))
     with session.store.read() as tx:
-        if run is not None:
-            found = [_one(stored.get(tx, number_of(run)), run)]
+        if node is not None:
+            tried = attempts.of_node(tx, node, limit=limit, states=FAILED if failed else ())
+            rows = _of_node(session, tx, tried, None if run is None else number_of(run), since_us or 0)
         else:
-            found = (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
-        rows = [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed)]
+            found = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
+            rows = [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed)]
     if not any(row.state in BROKEN for row in rows):
         return rows
     project = session.project()
     with session.store.read() as tx:
         return _with_repairs(project, tx, rows)
+
+
+def _found(tx: Transaction, run: str | None, *, failed: bool, since_us: int | None, limit: int) -> list[Run]:
+    if run is not None:
+        return [_one(stored.get(tx, number_of(run)), run)]
+    return (stored.failed if failed else stored.newest)(tx, limit=limit, since_us=since_us)
+
+
+def _of_node(session: Session, tx: Transaction, tried: Sequence[Attempt], only: int | None, since_us: int) -> list[RunRow]:
+    """The rows of some attempts, with their runs."""
+    of_run: dict[int, list[Attempt]] = {}
+    for attempt in reversed(tried):
+        of_run.setdefault(attempt.run_id, []).append(attempt)
+    found = [run for number in sorted(of_run, reverse=True) if only in (None, number) and (run := stored.get(tx, number)) is not None]
+    return [row for run in found if run.started_at >= since_us for row in _rows(session, run, of_run[run.id], failed=False)]
 
 
 def _with_repairs(project: Project, tx: Transaction, rows: list[RunRow]) -> list[RunRow]:

@@ -53,9 +53,10 @@ def figure(session: Session, asked: FigureAsked) -> FigureDocument:
 
 
 class RunsAsked(Asked, frozen=True, kw_only=True):
-    """`since` is a time, or a duration back from now."""
+    """`since` is a time, or a duration back from now. Of a node the newest attempts, as many as `limit` says."""
 
     run: str | None = None
+    node: str | None = None
     since: str | None = None
     failed: bool = False
     limit: Limit = 20
@@ -65,7 +66,7 @@ def runs(session: Session, asked: RunsAsked) -> list[RunRow]:
     """`headrace runs`: what ran, newest first, one row for each partition that was attempted."""
     from headrace.operations import runs as operation
 
-    return operation.runs(session, asked.run, failed=asked.failed, since=asked.since, limit=asked.limit)
+    return operation.runs(session, asked.run, failed=asked.failed, since=asked.since, limit=asked.limit, node=asked.node)
 
 
 class LsAsked(Asked, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@ leader writes that down."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -63,15 +63,11 @@ def of_run(tx: Transaction, run_id: int, *, limit: int = 10_000) -> list[Attempt
     )
 
 
-def of_node(tx: Transaction, node: str, *, limit: int = 50) -> list[Attempt]:
-    """The newest attempts at a node, newest first."""
-    return _attempts(
-        tx,
-        tx.execute(
-            f"select {_COLUMNS} from attempt where node = :node order by epoch desc, n desc limit :limit",
-            {"node": node, "limit": limit},
-        ),
-    )
+def of_node(tx: Transaction, node: str, *, limit: int = 50, states: Sequence[str] = ()) -> list[Attempt]:
+    """The newest attempts at a node, newest first; only those in some states, where any are named."""
+    marks = f" and state in ({', '.join('?' * len(states))})" if states else ""
+    rows = tx.execute(f"select {_COLUMNS} from attempt where node = ?{marks} order by epoch desc, n desc limit ?", (node, *states, limit))
+    return _attempts(tx, rows)
 
 
 def of_partition(tx: Transaction, node: str, partition: str, *, limit: int = 10) -> list[Attempt]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from headrace.store.database import Transaction
@@ -73,18 +71,8 @@ def get(tx: Transaction, delivery_id: int) -> Delivery | None:
     return Delivery(*row) if row else None
 
 
-def of_source(tx: Transaction, source: str, *, limit: int = 100) -> list[Delivery]:
-    """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first."""
-    return _deliveries(
-        tx.execute(
-            f"select {_COLUMNS} from delivery where source = :source order by partition desc, id desc limit :limit",
-            {"source": source, "limit": limit},
-        )
-    )
-
-
 def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
-    """The deliveries of the newest intervals, as `of_source` orders them, with what each became."""
+    """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first, with what each became."""
     rows = tx.execute(
         "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256,"
         " case when d.state in ('held', 'rejected') and exists (select 1 from quarantine q where q.node = d.source"
@@ -97,12 +85,6 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
     return [Arrival(*row) for row in rows]
 
 
-def oldest_partition(tx: Transaction, source: str) -> str | None:
-    """The oldest interval that was ever delivered; None if nothing was."""
-    row = tx.execute("select min(partition) from delivery where source = :source", {"source": source}).fetchone()
-    return None if row[0] is None else str(row[0])
-
-
 def looks(tx: Transaction, source: str, *, limit: int = 21) -> list[Look]:
     """The last looks at a source, newest first; 21 of them have 20 gaps."""
     rows = tx.execute(
@@ -110,7 +92,3 @@ def looks(tx: Transaction, source: str, *, limit: int = 21) -> list[Look]:
         {"source": source, "limit": limit},
     )
     return [Look(*row) for row in rows]
-
-
-def _deliveries(rows: Any) -> list[Delivery]:
-    return [Delivery(*row) for row in rows]

@@ -85,6 +85,16 @@ def of_run(tx: Transaction, run_id: int, after: tuple[int, int], limit: int) -> 
     return [(row[0], AttemptRow(*row[1:])) for row in rows]
 
 
+def tried_before(tx: Transaction, node: str, one: AttemptRow) -> int | None:
+    """When the try before an attempt, of its run and at its partitions, had ended."""
+    row = tx.execute(
+        "select finished_at from attempt where node = :node and partitions = :partitions and (epoch, n) < (:epoch, :n)"
+        " and run_id = :run and kind = :kind order by epoch desc, n desc limit 1",
+        {"node": node, "partitions": one.partitions, "epoch": one.epoch, "n": one.n, "run": one.run_id, "kind": one.kind},
+    ).fetchone()
+    return None if row is None else row[0]
+
+
 def publications(tx: Transaction, node: str, partition: str) -> list[tuple[int, int | None, int, int]]:
     """(published, ended, epoch, n) of a partition's publications, oldest first."""
     rows = tx.execute(

@@ -1,0 +1,27 @@
+"""A run over time: a try that follows another one says how long it waited for its turn to be tried again."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+from door_lab import opened
+from serve_lab import deliver, headrace, project, write
+
+NOW = "2025-03-02T08:00"
+
+
+def test_the_wait_for_another_try_is_a_segment_and_they_follow_each_other(tmp_path: Path) -> None:
+    """Would catch: a retry whose wait looks as if the worker had slept, or a gap in the bar that nobody explains."""
+    root = project(tmp_path / "shop")
+    write(root / "assets/later.yaml", "asset: later\nowner: core\npartition: day\ninputs: [orders]\ncommand: [sh, -c, 'exit 75']\n"
+          "columns: {day: DATE}\nattempts_max: 2\n")  # fmt: skip
+    deliver(root, "2025-03-01")
+    headrace(root, "run", "later", "--now", NOW, code=1)
+    with opened(root) as door:
+        attempts = [one for one in door.get("/api/v1/runs/1").json["attempts"] if one["node"] == "later"]
+    first, second = attempts
+    kinds = [phase["kind"] for phase in second["phases"]]
+    assert "retry" not in [phase["kind"] for phase in first["phases"]] and kinds[0] == "retry"
+    assert second["phases"][0]["from"] == first["phases"][-1]["to"]
+    assert all(one["to"] == other["from"] for one, other in pairwise(second["phases"]))

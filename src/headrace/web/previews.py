@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from headrace.operations.backfill_documents import BackfillDocument
+from typing import Annotated
+
+from msgspec import Meta
+
+from headrace.operations.backfill_documents import BackfillDocument, PlannedPartitionsDocument
 from headrace.operations.contract_documents import AcceptDocument
 from headrace.operations.effects import EffectDocument
 from headrace.operations.fix_documents import FixDocument
@@ -10,6 +14,8 @@ from headrace.operations.progress import Silent
 from headrace.operations.session import Session
 from headrace.web.asking import Asked
 from headrace.web.reads import IncidentAsked
+
+Many = Annotated[int, Meta(ge=1, le=5_000)]
 
 
 def repair(session: Session, asked: IncidentAsked) -> FixDocument:
@@ -31,6 +37,40 @@ class BackfillPreviewAsked(Asked, frozen=True, kw_only=True, rename={"first": "f
     reason: str | None = None
     only: bool = False
     allow_partial: bool = False
+
+
+class BackfillListAsked(BackfillPreviewAsked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
+    """The same; `cursor` asks for later ones."""
+
+    cursor: str | None = None
+    limit: Many = 1_000
+
+
+def backfill_preview_partitions(session: Session, asked: BackfillListAsked) -> PlannedPartitionsDocument:
+    """The partitions that a backfill would make, one by one."""
+    from headrace.operations.backfill_listing import of_preview
+    from headrace.operations.backfill_planning import BackfillArguments
+
+    arguments = BackfillArguments(
+        list(asked.select), list(asked.exclude), asked.first, asked.last, asked.since, asked.mode, asked.reason or "", asked.only,
+        asked.allow_partial,
+    )  # fmt: skip
+    return of_preview(session, arguments, after=asked.cursor, limit=asked.limit)
+
+
+class PlanListAsked(Asked, frozen=True, kw_only=True):
+    """A plan's number; `cursor` asks for later ones."""
+
+    plan: str
+    cursor: str | None = None
+    limit: Many = 1_000
+
+
+def backfill_partitions(session: Session, asked: PlanListAsked) -> PlannedPartitionsDocument:
+    """The partitions of a backfill one by one, and what came of each."""
+    from headrace.operations.backfill_listing import of_plan
+
+    return of_plan(session, asked.plan, after=asked.cursor, limit=asked.limit)
 
 
 def backfill_preview(session: Session, asked: BackfillPreviewAsked) -> BackfillDocument:

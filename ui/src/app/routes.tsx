@@ -18,6 +18,7 @@ const pages: RouteObject[] = [
   { path: "runs", lazy: async () => ({ Component: (await import("../pages/run/Runs")).Runs }) },
   { path: "runs/:run", lazy: async () => ({ Component: (await import("../pages/run/Run")).Run }) },
   { path: "backfills", lazy: async () => ({ Component: (await import("../pages/backfill/Backfills")).Backfills }) },
+  { path: "backfills/new", lazy: async () => ({ Component: (await import("../pages/backfill/New")).New }) },
   { path: "backfills/:plan", lazy: async () => ({ Component: (await import("../pages/backfill/Backfill")).Backfill }) },
   { path: "graph", lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }) },
   { path: "*", element: <NotFound /> },

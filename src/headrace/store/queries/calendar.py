@@ -46,3 +46,8 @@ def between(tx: Transaction, node: str, first: str, last: str | None, *, before:
 def counts(tx: Transaction, node: str) -> dict[str, int]:
     """How many partitions of a node are in each state."""
     return dict(tx.execute(f"select {STATE} as shown, count(*) {_FROM} group by shown", {"node": node}).fetchall())
+
+
+def states(tx: Transaction, node: str) -> dict[str, str]:
+    """Partition → the same word, of all of a node's, oldest first."""
+    return dict(tx.execute(f"select p.partition, {STATE} {_FROM} order by p.partition", {"node": node}).fetchall())

@@ -19,3 +19,13 @@ def published(tx: Transaction, plan: int, nodes: Collection[str]) -> int:
         (plan, *nodes),
     ).fetchone()
     return int(row[0])
+
+
+def publications(tx: Transaction, plan: int) -> list[tuple[str, str, str]]:
+    """(node, partition, attempt) of all that the runs of a plan published, and readers see or saw."""
+    rows = tx.execute(
+        "select p.node, p.partition, p.epoch, p.n from run r join attempt a on a.run_id = r.id"
+        " join publication p on p.epoch = a.epoch and p.n = a.n where r.plan_id = ? order by p.id",
+        (plan,),
+    ).fetchall()
+    return [(node, partition, f"{epoch}.{n}") for node, partition, epoch, n in rows]

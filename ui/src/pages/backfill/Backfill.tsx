@@ -1,15 +1,16 @@
 // One backfill: what it makes and what it leaves out, how far it is, what is done about it, and what is different now.
 import { useState } from "react";
-import { Link, useParams, useSearchParams } from "react-router";
+import { useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument } from "../../api/documents";
-import { Command } from "../../parts/Command";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { lasting, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { Log } from "../run/Log";
 import { Act, actsOf, type ActName } from "./acts";
+import { Facts } from "./Facts";
+import { PlannedPartitions } from "./Partitions";
 import { Changes, Failures, Made, Skipped } from "./tables";
 
 export type Row = Schema["BackfillDocument"];
@@ -37,6 +38,7 @@ function BackfillOf({ plan, row }: { plan: string; row: Row }) {
           {row.changed && <Panel title="What changed" aside={changed(row.changed)}>{row.changes.length ? <Changes rows={row.changes} /> : <Empty><strong>Nothing for readers.</strong> What was made has the same rows as what was there.</Empty>}</Panel>}
           <Panel title="Plan" aside={`${many(row.partitions_total, "partition")}, ${row.mode}`}><Made rows={row.assets} /></Panel>
           {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
+          <Panel title="The exact list" aside="what came of each"><PlannedPartitions plan={plan} total={row.partitions_total} /></Panel>
         </div>
         <Facts row={row} />
       </div>
@@ -64,24 +66,6 @@ function Standing({ row }: { row: Row }) {
         <progress aria-label="Published" max={row.partitions_total || 1} value={row.published} style={{ width: "100%" }} />
       </div>
     </div>
-  );
-}
-
-function Facts({ row }: { row: Row }) {
-  const { consumers, owners } = row.affects;
-  return (
-    <Panel title="Whom it reaches, what it takes">
-      <dl className="facts body">
-        <dt>Consumers</dt><dd>{consumers.length ? consumers.map((name, index) => <span key={name}>{index > 0 && ", "}<Link to={`/consumers/${encodeURIComponent(name)}`}>{name}</Link></span>) : "none"}</dd>
-        <dt>Owners</dt><dd>{owners.join(", ") || "nobody"}</dd>
-        {row.estimate && <><dt>Estimated</dt><dd>{lasting(row.estimate.seconds)} ({lasting(row.estimate.low)} to {lasting(row.estimate.high)})<p className="muted small">{row.estimate.basis}</p></dd></>}
-        {row.started_at && row.finished_at && <><dt>Took</dt><dd>{lasting((Date.parse(row.finished_at) - Date.parse(row.started_at)) / 1000)}</dd></>}
-        {row.bytes_estimate !== null && <><dt>Writes</dt><dd>about {(row.bytes_estimate / 1e6).toLocaleString("en", { maximumFractionDigits: 1 })} MB</dd></>}
-        <dt>Published</dt><dd>{row.publishes}{row.steps > 1 && `, in ${row.steps} steps`}</dd>
-        <dt>Approval</dt><dd>{row.needs_approval ? `needed: ${row.approval?.rule ?? "policy"}` : "not needed"}</dd>
-        <dt>The same by hand</dt><dd><Command text={row.command} /></dd>
-      </dl>
-    </Panel>
   );
 }
 

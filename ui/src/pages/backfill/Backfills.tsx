@@ -22,11 +22,11 @@ export function Backfills() {
   usePageTitle("Backfills");
   return (
     <div className="stack">
-      <Heading title="Backfills" said="The past made again, beside production, and published at once. Readers see the old until then." />
+      <Heading title="Backfills" said="The past made again, beside production, and published at once. Readers see the old until then."><Link className="button main" to="/backfills/new">New backfill</Link></Heading>
       <Panel title="The newest first">
         <Loaded document={useDocument("/api/v1/backfills", {})}>
           {({ backfills }) => backfills.length ? <Table label="Backfills" columns={COLUMNS} rows={backfills} keyOf={(row) => row.plan_id} opens={page} keys /> : (
-            <Empty><strong>There is none.</strong> <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code> plans one: what would be made, how long it takes and whom it reaches is said before anything is done (<code>--dry-run</code>: only said).</Empty>
+            <Empty><strong>There is none.</strong> <Link to="/backfills/new">Plan one</Link>, or <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code>: what would be made, how long it takes and whom it reaches is said before anything is done (<code>--dry-run</code>: only said).</Empty>
           )}
         </Loaded>
       </Panel>

@@ -1,0 +1,123 @@
+// A backfill is planned: by clicking partitions or by typing. What would be done is shown, and only exactly that is started.
+import { useState, type FormEvent } from "react";
+import { useSearchParams } from "react-router";
+import type { Schema } from "../../api/client";
+import { usePlan } from "../../api/acts";
+import { useDocument } from "../../api/documents";
+import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { many } from "../../parts/words";
+import { HeatMap } from "../asset/HeatMap";
+import { ordered } from "../asset/range";
+import "../asset/asset.css";
+import { Facts } from "./Facts";
+import { PreviewedPartitions } from "./Partitions";
+import { Start } from "./Start";
+import { Made, Skipped } from "./tables";
+import "./backfill.css";
+
+const MODES = { missing: "what is missing or stale", failed: "what failed or was rejected", all: "all of it, again" };
+const FIELDS = ["select", "from", "to", "mode", "only", "partial"] as const;
+type Said = Record<(typeof FIELDS)[number], string>;
+
+const readFrom = (params: URLSearchParams): Said => ({ select: "", from: "", to: "", mode: "missing", only: "", partial: "", ...Object.fromEntries(params) });
+
+export function New() {
+  usePageTitle("New backfill");
+  const [params, setParams] = useSearchParams();
+  const [edits, setEdits] = useState<Partial<Said>>({});
+  const said = readFrom(params);
+  const draft = { ...said, ...edits };
+  const plan = (wanted: Said) => {
+    setEdits({});
+    setParams(Object.fromEntries(FIELDS.flatMap((name) => (wanted[name] ? [[name, wanted[name]]] : []))), { replace: true, preventScrollReset: true });
+  };
+  return (
+    <div className="stack">
+      <Heading title="New backfill" said="The past is made again beside production, and published at once. What would be done is shown before anything is." />
+      <Panel title="Which partitions">
+        <Form draft={draft} set={(name, value) => setEdits({ ...edits, [name]: value })} plan={() => plan(draft)} />
+        <Calendar said={said} choose={(from, to) => plan({ ...draft, ...ordered({ from, to }) })} />
+      </Panel>
+      {said.select.trim() && said.from && said.to ? <Plan key={params.toString()} said={said} /> : <Panel title="Plan"><Empty>Say what is to be made again, and from when to when: <strong>click two partitions</strong>, or type. Then it says here which partitions that are, how long it takes and whom it reaches.</Empty></Panel>}
+    </div>
+  );
+}
+
+/** Of one asset: the first click begins a range, the second ends it. */
+function Calendar({ said, choose }: { said: Said; choose: (from: string, to: string) => void }) {
+  const name = said.select.trim();
+  const found = useDocument("/api/v1/assets/{name}/partitions", { path: { name } }, /^[^\s,*+:@]+$/.test(name));
+  const partitions = found.data && !found.isPlaceholderData && found.data.node === name ? found.data.partitions : [];
+  if (!partitions.length) return null;
+  const chosen = said.from && said.to ? { from: said.from, to: said.to } : null;
+  const open = chosen !== null && chosen.from === chosen.to;
+  return (
+    <>
+      <HeatMap partitions={partitions} chosen={chosen} choose={(to, further) => choose(chosen && (open || further) ? chosen.from : to, to)} />
+      <p className="body muted small" role="status">{open ? "Another click says up to where; both are included." : chosen ? "A click begins anew; with Shift it says up to where." : "A click says from where, another one up to where."}</p>
+    </>
+  );
+}
+
+function Form({ draft, set, plan }: { draft: Said; set: (name: keyof Said, value: string) => void; plan: () => void }) {
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
+    plan();
+  };
+  const names = useDocument("/api/v1/ls", {}).data?.filter((one) => one.kind === "asset") ?? [];
+  return (
+    <form className="body plan" onSubmit={submit}>
+      <label className="wide">Assets<input className="input" required value={draft.select} list="assets" autoComplete="off" placeholder="name, name+, tag:…, owner:…" onChange={(event) => set("select", event.target.value)} /></label>
+      <datalist id="assets">{names.map((one) => <option key={one.name} value={one.name} />)}</datalist>
+      <label>From<input className="input" required value={draft.from} placeholder="2025-03-01" onChange={(event) => set("from", event.target.value)} /></label>
+      <label>To, included<input className="input" required value={draft.to} placeholder="2025-03-31" onChange={(event) => set("to", event.target.value)} /></label>
+      <label>What of it
+        <select className="input" value={draft.mode} onChange={(event) => set("mode", event.target.value)}>
+          {Object.entries(MODES).map(([mode, text]) => <option key={mode} value={mode}>{text}</option>)}
+        </select>
+      </label>
+      <div className="wide row">
+        <label><input type="checkbox" checked={!!draft.only} onChange={(event) => set("only", event.target.checked ? "1" : "")} /> only these, not what is made of them</label>
+        <label><input type="checkbox" checked={!!draft.partial} onChange={(event) => set("partial", event.target.checked ? "1" : "")} /> publish what could be made, even if some of it fails</label>
+        <button type="submit" className="button">Show the plan</button>
+      </div>
+    </form>
+  );
+}
+
+function Plan({ said }: { said: Said }) {
+  const [starting, start] = useState(false);
+  const asked = { select: said.select.trim().split(/\s+/), from: said.from, to: said.to, mode: said.mode, only: !!said.only, allow_partial: !!said.partial };
+  const plan = usePlan("/api/v1/backfills/preview", { query: asked });
+  if (plan.error) return <Refusal problem={plan.error} />;
+  if (!plan.data) return <p role="status" className="empty">Working out what would be made…</p>;
+  const row = plan.data.document;
+  if (row.state === "nothing_due") return <Panel title="Plan"><Nothing row={row} /></Panel>;
+  return (
+    <div className="columns">
+      <div className="stack">
+        <div className="notice">
+          <div className="row spread" style={{ flex: 1 }}>
+            <p><strong>{many(row.partitions_total, "partition")} would be made</strong>{row.skipped.length > 0 && <>, {row.skipped.reduce((sum, one) => sum + one.partitions, 0).toLocaleString("en")} left out</>}. {row.needs_approval && "It waits for an approval before it begins."}</p>
+            <button type="button" className="button main" onClick={() => start(true)}>{row.needs_approval ? "Ask for approval…" : "Start it…"}</button>
+          </div>
+        </div>
+        {row.notes.map((note) => <div key={note} className="notice"><p>{note}</p></div>)}
+        <Panel title="Plan" aside={`${many(row.partitions_total, "partition")}, ${row.mode}`}><Made rows={row.assets} /></Panel>
+        {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
+        <Panel title="The exact list" aside="as each stands now"><PreviewedPartitions asked={asked} total={row.partitions_total} /></Panel>
+      </div>
+      <Facts row={row} />
+      {starting && <Start row={row} body={{ ...asked, agreed: plan.data.agreed }} anew={() => { start(false); void plan.refetch(); }} close={() => start(false)} />}
+    </div>
+  );
+}
+
+function Nothing({ row }: { row: Schema["BackfillDocument"] }) {
+  return (
+    <>
+      <Empty><strong>Nothing of it has to be made.</strong> {row.mode === "missing" ? "All of it is published and fresh; “all of it, again” makes it anew nevertheless." : "Nothing of it is like that."}</Empty>
+      {row.skipped.length > 0 && <Skipped rows={row.skipped} />}
+    </>
+  );
+}

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from headrace.schedule.simulation.happenings import scenario
-from headrace.schedule.simulation.many import many, said, smaller
+from headrace.schedule.simulation.many import Many, many, said, smaller
 from headrace.schedule.simulation.playing import play
+
+TOLD_EVERY_S = 10.0
+"""Seconds between two lines of progress."""
 
 
 def main() -> int:
@@ -20,10 +24,26 @@ def main() -> int:
     typed = parser.parse_args()
     if typed.seed is not None:
         return _one(typed.seed)
-    found, coverage = many(range(typed.first, typed.first + typed.seeds), typed.processes)
+    found, coverage = many(range(typed.first, typed.first + typed.seeds), typed.processes, _progress(typed.seeds))
     for line in said(found, coverage):
         print(line)
     return 1 if found.failed else 0
+
+
+def _progress(seeds: int) -> Callable[[Many], None]:
+    """How far it is, now and then, and what failed at once: ten thousand seeds take a while."""
+    told_at, told_failed = 0.0, 0
+
+    def tell(found: Many) -> None:
+        nonlocal told_at, told_failed
+        if found.seconds < told_at + TOLD_EVERY_S and len(found.failed) == told_failed:
+            return
+        left = found.seconds / found.seeds * (seeds - found.seeds)
+        failed = f", failed: {', '.join(map(str, sorted(found.failed)))}" if found.failed else ""
+        print(f"{found.seeds} of {seeds} seeds in {found.seconds:.0f} s, {left:.0f} s to go{failed}", file=sys.stderr, flush=True)
+        told_at, told_failed = found.seconds, len(found.failed)
+
+    return tell
 
 
 def _one(seed: int) -> int:

@@ -41,13 +41,14 @@ class Many(msgspec.Struct):
             self.failed[seed] = played.failure
 
 
-def many(seeds: Iterable[int], processes: int = 1) -> tuple[Many, Coverage]:
-    """Play seeds."""
+def many(seeds: Iterable[int], processes: int = 1, progress: Callable[[Many], None] = lambda _: None) -> tuple[Many, Coverage]:
+    """Play seeds; `progress` hears after each what came of all so far."""
     found, coverage, began = Many(), Coverage(), time.perf_counter()
     for seed, played in _played(seeds, processes):
         found.add(seed, played)
         coverage.add(played.coverage)
-    found.seconds = time.perf_counter() - began
+        found.seconds = time.perf_counter() - began
+        progress(found)
     return found, coverage
 
 

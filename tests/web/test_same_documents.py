@@ -69,7 +69,7 @@ ALONE = [
     "consumers/report", "assets", "assets?search=money&sort=state", "assets?state=fresh&kind=asset", "assets/revenue", "assets/orders",
     "runs?node=revenue", "runs?node=orders&failed=true",
     "assets/twice/partitions?from=2025-03-01&to=2025-03", "assets/revenue/code", "runs/1", "runs/list", "runs/list?failed=true",
-    "graph/view", "graph/view?mode=focus&root=revenue",
+    "assets?sort=published", "assets?sort=use", "assets?sort=cost", "graph/view", "graph/view?mode=focus&root=revenue",
     "graph/view?mode=blast&root=orders", "search?q=rev", "search?q=1",
 ]  # fmt: skip
 
@@ -108,6 +108,8 @@ def test_pages_follow_each_other_without_gap(door: Opened) -> None:
     """Would catch: a row that stands on two pages of a list, or on none."""
     for path, rows, name in (
         ("assets?limit=1&sort=owner", "nodes", "name"),
+        ("assets?limit=1&sort=published", "nodes", "name"),
+        ("assets?limit=1&sort=cost", "nodes", "name"),
         ("assets/orders/partitions?limit=1", "partitions", "partition"),
         ("runs/1?limit=1", "attempts", "id"),
         ("runs/list?limit=1", "runs", "run_id"),
@@ -189,13 +191,23 @@ def test_the_runs_of_a_node_are_those_of_all_that_are_its(door: Opened) -> None:
     assert door.get("/api/v1/runs?node=%00").status in (400, 404)
 
 
+def test_the_catalog_has_the_costliest_first_as_the_figure_says(door: Opened) -> None:
+    """Would catch: an order by cost that is by something else, or a cost of its own beside the figure's."""
+    rows = door.get("/api/v1/figures/use").json["rows"]
+    cards = door.get("/api/v1/assets?sort=cost").json["nodes"]
+    took = {row["node"]: row["seconds"] for row in rows}
+    assert [card["seconds"] for card in cards] == sorted((took[card["name"]] for card in cards), reverse=True)
+    assert cards[0]["seconds"] > 0 and cards[0]["reads"] == 0
+    waiting = [card["published_at"] or "" for card in door.get("/api/v1/assets?sort=published").json["nodes"]]
+    assert waiting == sorted(waiting)
+
+
 def test_it_needs_no_project_that_has_run(tmp_path: Path) -> None:
     """Would catch: a first page that is an error, because nothing is there yet."""
     root = project(tmp_path / "new")
     with opened(root) as new:
         for path in ("status", "assets", "assets/revenue", "assets/revenue/partitions", "assets/revenue/code", "consumers/report",
-                     "graph/view", "graph/view?mode=focus&root=revenue", "search?q=r", "incidents", "runs", "checks", "paused", "runs?node=revenue",
-                    
-                     "why/report", "backfills", "quarantine", "audit"):  # fmt: skip
+                     "graph/view", "graph/view?mode=focus&root=revenue", "search?q=r", "incidents", "runs", "checks", "paused",
+                     "runs?node=revenue", "why/report", "backfills", "quarantine", "audit"):  # fmt: skip
             answer = new.get(f"/api/v1/{path}")
             assert answer.status == 200, (path, answer.body)

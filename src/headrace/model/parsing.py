@@ -50,8 +50,13 @@ def parse_file(root: Path, file: ProjectFile) -> Declared:
     """What the file declares. Never raises for what is in the file, whatever it is."""
     report = Report(file.path)
     text = read_text(root, file, report)
-    found = _READERS[file.kind](text, report) if text is not None else {}
-    return Declared(path=file.path, problems=tuple(report.problems), **found)
+    return Declared(path=file.path, problems=tuple(report.problems)) if text is None else parse_text(file.kind, text, report)
+
+
+def parse_text(kind: FileKind, text: str, report: Report) -> Declared:
+    """What a text declares that is, or once was, the file that `report` is about."""
+    found = _READERS[kind](text, report)
+    return Declared(path=report.file, problems=tuple(report.problems), **found)
 
 
 def _settings(text: str, report: Report) -> dict[str, Any]:

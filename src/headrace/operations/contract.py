@@ -93,7 +93,7 @@ def diff(session: Session, target: str) -> ContractDiffDocument:
         source=name,
         partition=rows[0].partition if rows else partition,
         at=session.instant(rows[0].at) if rows else None,
-        changes=[*map(_of_delivery, rows), *map(_of_contract, changes)],
+        changes=[*map(_of_delivery, rows), *map(of_contract, changes)],
         breaking=any(row.policy == "block" for row in rows) or level is Level.MAJOR,
         applied=was.version if was else None,
         declared=now.version if now else None,
@@ -120,7 +120,8 @@ def _of_delivery(row: drift.DriftRow) -> ContractChangeRow:
     )
 
 
-def _of_contract(change: ContractChange) -> ContractChangeRow:
+def of_contract(change: ContractChange) -> ContractChangeRow:
+    """A difference of two contracts, as documents have it."""
     return ContractChangeRow(
         kind=change.kind, column=change.column, to=change.to, score=None, evidence=[change.said], policy=None, used_by=[],
         takes=change.level.name.lower(),

@@ -13,6 +13,7 @@ from headrace.observe.watched import Node
 from headrace.operations.figure_documents import SourceScoreRow, UseRow
 from headrace.operations.figuring import Figuring
 from headrace.store.queries import arriving, usage, worth
+from headrace.store.queries.usage import Used
 from headrace.store.queries.worth import Arrived
 
 UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
@@ -88,7 +89,11 @@ def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]
 def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
     """Who reads what, and what is computed although nobody was seen to read it."""
     took = dict(worth.seconds(figuring.tx, figuring.began, figuring.until))
-    rows = [row for name in figuring.declared.nodes if figuring.chosen(name) for row in _readers(figuring, name, took.get(name, 0.0))]
+    seen: dict[str, list[Used]] = {}
+    for one in figuring.reads:
+        seen.setdefault(one.node, []).append(one)
+    chosen = [name for name in figuring.declared.nodes if figuring.chosen(name)]
+    rows = [row for name in chosen for row in _readers(figuring, name, seen.get(name, []), took.get(name, 0.0))]
     rows += [
         _row(figuring, node, one.consumer, "export", one.exports, one.last_at, took.get(node, 0.0))
         for one in usage.exports(figuring.tx, figuring.declared.exports, figuring.began, figuring.until)
@@ -98,12 +103,11 @@ def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
     return [f"as far as reads are seen: {UNSEEN}"], rows
 
 
-def _readers(figuring: Figuring, name: str, seconds: float) -> list[UseRow]:
+def _readers(figuring: Figuring, name: str, seen: list[Used], seconds: float) -> list[UseRow]:
     found: dict[tuple[str, str], tuple[int, int]] = {}
-    for one in figuring.reads:
-        if one.node == name:
-            reads, last = found.get((one.reader, one.via), (0, 0))
-            found[one.reader, one.via] = (reads + one.reads, max(last, one.last_at))
+    for one in seen:
+        reads, last = found.get((one.reader, one.via), (0, 0))
+        found[one.reader, one.via] = (reads + one.reads, max(last, one.last_at))
     if found:
         return [_row(figuring, name, who, via, reads, last, seconds) for (who, via), (reads, last) in sorted(found.items())]
     waiting = ", ".join(figuring.overview.consumers_of(name)[:3])

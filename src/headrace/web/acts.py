@@ -6,8 +6,14 @@ nothing is.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from headrace.operations.agreement import agrees
 from headrace.operations.backfill_documents import BackfillDocument
+from headrace.operations.challenge_apart import SECONDS_MAX, challenged
+from headrace.operations.checks_documents import ChallengedCheckRow
 from headrace.operations.contract_documents import AcceptDocument
 from headrace.operations.documents import RunDocument
 from headrace.operations.fix_documents import FixDocument
@@ -242,3 +248,15 @@ def do_withdraw(session: Session, asked: TargetAsked, progress: Progress) -> Wit
     from headrace.operations.withdraw import withdraw
 
     return withdraw(session, asked.target, reason=asked.reason, progress=progress)
+
+
+class ChallengeAsked(Asked, frozen=True, kw_only=True):
+    """Whose checks, and how long it may take."""
+
+    select: tuple[str, ...]
+    seconds: Annotated[int, Meta(ge=1, le=SECONDS_MAX)] = 20
+
+
+def do_challenge(session: Session, asked: ChallengeAsked, progress: Progress) -> list[ChallengedCheckRow]:
+    """`headrace checks challenge`: make faults in copies of published rows and see which checks notice; nothing is written."""
+    return challenged(session, asked.select, asked.seconds, progress)

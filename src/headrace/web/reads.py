@@ -9,6 +9,7 @@ from msgspec import Meta
 from headrace.operations.audit import AuditRow, VerifyDocument, Wanted
 from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument
 from headrace.operations.checks_documents import CheckStandingRow
+from headrace.operations.contract_history import ContractHistoryDocument, contract_history
 from headrace.operations.contract_showing import ContractDiffDocument, ContractShowDocument
 from headrace.operations.deliveries import DeliveryRow
 from headrace.operations.documents import LineageDocument, NodeRow, PlanDocument, QuarantineRow, RunRow, StatusDocument
@@ -235,6 +236,19 @@ def contract_diff(session: Session, asked: ContractAsked) -> ContractDiffDocumen
     from headrace.operations import contract as operation
 
     return operation.diff(session, asked.node)
+
+
+class ContractHistoryAsked(Asked, frozen=True, kw_only=True):
+    """A source or an asset, and which versions are compared."""
+
+    node: str
+    earlier: int | None = None
+    later: int | None = None
+
+
+def contract_versions(session: Session, asked: ContractHistoryAsked) -> ContractHistoryDocument:
+    """The versions of what a source or an asset is held to, and two of them compared."""
+    return contract_history(session, asked.node, asked.earlier, asked.later)
 
 
 class AuditAsked(Asked, frozen=True, kw_only=True):

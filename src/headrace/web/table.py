@@ -31,6 +31,7 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/quarantine", reads.quarantine),
     Get("/paused", reads.paused),
     Get("/contract/{node}", reads.contract, of_files=True),
+    Get("/contract/{node}/versions", reads.contract_versions),
     Get("/contract/{node}/diff", reads.contract_diff, of_files=True),
     Get("/contract/{node}/names", previews.accepted_names, of_files=True),
     Get("/effect", previews.effect),
@@ -55,6 +56,7 @@ TABLE: tuple[Endpoint, ...] = (
     Post("/quarantine/accept", acts.do_accept),
     Post("/quarantine/drop", acts.do_drop),
     Post("/contract/{node}/names", acts.do_accept_names),
+    Post("/checks/challenge", acts.do_challenge),
     Post("/waive", acts.do_waive),
     Post("/withdraw", acts.do_withdraw),
 )

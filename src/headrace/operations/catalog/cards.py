@@ -78,6 +78,10 @@ class Cards:
         with session.store.read() as tx:
             return [self._card(name, tx) for name in names]
 
+    def published(self) -> dict[str, int]:
+        """Node → when its newest partition was published, in microseconds."""
+        return remembered(self._session, "published", lambda: _published(self._session, [node.name for node in self.nodes]))
+
     def _card(self, name: str, tx: Transaction | None) -> CardRow:
         node = self.project.node(name)
         assert isinstance(node, Source | Asset)
@@ -123,3 +127,10 @@ def _consumers(session: Session) -> dict[str, str]:
     with session.world() as (tx, world):
         found = Overview(tx, session.compiled, watched(session.compiled), world, window).status()
     return {one.name: one.state.value for one in found.consumers}
+
+
+def _published(session: Session, names: list[str]) -> dict[str, int]:
+    if session.store is None:
+        return {}
+    with session.store.read() as tx:
+        return {name: extent.newest_at for name in names if (extent := partitions.extent(tx, name)) is not None}

@@ -26,6 +26,10 @@ class CardRow(NodeRow, frozen=True, kw_only=True):
     """Of the newest partition."""
     rows: int | None
     """Of the newest partition."""
+    reads: int | None = None
+    """Seen in the window of the figure `use`; of a catalog in order of use or cost."""
+    seconds: float | None = None
+    """What its attempts took in that window; likewise."""
 
 
 class CountedRow(Document, frozen=True, kw_only=True):

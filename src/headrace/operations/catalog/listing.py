@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 
 import msgspec
 
 from headrace.model import Asset, Source, UsageError
 from headrace.operations.catalog.cards import Cards
-from headrace.operations.catalog.documents import CatalogDocument, CountedRow
+from headrace.operations.catalog.documents import CardRow, CatalogDocument, CountedRow
+from headrace.operations.catalog.use import Used, use
 from headrace.operations.cursors import cursor, place
 from headrace.operations.session import Session
 
 FACETS_MAX = 200
-SORTS = ("name", "state", "owner", "domain")
+SORTS = ("name", "state", "owner", "domain", "published", "use", "cost")
+"""`published`: what waits longest first; `use` and `cost`: the most first."""
 _WORST_FIRST = ("never", "behind", "stale", "fresh")
 
 
@@ -42,7 +44,8 @@ def catalog(session: Session, wanted: Wanted) -> CatalogDocument:
     facets = _facets(cards, wanted)
     worded = _worded(cards.nodes, wanted.search)
     found = [node for node in worded if all(holds(node) for holds in facets.values())]
-    key = _order(cards, wanted.sort)
+    used = use(session) if wanted.sort in ("use", "cost") else {}
+    key = _order(cards, wanted.sort, used)
     found.sort(key=key)
     after = None if wanted.cursor is None else place(wanted.cursor, tuple[str, str])
     rest = found if after is None else [node for node in found if key(node) > after]
@@ -54,7 +57,7 @@ def catalog(session: Session, wanted: Wanted) -> CatalogDocument:
     return CatalogDocument(
         now=session.now(),
         total=len(found),
-        nodes=cards.of(node.name for node in page),
+        nodes=[_with(card, used) for card in cards.of(node.name for node in page)],
         states=_counted(cards.state(node.name) for node in others("state")),
         kinds=_counted(map(_kind, others("kind"))),
         domains=_counted(node.domain for node in others("domain") if node.domain),
@@ -85,7 +88,14 @@ def _says(node: Source | Asset, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 
-def _order(cards: Cards, sort: str) -> Callable[[Source | Asset], tuple[str, str]]:
+def _with(card: CardRow, used: Mapping[str, Used]) -> CardRow:
+    if not used:
+        return card
+    found = used.get(card.name, Used())
+    return msgspec.structs.replace(card, reads=found.reads, seconds=found.seconds)
+
+
+def _order(cards: Cards, sort: str, used: Mapping[str, Used]) -> Callable[[Source | Asset], tuple[str, str]]:
     match sort:
         case "state":
             return lambda node: (str(_WORST_FIRST.index(cards.state(node.name))), node.name)
@@ -93,8 +103,20 @@ def _order(cards: Cards, sort: str) -> Callable[[Source | Asset], tuple[str, str
             return lambda node: (node.owner, node.name)
         case "domain":
             return lambda node: (node.domain or "\U0010ffff", node.name)
+        case "published":
+            published = cards.published()
+            return lambda node: (f"{published.get(node.name, 0):020}", node.name)
+        case "use":
+            return lambda node: (_most_first(used.get(node.name, Used()).reads), node.name)
+        case "cost":
+            return lambda node: (_most_first(used.get(node.name, Used()).seconds * 1e6), node.name)
         case _:
             return lambda node: (node.name, node.name)
+
+
+def _most_first(value: float) -> str:
+    """Sorts as text, the greatest first."""
+    return f"{10**18 - round(value):020}"
 
 
 def _kind(node: Source | Asset) -> str:

@@ -1,0 +1,81 @@
+"""`checks challenge` for who has the state open already: in a process of its own, because DuckDB is never loaded beside it.
+
+`python -m headrace.operations.challenge_apart` takes a Question as JSON on its standard input and gives an Answer.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from headrace.model import HeadraceError, StoreError, UsageError
+from headrace.operations.checks_documents import ChallengedCheckRow
+from headrace.operations.progress import Progress, Silent
+from headrace.operations.session import Session
+
+SECONDS_MAX = 60
+"""How long the checks may take."""
+GRACE_SECONDS = 60.0
+"""What a process may need besides."""
+
+
+class Question(msgspec.Struct, frozen=True):
+    """Whose checks of which project, by whom."""
+
+    root: str
+    env: str
+    actor: str
+    select: tuple[str, ...]
+    seconds: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The checks with what came of it, or why nothing did."""
+
+    checks: list[ChallengedCheckRow] = []
+    problem: str | None = None
+    hint: str = ""
+
+
+def challenged(session: Session, select: tuple[str, ...], seconds: int, progress: Progress) -> list[ChallengedCheckRow]:
+    """The checks of what is selected, put to the test. UsageError for what the verb refuses, StoreError where it takes too long."""
+    question = Question(str(session.root), session.env, session.actor, select, seconds)
+    progress.start("making faults in copies of published rows", None)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace.operations.challenge_apart"],
+            input=msgspec.json.encode(question), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=seconds + GRACE_SECONDS,
+            check=False,
+        )  # fmt: skip
+        answer = msgspec.json.decode(done.stdout, type=Answer)
+    except subprocess.TimeoutExpired:
+        raise StoreError("the checks took too long", hint="headrace checks challenge --seconds 600") from None
+    except msgspec.DecodeError:
+        raise StoreError("the checks couldn't be tried", hint="`headrace checks challenge` says why") from None
+    progress.finish()
+    if answer.problem is not None:
+        raise UsageError(answer.problem, hint=answer.hint)
+    return answer.checks
+
+
+def main() -> int:
+    """Answer one question."""
+    from headrace.operations.challenging import Wanted, challenge
+
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+    session = Session(Path(asked.root), asked.env, None, asked.actor)
+    try:
+        answer = Answer(challenge(session, Wanted(asked.select, (), asked.seconds, suggest=False), Silent()).checks)
+    except HeadraceError as error:
+        answer = Answer(problem=str(error), hint=error.hint)
+    finally:
+        session.close()
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

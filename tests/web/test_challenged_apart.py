@@ -1,0 +1,37 @@
+"""Checks put to the test for who has the state open: by a process of its own, with what the verb says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from serve_lab import deliver, document, headrace, project, write
+
+from headrace.model import UsageError
+from headrace.operations.challenge_apart import challenged
+from headrace.operations.progress import Silent
+from headrace.operations.session import Session
+
+NOW = "2025-03-02T08:00"
+
+
+def test_it_says_what_the_verb_says(tmp_path: Path) -> None:
+    """Would catch: a page whose verdict isn't the verb's, or a refusal that is a traceback."""
+    root = project(tmp_path / "shop")
+    asset = root / "assets/revenue.sql"
+    write(
+        asset,
+        asset.read_text(encoding="utf-8").replace("column: day}\n", "column: day}\nchecks: [{unique: [day]}, {row_count: {min: 0}}]\n"),
+    )
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    session = Session(root, "prod", None, "tester")
+    try:
+        found = {one.check: (one.verdict, one.mutations_caught) for one in challenged(session, ("revenue",), 20, Silent())}
+        with pytest.raises(UsageError, match="unknown node"):
+            challenged(session, ("--write",), 1, Silent())
+    finally:
+        session.close()
+    said = document(root, "checks", "challenge", "revenue", "--seconds", "20")
+    assert found == {one["check"]: (one["verdict"], one["mutations_caught"]) for one in said}
+    assert {verdict for verdict, _ in found.values()} == {"effective", "cannot_fail"}

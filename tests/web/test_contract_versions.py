@@ -1,0 +1,66 @@
+"""A contract's history: its versions as they were applied, two of them compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from door_lab import Opened, opened
+from serve_lab import deliver, headrace, project, write
+
+NOW = "2025-03-02T08:00"
+CONTRACT = """apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: {version}
+status: active
+schema:
+  - name: orders
+    properties:
+      - {{name: day, logicalType: date, required: true}}
+      - {{name: amount, logicalType: {type}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    """A contract that was applied three times, once with another file beside it and no change of its own."""
+    root = project(tmp_path_factory.mktemp("contract") / "shop")
+    source = root / "sources/orders.yaml"
+    write(source, source.read_text(encoding="utf-8") + "contract: orders\n")
+    for version, kind in (("1.0.0", "integer"), ("1.0.0", "integer"), ("2.0.0", "string")):
+        write(root / "contracts/orders.odcs.yaml", CONTRACT.format(version=version, type=kind))
+        if version == "1.0.0":
+            deliver(root, "2025-03-01")
+            headrace(root, "tick", "--now", NOW)
+            write(root / "assets/other.sql", "/* headrace\nowner: core\n*/\nselect 1 as one\n")
+        headrace(root, "apply", "--yes", "--now", NOW)
+    with opened(root) as found:
+        yield found
+
+
+def test_each_change_of_a_contract_is_a_version_and_the_newest_is_compared(door: Opened) -> None:
+    """Would catch: a version for each apply although the contract stayed, or a diff that runs backwards."""
+    found = door.get("/api/v1/contract/orders/versions").json
+    assert [one["declared"] for one in found["versions"]] == ["2.0.0", "1.0.0"]
+    assert (found["earlier"], found["later"]) == (found["versions"][1]["version"], found["versions"][0]["version"])
+    assert [one["column"] for one in found["changes"]] == ["amount"] and found["breaking"]
+    assert {one["kind"]: one["text"] for one in found["lines"] if "version: " in one["text"]} | {"same": ""} == {
+        "removed": "version: 1.0.0", "added": "version: 2.0.0", "same": "",
+    }  # fmt: skip
+
+
+def test_any_two_versions_can_be_compared_and_no_others(door: Opened) -> None:
+    """Would catch: a link to a comparison that shows another one."""
+    newest, oldest = (one["version"] for one in door.get("/api/v1/contract/orders/versions").json["versions"])
+    first = door.get(f"/api/v1/contract/orders/versions?later={oldest}").json
+    assert (first["earlier"], first["later"], first["changes"]) == (None, oldest, [])
+    assert {one["kind"] for one in first["lines"]} == {"added"}
+    assert door.get(f"/api/v1/contract/orders/versions?earlier={oldest}&later={newest}").json["breaking"]
+    assert door.get("/api/v1/contract/orders/versions?later=99").status == 400
+
+
+def test_what_has_no_contract_says_so(door: Opened) -> None:
+    """Would catch: a page that is an error for most assets."""
+    found = door.get("/api/v1/contract/revenue/versions").json
+    assert (found["contract"], found["versions"], found["lines"]) == (None, [], [])

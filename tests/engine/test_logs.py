@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.engine import logs
-from headrace.engine.capture import Capture
+from headrace.engine.capture import Capture, Listener
 from headrace.engine.logs import Channel, Clock, Line, LogFile, Splitter, read, safe
 
 NOW_US = 1_360_800_000_000_000
@@ -81,6 +81,33 @@ def test_pythons_logging_keeps_its_levels(tmp_path: Path, channel: Channel, monk
         ("info", "hello you"), ("warning", "two"), ("warning", "lines"), ("error", "'%d things' ('no number',)"), ("critical", "once")
     ]  # fmt: skip
     assert (logging.root.level, logging.root.handlers) == before
+
+
+def test_a_level_that_a_body_asks_for_is_its_own(tmp_path: Path, channel: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: the next attempt flooded by what another asked for; every logger's memory emptied by each attempt, and
+    the root logger of who captures left changed."""
+    changes: list[int] = []
+    set_level = logging.root.setLevel
+    monkeypatch.setattr(logging.root, "setLevel", lambda level: (changes.append(level), set_level(level)))
+    before, listener, logger = logging.root.level, Listener(channel), logging.getLogger("mine")
+
+    def attempt(n: int, level: int | None) -> list[str]:
+        with Capture(channel, LogFile(tmp_path / f"{n}.jsonl", Clock(NOW_US)), listener):
+            if level is not None:
+                set_level(level)
+            logger.debug("details")
+            logger.info("it")
+        return [line.text for line in read(tmp_path / f"{n}.jsonl")]
+
+    assert [attempt(n, level) for n, level in enumerate([logging.DEBUG, None, logging.ERROR, None])] == [
+        ["details", "it"],
+        ["it"],
+        [],
+        ["it"],
+    ]
+    assert changes == [logging.INFO] * 3
+    listener.close()
+    assert logging.root.level == before
 
 
 def test_an_attempt_gets_its_own_lines_only(tmp_path: Path, channel: Channel) -> None:
@@ -219,7 +246,7 @@ def test_a_line_cut_short_by_a_crash_is_left_out(tmp_path: Path) -> None:
 WORKER = """
 import os, sys
 from pathlib import Path
-from headrace.engine.capture import Capture
+from headrace.engine.capture import Capture, Listener
 from headrace.engine.logs import Channel, Clock, LogFile
 channel = Channel(*map(int, sys.argv[2:6]))
 with Capture(channel, LogFile(Path(sys.argv[1]), Clock(0))) as capture:

@@ -183,3 +183,19 @@ def test_a_table_with_a_row_for_each_of_six_regions_has_as_many_each_day() -> No
     assert "hold" not in [severity for *_, severity in told(Metrics(5, {}, repeated=0), past)]
     by_chance = [Metrics(6 + number * 5 % 4, {}, repeated=0) for number in range(DAYS)]
     assert told(Metrics(12, {}, repeated=0), by_chance) == []
+
+
+def stormy(number: int, times: float = 0.0, delays: float = 0.0) -> Metrics:
+    """Distances that are always the same, and delays that now and then are much longer."""
+    one = sized(number, times)
+    location = 2.0 + wobble(number, 0.05) + (1.0 if number == DAYS // 2 else 0.0) + delays
+    delay = ColumnMetrics(nulls=0.0, negative=0.0, zero=0.0, location=location, spread=0.7, distinct=5.0)
+    return Metrics(one.rows, {**one.columns, "delay": delay}, repeated=0)
+
+
+def test_another_unit_in_a_storm_is_another_unit() -> None:
+    """Would catch: distances in kilometres published because on the same day all was late: from then on that is the level, and what
+    comes after it is published without a word."""
+    past = [stormy(number) for number in range(DAYS)]
+    assert ("distribution_shift", "distance", "hold") in told(stormy(DAYS, log(1.609), 2.0), past)
+    assert ("distribution_shift", "delay", "hold") not in told(stormy(DAYS, log(1.609), 2.0), past)

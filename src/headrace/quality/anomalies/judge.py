@@ -26,6 +26,8 @@ from headrace.quality.metrics import MetricId, Metrics
 
 ONE_FACTOR = 0.2
 """Columns whose sizes, as logarithms, have moved by so nearly the same were multiplied by one number."""
+STEADY = 3.0
+"""Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
 ON_HOLIDAYS = 2.0
 """So much further than on other days rows, and their hours, must be off on and beside a public holiday to be held."""
 _OF_TIME = ("hour_mean", "hour_q95")
@@ -229,13 +231,13 @@ def _sized(one: Odd, partition: Partition, history: History) -> Odd:
 
 def _of_the_world(found: Sequence[Odd]) -> list[Odd]:
     """Sizes that move by different factors, and zeros in several columns, are of the world: another unit is one factor, a fault one
-    column. Fewer rows have fewer distinct values, which is no news."""
+    column; sizes that never move nearly so far aren't moved by it either. Fewer rows have fewer distinct values, which is no news."""
     moves = [one.off for one in found if one.metric.family == "location"]
     gradual = {"location"} if moves and max(moves) - min(moves) > ONE_FACTOR else set()
     gradual |= {"zero"} if sum(one.metric.family == "zero" for one in found) > 1 else set()
     rows = next((one.off for one in found if one.metric.family == "rows"), 0.0)
     return [
-        one._replace(severity=Severity.WARN) if one.metric.family in gradual else one
+        one._replace(severity=Severity.WARN) if one.metric.family in gradual and abs(one.off) < STEADY * one.record else one
         for one in found
         if not (one.metric.family == "distinct" and rows * one.off > 0)
     ]

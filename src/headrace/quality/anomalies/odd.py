@@ -29,6 +29,8 @@ class Odd(NamedTuple):
     expected: float
     observed: float
     z: float
+    record: float
+    """How far it was off at most, before."""
 
     @property
     def off(self) -> float:
@@ -97,9 +99,9 @@ def _judged(metric: MetricId, value: float, partition: str, rows: int, history: 
     z = off / max(said.scale, chance, 1e-9)
     far = count >= limits.HISTORY_HOLD_MIN and near >= known.hold and _is_far(metric.family, value, rows, said)
     if far and z >= limits.threshold(limits.HOLDS_A_MONTH, *many):
-        return Odd(metric, Severity.HOLD, said.expected, value, z)
+        return Odd(metric, Severity.HOLD, said.expected, value, z, said.record)
     if off >= known.warn and off >= said.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
-        return Odd(metric, Severity.WARN, said.expected, value, z)
+        return Odd(metric, Severity.WARN, said.expected, value, z, said.record)
     return None
 
 

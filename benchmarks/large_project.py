@@ -1,6 +1,7 @@
 """A project of 10,000 nodes and 1,000,000 attempts, written in bulk, and a server over it: what the API and its pages are measured on.
 
-100 sources and 9,900 assets in 40 domains, daily over ten days, ten attempts a partition.
+100 sources and 9,900 assets in 40 domains, daily over ten days, ten attempts a partition: all but the last failed, and one partition in
+twenty was restated.
 
     python -m benchmarks.large_project FOLDER    serves the one in FOLDER until its standard input ends; the first line is its address
 """
@@ -24,6 +25,9 @@ from headrace.web.app import app
 from headrace.web.reading import Reader
 
 DOMAINS, WIDTH, CONSUMERS = 40, 100, 20
+RESTATED_EVERY = 20
+"""Of so many partitions one was published twice, with other content."""
+FAILED = '{"kind":"transient","message":"it failed"}'
 SETTINGS = '[project]\nname = "large"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
 
 
@@ -103,18 +107,23 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
         ended = int(dt.datetime.fromisoformat(f"{day}T00:00+00:00").timestamp() * 1e6) + DAY_US
         rows: dict[str, list[tuple[object, ...]]] = {name: [] for name in ("run", "attempt", "publication", "partition")}
         for name in names:
+            restated = attempts // tries % RESTATED_EVERY == 0
             for again in range(tries):
                 attempts += 1
                 epoch, last = 1 + attempts // 1_000, again == tries - 1
+                published = last or (restated and again == tries - 2)
                 if attempts % 1_000 == 1:
                     rows["run"].append((first_run + attempts // 1_000, ended, ended + DAY_US // 24))
                 run_id, at = first_run + (attempts - 1) // 1_000, ended + again * 1_000_000
+                came = ("published", at + 200_000, "passed", None) if published else ("failed", None, None, FAILED)
                 rows["attempt"].append(
-                    (epoch, attempts, run_id, name, "produce", f'["{day}"]', "published", version, None, at, at, at + 200_000,
-                     at + 200_000, "passed", MEASURES, None)
+                    (epoch, attempts, run_id, name, "produce", f'["{day}"]', came[0], version, None, at, at, at + 200_000,
+                     *came[1:3], MEASURES, came[3])
                 )  # fmt: skip
-                gone = (None, None) if last else (attempts + 1, at + 1_000_000)
-                rows["publication"].append((attempts, name, day, epoch, attempts, attempts, *gone, at, f"{attempts:064x}", version, None))
+                if published:
+                    gone = (None, None) if last else (attempts + 1, at + 1_000_000)
+                    made = (attempts, attempts, *gone, at, f"{attempts:064x}", version, None)
+                    rows["publication"].append((attempts, name, day, epoch, *made))
             rows["partition"].append((name, day, attempts, ended))
         database.execute("begin")
         for table, found in rows.items():

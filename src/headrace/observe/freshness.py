@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import date
+from functools import lru_cache
 
 import msgspec
 
@@ -45,10 +47,9 @@ class AssetCounts(msgspec.Struct, frozen=True):
     unchecked: int = 0
 
 
-def counts(scene: Scene, now_us: int) -> AssetCounts:
-    """All assets; sources aren't counted."""
+def counts(scene: Scene, states: Mapping[str, Freshness]) -> AssetCounts:
+    """All assets, of what `freshnesses` found; sources aren't counted."""
     assets = [node for node in scene.declared.nodes.values() if not node.is_source]
-    states = freshnesses(scene, now_us)
     found = [states[name] for name in (*(node.name for node in assets), *scene.declared.views)]
     waiting = scene.world.quarantined_nodes()
     newest = [scene.world.newest(node.name) for node in assets]
@@ -126,14 +127,21 @@ def missing(node: Node, scene: Scene, now_us: int) -> int:
         start = began(newest.oldest, grain, node.timezone)
     if start is None:
         return 0
-    first = key_at_us(start, grain, node.timezone)
-    last = previous_key(key_at_us(now_us, grain, node.timezone), grain, node.timezone)
-    if start_us(last, grain, node.timezone) < start:
+    first, last, ended = _ended(start, now_us, grain, node.timezone)
+    if ended == 0:
         return 0
-    due = keys_count(first, last, grain, node.timezone) - _free(node, grain, first, last)
+    due = ended - _free(node, grain, first, last)
     listed = len(node.partition.values or ("",))
     beyond = f"{last}{_BEYOND}" if node.partition.key is not None else last
     return max(0, due * listed - scene.world.published_between(node.name, first, beyond))
+
+
+@lru_cache(maxsize=256)
+def _ended(start: int, now_us: int, grain: Grain, timezone: str) -> tuple[str, str, int]:
+    """The first interval from a start on, the last that has ended, and how many that are. Most nodes ask the same."""
+    first = key_at_us(start, grain, timezone)
+    last = previous_key(key_at_us(now_us, grain, timezone), grain, timezone)
+    return first, last, keys_count(first, last, grain, timezone) if start_us(last, grain, timezone) >= start else 0
 
 
 def _free(node: Node, grain: Grain, first: str, last: str) -> int:

@@ -49,7 +49,7 @@ def judged(scene: Scene, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_W
         consumers=tuple(
             _Judgement(terms, scene, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(fresh) for terms in declared.consumers
         ),
-        assets=counts(scene, now_us),
+        assets=counts(scene, fresh),
     )
 
 

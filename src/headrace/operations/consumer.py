@@ -7,7 +7,6 @@ from datetime import datetime
 from headrace.model import UsageError
 from headrace.model.reporting import did_you_mean
 from headrace.observe.obligations import Obligation, Scene, obligations
-from headrace.observe.watched import watched
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import ConsumerRow, Document
 from headrace.operations.interventions import LedgerRow
@@ -83,7 +82,7 @@ def _deliveries(session: Session, name: str, before: str | None, limit: int, led
         return [], False
     compiled, now_us = session.compiled, session.clock.now_us()
     with session.world() as (tx, world):
-        declared = watched(compiled)
+        declared = session.watched
         scene = Scene(declared, world)
         terms = next(one for one in declared.consumers if one.consumer == name)
         newest = [one for one in reversed(obligations(terms, scene, now_us)) if before is None or one.interval < before]

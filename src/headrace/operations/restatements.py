@@ -30,8 +30,10 @@ def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int,
     for one in restatements.replaced(tx, since_us, REPLACED_MAX):
         if _told(compiled, one.node) and (only is None or one.id in only):
             found.setdefault(one.node, []).append(one)
-    readers = _readers(compiled)
-    return [_row(compiled, zone, name, found, readers.get(name, [])) for name in compiled.order if name in found]
+    if not found:
+        return []
+    readers, above = _readers(compiled), _sources_above(compiled, found)
+    return [_row(compiled, zone, name, found, above[name], readers.get(name, [])) for name in compiled.order if name in found]
 
 
 def proposed(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:
@@ -54,11 +56,13 @@ def _told(compiled: Compiled, name: str) -> bool:
     return node is not None and node.partition.grain is not None and not (not isinstance(node, Source) and node.accumulates)
 
 
-def _row(compiled: Compiled, zone: ZoneInfo, name: str, found: dict[str, list[Replaced]], consumers: Sequence[str]) -> RestatedRow:
+def _row(
+    compiled: Compiled, zone: ZoneInfo, name: str, found: dict[str, list[Replaced]], above: Collection[str], consumers: Sequence[str]
+) -> RestatedRow:
     first, last = _by_partition(found[name], newest=False), _by_partition(found[name], newest=True)
     keys = _ordered(compiled, name, last)
     at = max(one.at for one in last.values())
-    cause, because = _cause(compiled, name, found)
+    cause, because = _cause(compiled, name, found, above)
     return RestatedRow(
         node=name,
         partitions=len(keys),
@@ -81,13 +85,12 @@ def _by_partition(found: Iterable[Replaced], *, newest: bool) -> dict[str, Repla
     return chosen
 
 
-def _cause(compiled: Compiled, name: str, found: dict[str, list[Replaced]]) -> tuple[str, list[str]]:
+def _cause(compiled: Compiled, name: str, found: dict[str, list[Replaced]], above: Collection[str]) -> tuple[str, list[str]]:
     """`restatement` or `correction` (of the sources that are named), `code` where another version made it, else `again`."""
     if name in compiled.project.sources:
         return _restated([name], found), [name]
     newest = max(one.at for one in found[name])
-    sources = [one for one in _above(compiled, name) if one in compiled.project.sources and one in found]
-    sources = [one for one in sources if min(made.at for made in found[one]) <= newest]
+    sources = [one for one in above if min(made.at for made in found[one]) <= newest]
     if sources:
         return _restated(sources, found), sources
     return ("code" if any(one.version != one.version_before for one in found[name]) else "again"), []
@@ -98,13 +101,18 @@ def _restated(sources: Sequence[str], found: dict[str, list[Replaced]]) -> str:
     return "correction" if all(one.corrects for name in sources for one in found[name]) else "restatement"
 
 
-def _above(compiled: Compiled, name: str) -> list[str]:
-    """All that a node reads, through others too, in order."""
-    above = {name}
-    for one in reversed(compiled.order):
-        if one in above:
-            above |= {spec.node for spec in compiled.nodes[one].inputs}
-    return [one for one in compiled.order if one in above and one != name]
+def _sources_above(compiled: Compiled, found: Collection[str]) -> dict[str, Collection[str]]:
+    """Node → the sources among those found that it reads, through others too, in order."""
+    above: dict[str, dict[str, None]] = {}
+    for name in compiled.order:
+        read: dict[str, None] = {}
+        for spec in compiled.nodes[name].inputs:
+            read |= above.get(spec.node, {})
+            if spec.node in found and spec.node in compiled.project.sources:
+                read[spec.node] = None
+        above[name] = read
+    place = {name: n for n, name in enumerate(compiled.order)}
+    return {name: sorted(above[name], key=place.__getitem__) for name in found}
 
 
 def _readers(compiled: Compiled) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ from headrace.model.reporting import Report
 from headrace.model.zones import from_us, local_us, to_us, zone
 from headrace.observe.borrowed import EnvironmentWorld
 from headrace.observe.facts import StoreWorld
+from headrace.observe.watched import Watched, watched
 from headrace.observe.world import World
 from headrace.run.folders import Folders
 from headrace.store import Clock, ClockKind, Store, Transaction
@@ -149,7 +150,7 @@ class Session:
         with self.store.read() as tx:
             newest = versions.newest_id(tx)
         if newest == other.version:
-            self.__dict__ |= {"_applied": other._applied, "compiled": other.__dict__["compiled"]}
+            self.__dict__ |= {name: other.__dict__[name] for name in ("_applied", "compiled", "watched") if name in other.__dict__}
 
     def close(self) -> None:
         """Closes the state, if it was opened; what was read of it stays known."""
@@ -204,6 +205,12 @@ class Session:
         from headrace.plan import Compiled
 
         return msgspec.msgpack.decode(self._applied.compiled, type=Compiled)
+
+    @cached_property
+    def watched(self) -> Watched:
+        """What of that is judged. Something must be applied."""
+        assert self.compiled is not None
+        return watched(self.compiled)
 
     def declared(self, progress: Progress | None = None) -> Compilation:
         """What the files say now: everything understood, or every problem. Read once."""

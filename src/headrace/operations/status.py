@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from headrace.model import Project
 from headrace.model.files import scan
 from headrace.observe.availability.overview import Overview
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
-from headrace.observe.watched import watched
 from headrace.observe.world import Pausing
 from headrace.operations import restatements
 from headrace.operations.availability import standing, window_began
@@ -55,7 +56,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     began_us = window_began(window, now_us, session.timezone)
     chosen = _chosen(session, compiled, selection)
     with session.world() as (tx, world):
-        declared = watched(compiled)
+        declared = session.watched
         overview = Overview(tx, compiled, declared, world, (began_us, now_us))
         found = overview.status()
         shown = [one for one in found.consumers if chosen is None or one.name in chosen]
@@ -64,7 +65,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
         waiting = stored_quarantine.totals(tx)
         held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
         consumers = [_consumer(session, tx, compiled.project, one, past_of.of.get(one.name)) for one in shown]
-        consumers = told(tx, watched(compiled), world, consumers, now_us)
+        consumers = told(tx, declared, world, consumers, now_us)
         incidents_open = incidents.count_open(tx)
         undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
         holding = holds(tx, compiled.project, consumers) if incidents_open else None
@@ -207,14 +208,22 @@ def _not_applied(session: Session) -> int | None:
 def _files_differ(session: Session) -> bool:
     applied = session.manifest
     declared = {file.path for file in scan(session.root).files}
-    return not declared <= applied.keys() or any(_digest(session.root / path) != digest for path, digest in applied.items())
+    return not declared <= applied.keys() or any(_digest(f"{session.root}/{path}") != digest for path, digest in applied.items())
 
 
-def _digest(path: Path) -> str | None:
+def _digest(path: str) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        found = os.stat(path)  # noqa: PTH116 - ten thousand paths would be taken apart and put together again
+        return _digested(path, found.st_size, found.st_mtime_ns, found.st_ino)
     except OSError:
         return None
+
+
+@lru_cache(maxsize=32_768)
+def _digested(path: str, size: int, changed_ns: int, inode: int) -> str:
+    """Of a file's bytes, read once: a server is asked again and again. What it is now tells it from what it was."""
+    del size, changed_ns, inode
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, not_applied: int | None) -> str | None:

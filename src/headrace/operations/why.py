@@ -11,7 +11,7 @@ from headrace.model.intervals import key_at_us, previous_key
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.states import ConsumerStatus, State
 from headrace.observe.status import judge
-from headrace.observe.watched import WHOLE, Terms, watched
+from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
 from headrace.operations.interventions import LedgerRow, WaitingRow, WhyDocument
@@ -46,7 +46,7 @@ def why(session: Session, text: str) -> WhyDocument:
 
 def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyDocument:
     with session.world() as (tx, world):
-        declared = watched(compiled)
+        declared = session.watched
         scene = Scene(declared, world)
         waits, ledgers = Waits(session, tx, compiled, scene, now_us), Ledgers(session, tx, compiled, scene, now_us)
         if name in compiled.project.consumers:

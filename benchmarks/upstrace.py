@@ -10,18 +10,22 @@ anybody. The faults are upstrace's own by kind and size; the columns are those o
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import io
 import json
 import math
 import os
-import random
+import queue
 import shutil
+import sqlite3
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -30,124 +34,24 @@ from typing import Any
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import run
 from benchmarks.peers import HERE, Unavailable, environment
+from benchmarks.upstrace_faults import FACTS, WINDOWS, Change, Rows, Scenario, replaced, scaled, scenarios
 from headrace import operations as demo
 from headrace.operations.demo_data import FIRST_DAY, Fault, deliver
 
-Rows = list[dict[str, str]]
-Change = Callable[[Rows], Rows]
 CONTRACTS = Path(demo.__file__).parent / "demo_project" / "contracts"
 SETTINGS = '[project]\nname = "year"\ntimezone = "America/New_York"\n[run]\nworkers = 1\n'
 SOURCE = "source: flights\nowner: feed\npartition: day\nfiles: landing/flights_{date:%Y-%m-%d}.csv\ncontract: flights\n"
 MARCH = date(2013, 3, 1)
-WINDOWS = {"day": 1, "week": 7, "month": 31}
 DAYS_AT_ONCE = 30
+AT_ONCE = os.cpu_count() or 1
 UNWATCHED = "runtime_down"
 """Here a month is delivered and looked at in one go, each day judged by those before it: that nobody looked meanwhile is rightly said."""
 HEAD = "owner: analysts\npartition: {by: day, column: flight_date}"
-FACTS = """select make_date(year, month, day) as flight_date, carrier, origin, dest, tailnum, dep_delay, arr_delay, air_time, distance,
-    arr_delay is not null and arr_delay < 15 as on_time
-from flights"""
 SUMS = {
     "by_carrier": "select flight_date, carrier, count(*) as n, avg(air_time) as air_time, sum(distance) as miles from facts group by all",
     "by_origin": "select flight_date, origin, count(*) as n, avg(arr_delay) as late, avg(on_time::int) as punctual from facts group by all",
 }
 CONSUMER = "- {consumer: board, owner: analysts, reads: [by_carrier, by_origin], due: '12:00'}\n"
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """One fault of the catalogue. `column` is empty where rows are lost."""
-
-    name: str
-    window: str
-    node: str
-    """Where it is; empty: nothing is wrong."""
-    column: str
-    change: Change | None = None
-    body: str = ""
-    """The model as it is from March on."""
-    effect: Callable[[Rows], float] | None = None
-    """A day's figure that the fault moves; beside those of the clean days it says whether the fault can be seen at all."""
-
-
-def scenarios() -> Iterator[Scenario]:
-    """51 faults at the source, 5 in a model, 4 controls: as many as upstrace's, in its order."""
-    for window in WINDOWS:
-        for name, column, factors in (("unit-change", "distance", (1.609, 1.25, 1.05)), ("inflation", "air_time", (1.5, 1.2, 1.03))):
-            for size, factor in zip(("large", "medium", "small"), factors, strict=True):
-                yield Scenario(f"{name}-{size}-{window}", window, "flights", column, scaled(column, factor), effect=location(column))
-        for name, column, value in (("null-spike", "arr_delay", ""), ("category-drift", "origin", "XXX")):
-            for size, percent in (("large", 100), ("medium", 50), ("small", 10)):
-                change = replaced(column, value, percent)
-                yield Scenario(f"{name}-{size}-{window}", window, "flights", column, change, effect=share(column, value))
-        for size, percent in (("large", 50), ("medium", 20), ("small", 5)):
-            yield Scenario(f"row-drop-{size}-{window}", window, "flights", "", thinned(percent), effect=log_rows)
-        yield Scenario(f"case-change-large-{window}", window, "flights", "carrier", lowered("carrier"), effect=share("carrier", "aa"))
-        yield Scenario(f"precision-loss-medium-{window}", window, "flights", "distance", rounded("distance"), effect=location("distance"))
-    yield Scenario("flag-logic-break-large-month", "month", "facts", "on_time", body=_model("true as on_time"), effect=None)
-    for size, factor in (("large", 1.5), ("medium", 1.2), ("small", 1.05)):
-        body = _model(f"air_time * {factor} as air_time")
-        yield Scenario(f"model-scaling-{size}-month", "month", "facts", "air_time", body=body, effect=location("air_time"))
-    yield Scenario(
-        "model-null-large-month", "month", "facts", "air_time", body=_model("null::integer as air_time"), effect=share("air_time", "")
-    )
-    yield Scenario("control-null", "month", "", "")
-    for name, column, factor in (("distance", "distance", 1.03), ("air-time", "air_time", 1.02), ("near-limit", "air_time", 1.045)):
-        yield Scenario(f"control-subthreshold-{name}", "month", "", "", scaled(column, factor), effect=location(column))
-
-
-def _model(replacement: str) -> str:
-    return f"select * replace ({replacement}) from (\n{FACTS}\n)"
-
-
-def scaled(column: str, factor: float) -> Change:
-    """The column in another unit."""
-    return lambda rows: [{**row, column: f"{round(float(row[column]) * factor)}" if row[column] else ""} for row in rows]
-
-
-def replaced(column: str, value: str, percent: int) -> Change:
-    """One value instead of what so many rows held."""
-    return lambda rows: [{**row, column: value} if _sampled(row, percent) else row for row in rows]
-
-
-def thinned(percent: int) -> Change:
-    """So many rows less."""
-    return lambda rows: [row for row in rows if not _sampled(row, percent)]
-
-
-def lowered(column: str) -> Change:
-    """In lower case."""
-    return lambda rows: [{**row, column: row[column].lower()} for row in rows]
-
-
-def rounded(column: str) -> Change:
-    """To hundreds."""
-    return lambda rows: [{**row, column: f"{round(float(row[column]), -2):.0f}"} for row in rows]
-
-
-def _sampled(row: dict[str, str], percent: int) -> bool:
-    """The same rows every time, as upstrace takes them by a hash."""
-    return random.Random(f"{row['time_hour']} {row['carrier']} {row['flight']}").randrange(100) < percent
-
-
-def location(column: str) -> Callable[[Rows], float]:
-    """The mean logarithm."""
-
-    def measured(rows: Rows) -> float:
-        values = [math.log(abs(float(row[column]))) for row in rows if row[column] and float(row[column])]
-        return statistics.fmean(values) if values else 0.0
-
-    return measured
-
-
-def share(column: str, value: str) -> Callable[[Rows], float]:
-    """The share of rows with a value."""
-    return lambda rows: sum(row[column] == value for row in rows) / max(len(rows), 1)
-
-
-def log_rows(rows: Rows) -> float:
-    """How many, as a logarithm."""
-    return math.log(len(rows) + 1)
 
 
 # The series
@@ -159,12 +63,12 @@ class Series:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for number in range((MARCH - FIRST_DAY).days + WINDOWS["month"]):
+            if not self.path(FIRST_DAY + timedelta(number)).exists():
+                deliver(folder, FIRST_DAY + timedelta(number), Fault.NONE)
 
     def path(self, day: date) -> Path:
-        path = self.folder / f"flights_{day.isoformat()}.csv"
-        if not path.exists():
-            deliver(self.folder, day, Fault.NONE)
-        return path
+        return self.folder / f"flights_{day.isoformat()}.csv"
 
     def rows(self, day: date) -> Rows:
         with self.path(day).open(encoding="utf-8", newline="") as file:
@@ -230,20 +134,45 @@ def _noon(day: date) -> str:
     return f"{(day + timedelta(1)).isoformat()}T12:05:00-05:00"
 
 
-def play(clean: Path, project: Path, series: Series, one: Scenario) -> list[dict[str, Any]]:
-    """The window's days with the fault in them; the incidents that came of it."""
-    if project.exists():
-        shutil.rmtree(project)
-    shutil.copytree(clean, project)
-    days = [MARCH + timedelta(number) for number in range(WINDOWS[one.window])]
-    if one.body:
-        declare(project, one.body)
-        run(project, "apply", "--yes", "--now", f"{MARCH.isoformat()}T18:00:00-05:00")
-    for day in days:
-        series.write(project / "landing", day, one.change)
-    run(project, "tick", "--now", _noon(days[-1]))
-    found: list[dict[str, Any]] = run(project, "incidents", "--all", "--now", _noon(days[-1]))
-    return [one for one in found if (one["cause"]["partition"] or "9999") >= MARCH.isoformat() and one["cause"]["kind"] != UNWATCHED]
+class Ground:
+    """A folder in which scenarios are played one after the other, each from the same history: a project knows its place, so each worker
+    has a history of its own."""
+
+    def __init__(self, folder: Path, series: Series, *, beside: bool) -> None:
+        self.series, self.clean, self.project = series, folder / "clean", folder / "project"
+        if not self.clean.exists():
+            shutil.rmtree(self.project, ignore_errors=True)
+            history(self.project, series)
+            self.project.rename(self.clean)
+        self.peer = Beside(folder / "upstrace", series) if beside else None
+
+    def outcome(self, one: Scenario) -> Outcome:
+        """The window's days with the fault in them; the incidents and warnings that came of it, and what upstrace says."""
+        shutil.rmtree(self.project, ignore_errors=True)
+        shutil.copytree(self.clean, self.project)
+        days = [MARCH + timedelta(number) for number in range(WINDOWS[one.window])]
+        if one.body:
+            declare(self.project, one.body)
+            run(self.project, "apply", "--yes", "--now", f"{MARCH.isoformat()}T18:00:00-05:00")
+        for day in days:
+            self.series.write(self.project / "landing", day, one.change)
+        run(self.project, "tick", "--now", _noon(days[-1]))
+        found = run(self.project, "incidents", "--all", "--now", _noon(days[-1]))
+        ours = [
+            each for each in found if (each["cause"]["partition"] or "9999") >= MARCH.isoformat() and each["cause"]["kind"] != UNWATCHED
+        ]
+        theirs = self.peer.ask(one, self.project / "landing") if self.peer else {}
+        return Outcome(one, ours, theirs, self._warned(one))
+
+    def _warned(self, one: Scenario) -> bool:
+        """Whether anything at the fault's node and column is called unusual, which makes its readers `at_risk`."""
+        with contextlib.closing(sqlite3.connect(self.project / ".headrace" / "state.db")) as store:
+            sql = "select 1 from fact where node = ? and partition >= ? and column_name = ? limit 1"
+            return store.execute(sql, (one.node, MARCH.isoformat(), one.column)).fetchone() is not None
+
+    def close(self) -> None:
+        if self.peer:
+            self.peer.close()
 
 
 @dataclass(frozen=True)
@@ -254,6 +183,8 @@ class Outcome:
     incidents: list[dict[str, Any]]
     theirs: dict[str, list[dict[str, Any]]]
     """What upstrace says: `frozen` against the same days without the fault, `rolling` by the days before."""
+    warned: bool
+    """The node and the column are called unusual, whether that is worth an incident or not."""
 
     @property
     def seen(self) -> bool:
@@ -294,8 +225,6 @@ class Beside:
     def ask(self, one: Scenario, landing: Path) -> dict[str, list[dict[str, Any]]]:
         """Its incidents in each of its two ways, the worst first."""
         last = MARCH + timedelta(WINDOWS[one.window] - 1)
-        for number in range(WINDOWS[one.window]):
-            self._series.path(MARCH + timedelta(number))
         pattern = "flights_*.csv"
         days = {"first": MARCH.isoformat(), "last": last.isoformat()}
         job = {"files": str(landing / pattern), "clean": str(self._series.folder / pattern), "body": one.body, **days}
@@ -323,30 +252,45 @@ def measure(*, quick: bool, only: str, folder: str, beside: bool) -> Measured:
     """Play the catalogue; say what was missed, and how large it was beside the series' own noise."""
     chosen = [one for one in scenarios() if only in one.name]
     chosen = [chosen[0], chosen[-4]] if quick else chosen
+    notes: dict[str, str] = {}
     with tempfile.TemporaryDirectory(prefix="headrace-upstrace-") as base:
         root = Path(folder or base)
-        series, clean, project = Series(root / "series"), root / "clean", root / "project"
-        if not clean.exists():
-            shutil.rmtree(project, ignore_errors=True)
-            history(project, series)
-            project.rename(clean)
-        notes: dict[str, str] = {}
-        peer = _beside(root / "upstrace", series, notes) if beside else None
-        outcomes = []
-        for one in chosen:
-            incidents = play(clean, project, series, one)
-            outcomes.append(Outcome(one, incidents, peer.ask(one, project / "landing") if peer else {}))
-        if peer:
-            peer.close()
+        series = Series(root / "series")
+        beside = beside and _installed(notes)
+        with ThreadPoolExecutor(min(AT_ONCE, len(chosen))) as pool:
+            grounds = list(pool.map(lambda number: Ground(root / str(number), series, beside=beside), range(min(AT_ONCE, len(chosen)))))
+            outcomes = list(pool.map(_turns(grounds), chosen))
+        for ground in grounds:
+            ground.close()
         return Measured(_figures(outcomes), {**notes, **dict(_notes(series, outcomes))})
 
 
-def _beside(folder: Path, series: Series, notes: dict[str, str]) -> Beside | None:
+def _turns(grounds: Sequence[Ground]) -> Callable[[Scenario], Outcome]:
+    """Plays each scenario on the ground that is free, and says so."""
+    free = queue.SimpleQueue[Ground]()
+    for ground in grounds:
+        free.put(ground)
+
+    def play(one: Scenario) -> Outcome:
+        ground = free.get()
+        try:
+            outcome = ground.outcome(one)
+        finally:
+            free.put(ground)
+        said = "right" if outcome.right else "warned of" if outcome.warned else "missed"
+        print(f"{one.name}: {said if one.node or not outcome.right else 'in peace'}", file=sys.stderr, flush=True)
+        return outcome
+
+    return play
+
+
+def _installed(notes: dict[str, str]) -> bool:
     try:
-        return Beside(folder, series)
+        environment("upstrace")
     except Unavailable as error:
         notes["upstrace"] = str(error)
-        return None
+        return False
+    return True
 
 
 def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
@@ -358,6 +302,7 @@ def _figures(outcomes: Sequence[Outcome]) -> list[Figure]:
         _observed("seen", [one.seen for one in faults], {}),
         _observed("right_node", [one.root for one in faults], {}),
         _observed("right_node_and_column", [one.right for one in faults], _theirs(faults)),
+        _observed("right_or_warned_of", [one.right or one.warned for one in faults], {}),
         _observed("controls_in_peace", [one.right for one in controls], _theirs(controls)),
     ]
     return [
@@ -384,7 +329,8 @@ def _notes(series: Series, outcomes: Sequence[Outcome]) -> Iterator[tuple[str, s
         if one.right:
             continue
         beside = "" if one.scenario.effect is None else f"; it {noise(series, one.scenario.effect, _change(one.scenario))}"
-        yield one.scenario.name, f"said: {one.said or 'nothing'}{beside}"
+        said = one.said or ("warned of" if one.warned else "nothing")
+        yield one.scenario.name, f"said: {said}{beside}"
 
 
 def _change(one: Scenario) -> Change | None:

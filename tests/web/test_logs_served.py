@@ -60,7 +60,7 @@ def test_a_search_keeps_the_numbers_and_gives_others_their_turn(logs: tuple[Open
     door, path = logs
     query = "grep=(a%2B)%2B%24"
     page, pages = door.get(f"{path}?{query}").json, 1
-    assert page["lines"] == [] and page["next"] is not None
+    assert page["lines"] == [] and page["next"] is not None and page["looked"] == LOOKED_MAX
     while page["next"] is not None and not page["lines"]:
         page, pages = door.get(f"{path}?{query}&cursor={page['next']}").json, pages + 1
     assert [(one["number"], one["text"]) for one in page["lines"]] == [NEEDLE] and pages == 2

@@ -17,7 +17,7 @@ from headrace.operations.session import Session
 class LogsDocument(Document, frozen=True, kw_only=True):
     """Lines of an attempt, in the order in which they were written. `next` asks for those after them: of an attempt that is over it is
     null on the last page; of one that is `open` it is never, for more may come. Of a search a page can be empty, and there is a next one
-    all the same. `total` counts all lines by now."""
+    all the same: `looked` is the number of the last line that was looked at, `total` of the last there is by now."""
 
     attempt: str
     node: str
@@ -26,6 +26,7 @@ class LogsDocument(Document, frozen=True, kw_only=True):
     open: bool
     error: ErrorRow | None
     lines: list[LogRow]
+    looked: int
     total: int
     next: str | None
 
@@ -56,6 +57,7 @@ def log_page(session: Session, wanted: Wanted) -> LogsDocument:
         open=under_way,
         error=found.error,
         lines=found.rows,
+        looked=found.end.number - 1,
         total=found.total,
         next=cursor(found.end) if under_way or found.more else None,
     )

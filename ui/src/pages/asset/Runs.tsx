@@ -10,8 +10,8 @@ import { lasting, Time } from "../../parts/Time";
 
 type Run = Schema["RunRow"];
 type Delivery = Schema["DeliveryRow"];
-/** The server has runs of all nodes only: so many of the newest attempted partitions are looked through. */
-const LOOKED = 1000;
+/** So many of the newest attempts are shown. */
+const SHOWN = 200;
 
 const RUNS: readonly Column<Run>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
@@ -25,15 +25,12 @@ const RUNS: readonly Column<Run>[] = [
 
 export function Runs({ name }: { name: string }) {
   return (
-    <Loaded document={useDocument("/api/v1/runs", { query: { limit: LOOKED } })}>
-      {(all) => {
-        const rows = all.filter((row) => row.node === name);
-        return (
-          <Panel title="Runs" aside={all.length < LOOKED ? `${rows.length}` : `${rows.length} in the last ${LOOKED.toLocaleString("en")} of the project`}>
-            {rows.length ? <Table label="Runs" columns={RUNS} rows={rows} keyOf={(row) => `${row.attempt} ${row.partition}`} /> : <Empty>Nothing of it was attempted lately. <code>{`headrace run ${name}`}</code> does it now.</Empty>}
-          </Panel>
-        );
-      }}
+    <Loaded document={useDocument("/api/v1/runs", { query: { node: name, limit: SHOWN } })}>
+      {(rows) => (
+        <Panel title="Runs" aside={rows.length < SHOWN ? `${rows.length}` : `the newest ${SHOWN}`}>
+          {rows.length ? <Table label="Runs" columns={RUNS} rows={rows} keyOf={(row) => `${row.attempt} ${row.partition}`} /> : <Empty>Nothing of it was attempted lately. <code>{`headrace run ${name}`}</code> does it now.</Empty>}
+        </Panel>
+      )}
     </Loaded>
   );
 }

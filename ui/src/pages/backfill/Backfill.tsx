@@ -7,7 +7,7 @@ import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { lasting, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
-import { Log } from "../run/Log";
+import { Log } from "../log/Log";
 import { Act, actsOf, type ActName } from "./acts";
 import { Facts } from "./Facts";
 import { PlannedPartitions } from "./Partitions";
@@ -38,7 +38,7 @@ function BackfillOf({ plan, row }: { plan: string; row: Row }) {
           {row.changed && <Panel title="What changed" aside={changed(row.changed)}>{row.changes.length ? <Changes rows={row.changes} /> : <Empty><strong>Nothing for readers.</strong> What was made has the same rows as what was there.</Empty>}</Panel>}
           <Panel title="Plan" aside={`${many(row.partitions_total, "partition")}, ${row.mode}`}><Made rows={row.assets} /></Panel>
           {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
-          <Panel title="The exact list" aside="what came of each"><PlannedPartitions plan={plan} total={row.partitions_total} /></Panel>
+          <PlannedPartitions plan={plan} total={row.partitions_total} />
         </div>
         <Facts row={row} />
       </div>

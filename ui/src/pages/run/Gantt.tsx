@@ -10,7 +10,7 @@ import "./gantt.css";
 
 type Attempt = Schema["TimedAttempt"];
 type Axis = { from: number; seconds: number };
-const PHASES = { queue: "waits for a slot", dispatch: "comes to a worker", run: "runs", audit: "is checked", publish: "is published" } as const;
+const PHASES = { retry: "waits to be tried again", queue: "waits for a slot", dispatch: "comes to a worker", run: "runs", audit: "is checked", publish: "is published" } as const;
 
 export function Gantt({ attempts, shown }: { attempts: readonly Attempt[]; shown: readonly Attempt[] }) {
   const [params] = useSearchParams();

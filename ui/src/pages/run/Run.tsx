@@ -9,7 +9,7 @@ import { lasting, Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
 import { AGAIN, Cancel, Retry } from "./acts";
 import { axisOf, Gantt } from "./Gantt";
-import { Log } from "./Log";
+import { Log } from "../log/Log";
 
 type Attempt = Schema["TimedAttempt"];
 type About = Schema["RunTimeline"];

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 import msgspec
 
 from headrace.model import Source, UsageError
+from headrace.model.required import SEPARATOR
+from headrace.observe.incidents.arrivals import expected_by, usual_delay
+from headrace.observe.watched import watched
 from headrace.operations import targets
 from headrace.operations.documents import Document
 from headrace.operations.session import Session
+from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored
 from headrace.store.queries.deliveries import Arrival
 
@@ -23,14 +28,18 @@ class Received(Document, frozen=True, kw_only=True):
 
 
 class DeliveryRow(Document, frozen=True, kw_only=True):
-    """One delivery. `at` is its arrival; `claimed_at` what the file says of itself. `state` is `waiting`, `published`, `held`,
-    `rejected`, `dropped`, `failed` or `superseded`; of several files `path` is the first one's and `files` their number."""
+    """One delivery. `at` is its arrival, `expected_at` until when its interval's was expected: as its owner promised (`promised`), else as
+    deliveries come here usually, null where that isn't known; `claimed_at` is what the file says of itself. `state` is `waiting`,
+    `published`, `held`, `rejected`, `dropped`, `failed` or `superseded`; of several files `path` is the first one's and `files` their
+    number."""
 
     node: str
     partition: str
     state: str
     verdict: str | None
     at: datetime
+    expected_at: datetime | None
+    promised: bool
     reason: str | None
     path: str
     files: int
@@ -55,10 +64,22 @@ def deliveries(session: Session, source: str, *, limit: int) -> list[DeliveryRow
     if session.store is None:
         return []
     with session.store.read() as tx:
-        return [_row(session, one) for one in stored.arrivals(tx, source, limit=limit)]
+        expected = _expected(session, tx, source)
+        return [_row(session, one, expected) for one in stored.arrivals(tx, source, limit=limit)]
 
 
-def _row(session: Session, one: Arrival) -> DeliveryRow:
+def _expected(session: Session, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
+    """Until when the delivery of an interval is expected, and whether that was promised."""
+    node = watched(session.compiled).nodes.get(source) if session.compiled is not None else None
+    if node is None or node.partition.grain is None or node.partition.by_delivery:
+        return lambda _: (None, False)
+    promised = node.expect_by is not None
+    delay = None if promised else usual_delay(tx, node)
+    return lambda key: (expected_by(node, key.partition(SEPARATOR)[0], delay), promised)
+
+
+def _row(session: Session, one: Arrival, expected: Callable[[str], tuple[int | None, bool]]) -> DeliveryRow:
+    by, promised = expected(one.partition)
     refused = one.state if one.state in ("held", "rejected") else None
     return DeliveryRow(
         node=one.source,
@@ -66,6 +87,8 @@ def _row(session: Session, one: Arrival) -> DeliveryRow:
         state=one.state,
         verdict=one.verdict or refused,
         at=session.instant(one.arrived_at),
+        expected_at=None if by is None else session.instant(by),
+        promised=promised,
         reason=one.reason,
         path=one.path,
         files=len(msgspec.json.decode(one.parts)) if one.parts else 1,

@@ -1,22 +1,17 @@
-// A partition that waits in quarantine: why, some of its rows, and what can be decided about it.
+// A partition that waits in quarantine: why, and some of its rows.
 import type { Schema } from "../../api/client";
 import { useDocument } from "../../api/documents";
-import { Loaded } from "../../parts/Page";
 import { Table, type Column } from "../../parts/Table";
-import { Acts } from "./acts";
 
 type Row = Schema["QuarantineRow"];
 
-export function Held({ node, partition }: { node: string; partition: string }) {
-  const place = partition === "*" ? node : `${node}@${partition}`;
-  return (
-    <Loaded document={useDocument("/api/v1/quarantine", { query: { target: place } })}>
-      {(rows) => <>{rows.map((row) => <Waits key={`${row.attempt} ${row.partition}`} row={row} />)}</>}
-    </Loaded>
-  );
+/** What waits of a partition. */
+export function useHeld(node: string, partition: string, enabled: boolean): readonly Row[] {
+  const found = useDocument("/api/v1/quarantine", { query: { target: partition === "*" ? node : `${node}@${partition}` } }, enabled);
+  return enabled && found.data && !found.isPlaceholderData ? found.data : [];
 }
 
-function Waits({ row }: { row: Row }) {
+export function Held({ row }: { row: Row }) {
   return (
     <div className="notice tone-warn">
       <div className="stack" style={{ flex: 1 }}>
@@ -24,7 +19,6 @@ function Waits({ row }: { row: Row }) {
         {row.checks.map((check) => <p key={check.name} className="small"><code>{check.name}</code>: {check.detail}</p>)}
         {row.repair?.first && <p><strong>First, a person’s:</strong> {row.repair.first}</p>}
         {row.sample.length > 0 && <Sample rows={row.sample} />}
-        {row.decide.length > 0 && <div className="row"><Acts names={["accept", "drop"]} node={row.node} partition={row.partition} /></div>}
       </div>
     </div>
   );

@@ -8,9 +8,9 @@ import { Shape, State, toneOf, wordOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
 import { many } from "../../parts/words";
-import { Acts, AGAIN } from "./acts";
+import { Acts, AGAIN, type ActName } from "./acts";
 import { HeatMap } from "./HeatMap";
-import { Held } from "./Held";
+import { Held, useHeld } from "./Held";
 import { ordered, within, type Range } from "./range";
 
 type Partition = Schema["PartitionRow"];
@@ -68,6 +68,11 @@ function columnsOf(choose: (partition: string) => void): readonly Column<Partiti
 function Chosen({ name, source, one }: { name: string; source: boolean; one: Partition }) {
   const seen = one.seen && !one.stale;
   const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } }, !seen);
+  const held = useHeld(name, one.partition, WAITING.includes(one.state));
+  const names: ActName[] = [];
+  if (AGAIN.includes(one.state)) names.push("retry");
+  if (held.some((row) => row.decide.length)) names.push("accept", "drop");
+  if (!source) names.push(one.seen ? "again" : "run");
   return (
     <div className="body chosen" role="region" aria-label={`Partition ${one.partition}`}>
       <h3 className="row"><span className="mono">{one.partition === "*" ? "all of it" : one.partition}</span> <State of={one.state} /></h3>
@@ -78,10 +83,10 @@ function Chosen({ name, source, one }: { name: string; source: boolean; one: Par
         {one.published_at && <>{one.rows !== null && ", "}published <Time at={one.published_at} /></>}
         {one.failures > 0 && `; failed ${many(one.failures, "time")} in a row`}
       </p>
-      {WAITING.includes(one.state) && <Held node={name} partition={one.partition} />}
+      {held.map((row) => <Held key={`${row.attempt} ${row.partition}`} row={row} />)}
       <div className="row">
         {one.seen && <Link className="button" to={`?${new URLSearchParams({ part: "preview", partition: one.partition })}`}>See its data</Link>}
-        <Acts names={[...(AGAIN.includes(one.state) ? ["retry" as const] : []), ...(source ? [] : [one.seen ? "again" as const : "run" as const])]} node={name} partition={one.partition} />
+        <Acts names={names} node={name} partition={one.partition} />
         {one.partition !== "*" && <Link className="button" to={backfillOf(name, { from: one.partition, to: one.partition })}>Backfill from here…</Link>}
       </div>
     </div>

@@ -105,7 +105,7 @@ function Plan({ said }: { said: Said }) {
         {row.notes.map((note) => <div key={note} className="notice"><p>{note}</p></div>)}
         <Panel title="Plan" aside={`${many(row.partitions_total, "partition")}, ${row.mode}`}><Made rows={row.assets} /></Panel>
         {row.skipped.length > 0 && <Panel title="Left out, and why" aside={many(row.skipped.reduce((sum, one) => sum + one.partitions, 0), "partition")}><Skipped rows={row.skipped} /></Panel>}
-        <Panel title="The exact list" aside="as each stands now"><PreviewedPartitions asked={asked} total={row.partitions_total} /></Panel>
+        <PreviewedPartitions asked={asked} total={row.partitions_total} />
       </div>
       <Facts row={row} />
       {starting && <Start row={row} body={{ ...asked, agreed: plan.data.agreed }} anew={() => { start(false); void plan.refetch(); }} close={() => start(false)} />}

@@ -2,12 +2,12 @@
 import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument, usePages } from "../../api/documents";
+import { Against } from "../../parts/Against";
 import { Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
 import { Ledger } from "../../parts/Ledger";
-import { Deadlines } from "./Deadlines";
 
 export function Consumer() {
   const { consumer: name = "" } = useParams();
@@ -56,6 +56,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
   const [params, setParams] = useSearchParams();
   const chosen = deliveries.find((one) => one.interval === params.get("interval")) ?? deliveries.find((one) => one.state === "missing") ?? deliveries.find((one) => one.ledger);
   const choose = (interval: string) => setParams((last) => ({ ...Object.fromEntries(last), interval }), { replace: true, preventScrollReset: true });
+  const marks = deliveries.map((one) => ({ key: one.interval, name: one.interval, state: one.state, seconds: one.late_seconds }));
   const columns: readonly Column<Delivery>[] = [
     { name: "Interval", cell: (one) => <button type="button" className="button plain mono" aria-pressed={one === chosen} onClick={() => choose(one.interval)}>{one.interval}</button> },
     { name: "State", cell: (one) => <State of={one.state} /> },
@@ -67,7 +68,7 @@ function Deliveries({ consumer, deliveries, older }: Props) {
   return (
     <>
       <Panel title="Deliveries against the deadline" aside="the newest at the right">
-        <Deadlines deliveries={deliveries} chosen={chosen?.interval ?? null} choose={choose} />
+        <Against label="Deliveries against the deadline" line="deadline" marks={marks} chosen={chosen?.interval ?? null} choose={choose} />
         <details>
           <summary>As a table ({deliveries.length})</summary>
           <Table label="Deliveries" columns={columns} rows={deliveries} keyOf={(one) => one.interval} />

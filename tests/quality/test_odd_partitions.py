@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from datetime import date, timedelta
 
@@ -135,6 +136,20 @@ def test_a_public_holiday_and_the_end_of_a_month_thin_the_rows_and_hold_nothing(
     april = {n: day(n, 2000 if key(n) == "2024-03-31" else 1000) for n in range(64, 120)}
     assert told(120, 2000, "", history(april)) == []
     assert told(119, 2000, "", history(dict(list(april.items())[:-1]))) == ["hold"]
+
+
+def test_a_time_of_day_that_is_written_as_a_number_moves_on_holidays_too() -> None:
+    """Would catch: Thanksgiving held because flights leave at 1,082 on average instead of at 1,260, which never moved; a factor of 100
+    that a holiday excuses."""
+
+    def leaving(number: int, at: float) -> Metrics:
+        return day(number, leaves=ColumnMetrics(nulls=0.0, negative=0.0, zero=0.0, location=math.log(at), spread=-1.0, distinct=5.0))
+
+    number = (date(2024, 11, 28) - FIRST).days
+    past = history({n: leaving(n, 1260 + n % 3) for n in range(number - 56, number)})
+    for at, calendar, severity in ((1082, "US", "warn"), (1082, "", "hold"), (126_000, "US", "hold")):
+        found = judge(Partition(key=key(number), metrics=leaving(number, at), calendar=calendar), past)
+        assert [(fact.column, fact.severity.value) for fact in found] == [("leaves", severity)]
 
 
 def test_what_is_worse_than_the_worst_day_by_little_or_is_of_another_sign_warns_only() -> None:

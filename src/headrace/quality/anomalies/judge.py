@@ -29,9 +29,10 @@ ONE_FACTOR = 0.2
 STEADY = 3.0
 """Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
 ON_HOLIDAYS = 2.0
-"""So much further than on other days rows, and their hours, must be off on and beside a public holiday to be held."""
+"""So much further than on other days rows, their hours and sizes must be off on and beside a public holiday to be held."""
 _OF_TIME = ("hour_mean", "hour_q95")
-_OF_RHYTHM = ("rows", *_OF_TIME)
+_OF_RHYTHM = ("rows", "location", *_OF_TIME)
+"""What another rhythm moves: a time of the day may be written as a number too."""
 _OF_VOLUME = ("rows", "distinct")
 
 

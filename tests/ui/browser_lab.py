@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ WITHOUT = (
     if Bundle().built
     else "the web UI isn't built (make ui)"
 )
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 MARKUP = "<img src=x onerror=document.title='hacked'>"
 BEFORE, NOW = "2025-03-03T06:00", "2025-03-04T08:00"
 SHOP = Things(asset="revenue", source="orders", consumer="report", incident="INC-1", run="2")
@@ -76,7 +78,10 @@ class Site:
         context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()
         page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", lambda message: self.problems.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: self.problems.append(f"{message.text} {message.location}") if message.type in ("error", "warning") else None,
+        )
         try:
             page.goto(f"/?token={self.server.token}")
             yield page
@@ -97,3 +102,13 @@ def open_page(page: Page, path: str) -> None:
     page.locator("h1").first.wait_for()
     for waiting_for in ("Loading…", "Laying it out…"):
         expect(page.get_by_text(waiting_for)).to_have_count(0)
+
+
+def axed(page: Page) -> list[str]:
+    """What axe-core finds that keeps somebody out of what is shown; nothing where it isn't here."""
+    if not AXE.is_file():
+        return []
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(f"axe.run({{runOnly: {json.dumps(RULES)}}})")
+    assert len(found["passes"]) > 15, page.url
+    return [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found["violations"]]

@@ -12,22 +12,24 @@ import { Acts, AGAIN, type ActName } from "./acts";
 import { Checks } from "./Checks";
 import { Code } from "./Code";
 import { Columns } from "./Columns";
+import { Deliveries } from "./Deliveries";
 import { Lineage } from "./Lineage";
 import { Partitions } from "./Partitions";
 import { Preview } from "./Preview";
-import { Deliveries, Runs } from "./Runs";
+import { Runs } from "./Runs";
 import "./asset.css";
 
 type Node = Schema["NodeDocument"];
-type Part = { part: string; name: string; show: (document: Node) => React.ReactNode };
+type Part = { part: string; name: string; of?: "source"; show: (document: Node) => React.ReactNode };
 
 const PARTS: readonly Part[] = [
   { part: "partitions", name: "Partitions", show: ({ node, partitions }) => <Partitions name={node.name} source={node.kind === "source"} counted={partitions} /> },
+  { part: "deliveries", name: "Deliveries", of: "source", show: ({ node }) => <Deliveries name={node.name} /> },
   { part: "around", name: "Reads and readers", show: (document) => <Around document={document} /> },
   { part: "columns", name: "Columns", show: ({ node, columns }) => <Columns name={node.name} columns={columns} /> },
   { part: "checks", name: "Checks", show: ({ node }) => <Checks name={node.name} /> },
   { part: "lineage", name: "Lineage", show: ({ node, columns }) => <Lineage name={node.name} columns={columns} /> },
-  { part: "runs", name: "Runs", show: ({ node }) => (node.kind === "source" ? <><Deliveries name={node.name} /><Runs name={node.name} /></> : <Runs name={node.name} />) },
+  { part: "runs", name: "Runs", show: ({ node }) => <Runs name={node.name} /> },
   { part: "code", name: "Code", show: ({ node }) => <Code name={node.name} /> },
   { part: "preview", name: "Data", show: ({ node }) => <Preview name={node.name} /> },
 ];
@@ -35,20 +37,21 @@ const PARTS: readonly Part[] = [
 export function Asset() {
   const { name = "" } = useParams();
   usePageTitle(name);
-  return <Loaded document={useDocument("/api/v1/assets/{name}", { path: { name } })}>{(document) => <AssetOf key={name} document={document} />}</Loaded>;
+  return <Loaded document={useDocument("/api/v1/assets/{name}", { path: { name } })} heading={name}>{(document) => <AssetOf key={name} document={document} />}</Loaded>;
 }
 
 function AssetOf({ document }: { document: Node }) {
   const [params] = useSearchParams();
   const wanted = params.get("part") ?? (params.has("column") ? "lineage" : params.has("check") ? "checks" : "partitions");
-  const shown = PARTS.find(({ part }) => part === wanted) ?? PARTS[0]!;
   const { node } = document;
+  const parts = PARTS.filter(({ of }) => of === undefined || of === node.kind);
+  const shown = parts.find(({ part }) => part === wanted) ?? parts[0]!;
   return (
     <div className="stack">
       <About document={document} />
       {node.state !== "fresh" && <Why name={node.name} incident={node.incident} />}
       <nav className="parts" aria-label="Parts of this page">
-        {PARTS.map(({ part, name }) => <Link key={part} to={`?part=${part}`} replace preventScrollReset aria-current={part === shown.part ? "page" : undefined}>{name}</Link>)}
+        {parts.map(({ part, name }) => <Link key={part} to={`?part=${part}`} replace preventScrollReset aria-current={part === shown.part ? "page" : undefined}>{name}</Link>)}
       </nav>
       {shown.show(document)}
     </div>

@@ -4,6 +4,7 @@ import { useDocument } from "../../api/documents";
 import { Table, type Column } from "../../parts/Table";
 
 type Row = Schema["QuarantineRow"];
+const SAID: Record<string, string> = { dropped: "Dropped", accepted: "An exception" };
 
 /** What waits of a partition. */
 export function useHeld(node: string, partition: string, enabled: boolean): readonly Row[] {
@@ -15,7 +16,7 @@ export function Held({ row }: { row: Row }) {
   return (
     <div className="notice tone-warn">
       <div className="stack" style={{ flex: 1 }}>
-        <p><strong>In quarantine:</strong> {row.reason}{row.delivery && <>, from <code>{row.delivery}</code></>}</p>
+        <p><strong>{SAID[row.state] ?? "In quarantine"}:</strong> {row.reason}{row.delivery && <>, from <code>{row.delivery}</code></>}</p>
         {row.checks.map((check) => <p key={check.name} className="small"><code>{check.name}</code>: {check.detail}</p>)}
         {row.repair?.first && <p><strong>First, a person’s:</strong> {row.repair.first}</p>}
         {row.sample.length > 0 && <Sample rows={row.sample} />}

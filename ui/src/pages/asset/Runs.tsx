@@ -1,4 +1,4 @@
-// What was attempted of a node, and what arrived at a source.
+// What was attempted of a node.
 import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument } from "../../api/documents";
@@ -9,7 +9,6 @@ import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
 
 type Run = Schema["RunRow"];
-type Delivery = Schema["DeliveryRow"];
 /** So many of the newest attempts are shown. */
 const SHOWN = 200;
 
@@ -29,27 +28,6 @@ export function Runs({ name }: { name: string }) {
       {(rows) => (
         <Panel title="Runs" aside={rows.length < SHOWN ? `${rows.length}` : `the newest ${SHOWN}`}>
           {rows.length ? <Table label="Runs" columns={RUNS} rows={rows} keyOf={(row) => `${row.attempt} ${row.partition}`} /> : <Empty>Nothing of it was attempted lately. <code>{`headrace run ${name}`}</code> does it now.</Empty>}
-        </Panel>
-      )}
-    </Loaded>
-  );
-}
-
-const DELIVERIES: readonly Column<Delivery>[] = [
-  { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Partition", cell: (row) => <span className="mono asset-grain">{row.partition}</span> },
-  { name: "Arrived", cell: (row) => <Time at={row.at} /> },
-  { name: "File", className: "why", cell: (row) => <><code>{row.path}</code>{row.files > 1 && ` and ${row.files - 1} more`}</> },
-  { name: "Rows", className: "number", cell: (row) => row.rows?.toLocaleString("en") ?? "" },
-  { name: "Why", className: "why", cell: (row) => row.reason ?? "" },
-];
-
-export function Deliveries({ name }: { name: string }) {
-  return (
-    <Loaded document={useDocument("/api/v1/deliveries/{source}", { path: { source: name } })}>
-      {(rows) => (
-        <Panel title="Deliveries" aside="the newest first">
-          {rows.length ? <Table label="Deliveries" columns={DELIVERIES} rows={rows} keyOf={(row) => `${row.partition} ${row.path} ${row.observed_at}`} /> : <Empty>Nothing has arrived yet.</Empty>}
         </Panel>
       )}
     </Loaded>

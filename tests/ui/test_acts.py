@@ -1,0 +1,210 @@
+"""Each act of the web UI from the click to what came of it: run again, retry, pause, decide about held data, backfill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser_lab import MARKUP, Site, axed, browser, open_page
+from playwright.sync_api import Locator, Page, expect
+from serve_lab import deliver, document, headrace, project, serving, write
+
+pytestmark = pytest.mark.timeout(300)
+NOW = "2025-03-06T08:00"
+AMOUNTS = {"2025-03-01": 10, "2025-03-02": 20, "2025-03-03": 500, "2025-03-04": 600, "2025-03-05": 30}
+CHECKED = f"""/* headrace
+owner: core
+partition: {{by: day, column: day}}
+on_fail: hold
+description: "{MARKUP}"
+checks: [{{range: {{column: revenue, max: 100}}}}]
+*/
+select day, revenue from revenue
+"""
+WAITS = """import time
+from pathlib import Path
+from headrace import asset
+
+@asset(owner="core", partition="day", inputs=["revenue"])
+def {name}(ctx, revenue):
+    {body}
+    return revenue
+"""
+
+
+def deciding(root: Path) -> Path:
+    """Five days; of one asset two are held, of another all fail until a file is there, and one doesn't end while a file is there."""
+    project(root)
+    write(root / "assets/checked.sql", CHECKED)
+    mended, shut = root / "mended", root / "shut"
+    write(root / "assets/flaky.py", WAITS.format(name="flaky", body=f"if not Path({str(mended)!r}).exists(): raise ValueError({MARKUP!r})"))
+    write(root / "assets/gated.py", WAITS.format(name="gated", body=f"while Path({str(shut)!r}).exists(): time.sleep(0.05)"))
+    write(root / "consumers.yaml", "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n"
+          "- {consumer: board, owner: core, reads: [checked], max_age: 30h}\n")  # fmt: skip
+    for day, amount in AMOUNTS.items():
+        deliver(root, day, amount)
+    headrace(root, "tick", "--now", NOW)
+    return root
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
+    root = deciding(tmp_path_factory.mktemp("acts") / "shop")
+    with browser() as found, serving(root) as server:
+        yield Site(found, server), root
+
+
+def cell(page: Page, day: str) -> Locator:
+    """A partition in the calendar."""
+    return page.get_by_role("button", name=f"{day}: ").first
+
+
+def agree(page: Page, verb: str, reason: str | None = None) -> None:
+    """Say why in the dialog that is open, do it, and wait until it says what came of it."""
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("Reaches")).to_be_visible()
+    if reason is not None:
+        expect(dialog.get_by_role("button", name=verb, exact=True)).to_be_disabled()
+        dialog.get_by_label("Why").fill(reason)
+    dialog.get_by_role("button", name=verb, exact=True).click()
+    expect(dialog.get_by_role("button", name=verb, exact=True)).to_have_count(0)
+    expect(dialog.get_by_text("This window may be closed")).to_have_count(0)
+
+
+def close(page: Page) -> None:
+    page.get_by_role("dialog").get_by_role("button", name="Close", exact=True).last.click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def trail(root: Path, action: str) -> tuple[str, str]:
+    """Who did that last, and why."""
+    entry = document(root, "audit", "show", "--action", action, "--limit", "1")[0]
+    return entry["actor"], entry["reason"]
+
+
+def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> None:
+    """Would catch: a click that replaces what readers see without saying whom that reaches, or without a reason."""
+    site, root = shop
+    with site.page() as page:
+        open_page(page, "/assets/revenue")
+        cell(page, "2025-03-01").click()
+        page.get_by_role("button", name="Make it again…").click()
+        expect(page.get_by_role("dialog")).to_contain_text("report")
+        agree(page, "Make it again", MARKUP)
+        page.get_by_role("dialog").get_by_role("link", name="Open run").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("run 2")
+    assert trail(root, "run.requested") == ("tester", MARKUP)
+
+
+def test_what_failed_is_retried_once_it_is_mended(shop: tuple[Site, Path]) -> None:
+    """Would catch: a retry that says nothing of what still fails, or a page on which it can't be asked for."""
+    site, root = shop
+    with site.page() as page:
+        open_page(page, "/assets/flaky")
+        page.get_by_role("button", name="Retry…").click()
+        agree(page, "Retry")
+        expect(page.get_by_role("dialog")).to_contain_text(MARKUP)
+        close(page)
+        write(root / "mended", "")
+        page.get_by_role("button", name="Retry…").click()
+        agree(page, "Retry")
+        expect(page.get_by_role("dialog")).to_contain_text("5 partitions published")
+        close(page)
+        expect(page.get_by_role("button", name="Retry…")).to_have_count(0)
+
+
+def test_an_asset_is_paused_and_resumed(shop: tuple[Site, Path]) -> None:
+    """Would catch: a pause that nobody sees on the page, or that can't be ended where it was begun."""
+    site, root = shop
+    with site.page() as page:
+        open_page(page, "/assets/revenue")
+        page.get_by_role("button", name="Pause…").click()
+        page.get_by_label("How long").select_option("8h")
+        agree(page, "Pause it", "the vendor calls")
+        close(page)
+        expect(page.locator("h1")).to_contain_text("paused")
+        assert trail(root, "node.paused") == ("tester", "the vendor calls")
+        page.get_by_role("button", name="Resume…").click()
+        expect(page.get_by_role("dialog")).to_contain_text("the vendor calls")
+        agree(page, "Resume it")
+        close(page)
+        expect(page.get_by_role("button", name="Pause…")).to_be_visible()
+
+
+def test_held_data_is_published_or_dropped_with_what_is_wrong_before_ones_eyes(shop: tuple[Site, Path]) -> None:
+    """Would catch: an exception that somebody makes without seeing why it was held, or that readers aren't told of."""
+    site, root = shop
+    with site.page("dark") as page:
+        open_page(page, "/assets/checked")
+        cell(page, "2025-03-03").click()
+        expect(page.get_by_text("In quarantine:")).to_be_visible()
+        page.get_by_role("button", name="Publish as it is…").click()
+        expect(page.get_by_role("dialog").get_by_text("Waits because")).to_be_visible()
+        assert axed(page) == []
+        agree(page, "Publish it", "it was a big day")
+        expect(page.get_by_role("dialog")).to_contain_text("as an exception until")
+        close(page)
+        assert trail(root, "quarantine.accepted") == ("tester", "it was a big day")
+        cell(page, "2025-03-04").click()
+        page.get_by_role("button", name="Drop it…").click()
+        agree(page, "Drop it", "they sent it twice")
+        expect(page.get_by_role("dialog")).to_contain_text("dropped")
+        close(page)
+        expect(page.get_by_text("In quarantine:")).to_have_count(0)
+
+
+def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(shop: tuple[Site, Path]) -> None:
+    """Would catch: another plan than the one that was shown, or a person who doesn't learn what came of it."""
+    site, root = shop
+    with site.page() as page:
+        open_page(page, "/assets/revenue")
+        cell(page, "2025-03-01").click()
+        cell(page, "2025-03-03").click(modifiers=["Shift"])
+        expect(page.get_by_role("region", name="Chosen partitions")).to_contain_text("3 partitions")
+        page.get_by_role("link", name="Backfill these…").click()
+        expect(page.get_by_text("Nothing of it has to be made.")).to_be_visible()
+        page.get_by_label("What of it").select_option("all")
+        page.get_by_label("only these").check()
+        page.get_by_role("button", name="Show the plan").click()
+        expect(page.get_by_text("3 partitions would be made")).to_be_visible()
+        expect(page.get_by_role("region", name="The exact list").locator("strong")).to_have_text(["revenue"] * 3)
+        page.get_by_role("button", name="Start it…").click()
+        page.get_by_role("dialog").get_by_label("Why").fill(MARKUP)
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_contain_text("succeeded")
+        expect(page.locator("main")).to_contain_text("3 of 3 partitions published")
+        expect(page.get_by_label("What changed").first).to_contain_text("same rows")
+        page.get_by_role("link", name="Log of revenue 2025-03-02").click()
+        expect(page.get_by_role("region", name="Log").first).to_be_visible()
+        assert trail(root, "plan.made") == ("tester", MARKUP)
+
+
+def test_a_backfill_is_chosen_in_its_own_calendar_then_paused_and_cancelled(shop: tuple[Site, Path]) -> None:
+    """Would catch: a backfill that can't be held back once it is seen that it was a mistake."""
+    site, root = shop
+    write(root / "shut", "")
+    with site.page() as page:
+        open_page(page, "/backfills/new?select=gated&mode=all")
+        cell(page, "2025-03-02").click()
+        expect(page.get_by_text("Another click says up to where")).to_be_visible()
+        cell(page, "2025-03-04").click()
+        expect(page.get_by_text("3 partitions would be made")).to_be_visible()
+        page.get_by_role("button", name="Start it…").click()
+        page.get_by_role("dialog").get_by_label("Why").fill("by mistake")
+        page.keyboard.press("Enter")
+        expect(page.locator("h1")).to_contain_text("running")
+        page.get_by_role("button", name="Pause…").click()
+        page.get_by_role("dialog").get_by_label("Why").fill("let me look")
+        page.keyboard.press("Tab")
+        page.get_by_role("button", name="Pause it").click()
+        close(page)
+        expect(page.locator("h1")).to_contain_text("paused")
+        page.get_by_role("button", name="Cancel…").click()
+        page.get_by_role("dialog").get_by_label("Why").fill("it was a mistake")
+        page.get_by_role("button", name="Cancel it").click()
+        (root / "shut").unlink()
+        close(page)
+        expect(page.locator("h1")).to_contain_text("cancelled")
+        expect(page.get_by_text("Readers see what they saw before.")).to_be_visible()
+    assert site.problems == []

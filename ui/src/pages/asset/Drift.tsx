@@ -1,0 +1,34 @@
+// How the newest delivery that differed did so from what was expected, and what the files change of the contract.
+import { Link } from "react-router";
+import type { Schema } from "../../api/client";
+import { useDocument } from "../../api/documents";
+import { Empty, Loaded, Panel } from "../../parts/Page";
+import { Table, type Column } from "../../parts/Table";
+import { Time } from "../../parts/Time";
+
+type Change = Schema["ContractChangeRow"];
+
+const COLUMNS: readonly Column<Change>[] = [
+  { name: "What", cell: (one) => <>{one.kind}{one.policy === "block" && <div className="small tone-bad">blocks</div>}</> },
+  { name: "Column", cell: (one) => <span className="mono">{one.column}{one.to !== null && <> → {one.to}</>}</span> },
+  { name: "Why it is thought so", className: "why", cell: (one) => <>{one.evidence.join("; ")}{one.score !== null && <div className="muted small">score {one.score}</div>}</> },
+  { name: "Used by", className: "why", cell: (one) => one.used_by.join(", ") },
+];
+
+export function Drift({ name }: { name: string }) {
+  const history = <Link to={`/contracts/${encodeURIComponent(name)}`}>What it is held to, and how that changed</Link>;
+  return (
+    <Loaded document={useDocument("/api/v1/contract/{node}/diff", { path: { node: name } })}>
+      {({ changes, partition, at }) => (
+        <Panel title="Schema against what was expected" aside={history}>
+          {changes.length ? (
+            <>
+              {partition && at && <p className="body">The newest delivery that differed: <span className="mono">{partition}</span>, <Time at={at} />.</p>}
+              <Table label="Schema against what was expected" columns={COLUMNS} rows={changes} keyOf={(one) => `${one.kind} ${one.column} ${one.to}`} />
+            </>
+          ) : <Empty><strong>No delivery has differed.</strong> A column that is renamed, dropped, added or of another type stands here, with why it is thought so and who uses it.</Empty>}
+        </Panel>
+      )}
+    </Loaded>
+  );
+}

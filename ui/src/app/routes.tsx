@@ -20,6 +20,10 @@ const pages: RouteObject[] = [
   { path: "backfills", lazy: async () => ({ Component: (await import("../pages/backfill/Backfills")).Backfills }) },
   { path: "backfills/new", lazy: async () => ({ Component: (await import("../pages/backfill/New")).New }) },
   { path: "backfills/:plan", lazy: async () => ({ Component: (await import("../pages/backfill/Backfill")).Backfill }) },
+  { path: "checks", lazy: async () => ({ Component: (await import("../pages/checks/Checks")).Checks }) },
+  { path: "use", lazy: async () => ({ Component: (await import("../pages/use/Use")).Use }) },
+  { path: "contracts/:node", lazy: async () => ({ Component: (await import("../pages/contract/Contract")).Contract }) },
+  { path: "audit", lazy: async () => ({ Component: (await import("../pages/audit/Audit")).Audit }) },
   { path: "graph", lazy: async () => ({ Component: (await import("../pages/graph/Graph")).Graph }) },
   { path: "*", element: <NotFound /> },
 ];

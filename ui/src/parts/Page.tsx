@@ -31,13 +31,21 @@ export function Panel({ title, aside, children }: { title: string; aside?: React
   );
 }
 
-/** A document once it is there. What was shown last stays, marked, while the server is away: never zeros instead. */
-export function Loaded<D>({ document: found, children }: { document: UseQueryResult<D, Problem>; children: (document: D) => ReactNode }) {
+/**
+ * A document once it is there. What was shown last stays, marked, while the server is away: never zeros instead.
+ * `heading` is for a document that is the whole page: what the page is about while there is nothing else on it.
+ */
+export function Loaded<D>({ document: found, heading, children }: { document: UseQueryResult<D, Problem>; heading?: string; children: (document: D) => ReactNode }) {
   if (found.data !== undefined && !found.isPlaceholderData) {
     return <>{found.error && <Refusal problem={found.error} stale />}{children(found.data)}</>;
   }
-  if (found.error) return <Refusal problem={found.error} />;
-  return <p className="empty" role="status">Loading…</p>;
+  return <Instead problem={found.error} {...(heading === undefined ? {} : { heading })} />;
+}
+
+/** In place of a document: that it is on its way, or what was refused; of a whole page with its heading. */
+export function Instead({ problem, heading }: { problem: Problem | null; heading?: string }) {
+  const said = problem ? <Refusal problem={problem} /> : <p className="empty" role="status">Loading…</p>;
+  return heading === undefined ? said : <div className="stack"><h1>{heading}</h1>{said}</div>;
 }
 
 /** What the server refused, and what to do about it. */

@@ -2,7 +2,7 @@ import { Link } from "react-router";
 import type { Schema } from "../../api/client";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
-import { Since, Time } from "../../parts/Time";
+import { lasting, Since, Time } from "../../parts/Time";
 
 type Card = Schema["CardRow"];
 const page = (card: Card) => `/assets/${encodeURIComponent(card.name)}`;
@@ -18,7 +18,13 @@ const COLUMNS: readonly Column<Card>[] = [
   { name: "Held back by", cell: (card) => <div>{card.incident && <Link to={`/incidents/${encodeURIComponent(card.incident)}`}>{card.incident}</Link>}{card.quarantined && <div><State of="quarantined" /></div>}</div> },
 ];
 
+/** In the orders by use and by cost. */
+const USED: readonly Column<Card>[] = [
+  { name: "Read in 30 days", className: "number", cell: (card) => card.reads?.toLocaleString("en") },
+  { name: "It took", className: "number", cell: (card) => card.seconds !== null && lasting(card.seconds) },
+];
+
 /** Sources and assets with how fresh they are. */
 export function AssetTable({ rows }: { rows: readonly Card[] }) {
-  return <Table label="Assets" columns={COLUMNS} rows={rows} keyOf={(card) => card.name} opens={page} keys />;
+  return <Table label="Assets" columns={rows.some((card) => card.reads !== null) ? [...COLUMNS, ...USED] : COLUMNS} rows={rows} keyOf={(card) => card.name} opens={page} keys />;
 }

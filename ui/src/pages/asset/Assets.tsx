@@ -5,6 +5,7 @@ import { usePages } from "../../api/documents";
 import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { wordOf } from "../../parts/State";
 import { AssetTable } from "./AssetTable";
+import "../../parts/filters.css";
 import "./asset.css";
 
 type Catalog = Schema["CatalogDocument"];
@@ -17,7 +18,7 @@ const FACETS: readonly { asked: Asked; name: string; of: (catalog: Catalog) => r
   { asked: "owner", name: "Owner", of: (catalog) => catalog.owners },
   { asked: "tag", name: "Tag", of: (catalog) => catalog.tags },
 ];
-const SORTS = { name: "by name", state: "worst state first", owner: "by owner", domain: "by domain" };
+const SORTS = { name: "by name", state: "worst state first", owner: "by owner", domain: "by domain", published: "longest not published", use: "most read", cost: "most costly" };
 
 export function Assets() {
   usePageTitle("Assets");
@@ -47,7 +48,7 @@ export function Assets() {
 
 function Search({ params, ask, catalog }: { params: URLSearchParams; ask: (name: Asked, value: string) => void; catalog: Catalog | undefined }) {
   return (
-    <search className="asset-search">
+    <search className="filters">
       <label>Search<input className="input" type="search" value={params.get("search") ?? ""} onChange={(event) => ask("search", event.target.value)} placeholder="Name, description, tag…" /></label>
       {FACETS.map(({ asked, name, of }) => <Choice key={asked} name={name} value={params.get(asked) ?? ""} choices={catalog ? of(catalog) : []} choose={(value) => ask(asked, value)} />)}
       <label>Order

@@ -15,7 +15,7 @@ export function Columns({ name, columns }: { name: string; columns: readonly Sch
         const rows = joined(columns, contract.columns);
         return (
           <>
-            <Panel title="Columns" aside={saidOf(contract)}>
+            <Panel title="Columns" aside={<Link to={`/contracts/${encodeURIComponent(name)}`}>{saidOf(contract)}</Link>}>
               {rows.length ? <Table label="Columns" columns={COLUMNS} rows={rows} keyOf={(row) => row.name} /> : <Empty>Its columns are known once something of it was made.</Empty>}
             </Panel>
             {contract.rules.length + contract.service.length > 0 && <Promises contract={contract} />}

@@ -18,7 +18,7 @@ export type Row = Schema["BackfillDocument"];
 export function Backfill() {
   const { plan = "" } = useParams();
   usePageTitle(`Backfill ${plan}`);
-  return <Loaded document={useDocument("/api/v1/backfills/{plan}", { path: { plan } })}>{(row) => <BackfillOf plan={plan} row={row} />}</Loaded>;
+  return <Loaded document={useDocument("/api/v1/backfills/{plan}", { path: { plan } })} heading={`Backfill ${plan}`}>{(row) => <BackfillOf plan={plan} row={row} />}</Loaded>;
 }
 
 function BackfillOf({ plan, row }: { plan: string; row: Row }) {

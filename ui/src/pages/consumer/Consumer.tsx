@@ -3,7 +3,7 @@ import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument, usePages } from "../../api/documents";
 import { Against } from "../../parts/Against";
-import { Heading, Loaded, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Heading, Instead, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
@@ -14,7 +14,7 @@ export function Consumer() {
   usePageTitle(name);
   const found = usePages("/api/v1/consumers/{name}", (cursor) => ({ path: { name }, query: cursor ? { cursor } : {} }));
   const first = found.pages[0];
-  if (!first) return found.error ? <Refusal problem={found.error as never} /> : <p className="empty" role="status">Loading…</p>;
+  if (!first) return <Instead problem={found.error as never} heading={name} />;
   const deliveries = found.pages.flatMap((page) => page.deliveries);
   return (
     <div className="stack">

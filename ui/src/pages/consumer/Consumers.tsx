@@ -5,7 +5,7 @@ import { ConsumerTable } from "./ConsumerTable";
 export function Consumers() {
   usePageTitle("Consumers");
   return (
-    <Loaded document={useStatus()}>
+    <Loaded document={useStatus()} heading="Consumers">
       {({ consumers }) => (
         <div className="stack">
           <Heading title="Consumers" said="Who reads the data, what they were promised, and whether they have it." />

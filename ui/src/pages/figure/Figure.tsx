@@ -17,7 +17,7 @@ export function Figure() {
   const window = params.get("window");
   usePageTitle(figure);
   return (
-    <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure }, query: window ? { window } : {} })}>
+    <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure }, query: window ? { window } : {} })} heading={`What ${figure} is made of`}>
       {(document) => (
         <div className="stack">
           <Heading title={`What ${figure} is made of`} said={<><Time at={document.began} /> to <Time at={document.until} /></>} />

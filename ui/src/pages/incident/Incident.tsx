@@ -16,7 +16,7 @@ type Row = Schema["IncidentRow"];
 export function Incident() {
   const { incident = "" } = useParams();
   usePageTitle(incident);
-  return <Loaded document={useDocument("/api/v1/incidents/{incident}", { path: { incident } })}>{(row) => <IncidentOf row={row} />}</Loaded>;
+  return <Loaded document={useDocument("/api/v1/incidents/{incident}", { path: { incident } })} heading={incident}>{(row) => <IncidentOf row={row} />}</Loaded>;
 }
 
 function IncidentOf({ row }: { row: Row }) {

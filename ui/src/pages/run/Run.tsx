@@ -3,7 +3,7 @@ import { useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { usePages } from "../../api/documents";
-import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { Empty, Heading, Instead, Panel, Refusal, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { lasting, Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
@@ -22,7 +22,7 @@ export function Run() {
   const [params] = useSearchParams();
   const found = usePages("/api/v1/runs/{run}", (cursor) => ({ path: { run }, query: cursor ? { cursor } : {} }));
   const first = found.pages[0];
-  if (!first) return found.error ? <Refusal problem={found.error as never} /> : <p className="empty" role="status">Loading…</p>;
+  if (!first) return <Instead problem={found.error as never} heading={`Run ${run}`} />;
   const attempts = found.pages.flatMap((page) => page.attempts);
   const attempt = params.get("attempt");
   return (

@@ -13,7 +13,7 @@ import { Figures } from "./Figures";
 export function Today() {
   const status = useStatus();
   usePageTitle("Today");
-  return <Loaded document={status}>{(document) => <TodayOf document={document} />}</Loaded>;
+  return <Loaded document={status} heading="Today">{(document) => <TodayOf document={document} />}</Loaded>;
 }
 
 function TodayOf({ document }: { document: Schema["StatusDocument"] }) {

@@ -344,3 +344,13 @@ def test_a_missing_library_is_one_incident_until_the_last_asset_has_it_back(stor
         assert [each.state for each in night.judge(f"2013-02-03 05:{number}1", watched)] == ["open"]
         night.published(day, f"2013-02-03 05:{number}2", name)
     assert [each.state for each in night.judge("2013-02-03 06:00", watched)] == ["resolved"]
+
+
+def test_what_was_held_and_is_published_before_anybody_judges_is_no_incident(store: Store) -> None:
+    """Would catch: an incident that opens after its end, since what held a delivery is read after what took its place."""
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.judge("2013-02-02 07:30")
+    night.held("2013-02-02", "2013-02-03 04:00")
+    night.published("2013-02-02", "2013-02-03 04:01")
+    assert night.judge("2013-02-03 04:02") == []

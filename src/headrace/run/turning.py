@@ -13,6 +13,7 @@ from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.checkpoints import Checkpoints
 from headrace.run.claims import Claims
+from headrace.run.common_moves import judged_again
 from headrace.run.deciding import Decided, Decisions
 from headrace.run.executors import Executor, Finished, Lost
 from headrace.run.executors import News as Answered
@@ -122,7 +123,8 @@ class Turning:
         batch.write()
         errands = batch.errands()
         self._publication_id = batch.publication_id
-        seen = [event for look in self._looks.ended() for event in self._seen(tx, look, now)]
+        again = list(judged_again(tx, self.applied.compiled.project, batch.news, now))
+        seen = [*again, *(event for look in self._looks.ended() for event in self._seen(tx, look, now))]
         taken = [] if (held := self._plans.elsewhere()) is None else [held]  # by what a plan has just begun
         decided = self._decisions.decide(tx, [*taken, *ended, *seen, *events, *more], now)
         self._plans.follow(tx, [*batch.visible, *events, *more], news, wrong, now)
@@ -134,7 +136,7 @@ class Turning:
         self.figures.note(told)
         self._runs.note(told)
         done = [one for c in decided.commands if isinstance(c, Settled) and (one := self._finish(tx, c, now)) is not None]
-        if self._plans.published_now:
+        if self._plans.to_be_judged():
             self._settle(tx, now)
         self._end_wave(tx, now)
         if self._production is None:

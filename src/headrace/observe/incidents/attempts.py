@@ -44,7 +44,7 @@ def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: in
         if not _echoes(tx, fact):
             found.add(_of_fact(fact), fact.attempt)
     changed = news.changed(tx, after_revision, NEWS_MAX)
-    concerned = stored.standing_nodes(tx) if changed else set()
+    concerned = stored.standing_nodes(tx) | found.touched if changed else set()
     for one in changed:
         if one.state not in READABLE or one.node in concerned:
             _of_partition(tx, found, one)
@@ -80,6 +80,8 @@ def _of_partition(tx: Transaction, found: Gathered, one: Changed) -> None:
     elif one.state == "failed" or (one.state == "waiting" and one.failures > 0):
         _of_failure(tx, found, one)
     elif one.state in READABLE:
+        if one.shown is not None:
+            found.forget(one.node, _partition(one.partition), one.shown)
         _over(tx, found, one, one.shown, seen=True)
 
 

@@ -20,6 +20,7 @@ class Gathered:
         self.seen: dict[str, Evidence] = {}
         """What is new, by its id; what is over already included."""
         self._new: dict[str, Kept] = {}
+        self._at: dict[tuple[str, str], list[str]] = {}
         self._ended: set[str] = set()
 
     def add(self, one: Evidence, attempt: str | None = None, over: int | None = None) -> None:
@@ -27,6 +28,7 @@ class Gathered:
         self.touched.add(one.node)
         content = msgspec.msgpack.encode(one)
         self._new[one.id] = Kept(one.id, one.node, one.partition, None, attempt, one.held, content, one.at_us, over)
+        self._at.setdefault((one.node, one.partition), []).append(one.id)
         self.seen[one.id] = one
 
     def end(self, node: str, ids: Iterable[str]) -> None:
@@ -35,6 +37,12 @@ class Gathered:
         if ended:
             self.touched.add(node)
             self._ended |= ended
+
+    def forget(self, node: str, partition: str, shown: str) -> None:
+        """Readers see what one attempt made: what another showed of the same partition, and nobody was told of yet, is no news any more."""
+        for one in [self._new[id_] for id_ in self._at.get((node, partition), ()) if id_ in self._new]:
+            if one.held and one.attempt not in (None, shown):
+                del self._new[one.id], self.seen[one.id]
 
     def now(self, tx: Transaction, kind: str, seen: Iterable[Evidence]) -> None:
         """All of a kind that is so at present: what isn't among it is over, what is known is left alone."""

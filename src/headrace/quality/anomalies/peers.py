@@ -10,12 +10,14 @@ import msgspec
 from headrace.quality.anomalies.odd import Odd
 
 PEERS_MIN = 2
+BEFORE_MIN = 4
+"""Of so many intervals it has to be known how many rows a peer had."""
 EXPLAINED = 0.5
 """Peers explain a move where theirs is at least this part of it."""
 
 
 class Peer(msgspec.Struct, frozen=True, array_like=True):
-    """Another owner's source: how many rows it has in this interval, and had in those before, oldest first."""
+    """Another owner's source: how many rows it has in this interval, and had in those before that are like it, oldest first."""
 
     name: str
     rows: int
@@ -24,18 +26,23 @@ class Peer(msgspec.Struct, frozen=True, array_like=True):
 
 def shared_move(one: Odd, peers: Sequence[Peer]) -> str:
     """In words, that peers moved as rows did; empty where they didn't, or too few are known."""
-    moves = sorted(move for peer in peers if (move := _move(peer)) is not None)
-    if one.metric.family != "rows" or len(moves) < PEERS_MIN:
+    return alike(one.off, peers) if one.metric.family == "rows" else ""
+
+
+def alike(off: float, peers: Sequence[Peer]) -> str:
+    """In words, that peers moved as rows did that are off by so much, as a logarithm; empty where they didn't, or too few are known."""
+    moves = sorted(found for peer in peers if (found := move(peer)) is not None)
+    if len(moves) < PEERS_MIN:
         return ""
     middle = moves[len(moves) // 2] if len(moves) % 2 else (moves[len(moves) // 2 - 1] + moves[len(moves) // 2]) / 2
-    if middle * one.off <= 0 or abs(middle) < EXPLAINED * abs(one.off):
+    if middle * off <= 0 or abs(middle) < EXPLAINED * abs(off):
         return ""
     return f"{len(moves)} sources of other owners moved alike"
 
 
-def _move(peer: Peer) -> float | None:
-    """How far a peer's rows lie from what they usually are, as a logarithm."""
-    if len(peer.before) < 7:
+def move(peer: Peer) -> float | None:
+    """How far a source's rows lie from what they usually are, as a logarithm; None where too little is known."""
+    if len(peer.before) < BEFORE_MIN:
         return None
     usual = sorted(peer.before)[len(peer.before) // 2]
     return math.log(peer.rows + 1) - math.log(usual + 1)

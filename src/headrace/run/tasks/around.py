@@ -8,17 +8,14 @@ from headrace.model import Asset, Source
 from headrace.model.common import anomaly_policies
 from headrace.model.required import WHOLE
 from headrace.quality.anomalies.occasions import country_of
-from headrace.quality.anomalies.peers import PEERS_MIN, Peer
 from headrace.quality.anomalies.policy import IGNORE
 from headrace.quality.anomalies.stale import Version
 from headrace.quality.facts import Severity
-from headrace.quality.metrics import HISTORY_PARTITIONS
 from headrace.run.messages import Around
 from headrace.run.tasks.lookup import Lookup
+from headrace.run.tasks.peers import peers_of
 from headrace.store import Transaction
 from headrace.store.queries import drift, exceptions, metrics
-
-PEERS_MAX = 6
 
 
 def of_asset(lookup: Lookup, tx: Transaction, asset: Asset, keys: tuple[str, ...]) -> Around:
@@ -60,7 +57,7 @@ def of_source(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, 
         of_columns=of_columns,
         sources=len(lookup.project.sources),
         versions=tuple(Version(*one) for one in metrics.versions(tx, source.name)),
-        peers=tuple(_peers(lookup, tx, source, keys[0])) if len(keys) == 1 else (),
+        peers=tuple(peers_of(tx, lookup.project, source, keys[0])) if len(keys) == 1 else (),
         calendar=_calendar(lookup, source),
     )
 
@@ -87,17 +84,3 @@ def _above(lookup: Lookup, name: str) -> set[str]:
         found |= new
         waiting += new
     return found
-
-
-def _peers(lookup: Lookup, tx: Transaction, source: Source, key: str) -> Iterator[Peer]:
-    others = [
-        other
-        for other in lookup.project.sources.values()
-        if other.owner != source.owner and other.partition.grain is source.partition.grain and other.partition.key is None
-    ]
-    if len(others) < PEERS_MIN:
-        return
-    for other in others[:PEERS_MAX]:
-        found = metrics.rows_until(tx, other.name, key, HISTORY_PARTITIONS + 1)
-        if found and found[-1][0] == key:
-            yield Peer(other.name, found[-1][1], tuple(rows for _, rows in found[:-1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -78,14 +79,27 @@ class CauseGraph:
 
     def readers(self, names: Collection[str]) -> list[str]:
         """The nodes that are made of one of these."""
-        return [one.name for one in self.nodes.values() if any(spec.node in names for spec in one.inputs)]
+        return sorted({reader for name in names for reader in self._readers.get(name, ())}, key=self._rank.__getitem__)
+
+    @cached_property
+    def _readers(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for one in self.nodes.values():
+            for spec in one.inputs:
+                found.setdefault(spec.node, []).append(one.name)
+        return found
 
     def common_sources(self, nodes: Iterable[str]) -> list[str]:
         """The sources that all of these nodes are made of."""
         mask = -1
         for name in nodes:
             mask &= self._sources[self._rank[name]]
-        return [name for number, name in enumerate(self._names) if mask >> number & 1] if mask > 0 else []
+        found = []
+        while mask > 0:
+            lowest = mask & -mask
+            found.append(self._names[lowest.bit_length() - 1])
+            mask ^= lowest
+        return found
 
     def between(self, nodes: Iterable[str]) -> list[str]:
         """These nodes and all that lies above one of them and may lie below another, in topological order."""

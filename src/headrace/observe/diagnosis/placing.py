@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
 
 from headrace.observe.diagnosis.candidates import Candidate, candidate
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
@@ -17,6 +19,8 @@ MANY_TIMES = 2.0
 """So many times the rows, or one of so many: what is said of their shares says nothing more."""
 NEAR_DAYS = 3
 """So many days a warning stands; deliveries of months that come at once are no nearer to each other for that."""
+REMEMBERED = 4_096
+"""So many looks of evidence are remembered: ten thousand equal failures are one."""
 OF_FORM = frozenset({CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE})
 _MORE, _FEWER = frozenset({"more"}), frozenset({"fewer"})
 
@@ -25,8 +29,10 @@ def causes_at(place: Place, residual: Sequence[Evidence]) -> list[Candidate]:
     """The causes at a place: each takes what it explains, in the rules' order; what is left and held is put down to something unknown."""
     found: list[Candidate] = []
     left = list(residual)
-    for rule in RULES:
-        for own in _clusters(rule, place, left):
+    speaks = {one.id: _spoken_for(one, place) for one in left}
+    for number in sorted({number for numbers in speaks.values() for number in numbers}):
+        rule = RULES[number]
+        for own in _clusters(rule, place, [one for one in left if number in speaks[one.id]]):
             weight = sum(rule.own(one, place) * one.strength for one in own) - rule.against(place, own)
             if weight < rule.prior:
                 continue
@@ -49,11 +55,43 @@ def _made(rule: Rule, place: Place, own: Sequence[Evidence]) -> Candidate:
     return one
 
 
-def _clusters(rule: Rule, place: Place, left: Sequence[Evidence]) -> list[list[Evidence]]:
+def _spoken_for(one: Evidence, place: Place) -> tuple[int, ...]:
+    """The rules that a piece of evidence speaks for, by their numbers. Where nothing else is known of a place, the same says the same at
+    any other."""
+    if place.bodies or place.declarations or len(place.evidence) > 1:
+        return tuple(number for number, rule in enumerate(RULES) if rule.own(one, place) > 0)
+    said = one.family, one.kind, one.column, one.observed, one.detail, one.error_kind, one.host
+    return _said_alone(_Alone(*said, held=one.held, strength=one.strength, is_source=place.is_source, joins=place.joins))
+
+
+class _Alone(NamedTuple):
+    """A piece of evidence that is all that is seen at a place, without where and when that is."""
+
+    family: Family
+    kind: str
+    column: str
+    observed: str
+    detail: str
+    error_kind: str
+    host: str
+    held: bool
+    strength: float
+    is_source: bool
+    joins: bool
+
+
+@lru_cache(REMEMBERED)
+def _said_alone(alone: _Alone) -> tuple[int, ...]:
+    given = {name: value for name, value in alone._asdict().items() if name not in ("is_source", "joins")}
+    seen = Evidence(id="", node="", at_us=0, **given)
+    place = Place("", alone.is_source, (seen,), alone.joins)
+    return tuple(number for number, rule in enumerate(RULES) if rule.own(seen, place) > 0)
+
+
+def _clusters(rule: Rule, place: Place, own: Sequence[Evidence]) -> list[list[Evidence]]:
     """What speaks for a kind, apart where it has nothing in common. Of what is no data there is one at a node."""
-    own = [one for one in left if rule.own(one, place) > 0]
     if rule.kind not in DATA_CAUSES or len(own) < 2:
-        return [own] if own else []
+        return [list(own)] if own else []
     clusters: list[tuple[frozenset[Hashable], list[Evidence]]] = []
     for one in own:
         marks, merged = frozenset({one.partition, *_marks(one, firm=rule.opens(one, place))}), [one]

@@ -42,6 +42,20 @@ def test_node_names(project: Path) -> None:
     assert candidates(["schema", "con"]) == ["consumers"]
 
 
+def test_what_a_verb_can_be_told_to_do(project: Path) -> None:
+    """Would catch: sub-verbs that only some verbs offer, or nodes offered where only such a word can stand."""
+    assert candidates(["contract", "a"]) == ["accept"]
+    assert candidates(["contract", "accept", "fl"]) == ["flights", "flights_clean"]
+    assert candidates(["db", "b"]) == ["backup"]
+    assert candidates(["quarantine", ""]) == ["accept", "drop", "flights", "flights_clean", "planes"]
+    assert candidates(["backfills", "p"]) == ["pause"]
+    assert candidates(["incidents", "f"]) == ["fix"], "no node stands there"
+    assert candidates(["incidents", "report", "fl"]) == ["flights", "flights_clean"]
+    assert candidates(["notify", ""]) == ["test"]
+    assert candidates(["backfill", "+fl"]) == ["+flights", "+flights_clean"]
+    assert candidates(["deliveries", "pl"]) == ["planes"]
+
+
 def test_names_are_found_from_a_folder_below_and_by_project(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     below = project / "assets/clean"
     below.mkdir(parents=True)

@@ -48,6 +48,15 @@ def test_what_people_report_is_wrong_from_its_publication_on_until_it_is_replace
     assert any(one["action"] == "incident.reported" and one["reason"] == "amounts in cents" for one in entries)
 
 
+def test_a_repair_is_asked_for_among_the_incidents_too(shop: Project) -> None:
+    """Would catch: `incidents fix ID` taken for a word that isn't known; a repair's options where nothing is repaired."""
+    number = next(one["id"] for one in shop.json("incidents") if one["cause"]["node"] == "orders")
+    assert shop.json("incidents", "fix", number, "--dry-run") == shop.json("fix", number, "--dry-run")
+    assert "which incident" in shop.refused("incidents", "fix")
+    assert "belong to a repair" in shop.refused("incidents", "--yes")
+    assert "isn't known" in shop.refused("incidents", "mend", number)
+
+
 def test_what_is_refused_of_a_report(shop: Project) -> None:
     """A report about nothing would open an incident that nothing can close."""
     assert "needs --reason" in shop.refused("incidents", "report", "orders_clean", "--from", "2025-03-02", code=3)

@@ -8,7 +8,8 @@ from importlib import import_module
 import pytest
 
 from headrace.cli.help import text
-from headrace.cli.verbs import BY_NAME, FOREIGN, GROUPS, NOT_BUILT, VERBS
+from headrace.cli.parsing import Argument, parameters
+from headrace.cli.verbs import BY_NAME, FOREIGN, GROUPS, NOT_BUILT, VERBS, Verb
 from headrace.model.names import VERBS as RESERVED
 
 
@@ -16,6 +17,13 @@ from headrace.model.names import VERBS as RESERVED
 def test_each_verb_has_its_module_and_a_description(verb: object) -> None:
     module = import_module(verb.module)  # type: ignore[attr-defined]
     assert module.command.__doc__, "its --help would be empty"
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_each_word_of_a_verb_is_explained(verb: Verb) -> None:
+    """Would catch: an option or an argument in `--help` with nothing beside it."""
+    shown = [one.said for one in parameters(import_module(verb.module).command) if not isinstance(one.said, Argument) or one.said.metavar]
+    assert [said for said in shown if not said.help] == []
 
 
 def test_help_prints_only_what_runs() -> None:

@@ -20,8 +20,9 @@ NAMES_FILE = ".headrace/cache/names"
 PREFIXES = ("tag:", "owner:", "domain:", "source:", "path:", "consumer:", "state:changed")
 NODE_VERBS = (
     "ls", "run", "status", "try", "render", "logs", "quarantine", "lineage", "read", "test", "diff", "retry", "pause", "resume", "withdraw",
-    "why", "checks", "incidents", "waive",
+    "why", "checks", "incidents", "waive", "backfill", "deliveries", "receive", "contract",
 )  # fmt: skip
+SELECTING = ("ls", "run", "status", "test", "pause", "resume", "checks", "backfill")
 
 _BASH = """\
 _headrace() {
@@ -75,17 +76,13 @@ def candidates(words: list[str]) -> list[str]:
         return sorted(one for one in [*_options(verb), *VALUES, *FLAGS, "--help"] if one.startswith(word) and one != "-v")
     if verb == "schema":
         return [name for name in _schemas() if name.startswith(word)]
-    if verb == "audit":
-        return [action for action in ("show", "verify") if last == "audit" and action.startswith(word)]
-    if verb == "checks" and last == "checks":
-        return [action for action in ("challenge", "suggest") if action.startswith(word)] + _nodes(project, word, select=True)
-    if verb == "incidents" and last == "incidents":
-        return [action for action in ("report",) if action.startswith(word)]
     if verb == "explain":
         return [code for code in _codes() if code.startswith(word)]
-    if verb in NODE_VERBS:
-        return _nodes(project, word, select=verb in ("ls", "run", "status", "test", "pause", "resume", "checks"))
-    return []
+    actions, others = _actions(verb) if last == verb else ([], True)
+    found = [action for action in actions if action.startswith(word)]
+    if verb in NODE_VERBS and others:
+        found += _nodes(project, word, select=verb in SELECTING)
+    return found
 
 
 def _said(before: list[str]) -> tuple[str | None, str | None, str]:
@@ -107,6 +104,12 @@ def _options(verb: str) -> list[str]:
     from headrace.cli.parsing import options_of
 
     return options_of(import_module(BY_NAME[verb].module).command)
+
+
+def _actions(verb: str) -> tuple[list[str], bool]:
+    from headrace.cli.parsing import actions_of
+
+    return actions_of(import_module(BY_NAME[verb].module).command)
 
 
 def _codes() -> list[str]:

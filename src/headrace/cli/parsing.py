@@ -12,6 +12,7 @@ import argparse
 import difflib
 import enum
 import inspect
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -179,6 +180,12 @@ def _kind(kind: type) -> str:
     if issubclass(kind, enum.Enum):
         return " or ".join(str(one.value) for one in kind)
     return "number" if kind is int else kind.__name__
+
+
+def actions_of(function: Callable[..., int]) -> tuple[list[str], bool]:
+    """What a verb can be told to do: the small words of its first argument, and whether something else can stand there, too."""
+    shown = next((one.said.metavar for one in parameters(function) if isinstance(one.said, Argument)), "")
+    return re.findall(r"\b[a-z]+\b", shown), re.search("[A-Z]", shown) is not None
 
 
 def options_of(function: Callable[..., int]) -> list[str]:

@@ -133,8 +133,9 @@ def _start(tx: Transaction, now: datetime | None) -> int:
     given = _number(tx, _GIVEN)
     at_us = to_us(now)
     if at_us < given:
+        reached = instant(given).astimezone(now.tzinfo)
         raise UsageError(
-            f"--now {now.isoformat()} is earlier than {instant(given).isoformat()}, which this replay has already reached",
+            f"--now {now.isoformat()} is earlier than {reached.isoformat()}, which this replay has already reached",
             hint="a replay only moves forward; start another one in a project of its own",
         )
     return max(at_us, written)

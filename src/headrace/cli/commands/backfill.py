@@ -23,9 +23,7 @@ def command(
     first: Annotated[str | None, Option("--from", metavar="K", help="first partition, included")] = None,
     last: Annotated[str | None, Option("--to", metavar="K", help="last partition, included")] = None,
     since: Annotated[str | None, Option("--since", metavar="T", help="with --mode failed: what failed since then")] = None,
-    mode: Annotated[
-        str, Option("--mode", metavar="missing|failed|all", help="missing: what isn't there or is stale (default)")
-    ] = "missing",
+    mode: Annotated[str, Option("--mode", metavar="missing|failed|all", help="missing: what isn't there or is stale")] = "missing",
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
     only: Annotated[bool, Option("--only", help="nothing of what reads them")] = False,
     allow_partial: Annotated[bool, Option("--allow-partial", help="publish what could be made though some of it failed")] = False,

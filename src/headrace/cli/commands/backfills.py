@@ -15,7 +15,7 @@ ACTIONS = ("pause", "resume", "cancel")
 def command(
     invocation: Invocation,
     what: Annotated[str | None, Argument("[ID|pause|resume|cancel]", help="one of them, or what is done about it")] = None,
-    plan: Annotated[str | None, Argument("[ID]")] = None,
+    plan: Annotated[str | None, Argument("[ID]", help="of pause, resume and cancel: its number")] = None,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
 ) -> int:
     """The backfills, newest first; one with what it changed; or pause, resume or cancel one. What is cancelled leaves nothing behind."""

@@ -18,7 +18,7 @@ WHAT = ("upgrade", "check", "backup", "restore", "gc")
 
 def command(
     invocation: Invocation,
-    what: Annotated[str, Argument("upgrade|check|backup|restore|gc")],
+    what: Annotated[str, Argument("upgrade|check|backup|restore|gc", help="what is done with the state")],
     folder: Annotated[str | None, Argument("[DIR]", "of the backup")] = None,
     deep: Annotated[bool, Option("--deep", help="check: read every file to its end")] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="gc: say what would be freed")] = False,

@@ -30,10 +30,12 @@ class Fault(enum.StrEnum):
 
 def command(
     invocation: Invocation,
-    directory: Annotated[Path, Argument("[DIR]", help="where it is made; `resume [DIR]` lets the rest of its days flow")] = Path("demo"),
-    resumed: Annotated[Path | None, Argument("[DIR]", help="after resume: where it is")] = None,
+    directory: Annotated[
+        Path, Argument("[resume] [DIR]", help="where it is made (default: demo); `resume` lets the rest of its days flow")
+    ] = Path("demo"),
+    resumed: Annotated[Path | None, Argument("")] = None,
     days: Annotated[int | None, Option("--days", metavar="N", least=1, help="replay only so many days")] = None,
-    fault: Annotated[Fault, Option("--fault", help="what the vendor does on the 11th of February")] = Fault.RENAME,
+    fault: Annotated[Fault, Option("--fault", metavar="|".join(Fault), help="what the vendor does on the 11th of February")] = Fault.RENAME,
     no_serve: Annotated[bool, Option("--no-serve", help="don't serve it afterwards")] = False,
     fresh: Annotated[bool, Option("--fresh", help="begin again in a DIR that holds a demo")] = False,
 ) -> int:

@@ -12,7 +12,7 @@ from headrace.operations.documents import Page
 from headrace.operations.explain import explain
 
 
-def command(invocation: Invocation, code: Annotated[str | None, Argument("[CODE]")] = None) -> int:
+def command(invocation: Invocation, code: Annotated[str | None, Argument("[CODE]", help="as `headrace validate` prints it")] = None) -> int:
     """What a problem code means, with a wrong and a right example; all codes where none is given."""
     invocation.show(explain(code), _one if code else _all, clock=False)
     return 0

@@ -5,40 +5,49 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli import incident_pages
+from headrace.cli.commands import fix
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Argument, ExitCode, Option
 from headrace.model.errors import UsageError
 from headrace.operations.incidents import incidents
 
-ACTIONS = ("report",)
+NEEDS = {
+    "report": ("of what is the data wrong?", "headrace incidents report NODE --from K --reason TEXT"),
+    "fix": ("which incident is repaired?", "headrace incidents fix ID; headrace incidents lists them"),
+}
+"""What is done about incidents: what is asked where nothing is named, and what to write."""
 
 
 def command(
     invocation: Invocation,
-    what: Annotated[str | None, Argument("[report]", help="`report` says that published data is wrong")] = None,
-    target: Annotated[str | None, Argument("[NODE]")] = None,
+    what: Annotated[
+        str | None, Argument("[report|fix]", help="`report` says that published data is wrong; `fix` is `headrace fix`")
+    ] = None,
+    target: Annotated[str | None, Argument("[NODE|ID]", help="of `report` a source or an asset, of `fix` an incident")] = None,
     every: Annotated[bool, Option("--all", help="those that are resolved, too, newest first")] = False,
     first: Annotated[str | None, Option("--from", metavar="K", help="of `report`: the first partition that is wrong")] = None,
     last: Annotated[str | None, Option("--to", metavar="K", help="of `report`: the last one, included (the first)")] = None,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="of `report`: what is wrong; kept in the audit trail")] = None,
+    dry_run: Annotated[bool, Option("--dry-run", help="of `fix`: show the plan; writes nothing at all")] = False,
+    yes: Annotated[bool, Option("--yes", help="of `fix`: don't ask")] = False,
     exit_code: ExitCode = False,
 ) -> int:
     """The causes that are open: one incident for one cause, with its owner, evidence and whom it affects. `report NODE --from K` says
     that published data is wrong."""
-    if what is not None:
-        return _act(invocation, what, target, first, last, reason)
-    if first or last or reason:
-        raise UsageError("--from, --to and --reason belong to a report", hint="headrace incidents report NODE --from K --reason TEXT")
-    rows = incidents(invocation.session, every=every)
-    invocation.show(rows, lambda rows, page: incident_pages.listed(rows, page, every=every))
-    return int(exit_code and any(row.state != "resolved" for row in rows))
-
-
-def _act(invocation: Invocation, what: str, target: str | None, first: str | None, last: str | None, reason: str | None) -> int:
-    if what not in ACTIONS:
+    if (dry_run or yes) and what != "fix":
+        raise UsageError("--dry-run and --yes belong to a repair", hint="headrace incidents fix ID")
+    if (first or last or reason) and what != "report":
+        raise UsageError("--from, --to and --reason belong to a report", hint=NEEDS["report"][1])
+    if what is None:
+        rows = incidents(invocation.session, every=every)
+        invocation.show(rows, lambda rows, page: incident_pages.listed(rows, page, every=every))
+        return int(exit_code and any(row.state != "resolved" for row in rows))
+    if what not in NEEDS:
         raise UsageError(f"`headrace incidents {what[:40]}` isn't known", hint="headrace incidents report NODE …; headrace incident ID")
     if target is None:
-        raise UsageError("of what is the data wrong?", hint="headrace incidents report NODE --from K --reason TEXT")
+        raise UsageError(NEEDS[what][0], hint=NEEDS[what][1])
+    if what == "fix":
+        return fix.command(invocation, target, dry_run=dry_run, yes=yes)
     from headrace.operations.report_incident import report
 
     row = report(invocation.session, target, first=first, last=last, reason=reason, progress=invocation.progress())

@@ -26,7 +26,7 @@ DECISIONS = ("accept", "drop")
 def command(
     invocation: Invocation,
     what: Annotated[str | None, Argument("[ASSET[@K]|accept|drop]", help="what waits, or what is decided about it")] = None,
-    target: Annotated[str | None, Argument("[ASSET@K]")] = None,
+    target: Annotated[str | None, Argument("[ASSET@K]", help="of accept and drop: what is decided about")] = None,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")] = None,
     until: Annotated[str | None, Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now")] = None,
     exit_code: ExitCode = False,

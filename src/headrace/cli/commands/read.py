@@ -27,7 +27,7 @@ def command(
     limit: Annotated[int | None, Option("--limit", metavar="N", least=0, help="at most so many rows (a table: 100)")] = None,
     form: Annotated[str | None, Option("--format", metavar="|".join(FORMATS), help="how (default: a table)")] = None,
     out: Annotated[Path | None, Option("--out", metavar="FILE", help="into a file, replaced whole")] = None,
-    role: Annotated[str | None, Option("--as", metavar="ROLE")] = None,
+    role: Annotated[str | None, Option("--as", metavar="ROLE", help="not built yet: there are no roles")] = None,
 ) -> int:
     """Published data: as a table, or all rows as CSV, JSON, Parquet or Arrow."""
     if role is not None:

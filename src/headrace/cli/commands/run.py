@@ -19,8 +19,11 @@ def command(
     first: Annotated[str | None, Option("--from", metavar="K", help="first partition, included")] = None,
     last: Annotated[str | None, Option("--to", metavar="K", help="last partition, included")] = None,
     again: Annotated[bool, Option("--again", help="replace what is published; needs --reason")] = False,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT")] = None,
-    setting: Annotated[list[str] | None, Option("--set", metavar="k=v")] = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the audit trail")] = None,
+    setting: Annotated[
+        list[str] | None,
+        Option("--set", metavar="k=v", help="of `try` and `render` alone: what is published has the parameters of its files"),
+    ] = None,
 ) -> int:
     """Run now. A published partition is replaced only if its inputs or code changed, or with --again.
 

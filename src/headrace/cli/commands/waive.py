@@ -13,7 +13,7 @@ from headrace.operations.waive import WaiveDocument
 
 def command(
     invocation: Invocation,
-    target: Annotated[str, Argument("CONSUMER@K")],
+    target: Annotated[str, Argument("CONSUMER@K", help="a consumer, and the interval that it waits for")],
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why nobody needs it; kept in the audit trail")] = None,
 ) -> int:
     """Let an obligation go: nobody waits for that interval any more. It still counts as a promise that wasn't kept."""

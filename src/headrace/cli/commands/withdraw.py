@@ -14,7 +14,7 @@ from headrace.operations.interventions import WithdrawDocument
 
 def command(
     invocation: Invocation,
-    target: Annotated[str, Argument("ASSET@K")],
+    target: Annotated[str, Argument("ASSET@K", help="a published partition")],
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; who misses the data reads it")] = None,
 ) -> int:
     """Take a publication back: readers see nothing of that partition any more, and what was made of it is stale."""

@@ -9,6 +9,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
+import { History } from "./History";
 import { Repair } from "./Repair";
 
 type Row = Schema["IncidentRow"];
@@ -35,6 +36,7 @@ function IncidentOf({ row }: { row: Row }) {
       <div className="columns">
         <div className="stack">
           <Evidence cause={cause} />
+          <History row={row} />
           <Timeline lines={row.timeline} />
         </div>
         <div className="stack">

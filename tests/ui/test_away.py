@@ -1,0 +1,36 @@
+"""The server goes away and comes back: what is shown stays, says how old it is, and goes on by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from browser_lab import Site, browser, open_page, waiting
+from playwright.sync_api import expect
+from serve_lab import serving
+
+pytestmark = pytest.mark.timeout(300)
+HELD = "1 cause holds back"
+STALE_MS = 40_000
+
+
+def test_a_server_that_is_gone_makes_the_page_say_so_and_one_that_is_back_goes_on(tmp_path: Path) -> None:
+    """Would catch: zeros in the place of numbers, a page that looks live and isn't, or one that only a reload brings back."""
+    root = waiting(tmp_path / "shop")
+    with browser() as chromium, serving(root) as first:
+        shop, port = Site(chromium, first), first.port
+        with shop.page() as page:
+            page.clock.install()  # time flows; the half minute after which it is stale needn't
+            open_page(page, "/")
+            expect(page.get_by_text("Live", exact=True)).to_be_visible()
+            expect(page.get_by_role("heading", level=1)).to_contain_text(HELD)
+            first.stop()
+            expect(page.get_by_text("Connecting")).to_be_visible()
+            page.clock.fast_forward(STALE_MS)
+            expect(page.get_by_role("banner").get_by_text("Stale as of")).to_be_visible()
+            expect(page.get_by_role("heading", level=1)).to_contain_text(HELD)
+            with serving(root, "--port", str(port)):
+                expect(page.get_by_text("Live", exact=True)).to_be_visible()
+                expect(page.get_by_text("Stale as of")).to_have_count(0)
+                expect(page.locator("main .notice.tone-bad")).to_have_count(0)
+                expect(page.get_by_role("heading", level=1)).to_contain_text(HELD)

@@ -25,7 +25,12 @@ PAGES = (
     "/runs",
     "/runs/{run}",
     "/backfills",
+    "/backfills/new",
     "/backfills/{plan}",
+    "/contracts/{source}",
+    "/checks",
+    "/use",
+    "/audit",
 )
 
 
@@ -39,12 +44,16 @@ class Things(NamedTuple):
     run: str
     plan: str = ""
 
-    def pages(self) -> tuple[str, ...]:
-        """The pages' addresses in this project."""
+    def named(self) -> dict[str, str]:
+        """Name → address of the pages in this project; the name says what kind of page it is, whatever the project."""
         lacking = [f"{{{name}}}" for name, value in self._asdict().items() if not value]
-        return tuple(page.format(**self._asdict()) for page in PAGES if not any(one in page for one in lacking))
+        pages = [page for page in PAGES if not any(one in page for one in lacking)]
+        return {_name(page): page.format(**self._asdict()) for page in pages}
+
+    def pages(self) -> tuple[str, ...]:
+        """Their addresses."""
+        return tuple(self.named().values())
 
 
-def slug(page: str) -> str:
-    """A page's name for a file."""
-    return re.sub(r"[^a-z]+", "-", page.replace("{", "one-").lower()).strip("-") or "today"
+def _name(page: str) -> str:
+    return re.sub(r"[^a-z]+", "-", page.lower()).strip("-") or "today"

@@ -92,14 +92,12 @@ def _clean(months: Sequence[Months]) -> list[Figure]:
 
 
 def _by_kind(faults: Sequence[Found]) -> list[Figure]:
-    kinds: dict[str, list[Found]] = defaultdict(list)
+    kinds: dict[str, list[bool]] = defaultdict(list)
     for one in faults:
-        kinds[one.expected[0].split(" ")[0]].append(one)
+        kinds[one.expected[0].split(" ")[0]].append(one.right)
     return [
-        Figure(
-            name=f"right: {kind}", value=_share([one.right for one in found]), unit="%", goal=None, runs=[float(one.right) for one in found]
-        )
-        for kind, found in sorted(kinds.items())
+        Figure(name=f"right: {kind}", value=sum(right), unit=f"of {len(right)}", goal=None, runs=[float(one) for one in right])
+        for kind, right in sorted(kinds.items())
     ]
 
 

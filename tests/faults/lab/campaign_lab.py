@@ -6,6 +6,7 @@ python -m lab.campaign_lab SEED FOLDER SCENARIO…      a document a line; SCENA
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sys
@@ -17,12 +18,12 @@ from pathlib import Path
 import msgspec
 
 from lab.driving import Driver, copied
-from lab.faults import DAY
+from lab.faults import DAY, Fault
 from lab.month import MORNING, Lab, history
 from lab.oddities import month
-from lab.scenario import ALL, Play, Played
+from lab.scenario import ALL, Play, Played, drawn
 from lab.truth import Published, published
-from lab.verdict import Verdict, verdict
+from lab.verdict import Verdict, broken, verdict
 
 PAIRS = 3
 Say = Callable[[str], None]
@@ -36,6 +37,10 @@ class Months(msgspec.Struct, frozen=True, kw_only=True):
     false_alarms: list[str]
     not_served: list[str]
     """Consumers that weren't served at the end, or mornings on which one wasn't."""
+
+    def line(self) -> str:
+        """What came of them, in short."""
+        return f"{self.days} days: {len(self.false_alarms)} false alarms, {len(self.not_served)} times not served"
 
 
 class Campaign:
@@ -59,7 +64,7 @@ class Campaign:
         """Some faults at once."""
         sound = self.sound()
         play = Play(self.seed, self.project, self.clean)
-        faults = play.faults([ALL[number] for number in numbers], f"{self.seed} {'+'.join(map(str, numbers))}")
+        faults = drawn(play.lab, [ALL[number] for number in numbers], "+".join(map(str, numbers)))
         played = play.play(faults)
         return verdict(self.seed, play.lab.graph, played, sound)
 
@@ -114,15 +119,29 @@ class _Reading(Driver):
         self.root = root
 
 
-def pairs(seed: int) -> list[tuple[int, int]]:
-    """Two at once, other ones for each seed."""
-    chance = random.Random(f"pairs {seed}")
-    return [tuple(chance.sample(range(len(ALL)), 2)) for _ in range(PAIRS)]  # type: ignore[misc]
+def pairs(lab: Lab) -> list[str]:
+    """Two at once, other ones for each seed. What an asset makes of data that another fault keeps from it is never seen: two such faults
+    aren't played together."""
+    chance = random.Random(f"pairs {lab.world.seed}")
+    found: list[str] = []
+    while len(found) < PAIRS:
+        numbers = chance.sample(range(len(ALL)), 2)
+        named = "+".join(map(str, numbers))
+        one, other = drawn(lab, [ALL[number] for number in numbers], named)
+        if not (_hides(lab, one, other) or _hides(lab, other, one)):
+            found.append(named)
+    return found
 
 
-def every(seed: int) -> list[str]:
+def _hides(lab: Lab, upper: Fault, lower: Fault) -> bool:
+    """Whether all that an asset is made of goes through where another fault is."""
+    made = {asset.name for asset in lab.graph.assets}
+    return upper.node == lower.node or (lower.node in made and upper.node in lab.graph.above(lower.node))
+
+
+def every(lab: Lab) -> list[str]:
     """All that a seed is put through."""
-    return ["clean", *(str(number) for number in range(len(ALL))), *(f"{a}+{b}" for a, b in pairs(seed)), "odd"]
+    return ["clean", *(str(number) for number in range(len(ALL))), *pairs(lab), "odd"]
 
 
 def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
@@ -131,7 +150,7 @@ def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
     named = [make(lab, chance).name for make in ALL]
     for one in scenarios:
         if one == "pairs":
-            yield from (f"{a}+{b}" for a, b in pairs(seed))
+            yield from pairs(lab)
         elif one in ("clean", "odd") or one[0].isdecimal():
             yield one
         elif not any(name.startswith(one) for name in named):
@@ -141,28 +160,31 @@ def chosen(seed: int, folder: Path, scenarios: Sequence[str]) -> Iterator[str]:
 
 
 def run(seed: int, folder: Path, scenarios: Sequence[str], say: Say) -> None:
+    """Play scenarios one after the other; what came of each is a line on standard output, and how far it is is said."""
     campaign = Campaign(seed, folder, say)
     campaign.prepare()
-    for one in list(chosen(seed, campaign.clean, scenarios)) if scenarios else every(seed):
-        try:
-            document: Verdict | Months
-            if one in ("clean", "odd"):
-                document = campaign.cleanly() if one == "clean" else campaign.oddly()
-            else:
-                document = campaign.scenario([int(number) for number in one.split("+")])
-        except Exception:  # noqa: BLE001 - a scenario that breaks is told of, and the others go on
-            document = Verdict(
-                seed=seed,
-                faults=[],
-                incidents=[],
-                extra=0,
-                green_minutes=0.0,
-                green=[],
-                states=[],
-                failed=f"{one}: {traceback.format_exc()}",
-            )
+    wanted = list(chosen(seed, campaign.clean, scenarios)) if scenarios else every(Lab(seed, campaign.clean))
+    for number, one in enumerate(wanted, 1):
+        document = _played(campaign, one)
         sys.stdout.write(msgspec.json.encode(document).decode() + "\n")
         sys.stdout.flush()
+        say(f"seed {seed} {number}/{len(wanted)} after {_processor_seconds():.0f} s of processor: {document.line()}")
+
+
+def _played(campaign: Campaign, one: str) -> Verdict | Months:
+    """One scenario. One that breaks is told of, and the others go on."""
+    try:
+        if one in ("clean", "odd"):
+            return campaign.cleanly() if one == "clean" else campaign.oddly()
+        return campaign.scenario([int(number) for number in one.split("+")])
+    except Exception:  # noqa: BLE001
+        return broken(campaign.seed, f"{one}: {traceback.format_exc()}")
+
+
+def _processor_seconds() -> float:
+    """What this process and all that it has started have taken."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def _say(text: str) -> None:

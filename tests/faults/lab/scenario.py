@@ -38,6 +38,11 @@ class Played:
     last: list[Seen] = field(default_factory=list)
 
 
+def drawn(lab: Lab, makes: Sequence[Make], scenario: str) -> list[Fault]:
+    """The faults of a scenario, with their parameters."""
+    return [make(lab, random.Random(f"{lab.world.seed} {scenario} {number}")) for number, make in enumerate(makes)]
+
+
 class Play:
     """One scenario in one folder, which is the project's own: the clean weeks are copied over it."""
 
@@ -45,9 +50,6 @@ class Play:
         copied(clean, root)
         self.lab = Lab(seed, root)
         self.driver = Driver(root)
-
-    def faults(self, makes: Sequence[Make], seed: str) -> list[Fault]:
-        return [make(self.lab, random.Random(f"{seed} {number}")) for number, make in enumerate(makes)]
 
     def play(self, faults: Sequence[Fault]) -> Played:
         """The morning of the fault, and the next."""

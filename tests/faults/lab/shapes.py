@@ -14,7 +14,7 @@ SYLLABLES = (
 )  # fmt: skip
 ZONES = ("UTC", "Europe/Zurich", "America/New_York", "Asia/Singapore")
 DELIMITERS = (",", ";", "\t", "|")
-ROWS = ((20, 100), (100, 600), (600, 3_000), (3_000, 20_000))
+ROWS = ((20, 100), (100, 600), (600, 3_000), (3_000, 8_000))
 """Rows a day: a small source, a large one, and two between them in each world."""
 KEYS = (15, 400)
 FIRST = date(2025, 3, 3)

@@ -47,6 +47,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Consumers at the end."""
     failed: str = ""
 
+    def line(self) -> str:
+        """What came of it, in short."""
+        names = " + ".join(f"{one.name} ({one.what})" for one in self.faults)
+        if self.failed:
+            return "broken"
+        missed = "" if all(one.right for one in self.faults) else f"MISSED: {'; '.join(self.incidents) or 'nothing said'}"
+        return f"{names}: {missed or 'right'}" + (f", {self.extra} more incidents" if self.extra else "")
+
+
+def broken(seed: int, why: str) -> Verdict:
+    """Of a scenario that couldn't be played."""
+    return Verdict(seed=seed, faults=[], incidents=[], extra=0, green_minutes=0.0, green=[], states=[], failed=why)
+
 
 def verdict(seed: int, graph: Graph, played: Played, sound: Published) -> Verdict:
     """What came of a scenario."""

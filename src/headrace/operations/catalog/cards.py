@@ -10,7 +10,6 @@ from headrace.model import Asset, Project, Source
 from headrace.observe.availability.overview import Overview
 from headrace.observe.freshness import freshnesses
 from headrace.observe.obligations import Scene
-from headrace.observe.watched import watched
 from headrace.operations.availability import window_began
 from headrace.operations.catalog.documents import CardRow
 from headrace.operations.ls import row
@@ -107,7 +106,7 @@ def _standing(session: Session) -> _Standing:
         return _Standing()
     now_us, held = session.clock.now_us(), dict[str, str]()
     with session.world() as (tx, world):
-        states = freshnesses(Scene(watched(session.compiled), world), now_us)
+        states = freshnesses(Scene(session.watched, world), now_us)
         for one in incidents.open_ones(tx):
             for name in (one.node, *one.affected.assets, *one.affected.consumers):
                 held.setdefault(name, one.shown)
@@ -125,7 +124,7 @@ def _consumers(session: Session) -> dict[str, str]:
     now_us = session.clock.now_us()
     window = (window_began(WINDOW, now_us, session.timezone), now_us)
     with session.world() as (tx, world):
-        found = Overview(tx, session.compiled, watched(session.compiled), world, window).status()
+        found = Overview(tx, session.compiled, session.watched, world, window).status()
     return {one.name: one.state.value for one in found.consumers}
 
 

@@ -100,5 +100,18 @@ class Lab:
         return self.headrace("read", name, "--format", "json")["rows"]  # type: ignore[no-any-return]
 
 
+def three_days(root: Path, settings: str, *, consumers: str = "[]\n", **assets: str) -> Lab:
+    """A project of `clean` and what is made of it by day, each name with its SQL; its first three days are published."""
+    lab = Lab(root)
+    lab.write("headrace.toml", settings)
+    lab.write("consumers.yaml", consumers)
+    for name, body in {"clean": "select order_id, customer, amount, day from orders", **assets}.items():
+        lab.sql(name, body)
+    for day in DAYS[:3]:
+        lab.orders(day)
+    lab.tick()
+    return lab
+
+
 def published(document: RunDocument) -> list[tuple[str, str]]:
     return sorted((p.asset, p.partition) for p in document.published)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from runlab import DAYS, Lab, published
+from runlab import DAYS, Lab, published, three_days
 
 from headrace.model import UsageError
 from headrace.operations.apply import apply
@@ -35,15 +35,8 @@ landing = "samples"
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     """Three days of orders, cleaned and summed, published in production."""
-    lab = Lab(tmp_path / "p")
-    lab.write("headrace.toml", TOML)
-    lab.sql("clean", "select order_id, customer, amount, day from orders")
-    lab.sql("total", "select day, sum(amount) as total from clean group by day")
-    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n")
-    for day in DAYS[:3]:
-        lab.orders(day)
-    lab.tick()
-    return lab
+    report = "- {consumer: report, owner: core, reads: [total], due: '07:00'}\n"
+    return three_days(tmp_path / "p", TOML, consumers=report, total="select day, sum(amount) as total from clean group by day")
 
 
 def opened(lab: Lab, env: str = "dev") -> Session:

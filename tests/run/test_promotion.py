@@ -6,7 +6,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from runlab import DAYS, Lab, published
+from runlab import DAYS, Lab, published, three_days
 
 from headrace.operations.apply import apply
 from headrace.operations.documents import ApplyDocument
@@ -22,15 +22,12 @@ DOUBLED = "select customer, day, 2 * sum(amount) as total, count(*) as n from cl
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     """Three days of orders, cleaned and summed, published in production."""
-    lab = Lab(tmp_path / "p")
-    lab.write("headrace.toml", TOML)
-    lab.sql("clean", "select order_id, customer, amount, day from orders")
-    lab.sql("total", "select day, customer, sum(amount) as total from clean group by day, customer")
-    lab.sql("best", "select day, max(total) as best from total group by day")
-    for day in DAYS[:3]:
-        lab.orders(day)
-    lab.tick()
-    return lab
+    return three_days(
+        tmp_path / "p",
+        TOML,
+        total="select day, customer, sum(amount) as total from clean group by day, customer",
+        best="select day, max(total) as best from total group by day",
+    )
 
 
 def dev(lab: Lab) -> Session:

@@ -286,30 +286,27 @@ def pause_ignored(patch: pytest.MonkeyPatch) -> type[Leader]:
     return Leader
 
 
-@planted
-def run_before_its_inputs(patch: pytest.MonkeyPatch) -> type[Leader]:
-    """What waits counts as there."""
+def _blind_to(patch: pytest.MonkeyPatch, state: PartitionState) -> type[Leader]:
     blocked = Needs._blocked
 
     def blind(self: Any, node: Any, key: str, now: int) -> Any:
         found = blocked(self, node, key, now)
-        return None if found is not None and found.state is PartitionState.WAITING else found
+        return None if found is not None and found.state is state else found
 
     patch.setattr(Needs, "_blocked", blind)
     return Leader
+
+
+@planted
+def run_before_its_inputs(patch: pytest.MonkeyPatch) -> type[Leader]:
+    """What waits counts as there."""
+    return _blind_to(patch, PartitionState.WAITING)
 
 
 @planted
 def held_is_read(patch: pytest.MonkeyPatch) -> type[Leader]:
     """What waits for a decision counts as there."""
-    blocked = Needs._blocked
-
-    def blind(self: Any, node: Any, key: str, now: int) -> Any:
-        found = blocked(self, node, key, now)
-        return None if found is not None and found.state is PartitionState.HELD else found
-
-    patch.setattr(Needs, "_blocked", blind)
-    return Leader
+    return _blind_to(patch, PartitionState.HELD)
 
 
 @planted

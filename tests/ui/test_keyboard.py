@@ -1,0 +1,53 @@
+"""Every page without a mouse, on a narrow screen: whatever can be done there is reached by Tab, is seen, and shows that it is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from browser_lab import PAGES, Site, open_page, site
+
+pytestmark = pytest.mark.timeout(300)
+WIDTH, HEIGHT = 380, 800
+CONTROLS = """() => {
+  const shown = (one) => one.checkVisibility({visibilityProperty: true}) && one.getClientRects().length > 0;
+  const kinds = 'a[href], button:not([disabled]), input:not([disabled]), select, textarea, summary, [tabindex="0"]';
+  const found = [...document.querySelectorAll(kinds)].filter(one => one.tabIndex >= 0 && shown(one));
+  found.forEach((one, index) => { one.dataset.control = index; });
+  document.activeElement?.blur?.();
+  return found.length;
+}"""
+CHOSEN = """() => {
+  const one = document.activeElement;
+  if (!one || one === document.body) return null;
+  const box = one.getBoundingClientRect(), looks = getComputedStyle(one);
+  return {control: one.dataset.control ?? null, name: one.outerHTML.slice(0, 160),
+          seen: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+          marked: looks.outlineStyle !== 'none' || looks.boxShadow !== 'none' || one.matches('.react-flow__node')};
+}"""
+MORE = 5
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with site(tmp_path_factory.mktemp("keys") / "shop") as found:
+        yield found
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_tab_reaches_everything_and_it_is_seen(shop: Site, path: str) -> None:
+    """Would catch: a control that only a mouse reaches, one chosen out of sight, a focus nobody sees, a trap."""
+    with shop.page(width=WIDTH, height=HEIGHT) as page:
+        open_page(page, path)
+        wanted = page.evaluate(CONTROLS)
+        reached: set[str] = set()
+        for _ in range(wanted + MORE):
+            page.keyboard.press("Tab")
+            chosen = page.evaluate(CHOSEN)
+            if chosen is None or chosen["control"] is None:
+                continue
+            assert chosen["seen"], (path, chosen)
+            assert chosen["marked"], (path, chosen)
+            reached.add(chosen["control"])
+        lacking = [n for n in range(wanted) if str(n) not in reached]
+        assert not lacking, [page.locator(f'[data-control="{n}"]').evaluate("one => one.outerHTML.slice(0, 160)") for n in lacking]

@@ -28,7 +28,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     detected_minutes: float | None
     """From the first look that could have shown it to the right incident, or to any at its node."""
     healed: bool | None
-    """Readers are served and the incident is resolved without a person; None where a person is needed."""
+    """Readers are served (where no other fault needs a person) and the incident is resolved without a person; None where one is
+    needed."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +83,9 @@ def _found(fault: Fault, opened: Sequence[dict[str, Any]], played: Played, used:
     since = None if best is None else max((_opened(best) - played.began).total_seconds() / 60, 0.0)
     healed = None
     if fault.by_itself:
-        healed = all(one.state in ("served", "at_risk") for one in played.last) and all(one["state"] == "resolved" for one in here)
+        served = all(one.state in ("served", "at_risk") for one in played.last)
+        alone = all(one.by_itself for one in played.faults)
+        healed = (served or not alone) and all(one["state"] == "resolved" for one in here)
     return Found(
         name=fault.name, what=f"{fault.node}: {fault.what}", expected=[f"{kind} {fault.node}" for kind in fault.kinds],
         right=bool(right), node_right=bool(here), seen=bool(opened), detected_minutes=since, healed=healed,

@@ -1,5 +1,6 @@
 // A page's frame: its title, and what stands in its place while there is nothing to show or something went wrong.
 import { useEffect, type ReactNode } from "react";
+import { Link } from "react-router";
 import type { UseQueryResult } from "@tanstack/react-query";
 import type { Problem } from "../api/client";
 
@@ -45,7 +46,8 @@ export function Loaded<D>({ document: found, heading, children }: { document: Us
 /** In place of a document: that it is on its way, or what was refused; of a whole page with its heading. */
 export function Instead({ problem, heading }: { problem: Problem | null; heading?: string }) {
   const said = problem ? <Refusal problem={problem} /> : <p className="empty" role="status">Loading…</p>;
-  return heading === undefined ? said : <div className="stack"><h1>{heading}</h1>{said}</div>;
+  if (heading === undefined) return said;
+  return <div className="stack"><h1>{heading}</h1>{said}{problem && <p><Link to="/">Today</Link> says who waits, and why. <kbd>Ctrl K</kbd> finds anything by its name.</p>}</div>;
 }
 
 /** What the server refused, and what to do about it. */

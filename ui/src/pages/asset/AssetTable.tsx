@@ -24,7 +24,9 @@ const USED: readonly Column<Card>[] = [
   { name: "It took", className: "number", cell: (card) => card.seconds !== null && lasting(card.seconds) },
 ];
 
+const WITH_USE = [...COLUMNS.slice(0, 2), ...USED, ...COLUMNS.slice(2).filter((column) => column.name !== "Data through")];
+
 /** Sources and assets with how fresh they are. */
 export function AssetTable({ rows }: { rows: readonly Card[] }) {
-  return <Table label="Assets" columns={rows.some((card) => card.reads !== null) ? [...COLUMNS, ...USED] : COLUMNS} rows={rows} keyOf={(card) => card.name} opens={page} keys />;
+  return <Table label="Assets" columns={rows.some((card) => card.reads !== null) ? WITH_USE : COLUMNS} rows={rows} keyOf={(card) => card.name} opens={page} keys />;
 }

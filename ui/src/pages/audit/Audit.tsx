@@ -20,7 +20,7 @@ const COLUMNS: readonly Column<Entry>[] = [
   { name: "No.", className: "number", cell: (one) => one.seq },
   { name: "At", cell: (one) => <Time at={one.at} /> },
   { name: "Who", cell: (one) => <div>{one.actor}<div className="muted small">{one.actor_type}</div></div> },
-  { name: "Did", cell: (one) => <div className="mono">{one.action}{one.outcome !== "done" && one.outcome !== "success" && <div className="muted small">{one.outcome}</div>}</div> },
+  { name: "Did", cell: (one) => <div className="mono action">{one.action}{one.outcome !== "allowed" && <div className="muted small">{one.outcome}</div>}</div> },
   { name: "To", className: "why", cell: (one) => <span className="mono">{one.object}</span> },
   { name: "Why", className: "why", cell: (one) => <>{one.reason}<Values entry={one} /></> },
 ];

@@ -109,7 +109,7 @@ function Select({ name, value, choices, choose }: { name: string; value: string;
 function Verdict({ row }: { row: Row }) {
   if (row.tried) return <div>{row.tried.verdict ? <State of={row.tried.verdict} /> : <span className="muted">not reached in time</span>}<div className="muted small">{row.tried.evidence}</div></div>;
   if (row.failures) return <span className="muted">It did.</span>;
-  return <span className="muted">{row.runs ? "Not seen to." : "It never ran."}</span>;
+  return <span className="muted">{row.runs ? "Not seen to fail." : "It never ran."}</span>;
 }
 
 function Nothing() {

@@ -14,12 +14,15 @@ type Shown = Schema["ContractShowDocument"];
 type History = Schema["ContractHistoryDocument"];
 type Promised = Schema["ContractColumnRow"];
 
+/** Of those who use a column; the lineage of the asset shows all. */
+const USERS_SHOWN = 3;
+
 const COLUMNS: readonly Column<Promised>[] = [
-  { name: "Column", cell: (one) => <span className="mono">{one.name}</span> },
+  { name: "Column", cell: (one) => <span className="mono promised">{one.name}</span> },
   { name: "Type", cell: (one) => one.type ?? "" },
-  { name: "Promised", cell: (one) => [one.primary_key && "key", one.unique && "unique", one.required && "never empty", one.classification].filter(Boolean).join(", ") },
+  { name: "Promised", className: "promised", cell: (one) => [one.primary_key && "key", one.unique && "unique", one.required && "never empty", one.classification].filter(Boolean).join(", ") },
   { name: "Files call it", cell: (one) => one.names.map((name) => [name.name, name.from && `from ${name.from}`].filter(Boolean).join(" ")).join("; ") },
-  { name: "Used by", className: "why", cell: (one) => one.used_by.join(", ") || <span className="muted">nobody</span> },
+  { name: "Used by", className: "why", cell: (one) => <Users names={one.used_by} /> },
 ];
 const CHANGES: readonly Column<Schema["ContractChangeRow"]>[] = [
   { name: "What", cell: (one) => one.kind },
@@ -27,6 +30,12 @@ const CHANGES: readonly Column<Schema["ContractChangeRow"]>[] = [
   { name: "Said", className: "why", cell: (one) => one.evidence.join("; ") },
   { name: "Takes", cell: (one) => one.takes && `a ${one.takes} version` },
 ];
+
+function Users({ names }: { names: readonly string[] }) {
+  if (!names.length) return <span className="muted">nobody</span>;
+  const more = names.length - USERS_SHOWN;
+  return <span title={names.join(", ")}>{names.slice(0, USERS_SHOWN).join(", ")}{more > 0 && <span className="muted"> and {more} more</span>}</span>;
+}
 
 export function Contract() {
   const { node = "" } = useParams();

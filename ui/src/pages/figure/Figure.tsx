@@ -1,6 +1,7 @@
 // A figure opened down to the rows that it is made of.
-import { useParams, useSearchParams } from "react-router";
+import { Link, useParams, useSearchParams } from "react-router";
 import { useDocument } from "../../api/documents";
+import { addressOf } from "../../parts/addresses";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
@@ -9,6 +10,8 @@ import { many } from "../../parts/words";
 
 type Row = Record<string, unknown>;
 const INSTANT = /^\d{4}-\d\d-\d\dT\d\d:/;
+/** Fields that name a thing with a page of its own. */
+const LINKED: Record<string, string> = { node: "asset", source: "source", consumer: "consumer", recurrence_of: "incident", owner: "owner" };
 const STATES = new Set(["state", "claimed"]);
 
 export function Figure() {
@@ -32,7 +35,9 @@ export function Figure() {
 function Rows({ rows }: { rows: readonly Row[] }) {
   const first = rows[0];
   if (!first) return <Empty>Nothing has been counted in this window yet.</Empty>;
-  const columns: Column<Row>[] = Object.keys(first).map((name) => ({ name: name.replaceAll("_", " "), cell: (row) => <Value name={name} value={row[name]} /> }));
+  const columns: Column<Row>[] = Object.keys(first).map((name) => ({
+    name: name.replaceAll("_", " "), cell: (row) => <Value name={name} value={row[name]} />, ...(typeof first[name] === "number" ? { className: "number" } : {}),
+  }));
   return <Table label="Rows" columns={columns} rows={rows} keyOf={(row) => JSON.stringify(row)} />;
 }
 
@@ -40,6 +45,7 @@ function Value({ name, value }: { name: string; value: unknown }) {
   if (value === null || value === undefined) return null;
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (typeof value === "number") return name.endsWith("seconds") ? lasting(value) : value.toLocaleString("en");
+  if (typeof value === "string" && LINKED[name]) return <Link to={addressOf(LINKED[name], value)}>{value}</Link>;
   if (typeof value === "string") return STATES.has(name) ? <State of={value} /> : INSTANT.test(value) ? <Time at={value} /> : value;
   return <code>{JSON.stringify(value)}</code>;
 }

@@ -25,7 +25,7 @@ const page = (one: Used) => addressOf("asset", one.node);
 const COLUMNS: readonly Column<Used>[] = [
   { name: "Node", cell: (one) => <Link to={page(one)}><strong>{one.node}</strong></Link> },
   { name: "Read", className: "number", cell: (one) => one.reads.toLocaleString("en") },
-  { name: "By", className: "why", cell: (one) => (one.readers.length ? <Readers rows={one.readers} /> : <span className="muted">{one.said}</span>) },
+  { name: "By", className: "why", cell: (one) => (one.readers.length ? <Readers rows={one.readers} /> : <span className="muted">nobody seen; {one.said.split("; ").at(-1)}</span>) },
   { name: "Last read", cell: (one) => one.last && <div><Time at={one.last} /><div className="muted small"><Since at={one.last} /> ago</div></div> },
   { name: "It took", className: "number", cell: (one) => lasting(one.seconds) },
 ];

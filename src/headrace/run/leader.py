@@ -117,7 +117,6 @@ class Leader(Turning):
         with self.store.write(epoch) as tx:
             self._plans.adopt(tx, Lender(self._core, self._tasks, lent), self.clock.mark(tx))
         self._plans.send()
-        self._plans.go_on()
 
     def _kept(self, applied: Applied) -> tuple[LoadedRunning, ...]:
         """The attempts that go on under another version: what they are at hasn't changed."""
@@ -302,8 +301,7 @@ class Leader(Turning):
     def step(self, seconds: float = TURN_SECONDS_MAX) -> None:
         """Wait up to `seconds` for something to happen, and deal with it."""
         self._looks.overdue()
-        began = self._plans.go_on()  # a plan that has just been begun doesn't wait for somebody else's news
-        news = self._gathered(0 if began else min(seconds, self._patience()))
+        news = self._gathered(0 if self._plans.ready else min(seconds, self._patience()))
         next_event = self._core.next_event()
         now = self.clock.now_us()
         due = next_event is not None and next_event <= now

@@ -18,7 +18,7 @@ from headrace.lake.catalog.reading import FileRow, TableRow, View, exact_as_doub
 from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
-from headrace.lake.tables import PARTITION_COLUMN, Column, Replacement, StagedFile, Table
+from headrace.lake.tables import PARTITION_COLUMN, Column, FileRef, Replacement, StagedFile, Table
 from headrace.model.errors import LakeError
 
 _NEW_TABLE = "INSERT INTO ducklake_table VALUES (:table, :uuid, :snapshot, NULL, 0, :name, :path, :relative)"
@@ -55,6 +55,8 @@ class _Open(msgspec.Struct):
     deletions: Deletions | None = None
     published: set[str] = set()
     view: View | None = None
+    held: tuple[frozenset[str], list[FileRow]] | None = None
+    """What was asked for last: the files that hold, or may hold, some partitions."""
 
 
 class Change:
@@ -138,6 +140,13 @@ class Change:
         opened.table = msgspec.structs.replace(opened.table, name=new_name)
         opened.is_renamed = True
         self._tables[new_name.lower()] = self._tables.pop(name.lower())
+
+    def shared_files(self, table_name: str, partitions: Sequence[str]) -> list[FileRef]:
+        """As `reading.shared_files`; `replace` of the same partitions needn't ask the catalog again."""
+        opened, keys = self._find(table_name), frozenset(partitions)
+        if opened is None:
+            return []
+        return [file.ref for file in self._holding(opened, keys) if not holds_only(file, keys)]
 
     def add_file(self, table_name: str, staged: StagedFile) -> int | None:
         """Add a staged file; returns its id in the catalog, None for a file without rows (which isn't registered).
@@ -252,7 +261,9 @@ class Change:
             return []
         if opened.view is None:
             opened.view = View(self._tx, opened.row, None)
-        return opened.view.holding(keys)
+        if opened.held is None or opened.held[0] != keys:
+            opened.held = keys, opened.view.holding(keys)
+        return opened.held[1]
 
     def _check_new(self, opened: _Open, staged: Sequence[StagedFile]) -> None:
         names = [file_name(file.path, opened.row.folder) for file in staged]

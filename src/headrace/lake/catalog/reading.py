@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from headrace.lake.catalog.columns import read_columns
@@ -14,6 +15,10 @@ from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.tables import DeleteRef, FileRef, Lookup, Table
 from headrace.lake.types import DOUBLE_EXACT_MAX
 from headrace.model.errors import LakeError
+
+KEYS_MAX = 64
+"""So many partitions are asked for in one statement."""
+NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 
 class TableRow(NamedTuple):
@@ -197,15 +202,24 @@ class View:
         """The files that hold, or may hold, some of the partitions, sorted as `all`."""
         wanted = _checked(keys)
         found: list[FileRow] = []
-        one = f"{_STATISTICS} WHERE s.table_id = :table AND s.min_value = :key AND {HOLDS_ONE} AND {self._visible}"
-        for key in wanted:
-            found += self._query(one, key=key) if sayable(self._tx, key) else ()
+        asked = sorted(key for key in wanted if sayable(self._tx, key))
+        for start in range(0, len(asked), KEYS_MAX):
+            found += self._holding_one(asked[start : start + KEYS_MAX])
         if self._several is None:
             self._several = self._query(f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}")
         return self._sorted([*found, *(file for file in self._several if any(file.may_hold(key) for key in wanted))])
 
-    def _query(self, sql: str, key: str | None = None) -> list[FileRow]:
-        rows = self._tx.execute(sql, {"table": self._table.id, "snapshot": self._snapshot, "key": key}).fetchall()
+    def _holding_one(self, keys: Sequence[str]) -> list[FileRow]:
+        """The files that hold one partition, of these few. There are two statements for that, so that the store has them prepared."""
+        size = 1 if len(keys) == 1 else KEYS_MAX
+        wanted = {f"key_{n}": keys[min(n, len(keys) - 1)] for n in range(size)}
+        marks = ", ".join(f":{name}" for name in wanted)
+        return self._query(
+            f"{_STATISTICS} WHERE s.table_id = :table AND s.min_value IN ({marks}) AND {HOLDS_ONE} AND {self._visible}", wanted
+        )
+
+    def _query(self, sql: str, keys: Mapping[str, str] = NO_KEYS) -> list[FileRow]:
+        rows = self._tx.execute(sql, {"table": self._table.id, "snapshot": self._snapshot, **keys}).fetchall()
         return [_file_row(row, self._table, self._deletes.get(row[0], ()), self._snapshot, self._changed) for row in rows]
 
     def _sorted(self, found: list[FileRow]) -> list[FileRow]:
@@ -240,7 +254,7 @@ def _checked(keys: Iterable[str]) -> set[str]:
     """The keys, if they are text that a database can hold. Raises `LakeError` for lone surrogates (a file name that isn't UTF-8)."""
     found = set(keys)
     for key in found:
-        if any("\ud800" <= character <= "\udfff" for character in key):
+        if not key.isascii() and any("\ud800" <= character <= "\udfff" for character in key):
             raise LakeError(f"the partition key {key!r} is not valid text")
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from headrace.lake import Table
+from headrace.lake.catalog import Change
 from headrace.model import LakeError
 from headrace.plan.backfills import Backfill, Mode, Step
 from headrace.run.executors import Finished
@@ -139,12 +140,12 @@ class Backfilling:
 
     # Publication
 
-    def lacking(self, tx: Transaction, tasks: Tasks) -> list[tuple[AttemptId, Prune]]:
+    def lacking(self, tx: Transaction, change: Change, tasks: Tasks) -> list[tuple[AttemptId, Prune]]:
         """The errands that have to be run before the step can be published; they count as sent."""
         assert self.shadow is not None
         found = []
         for node, keys in self._made():
-            copies = room.lacking(room.wanted(tx, self.shadow.staged, node, keys), self._copies)
+            copies = room.lacking(room.wanted(change, self.shadow.staged, node, keys), self._copies)
             if copies:
                 table = self.shadow.staged.tables.get(node) or tasks.table(tx, node)
                 assert table is not None
@@ -173,12 +174,14 @@ class Backfilling:
             self._errands_lost += 1
         return self._errands_lost >= ERRANDS_LOST_MAX
 
-    def promote(self, tx: Transaction, lent: Lent, tasks: Tasks, unmade: Sequence[Ended], publication_id: int, now: int) -> Promotion:
+    def promote(
+        self, tx: Transaction, change: Change, lent: Lent, tasks: Tasks, unmade: Sequence[Ended], publication_id: int, now: int
+    ) -> Promotion:
         """Publish what the step has made, and move on to the next. Raises LakeError where something has moved; nothing has been written
         then, and `make_again` says what follows."""
         assert self.shadow is not None
         runs = (self.run,) if self.run is not None else ()
-        promoting = Promoting(tx, self.shadow.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
+        promoting = Promoting(tx, change, self.shadow.staged, tasks, self._copies, now=now, version=lent.applied.id, runs=runs)
         found = promoting.promote(dict(self._made(lent.applied.compiled.order)), publication_id)
         self.outcome = self.outcome.with_published(found.rows).with_failures(unmade).with_redone(self.shadow.redone)
         plans.clear(tx, self.id)

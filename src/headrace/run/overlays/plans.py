@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from headrace.govern.audit import Action, Actor
+from headrace.lake.catalog import Change
 from headrace.model import LakeError, Refused, UsageError
 from headrace.plan.backfills import Backfill
 from headrace.run.executors import Executor, Finished, Lost
@@ -58,6 +59,8 @@ class Plans:
         self._sending: list[tuple[AttemptId, Task]] = []
         self._killing: list[AttemptId] = []
         self._ended: list[RunResult] = []
+        self._published = False
+        """Whether something became visible in the last turn."""
         self.publication_id = 0
         """The newest, after a promotion."""
 
@@ -231,15 +234,20 @@ class Plans:
         one = self._open.get(run.order.plan or 0)
         return one is not None and one.phase is not Phase.TAKING_IN
 
-    def go_on(self) -> bool:
-        """Do what comes next of each plan, until nothing comes by itself; whether there was anything."""
-        did = False
-        while (write := next((found for one in list(self._open.values()) if (found := self._next(one)) is not None), None)) is not None:
+    def go_on(self) -> None:
+        """Do one thing that comes next of a plan, in a turn of its own: whatever comes after that, production's workers are heard first."""
+        if (write := self._next()) is not None:
             self._turn(write)
-            did = True
-        return did
 
-    def _next(self, one: Backfilling) -> Write | None:
+    @property
+    def ready(self) -> bool:
+        """Whether something of a plan comes next by itself."""
+        return self._next() is not None
+
+    def _next(self) -> Write | None:
+        return next((found for one in self._open.values() if (found := self._next_of(one)) is not None), None)
+
+    def _next_of(self, one: Backfilling) -> Write | None:
         if one.step is not None and one.shadow is None and (one.phase is Phase.STEPS or one.fresh):
             return lambda tx, now: self._load(tx, one, now)
         if one.phase is Phase.STEPS and one.shadow is not None and not one.shadow.requested:
@@ -268,8 +276,6 @@ class Plans:
         production: Checkpoint = lender.core.checkpoint()
         slots = self._executor.background_slots if self.background else self._executor.slots
         self._told.add(one.load(tx, msgspec.structs.replace(lender.lent, slots=slots), production, now))
-        if one.phase is Phase.STEPS:
-            self._request(tx, one, now)
 
     def _pauses(self, tx: Transaction, now: int) -> list[Paused]:
         return paused(tx, {node.name for node in self._lent.lent.graph.nodes}, now)
@@ -285,11 +291,12 @@ class Plans:
         if (told := one.shadow.give_up(tx, now)) is not None:
             self._told.add(told)
             return ()
-        if errands := one.lacking(tx, lender.tasks):
+        change = Change.begin(tx, now)
+        if errands := one.lacking(tx, change, lender.tasks):
             self._sending += errands
             return ()
         try:
-            found = one.promote(tx, lender.lent, lender.tasks, unmade, self.publication_id, now)
+            found = one.promote(tx, change, lender.lent, lender.tasks, unmade, self.publication_id, now)
         except LakeError as error:
             self._again(tx, one, error, now)
             return ()
@@ -345,10 +352,11 @@ class Plans:
         """What partitions of plans came to in this turn."""
         return self._told.news
 
-    @property
-    def published_now(self) -> bool:
-        """Whether something of a plan became visible in this turn."""
-        return any(one.state == PUBLISHED for one in self._told.news)
+    def to_be_judged(self) -> bool:
+        """Whether something of a plan became visible in the turn before this one, and isn't judged yet. The turn that publishes is long
+        enough, and before a plan ends there is another."""
+        before, self._published = self._published, any(one.state == PUBLISHED for one in self._told.news)
+        return before
 
     def ended(self) -> Iterator[RunResult]:
         """The runs that have ended since this was asked last."""

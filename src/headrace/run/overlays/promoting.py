@@ -28,21 +28,20 @@ class Promotion(msgspec.Struct, frozen=True):
 
 
 class Promoting:
-    """One promotion. `tasks` are production's, `made` the copies of files that it needs."""
+    """One promotion, in a `change` that nothing else is in. `tasks` are production's, `made` the copies of files that it needs."""
 
     def __init__(
-        self, tx: Transaction, staged: Staged, tasks: Tasks, made: Copies, *, now: int, version: int, runs: tuple[int, ...]
+        self, tx: Transaction, change: Change, staged: Staged, tasks: Tasks, made: Copies, *, now: int, version: int, runs: tuple[int, ...]
     ) -> None:
-        self._tx, self._staged, self._tasks, self._made = tx, staged, tasks, made
+        self._tx, self._change, self._staged, self._tasks, self._made = tx, change, staged, tasks, made
         self._now, self._version, self._runs = now, version, runs
 
     def promote(self, partitions: Mapping[str, Sequence[str]], publication_id: int) -> Promotion:
         """Publish these partitions of each node, inputs first. Raises LakeError where tables or files have moved so that it can't be:
         nothing has been written then."""
-        change = Change.begin(self._tx, self._now)
         for node, keys in partitions.items():
-            self._register(change, node, frozenset(keys))
-        snapshot = change.finish(author="headrace", message="publish")
+            self._register(node, frozenset(keys))
+        snapshot = self._change.finish(author="headrace", message="publish")
         rows = [self._staged.rows[node][key] for node, keys in partitions.items() for key in keys]
         publications = [self._publication(row, number, snapshot) for number, row in enumerate(rows, publication_id + 1)]
         leading.publish(self._tx, publications)
@@ -55,18 +54,18 @@ class Promoting:
         news = [News(row.node, row.partition, "published", row.verdict, "", row.rows, self._runs) for row in rows]
         return Promotion(event, news, rows)
 
-    def _register(self, change: Change, node: str, keys: frozenset[str]) -> None:
+    def _register(self, node: str, keys: frozenset[str]) -> None:
         table = self._staged.tables.get(node)
         self._tasks.forget(node)
         known = self._tasks.table(self._tx, node)
         if known is None:
             assert table is not None, "the first attempt that staged something said for which columns"
-            change.create_table(table)
+            self._change.create_table(table)
         elif table is not None and table.columns != known.columns:
-            change.evolve_table(table)
+            self._change.evolve_table(table)
         self._tasks.forget(node)
-        rewrites = [Rewrite(copy.file.path, self._made[copy].staged) for copy in production_files(self._tx, node, keys)]
-        change.replace(node, keys, list(own_files(self._staged, node, keys, self._made)), rewrites=rewrites)
+        rewrites = [Rewrite(copy.file.path, self._made[copy].staged) for copy in production_files(self._change, node, keys)]
+        self._change.replace(node, keys, list(own_files(self._staged, node, keys, self._made)), rewrites=rewrites)
 
     def _taken_out(self, rows: Sequence[OverlayRow]) -> Iterator[QuarantineRow]:
         """Rows that broke a check, while all others of their partitions become visible."""

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from headrace.lake import FileRef, StagedFile, Table
-from headrace.lake.catalog import shared_files
+from headrace.lake.catalog import Change
 from headrace.run.messages import Prune, Rewritten
 from headrace.run.overlays.staged import Staged
 from headrace.schedule import AttemptId
-from headrace.store import Transaction
 
 
 class Copy(NamedTuple):
@@ -26,17 +25,17 @@ class Copy(NamedTuple):
 Copies = Mapping[Copy, Rewritten]
 
 
-def wanted(tx: Transaction, staged: Staged, node: str, keys: Iterable[str]) -> list[Copy]:
-    """What has to be copied before these partitions of a node can be published."""
+def wanted(change: Change, staged: Staged, node: str, keys: Iterable[str]) -> list[Copy]:
+    """What has to be copied before these partitions of a node can be published by a change."""
     replaced = frozenset(keys)
     own = (Copy(FileRef(file.path), gone) for file, gone in _files(staged, node, replaced) if gone)
-    return [*production_files(tx, node, replaced), *own]
+    return [*production_files(change, node, replaced), *own]
 
 
-def production_files(tx: Transaction, node: str, keys: frozenset[str]) -> list[Copy]:
+def production_files(change: Change, node: str, keys: frozenset[str]) -> list[Copy]:
     """Files that readers see and that hold other partitions as well."""
     without = tuple(sorted(keys))
-    return [Copy(file, without) for file in shared_files(tx, node, without)]
+    return [Copy(file, without) for file in change.shared_files(node, without)]
 
 
 def lacking(copies: Iterable[Copy], made: Copies) -> list[Copy]:

@@ -10,7 +10,8 @@ from pathlib import Path
 FIRST = date(2023, 1, 1)
 SETTINGS = '[project]\nname = "eta"\ntimezone = "UTC"\n[run]\nworkers = {workers}\n{pools}'
 OWNERS = "core: {kind: team, contact: ['mailto:core@example.com']}\n"
-SOURCE = "source: s\nowner: core\npartition: day\nfiles: landing/s_{date:%Y-%m-%d}.csv\n"
+SOURCE = "source: s\nowner: core\npartition: day\nfiles: landing/s_{date:%Y-%m-%d}.csv\non_anomaly: warn\n"
+"""Its numbers are drawn: that five of a day are unlike those before holds nobody up."""
 PYTHON = """import time
 from headrace import Context, asset
 

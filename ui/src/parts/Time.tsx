@@ -28,8 +28,8 @@ export function Time({ at, plain = false }: { at: string; plain?: boolean }) {
   const full = `${text(instant, undefined, undefined)} ${zoneName(instant, undefined)}${zone ? ` · project: ${text(instant, zone, undefined)} ${zoneName(instant, zone)}` : ""}`;
   return (
     <time dateTime={at} title={full}>
-      {here}
-      {!plain && there && there !== here && <span className="muted small"> ({withoutCommon(there, here)} {zoneName(instant, zone)})</span>}
+      <span>{here}</span>
+      {!plain && there && there !== here && <> <span className="muted small">({withoutCommon(there, here)} {zoneName(instant, zone)})</span></>}
     </time>
   );
 }

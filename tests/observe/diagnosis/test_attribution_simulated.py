@@ -7,6 +7,7 @@ from simulated_faults import PLAYS, Case, case, found, right, story_of_nothing
 
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.looks import Looks
 
 FIRST_SEED = 9_000
 FEW, MANY = 4, 100
@@ -68,3 +69,13 @@ def test_what_is_held_is_explained_exactly_once() -> None:
         held = {each.id for each in one.evidence if each.held and each.strength >= 3}
         assert len(explained) == len(set(explained)), f"seed {seed}"
         assert held <= set(explained), f"seed {seed}"
+
+
+def test_what_nothing_below_looks_like_is_carried_nowhere_and_that_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a cause that isn't carried to what it explains, since only what can explain something further down is."""
+    kinds = tuple(PLAYS)
+    played = [case(kinds[seed % len(kinds)], seed, two=bool(seed % 3)) for seed in range(FIRST_SEED + 500, FIRST_SEED + 560)]
+    found = [diagnose(one.evidence, one.world.graph, one.now_us) for one in played]
+    monkeypatch.setattr(Looks, "below", lambda self, _: self._from[0] if self._from else ())
+    for one, causes in zip(played, found, strict=True):
+        assert diagnose(one.evidence, one.world.graph, one.now_us) == causes, f"seed {one.seed}"

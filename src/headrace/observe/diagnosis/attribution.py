@@ -9,15 +9,16 @@ the project. Nothing here reads a store or a clock.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from headrace.model import Grain
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.carrying import carried
 from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
-from headrace.observe.diagnosis.explaining import looks, may_show, score
+from headrace.observe.diagnosis.explaining import may_show, score
 from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.observe.diagnosis.looks import Looks
 from headrace.observe.diagnosis.origins import traced
 from headrace.observe.diagnosis.placing import causes_at
 from headrace.observe.diagnosis.reaching import Above, Reach, flows, starts
@@ -81,7 +82,7 @@ class _Sweep:
         self._carried: dict[str, list[Candidate]] = {}
         for known in carried(open_causes, evidence):
             self._carried.setdefault(known.node, []).append(known)
-        self._looks = looks(one for found in self._seen.values() for one in found)
+        self._looks = Looks((graph.rank(name), found) for name, found in self._seen.items() if name in graph.nodes)
         self._everywhere: list[Candidate] = []
         self._above: dict[str, Above] = {}
 
@@ -90,15 +91,30 @@ class _Sweep:
         outside = [name for name in (*self._seen, *self._carried) if name not in self._graph.nodes]
         found = [one for name in sorted(set(outside), key=lambda name: (name != HEADRACE, name)) for one in self._at(name, {})]
         self._everywhere = [one for one in found if one.node == HEADRACE]
-        for name in self._graph.between((*self._seen, *self._carried)):
+        marked = sorted({*self._seen, *self._carried} - set(outside), key=self._graph.rank)
+        for number, name in enumerate(marked):
+            found += self._visit(name, {})
+            if self._above:  # from here on something may follow from something else
+                found += self._walk(self._graph.between(marked[number:])[1:])
+                break
+        return [one for one in found if one.chosen and (one.own or one.symptoms)]
+
+    def _walk(self, names: Iterable[str]) -> Iterator[Candidate]:
+        """The causes at these nodes, what reaches them carried along."""
+        for name in names:
             above = flows(self._graph, name, self._above)
             if name in self._seen or name in self._carried:
-                here = self._at(name, above)
-                found += here
-                above |= {one: starts(self._graph, one) for one in here if may_show(one, self._looks)}
-            if above:
+                yield from self._visit(name, above)
+            elif above:
                 self._above[name] = above
-        return [one for one in found if one.chosen and (one.own or one.symptoms)]
+
+    def _visit(self, name: str, above: Above) -> list[Candidate]:
+        """The causes at a node; what of them, and of those above, may explain anything below goes on from there."""
+        here, below = self._at(name, above), self._looks.below(self._graph.rank(name))
+        above |= {one: starts(self._graph, one) for one in here if may_show(one, below)}
+        if above:
+            self._above[name] = above
+        return here
 
     def _at(self, name: str, above: Above) -> list[Candidate]:
         carried_here = self._carried.get(name, [])

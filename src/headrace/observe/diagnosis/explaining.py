@@ -45,11 +45,6 @@ def score(graph: CauseGraph, cause: Candidate, reach: Reach | None, one: Evidenc
     return float(alike * named * FADES ** min(reach.hops, 4))
 
 
-def looks(evidence: Iterable[Evidence]) -> list[Evidence]:
-    """One piece of evidence of each look, as far as causes tell apart what they show themselves in."""
-    return list({(one.family, one.kind, times_of([one]) > 1): one for one in evidence}.values())
-
-
 def may_show(cause: Candidate, seen: Iterable[Evidence]) -> bool:
     """Whether a cause could explain anything that looks like this, wherever and whenever it is seen."""
     return bool(cause.known) or (cause.rule is not None and any(_shows(cause, one) for one in seen))

@@ -63,6 +63,10 @@ class CauseGraph:
             found.append(mask)
         return found
 
+    def rank(self, node: str) -> int:
+        """Its place in topological order. KeyError for one that isn't in the graph."""
+        return self._rank[node]
+
     def owner(self, node: str) -> str:
         """Whose it is; empty where that isn't known."""
         found = self.nodes.get(node)

@@ -12,7 +12,7 @@ import pytest
 from lakelab import DuckLakeError, Lake
 
 from headrace.lake import catalog
-from headrace.lake.catalog import FileMoved, NeedsRewrite, Rewrite, TableMoved
+from headrace.lake.catalog import FileMoved, NeedsRewrite, Rewrite, TableMoved, reading
 from headrace.lake.staging import KeyExpression, stage_rewrite
 from headrace.lake.tables import StagedFile, Table
 from headrace.model.errors import LakeError
@@ -74,6 +74,20 @@ class CatalogContract:
         assert [ref.partitions for ref in catalog.files(lake.tx, "t", ["2024-02-05"])] == [("2024-02-05",)]
         assert catalog.files(lake.tx, "t", ["2024-02-30"]) == []
         assert catalog.files(lake.tx, "t", FEBRUARY)[0].partitions is None
+
+    @pytest.mark.parametrize("asked", [1, 2, 3, 5])
+    def test_files_of_one_partition_each_are_found_however_many_are_asked_for(
+        self, lake: Lake, monkeypatch: pytest.MonkeyPatch, asked: int
+    ) -> None:
+        """Would catch: files that are lost where one statement's partitions end, and files that are found twice because the last
+        statement has fewer partitions than it has room for."""
+        monkeypatch.setattr(reading, "KEYS_MAX", 2)
+        for key in FEBRUARY[:5]:
+            lake.publish("t", key, DAY.format(1))
+        found = catalog.files(lake.tx, "t", [*FEBRUARY[:asked], "2024-03-01"])
+        assert len({ref.path for ref in found}) == len(found) == asked
+        with lake.change() as change:
+            assert change.shared_files("t", FEBRUARY[:asked]) == catalog.shared_files(lake.tx, "t", FEBRUARY[:asked]) == []
 
     def test_one_partition_of_a_shared_file_is_replaced_by_copy_on_write(self, lake: Lake) -> None:
         lake.publish_many("t", FEBRUARY, MONTH)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from overlay_lab import PERSON, do, keep, leading, order, planned, work
@@ -11,6 +14,8 @@ from runlab import DAYS, Lab
 from headrace.model import Refused, UsageError
 from headrace.operations.apply import apply
 from headrace.operations.progress import Silent
+from headrace.run.leader import Leader
+from headrace.run.overlays.plans import Plans
 
 CLEAN = "select order_id, amount * {factor} as amount, cast(day as date) as day from orders"
 TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"
@@ -164,3 +169,27 @@ def test_a_plan_that_is_cancelled_leaves_nothing(any_lab: Lab) -> None:
     assert lab.rows("select count(*) from publication where n > ?", number * 10**9) == [(0,)]
     assert lab.rows("select count(*) from attempt where state in ('staged', 'running')") == [(0,)]
     assert lab.rows("select (select count(*) from overlay) + (select count(*) from overlay_attempt)") == [(0,)]
+
+
+def test_between_two_things_that_are_done_for_a_plan_production_is_heard(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a plan that is loaded, requested, published and ended in one go, for which everything else of a server waits."""
+    happened: list[str] = []
+    for owner, name in ((Plans, "_load"), (Plans, "_request"), (Plans, "_conclude"), (Plans, "_afterwards"), (Leader, "_gathered")):
+        monkeypatch.setattr(owner, name, _noting(happened, name, getattr(owner, name)))
+    lab.sql("clean", "select order_id, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    lab.tick()
+    happened.clear()
+    _, result = do(lab, planned({"clean": (DAYS[0], DAYS[0])}))
+    assert result.state == "succeeded"
+    own = [one for one in happened if one != "_gathered"]
+    assert own == ["_load", "_request", "_conclude", "_afterwards"]
+    assert all("_gathered" in pair for pair in pairwise(happened))
+
+
+def _noting(happened: list[str], name: str, do_it: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(*arguments: Any) -> Any:
+        happened.append(name)
+        return do_it(*arguments)
+
+    return noted

@@ -354,3 +354,39 @@ def test_what_was_held_and_is_published_before_anybody_judges_is_no_incident(sto
     night.held("2013-02-02", "2013-02-03 04:00")
     night.published("2013-02-02", "2013-02-03 04:01")
     assert night.judge("2013-02-03 04:02") == []
+
+
+def test_a_delivery_of_an_interval_to_come_by_a_clock_that_is_ahead_is_one_incident_and_ends(store: Store) -> None:
+    """Would catch: evidence of tomorrow that is over today and stays; an incident that is restored before it began."""
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.judge("2013-02-02 07:30")
+    night.held("2013-03-01", "2013-02-03 09:00")  # a month ahead, and written by a clock that is two hours ahead
+    (one,) = night.judge("2013-02-03 07:00")
+    assert (one.kind, one.partition, one.state) == ("null_spike", "2013-03-01", "open")
+    night.published("2013-03-01", "2013-02-03 07:10")
+    night.published("2013-02-02", "2013-02-03 07:10")
+    (over,) = night.judge("2013-02-03 07:11")
+    assert over.state == "resolved"
+    assert over.restored_at is not None and over.restored_at <= at("2013-02-03 07:11")
+
+
+def test_a_history_with_gaps_is_no_incident(store: Store) -> None:
+    """Would catch: days told as missing that nobody promised and that came before or after a pause of weeks."""
+    night = Night(store)
+    for key, when in (("2013-01-01", "2013-01-02 04:00"), ("2013-01-20", "2013-01-21 04:00"), ("2013-02-02", "2013-02-03 04:00")):
+        night.published(key, when)
+    assert [one.kind for one in night.judge("2013-02-03 06:00")] == []
+
+
+def test_a_consumer_that_reads_nothing_keeps_nobody_from_judging(store: Store) -> None:
+    """Would catch: causes that can't be judged at all, or an incident of Headrace's own, because one consumer has nothing to wait for."""
+    watched = declare(NODES, consumer("idle", due="07:00"), consumer("c", "a", due="07:00"))
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.judge("2013-02-02 07:30", watched)
+    night.held("2013-02-02", "2013-02-03 04:00")
+    (one,) = night.judge("2013-02-03 07:30", watched)
+    assert (one.kind, one.affected.consumers) == ("null_spike", ("c",))
+    night.published("2013-02-02", "2013-02-03 08:00")
+    assert [each.state for each in night.judge("2013-02-03 08:01", watched)] == ["resolved"]

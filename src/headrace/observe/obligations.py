@@ -7,7 +7,7 @@ those inputs. Data without a rhythm meets every interval once it was published a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import msgspec
@@ -17,7 +17,7 @@ from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Duration, Offset
 from headrace.observe.watched import WHOLE, Node, Rhythm, Rhythms, Terms, Watched, began
-from headrace.observe.world import Seen, World
+from headrace.observe.world import Kept, Seen, World
 
 INTERVALS_MAX = 10_000
 """So many of a consumer's newest intervals are judged; a promise over older data begins there."""
@@ -94,9 +94,14 @@ def due_us(terms: Terms, interval: str) -> int:
 def obligations(terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
     """A consumer's obligations, oldest first: those written down, those that became due since, and those of intervals
     that have begun but aren't due yet. Of the ones written down only the unmet are judged again."""
+    return obligations_of(scene.world.kept(terms.consumer), terms, scene, now_us)
+
+
+def obligations_of(written: Sequence[Kept], terms: Terms, scene: Scene, now_us: int) -> list[Obligation]:
+    """The same where those that are written down are known."""
     found = []
     newest: tuple[int, str] | None = None
-    for kept in scene.world.kept(terms.consumer):
+    for kept in written:
         start = began(kept.interval, terms.per, terms.timezone)
         if start is None:
             continue  # written under a promise per another grain

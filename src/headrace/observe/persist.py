@@ -7,11 +7,14 @@ twice changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Obligation, Scene, obligations
+from headrace.observe.obligations import Obligation, Scene, obligations_of
 from headrace.observe.watched import Terms, Watched
+from headrace.observe.world import Kept
 from headrace.store.database import Transaction
 from headrace.store.queries import promises
 
@@ -34,12 +37,13 @@ def settle(tx: Transaction, scene: Scene, now_us: int) -> int:
     touched = 0
     for terms in scene.declared.consumers:
         promise_id = _put_in_force(tx, terms, now_us)
-        touched += _write(tx, terms, promise_id, [one for one in obligations(terms, scene, now_us) if one.due_at_us <= now_us])
+        kept = scene.world.kept(terms.consumer)
+        due = [one for one in obligations_of(kept, terms, scene, now_us) if one.due_at_us <= now_us]
+        touched += _write(tx, terms, promise_id, due, {one.interval: one for one in kept})
     return touched
 
 
-def _write(tx: Transaction, terms: Terms, promise_id: int, due: list[Obligation]) -> int:
-    kept = {one.interval: one for one in StoreWorld(tx).kept(terms.consumer)}
+def _write(tx: Transaction, terms: Terms, promise_id: int, due: list[Obligation], kept: Mapping[str, Kept]) -> int:
     changed = [one for one in due if one.interval not in kept or kept[one.interval].met_at_us != one.met_at_us]
     tx.executemany(
         "insert into obligation (consumer, interval, due_at, promise_id, met_at) values (:consumer, :interval, :due, :promise, :met) "

@@ -21,9 +21,10 @@ export function useDocument<P extends GetPath>(path: P, params: Parameters<P>, e
 
 type Paged = { next: string | null };
 
-/** A document that comes in pages by a cursor in `next`; `pages` are those fetched so far. */
-export function usePages<P extends GetPath>(path: P, params: (cursor: string | null) => Parameters<P>) {
+/** A document that comes in pages by a cursor in `next`; `pages` are those fetched so far. `plan`: of a plan that somebody looks at, which stays as it is. */
+export function usePages<P extends GetPath>(path: P, params: (cursor: string | null) => Parameters<P>, plan = false) {
   const found = useInfiniteQuery({
+    ...(plan ? { gcTime: 0, staleTime: Infinity, meta: { plan } } : {}),
     queryKey: [path, params(null), "pages"],
     queryFn: ({ signal, pageParam }) => read(path, params(pageParam), signal),
     initialPageParam: null as string | null,

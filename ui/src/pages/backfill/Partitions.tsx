@@ -11,7 +11,7 @@ type Asked = { select: string[]; from: string; to: string; mode: string; only: b
 const AT_ONCE = 5000;
 
 export function PreviewedPartitions({ asked, total }: { asked: Asked; total: number }) {
-  return <List title="The exact list" said="as each stands now" total={total} found={usePages("/api/v1/backfills/preview/partitions", (cursor) => ({ query: { ...asked, limit: AT_ONCE, ...(cursor ? { cursor } : {}) } }))} />;
+  return <List title="The exact list" said="as each stands now" total={total} found={usePages("/api/v1/backfills/preview/partitions", (cursor) => ({ query: { ...asked, limit: AT_ONCE, ...(cursor ? { cursor } : {}) } }), true)} />;
 }
 
 export function PlannedPartitions({ plan, total }: { plan: string; total: number }) {

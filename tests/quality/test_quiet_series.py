@@ -199,3 +199,11 @@ def test_another_unit_in_a_storm_is_another_unit() -> None:
     past = [stormy(number) for number in range(DAYS)]
     assert ("distribution_shift", "distance", "hold") in told(stormy(DAYS, log(1.609), 2.0), past)
     assert ("distribution_shift", "delay", "hold") not in told(stormy(DAYS, log(1.609), 2.0), past)
+
+
+def test_another_unit_on_a_holiday_is_another_unit() -> None:
+    """Would catch: distances in kilometres published because it was a holiday, on which sizes may be others."""
+    holiday = (date(2024, 2, 19) - date(2024, 1, 1)).days
+    history = History([Past(key(number), encoded(sized(number))) for number in range(holiday)], Grain.DAY)
+    found = judge(Partition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
+    assert [(one.column, one.severity.value) for one in found] == [("distance", "hold")]

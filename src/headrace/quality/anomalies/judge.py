@@ -221,7 +221,7 @@ def _sized(one: Odd, partition: Partition, history: History) -> Odd:
     if one.severity is not Severity.HOLD:
         return one
     moves_on_holidays = one.metric.family in _OF_RHYTHM and abs(one.off) < ON_HOLIDAYS * limits(one.metric.family).hold
-    if moves_on_holidays and beside_holiday(partition.key, history.grain, partition.calendar):
+    if moves_on_holidays and not _is_steady(one) and beside_holiday(partition.key, history.grain, partition.calendar):
         return one._replace(severity=Severity.WARN)
     about = [MetricId(family, one.metric.column) for family in ("spread", "location", "negative", "zero")]
     usual = {metric: value for metric in about if (value := history.usual(metric)) is not None}
@@ -238,10 +238,15 @@ def _of_the_world(found: Sequence[Odd]) -> list[Odd]:
     gradual |= {"zero"} if sum(one.metric.family == "zero" for one in found) > 1 else set()
     rows = next((one.off for one in found if one.metric.family == "rows"), 0.0)
     return [
-        one._replace(severity=Severity.WARN) if one.metric.family in gradual and abs(one.off) < STEADY * one.record else one
+        one._replace(severity=Severity.WARN) if one.metric.family in gradual and not _is_steady(one) else one
         for one in found
         if not (one.metric.family == "distinct" and rows * one.off > 0)
     ]
+
+
+def _is_steady(one: Odd) -> bool:
+    """Whether it is of sizes that no storm and no holiday moved nearly so far, and much at that."""
+    return one.metric.family == "location" and abs(one.off) >= max(STEADY * one.record, limits("location").hold)
 
 
 def _leading(found: Sequence[Odd]) -> list[Odd]:

@@ -238,12 +238,24 @@ class TextContract(ReadingContract):
         assert sorted(taken.column("id")) == [1, 2, 3]
 
     @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-    def test_utf16_with_its_mark_is_read(self, bench: Workbench, encoding: str) -> None:
-        """Would catch: Excel's "Unicode text" refused, or read as noise."""
+    def test_utf16_with_its_mark(self, bench: Workbench, encoding: str) -> None:
+        """Would catch: Excel's "Unicode text" refused, read as noise, or read in silence where UTF-8 is pinned; what is pinned as UTF-16
+        and isn't any more."""
         mark = "\ufeff" if encoding == "utf-16-be" else ""
-        taken = bench.take((mark + self.encode(ORDERS).decode()).encode(encoding), self.name, self.pinned(bench))
-        assert isinstance(taken, Taken)
-        assert sorted(taken.column("who")) == ["ann", "bob", "it's"]
+        wide = (mark + self.encode(ORDERS).decode()).encode(encoding)
+        drift = bench.take(wide, self.name, self.pinned(bench))
+        assert isinstance(drift, Drift)
+        assert drift.detail == "the encoding is UTF-16 instead of UTF-8"
+        first = bench.take(wide, self.name)
+        for data, pinned in ((wide, drift.reads_as), (wide, None), (wide, first.schema if isinstance(first, Taken) else None)):
+            taken = bench.take(data, self.name, pinned)
+            assert isinstance(taken, Taken), taken
+            assert sorted(taken.column("who")) == ["ann", "bob", "it's"]
+        assert isinstance(first, Taken)
+        back = bench.take(self.encode(ORDERS), self.name, first.schema)
+        assert isinstance(back, Drift)
+        assert back.detail == "the encoding is UTF-8 instead of UTF-16"
+        assert isinstance(bench.take(self.encode(ORDERS), self.name, back.reads_as), Taken)
 
     @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
     def test_wide_text_without_a_mark_is_named(self, bench: Workbench, encoding: str) -> None:

@@ -199,3 +199,25 @@ def test_who_uses_a_column_is_read_where_it_was_kept(lab: Lab, monkeypatch: pyte
     lab.deliver(DAYS[1], [row.rpartition(",")[0] for row in rows(DAYS[1])], "order_id,customer,sum,day")
     lab.tick()
     assert lab.rows("select used_by from drift where kind = 'renamed'") == [('["totals","report"]',)]
+
+
+@pytest.mark.parametrize(("encoding", "policy"), [("utf-16", "map"), ("utf-16", "allow"), ("utf-16-le", "warn"), ("utf-16-le", "block")])
+def test_another_encoding_is_seen(lab: Lab, encoding: str, policy: str) -> None:
+    """Would catch: UTF-16 for UTF-8 (with a mark, or without) that nobody is told of; `on_drift: {format: …}` that doesn't count for it;
+    an incident of another name; values that change with the encoding; the encoding of one day pinned for all others."""
+    source = "source: orders\nowner: acme\npartition: day\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    lab.write("sources/orders.yaml", f"{source}on_drift: {{format: {policy}}}\n")
+    plain = "order_id,customer,amount,day"
+    put(lab, DAYS[0], [plain, f"1,Zoë,1.50,{DAYS[0]}"])
+    lab.tick()
+    put(lab, DAYS[1], [plain, f"2,Zoë,2.50,{DAYS[1]}"], encoding=encoding)
+    put(lab, DAYS[2], [plain, f"3,Zoë,3.50,{DAYS[2]}"])
+    lab.tick()
+    ((day, kind, why, used),) = lab.rows("select partition, kind, evidence, policy from drift")
+    assert (day, kind, used) == (DAYS[1], "format", policy)
+    assert json.loads(why)[0].startswith(f"the encoding is {encoding.upper()} instead of UTF-8")
+    found = lab.headrace("sql", "select order_id, customer from orders order by 1")["rows"]
+    days = [1, 3] if policy == "block" else [1, 2, 3]
+    assert [tuple(row.values()) for row in found] == [(day, "Zoë") for day in days]
+    causes = [one["cause"]["kind"] for one in lab.headrace("incidents") if one["cause"]["partition"] == DAYS[1]]
+    assert causes == ([] if policy == "allow" else ["format_change"])

@@ -6,7 +6,6 @@ Whether it may be is decided elsewhere; `prepare` asks with the names that it fi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,11 +18,6 @@ from headrace.lake.sqltext import quote
 
 if TYPE_CHECKING:
     import duckdb
-
-ENCODING_BYTES_MAX = 64 << 20
-"""A larger file in another encoding isn't looked through."""
-LEGACY = "cp1252"
-_USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
 
 
 class Adapted(msgspec.Struct, frozen=True):
@@ -116,15 +110,3 @@ def _filled(
     counts = connection.execute(f"SELECT {', '.join(f'count({quote(name)})' for name in added)} FROM ({rows})").fetchone()
     assert counts is not None
     return tuple(name for name, count in zip(added, counts, strict=True) if count)
-
-
-def legacy_encoding(path: Path) -> str | None:
-    """The encoding of Windows for western Europe, where a file that isn't UTF-8 makes sense in it: letters and usual signs only."""
-    if path.stat().st_size > ENCODING_BYTES_MAX:
-        return None
-    try:
-        text = path.read_bytes().decode(LEGACY)
-    except UnicodeDecodeError:
-        return None
-    odd = {sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS}
-    return None if odd or "\0" in text else LEGACY

@@ -81,7 +81,7 @@ class Format(msgspec.Struct, frozen=True):
     header: tuple[str, ...] = ()
     """The names of the columns, where a file that should have a header has none; never pinned."""
     recode: str = ""
-    """The encoding that a file turned out to have that should be UTF-8; never pinned."""
+    """The encoding that a file turned out to have instead of its own; never pinned."""
     lenient: tuple[str, ...] = ()
     """Columns whose values are left empty where they aren't of the pinned type; never pinned."""
 

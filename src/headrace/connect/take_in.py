@@ -16,7 +16,9 @@ import msgspec
 
 from headrace.connect.adapting import Adapt, Adapted, about_the_machine, can_be_read, extended, renamed, with_names
 from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.encodings import other_encoding
 from headrace.connect.formats.registry import Header, Reader, reader, readers
+from headrace.connect.headers import listed, unlike
 from headrace.connect.learn import wider
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
@@ -28,7 +30,6 @@ from headrace.model.nodes import ContractColumn
 if TYPE_CHECKING:
     import duckdb
 
-NAMES_LISTED = 20
 UNMISTAKABLE = {"parquet", "excel", "xml", "fixed_width"}
 """Kinds of files that no other kind's reader should try."""
 
@@ -80,7 +81,7 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
     try:
         opened = open_readable(kept, name, temporary, bounds=bounds, options=options)
         found = _kind_of(opened)
-        if pinned and (other := _other_kind(found, pinned.format.kind, name)):
+        if pinned and (other := _other_kind(found, pinned.format.kind, name) or other_encoding(opened, pinned)):
             result = other
         else:
             kind = reader(pinned.format.kind if pinned else found)
@@ -250,7 +251,7 @@ def _meant(header: Header, pinned: SourceSchema, adapt: Adapt | None) -> Adapted
         return Adapted({})
     if adapt is not None:
         return adapt(header)
-    return _drift(header, pinned) or Adapted({name: name for name in header.names})
+    return unlike(header, pinned) or Adapted({name: name for name in header.names})
 
 
 def _counted(header: Header, rows: int | None) -> Header:
@@ -259,32 +260,6 @@ def _counted(header: Header, rows: int | None) -> Header:
 
 def _staged(kind: Reader, opened: Opened, schema: SourceSchema, header: Header, *, learnt: bool) -> Prepared:
     return Prepared(schema, learnt, kind.select_sql(opened, schema.format, header, schema.columns), opened, header)
-
-
-def _drift(header: Header, pinned: SourceSchema) -> Drift | None:
-    """Names that are gone and names that are new; None where there are neither, whatever their order."""
-    there, wanted = set(header.names), set(pinned.names)
-    gone = tuple(name for name in pinned.names if name not in there and name not in pinned.optional)
-    new = tuple(name for name in header.names if name not in wanted)
-    if not gone and not new:
-        return None
-    parts = [f"{word}: {_listed(names)}" for word, names in (("gone", gone), ("new", new)) if names]
-    if {name.lower() for name in gone} == {name.lower() for name in new}:
-        parts.append("only upper and lower case differ")
-    elif not there & wanted:
-        parts.append("nothing of the pinned header is left; the file may have no header, or be another one")
-    return Drift(gone, new, f"{_gone_and_new(gone, new)} ({'; '.join(parts)})")
-
-
-def _gone_and_new(gone: Sequence[str], new: Sequence[str]) -> str:
-    """`2 columns gone, 1 new`: what fits into a clause."""
-    (number, _, rest), *more = [f"{len(names)} {word}".partition(" ") for names, word in ((gone, "gone"), (new, "new")) if names]
-    return ", ".join([f"{number} column{'' if number == '1' else 's'} {rest}", *map("".join, more)])
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES_LISTED} more" if len(names) > NAMES_LISTED else ""
-    return ", ".join(shown(name) for name in names[:NAMES_LISTED]) + more
 
 
 def _format_drift(
@@ -342,7 +317,7 @@ def _as_contracted(header: Header, learning: Learning) -> Adapted | Drift:
     if not missing:
         return Adapted({})
     new = tuple(one for one in header.names if one not in {column.name for column in learning.promised})
-    return Drift(missing, new, f"the contract's columns {_listed(missing)} aren't in the header; the header has {_listed(header.names)}")
+    return Drift(missing, new, f"the contract's columns {listed(missing)} aren't in the header; the header has {listed(header.names)}")
 
 
 def _detected(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.encodings import UTF8, in_utf8
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
 from headrace.connect.learn import Learnt, learn_types
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Bounds, Opened, recoded
+from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 from headrace.lake.sqltext import literal
 
@@ -43,8 +44,7 @@ class Csv:
 
     def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
         """In UTF-8, whatever encoding is declared, or turned out."""
-        encoding = (pinned and pinned.format.recode) or _said(opened).get("encoding", "utf-8")
-        return opened if encoding in ("utf-8", "ascii") else recoded(opened, encoding, temporary, bounds)
+        return in_utf8(opened, _said(opened).get("encoding", UTF8), pinned, temporary, bounds)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
         """Refuse what isn't UTF-8 text; without quotes and blank lines each line is a row."""

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.encodings import in_utf8
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
 from headrace.connect.learn import learn_types
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line
 from headrace.connect.text import require_text
-from headrace.connect.unpack import Bounds, Opened, recoded, written
+from headrace.connect.unpack import Bounds, Opened, written
 from headrace.lake import Column
 from headrace.lake.sqltext import literal
 from headrace.lake.types import parse
@@ -81,13 +82,13 @@ class FixedWidth:
     kind = "fixed_width"
     endings: tuple[str, ...] = ()
 
-    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:  # noqa: ARG002
+    def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
         """Lines in UTF-8, whatever the encoding, one a record."""
         how = _layout(opened)
         if how.record is not None:
             _require_whole(Path(opened.path), how)
             return written(opened, temporary, bounds, _records(Path(opened.path), how))
-        return opened if how.encoding in ("utf-8", "ascii") else recoded(opened, how.encoding, temporary, bounds)
+        return in_utf8(opened, how.encoding, pinned, temporary, bounds)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - the columns are always known
         """Refuse what isn't text; each line is a row."""
@@ -107,7 +108,7 @@ class FixedWidth:
         places = _layout(opened).places
         learnt = learn_types(connection, _rows_sql(opened), len(places), formats=False, sampled=opened.large)
         types = [place.type or found for place, found in zip(places, learnt.types, strict=True)]
-        form = Format(kind=self.kind, encoding=_layout(opened).encoding, null=learnt.null)
+        form = Format(kind=self.kind, encoding=opened.encoding, null=learnt.null)
         return SourceSchema(tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True)), form), header
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.adapting import Adapted, legacy_encoding
+from headrace.connect.adapting import Adapted
 from headrace.connect.deliveries import BadColumn, Format
+from headrace.connect.encodings import legacy_encoding
 from headrace.connect.formats.registry import Header
 from headrace.connect.take_in import Prepared
 from headrace.lake import Column, Table
@@ -97,13 +98,13 @@ class Drifting:
 
     def _recoded(self, why: Unreadable, path: Path) -> SourceSchema | None:
         assert self.pinned is not None
-        if why.code != "delivery_encoding" or self.pinned.format.kind != "csv" or self.pinned.format.recode:
+        if why.code != "delivery_encoding" or self.pinned.format.kind != "csv":
             return None
         encoding = legacy_encoding(path)
-        if encoding is None:
+        if encoding is None or encoding == self.pinned.format.recode:
             return None
         form = msgspec.structs.replace(self.pinned.format, recode=encoding)
-        detail = f"the encoding is {encoding} instead of UTF-8 ({why.reason})"
+        detail = f"the encoding is {encoding.upper()} instead of UTF-8 ({why.reason})"
         return self._accepted(DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form))
 
     def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:

@@ -1,0 +1,98 @@
+"""In which encoding a file of text is, where that isn't the one that its source is pinned to or declares.
+
+UTF-16 says so by its mark; UTF-8 is told from encodings of one byte a character by its own rules, which chance doesn't keep. Anything
+else is told where reading as UTF-8 failed.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from headrace.connect.deliveries import Drift, SourceSchema
+from headrace.connect.unpack import CHUNK_BYTES, Bounds, Opened, recoded
+
+UTF8, UTF16 = "utf-8", "utf-16"
+_AS_IT_STANDS = (UTF8, "ascii")
+ENCODING_BYTES_MAX = 64 << 20
+"""A larger file in another encoding isn't looked through."""
+LEGACY = "cp1252"
+_USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
+_IN_A_ROW = re.compile(r"[^\x00-\x7f\xa0]{3}")
+_PER_KIND = ("csv", "fixed_width")
+"""Kinds of files whose encoding can be declared."""
+
+
+def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporary: Path, bounds: Bounds) -> Opened:
+    """`opened`, or a copy of it in UTF-8: from the encoding that it turned out to have, else from the declared one. One that said its
+    encoding by a mark is in UTF-8 already."""
+    turned_out = pinned.format.recode if pinned else ""
+    encoding = declared if turned_out in ("", UTF16) else turned_out
+    return opened if opened.encoding == UTF16 or encoding in _AS_IT_STANDS else recoded(opened, encoding, temporary, bounds)
+
+
+def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
+    """A drift where the file shows by itself that it is in another encoding than it should be; None once that was decided."""
+    said = _declared(opened)
+    if pinned.format.recode or "record" in said:  # records of bytes have no text around them that shows anything
+        return None
+    expected = said.get("encoding") or (UTF16 if pinned.format.encoding == UTF16 else UTF8)
+    expected = UTF8 if expected in _AS_IT_STANDS else expected
+    found = _found(opened, expected)
+    if found == expected:
+        return None
+    reads_as = msgspec.structs.replace(pinned, format=msgspec.structs.replace(pinned.format, recode=found))
+    return Drift(detail=f"the encoding is {found.upper()} instead of {expected.upper()}", reads_as=reads_as)
+
+
+def _declared(opened: Opened) -> Mapping[str, str]:
+    """What the source declares of its kind of files, where that may say an encoding."""
+    found = next((opened.options[kind] for kind in _PER_KIND if kind in opened.options), None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _found(opened: Opened, expected: str) -> str:
+    if opened.encoding == UTF16:
+        return UTF16
+    if expected in (UTF8, UTF16):
+        return UTF8
+    return UTF8 if _beyond_ascii_in_utf8(Path(opened.path)) else expected
+
+
+def _beyond_ascii_in_utf8(path: Path) -> bool:
+    """Whether a file has characters of several bytes, all of them as UTF-8 has them. Ends at the first that isn't."""
+    decoder, plain = codecs.getincrementaldecoder(UTF8)(), True
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            plain = plain and chunk.isascii()
+            try:
+                decoder.decode(chunk)
+            except UnicodeDecodeError:
+                return False
+    return not plain and not decoder.getstate()[0]
+
+
+def legacy_encoding(path: Path) -> str | None:
+    """The encoding in which a file makes sense that isn't UTF-8: UTF-16 that lacks its mark, or that of Windows for western Europe, where
+    there are letters and usual signs only, and never many accents in a row: that is another alphabet."""
+    if path.stat().st_size > ENCODING_BYTES_MAX:
+        return None
+    data = path.read_bytes()
+    encoding = _unmarked(data) or LEGACY
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    odd = {sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS}
+    foreign = encoding == LEGACY and _IN_A_ROW.search(text)
+    return None if odd or foreign or "\0" in text else encoding
+
+
+def _unmarked(data: bytes) -> str | None:
+    """UTF-16 by its nul bytes: of plain letters every second byte is one."""
+    most = 0.8 * len(data) / 2
+    return "utf-16-le" if data[1::2].count(0) > most else "utf-16-be" if data[::2].count(0) > most else None

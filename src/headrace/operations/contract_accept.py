@@ -4,7 +4,7 @@ into force, and what was held because of them is read again."""
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -148,6 +148,8 @@ def _named(pairs: Sequence[str], rows: Sequence[DriftRow]) -> list[MappingRow]:
         if not sign or not column or not name:
             raise UsageError(f"{pair[:80]!r} names no pair", hint="--map COLUMN=NEW_NAME")
         found[column] = MappingRow(column=column, to=name, evidence=["named by hand"], used_by=[])
+    if rows:
+        _require_pairs(found.values(), rows)
     known = {row.column: _row(row) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP}
     taken = {one.to for one in found.values()}
     if len(taken) < len(found):
@@ -155,6 +157,18 @@ def _named(pairs: Sequence[str], rows: Sequence[DriftRow]) -> list[MappingRow]:
     used = {row.column: msgspec.json.decode(row.used_by, type=list[str]) for row in rows}
     said = [msgspec.structs.replace(one, used_by=used.get(one.column, [])) for one in found.values()]
     return [*said, *(one for name, one in known.items() if name not in found and one.to not in taken)]
+
+
+def _require_pairs(said: Iterable[MappingRow], rows: Sequence[DriftRow]) -> None:
+    """A column that the delivery lacks, and a name that is new in it; else the next reading would be held again, by a mistyped contract."""
+    gone = {row.column for row in rows if row.kind in (DriftKind.DROPPED, DriftKind.RENAMED)}
+    came = {row.column for row in rows if row.kind == DriftKind.ADDED} | {row.to for row in rows if row.kind == DriftKind.RENAMED}
+    at = f"{rows[0].source}@{rows[0].partition}"
+    for one in said:
+        if one.column not in gone:
+            raise Refused(f"the delivery of {at} doesn't lack {one.column[:80]!r}", hint=f"headrace contract diff {at} says what it lacks")
+        if one.to not in came:
+            raise Refused(f"the delivery of {at} has no new column {one.to[:80]!r}", hint=f"headrace contract diff {at} says what is new")
 
 
 def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow]) -> str:

@@ -1,0 +1,194 @@
+"""What is only looked at, in a real browser: logs, checks, use, contracts, the trail, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from browser_lab import AXE, MARKUP, RULES, Site, browser, open_page
+from playwright.sync_api import Page, expect
+from serve_lab import deliver, document, headrace, project, serving, write
+
+pytestmark = pytest.mark.timeout(300)
+NOW = "2025-03-02T08:00"
+LINES = 60_000
+CONTRACT = """apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: {version}
+status: active
+schema:
+  - name: orders
+    properties:
+      - {{name: day, logicalType: date, required: true}}
+      - {{name: amount, logicalType: {type}}}
+"""
+SLOW = """asset: slow
+owner: core
+inputs: [orders]
+partition: day
+columns: {{day: DATE}}
+attempts_max: 1
+trigger: manual
+command: [sh, -c, 'echo begun; while [ ! -e "{go}" ]; do sleep 0.05; done; echo "over {markup}"; exit 1']
+"""
+
+
+def shop(root: Path) -> Path:
+    """A day that is published, a check that can't fail, a contract that changed, a log of many lines, and somebody who has read."""
+    project(root)
+    asset, source = root / "assets/revenue.sql", root / "sources/orders.yaml"
+    checks = "column: day}\nchecks: [{unique: [day]}, {row_count: {min: 0}}]\n"
+    write(asset, asset.read_text(encoding="utf-8").replace("column: day}\n", checks))
+    write(source, source.read_text(encoding="utf-8") + "contract: orders\n")
+    write(root / "assets/slow.yaml", SLOW.format(go=root / "go", markup="<b>"))
+    write(root / "contracts/orders.odcs.yaml", CONTRACT.format(version="1.0.0", type="integer"))
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    write(root / "contracts/orders.odcs.yaml", CONTRACT.format(version="2.0.0", type="number"))
+    headrace(root, "apply", "--yes", "--now", NOW)
+    headrace(root, "read", "revenue")
+    return root
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Path]]:
+    root = shop(tmp_path_factory.mktemp("reading") / "shop")
+    with browser() as found, serving(root) as server:
+        yield Site(found, server), root
+
+
+def long_log(root: Path) -> str:
+    """Gives an attempt many lines, one of them with markup; where its log is."""
+    row = next(one for one in document(root, "runs") if one["node"] == "revenue")
+    epoch, n = row["attempt"].split(".")
+    path = root / f".headrace/logs/{epoch}/{n}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for number in range(1, LINES + 1):
+            text = f"needle {MARKUP}" if number in (4, LINES - 4) else f"line {number}"
+            file.write(msgspec.json.encode({"at_us": 1, "stream": "stdout", "level": "", "text": text}) + b"\n")
+    return f"/runs/{row['run_id']}?attempt={row['attempt']}"
+
+
+def accessible(page: Page, where: str) -> None:
+    if not AXE.is_file():
+        pytest.skip("axe-core isn't here (make ui fetches it)")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate(f"axe.run({{runOnly: {json.dumps(RULES)}}})")
+    assert not found["violations"], (
+        where,
+        [f"{one['id']}: {[node['html'][:200] for node in one['nodes']]}" for one in found["violations"]],
+    )
+
+
+def test_a_hit_keeps_its_number_and_leads_to_the_line_among_its_neighbours(seen: tuple[Site, Path]) -> None:
+    """Would catch: a link to line 2 for what stands in line 59,996, a search that ends with the first page, or a log that runs markup."""
+    site, root = seen
+    site.problems.clear()
+    where = long_log(root)
+    with site.page() as page:
+        open_page(page, where)
+        page.get_by_label("Lines that contain").fill("needle")
+        page.keyboard.press("Enter")
+        lines = page.locator(".log li")
+        expect(lines).to_have_count(2)
+        expect(lines.last).to_contain_text(f"needle {MARKUP}")
+        page.get_by_role("link", name=f"Line {LINES - 4}").click()
+        expect(page).to_have_url(re.compile(f"line={LINES - 4}$"))
+        expect(page.locator(".log li[data-chosen]")).to_contain_text("needle")
+        expect(page.get_by_text(f"line {LINES - 5}", exact=True)).to_be_visible()
+        open_page(page, f"{where}&line=30000")
+        expect(page.locator(".log li[data-chosen]")).to_contain_text("line 30000")
+        assert page.locator(".log li").count() <= 1_000
+        page.get_by_role("button", name="Last lines").click()
+        expect(page.get_by_text(f"line {LINES}", exact=True)).to_be_attached()
+        open_page(page, f"{where}&grep=needle")
+        accessible(page, where)
+    with site.page("dark") as page:
+        open_page(page, f"{where}&grep=needle")
+        expect(page.locator(".log mark")).to_have_count(2)
+        accessible(page, where)
+    assert site.problems == []
+
+
+def test_a_log_is_followed_while_it_is_written(seen: tuple[Site, Path]) -> None:
+    """Would catch: a log that shows what was written when it was opened, and then nothing more."""
+    site, root = seen
+    with site.page() as page:
+        run = "fetch('/api/v1/runs', {method: 'POST', headers: {'content-type': 'application/json', 'x-headrace-act': '1'},"
+        page.evaluate(run + " body: JSON.stringify({select: ['slow']})}) && null")
+        open_page(page, "/runs")
+        page.get_by_role("link", name=re.compile("^run ")).first.click()
+        page.get_by_role("link", name=re.compile("^Log of slow")).click()
+        expect(page.locator(".log li").first).to_contain_text("begun")
+        expect(page.get_by_text("followed: it is under way")).to_be_visible()
+        (root / "go").touch()
+        expect(page.locator(".log li").last).to_contain_text("over <b>")
+        expect(page.get_by_text("followed: it is under way")).to_have_count(0)
+
+
+def test_a_check_that_cant_fail_is_found_with_the_mouse(seen: tuple[Site, Path]) -> None:
+    """Would catch: a page of green checks that hides that one of them could never be red."""
+    with seen[0].page() as page:
+        open_page(page, "/checks")
+        page.get_by_role("button", name="Put 2 checks of 1 node to the test").click()
+        expect(page.locator("tr", has_text="row_count").first).to_contain_text("can’t fail")
+        expect(page.locator("tr", has_text="unique").first).to_contain_text("effective")
+        page.get_by_label("Order").select_option(label="worst verdict")
+        expect(page.locator("tbody tr").first).to_contain_text("row_count")
+        page.get_by_label("Search").fill("unique")
+        expect(page.locator("tbody tr")).to_have_count(1)
+        expect(page).to_have_url(re.compile("search=unique"))
+
+
+def test_two_versions_of_a_contract_stand_beside_each_other(seen: tuple[Site, Path]) -> None:
+    """Would catch: a history that says that something changed, and not what."""
+    with seen[0].page() as page:
+        open_page(page, "/assets/orders?part=columns")
+        page.get_by_role("link", name=re.compile("^contract orders 2.0.0")).click()
+        history = page.get_by_role("region", name="History")
+        expect(history.get_by_role("status")).to_contain_text("1 promise changed")
+        expect(history.locator(".removed", has_text="version")).to_contain_text("1.0.0")
+        expect(history.locator(".added", has_text="version")).to_contain_text("2.0.0")
+        history.get_by_label("From").select_option(index=0)
+        expect(history.get_by_role("status")).to_contain_text("It promises the same")
+
+
+def test_use_says_who_reads_and_what_is_for_nobody(seen: tuple[Site, Path]) -> None:
+    """Would catch: an asset that is read and is said to be unread, or a cost that isn't shown where nobody reads."""
+    with seen[0].page() as page:
+        open_page(page, "/use")
+        expect(page.locator("tr", has_text="revenue").first).to_contain_text("by read, 1")
+        expect(page.locator("tr", has_text="orders").first).to_contain_text("nobody seen; needed by report")
+        page.get_by_label("Order").select_option(label="most read")
+        expect(page.locator("tbody tr").first).to_contain_text("revenue")
+        open_page(page, "/assets?sort=use")
+        expect(page.locator("tbody tr").first).to_contain_text("revenue")
+        expect(page.get_by_role("columnheader", name="It took")).to_be_visible()
+
+
+def test_the_trail_is_narrowed_by_the_address_and_verified(seen: tuple[Site, Path]) -> None:
+    """Would catch: a link to what somebody did that shows what everybody did."""
+    with seen[0].page() as page:
+        open_page(page, "/audit?action=lease.*")
+        expect(page.locator("tbody tr").first).to_contain_text("lease.")
+        assert all("lease." in text for text in page.locator("tbody tr").all_inner_texts())
+        page.get_by_role("button", name="Has anybody changed the record?").click()
+        expect(page.get_by_text("fit together")).to_be_visible()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_what_is_refused_says_what_it_was_about_and_leads_on(seen: tuple[Site, Path], theme: str) -> None:
+    """Would catch: a page without a heading, where a screen reader finds nothing, for a link that is old."""
+    with seen[0].page(theme) as page:
+        for path in ("/assets/nothing", "/runs/99", "/incidents/INC-99", "/consumers/nobody", "/figures/none", "/backfills/99"):
+            open_page(page, path)
+            expect(page.get_by_role("alert")).to_be_visible()
+            expect(page.get_by_role("heading", level=1)).to_contain_text(path.rpartition("/")[2])
+            expect(page.locator("main").get_by_role("link", name="Today")).to_be_visible()
+        accessible(page, path)

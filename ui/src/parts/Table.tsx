@@ -53,7 +53,7 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
               key={keyOf(row)} data-row={shown.from + index} aria-rowindex={shown.many ? shown.from + index + 2 : undefined} className={opens?.(row) ? "opens" : undefined}
               data-chosen={keyOf(row) === chosen || undefined} onClick={(event) => open(row, event)}
             >
-              {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.className}>{column.cell(row)}</td>)}
+              {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.unnamed ? "acts" : column.className}>{column.cell(row)}</td>)}
             </tr>
           ))}
         </tbody>

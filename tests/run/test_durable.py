@@ -10,6 +10,14 @@ from pathlib import Path
 import pytest
 from runlab import DAYS, Lab
 
+from headrace.engine import Measures
+from headrace.lake import syncing
+from headrace.run.executors import Finished
+from headrace.run.messages import Outcome
+from headrace.run.steps import durable
+from headrace.run.steps.keeping import kept
+from headrace.schedule import AttemptId
+
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace isn't installed")
 def test_every_commit_that_publishes_comes_after_a_sync(lab: Lab, tmp_path: Path) -> None:
@@ -53,3 +61,23 @@ def test_a_staged_file_that_vanished_is_not_published(lab: Lab, monkeypatch: pyt
     assert removed
     assert [a.state for a in document.attempts if a.asset == "clean"] == ["failed", "published"]
     assert len(lab.read("clean")) == 10
+
+
+@pytest.mark.parametrize(("number", "own"), [(5, False), (1_000_000_005, True), (1_900_000_001, True)])
+def test_a_plans_worker_syncs_what_it_wrote_and_productions_leader_does(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, number: int, *, own: bool
+) -> None:
+    """Would catch: a file of a backfill that nobody syncs before it is named, or that production's turns wait for; and one of production's
+    that its worker syncs, one by one."""
+    folders = lab.session().folders
+    file = Path(folders.data, "taken-out.parquet")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    each: list[Path] = []
+    together: list[Path] = []
+    monkeypatch.setattr(syncing, "_full_sync", each.append)
+    monkeypatch.setattr(durable, "sync", together.extend)
+    outcome = Outcome(attempt=f"3.{number}", state="rejected", measures=Measures(), quarantined=file.name)
+    assert kept(outcome, folders) is outcome
+    assert durable.make_durable(folders, [Finished(AttemptId(3, number), outcome)]) == {}
+    assert (file in each, file in together) == (own, not own)

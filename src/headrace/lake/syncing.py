@@ -8,7 +8,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from headrace.lake.tables import StagedDeletes, StagedFile
@@ -23,16 +23,25 @@ def sync(paths: Iterable[Path]) -> None:
     """Make files and the folders that name them durable. On Linux one `syncfs` a file system does for any number of files (a
     per-file `fsync` waits for each); elsewhere each file and its folders are synced. Raises `LakeError` if that fails."""
     files = list(paths)
+    if sys.platform == "linux":
+        _sync(_sync_file_systems, files)
+    else:
+        sync_each(files)
+
+
+def sync_each(paths: Iterable[Path]) -> None:
+    """The same for these files alone: nothing that others have written is waited for. Raises `LakeError` if that fails."""
+    _sync(_sync_files, list(paths))
+
+
+def _sync(do_it: Callable[[Sequence[Path]], None], files: Sequence[Path]) -> None:
     try:
-        if sys.platform == "linux":
-            _sync_file_systems(files)
-        else:
-            _sync_each(files)
+        do_it(files)
     except OSError as error:
         raise LakeError(f"staged files can't be made durable: {error.strerror} ({error.filename or 'syncfs'})") from error
 
 
-def _sync_file_systems(files: Iterable[Path]) -> None:
+def _sync_file_systems(files: Sequence[Path]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     for path in {path.stat().st_dev: path for path in files}.values():
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -43,7 +52,7 @@ def _sync_file_systems(files: Iterable[Path]) -> None:
             os.close(descriptor)
 
 
-def _sync_each(files: Iterable[Path]) -> None:
+def _sync_files(files: Sequence[Path]) -> None:
     folders: set[Path] = set()
     for path in files:
         _full_sync(path)

@@ -9,6 +9,7 @@ from headrace.engine.produce import error_of
 from headrace.govern.secrets import Secrets
 from headrace.run.messages import Answer, Export, LookAt, Looked, Outcome, Produce, Prune, TakeIn, Task
 from headrace.run.steps.export import export
+from headrace.run.steps.keeping import kept
 from headrace.run.steps.look import look
 from headrace.run.steps.produce import produce
 from headrace.run.steps.prune import prune
@@ -28,13 +29,13 @@ def _performed(task: Task, workshop: Workshop) -> Answer:
             case TakeIn():
                 return take_in(task, workshop)
             case Produce():
-                return produce(task, workshop)
+                return kept(produce(task, workshop), workshop.folders)
             case Export():
                 return export(task, workshop)
             case LookAt():
                 return look(task, workshop)
             case Prune():
-                return prune(task, workshop)
+                return kept(prune(task, workshop), workshop.folders)
     except BaseException as error:  # noqa: BLE001 - the one error boundary: nothing a task does ends the worker
         return _failed(task, error)
 

@@ -18,7 +18,7 @@ from headrace.observe.notices.queueing import Deadlines, tell
 from headrace.observe.states import AtRisk
 from headrace.store import Store
 from headrace.store.queries import incidents, notices
-from headrace.store.queries.incidents import Affected, Incident
+from headrace.store.queries.incidents import Affected, Incident, Said
 
 PLACE = Place(file="owners.yaml", line=1)
 MINUTE = 60_000_000
@@ -211,6 +211,24 @@ def test_messages_hold_no_values_and_no_hidden_characters(board: Board, kind: st
     assert "\nBcc" not in body
     assert "headrace incident INC-1" in body
     assert ("ValueError" in title) == (kind in ("code_error", "unknown", "configuration_error"))
+
+
+def test_a_message_says_what_was_renamed_to_what(board: Board) -> None:
+    """Would catch: two columns renamed, at three in the morning, and neither name of the new ones."""
+    pairs = (("arr_delay", "arrival_delay"), ("dep_delay", "departure_delay"), ("arr_delay", "arrival_delay"))
+    said = tuple(Said(what="column renamed", expected=old, observed=new, at=0, id=f"fact:{n}") for n, (old, new) in enumerate(pairs))
+    board.judge(project(VENDOR, TEAM), at(NIGHT), incident(columns=("arr_delay", "dep_delay"), evidence=said))
+    ((body,),) = board.rows("body")
+    assert "renamed: arr_delay → arrival_delay, dep_delay → departure_delay\n" in body
+
+
+def test_a_message_names_the_package_that_many_nodes_lack(board: Board) -> None:
+    """Would catch: a title that says code error and nothing else, of what one command puts right."""
+    board.judge(
+        project(VENDOR, TEAM), at(NIGHT), incident(kind="code_error", summary="200 nodes: ModuleNotFoundError: No module named scipy")
+    )
+    ((title,),) = board.rows("title")
+    assert title.endswith("code error in 200 nodes, No module named scipy")
 
 
 def test_faults_of_our_own_are_told_to_those_whom_they_affect(board: Board) -> None:

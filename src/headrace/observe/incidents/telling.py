@@ -5,7 +5,8 @@ from __future__ import annotations
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.store.queries.incidents import Said
 
-_SCHEMA = {"renamed": "column renamed", "dropped": "column gone", "added": "column new", "nullability": "column nullable now"}
+RENAMED = "column renamed"
+_SCHEMA = {"renamed": RENAMED, "dropped": "column gone", "added": "column new", "nullability": "column nullable now"}
 TEXT_MAX = 300
 
 

@@ -10,6 +10,7 @@ import msgspec
 from headrace.model import Project
 from headrace.model.zones import from_us
 from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
+from headrace.observe.incidents.telling import RENAMED
 from headrace.observe.notices.recipients import Recipient
 from headrace.observe.states import AtRisk
 from headrace.observe.wording import ago
@@ -27,6 +28,9 @@ _OF_ERRORS = frozenset(
 )  # fmt: skip
 """What is said of these begins with what an error, or a person, said."""
 _CLASS = re.compile(r"[A-Za-z_][A-Za-z0-9_. ]{0,60}(?=:|$)")
+_IN_NODES = re.compile(r"(\d+ nodes): (.*)", re.DOTALL)
+_MODULE = re.compile(r"ModuleNotFoundError: (No module named [\w.]{1,60})")
+"""What Python itself says of a package that isn't there holds its name and nothing else."""
 _UNSEEN = re.compile(r"[^\S ]|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
@@ -99,7 +103,9 @@ class Words:
         where = "source " if one.node in self._project.sources else "asset " if one.node in self._project.assets else ""
         place = "Headrace itself" if one.node == HEADRACE else f"{where}{one.node}"
         yield f"{one.kind} at {place}, since {self._at(one.began_at)}, found {ago(max(0, one.opened_at - one.began_at))} later"
-        if one.columns:
+        if renamed := list(dict.fromkeys(f"{said.expected} → {said.observed}" for said in one.evidence if said.what == RENAMED)):
+            yield f"renamed: {listed(renamed)}"
+        elif one.columns:
             yield f"columns: {listed(one.columns)}"
         if one.affected.partitions:
             yield f"partitions: {listed(one.affected.partitions)}"
@@ -133,9 +139,12 @@ def clause(one: Incident) -> str:
     """What is the matter, without what an error or a person said besides."""
     if one.kind not in _OF_ERRORS:
         return one.summary
-    named = _CLASS.match(one.summary) if one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
-    kind = one.kind.replace("_", " ")
-    return f"{kind}, {named[0]}" if named is not None and ":" in one.summary else kind
+    nodes, what = found.groups() if (found := _IN_NODES.match(one.summary)) else ("", one.summary)
+    kind = f"{one.kind.replace('_', ' ')}{f' in {nodes}' if nodes else ''}"
+    if (module := _MODULE.fullmatch(what)) is not None:
+        return f"{kind}, {module[1]}"
+    named = _CLASS.match(what) if one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN, CauseKind.CONFIGURATION_ERROR) else None
+    return f"{kind}, {named[0]}" if named is not None and ":" in what else kind
 
 
 def plain(text: str) -> str:

@@ -11,6 +11,7 @@ import argparse
 import math
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -138,6 +139,7 @@ def measure(*, quick: bool, only: str) -> Measured:
     """All shapes, or those with a word in their names, one after the other."""
     found = []
     for shape in QUICK if quick else [one for one in SHAPES if only in one.name]:
+        print(f"  {shape.name} …", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="headrace-eta-") as base:
             found.append(watched(shape, Path(base) / "project"))
     off = [one.off_at_quarter for one in found]

@@ -197,6 +197,19 @@ def test_suggestions_hold_and_notice(session: Session) -> None:
     assert all(again.caught(one.check.name) for one in suggested)
 
 
+def test_suggestions_end_in_time(session: Session) -> None:
+    """Would catch: time that is over while rows are counted told as an error of the asset's, and the others not looked at."""
+    found = challenge(session, subject(), 60, lambda: None)
+    memory = remember(session, f"SELECT '2025-03-01' AS _partition, * FROM ({ROWS.format(first=0, beyond=40)})", COLUMNS, frozenset())
+    assert memory is not None
+    session.connection.execute(f"DROP TABLE {TABLE}")
+    session.connection.execute(
+        f"CREATE TEMP VIEW {TABLE} AS SELECT a.i AS id FROM range(10000000) a(i), range(10000000) b(i) WHERE a.i <> b.i"
+    )
+    with Deadline(session, 0) as deadline:
+        assert suggesting.suggest(session, subject(), found.unnoticed, memory, deadline) == []
+
+
 def test_bounds_are_wide_and_round() -> None:
     """Would catch: a range that a record breaks, or the first frost."""
     assert suggesting._bounds(Remembered(0, 10.9, 64.4)) == {"min": -700, "max": 700}

@@ -40,12 +40,14 @@ def test_a_range_is_chosen_in_the_calendar_with_arrows(shop: Site) -> None:
         open_page(page, "/assets/revenue")
         page.get_by_role("button", name="2025-03-02: ").first.focus()
         page.keyboard.press("Enter")
+        expect(page.get_by_role("region", name="Partition 2025-03-02")).to_be_visible()
         page.keyboard.press("Shift+ArrowUp")
         expect(page.get_by_role("region", name="Chosen partitions")).to_contain_text("2 partitions")
         tab_to(page, "Backfill these…")
         page.keyboard.press("Enter")
-        expect(page.get_by_label("From")).to_have_value("2025-03-01")
-        expect(page.get_by_label("To, included")).to_have_value("2025-03-02")
+        expect(page.get_by_role("combobox", name="Assets")).to_have_value("revenue")
+        expect(page.get_by_role("textbox", name="From", exact=True)).to_have_value("2025-03-01")
+        expect(page.get_by_role("textbox", name="To, included")).to_have_value("2025-03-02")
 
 
 def test_who_waits_is_found_and_served_again_with_keys_only(shop: Site) -> None:

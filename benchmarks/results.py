@@ -32,6 +32,7 @@ ORDER = (
     "scheduling",
     "history",
     "api",
+    "ui",
     "audit",
     "renames",
     "anomalies",

@@ -165,7 +165,7 @@ def test_thousands_of_unknown_names_dont_take_minutes() -> None:
     body = SqlBody(text="select 1", file="assets/a.sql")
     assets = tuple(Asset(name=f"asset_{i}", owner="cor", body=body, depends=(f"aset_{i}x",), place=place) for i in range(3000))
     declared = [Declared(path="x", settings=Settings(name="x"), owners=(Owner(name="core", place=place),), assets=assets)]
-    began = time.perf_counter()
+    began = time.process_time()
     _, problems = link(declared)
     assert len(problems) == 6000
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20

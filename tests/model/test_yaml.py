@@ -83,9 +83,9 @@ def test_a_bomb_is_refused_at_once() -> None:
     """Ten levels of ten aliases are ten billion values."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
-    began = time.perf_counter()
+    began = time.process_time()
     assert _load("\n".join(lines))[1] == ["yaml_too_many_values:5"]
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,6 @@ def test_a_bomb_is_refused_at_once() -> None:
 )
 def test_hostile_megabytes_end_in_a_moment(text: str) -> None:
     """A file of a megabyte must neither overflow the stack nor take quadratic time."""
-    began = time.perf_counter()
+    began = time.process_time()
     _load(text)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 CHROMIUM = os.environ.get("HEADRACE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-WINDOW = {"width": 1400, "height": 850}
+WINDOW: ViewportSize = {"width": 1400, "height": 850}
 SECONDS = 60.0
 WATCH = """
 window.isThere = () => {

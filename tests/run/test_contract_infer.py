@@ -54,8 +54,8 @@ def test_a_contract_of_what_was_observed(lab: Lab) -> None:
     lab.deliver(DAYS[4], rows(DAYS[4]), "order_id,customer,amount,zustand,day")
     lab.tick()
     target = f"orders@{DAYS[4]}"
-    assert "has no column" in _refused(lab, target, "nothing=zustand")
-    assert "is a column of the contract already" in _refused(lab, target, "status=amount")
+    assert "doesn't lack 'nothing'" in _refused(lab, target, "nothing=zustand")
+    assert "has no new column 'amount'" in _refused(lab, target, "status=amount")
     assert "--map COLUMN=NEW_NAME" in _refused(lab, target, "status")
     assert "no rename is proposed" in _refused(lab, f"orders@{DAYS[0]}")
     assert "incident" in _refused(lab, "12")

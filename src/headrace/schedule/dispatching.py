@@ -42,7 +42,7 @@ class Dispatcher:
             entry, takes = heads[0]
             node = situation.nodes[situation.network.order[entry.rank]]
             cell = self._board.get(node.name, entry.key)
-            queued = cell is not None and cell.queued  # it may have gone out with others
+            queued = cell is not None and cell.queued  # it may have gone out with others; if it came back, it keeps this place
             if queued and not slots.admit(node.name, ahead=self._batches.complete(node)):
                 return
             if queued and room.short(takes):

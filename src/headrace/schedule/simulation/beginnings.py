@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 Key = tuple[str, str]
 S = PartitionState
 REMEMBERED = 500
+_FIRST = (-sys.maxsize, 0)
+"""More urgent than anything."""
 _NOT_THERE = (S.HELD, S.REJECTED, S.FAILED, S.WITHDRAWN)
 
 
@@ -99,6 +102,8 @@ class Beginnings:
         for key, found in zip(command.keys, urgencies, strict=True):
             self._urgent[node.name, key] = min(found, self._urgent.get((node.name, key), found))
         self._newest.append((leader.now, min(self._urgent[node.name, key] for key in command.keys), f"{node.name}@{command.keys}"))
+        if len(command.keys) > 1:  # if one of them comes back, it has the place that it had by itself, which nobody tells here
+            self._urgent.update(((node.name, key), _FIRST) for key in command.keys)
 
     def _only_what_waits_starts(self, node: GraphNode, key: str) -> None:
         """Nothing is started that runs already, or that nothing has asked for since it ended."""

@@ -14,6 +14,7 @@ from benchmarks.history import NODES, History
 from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
 from headrace.store.engines.sqlite import SqliteEngine, SqliteTransaction
 from headrace.store.queries import (
+    arrivals,
     arriving,
     attempts,
     checks,
@@ -26,6 +27,7 @@ from headrace.store.queries import (
     partitions,
     publications,
     quarantine,
+    restatements,
     runs,
     sizes,
     standings,
@@ -57,9 +59,11 @@ ASKED: dict[str, Asked] = {
     "first publication": lambda tx: publications.first_published(tx, NODE, KEY),
     "current publication": lambda tx: publications.current(tx, NODE, KEY),
     "quarantine": quarantine.waiting,
+    "restated lately": lambda tx: restatements.replaced(tx, 9 * 10**15, 10),
     "results of an attempt": lambda tx: checks.of_attempt(tx, 2, 40),
     "open attempts": figures.open_work,
     "publications of a node": lambda tx: publications.of_node(tx, NODE, limit=5),
+    "whether anything was delivered": lambda tx: arrivals.there(tx, SOURCE, "2024-02-01"),
     "oldest delivery": lambda tx: arriving.oldest_delivery(tx, SOURCE),
     "files since": lambda tx: arriving.known_files(tx, SOURCE, 1_000_000),
     "given up": lambda tx: arriving.given_up(tx, SOURCE, failed_by=1, rejected_by=1),

@@ -8,8 +8,8 @@ from headrace.store.database import Transaction
 def there(tx: Transaction, source: str, interval: str) -> bool:
     """Whether anything was delivered for an interval; of a source that is cut by a key as well, for any key of it."""
     row = tx.execute(
-        "select 1 from delivery where source = :source"
-        " and (partition = :interval or (partition >= :first and partition < :beyond)) limit 1",
+        "select 1 from delivery where source = :source and partition = :interval"
+        " union all select 1 from delivery where source = :source and partition >= :first and partition < :beyond limit 1",
         {"source": source, "interval": interval, "first": f"{interval}/", "beyond": f"{interval}0"},
     ).fetchone()
     return row is not None

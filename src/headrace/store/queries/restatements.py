@@ -29,7 +29,7 @@ def replaced(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
         "select q.node, q.partition, q.rows, p.rows, p.published_at, q.version, p.version, p.id,"
         " exists (select 1 from accepted a where a.publication_id = q.id) from publication q"
         " join publication p on p.node = q.node and p.partition = q.partition and p.published_at = q.ended_at and p.id > q.id"
-        " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id desc limit ?",
+        " where q.ended_at >= ? and q.partition <> '*' and p.identical = 0 order by p.id + 0 desc limit ?",  # not by the key: from all
         (since_us, limit),
     ).fetchall()
     return [Replaced(*row) for row in reversed(rows)]
@@ -38,6 +38,7 @@ def replaced(tx: Transaction, since_us: int, limit: int) -> list[Replaced]:
 def proposed(tx: Transaction, limit: int) -> list[tuple[str, str]]:
     """(node, partition) of what is stale and is made again only if somebody asks."""
     rows = tx.execute(
-        "select node, partition from partition where stale <> 0 and proposed <> 0 order by node, partition limit ?", (limit,)
+        "select node, partition from partition where stale <> 0 and proposed <> 0 order by node || '', partition limit ?",  # not by the key
+        (limit,),
     ).fetchall()
     return [(node, key) for node, key in rows]

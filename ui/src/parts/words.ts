@@ -2,3 +2,8 @@
 export function many(count: number, word: string, plural = `${word}s`): string {
   return `${count.toLocaleString("en")} ${count === 1 ? word : plural}`;
 }
+
+/** What a consumer was promised, in a sentence: by 07:00 daily, at most 30 h old. */
+export function neededBy(needs: string): string {
+  return needs.endsWith(" old") ? `at most ${needs}` : `by ${needs}`;
+}

@@ -8,6 +8,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
 import { Ledger } from "../../parts/Ledger";
+import { neededBy } from "../../parts/words";
 
 export function Consumer() {
   const { consumer: name = "" } = useParams();
@@ -30,7 +31,7 @@ function About({ document }: { document: Schema["ConsumerDocument"] }) {
   const availability = row.availability;
   return (
     <>
-      <Heading title={<span className="row">{row.name} <State of={row.state} /></span>} said={<>{document.description && <>{document.description}<br /></>}Needs {row.needs}; owner {row.owner}</>}>
+      <Heading title={<span className="row">{row.name} <State of={row.state} /></span>} said={<>{document.description && <>{document.description}<br /></>}Needs data {neededBy(row.needs)}; owner {row.owner}</>}>
         {row.incident && <Link className="button main" to={`/incidents/${encodeURIComponent(row.incident)}`}>Open {row.incident}</Link>}
         <Link className="button" to={`/graph?mode=focus&root=${encodeURIComponent(row.name)}`}>Graph</Link>
       </Heading>

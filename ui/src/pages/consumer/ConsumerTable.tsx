@@ -3,17 +3,16 @@ import type { Schema } from "../../api/client";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Time } from "../../parts/Time";
+import { neededBy } from "../../parts/words";
 
 type Row = Schema["ConsumerRow"];
 const page = (row: Row) => `/consumers/${encodeURIComponent(row.name)}`;
 
 const COLUMNS: readonly Column<Row>[] = [
-  { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Consumer", cell: (row) => <div><Link to={page(row)}><strong>{row.name}</strong></Link><div className="muted small">{row.owner}</div></div> },
-  { name: "Needs", cell: (row) => row.needs },
-  { name: "Since", cell: (row) => (row.since ? <Time at={row.since} /> : "") },
-  { name: "Data through", cell: (row) => <div>{row.data_through ?? "nothing yet"}{row.backlog.length > 0 && <div className="muted small">{row.backlog.length} older missing</div>}</div> },
+  { name: "State", cell: (row) => <div><State of={row.state} />{row.since && <div className="small">since <Time at={row.since} /></div>}</div> },
+  { name: "Consumer", cell: (row) => <div><Link to={page(row)}><strong>{row.name}</strong></Link><div className="muted small">{row.owner} · needs data {neededBy(row.needs)}</div></div> },
   { name: "Why", className: "why", cell: (row) => <Why row={row} /> },
+  { name: "Data through", cell: (row) => <div>{row.data_through ?? "nothing yet"}{row.backlog.length > 0 && <div className="muted small">{row.backlog.length} older missing</div>}</div> },
   { name: "What to do", unnamed: true, cell: (row) => <Act row={row} /> },
 ];
 

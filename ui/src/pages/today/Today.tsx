@@ -23,10 +23,10 @@ function TodayOf({ document }: { document: Schema["StatusDocument"] }) {
   return (
     <div className="stack">
       <Heading title={<span role="status">{headline(document)}</span>} said={<Said document={document} />} />
-      <Figures document={document} />
       <Panel title="Consumers" aside={`${document.consumers.length}, those that wait first`}>
         <ConsumerTable rows={worstFirst(document.consumers)} keys />
       </Panel>
+      <Figures document={document} />
       <div className="columns">
         <Panel title="Open incidents" aside="one for each cause">
           <Loaded document={incidents}>

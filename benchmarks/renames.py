@@ -23,7 +23,8 @@ from headrace.operations.demo_data import Fault
 from headrace.quality.rename_traits import Traits, traits
 from headrace.quality.renames import features, name_similarities, places, propose
 
-MEASURED = range(10_001, 10_201)
+MEASURED = range(51_560_000, 51_560_200)
+"""Drawn by lot after the weights were fixed; nobody had looked at any of these."""
 FITTED = range(1, 301)
 RIDGE = 1.0
 FLIGHTS = {"dep_delay": "departure_delay", "arr_delay": "arrival_delay"}

@@ -29,6 +29,30 @@ class CauseRow(Document, frozen=True, kw_only=True):
     confidence: float
 
 
+class MeasuredRow(Document, frozen=True, kw_only=True):
+    """What one partition came to; `value` is null where it has no such figure. `odd`: the incident is about it."""
+
+    partition: str
+    value: float | None
+    odd: bool
+
+
+class IncidentFigureRow(Document, frozen=True, kw_only=True):
+    """A figure that an incident's evidence is of, over time, oldest first. `figure` is a family of metrics (`nulls`, `rows`,
+    `location`: the size of the values, …), `category` the value whose share it is, `unit` one of share (0 to 1), number and hours.
+    `expected` and `observed` are of `partition`, the first that is odd."""
+
+    node: str
+    column: str | None
+    figure: str
+    category: str | None
+    unit: str
+    partition: str
+    expected: float
+    observed: float
+    points: list[MeasuredRow]
+
+
 class AffectedRow(Document, frozen=True, kw_only=True):
     """What it holds back or makes wrong; `partitions` are the cause's own."""
 

@@ -14,7 +14,7 @@ from headrace.operations.contract_showing import ContractDiffDocument, ContractS
 from headrace.operations.deliveries import DeliveryRow
 from headrace.operations.documents import LineageDocument, NodeRow, PlanDocument, QuarantineRow, RunRow, StatusDocument
 from headrace.operations.figure_documents import FigureDocument
-from headrace.operations.incident_documents import IncidentRow
+from headrace.operations.incident_documents import IncidentFigureRow, IncidentRow
 from headrace.operations.interventions import PauseDocument, WhyDocument
 from headrace.operations.progress import Silent
 from headrace.operations.session import Session
@@ -121,6 +121,13 @@ def incident(session: Session, asked: IncidentAsked) -> IncidentRow:
     from headrace.operations import incidents as operation
 
     return operation.incident(session, asked.incident)
+
+
+def incident_figures(session: Session, asked: IncidentAsked) -> list[IncidentFigureRow]:
+    """The figures that an incident's evidence is of: what they were before, what was expected and what was observed."""
+    from headrace.operations.incident_figures import incident_figures as operation
+
+    return operation(session, asked.incident)
 
 
 class BackfillsAsked(Asked, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/why/{subject:path}", reads.why),
     Get("/incidents", reads.incidents),
     Get("/incidents/{incident}", reads.incident),
+    Get("/incidents/{incident}/figures", reads.incident_figures),
     Get("/incidents/{incident}/repair", previews.repair, of_files=True),
     Get("/runs", reads.runs),
     Get("/runs/list", views.run_list),

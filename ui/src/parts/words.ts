@@ -5,5 +5,6 @@ export function many(count: number, word: string, plural = `${word}s`): string {
 
 /** What a consumer was promised, in a sentence: by 07:00 daily, at most 30 h old. */
 export function neededBy(needs: string): string {
+  if (!needs) return "whenever there is some";
   return needs.endsWith(" old") ? `at most ${needs}` : `by ${needs}`;
 }

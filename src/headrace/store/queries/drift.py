@@ -109,6 +109,13 @@ def facts_of(tx: Transaction, node: str, partition: str) -> list[FactRow]:
     return [FactRow(*row) for row in rows]
 
 
+def facts(tx: Transaction, ids: Sequence[int]) -> list[FactRow]:
+    """These facts, oldest first."""
+    marks = ", ".join("?" * len(ids))
+    rows = tx.execute(f"select {_FACT} from fact where id in ({marks}) order by id", tuple(ids)).fetchall() if ids else []
+    return [FactRow(*row) for row in rows]
+
+
 def _marks(kind: type[Any]) -> str:
     return ", ".join("?" * len(kind.__struct_fields__))
 

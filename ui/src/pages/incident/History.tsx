@@ -10,7 +10,8 @@ import { many } from "../../parts/words";
 
 type Row = Schema["IncidentRow"];
 const ARRIVALS = ["late_source", "missing_source", "source_unavailable", "access_denied"];
-const ROWS = ["volume_anomaly", "duplicate_rows", "stale_data"];
+const ROWS = ["duplicate_rows", "stale_data"];
+const FIGURES = ["null_spike", "distribution_shift", "volume_anomaly"];
 const SECONDS = ["slow_run", "resource_exhausted"];
 /** So many points are drawn. */
 const POINTS = 60;
@@ -19,6 +20,7 @@ const POINTS = 60;
 export function History({ row }: { row: Row }) {
   if (ARRIVALS.includes(row.cause.kind)) return <Arrivals row={row} />;
   if (ROWS.includes(row.cause.kind)) return <Rows row={row} />;
+  if (FIGURES.includes(row.cause.kind)) return <Figures row={row} />;
   return SECONDS.includes(row.cause.kind) ? <Seconds row={row} /> : null;
 }
 
@@ -48,6 +50,37 @@ function Rows({ row: { cause, affected } }: { row: Row }) {
         </Panel>
       )}
     </Loaded>
+  );
+}
+
+const FAMILIES: Record<string, string> = {
+  rows: "Rows", nulls: "Nulls", empty: "Empty texts", negative: "Negative values", zero: "Zeros", share: "Share", location: "Size of the values", spread: "Spread of the values",
+  distinct: "Distinct values", length: "Characters on average", hour_mean: "Hour of the day on average", hour_q95: "Hour until which nearly all are",
+};
+const UNITS: Record<string, (value: number) => string> = {
+  share: (value) => `${(100 * value).toFixed(value >= 0.095 || value === 0 ? 0 : 1)} %`,
+  hours: (value) => `${value.toFixed(1)} h`,
+  number: (value) => value.toLocaleString("en", { maximumSignificantDigits: value < 100 ? 3 : 12, maximumFractionDigits: value < 100 ? 2 : 0 }),
+};
+
+/** What the evidence is of: the history, what was expected of the odd partition, and what it came to. */
+function Figures({ row: { id } }: { row: Row }) {
+  return (
+    <Loaded document={useDocument("/api/v1/incidents/{incident}/figures", { path: { incident: id } })}>
+      {(rows) => <>{rows.map((one) => <Figure key={one.column} one={one} />)}</>}
+    </Loaded>
+  );
+}
+
+function Figure({ one }: { one: Schema["IncidentFigureRow"] }) {
+  const said = UNITS[one.unit] ?? String;
+  const family = FAMILIES[one.figure] ?? one.figure;
+  const of = one.category === null ? family : `${family} of “${one.category}”`;
+  const title = one.column === null ? of : `${of} in ${one.column}`;
+  return (
+    <Panel title={title} aside={<>{one.partition}: expected <strong>{said(one.expected)}</strong>, observed <strong>{said(one.observed)}</strong></>}>
+      <Series label={title} of={of} said={said} expected={one.expected} points={one.points.map((point) => ({ name: point.partition, value: point.value, marked: point.odd }))} />
+    </Panel>
   );
 }
 

@@ -1,0 +1,117 @@
+"""The figures that an incident's evidence is of: what they were before, what was expected of the odd partition, what it came to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from headrace.model import Project
+from headrace.operations.incident_documents import IncidentFigureRow, MeasuredRow
+from headrace.operations.incidents import found_in, number_of
+from headrace.operations.session import Session
+from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.odd import Odd, odd
+from headrace.quality.anomalies.telling import kind_of
+from headrace.quality.metrics import HISTORY_PARTITIONS, MetricId, Metrics, Past, decoded
+from headrace.store import Transaction
+from headrace.store.queries import drift
+from headrace.store.queries import metrics as measured
+from headrace.store.queries.drift import FactRow
+from headrace.store.queries.incidents import Incident
+
+FIGURES_MAX = 4
+"""So many figures are drawn, of the partition that is off first."""
+MARKED_MAX = 30
+"""So many odd partitions of one figure are drawn."""
+_FACT = "fact:"
+_LOGARITHMS = frozenset({"location", "spread", "distinct"})
+_PLUS_ONE = frozenset({"rows", "length"})
+_SHARES = frozenset({"nulls", "empty", "negative", "zero", "share"})
+_HOURS = frozenset({"hour_mean", "hour_q95"})
+
+
+def incident_figures(session: Session, target: str) -> list[IncidentFigureRow]:
+    """Of each column that is odd by its own history, the figure that is farthest off; none where the cause isn't one of figures, or what
+    was measured is kept no longer. UsageError for an incident that there isn't."""
+    number = number_of(target)
+    project = session.project()
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return _figures(tx, project, found_in(tx, number))
+
+
+def _figures(tx: Transaction, project: Project, one: Incident) -> list[IncidentFigureRow]:
+    ids = [int(said.id.removeprefix(_FACT)) for said in one.evidence if said.id.startswith(_FACT)]
+    facts = sorted(drift.facts(tx, ids), key=lambda fact: (fact.partition, -float(fact.strength)))
+    node = project.sources.get(one.node) or project.assets.get(one.node)
+    own = [fact for fact in facts if fact.node == one.node]
+    if node is None or not own:
+        return []
+    first = own[0].partition
+    past = [Past(*row) for row in measured.before(tx, one.node, first, HISTORY_PARTITIONS)]
+    history = History(past, node.partition.grain)
+    off = _off(tx, own, first, history, len(project.sources))
+    return [_row(tx, figure, own, past) for figure in off]
+
+
+def _off(tx: Transaction, facts: Sequence[FactRow], first: str, history: History, sources: int) -> list[Odd]:
+    """The figures that the facts of the first partition are of, as they were judged."""
+    found = _measured(tx, facts[0])
+    if found is None:
+        return []
+    every = sorted(odd(first, found.values(), found.rows, history, sources), key=lambda one: -one.strength)
+    meant = {(fact.kind, fact.column) for fact in facts if fact.partition == first}
+    best: dict[str, Odd] = {}
+    for one in every:
+        if (kind_of(one.metric.family), one.metric.column) in meant:
+            best.setdefault(one.metric.column, one)
+    return list(best.values())[:FIGURES_MAX]
+
+
+def _measured(tx: Transaction, fact: FactRow) -> Metrics | None:
+    vector = measured.of_attempt(tx, fact.epoch, fact.n, fact.partition)
+    return None if vector is None else decoded(vector)
+
+
+def _row(tx: Transaction, figure: Odd, facts: Sequence[FactRow], past: Sequence[Past]) -> IncidentFigureRow:
+    metric = figure.metric
+    return IncidentFigureRow(
+        node=facts[0].node,
+        column=metric.column or None,
+        figure=metric.family,
+        category=metric.value or None,
+        unit="share" if metric.family in _SHARES else "hours" if metric.family in _HOURS else "number",
+        partition=facts[0].partition,
+        expected=_plain(metric.family, figure.expected),
+        observed=_plain(metric.family, figure.observed),
+        points=[*_before(metric, past), *_since(tx, metric, facts)],
+    )
+
+
+def _before(metric: MetricId, past: Sequence[Past]) -> Iterator[MeasuredRow]:
+    for one in past:
+        yield MeasuredRow(partition=one.partition, value=_value(metric, decoded(one.vector)), odd=False)
+
+
+def _since(tx: Transaction, metric: MetricId, facts: Sequence[FactRow]) -> Iterator[MeasuredRow]:
+    """The partitions that the incident is about, each as it was measured last."""
+    newest = {fact.partition: fact for fact in sorted(facts, key=lambda fact: (fact.partition, fact.epoch, fact.n))}
+    for fact in list(newest.values())[:MARKED_MAX]:
+        found = _measured(tx, fact)
+        if found is not None:
+            yield MeasuredRow(partition=fact.partition, value=_value(metric, found), odd=True)
+
+
+def _value(metric: MetricId, own: Metrics) -> float | None:
+    """A category that isn't there has no share."""
+    absent = 0.0 if metric.family == "share" else None
+    value = own.values().get(metric, absent)
+    return None if value is None else _plain(metric.family, value)
+
+
+def _plain(family: str, value: float) -> float:
+    """As people count: rows and sizes are kept as logarithms."""
+    if family in _PLUS_ONE:
+        return max(math.exp(value) - 1, 0.0)
+    return math.exp(value) if family in _LOGARITHMS else value

@@ -1,0 +1,72 @@
+"""What was usual before an incident and what it came to then, as the page draws it, on thirty sound days and two that are odd."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from door_lab import Opened, opened
+from serve_lab import document, headrace, project, write
+
+FIRST = date(2025, 1, 1)
+SOUND, EMPTIED, SCALED = 30, 30, 31
+ROWS = 200
+
+
+def day(number: int) -> str:
+    return (FIRST + timedelta(number)).isoformat()
+
+
+def delivered(root: Path, number: int) -> None:
+    chance = random.Random(number)
+    rows = []
+    for at in range(ROWS):
+        amount = f"{chance.lognormvariate(3, 0.5) * (100 if number == SCALED else 1):.2f}"
+        rows.append(f"{day(number)},{'' if number == EMPTIED and at % 2 else amount}")
+    write(root / f"landing/orders_{day(number)}.csv", "\n".join(["day,amount", *rows]) + "\n")
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
+    root = project(tmp_path_factory.mktemp("figures") / "shop")
+    for number in range(SOUND):
+        delivered(root, number)
+    headrace(root, "tick", "--now", f"{day(SOUND)}T06:00")
+    for number in (EMPTIED, SCALED):
+        delivered(root, number)
+        headrace(root, "tick", "--now", f"{day(number + 1)}T06:00")
+    with opened(root) as found:
+        yield found
+
+
+def figures(door: Opened, kind: str) -> Any:
+    known = {row["cause"]["kind"]: row["id"] for row in document(door.root, "incidents")}
+    return door.get(f"/api/v1/incidents/{known[kind]}/figures").json
+
+
+def test_a_column_that_is_empty_is_drawn_against_days_on_which_it_never_was(door: Opened) -> None:
+    """Would catch: an incident without the observed value, one that is mixed with the history, or expectations in another unit."""
+    (found,) = figures(door, "null_spike")
+    assert (found["column"], found["figure"], found["unit"], found["partition"]) == ("amount", "nulls", "share", day(EMPTIED))
+    assert (found["expected"], found["observed"]) == (pytest.approx(0, abs=0.01), 0.5)
+    assert [(one["value"], one["odd"]) for one in found["points"]] == [(0.0, False)] * SOUND + [(0.5, True)]
+    assert [one["partition"] for one in found["points"]] == [day(number) for number in range(SOUND + 1)]
+
+
+def test_sizes_are_said_as_people_count(door: Opened) -> None:
+    """Would catch: logarithms on a page; the emptied day, which nobody reads, taken for a usual one."""
+    (found,) = figures(door, "distribution_shift")
+    assert (found["figure"], found["unit"]) == ("location", "number")
+    assert 18 < found["expected"] < 22
+    assert 1800 < found["observed"] < 2200
+    assert [one["odd"] for one in found["points"]] == [False] * SOUND + [True]
+    assert {day(EMPTIED)}.isdisjoint(one["partition"] for one in found["points"])
+
+
+def test_an_incident_that_there_isnt_is_refused(door: Opened) -> None:
+    """Would catch: an empty answer that looks like an incident without figures."""
+    assert door.get("/api/v1/incidents/INC-99/figures").status in (400, 404)

@@ -46,6 +46,10 @@ class FileRow(NamedTuple):
             return key in self.keys
         return (self.first is None or self.first <= key) and (self.last is None or key <= self.last)
 
+    def may_hold_any(self, keys: frozenset[str] | set[str]) -> bool:
+        """False only if the file can't have rows of any of the partitions."""
+        return not self.keys.isdisjoint(keys) if self.keys is not None else any(map(self.may_hold, keys))
+
 
 def newest_snapshot(tx: Transaction) -> int:
     """The id of the newest snapshot."""
@@ -207,7 +211,7 @@ class View:
             found += self._holding_one(asked[start : start + KEYS_MAX])
         if self._several is None:
             self._several = self._query(f"{_STATISTICS} WHERE s.table_id = :table AND {HOLDS_SEVERAL} AND {self._visible}")
-        return self._sorted([*found, *(file for file in self._several if any(file.may_hold(key) for key in wanted))])
+        return self._sorted([*found, *(file for file in self._several if file.may_hold_any(wanted))])
 
     def _holding_one(self, keys: Sequence[str]) -> list[FileRow]:
         """The files that hold one partition, of these few. There are two statements for that, so that the store has them prepared."""

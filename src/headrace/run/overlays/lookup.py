@@ -78,8 +78,8 @@ class OverlaidTasks(Tasks):
 
     def _hashes(self, tx: Transaction, dispatch: Dispatch) -> dict[str, str]:
         """The content hashes of what readers see: what comes to the same isn't compared row by row."""
-        found = ((key, leading.published_of(tx, dispatch.node, key)) for key in dispatch.keys)
-        return {key: seen[1] for key, seen in found if seen is not None and seen[1] is not None}
+        seen = leading.published_hashes(tx, dispatch.node, dispatch.keys)
+        return {key: content_hash for key, content_hash in seen.items() if content_hash is not None}
 
     def _previous(self, tx: Transaction, dispatch: Dispatch, snapshot: int) -> InputData | None:
         """What readers see of these partitions now; None for nothing."""

@@ -43,7 +43,8 @@ class Promoting:
             self._register(node, frozenset(keys))
         snapshot = self._change.finish(author="headrace", message="publish")
         rows = [self._staged.rows[node][key] for node, keys in partitions.items() for key in keys]
-        publications = [self._publication(row, number, snapshot) for number, row in enumerate(rows, publication_id + 1)]
+        before = {node: leading.published_hashes(self._tx, node, keys) for node, keys in partitions.items()}
+        publications = [self._publication(row, number, snapshot, before[row.node]) for number, row in enumerate(rows, publication_id + 1)]
         leading.publish(self._tx, publications)
         leading.quarantine(self._tx, list(self._taken_out(rows)))
         plans.published(self._tx, {(row.epoch, row.n) for row in rows}, self._now)
@@ -79,11 +80,10 @@ class Promoting:
                     delivery_id=None, at=self._now,
                 )  # fmt: skip
 
-    def _publication(self, row: OverlayRow, number: int, snapshot: int) -> PublicationRow:
-        before = leading.published_of(self._tx, row.node, row.partition)
+    def _publication(self, row: OverlayRow, number: int, snapshot: int, before: Mapping[str, str | None]) -> PublicationRow:
         return PublicationRow(
             id=number, node=row.node, partition=row.partition, epoch=row.epoch, n=row.n, snapshot=snapshot, published_at=self._now,
             rows=row.rows, size_bytes=row.bytes, verdict=row.verdict or "unchecked", content_hash=row.content_hash,
-            identical=before is not None and row.content_hash is not None and before[1] == row.content_hash,
+            identical=row.content_hash is not None and before.get(row.partition) == row.content_hash,
             version=self._version, delivery_id=None, manifest=None,
         )  # fmt: skip

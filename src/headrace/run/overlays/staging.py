@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from headrace.engine import ErrorKind
@@ -47,7 +49,9 @@ class Staging(Batch):
         if known is not None and (table is None or known.columns != table.columns):
             return failed(outcome, "its columns were set by another attempt meanwhile", ErrorKind.TRANSIENT)
         hashes, counts = contents(attempt, outcome, file)
-        rows = [self._row(attempt, outcome, key, hashes[key], counts[key]) for key in attempt.keys]
+        before = leading.published_hashes(self._tx, attempt.node, attempt.keys)
+        changed = {key: _difference(outcome, key, before, hashes[key], counts[key]) for key in attempt.keys}
+        rows = [self._row(attempt, outcome, key, hashes[key], counts[key], changed[key]) for key in attempt.keys]
         told = tuple((row.partition, self._staged.other(row.node, row.partition, row.content_hash)) for row in rows)
         self._staged.add(self._tx, attempt.id, attempt.node, outcome, rows, table if known is None else None)
         self.events.append(Published(attempt.id, told, outcome.measures.seconds + outcome.measures.audit_seconds))
@@ -65,18 +69,17 @@ class Staging(Batch):
         rows = [row for result in outcome.audit.results for row in result.sample] if outcome.audit is not None else []
         return msgspec.json.encode(rows).decode() if rows else None
 
-    def _row(self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int) -> OverlayRow:
-        changed = self._difference(attempt, outcome, key, content_hash, rows)
+    def _row(self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int, changed: Changed) -> OverlayRow:
         return OverlayRow(
             self._staged.plan, attempt.node, key, *attempt.id, STAGED, rows, size_bytes_of(outcome, rows), content_hash,
             verdict_of(outcome, key), None, None if changed == Changed() else msgspec.json.encode(changed).decode(),
         )  # fmt: skip
 
-    def _difference(self, attempt: Attempt, outcome: Outcome, key: str, content_hash: str | None, rows: int) -> Changed:
-        """How a partition differs from what readers see."""
-        before = leading.published_of(self._tx, attempt.node, key)
-        if before is None:
-            return Changed(added=rows)
-        if content_hash is not None and before[1] == content_hash:
-            return Changed()
-        return outcome.changed.get(key, Changed())
+
+def _difference(outcome: Outcome, key: str, before: Mapping[str, str | None], content_hash: str | None, rows: int) -> Changed:
+    """How a partition differs from what readers see, whose content hashes are `before`."""
+    if key not in before:
+        return Changed(added=rows)
+    if content_hash is not None and before[key] == content_hash:
+        return Changed()
+    return outcome.changed.get(key, Changed())

@@ -5,7 +5,7 @@ Each function runs inside the leader's transaction, whose epoch has been checked
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -195,7 +195,7 @@ def last_publication_id(tx: Transaction) -> int:
 
 
 def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
-    """End what these replace, and make them what readers see."""
+    """End what these replace, and make them what readers see. Their ids ascend, and nobody else's are between them."""
     if not rows:
         return
     revision = next_revision(tx)
@@ -212,13 +212,14 @@ def publish(tx: Transaction, rows: Sequence[PublicationRow]) -> None:
             for r in rows
         ],
     )  # fmt: skip
-    tx.executemany(
-        "insert into partition (node, partition, state, publication_id, since, revision) values (?, ?, 'published', ?, ?, ?)"
+    tx.execute(
+        "insert into partition (node, partition, state, publication_id, since, revision)"
+        " select node, partition, 'published', id, published_at, ? from publication where id between ? and ?"
         " on conflict (node, partition) do update set"
         " since = case when partition.state = 'published' then partition.since else excluded.since end,"
         " state = 'published', stale = 0, proposed = 0, failures = 0, not_before = null, reason = null,"
         " publication_id = excluded.publication_id, revision = excluded.revision",
-        [(r.node, r.partition, r.id, r.published_at, revision) for r in rows],
+        (revision, rows[0].id, rows[-1].id),
     )
     if tx.execute("select 1 from quarantine where state in ('held', 'rejected') limit 1").fetchone() is not None:
         tx.executemany(
@@ -235,6 +236,18 @@ def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str |
         (node, partition),
     ).fetchone()
     return (row[0], row[1], row[2]) if row else None
+
+
+def published_hashes(tx: Transaction, node: str, partitions: Collection[str]) -> dict[str, str | None]:
+    """Partition → the content hash of what readers see of it, for those of the partitions of which they see anything."""
+    if not partitions:
+        return {}
+    rows = tx.execute(
+        "select partition, content_hash from publication where node = ? and partition between ? and ? and ended_snapshot is null",
+        (node, min(partitions), max(partitions)),
+    )
+    wanted = frozenset(partitions)
+    return {partition: content_hash for partition, content_hash in rows if partition in wanted}
 
 
 def published_rows(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:

@@ -221,3 +221,29 @@ def test_another_encoding_is_seen(lab: Lab, encoding: str, policy: str) -> None:
     assert [tuple(row.values()) for row in found] == [(day, "Zoë") for day in days]
     causes = [one["cause"]["kind"] for one in lab.headrace("incidents") if one["cause"]["partition"] == DAYS[1]]
     assert causes == ([] if policy == "allow" else ["format_change"])
+
+
+WIDTHS = "{columns: [{name: id, width: 2, type: bigint}, {name: who, width: 4}], encoding: ENCODING}"
+LINES = " 1Zoë \n 2Bo  \n"
+
+
+@pytest.mark.parametrize(("was", "now"), [("utf-8", "cp1252"), ("latin-1", "utf-16-le"), ("utf-8", "utf-16-be"), ("latin-1", "utf-32")])
+def test_lines_of_fixed_width_in_another_encoding(tmp_path: Path, was: str, now: str) -> None:
+    """Would catch: lines by places rejected where the same change of a CSV file is read otherwise; the change told against UTF-8 where
+    something else is declared."""
+    lab = Lab(tmp_path / "p")
+    files = "landing/orders_{date:%Y-%m-%d}.txt"
+    lab.write(
+        "sources/orders.yaml",
+        f"source: orders\nowner: acme\npartition: day\nfiles: {files}\nfixed_width: {WIDTHS}\n".replace("ENCODING", was),
+    )
+    for day, encoding in ((DAYS[0], was), (DAYS[1], now)):
+        path = lab.root / f"landing/orders_{day}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(LINES.encode(encoding))
+        os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+        lab.tick()
+    ((why, policy),) = lab.rows("select evidence, policy from drift")
+    assert json.loads(why)[0].startswith(f"the encoding is {now.upper()} instead of {was.upper()}")
+    assert policy == "map"
+    assert sorted((row["id"], row["who"]) for row in lab.read("orders")) == [(1, "Zoë"), (1, "Zoë"), (2, "Bo"), (2, "Bo")]

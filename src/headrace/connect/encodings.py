@@ -1,7 +1,7 @@
 """In which encoding a file of text is, where that isn't the one that its source is pinned to or declares.
 
-UTF-16 says so by its mark; UTF-8 is told from encodings of one byte a character by its own rules, which chance doesn't keep. Anything
-else is told where reading as UTF-8 failed.
+UTF-16 says so by its mark, or by its nul bytes like UTF-32; UTF-8 is told from encodings of one byte a character by its own rules,
+which chance doesn't keep. Anything else is told where reading as UTF-8 failed.
 """
 
 from __future__ import annotations
@@ -10,21 +10,24 @@ import codecs
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from headrace.connect.deliveries import Drift, SourceSchema
-from headrace.connect.unpack import CHUNK_BYTES, Bounds, Opened, recoded
+from headrace.connect.unpack import CHUNK_BYTES, UTF32, Bounds, Opened, recoded
 
 UTF8, UTF16 = "utf-8", "utf-16"
 _AS_IT_STANDS = (UTF8, "ascii")
 ENCODING_BYTES_MAX = 64 << 20
 """A larger file in another encoding isn't looked through."""
 LEGACY = "cp1252"
+_WIDE = {"x000": "utf-32-le", "000x": "utf-32-be", "x0x0": "utf-16-le", "0x0x": "utf-16-be"}
+"""Which of four bytes are nul in plain letters."""
 _USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
 _IN_A_ROW = re.compile(r"[^\x00-\x7f\xa0]{3}")
-_PER_KIND = ("csv", "fixed_width")
-"""Kinds of files whose encoding can be declared."""
+IN_ANY = ("csv", "fixed_width")
+"""Kinds of files that may be in any encoding, and whose encoding can be declared. JSON is UTF-8, and XML says its own."""
 
 
 def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporary: Path, bounds: Bounds) -> Opened:
@@ -37,11 +40,9 @@ def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporar
 
 def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
     """A drift where the file shows by itself that it is in another encoding than it should be; None once that was decided."""
-    said = _declared(opened)
-    if pinned.format.recode or "record" in said:  # records of bytes have no text around them that shows anything
+    if pinned.format.recode or "record" in _declared(opened.options):  # records of bytes have no text around them that shows anything
         return None
-    expected = said.get("encoding") or (UTF16 if pinned.format.encoding == UTF16 else UTF8)
-    expected = UTF8 if expected in _AS_IT_STANDS else expected
+    expected = expected_encoding(opened.options, pinned)
     found = _found(opened, expected)
     if found == expected:
         return None
@@ -49,9 +50,15 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
     return Drift(detail=f"the encoding is {found.upper()} instead of {expected.upper()}", reads_as=reads_as)
 
 
-def _declared(opened: Opened) -> Mapping[str, str]:
+def expected_encoding(options: Mapping[str, Any], pinned: SourceSchema) -> str:
+    """The encoding that a source's files are in by its `options`, else by the first of them."""
+    expected = _declared(options).get("encoding") or (UTF16 if pinned.format.encoding == UTF16 else UTF8)
+    return UTF8 if expected in _AS_IT_STANDS else expected
+
+
+def _declared(options: Mapping[str, Any]) -> Mapping[str, str]:
     """What the source declares of its kind of files, where that may say an encoding."""
-    found = next((opened.options[kind] for kind in _PER_KIND if kind in opened.options), None)
+    found = next((options[kind] for kind in IN_ANY if kind in options), None)
     return found if isinstance(found, Mapping) else {}
 
 
@@ -77,12 +84,12 @@ def _beyond_ascii_in_utf8(path: Path) -> bool:
 
 
 def legacy_encoding(path: Path) -> str | None:
-    """The encoding in which a file makes sense that isn't UTF-8: UTF-16 that lacks its mark, or that of Windows for western Europe, where
-    there are letters and usual signs only, and never many accents in a row: that is another alphabet."""
+    """The encoding in which a file makes sense that isn't UTF-8: UTF-16 that lacks its mark, UTF-32, or that of Windows for western Europe,
+    where there are letters and usual signs only, and never many accents in a row: that is another alphabet."""
     if path.stat().st_size > ENCODING_BYTES_MAX:
         return None
     data = path.read_bytes()
-    encoding = _unmarked(data) or LEGACY
+    encoding = _wide(data) or LEGACY
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
@@ -92,7 +99,8 @@ def legacy_encoding(path: Path) -> str | None:
     return None if odd or foreign or "\0" in text else encoding
 
 
-def _unmarked(data: bytes) -> str | None:
-    """UTF-16 by its nul bytes: of plain letters every second byte is one."""
-    most = 0.8 * len(data) / 2
-    return "utf-16-le" if data[1::2].count(0) > most else "utf-16-be" if data[::2].count(0) > most else None
+def _wide(data: bytes) -> str | None:
+    """UTF-32 and UTF-16 by their nul bytes: of plain letters three bytes in four are one, or every second."""
+    if data.startswith(UTF32):
+        return "utf-32"
+    return _WIDE.get("".join("0" if data[at::4].count(0) > 0.8 * len(data) / 4 else "x" for at in range(4)))

@@ -10,7 +10,7 @@ import msgspec
 from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.adapting import Adapted
 from headrace.connect.deliveries import BadColumn, Format
-from headrace.connect.encodings import legacy_encoding
+from headrace.connect.encodings import IN_ANY, expected_encoding, legacy_encoding
 from headrace.connect.formats.registry import Header
 from headrace.connect.take_in import Prepared
 from headrace.lake import Column, Table
@@ -98,13 +98,14 @@ class Drifting:
 
     def _recoded(self, why: Unreadable, path: Path) -> SourceSchema | None:
         assert self.pinned is not None
-        if why.code != "delivery_encoding" or self.pinned.format.kind != "csv":
+        if why.code != "delivery_encoding" or self.pinned.format.kind not in IN_ANY:
             return None
         encoding = legacy_encoding(path)
         if encoding is None or encoding == self.pinned.format.recode:
             return None
         form = msgspec.structs.replace(self.pinned.format, recode=encoding)
-        detail = f"the encoding is {encoding.upper()} instead of UTF-8 ({why.reason})"
+        expected = expected_encoding(self._task.source.connector, self.pinned)
+        detail = f"the encoding is {encoding.upper()} instead of {expected.upper()} ({why.reason})"
         return self._accepted(DriftKind.FORMAT, "", detail, msgspec.structs.replace(self.pinned, format=form))
 
     def _other_values(self, why: TypeDrift, pinned: SourceSchema | None) -> SourceSchema | None:

@@ -61,6 +61,17 @@ def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
     return ", ".join(f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()) or "names changed"
 
 
+def _format(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """What is written otherwise, and how where that is known; of a whole file, what is other."""
+    if own[0].family is not Family.FORMAT:
+        return _observed(own, columns)
+    _, _, why = own[0].detail.partition("; ")
+    if not columns:
+        return without_quotes(why).partition(" (")[0] or "written otherwise"
+    how = "" if own[0].observed in own[0].detail else f": {own[0].observed}"
+    return f"{_listed(columns)} written otherwise{how}"
+
+
 def _in(what: str) -> Callable[[Sequence[Evidence], Sequence[str]], str]:
     def say(own: Sequence[Evidence], columns: Sequence[str]) -> str:
         return f"{what} in {_listed(columns)}" if columns else _checks(own) or what
@@ -114,6 +125,7 @@ def _listed(names: Sequence[str]) -> str:
 
 _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = {
     CauseKind.SCHEMA_CHANGE: _schema,
+    CauseKind.FORMAT_CHANGE: _format,
     CauseKind.TYPE_CHANGE: _in("another type"),
     CauseKind.NULL_SPIKE: _in("nulls"),
     CauseKind.REFERENCE_BROKEN: _in("keys without what they refer to"),

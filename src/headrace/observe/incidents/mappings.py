@@ -33,6 +33,7 @@ def _evidence(row: Mapped) -> Evidence:
     return Evidence(
         id=f"{KIND}:{row.id}", node=row.source, partition="" if row.partition == "*" else row.partition,
         family=Family.SCHEMA if names else Family.FORMAT, kind=(CauseKind.SCHEMA_CHANGE if names else CauseKind.FORMAT_CHANGE).value,
-        column=row.column, expected=row.column or "as it was agreed", observed=row.to or row.why, strength=NATS, held=False, at_us=row.at,
-        began_us=row.arrived_at, detail="; ".join(("headerless" if names and row.kind == "format" else row.kind, row.why)),
+        column=row.column, expected=row.column if row.kind == "renamed" else "as it was agreed", observed=row.to or row.why,
+        strength=NATS, held=False, at_us=row.at, began_us=row.arrived_at,
+        detail="; ".join(("headerless" if names and row.kind == "format" else row.kind, row.why)),
     )  # fmt: skip

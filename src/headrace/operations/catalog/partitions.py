@@ -1,11 +1,16 @@
-"""A node's partitions, in pages."""
+"""A node's partitions, in pages: those that were heard of, and those that there should be."""
 
 from __future__ import annotations
 
+from heapq import merge
+from itertools import islice, takewhile
+
 import msgspec
 
+from headrace.observe.obligations import Scene
 from headrace.operations import targets
 from headrace.operations.catalog.documents import PartitionRow, PartitionsDocument
+from headrace.operations.catalog.expected import expected
 from headrace.operations.cursors import cursor, place
 from headrace.operations.session import Session
 from headrace.store.queries import calendar
@@ -22,13 +27,11 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def partitions(session: Session, name: str, wanted: Wanted) -> PartitionsDocument:
-    """Those that anything was ever heard of, newest first. UsageError for a node or a cursor that there isn't."""
+    """Those that anything was ever heard of, and those that there should be, newest first. UsageError for a node or a cursor that there
+    isn't."""
     node, _ = targets.target(name, session.project())
     before = None if wanted.cursor is None else place(wanted.cursor, str)
-    found: list[Day] = []
-    if session.store is not None:
-        with session.store.read() as tx:
-            found = calendar.between(tx, node, wanted.first or "", _end(wanted.last), before=before, limit=wanted.limit + 1)
+    found = _found(session, node, wanted, before) if session.store is not None and session.compiled is not None else []
     page = found[: wanted.limit]
     return PartitionsDocument(
         now=session.now(),
@@ -36,6 +39,27 @@ def partitions(session: Session, name: str, wanted: Wanted) -> PartitionsDocumen
         partitions=[_row(session, one) for one in page],
         next=cursor(page[-1].partition) if len(found) > len(page) else None,
     )
+
+
+def _found(session: Session, name: str, wanted: Wanted, before: str | None) -> list[Day]:
+    """A page of them, and one more where there is one."""
+    first, last, now_us = wanted.first or "", _end(wanted.last), session.clock.now_us()
+    with session.world() as (tx, world):
+        heard = calendar.between(tx, name, first, last, before=before, limit=wanted.limit + 1)
+        node = session.watched.nodes.get(name)
+        if node is None or node.partition.grain is None:
+            return heard
+        known = {day.partition for day in heard}
+        keys = takewhile(lambda one: one[0] >= first, expected(node, Scene(session.watched, world), now_us, below=before))
+        absent = (_absent(*one) for one in keys if one[0] not in known and (last is None or one[0] <= last))
+        return list(islice(merge(heard, absent, key=lambda day: day.partition, reverse=True), wanted.limit + 1))
+
+
+def _absent(partition: str, ended_us: int) -> Day:
+    return Day(
+        partition, state="missing", seen=False, stale=False, reason="it should be there, and nothing was ever heard of it", since=ended_us,
+        failures=0, rows=None, bytes=None, verdict=None, published_at=None,
+    )  # fmt: skip
 
 
 def _end(last: str | None) -> str | None:

@@ -17,6 +17,7 @@ type Partition = Schema["PartitionRow"];
 /** Below so many the list is shown at once. */
 const LIST_OPEN_MAX = 12;
 const WAITING = ["held", "rejected"];
+const MISSING = "missing";
 
 export function Partitions({ name, source, counted }: { name: string; source: boolean; counted: readonly Schema["CountedRow"][] }) {
   const [params, setParams] = useSearchParams();
@@ -32,7 +33,7 @@ export function Partitions({ name, source, counted }: { name: string; source: bo
   const several = chosen && chosen.from !== chosen.to ? partitions.filter((row) => within(chosen, row.partition)) : [];
   const one = several.length ? undefined : partitions.find((row) => row.partition === from);
   return (
-    <Panel title="Partitions" aside={<Legend counted={counted} />}>
+    <Panel title="Partitions" aside={<Legend counted={[...counted.filter((one) => one.value !== MISSING), ...missingIn(partitions)]} />}>
       {partitions.length ? (
         <>
           <HeatMap partitions={partitions} chosen={chosen} choose={choose} />
@@ -49,6 +50,12 @@ export function Partitions({ name, source, counted }: { name: string; source: bo
       )}
     </Panel>
   );
+}
+
+/** Those that nobody heard of aren't in the server's counts. */
+function missingIn(partitions: readonly Partition[]): Schema["CountedRow"][] {
+  const count = partitions.filter((row) => row.state === MISSING).length;
+  return count ? [{ value: MISSING, count }] : [];
 }
 
 function Legend({ counted }: { counted: readonly Schema["CountedRow"][] }) {

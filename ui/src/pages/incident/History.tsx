@@ -60,7 +60,7 @@ const FAMILIES: Record<string, string> = {
 const UNITS: Record<string, (value: number) => string> = {
   share: (value) => `${(100 * value).toFixed(value >= 0.095 || value === 0 ? 0 : 1)} %`,
   hours: (value) => `${value.toFixed(1)} h`,
-  number: (value) => value.toLocaleString("en", { maximumSignificantDigits: value < 100 ? 3 : 12, maximumFractionDigits: value < 100 ? 2 : 0 }),
+  number: (value) => value.toLocaleString("en", value < 100 ? { maximumSignificantDigits: 3 } : { maximumFractionDigits: 0 }),
 };
 
 /** What the evidence is of: the history, what was expected of the odd partition, and what it came to. */

@@ -67,7 +67,7 @@ function RepairSaid({ row }: { row: Row }) {
   return (
     <div className="notice">
       <div>
-        <p>{automatic ? <><strong>Headrace repairs it by itself.</strong> Nothing has to be done.</> : first ? <><strong>A person’s first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
+        <p>{automatic ? <><strong>Headrace repairs it by itself.</strong> Nothing has to be done.</> : first ? <><strong>A person does this first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
         {!automatic && <Command text={command} />}
       </div>
     </div>

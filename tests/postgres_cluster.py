@@ -113,25 +113,18 @@ class Cluster:
             if not self._crashed:
                 self.main.execute(f"drop database if exists {made.name} with (force)")
 
-    def freeze(self) -> None:
-        """The server hangs: it keeps its connections and answers nothing, until `thaw`. Only on a cluster of one's own."""
-        self._signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        """It goes on."""
-        self._signal(signal.SIGCONT)
-
     def crash(self) -> None:
-        """It ends at once, as by a crash. Only on a cluster of one's own."""
+        """It ends at once, as by a crash, and has ended with all that served. Only on a cluster of one's own."""
         self._crashed = True
         os.kill(self._server, signal.SIGQUIT)
+        folder = Path(self.main.socket_folder).parent
+        while (folder / "data/postmaster.pid").exists() and Path(f"/proc/{self._server}").exists():
+            time.sleep(0.005)
 
     def restart(self) -> None:
         """It ends at once, as by a crash, and comes back at the same address with what its disk has. Only on a cluster of one's own."""
         self.crash()
         folder = Path(self.main.socket_folder).parent
-        while (folder / "data/postmaster.pid").exists() and Path(f"/proc/{self._server}").exists():
-            time.sleep(0.005)
         bin_folder = binaries()
         assert bin_folder is not None
         self.end()
@@ -143,13 +136,6 @@ class Cluster:
         if self._again is not None:
             self._again.send_signal(signal.SIGQUIT)
             self._again.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        """To the server and all its children: those that serve run on when it alone is stopped."""
-        children = Path(f"/proc/{self._server}/task/{self._server}/children").read_text().split()
-        for pid in (self._server, *map(int, children)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
 
 
 @pytest.fixture(scope="session")

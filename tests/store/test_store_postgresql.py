@@ -59,15 +59,15 @@ def test_values_come_back_as_they_went_in(store: Store) -> None:
 
     @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30), st.integers(-(2**63), 2**63 - 1))
     def check(text: str, number: int) -> None:
-        with store.write(None) as tx:
-            tx.execute("delete from meta where key like 'v%'")
-            tx.execute("insert into meta (key, value) values (?, ?)", ("v" + text, text))
-            assert tx.execute("select value from meta where key = :key", {"key": "v" + text}).fetchone() == (text,)
-            tx.execute("delete from look")
-            tx.execute("insert into look (source, at, found) values ('s', ?, ?)", (number, True))
-            assert tx.execute("select at, found, sum(found) from look group by at, found").fetchone() == (number, 1, 1)
+        tx.execute("delete from meta where key like 'v%'")
+        tx.execute("insert into meta (key, value) values (?, ?)", ("v" + text, text))
+        assert tx.execute("select value from meta where key = :key", {"key": "v" + text}).fetchone() == (text,)
+        tx.execute("delete from look")
+        tx.execute("insert into look (source, at, found) values ('s', ?, ?)", (number, True))
+        assert tx.execute("select at, found, sum(found) from look group by at, found").fetchone() == (number, 1, 1)
 
-    check()
+    with store.write(None) as tx:
+        check()
     with store.write(None) as tx:
         tx.executemany("insert into look (source, at, found) values (?, 1, 0)", [(name,) for name in ("b", "B", "a-2", "a1", "é")])
         ordered = [row[0] for row in tx.execute("select source from look where at = 1 order by source").fetchall() if row[0] != "s"]
@@ -99,9 +99,7 @@ def test_a_server_that_crashed_is_told_and_a_lease_is_given_back_without_a_word(
         store = Store.open(tmp_path, Settings(name="t", store_url=database.url), create=True)
         lease = Lease.take(store, "one")
         assert lease is not None
-        cluster.freeze()
         cluster.crash()
-        cluster.thaw()
         for _ in range(2):
             with pytest.raises(StoreError, match=r"ended the connection|lost"), store.read() as tx:
                 tx.execute("select 1")

@@ -19,7 +19,18 @@ from headrace.observe.persist import settle
 from headrace.observe.status import judge
 from headrace.observe.watched import Node, Terms, Watched
 from headrace.store import Store, Transaction
-from headrace.store.queries import arriving, attempts, checks, deliveries, partitions, publications, quarantine, runs, versions
+from headrace.store.queries import (
+    arriving,
+    attempts,
+    checks,
+    common_moves,
+    deliveries,
+    partitions,
+    publications,
+    quarantine,
+    runs,
+    versions,
+)
 
 DAYS = [f"2013-{month:02}-{day:02}" for month in (1, 2) for day in range(1, 29)]
 
@@ -230,6 +241,19 @@ def test_status_and_settling_read_no_whole_table(filled: Store) -> None:
         asked: Any = tx
         settle(asked, Scene(declared, StoreWorld(asked)), now)
         judge(declared, StoreWorld(asked), now)
+
+
+@ONLY_SQLITE
+def test_what_is_asked_each_turn_walks_no_history(filled: Store) -> None:
+    """Would catch: a walk over all that was ever held, to have it in the order of its key; one over all publications of an interval that is
+    published every five minutes, for each of its deliveries."""
+    with filled.write(None) as tx:
+        watch: Any = Watching(tx)
+        common_moves.held_for_rows(watch, [DAYS[0]])
+        deliveries.arrivals(watch, "src", limit=5)
+        plans = [" / ".join(row[3] for row in tx.execute(f"explain query plan {sql}", given)) for sql, given in watch.asked]
+    assert plans[0].startswith("SEARCH q USING INDEX quarantine_open (state=?)")
+    assert "SEARCH q USING INDEX publication_of (node=? AND partition=? AND published_at>?)" in plans[1]
 
 
 def test_opening_for_status_reads_a_fixed_number_of_rows(filled: Store, tmp_path: Path, state_settings: Settings) -> None:

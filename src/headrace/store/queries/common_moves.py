@@ -30,18 +30,23 @@ def measured_of_held(tx: Transaction, source: str, partition: str) -> bytes | No
 
 
 def held_for_rows(tx: Transaction, partitions: Collection[str]) -> list[HeldForRows]:
-    """The deliveries of these intervals that are held for the number of their rows alone, and were held once only."""
+    """The deliveries of these intervals that are held for the number of their rows alone, and were held once only, by source and interval.
+
+    Asked in each turn with news of a source: what lies open is found by its own index (`quarantine_open` has both states), and sorted here,
+    because to sort by the key would be to walk all that was ever held.
+    """
     rows = tx.execute(
-        "select q.node, q.partition, q.delivery_id from quarantine q where q.state = 'held' and q.delivery_id is not null"
+        "select q.node, q.partition, q.delivery_id from quarantine q"
+        " where q.state in ('held', 'rejected') and q.state = 'held' and q.delivery_id is not null"
         " and exists (select 1 from fact f where f.node = q.node and f.partition = q.partition and f.epoch = q.epoch and f.n = q.n"
         " and f.severity = 'hold')"
         " and not exists (select 1 from fact f where f.node = q.node and f.partition = q.partition and f.epoch = q.epoch and f.n = q.n"
         " and f.severity = 'hold' and not (f.kind = :rows and f.column_name = ''))"
-        " and (select count(*) from quarantine o where o.node = q.node and o.partition = q.partition and o.delivery_id = q.delivery_id) = 1"
-        " order by q.node, q.partition",
+        " and (select count(*) from quarantine o where o.node = q.node and o.partition = q.partition and o.delivery_id = q.delivery_id)"
+        " = 1",
         {"rows": ROWS},
     ).fetchall()
-    return [HeldForRows(*row) for row in rows if row[1] in partitions]
+    return [HeldForRows(*row) for row in sorted(rows) if row[1] in partitions]
 
 
 def awaited(tx: Transaction, source: str, partition: str) -> bool:

@@ -72,14 +72,18 @@ def get(tx: Transaction, delivery_id: int) -> Delivery | None:
 
 
 def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
-    """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first, with what each became."""
+    """The deliveries of the newest intervals, newest interval first, and within one the newest delivery first, with what each became.
+
+    A delivery is published after it was observed: an interval that is published every five minutes isn't walked from its beginning.
+    """
     rows = tx.execute(
         "select d.source, d.partition, d.path, d.size_bytes, d.claimed_at, d.observed_at, d.arrived_at, d.sha256,"
         " case when d.state in ('held', 'rejected') and exists (select 1 from quarantine q where q.node = d.source"
         " and q.partition = d.partition and q.delivery_id = d.id and q.state = 'dropped') then 'dropped' else d.state end, d.reason,"
         " d.parts, d.received, p.rows, p.verdict from (select * from delivery where source = :source"
         " order by partition desc, id desc limit :limit) d left join publication p on p.id = (select max(q.id) from publication q"
-        " where q.node = d.source and q.partition = d.partition and q.delivery_id = d.id) order by d.partition desc, d.id desc",
+        " where q.node = d.source and q.partition = d.partition and q.published_at >= d.observed_at and q.delivery_id = d.id)"
+        " order by d.partition desc, d.id desc",
         {"source": source, "limit": limit},
     )
     return [Arrival(*row) for row in rows]

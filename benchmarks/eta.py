@@ -22,6 +22,7 @@ import msgspec
 from benchmarks.eta_shapes import SHAPES, Asset, Shape, day
 from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND, run
+from benchmarks.peers import Unavailable
 from headrace.operations import estimates
 from headrace.operations.session import Session
 from headrace.store.queries import plans
@@ -78,7 +79,7 @@ def watched(shape: Shape, folder: Path) -> Watched:
     selected = [f"+{one.name}" if shape.delivered else one.name for one in shape.assets]
     row, said = _ask(folder, [*selected, "--from", day(shape.before), "--to", day(shape.before + shape.days - 1)])
     if row.state != "succeeded" or row.started_at is None or row.finished_at is None:
-        raise SystemExit(f"{shape.name}: the backfill ended {row.state}: {row.outcome}")
+        raise Unavailable(f"the backfill ended {row.state}: {row.outcome}")
     began, took = row.started_at / SECOND_US, (row.finished_at - row.started_at) / SECOND_US
     before = msgspec.json.decode(row.estimate) if row.estimate else {"low": 0.0, "seconds": 0.0, "high": 0.0}
     return Watched(shape.name, took, before["low"], before["seconds"], before["high"], tuple((at - began, end - began) for at, end in said))
@@ -109,7 +110,7 @@ def _ask(folder: Path, arguments: list[str]) -> tuple[PlanRow, list[tuple[float,
             process.kill()
         if process.wait():
             errors.seek(0)
-            raise SystemExit(f"{' '.join(command)}: exit {process.returncode}\n{errors.read()[-3000:]}")
+            raise Unavailable(f"exit {process.returncode}: {errors.read()[-600:].strip()}")
     row = _newest(folder)
     assert row is not None, "no plan was kept"
     return row, said
@@ -137,11 +138,19 @@ def _newest(folder: Path) -> PlanRow | None:
 
 def measure(*, quick: bool, only: str) -> Measured:
     """All shapes, or those with a word in their names, one after the other."""
-    found = []
+    found: list[Watched] = []
+    notes: dict[str, str] = {}
     for shape in QUICK if quick else [one for one in SHAPES if only in one.name]:
-        print(f"  {shape.name} …", file=sys.stderr)
+        print(f"  {shape.name} …", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="headrace-eta-") as base:
-            found.append(watched(shape, Path(base) / "project"))
+            try:
+                found.append(watched(shape, Path(base) / "project"))
+            except (Unavailable, SystemExit) as error:
+                notes[shape.name] = f"not measured: {error}"
+                continue
+        notes[shape.name] = _note(found[-1])
+    if not found:
+        raise SystemExit(f"nothing was measured: {notes}")
     off = [one.off_at_quarter for one in found]
     known = [value for value in off if not math.isnan(value)]
     figures = [
@@ -151,7 +160,7 @@ def measure(*, quick: bool, only: str) -> Measured:
             "ended_within_the_interval", sum(one.within for one in found) / len(found), "share", [float(one.within) for one in found]
         ),
     ]
-    return Measured(figures, {one.name: _note(one) for one in found})
+    return Measured(figures, notes)
 
 
 def _observed(name: str, value: float, unit: str, runs: list[float]) -> Figure:

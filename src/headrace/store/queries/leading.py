@@ -5,7 +5,7 @@ Each function runs inside the leader's transaction, whose epoch has been checked
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -240,24 +240,26 @@ def published_of(tx: Transaction, node: str, partition: str) -> tuple[int, str |
 
 def published_hashes(tx: Transaction, node: str, partitions: Collection[str]) -> dict[str, str | None]:
     """Partition → the content hash of what readers see of it, for those of the partitions of which they see anything."""
-    if not partitions:
-        return {}
-    rows = tx.execute(
-        "select partition, content_hash from publication where node = ? and partition between ? and ? and ended_snapshot is null",
-        (node, min(partitions), max(partitions)),
-    )
-    wanted = frozenset(partitions)
-    return {partition: content_hash for partition, content_hash in rows if partition in wanted}
+    return dict(_shown(tx, node, partitions, "content_hash"))
 
 
-def published_rows(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:
+def published_rows(tx: Transaction, node: str, partitions: Collection[str] | None) -> int:
     """How many rows readers see of some partitions, of all where `partitions` is None."""
     if partitions is None:
         sql = "select coalesce(sum(rows), 0) from publication where node = ? and ended_snapshot is null"
         return int(tx.execute(sql, (node,)).fetchone()[0])
-    sql = "select rows from publication where node = ? and partition = ? and ended_snapshot is null"
-    found = (tx.execute(sql, (node, key)).fetchone() for key in partitions)
-    return sum(row[0] for row in found if row)
+    return sum(rows for _, rows in _shown(tx, node, partitions, "rows"))
+
+
+def _shown(tx: Transaction, node: str, partitions: Collection[str], column: str) -> Iterator[tuple[str, Any]]:
+    """(partition, `column`) of what readers see of these partitions, by one statement: those that are asked for together lie together."""
+    wanted = frozenset(partitions)
+    if wanted:
+        rows = tx.execute(
+            f"select partition, {column} from publication where node = ? and partition between ? and ? and ended_snapshot is null",
+            (node, min(wanted), max(wanted)),
+        )
+        yield from ((partition, value) for partition, value in rows if partition in wanted)
 
 
 def published_before(tx: Transaction, node: str, key: str) -> str | None:

@@ -114,7 +114,7 @@ def test_an_environment_that_there_isnt(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     done = headrace("status", "--project", "nowhere", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "nowhere" in done.stderr
 
 

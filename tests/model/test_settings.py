@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from modellab import Parse, told
 
@@ -84,9 +82,7 @@ def test_every_table_is_read(parse: Parse) -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_said_at_its_line(parse: Parse, text: str, problem: str) -> None:
-    began = time.perf_counter()
     assert told(parse("headrace.toml", text).problems) == [problem]
-    assert time.perf_counter() - began < 5
 
 
 CANARY = "hunter2-CANARY"

@@ -335,7 +335,7 @@ class InvalidProject(ProjectError):
 def _root(project: Path | None) -> Path:
     """The project's folder, absolute."""
     if project is not None and not project.is_dir():
-        raise ProjectError(f"there is no folder {project}", hint="--project names the folder that holds headrace.toml")
+        raise UsageError(f"there is no folder {project}", hint="--project names the folder that holds headrace.toml")
     return find_root((project or Path.cwd()).absolute())
 
 

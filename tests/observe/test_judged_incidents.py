@@ -236,7 +236,7 @@ def test_a_file_that_corrects_what_an_incident_names_is_no_restatement(store: St
 
 def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_does(store: Store) -> None:
     """Would catch: a past rewritten without a word, because the file that did it was first held for its size or its format, and
-    somebody accepted it."""
+    somebody accepted it; or told of for a few hours only, so that who looks each morning never reads of it."""
     night = Night(store)
     night.held("2013-02-02", "2013-02-04 04:00", kind="volume_anomaly")
     first = night.n
@@ -253,6 +253,8 @@ def test_what_was_odd_about_the_file_that_rewrites_the_past_doesnt_hide_that_it_
     found = night.judge("2013-02-05 09:01")
     assert [(one.kind, one.partition) for one in found] == [("volume_anomaly", "2013-02-02"), ("restatement", "2013-02-02")]
     assert "1 row added" in found[1].summary
+    assert [one.state for one in night.judge("2013-02-06 08:00")] == ["resolved", "open"], "the next morning it is still told"
+    assert [one.state for one in night.judge("2013-02-06 09:01")] == ["resolved", "resolved"]
 
 
 def test_what_was_read_otherwise_than_agreed_is_told_of_once_and_makes_nothing_wrong(store: Store) -> None:

@@ -16,8 +16,8 @@ from headrace.store.queries import incidents as stored
 from headrace.store.queries import obligations
 from headrace.store.queries.incidents import Happened, Incident
 
-SHOWN_US = 6 * 3_600_000_000
-"""What kept nothing from readers is shown as open for so long after it was seen last."""
+SHOWN_US = 24 * 3_600_000_000
+"""What kept nothing from readers is shown as open for so long after it was seen last: whoever looks once a day sees it."""
 UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
 

@@ -16,10 +16,10 @@ import { Made, Skipped } from "./tables";
 import "./backfill.css";
 
 const MODES = { missing: "what is missing or stale", failed: "what failed or was rejected", all: "all of it, again" };
-const FIELDS = ["select", "from", "to", "mode", "only", "partial"] as const;
+const FIELDS = ["select", "exclude", "from", "to", "since", "mode", "only", "partial"] as const;
 type Said = Record<(typeof FIELDS)[number], string>;
 
-const readFrom = (params: URLSearchParams): Said => ({ select: "", from: "", to: "", mode: "missing", only: "", partial: "", ...Object.fromEntries(params) });
+const readFrom = (params: URLSearchParams): Said => ({ select: "", exclude: "", from: "", to: "", since: "", mode: "missing", only: "", partial: "", ...Object.fromEntries(params) });
 
 export function New() {
   usePageTitle("New backfill");
@@ -27,7 +27,8 @@ export function New() {
   const [edits, setEdits] = useState<Partial<Said>>({});
   const said = readFrom(params);
   const draft = { ...said, ...edits };
-  const plan = (wanted: Said) => {
+  const plan = (said: Said) => {
+    const wanted = said.mode === "failed" && said.since ? { ...said, from: "", to: "" } : { ...said, since: "" };
     setEdits({});
     setParams(Object.fromEntries(FIELDS.flatMap((name) => (wanted[name] ? [[name, wanted[name]]] : []))), { replace: true, preventScrollReset: true });
   };
@@ -36,9 +37,9 @@ export function New() {
       <Heading title="New backfill" said="The past is made again beside production, and published at once. What would be done is shown before anything is." />
       <Panel title="Which partitions">
         <Form draft={draft} set={(name, value) => setEdits({ ...edits, [name]: value })} plan={() => plan(draft)} />
-        <Calendar said={said} choose={(from, to) => plan({ ...draft, ...ordered({ from, to }) })} />
+        <Calendar said={said} choose={(from, to) => plan({ ...draft, since: "", ...ordered({ from, to }) })} />
       </Panel>
-      {said.select.trim() && said.from && said.to ? <Plan key={params.toString()} said={said} /> : <Panel title="Plan"><Empty>Say what is to be made again, and from when to when: <strong>click two partitions</strong>, or type. Then it says here which partitions that are, how long it takes and whom it reaches.</Empty></Panel>}
+      {said.select.trim() && (said.since || (said.from && said.to)) ? <Plan key={params.toString()} said={said} /> : <Panel title="Plan"><Empty>Say what is to be made again, and from when to when: <strong>click two partitions</strong>, or type. Then it says here which partitions that are, how long it takes and whom it reaches.</Empty></Panel>}
     </div>
   );
 }
@@ -64,18 +65,21 @@ function Form({ draft, set, plan }: { draft: Said; set: (name: keyof Said, value
     event.preventDefault();
     plan();
   };
+  const since = draft.mode === "failed" ? draft.since.trim() : "";
   const names = useDocument("/api/v1/ls", {}).data?.filter((one) => one.kind === "asset") ?? [];
   return (
     <form className="body plan" onSubmit={submit}>
       <label className="wide">Assets<input className="input" required value={draft.select} list="assets" autoComplete="off" placeholder="name, name+, tag:…, owner:…" onChange={(event) => set("select", event.target.value)} /></label>
       <datalist id="assets">{names.map((one) => <option key={one.name} value={one.name} />)}</datalist>
-      <label>From<input className="input" required value={draft.from} placeholder="2025-03-01" onChange={(event) => set("from", event.target.value)} /></label>
-      <label>To, included<input className="input" required value={draft.to} placeholder="2025-03-31" onChange={(event) => set("to", event.target.value)} /></label>
+      <label>From<input className="input" required={!since} disabled={!!since} value={since ? "" : draft.from} placeholder="2025-03-01" onChange={(event) => set("from", event.target.value)} /></label>
+      <label>To, included<input className="input" required={!since} disabled={!!since} value={since ? "" : draft.to} placeholder="2025-03-31" onChange={(event) => set("to", event.target.value)} /></label>
       <label>What of it
         <select className="input" value={draft.mode} onChange={(event) => set("mode", event.target.value)}>
           {Object.entries(MODES).map(([mode, text]) => <option key={mode} value={mode}>{text}</option>)}
         </select>
       </label>
+      <label>Without<input className="input" value={draft.exclude} list="assets" autoComplete="off" placeholder="nothing left out" onChange={(event) => set("exclude", event.target.value)} /></label>
+      {draft.mode === "failed" && <label>Or: what failed since<input className="input" value={draft.since} placeholder="2d, 2025-03-01" onChange={(event) => set("since", event.target.value)} /></label>}
       <div className="wide row">
         <label><input type="checkbox" checked={!!draft.only} onChange={(event) => set("only", event.target.checked ? "1" : "")} /> only these, not what is made of them</label>
         <label><input type="checkbox" checked={!!draft.partial} onChange={(event) => set("partial", event.target.checked ? "1" : "")} /> publish what could be made, even if some of it fails</label>
@@ -87,7 +91,9 @@ function Form({ draft, set, plan }: { draft: Said; set: (name: keyof Said, value
 
 function Plan({ said }: { said: Said }) {
   const [starting, start] = useState(false);
-  const asked = { select: said.select.trim().split(/\s+/), from: said.from, to: said.to, mode: said.mode, only: !!said.only, allow_partial: !!said.partial };
+  const range = said.since ? { since: said.since.trim() } : { from: said.from, to: said.to };
+  const without = said.exclude.trim();
+  const asked = { select: said.select.trim().split(/\s+/), ...(without ? { exclude: without.split(/\s+/) } : {}), ...range, mode: said.mode, only: !!said.only, allow_partial: !!said.partial };
   const plan = usePlan("/api/v1/backfills/preview", { query: asked });
   if (plan.error) return <Refusal problem={plan.error} />;
   if (!plan.data) return <p role="status" className="empty">Working out what would be made…</p>;

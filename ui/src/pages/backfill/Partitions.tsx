@@ -7,7 +7,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 
 type Row = Schema["PlannedPartitionRow"];
-type Asked = { select: string[]; from: string; to: string; mode: string; only: boolean; allow_partial: boolean };
+type Asked = { select: string[]; exclude?: string[]; from?: string; to?: string; since?: string; mode: string; only: boolean; allow_partial: boolean };
 const AT_ONCE = 5000;
 
 export function PreviewedPartitions({ asked, total }: { asked: Asked; total: number }) {

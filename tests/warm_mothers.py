@@ -10,7 +10,9 @@ faults, it starts from nothing.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import json
 import os
 import select
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -155,6 +158,8 @@ def _of_starts(env: Mapping[str, str]) -> dict[str, str]:
 
 def _serve(control: socket.socket) -> None:
     _import_all()
+    gc.collect()
+    gc.freeze()  # what is never looked through isn't copied into those that are forked
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         packet, descriptors, _, _ = socket.recv_fds(control, PACKET_BYTES, 3)
@@ -213,8 +218,26 @@ def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd:
     _settle(env, cwd)
     mothers.spawn = _fork_mother
     sys.argv = ["headrace", *arguments]
-    main()
-    sys.exit(0)
+    code = 1
+    try:
+        main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    except BaseException:  # noqa: BLE001 (told as the interpreter tells it)
+        traceback.print_exc()
+    finally:
+        _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """What the interpreter does when it ends, but for taking apart all modules that were imported: that would be most of the work."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _fork_mother(descriptor: int, settings: Settings) -> Any:

@@ -53,6 +53,8 @@ def test_a_contract_becomes_columns(parse: Parse) -> None:
         ("classification: personal", "clasification: personal", "contract_invalid contracts/orders.odcs.yaml:12"),
         ("{name: anything}", "{name: EMAIL}", "contract_invalid contracts/orders.odcs.yaml:18"),
         ("value: [{name: Amount, from: 2013-02-11}]", "value: [{name: Amount}]", "contract_invalid contracts/orders.odcs.yaml:17"),
+        ("logicalType: integer", "logicalType: integer\n        physicalType: float", "contract_invalid contracts/orders.odcs.yaml:9"),
+        ("logicalType: number", "logicalType: boolean", "contract_invalid contracts/orders.odcs.yaml:13"),
         ("- name: orders\n", "- name: a\n  - name: b\n", "contract_invalid contracts/orders.odcs.yaml:6"),
     ],
 )  # fmt: skip
@@ -130,9 +132,18 @@ def test_quality_rules_become_checks(parse: Parse) -> None:
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("mustBe: 0, severity", "severity"), ("arguments: {validValues: [a, b]}", "arguments: {}"), ("${object}", "${column}")],
-)
+    [
+        ("mustBe: 0, severity", "severity"), ("arguments: {validValues: [a, b]}", "arguments: {}"), ("${object}", "${column}"),
+        ("mustBeGreaterThan: 10}", "mustBeGreaterThan: 10}\n      - {metric: rowCount, mustBeLessThan: 11}"), ("[1, 9]", "[9, 1]"),
+    ],
+)  # fmt: skip
 def test_a_rule_that_cannot_be_run_is_an_error(parse: Parse, old: str, new: str) -> None:
-    """Catches: a promise that is kept by never looking."""
+    """Catches: a promise that is kept by never looking. Would catch: rules that no delivery can keep, so that each is refused."""
     problems = parse("contracts/orders.odcs.yaml", RULES.replace(old, new, 1)).problems
     assert any(one.code == "contract_invalid" for one in problems), problems
+
+
+def test_rules_that_leave_one_number_contradict_nothing(parse: Parse) -> None:
+    """Would catch: a contract refused for bounds that meet."""
+    more = "mustBeGreaterThan: 10}\n      - {metric: rowCount, mustBeLessThan: 12}"
+    assert parse("contracts/orders.odcs.yaml", RULES.replace("mustBeGreaterThan: 10}", more)).problems == ()

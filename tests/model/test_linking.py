@@ -63,6 +63,11 @@ def test_a_project_is_put_together(load: Load) -> None:
             "add [notify.ops] to headrace.toml, or write mailto:…",
         ),
         ({"assets/a.sql": sql(pool="w")}, "unknown_pool assets/a.sql:1", "add w = 4 to [pools] in headrace.toml"),
+        (
+            {"assets/a.sql": sql(contract="c"), "contracts/c.odcs.yaml": "[]\n"},
+            "contract_invalid contracts/c.odcs.yaml:1",
+            "begin with apiVersion: v3.1.0, kind: DataContract",
+        ),
         ({"assets/a.sql": sql(contract="c")}, "unknown_contract assets/a.sql:1", "add contracts/c.odcs.yaml"),
         (
             {

@@ -36,7 +36,20 @@ def read_rules(table: Block, columns: Sequence[ContractColumn], report: Report) 
     checks = list(_of_items(table, None, str(table.get("physicalName") or table.get("name") or ""), report))
     for column, written in zip(columns, table.get("properties") or (), strict=True):
         checks += _of_items(written, column.name, str(table.get("physicalName") or table.get("name") or ""), report)
+    _report_no_number_of_rows(checks, report)
     return tuple(_named(checks))
+
+
+def _report_no_number_of_rows(checks: Sequence[CheckSpec], report: Report) -> None:
+    """An error where no delivery could have a number of rows that all rules allow: each would be refused."""
+    rules = [one for one in checks if one.kind == "row_count" and one.severity is Severity.BLOCKING]
+    lower = max((one for one in rules if "min" in one.arguments), key=lambda one: int(one.arguments["min"]), default=None)
+    upper = min((one for one in rules if "max" in one.arguments), key=lambda one: int(one.arguments["max"]), default=None)
+    if lower is not None and upper is not None and lower.arguments["min"] > upper.arguments["max"]:
+        report.error(
+            "contract_invalid", max(lower.place.line, upper.place.line),
+            f"no number of rows is at least {lower.arguments['min']:,} and at most {upper.arguments['max']:,}", "correct one of the rules",
+        )  # fmt: skip
 
 
 def _named(checks: Sequence[CheckSpec]) -> Iterator[CheckSpec]:
@@ -76,7 +89,7 @@ def _of_library(item: Block, column: str | None, report: Report) -> Made | None:
     arguments = plain(item.get("arguments") or {})
     columns = [column] if column else [one for one in arguments.get("properties") or [] if isinstance(one, str)]
     if measure == "rowCount":
-        return _row_count(item)
+        return _row_count(item, report)
     if not columns or (measure != "duplicateValues" and len(columns) > 1):
         report.error("contract_invalid", item.line, f"the rule {shown(measure)} doesn't say of which column", "put it under the property")
         return None
@@ -126,13 +139,13 @@ def _invalid(name: str, arguments: dict[str, Any]) -> str | None:
     return f"count(*) FILTER ({name} IS NOT NULL AND ({' OR '.join(conditions)}))" if conditions else None
 
 
-def _row_count(item: Block) -> Made:
+def _row_count(item: Block, report: Report) -> Made:
     for name, bounds in _ROW_BOUNDS.items():
         value = plain(item.get(name))
         whole = value if isinstance(value, list) else [value] * len(bounds)
         if name in item and all(isinstance(one, int) and not isinstance(one, bool) for one in whole):
             return "row_count", {bound: number + more for (bound, more), number in zip(bounds, whole, strict=True)}
-    return "sql", {"query": _query("SELECT count(*) FROM $self", item) or "SELECT 1 WHERE false"}
+    return "sql", {"query": _query("SELECT count(*) FROM $self", item, report) or "SELECT 1 WHERE false"}
 
 
 def _wants_none(item: Block) -> bool:
@@ -147,7 +160,7 @@ def _measured(item: Block, count: str | None, report: Report) -> Made | None:
         report.error("contract_invalid", item.line, "the rule doesn't say what is measured", "give it validValues or a pattern")
         return None
     share = f"100.0 * ({count}) / greatest(count(*), 1)" if item.get("unit") == "percent" else count
-    query = _query(f"SELECT {share} FROM $self", item)
+    query = _query(f"SELECT {share} FROM $self", item, report)
     return None if query is None else ("sql", {"query": query})
 
 
@@ -160,18 +173,20 @@ def _of_sql(item: Block, column: str | None, table: str, report: Report) -> Made
     text = _PLACEHOLDER.sub(lambda found: names[found[1]], written)
     if "$self" not in text and table:  # it names the table itself: its rows are those that are audited
         text = f"WITH {_quoted(table)} AS (SELECT * FROM $self) {text}" if not re.match(r"(?i)with\b", text) else text
-    query = _query(text, item)
+    query = _query(text, item, report)
     if query is None:
         report.error("contract_invalid", item.line, "the rule doesn't say what its value must be", "write mustBe: 0")
         return None
     return "sql", {"query": query}
 
 
-def _query(measure: str, item: Block) -> str | None:
+def _query(measure: str, item: Block, report: Report) -> str | None:
     """A query that gives a row where the value of `measure` isn't as the rule says; None where it says nothing."""
     for name, operator in _OPERATORS.items():
         if name in item:
             value = plain(item[name])
+            if isinstance(value, list) and operator == "BETWEEN" and value[0] > value[1]:
+                report.error("contract_invalid", item.line, f"nothing is between {value[0]} and {value[1]}", "write the smaller one first")
             wanted = " AND ".join(map(_literal, value)) if isinstance(value, list) else _literal(value)
             return f"SELECT * FROM ({measure}\n) AS measured(value) WHERE NOT coalesce(value {operator} {wanted}, false)"
     return None

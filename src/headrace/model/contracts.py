@@ -39,6 +39,9 @@ _PHYSICAL = {name: duckdb for duckdb, names in _SYNONYMS.items() for name in nam
     "character varying": "VARCHAR",
     "timestamp with time zone": "TIMESTAMP WITH TIME ZONE",
 }
+_FRACTIONS, _MOMENTS = ("DOUBLE", "FLOAT", "DECIMAL"), ("DATE", "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "INTERVAL")
+_NEVER = {"integer": (*_FRACTIONS, *_MOMENTS), "number": _MOMENTS, "boolean": (*_FRACTIONS, *_MOMENTS)}
+"""Physical types whose values aren't of a logical one."""
 _DECIMAL = re.compile(r"(?:decimal|numeric|number)\s*\(\s*(\d{1,2})\s*(?:,\s*(\d{1,2})\s*)?\)")
 _SIZED = re.compile(r"([a-z ]+?)\s*\(\s*\d{1,9}\s*\)")
 
@@ -199,6 +202,7 @@ def _columns(table: Block, report: Report) -> tuple[ContractColumn, ...]:
     columns = tuple(_column(column, report) for column in properties)
     if isinstance(properties, Items):
         _report_twice(columns, properties, report)
+        _report_two_types(properties, report)
         report_names(columns, [properties.lines[index] for index in range(len(columns))], report)
     return columns
 
@@ -209,6 +213,16 @@ def _report_twice(columns: tuple[ContractColumn, ...], properties: Items, report
         if column.name.lower() in seen:
             report.error("contract_invalid", properties.lines[index], f"the column {shown(column.name)} is here twice", "keep one of them")
         seen.add(column.name.lower())
+
+
+def _report_two_types(properties: Items, report: Report) -> None:
+    """An error where no value is of both of a column's types. Text holds anything, and moments are kept as numbers, too."""
+    for index, written in enumerate(properties):
+        known = duckdb_type(written.get("physicalType"), None) or ""
+        family = "" if known.endswith(",0)") else known.partition("(")[0]  # DECIMAL(9,0) is of whole numbers
+        if family in _NEVER.get(str(written.get("logicalType")), ()):
+            said = f"the column {shown(str(written['name']))} is {written['logicalType']} and {known} at once"
+            report.error("contract_invalid", properties.lines[index], said, "let logicalType and physicalType agree")
 
 
 def _column(written: Block, report: Report) -> ContractColumn:

@@ -220,6 +220,8 @@ class _Linker:
         if node.contract is None:
             return node.name if node.name in self._contracts else None
         if node.contract not in self._contracts:
+            if any(one.place.file == f"contracts/{node.contract}.odcs.yaml" for one in self._problems):
+                return None  # it is there, and can't be understood: that is said
             hint = self._suggest(node.contract, self._contracts, f"add contracts/{node.contract}.odcs.yaml")
             self._error("unknown_contract", node.place, f"unknown contract {shown(node.contract)} of {shown(node.name)}", hint)
             return None

@@ -31,6 +31,18 @@ FILES = {
     "select cast(day as date) as day, sum(amount) as revenue from orders group by all\n",
     "consumers.yaml": "- {consumer: report, owner: core, reads: [revenue], max_age: 30h}\n",
 }
+CONTRACT = """apiVersion: v3.1.0
+kind: DataContract
+id: orders
+version: {version}
+status: active
+schema:
+  - name: orders
+    properties:
+      - {{name: day, logicalType: date, required: true}}
+      - {{name: amount, logicalType: {type}}}
+"""
+"""Of `orders`, by its version and the type of the amounts."""
 T = TypeVar("T")
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from addresses import Things
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from serve_lab import Server, deliver, headrace, project, serving, write
 
+from benchmarks.ui_browser import CHROMIUM
+from benchmarks.ui_browser import browser as chromium
 from headrace.web.ui import Bundle
 
 ROOT = Path(__file__).parents[2]
 AXE = ROOT / "ui/node_modules/axe-core/axe.min.js"
-CHROMIUM = os.environ.get("HEADRACE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 WITHOUT = (
     None
     if CHROMIUM and Bundle().built
@@ -54,12 +53,8 @@ def browser() -> Iterator[Browser]:
     """Chromium. It is ended with the module: while it is there no other event loop can run in this thread."""
     if WITHOUT:
         pytest.skip(WITHOUT)
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        try:
-            yield found
-        finally:
-            found.close()
+    with chromium() as found:
+        yield found
 
 
 class Site:

@@ -11,22 +11,11 @@ import msgspec
 import pytest
 from browser_lab import AXE, MARKUP, RULES, Site, browser, open_page
 from playwright.sync_api import Page, expect
-from serve_lab import deliver, document, headrace, project, serving, write
+from serve_lab import CONTRACT, deliver, document, headrace, project, serving, write
 
 pytestmark = pytest.mark.timeout(300)
 NOW = "2025-03-02T08:00"
 LINES = 60_000
-CONTRACT = """apiVersion: v3.1.0
-kind: DataContract
-id: orders
-version: {version}
-status: active
-schema:
-  - name: orders
-    properties:
-      - {{name: day, logicalType: date, required: true}}
-      - {{name: amount, logicalType: {type}}}
-"""
 SLOW = """asset: slow
 owner: core
 inputs: [orders]

@@ -6,20 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from door_lab import Opened, opened
-from serve_lab import deliver, headrace, project, write
+from serve_lab import CONTRACT, deliver, headrace, project, write
 
 NOW = "2025-03-02T08:00"
-CONTRACT = """apiVersion: v3.1.0
-kind: DataContract
-id: orders
-version: {version}
-status: active
-schema:
-  - name: orders
-    properties:
-      - {{name: day, logicalType: date, required: true}}
-      - {{name: amount, logicalType: {type}}}
-"""
 
 
 @pytest.fixture(scope="module")

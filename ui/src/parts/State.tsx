@@ -19,9 +19,10 @@ const SHAPES: Record<Tone, React.ReactNode> = {
 
 const CLOCK = <><circle cx="8" cy="8" r="6.25" fill="none" stroke="currentColor" strokeWidth="1.5" /><path d="M8 4.2V8l2.6 1.8" fill="none" stroke="currentColor" strokeWidth="1.6" /></>;
 const PAUSE = <path d="M4.5 2.5h2.4v11H4.5zM9.1 2.5h2.4v11H9.1z" fill="currentColor" />;
+const HOLE = <rect x="2.5" y="2.5" width="11" height="11" rx="2" fill="none" stroke="currentColor" strokeWidth="1.6" strokeDasharray="2.8 2.2" />;
 const BOX = <><rect x="2" y="2" width="12" height="12" rx="2" fill="none" stroke="currentColor" strokeWidth="1.5" /><path d="M5 8h6" stroke="currentColor" strokeWidth="1.7" /></>;
 /** States that have a shape of their own within their tone. */
-const OWN: Record<string, React.ReactNode> = { late: CLOCK, behind: CLOCK, stale: CLOCK, paused: PAUSE, held: BOX, quarantined: BOX };
+const OWN: Record<string, React.ReactNode> = { late: CLOCK, behind: CLOCK, stale: CLOCK, paused: PAUSE, held: BOX, missing: HOLE, quarantined: BOX };
 
 export function toneOf(state: string): Tone {
   return TONES[state] ?? "idle";

@@ -57,7 +57,7 @@ def _found(session: Session, name: str, wanted: Wanted, before: str | None) -> l
 
 def _absent(partition: str, ended_us: int) -> Day:
     return Day(
-        partition, state="missing", seen=False, stale=False, reason="it should be there, and nothing was ever heard of it", since=ended_us,
+        partition, state="missing", seen=False, stale=False, reason="expected, and not there yet", since=ended_us,
         failures=0, rows=None, bytes=None, verdict=None, published_at=None,
     )  # fmt: skip
 

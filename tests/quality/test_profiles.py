@@ -29,11 +29,11 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 def numbers(values: list[float | None]) -> ColumnProfile:
-    return describe(Values.of(list(values)), Kind.NUMBER, "UTC")
+    return describe(Values.listed(list(values)), Kind.NUMBER, "UTC")
 
 
 def texts(values: Sequence[str | None]) -> ColumnProfile:
-    return describe(Values.of(list(values)), Kind.TEXT, "UTC")
+    return describe(Values.listed(list(values)), Kind.TEXT, "UTC")
 
 
 def column(bench: Bench, expression: str, rows: int = 3, **more: Any) -> ColumnProfile:
@@ -99,7 +99,7 @@ def quoted(text: str) -> str:
 def test_hours_are_those_of_the_node_s_clock(bench: Bench) -> None:
     """Would catch: hours of UTC, which jump when summer time begins and look like a vendor's clock that went wrong."""
     instants = [1_360_569_600_000_000, 1_360_573_200_000_000]  # 2013-02-11 08:00 and 09:00 UTC
-    hours = describe(Values.of(instants), Kind.INSTANT, NEW_YORK).hours
+    hours = describe(Values.listed(instants), Kind.INSTANT, NEW_YORK).hours
     assert hours[3] == hours[4] == 1 and sum(hours) == 2
     zoned = "TIMESTAMPTZ '2013-07-11 08:00:00+00' + to_hours(i::INTEGER)"
     assert column(bench, zoned, 2, timezone=NEW_YORK).hours[4:6] == (1, 1)

@@ -7,8 +7,9 @@ loaded for it. What is described (`describing`) doesn't depend on the order of r
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import chain, repeat
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -71,56 +72,55 @@ def aggregate(columns: Sequence[Wanted], only: str | None = None) -> str:
 
 def columns_of(text: str, columns: Sequence[Wanted], rows: int) -> Iterator[Values]:
     """The values of each column in turn, of so many rows."""
-    for one, found in zip(columns, _COLUMNS.decode(text).values(), strict=True):
-        if one.counted:
-            yield _counted(_COUNTS.decode(found) or {}, one, rows)
-        else:
-            yield Values.of(_LIST.decode(found) or [])
+    found = _decoder(tuple(columns)).decode(text)
+    for one, values in zip(columns, msgspec.structs.astuple(found), strict=True):
+        yield Values.counted(values or {}, rows) if one.counted else Values.listed(values or [])
 
 
 class Values(msgspec.Struct):
-    """A column's values, in no order, without nulls and what can't be described (an infinite number); and the different ones."""
+    """A column's values, in no order, without nulls and what can't be described (an infinite number): one by one, or how many there are of
+    each. `known` is how many there are, `distinct` how many different ones."""
 
     rows: int
-    known: list[Any]
-    distinct: Collection[Any]
+    known: int
+    distinct: int
+    values: list[Any] | dict[Any, int]
 
     @classmethod
-    def of(cls, values: list[Any]) -> Values:
+    def listed(cls, values: list[Any]) -> Values:
         """Of a list with None for nulls."""
         distinct = set(values)
         if None not in distinct:
-            return cls(len(values), values, distinct)
-        distinct.discard(None)
-        return cls(len(values), [value for value in values if value is not None], distinct)
+            return cls(len(values), len(values), len(distinct), values)
+        known = [value for value in values if value is not None]
+        return cls(len(values), len(known), len(distinct) - 1, known)
+
+    @classmethod
+    def counted(cls, counts: dict[Any, int], rows: int) -> Values:
+        """Of how many there are of each; nulls are what is missing to so many rows."""
+        return cls(rows, sum(counts.values()), len(counts), counts)
 
 
-_COLUMNS = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_LIST = msgspec.json.Decoder(list[Any] | None)
-_COUNTS = msgspec.json.Decoder(dict[str, int] | None)
-_BOOLEANS = {"true": True, "false": False}
+@lru_cache(maxsize=256)
+def _decoder(columns: tuple[Wanted, ...]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(msgspec.defstruct("Columns", [(f"c{at}", _json_type(one)) for at, one in enumerate(columns)]))
 
 
-def _counted(counts: Mapping[str, int], one: Wanted, rows: int) -> Values:
-    distinct: list[Any]
-    match one.kind:
-        case Kind.TEXT:
-            distinct = list(counts)
-        case Kind.BOOLEAN:
-            distinct = [_BOOLEANS[text] for text in counts]
-        case Kind.NUMBER:
-            distinct = list(map(int if one.type in INTEGERS else float, counts))
-        case Kind.INSTANT | Kind.WALL_CLOCK:
-            distinct = list(map(int, counts))
-        case Kind.OTHER:
-            distinct = list(counts)
-    return Values(rows, list(chain.from_iterable(map(repeat, distinct, counts.values()))), distinct)
+def _json_type(one: Wanted) -> Any:
+    """What a column is in the JSON. Values that are counted are names there, of which msgspec makes numbers again."""
+    plain: Any = _PLAIN.get(one.kind) or (int if one.type in INTEGERS else float)
+    if one.counted:
+        return types.GenericAlias(dict, (str if plain is bool else plain, int)) | None
+    return types.GenericAlias(list, (plain | None,)) | None
+
+
+_PLAIN: Mapping[Kind, Any] = {Kind.TEXT: str, Kind.BOOLEAN: bool, Kind.INSTANT: int, Kind.WALL_CLOCK: int, Kind.OTHER: int | str}
 
 
 def _plain(name: str, column_type: str) -> str:
     """A value as JSON can hold it exactly."""
     if column_type in ("FLOAT", "DOUBLE"):
-        return f"CASE WHEN isfinite({name}) THEN CAST({name} AS DOUBLE) END"
+        return f"CASE WHEN isfinite({name}) THEN CAST({name} AS DOUBLE) + 0 END"  # which makes 0 of -0
     if column_type.startswith(("HUGEINT", "DECIMAL")):
         return f"CAST({name} AS DOUBLE)"
     if column_type.startswith("TIMESTAMP"):

@@ -102,6 +102,12 @@ def scan(root: Path) -> Scan:
     return Scan(files=tuple(found), problems=tuple(sorted(problems, key=lambda problem: problem.place.file)))
 
 
+def folders(root: Path) -> list[str]:
+    """The folders that `scan` looks into, the project's first: where none of them changed, no file came or went."""
+    tops = [str(root / name) for name in _IN_FOLDERS]
+    return [str(root), *(folder for top in tops for folder, _, _ in os.walk(top))]
+
+
 def _look(root: Path, problems: list[Problem]) -> Iterator[ProjectFile]:
     with os.scandir(root) as entries:
         for entry in entries:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import date
 from functools import lru_cache
 
@@ -47,20 +48,38 @@ class AssetCounts(msgspec.Struct, frozen=True):
     unchecked: int = 0
 
 
-def counts(scene: Scene, states: Mapping[str, Freshness]) -> AssetCounts:
-    """All assets, of what `freshnesses` found; sources aren't counted."""
+class Stood(msgspec.Struct, frozen=True):
+    """How all sources and assets stand at a time."""
+
+    states: Mapping[str, Freshness]
+    counts: AssetCounts
+
+
+def stood(scene: Scene, now_us: int) -> Stood:
+    """How they stand, each judged anew; `kept.Kept` says the same of what changed."""
+    states = freshnesses(scene, now_us)
     assets = [node for node in scene.declared.nodes.values() if not node.is_source]
-    found = [states[name] for name in (*(node.name for node in assets), *scene.declared.views)]
-    waiting = scene.world.quarantined_nodes()
-    newest = [scene.world.newest(node.name) for node in assets]
+    found = Counter(states[name] for name in (*(node.name for node in assets), *scene.declared.views))
+    return Stood(states, counted(scene, found, sum(unchecked(node, scene) for node in assets)))
+
+
+def counted(scene: Scene, states: Mapping[Freshness, int], newest_unchecked: int) -> AssetCounts:
+    """The counts of all assets, of how many are in each state; sources aren't counted."""
+    nodes = scene.declared.nodes
     return AssetCounts(
-        fresh=found.count(Freshness.FRESH),
-        behind=found.count(Freshness.BEHIND),
-        stale=found.count(Freshness.STALE),
-        never=found.count(Freshness.NEVER),
-        quarantined=sum(node.name in waiting for node in assets),
-        unchecked=sum(one is not None and one.verdict == "unchecked" for one in newest),
+        fresh=states.get(Freshness.FRESH, 0),
+        behind=states.get(Freshness.BEHIND, 0),
+        stale=states.get(Freshness.STALE, 0),
+        never=states.get(Freshness.NEVER, 0),
+        quarantined=sum(name in nodes and not nodes[name].is_source for name in scene.world.quarantined_nodes()),
+        unchecked=newest_unchecked,
     )
+
+
+def unchecked(node: Node, scene: Scene) -> bool:
+    """Whether nobody checked the newest that readers see of a node."""
+    newest = scene.world.newest(node.name)
+    return newest is not None and newest.verdict == "unchecked"
 
 
 def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
@@ -68,18 +87,27 @@ def freshnesses(scene: Scene, now_us: int) -> dict[str, Freshness]:
     found: dict[str, Freshness] = {}
     stale = scene.world.stale_nodes()
     for node in scene.declared.nodes.values():
-        if scene.world.newest(node.name) is None:
-            found[node.name] = Freshness.NEVER
-        elif _behind(node, scene, found, now_us):
-            found[node.name] = Freshness.BEHIND
-        else:
-            found[node.name] = Freshness.STALE if node.name in stale else Freshness.FRESH
-    for view, reads in scene.declared.views.items():
-        found[view] = max((found[name] for name in reads), key=_WORST_LAST.index, default=Freshness.FRESH)
+        found[node.name] = freshness(node, scene, found, stale, now_us)
+    for view in scene.declared.views:
+        found[view] = of_view(view, scene, found)
     return found
 
 
-def _behind(node: Node, scene: Scene, found: dict[str, Freshness], now_us: int) -> bool:
+def freshness(node: Node, scene: Scene, found: Mapping[str, Freshness], stale: Collection[str], now_us: int) -> Freshness:
+    """One node's, where that of what it reads is `found`; `stale` are the nodes of which a published partition is."""
+    if scene.world.newest(node.name) is None:
+        return Freshness.NEVER
+    if _behind(node, scene, found, now_us):
+        return Freshness.BEHIND
+    return Freshness.STALE if node.name in stale else Freshness.FRESH
+
+
+def of_view(view: str, scene: Scene, found: Mapping[str, Freshness]) -> Freshness:
+    """A view's, where that of what it reads is `found`."""
+    return max((found[name] for name in scene.declared.views[view]), key=_WORST_LAST.index, default=Freshness.FRESH)
+
+
+def _behind(node: Node, scene: Scene, found: Mapping[str, Freshness], now_us: int) -> bool:
     if node.partition.grain is None:
         at_rest = all(_at_rest(scene.world.standing(node.name, key), listed=key != WHOLE) for key in _unpaced_keys(node, scene))
         return not at_rest or any(found[source.name] in (Freshness.BEHIND, Freshness.NEVER) for source in paced_inputs(node, scene))

@@ -8,7 +8,7 @@ those inputs. Data without a rhythm meets every interval once it was published a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import msgspec
 
@@ -64,6 +64,11 @@ class Scene:
         oldest = {node.name: world.oldest_delivery(node.name) for node in declared.nodes.values() if node.is_source}
         known = Rhythms({**declared.nodes, **declared.exports}) if paces is None else paces
         self.rhythms: dict[str, Rhythm] = known.of(oldest)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Node → its place in topological order."""
+        return {name: place for place, name in enumerate(self.declared.nodes)}
 
     def known_reads(self, terms: Terms) -> list[Node]:
         """The reads that exist in what is applied."""

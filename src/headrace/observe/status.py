@@ -15,7 +15,7 @@ from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.observe.blockage import Block, Blockage, Blocked, next_command, promised_by, told
 from headrace.observe.exported import exported
-from headrace.observe.freshness import Freshness, counts, freshnesses
+from headrace.observe.freshness import Freshness, Stood, stood
 from headrace.observe.looking import known_until
 from headrace.observe.obligations import Obligation, Scene, covered, obligations
 from headrace.observe.periods import late_run, served_since
@@ -37,19 +37,23 @@ def judge(declared: Watched, world: World, now_us: int, wronged: Mapping[str, Wr
     return judged(Scene(declared, world), now_us, wronged)
 
 
-def judged(scene: Scene, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG) -> Status:
-    """The same of a scene that is set."""
+def judged(
+    scene: Scene, now_us: int, wronged: Mapping[str, Wronged] = NOTHING_WRONG, nodes: Stood | None = None, only: str | None = None
+) -> Status:
+    """The same of a scene that is set. `nodes`: how all nodes stand, where that is known; `only` one consumer."""
     declared, world = scene.declared, scene.world
-    fresh, outlooks = freshnesses(scene, now_us), Outlooks(scene, now_us)
+    found, outlooks = stood(scene, now_us) if nodes is None else nodes, Outlooks(scene, now_us)
     blockage = Blockage(scene, now_us)
     looked = [looks[0] for node in declared.nodes.values() if node.is_source and (looks := world.looks(node.name))]
     return Status(
         now_us=now_us,
         observed_at_us=max(looked, default=None),
         consumers=tuple(
-            _Judgement(terms, scene, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(fresh) for terms in declared.consumers
+            _Judgement(terms, scene, now_us, outlooks, blockage, wronged.get(terms.consumer)).result(found.states)
+            for terms in declared.consumers
+            if only in (None, terms.consumer)
         ),
-        assets=counts(scene, fresh),
+        assets=found.counts,
     )
 
 
@@ -85,7 +89,7 @@ class _Judgement:
     def _excepted(self) -> list[Excepted]:
         return excepted(self._terms, [one for one in self._all if one.met_at_us is not None], self._scene)
 
-    def result(self, fresh: dict[str, Freshness]) -> ConsumerStatus:
+    def result(self, fresh: Mapping[str, Freshness]) -> ConsumerStatus:
         blind = self._blind()
         late_since = self._late_since()
         never = self._never()
@@ -292,7 +296,7 @@ class _Judgement:
         found = self._blockage.of(self._terms, unmet[0].interval) if unmet else []
         return next_command(found[0]) if found else None
 
-    def _reads(self, fresh: dict[str, Freshness]) -> Iterator[Read]:
+    def _reads(self, fresh: Mapping[str, Freshness]) -> Iterator[Read]:
         """How each read stands, a view as the worst of what it reads."""
         declared = self._scene.declared
         for name in self._terms.named or self._terms.reads:
@@ -301,7 +305,7 @@ class _Judgement:
                 through = min((one.data_through for one in behind if one.data_through is not None), default=None)
                 yield Read(name, fresh[name], through)
 
-    def _read(self, node: Node, fresh: dict[str, Freshness]) -> Read:
+    def _read(self, node: Node, fresh: Mapping[str, Freshness]) -> Read:
         newest = self._scene.world.newest(node.name)
         through = newest.partition.partition(SEPARATOR)[0] if newest is not None and node.partition.grain is not None else None
         if newest is not None and node.partition.whole and self._scene.rhythms[node.name].has:
@@ -315,8 +319,11 @@ def _place(one: Excepted) -> str:
 
 def sources_of(reads: Sequence[Node], scene: Scene) -> list[Node]:
     """The sources that these nodes come from, in topological order."""
-    wanted = {node.name for node in reads}
-    for node in reversed(scene.declared.nodes.values()):
-        if node.name in wanted:
-            wanted |= {spec.node for spec in node.inputs}
-    return [node for node in scene.declared.nodes.values() if node.is_source and node.name in wanted]
+    nodes, wanted = scene.declared.nodes, {node.name: None for node in reads}
+    above = list(wanted)
+    while above:
+        for spec in nodes[above.pop()].inputs:
+            if spec.node in nodes and spec.node not in wanted:
+                wanted[spec.node] = None
+                above.append(spec.node)
+    return sorted((nodes[name] for name in wanted if nodes[name].is_source), key=lambda node: scene.places[node.name])

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from headrace.model import UsageError
 from headrace.model.reporting import did_you_mean
-from headrace.observe.obligations import Obligation, Scene, obligations
+from headrace.observe.obligations import Obligation, obligations
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import ConsumerRow, Document
 from headrace.operations.interventions import LedgerRow
 from headrace.operations.ledgers import Ledgers
 from headrace.operations.session import Session
+from headrace.operations.standing import standing
 from headrace.operations.status import status
 
 
@@ -71,9 +72,9 @@ def consumer(session: Session, name: str, *, before: str | None, limit: int, led
 def _upstream(session: Session, name: str) -> list[str]:
     if session.compiled is None:
         return []
-    from headrace.operations.catalog.reach import Reach
+    from headrace.operations.catalog.reach import reach_of
 
-    reach = Reach(session.compiled.project, session.compiled)
+    reach = reach_of(session, session.compiled)
     return [one for one in reach.distances(name, reach.above) if one != name]
 
 
@@ -81,10 +82,8 @@ def _deliveries(session: Session, name: str, before: str | None, limit: int, led
     if session.store is None or session.compiled is None:
         return [], False
     compiled, now_us = session.compiled, session.clock.now_us()
-    with session.world() as (tx, world):
-        declared = session.watched
-        scene = Scene(declared, world)
-        terms = next(one for one in declared.consumers if one.consumer == name)
+    with standing(session, now_us) as (tx, _, scene, _):
+        terms = next(one for one in scene.declared.consumers if one.consumer == name)
         newest = [one for one in reversed(obligations(terms, scene, now_us)) if before is None or one.interval < before]
         page, books = newest[:limit], Ledgers(session, tx, compiled, scene, now_us)
         rows = [_row(session, one, books.of_consumer(terms, one.interval) if n < ledgers else None, now_us) for n, one in enumerate(page)]

@@ -7,12 +7,12 @@ from typing import Any
 
 from headrace.model import UsageError
 from headrace.model.zones import to_us
-from headrace.observe.watched import watched
 from headrace.operations import figure_readers, figure_served, figure_work
 from headrace.operations.availability import window_began
 from headrace.operations.figure_documents import FIGURES, FigureDocument
 from headrace.operations.figuring import Figuring
 from headrace.operations.session import Session
+from headrace.operations.standing import standing
 
 WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
     "availability": figure_served.spans,
@@ -44,8 +44,8 @@ def explain(session: Session, figure: str, selection: Sequence[str] = (), *, win
         return _document(session, figure, span, (began_us, now_us), ["nothing has run yet: no data"], ())
     names = _names(session, selection)
     compiled = session.compiled
-    with session.world() as (tx, world):
-        figuring = Figuring(session, tx, world, compiled, watched(compiled), (began_us, now_us), names)
+    with standing(session, now_us) as found:
+        figuring = Figuring(session, found, compiled, (began_us, now_us), names)
         said, rows = WORKED[figure](figuring)
     return _document(session, figure, span, (began_us, now_us), said, rows)
 

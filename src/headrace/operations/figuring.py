@@ -11,17 +11,15 @@ from headrace.observe.availability.overview import Overview
 from headrace.observe.availability.score import Score, score
 from headrace.observe.availability.timeline import Past
 from headrace.observe.states import ConsumerStatus
-from headrace.observe.watched import Watched
 from headrace.operations.session import Session
+from headrace.operations.standing import Standing
 from headrace.run import usage as seen
-from headrace.store import Transaction
 from headrace.store.queries import usage, worth
 from headrace.store.queries.usage import Used
 from headrace.store.queries.worth import Attempted
 
 if TYPE_CHECKING:
     from headrace.model import Project
-    from headrace.observe.world import World
     from headrace.plan import Compiled
 
 _RAN_WELL = frozenset({"published", "held", "staged"})
@@ -32,14 +30,13 @@ class Figuring:
     """A window (began, until) in microseconds over what is applied."""
 
     def __init__(
-        self, session: Session, tx: Transaction, world: World, compiled: Compiled, declared: Watched, window: tuple[int, int],
-        names: Collection[str] | None,
-    ) -> None:  # fmt: skip
-        self.session, self.tx, self.world = session, tx, world
-        self.compiled, self.declared = compiled, declared
+        self, session: Session, standing: Standing, compiled: Compiled, window: tuple[int, int], names: Collection[str] | None
+    ) -> None:
+        self.session, self.tx, self.world = session, standing.tx, standing.world
+        self.compiled, self.declared = compiled, standing.scene.declared
         self.began, self.until = window
         self._names = names
-        self.overview = Overview(tx, compiled, declared, world, window)
+        self.overview = Overview(standing.tx, compiled, standing.scene, window, standing.nodes)
 
     @property
     def project(self) -> Project:

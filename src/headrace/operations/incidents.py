@@ -10,8 +10,7 @@ import msgspec
 from headrace.model import Project, UsageError
 from headrace.observe.incidents.holding import holding
 from headrace.observe.obligations import Scene
-from headrace.observe.watched import WHOLE, Terms, Watched
-from headrace.observe.world import World
+from headrace.observe.watched import WHOLE, Terms
 from headrace.operations.documents import ConsumerRow, HoldingRow
 from headrace.operations.incident_documents import (
     AffectedRow,
@@ -69,11 +68,11 @@ def _unknown(number: int) -> UsageError:
     return UsageError(f"there is no incident {shown(number)}", hint="headrace incidents --all lists them")
 
 
-def told(tx: Transaction, declared: Watched, world: World, consumers: Sequence[ConsumerRow], now_us: int) -> list[ConsumerRow]:
+def told(tx: Transaction, scene: Scene, consumers: Sequence[ConsumerRow], now_us: int) -> list[ConsumerRow]:
     """Consumers as `status` tells of them, each that isn't served with the incident that it waits for."""
     if not stored.count_open(tx):
         return list(consumers)
-    scene, terms = Scene(declared, world), {one.consumer: one for one in declared.consumers}
+    terms = {one.consumer: one for one in scene.declared.consumers}
     return [row if row.state == "served" else _told(row, _waited_for(tx, scene, terms[row.name], row, now_us)) for row in consumers]
 
 

@@ -23,6 +23,7 @@ from headrace.observe.watched import Terms
 from headrace.observe.watched import began as began_us
 from headrace.observe.wording import ago, moment
 from headrace.operations.interventions import ComparedRow, LedgerRow, SegmentRow, ShareRow
+from headrace.operations.remembering import of_version
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store import Transaction
@@ -39,7 +40,7 @@ class Ledgers:
 
     def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int) -> None:
         self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
-        self._compiled, self._traits = compiled, traits(compiled)
+        self._compiled, self._traits = compiled, of_version(session, "traits", lambda: traits(compiled))
         self._known_from = now_us
         self._know(records_of(tx, scene.world, now_us))
 

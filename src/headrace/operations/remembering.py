@@ -16,7 +16,15 @@ SECONDS = 10
 
 def remembered(session: Session, name: str, make: Callable[[], T]) -> T:
     """What `make` gives, or gave to an earlier session of the same memory while nothing in the store has changed."""
-    word = f"{session.version} {state_of(session)} {int(time.time() // SECONDS)}"
+    return _known(session, name, f"{session.version} {state_of(session)} {int(time.time() // SECONDS)}", make)
+
+
+def of_version(session: Session, name: str, make: Callable[[], T], word: str = "") -> T:
+    """The same of what follows from what is applied, and from what `word` is of, alone."""
+    return _known(session, name, f"{session.version} {word}", make)
+
+
+def _known(session: Session, name: str, word: str, make: Callable[[], T]) -> T:
     known = session.memory.get(name)
     if known is not None and known[0] == word:
         value: T = known[1]

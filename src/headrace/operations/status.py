@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Collection, Sequence
-from functools import lru_cache
-from pathlib import Path
 
 from headrace.model import Project
-from headrace.model.files import scan
 from headrace.observe.availability.overview import Overview
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
 from headrace.observe.world import Pausing
 from headrace.operations import restatements
-from headrace.operations.availability import standing, window_began
+from headrace.operations.availability import standing as figures
+from headrace.operations.availability import window_began
 from headrace.operations.documents import (
     AssetCounts,
     AvailabilityRow,
@@ -25,20 +21,25 @@ from headrace.operations.documents import (
     PausedRow,
     QuarantineCounts,
     ReadRow,
+    RestatedRow,
     RiskRow,
     StatusDocument,
 )
 from headrace.operations.incidents import holds, told
 from headrace.operations.quarantine import shown_path
+from headrace.operations.remembering import of_version
 from headrace.operations.runs import standing_repairs
 from headrace.operations.session import Session, usable
+from headrace.operations.standing import standing
+from headrace.operations.unapplied import unapplied
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import incidents, notices, partitions, publications
+from headrace.store.queries import incidents, notices, partitions, publications, trail
 from headrace.store.queries import quarantine as stored_quarantine
 
 WINDOW = "30d"
+REMEMBERED_US = 10_000_000
 UNDELIVERED_US = 7 * 86_400_000_000
 """Messages that couldn't be sent are told of for so long."""
 
@@ -55,25 +56,24 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
     chosen = _chosen(session, compiled, selection)
-    with session.world() as (tx, world):
-        declared = session.watched
-        overview = Overview(tx, compiled, declared, world, (began_us, now_us))
+    with standing(session, now_us) as (tx, world, scene, nodes):
+        overview = Overview(tx, compiled, scene, (began_us, now_us), nodes)
         found = overview.status()
         shown = [one for one in found.consumers if chosen is None or one.name in chosen]
-        past_of = standing(tx, overview, shown, (began_us, now_us), removed=chosen is None)
+        past_of = figures(tx, overview, shown, (began_us, now_us), removed=chosen is None)
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
         held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
         consumers = [_consumer(session, tx, compiled.project, one, past_of.of.get(one.name)) for one in shown]
-        consumers = told(tx, declared, world, consumers, now_us)
+        consumers = told(tx, scene, consumers, now_us)
         incidents_open = incidents.count_open(tx)
         undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
         holding = holds(tx, compiled.project, consumers) if incidents_open else None
         files = _files(session, tx, compiled.project, consumers)
         broken = standing_repairs(tx, compiled.project)
-        past = restatements.restated(tx, compiled, session.zone, now_us - restatements.TOLD_US)
+        past = _restated(session, tx, compiled, now_us - restatements.TOLD_US)
         undecided = restatements.proposed(tx, compiled)
-    not_applied = _not_applied(session)
+    not_applied = unapplied(session)
     return StatusDocument(
         project=compiled.project.settings.name,
         env=session.env,
@@ -195,35 +195,10 @@ def _files(session: Session, tx: Transaction, project: Project, consumers: Seque
     return found
 
 
-def _not_applied(session: Session) -> int | None:
-    """How many nodes' files differ from what is applied; None where the files have errors. Free while no file differs."""
-    if not _files_differ(session):
-        return 0
-    from headrace.plan import changes
-
-    compiled = session.declared().compiled
-    return None if compiled is None else len({change.node for change in changes(session.compiled, compiled)})
-
-
-def _files_differ(session: Session) -> bool:
-    applied = session.manifest
-    declared = {file.path for file in scan(session.root).files}
-    return not declared <= applied.keys() or any(_digest(f"{session.root}/{path}") != digest for path, digest in applied.items())
-
-
-def _digest(path: str) -> str | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - ten thousand paths would be taken apart and put together again
-        return _digested(path, found.st_size, found.st_mtime_ns, found.st_ino)
-    except OSError:
-        return None
-
-
-@lru_cache(maxsize=32_768)
-def _digested(path: str, size: int, changed_ns: int, inode: int) -> str:
-    """Of a file's bytes, read once: a server is asked again and again. What it is now tells it from what it was."""
-    del size, changed_ns, inode
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def _restated(session: Session, tx: Transaction, compiled: Compiled, since_us: int) -> list[RestatedRow]:
+    """What readers are told of a changed past; the same as long as nothing is published and nobody does anything."""
+    word = f"{publications.last_id(tx)} {trail.last_seq(tx)} {since_us // REMEMBERED_US}"
+    return of_version(session, "restated", lambda: restatements.restated(tx, compiled, session.zone, since_us), word)
 
 
 def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, not_applied: int | None) -> str | None:

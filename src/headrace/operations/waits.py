@@ -6,7 +6,7 @@ A core is built from the store, only to be asked: nothing is written, and it has
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -16,13 +16,15 @@ from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
 from headrace.observe.obligations import Scene
 from headrace.observe.wording import ago, moment
+from headrace.operations.catalog.reach import reach_of
 from headrace.operations.documents import RepairRow
 from headrace.operations.interventions import WaitingRow
 from headrace.operations.repairs import repairs
 from headrace.operations.runs import BROKEN, broken_of, put_down
 from headrace.operations.session import Session
 from headrace.plan import Compiled
-from headrace.run.loading import load
+from headrace.run.graph import graph_of
+from headrace.run.loading import part
 from headrace.run.pausing import paused
 from headrace.schedule import Arrived, Core, Graph, GraphNode, LoadedCell, PartitionState, Requested, Target, Waiting
 from headrace.store import Transaction
@@ -53,17 +55,18 @@ class Cause(NamedTuple):
 
 
 class Waits:
-    """Answers for one instant."""
+    """Answers for one instant about a node or a consumer: what it needs is known, and what runs."""
 
-    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int) -> None:
+    def __init__(self, session: Session, tx: Transaction, compiled: Compiled, scene: Scene, now_us: int, subject: str) -> None:
         self._session, self._tx, self._scene, self._now = session, tx, scene, now_us
         self._zone, self._project = session.timezone, compiled.project
-        loaded = load(tx, compiled, version=session.version, borrowed=session.borrowed, cells=_borrowed(session, tx))
+        self._running = attempts.running(tx)
+        asked = _above(session, compiled, (subject, *(one.node for one in self._running)))
+        loaded = part(tx, graph_of(asked), version=session.version, borrowed=session.borrowed, cells=_borrowed(session, tx))
         self.graph: Graph = loaded.graph
         self.nodes: dict[str, GraphNode] = {node.name: node for node in loaded.graph.nodes}
         self._paused = {one.node: one for one in pauses.in_force(tx, now_us)}
         self._led = holder(tx) is not None
-        self._running = attempts.running(tx)
         self.core = Core(epoch=0, slots=0)
         wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
         arrived = [Arrived(source, key, bundle) for source, key, bundle in arriving.waiting_deliveries(tx) if source in self.nodes]
@@ -260,6 +263,24 @@ class Waits:
             kind=kind, node=node, partition=key, state=str(state), text=text, waiter=waiter,
             since=None if since is None else self._session.instant(since), until=None if until is None else self._session.instant(until),
         )  # fmt: skip
+
+
+def _above(session: Session, compiled: Compiled, names: Iterable[str]) -> Compiled:
+    """The part of what is applied that these need, through others too."""
+    reach = reach_of(session, compiled)
+    wanted = {one for name in names for one in reach.distances(name, reach.above)}
+    project = compiled.project
+    return msgspec.structs.replace(
+        compiled,
+        order=tuple(name for name in compiled.order if name in wanted),
+        nodes={name: node for name, node in compiled.nodes.items() if name in wanted},
+        project=msgspec.structs.replace(
+            project,
+            sources={name: one for name, one in project.sources.items() if name in wanted},
+            assets={name: one for name, one in project.assets.items() if name in wanted},
+            consumers={name: one for name, one in project.consumers.items() if name in wanted},
+        ),
+    )
 
 
 def _borrowed(session: Session, tx: Transaction) -> tuple[LoadedCell, ...]:

@@ -10,13 +10,14 @@ from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.states import ConsumerStatus, State
-from headrace.observe.status import judge
+from headrace.observe.status import judged
 from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
 from headrace.operations.interventions import LedgerRow, WaitingRow, WhyDocument
 from headrace.operations.ledgers import Ledgers, owner_of
 from headrace.operations.session import Session
+from headrace.operations.standing import standing
 from headrace.operations.waits import Waits, at
 from headrace.plan import Compiled
 from headrace.store import Transaction
@@ -45,13 +46,12 @@ def why(session: Session, text: str) -> WhyDocument:
 
 
 def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyDocument:
-    with session.world() as (tx, world):
+    with standing(session, now_us) as (tx, _, scene, nodes):
         declared = session.watched
-        scene = Scene(declared, world)
-        waits, ledgers = Waits(session, tx, compiled, scene, now_us), Ledgers(session, tx, compiled, scene, now_us)
+        waits, ledgers = Waits(session, tx, compiled, scene, now_us, name), Ledgers(session, tx, compiled, scene, now_us)
         if name in compiled.project.consumers:
             terms = next(one for one in declared.consumers if one.consumer == name)
-            status = next(one for one in judge(declared, world, now_us).consumers if one.name == name)
+            [status] = judged(scene, now_us, nodes=nodes, only=name).consumers
             document = _of_consumer(session, waits, scene, terms, status, key, now_us)
             ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
             told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)

@@ -38,6 +38,23 @@ def stored(
     return Loaded(graph, cells, fired=fired, checkpoint=checkpoint.gathered(graph, own))
 
 
+def part(tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str], cells: tuple[LoadedCell, ...] = ()) -> Loaded:
+    """`stored`, of a part of the graph that holds all that its nodes read: only what the store says of these is read."""
+    names = {node.name for node in graph.nodes}
+    fired = tuple(one for one in firings.last(tx) if one[0] in names)
+    kept = standings.checkpoint(tx) if not borrowed else None
+    content: Checkpoint | None = checkpoint.decode(kept.content) if kept is not None and kept.version == version else None
+    if kept is not None and content is not None:
+        own = replace(
+            content,
+            cells=tuple(one for one in content.cells if one.node in names),
+            nodes={name: one for name, one in content.nodes.items() if name in names},
+        )
+        return Loaded(graph, tuple(one for one in _cells(tx, kept.revision) if one.node in names), fired=fired, checkpoint=own)
+    made = (cell for name in sorted(names - borrowed) for cell in _cells(tx, node=name))
+    return Loaded(graph, tuple(one for one in cells if one.node in names), fired=fired, checkpoint=checkpoint.gathered(graph, made))
+
+
 def _seconds(tx: Transaction, compiled: Compiled) -> dict[str, float]:
     """How long attempts take, where a deadline depends on it."""
     return durations.p95s(tx, compiled.nodes) if compiled.project.consumers else {}
@@ -60,8 +77,8 @@ def _resumed(tx: Transaction, graph: Graph, version: int) -> Loaded | None:
     return None if content is None else Loaded(graph, tuple(_cells(tx, kept.revision)), checkpoint=content)
 
 
-def _cells(tx: Transaction, after: int = -1) -> Iterator[LoadedCell]:
-    for row in standings.standings(tx, after):
+def _cells(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[LoadedCell]:
+    for row in standings.standings(tx, after, node):
         state = PartitionState(row.state)
         yield LoadedCell(
             node=row.node, key=row.partition, state=state, stale=row.stale, failures=row.failures, not_before=row.not_before,

@@ -10,12 +10,11 @@ from headrace.observe.availability.carrying import Carrying
 from headrace.observe.availability.gathering import Gathering
 from headrace.observe.availability.timeline import Past
 from headrace.observe.availability.wrongness import Wrongness
+from headrace.observe.freshness import Stood
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.obligations import Scene
 from headrace.observe.states import ConsumerStatus, Status, Wronged
 from headrace.observe.status import judged
-from headrace.observe.watched import Watched
-from headrace.observe.world import World
 from headrace.store.database import Transaction
 
 if TYPE_CHECKING:
@@ -25,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class Overview:
-    """Over a window (from, now), in one transaction."""
+    """Over a window (from, now), in one transaction; `nodes`: how all nodes stand, where that is known."""
 
-    def __init__(self, tx: Transaction, compiled: Compiled, declared: Watched, world: World, window: tuple[int, int]) -> None:
+    def __init__(self, tx: Transaction, compiled: Compiled, scene: Scene, window: tuple[int, int], nodes: Stood | None = None) -> None:
         self._tx, self._window = tx, window
-        self._scene = Scene(declared, world)
+        self._scene, self._nodes = scene, nodes
         self._wrongness = Wrongness(tx, self._scene, Carrying(lineage_of(compiled)), *window)
         self._speaks = partial(speaks, voices(compiled.project))
 
@@ -39,7 +38,7 @@ class Overview:
 
     def status(self) -> Status:
         """How everything stands now."""
-        return judged(self._scene, self._window[1], self.wronged())
+        return judged(self._scene, self._window[1], self.wronged(), self._nodes)
 
     def pasts(self, consumers: Sequence[ConsumerStatus]) -> list[Past]:
         """How each of these was served."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from headrace.model import Asset, Project, Source
 from headrace.observe.availability.overview import Overview
-from headrace.observe.freshness import freshnesses
-from headrace.observe.obligations import Scene
 from headrace.operations.availability import window_began
 from headrace.operations.catalog.documents import CardRow
 from headrace.operations.ls import row
 from headrace.operations.remembering import remembered
 from headrace.operations.session import Session
+from headrace.operations.standing import standing
 from headrace.operations.status import WINDOW
 from headrace.store import Transaction
 from headrace.store.queries import incidents, partitions, pauses, quarantine
@@ -25,7 +24,7 @@ NEVER = "never"
 class _Standing(msgspec.Struct, frozen=True):
     """How all nodes stand."""
 
-    states: dict[str, str] = {}
+    states: Mapping[str, str] = {}
     quarantined: frozenset[str] = frozenset()
     paused: frozenset[str] = frozenset()
     incidents: dict[str, str] = {}
@@ -46,11 +45,25 @@ class Cards:
 
     def state(self, name: str) -> str:
         """A node's freshness."""
-        return self._standing.states.get(name, NEVER)
+        return str(self._standing.states.get(name, NEVER))
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """Node → freshness, of all."""
+        return self._standing.states
 
     def quarantined(self, name: str) -> bool:
         """Whether something of a node waits in quarantine."""
         return name in self._standing.quarantined
+
+    def any_quarantined(self, names: Iterable[str]) -> bool:
+        """The same of any of these."""
+        return not self._standing.quarantined.isdisjoint(names)
+
+    @property
+    def has_incidents(self) -> bool:
+        """Whether any incident is open."""
+        return bool(self._standing.incidents)
 
     def paused(self, name: str) -> bool:
         """Whether nothing of it is started."""
@@ -79,7 +92,7 @@ class Cards:
 
     def published(self) -> dict[str, int]:
         """Node → when its newest partition was published, in microseconds."""
-        return remembered(self._session, "published", lambda: _published(self._session, [node.name for node in self.nodes]))
+        return remembered(self._session, "published", lambda: _published(self._session))
 
     def _card(self, name: str, tx: Transaction | None) -> CardRow:
         node = self.project.node(name)
@@ -105,15 +118,14 @@ def _standing(session: Session) -> _Standing:
     if session.store is None or session.compiled is None:
         return _Standing()
     now_us, held = session.clock.now_us(), dict[str, str]()
-    with session.world() as (tx, world):
-        states = freshnesses(Scene(session.watched, world), now_us)
-        for one in incidents.open_ones(tx):
+    with standing(session, now_us) as found:
+        for one in incidents.open_ones(found.tx):
             for name in (one.node, *one.affected.assets, *one.affected.consumers):
                 held.setdefault(name, one.shown)
         return _Standing(
-            states={name: str(state) for name, state in states.items()},
-            quarantined=frozenset(quarantine.nodes(tx)),
-            paused=frozenset(one.node for one in pauses.all_of(tx) if one.until is None or one.until > now_us),
+            states=found.nodes.states,
+            quarantined=frozenset(quarantine.nodes(found.tx)),
+            paused=frozenset(one.node for one in pauses.all_of(found.tx) if one.until is None or one.until > now_us),
             incidents=held,
         )
 
@@ -123,13 +135,14 @@ def _consumers(session: Session) -> dict[str, str]:
         return {}
     now_us = session.clock.now_us()
     window = (window_began(WINDOW, now_us, session.timezone), now_us)
-    with session.world() as (tx, world):
-        found = Overview(tx, session.compiled, session.watched, world, window).status()
+    with standing(session, now_us) as (tx, _, scene, nodes):
+        found = Overview(tx, session.compiled, scene, window, nodes).status()
     return {one.name: one.state.value for one in found.consumers}
 
 
-def _published(session: Session, names: list[str]) -> dict[str, int]:
-    if session.store is None:
+def _published(session: Session) -> dict[str, int]:
+    if session.store is None or session.compiled is None:
         return {}
-    with session.store.read() as tx:
-        return {name: extent.newest_at for name in names if (extent := partitions.extent(tx, name)) is not None}
+    with standing(session, session.clock.now_us()) as found:
+        newest = ((name, found.world.newest(name)) for name in found.scene.declared.nodes)
+        return {name: one.at_us for name, one in newest if one is not None}

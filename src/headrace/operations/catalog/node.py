@@ -10,7 +10,7 @@ from headrace.model import Asset, Consumer, Source
 from headrace.operations import targets
 from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.documents import CountedRow, EdgeRow, NodeColumnRow, NodeDocument
-from headrace.operations.catalog.reach import Reach
+from headrace.operations.catalog.reach import reach_of
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store.queries import calendar, partitions
@@ -35,8 +35,8 @@ def node(session: Session, name: str) -> NodeDocument:
         contract=declared.contract,
         columns=_columns(session, declared, compiled),
         reads=_reads(cards, compiled, name),
-        read_by=_read_by(cards, compiled, name),
-        consumers=Reach(project, compiled).consumers(name) if compiled is not None else [],
+        read_by=_read_by(session, cards, compiled, name),
+        consumers=reach_of(session, compiled).consumers(name) if compiled is not None else [],
         partitions=counts,
         oldest=oldest,
         fingerprint=above.fingerprint if above is not None else None,
@@ -75,11 +75,12 @@ def _reads(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
     return [_edge(cards, other, mode) for other, mode in (*inputs, *((other, "depends") for other in found.depends))]
 
 
-def _read_by(cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
+def _read_by(session: Session, cards: Cards, compiled: Compiled | None, name: str) -> list[EdgeRow]:
     if compiled is None:
         return []
     found = []
-    for other in compiled.nodes.values():
+    below = [compiled.nodes[one] for one in reach_of(session, compiled).below.get(name, ()) if one in compiled.nodes]
+    for other in below:
         modes = [spec.mode.value for spec in other.inputs if spec.node == name] or (["depends"] if name in other.depends else [])
         found += [_edge(cards, other.name, mode) for mode in modes]
     return found + [

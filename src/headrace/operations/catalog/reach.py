@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 
 from headrace.model import Project
+from headrace.operations.remembering import of_version
+from headrace.operations.session import Session
 from headrace.plan import Compiled
 
 
@@ -41,3 +43,10 @@ class Reach:
                     found[other] = found[one] + 1
                     queue.append(other)
         return found
+
+
+def reach_of(session: Session, compiled: Compiled) -> Reach:
+    """That of what is applied, kept as long as it is; before that, of what the files say now."""
+    if session.version is None:
+        return Reach(compiled.project, compiled)
+    return of_version(session, "reach", lambda: Reach(compiled.project, compiled))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import repeat
 
-from headrace.model import Project
-from headrace.operations.catalog.cards import Cards
+from headrace.operations.catalog.cards import NEVER, Cards
 from headrace.operations.catalog.documents import CountedRow
-from headrace.operations.catalog.reach import Reach
+from headrace.operations.catalog.reach import reach_of
 from headrace.operations.graph.documents import CardView
-from headrace.operations.remembering import remembered
+from headrace.operations.remembering import of_version
 from headrace.operations.session import Session, usable
 
 
@@ -20,18 +20,19 @@ class Whole:
     def __init__(self, session: Session) -> None:
         compiled = session.compiled if session.compiled is not None else usable(session.declared())
         self.session, self.project = session, compiled.project
-        self.reach = remembered(session, "reach", lambda: Reach(compiled.project, compiled))
+        self.reach = reach_of(session, compiled)
         self.cards = Cards(session)
         self.names = [*compiled.order, *compiled.project.consumers]
-        self._consumers = self.cards.consumer_states()
+        self._states = {**self.cards.states, **self.cards.consumer_states()}
 
     def state(self, name: str) -> str:
         """A node's freshness, or a consumer's state."""
-        return self._consumers.get(name, "never") if name in self.project.consumers else self.cards.state(name)
+        return str(self._states.get(name, NEVER))
 
     def domain(self, name: str) -> str:
         """Its domain; empty for one of none."""
-        return domain_of(self.project, name)
+        node = self.project.node(name)
+        return (node.domain if node is not None else None) or ""
 
     def id(self, name: str) -> str:
         """Its card's."""
@@ -52,19 +53,30 @@ class Whole:
             for name, at in steps.items()
         ]  # fmt: skip
 
-    def several(self, card_id: str, kind: str, domain: str, names: Iterable[str], steps: int) -> CardView:
+    def several(self, card_id: str, kind: str, domain: str, names: Sequence[str], steps: int) -> CardView:
         """One card for many."""
-        names = list(names)
-        counted = Counter(self.state(name) for name in names)
-        incident = next((found for name in names if (found := self.cards.incident(name)) is not None), None)
+        counted = Counter(map(str, map(self._states.get, names, repeat(NEVER))))
+        incident = next(filter(None, map(self.cards.incident, names)), None) if self.cards.has_incidents else None
         return CardView(
             id=card_id, kind=kind, name=domain, state=None, states=[CountedRow(value=v, count=n) for v, n in counted.most_common()],
-            count=len(names), owner=None, domain=domain or None, data_through=None, quarantined=any(map(self.cards.quarantined, names)),
+            count=len(names), owner=None, domain=domain or None, data_through=None, quarantined=self.cards.any_quarantined(names),
             paused=False, incident=incident, steps=steps, hidden_above=0, hidden_below=0,
         )  # fmt: skip
 
 
-def domain_of(project: Project, name: str) -> str:
-    """The domain that a node or a consumer is declared in; empty for none."""
-    node = project.node(name)
-    return (node.domain if node is not None else None) or ""
+class Domains:
+    """The nodes of each domain, and how many edges go from one domain to another."""
+
+    def __init__(self, whole: Whole) -> None:
+        domain_of = {name: whole.domain(name) for name in whole.names}
+        self.names: dict[str, list[str]] = {}
+        self.edges: Counter[tuple[str, str]] = Counter()
+        for name, domain in domain_of.items():
+            self.names.setdefault(domain, []).append(name)
+            self.edges.update((domain_of[parent], domain) for parent in whole.reach.above.get(name, ()) if parent in domain_of)
+
+
+def domains_of(whole: Whole) -> Domains:
+    """Those of what is applied, kept as long as it is."""
+    session = whole.session
+    return Domains(whole) if session.version is None else of_version(session, "domains", lambda: Domains(whole))

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.model import UsageError
 from headrace.operations.graph.documents import CardView, EdgeView, GraphView
-from headrace.operations.graph.standing import Whole
+from headrace.operations.graph.standing import Whole, domains_of
 from headrace.operations.incidents import ID, incident
 from headrace.operations.session import Session
 from headrace.operations.targets import unknown
@@ -17,6 +17,7 @@ from headrace.operations.targets import unknown
 MODES = ("domains", "focus", "blast")
 BUDGET_MAX = 150
 HOPS_MAX = 10
+_REST = "more:down:"
 ROLLED_MAX = 12
 """So many cards stand for the rest on one side; the smallest domains share the last."""
 
@@ -94,24 +95,32 @@ def _with_hidden(whole: Whole, card: CardView, card_of: Mapping[str, str]) -> Ca
 
 def _domains(session: Session, whole: Whole, wanted: Wanted) -> GraphView:
     """A card for each domain; where there are more than the budget, the smallest share one."""
-    sizes = Counter(map(whole.domain, whole.names))
-    own = {domain for domain, _ in sizes.most_common(wanted.budget)}
-    card_of = {name: f"domain:{domain}" if (domain := whole.domain(name)) in own else "more:down:" for name in whole.names}
+    domains = domains_of(whole)
+    largest = sorted(domains.names, key=lambda domain: len(domains.names[domain]), reverse=True)[: wanted.budget]
+    own = {domain: f"domain:{domain}" for domain in largest}
     groups: dict[str, list[str]] = {}
-    for name, card in card_of.items():
-        groups.setdefault(card, []).append(name)
+    for domain, names in domains.names.items():
+        groups.setdefault(own.get(domain, _REST), []).extend(names)
+    weights: Counter[tuple[str, str]] = Counter()
+    for (above, below), weight in domains.edges.items():
+        weights[own.get(above, _REST), own.get(below, _REST)] += weight
     cards = [whole.several(card, card.partition(":")[0], card.split(":")[-1], names, 0) for card, names in groups.items()]
     return GraphView(
         now=session.now(), mode=wanted.mode, root=None, hops=None, total=len(whole.names), shown=0, cards=cards,
-        edges=_edges(whole, card_of),
+        edges=_drawn_edges(weights),
     )  # fmt: skip
 
 
 def _edges(whole: Whole, card_of: Mapping[str, str]) -> list[EdgeView]:
-    """Between the cards that are there; within one there is none."""
+    """Between the cards that are there."""
     weights: Counter[tuple[str, str]] = Counter()
     for name, card in card_of.items():
         for parent in whole.reach.above.get(name, ()):
-            if parent in card_of and card_of[parent] != card:
+            if parent in card_of:
                 weights[card_of[parent], card] += 1
-    return [EdgeView(from_=one, to=other, weight=n) for (one, other), n in sorted(weights.items())]
+    return _drawn_edges(weights)
+
+
+def _drawn_edges(weights: Mapping[tuple[str, str], int]) -> list[EdgeView]:
+    """Within one card there is none."""
+    return [EdgeView(from_=one, to=other, weight=n) for (one, other), n in sorted(weights.items()) if one != other]

@@ -66,7 +66,7 @@ def marks(tx: Transaction) -> Marks:
 def since(tx: Transaction, before: Marks, now: Marks) -> Iterator[Changed]:
     """What changed from one moment to another."""
     if now.revision != before.revision:
-        yield _named(tx, "partitions", "select distinct node from partition where revision > ?", before.revision)
+        yield _named(tx, "partitions", "select distinct node || '' from partition where revision > ?", before.revision)
     if now.runs != before.runs or now.at_work != before.at_work:
         yield _named(tx, "runs", _RUNS, before.runs)
     if now.versions != before.versions:

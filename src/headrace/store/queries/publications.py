@@ -65,6 +65,11 @@ def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> i
     return max(map(int, found), default=0)
 
 
+def last_id(tx: Transaction) -> int:
+    """The id of the newest publication of all, 0 for none."""
+    return int(tx.execute("select coalesce(max(id), 0) from publication").fetchone()[0])
+
+
 def snapshot_of(tx: Transaction, node: str, publication_id: int) -> int | None:
     """The snapshot that a publication made, whatever has replaced it since; None for one that isn't the node's."""
     row = tx.execute("select snapshot from publication where id = :id and node = :node", {"id": publication_id, "node": node}).fetchone()

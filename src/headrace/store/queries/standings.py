@@ -43,14 +43,15 @@ def next_revision(tx: Transaction) -> int:
     return int(tx.execute("select coalesce(max(revision), 0) from partition").fetchone()[0]) + 1
 
 
-def standings(tx: Transaction, after: int = -1) -> Iterator[Standing]:
-    """The partitions that were touched after a revision, one by one: all of them may be more than fit into memory."""
+def standings(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[Standing]:
+    """The partitions that were touched after a revision, or all of one node, one by one: they may be more than fit into memory."""
+    which, value = ("p.revision > ?", after) if node is None else ("p.node = ?", node)
     rows = tx.execute(
         "select p.node, p.partition, p.state, p.stale, p.failures, p.not_before, p.publication_id is not null, p.proposed,"
         " coalesce(p.reason, ''), p.since, case when p.partition = '*' then (select coalesce(max(f.id), 0) from publication f"
         " where f.node = p.node and f.partition = '*' and f.identical = 0) else 0 end"
-        " from partition p where p.revision > ?",
-        (after,),
+        f" from partition p where {which}",
+        (value,),
     )
     for r in rows:
         yield Standing(r[0], r[1], r[2], bool(r[3]), r[4], r[5], bool(r[6]), bool(r[7]), r[8], r[9], r[10])

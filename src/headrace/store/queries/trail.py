@@ -23,3 +23,8 @@ def seq_of(tx: Transaction, digest: str) -> int | None:
     """Which entry has this hash."""
     row = tx.execute("select seq from audit where hash = ?", (digest,)).fetchone()
     return None if row is None else int(row[0])
+
+
+def last_seq(tx: Transaction) -> int:
+    """The number of the newest entry, 0 for none."""
+    return int(tx.execute("select coalesce(max(seq), 0) from audit").fetchone()[0])

@@ -1,0 +1,156 @@
+"""How all nodes stand, kept from one look to the next: only nodes whose partitions changed since are judged again, and those that stand
+by them. Judged by the same functions as from scratch (`freshness.stood`), of the same facts.
+
+What all of it follows from, besides the partitions: what is applied, where rhythms begin, and which intervals have begun. Where one of
+these is another, all nodes are judged anew.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from headrace.model.intervals import key_at_us
+from headrace.observe.facts import StoreWorld
+from headrace.observe.freshness import Freshness, Stood, counted, freshness, of_view, unchecked
+from headrace.observe.obligations import Scene
+from headrace.observe.watched import Rhythm, Rhythms, Watched
+from headrace.observe.world import Newest
+from headrace.store.database import Transaction
+from headrace.store.queries import extents
+from headrace.store.queries.extents import Seen
+
+KEPT_MAX = 4
+"""So many moments are kept: readers beside each other see snapshots of several."""
+
+
+class KeptWorld(StoreWorld):
+    """The world of a transaction, where what readers see of nodes is known."""
+
+    def __init__(self, tx: Transaction, seen: Mapping[str, Seen]) -> None:
+        super().__init__(tx)
+        self._seen = seen
+
+    def _find_newest(self, node: str) -> Newest | None:
+        seen = self._seen.get(node)
+        if seen is None:
+            return None
+        found = seen.extent
+        return Newest(found.newest, found.newest_at, found.newest_verdict, found.oldest)
+
+    def published_between(self, node: str, first: str, last: str) -> int:
+        """How many partitions from `first` to `last`, both included, readers see."""
+        seen = self._seen.get(node)
+        if seen is None:
+            return 0
+        if first <= seen.extent.oldest and seen.extent.newest <= last:
+            return seen.partitions
+        return super().published_between(node, first, last)
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """How everything stood at a revision, with the rhythms and the newest intervals (`begun`) that it follows from besides.
+    `newest_unchecked` are assets."""
+
+    revision: int
+    rhythms: Mapping[str, Rhythm]
+    begun: tuple[str, ...]
+    seen: Mapping[str, Seen]
+    states: Mapping[str, Freshness]
+    tally: Mapping[Freshness, int]
+    newest_unchecked: frozenset[str]
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """One snapshot: its world, the scene in it, and how all nodes stand."""
+
+    world: KeptWorld
+    scene: Scene
+    nodes: Stood
+
+
+class Kept:
+    """Of one applied version; used by several threads."""
+
+    def __init__(self, declared: Watched) -> None:
+        self._declared = declared
+        self._rhythms = Rhythms({**declared.nodes, **declared.exports})
+        self._places = {name: place for place, name in enumerate((*declared.nodes, *declared.views))}
+        self._names = list(self._places)
+        self._cuts = [*{(grain, node.timezone) for node in declared.nodes.values() if (grain := node.partition.grain) is not None}]
+        self._below = _below(declared)
+        self._moments: deque[Moment] = deque(maxlen=KEPT_MAX)
+        self._lock = threading.Lock()
+
+    def at(self, tx: Transaction, now_us: int) -> Standing:
+        """How everything stands in a transaction's snapshot."""
+        with self._lock:
+            revision = extents.revision(tx)
+            before = max((one for one in self._moments if one.revision <= revision), key=lambda one: one.revision, default=None)
+            changed = [] if before is None else extents.changed_nodes(tx, before.revision)
+            seen = extents.all_of(tx) if before is None else _brought(tx, before.seen, changed)
+            world = KeptWorld(tx, seen)
+            scene = Scene(self._declared, world, self._rhythms)
+            begun = tuple(key_at_us(now_us, grain, timezone) for grain, timezone in self._cuts)
+            anew = before is None or before.rhythms is not scene.rhythms or before.begun != begun
+            if before is not None and not anew and before.revision == revision:
+                moment = before
+            else:
+                asked = self._names if anew else changed
+                moment = self._judged(scene, now_us, asked, before, Moment(revision, scene.rhythms, begun, seen, {}, {}, frozenset()))
+                self._moments.append(moment)
+        counts = counted(scene, moment.tally, len(moment.newest_unchecked))
+        return Standing(world, scene, Stood(moment.states, counts))
+
+    def _judged(self, scene: Scene, now_us: int, asked: Iterable[str], before: Moment | None, now: Moment) -> Moment:
+        states, tally = (dict(before.states), Counter(before.tally)) if before is not None else ({}, Counter[Freshness]())
+        odd = set(before.newest_unchecked) if before is not None else set[str]()
+        stale = scene.world.stale_nodes()
+        waiting = sorted({self._places[name] for name in asked if name in self._places})
+        known = set(waiting)
+        while waiting:
+            name = self._names[heapq.heappop(waiting)]
+            found, old = self._state(name, scene, states, stale, now_us), states.get(name)
+            states[name] = found
+            node = self._declared.nodes.get(name)
+            if node is None or not node.is_source:
+                tally.update({found: 1})
+                tally.subtract({old: 1} if old is not None else {})
+            if node is not None and not node.is_source:
+                (odd.add if unchecked(node, scene) else odd.discard)(name)
+            if found is not old:
+                for place in self._below.get(name, ()):
+                    if place not in known:
+                        known.add(place)
+                        heapq.heappush(waiting, place)
+        return msgspec.structs.replace(now, states=states, tally=tally, newest_unchecked=frozenset(odd))
+
+    def _state(self, name: str, scene: Scene, states: Mapping[str, Freshness], stale: Collection[str], now_us: int) -> Freshness:
+        node = self._declared.nodes.get(name)
+        return of_view(name, scene, states) if node is None else freshness(node, scene, states, stale, now_us)
+
+
+def _below(declared: Watched) -> dict[str, list[int]]:
+    """Node → the places of what stands by how it stands: views of it, and what isn't cut by time and reads it."""
+    places = {name: place for place, name in enumerate((*declared.nodes, *declared.views))}
+    found: dict[str, list[int]] = {}
+    for node in declared.nodes.values():
+        if node.partition.grain is None:
+            for spec in node.inputs:
+                found.setdefault(spec.node, []).append(places[node.name])
+    for view, reads in declared.views.items():
+        for name in reads:
+            found.setdefault(name, []).append(places[view])
+    return found
+
+
+def _brought(tx: Transaction, seen: Mapping[str, Seen], changed: Iterable[str]) -> Mapping[str, Seen]:
+    again = {name: extents.of(tx, name) for name in changed}
+    if not again:
+        return seen
+    kept = {name: one for name, one in seen.items() if name not in again}
+    return kept | {name: one for name, one in again.items() if one is not None}

@@ -116,7 +116,8 @@ def _skipped(document: BackfillDocument, page: Page) -> None:
 def _published(document: BackfillDocument) -> str:
     if document.publishes == "in_steps":
         return f"published in {document.steps} steps, some intervals of all assets at a time"
-    return PUBLISHES[document.publishes]
+    later = ", but for what is made afterwards" if any(row.how == "afterwards" for row in document.assets) else ""
+    return PUBLISHES[document.publishes] + (later if document.publishes == "atomically" else "")
 
 
 def _cost(document: BackfillDocument) -> str:
@@ -176,6 +177,8 @@ def _facts(document: BackfillDocument) -> list[str]:
     facts += [f"{document.redone:,} made again, for their inputs changed meanwhile"] if document.redone else []
     if document.state in ("failed", "cancelled") and not document.published:
         facts.append("readers see what they saw before")
+    left = document.partitions_total - document.published
+    facts += [f"the other {left:,} didn't have to be made: what they read is as it was"] if document.state == "succeeded" and left else []
     facts += [f"{span(document.remaining)} to go"] if document.remaining is not None else []
     return facts
 

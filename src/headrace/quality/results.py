@@ -45,6 +45,12 @@ class CheckResult(msgspec.Struct, frozen=True):
     partitions: tuple[str, ...] = ()
     """Where it failed: in which of the partitions of a batch."""
 
+    @property
+    def said(self) -> str:
+        """What it says where it stands alone. What a query looks for is only in its name: `parts_add_up: 2 rows returned`."""
+        named = self.kind == "sql" and self.name != self.kind and self.detail
+        return f"{self.name}: {self.detail}" if named else self.detail or self.name
+
 
 class ColumnProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one scan learnt about one column. Decimals, dates and times as text; of a classified column counts alone."""

@@ -92,5 +92,5 @@ def warnings(outcome: Outcome, key: str | None) -> str:
     found = outcome.audit if outcome.audit is None or key is None else outcome.audit.of(key)
     if found is None or found.verdict is not Verdict.WARNED:
         return ""
-    said = [r.detail or r.name for r in found.results if r.outcome == "failed"]
+    said = [r.said for r in found.results if r.outcome == "failed"]
     return "; ".join([*said, *([outcome.reason] if outcome.reason else [])])

@@ -146,7 +146,7 @@ def _concluded(task: Produce, workshop: Workshop, outcome: Outcome, produced: Pr
         rewritten = workshop.rewrite(task.shared, produced.table, task.scope.partitions, task.scope.timezone)
         return msgspec.structs.replace(outcome, rewritten=rewritten, reason="; ".join(filter(None, [_done_without(task), strange.reason])))
     reason = "; ".join(
-        filter(None, [*(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
+        filter(None, [*(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking"), strange.reason])
     )
     workshop.discard(produced.replacement)
     if len(task.scope.partitions) > 1:  # they are tried again, fewer at once: only a partition alone is quarantined

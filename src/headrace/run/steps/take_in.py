@@ -318,7 +318,7 @@ def _unexpected(source: Source, rows: int, *, history_has_rows: bool) -> str:
 
 
 def _failures(found: Audit) -> str:
-    return "; ".join(r.detail or r.name for r in found.results if r.outcome == "failed" and r.severity == "blocking")
+    return "; ".join(r.said for r in found.results if r.outcome == "failed" and r.severity == "blocking")
 
 
 def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, workshop: Workshop, drifting: Drifting) -> Outcome:

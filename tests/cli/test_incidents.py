@@ -57,6 +57,20 @@ def test_a_repair_is_asked_for_among_the_incidents_too(shop: Project) -> None:
     assert "isn't known" in shop.refused("incidents", "mend", number)
 
 
+def test_what_somebody_knows_stands_in_the_timeline_and_in_the_trail(shop: Project) -> None:
+    """Would catch: a note that is lost, that nobody signed, or that changes what is known of a cause."""
+    before = shop.json("incidents")[0]
+    after = shop.json("incidents", "note", before["id"], "--reason", "<b>they send it again at noon</b>")
+    (line,) = [one for one in after["timeline"] if one["what"].startswith("note: ")]
+    assert line["what"] == "note: <b>they send it again at noon</b>"
+    assert line["by"]
+    assert {**after, "timeline": []} == {**before, "timeline": []}
+    entries = [one for one in shop.json("audit", "show") if one["action"] == "incident.noted"]
+    assert [one["reason"] for one in entries] == ["<b>they send it again at noon</b>"]
+    assert "needs --reason" in shop.refused("incidents", "note", before["id"], code=3)
+    assert "there is no incident" in shop.refused("incidents", "note", "INC-99", "--reason", "x")
+
+
 def test_what_is_refused_of_a_report(shop: Project) -> None:
     """A report about nothing would open an incident that nothing can close."""
     assert "needs --reason" in shop.refused("incidents", "report", "orders_clean", "--from", "2025-03-02", code=3)

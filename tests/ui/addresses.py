@@ -17,6 +17,7 @@ PAGES = (
     "/assets/{asset}?part=columns",
     "/assets/{asset}?part=lineage",
     "/assets/{asset}?part=preview",
+    "/assets/{asset}?part=use",
     "/sources/{source}",
     "/graph",
     "/graph?mode=focus&root={asset}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +179,38 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(shop: tuple[
         page.get_by_role("link", name="Log of revenue 2025-03-02").click()
         expect(page.get_by_role("region", name="Log").first).to_be_visible()
         assert trail(root, "plan.made") == ("tester", MARKUP)
+
+
+def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(shop: tuple[Site, Path]) -> None:
+    """Would catch: a form that can say less than the verb, or a range that stays beside a time since when something failed."""
+    site, _ = shop
+    with site.page() as page:
+        open_page(page, "/backfills/new?select=revenue%2B&mode=all&from=2025-03-01&to=2025-03-01")
+        expect(page.get_by_role("region", name="The exact list").locator("strong").filter(has_text="gated")).to_have_count(1)
+        page.get_by_label("Without").fill("gated checked")
+        page.get_by_role("button", name="Show the plan").click()
+        expect(page.get_by_role("region", name="The exact list").locator("strong").filter(has_text="gated")).to_have_count(0)
+        page.get_by_label("What of it").select_option("failed")
+        page.get_by_label("Or: what failed since").fill("2025-01-01")
+        page.get_by_role("button", name="Show the plan").click()
+        expect(page).to_have_url(re.compile("since=2025-01-01"))
+        expect(page).not_to_have_url(re.compile("from="))
+        expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_what_somebody_knows_of_a_cause_stands_in_its_timeline(shop: tuple[Site, Path]) -> None:
+    """Would catch: a note that is markup in the next reader's page, or one that nobody signed."""
+    site, root = shop
+    with site.page() as page:
+        open_page(page, "/incidents/INC-1")
+        page.get_by_role("button", name="Write a note…").click()
+        page.get_by_role("dialog").get_by_label("What is known").fill(MARKUP)
+        page.get_by_role("button", name="Write it down").click()
+        expect(page.get_by_role("dialog")).to_contain_text("It is written down.")
+        close(page)
+        line = page.get_by_role("row").filter(has_text=f"note: {MARKUP}")
+        expect(line).to_contain_text("tester")
+        assert trail(root, "incident.noted") == ("tester", MARKUP)
 
 
 def test_a_backfill_is_chosen_in_its_own_calendar_then_paused_and_cancelled(shop: tuple[Site, Path]) -> None:

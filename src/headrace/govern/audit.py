@@ -64,6 +64,7 @@ class Action(enum.StrEnum):
     QUARANTINE_DROPPED = "quarantine.dropped"
     INCIDENT_FIXED = "incident.fixed"
     INCIDENT_REPORTED = "incident.reported"
+    INCIDENT_NOTED = "incident.noted"
     OBLIGATION_WAIVED = "obligation.waived"
     ENVIRONMENT_PROMOTED = "environment.promoted"
     HISTORY_RETIRED = "history.retired"

@@ -55,6 +55,20 @@ def do_report(session: Session, asked: ReportAsked, progress: Progress) -> Incid
     return report(session, asked.node, first=asked.first, last=asked.last, reason=asked.reason, progress=progress)
 
 
+class NoteAsked(Asked, frozen=True, kw_only=True):
+    """An incident, and what is known about it."""
+
+    incident: str
+    reason: str
+
+
+def do_note(session: Session, asked: NoteAsked, progress: Progress) -> IncidentRow:
+    """`headrace incidents note`: a line in an incident's timeline."""
+    from headrace.operations.note_incident import note
+
+    return note(session, asked.incident, text=asked.reason, progress=progress)
+
+
 class NewBackfillAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
     """As `headrace backfill` takes it, with the word for the plan that was agreed to."""
 

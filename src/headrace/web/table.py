@@ -45,6 +45,7 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/audit/verify", reads.audit_verify),
     Post("/incidents/report", acts.do_report),
     Post("/incidents/{incident}/fix", acts.do_fix),
+    Post("/incidents/{incident}/note", acts.do_note),
     Post("/backfills", acts.do_backfill),
     Post("/backfills/{plan}/pause", acts.do_pause_backfill),
     Post("/backfills/{plan}/resume", acts.do_resume_backfill),

@@ -13,12 +13,14 @@ type Props<D> = {
   body?: object;
   /** Whether it can't be done without a reason. */
   reasoned?: boolean;
+  /** What is asked for in words. */
+  asks?: string;
   effect: ReactNode;
   done: (document: D) => ReactNode;
   close: () => void;
 };
 
-export function Confirm<D>({ title, verb, path, body = {}, reasoned = false, effect, done, close }: Props<D>) {
+export function Confirm<D>({ title, verb, path, body = {}, reasoned = false, asks = "Why", effect, done, close }: Props<D>) {
   const { do_, progress } = useAct<D>(path);
   const [reason, setReason] = useState("");
   const field = useId();
@@ -43,7 +45,7 @@ export function Confirm<D>({ title, verb, path, body = {}, reasoned = false, eff
           {do_.error && <Refusal problem={do_.error} />}
           {effect}
           <div>
-            <label htmlFor={field}>Why{reasoned ? "" : " (may be left out)"}</label>
+            <label htmlFor={field}>{asks}{reasoned ? "" : " (may be left out)"}</label>
             <input id={field} className="input" value={reason} required={reasoned} onChange={(event) => setReason(event.target.value)} />
           </div>
         </div>

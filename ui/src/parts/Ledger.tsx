@@ -5,7 +5,7 @@ import { lasting, Time } from "./Time";
 import "./ledger.css";
 
 type Segment = Schema["SegmentRow"];
-type Ledgered = Pick<Schema["LedgerRow"], "from" | "to" | "wait_seconds" | "segments" | "said" | "shares" | "shortest_possible_seconds" | "open" | "read">;
+export type Ledgered = Pick<Schema["LedgerRow"], "from" | "to" | "wait_seconds" | "segments" | "said" | "shares" | "shortest_possible_seconds" | "open" | "read">;
 
 /** Who a kind of segment waits for. */
 const WHOSE: Record<string, "people" | "work" | "ours" | "source"> = {

@@ -9,6 +9,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { Since, Time } from "../../parts/Time";
 import { Acts, AGAIN, type ActName } from "./acts";
+import { UsedBy } from "../use/Use";
 import { Checks } from "./Checks";
 import { Code } from "./Code";
 import { Columns } from "./Columns";
@@ -30,6 +31,7 @@ const PARTS: readonly Part[] = [
   { part: "checks", name: "Checks", show: ({ node }) => <Checks name={node.name} /> },
   { part: "lineage", name: "Lineage", show: ({ node, columns }) => <Lineage name={node.name} columns={columns} /> },
   { part: "runs", name: "Runs", show: ({ node }) => <Runs name={node.name} /> },
+  { part: "use", name: "Use", show: ({ node }) => <UsedBy name={node.name} /> },
   { part: "code", name: "Code", show: ({ node }) => <Code name={node.name} /> },
   { part: "preview", name: "Data", show: ({ node }) => <Preview name={node.name} /> },
 ];

@@ -3,6 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument, usePages } from "../../api/documents";
 import { Command } from "../../parts/Command";
+import { Ledger, type Ledgered } from "../../parts/Ledger";
 import { Empty, Loaded, Panel, Refusal } from "../../parts/Page";
 import { Shape, State, toneOf, wordOf } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
@@ -74,7 +75,7 @@ function columnsOf(choose: (partition: string) => void): readonly Column<Partiti
 
 function Chosen({ name, source, one }: { name: string; source: boolean; one: Partition }) {
   const seen = one.seen && !one.stale;
-  const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } }, !seen);
+  const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } });
   const held = useHeld(name, one.partition, WAITING.includes(one.state));
   const names: ActName[] = [];
   if (AGAIN.includes(one.state)) names.push("retry");
@@ -90,6 +91,12 @@ function Chosen({ name, source, one }: { name: string; source: boolean; one: Par
         {one.published_at && <>{one.rows !== null && ", "}published <Time at={one.published_at} /></>}
         {one.failures > 0 && `; failed ${many(one.failures, "time")} in a row`}
       </p>
+      {why.data?.segments && !why.isPlaceholderData && (
+        <details>
+          <summary>Where the time went</summary>
+          <Ledger ledger={why.data as Ledgered} />
+        </details>
+      )}
       {held.map((row) => <Held key={`${row.attempt} ${row.partition}`} row={row} />)}
       <div className="row">
         {one.seen && <Link className="button" to={`?${new URLSearchParams({ part: "preview", partition: one.partition })}`}>See its data</Link>}

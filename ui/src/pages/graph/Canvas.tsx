@@ -6,18 +6,20 @@ import { useNavigate } from "react-router";
 import type { Schema } from "../../api/client";
 import { Shape, toneOf, wordOf } from "../../parts/State";
 import { detailOf, isGroup, nameOf, opened, saidOf, stateOf, type Card } from "./card";
+import type { Carried } from "./carried";
 import { CARD, layout, type Placed } from "./layout";
 
 const READABLE = 0.75;
 const EDGE = 32;
-type CardNode = Node<{ card: Card; root: boolean }, "card">;
+/** `columns` are those that carry the one that is followed; null where none is. */
+type CardNode = Node<{ card: Card; root: boolean; columns: readonly string[] | null }, "card">;
 
-export function Canvas({ view }: { view: Schema["GraphView"] }) {
+export function Canvas({ view, carried }: { view: Schema["GraphView"]; carried: Carried | null }) {
   const navigate = useNavigate();
   const placed = usePlaced(view);
   const nodes = useMemo<CardNode[]>(
-    () => (placed ? view.cards.map((card) => node(card, placed, card.id === view.root)) : []),
-    [view, placed],
+    () => (placed ? view.cards.map((card) => node(card, placed, card.id === view.root, carried && (carried.get(card.name) ?? []))) : []),
+    [view, placed, carried],
   );
   const edges = useMemo<Edge[]>(() => view.edges.map(edge), [view]);
   if (!placed) return <p className="empty" role="status">Laying it out…</p>;
@@ -66,23 +68,23 @@ function Opening({ view, placed }: { view: Schema["GraphView"]; placed: Placed }
   return null;
 }
 
-function node(card: Card, placed: Placed, root: boolean): CardNode {
+function node(card: Card, placed: Placed, root: boolean, columns: readonly string[] | null): CardNode {
   const position = placed.get(card.id) ?? { x: 0, y: 0 };
-  return { id: card.id, type: "card", position, width: CARD.width, height: CARD.height, data: { card, root }, ariaRole: "link" };
+  return { id: card.id, type: "card", position, width: CARD.width, height: CARD.height, data: { card, root, columns }, ariaRole: "link" };
 }
 
 function edge(one: Schema["EdgeView"]): Edge {
   return { id: `${one.from}>${one.to}`, source: one.from, target: one.to, style: { strokeWidth: Math.min(1 + Math.log2(one.weight), 4), stroke: "var(--line-strong)" } };
 }
 
-function CardPart({ data: { card, root } }: NodeProps<CardNode>) {
+function CardPart({ data: { card, root, columns } }: NodeProps<CardNode>) {
   const state = stateOf(card);
   return (
-    <div className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}`} title={saidOf(card)}>
+    <div className={`card tone-${toneOf(state)}${root ? " root" : ""}${isGroup(card) ? " group" : ""}${columns?.length === 0 ? " aside" : ""}`} title={saidOf(card)}>
       <Handle type="target" position={Position.Left} isConnectable={false} />
       <span className="shape"><Shape of={toneOf(state)} state={state} size={16} /></span>
       <span className="name">{nameOf(card)}<span className="visually-hidden">, {wordOf(state)}, </span></span>
-      <span className="detail">{detailOf(card)}</span>
+      <span className="detail">{columns?.length ? columns.join(", ") : detailOf(card)}</span>
       <Handle type="source" position={Position.Right} isConnectable={false} />
     </div>
   );

@@ -7,6 +7,7 @@ import { useKeys } from "../../app/keys";
 import { Heading, Loaded, usePageTitle } from "../../parts/Page";
 import { Shape, toneOf } from "../../parts/State";
 import { Canvas } from "./Canvas";
+import { useCarried, type Carried } from "./carried";
 import { detailOf, isGroup, nameOf, opened, pageOf, stateOf, type Card } from "./card";
 import "./graph.css";
 
@@ -19,7 +20,9 @@ export function Graph() {
   const root = params.get("root");
   const hops = Math.min(Math.max(Number(params.get("hops") ?? 2) || 0, 0), HOPS_MAX);
   const found = useDocument("/api/v1/graph/view", { query: { mode, hops, ...(root ? { root } : {}) } });
-  const setHops = (wanted: number) => setParams({ mode, ...(root ? { root } : {}), hops: `${Math.min(Math.max(wanted, 0), HOPS_MAX)}` }, { replace: true });
+  const column = mode === "focus" ? (params.get("column") ?? "") : "";
+  const carried = useCarried(root ?? "", column);
+  const setHops = (wanted: number) => setParams({ ...Object.fromEntries(params), hops: `${Math.min(Math.max(wanted, 0), HOPS_MAX)}` }, { replace: true });
   const navigate = useNavigate();
   useKeys((key) => {
     if (mode === "focus" && key === "[") return setHops(hops - 1), true;
@@ -38,18 +41,31 @@ export function Graph() {
             <button type="button" className="button" onClick={() => setHops(hops + 1)} disabled={hops === HOPS_MAX} aria-label="One step more">+</button>
           </span>
         )}
+        {root && mode === "focus" && <Columns root={root} column={column} choose={(wanted) => setParams({ mode, root, hops: `${hops}`, ...(wanted ? { column: wanted } : {}) }, { replace: true })} />}
         {root && mode === "focus" && <Link className="button" to={`/graph?${new URLSearchParams({ mode: "blast", root })}`}>All below it</Link>}
         {mode !== "domains" && <Link className="button" to="/graph">Domains</Link>}
       </Heading>
       <Loaded document={found}>
         {(view) => (
           <div className="graph">
-            <section className="panel canvas" aria-label="Graph"><ReactFlowProvider key={`${mode} ${root}`}><Canvas view={view} /></ReactFlowProvider></section>
-            <Mirror view={view} />
+            <section className="panel canvas" aria-label="Graph"><ReactFlowProvider key={`${mode} ${root}`}><Canvas view={view} carried={carried} /></ReactFlowProvider></section>
+            <Mirror view={view} carried={carried} />
           </div>
         )}
       </Loaded>
     </div>
+  );
+}
+
+/** Which column to follow; nothing of a consumer, which has none. */
+function Columns({ root, column, choose }: { root: string; column: string; choose: (column: string) => void }) {
+  const columns = useDocument("/api/v1/assets/{name}", { path: { name: root } }).data?.columns ?? [];
+  if (!columns.length) return null;
+  return (
+    <label>Follow <select className="input inline" value={column} onChange={(event) => choose(event.target.value)}>
+      <option value="">no column</option>
+      {columns.map((one) => <option key={one.name} value={one.name}>{one.name}</option>)}
+    </select></label>
   );
 }
 
@@ -59,7 +75,7 @@ function titleOf(mode: string, root: string | null): string {
 }
 
 /** The same as the cards, as a list. */
-function Mirror({ view }: { view: Schema["GraphView"] }) {
+function Mirror({ view, carried }: { view: Schema["GraphView"]; carried: Carried | null }) {
   const groups = [
     ["Before it", view.cards.filter((card) => card.steps < 0)],
     [view.root ? "After it" : "Domains", view.cards.filter((card) => card.steps > 0 || !view.root)],
@@ -67,18 +83,18 @@ function Mirror({ view }: { view: Schema["GraphView"] }) {
   const root = view.cards.find((card) => card.id === view.root);
   return (
     <nav className="panel mirror" aria-label="The graph as a list">
-      {root && <section><h2>{root.kind}</h2><ul><Entry card={root} /></ul></section>}
+      {root && <section><h2>{root.kind}</h2><ul><Entry card={root} columns={carried?.get(root.name)} /></ul></section>}
       {groups.map(([title, cards]) => cards.length > 0 && (
         <section key={title}>
           <h2>{title} <span className="muted small">{cards.length}</span></h2>
-          <ul>{cards.toSorted((a, b) => Math.abs(a.steps) - Math.abs(b.steps) || a.name.localeCompare(b.name)).map((card) => <Entry key={card.id} card={card} />)}</ul>
+          <ul>{cards.toSorted((a, b) => Math.abs(a.steps) - Math.abs(b.steps) || a.name.localeCompare(b.name)).map((card) => <Entry key={card.id} card={card} columns={carried?.get(card.name)} />)}</ul>
         </section>
       ))}
     </nav>
   );
 }
 
-function Entry({ card }: { card: Card }) {
+function Entry({ card, columns }: { card: Card; columns: readonly string[] | undefined }) {
   const state = stateOf(card);
   return (
     <li>
@@ -87,6 +103,7 @@ function Entry({ card }: { card: Card }) {
         <Link to={opened(card)}>{nameOf(card)}</Link>
         {!isGroup(card) && <> <Link className="small" to={pageOf(card)} aria-label={`Page of ${card.name}`}>page</Link></>}
         <span className="muted small detail">{isGroup(card) ? detailOf(card) : `${state.replaceAll("_", " ")} · ${detailOf(card)}`}</span>
+        {columns && <span className="small detail mono">{columns.join(", ")}</span>}
       </span>
     </li>
   );

@@ -4,6 +4,7 @@ import { Link, useParams } from "react-router";
 import type { Schema } from "../../api/client";
 import { useDocument, useStatus } from "../../api/documents";
 import { Command } from "../../parts/Command";
+import { Confirm } from "../../parts/Confirm";
 import { Empty, Heading, Loaded, Panel, usePageTitle } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
@@ -37,7 +38,7 @@ function IncidentOf({ row }: { row: Row }) {
         <div className="stack">
           <Evidence cause={cause} />
           <History row={row} />
-          <Timeline lines={row.timeline} />
+          <Timeline incident={row.id} lines={row.timeline} />
         </div>
         <div className="stack">
           <Holds affected={row.affected} />
@@ -96,13 +97,19 @@ function Evidence({ cause }: { cause: Schema["CauseRow"] }) {
   );
 }
 
-function Timeline({ lines }: { lines: readonly Schema["HappenedRow"][] }) {
+function Timeline({ incident, lines }: { incident: string; lines: readonly Schema["HappenedRow"][] }) {
+  const [noting, setNoting] = useState(false);
   const columns: readonly Column<Schema["HappenedRow"]>[] = [
     { name: "When", cell: (one) => <Time at={one.at} /> },
     { name: "What", className: "why", cell: (one) => one.what },
     { name: "By", cell: (one) => one.by },
   ];
-  return <Panel title="Timeline"><Table label="Timeline" columns={columns} rows={lines} keyOf={(one) => `${one.at}${one.what}`} /></Panel>;
+  return (
+    <Panel title="Timeline" aside={<button type="button" className="button" onClick={() => setNoting(true)}>Write a note…</button>}>
+      <Table label="Timeline" columns={columns} rows={lines} keyOf={(one) => `${one.at}${one.what}`} />
+      {noting && <Confirm title={`A note about ${incident}`} verb="Write it down" asks="What is known" path={`/api/v1/incidents/${encodeURIComponent(incident)}/note`} reasoned effect={<p>It stands in the timeline with your name, for whoever comes after. Nothing else changes.</p>} done={() => <p>It is written down.</p>} close={() => setNoting(false)} />}
+    </Panel>
+  );
 }
 
 function Holds({ affected }: { affected: Schema["AffectedRow"] }) {

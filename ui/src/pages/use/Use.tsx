@@ -49,6 +49,20 @@ export function Use() {
   );
 }
 
+/** Of one node, in the last 30 days. */
+export function UsedBy({ name }: { name: string }) {
+  return (
+    <Panel title="Who read it, and what it costs" aside={<>of 30 days; <Link to="/use">all nodes</Link></>}>
+      <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure: "use" }, query: { select: [name] } })}>
+        {(figure) => {
+          const one = byNode(figure.rows as Row[]).find(({ node }) => node === name);
+          return one ? <Table label="Use" columns={COLUMNS} rows={[one]} keyOf={() => name} /> : <Empty>Nobody was seen to read it, and nothing of it ran.</Empty>;
+        }}
+      </Loaded>
+    </Panel>
+  );
+}
+
 function Nodes({ used }: { used: readonly Used[] }) {
   const unread = used.filter((one) => !one.reads);
   const total = (ones: readonly Used[]) => ones.reduce((sum, one) => sum + one.seconds, 0);

@@ -57,6 +57,16 @@ def test_a_new_project_is_planned_without_being_touched(new: Project) -> None:
     assert {"asset": "orders", "partitions": 2, "why": "nothing was delivered"} in document["skipped"]
 
 
+def test_what_has_no_partitions_needs_no_range(shop: Project) -> None:
+    """Would catch: a range asked for of an asset that has none to name, and a backfill of it that is none."""
+    whole = shop.root / "assets/customers.sql"
+    whole.write_text("/* headrace\nowner: core\n*/\nselect customer, count(*) as orders from orders_clean group by customer\n")
+    shop.json("apply", "--yes")
+    document = shop.json("backfill", "customers", "--mode", "all", "--dry-run")
+    assert made(document) == {"customers": (1, "*", "*")}
+    assert "revenue needs a range" in shop.refused("backfill", "customers", "revenue", "--reason", "x")
+
+
 def test_only_what_was_named(shop: Project) -> None:
     assert set(made(shop.json("backfill", "orders_clean", *RANGE, "--mode", "all", "--only", "--dry-run"))) == {"orders_clean"}
 
@@ -85,7 +95,7 @@ def test_what_cannot_be_meant_is_refused(shop: Project) -> None:
         (["revenue", "--from", "2025-03", "--to", "2025-03"], "grain day"),
         (["revenue", "--from", "2025-03-01T00:00+01:00"], "grain day"),
         (["revenue", "--from", "2025-02-30", "--to", "2025-03-01"], "2025-02-30"),
-        (["revenue"], "needs a range"),
+        (["revenue"], "revenue needs a range"),
         (["revenue", "--from", "2025-03-01", "--since", "2d"], "exclude each other"),
         (["revenue", "--since", "2d"], "--mode failed"),
         (["--from", "2025-03-01"], "nothing was selected"),

@@ -27,7 +27,7 @@ from headrace.plan.timeline import Timeline
 from headrace.plan.views import is_view
 from headrace.run.graph import graph_of
 from headrace.run.overlays.spans import shared
-from headrace.schedule import Graph
+from headrace.schedule import Graph, GraphNode
 from headrace.schedule.estimating import Estimate
 from headrace.store import Store, Transaction
 from headrace.store.queries import plans
@@ -90,13 +90,18 @@ def check(arguments: BackfillArguments) -> None:
         raise UsageError("--since and --from/--to exclude each other", hint="a range is --from A --to B, both included")
     if arguments.since and mode is not Mode.FAILED:
         raise UsageError("--since finds what failed since then", hint="add --mode failed, or give a range: --from A --to B")
-    if not arguments.since and not arguments.first and not arguments.last:
-        hint = "--since T" if mode is Mode.FAILED else "--from A --to B, both included"
-        raise UsageError("a backfill needs a range", hint=hint)
     if not arguments.select and mode is not Mode.FAILED:
         raise UsageError(
             "nothing was selected", hint="headrace backfill ASSET --from A --to B --reason TEXT; headrace ls shows what there is"
         )
+
+
+def _check_range(arguments: BackfillArguments, nodes: Sequence[GraphNode]) -> None:
+    """Of what has no partitions there is no range to be named. Raises UsageError where one is missing."""
+    cut = next((node.name for node in nodes if not node.partition.whole), None)
+    if cut is not None and not (arguments.since or arguments.first or arguments.last):
+        hint = "--since T" if arguments.mode == Mode.FAILED else "--from A --to B, both included"
+        raise UsageError(f"a backfill of {cut} needs a range", hint=hint)
 
 
 def plan(
@@ -120,6 +125,7 @@ def plan(
     nodes = [timeline.nodes[name] for name in names if name in timeline.nodes]
     if not nodes:
         raise UsageError("nothing was selected that has partitions", hint=_hint(compiled.project, names))
+    _check_range(arguments, nodes)
     wanted = Wanted(
         mode=mode_of(arguments.mode), limits=limits_of(nodes, arguments.first, arguments.last), only=arguments.only,
         borrowed=session.borrowed,

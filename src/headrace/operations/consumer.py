@@ -13,7 +13,7 @@ from headrace.operations.interventions import LedgerRow
 from headrace.operations.ledgers import Ledgers
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
-from headrace.operations.status import status
+from headrace.operations.status import of_consumers, status
 
 
 class ServedInterval(Document, frozen=True, kw_only=True):
@@ -52,8 +52,9 @@ def consumer(session: Session, name: str, *, before: str | None, limit: int, led
     declared = project.consumers.get(name)
     if declared is None:
         raise UsageError(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
-    row = next(one for one in status(session, [f"consumer:{name}"]).consumers if one.name == name)
-    found, more = _deliveries(session, name, None if before is None else place(before, str), limit, ledgers)
+    found = status(session, [f"consumer:{name}"]) if session.compiled is None else of_consumers(session, session.compiled, {name})
+    row = next(one for one in found.consumers if one.name == name)
+    page, more = _deliveries(session, name, None if before is None else place(before, str), limit, ledgers)
     return ConsumerDocument(
         now=session.now(),
         consumer=row,
@@ -64,8 +65,8 @@ def consumer(session: Session, name: str, *, before: str | None, limit: int, led
         importance=declared.importance,
         file=declared.place.file,
         upstream=_upstream(session, name),
-        deliveries=found,
-        next=cursor(found[-1].interval) if more else None,
+        deliveries=page,
+        next=cursor(page[-1].interval) if more else None,
     )
 
 

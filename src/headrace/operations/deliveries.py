@@ -10,7 +10,6 @@ import msgspec
 from headrace.model import Source, UsageError
 from headrace.model.required import SEPARATOR
 from headrace.observe.incidents.arrivals import expected_by, usual_delay
-from headrace.observe.watched import watched
 from headrace.operations import targets
 from headrace.operations.documents import Document
 from headrace.operations.session import Session
@@ -70,7 +69,7 @@ def deliveries(session: Session, source: str, *, limit: int) -> list[DeliveryRow
 
 def _expected(session: Session, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
     """Until when the delivery of an interval is expected, and whether that was promised."""
-    node = watched(session.compiled).nodes.get(source) if session.compiled is not None else None
+    node = session.watched.nodes.get(source) if session.compiled is not None else None
     if node is None or node.partition.grain is None or node.partition.by_delivery:
         return lambda _: (None, False)
     promised = node.expect_by is not None

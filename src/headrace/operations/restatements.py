@@ -10,16 +10,20 @@ from zoneinfo import ZoneInfo
 from headrace.model import Source
 from headrace.model.ordering import order_of
 from headrace.operations.documents import ProposedRow, RestatedRow
+from headrace.operations.remembering import of_version
+from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import expanded_names
 from headrace.run.retiring import TOLD
 from headrace.store import Transaction
 from headrace.store.clock import instant
-from headrace.store.queries import restatements
+from headrace.store.queries import publications, restatements, trail
 from headrace.store.queries.restatements import Replaced
 
 TOLD_US = TOLD // timedelta(microseconds=1)
 """For so long after it readers are told that the past changed."""
+KEPT_US = 10_000_000
+"""What isn't told any more for its age goes after so long at the latest."""
 REPLACED_MAX = 10_000
 PROPOSED_MAX = 10_000
 
@@ -34,6 +38,13 @@ def restated(tx: Transaction, compiled: Compiled, zone: ZoneInfo, since_us: int,
         return []
     readers, above = _readers(compiled), _sources_above(compiled, found)
     return [_row(compiled, zone, name, found, above[name], readers.get(name, [])) for name in compiled.order if name in found]
+
+
+def lately(session: Session, tx: Transaction, compiled: Compiled, now_us: int) -> list[RestatedRow]:
+    """All that readers are told of; the same as long as nothing is published and nobody does anything."""
+    since_us = now_us - TOLD_US
+    word = f"{publications.last_id(tx)} {trail.last_seq(tx)} {since_us // KEPT_US}"
+    return of_version(session, "restated", lambda: restated(tx, compiled, session.zone, since_us), word)
 
 
 def proposed(tx: Transaction, compiled: Compiled) -> list[ProposedRow]:

@@ -98,7 +98,11 @@ def selected(
     compiled = compiled or session.compiled
     project = project or (compiled.project if compiled else session.project())
     changed = changed_nodes(session) if any("state:" in text for text in [*selection, *exclude]) else frozenset()
-    return select(list(selection), list(exclude), Graph(project, compiled, changed))
+    if session.compiled is None or compiled is not session.compiled or project is not compiled.project or changed:
+        return select(list(selection), list(exclude), Graph(project, compiled, changed))
+    from headrace.operations.remembering import of_version
+
+    return select(list(selection), list(exclude), of_version(session, "selection", lambda: Graph(project, compiled)))
 
 
 def changed_nodes(session: Session) -> frozenset[str]:

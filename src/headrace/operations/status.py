@@ -21,13 +21,11 @@ from headrace.operations.documents import (
     PausedRow,
     QuarantineCounts,
     ReadRow,
-    RestatedRow,
     RiskRow,
     StatusDocument,
 )
 from headrace.operations.incidents import holds, told
 from headrace.operations.quarantine import shown_path
-from headrace.operations.remembering import of_version
 from headrace.operations.runs import standing_repairs
 from headrace.operations.session import Session, usable
 from headrace.operations.standing import standing
@@ -35,11 +33,10 @@ from headrace.operations.unapplied import unapplied
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import incidents, notices, partitions, publications, trail
+from headrace.store.queries import incidents, notices, partitions, publications
 from headrace.store.queries import quarantine as stored_quarantine
 
 WINDOW = "30d"
-REMEMBERED_US = 10_000_000
 UNDELIVERED_US = 7 * 86_400_000_000
 """Messages that couldn't be sent are told of for so long."""
 
@@ -52,10 +49,13 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
     """
     if session.store is None or session.compiled is None:
         return _before_anything(session, usable(session.declared()), selection, window)
-    compiled = session.compiled
+    return of_consumers(session, session.compiled, _chosen(session, session.compiled, selection), window=window)
+
+
+def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] | None, *, window: str = WINDOW) -> StatusDocument:
+    """The same of some consumers (None: all) of what is applied."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
-    chosen = _chosen(session, compiled, selection)
     with standing(session, now_us) as (tx, world, scene, nodes):
         overview = Overview(tx, compiled, scene, (began_us, now_us), nodes)
         found = overview.status()
@@ -71,7 +71,7 @@ def status(session: Session, selection: Sequence[str] = (), *, window: str = WIN
         holding = holds(tx, compiled.project, consumers) if incidents_open else None
         files = _files(session, tx, compiled.project, consumers)
         broken = standing_repairs(tx, compiled.project)
-        past = _restated(session, tx, compiled, now_us - restatements.TOLD_US)
+        past = restatements.lately(session, tx, compiled, now_us)
         undecided = restatements.proposed(tx, compiled)
     not_applied = unapplied(session)
     return StatusDocument(
@@ -193,12 +193,6 @@ def _files(session: Session, tx: Transaction, project: Project, consumers: Seque
             paths = [shown_path(session, session.data_folder / str(entry["path"])) for entry in newest.manifest]
             found.append(FilesRow(asset=name, partition=newest.partition, paths=paths))
     return found
-
-
-def _restated(session: Session, tx: Transaction, compiled: Compiled, since_us: int) -> list[RestatedRow]:
-    """What readers are told of a changed past; the same as long as nothing is published and nobody does anything."""
-    word = f"{publications.last_id(tx)} {trail.last_seq(tx)} {since_us // REMEMBERED_US}"
-    return of_version(session, "restated", lambda: restatements.restated(tx, compiled, session.zone, since_us), word)
 
 
 def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, not_applied: int | None) -> str | None:

@@ -40,7 +40,7 @@ def why(session: Session, text: str) -> WhyDocument:
     compiled, now_us = session.compiled, session.clock.now_us()
     document = _answered(session, compiled, name, key, now_us)
     with session.store.read() as tx:
-        rows = restatements.restated(tx, compiled, session.zone, now_us - restatements.TOLD_US)
+        rows = restatements.lately(session, tx, compiled, now_us)
     told = [row for row in rows if row.node == name] if name not in project.consumers else restatements.read_by(rows, name)
     return msgspec.structs.replace(document, restated=told) if told else document
 

@@ -47,6 +47,10 @@ class Cards:
         """A node's freshness."""
         return str(self._standing.states.get(name, NEVER))
 
+    def state_of(self, name: str) -> str:
+        """The same for who asks it of very many: as the enumeration has it."""
+        return self._standing.states.get(name, NEVER)
+
     @property
     def states(self) -> Mapping[str, str]:
         """Node → freshness, of all."""

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, NamedTuple
 
 import msgspec
 
-from headrace.model import Asset, Source, UsageError
+from headrace.model import Source, UsageError
 from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.documents import CardRow, CatalogDocument, CountedRow
 from headrace.operations.catalog.use import Used, use
 from headrace.operations.cursors import cursor, place
+from headrace.operations.remembering import of_version
 from headrace.operations.session import Session
 
 FACETS_MAX = 200
@@ -42,50 +44,75 @@ def catalog(session: Session, wanted: Wanted) -> CatalogDocument:
         raise UsageError(f"{wanted.sort[:40]!r} is no order", hint=f"one of {', '.join(SORTS)}")
     cards = Cards(session)
     facets = _facets(cards, wanted)
-    worded = _worded(cards.nodes, wanted.search)
-    found = [node for node in worded if all(holds(node) for holds in facets.values())]
+    worded = _worded(session, cards, wanted.search)
+    found = _holding(worded, facets.values())
     used = use(session) if wanted.sort in ("use", "cost") else {}
     key = _order(cards, wanted.sort, used)
-    found.sort(key=key)
-    after = None if wanted.cursor is None else place(wanted.cursor, tuple[str, str])
-    rest = found if after is None else [node for node in found if key(node) > after]
-    page = rest[: wanted.limit]
+    ordered = found if wanted.sort == "name" else sorted(found, key=key)
+    first = 0 if wanted.cursor is None else bisect_right(ordered, place(wanted.cursor, tuple[str, str]), key=key)
+    page, more = ordered[first : first + wanted.limit], len(ordered) > first + wanted.limit
 
-    def others(facet: str) -> list[Source | Asset]:
-        return [node for node in worded if all(holds(node) for name, holds in facets.items() if name != facet)]
+    def others(facet: str) -> Sequence[Entry]:
+        return _holding(worded, [holds for name, holds in facets.items() if name != facet]) if facet in facets else found
 
     return CatalogDocument(
         now=session.now(),
         total=len(found),
-        nodes=[_with(card, used) for card in cards.of(node.name for node in page)],
-        states=_counted(cards.state(node.name) for node in others("state")),
-        kinds=_counted(map(_kind, others("kind"))),
-        domains=_counted(node.domain for node in others("domain") if node.domain),
-        owners=_counted(node.owner for node in others("owner")),
-        tags=_counted(tag for node in others("tag") for tag in node.tags),
-        next=cursor(key(page[-1])) if len(rest) > len(page) else None,
+        nodes=[_with(card, used) for card in cards.of(one.name for one in page)],
+        states=_counted(map(cards.state_of, (one.name for one in others("state")))),
+        kinds=_counted(one.kind for one in others("kind")),
+        domains=_counted(one.domain for one in others("domain") if one.domain),
+        owners=_counted(one.owner for one in others("owner")),
+        tags=_counted(tag for one in others("tag") for tag in one.tags),
+        next=cursor(key(page[-1])) if more else None,
     )
 
 
-def _facets(cards: Cards, wanted: Wanted) -> dict[str, Callable[[Source | Asset], bool]]:
-    asked: dict[str, tuple[str | None, Callable[[Source | Asset], bool]]] = {
-        "kind": (wanted.kind, lambda node: _kind(node) == wanted.kind),
-        "state": (wanted.state, lambda node: cards.state(node.name) == wanted.state),
-        "domain": (wanted.domain, lambda node: node.domain == wanted.domain),
-        "owner": (wanted.owner, lambda node: node.owner == wanted.owner),
-        "tag": (wanted.tag, lambda node: wanted.tag in node.tags),
+class Entry(NamedTuple):
+    """A source or an asset, as it is searched; `text` is what words are searched in."""
+
+    name: str
+    kind: str
+    domain: str
+    owner: str
+    tags: tuple[str, ...]
+    text: str
+
+
+def _facets(cards: Cards, wanted: Wanted) -> dict[str, Callable[[Entry], bool]]:
+    asked: dict[str, tuple[str | None, Callable[[Entry], bool]]] = {
+        "kind": (wanted.kind, lambda one: one.kind == wanted.kind),
+        "state": (wanted.state, lambda one: cards.state_of(one.name) == wanted.state),
+        "domain": (wanted.domain, lambda one: one.domain == wanted.domain),
+        "owner": (wanted.owner, lambda one: one.owner == wanted.owner),
+        "tag": (wanted.tag, lambda one: wanted.tag in one.tags),
     }
     return {name: holds for name, (value, holds) in asked.items() if value is not None}
 
 
-def _worded(nodes: Iterable[Source | Asset], search: str) -> list[Source | Asset]:
-    words = search.lower().split()
-    return [node for node in nodes if not words or _says(node, words)]
+def _holding(entries: Sequence[Entry], facets: Iterable[Callable[[Entry], bool]]) -> Sequence[Entry]:
+    for holds in facets:
+        entries = [one for one in entries if holds(one)]
+    return entries
 
 
-def _says(node: Source | Asset, words: list[str]) -> bool:
-    text = " ".join((node.name, node.description, *node.tags)).lower()
-    return all(word in text for word in words)
+def _worded(session: Session, cards: Cards, search: str) -> Sequence[Entry]:
+    """Those that all words are in, by name."""
+    entries = _entries(cards) if session.version is None else of_version(session, "entries", lambda: _entries(cards))
+    for word in search.lower().split():
+        entries = [one for one in entries if word in one.text]
+    return entries
+
+
+def _entries(cards: Cards) -> list[Entry]:
+    found = (
+        Entry(
+            node.name, "source" if isinstance(node, Source) else "asset", node.domain or "", node.owner, node.tags,
+            " ".join((node.name, node.description, *node.tags)).lower(),
+        )
+        for node in cards.nodes
+    )  # fmt: skip
+    return sorted(found)
 
 
 def _with(card: CardRow, used: Mapping[str, Used]) -> CardRow:
@@ -95,23 +122,23 @@ def _with(card: CardRow, used: Mapping[str, Used]) -> CardRow:
     return msgspec.structs.replace(card, reads=found.reads, seconds=found.seconds)
 
 
-def _order(cards: Cards, sort: str, used: Mapping[str, Used]) -> Callable[[Source | Asset], tuple[str, str]]:
+def _order(cards: Cards, sort: str, used: Mapping[str, Used]) -> Callable[[Entry], tuple[str, str]]:
     match sort:
         case "state":
-            return lambda node: (str(_WORST_FIRST.index(cards.state(node.name))), node.name)
+            return lambda one: (str(_WORST_FIRST.index(cards.state(one.name))), one.name)
         case "owner":
-            return lambda node: (node.owner, node.name)
+            return lambda one: (one.owner, one.name)
         case "domain":
-            return lambda node: (node.domain or "\U0010ffff", node.name)
+            return lambda one: (one.domain or "\U0010ffff", one.name)
         case "published":
             published = cards.published()
-            return lambda node: (f"{published.get(node.name, 0):020}", node.name)
+            return lambda one: (f"{published.get(one.name, 0):020}", one.name)
         case "use":
-            return lambda node: (_most_first(used.get(node.name, Used()).reads), node.name)
+            return lambda one: (_most_first(used.get(one.name, Used()).reads), one.name)
         case "cost":
-            return lambda node: (_most_first(used.get(node.name, Used()).seconds * 1e6), node.name)
+            return lambda one: (_most_first(used.get(one.name, Used()).seconds * 1e6), one.name)
         case _:
-            return lambda node: (node.name, node.name)
+            return lambda one: (one.name, one.name)
 
 
 def _most_first(value: float) -> str:
@@ -119,11 +146,7 @@ def _most_first(value: float) -> str:
     return f"{10**18 - round(value):020}"
 
 
-def _kind(node: Source | Asset) -> str:
-    return "source" if isinstance(node, Source) else "asset"
-
-
 def _counted(values: Iterable[str]) -> list[CountedRow]:
     """The most frequent first, then by name."""
     found = sorted(Counter(values).items(), key=lambda item: (-item[1], item[0]))
-    return [CountedRow(value=value, count=count) for value, count in found[:FACETS_MAX]]
+    return [CountedRow(value=str(value), count=count) for value, count in found[:FACETS_MAX]]

@@ -8,6 +8,7 @@ from itertools import islice
 
 from headrace.model import Asset, Consumer, Project, Source
 from headrace.operations.catalog.documents import FoundRow, SearchDocument
+from headrace.operations.remembering import of_version
 from headrace.operations.session import Session
 from headrace.store.queries import incidents, plans, runs
 
@@ -20,17 +21,25 @@ def search(session: Session, query: str, limit: int) -> SearchDocument:
     words = query.lower().split()
     if not words:
         return SearchDocument(query=query, found=[], more=False)
-    project = session.project()
-    found = [row for row in _named(project) if _matches(row.name, words)]
-    found += list(islice((row for row in _columns(session) if _matches(row.name, words)), COLUMNS_MAX))
+    named, columns = _texts(session)
+    found = [row for text, row in named if all(word in text for word in words)]
+    found += islice((row for text, row in columns if all(word in text for word in words)), COLUMNS_MAX)
     found += _kept(session, query.strip())
     found.sort(key=lambda row: _rank(row, words))
     return SearchDocument(query=query, found=found[:limit], more=len(found) > limit)
 
 
-def _matches(name: str, words: list[str]) -> bool:
-    text = name.lower()
-    return all(word in text for word in words)
+_Texts = list[tuple[str, FoundRow]]
+
+
+def _texts(session: Session) -> tuple[_Texts, _Texts]:
+    """Names and columns, each with the text that is searched; kept as long as nothing else is applied."""
+
+    def made() -> tuple[_Texts, _Texts]:
+        named, columns = _named(session.project()), _columns(session)
+        return [(row.name.lower(), row) for row in named], [(row.name.lower(), row) for row in columns]
+
+    return made() if session.version is None else of_version(session, "searchable", made)
 
 
 def _rank(row: FoundRow, words: list[str]) -> tuple[int, int, str]:

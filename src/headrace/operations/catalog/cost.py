@@ -1,0 +1,59 @@
+"""How long the attempts at each node took in a window that ends now: kept, and brought up to date by what came into the window and what
+went out of it. To add up a million attempts takes seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Mapping
+
+from headrace.store import Transaction
+from headrace.store.queries import working, worth
+from headrace.store.queries.working import Worked
+
+BEHIND_US = 60_000_000
+"""Who asks with a snapshot that is older than what is kept, by less than that, is given what is kept."""
+
+
+class Cost:
+    """The sums of one window; used by several threads. What is deleted must be older than the window."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._window: tuple[int, int] | None = None
+        self._sums: Counter[str] = Counter()
+        self._place = (0, 0)
+        self._open: set[tuple[int, int]] = set()
+        """Attempts up to `_place` that weren't over, or are over later than the window."""
+
+    def of(self, tx: Transaction, from_us: int, until_us: int) -> Mapping[str, int]:
+        """Node → microseconds, of the attempts that ended in a window (without its beginning)."""
+        with self._lock:
+            newest = working.newest(tx)
+            kept = self._window
+            if kept is not None and (newest < self._place or until_us < kept[1]) and kept[1] - until_us < BEHIND_US:
+                return dict(self._sums)
+            if kept is None or newest < self._place or from_us < kept[0] or until_us < kept[1]:
+                self._begin(tx, from_us, until_us)
+            else:
+                for one in working.ended(tx, kept[0], from_us):
+                    if (one.epoch, one.n) not in self._open and (one.epoch, one.n) <= self._place:
+                        self._sums[one.node] -= one.took_us
+                self._add(working.of(tx, sorted(self._open)), from_us, until_us)
+                self._add(working.after(tx, self._place), from_us, until_us)
+            self._place, self._window = newest, (from_us, until_us)
+            return dict(self._sums)
+
+    def _begin(self, tx: Transaction, from_us: int, until_us: int) -> None:
+        self._sums = Counter({node: round(took * 1e6) for node, took in worth.seconds(tx, from_us, until_us)})
+        later = working.ended(tx, until_us, 1 << 62)
+        self._open = {(one.epoch, one.n) for one in (*working.under_way(tx), *later)}
+
+    def _add(self, attempts: list[Worked], from_us: int, until_us: int) -> None:
+        for one in attempts:
+            if one.finished_at is None or one.finished_at > until_us:
+                self._open.add((one.epoch, one.n))
+                continue
+            self._open.discard((one.epoch, one.n))
+            if one.finished_at > from_us:
+                self._sums[one.node] += one.took_us

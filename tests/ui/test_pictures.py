@@ -30,7 +30,7 @@ CLICKS_MAX = 6
 SCALE = 0.66
 """Of pictures: a desk's window in the width of a page."""
 MADE_OF = """() => {
-  const plain = (text) => text.replace(/[0-9][0-9.,:–-]*/g, '#').trim();
+  const plain = (text) => text.replace(/[0-9][0-9.,:–-]*( (ms|s|min|h|days)\\b)?/g, '#').trim();
   const all = (what) => [...document.querySelectorAll(what)];
   const texts = (what) => [...new Set(all(what).map(one => plain(one.textContent)))].filter(text => text);
   return {

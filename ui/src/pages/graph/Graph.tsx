@@ -9,6 +9,7 @@ import { Shape, toneOf } from "../../parts/State";
 import { Canvas } from "./Canvas";
 import { useCarried, type Carried } from "./carried";
 import { detailOf, isGroup, nameOf, opened, pageOf, stateOf, type Card } from "./card";
+import "../../parts/filters.css";
 import "./graph.css";
 
 const HOPS_MAX = 10;

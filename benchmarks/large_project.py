@@ -139,7 +139,9 @@ def history(database: sqlite3.Connection, names: list[str], days: list[str], tri
 def opened(folder: Path) -> Iterator[tuple[int, str]]:
     """A server over the project: its port and its token."""
     token = token_of(folder / ".headrace")
-    with Door(app(Reader(folder, "prod"), Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as door:
+    reader = Reader(folder, "prod")
+    with Door(app(reader, Guard(token, "127.0.0.1"), Stands()), listen("127.0.0.1", 0)) as door:
+        reader.begin()
         yield door.port, token
 
 

@@ -53,7 +53,9 @@ def serve(invocation: Invocation, at: At, beside: Beside | None = None) -> int:
     guard = Guard(token, at.host, at.names)
     listening = listen(at.host, at.port)
     guard.cookie = f"headrace_{listening.getsockname()[1]}"
-    with stop.listening(), Door(app(Reader(session.root, session.env, session.actor), guard, serving), listening) as door:
+    reader = Reader(session.root, session.env, session.actor)
+    with stop.listening(), Door(app(reader, guard, serving), listening) as door:
+        reader.begin()
         shown = f"[{at.host}]" if ":" in at.host else at.host
         url = f"http://{shown}:{door.port}/?token={token}"
         told = ServeDocument(url=url, host=at.host, port=door.port, wanted=at.port, pid=os.getpid(), env=settings.environment)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from headrace.model import Asset, CheckSpec, Severity, Source
-from headrace.operations.checks_documents import CheckOutcomeRow, CheckStandingRow
+import msgspec
+
+from headrace.model import Asset, CheckSpec, Severity, Source, UsageError
+from headrace.operations.checks_documents import CheckOutcomeRow, ChecksDocument, CheckStandingRow
+from headrace.operations.cursors import cursor, place
 from headrace.operations.selection import selected
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -22,13 +26,51 @@ def checks(session: Session, select: Sequence[str], exclude: Sequence[str], limi
 
     UsageError for a selection that names nothing, ProjectError where nothing is applied and the files have errors.
     """
+    return _rows(session, _every(session, select, exclude), limit)
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Selections as verbs take them; `history`: the outcomes that each check is shown with."""
+
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    history: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 10
+    cursor: str | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=500)] = 100
+
+
+def check_list(session: Session, wanted: Wanted) -> ChecksDocument:
+    """The same in pages. UsageError for a cursor that there isn't, too."""
+    every = _every(session, wanted.select, wanted.exclude)
+    places = [(node.name, check.name) for node, check in every]
+    after = None if wanted.cursor is None else place(wanted.cursor, tuple[str, str])
+    if after is not None and after not in places:
+        raise UsageError("the check that this cursor names isn't there any more", hint="ask without one for the first page")
+    first = 0 if after is None else places.index(after) + 1
+    page = every[first : first + wanted.limit]
+    more = first + len(page) < len(every)
+    return ChecksDocument(
+        now=session.now(), total=len(every), checks=_rows(session, page, wanted.history),
+        next=cursor(places[first + len(page) - 1]) if more else None,
+    )  # fmt: skip
+
+
+_Declared = tuple[Source | Asset, CheckSpec]
+
+
+def _every(session: Session, select: Sequence[str], exclude: Sequence[str]) -> list[_Declared]:
+    """The checks of what is selected."""
     project = session.project()
     names = [name for name in selected(session, select, exclude, project=project) if name not in project.consumers]
     nodes = [project.sources.get(name) or project.assets[name] for name in names]
+    return [(node, check) for node in nodes for check in node.checks]
+
+
+def _rows(session: Session, declared: Sequence[_Declared], history: int) -> list[CheckStandingRow]:
     if session.store is None:
-        return [_row(session, node, check, []) for node in nodes for check in node.checks]
+        return [_row(session, node, check, []) for node, check in declared]
     with session.store.read() as tx:
-        return [_row(session, node, check, _outcomes(tx, node, check, limit)) for node in nodes for check in node.checks]
+        return [_row(session, node, check, _outcomes(tx, node, check, history)) for node, check in declared]
 
 
 def _outcomes(tx: Transaction, node: Source | Asset, check: CheckSpec, limit: int) -> list[CheckOutcome]:

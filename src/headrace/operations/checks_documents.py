@@ -41,6 +41,15 @@ class CheckStandingRow(Document, frozen=True, kw_only=True):
     history: list[CheckOutcomeRow]
 
 
+class ChecksDocument(Document, frozen=True, kw_only=True):
+    """One page of all checks, by node and in the order of the files; `next` is the cursor of the next page, null on the last."""
+
+    now: datetime
+    total: int
+    checks: list[CheckStandingRow]
+    next: str | None
+
+
 class ChallengedCheckRow(Document, frozen=True, kw_only=True):
     """`checks challenge`: one check put to the test. `verdict` is null where the time was over before one was found; `partition` is
     whose rows were changed. `caught` says what it noticed."""

@@ -59,7 +59,7 @@ class Answers:
     async def readyz(self, request: Request) -> Response:
         """It leads or stands by, and reaches the state."""
         del request
-        found = await self._reader.document(lambda session: probes.readiness(session, self._server))
+        found = await self._reader.glance(lambda session: probes.readiness(session, self._server))
         return as_json(found, 200 if found.ready else 503)
 
     async def metrics(self, request: Request) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -11,6 +12,7 @@ from typing import TypeVar
 
 from headrace.model import HeadraceError
 from headrace.operations.changing import ChangesDocument, told
+from headrace.operations.loading import WARMED, load
 from headrace.operations.session import Session
 from headrace.store.queries.changes import Marks
 
@@ -28,11 +30,20 @@ class Reader:
     def __init__(self, root: Path, env: str, actor: str = ACTOR) -> None:
         self._root, self._env, self._actor = root, env, actor
         self._last: Session | None = None
+        self._loading = threading.Lock()
         self._threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="headrace reader")
 
     async def document(self, make: Callable[[Session], D]) -> D:
-        """What `make` reads in a session, made in a thread."""
+        """What `make` reads in a session, made in a thread. The first ones wait until the project is loaded."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._made, make)
+
+    async def glance(self, make: Callable[[Session], D]) -> D:
+        """The same of what needs nothing of what is applied: nobody waits for that to be loaded."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, make)
+
+    def begin(self) -> None:
+        """Load what is applied beside, so that whoever asks first needn't wait for all of it."""
+        threading.Thread(target=self._warm, name="headrace loading", daemon=True).start()
 
     @property
     def project(self) -> tuple[str, str, str]:
@@ -45,7 +56,7 @@ class Reader:
 
     async def told(self, before: Marks | None) -> tuple[Marks, ChangesDocument]:
         """What changed since, read in a thread."""
-        return await self.document(lambda session: told(session.store, before))
+        return await self.glance(lambda session: told(session.store, before))
 
     def act(self, do: Callable[[Session], D]) -> D:
         """What `do` does, in this thread, for whoever serves: the token is theirs. It asks who leads, and never leads itself."""
@@ -56,13 +67,27 @@ class Reader:
             session.close()
 
     def _made(self, make: Callable[[Session], D]) -> D:
+        if self._last is None:
+            with self._loading:  # once, however many ask
+                if self._last is None:
+                    with suppress(HeadraceError):  # a document says itself what can't be read
+                        self._read(load)
+        return self._read(make)
+
+    def _read(self, make: Callable[[Session], D]) -> D:
         session = self.session()
         try:
             if self._last is not None:
-                with suppress(HeadraceError):  # a document says itself what can't be read
+                with suppress(HeadraceError):
                     session.know(self._last)
             document = make(session)
-            self._last = session
+            if "compiled" in session.__dict__:
+                self._last = session
         finally:
             session.close()
         return document
+
+    def _warm(self) -> None:
+        for make in WARMED:
+            with suppress(HeadraceError):
+                self._made(make)

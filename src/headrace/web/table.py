@@ -29,6 +29,7 @@ TABLE: tuple[Endpoint, ...] = (
     Get("/backfills/{plan}/partitions", previews.backfill_partitions),
     Get("/deliveries/{source}", reads.deliveries),
     Get("/checks", reads.checks),
+    Get("/checks/list", views.check_list),
     Get("/quarantine", reads.quarantine),
     Get("/paused", reads.paused),
     Get("/contract/{node}", reads.contract, of_files=True),

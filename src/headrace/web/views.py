@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from headrace.operations import checks
 from headrace.operations import consumer as consumers
 from headrace.operations import run_list as run_lists
 from headrace.operations import run_timeline as timelines
@@ -15,6 +16,8 @@ from headrace.operations.catalog import node as nodes
 from headrace.operations.catalog import partitions as days
 from headrace.operations.catalog.documents import CatalogDocument, CodeDocument, NodeDocument, PartitionsDocument, SearchDocument
 from headrace.operations.catalog.listing import Wanted as CatalogAsked
+from headrace.operations.checks import Wanted as ChecksAsked
+from headrace.operations.checks_documents import ChecksDocument
 from headrace.operations.consumer import ConsumerDocument
 from headrace.operations.graph import view as views
 from headrace.operations.graph.documents import GraphView
@@ -109,6 +112,11 @@ class RunAsked(Asked, frozen=True, kw_only=True):
 def run(session: Session, asked: RunAsked) -> RunTimeline:
     """One run with its attempts over time: queue, dispatch, run, audit, publish."""
     return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit)
+
+
+def check_list(session: Session, asked: ChecksAsked) -> ChecksDocument:
+    """`headrace checks` in pages."""
+    return checks.check_list(session, asked)
 
 
 def logs(session: Session, asked: LogsAsked) -> LogsDocument:

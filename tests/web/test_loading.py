@@ -1,0 +1,49 @@
+"""What a server loads before it can answer: once, and nobody who doesn't need it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+from door_lab import opened
+from serve_lab import headrace, project
+
+from headrace.operations.session import Session
+from headrace.web import reading
+from headrace.web.reading import Reader
+
+
+def test_a_project_is_loaded_once_however_many_ask_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: ten browsers that come back after a deployment and wait ten times as long, for each reads all that is applied."""
+    root = project(tmp_path / "shop")
+    headrace(root, "tick", "--now", "2025-03-04T08:00")
+    loads = []
+
+    def counted(session: Session) -> None:
+        loads.append(session)
+        assert session.compiled is not None
+
+    monkeypatch.setattr(reading, "load", counted)
+    reader = Reader(root, "prod")
+
+    async def ask() -> list[int | None]:
+        return await asyncio.gather(*(reader.document(lambda session: session.version) for _ in range(8)))
+
+    assert asyncio.run(ask()) == [1] * 8 and len(loads) == 1
+
+
+def test_probes_dont_wait_for_what_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a large project whose server is killed as dead, and started again, while it loads."""
+    root, loaded = project(tmp_path / "shop"), threading.Event()
+    headrace(root, "tick", "--now", "2025-03-04T08:00")
+    monkeypatch.setattr(reading, "load", lambda _: loaded.wait(20))
+    with opened(root) as door:
+        first = threading.Thread(target=door.get, args=("/api/v1/status",))
+        first.start()
+        assert door.get("/readyz").json["store"] == "reachable"
+        assert first.is_alive()
+        loaded.set()
+        first.join(20)
+        assert not first.is_alive()

@@ -70,6 +70,27 @@ def test_keys_of_a_large_sorted_file_are_proved_in_one_pass(bench: Bench) -> Non
     assert found.verdict is Verdict.PASSED and queries and not any("DISTINCT" in query for query in queries)
 
 
+@pytest.mark.parametrize(
+    ("key", "counted"),
+    [
+        ("(i * 7919) % 300_000 - 150_000", False),
+        ("((i * 7919) % 300_000)::INTEGER", False),
+        ("9_223_372_036_854_775_807 - (i * 7919) % 300_000", False),
+        ("(18_446_744_073_709_551_615 - (i * 7919) % 300_000)::UBIGINT", False),
+        ("-9_223_372_036_854_775_808 + (i * 7919) % 300_000", False),
+        ("(i * 7919) % 300_000 * 1_000", True),
+    ],
+)
+@pytest.mark.parametrize("repeated", [0, 1])
+def test_numbers_that_lie_close_together_are_proved_unique_in_any_order(bench: Bench, key: str, *, counted: bool, repeated: int) -> None:
+    """Would catch: a repeated key that is taken for one bit of two, bounds that overflow, bits for keys that lie far apart."""
+    again = f" UNION ALL SELECT {key} FROM range(77, 78) r(i)" * repeated
+    staged = bench.stage(f"SELECT {key} AS id FROM range(300_000) r(i){again}")
+    found, queries = queries_of(bench, staged, check("unique", columns=["id"]))
+    assert found.results[0].failing == repeated
+    assert any("DISTINCT" in query for query in queries) is (counted or bool(repeated))
+
+
 def test_the_profile_of_a_small_file_says_more(bench: Bench) -> None:
     """Would catch: figures of another column, nulls counted as values, a mean of NaN."""
     found = bench.audit(

@@ -64,10 +64,17 @@ class Wanted(msgspec.Struct, frozen=True):
 def aggregate(columns: Sequence[Wanted], only: str | None = None) -> str:
     """The aggregate that `columns_of` takes apart: over the rows of which the condition `only` is true. With one nothing may be `counted`,
     since nobody would know how many rows there were."""
-    where = "" if only is None else f" FILTER (WHERE {only})"
-    gathered = ((at, "histogram" if one.counted else "list", _plain(quote(one.name), one.type)) for at, one in enumerate(columns))
-    lists = ", ".join(f"c{at} := {function}({value}){where}" for at, function, value in gathered)
-    return f"CAST(to_json(struct_pack({lists})) AS VARCHAR)"
+    plain = [_plain(quote(one.name), one.type) for one in columns]
+    if only is None:
+        gathered = [f"{'histogram' if one.counted else 'list'}({value})" for one, value in zip(columns, plain, strict=True)]
+    else:  # of few rows among many: the condition is looked at once a row, not once a column
+        rows = f"list(struct_pack({_fields(plain)})) FILTER (WHERE {only})"
+        gathered = [f"list_transform({rows}, lambda row: row.c{at})" for at in range(len(plain))]
+    return f"CAST(to_json(struct_pack({_fields(gathered)})) AS VARCHAR)"
+
+
+def _fields(values: Sequence[str]) -> str:
+    return ", ".join(f"c{at} := {value}" for at, value in enumerate(values))
 
 
 def columns_of(text: str, columns: Sequence[Wanted], rows: int) -> Iterator[Values]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
-from headrace.quality import ordering
+from headrace.quality import density, ordering
 from headrace.quality.kinds import SELF, Finding, Measured, Part, Subject, check_kind, rows, scope
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @check_kind("unique")
 def unique(check: CheckSpec, subject: Subject) -> Measured:
-    """Keys and distinct keys are counted in the scan, unless a large file's order proves them unique (`ordering`)."""
+    """Keys and distinct keys are counted in the scan, unless those of a large file are proved unique (`density`, `ordering`)."""
     columns = [subject.column(name) for name in check.arguments["columns"]]
     names = [quote(column) for column in columns]
     key = names[0] if len(names) == 1 else f"({', '.join(names)})"
@@ -40,8 +40,12 @@ def unique(check: CheckSpec, subject: Subject) -> Measured:
 
 
 def _proof(check: CheckSpec, subject: Subject, columns: list[str]) -> Callable[[Staged], bool] | None:
-    leading_type = subject.columns[columns[0]]
-    possible = check.where is None and all(subject.nulls(column) == 0 for column in columns)
-    if not possible or not ordering.can_be_tried(columns, leading_type):
+    leading, leading_type = columns[0], subject.columns[columns[0]]
+    if check.where is not None or any(subject.nulls(column) != 0 for column in columns):
         return None
-    return lambda staged: ordering.proves_unique(staged, columns, leading_type)
+    known = subject.statistics[leading]
+    if len(columns) == 1 and density.can_be_tried(leading_type, known, subject.rows):
+        return lambda staged: density.proves_unique(staged, leading, known)
+    if ordering.can_be_tried(columns, leading_type):
+        return lambda staged: ordering.proves_unique(staged, columns, leading_type)
+    return None

@@ -14,12 +14,12 @@ from headrace.model import HeadraceError
 from headrace.operations.documents import Document
 from headrace.operations.progress import Progress
 from headrace.operations.reporting import Reporting
-from headrace.run.leader import Leader
 from headrace.run.orders import Order, RunResult
 from headrace.store.requests import Request, finish, serve_by, take
 
 if TYPE_CHECKING:
     from headrace.operations.performing import Context
+    from headrace.run.leader import Leader
 
 AHEAD_SECONDS, AHEAD_TIMES = 4.0, 20
 """How long something still takes is said every few seconds, and so seldom that it costs little of that time: who finds it out leads."""

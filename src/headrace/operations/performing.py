@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from importlib import import_module
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -26,11 +26,13 @@ from headrace.operations.telling import begin
 from headrace.plan import changes
 from headrace.run import applying
 from headrace.run.applying import Applied
-from headrace.run.leader import Leader
 from headrace.run.leading import Busy, Held, hold
 from headrace.schedule import Event
 from headrace.store import Clock, Store, Transaction
 from headrace.store.requests import Follower, Request, RequestState, submit
+
+if TYPE_CHECKING:
+    from headrace.run.leader import Leader
 
 FOLLOW_SECONDS = 1.0
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,13 +26,14 @@ from headrace.run.borrowing import Production
 from headrace.run.executors import Executor
 from headrace.run.executors.choosing import executor_of
 from headrace.run.folders import Folders
-from headrace.run.leader import Leader
-from headrace.run.openlineage.emitter import emitter_of
 from headrace.run.traces.emitter import tracer_of
 from headrace.store import Clock, Lease, Store, Transaction
 from headrace.store.clock import last_written
 from headrace.store.queries import leading
 from headrace.store.wake import Listener
+
+if TYPE_CHECKING:
+    from headrace.run.leader import Leader
 
 LOOK_SECONDS = 1.0
 """How often a leader looks for requests by itself: who asks wakes it, and a wake-up may be lost."""
@@ -77,15 +79,23 @@ class Held:
     def leader(self, applied: Applied) -> Leader:
         """The leader over an applied version."""
         executor = self.warm(applied.compiled.project.settings)
+        from headrace.run.leader import (
+            Leader,  # a third of what a command loads: beside the workers' start, and not at all by who only asks
+        )
+
         leader = Leader(
             store=self.store, lease=self.lease, clock=self.clock, folders=self.folders, executor=executor, applied=applied,
             production=self.production,
         )  # fmt: skip
         cache = self.folders.data_path / "cache"
-        told = emitter_of(leader.applied.compiled.project.settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
-        if told is not None:
-            self._stack.callback(told.close)
-        traced = tracer_of(leader.applied.compiled.project.settings, self.folders.project, self.store, self.lease.epoch)
+        settings = leader.applied.compiled.project.settings
+        if settings.openlineage:
+            from headrace.run.openlineage.emitter import emitter_of  # with HTTP and TLS, which hardly anybody needs
+
+            told = emitter_of(settings, self.folders.project, self.store, self.lease.epoch, leader, cache)
+            if told is not None:
+                self._stack.callback(told.close)
+        traced = tracer_of(settings, self.folders.project, self.store, self.lease.epoch)
         if traced is not None:
             self._stack.callback(traced.close)
         self._stack.callback(leader.leave)

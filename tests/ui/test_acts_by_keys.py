@@ -63,7 +63,7 @@ def test_who_waits_is_found_and_served_again_with_keys_only(shop: Site) -> None:
         expect(page.get_by_role("button", name="Repair…")).to_be_visible()
         tab_to(page, "Repair…")
         page.keyboard.press("Enter")
-        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text("map")
+        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text("Take the new names for the old ones")
         page.keyboard.press("Escape")
         expect(page.get_by_role("dialog")).to_have_count(0)
         assert page.evaluate(FOCUSED).strip() == "Repair…"

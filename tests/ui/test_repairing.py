@@ -22,7 +22,7 @@ def test_a_cause_is_found_and_repaired_and_others_see_it(tmp_path: Path) -> None
         page.get_by_role("link", name="Open INC-1").first.click()
         expect(page.locator("main")).to_contain_text("amount")
         page.get_by_role("button", name="Repair…").click()
-        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text("map")
+        expect(page.get_by_role("dialog").get_by_role("listitem").first).to_contain_text("Take the new names for the old ones")
         page.get_by_role("button", name="Do this").click()
         expect(page.get_by_role("dialog")).to_contain_text("partitions published")
         expect(page.get_by_role("dialog")).to_contain_text("served")

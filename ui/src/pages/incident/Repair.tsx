@@ -10,6 +10,11 @@ import { lasting } from "../../parts/Time";
 import "./repair.css";
 
 type Fix = Schema["FixDocument"];
+/** What a step does, for who doesn't know its name. */
+const STEPS: Record<string, string> = {
+  map: "Take the new names for the old ones, in", read: "Read again:", look: "Look again at", build: "Make again:", publish: "Publish", resume: "Resume", retry: "Try again:",
+};
+const AT_ONCE = "atomically";
 
 export function Repair({ incident, close }: { incident: string; close: () => void }) {
   const plan = usePlan("/api/v1/incidents/{incident}/repair", { path: { incident } });
@@ -43,12 +48,12 @@ function Preview({ fix }: { fix: Fix }) {
   return (
     <div className="stack">
       <ol className="steps">
-        {fix.steps.map((step) => <li key={`${step.act}${step.what}`}><strong>{step.act}</strong> <span className="mono">{step.what}</span><p className="muted">{step.text}</p></li>)}
+        {fix.steps.map((step) => <li key={`${step.act}${step.what}`}><strong>{STEPS[step.act] ?? step.act}</strong> {step.what === AT_ONCE ? "all of it at once, or nothing" : <span className="mono">{step.what}</span>}<p className="muted">{step.text}</p></li>)}
       </ol>
       {fix.mappings.length > 0 && <Mappings rows={fix.mappings} />}
       {backfill && (
         <dl className="facts">
-          <dt>Touches</dt><dd>{[...backfill.affects.consumers, ...backfill.affects.owners].join(", ") || "nobody"}</dd>
+          <dt>Reaches</dt><dd>{backfill.affects.consumers.join(", ") || "no consumer"}{backfill.affects.owners.length > 0 && <span className="muted">; data of {backfill.affects.owners.join(", ")}</span>}</dd>
           {backfill.estimate && <><dt>Takes</dt><dd>{lasting(backfill.estimate.seconds)} ({lasting(backfill.estimate.low)} to {lasting(backfill.estimate.high)}), {backfill.estimate.basis}</dd></>}
           <dt>Approval</dt><dd>{backfill.needs_approval ? `needed: ${backfill.approval?.rule ?? "policy"}` : "not needed"}</dd>
         </dl>

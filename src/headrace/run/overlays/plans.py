@@ -26,7 +26,7 @@ from headrace.run.overlays.spans import shared
 from headrace.run.pausing import paused
 from headrace.run.runs import Runs
 from headrace.run.tasks import Tasks
-from headrace.schedule import AttemptId, Cancelled, Checkpoint, Core, Elsewhere, Event, PartitionState, Paused, Requested
+from headrace.schedule import AttemptId, Cancelled, Core, Elsewhere, Event, PartitionState, Requested
 from headrace.schedule.commands import WAITING_SHOWN_MAX
 from headrace.store import Store, Transaction
 from headrace.store.queries import leading, plans
@@ -266,19 +266,16 @@ class Plans:
     def _request(self, tx: Transaction, one: Backfilling, now: int) -> None:
         assert one.shadow is not None
         self._tell(tx, one.shadow, now)
-        self._told.add(one.request(tx, self._pauses(tx, now), now))
+        pauses = paused(tx, {node.name for node in self._lent.lent.graph.nodes}, now)
+        self._told.add(one.request(tx, pauses, now))
 
     def _load(self, tx: Transaction, one: Backfilling, now: int) -> None:
         one.fresh = False
         if one.phase is not Phase.STEPS and not plans.staged(tx, one.id):
             return
-        lender = self._lent
-        production: Checkpoint = lender.core.checkpoint()
         slots = self._executor.background_slots if self.background else self._executor.slots
-        self._told.add(one.load(tx, msgspec.structs.replace(lender.lent, slots=slots), production, now))
-
-    def _pauses(self, tx: Transaction, now: int) -> list[Paused]:
-        return paused(tx, {node.name for node in self._lent.lent.graph.nodes}, now)
+        lent = msgspec.structs.replace(self._lent.lent, slots=slots)
+        self._told.add(one.load(tx, lent, self._lent.core.checkpoint(), now))
 
     def _conclude(self, tx: Transaction, one: Backfilling, now: int) -> Sequence[Event]:
         """The step is made, as far as it can be."""

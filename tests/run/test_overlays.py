@@ -16,6 +16,8 @@ from headrace.operations.apply import apply
 from headrace.operations.progress import Silent
 from headrace.run.leader import Leader
 from headrace.run.overlays.plans import Plans
+from headrace.run.overlays.promoting import Promoting
+from headrace.store.engines.sqlite import SqliteTransaction
 
 CLEAN = "select order_id, amount * {factor} as amount, cast(day as date) as day from orders"
 TOTAL = "select day, sum(amount) as total, count(*) as n from clean group by day"
@@ -193,3 +195,32 @@ def _noting(happened: list[str], name: str, do_it: Callable[..., Any]) -> Callab
         return do_it(*arguments)
 
     return noted
+
+
+def test_what_a_publication_asks_of_the_store_does_not_grow_with_its_partitions(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a query a partition in the one turn that production waits for longest."""
+    project(lab)
+    lab.sql("clean", CLEAN.format(factor=2))
+    applied(lab)
+    asked: list[int] = []
+    promote, execute = Promoting.promote, SqliteTransaction.execute
+
+    def counted(self: SqliteTransaction, sql: str, parameters: Any = (), /) -> Any:
+        if asked:
+            asked[-1] += 1
+        return execute(self, sql, parameters)
+
+    def watched(self: Promoting, *arguments: Any) -> Any:
+        asked.append(0)
+        monkeypatch.setattr(SqliteTransaction, "execute", counted)
+        try:
+            return promote(self, *arguments)
+        finally:
+            monkeypatch.setattr(SqliteTransaction, "execute", execute)
+
+    monkeypatch.setattr(Promoting, "promote", watched)
+    for last in (DAYS[1], DAYS[6]):
+        assert do(lab, planned({"clean": (DAYS[0], last), "total": (DAYS[0], last)}))[1].state == "succeeded"
+    few, many = asked
+    assert many - few < 5, asked
+    assert totals(lab) == [30] * 7

@@ -42,6 +42,9 @@ class History:
         self._past, self._grain = [one for one in past if not one.excepted], grain
         self._levels = list(past)
         """With those that somebody accepted."""
+        self._all: list[Metrics] = []
+        self._all_of = 0
+        """Of so many the list above was made."""
         self._recurring: dict[str, bool] = {}
         self._series: dict[MetricId, _Read] = {}
         self._seasons = [season(one.partition, grain) for one in self._past]
@@ -83,9 +86,13 @@ class History:
         first = max(len(self) - count, 0)
         return [(self._past[at].partition, found) for at in range(first, len(self)) if (found := self.metrics(at)) is not None]
 
-    def all(self) -> list[Metrics]:
-        """All of them that can be read."""
-        return [found for at in range(len(self)) if (found := self.metrics(at)) is not None]
+    def all(self) -> Sequence[Metrics]:
+        """All of them that can be read, oldest first. Of a batch each partition is one more."""
+        for one in self._past[self._all_of :]:
+            if (found := _read(one.vector)) is not None:
+                self._all.append(found)
+        self._all_of = len(self._past)
+        return self._all
 
     def values(self, at: int) -> Mapping[MetricId, float]:
         """One of them as numbers."""

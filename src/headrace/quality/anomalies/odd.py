@@ -76,6 +76,8 @@ def _suspect(metric: MetricId, value: float, seen: Sequence[Mapping[MetricId, fl
     for own in seen:
         known = own.get(metric, absent)
         if known is not None:
+            if known - reach < value < known + reach:
+                return False  # as nearly all are: near to one of them is between all of them
             low, high = min(low, known), max(high, known)
     return not low - reach < value < high + reach
 

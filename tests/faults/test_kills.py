@@ -10,7 +10,7 @@ import pytest
 from campaign import Campaign
 from faults_lab import World
 
-KILLS, PARTS = 8, 4
+KILLS, PARTS = 20, 4
 """The parts run side by side, where there are processes for it."""
 
 

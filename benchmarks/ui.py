@@ -17,17 +17,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page
+from playwright.sync_api import Error as PlaywrightError
 
-from benchmarks.harness import Figure, main
+from benchmarks.harness import Figure, Measured, main
 from benchmarks.headrace_cli import COMMAND
 from benchmarks.large_project import SIZES, make
-from benchmarks.ui_browser import PAN, SCROLL, browser, drawn_ms, frames, memory, multiplied, opened_ms, page_of
+from benchmarks.ui_browser import PAN, SCROLL, SECONDS, browser, drawn_ms, frames, memory, multiplied, opened_ms, page_of
 from benchmarks.watching import cpu_seconds
 
 ROUNDS = {False: 3, True: 1}
@@ -64,7 +65,7 @@ def served(folder: Path, command: list[str], *, as_json: bool) -> Iterator[Site]
         yield Site(folder, json.loads(line)["url"] if as_json else line.strip(), process.pid)
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(SECONDS)
 
 
 @contextlib.contextmanager
@@ -88,20 +89,53 @@ def large(folder: Path, *, quick: bool) -> Iterator[Site]:
         yield Site(folder, found.url, found.pid)
 
 
-def measure(*, quick: bool) -> list[Figure]:
+class Parts:
+    """What is measured, one part after another: what each took is said, and of one that failed why; the others go on."""
+
+    def __init__(self) -> None:
+        self.figures: list[Figure] = []
+        self.notes: dict[str, str] = {}
+
+    def measure(self, name: str, part: Callable[[], Iterable[Figure]]) -> None:
+        """One part."""
+        began = time.monotonic()
+        try:
+            self.figures += part()
+        except (PlaywrightError, OSError, AssertionError, subprocess.SubprocessError) as error:
+            self.notes[name] = "not measured: " + str(error).partition("\n")[0][:500]
+        print(f"  {name}: {time.monotonic() - began:.0f} s {self.notes.get(name, '')}", file=sys.stderr, flush=True)
+
+
+def measure(*, quick: bool) -> Measured:
     """Both projects, one after the other."""
+    parts = Parts()
     with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name, browser() as chromium:
-        with demo(Path(name, "demo"), quick=quick) as site:
-            found = _today(chromium, site, "demo", quick=quick)
-            found += _pages(chromium, site, "demo", () if quick else OF_DEMO)
-            found += _live(chromium, site, "demo", quick=quick)
-            found += [*_script(chromium, site), *_memory(chromium, site, quick=quick), *_streams(site, quick=quick)]
-        with large(Path(name, "large"), quick=quick) as site:
-            found += _today(chromium, site, "large", quick=quick)
-            found += _pages(chromium, site, "large", OF_QUICK if quick else OF_LARGE)
-            found += _live(chromium, site, "large", quick=quick)
-            found += [*_graph(chromium, site, quick=quick), *_table(chromium, site)]
-    return found
+        folder = Path(name)
+        parts.measure("demo", lambda: _of_demo(parts, chromium, folder / "demo", quick=quick))
+        parts.measure("large project", lambda: _of_large(parts, chromium, folder / "large", quick=quick))
+    return Measured(parts.figures, parts.notes)
+
+
+def _of_demo(parts: Parts, chromium: Browser, folder: Path, *, quick: bool) -> list[Figure]:
+    with demo(folder, quick=quick) as site:
+        parts.measure("demo: Today", lambda: _today(chromium, site, "demo", quick=quick))
+        parts.measure("demo: pages", lambda: _pages(chromium, site, "demo", () if quick else OF_DEMO))
+        parts.measure("demo: live", lambda: _live(chromium, site, "demo", quick=quick))
+        parts.measure("demo: script", lambda: _script(chromium, site))
+        parts.measure("demo: memory", lambda: _memory(chromium, site, quick=quick))
+        parts.measure("demo: streams", lambda: _streams(site, "", quick=quick))
+    return []
+
+
+def _of_large(parts: Parts, chromium: Browser, folder: Path, *, quick: bool) -> list[Figure]:
+    with large(folder, quick=quick) as site:
+        parts.measure("large: Today", lambda: _today(chromium, site, "large", quick=quick))
+        parts.measure("large: pages", lambda: _pages(chromium, site, "large", OF_QUICK if quick else OF_LARGE))
+        parts.measure("large: live", lambda: _live(chromium, site, "large", quick=quick))
+        parts.measure("large: graph", lambda: _graph(chromium, site, quick=quick))
+        parts.measure("large: table", lambda: _table(chromium, site))
+        parts.measure("large: streams", lambda: _streams(site, "_large", quick=quick))
+    return []
 
 
 def _today(chromium: Browser, site: Site, project: str, *, quick: bool) -> list[Figure]:
@@ -175,7 +209,7 @@ def _memory(chromium: Browser, site: Site, *, quick: bool) -> list[Figure]:
     ]
 
 
-def _streams(site: Site, *, quick: bool) -> list[Figure]:
+def _streams(site: Site, suffix: str, *, quick: bool) -> list[Figure]:
     """What fifty browsers that listen cost the server: while nothing changes, and with a change each second after which each asks."""
     seconds, parts = WATCH_SECONDS[quick], urlsplit(site.url)
     headers = {"Authorization": f"Bearer {parts.query.partition('=')[2]}"}
@@ -188,8 +222,8 @@ def _streams(site: Site, *, quick: bool) -> list[Figure]:
     busy = _cpu_percent(site, seconds, lambda: _commit(site, "watched"))
     stop.set()
     return [
-        Figure(name="streams_50_idle_cpu_percent", value=idle, unit="%", goal=5, runs=[idle]),
-        Figure(name="streams_50_with_a_change_a_second_cpu_percent", value=busy, unit="%", goal=None, runs=[busy]),
+        Figure(name=f"streams_50{suffix}_idle_cpu_percent", value=idle, unit="%", goal=5, runs=[idle]),
+        Figure(name=f"streams_50{suffix}_with_a_change_a_second_cpu_percent", value=busy, unit="%", goal=None, runs=[busy]),
     ]
 
 

@@ -13,14 +13,15 @@ from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 CHROMIUM = os.environ.get("HEADRACE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 WINDOW: ViewportSize = {"width": 1400, "height": 850}
-SECONDS = 60.0
+SECONDS = 180.0
+"""So long a page is waited for: a machine that others use is slow."""
 WATCH = """
 window.isThere = () => {
   const waiting = [...document.querySelectorAll('main .empty[role=status]')].some(one => one.textContent.endsWith('…'));
   return !!document.querySelector('main h1') && !waiting;
 };
 window.there = (is) => new Promise((found, never) => {
-  const until = performance.now() + 60000;
+  const until = performance.now() + MILLISECONDS;
   const look = () => {
     if (is()) return requestAnimationFrame(() => setTimeout(() => found(performance.now())));
     if (performance.now() > until) return never(new Error(`${location.href}: ${document.body.innerText.slice(0, 500)}`));
@@ -38,7 +39,7 @@ window.frames = (seconds, step) => new Promise(found => {
   };
   requestAnimationFrame(frame);
 });
-"""
+""".replace("MILLISECONDS", str(int(SECONDS * 1000)))
 """A page is there once it has its heading and nothing says that it is on its way; the time is that of the frame after, since the
 address was asked for. Frames are counted while a step is taken in each."""
 PAN = """() => {

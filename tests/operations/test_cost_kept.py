@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.model import Settings
-from headrace.operations.catalog.cost import Cost
+from headrace.operations.cost import Cost
 from headrace.store import Store, Transaction
 from headrace.store.queries import worth
 

@@ -9,13 +9,15 @@ from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
 from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
 from headrace.observe.figures.source_scores import DELIVERIES_LEAST, Delivered, score
-from headrace.observe.watched import Node
+from headrace.observe.watched import Node, Watched
+from headrace.operations.cost import took
 from headrace.operations.figure_documents import SourceScoreRow, UseRow
 from headrace.operations.figuring import Figuring
 from headrace.store.queries import arriving, usage, worth
 from headrace.store.queries.usage import Used
 from headrace.store.queries.worth import Arrived
 
+WAITING_SHOWN_MAX = 3
 UNSEEN = "no read seen through Headrace; direct file reads aren't visible"
 
 
@@ -88,14 +90,15 @@ def _expected(figuring: Figuring, node: Node) -> Iterator[tuple[str, int | None]
 
 def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
     """Who reads what, and what is computed although nobody was seen to read it."""
-    took = dict(worth.seconds(figuring.tx, figuring.began, figuring.until))
+    worked = took(figuring.session, figuring.compiled, figuring.tx, (figuring.began, figuring.until))
+    seconds, waiting = {name: us / 1e6 for name, us in worked.items()}, _waiting(figuring.declared)
     seen: dict[str, list[Used]] = {}
     for one in figuring.reads:
         seen.setdefault(one.node, []).append(one)
     chosen = [name for name in figuring.declared.nodes if figuring.chosen(name)]
-    rows = [row for name in chosen for row in _readers(figuring, name, seen.get(name, []), took.get(name, 0.0))]
+    rows = [row for name in chosen for row in _readers(figuring, name, seen.get(name, []), seconds.get(name, 0.0), waiting.get(name, []))]
     rows += [
-        _row(figuring, node, one.consumer, "export", one.exports, one.last_at, took.get(node, 0.0))
+        _row(figuring, node, one.consumer, "export", one.exports, one.last_at, seconds.get(node, 0.0))
         for one in usage.exports(figuring.tx, figuring.declared.exports, figuring.began, figuring.until)
         for node in figuring.project.consumers[one.consumer].reads
         if figuring.chosen(node)
@@ -103,14 +106,31 @@ def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
     return [f"as far as reads are seen: {UNSEEN}"], rows
 
 
-def _readers(figuring: Figuring, name: str, seen: list[Used], seconds: float) -> list[UseRow]:
+def _waiting(declared: Watched) -> dict[str, list[str]]:
+    """Node → the first consumers that read it or what is made of it."""
+    found: dict[str, list[str]] = {}
+    for terms in declared.consumers:
+        above = list(terms.reads)
+        known = set(above)
+        while above:
+            name = above.pop()
+            node, named = declared.nodes.get(name), found.setdefault(name, [])
+            if len(named) < WAITING_SHOWN_MAX:
+                named.append(terms.consumer)
+            fresh = {spec.node for spec in node.inputs} - known if node is not None else set[str]()
+            known |= fresh
+            above += fresh
+    return found
+
+
+def _readers(figuring: Figuring, name: str, seen: list[Used], seconds: float, consumers: list[str]) -> list[UseRow]:
     found: dict[tuple[str, str], tuple[int, int]] = {}
     for one in seen:
         reads, last = found.get((one.reader, one.via), (0, 0))
         found[one.reader, one.via] = (reads + one.reads, max(last, one.last_at))
     if found:
         return [_row(figuring, name, who, via, reads, last, seconds) for (who, via), (reads, last) in sorted(found.items())]
-    waiting = ", ".join(figuring.overview.consumers_of(name)[:3])
+    waiting = ", ".join(consumers)
     said = f"{UNSEEN}; needed by {waiting}" if waiting else f"{UNSEEN}; no consumer needs it"
     return [UseRow(node=name, reader=None, via=None, reads=0, last_at=None, seconds=seconds, said=said)]
 

@@ -12,7 +12,7 @@ import msgspec
 from headrace.model.files import folders, scan
 from headrace.operations.session import Session
 
-LOOK_SECONDS = 5.0
+LOOK_SECONDS = 10.0
 """Files are looked at again after so long at the earliest."""
 RACY_NS = 2_000_000_000
 """What was written so lately may be written again without looking otherwise, so it is read again."""

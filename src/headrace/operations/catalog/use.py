@@ -6,15 +6,13 @@ from collections import Counter
 from typing import NamedTuple
 
 from headrace.operations.availability import window_began
-from headrace.operations.catalog.cost import Cost
+from headrace.operations.cost import took
 from headrace.operations.figures import DEFAULT
 from headrace.operations.figuring import Figuring
 from headrace.operations.remembering import remembered
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
-from headrace.run.garbage import Keep
-from headrace.run.retiring import cut
-from headrace.store.queries import usage, worth
+from headrace.store.queries import usage
 
 
 class Used(NamedTuple):
@@ -40,13 +38,5 @@ def _used(session: Session) -> dict[str, Used]:
             reads[one.node] += one.reads
         for exported in usage.exports(found.tx, found.scene.declared.exports, *window):
             reads.update(dict.fromkeys(session.compiled.project.consumers[exported.consumer].reads, exported.exports))
-        if cut(Keep.declared(session.compiled.project), now_us)["attempt"] > window[0]:  # what goes is of the window: it would be missed
-            took = {node: round(seconds * 1e6) for node, seconds in worth.seconds(found.tx, *window)}
-        else:
-            took = dict(_cost(session).of(found.tx, *window))
-    return {name: Used(reads[name], took.get(name, 0) / 1e6) for name in {*reads, *took}}
-
-
-def _cost(session: Session) -> Cost:
-    """What the sessions that know each other share."""
-    return session.memory.setdefault("cost", ("", Cost()))[1]  # type: ignore[no-any-return]
+        seconds = took(session, session.compiled, found.tx, window)
+    return {name: Used(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}

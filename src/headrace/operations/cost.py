@@ -7,10 +7,16 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 
+from headrace.operations.session import Session
+from headrace.plan import Compiled
+from headrace.run.garbage import Keep
+from headrace.run.retiring import cut
 from headrace.store import Transaction
 from headrace.store.queries import working, worth
 from headrace.store.queries.working import Worked
 
+DAY_US = 86_400_000_000
+USUAL_US = 30 * DAY_US
 BEHIND_US = 60_000_000
 """Who asks with a snapshot that is older than what is kept, by less than that, is given what is kept."""
 
@@ -57,3 +63,13 @@ class Cost:
             self._open.discard((one.epoch, one.n))
             if one.finished_at > from_us:
                 self._sums[one.node] += one.took_us
+
+
+def took(session: Session, compiled: Compiled, tx: Transaction, window: tuple[int, int]) -> Mapping[str, int]:
+    """Node → microseconds that its attempts took in a window; that which most ask for is kept."""
+    from_us, until_us = window
+    usual = abs(until_us - from_us - USUAL_US) < DAY_US
+    if usual and cut(Keep.declared(compiled.project), until_us)["attempt"] <= from_us:  # what goes would be missed
+        kept: Cost = session.memory.setdefault("cost", ("", Cost()))[1]
+        return kept.of(tx, from_us, until_us)
+    return {node: round(seconds * 1e6) for node, seconds in worth.seconds(tx, from_us, until_us)}

@@ -170,3 +170,28 @@ def test_a_value_that_does_not_fit_is_told_with_its_record(bench: Workbench) -> 
     drift = take(bench, [{"id": 1}, {"id": "x"}], schema)
     assert isinstance(drift, TypeDrift)
     assert "'x' at record 2" in drift.reason
+
+
+@pytest.mark.parametrize(("opening", "closing"), [('{"b":', "}"), ("[", "]")])
+def test_what_is_nested_deeply_stays_json_or_is_rejected(bench: Workbench, opening: str, closing: str) -> None:
+    """Would catch: a worker that a file ends, or keeps for hours, and that is tried again; an error of ours told for a delivery that nobody
+    can read."""
+
+    def document(levels: int) -> bytes:
+        return ('[{"id":1,"a":' + opening * levels + "1" + closing * levels + "}]").encode()
+
+    for levels in (40, 300):
+        first = bench.take(document(levels), "x.json")
+        assert isinstance(first, Taken), first
+        assert first.types()["a"] == "JSON"
+    rejected = bench.take(document(100_000), "x.json")
+    assert isinstance(rejected, Unreadable)
+    assert rejected.reason == "nested too deeply"
+
+
+def test_brackets_in_texts_are_no_levels(bench: Workbench) -> None:
+    """Would catch: a list of thousands of objects, or a text full of brackets, taken for a deep one."""
+    taken = bench.take(
+        json.dumps([{"id": 1, "a": ["{[" * 3000 + '"', *["x"] * 5], "l": [{"n": n} for n in range(3000)]}]).encode(), "x.json"
+    )
+    assert isinstance(taken, Taken), taken

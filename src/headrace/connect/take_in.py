@@ -25,6 +25,7 @@ from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_
 from headrace.connect.widening import as_promised, widened
 from headrace.lake import Column
 from headrace.lake.sqltext import quote
+from headrace.lake.types import UnsupportedType
 from headrace.model.nodes import ContractColumn
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
             result = _prepared(kind, connection, opened, pinned, adapt) if pinned else _learnt(connection, opened, learning)
     except CannotRead as refusal:
         result = refusal.value
+    except (RecursionError, UnsupportedType) as error:
+        result = Unreadable("nested too deeply" if isinstance(error, RecursionError) else str(error))
     except BaseException:
         if opened:
             opened.discard()

@@ -12,6 +12,8 @@ from typing import Any
 
 from headrace.lake.types import Type
 
+LEVELS_MAX = 16
+"""What DuckDB needs to make lists of text doubles with each level: 20 take it a second, 30 a quarter of an hour."""
 KINDS = {"NULL": "VARCHAR", "UBIGINT": "BIGINT", "BIGINT": "BIGINT", "DOUBLE": "DOUBLE", "BOOLEAN": "BOOLEAN", "VARCHAR": "VARCHAR"}
 FITTING = {
     "BIGINT": {"UBIGINT", "BIGINT"}, "DOUBLE": {"UBIGINT", "BIGINT", "DOUBLE"}, "BOOLEAN": {"BOOLEAN"},
@@ -20,16 +22,18 @@ FITTING = {
 """Pinned type of a value inside → the kinds that it holds without loss."""
 
 
-def type_of(structure: Any) -> Type | None:
-    """The type to pin; None where values don't agree, and only JSON holds them all."""
+def type_of(structure: Any, levels: int = LEVELS_MAX) -> Type | None:
+    """The type to pin; None where values don't agree, or have more levels than that, and only JSON holds them all."""
+    if isinstance(structure, dict | list) and not levels:
+        return None
     if isinstance(structure, dict):
-        fields = [(name, type_of(inner)) for name, inner in structure.items()]
+        fields = [(name, type_of(inner, levels - 1)) for name, inner in structure.items()]
         if not all(name for name, _ in fields) or len({name.lower() for name, _ in fields}) < len(fields):
             return None
         known = tuple((name, inner) for name, inner in fields if inner is not None)
         return Type("STRUCT", known) if len(known) == len(fields) else None
     if isinstance(structure, list):
-        element = Type("JSON") if structure[0] == "NULL" else type_of(structure[0])
+        element = Type("JSON") if structure[0] == "NULL" else type_of(structure[0], levels - 1)
         return None if element is None else Type("LIST", (("element", element),))
     name = KINDS.get(structure)
     return None if name is None else Type(name)

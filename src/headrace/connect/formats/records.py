@@ -4,6 +4,7 @@ or, flattened, columns of their own."""
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,10 @@ ONE_LINE = 1 << 62
 """A document may be one line."""
 VALUE = "value"
 """What the header says of a column without objects and arrays; nested ones have their structure there, columns of nulls nothing."""
+
+LEVELS_MAX = 1_000
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+"""Brackets, and texts, which may hold some."""
 
 
 class Records:
@@ -108,6 +113,7 @@ class Records:
 
     def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> Header:
         counted, _ = keys_of(connection, opened)  # refuses what isn't objects
+        _require_shallow(connection, opened)
         row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
         structure = json.loads(row[0]) if row and row[0] and counted else {}
         found = list(leaves(structure)) if isinstance(structure, dict) else []
@@ -146,9 +152,30 @@ class Records:
         return type_of(kinds, looks)
 
 
+def _require_shallow(connection: duckdb.DuckDBPyConnection, opened: Opened) -> None:
+    """Raise CannotRead for records of more than LEVELS_MAX levels: DuckDB finds out structures by recursion, and so many end the worker.
+    Only what has so many brackets is looked at one by one."""
+    brackets = "length(t) - length(replace(replace(t, '{', ''), '[', ''))"
+    records = f"SELECT t FROM (SELECT CAST(j AS VARCHAR) AS t FROM {objects_sql(opened)}) WHERE {brackets} > {LEVELS_MAX}"
+    found = connection.execute(records)
+    while row := found.fetchone():
+        if _levels(row[0]) > LEVELS_MAX:
+            raise CannotRead("nested too deeply")
+
+
+def _levels(text: str) -> int:
+    """How deep a record is at most."""
+    level = most = 0
+    for token in _BRACKETS.finditer(text):
+        level += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
+        most = max(most, level)
+    return most
+
+
 def _structures(connection: duckdb.DuckDBPyConnection, opened: Opened, keys: Sequence[str]) -> list[str]:
     if not keys:
         return []
+    _require_shallow(connection, opened)
     facts = ", ".join(f"json_group_structure(v[{position}])" for position in range(1, len(keys) + 1))
     inner = f"SELECT json_extract(j, {_pointers([(key,) for key in keys])}) AS v FROM {objects_sql(opened)}"
     row = connection.execute(f"SELECT {facts} FROM ({inner})").fetchone()

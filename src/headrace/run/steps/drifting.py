@@ -150,7 +150,10 @@ class Drifting:
             kind=kind,
             column=bad.column,
             to=now or None,
-            evidence=(_example(bad), *([f"type widened from {bad.type} to {now}"] if wider else [])),
+            evidence=(
+                bad.value if nested and not bad.line else _example(bad),
+                *([f"type widened from {bad.type} to {now}"] if wider else []),
+            ),
             policy=self._rules.policy(kind, bad.column, mappable=wider),
             used_by=self._rules.users(bad.column),
         )

@@ -87,32 +87,39 @@ def year(days: int) -> Measured:
                 "select node, partition, kind, column_name, severity, observed, expected, detail from fact where detail not like 'check %'"
             ).fetchall()
             vectors = state.execute("select node, partition, vector from metric order by epoch, n").fetchall()
-    return Measured([*_counted(found), *with_gaps(vectors)], _notes(found))
+    return Measured([*_counted(found), *replays(vectors)], _notes(found))
 
 
-def with_gaps(vectors: list[tuple[str, str, bytes]]) -> list[Figure]:
-    """Sound days that are held where the history ends too early and lacks days, as where many are delivered together: over all
-    replays of the year. Days that a full history holds, too, aren't counted."""
+def replays(vectors: list[tuple[str, str, bytes]]) -> list[Figure]:
+    """The same figures judged day after day, and by histories that end too early and lack days, as where many are delivered together.
+    Of these, days that a full history holds, too, aren't counted."""
     figures = []
     for node in ("flights", "weather"):
         of_day = {partition: vector for name, partition, vector in vectors if name == node}
-        always = {key for key, held in _replayed(of_day, 0, 0.0).items() if held}
-        replays = [_replayed(of_day, late, missing) for late in LATE for missing in MISSING]
-        held = [float(sum(odd and key not in always for key, odd in found.items())) for found in replays]
+        daily = _replayed(of_day, 0, 0.0)
+        for severity in ("hold", "warn"):
+            found = sorted(key for key, said in daily.items() if said == severity)
+            figures.append(_observed(f"{node}_{severity}_day_by_day", float(len(found)), "days of the year", []))
+        gaps = [(late, missing) for late in LATE for missing in MISSING if late or missing]
+        held = [float(len(_held(_replayed(of_day, *gap)) - _held(daily))) for gap in gaps]
         figures.append(_observed(f"{node}_held_for_gaps", sum(held), f"days of {len(held)} years", held))
     return figures
 
 
-def _replayed(of_day: dict[str, bytes], late: int, missing: float) -> dict[str, bool]:
-    """Day → whether it is held by the sound days but the last `late` before it, of which a share is missing."""
+def _held(found: dict[str, str]) -> set[str]:
+    return {key for key, said in found.items() if said == "hold"}
+
+
+def _replayed(of_day: dict[str, bytes], late: int, missing: float) -> dict[str, str]:
+    """Day → `hold`, `warn` or nothing, by the sound days but the last `late` before it, of which a share is missing."""
     chance, sound = random.Random(f"{late}.{missing}"), list[str]()
-    found = {}
+    found: dict[str, str] = {}
     for key in sorted(of_day):
         before = [Past(one, of_day[one]) for one in sound[: max(len(sound) - late, 0)] if chance.random() >= missing]
         day = Partition(key=key, metrics=decoded(of_day[key]), sources=2, calendar="US")
         facts = judge(day, History(before[-HISTORY_PARTITIONS:], Grain.DAY))
-        found[key] = any(fact.severity == "hold" for fact in facts)
-        sound += [] if found[key] else [key]
+        found[key] = min((str(fact.severity) for fact in facts), default="")
+        sound += [] if found[key] == "hold" else [key]
     return found
 
 

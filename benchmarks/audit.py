@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,13 +29,14 @@ from headrace.quality.audit import audit
 
 ROWS, ROWS_QUICK = 10_000_000, 200_000
 SMALL_ROWS = 900
-RUNS, RUNS_QUICK = 5, 1
+RUNS, RUNS_QUICK = 3, 1
 SMALL_RUNS, SMALL_RUNS_QUICK = 200, 5
 THREADS = 2
 PEER_RUNS = 3
 PEER_BUDGET_S = 100.0
 """A peer's runs end once the next one would take them past that; there is always one."""
-PEER_TIMEOUT_S = 600.0
+PEER_TIMEOUT_S = 240.0
+"""With reading the file: two peers that hang leave the whole at a quarter of an hour."""
 PEER_MEMORY_GIB = 16
 OVER_BY_HAND_MAX, GREAT_EXPECTATIONS_MIN, DBT_MIN = 1.5, 10.0, 3.0
 NUMBERS = ("id", "customer", "delay", "amount", "quantity", "weight")
@@ -67,8 +69,10 @@ def measure(*, quick: bool, rows: int | None, peers: bool) -> Measured:
         folder = Path(name)
         with Session(folder / "lake", threads=THREADS) as session:
             count = rows or (ROWS_QUICK if quick else ROWS)
+            _progress(f"writing {count:,} rows")
             staged, table = _staged(session, count)
             figures, ours = _beside_by_hand(session, staged, table, RUNS_QUICK if quick else RUNS)
+            _progress(f"the profile of {SMALL_ROWS} rows")
             figures += _small(session, SMALL_RUNS_QUICK if quick else SMALL_RUNS)
         notes = {"rows": f"{count:,} rows of {len(table.columns) - 1} columns, {len(CHECKS)} checks, {THREADS} threads"}
         if peers:
@@ -107,7 +111,8 @@ def _beside_by_hand(session: Session, staged: StagedFile, table: Table, runs: in
     query = by_hand(session.data_folder / staged.path, tuple(column.name for column in table.columns[1:]))
     audits, checks, hands = [], [], []
     profiles = {json.dumps(_audit(session, staged, table).metrics.hex())}
-    for _ in range(runs):
+    for number in range(1, runs + 1):
+        _progress(f"by hand, audit and checks alone: {number} of {runs}")
         hands.append(_seconds(lambda: session.connection.execute(query).fetchall()))
         audits.append(_seconds(lambda: profiles.add(json.dumps(_audit(session, staged, table).metrics.hex()))))
         checks.append(_seconds(lambda: _audit(session, staged, table, described=False)))
@@ -139,11 +144,13 @@ def _peers(folder: Path, file: Path, ours: float, notes: dict[str, str]) -> list
         ("great_expectations", GREAT_EXPECTATIONS_MIN, []),
         ("dbt_tests", DBT_MIN, [str(folder / "dbt"), str(THREADS)]),
     ):
+        _progress(f"{peer}, at most {PEER_TIMEOUT_S:.0f} s")
         try:
             python = environment(peer) / "python"
             limits = [str(PEER_RUNS), str(PEER_BUDGET_S), str(PEER_MEMORY_GIB)]
             found = program(peer, python, [str(file), json.dumps(CHECKS), *limits, *more], environ={}, timeout=PEER_TIMEOUT_S)
         except Unavailable as error:
+            _progress(f"{peer}: {error}")
             notes[peer] = str(error)
             continue
         ((who, seconds),) = found["figures"]["audit"].items()
@@ -156,6 +163,11 @@ def _peers(folder: Path, file: Path, ours: float, notes: dict[str, str]) -> list
             )
         )
     return figures
+
+
+def _progress(what: str) -> None:
+    """What is done now, for whoever waits: minutes pass between figures."""
+    print(f"{time.strftime('%H:%M:%S')} {what} …", file=sys.stderr, flush=True)
 
 
 def _seconds(work: Callable[[], object]) -> float:

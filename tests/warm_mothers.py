@@ -190,10 +190,22 @@ def _import_all() -> None:
     duckdb.default_connection().close()  # it was opened on import, with threads
 
 
+class Closed:
+    """In place of `duckdb`, where a mother closes the connection that was opened on import: asking for it would open another one."""
+
+    @staticmethod
+    def default_connection() -> Closed:
+        return Closed()
+
+    def close(self) -> None:
+        pass
+
+
 def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoReturn:
     """A mother's life, in what `python -m headrace.run.mother` would find."""
     from headrace.run import mother
 
+    mother.duckdb = Closed
     try:
         os.setsid()
         _settle(env, cwd)

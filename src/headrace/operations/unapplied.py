@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -16,6 +17,8 @@ LOOK_SECONDS = 10.0
 """Files are looked at again after so long at the earliest."""
 RACY_NS = 2_000_000_000
 """What was written so lately may be written again without looking otherwise, so it is read again."""
+_LOOKING = threading.Lock()
+"""Who asks while somebody looks waits for what they find: two who look take twice as long."""
 _Mark = tuple[int, int, int] | None
 
 
@@ -29,10 +32,11 @@ class _Looked(msgspec.Struct):
 
 def unapplied(session: Session) -> int | None:
     """How many nodes' files differ from what is applied; None where the files have errors. Free while no file differs."""
-    word, known = session.memory.get("unapplied", ("", None))
-    if word != str(session.version) or known is None or not _still(known):
-        known = _looked(session)
-        session.memory["unapplied"] = (str(session.version), known)
+    with _LOOKING:
+        word, known = session.memory.get("unapplied", ("", None))
+        if word != str(session.version) or known is None or not _still(known):
+            known = _looked(session)
+            session.memory["unapplied"] = (str(session.version), known)
     nodes: int | None = known.nodes
     return nodes
 

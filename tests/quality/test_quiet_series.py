@@ -207,3 +207,20 @@ def test_another_unit_on_a_holiday_is_another_unit() -> None:
     history = History([Past(key(number), encoded(sized(number))) for number in range(holiday)], Grain.DAY)
     found = judge(Partition(key=key(holiday), metrics=sized(holiday, log(1.609)), calendar="US"), history)
     assert [(one.column, one.severity.value) for one in found] == [("distance", "hold")]
+
+
+def numbered(number: int, rows: int, *, size: float, distinct: float = 1.0) -> Metrics:
+    """Rows with a column of numbers, around a size."""
+    ids = ColumnMetrics(nulls=0.0, location=log(size) + wobble(number), distinct=log(rows * distinct), negative=0.0)
+    return Metrics(int(rows * (1 + wobble(number))), {"id": ids}, repeated=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "distinct", "odd"), [(150, 1.0, False), (500, 1.0, False), (5, 1.0, True), (150, 0.1, True)],
+)  # fmt: skip
+def test_numbers_that_begin_anew_are_as_small_as_the_rows_are_few(size: float, distinct: float, *, odd: bool) -> None:
+    """Would catch: a thin day held for the size of its row numbers; sizes that are off for themselves let through because of it."""
+    past = [numbered(number, 1000, size=500, distinct=distinct) for number in range(DAYS)]
+    found = told(numbered(DAYS, 300, size=size, distinct=distinct), past)
+    assert ("volume_anomaly", "") in [one[:2] for one in found], found
+    assert ("distribution_shift" in [kind for kind, *_ in found]) is odd, found

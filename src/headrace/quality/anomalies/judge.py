@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -26,6 +27,8 @@ from headrace.quality.metrics import MetricId, Metrics
 
 ONE_FACTOR = 0.2
 """Columns whose sizes, as logarithms, have moved by so nearly the same were multiplied by one number."""
+ONE_EACH = 0.95
+"""A column with so many different values a row, as far as they are counted, numbers its rows."""
 STEADY = 3.0
 """Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
 ON_HOLIDAYS = 2.0
@@ -129,7 +132,7 @@ def _numbers(one: Partition, history: History) -> list[Fact]:
     found = odd(one.key, values, rows, history, one.sources)
     facts, explained = _shapes(one, history)
     found = [each for each in found if (each.metric.family, each.metric.column) not in explained and each.metric.family not in explained]
-    found = _of_the_world([_sized(each, one, history) for each in found])
+    found = _of_the_world([_sized(each, one, history) for each in found if not _counts_rows(each, found, one)])
     events = together(found, one.metrics, history)
     return facts + [_fact(each, one, events, shared_move(each, one.peers), history) for each in _leading(found)]
 
@@ -228,6 +231,15 @@ def _sized(one: Odd, partition: Partition, history: History) -> Odd:
     highest = max(history.series(one.metric).values, default=one.expected)
     is_fault = faulty(one, partition.metrics.columns.get(one.metric.column), usual, highest)
     return one if is_fault else one._replace(severity=Severity.WARN)
+
+
+def _counts_rows(one: Odd, found: Sequence[Odd], partition: Partition) -> bool:
+    """Whether it is of the sizes of numbers that begin anew in each partition, as many as there are rows: fewer rows, smaller numbers."""
+    if one.metric.family != "location":
+        return False
+    rows = next((each.off for each in found if each.metric.family == "rows"), 0.0)
+    different = partition.metrics.columns[one.metric.column].distinct or 0.0
+    return bool(rows) and abs(one.off - rows) < ONE_FACTOR and math.exp(different) >= ONE_EACH * partition.metrics.rows
 
 
 def _of_the_world(found: Sequence[Odd]) -> list[Odd]:

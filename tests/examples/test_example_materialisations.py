@@ -61,7 +61,7 @@ def test_view(tmp_path: Path) -> None:
     assert (rejected["asset"], rejected["partition"]) == ("orders", "2026-03-03")
     assert "view paid_orders, check no_free_orders" in rejected["reason"]
     assert [row["order_id"] for row in example.json("sql", "select order_id from paid_orders order by 1")["rows"]] == [1, 3]
-    assert [row["order_id"] for row in example.rows("paid_orders")] == [1, 3]
+    assert sorted(row["order_id"] for row in example.rows("paid_orders")) == [1, 3]
     read = example.json("read", "paid_orders")
     assert (read["state"], read["data_through"]) == ("behind", "2026-03-02")
     assert example.json("status")["assets"]["behind"] == 2, "a view stands as the worst of what it reads"

@@ -4,6 +4,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Taken, Workbench
@@ -98,6 +99,7 @@ def test_nested_objects_are_structs_and_lists(bench: Workbench) -> None:
 @pytest.mark.parametrize(("change", "said"), [
     ({"who": {"name": "x", "city": "y"}}, "column who.city is new"), ({"who": {"name": "x", "age": "old"}}, "column who.age is VARCHAR"),
     ({"who": {"name": "x", "age": 1.5}}, "column who.age is DOUBLE"), ({"who": "x"}, "column who is a plain value"),
+    ({"who": {"age": 5}}, "column who.name is gone"), ({"who": {"nick": "x"}}, "column who.name is gone, who.nick is new"),
     ({"tags": {"a": 1}}, "column tags is an object"), ({"lines": [{"sku": "x", "n": 1}]}, "column lines[].n is new"),
 ])  # fmt: skip
 def test_what_changes_inside_is_held(bench: Workbench, change: dict[str, Any], said: str) -> None:
@@ -106,6 +108,8 @@ def test_what_changes_inside_is_held(bench: Workbench, change: dict[str, Any], s
     drift = take(bench, [{**NESTED[0], **change}], schema)
     assert isinstance(drift, TypeDrift)
     assert said in drift.reason
+    lenient = msgspec.structs.replace(schema.format, lenient=("who", "tags", "lines"))
+    assert isinstance(take(bench, [{**NESTED[0], **change}], msgspec.structs.replace(schema, format=lenient)), Taken)
 
 
 def test_flattened(bench: Workbench) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from connect_contract import ORDERS, Columns, TextContract
 from connect_workbench import Taken, Workbench
@@ -127,3 +128,53 @@ def test_deep_nesting(bench: Workbench) -> None:
         assert isinstance(outcome, TypeDrift | Unreadable)
         outcome = bench.take(b'{"id":' + b'{"a":' * depth, "x.jsonl", schema)
         assert isinstance(outcome, Unreadable)
+
+
+ADDRESSED = [
+    {"id": 1, "to": {"name": "a", "zip": "1010", "geo": {"lat": 1.5, "lon": 2}}, "items": [{"sku": "x", "n": 1}]},
+    {"id": 2, "to": {"name": "b", "zip": "1020", "geo": {"lat": 1, "lon": 2}, "note": "ring"}, "items": []},
+    {"id": 3, "to": None, "items": [{"sku": "y", "n": 2.5}]},
+]
+
+
+def _to(**fields: object) -> dict[str, object]:
+    return {"id": 4, "to": {"name": "c", "zip": "1", "geo": {"lat": 3, "lon": 4}} | fields, "items": [{"sku": "z", "n": 3}]}
+
+
+@pytest.mark.parametrize(("row", "said"), [
+    ({"id": 4, "to": {"name": "c", "code": "1", "geo": {"lat": 3, "lon": 4}}, "items": []}, "column to.zip is gone, to.code is new"),
+    ({"id": 4, "to": {"name": "c", "zip": "1"}, "items": []}, "column to.geo is gone"),
+    (_to(geo={"lat": 3, "long": 4}), "column to.geo.lon is gone, to.geo.long is new"),
+    (_to(zip=1010), "column to.zip is a number, it was text"), (_to(geo=[3, 4]), "column to.geo is an array, it was an object"),
+    ({**_to(), "items": [{"sku": 5, "n": 1}]}, "column items[].sku is a number, it was text"),
+    ({**_to(), "items": {"sku": "x"}}, "column items is an object, it was an array"),
+])  # fmt: skip
+def test_what_changes_inside_of_what_stays_json_is_held(bench: Workbench, row: dict[str, object], said: str) -> None:
+    """Would catch: a vendor's new name for a key inside, after which everybody who reads the old one gets nulls."""
+    schema = bench.take(lines(*ADDRESSED), "x.jsonl").schema
+    drift = bench.take(lines(row), "x.jsonl", schema)
+    assert isinstance(drift, TypeDrift)
+    assert drift.reason == said
+    lenient = msgspec.structs.replace(schema, format=msgspec.structs.replace(schema.format, lenient=("to", "items")))
+    assert isinstance(bench.take(lines(row), "x.jsonl", lenient), Taken)
+
+
+@pytest.mark.parametrize("row", [
+    _to(note="x"), _to(more={"a": 1}), _to(geo=None), {**_to(), "to": None}, {**_to(), "items": []}, {**_to(), "items": [{"sku": "x"}]},
+])  # fmt: skip
+def test_what_some_objects_lack_and_what_comes_inside_is_no_change(bench: Workbench, row: dict[str, object]) -> None:
+    """Would catch: a delivery that is held for a key that always was optional, for one that is new and loses nothing, or for nulls."""
+    schema = bench.take(lines(*ADDRESSED), "x.jsonl").schema
+    assert isinstance(bench.take(lines(row), "x.jsonl", schema), Taken)
+
+
+def test_what_is_inside_is_learnt_over_samples(bench: Workbench) -> None:
+    """Would catch: the second of a hundred files held, because the first one's objects all had a key that most lack."""
+    other = bench.raw / "sample"
+    other.write_bytes(lines(ADDRESSED[0], {"id": 5, "extra": [1]}))
+    schema = bench.take(lines(ADDRESSED[1]), "x.jsonl", samples=[(other, "y.jsonl")]).schema
+    assert {one.column: one.always for one in schema.inside} == {
+        "to": (("name",), ("zip",), ("geo", "lat"), ("geo", "lon")),
+        "items": (),
+        "extra": (),
+    }

@@ -269,3 +269,41 @@ def test_lines_of_fixed_width_in_another_encoding(tmp_path: Path, was: str, now:
     assert json.loads(why)[0].startswith(f"the encoding is {now.upper()} instead of {was.upper()}")
     assert policy == "map"
     assert sorted((row["id"], row["who"]) for row in lab.read("orders")) == [(1, "Zoë"), (1, "Zoë"), (2, "Bo"), (2, "Bo")]
+
+
+def deliver_json(lab: Lab, day: str, key: str, unused: str = "old") -> None:
+    objects = [{"order_id": n, "day": day, "to": {"name": f"c{n}", key: f"10{n}0"}, "extra": {unused: n}} for n in range(3)]
+    path = lab.root / f"landing/orders_{day}.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in objects), encoding="utf-8")
+    os.utime(path, (path.stat().st_mtime - 3600,) * 2)
+
+
+def test_a_key_inside_json_that_gets_another_name(tmp_path: Path) -> None:
+    """Would catch: nulls for everybody who reads the old key; a delivery held for what nobody uses, or said of it every day; a change that
+    somebody allowed and that is found again in every delivery."""
+    lab = Lab(tmp_path / "p")
+    source = lab.root / "sources/orders.yaml"
+    source.write_text(source.read_text().replace(".csv", ".jsonl"))
+    lab.sql("places", "select day, \"to\"->>'$.zip' as zip, count(*) as n from orders group by all")
+    deliver_json(lab, DAYS[0], "zip")
+    assert ("places", DAYS[0]) in published(lab.tick())
+    deliver_json(lab, DAYS[1], "zip", "new")
+    assert ("places", DAYS[1]) in published(lab.tick())
+    deliver_json(lab, DAYS[2], "postcode", "new")
+    lab.tick()
+    held = lab.rows("select state, reason from partition where node = 'orders' and partition = ?", DAYS[2])
+    assert held == [("held", "column to.zip is gone, to.postcode is new; used by places")]
+    assert [(day, kind, name, policy) for day, kind, name, _, policy, _ in drift(lab)] == [
+        (DAYS[1], "nested", "extra", "warn"), (DAYS[2], "nested", "to", "block"),
+    ]  # fmt: skip
+    assert {one["cause"]["kind"] for one in lab.headrace("incidents")} == {"schema_change"}
+    source.write_text(source.read_text() + "on_drift: {nested: warn}\n")
+    lab.headrace("apply", "--yes")
+    deliver_json(lab, DAYS[2], "postcode", "new")
+    lab.tick()
+    assert lab.rows("select state from partition where node = 'orders' and partition = ?", DAYS[2]) == [("published",)]
+    said = len(drift(lab))
+    deliver_json(lab, DAYS[3], "postcode", "new")
+    lab.tick()
+    assert lab.rows("select state from partition where node = 'orders' and partition = ?", DAYS[3]) == [("published",)]
+    assert len(drift(lab)) == said, "what was published is what is known"

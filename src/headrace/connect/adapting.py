@@ -47,7 +47,8 @@ def with_names(schema: SourceSchema, header: Header) -> SourceSchema:
     width = len(header.names)
     own = dict(zip((one.name for one in schema.columns[:width]), header.names, strict=True))
     columns = tuple(Column(own.get(one.name, one.name), one.type, one.id) for one in schema.columns)
-    return msgspec.structs.replace(schema, columns=columns, optional=tuple(own.get(name, name) for name in schema.optional))
+    inside = tuple(msgspec.structs.replace(one, column=own.get(one.column, one.column)) for one in schema.inside)
+    return msgspec.structs.replace(schema, columns=columns, optional=tuple(own.get(name, name) for name in schema.optional), inside=inside)
 
 
 def extended(
@@ -70,7 +71,8 @@ def extended(
     if not can_be_read(kind, connection, opened, form, header, new):
         new = [Column(one.name, one.type if header.types else "VARCHAR", 0) for one in new]
     optional = tuple(dict.fromkeys((*schema.optional, *(name for name in filled if name in header.optional))))
-    return msgspec.structs.replace(schema, columns=(*schema.columns, *new), format=form, optional=optional)
+    inside = (*schema.inside, *(one for one in with_names(shows, header).inside if one.column in filled))
+    return msgspec.structs.replace(schema, columns=(*schema.columns, *new), format=form, optional=optional, inside=inside)
 
 
 def can_be_read(

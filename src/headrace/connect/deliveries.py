@@ -86,6 +86,16 @@ class Format(msgspec.Struct, frozen=True):
     """Columns whose values are left empty where they aren't of the pinned type; never pinned."""
 
 
+class Inside(msgspec.Struct, frozen=True):
+    """What the objects and arrays of a column have held so far (`formats.inside`)."""
+
+    column: str
+    structure: str
+    """As JSON: an object's keys, an array's element, or the name of a kind of value."""
+    always: tuple[tuple[str, ...], ...] = ()
+    """Paths of keys that every object had."""
+
+
 class SourceSchema(msgspec.Struct, frozen=True):
     """The pinned schema of a source: columns in the file's order (ids are not used here) and how it is read."""
 
@@ -99,6 +109,8 @@ class SourceSchema(msgspec.Struct, frozen=True):
     """(column, first interval that had it), of columns that came later than the others."""
     until: tuple[tuple[str, str], ...] = ()
     """(column, first interval that didn't have it any more), of columns whose going was published."""
+    inside: tuple[Inside, ...] = ()
+    """Of columns with objects and arrays, from files of records."""
 
     @property
     def names(self) -> tuple[str, ...]:

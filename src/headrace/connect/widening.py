@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headrace.connect.deliveries import SourceSchema
+from headrace.connect.formats.inside import merged
 from headrace.connect.learn import wider
 from headrace.lake import Column
 from headrace.lake.types import parse
@@ -34,7 +35,9 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
         date_format=schema.format.date_format or other.format.date_format,
         timestamp_format=schema.format.timestamp_format or other.format.timestamp_format,
     )
-    return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional))
+    theirs = {one.column: one for one in other.inside}
+    inside = [merged(one, theirs.pop(one.column)) if one.column in theirs else one for one in schema.inside]
+    return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional), inside=(*inside, *theirs.values()))
 
 
 def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:

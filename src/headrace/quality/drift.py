@@ -89,7 +89,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             return Policy.ALLOW
         if kind is DriftKind.FORMAT:
             return Policy.MAP
-        if kind not in (DriftKind.RENAMED, DriftKind.DROPPED) or column in self.required:
+        if kind not in (DriftKind.RENAMED, DriftKind.DROPPED, DriftKind.NESTED) or column in self.required:
             return Policy.BLOCK
         return Policy.BLOCK if self.users(column) else Policy.WARN
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, Inside, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.inside import gone, learnt, otherwise, structures
 from headrace.connect.formats.json_records import OBJECT_BYTES_MAX, as_text, broken_array, unique
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
@@ -67,17 +68,19 @@ class JsonLines:
         return None
 
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
-        """All keys of all objects: a reader that is given names would pass over new ones in silence. One pass over the file."""
-        return header_of(*(plain_keys_of(connection, opened) or keys_of(connection, opened)))
+        """All keys of all objects: a reader that is given names would pass over new ones in silence. One pass over the file, one more
+        where something is nested."""
+        return _with_structures(connection, opened, *(plain_keys_of(connection, opened) or keys_of(connection, opened)))
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
         """Types as JSON has them; text that is dates throughout becomes dates. Keys that some objects lack are optional."""
         rows, keys = told_keys_of(connection, opened)
-        header = header_of(rows, keys)
+        header = _with_structures(connection, opened, rows, keys)
         if not keys:
             raise CannotRead("there is no object to learn the columns from", code="delivery_empty")
         columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, _types(connection, opened, header, keys), strict=True))
-        return SourceSchema(columns, Format(kind=self.kind, encoding=opened.encoding), optional=header.optional), header
+        form = Format(kind=self.kind, encoding=opened.encoding)
+        return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
         """`columns` by key; NULL where an object doesn't have it."""
@@ -88,18 +91,17 @@ class JsonLines:
         return
 
     def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
-        """Objects or arrays where a plain value is pinned."""
+        """Objects or arrays where a plain value is pinned; in those that stay JSON, keys that are gone and values of another kind."""
         nested = dict(zip(header.names, header.types, strict=True))
-        bad = [
-            BadColumn(one.name, one.type, 1, "an object or an array")
-            for one in pinned.columns
-            if one.type != "JSON" and nested.get(one.name)
-        ]
-        return (
-            TypeDrift(tuple(bad), f"objects or arrays where plain values are pinned: {', '.join(shown(one.column) for one in bad)}")
-            if bad
-            else None
-        )
+        found = [(one, "an object or an array") for one in pinned.columns if one.type != "JSON" and nested.get(one.name)]
+        if found:
+            names = ", ".join(shown(one.name) for one, _ in found)
+            return TypeDrift(_bad(found), f"objects or arrays where plain values are pinned: {names}")
+        now = dict(zip(header.names, header.inside, strict=False))
+        known = {one.column: one for one in pinned.inside if now.get(one.column) and one.column not in pinned.format.lenient}
+        of_json = [(one, known[one.name]) for one in pinned.columns if one.type == "JSON" and one.name in known]
+        changed = [(one, said) for one, was in of_json if (said := gone(was, now[one.name]) or otherwise(was, now[one.name]))]
+        return TypeDrift(_bad(changed), "; ".join(shown(said, 200) for _, said in changed[:3])) if changed else None
 
     def explain(
         self, error: Exception, connection: duckdb.DuckDBPyConnection, opened: Opened, schema: SourceSchema, header: Header
@@ -111,6 +113,22 @@ class JsonLines:
         if bad:
             return drift_of(located(bad, _rows(Path(opened.path), header)))
         return Unreadable(f"can't be read as JSON lines: {first_line(error, opened.path)}")
+
+
+def _bad(columns: Sequence[tuple[Column, str]]) -> tuple[BadColumn, ...]:
+    return tuple(BadColumn(one.name, one.type, 1, shown(said)) for one, said in columns)
+
+
+def _with_structures(connection: duckdb.DuckDBPyConnection, opened: Opened, rows: int, keys: Sequence[Key]) -> Header:
+    nested = [key.raw for key in keys if key.kinds & NESTED]
+    found = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
+    return msgspec.structs.replace(header_of(rows, keys), inside=tuple(found.get(key.raw, "") for key in keys))
+
+
+def inside_of(connection: duckdb.DuckDBPyConnection, opened: Opened, header: Header) -> tuple[Inside, ...]:
+    """What the objects and arrays of a first file hold."""
+    columns = zip(header.names, header.raw, header.inside, strict=bool(header.inside))
+    return learnt(connection, objects_sql(opened), [(name, key, structure) for name, key, structure in columns if structure])
 
 
 def objects_sql(opened: Opened) -> str:

@@ -4,17 +4,17 @@ or, flattened, columns of their own."""
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.deliveries import BadColumn, CannotRead, Format, Inside, SourceSchema, TypeDrift, Unreadable
+from headrace.connect.formats.inside import extracted, gone, pointers, require_shallow, structures
 from headrace.connect.formats.json_records import as_text, records
-from headrace.connect.formats.jsonl import NESTED, broken, header_of, keys_of, objects_sql, rows_sql, told_keys_of, type_of
-from headrace.connect.formats.nested import leaves, misfit, pointer, wanted
+from headrace.connect.formats.jsonl import NESTED, broken, header_of, inside_of, keys_of, objects_sql, rows_sql, told_keys_of, type_of
+from headrace.connect.formats.nested import leaves, misfit, wanted
 from headrace.connect.formats.nested import type_of as nested_type
 from headrace.connect.formats.registry import Header
 from headrace.connect.formats.rows import bad_columns, drift_of, located, value_sql
@@ -34,10 +34,6 @@ ONE_LINE = 1 << 62
 """A document may be one line."""
 VALUE = "value"
 """What the header says of a column without objects and arrays; nested ones have their structure there, columns of nulls nothing."""
-
-LEVELS_MAX = 1_000
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
-"""Brackets, and texts, which may hold some."""
 
 
 class Records:
@@ -67,7 +63,8 @@ class Records:
         looks = learn_types(connection, rows, len(header.names), among=self.among, words=False, formats=False, sampled=opened.large).types
         types = [self._type(header, position, looks[position]) for position in range(len(header.names))]
         columns = tuple(Column(name, kind, 0) for name, kind in zip(header.names, types, strict=True))
-        return SourceSchema(columns, Format(kind=self.kind, encoding=opened.encoding), optional=header.optional), header
+        form = Format(kind=self.kind, encoding=opened.encoding)
+        return SourceSchema(columns, form, optional=header.optional, inside=inside_of(connection, opened, header)), header
 
     def select_sql(self, opened: Opened, form: Format, header: Header, columns: Sequence[Column]) -> str:
         """`columns` by key; NULL where a record doesn't have it."""
@@ -80,9 +77,11 @@ class Records:
         return
 
     def mismatch(self, header: Header, pinned: SourceSchema) -> TypeDrift | None:
-        """Nested values that the pinned type doesn't hold, and plain ones where it is nested."""
+        """Nested values that the pinned type doesn't hold, plain ones where it is nested, and keys inside that are gone."""
         stated = dict(zip(header.names, header.types, strict=True))
-        bad = [(one, found) for one in pinned.columns if (found := _misfit(stated.get(one.name, ""), one))]
+        known = {one.column: one for one in pinned.inside}
+        held = [one for one in pinned.columns if one.name not in pinned.format.lenient]
+        bad = [(one, found) for one in held if (found := _misfit(stated.get(one.name, ""), one, known.get(one.name)))]
         if not bad:
             return None
         columns = tuple(BadColumn(one.name, one.type, 1, shown(found)) for one, found in bad)
@@ -106,14 +105,15 @@ class Records:
         rows, keys = told_keys_of(connection, opened)
         header = header_of(rows, keys)
         nested = [key.raw for key in keys if key.kinds & NESTED]
-        structures = dict(zip(nested, _structures(connection, opened, nested), strict=True))
-        types = tuple(structures.get(key.raw) or (VALUE if key.kinds else "") for key in keys)
+        found = dict(zip(nested, structures(connection, objects_sql(opened), nested), strict=True))
+        types = tuple(found.get(key.raw) or (VALUE if key.kinds else "") for key in keys)
+        inside = tuple(found.get(key.raw, "") for key in keys)
         kinds = tuple(tuple(sorted(key.kinds)) for key in keys)
-        return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds)
+        return msgspec.structs.replace(header, types=types, paths=tuple((key.raw,) for key in keys), kinds=kinds, inside=inside)
 
     def _flat(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> Header:
         counted, _ = keys_of(connection, opened)  # refuses what isn't objects
-        _require_shallow(connection, opened)
+        require_shallow(connection, objects_sql(opened))
         row = connection.execute(f"SELECT json_group_structure(j) FROM {objects_sql(opened)}").fetchone()
         structure = json.loads(row[0]) if row and row[0] and counted else {}
         found = list(leaves(structure)) if isinstance(structure, dict) else []
@@ -139,7 +139,7 @@ class Records:
         if not header.paths:
             return f"(SELECT CAST(NULL AS VARCHAR) AS c1 FROM {objects_sql(opened)})"
         values = ", ".join(f"v[{position}] AS c{position}" for position in range(1, len(header.paths) + 1))
-        return f"(SELECT {values} FROM (SELECT json_extract_string(j, {_pointers(header.paths)}) AS v FROM {objects_sql(opened)}))"
+        return f"(SELECT {values} FROM (SELECT json_extract_string(j, {pointers(header.paths)}) AS v FROM {objects_sql(opened)}))"
 
     def _type(self, header: Header, position: int, looks: str) -> str:
         stated = header.types[position]
@@ -152,49 +152,14 @@ class Records:
         return type_of(kinds, looks)
 
 
-def _require_shallow(connection: duckdb.DuckDBPyConnection, opened: Opened) -> None:
-    """Raise CannotRead for records of more than LEVELS_MAX levels: DuckDB finds out structures by recursion, and so many end the worker.
-    Only what has so many brackets is looked at one by one."""
-    brackets = "length(t) - length(replace(replace(t, '{', ''), '[', ''))"
-    records = f"SELECT t FROM (SELECT CAST(j AS VARCHAR) AS t FROM {objects_sql(opened)}) WHERE {brackets} > {LEVELS_MAX}"
-    found = connection.execute(records)
-    while row := found.fetchone():
-        if _levels(row[0]) > LEVELS_MAX:
-            raise CannotRead("nested too deeply")
-
-
-def _levels(text: str) -> int:
-    """How deep a record is at most."""
-    level = most = 0
-    for token in _BRACKETS.finditer(text):
-        level += {"{": 1, "[": 1, "}": -1, "]": -1}.get(token[0], 0)
-        most = max(most, level)
-    return most
-
-
-def _structures(connection: duckdb.DuckDBPyConnection, opened: Opened, keys: Sequence[str]) -> list[str]:
-    if not keys:
-        return []
-    _require_shallow(connection, opened)
-    facts = ", ".join(f"json_group_structure(v[{position}])" for position in range(1, len(keys) + 1))
-    inner = f"SELECT json_extract(j, {_pointers([(key,) for key in keys])}) AS v FROM {objects_sql(opened)}"
-    row = connection.execute(f"SELECT {facts} FROM ({inner})").fetchone()
-    assert row is not None
-    return [str(structure) for structure in row]
-
-
 def _present(connection: duckdb.DuckDBPyConnection, opened: Opened, paths: Sequence[tuple[str, ...]]) -> Sequence[int]:
     """In how many records each value is."""
     if not paths:
         return ()
     facts = ", ".join(f"count(v[{position}])" for position in range(1, len(paths) + 1))
-    row = connection.execute(f"SELECT {facts} FROM (SELECT json_extract(j, {_pointers(paths)}) AS v FROM {objects_sql(opened)})").fetchone()
+    row = connection.execute(f"SELECT {facts} FROM ({extracted(objects_sql(opened), paths)})").fetchone()
     assert row is not None
     return row
-
-
-def _pointers(paths: Sequence[tuple[str, ...]]) -> str:
-    return "[" + ", ".join(literal(pointer(path)) for path in paths) + "]"
 
 
 def _is_nested(type_name: str) -> bool:
@@ -204,16 +169,17 @@ def _is_nested(type_name: str) -> bool:
 def _value(position: int | None, column: Column, form: Format) -> str:
     if position is None or not _is_nested(column.type) or column.type == "JSON":
         return value_sql(position, column, form)
-    return f"from_json(CAST(c{position} AS JSON), {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
+    cast = "TRY_CAST" if column.name in form.lenient else "CAST"
+    return f"from_json({cast}(c{position} AS JSON), {literal(json.dumps(wanted(parse(column.type)), ensure_ascii=False))})"
 
 
-def _misfit(stated: str, pinned: Column) -> str | None:
+def _misfit(stated: str, pinned: Column, known: Inside | None) -> str | None:
     name = f"column {pinned.name}"
     if not stated or pinned.type == "JSON":
         return None
     if stated == VALUE:
         return f"{name} is a plain value, {pinned.type} is pinned" if _is_nested(pinned.type) else None
-    return misfit(json.loads(stated), parse(pinned.type), name)
+    return (gone(known, stated) if known else None) or misfit(json.loads(stated), parse(pinned.type), name)
 
 
 def _numbered(opened: Opened, header: Header) -> Iterator[tuple[int, Sequence[str | None]]]:

@@ -9,8 +9,9 @@ import msgspec
 
 from headrace.connect import Drift, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.adapting import Adapted
-from headrace.connect.deliveries import BadColumn, Format
+from headrace.connect.deliveries import BadColumn, Format, Inside
 from headrace.connect.encodings import IN_ANY, expected_encoding, legacy_encoding
+from headrace.connect.formats.inside import now_known
 from headrace.connect.formats.registry import Header
 from headrace.connect.take_in import Prepared
 from headrace.lake import Column, Table
@@ -210,9 +211,19 @@ class Drifting:
             optional=prepared.schema.optional,
             format=_with_dates(self._task.pinned.format, prepared.schema.format),
             since=(*self._task.pinned.since, *came),
+            inside=self._inside_to_pin(prepared),
             until=tuple({**went, **until}.items()),
         )
         return None if pin == self._task.pinned else pin
+
+    def _inside_to_pin(self, prepared: Prepared) -> tuple[Inside, ...]:
+        """What columns hold: of those whose change was published, what they hold now."""
+        changed = {one.column for one in self._of_values.values() if one.kind is DriftKind.NESTED}
+        found = {one.column: one for one in prepared.schema.inside}
+        for part in prepared.parts or (prepared,):
+            now = dict(zip(part.header.names, part.header.inside, strict=False))
+            found |= {name: now_known(one, now[name]) for name, one in found.items() if name in changed and now.get(name)}
+        return tuple(found.values())
 
 
 def with_contract(pinned: SourceSchema, promised: Sequence[ContractColumn], table: Table | None) -> SourceSchema:

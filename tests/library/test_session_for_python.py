@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 import headrace
-from headrace.model.errors import HeadraceError, ProjectError, UsageError
+from headrace.model.errors import HeadraceError, UsageError
 from headrace.testing import AssetFailed, check, run_asset
 
 FILES = {
@@ -75,7 +75,7 @@ def test_data_frames_where_their_packages_are(root: Path) -> None:
 
 
 def test_errors_say_what_to_do(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ProjectError):
+    with pytest.raises(UsageError):
         headrace.Session(tmp_path / "nowhere")
     session = headrace.Session(root / "assets", now=NOW)
     with pytest.raises(UsageError) as said:

@@ -142,8 +142,8 @@ def test_a_leader_leaves_what_the_next_one_starts_from(any_lab: Lab, monkeypatch
 def only_after(revision: int) -> Callable[..., Iterator[standings.Standing]]:
     real = standings.standings
 
-    def read(tx: Transaction, after: int = -1) -> Iterator[standings.Standing]:
-        assert after >= revision, "all rows are read although there is a checkpoint"
-        return real(tx, after)
+    def read(tx: Transaction, after: int = -1, node: str | None = None) -> Iterator[standings.Standing]:
+        assert node is not None or after >= revision, "all rows are read although there is a checkpoint"
+        return real(tx, after, node)
 
     return read

@@ -1,6 +1,7 @@
 # Needs make and Python 3.11 or newer; everything else is fetched by pip, in the versions and with the hashes of requirements/.
 #   make demo [ARGS=…]   the guided example; ARGS go to `headrace demo`, e.g. ARGS="--days 20 --fault none"
-#   make test [ARGS=…]   all tests; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
+#   make test [ARGS=…]   the tests of each room; ARGS go to pytest, e.g. ARGS="-k lake" or ARGS="-m slow"
+#   make test-system [ARGS=…]   those of the whole: a browser, kills, 500 simulated worlds, what the documents say typed in
 #   make faults [KILLS=200] [SEED=…]   kill the runtime and its workers that often, and break disks, clocks and databases
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions
@@ -13,7 +14,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint faults lab bench docs lock ui ui-dev screenshots
+.PHONY: help demo test test-system lint faults lab simulate bench docs lock ui ui-dev screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -48,9 +49,15 @@ help:
 demo: .venv/.runtime
 	@$(BIN)/headrace demo $(ARGS)
 
+# What takes the whole product and most of the time; CI runs both.
+SYSTEM := tests/docs tests/examples tests/faults tests/simulation tests/ui
+
 # Without bytecode kept, each of the thousands of processes that tests start would compile all it imports again.
 test: .venv/.dev
-	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal $(SYSTEM:%=--ignore=%) $(ARGS)
+
+test-system: .venv/.dev
+	@env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n 3 --dist worksteal $(SYSTEM) $(ARGS)
 
 faults: .venv/.dev
 	@SEED="$(SEED)" $(BIN)/python tests/faults/campaign.py $(KILLS)

@@ -1,5 +1,5 @@
 // The one table: columns as values, rows that open, j and k. On a narrow screen each row becomes a card. A long one scrolls by itself.
-import { useState, type ReactNode } from "react";
+import { memo, useState, type MouseEvent, type ReactNode } from "react";
 import { useNavigate } from "react-router";
 import { useKeys } from "../app/keys";
 import { useWindow } from "./window";
@@ -37,24 +37,21 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
     return !!path;
   });
 
-  const open = (row: R, event: React.MouseEvent) => {
-    const path = opens?.(row);
+  const open = (event: MouseEvent) => {
+    const target = event.target as Element;
+    const row = rows[Number(target.closest("tr")?.dataset["row"])];
+    const path = row && opens?.(row);
     const selecting = window.getSelection()?.toString();
-    if (path && !selecting && !(event.target as Element).closest("a,button,input,label,summary")) void navigate(path);
+    if (path && !selecting && !target.closest("a,button,input,label,summary")) void navigate(path);
   };
   return (
     <div className={shown.many ? "scroll many" : "scroll"} ref={shown.scroller} onScroll={shown.scrolled} tabIndex={0} role="group" aria-label={label}>
       <table className="cards" aria-rowcount={shown.many ? rows.length + 1 : undefined}>
         <thead><tr>{columns.map((column) => <th key={column.name} scope="col" className={column.className}>{column.unnamed ? <span className="visually-hidden">{column.name}</span> : column.name}</th>)}</tr></thead>
         <Space height={shown.above} />
-        <tbody>
+        <tbody onClick={open}>
           {rows.slice(shown.from, shown.to).map((row, index) => (
-            <tr
-              key={keyOf(row)} data-row={shown.from + index} aria-rowindex={shown.many ? shown.from + index + 2 : undefined} className={opens?.(row) ? "opens" : undefined}
-              data-chosen={keyOf(row) === chosen || undefined} onClick={(event) => open(row, event)}
-            >
-              {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.unnamed ? "acts" : column.className}>{column.cell(row)}</td>)}
-            </tr>
+            <Row key={keyOf(row)} row={row} columns={columns} at={shown.from + index} many={shown.many} opens={!!opens?.(row)} chosen={keyOf(row) === chosen} />
           ))}
         </tbody>
         <Space height={shown.below} />
@@ -62,6 +59,17 @@ export function Table<R>({ label, columns, rows, keyOf, opens, keys = false }: P
     </div>
   );
 }
+
+type Shown<R> = { row: R; columns: readonly Column<R>[]; at: number; many: boolean; opens: boolean; chosen: boolean };
+
+/** While a long table is scrolled only rows that come into the page are made. */
+const Row = memo(function Row<R>({ row, columns, at, many, opens, chosen }: Shown<R>) {
+  return (
+    <tr data-row={at} aria-rowindex={many ? at + 2 : undefined} className={opens ? "opens" : undefined} data-chosen={chosen || undefined}>
+      {columns.map((column) => <td key={column.name} data-label={column.unnamed ? undefined : column.name} className={column.unnamed ? "acts" : column.className}>{column.cell(row)}</td>)}
+    </tr>
+  );
+}) as <R>(props: Shown<R>) => ReactNode;
 
 /** What stands for rows that aren't in the page. */
 function Space({ height }: { height: number }) {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from browser_lab import MARKUP, Site, axed, browser, open_page
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from serve_lab import deliver, document, headrace, project, serving, write
 
 pytestmark = pytest.mark.timeout(300)
@@ -211,6 +211,30 @@ def test_what_somebody_knows_of_a_cause_stands_in_its_timeline(shop: tuple[Site,
         line = page.get_by_role("row").filter(has_text=f"note: {MARKUP}")
         expect(line).to_contain_text("tester")
         assert trail(root, "incident.noted") == ("tester", MARKUP)
+
+
+def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[Site, Path]) -> None:
+    """Would catch: a person who is quicker than the server, whose dialog then waits until all is made and leads nowhere."""
+    site, _ = shop
+    held: list[Route] = []
+    released = False
+
+    def hold(route: Route) -> None:
+        held.append(route) if not released else route.continue_()
+
+    with site.page() as page:
+        page.route("**/api/v1/backfills", hold)
+        open_page(page, "/backfills/new?select=gated&mode=all&from=2025-03-02&to=2025-03-04")
+        expect(page.get_by_text("Working out what would be made")).to_be_visible()
+        page.wait_for_function("() => performance.getEntriesByType('resource').some((one) => one.name.includes('/backfills/preview?'))")
+        expect(page.get_by_text("Working out what would be made")).to_be_visible()
+        while not held:
+            page.wait_for_timeout(20)
+        released = True
+        for route in held:
+            route.continue_()
+        expect(page.get_by_role("button", name="Start it…")).to_be_visible()
+    assert site.problems == []
 
 
 def test_a_backfill_is_chosen_in_its_own_calendar_then_paused_and_cancelled(shop: tuple[Site, Path]) -> None:

@@ -95,8 +95,10 @@ function Plan({ said }: { said: Said }) {
   const without = said.exclude.trim();
   const asked = { select: said.select.trim().split(/\s+/), ...(without ? { exclude: without.split(/\s+/) } : {}), ...range, mode: said.mode, only: !!said.only, allow_partial: !!said.partial };
   const plan = usePlan("/api/v1/backfills/preview", { query: asked });
-  if (plan.error) return <Refusal problem={plan.error} />;
-  if (!plan.data) return <p role="status" className="empty">Working out what would be made…</p>;
+  const listed = useDocument("/api/v1/backfills", {}); // what is there before: the new one is known by it (`Start`)
+  const refused = plan.error ?? (listed.data ? null : listed.error);
+  if (refused) return <Refusal problem={refused} />;
+  if (!plan.data || !listed.data) return <p role="status" className="empty">Working out what would be made…</p>;
   const row = plan.data.document;
   if (row.state === "nothing_due") return <Panel title="Plan"><Nothing row={row} /></Panel>;
   return (

@@ -56,7 +56,8 @@ export function Start({ row, body, anew, close }: Props) {
   );
 }
 
-/** The plan that was written down since it was begun, for the reason that was given: the act itself is over only when all is made. */
+/** The plan that was written down since it was begun, for the reason that was given: the act itself is over only when all is made. Whoever shows
+ * the dialog has the list already: else a person who is quicker than the server would wait here until the end. */
 function useKept(begun: boolean, reason: string): string | undefined {
   const plans = useDocument("/api/v1/backfills", {}).data?.backfills;
   const before = useRef<ReadonlySet<string> | null>(null);

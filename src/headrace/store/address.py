@@ -146,8 +146,3 @@ def driver() -> Any:
             f"PostgreSQL needs its driver, and it can't be loaded ({error})", hint="pip install 'headrace[postgresql]'"
         ) from error
     return psycopg
-
-
-def quoted(name: str) -> str:
-    """A name as SQL writes it."""
-    return '"' + name.replace('"', '""') + '"'

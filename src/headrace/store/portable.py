@@ -1,33 +1,30 @@
 """The whole state as one SQLite file, whatever database it is in, and back: what a backup holds, and what a restore reads.
 
-A table's rows go from one transaction to another, by column name. The lake's catalog is part of the state; who knows its tables makes
-them in the target first (`prepare`).
+Rows are copied table by table, streamed, from one snapshot into one transaction. A table follows those that its foreign keys refer to;
+the order is derived from the target's schema. The lake's catalog is part of the state; who knows its tables makes them in the target first
+(`prepare`).
 """
 
 from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
-from itertools import islice
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
-from typing import Any
 
 from headrace.model.errors import StoreError
-from headrace.store.address import PostgresqlAddress, SqliteAddress, quoted
+from headrace.store.address import PostgresqlAddress, SqliteAddress
 from headrace.store.database import Store
 from headrace.store.engines.sqlite import SqliteEngine
-from headrace.store.transaction import Dialect, Transaction
+from headrace.store.transaction import Dialect, Transaction, quoted
 
 Prepare = Callable[[Transaction], None]
-ROWS_AT_ONCE = 1_000
-_FIRST = ("run", "delivery", "promise")
-"""Others refer to them."""
-_PREFILLED = ("lease", "meta")
-"""Those in which a new state has rows already."""
 _OWN = ("migration",)
-"""What the target has by itself."""
+"""Tables that the target fills by itself."""
+_CATALOG = "ducklake_"
+"""Prefix of the catalog's tables, which a foreign writer may extend."""
 
 
 def save(store: Store, target: Path, prepare: Prepare) -> None:
@@ -90,33 +87,71 @@ def put_aside(store: Store, suffix: str) -> str:
 
 
 def copy_rows(source: Transaction, target: Transaction) -> None:
-    """All rows of all tables that both have."""
+    """Copy all rows of all tables that the target has, and replace what a new state is made with.
+
+    StoreError where the source lacks a table, or its catalog has one with rows that the target lacks."""
     there, here = _tables(source), _tables(target)
-    for name in sorted(here, key=lambda table: (table not in _FIRST, table)):
-        if name in _OWN:
-            continue
-        if name not in there:
-            raise StoreError(f"what is to be copied has no table `{name}`")
-        _copy(source, target, name, here[name])
+    if lacking := sorted(here.keys() - there.keys()):
+        raise StoreError(f"what is to be copied has no table `{lacking[0]}`")
+    for name in sorted(there.keys() - here.keys()):
+        if name.startswith(_CATALOG) and _has_rows(source, name):
+            raise StoreError(
+                f"the lake's catalog has rows in `{name}`, a table that this Headrace doesn't know",
+                hint="another DuckLake wrote them; `call ducklake_flush_inlined_data(…)` there first",
+            )
+    order = [name for name in copy_order(target) if name not in _OWN]
+    for name in reversed(order):
+        if _has_rows(target, name):
+            target.execute(f"delete from {quoted(name)}")
+    for name in order:
+        _copy(source, target, name, there[name], list(here[name]))
 
 
-def _copy(source: Transaction, target: Transaction, name: str, columns: dict[str, str]) -> None:
-    listed = ", ".join(f'"{column}"' for column in columns)
-    flags = [number for number, kind in enumerate(columns.values()) if kind == "boolean"]
-    order = " order by seq" if name == "audit" else ""
-    rows = iter(source.execute(f'select {listed} from "{name}"{order}'))
-    if name in _PREFILLED:
-        target.execute(f'delete from "{name}"')
-    insert = f'insert into "{name}" ({listed}) values ({", ".join("?" for _ in columns)})'
-    while chunk := list(islice(rows, ROWS_AT_ONCE)):
-        target.executemany(insert, [_typed(row, flags) for row in chunk] if flags else chunk)
+def copy_order(tx: Transaction) -> list[str]:
+    """The tables of a database, each after those that its foreign keys refer to. StoreError where they refer to each other in a circle."""
+    parents: dict[str, set[str]] = {name: set() for name in sorted(_tables(tx))}
+    for child, parent in _references(tx):
+        if child != parent:  # rows of one table may come in any order: `Transaction.fill`
+            parents[child].add(parent)
+    try:
+        return list(TopologicalSorter(parents).static_order())
+    except CycleError as error:
+        circle = ", ".join(error.args[1])
+        raise StoreError(f"the state's tables refer to each other in a circle: {circle}") from error
 
 
-def _typed(row: Iterable[Any], flags: list[int]) -> list[Any]:
-    values = list(row)
-    for number in flags:
-        values[number] = None if values[number] is None else bool(values[number])
-    return values
+def _copy(source: Transaction, target: Transaction, name: str, kinds: dict[str, str], columns: list[str]) -> None:
+    listed = ", ".join(_as_sqlite(column, kinds[column]) for column in columns)
+    order = " order by seq" if name == "audit" else ""  # its trigger refuses any other
+    target.fill(name, columns, source.stream(f"select {listed} from {quoted(name)}{order}"))
+
+
+def _as_sqlite(column: str, kind: str) -> str:
+    """A column as SQLite's state holds it. There instants are text with six digits, so that texts sort as times do."""
+    name = quoted(column)
+    if kind == "timestamp with time zone":
+        return f"to_char({name} at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'"
+    if kind == "boolean":
+        return f"cast({name} as integer)"
+    return name
+
+
+def _has_rows(tx: Transaction, name: str) -> bool:
+    return tx.execute(f"select 1 from {quoted(name)} limit 1").fetchone() is not None
+
+
+def _references(tx: Transaction) -> list[tuple[str, str]]:
+    """Each foreign key: the table that has it, and the one that it refers to."""
+    if tx.dialect is Dialect.POSTGRESQL:
+        sql = (
+            "select child.relname, parent.relname from pg_constraint"
+            " join pg_class child on child.oid = conrelid join pg_class parent on parent.oid = confrelid"
+            " join pg_namespace n on n.oid = child.relnamespace"
+            " where contype = 'f' and n.nspname = any(current_schemas(false))"
+        )
+    else:
+        sql = "select t.name, k.\"table\" from sqlite_master t join pragma_foreign_key_list(t.name) k where t.type = 'table'"
+    return [(str(child), str(parent)) for child, parent in tx.execute(sql).fetchall()]
 
 
 def _tables(tx: Transaction) -> dict[str, dict[str, str]]:

@@ -44,9 +44,30 @@ class Transaction:
         """Run one statement for each of the parameters."""
         raise NotImplementedError
 
+    def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
+        """The rows of a query, fetched a few at a time: for tables that may be larger than memory.
+
+        Read it to its end before the transaction ends."""
+        raise NotImplementedError
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        """Insert rows as they are read, however many. A row may refer to a later one of the same table."""
+        raise NotImplementedError
+
     def real_us(self) -> int:
         """Real time in microseconds since 1970 UTC, by the one clock that all who use this database share."""
         raise NotImplementedError
+
+
+def insertion(table: str, columns: Sequence[str]) -> str:
+    """`insert` of one row of a table, with a parameter for each column."""
+    listed = ", ".join(quoted(column) for column in columns)
+    return f"insert into {quoted(table)} ({listed}) values ({', '.join('?' for _ in columns)})"
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def over() -> StoreError:

@@ -14,18 +14,20 @@ from typing import Any, cast
 
 from headrace.model.errors import StoreError
 from headrace.store import migrations
-from headrace.store.address import PostgresqlAddress, driver, quoted
+from headrace.store.address import PostgresqlAddress, driver
 from headrace.store.engines import ddl, epochs
 from headrace.store.engines.parameters import translated
 from headrace.store.engines.sqlite import private_folder
 from headrace.store.engines.values import adapt
-from headrace.store.transaction import Cursor, Dialect, Parameters, Transaction, over
+from headrace.store.transaction import Cursor, Dialect, Parameters, Transaction, over, quoted
 
 CONNECT_SECONDS = 10
 LOCK_SECONDS = 10
 """How long a statement waits for another transaction before it is a StoreError."""
 IDLE_SECONDS = 120
 """How long the server keeps a transaction, and its lock, of a client that says nothing: one whose machine is gone."""
+STREAM_ROWS = 1_000
+"""Rows that a streamed query fetches at once."""
 _SESSION = {
     "application_name": "headrace",
     "connect_timeout": str(CONNECT_SECONDS),
@@ -101,6 +103,23 @@ class PostgresqlTransaction(Transaction):
             self._connection.execute(translated(sql), rows[0])
         else:
             self._connection.cursor().executemany(translated(sql), rows)
+
+    def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
+        if self._connection is None:
+            raise over()
+        with self._connection.cursor(name="headrace_stream") as cursor:
+            cursor.itersize = STREAM_ROWS
+            cursor.execute(translated(sql))
+            yield from cursor
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        if self._connection is None:
+            raise over()
+        self._end_pipeline()
+        listed = ", ".join(quoted(column) for column in columns)
+        with self._connection.cursor() as cursor, cursor.copy(f"copy {quoted(table)} ({listed}) from stdin") as copy:
+            for row in rows:
+                copy.write_row(row)
 
     def real_us(self) -> int:
         """The server's: leaders on several machines compare their times by it."""

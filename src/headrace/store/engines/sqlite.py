@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 from headrace.model.errors import StoreError
 from headrace.store import migrations
 from headrace.store.address import SqliteAddress
 from headrace.store.engines import epochs
 from headrace.store.failures import missing, translate
-from headrace.store.transaction import Dialect, Parameters, Transaction, over
+from headrace.store.transaction import Dialect, Parameters, Transaction, insertion, over
 
 BUSY_SECONDS = 10.0
 """How long a statement waits for another process's transaction before it is a StoreError."""
@@ -43,6 +44,13 @@ class SqliteTransaction(Transaction):
             raise over()
         if parameters != []:  # even nothing takes microseconds, and most of what a commit may hold isn't there
             self._connection.executemany(sql, parameters)
+
+    def stream(self, sql: str, /) -> Iterator[tuple[Any, ...]]:
+        return iter(self.execute(sql))
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        self.execute("pragma defer_foreign_keys = on")  # until the commit: rows may refer to later ones
+        self.executemany(insertion(table, columns), rows)
 
     def real_us(self) -> int:
         """This machine's: the file is on it."""

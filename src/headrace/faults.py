@@ -32,6 +32,8 @@ class Point(enum.StrEnum):
     """Within the transaction that renews the lease."""
     LEASE_RENEWED = "lease.renewed"
     """The renewal is committed."""
+    FILES_READ = "files.read"
+    """The project's files are read and understood; nothing of them is stored."""
     VERSION_APPLYING = "version.applying"
     """Within the transaction that puts a version of the project in force."""
     CODE_UNPACKED = "code.unpacked"

@@ -24,7 +24,7 @@ from faults_lab import CHECKPOINTS, RUN_SECONDS_MAX, Project, World, leftovers_a
 from headrace.faults import Point
 
 AT_RUNTIME = (
-    Point.LEASE_TAKING, Point.LEASE_TAKEN, Point.VERSION_APPLYING, Point.CODE_UNPACKED, Point.RUN_BEGUN, Point.TURN_BEGUN,
+    Point.LEASE_TAKING, Point.LEASE_TAKEN, Point.FILES_READ, Point.VERSION_APPLYING, Point.CODE_UNPACKED, Point.RUN_BEGUN, Point.TURN_BEGUN,
     Point.TURN_SYNCED, Point.PUBLISH_REGISTERED, Point.CHECKPOINT_WRITTEN, Point.TURN_COMMITTING, Point.TURN_COMMITTED,
     Point.TURN_DURABLE, Point.TASK_SENDING, Point.TURN_DONE, Point.LEASE_RELEASING,
 )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import enum
+import errno
 import os
 import re
 import stat
@@ -199,31 +200,51 @@ def _problem(code: str, path: str, message: str, hint: str, level: Level = Level
 
 
 def read_text(root: Path, file: ProjectFile, report: Report) -> str | None:
-    """The text of a declaration file; None if it has none, and then `report` says why."""
-    limit = FILE_BYTES_MAX[file.kind]
+    """The text of a declaration file, read now; None if it has none, and then `report` says why."""
     try:
-        descriptor = os.open(root / file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                report.error("file_unreadable", 1, "this isn't an ordinary file", "put the file itself there")
-                return None
-            data = _read_up_to(descriptor, limit + 1)
-        finally:
-            os.close(descriptor)
+        data = read_ordinary(root / file.path, FILE_BYTES_MAX[file.kind] + 1, os.O_NOFOLLOW)
     except OSError as error:
-        report.error(
-            "file_unreadable", 1, f"the file can't be read: {error.strerror or error}", "check that it is there, and its permissions"
-        )
+        report_unreadable(error, report)
         return None
+    return text_of(file.kind, data, report)
+
+
+def text_of(kind: FileKind, data: bytes, report: Report) -> str | None:
+    """The text that a declaration file's bytes mean; None if they mean none, and then `report` says why."""
+    limit = FILE_BYTES_MAX[kind]
     if len(data) > limit:
         report.error(
             "file_too_large",
             1,
-            f"the file is larger than {limit:,} bytes (`file_bytes_max` of {file.kind} files)",
+            f"the file is larger than {limit:,} bytes (`file_bytes_max` of {kind} files)",
             "declarations are small; data belongs in files that sources read",
         )
         return None
     return decode(data, report)
+
+
+def report_unreadable(error: OSError, report: Report) -> None:
+    """Report that a declaration file can't be read."""
+    if isinstance(error, NotOrdinary):
+        report.error("file_unreadable", 1, "this isn't an ordinary file", "put the file itself there")
+        return
+    message = f"the file can't be read: {error.strerror or error}"
+    report.error("file_unreadable", 1, message, "check that it is there, and its permissions")
+
+
+class NotOrdinary(OSError):
+    """What is there is a folder, a pipe or a device."""
+
+
+def read_ordinary(path: Path, limit: int, flags: int = 0) -> bytes:
+    """At most `limit` bytes of a file, `flags` added to those of `open`. Never waits for a pipe. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise NotOrdinary(errno.EINVAL, "it isn't an ordinary file", str(path))
+        return _read_up_to(descriptor, limit)
+    finally:
+        os.close(descriptor)
 
 
 def _read_up_to(descriptor: int, limit: int) -> bytes:

@@ -12,7 +12,7 @@ from headrace.model import toml, yaml
 from headrace.model.calendars import read_calendar
 from headrace.model.consumers import read_consumers
 from headrace.model.contracts import read_contract
-from headrace.model.files import FileKind, ProjectFile, read_text
+from headrace.model.files import FileKind, ProjectFile, read_text, text_of
 from headrace.model.nodes import Asset, AssetTest, Calendar, Consumer, Contract, Owner, Settings, Source, SqlBody, Value
 from headrace.model.owners import read_owners
 from headrace.model.problems import Problem
@@ -47,10 +47,21 @@ class Declared(Value, kw_only=True):
 
 
 def parse_file(root: Path, file: ProjectFile) -> Declared:
-    """What the file declares. Never raises for what is in the file, whatever it is."""
+    """What the file declares, read now. Never raises for what is in the file, whatever it is."""
     report = Report(file.path)
-    text = read_text(root, file, report)
-    return Declared(path=file.path, problems=tuple(report.problems)) if text is None else parse_text(file.kind, text, report)
+    return _parsed(file.kind, read_text(root, file, report), report)
+
+
+def parse_bytes(file: ProjectFile, data: bytes) -> Declared:
+    """What a file declares that holds these bytes. Never raises for what they are."""
+    report = Report(file.path)
+    return _parsed(file.kind, text_of(file.kind, data, report), report)
+
+
+def _parsed(kind: FileKind, text: str | None, report: Report) -> Declared:
+    if text is None:
+        return Declared(path=report.file, problems=tuple(report.problems))
+    return parse_text(kind, text, report)
 
 
 def parse_text(kind: FileKind, text: str, report: Report) -> Declared:

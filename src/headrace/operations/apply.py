@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from headrace.model.contents import ProjectFiles
 from headrace.operations import promotion, staling
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
@@ -33,11 +34,12 @@ def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress
 
     Raises InvalidProject where the files have errors, and what `confirm` raises where nobody can be asked.
     """
-    compiled = usable(session.declared(progress))
+    files, compilation = session.declared_exactly(progress)
+    compiled = usable(compilation)
     found = changes(session.compiled, compiled)
     plan = plan_document(session, compiled, applied(session), found)
     built = promotion.offered(session, compiled, promotion.stales(found))
-    if session.compiled is not None and not found and not built and not _code_differs(session, compiled):
+    if session.compiled is not None and not found and not built and not _code_differs(session, files, compiled):
         return _document(session, "nothing_to_apply", plan)
     if session.compiled is not None and found and not confirm(plan):
         return _document(session, "declined", plan)
@@ -67,11 +69,12 @@ def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, pr
 @verb("apply", ApplyArguments, ApplyDocument)
 def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> ApplyDocument:
     before = context.applied()
-    compiled = usable(context.session.declared(progress))
+    files, compilation = context.session.declared_exactly(progress)
+    compiled = usable(compilation)
     found = changes(before.compiled if before else None, compiled)
     base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
     plan, effect = planned(context.session, compiled, base, found)
-    differs = before is None or found or _code_differs(context.session, compiled)
+    differs = before is None or found or _code_differs(context.session, files, compiled)
     now_applied = context.apply(progress) if differs or before is None else before
     built = msgspec.msgpack.decode(arguments.promotions, type=tuple[Promotion, ...]) if arguments.promotions else ()
     promoted = promotion.promote(context, built, progress)
@@ -95,13 +98,13 @@ def _document(session: Session, state: str, plan: PlanDocument) -> ApplyDocument
     )  # fmt: skip
 
 
-def _code_differs(session: Session, compiled: Compiled) -> bool:
+def _code_differs(session: Session, files: ProjectFiles, compiled: Compiled) -> bool:
     """Whether a module that no node's fingerprint knows has changed: nothing becomes stale by that, but what runs is what was applied."""
     if session.store is None:
         return True
     with session.store.read() as tx:
         found = versions.newest(tx)
-    return found is None or code_differs(found.manifest, session.root, compiled)
+    return found is None or code_differs(found.manifest, files, compiled)
 
 
 def downstream(compiled: Compiled, names: set[str]) -> set[str]:

@@ -241,7 +241,7 @@ def _accept(context: Context, arguments: AcceptArguments, progress: Progress) ->
     before = context.applied()
     if before is None:
         raise Refused("nothing is applied yet", hint="headrace tick")
-    compiled = usable(context.session.declared(progress))
+    compiled = usable(context.session.declared_exactly(progress)[1])
     with context.store.read() as tx:
         keys = remapping.touched(tx, before.compiled.project, compiled.project).get(arguments.source, [])
         effect = staling.reached(tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env)

@@ -65,7 +65,7 @@ class Saves:
         asked = context.asked_by(self._session.actor, None)
         before = context.applied()
         try:
-            compilation = asked.session.declared()
+            _, compilation = asked.session.declared_exactly()
             if compilation.compiled is None:
                 raise InvalidProject(compilation.problems)
             found = changes(before.compiled if before else None, compilation.compiled)

@@ -89,11 +89,12 @@ class Context:
     def apply(self, progress: Progress) -> Applied:
         """Put what the files say into force. Raises InvalidProject for files with errors."""
         before = self.applied()
-        compiled = usable(self.session.declared(progress))
+        files, compilation = self.session.declared_exactly(progress)
+        compiled = usable(compilation)
         found = changes(before.compiled if before else None, compiled)
         with self.store.write(self.held.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            self._leading.applied = applying.apply(tx, self.session.root, compiled, found, actor=self.actor, now=now)
+            self._leading.applied = applying.apply(tx, files, compiled, found, actor=self.actor, now=now)
         if self._leading.leader is not None:
             self._leading.leader.adopt(self._leading.applied)
         return self._leading.applied

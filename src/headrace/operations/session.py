@@ -14,8 +14,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.govern.state import open_state, state_exists
 from headrace.model import Level, Problem, Project, ProjectError, Settings, SqlBody, UsageError
+from headrace.model.contents import ProjectFiles
 from headrace.model.environments import PRODUCTION, of_environment
 from headrace.model.files import SETTINGS_FILE, FileKind, ProjectFile, find_root, read_text
 from headrace.model.reporting import Report
@@ -215,19 +217,31 @@ class Session:
     def declared(self, progress: Progress | None = None) -> Compilation:
         """What the files say now: everything understood, or every problem. Read once."""
         if self._compilation is None:
-            self._compilation = self._compile(progress)
+            self._compilation = self._compile(progress, None)
         return self._compilation
 
     _compilation: Compilation | None = None
 
-    def _compile(self, progress: Progress | None) -> Compilation:
+    def declared_exactly(self, progress: Progress | None = None) -> tuple[ProjectFiles, Compilation]:
+        """The same as `declared`, with the bytes that it was understood from: who applies it keeps those. Read once."""
+        if self._exactly is None:
+            files = ProjectFiles(self.root)
+            self._compilation = self._compile(progress, files)
+            self._exactly = (files, self._compilation)
+            reached(Point.FILES_READ)
+        return self._exactly
+
+    _exactly: tuple[ProjectFiles, Compilation] | None = None
+
+    def _compile(self, progress: Progress | None, files: ProjectFiles | None) -> Compilation:
         from headrace.plan import compile_project  # sqlglot: verbs that only look at what is applied don't pay for it
 
         told = _Told(progress) if progress else None
         cache = self.data_folder / "cache"
         compilation: Compilation = compile_project(
-            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self.learnt(), environment=self.env
-        )
+            self.root, cache=cache, processes=os.cpu_count() or 1, progress=told, learnt=self.learnt(), environment=self.env,
+            files=files,
+        )  # fmt: skip
         if told:
             told.finish()
         if compilation.project is not None and compilation.project.macros:

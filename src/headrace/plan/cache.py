@@ -23,7 +23,7 @@ from headrace.model.parsing import Declared
 from headrace.plan.bodies import Given, Read
 from headrace.plan.values import Compilation
 
-CACHE_SCHEMA = 2
+CACHE_SCHEMA = 3
 """Raise it when what is kept, or what it means, changes."""
 RACY_NS = 2_000_000_000
 """A file that was modified so shortly before it was read may change again within the same tick of the file system's clock."""
@@ -38,18 +38,20 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True):
-    """What the kept compilation is of: a digest of all files as seen, and the contents of those that may be racy."""
+    """What the kept compilation is of: a digest of all files as seen, and the SHA-256 of those that may be racy."""
 
     header: Header
     files: bytes
-    racy: dict[str, bytes]
+    racy: dict[str, str]
 
 
 class KeptFile(msgspec.Struct, frozen=True, array_like=True):
-    """A declaration file as it was read. `content` is set where the file may be racy."""
+    """A declaration file as it was read: `sha256` is of the bytes that were parsed."""
 
     file: ProjectFile
-    content: bytes | None
+    sha256: str
+    racy: bool
+    """Whether it may have changed since without another time or size."""
     declared: Declared
 
 
@@ -91,10 +93,11 @@ class KeptLineage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
-    """The whole, with the digest of the files that it is of."""
+    """The whole, with a digest of the files that it is of, as they were seen, and one of their contents."""
 
     header: Header
     files: bytes
+    contents: bytes
     compilation: Compilation
 
 
@@ -130,14 +133,6 @@ def digest(value: Any) -> bytes:
 def lines_key(sql: str, inputs: tuple[tuple[str, tuple[str, ...] | None], ...]) -> bytes:
     """What the lineage of a body depends on: its text and the names of its inputs' columns."""
     return digest((sql, inputs))
-
-
-def content_digest(path: Path) -> bytes:
-    """Of a file's bytes; empty if it can't be read."""
-    try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
-    except OSError:
-        return b""
 
 
 class Cache:

@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headrace.model import Level, Problem
+from headrace.model.contents import Content, ProjectFiles
 from headrace.model.environments import PRODUCTION
-from headrace.model.files import ProjectFile, Scan, scan
+from headrace.model.files import ProjectFile, Scan, report_unreadable
 from headrace.model.linking import link
 from headrace.model.parsing import Declared
+from headrace.model.reporting import Report
 from headrace.plan.assembling import Assembler
 from headrace.plan.bodies import Read
 from headrace.plan.cache import (
@@ -30,7 +32,6 @@ from headrace.plan.cache import (
     KeptLineage,
     KeptLines,
     Stamp,
-    content_digest,
     digest,
     racy,
 )
@@ -52,15 +53,18 @@ def compile_project(
     progress: Progress | None = None,
     learnt: Learnt | None = None,
     environment: str = PRODUCTION,
+    files: ProjectFiles | None = None,
 ) -> Compilation:
     """Understand the project at `root`. Problems are in the result, sorted by file and line; nothing of the user's runs.
 
     `cache` is a folder of its own for what was understood before; `learnt` are columns that the store knows of sources
-    and opaque assets; `progress` is told how many of how many steps are done. Raises ProjectError if the folder can't be
-    listed, UsageError for an environment that there isn't.
+    and opaque assets; `progress` is told how many of how many steps are done. With `files` the compilation is of exactly
+    their bytes; without, files whose size and times haven't changed since they were cached aren't read. Raises
+    ProjectError if the folder can't be listed, UsageError for an environment that there isn't.
     """
     with _without_collector():
-        return _Compiling(root.absolute(), Cache(cache), Workers(processes), progress, dict(learnt or {}), environment).compilation()
+        compiling = _Compiling(files or ProjectFiles(root), Cache(cache), Workers(processes), progress, dict(learnt or {}), environment)
+        return compiling.compilation_of_contents() if files is not None else compiling.compilation()
 
 
 @contextmanager
@@ -78,37 +82,59 @@ def _without_collector() -> Iterator[None]:
 class _Compiling:
     def __init__(
         self,
-        root: Path,
+        files: ProjectFiles,
         cache: Cache,
         workers: Workers,
         progress: Progress | None,
         learnt: dict[str, tuple[tuple[str, str], ...]],
         environment: str,
     ) -> None:
-        self._root, self._cache, self._workers, self._learnt = root, cache, workers, learnt
+        self._files, self._cache, self._workers, self._learnt = files, cache, workers, learnt
         self._environment = environment
         self._progress = progress
         self._done = self._total = 0
 
     def compilation(self) -> Compilation:
-        seen = scan(self._root)
-        files = digest((seen, sorted(self._learnt.items()), self._environment))
+        """Of the files as they are, by what was cached of files that look as they did."""
+        seen = self._files.scan
         stamp = self._cache.load(Stamp)
-        if stamp is not None and stamp.files == files and self._same_contents(stamp.racy):
+        if stamp is not None and stamp.files == self._as_seen(seen) and self._same_contents(seen, stamp.racy):
             kept = self._cache.load(KeptCompilation)
-            if kept is not None and kept.files == files:
+            if kept is not None and kept.files == stamp.files:
                 return kept.compilation
         with self._workers:
-            return self._fresh(seen, files)
+            return self._fresh(seen, exactly=False)
 
-    def _same_contents(self, contents: dict[str, bytes]) -> bool:
-        return all(content_digest(self._root / path) == known for path, known in contents.items())
+    def compilation_of_contents(self) -> Compilation:
+        """Of exactly these bytes: however a file looks, what is cached of other bytes isn't used."""
+        seen = self._files.scan
+        kept = self._cache.load(KeptCompilation)
+        if kept is not None and kept.contents == self._of_contents(seen, [self._sha256(file) for file in seen.files]):
+            return kept.compilation
+        with self._workers:
+            return self._fresh(seen, exactly=True)
 
-    def _fresh(self, seen: Scan, files: bytes) -> Compilation:
-        begun = self._cache.begun_ns()
-        unsettled = {file.path: content_digest(self._root / file.path) for file in racy(seen.files, begun)}
-        declared, reads = self._declared(seen.files, unsettled)
-        project, problems = link(declared, self._environment)
+    def _as_seen(self, seen: Scan) -> bytes:
+        return digest((seen, sorted(self._learnt.items()), self._environment))
+
+    def _of_contents(self, seen: Scan, hashes: Sequence[str | None]) -> bytes:
+        files = [(file.path, file.kind, sha256) for file, sha256 in zip(seen.files, hashes, strict=True)]
+        return digest((files, seen.problems, sorted(self._learnt.items()), self._environment))
+
+    def _same_contents(self, seen: Scan, hashes: dict[str, str]) -> bool:
+        return all(self._sha256(file) == hashes[file.path] for file in seen.files if file.path in hashes)
+
+    def _sha256(self, file: ProjectFile) -> str | None:
+        """Of the file's bytes; None if it can't be read."""
+        try:
+            return self._files.declaration(file).sha256
+        except OSError:
+            return None
+
+    def _fresh(self, seen: Scan, *, exactly: bool) -> Compilation:
+        unsettled = {file.path for file in racy(seen.files, self._cache.begun_ns())}
+        known, reads = self._known(seen.files, unsettled, exactly)
+        project, problems = link([known[file.path].declared for file in seen.files], self._environment)
         problems = [*seen.problems, *problems]
         kept_bodies = self._cache.load(KeptBodies)
         kept_lines = self._cache.load(KeptLineage) if kept_bodies is not None else None
@@ -122,8 +148,10 @@ class _Compiling:
             compilation = Compilation(project=project, compiled=None if failed else compiled, problems=sorted_problems(problems))
             self._keep_bodies(assembler.bodies, assembler.lines)
         if not any(problem.code == UNREADABLE for problem in problems):
-            self._cache.keep(KeptCompilation(self._cache.header, files, compilation))
-            self._cache.keep(Stamp(self._cache.header, files, unsettled))
+            contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])
+            self._cache.keep(KeptCompilation(self._cache.header, self._as_seen(seen), contents, compilation))
+            hashes = {path: known[path].sha256 for path in unsettled}
+            self._cache.keep(Stamp(self._cache.header, self._as_seen(seen), hashes))
         return compilation
 
     def _keep_bodies(self, bodies: dict[str, KeptBody], lines: dict[str, KeptLines]) -> None:
@@ -138,43 +166,62 @@ class _Compiling:
 
     # -- files
 
-    def _declared(self, files: Sequence[ProjectFile], unsettled: dict[str, bytes]) -> tuple[list[Declared], dict[bytes, Read]]:
-        """What each file declares, in the order of `files`, from the cache or read now."""
+    def _known(self, files: Sequence[ProjectFile], unsettled: set[str], exactly: bool) -> tuple[dict[str, KeptFile], dict[bytes, Read]]:
+        """What each file declares, by path, from the cache or parsed now; and what was read of the SQL in the latter."""
         kept = self._cache.load(KeptFiles)
+        before = kept.files if kept is not None else {}
         known: dict[str, KeptFile] = {}
         missing: list[ProjectFile] = []
         for file in files:
-            entry = kept.files.get(file.path) if kept is not None else None
-            if entry is not None and self._unchanged(entry, file):
+            entry = before.get(file.path)
+            if entry is not None and self._unchanged(entry, file, exactly):
                 known[file.path] = entry
             else:
                 missing.append(file)
-        reads: dict[bytes, Read] = {}
-        if missing:
-            self._read(missing, unsettled, known, reads)
-        if missing or kept is None or len(kept.files) != len(known):
-            read = {
+        reads = self._parsed(missing, unsettled, known)
+        if missing or kept is None or len(before) != len(known):
+            readable = {
                 path: entry for path, entry in known.items() if not any(problem.code == UNREADABLE for problem in entry.declared.problems)
             }
-            self._cache.keep(KeptFiles(self._cache.header, read))
-        return [known[file.path].declared for file in files], reads
+            self._cache.keep(KeptFiles(self._cache.header, readable))
+        return known, reads
 
-    def _unchanged(self, entry: KeptFile, file: ProjectFile) -> bool:
+    def _unchanged(self, entry: KeptFile, file: ProjectFile, exactly: bool) -> bool:
         if entry.file != file:
             return False
-        return entry.content is None or content_digest(self._root / file.path) == entry.content
+        return self._sha256(file) == entry.sha256 if exactly or entry.racy else True
 
-    def _read(self, missing: list[ProjectFile], unsettled: dict[str, bytes], known: dict[str, KeptFile], reads: dict[bytes, Read]) -> None:
+    def _parsed(self, missing: Sequence[ProjectFile], unsettled: set[str], known: dict[str, KeptFile]) -> dict[bytes, Read]:
+        """Parse the missing files into `known`; what was read of the SQL in them, by the digest of its text."""
+        reads: dict[bytes, Read] = {}
+        if not missing:
+            return reads
         self._step(0, len(missing))
-        chunks = [ReadFiles(str(self._root), tuple(missing[at : at + CHUNK])) for at in range(0, len(missing), CHUNK)]
+        readable: list[tuple[ProjectFile, Content]] = []
+        for file in missing:
+            try:
+                readable.append((file, self._files.declaration(file)))
+            except OSError as error:
+                known[file.path] = KeptFile(file, "", True, _unreadable(file, error))
+                self._step(1)
+        chunks = [readable[at : at + CHUNK] for at in range(0, len(readable), CHUNK)]
+        messages = [ReadFiles(tuple(file for file, _ in chunk), tuple(one.data for _, one in chunk)) for chunk in chunks]
+        hashes = {file.path: content.sha256 for file, content in readable}
 
         def take(message: ReadFiles, answer: FilesRead) -> None:
             for file, declared in zip(message.files, answer.declared, strict=True):
-                known[file.path] = KeptFile(file, unsettled.get(file.path), declared)
+                known[file.path] = KeptFile(file, hashes[file.path], file.path in unsettled, declared)
             reads.update(answer.reads)
             self._step(len(message.files))
 
-        self._workers.read_files(chunks, take)
+        self._workers.read_files(messages, take)
+        return reads
+
+
+def _unreadable(file: ProjectFile, error: OSError) -> Declared:
+    report = Report(file.path)
+    report_unreadable(error, report)
+    return Declared(path=file.path, problems=tuple(report.problems))
 
 
 def sorted_problems(problems: list[Problem]) -> list[Problem]:

@@ -9,23 +9,22 @@ import gc
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 
 from headrace.model import Asset, Source
 from headrace.model.files import ProjectFile
-from headrace.model.parsing import Declared, parse_file
+from headrace.model.parsing import Declared, parse_bytes
 from headrace.plan.bodies import Given, Lines, Read, Text, Wanted, text_of
 from headrace.plan.cache import digest
 
 
 class ReadFiles(msgspec.Struct, frozen=True, tag="files"):
-    """Parse these files of the project at `root`, and read the SQL in them."""
+    """Parse these files, and read the SQL in them. `data` are their bytes, in the same order."""
 
-    root: str
     files: tuple[ProjectFile, ...]
+    data: tuple[bytes, ...]
 
 
 class ReadTexts(msgspec.Struct, frozen=True, tag="texts"):
@@ -66,8 +65,7 @@ def read_files(message: ReadFiles) -> FilesRead:
     """The work of a `ReadFiles`, in whichever process."""
     from headrace.plan.understanding import read  # sqlglot: not paid for where everything is cached
 
-    root = Path(message.root)
-    declared = tuple(parse_file(root, file) for file in message.files)
+    declared = tuple(parse_bytes(file, data) for file, data in zip(message.files, message.data, strict=True))
     nodes: list[Asset | Source] = []
     for one in declared:
         nodes += [*one.assets, *one.sources]

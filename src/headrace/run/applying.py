@@ -15,7 +15,8 @@ from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.lake.catalog import Change as LakeChange
 from headrace.lake.catalog import newest_snapshot, table
 from headrace.lake.syncing import sync
-from headrace.model import Asset, CommandBody, Project, ProjectError, Source, scan
+from headrace.model import Asset, CommandBody, Project, Source
+from headrace.model.contents import Content, ProjectFiles
 from headrace.model.export_links import exported
 from headrace.model.nodes import PythonBody
 from headrace.model.required import WHOLE
@@ -27,9 +28,6 @@ from headrace.run.remapping import remap
 from headrace.run.renaming import rename
 from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, weakenings
-
-CODE_FILE_BYTES_MAX = 16 * 1024 * 1024
-SKIPPED_FOLDERS = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -46,19 +44,20 @@ def newest(tx: Transaction) -> Applied | None:
     return Applied(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
 
 
-def apply(tx: Transaction, root: Path, compiled: Compiled, changes: list[Change], *, actor: Actor, now: int) -> Applied:
+def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, changes: list[Change], *, actor: Actor, now: int) -> Applied:
     """Keep the project's files by content, put its promises in force, and mark stale what its changes touch.
 
+    `files` are those that `compiled` was made of: the version holds their bytes, whatever the folder holds by now.
     Tables aren't made here but by the publication that first has rows for them: only then does DuckDB itself say
     which types a body's columns have.
 
-    Raises ProjectError if a file can't be read any more.
+    Raises ProjectError if a module or a command's file can't be read.
     """
-    files = _contents(root, compiled)
-    manifest = {path: _digest(data) for path, data in files.items()}
-    digest = _digest(msgspec.json.encode(sorted(manifest.items())))
+    contents = contents_of(files, compiled)
+    manifest = manifest_of(contents)
+    digest = hashlib.sha256(msgspec.json.encode(sorted(manifest.items()))).hexdigest()
     before = newest(tx)
-    applying.keep_content(tx, ((manifest[path], data) for path, data in files.items()))
+    applying.keep_content(tx, ((one.sha256, one.data) for one in contents.values()))
     version = applying.add_version(
         tx,
         digest=digest,
@@ -105,11 +104,13 @@ def _stays(before: Project | None, after: Project, name: str) -> bool:
     return not asset.accumulates or was is None or was.materialize == asset.materialize
 
 
-def code_differs(manifest: Mapping[str, str], root: Path, compiled: Compiled) -> bool:
+def code_differs(manifest: Mapping[str, str], files: ProjectFiles, compiled: Compiled) -> bool:
     """Whether modules and scripts, those included that no node names, are others than in an applied version, whose files' hashes
-    are given. Raises ProjectError if a file can't be read any more."""
-    found = {path: _digest(data) for path, data in _contents(root, compiled).items() if _is_code(path)}
-    return found != {path: digest for path, digest in manifest.items() if _is_code(path)}
+    are given. Raises ProjectError if a file can't be read."""
+    found = manifest_of(contents_of(files, compiled))
+    return {path: sha256 for path, sha256 in found.items() if _is_code(path)} != {
+        path: sha256 for path, sha256 in manifest.items() if _is_code(path)
+    }
 
 
 def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None:
@@ -144,25 +145,18 @@ def _declared(project: Project, name: str) -> Source | Asset | None:
     return project.sources.get(name) or project.assets.get(name)
 
 
-def _contents(root: Path, compiled: Compiled) -> dict[str, bytes]:
-    """Path -> bytes of all declarations, the project's Python modules, and files that commands name."""
-    paths = {file.path for file in scan(root).files} | set(_modules(root)) | set(_command_files(root, compiled))
-    return {path: _bytes(root, path) for path in sorted(paths)}
+def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
+    """Path → content of all that a version of the project consists of: its declarations, its Python modules, and the files that
+    commands name. Raises ProjectError if one can't be read."""
+    found = {file.path: files.declaration(file) for file in files.scan.files}
+    code = {*files.modules, *_command_files(files.root, compiled)} - found.keys()
+    found |= {path: files.code(path) for path in code}
+    return {path: found[path] for path in sorted(found)}
 
 
-def _bytes(root: Path, path: str) -> bytes:
-    try:
-        return (root / path).read_bytes()
-    except OSError as error:
-        raise ProjectError(f"{path} can't be read: {error.strerror}", hint="restore the file, then apply again") from error
-
-
-def _modules(root: Path) -> list[str]:
-    found = []
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED_FOLDERS)
-        found += [Path(folder, f).relative_to(root).as_posix() for f in files if f.endswith(".py")]
-    return [path for path in found if (root / path).stat().st_size <= CODE_FILE_BYTES_MAX]
+def manifest_of(contents: Mapping[str, Content]) -> dict[str, str]:
+    """Path → SHA-256."""
+    return {path: content.sha256 for path, content in contents.items()}
 
 
 def _command_files(root: Path, compiled: Compiled) -> list[str]:
@@ -208,7 +202,3 @@ def _needs_code(compiled: Compiled) -> bool:
 def _is_code(path: str) -> bool:
     """Python modules, and whatever isn't a declaration: that was kept because a command names it."""
     return path.endswith(".py") or not path.endswith((".sql", ".yaml", ".yml", ".toml"))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

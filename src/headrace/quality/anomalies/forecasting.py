@@ -37,6 +37,8 @@ class Seasonal(NamedTuple):
     seasons: Sequence[int]
     excepted: frozenset[int] = frozenset()
     """Where somebody accepted what was odd: the level is news from there on, and how odd it was is no measure of the next."""
+    places: Sequence[float] = ()
+    """Of which interval each is, counted from a common beginning; empty where that isn't known."""
 
 
 class Forecast(NamedTuple):

@@ -12,7 +12,7 @@ import msgspec
 from headrace.model import Grain
 from headrace.quality.anomalies.forecasting import SAME_SEASON, Seasonal
 from headrace.quality.anomalies.occasions import edge
-from headrace.quality.anomalies.rhythm import season
+from headrace.quality.anomalies.rhythm import place, season
 from headrace.quality.metrics import MetricId, Metrics, Past, decoded
 
 RECURRING = 14
@@ -31,6 +31,7 @@ class _Read(msgspec.Struct):
 
     values: list[float] = []
     seasons: list[int] = []
+    places: list[float | None] = []
     excepted: frozenset[int] = frozenset()
     levels: int = 0
 
@@ -65,6 +66,10 @@ class History:
     def season(self, partition: str) -> int:
         """Where a partition stands in the rhythm of these."""
         return season(partition, self._grain)
+
+    def place(self, partition: str) -> float | None:
+        """Of which interval a partition is, counted as those of `series` are."""
+        return place(partition, self._grain)
 
     def like(self, partition: str) -> list[int]:
         """The last few that stand where this one does."""
@@ -108,8 +113,11 @@ class History:
                 known.excepted |= {len(known.values)} if one.excepted else set()
                 known.values.append(value)
                 known.seasons.append(season(one.partition, self._grain))
+                known.places.append(place(one.partition, self._grain))
         known.levels = len(self._levels)
-        return Seasonal(known.values, known.seasons, known.excepted)
+        places = [one for one in known.places if one is not None]
+        counted = places if len(places) == len(known.places) else ()
+        return Seasonal(known.values, known.seasons, known.excepted, counted)
 
     def usual(self, metric: MetricId) -> float | None:
         """What a number is in the middle."""

@@ -33,6 +33,8 @@ STEADY = 3.0
 """Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
 ON_HOLIDAYS = 2.0
 """So much further than on other days rows, their hours and sizes must be off on and beside a public holiday to be held."""
+UNSURE = 6.0
+"""Nats of a column that named only two intervals so far, and names another one."""
 _OF_TIME = ("hour_mean", "hour_q95")
 _OF_RHYTHM = ("rows", "location", *_OF_TIME)
 """What another rhythm moves: a time of the day may be written as a number too."""
@@ -60,10 +62,11 @@ def judge(one: Partition, history: History) -> tuple[Fact, ...]:
     if not one.metrics.rows:
         return ()
     bound = tied(one.key, one.metrics, history, history.grain)
-    if (stale := _stale(one) or _of_another(one, bound)) is not None:
+    stale = _stale(one) or _of_another(one, bound)
+    if stale is not None and stale.strength > UNSURE:
         return (stale,)
     one = msgspec.structs.replace(one, metrics=_without(one.metrics, bound.columns))
-    found = [*_repeated(one, history), *_numbers(one, history)]
+    found = [*([stale] if stale else []), *_repeated(one, history), *_numbers(one, history)]
     return tuple(sorted(found, key=lambda fact: (fact.severity is not Severity.HOLD, -fact.strength)))
 
 
@@ -86,12 +89,18 @@ def _of_another(one: Partition, bound: Tied) -> Fact | None:
     """A column that always said which interval its rows are of, and says another one."""
     if not bound.wrong:
         return None
-    column, (expected, observed) = next(iter(bound.wrong.items()))
-    severity = Severity.HOLD if one.metrics.rows >= ROWS_MIN else Severity.WARN
+    column, wrong = min(bound.wrong.items(), key=lambda each: not each[1].sure)
+    held = one.metrics.rows >= ROWS_MIN and wrong.sure
     return Fact(
-        kind="stale_data", column=column, severity=severity, expected=expected, observed=observed, strength=_sure(one),
-        detail="rows of another interval", partition=one.key,
-    )  # fmt: skip
+        kind="stale_data",
+        column=column,
+        severity=Severity.HOLD if held else Severity.WARN,
+        expected=wrong.expected,
+        observed=wrong.observed,
+        strength=_sure(one) if wrong.sure else UNSURE,
+        detail="rows of another interval",
+        partition=one.key,
+    )
 
 
 def _sure(one: Partition) -> float:

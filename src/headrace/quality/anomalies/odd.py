@@ -10,6 +10,7 @@ from typing import NamedTuple
 from headrace.quality.anomalies import limits
 from headrace.quality.anomalies.forecasting import Forecast, forecast
 from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.trending import goes_on
 from headrace.quality.facts import Severity
 from headrace.quality.metrics import MetricId
 
@@ -17,6 +18,9 @@ JUDGED_MAX = 400
 """So many numbers are forecast at most: a table of a thousand columns whose every number has moved is odd enough by these."""
 
 
+_OF_SIZE = ("location", "spread")
+"""What ids that count on change by themselves: they grow, and lie nearer together as logarithms."""
+_LOG_MAX = 700.0
 NEWS = 0.5
 """So much of what is worth a word a number has to lie outside of all that was."""
 
@@ -51,6 +55,9 @@ def odd(partition: str, values: Mapping[MetricId, float], rows: int, history: Hi
     values = _with_lost(values, like, history)
     seen = [] if history.moved else [history.values(at) for at in like]
     suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][:JUDGED_MAX]
+    sized = {metric.column for metric in suspects if metric.family in _OF_SIZE}
+    counting = {column for column in sized if _rises(column, partition, values, history)}
+    suspects = [one for one in suspects if one.family not in _OF_SIZE or one.column not in counting]
     found = (_judged(metric, values[metric], partition, rows, history, (sources, len(values))) for metric in suspects)
     return [one for one in found if one is not None]
 
@@ -105,6 +112,16 @@ def _judged(metric: MetricId, value: float, partition: str, rows: int, history: 
     if off >= known.warn and off >= said.record and z >= limits.threshold(limits.WARNINGS_A_MONTH, *many):
         return Odd(metric, Severity.WARN, said.expected, value, z, said.record)
     return None
+
+
+def _rises(column: str, partition: str, values: Mapping[MetricId, float], history: History) -> bool:
+    """Whether a column's numbers count on, as ids do."""
+    sizes = MetricId("location", column)
+    past, today, place = history.series(sizes), values.get(sizes), history.place(partition)
+    if today is None or place is None or not past.places or abs(today) > _LOG_MAX:
+        return False
+    before = [math.exp(min(one, _LOG_MAX)) for one in past.values]
+    return goes_on(past.places, before, place, math.exp(today))
 
 
 def _scattered(logs: Sequence[float]) -> float:

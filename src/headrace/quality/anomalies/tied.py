@@ -18,38 +18,75 @@ from headrace.quality.anomalies.history import History
 from headrace.quality.metrics import Metrics
 
 LOOKED_AT = 14
+SEVERAL = 3
+"""A column names a part of its interval once it was equal to so many different ones: a constant is
+equal to one by chance (store 3, all of March), and a step may fall on the first of a month."""
+SURE_PART = "date"
+"""A whole date is equal to no constant."""
 CHANGING = 0.5
 """A value that changes with so many of the partitions is one of the partition."""
 _DIGITS = re.compile(r"\d+")
 
 
+class Wrong(NamedTuple):
+    """What a column should have said, and what it says. `sure`: it named several intervals before."""
+
+    expected: str
+    observed: str
+    sure: bool
+
+
 class Tied(NamedTuple):
-    """The columns that are tied to the interval, and those that now say another one: column → (expected, observed)."""
+    """The columns that are tied to the interval, and those that now say another one."""
 
     columns: frozenset[str]
-    wrong: Mapping[str, tuple[str, str]]
+    wrong: Mapping[str, Wrong]
 
 
 def tied(partition: str, today: Metrics, history: History, grain: Grain | None) -> Tied:
     """Which columns say the interval, and which say a wrong one."""
     past = history.newest(LOOKED_AT)
-    columns, wrong = set(), {}
+    columns, wrong = set[str](), dict[str, Wrong]()
     for name in today.columns:
-        if len(past) < 2 or _only(past[-1][1], name) is None:
+        known = _known(past, name)
+        if len(known) < 2:
             continue
-        values = [(key, _only(found, name)) for key, found in past]
-        if any(value is None for _, value in values):
-            continue
-        known = [(key, value) for key, value in values if value is not None]
         told = _told(known, grain)
-        if not told and not _changing(known):
+        if not told:
+            columns |= {name} if _changing(known) else set()
             continue
-        columns.add(name)
         value = _only(today, name)
         expected = {one for part in told if (one := _parts(partition, grain).get(part)) is not None}
-        if told and value is not None and _plain(value) not in expected:
-            wrong[name] = (min(expected, default=partition), value)
+        if value is not None and _plain(value) in expected:
+            columns.add(name)
+            continue
+        varied = _varied(name, told, history, grain)
+        if varied > 1:
+            columns.add(name)
+        if varied > 1 and value is not None:
+            sure = varied >= SEVERAL or SURE_PART in told
+            wrong[name] = Wrong(min(expected, default=partition), value, sure)
     return Tied(frozenset(columns), wrong)
+
+
+def _known(past: list[tuple[str, Metrics]], name: str) -> list[tuple[str, str]]:
+    """What all rows of each partition hold in a column; nothing where one of them holds several values."""
+    if not past or _only(past[-1][1], name) is None:
+        return []
+    values = [(key, _only(found, name)) for key, found in past]
+    known = [(key, value) for key, value in values if value is not None]
+    return known if len(known) == len(past) else []
+
+
+def _varied(name: str, told: frozenset[str], history: History, grain: Grain | None) -> int:
+    """How many different values a column named its interval by, back to where it last didn't."""
+    values = set[str]()
+    for key, found in reversed(history.newest(len(history))):
+        value = _only(found, name)
+        if value is None or not any(_parts(key, grain).get(part) == _plain(value) for part in told):
+            break
+        values.add(_plain(value))
+    return len(values)
 
 
 def _only(found: Metrics, column: str) -> str | None:

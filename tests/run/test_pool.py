@@ -74,6 +74,24 @@ def test_a_worker_that_reads_no_more_does_not_stop_the_leader(crew: PoolCrew) ->
     crew.told(*attempts)
 
 
+def test_a_worker_is_given_more_while_its_pipe_is_full(
+    crew: PoolCrew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: the leader ends with KeyError 'already registered', and all attempts are lost."""
+    monkeypatch.setattr(pool_module, "LOOKOUTS_MAX", 1)
+    crew.told(crew.look(crew.folder / "first.csv"))
+    observer = crew.executor._lookouts[0].pid
+    os.kill(observer, signal.SIGSTOP)
+    try:
+        files = [crew.look(crew.folder / f"{'n' * 200}{number}.csv") for number in range(1_000)]
+        assert crew.executor.wait(0) == []  # that is more than the pipe holds
+        files.append(crew.look(crew.folder / "another.csv"))
+        assert crew.executor.wait(0) == []
+    finally:
+        os.kill(observer, signal.SIGCONT)
+    crew.told(*files)
+
+
 def test_a_look_that_hangs_delays_neither_attempts_nor_looks(crew: PoolCrew) -> None:
     """Would catch: attempts in a queue behind a source that doesn't answer."""
     silent = socket.create_server(("127.0.0.1", 0))  # it takes connections and never says anything

@@ -6,6 +6,7 @@ import re
 import socket
 import stat
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,19 @@ def test_slow_clients_are_let_go_of_and_delay_nobody(door, monkeypatch: pytest.M
     for connection in slow:
         with connection:
             assert ended(connection)
+
+
+def test_half_open_requests_leave_room_for_others(
+    door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Would catch: 300 clients without a token that never finish a request make everybody wait."""
+    monkeypatch.setattr(door_module, "HEADER_SECONDS", 300.0)
+    with ExitStack() as held:
+        for _ in range(300):
+            held.enter_context(raw(door.port, b"GET / HTTP/1.1\r\nHost: loc"))
+        for _ in range(3):
+            assert ask(door.port, "/healthz").status == 200
+            assert door.get("/api/v1/status").status == 200
 
 
 def ended(connection: socket.socket) -> bool:

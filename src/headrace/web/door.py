@@ -29,6 +29,9 @@ STREAMS = ("/events", "/follow")
 """How the paths of streams end."""
 CONNECTIONS_MAX = 256
 """More are answered 503 at once."""
+HALF_OPEN_MAX = 64
+"""Connections without a complete request head. One more closes the one that has waited longest, so
+that clients which never finish a request can't use up all connections."""
 CLOSE_SECONDS = 3
 PORTS_TRIED = 20
 PORT_MAX = 65_535
@@ -70,11 +73,25 @@ class Patient(H11Protocol):
     """uvicorn's protocol with limits on time: it has none of its own for a client that sends a byte a minute."""
 
     _limit: asyncio.TimerHandle | None = None
+    _waiting_since = 0.0
+    """On the event loop's clock."""
 
     def connection_made(self, transport: Any) -> None:
         """A client has come."""
+        self._close_longest_waiting()
         super().connection_made(transport)
+        self._waiting_since = self.loop.time()
         self._within(HEADER_SECONDS)
+
+    def _close_longest_waiting(self) -> None:
+        """Close the oldest half-open connection where there are already HALF_OPEN_MAX."""
+        half_open = [
+            one
+            for one in self.connections
+            if isinstance(one, Patient) and one._waiting and not one.transport.is_closing()
+        ]
+        if len(half_open) >= HALF_OPEN_MAX:
+            min(half_open, key=lambda one: one._waiting_since).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """It sent something."""
@@ -88,6 +105,7 @@ class Patient(H11Protocol):
     def on_response_complete(self) -> None:
         """It was answered; how long it may be idle is uvicorn's."""
         self._within(None)
+        self._waiting_since = self.loop.time()
         super().on_response_complete()
 
     def shutdown(self) -> None:

@@ -74,9 +74,7 @@ def test_a_worker_that_reads_no_more_does_not_stop_the_leader(crew: PoolCrew) ->
     crew.told(*attempts)
 
 
-def test_a_worker_is_given_more_while_its_pipe_is_full(
-    crew: PoolCrew, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_is_given_more_while_its_pipe_is_full(crew: PoolCrew, monkeypatch: pytest.MonkeyPatch) -> None:
     """Would catch: the leader ends with KeyError 'already registered', and all attempts are lost."""
     monkeypatch.setattr(pool_module, "LOOKOUTS_MAX", 1)
     crew.told(crew.look(crew.folder / "first.csv"))

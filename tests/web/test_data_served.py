@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import resource
+import socket
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -87,3 +89,44 @@ def test_what_there_is_not_is_refused(door: Opened, path: str) -> None:
     """Would catch: a traceback, or a file of somebody else's."""
     answer = door.get(f"/data/{path}")
     assert answer.status in (400, 404) and answer.headers["content-type"] == "application/problem+json", answer
+
+
+def test_a_large_table_passes_through_in_parts(door: Opened) -> None:
+    """Would catch: a download of any size held whole in the process that holds the lease."""
+    rows = 400_000
+    write(door.root / "sources/wide.yaml", "source: wide\nowner: core\nfiles: landing/wide.csv\n")
+    text = "x" * 200
+    write(door.root / "landing/wide.csv", "n,text\n" + "".join(f"{n},{text}\n" for n in range(rows)))
+    headrace(door.root, "apply", "--yes")
+    headrace(door.root, "run", "wide")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for form, least in (("csv", rows * 200), ("json", rows * 200)):
+        request = f"GET /data/wide.{form} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        with socket.create_connection(("127.0.0.1", door.port), timeout=120) as connection:
+            connection.sendall(f"{request}Authorization: Bearer {door.token}\r\n\r\n".encode())
+            got = sum(iter(lambda: len(connection.recv(1 << 16)), 0))
+        assert got > least, form
+    grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown_kib < rows * 200 // 1024 // 2
+
+
+def test_json_in_parts_is_the_document_of_the_command(door: Opened) -> None:
+    """Would catch: rows at the borders of parts that are lost or doubled, or text that breaks JSON."""
+    write(door.root / "sources/odd.yaml", "source: odd\nowner: core\nfiles: landing/odd.csv\n")
+    lines = "".join(f'{n},"""rows"":[] ü {n}"\n' for n in range(25_001))
+    write(door.root / "landing/odd.csv", "n,text\n" + lines)
+    headrace(door.root, "apply", "--yes")
+    headrace(door.root, "run", "odd")
+    served = door.get("/data/odd.json").json
+    assert served == document(door.root, "read", "odd", "--limit", "30000")
+    assert len(served["rows"]) == served["rows_total"] == 25_001
+
+
+def test_a_client_that_leaves_ends_its_reader(door: Opened) -> None:
+    """Would catch: readers of clients that have left, until nobody else is served."""
+    for _ in range(12):  # three times as many as may read at once
+        with socket.create_connection(("127.0.0.1", door.port), timeout=60) as connection:
+            request = "GET /data/wide.csv HTTP/1.1\r\nHost: localhost\r\n"
+            connection.sendall(f"{request}Authorization: Bearer {door.token}\r\n\r\n".encode())
+            assert connection.recv(12) == b"HTTP/1.1 200"
+    assert door.get("/data/loud.csv").status == 200

@@ -25,6 +25,8 @@ from headrace.model.errors import LakeError
 
 ARROW_ROWS = 65_536
 """Rows in one record batch of an Arrow stream."""
+FETCHED_ROWS = 10_000
+"""Rows that are made into JSON values at a time."""
 
 
 class DataFormat(enum.StrEnum):
@@ -58,11 +60,34 @@ def read(
     `columns` names it. Instants are given in `timezone`. Raises `LakeError` for an unknown column or a file that can't be read."""
     shown = _columns(table, columns)
     with _reading(data_folder, files, timezone) as session:
-        source = relation_sql(files, shown, with_partition=_has_partition(shown))
-        fetched = session.connection.execute(f"SELECT {selected_values(shown)} FROM ({source}) AS rows{_limit(limit)}").fetchall()
+        rows = tuple(row for batch in _batches(session, files, shown, limit) for row in batch)
         counted = session.connection.execute(f"SELECT count(*) FROM ({relation_sql(files, table.columns)}) AS rows").fetchone()
     assert counted is not None
-    return Rows(shown, converted(shown, fetched), counted[0])
+    return Rows(shown, rows, counted[0])
+
+
+def batches(
+    data_folder: Path,
+    files: Sequence[FileRef],
+    table: Table,
+    *,
+    columns: Sequence[str] | None = None,
+    limit: int | None = None,
+    timezone: str = "UTC",
+) -> Iterator[Sequence[dict[str, Any]]]:
+    """The rows that `read` gives, FETCHED_ROWS at a time, so that a large table needs no memory.
+    Raises as `read`."""
+    shown = _columns(table, columns)
+    with _reading(data_folder, files, timezone) as session:
+        yield from _batches(session, files, shown, limit)
+
+
+def _batches(session: Session, files: Sequence[FileRef], shown: Sequence[Column], limit: int | None) -> Iterator[Sequence[dict[str, Any]]]:
+    source = relation_sql(files, shown, with_partition=_has_partition(shown))
+    query = f"SELECT {selected_values(shown)} FROM ({source}) AS rows{_limit(limit)}"
+    found = session.connection.execute(query)
+    while fetched := found.fetchmany(FETCHED_ROWS):
+        yield converted(shown, fetched)
 
 
 def selected_values(columns: Sequence[Column]) -> str:

@@ -15,6 +15,7 @@ from headrace.model.errors import (
     ProjectError,
     Refused,
     StoreError,
+    UnknownName,
     UsageError,
 )
 from headrace.model.nodes import (
@@ -91,7 +92,7 @@ __all__ = [
     "Declared", "Duration", "Expect", "FileKind", "Grain", "HeadraceError", "InputMode", "InputSpec", "Interval", "LakeError",
     "LeaseLost", "Level", "NotBuilt", "Offset", "Owner", "PartitionSpec", "Place", "Problem", "Project", "ProjectError",
     "ProjectFile", "PythonBody", "Refused", "Required", "Scan", "SelectionGraph", "Settings", "Severity", "Source", "SqlBody",
-    "StoreError", "UsageError", "Value", "after", "find_root", "interval_of", "key_at", "key_of_date",
+    "StoreError", "UnknownName", "UsageError", "Value", "after", "find_root", "interval_of", "key_at", "key_of_date",
     "keys_between", "link", "next_key", "not_built", "parse_duration", "parse_file", "parse_key", "previous_key",
     "scan", "select",
 ]  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model.errors import UsageError
+from headrace.model.errors import UnknownName
 from headrace.model.nodes import Project, Settings
 from headrace.model.reporting import did_you_mean
 
@@ -25,7 +25,7 @@ def of_environment(settings: Settings, name: str) -> Settings:
     if name not in settings.environments:
         known = [PRODUCTION, *settings.environments]
         hint = did_you_mean(name, known) or f"there is {', '.join(known)}; add [environments.{name}] to headrace.toml"
-        raise UsageError(f"there is no environment {name[:60]!r}", hint=hint)
+        raise UnknownName(f"there is no environment {name[:60]!r}", hint=hint)
     said = settings.environments[name]
     return msgspec.structs.replace(
         settings,

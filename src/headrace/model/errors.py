@@ -2,6 +2,7 @@
 
 HeadraceError                  anything that Headrace itself refuses or reports
 ├── UsageError                 the command line is off                       exit 2
+│   └── UnknownName            it names something that doesn't exist
 ├── ProjectError               the project can't be read, or has problems    exit 1
 ├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
 ├── NotBuilt                   declared or typed, but not built yet          exit 2
@@ -27,6 +28,10 @@ class UsageError(HeadraceError):
     """What was typed can't be understood."""
 
     exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A node, run, incident or the like is named that doesn't exist. Over HTTP that is 404."""
 
 
 class ProjectError(HeadraceError):

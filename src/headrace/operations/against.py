@@ -35,8 +35,9 @@ def compiled_at(session: Session, reference: str) -> Compiled:
 @contextmanager
 def _checked_out(root: Path, reference: str) -> Iterator[Path]:
     """The project's files at a reference, in a folder that goes afterwards."""
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{reference}^{{commit}}")
-    if not commit:
+    wanted = f"{reference}^{{commit}}"
+    possible = "\0" not in reference  # no program's argument holds that
+    if not possible or not (commit := _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)):
         raise UsageError(
             f"git knows no {reference[:80]!r} here", hint="a branch, a tag or a commit that is on this machine: git fetch first"
         )

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from headrace.govern.audit import GENESIS, verify
-from headrace.model import UsageError
+from headrace.model import UnknownName, UsageError
 from headrace.operations.documents import Document
 from headrace.operations.runs import since_when
 from headrace.operations.session import Session
@@ -106,7 +106,7 @@ def entry(session: Session, seq: int) -> list[AuditRow]:
             found = trail.entry(tx, seq)
         if found is not None:
             return [_row(session, found[0], _DECODER.decode(found[1]), found[2])]
-    raise UsageError(f"the audit trail has no entry {seq}", hint="headrace audit show")
+    raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
 def verified(session: Session, head: str | None) -> VerifyDocument:

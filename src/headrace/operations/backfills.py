@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
-from headrace.model import UsageError
+from headrace.model import UnknownName, UsageError
 from headrace.operations import estimates, reasons
 from headrace.operations.backfill import kept, order, working
 from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument, EstimateRow
@@ -127,10 +127,10 @@ def _remaining(session: Session, tx: Transaction, row: PlanRow, now_us: int) -> 
 def number_of(text: str) -> int:
     """A plan's id as typed. UsageError for what is no number."""
     if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
-        raise UsageError(f"{text[:40]!r} is no backfill's number", hint="headrace backfills lists them")
+        raise UnknownName(f"{text[:40]!r} is no backfill's number", hint="headrace backfills lists them")
     return int(text)
 
 
 def unknown(number: int) -> UsageError:
     """What to raise where there is no such plan."""
-    return UsageError(f"there is no backfill {number}", hint="headrace backfills lists them")
+    return UnknownName(f"there is no backfill {number}", hint="headrace backfills lists them")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from headrace.model import Refused, UsageError
+from headrace.model import Refused, UnknownName
 from headrace.operations.interventions import CancelDocument
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
@@ -55,7 +55,7 @@ def _cancel(context: Context, arguments: CancelArguments, progress: Progress) ->
     with context.store.read() as tx:
         found = runs.get(tx, arguments.run)
     if found is None:
-        raise UsageError(f"there is no run {arguments.run}", hint="headrace runs lists them")
+        raise UnknownName(f"there is no run {arguments.run}", hint="headrace runs lists them")
     if found.kind == BY_ITSELF and found.finished_at is None:
         raise Refused(
             f"run {arguments.run} is what the server does by itself: it would begin anew",

@@ -10,7 +10,7 @@ import msgspec
 
 from headrace.connect.kinds import Unavailable
 from headrace.govern.secrets import SecretMissing, Secrets
-from headrace.model import Project, UsageError
+from headrace.model import Project, UnknownName
 from headrace.model.connections import DATABASES, kind_of
 from headrace.model.reporting import did_you_mean, shown
 from headrace.operations.inspections import ConnectionRow
@@ -30,7 +30,7 @@ def tested(session: Session, name: str | None) -> list[ConnectionRow]:
     project = _project(session)
     known = project.settings.connections
     if name is not None and name not in known:
-        raise UsageError(f"unknown connection {shown(name)}", hint=did_you_mean(name, known) or "`headrace connections` lists them")
+        raise UnknownName(f"unknown connection {shown(name)}", hint=did_you_mean(name, known) or "`headrace connections` lists them")
     return [_asked(session, project, one) for one in sorted(known) if name in (None, one)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.model import UsageError
+from headrace.model import UnknownName
 from headrace.model.reporting import did_you_mean
 from headrace.observe.obligations import Obligation, obligations
 from headrace.operations.cursors import cursor, place
@@ -51,7 +51,7 @@ def consumer(session: Session, name: str, *, before: str | None, limit: int, led
     project = session.project()
     declared = project.consumers.get(name)
     if declared is None:
-        raise UsageError(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
+        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
     found = status(session, [f"consumer:{name}"]) if session.compiled is None else of_consumers(session, session.compiled, {name})
     row = next(one for one in found.consumers if one.name == name)
     page, more = _deliveries(session, name, None if before is None else place(before, str), limit, ledgers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from pathlib import Path
 
-from headrace.model.errors import UsageError
+from headrace.model.errors import UnknownName
 from headrace.operations.documents import Page
 
 FOLDER = Path(__file__).parent.parent / "explanations"
@@ -23,7 +23,7 @@ def explain(code: str | None) -> list[Page]:
         return [page(one) for one in known]
     wanted = code.strip().lower().replace("-", "_")
     if wanted not in known:
-        raise UsageError(f"there is no page for `{code}`", hint=_hint(wanted, known))
+        raise UnknownName(f"there is no page for `{code}`", hint=_hint(wanted, known))
     return [page(wanted)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from headrace.model import UsageError
+from headrace.model import UnknownName
 from headrace.model.zones import to_us
 from headrace.operations import figure_readers, figure_served, figure_work
 from headrace.operations.availability import window_began
@@ -36,7 +36,7 @@ def explain(session: Session, figure: str, selection: Sequence[str] = (), *, win
     """A figure with its rows; of a selection, only of what it names. UsageError for a figure that there isn't, and for a window that
     is none."""
     if figure not in WORKED:
-        raise UsageError(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")
+        raise UnknownName(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")
     span = window or OWN_WINDOW.get(figure, DEFAULT)
     now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
     began_us = window_began(span, now_us, session.timezone)

@@ -7,20 +7,23 @@ then the rows.
 
 from __future__ import annotations
 
+import io
 import sys
-from io import BytesIO
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
 from headrace.model import HeadraceError, UsageError
 from headrace.operations import read as reading
 from headrace.operations import targets
-from headrace.operations.documents import ReadDocument
-from headrace.operations.encoding import encoded
 from headrace.operations.masking import masked
 from headrace.operations.read import Wanted
 from headrace.operations.session import Session
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 JSON = "json"
 
@@ -45,20 +48,53 @@ class Head(msgspec.Struct, frozen=True):
     kind: str = ""
 
 
-def hand_out(asked: Asked) -> tuple[Head, bytes]:
-    """The rows, encoded."""
+class AfterHead(io.RawIOBase):
+    """A stream that puts the head before the first bytes: until then an error is still an answer."""
+
+    def __init__(self, out: BinaryIO, head: Head) -> None:
+        self._out, self._head = out, head
+        self.begun = False
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Buffer) -> int:
+        """Write all of it."""
+        self.begin()
+        self._out.write(data)
+        return memoryview(data).nbytes
+
+    def begin(self) -> None:
+        """Write the head, where it isn't written yet."""
+        if not self.begun:
+            self.begun = True
+            self._out.write(msgspec.json.encode(self._head) + b"\n")
+
+
+def hand_out(asked: Asked, out: BinaryIO) -> None:
+    """Write the head and the rows. An error before the first row becomes a head with a problem; later
+    ones are raised."""
     session = Session(Path(asked.root), asked.env, None, asked.actor)
+    rows: AfterHead | None = None
     try:
         hidden = masked(session, targets.target(asked.wanted.asset, session.project()).node)
         refused = [name for name in asked.columns or () if name.lower() in hidden]
         if refused:
             raise UsageError(f"column {refused[0][:60]} is classified: it isn't shown", hint="a contract says so, here or upstream")
         shown = _shown(session, asked, hidden)
+        rows = AfterHead(out, Head(hidden))
+        stream = cast("BinaryIO", rows)
         if asked.form == JSON:
-            return Head(hidden), encoded(_read(session, asked, shown, hidden))
-        out = BytesIO()
-        reading.write(session, asked.wanted, out, asked.form, columns=shown)
-        return Head(hidden), out.getvalue()
+            reading.write_json(session, asked.wanted, stream, shown, hidden)
+        else:
+            reading.write(session, asked.wanted, stream, asked.form, columns=shown)
+        rows.begin()
+    except HeadraceError as error:
+        if rows is not None and rows.begun:
+            raise
+        head = Head(problem=str(error), hint=error.hint, kind=type(error).__name__)
+        out.write(msgspec.json.encode(head) + b"\n")
     finally:
         session.close()
 
@@ -71,17 +107,12 @@ def _shown(session: Session, asked: Asked, hidden: list[str]) -> list[str] | Non
     return [name for name in known if name.lower() not in hidden]
 
 
-def _read(session: Session, asked: Asked, shown: list[str] | None, hidden: list[str]) -> ReadDocument:
-    return msgspec.structs.replace(reading.read(session, asked.wanted, columns=shown), masked=hidden)
-
-
 def main() -> int:
     """Answer one question."""
-    try:
-        head, body = hand_out(msgspec.json.decode(sys.stdin.buffer.read(), type=Asked))
-    except HeadraceError as error:
-        head, body = Head(problem=str(error), hint=error.hint, kind=type(error).__name__), b""
-    sys.stdout.buffer.write(msgspec.json.encode(head) + b"\n" + body)
+    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Asked)
+    with suppress(BrokenPipeError):  # nobody waits for the rest
+        hand_out(question, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
     return 0
 
 

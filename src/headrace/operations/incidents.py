@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.model import Project, UsageError
+from headrace.model import Project, UnknownName, UsageError
 from headrace.observe.incidents.holding import holding
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Terms
@@ -52,7 +52,7 @@ def number_of(text: str) -> int:
     """`INC-1` or `1` as a number. UsageError for anything else."""
     found = ID.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1")
+        raise UnknownName(f"{text[:40]!r} is no incident's id", hint="headrace incidents lists them: INC-1")
     return int(found[1])
 
 
@@ -65,7 +65,7 @@ def found_in(tx: Transaction, number: int) -> Incident:
 
 
 def _unknown(number: int) -> UsageError:
-    return UsageError(f"there is no incident {shown(number)}", hint="headrace incidents --all lists them")
+    return UnknownName(f"there is no incident {shown(number)}", hint="headrace incidents --all lists them")
 
 
 def told(tx: Transaction, scene: Scene, consumers: Sequence[ConsumerRow], now_us: int) -> list[ConsumerRow]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.model import Asset, Source, StoreError, UsageError
+from headrace.model import Asset, Source, StoreError, UnknownName, UsageError
 from headrace.model.export_links import Exported
 from headrace.operations import targets
 from headrace.operations.documents import ErrorRow, LogRow
@@ -121,7 +121,7 @@ def _attempt(session: Session, target: str) -> Attempt | None:
             else:
                 found = attempts.of_partition(tx, node, partition, limit=1)
     if number is not None and not found:
-        raise UsageError(f"there is no attempt {target}", hint="headrace runs")
+        raise UnknownName(f"there is no attempt {target}", hint="headrace runs")
     return found[0] if found else None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from headrace.model import Project, UsageError
+from headrace.model import Project, UnknownName
 from headrace.model.reporting import did_you_mean, shown
 from headrace.observe.notices.recipients import Recipients
 from headrace.operations.notify_documents import NotifyRow
@@ -51,7 +51,7 @@ def tested(session: Session, owner: str | None) -> list[NotifyRow]:
     """Send a message over each contact of one owner, or of all; each contact once. UsageError for an owner that there isn't."""
     project = _project(session)
     if owner is not None and owner not in project.owners:
-        raise UsageError(f"unknown owner {shown(owner)}", hint=did_you_mean(owner, project.owners) or "`headrace notify` lists them")
+        raise UnknownName(f"unknown owner {shown(owner)}", hint=did_you_mean(owner, project.owners) or "`headrace notify` lists them")
     found, asked = [], dict[str, NotifyRow]()
     for row in _rows(project, owner):
         if row.contact is not None and row.contact not in asked:

@@ -17,7 +17,7 @@ import msgspec
 
 from headrace.govern.audit import Actor, ActorType
 from headrace.govern.state import open_state
-from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UsageError
+from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UnknownName, UsageError
 from headrace.operations.desk import Desk, Work, done
 from headrace.operations.documents import Document
 from headrace.operations.progress import Progress, Silent
@@ -250,6 +250,7 @@ def _document(wanted: Verb, request: Request) -> Any:
     assert request.document is not None
     if request.state is RequestState.FAILED:
         said = msgspec.json.decode(request.document)
-        kinds: dict[str, type[HeadraceError]] = {kind.__name__: kind for kind in (UsageError, Refused, NotBuilt, ProjectError, StoreError)}
+        known = (UnknownName, UsageError, Refused, NotBuilt, ProjectError, StoreError)
+        kinds: dict[str, type[HeadraceError]] = {kind.__name__: kind for kind in known}
         raise kinds.get(said["kind"], HeadraceError)(said["message"], hint=said["hint"])
     return msgspec.json.decode(request.document, type=wanted.document)

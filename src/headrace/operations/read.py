@@ -19,6 +19,7 @@ from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
 from headrace.operations import targets
 from headrace.operations.documents import ColumnRow, ReadDocument
+from headrace.operations.encoding import encoded
 from headrace.operations.quarantine import shown_path
 from headrace.operations.session import Session
 from headrace.plan import Compiled
@@ -151,6 +152,39 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str, col
         Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
         columns=columns, timezone=session.timezone,
     )  # fmt: skip
+
+
+def write_json(
+    session: Session,
+    wanted: Wanted,
+    out: BinaryIO,
+    columns: Sequence[str] | None,
+    masked: Sequence[str],
+) -> None:
+    """The document of `read` as JSON, with its rows written as they are read: `limit` None takes no
+    more memory than a few thousand rows do. Views are read whole. Raises as `read`."""
+    found = None if _of_view(session, wanted) else find(session, wanted)
+    if found is None or found.table is None or not found.files or found.manifest:
+        document = read(session, wanted, columns)
+        out.write(encoded(msgspec.structs.replace(document, masked=list(masked))))
+        return
+    empty = read(session, msgspec.structs.replace(wanted, limit=0), columns)
+    document = msgspec.structs.replace(empty, masked=list(masked))
+    # No JSON text holds these bytes in another place: in a string its quotes would be escaped.
+    before, rows, after = encoded(document).partition(b'"rows":[]')
+    assert rows, "a document of rows has the field `rows`"
+    out.write(before + rows[:-1])
+    from headrace.lake import reading
+
+    separator = b""
+    for batch in reading.batches(
+        Path(found.lake), found.files, found.table, columns=columns, limit=wanted.limit,
+        timezone=session.timezone,
+    ):  # fmt: skip
+        for row in batch:
+            out.write(separator + encoded(row))
+            separator = b","
+    out.write(b"]" + after)
 
 
 def noted(session: Session, nodes: Sequence[str], via: str) -> None:

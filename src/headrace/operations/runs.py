@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import Asset, Project, Source, UsageError
+from headrace.model import Asset, Project, Source, UnknownName, UsageError
 from headrace.model.export_links import Exported
 from headrace.model.required import WHOLE
 from headrace.model.times import Duration
@@ -203,4 +203,4 @@ def _one(found: Run | None, run: str) -> Run:
 
 def unknown_run(run: str) -> UsageError:
     """What to raise for a run that there isn't."""
-    return UsageError(f"there is no run {run[:40]!r}", hint="headrace runs lists them")
+    return UnknownName(f"there is no run {run[:40]!r}", hint="headrace runs lists them")

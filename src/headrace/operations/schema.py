@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headrace.model import UsageError
+from headrace.model import UnknownName
 from headrace.model.described import SECTIONS, Section
 from headrace.model.described.vocabulary import Schema
 from headrace.model.reporting import did_you_mean
@@ -23,7 +23,7 @@ def schemas(name: str | None = None) -> list[SchemaRow]:
     """The schema of one kind of file, or of all. UsageError for a kind that there isn't."""
     names = [section.name for section in SECTIONS]
     if name is not None and name not in names:
-        raise UsageError(f"there is no schema {name[:60]!r}", hint=did_you_mean(name, names) or f"one of {', '.join(names)}")
+        raise UnknownName(f"there is no schema {name[:60]!r}", hint=did_you_mean(name, names) or f"one of {', '.join(names)}")
     return [
         SchemaRow(name=section.name, files=list(section.files), description=section.title, document=document(section))
         for section in SECTIONS

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
-from headrace.model import Asset, Consumer, Grain, Project, Source, UsageError
+from headrace.model import Asset, Consumer, Grain, Project, Source, UnknownName, UsageError
 from headrace.model.export_links import Exported, exported
 from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
@@ -93,7 +93,7 @@ def unknown(name: str, names: Collection[str], *, also: Source | Asset | Consume
         return UsageError(f"{name} {what}: this verb takes what it reads", hint=f"one of {', '.join(also.reads[:12])}")
     if also is not None:
         return UsageError(f"{name} is a {type(also).__name__.lower()}, which this verb can't take", hint="headrace ls")
-    return UsageError(f"there is no {name[:60]!r}", hint=did_you_mean(name, names) or "headrace ls")
+    return UnknownName(f"there is no {name[:60]!r}", hint=did_you_mean(name, names) or "headrace ls")
 
 
 def _names(project: Project, kinds: tuple[type, ...]) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
-from headrace.model import ProjectError, UsageError
+from headrace.model import ProjectError, UnknownName, UsageError
 from headrace.model.intervals import parse_key
 from headrace.model.reporting import did_you_mean
 from headrace.operations import reasons
@@ -48,7 +48,7 @@ def waive(session: Session, target: str, *, reason: str | None, progress: Progre
     project = session.project()
     consumer = project.consumers.get(name)
     if consumer is None:
-        raise UsageError(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
+        raise UnknownName(f"there is no consumer {name[:60]!r}", hint=did_you_mean(name, project.consumers) or "headrace status")
     if not at:
         raise UsageError(f"which interval of {name} is let go?", hint=f"headrace waive {name}@K --reason TEXT")
     interval = parse_key(key, consumer.per, consumer.timezone or project.settings.timezone)

@@ -153,8 +153,12 @@ async def _answered(request: Request, endpoint: Endpoint, guard: Guard, *, guard
 
 async def _unrouted(request: Request, error: Exception) -> Response:
     """No such path, or not by this method."""
-    del request
     assert isinstance(error, HTTPException)
-    answer = Problem(error.status_code, "look at / for what there is").response()
+    path = request.url.path
+    if "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/data/")):
+        missing = page.missing_page(path)
+        answer = Response(missing, error.status_code, media_type="text/html; charset=utf-8")
+    else:
+        answer = Problem(error.status_code, "look at / for what there is").response()
     answer.headers.update({**HEADERS, **(error.headers or {})})
     return answer

@@ -15,6 +15,8 @@ from headrace.web.problem import Problem
 
 CHARACTERS_MAX = 1_000
 """Of all that one parameter says."""
+INTEGER_MAX = 2**63 - 1
+"""The largest that a database takes; no number that is asked for has a meaning beyond it."""
 RESERVED = frozenset({"token"})
 """Parameters that are the guard's."""
 
@@ -47,7 +49,9 @@ def of_body(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
     try:
         said = msgspec.json.decode(body or b"{}")
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(400, f"the body is no JSON: {error}") from None
+        raise Problem(400, f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise Problem(400, "the body is nested too deeply") from None
     if not isinstance(said, dict):
         raise Problem(400, "the body is no JSON object")
     return _converted({**said, **path}, kind, strict=True)
@@ -55,6 +59,11 @@ def of_body(kind: type[A], path: Mapping[str, str], body: bytes) -> A:
 
 def _converted(said: Mapping[str, Any], kind: type[A], *, strict: bool) -> A:
     try:
-        return msgspec.convert(said, kind, strict=strict)
+        converted = msgspec.convert(said, kind, strict=strict)
     except msgspec.ValidationError as error:
         raise Problem(400, str(error)) from None
+    for field in msgspec.structs.fields(kind):
+        value = getattr(converted, field.name)
+        if isinstance(value, int) and abs(value) > INTEGER_MAX:
+            raise Problem(400, f"`{field.encode_name}` is larger than {INTEGER_MAX:,}")
+    return converted

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
 from pathlib import PurePosixPath
 from typing import Annotated, Any
 
@@ -13,7 +15,7 @@ from msgspec import Meta
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.model import StoreError
+from headrace.model import StoreError, UnknownName
 from headrace.operations.handing_out import Asked as Question
 from headrace.operations.handing_out import Head
 from headrace.operations.read import Found, Wanted, find
@@ -22,6 +24,7 @@ from headrace.web.asking import Asked, of_query
 from headrace.web.keeping import knows
 from headrace.web.problem import Problem
 from headrace.web.reading import Reader
+from headrace.web.streaming import Stream
 
 FORMS = {
     "json": "application/json",
@@ -29,9 +32,14 @@ FORMS = {
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.stream",
 }
-READS_MAX = 2
-"""So many are made at once: each is a process."""
+READS_MAX = 4
+"""At most so many files, and so many previews, are read at once: each by a process of its own."""
+QUEUE_SECONDS = 10.0
+"""How long a request waits for its turn."""
 SECONDS_MAX = 50.0
+"""From its turn to its first row."""
+CHUNK_BYTES = 1 << 16
+HEAD_BYTES_MAX = 1 << 20
 PREVIEW_ROWS = 100
 
 
@@ -59,7 +67,7 @@ class Data:
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._turns = asyncio.Semaphore(READS_MAX)
+        self._files, self._previews = asyncio.Semaphore(READS_MAX), asyncio.Semaphore(READS_MAX)
 
     async def file(self, request: Request) -> Response:
         """Rows as a file."""
@@ -69,48 +77,96 @@ class Data:
             raise Problem(404, f"{form[:20] or 'nothing'} is no format of data", f"ask for {path.stem[:60]}.{', .'.join(FORMS)}")
         asked = of_query(DataAsked, {"asset": path.stem}, request.query_params)
         wanted = Wanted(asset=asked.asset, partitions=_listed(asked.partition), at=asked.at, version=asked.version, limit=asked.limit)
-        return await self._answer(request, wanted, form, _listed(asked.columns) or None)
+        return await self._answer(request, wanted, form, _listed(asked.columns) or None, self._files)
 
     async def preview(self, request: Request) -> Response:
         """Some rows, as `headrace read --json` gives them."""
         asked = of_query(PreviewAsked, request.path_params, request.query_params)
         partitions = (asked.partition,) if asked.partition is not None else ()
-        return await self._answer(request, Wanted(asset=asked.name, partitions=partitions, limit=asked.limit), "json", None)
+        return await self._answer(request, Wanted(asset=asked.name, partitions=partitions, limit=asked.limit), "json", None, self._previews)
 
-    async def _answer(self, request: Request, wanted: Wanted, form: str, columns: tuple[str, ...] | None) -> Response:
+    async def _answer(
+        self,
+        request: Request,
+        wanted: Wanted,
+        form: str,
+        columns: tuple[str, ...] | None,
+        turns: asyncio.Semaphore,
+    ) -> Response:
         found = await self._reader.document(lambda session: None if is_view(session.project(), wanted.asset) else find(session, wanted))
         headers = _headers(found, wanted, form, columns)
         if "etag" in headers and knows(request.headers.get("if-none-match", ""), headers["etag"]):
             return Response(status_code=304, headers=headers)
         question = Question(*self._reader.project, wanted, form, columns)
-        async with self._turns:
-            head, body = await _made(question)
-        if head.problem is not None:
-            raise Problem(503 if head.kind == StoreError.__name__ else 400, head.problem, head.hint)
+        await _turn(turns)
+        try:
+            process = await _started(question)
+        except BaseException:
+            turns.release()
+            raise
+
+        def end() -> None:
+            turns.release()
+            if process.returncode is None:
+                process.kill()  # the event loop waits for it
+
+        try:
+            head = await _head(process)
+        except BaseException:
+            end()
+            raise
         if head.masked:
-            headers["x-headrace-masked"] = ", ".join(name.encode("ascii", "replace").decode() for name in head.masked)
-        return Response(body, media_type=FORMS[form], headers=headers)
+            names = (name.encode("ascii", "replace").decode() for name in head.masked)
+            headers["x-headrace-masked"] = ", ".join(names)
+        return Stream(_rows(process), end, media_type=FORMS[form], headers=headers)
 
 
-async def _made(question: Question) -> tuple[Head, bytes]:
-    """By a process of its own, which ends with who asked."""
+async def _turn(turns: asyncio.Semaphore) -> None:
+    try:
+        async with asyncio.timeout(QUEUE_SECONDS):
+            await turns.acquire()
+    except TimeoutError:
+        message = f"{READS_MAX} other reads are under way"
+        raise Problem(503, message, "ask again in a minute", retry_after="60") from None
+
+
+async def _started(question: Question) -> Process:
+    """A process of its own, which ends with the response."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headrace.operations.handing_out", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL, limit=HEAD_BYTES_MAX,
     )  # fmt: skip
+    assert process.stdin is not None
+    process.stdin.write(msgspec.json.encode(question))
+    process.stdin.close()
+    return process
+
+
+async def _head(process: Process) -> Head:
+    """The line before the rows. Problem for what it refuses, or where it doesn't come."""
+    assert process.stdout is not None
     try:
         async with asyncio.timeout(SECONDS_MAX):
-            out, _ = await process.communicate(msgspec.json.encode(question))
+            line = await process.stdout.readline()
     except TimeoutError:
         raise Problem(503, f"this takes longer than {SECONDS_MAX:.0f} s", "`headrace read` has no such limit") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    head, line, body = out.partition(b"\n")
-    if not line:
+    if not line.endswith(b"\n"):
         raise Problem(500, "the rows couldn't be read", "the same by `headrace read` says why")
-    return msgspec.json.decode(head, type=Head), body
+    head = msgspec.json.decode(line, type=Head)
+    if head.problem is not None:
+        status = {StoreError.__name__: 503, UnknownName.__name__: 404}.get(head.kind, 400)
+        raise Problem(status, head.problem, head.hint)
+    return head
+
+
+async def _rows(process: Process) -> AsyncIterator[bytes]:
+    """What follows the head. A response that can't be completed breaks off, so that no client takes
+    a part for the whole."""
+    assert process.stdout is not None
+    while chunk := await process.stdout.read(CHUNK_BYTES):
+        yield chunk
+    if await process.wait() != 0:
+        raise ConnectionAbortedError("the rows could not all be read")
 
 
 def _headers(found: Found | None, wanted: Wanted, form: str, columns: tuple[str, ...] | None) -> dict[str, str]:

@@ -25,8 +25,8 @@ ANSWER_SECONDS = 60.0
 IDLE_SECONDS = 5
 STREAM_SECONDS = 660.0
 """The same for a stream of events, which ends by itself before."""
-STREAMS = ("/events", "/follow")
-"""How the paths of streams end."""
+STREAMS_END, DATA_BEGINS = ("/events", "/follow"), "/data/"
+"""How the paths of streams end, and how those of downloads begin: both may take STREAM_SECONDS."""
 CONNECTIONS_MAX = 256
 """More are answered 503 at once."""
 HALF_OPEN_MAX = 64
@@ -85,11 +85,7 @@ class Patient(H11Protocol):
 
     def _close_longest_waiting(self) -> None:
         """Close the oldest half-open connection where there are already HALF_OPEN_MAX."""
-        half_open = [
-            one
-            for one in self.connections
-            if isinstance(one, Patient) and one._waiting and not one.transport.is_closing()
-        ]
+        half_open = [one for one in self.connections if isinstance(one, Patient) and one._waiting and not one.transport.is_closing()]
         if len(half_open) >= HALF_OPEN_MAX:
             min(half_open, key=lambda one: one._waiting_since).transport.abort()
 
@@ -116,8 +112,9 @@ class Patient(H11Protocol):
 
     @property
     def _streams(self) -> bool:
-        """Whether what is being answered goes on until somebody ends it."""
-        return self.scope["path"].endswith(STREAMS)
+        """Whether the response goes on until somebody ends it, or may be a large file."""
+        path: str = self.scope["path"]
+        return path.endswith(STREAMS_END) or path.startswith(DATA_BEGINS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone."""

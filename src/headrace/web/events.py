@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Self
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from headrace.model import HeadraceError
 from headrace.operations.changing import ChangesDocument, marks, marks_of
@@ -23,6 +23,7 @@ from headrace.operations.session import Session
 from headrace.store.queries.changes import Marks
 from headrace.web.problem import Problem
 from headrace.web.reading import Reader
+from headrace.web.streaming import Stream
 
 LOOK_SECONDS = 0.25
 ALIVE_SECONDS = 10.0
@@ -30,6 +31,7 @@ ALIVE_SECONDS = 10.0
 STREAM_SECONDS = 600.0
 LISTENERS_MAX = 100
 MEDIA_TYPE = "text/event-stream"
+HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 class Events:
@@ -46,27 +48,30 @@ class Events:
     async def answer(self, request: Request) -> Response:
         """A stream. Problem (503) where too many listen."""
         if self._listeners >= LISTENERS_MAX:
-            raise Problem(503, f"{LISTENERS_MAX} listen already")
+            raise Problem(503, f"there are {LISTENERS_MAX} streams of events already")
         sent = request.headers.get("last-event-id") or request.query_params.get("after")
-        return streamed(self._stream(marks_of(sent), given=sent is not None))
+        # Counted before the stream begins: others ask between this answer and its first event.
+        self._listeners += 1
+        stream = self._stream(marks_of(sent), given=sent is not None)
+        return Stream(stream, self._ended, media_type=MEDIA_TYPE, headers=HEADERS)
+
+    def _ended(self) -> None:
+        self._listeners -= 1
 
     async def _stream(self, known: Marks | None, *, given: bool) -> AsyncIterator[bytes]:
-        self._listeners += 1
-        try:
-            self._begin()
-            seen, until = self._moves, time.monotonic() + STREAM_SECONDS
-            known, first = await self._reader.told(known)
-            yield event("changes", first if given else ChangesDocument(id=first.id, changes=[]), first.id)
-            while time.monotonic() < until:
-                if not await self._wait(seen):
-                    yield event("alive", {}, None)
-                    continue
-                seen = self._moves  # before it is read: what comes meanwhile is told the next time
-                known, found = await self._reader.told(known)
-                if found.changes:
-                    yield event("changes", found, found.id)
-        finally:
-            self._listeners -= 1
+        self._begin()
+        seen, until = self._moves, time.monotonic() + STREAM_SECONDS
+        known, first = await self._reader.told(known)
+        nothing = ChangesDocument(id=first.id, changes=[])
+        yield event("changes", first if given else nothing, first.id)
+        while time.monotonic() < until:
+            if not await self._wait(seen):
+                yield event("alive", {}, None)
+                continue
+            seen = self._moves  # read before the changes: later ones are sent the next time
+            known, found = await self._reader.told(known)
+            if found.changes:
+                yield event("changes", found, found.id)
 
     async def _wait(self, seen: int) -> bool:
         """Whether anything changed within ALIVE_SECONDS."""
@@ -136,8 +141,3 @@ def event(name: str, document: object, event_id: str | None) -> bytes:
     """One event as it goes over the wire; JSON has no line breaks of its own."""
     head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
     return head + b"event: " + name.encode() + b"\ndata: " + encoded(document) + b"\n\n"
-
-
-def streamed(stream: AsyncIterator[bytes]) -> Response:
-    """An answer that goes on."""
-    return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"cache-control": "no-store", "x-accel-buffering": "no"})

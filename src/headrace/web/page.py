@@ -37,6 +37,12 @@ def status_page(document: StatusDocument, role: str) -> str:
     return _whole(document.project, "\n".join(lines))
 
 
+def missing_page(path: str) -> str:
+    """HTML for people who followed a link to nothing."""
+    said = f"<h1>There is no page here</h1><p><code>{escape(path[:200])}</code> is not an address of this server.</p>"
+    return _whole("No such page", said + '<p><a href="/">Go to Today</a></p>', refresh=False)
+
+
 def _row(one: ConsumerRow) -> str:
     since = f"{one.since:%a %Y-%m-%d %H:%M}" if one.since else ""
     missing = f"{len(one.backlog)}: {one.backlog[0]} …" if len(one.backlog) > 1 else "".join(one.backlog)
@@ -45,9 +51,10 @@ def _row(one: ConsumerRow) -> str:
     return "<tr>" + "".join(f"<td{kind}>{escape(text)}</td>" for kind, text in zip(kinds, cells, strict=True)) + "</tr>"
 
 
-def _whole(title: str, body: str) -> str:
+def _whole(title: str, body: str, *, refresh: bool = True) -> str:
+    again = f'<meta http-equiv="refresh" content="{REFRESH_SECONDS}">' if refresh else ""
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)} · Headrace</title>'
-        f'<meta name="viewport" content="width=device-width"><meta http-equiv="refresh" content="{REFRESH_SECONDS}">'
+        f'<meta name="viewport" content="width=device-width">{again}'
         f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )

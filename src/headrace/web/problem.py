@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from headrace.model import HeadraceError, Refused, StoreError, UsageError
+from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
 
 TITLES = {
     400: "the request can't be understood",
@@ -54,5 +54,9 @@ class Problem(Exception):
 
 def of_error(error: HeadraceError) -> Problem:
     """What Headrace itself refuses."""
-    status = 400 if isinstance(error, UsageError) else 409 if isinstance(error, Refused) else 503 if isinstance(error, StoreError) else 500
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
     return Problem(status, str(error), error.hint)
+
+
+_STATUS = ((UnknownName, 404), (UsageError, 400), (Refused, 409), (StoreError, 503))
+"""The first kind that an error is of decides its status."""

@@ -203,9 +203,7 @@ class Pool:
         for worker in self._outgoing:
             # A worker that was given more while it still waits for room is registered already.
             if not worker.flush() and worker.task_write not in self._selector.get_map():
-                self._selector.register(
-                    worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker)
-                )
+                self._selector.register(worker.task_write, selectors.EVENT_WRITE, partial(self._go_on_sending, worker))
         self._outgoing.clear()
 
     def _go_on_sending(self, worker: Worker) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from headrace.govern.audit import Action, Actor
 from headrace.lake.catalog import Change
-from headrace.model import LakeError, Refused, UsageError
+from headrace.model import LakeError, Refused, UnknownName, UsageError
 from headrace.plan.backfills import Backfill
 from headrace.run.executors import Executor, Finished, Lost
 from headrace.run.executors import News as Answered
@@ -80,7 +80,7 @@ class Plans:
         """A plan that is to be begun. Raises UsageError where there is none, or it has ended, and Refused where it may not run."""
         row = plans.get(tx, number)
         if row is None:
-            raise UsageError(f"there is no backfill {number}", hint="headrace backfills lists them")
+            raise UnknownName(f"there is no backfill {number}", hint="headrace backfills lists them")
         if row.state == "awaiting_approval":
             raise Refused(f"backfill {number} waits for an approval: {row.needs}")
         if row.state not in UNBEGUN or (number in self._open and self._open[number].run is not None):

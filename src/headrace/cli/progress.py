@@ -1,9 +1,10 @@
-"""Progress on standard error: one bar on a terminal, at most a dozen plain lines anywhere else."""
+"""Progress on standard error: one bar on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -15,58 +16,77 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-LINES_MAX = 12
-LINE_EVERY_S = 5.0
+FIRST_AFTER_S = 5.0
+"""The first line within a phase; each later one comes after twice the time,"""
+SILENT_S_MAX = 60.0
+"""but never later than this: whoever reads a log sees that the work goes on."""
+NOTES_MAX = 12
 
 
 class Lines:
-    """For logs and pipes: a line when a phase begins, now and then, and when it ends."""
+    """For logs and pipes: a line when a phase begins, while it goes on, and when it ends.
+
+    A thread writes the lines in between, because a step may take longer than a reader's patience.
+    """
 
     def __init__(self, *, no_color: bool) -> None:
         self._screen = Screen(sys.stderr, no_color=no_color)
-        self._left = LINES_MAX
+        self._lock = threading.Lock()
+        self._over: threading.Event | None = None
+        self._notes_left = NOTES_MAX
         self._what = ""
         self._total: int | None = None
         self._done = 0
         self._ahead = ""
-        self._began = self._said = 0.0
+        self._began = 0.0
 
     def start(self, what: str, total: int | None) -> None:
         """Begins a phase."""
         self.finish()
         self._what, self._total, self._done, self._ahead = clean(what), total, 0, ""
-        self._began = self._said = time.monotonic()
+        self._began = time.monotonic()
         self._line(f"{self._what}: {total:,} to do" if total else f"{self._what} …")
+        self._over = threading.Event()
+        threading.Thread(target=self._go_on, args=(self._over,), name="headrace progress", daemon=True).start()
 
     def advance(self, n: int = 1) -> None:
-        """Says how far it is, every few seconds."""
+        """Further steps are done."""
         self._done += n
-        if time.monotonic() - self._said >= LINE_EVERY_S and self._left > 2:
-            self._said = time.monotonic()
-            self._line(f"{self._what}: {self._so_far()}{self._ahead}")
 
     def ahead(self, text: str) -> None:
-        """Said with the next line."""
+        """Added to the next line."""
         self._ahead = f", {clean(text)}" if text else ""
 
     def note(self, line: str) -> None:
-        """A line of its own."""
-        self._line(f"  {clean(line)}")
+        """A line of its own; after NOTES_MAX of them the rest is left to the result."""
+        if self._notes_left:
+            self._notes_left -= 1
+            self._line(f"  {clean(line)}")
 
     def finish(self) -> None:
         """Ends the phase."""
+        if self._over is not None:
+            self._over.set()
+            self._over = None
         if self._what and (self._done or self._total):
-            self._line(f"{self._what}: {self._so_far()} in {time.monotonic() - self._began:.1f} s", last=True)
+            self._line(f"{self._what}: {self._so_far()} in {time.monotonic() - self._began:.1f} s")
         self._what = ""
+
+    def _go_on(self, over: threading.Event) -> None:
+        patience = FIRST_AFTER_S
+        while not over.wait(patience):
+            elapsed = time.monotonic() - self._began
+            self._line(f"{self._what}: {self._so_far()} after {elapsed:.0f} s{self._ahead}", over)
+            patience = min(2 * patience, SILENT_S_MAX)
 
     def _so_far(self) -> str:
         return f"{self._done:,} of {self._total:,}" if self._total else f"{self._done:,} done"
 
-    def _line(self, text: str, *, last: bool = False) -> None:
-        if self._left > (0 if last else 1):
-            self._left -= 1
-            self._screen.line(text)
-            self._screen.stream.flush()
+    def _line(self, text: str, over: threading.Event | None = None) -> None:
+        with self._lock:
+            if over is None or not over.is_set():
+                self._screen.line(text)
+                self._screen.stream.flush()
 
 
 class Bar:

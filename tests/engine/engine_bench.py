@@ -69,6 +69,10 @@ class Bench:
         return self.data / "tmp"
 
     @property
+    def project(self) -> Path:
+        return self.data / "project"
+
+    @property
     def session(self) -> Session:
         if not self.sessions:
             self.temporary.mkdir(parents=True, exist_ok=True)

@@ -238,3 +238,14 @@ def test_a_commands_memory_counts(bench: Bench) -> None:
     small = bench.run(bench.command(["true"], materialize="none")).measures
     large = bench.run(bench.command([sys.executable, "-c", "x = b'x' * 900_000_000"], materialize="none")).measures
     assert large.peak_memory_bytes > 850_000_000 and large.cpu_seconds > small.cpu_seconds
+
+
+def test_a_script_named_by_its_absolute_path_is_the_applied_one(bench: Bench) -> None:
+    """Would catch: an edit of a script that runs before it is applied, because the command names the project's own file."""
+    (bench.project / "jobs").mkdir(parents=True)
+    for name in ("run.sh", "data.csv"):
+        (bench.project / "jobs" / name).write_text("exit 3")
+    argv = ["sh", str(bench.project / "jobs/run.sh"), f"--data={bench.project}/jobs/data.csv"]
+    bench.run_logged(bench.command(argv, files={"jobs/run.sh": 'echo "args $*"'}, materialize="none"))
+    said = [line.text for line in bench.logged]
+    assert said == [f"args --data={bench.project}/jobs/data.csv"]  # of which there is no applied copy

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from engine_bench import Bench
 
@@ -369,3 +370,47 @@ def test_what_a_body_changes_of_the_process_is_put_back(bench: Bench) -> None:
         os.umask(mask)
         assert (Path.cwd(), dict(os.environ), signal.getsignal(signal.SIGCHLD)) == before and mask != 0o777
     assert bench.run(bench.command(["true"], materialize="none")).staged is None
+
+
+def test_relative_imports_work_as_in_a_package(bench: Bench) -> None:
+    """Would catch: `from .helper import f` next to an asset, which every editor offers, failing at the first attempt."""
+    text = body("", "from . import helper", "from ..lib import rates", "return [{'a': helper.VALUE, 'b': rates.VALUE}]")
+    siblings = {"assets/helper.py": "from ._deep import VALUE", "assets/_deep.py": "VALUE = 1", "lib/rates.py": "VALUE = 2"}
+    assert rows(bench, text, siblings=siblings) == [(1, 2)]
+
+
+def test_neighbours_of_two_assets_with_one_name_are_two_modules(bench: Bench) -> None:
+    """Would catch: a warm worker in which the second asset gets the `helper` that lies next to the first."""
+    text = body("", "import helper", "return [{'a': helper.VALUE, 'n': helper.count()}]")
+    counting = "n = 0\ndef count():\n    global n\n    n += 1\n    return n\n"
+    code = bench.apply(
+        {
+            "assets/one/out.py": text,
+            "assets/two/out.py": text,
+            "assets/one/helper.py": f"VALUE = 'one'\n{counting}",
+            "assets/two/helper.py": f"VALUE = 'two'\n{counting}",
+        }
+    )
+    task = bench.python(text)
+
+    def of(folder: str) -> list[tuple[Any, ...]]:
+        placed = msgspec.structs.replace(task, code=code, body=msgspec.structs.replace(task.body, file=f"assets/{folder}/out.py"))
+        produced = bench.run(placed)
+        return [row[1:] for row in bench.rows(produced.staged, produced.table)]
+
+    assert [of(one) for one in ("one", "two", "one")] == [[("one", 1)], [("two", 1)], [("one", 2)]]
+
+
+def test_what_the_environment_finds_in_the_project_comes_from_what_was_applied(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: an editable installation or PYTHONPATH by which an unapplied edit runs; a file of the project that
+    was never applied running."""
+    source = bench.project / "src"
+    for path, text in {"mylib/__init__.py": "", "mylib/rates.py": "VALUE = 'edited'", "mylib/new.py": "VALUE = 'new'"}.items():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        (source / path).write_text(text)
+    monkeypatch.syspath_prepend(str(source))
+    applied = {"src/mylib/__init__.py": "", "src/mylib/rates.py": "VALUE = 'applied'"}
+    text = body("", "from mylib import rates", "return [{'a': rates.VALUE}]")
+    assert rows(bench, text, siblings=applied) == [("applied",)]
+    error = failure(bench, body("", "import mylib.new", "return [{'a': 1}]"), siblings=applied)
+    assert "mylib.new" in error.message

@@ -69,7 +69,8 @@ def run(
         output = output_directory or work / "output"
         output.mkdir(parents=True, exist_ok=True)
         with _located(body):
-            _one_try(task, body, session, code_root, work, output, meter, log)
+            applied = msgspec.structs.replace(body, command=_applied(body.command, folders.project, code_root))
+            _one_try(task, applied, session, code_root, work, output, meter, log)
             known = None if task.evolve else task.table
             rows = None if task.materialize in ("none", "files") else outputs.rows(session, output, known)
         yield rows
@@ -91,6 +92,19 @@ def _one_try(
         _tell(events, log)
     if ended.code != DONE:
         raise _unsuccessful(body, ended.code)
+
+
+def _applied(command: tuple[str, ...], project: Path, code_root: Path) -> tuple[str, ...]:
+    """The command with the copies of applied files in place of the project's files that it names by absolute paths."""
+    return tuple(_applied_argument(argument, str(project), code_root) for argument in command)
+
+
+def _applied_argument(argument: str, project: str, code_root: Path) -> str:
+    option, equals, path = argument.rpartition("=") if argument.startswith("-") else ("", "", argument)
+    if not path.startswith(f"{project}{os.sep}") or "\0" in path:
+        return argument
+    copy = code_root / os.path.relpath(path, project)
+    return f"{option}{equals}{copy}" if copy.is_file() and copy.is_relative_to(code_root) else argument
 
 
 def _input(session: Session, data: InputData, path: Path) -> dict[str, Any]:

@@ -3,22 +3,33 @@
 A warm worker sees several versions. Modules of the version before are forgotten (ours and those that the user's code
 imported from its own folder), so that a sibling module never mixes with a newer caller. The folder stands last
 on `sys.path`: a user's `queue.py` must not take the place of Python's in the worker. The working directory isn't on it.
+
+A module of assets belongs to a package of ours whose path is the code folder, so that relative imports work as they do in
+the project. Modules that lie next to one asset's file aren't those of another folder's assets, though both are called `helper`:
+they are set aside while the other runs. What `PYTHONPATH` or an editable installation finds in the project's folder is
+imported from the code folder instead (`_AppliedOnly`).
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import importlib.util
 import os
 import sys
 import sysconfig
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
 _PREFIX = "headrace_applied"
 _OURS = str(Path(__file__).parents[2])
 """Where this package itself is imported from."""
+_NOT_CODE = frozenset({"node_modules", "__pycache__", "venv", "site-packages", "dist-packages"})
+"""Folders in a project whose modules aren't the project's own."""
 
 
 class Loader:
@@ -26,20 +37,33 @@ class Loader:
 
     def __init__(self) -> None:
         self._root: Path | None = None
+        self._folder: Path | None = None
         self._paths: list[str] = []
+        self._set_aside: dict[Path, dict[str, ModuleType]] = {}
+        self._finder: _AppliedOnly | None = None
 
-    def load(self, root: Path, file: str) -> ModuleType:
-        """The module of `file` (relative to the code folder `root`), executed once. Raises whatever its code raises."""
-        self._turn_to(resolved(root), file)
+    def load(self, root: Path, file: str, project: Path | None = None) -> ModuleType:
+        """The module of `file` (relative to the code folder `root`), executed once. Raises whatever its code raises.
+
+        `project` is the folder of the files that `root` holds a copy of: nothing is imported from there.
+        """
+        root = resolved(root)
+        self._turn_to(root, project)
+        self._turn_to_folder(root, (root / file).parent)
         name = _module_name(root, file)
         found = sys.modules.get(name)
         if found is None:
+            _import_package(root, name.rpartition(".")[0])
             found = sys.modules[name] = _execute(name, root / file)
         return found
 
     def forget(self) -> None:
         """Drop every module that came from the code folder, and the folder from `sys.path`."""
-        root, self._root = self._root, None
+        root, self._root, self._folder = self._root, None, None
+        self._set_aside.clear()
+        if self._finder is not None:
+            sys.meta_path.remove(self._finder)
+            self._finder = None
         if root is None:
             return
         ours = [name for name, module in list(sys.modules.items()) if name.startswith(_PREFIX) or _comes_from(module, root)]
@@ -49,16 +73,66 @@ class Loader:
         self._paths.clear()
         importlib.invalidate_caches()
 
-    def _turn_to(self, root: Path, file: str) -> None:
-        if root != self._root:
-            self.forget()
-            self._root = root
-            sys.path[:] = [path for path in sys.path if not _is_here(path)]
-            importlib.invalidate_caches()
-        for path in (str(root), str((root / file).parent)):
-            if path not in sys.path:
-                sys.path.append(path)
-                self._paths.append(path)
+    def _turn_to(self, root: Path, project: Path | None) -> None:
+        if root == self._root:
+            return
+        self.forget()
+        self._root = root
+        sys.path[:] = [path for path in sys.path if not _is_here(path)]
+        if project is not None:
+            self._finder = _AppliedOnly(resolved(project), root)
+            sys.meta_path.insert(0, self._finder)
+        importlib.invalidate_caches()
+
+    def _turn_to_folder(self, root: Path, folder: Path) -> None:
+        """Make the modules next to an asset's file those that it imports by their names alone."""
+        if folder == self._folder:
+            return
+        if self._folder is not None and self._folder != root:
+            neighbours = _found_in(self._folder)
+            for name in neighbours:
+                del sys.modules[name]
+            self._set_aside[self._folder] = neighbours
+        self._folder = folder
+        sys.modules.update(self._set_aside.pop(folder, {}))
+        sys.path[:] = [path for path in sys.path if path not in self._paths]
+        self._paths = list(dict.fromkeys((str(root), str(folder))))
+        sys.path.extend(self._paths)
+
+
+class _AppliedOnly(MetaPathFinder):
+    """Finds what the other finders do, in the code folder where they find it among the project's files."""
+
+    def __init__(self, project: Path, root: Path) -> None:
+        self._project, self._root = str(project), str(root)
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """The module's specification; None for one that nobody finds. ImportError for one that isn't applied."""
+        if name.partition(".")[0] in ("headrace", *sys.stdlib_module_names):
+            return None
+        spec = next((found for finder in sys.meta_path if finder is not self and (found := finder.find_spec(name, path, target))), None)
+        if spec is None:
+            return None
+        if spec.origin is None and spec.submodule_search_locations is not None:
+            spec.submodule_search_locations = [self._applied(one) or one for one in spec.submodule_search_locations]
+            return spec
+        applied = self._applied(spec.origin or "")
+        if applied is None:
+            return spec
+        if not Path(applied).is_file():
+            message = f"{name} lies in the project's folder, but isn't a file that was applied: {spec.origin}"
+            raise ImportError(message, name=name, path=spec.origin)
+        folders = None if spec.submodule_search_locations is None else [str(Path(applied).parent)]
+        return importlib.util.spec_from_file_location(name, applied, submodule_search_locations=folders)
+
+    def _applied(self, place: str) -> str | None:
+        """Where the copy of one of the project's own files or folders is; None for any other place."""
+        if not _within(place, self._project) or _within(place, self._root):
+            return None
+        parts = Path(place).relative_to(self._project).parts
+        if any(part.startswith(".") or part in _NOT_CODE for part in parts):
+            return None
+        return str(Path(self._root, *parts))
 
 
 LOADER = Loader()
@@ -73,9 +147,32 @@ def resolved(root: Path) -> Path:
 
 @functools.lru_cache(maxsize=1024)
 def _module_name(root: Path, file: str) -> str:
-    """A name that nothing else has, and that a pickle of the body's own classes can be read by."""
-    digest = hashlib.sha256(f"{root}\0{file}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{_PREFIX}_{digest}"
+    """A name that nothing else has, and that a pickle of the body's own classes can be read by: `headrace_applied_….assets.report`.
+    A path with dots can't be a module's name, so that its file gets one without a package and can't import relatively."""
+    parts = file.removesuffix(".py").split("/")
+    if any("." in part or not part for part in parts):
+        return f"{_PREFIX}_{_hash(f'{root}/{file}')}"
+    return ".".join([_package_name(root), *parts])
+
+
+def _package_name(root: Path) -> str:
+    """The package whose path is the code folder."""
+    return f"{_PREFIX}_{_hash(str(root))}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _import_package(root: Path, name: str) -> None:
+    """Import the package of a module, with the `__init__.py` of each folder on the way."""
+    if not name:
+        return
+    top = _package_name(root)
+    if top not in sys.modules:
+        package = sys.modules[top] = ModuleType(top, "The applied files.")
+        package.__path__ = [str(root)]
+    importlib.import_module(name)
 
 
 def _execute(name: str, path: Path) -> ModuleType:
@@ -97,9 +194,23 @@ def _is_here(path: str) -> bool:
     return path == "" or (path == str(Path.cwd()) and path not in sysconfig.get_paths().values() and path != _OURS)
 
 
+def _found_in(folder: Path) -> dict[str, ModuleType]:
+    """The modules that were imported by their names alone from a folder, and those below them."""
+    found = list(sys.modules.items())
+    tops = {name for name, module in found if "." not in name and _lies_in(module, folder)}
+    return {name: module for name, module in found if name.partition(".")[0] in tops}
+
+
+def _lies_in(module: ModuleType, folder: Path) -> bool:
+    """Whether a module is a file of the folder, or a package in it."""
+    places = [getattr(module, "__file__", None), *_paths_of(module)]
+    inside = [str(place) for place in places if str(place).startswith(f"{folder}{os.sep}")]
+    return any(Path(place).parent == folder for place in inside)
+
+
 def _comes_from(module: ModuleType, root: Path) -> bool:
     places = [getattr(module, "__file__", None), *_paths_of(module)]
-    return any(isinstance(place, str) and _within(place, root) for place in places)
+    return any(isinstance(place, str) and _within(place, str(root)) for place in places)
 
 
 def _paths_of(module: ModuleType) -> list[str]:
@@ -109,5 +220,5 @@ def _paths_of(module: ModuleType) -> list[str]:
         return []
 
 
-def _within(place: str, root: Path) -> bool:
-    return place == str(root) or place.startswith(f"{root}{os.sep}")
+def _within(place: str, root: str) -> bool:
+    return place == root or place.startswith(f"{root}{os.sep}")

@@ -120,7 +120,7 @@ def run(task: BodyTask, session: Session, code_root: Path, context: Context, fol
     assert isinstance(body, PythonBody)
     boundary = Boundary(code_root, body)
     with process_kept():
-        value = boundary.call(lambda: _call(task, body, session, code_root, context))
+        value = boundary.call(lambda: _call(task, body, session, code_root, context, folders.project))
         if task.materialize in ("none", "files"):
             _nothing(value, task, boundary)
             yield None
@@ -145,8 +145,8 @@ def context_of(scope: Scope, output_directory: Path | None) -> Context:
     )
 
 
-def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, context: Context) -> Any:
-    function = getattr(LOADER.load(code_root, body.file), body.function, None)
+def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, context: Context, project: Path) -> Any:
+    function = getattr(LOADER.load(code_root, body.file, project), body.function, None)
     if not callable(function):
         raise failed(f"{body.file} has no function `{body.function}`", code="body_failed")
     inputs = _given(task, body, session) if task.inputs else {}

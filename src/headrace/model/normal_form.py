@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 _DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -28,6 +28,15 @@ def digest(statements: Sequence[ast.stmt]) -> str:
     parts: list[str] = []
     for statement in _without_docstring(statements):
         _write(statement, parts)
+    return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def module_digest(tree: ast.Module, is_asset: Callable[[ast.expr], bool]) -> str:
+    """SHA-256 of a module's normal form. The decorators for which `is_asset` is true declare an asset and aren't code."""
+    parts: list[str] = []
+    for statement in _without_docstring(tree.body):
+        decorators = getattr(statement, "decorator_list", [])
+        _write(statement, parts, top=any(is_asset(one) for one in decorators))
     return hashlib.sha256("".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

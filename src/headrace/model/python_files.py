@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -13,6 +12,7 @@ from headrace.model.assets import FIELDS, read_asset
 from headrace.model.documents import Block
 from headrace.model.fields import Fields
 from headrace.model.literals import NotLiteral, literal
+from headrace.model.modules import parse
 from headrace.model.nodes import Asset, InputSpec, PythonBody
 from headrace.model.normal_form import digest, normal_form
 from headrace.model.reporting import Report, did_you_mean, shown
@@ -25,7 +25,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def read_python(text: str, report: Report) -> tuple[Asset, ...]:
     """All assets of a module; none if it isn't Python, and then `report` says why."""
     try:
-        tree = _parse(text)
+        tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         said = getattr(error, "msg", None) or "it is nested too deep"
@@ -38,12 +38,6 @@ def read_python(text: str, report: Report) -> tuple[Asset, ...]:
         return ()
 
 
-def _parse(text: str) -> ast.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about escapes in the user's texts: not for who validates
-        return ast.parse(text)
-
-
 def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
     aliases = Aliases(tree)
     decorated: dict[int, ast.expr] = {}
@@ -54,22 +48,38 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
         _report_nested(tree, aliases, report)
     if not decorated:
         return
-    rest = digest([statement for index, statement in enumerate(tree.body) if index not in decorated])
+    others = [statement for index, statement in enumerate(tree.body) if index not in decorated]
+    functions = {one.name: one for index in decorated if isinstance(one := tree.body[index], Function)}
+    rest, always = digest(others), _named(others, functions)
     for index, decorator in decorated.items():
         function = tree.body[index]
         assert isinstance(function, Function)
-        found = _asset(function, decorator, aliases, rest, report)
+        code = "\n".join([normal_form(function), rest, *_called(function, functions, always)])
+        found = _asset(function, decorator, aliases, code, report)
         if found is not None:
             yield found
 
 
+def _called(function: Function, functions: Mapping[str, Function], always: Collection[str]) -> list[str]:
+    """The normal forms of other assets' functions that this one calls, itself or through one of them, by name."""
+    found: dict[str, Function] = {}
+    waiting = {*always, *_named([function], functions)} - {function.name}
+    while waiting:
+        name = waiting.pop()
+        found[name] = functions[name]
+        waiting |= _named([functions[name]], functions) - {function.name} - found.keys()
+    return [normal_form(found[name]) for name in sorted(found)]
+
+
+def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[str]:
+    """The functions whose names are used anywhere in these statements."""
+    nodes = (node for statement in statements for node in ast.walk(statement))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and node.id in functions}
+
+
 def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
     """The decorator that makes a function an asset, if one does."""
-    for decorator in function.decorator_list:
-        named = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if aliases.is_asset(named):
-            return decorator
-    return None
+    return next((one for one in function.decorator_list if aliases.is_asset_decorator(one)), None)
 
 
 def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
@@ -80,7 +90,7 @@ def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:
                 report.error("asset_not_found", node.lineno, message, "move it out of the class, function or `if` that it stands in")
 
 
-def _asset(function: Function, decorator: ast.expr, aliases: Aliases, rest: str, report: Report) -> Asset | None:
+def _asset(function: Function, decorator: ast.expr, aliases: Aliases, code: str, report: Report) -> Asset | None:
     if isinstance(function, ast.AsyncFunctionDef):
         report.error("asset_not_found", function.lineno, f"the asset {shown(function.name)} is `async`", "write `def`")
         return None
@@ -95,7 +105,7 @@ def _asset(function: Function, decorator: ast.expr, aliases: Aliases, rest: str,
         line=function.lineno,
         takes_context=signature.takes_context,
         annotations=signature.containers,
-        source=f"{normal_form(function)}\n{rest}",
+        source=code,
     )
     asset = read_asset(fields, function.name, function.lineno, body, function.lineno)
     if asset is None:

@@ -58,6 +58,10 @@ class Aliases:
         """Whether an expression names Headrace's decorator."""
         return self.resolve(node) in _ASSETS
 
+    def is_asset_decorator(self, decorator: ast.expr) -> bool:
+        """Whether a decorator, called or not, is Headrace's."""
+        return self.is_asset(decorator.func if isinstance(decorator, ast.Call) else decorator)
+
     def resolve(self, node: ast.expr) -> str:
         """The full name of a dotted expression, as imported; empty if it is none."""
         parts: list[str] = []

@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 import msgspec
 import pytest
 
+from headrace.engine.environment import clean
 from headrace.run.executors import mothers
 from headrace.run.executors.settings import Settings
 
@@ -57,7 +58,7 @@ class Warm:
         """In place of `mothers.spawn`."""
         if not self.fits(os.environ):
             return FROM_NOTHING(descriptor, settings)
-        wanted = {"settings": msgspec.json.encode(settings).decode(), "env": dict(os.environ), "cwd": str(Path.cwd())}
+        wanted = {"settings": msgspec.json.encode(settings).decode(), "env": clean(os.environ), "cwd": str(Path.cwd())}
         return Forked(self, self.ask({"bear": wanted}, descriptor))
 
     def run(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
@@ -258,7 +259,7 @@ def _fork_mother(descriptor: int, settings: Settings) -> Any:
     if pid == 0:
         os.closerange(3, descriptor)
         os.closerange(descriptor + 1, min(1 << 16, os.sysconf("SC_OPEN_MAX")))
-        _live(descriptor, msgspec.json.encode(settings).decode(), dict(os.environ), str(Path.cwd()))
+        _live(descriptor, msgspec.json.encode(settings).decode(), clean(os.environ), str(Path.cwd()))
     return Forked(_Own(), pid)
 
 

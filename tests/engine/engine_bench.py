@@ -12,6 +12,7 @@ import msgspec
 
 from headrace.engine import InputData, Scope
 from headrace.engine.capture import Capture
+from headrace.engine.environment import Handed
 from headrace.engine.logs import Channel, Clock, Line, LogFile, read
 from headrace.engine.produce import Produced, produce
 from headrace.lake import FileRef, StagedFile, Table
@@ -40,6 +41,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     macros: dict[str, str] = {}
     merge: MergeRule | None = None
     state: State | None = None
+    handed: Handed | None = None
 
 
 @dataclass

@@ -7,7 +7,7 @@ import pytest
 from headrace.engine import BodyError, ErrorKind, Measures
 from headrace.govern.secrets import Secrets
 from headrace.run.messages import Looked, Outcome
-from headrace.run.steps.perform import scrubbed
+from headrace.run.scrubbing import scrubbed
 
 CANARY = "canary-7391/%@nowhere"
 

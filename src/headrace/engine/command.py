@@ -1,6 +1,6 @@
 """Command bodies: any program, given its inputs as Parquet files and its context as JSON (INTERFACE §1), never through a shell.
 
-The program runs in the applied files' folder with little of our environment, and talks back through files: rows or
+The program runs in the applied files' folder with a clean environment (`engine.environment`), and talks back through files: rows or
 files in the output directory, events (progress, metric, warning) as JSON lines, and its exit code.
 """
 
@@ -22,6 +22,7 @@ import msgspec
 
 from headrace.engine import outputs, processes
 from headrace.engine.bodies import BodyError, ErrorKind, InputData, Scope
+from headrace.engine.environment import common
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.logs import HEADRACE, LogFile
 from headrace.engine.measure import Meter, child_peak_bytes
@@ -37,7 +38,6 @@ DONE, TRY_AGAIN_LATER = 0, 75
 EVENTS_BYTES_MAX = 1024 * 1024
 """Of the events that a command writes, so many bytes are read."""
 COMMAND_CHARACTERS_MAX = 200
-_PASSED_ON = ("PATH", "HOME", "LANG")
 
 
 class Event(msgspec.Struct):
@@ -86,7 +86,7 @@ def _one_try(
     inputs = {data.name: _input(session, data, work / "inputs" / f"{index}.parquet") for index, data in enumerate(task.inputs)}
     context.write_bytes(msgspec.json.encode(_context(task.scope, inputs, output), enc_hook=str))
     events.touch()
-    ended = processes.run(body.command, folder=code_root, environment=_environment(task.scope, context, events))
+    ended = processes.run(body.command, folder=code_root, environment=_environment(task, context, events))
     meter.child(child_peak_bytes(ended.usage))
     if log is not None:
         _tell(events, log)
@@ -132,10 +132,11 @@ def _context(scope: Scope, inputs: dict[str, dict[str, Any]], output: Path) -> d
     }
 
 
-def _environment(scope: Scope, context: Path, events: Path) -> dict[str, str]:
-    """What a program needs to run, and nothing that was meant for Headrace (its secrets are in the environment)."""
-    passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    return {"PATH": os.defpath, **passed, "TZ": scope.timezone, "HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
+def _environment(task: BodyTask, context: Path, events: Path) -> dict[str, str]:
+    """What a program needs to run, and what its asset declares; nothing else of our environment."""
+    declared = task.handed.variables if task.handed is not None else {}
+    ours = {"HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
+    return {"PATH": os.defpath, **common(os.environ), "TZ": task.scope.timezone, **declared, **ours}
 
 
 def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
@@ -181,10 +182,16 @@ def _tell(events: Path, log: LogFile) -> None:
         try:
             event = msgspec.json.decode(raw, type=Event)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            log.write(HEADRACE, "warning", f"not an event: {raw[:COMMAND_CHARACTERS_MAX].decode('utf-8', 'backslashreplace')}")
+            log.write(HEADRACE, "warning", f"not an event: {_shortened(raw, log)}")
             continue
         told = " ".join(str(part) for part in (event.name, event.value, event.message) if part is not None)
         log.write("event", "warning" if event.event == "warning" else "info", f"{event.event} {told}".strip())
+
+
+def _shortened(raw: bytes, log: LogFile) -> str:
+    """The beginning of a line, redacted before it is cut: no rule knows half a secret."""
+    text = raw.decode("utf-8", "backslashreplace")
+    return (text if log.redactor is None else log.redactor.text(text))[:COMMAND_CHARACTERS_MAX]
 
 
 def _lines(events: Path) -> list[bytes]:

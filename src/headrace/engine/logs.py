@@ -11,6 +11,7 @@ alone. `Channel.rescue`, in the leader, goes on after the lines that the log has
 
 Nobody can print us out of memory or disk: lines, their length and the bytes in all are limited, the rest is read and
 thrown away (a full pipe would block the body), the last few are kept, and a line says how many were dropped.
+Values of declared secrets are taken out before anything is on the disk, the spool included (`govern.redaction`).
 Text from outside is made safe to print: bytes that aren't UTF-8, control characters (a terminal's escape sequences) and
 characters that turn writing around are shown as escapes.
 """
@@ -29,6 +30,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+
+from headrace.govern.redaction import Redactor, Stream
 
 LINE_BYTES_MAX = 8 * 1024
 """Longer lines are cut, and say so."""
@@ -79,8 +82,9 @@ class Clock:
 class LogFile:
     """One attempt's lines, within the limits. Made when the first line is written. Safe to use from several threads."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path, self.lines = path, 0
+    def __init__(self, path: Path, clock: Clock, redactor: Redactor | None = None) -> None:
+        """`redactor` knows the secrets that must not be kept."""
+        self.path, self.lines, self.redactor = path, 0, redactor
         self._clock, self._lock = clock, threading.Lock()
         self._fd = -1
         self._bytes = self._dropped = 0
@@ -88,7 +92,7 @@ class LogFile:
 
     def write(self, stream: str, level: str, text: str) -> None:
         """Keep one line of the program's, or count it as dropped."""
-        line = Line(self._clock.now_us(), stream, level, text)
+        line = Line(self._clock.now_us(), stream, level, text if self.redactor is None else self.redactor.text(text))
         with self._lock:
             if not self.full:
                 self._put(line)
@@ -220,15 +224,19 @@ class Channel(msgspec.Struct, frozen=True):
         os.close(self.stdout_write)
         os.close(self.stderr_write)
 
-    def rescue(self, path: Path, now_us: int) -> int:
+    def rescue(self, path: Path, now_us: int, redactor: Redactor | None = None) -> int:
         """In the leader, after a worker's death: append to the attempt's log what it took but hadn't written, and what it
-        left in the pipes. How many lines that is."""
-        file = LogFile(path, Clock(now_us))
+        left in the pipes. How many lines that is. `redactor` is as the worker's."""
+        file = LogFile(path, Clock(now_us), redactor)
         for fd, stream in self.sources:
             spool = _spool_path(path, stream)
             known = sum(line.stream == stream for line in read(path)) if spool.exists() else 0
             taken = spool.read_bytes() if spool.exists() else b""
-            for text in list(_lines(taken + drain(fd)))[known:]:
+            left = drain(fd)
+            if redactor is not None:
+                redacted = redactor.stream()
+                left = redacted.feed(redactor.without_end_of_one(left)) + redacted.rest()
+            for text in list(_lines(taken + left))[known:]:
                 file.write(stream, "info", text)
             spool.unlink(missing_ok=True)
         file.close()
@@ -262,6 +270,7 @@ class Spool:
         self._pipe, self._stream, self._file = fd, stream, file
         self._path = _spool_path(file.path, stream)
         self._splitter = Splitter()
+        self._redacted: Stream | None = None if file.redactor is None else file.redactor.stream()
         self._tail: deque[bytes] = deque()
         """Of what came when no more lines were kept: the end, not cut into lines before it is known to be the end."""
         self._tail_bytes = 0
@@ -294,6 +303,8 @@ class Spool:
 
     def close(self) -> None:
         """Write the end of what was passed over, and what came after the last line's end; the spool has done its work."""
+        if self._redacted is not None and (rest := self._redacted.rest()):
+            self._tail.append(rest)
         for data in self._tail:
             self._write(data)
         self._tail.clear()
@@ -304,15 +315,28 @@ class Spool:
     def _next(self) -> bytes:
         if self._file.full or self._at >= BYTES_MAX:
             self._drop()
-            return _read(self._pipe)
+            return self._read_redacted()
         if not self._waiting.poll(0):
             return b""
         if self._fd < 0:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._fd = _opened(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        data = os.pread(self._fd, _move(self._pipe, self._fd), self._at)
+        if self._redacted is None:
+            data = os.pread(self._fd, _move(self._pipe, self._fd), self._at)
+        else:  # by way of our memory: not even the spool may hold a secret
+            data = self._read_redacted()
+            os.write(self._fd, data)
         self._at += len(data)
         return data
+
+    def _read_redacted(self) -> bytes:
+        """What is in the pipe, redacted; empty where nothing is in it, and where all of it might be a secret's beginning."""
+        if self._redacted is None:
+            return _read(self._pipe)
+        while data := _read(self._pipe):
+            if said := self._redacted.feed(data):
+                return said
+        return b""
 
     def _drop(self) -> None:
         if self._fd >= 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from headrace.engine.bodies import InputData, Scope
+from headrace.engine.environment import Handed
 from headrace.lake import Table
 from headrace.lake.merge_rules import MergeRule, State
 from headrace.model import Body
@@ -36,6 +37,8 @@ class BodyTask(Protocol):
     def macros(self) -> dict[str, str]: ...
     @property
     def merge(self) -> MergeRule | None: ...
+    @property
+    def handed(self) -> Handed | None: ...
     @property
     def state(self) -> State | None: ...
 

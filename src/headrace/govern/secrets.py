@@ -5,22 +5,18 @@ A reference is `secret://env/NAME`, `secret://file/PATH`, `secret://keyring/SERV
 
 from __future__ import annotations
 
-import base64
-import json
+import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
 
+from headrace.govern.redaction import Redactor
 from headrace.model.errors import HeadraceError
 
 FILE_BYTES_MAX = 64 * 1024
 """A file with a secret is short; a longer one is refused, and not read to its end."""
-PLAIN_CHARACTERS_MIN = 4
-"""Shorter values are replaced only where they stand alone: a password `a` must not take every `a` out of a message."""
-HIDDEN = "***"
 _REFERENCE = re.compile(r"secret://(env|file|keyring)/(\S+)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -38,7 +34,7 @@ class Secrets:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._values: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        self._redactor = Redactor(())
 
     def __repr__(self) -> str:
         return f"Secrets({len(self._values)} resolved)"
@@ -57,15 +53,22 @@ class Secrets:
         """From now on `scrubbed` takes this value out, too: a password that came inside a resolved URL, say."""
         if value and value not in self._values:
             self._values.add(value)
-            self._pattern = None
+            self._redactor = Redactor(self._values)
+
+    def hide_all(self, references: Iterable[str]) -> None:
+        """As `hide`, for the values of the references that can be resolved now; the others have no value that could be told."""
+        for reference in references:
+            with contextlib.suppress(SecretMissing):
+                self.resolved(reference)
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """What takes the values out of texts and streams; None while there are none."""
+        return self._redactor if self._values else None
 
     def scrubbed(self, text: str) -> str:
         """`text` without any secret that was resolved, as it is or as URLs, basic authentication and JSON write it."""
-        if not self._values:
-            return text
-        if self._pattern is None:
-            self._pattern = _pattern(self._values)
-        return self._pattern.sub(HIDDEN, text)
+        return self._redactor.text(text)
 
     def _text(self, text: str) -> str:
         whole = _REFERENCE.fullmatch(text.strip())
@@ -85,6 +88,21 @@ class Secrets:
     def _remembered(self, value: str) -> str:
         self.hide(value)
         return value
+
+
+def references_in(value: object) -> Iterator[str]:
+    """The references in a declared value, nested mappings and lists included, each in the form that `Secrets.resolved` takes."""
+    if isinstance(value, str):
+        if _REFERENCE.fullmatch(value.strip()):
+            yield value.strip()
+        else:
+            yield from (found[0] for found in _VARIABLE.finditer(value))
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from references_in(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from references_in(inner)
 
 
 def _of_environment(name: str) -> str:
@@ -128,38 +146,3 @@ def _of_keyring(name: str) -> str:
     if value is None:
         raise SecretMissing(f"the keyring has no {user} of {service}", hint=f"keyring set {service} {user}")
     return value
-
-
-def _pattern(values: set[str]) -> re.Pattern[str]:
-    """One expression for all forms, the longest first, so that no part of a longer secret is left."""
-    long = {form for value in values if len(value) >= PLAIN_CHARACTERS_MIN for form in _forms(value)}
-    short = {value for value in values if len(value) < PLAIN_CHARACTERS_MIN}
-    parts = [re.escape(form) for form in sorted(long, key=len, reverse=True)]
-    parts += [rf"(?<!\w){re.escape(value)}(?!\w)" for value in sorted(short, key=len, reverse=True)]
-    return re.compile("|".join(parts))
-
-
-def _forms(value: str) -> Iterator[str]:
-    """How a secret may be written: as it is, line by line, in a URL, in JSON, in a Python literal, and in base64 at any offset."""
-    yield value
-    yield from (line for line in value.splitlines() if len(line.strip()) >= PLAIN_CHARACTERS_MIN)
-    for encoded in (quote(value, safe=""), quote(value), quote_plus(value)):
-        yield encoded
-        yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
-    yield json.dumps(value)[1:-1]
-    yield json.dumps(value, ensure_ascii=False)[1:-1]
-    yield repr(value)[1:-1]
-    yield value.replace("'", "''")
-    yield from _in_base64(value.encode())
-
-
-def _in_base64(value: bytes) -> Iterator[str]:
-    """What base64 makes of the value wherever it begins: `user:value` of basic authentication holds one of these."""
-    for offset in range(3):
-        encoded = base64.b64encode(bytes(offset) + value).decode()
-        first = (0, 2, 3)[offset]
-        last = len(encoded) - (0, 3, 2)[(offset + len(value)) % 3]
-        inner = encoded[first:last]
-        if len(inner) >= PLAIN_CHARACTERS_MIN:
-            yield inner
-            yield inner.replace("+", "-").replace("/", "_")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from headrace.model.asset_environment import check_environment, read_environment, read_secrets
 from headrace.model.checks import read_checks
 from headrace.model.common import COMMON, ON_FAIL, read_common, read_on_anomaly
 from headrace.model.documents import Block, Items, kind_of
@@ -19,9 +20,9 @@ from headrace.model.reporting import Report
 from headrace.model.scheduling_fields import read_concurrency, read_pool, read_trigger
 
 FIELDS = frozenset(
-    (*COMMON, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters", "checks",
-     "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max", "pool", "concurrency",
-     "priority", "batch", "on_reference_change", "renamed_from")
+    (*COMMON, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters",
+     "secrets", "environment", "checks", "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max",
+     "pool", "concurrency", "priority", "batch", "on_reference_change", "renamed_from")
 )  # fmt: skip
 COMMAND_FIELDS = FIELDS | {"asset", "command"}
 MATERIALIZE = ("table", "append", "merge", "snapshot", "view", "files", "none")
@@ -40,6 +41,7 @@ def read_asset(fields: Fields, name: str, name_line: int, body: Body, line: int)
     named = check_node(name, name_line, fields.report, "asset")
     common = read_common(fields)
     parts = _parts(fields)
+    check_environment(fields, body)
     if not named or "owner" not in common:
         return None
     return Asset(name=name, body=body, place=fields.report.place(line), **common, **parts)
@@ -101,6 +103,8 @@ _READERS: dict[str, Callable[[Fields], Any]] = {
     "materialize": _materialize,
     "columns": _columns,
     "parameters": read_parameters,
+    "secrets": read_secrets,
+    "environment": read_environment,
     "checks": read_checks,
     "on_fail": lambda fields: fields.choice("on_fail", ON_FAIL, "reject"),
     "on_anomaly": read_on_anomaly,

@@ -230,6 +230,10 @@ class Asset(Value, kw_only=True):
     columns: dict[str, Any] | None = None
     """Of opaque bodies: `{"writes": {column: type or None}, "reads": {input: [column, …]}}`; None where nothing is declared."""
     parameters: dict[str, Any] = {}
+    secrets: dict[str, str] = {}
+    """Of Python and commands: name of an environment variable → reference to the secret that is its value."""
+    environment: dict[str, str] = {}
+    """Of Python and commands: environment variables with their values, which are no secrets."""
     checks: tuple[CheckSpec, ...] = ()
     on_fail: str = "reject"
     on_anomaly: str | dict[str, str] | None = None
@@ -357,6 +361,8 @@ class Settings(Value, kw_only=True):
     """The address of the Dask cluster's scheduler."""
     memory_max: str | None = None
     """What one attempt may use, where its asset doesn't say; None: an equal share of the machine's memory."""
+    pass_environment: tuple[str, ...] = ()
+    """Names of environment variables that asset code gets besides the fixed ones."""
     store_url: str = "sqlite:.headrace/state.db"
     store_schema: str = "headrace"
     """In PostgreSQL: the schema of the state; the lake's catalog is in one whose name ends with `_lake`."""

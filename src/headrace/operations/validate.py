@@ -6,6 +6,7 @@ from headrace.model import Level, Problem
 from headrace.operations.documents import Counts, ProblemRow, ValidateDocument
 from headrace.operations.progress import Progress
 from headrace.operations.session import InvalidProject, Session
+from headrace.operations.short_secrets import short_secrets
 from headrace.plan import Compilation
 
 
@@ -13,7 +14,8 @@ def validate(session: Session, *, progress: Progress) -> ValidateDocument:
     """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked."""
     compilation = _understood(session, progress)
     project = compilation.project
-    problems = sorted(compilation.problems, key=_order)
+    short = short_secrets(project, session.root) if project else []
+    problems = sorted([*compilation.problems, *short], key=_order)
     return ValidateDocument(
         ok=all(problem.level is not Level.ERROR for problem in problems),
         counts=Counts(

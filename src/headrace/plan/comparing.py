@@ -25,7 +25,7 @@ _ASPECTS: dict[type, dict[ChangeKind, tuple[str, ...]]] = {
 }
 _IN_THE_BODY = {
     Source: ("partition", "timezone", "files", "connector", "contract"),
-    Asset: ("body", "partition", "timezone", "inputs", "materialize", "merge_keys", "columns", "contract"),
+    Asset: ("body", "partition", "timezone", "inputs", "materialize", "merge_keys", "columns", "contract", "environment"),
     Consumer: (),
 }
 """What the fingerprint and the columns answer for."""

@@ -48,6 +48,7 @@ def of_asset(
             (asset.merge_keys, asset.merge_delete, asset.snapshot_columns, asset.snapshot_deletes) if asset.accumulates else (),
             sorted(macros.items()),
             *([sorted(views)] if views else []),
+            *([("environment", sorted(asset.environment.items()))] if asset.environment else []),
         )
     )
 

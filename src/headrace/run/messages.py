@@ -8,6 +8,7 @@ import msgspec
 
 from headrace.connect import Found, SourceSchema
 from headrace.engine import BodyError, InputData, Measures, Scope
+from headrace.engine.environment import Handed
 from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.merge_rules import MergeRule, State
 from headrace.model import Body, CheckSpec, ContractColumn, Source
@@ -114,6 +115,7 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     around: Around = Around()
     exact: tuple[str, ...] = ()
     """Columns of whole numbers of its table that a DOUBLE holds to the last digit, so that they may become one."""
+    handed: Handed | None = None
 
 
 class Alone(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -170,6 +172,16 @@ class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="pr
     """Columns of whose values nothing may be kept."""
     previous_hashes: dict[str, str] = {}
     """Partition → content hash of that, as far as it is known: what comes to the same needn't be compared."""
+    environment: dict[str, str] = {}
+    """Of Python and commands: what the asset declares of its environment."""
+    pass_environment: tuple[str, ...] = ()
+    """Names of variables that it gets as they are where the attempt runs."""
+    secrets: dict[str, str] = {}
+    """Name of a variable → reference to the secret that is its value."""
+    hidden: tuple[str, ...] = ()
+    """References to the project's other secrets: it isn't given them, and what it says is kept without them."""
+    handed: Handed | None = None
+    """The values of all these, put in when the task is sent."""
 
 
 class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="look_at"):
@@ -189,6 +201,7 @@ class LookAt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="loo
     promised: tuple[ContractColumn, ...] | None = None
     """Of files to be looked into: how they are read."""
     now_us: int = 0
+    handed: Handed | None = None
 
 
 class Looked(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="looked"):
@@ -216,6 +229,7 @@ class Export(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="exp
     connection: dict[str, Any]
     reads: tuple[InputData, ...]
     now_us: int = 0
+    handed: Handed | None = None
 
 
 class Prune(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="prune"):

@@ -15,7 +15,9 @@ def declare(root: Path, world: World, graph: Graph) -> None:
     """Write it down."""
     for folder in ("assets", "sources", "landing", "served", "exports", "machine"):
         (root / folder).mkdir(parents=True, exist_ok=True)
-    (root / "headrace.toml").write_text(f'[project]\nname = "lab"\ntimezone = "{world.zone}"\n[run]\nworkers = 1\n')
+    (root / "headrace.toml").write_text(
+        f'[project]\nname = "lab"\ntimezone = "{world.zone}"\n[run]\nworkers = 1\npass_environment = ["LAB_MACHINE"]\n'
+    )
     (root / "owners.yaml").write_text(_owners(world, graph))
     for source in world.events:
         (root / f"sources/{source.name}.yaml").write_text(_source(source))

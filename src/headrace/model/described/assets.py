@@ -77,6 +77,18 @@ ASSET = (
     ),
     Described("columns", _COLUMNS, "of Python and commands: the columns written, and those read of each input", "all, as they come"),
     Described("parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"),
+    Described(
+        "secrets",
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": TEXT}, texts_by_name(TEXT)]},
+        "of Python and commands: secrets that an attempt gets as environment variables: `[NAME]`, or `{NAME: secret://…}`",
+        "none",
+    ),
+    Described(
+        "environment",
+        texts_by_name({"type": ["string", "integer"]}),
+        "of Python and commands: environment variables besides the fixed ones",
+        "none",
+    ),
     *JUDGED,
     CONTRACT,
     Described("trigger", _TRIGGER, "what releases it; a person who names it runs it anyway", "its inputs, as soon as they are complete"),

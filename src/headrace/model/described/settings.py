@@ -8,6 +8,7 @@ from headrace.model.described.vocabulary import (
     PARAMETERS,
     SIZE,
     TEXT,
+    TEXTS,
     ZONE,
     Described,
     Schema,
@@ -49,8 +50,18 @@ SETTINGS = (
     ),
     Described(
         "run",
-        closed({"workers": _WORKERS, "look_every": DURATION, "executor": one_of(EXECUTORS), "dask": TEXT, "memory_max": SIZE}),
-        "how many attempts run at once, where, and with how much memory each; how often `serve` looks at every source",
+        closed(
+            {
+                "workers": _WORKERS,
+                "look_every": DURATION,
+                "executor": one_of(EXECUTORS),
+                "dask": TEXT,
+                "memory_max": SIZE,
+                "pass_environment": TEXTS,
+            }
+        ),
+        "how many attempts run at once, where, with how much memory each, and which environment variables asset code gets besides the "
+        "fixed ones; how often `serve` polls every source",
         'workers = 2, look_every = "60s"',
     ),
     Described("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),

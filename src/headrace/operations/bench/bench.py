@@ -161,6 +161,9 @@ class Bench:
             now_us=time.time_ns() // 1000,
             key_column=asset.partition.key,
             macros=self._compiled.project.macros,
+            environment=asset.environment,
+            pass_environment=self._compiled.project.settings.pass_environment,
+            secrets=asset.secrets,
         )
         return task, tuple(check.name for check in asset.checks if check not in checks)
 

@@ -6,6 +6,7 @@ import time
 from collections import deque
 
 from headrace.run.executors.hands import Given, Worker
+from headrace.run.handing import kind_of
 from headrace.run.messages import Produce, Task
 from headrace.schedule import AttemptId
 
@@ -48,6 +49,10 @@ class Crew:
         """The worker with the least to do."""
         return min(self.workers, key=lambda one: len(one.given))
 
+    def idle_one(self, task: Task) -> Worker | None:
+        """A worker that has nothing to do, and may be given the task as it is."""
+        return next((one for one in self.workers if not one.given and fits(one, task)), None)
+
     def share(self, worker: Worker) -> int:
         """How many tasks a worker gets now: as much as keeps it busy until its next answers have come back, and many at a time: what
         costs is to send anything, and to wake who reads it."""
@@ -69,6 +74,13 @@ class Crew:
 
 
 def fits(worker: Worker, task: Task) -> bool:
-    """Whether a worker has no modules of another applied version than a task's: those can't be taken out of a process."""
+    """Whether a worker has no modules of another applied version than a task's (those can't be taken out of a process), and was never
+    handed what a task must not see."""
     code = task.code if isinstance(task, Produce) else None
-    return code is None or worker.code in (None, code)
+    return (code is None or worker.code in (None, code)) and suits(worker, task)
+
+
+def suits(worker: Worker, task: Task) -> bool:
+    """Whether a worker was handed nothing that a task must not see."""
+    kind = kind_of(task)
+    return kind is None or worker.kind is None or worker.kind == kind

@@ -7,16 +7,18 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Hashable
 from typing import NamedTuple
 
 from headrace.engine.logs import Channel
+from headrace.govern.secrets import Secrets
 from headrace.model import PythonBody
 from headrace.run.executors import memory
 from headrace.run.executors.mothers import Mother, strike
 from headrace.run.executors.settings import Settings
 from headrace.run.folders import Folders
 from headrace.run.frames import answers_inbox, encode
+from headrace.run.handing import kind_of, with_handed
 from headrace.run.messages import Answer, Produce, Ready, Returned, Task
 from headrace.schedule import AttemptId
 
@@ -42,16 +44,21 @@ class Worker:
 
     unwanted = False
     """It was ended because nobody wants what it was to do."""
+    kind: Hashable = None
+    """What it was handed besides tasks (`run.handing.kind_of`); None for nothing that matters."""
 
-    def __init__(self, mother: Mother, settings: Settings, arrived: Callable[[Worker], None], *, background: bool = False) -> None:
-        """`arrived` is told when the process exists. One of the background gives way to all others."""
+    def __init__(
+        self, mother: Mother, settings: Settings, secrets: Secrets, arrived: Callable[[Worker], None], *, background: bool = False
+    ) -> None:
+        """`secrets` resolves what its tasks are handed. `arrived` is told when the process exists. One of the background gives way to all
+        others."""
         task_read, self.task_write = os.pipe()
         self.answer_read, answer_write = os.pipe()
         recall_read, self._recall_write = os.pipe()
         for descriptor in (self.task_write, self.answer_read, self._recall_write):
             os.set_blocking(descriptor, False)
         self._channel = Channel.open()
-        self._mother, self._arrived, self.background = mother, arrived, background
+        self._mother, self._secrets, self._arrived, self.background = mother, secrets, arrived, background
         self._memory_max_bytes = settings.memory_of(background=background)
         self.started = time.monotonic()
         self.pid = 0
@@ -108,7 +115,8 @@ class Worker:
             self.began = time.monotonic()
         self.given.append(Given(attempt, task, limit))
         self.rested = False
-        self._outbox += encode(task)
+        self.kind = kind_of(task) if self.kind is None else self.kind
+        self._outbox += encode(with_handed(task, os.environ, self._secrets))
 
     def flush(self) -> bool:
         """Send what it takes without waiting; whether that was all. One that is dead already will be noticed elsewhere."""
@@ -207,7 +215,7 @@ class Worker:
         status = self._mother.reap(self.pid) if self.pid else None
         if self.given:
             head = self.given[0]
-            self._channel.rescue(folders.log(*head.attempt), head.task.now_us)
+            self._channel.rescue(folders.log(*head.attempt), head.task.now_us, self._secrets.redactor)
         _close(self.task_write, self.answer_read, self._recall_write, self.pidfd)
         self._channel.close()
         return self._how(status)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from headrace.engine.environment import clean
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.wire import BACKGROUND, BEAR, REAP, REPLY, REQUEST
 
@@ -40,6 +41,7 @@ def spawn(descriptor: int, settings: Settings) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         pass_fds=(descriptor,),
         start_new_session=True,  # a terminal's Ctrl-C is the leader's alone
+        env=clean(os.environ),  # before any asset code can run: what is never there can't be read, not even in /proc/self/environ
     )
 
 

@@ -16,15 +16,17 @@ from typing import Self
 import msgspec
 
 from headrace.engine import BodyError, ErrorKind, Measures
+from headrace.govern.secrets import Secrets
 from headrace.model import HeadraceError
 from headrace.run.executors import Finished, Lost, News, Saw
 from headrace.run.executors.bells import Bell
-from headrace.run.executors.crews import STUCK_SECONDS, Crew, fits
+from headrace.run.executors.crews import STUCK_SECONDS, Crew, fits, suits
 from headrace.run.executors.hands import Worker
 from headrace.run.executors.mothers import Mother
 from headrace.run.executors.settings import Settings
 from headrace.run.executors.watching import Watch
 from headrace.run.messages import LookAt, Looked, Outcome, Ready, Returned, Task
+from headrace.run.scrubbing import scrub_log, scrubbed
 from headrace.schedule import AttemptId
 from headrace.store.wake import Listener
 
@@ -45,6 +47,8 @@ class Pool:
 
     def __init__(self, settings: Settings, count: int) -> None:
         self._settings = settings
+        self._secrets = Secrets(settings.folders.project)
+        """Those that were handed over, or looked up only to be taken out of what comes back."""
         self._front, self._background = self._crews = (Crew(count), Crew(count, background=True))
         self._lookouts: list[Worker] = []
         self._leaving: list[Worker] = []
@@ -142,7 +146,7 @@ class Pool:
     def _deal(self) -> None:
         """Give workers what waits for them."""
         for crew in self._crews:
-            while crew.waiting and (share := crew.share(worker := self._worker(crew))):
+            while crew.waiting and (worker := self._worker(crew)) is not None and (share := crew.share(worker)):
                 for _ in range(share):
                     if fits(worker, crew.waiting[0][1]):
                         self._give(worker, *crew.waiting.popleft())
@@ -161,10 +165,15 @@ class Pool:
     def _all(self) -> tuple[Worker, ...]:
         return (*self._front.workers, *self._background.workers, *self._lookouts, *self._leaving)
 
-    def _worker(self, crew: Crew) -> Worker:
-        """The one with the least to do. It never has modules of another applied version than what waits longest."""
-        worker = crew.least()
-        return worker if fits(worker, crew.waiting[0][1]) else self._retire(worker, crew)
+    def _worker(self, crew: Crew) -> Worker | None:
+        """The one with the least to do. It never has modules of another applied version than what waits longest, nor was it handed what
+        that must not see: then a new one takes its place, as soon as it has done what it has."""
+        worker, task = crew.least(), crew.waiting[0][1]
+        if fits(worker, task):
+            return worker
+        if (other := crew.idle_one(task)) is not None:
+            return other
+        return None if worker.given and not suits(worker, task) else self._retire(worker, crew)
 
     def _crew_of(self, worker: Worker) -> Crew | None:
         """Whose place it has; None for one that looks, or leaves."""
@@ -233,7 +242,16 @@ class Pool:
             (self._background if worker.background else self._front).take_back(worker.returned(answer.attempts))
             return
         attempt = worker.answered(answer)
+        answer = self._redacted(attempt, answer)
         self._news.append(Saw(attempt, answer) if isinstance(answer, Looked) else Finished(attempt, answer))
+
+    def _redacted(self, attempt: AttemptId, answer: Outcome | Looked) -> Outcome | Looked:
+        """The answer, and the attempt's log, without secrets that the worker itself doesn't know."""
+        if (redactor := self._secrets.redactor) is None:
+            return answer
+        if isinstance(answer, Outcome) and answer.log_lines:
+            scrub_log(self._settings.folders.log(*attempt), redactor)
+        return scrubbed(answer, self._secrets)
 
     def _done(self, worker: Worker) -> None:
         """A worker has nothing to do any more."""
@@ -308,7 +326,7 @@ class Pool:
             self._forget_mother()
             self._mother = Mother(self._settings)
             self._selector.register(self._mother.control, selectors.EVENT_READ, self._mother.listen)
-        worker = Worker(self._mother, self._settings, self._arrived, background=background)
+        worker = Worker(self._mother, self._settings, self._secrets, self._arrived, background=background)
         self._selector.register(worker.answer_read, selectors.EVENT_READ, partial(self._receive, worker))
         self._watch.busy()
         return worker

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import msgspec
+import os
 
 from headrace.engine import Measures
+from headrace.engine.environment import surrounded
 from headrace.engine.produce import error_of
-from headrace.govern.secrets import Secrets
+from headrace.run.handing import with_handed
 from headrace.run.messages import Answer, Export, LookAt, Looked, Outcome, Produce, Prune, TakeIn, Task
+from headrace.run.scrubbing import scrubbed
 from headrace.run.steps.export import export
 from headrace.run.steps.keeping import kept
 from headrace.run.steps.look import look
@@ -19,7 +21,14 @@ from headrace.run.steps.workshop import Workshop
 
 def perform(task: Task, workshop: Workshop) -> Answer:
     """Do one task. Whatever user code does, short of ending the process, becomes an answer, and no answer holds a secret."""
-    return scrubbed(_performed(task, workshop), workshop.secrets)
+    if not isinstance(task, Prune) and task.handed is None:  # there is nobody between us and who asks
+        task = with_handed(task, os.environ, workshop.secrets)
+    given = None if isinstance(task, Prune) else task.handed
+    if given is not None:
+        for name in given.secrets:
+            workshop.secrets.hide(given.variables[name])
+    with surrounded(given):
+        return scrubbed(_performed(task, workshop), workshop.secrets)
 
 
 def _performed(task: Task, workshop: Workshop) -> Answer:
@@ -46,14 +55,3 @@ def _failed(task: Task, error: BaseException) -> Answer:
         return Looked(task.attempt, error=told.message, code="source_unavailable")
     attempt = task.scope.attempt if isinstance(task, Produce) else task.attempt
     return Outcome(attempt=attempt, state="failed", measures=Measures(), error=told)
-
-
-def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
-    """The answer without any secret that this worker resolved: what servers and drivers say may repeat what they were told."""
-    if isinstance(answer, Looked):
-        notes = tuple(map(secrets.scrubbed, answer.notes))
-        return msgspec.structs.replace(answer, notes=notes, error=secrets.scrubbed(answer.error) if answer.error else answer.error)
-    error = answer.error
-    if error is not None:
-        error = msgspec.structs.replace(error, message=secrets.scrubbed(error.message), hint=secrets.scrubbed(error.hint))
-    return msgspec.structs.replace(answer, error=error, reason=secrets.scrubbed(answer.reason))

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.engine.capture import Capture
-from headrace.engine.failures import BodyFailed
+from headrace.engine.failures import BodyFailed, failed
 from headrace.engine.logs import Clock, LogFile
 from headrace.engine.macros import lent
 from headrace.engine.produce import Produced
@@ -30,8 +30,10 @@ from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
 def produce(task: Produce, workshop: Workshop) -> Outcome:
     """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
-    log = LogFile(workshop.folders.log(*_attempt(task)), Clock(task.now_us))
+    log = LogFile(workshop.folders.log(*_attempt(task)), Clock(task.now_us), workshop.secrets.redactor)
     try:
+        if task.handed is not None and task.handed.missing:
+            raise failed(f"a secret of it can't be had: {task.handed.missing}", code="configuration_error")
         produced = _run(task, workshop, log)
         _prove(task, workshop, produced)
     except BodyFailed as failure:

@@ -16,6 +16,7 @@ from headrace.plan import Compiled
 from headrace.plan.views import expanded_names, inputs_of, is_view
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
+from headrace.run.handing import secrets_of
 from headrace.run.tasks.accumulating import by_id, files_read
 from headrace.run.tasks.using import Uses
 from headrace.store import Transaction
@@ -50,6 +51,11 @@ class Lookup:
         """The views that have blocking checks."""
         views = (asset for asset in self.project.assets.values() if asset.materialize == "view")
         return tuple(view for view in views if any(check.severity is Severity.BLOCKING for check in view.checks))
+
+    @cached_property
+    def secrets(self) -> tuple[str, ...]:
+        """References to all secrets that the project declares."""
+        return secrets_of(self.project)
 
     @cached_property
     def uses(self) -> Uses:

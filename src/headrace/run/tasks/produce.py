@@ -74,6 +74,10 @@ def task(
         memory_max_bytes=memory_in_bytes(asset.memory_max) if asset.memory_max else None,
         prove=prove,
         alone=_alone(lookup, tx, attempt, asset, keys, snapshot) if prove else None,
+        environment=asset.environment,
+        pass_environment=lookup.project.settings.pass_environment,
+        secrets=asset.secrets,
+        hidden=lookup.secrets if isinstance(asset.body, PythonBody | CommandBody) else (),
     )
 
 

@@ -1,0 +1,150 @@
+"""Redaction: no text that Headrace keeps holds the value of a declared secret, in any form in which programs write values.
+
+`Redactor.text` is for texts that are complete (errors, reasons, log lines), `Redactor.stream` for bytes that arrive in chunks: a
+secret may lie across the border of two of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+HIDDEN = "***"
+PLAIN_CHARACTERS_MIN = 4
+"""Shorter values are replaced only where they stand alone: a password `a` must not take every `a` out of a message."""
+PROMISED_CHARACTERS_MIN = 6
+"""From this length on, redaction is promised (docs/how-to/secrets.md); `validate` warns of shorter values."""
+_CUT = re.compile(r"…|\.\.\.")
+"""Where a text was shortened, it may end in the middle of a secret."""
+
+
+class Redactor:
+    """Replaces the given values, in each of their forms, by `***`. Immutable; one may be used by several threads."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        values = {value for value in values if value}
+        long = {form for value in values if len(value) >= PLAIN_CHARACTERS_MIN for form in forms(value)}
+        short = {value for value in values if len(value) < PLAIN_CHARACTERS_MIN}
+        # The longest form first, so that no part of a longer secret is left.
+        self._forms = sorted(long, key=len, reverse=True)
+        parts = [re.escape(form) for form in self._forms]
+        parts += [rf"(?<!\w){re.escape(value)}(?!\w)" for value in sorted(short, key=len, reverse=True)]
+        self._pattern = re.compile("|".join(parts)) if parts else None
+        encoded = sorted((form.encode("utf-8", "surrogateescape") for form in long), key=len, reverse=True)
+        self._bytes = re.compile(b"|".join(map(re.escape, encoded))) if encoded else None
+        self._encoded = encoded
+
+    def text(self, text: str) -> str:
+        """The text without any form of a secret, and without the beginning of one where the text was cut (`…`)."""
+        if self._pattern is None:
+            return text
+        text = self._pattern.sub(HIDDEN, text)
+        if _CUT.search(text) is None:
+            return text
+        return self._without_beginnings(text)
+
+    def stream(self) -> Stream:
+        """A redactor of one stream of bytes."""
+        return Stream(self._bytes, self._encoded)
+
+    def without_end_of_one(self, data: bytes) -> bytes:
+        """`data` without the end of a secret with which it begins: what a dead process had withheld of it is gone."""
+        if any(data.startswith(form) for form in self._encoded):
+            return data
+        longest = max((_overlap(form, data) for form in self._encoded), default=0)
+        return HIDDEN.encode() + data[longest:] if longest > 1 else data
+
+    def _without_beginnings(self, text: str) -> str:
+        pieces, at = [], 0
+        for cut in _CUT.finditer(text):
+            piece = text[at : cut.start()]
+            begun = max((_beginning(form, piece) for form in self._forms), default=0)
+            pieces += [piece[: len(piece) - begun] + HIDDEN if begun else piece, cut[0]]
+            at = cut.end()
+        return "".join([*pieces, text[at:]])
+
+
+class Stream:
+    """One stream of bytes. What could be the beginning of a secret is withheld until more has come, or `rest` is asked for."""
+
+    def __init__(self, pattern: re.Pattern[bytes] | None, encoded: list[bytes]) -> None:
+        self._pattern, self._encoded = pattern, encoded
+        self._length_max = max(map(len, encoded), default=0)
+        self._withheld = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be said of the stream now, redacted."""
+        if self._pattern is None:
+            return data
+        data, self._withheld = self._withheld + data, b""
+        undecided = self._undecided(data)
+        pieces, at = [], 0
+        for found in self._pattern.finditer(data):
+            if found.start() >= undecided:
+                break
+            pieces += [data[at : found.start()], HIDDEN.encode()]
+            at = found.end()
+        self._withheld = data[max(at, undecided) :]
+        return b"".join([*pieces, data[at : max(at, undecided)]])
+
+    def rest(self) -> bytes:
+        """What was withheld: the stream has ended, so that it is no secret unless a shorter one is in it."""
+        data, self._withheld = self._withheld, b""
+        return data if self._pattern is None else self._pattern.sub(HIDDEN.encode(), data)
+
+    def _undecided(self, data: bytes) -> int:
+        """Where the first beginning of a secret lies that the end of the data cuts off."""
+        first = len(data)
+        for form in self._encoded:
+            at = max(0, len(data) - len(form) + 1)
+            while (at := data.find(form[:1], at, first)) >= 0:
+                if form.startswith(data[at:]):
+                    first = at
+                    break
+                at += 1
+        return first
+
+
+def forms(value: str) -> Iterator[str]:
+    """How a secret may be written: as it is, line by line, in a URL, in JSON, HTML, a Python literal, SQL, and in base64 at any offset."""
+    yield value
+    yield from (line for line in value.splitlines() if len(line.strip()) >= PLAIN_CHARACTERS_MIN)
+    raw = value.encode("utf-8", "surrogateescape")
+    for encoded in (quote(raw, safe=""), quote(raw), quote_plus(raw)):
+        yield encoded
+        yield re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), encoded)
+    for escaped in (json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]):
+        yield escaped
+        yield escaped.replace("/", "\\/")
+    yield html.escape(value)
+    yield repr(value)[1:-1]
+    yield value.replace("'", "''")
+    yield from _in_base64(raw)
+
+
+def _in_base64(value: bytes) -> Iterator[str]:
+    """What base64 makes of the value wherever it begins: `user:value` of basic authentication holds one of these."""
+    for offset in range(3):
+        encoded = base64.b64encode(bytes(offset) + value).decode()
+        first = (0, 2, 3)[offset]
+        last = len(encoded) - (0, 3, 2)[(offset + len(value)) % 3]
+        inner = encoded[first:last]
+        if len(inner) >= PLAIN_CHARACTERS_MIN:
+            yield inner
+            yield inner.replace("+", "-").replace("/", "_")
+
+
+def _beginning(form: str, text: str) -> int:
+    """How many characters at the end of the text are a beginning of the form, if they are enough to tell something of it."""
+    sizes = range(min(len(form) - 1, len(text)), PLAIN_CHARACTERS_MIN - 1, -1)
+    return next((size for size in sizes if text.endswith(form[:size])), 0)
+
+
+def _overlap(form: bytes, data: bytes) -> int:
+    """How many bytes at the beginning of the data are an end of the form."""
+    sizes = range(min(len(form) - 1, len(data)), 0, -1)
+    return next((size for size in sizes if data.startswith(form[-size:])), 0)

@@ -1,0 +1,165 @@
+"""Asset code sees the secrets that it declares, and no text that is kept holds one: real runs, and a search through all that is left."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from runlab import DAYS, Lab
+
+CANARY = 'c4nary/"p@ss w0rd%+7391'
+OTHER = "another-canary-of-5512"
+IN_A_FILE = "canary-kept-in-a-file-8243"
+TELLS = """import base64, json, logging, os, sys, time
+from pathlib import Path
+from urllib.parse import quote, quote_plus
+from headrace import asset, Context
+
+
+def forms(value):
+    yield value
+    yield from (quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value), repr(value))
+    for before in ("", "u", "us"):
+        yield base64.b64encode((before + value).encode()).decode()
+        yield base64.urlsafe_b64encode((before + value).encode()).decode()
+
+
+@asset(owner="core", materialize="none", secrets=["CANARY"], environment={"MODE": "loud"})
+def tells(ctx: Context):
+    secret = os.environ["CANARY"]
+    file = Path(__FILE__).read_text().strip()
+    print("mode", os.environ["MODE"], "length", len(secret))
+    for said in (secret, file):
+        for form in forms(said):
+            print("say", form)
+            print("x" * 8_175 + form)  # across the cut of long lines
+            logging.getLogger("own").warning("log %s", form)
+            sys.stderr.write(form + "\\n")
+            ctx.log(form)
+        for half in (said[:5], said[5:]):  # across two reads of the pipe
+            os.write(1, half.encode())
+            time.sleep(0.05)
+        os.write(1, b"\\n")
+    raise ValueError(" ".join(forms(secret)) + file + "y" * 1_990 + secret)
+"""
+ENDS = """import os
+from headrace import asset
+
+@asset(owner="core", materialize="none", secrets=["CANARY"])
+def ends():
+    os.write(1, os.environ["CANARY"].encode() + b" last words\\n")
+    os.kill(os.getpid(), 9)
+"""
+LOOKS = """import json, os, threading
+from pathlib import Path
+from headrace import asset, Context
+
+@asset(owner="core", materialize="none", environment={"SEEN": "1"})
+def looks():
+    own = Path("/proc/self/environ")
+    parent = Path(f"/proc/{os.getppid()}/environ")
+    there = {"names": sorted(os.environ), "values": sorted(os.environ.values())}
+    there["own"] = own.read_bytes().decode() if own.exists() else ""
+    there["fork server"] = parent.read_bytes().decode() if parent.exists() else ""
+    print(json.dumps(there))
+"""
+COMMAND = """asset: command
+owner: core
+materialize: none
+command: [sh, -c, 'echo "$PASSWORD $KEY $MODE $OTHER_CANARY$CANARY."; [ ${#KEY} = 26 ]']
+secrets: {PASSWORD: secret://env/CANARY, KEY: secret://file/keys/bank}
+environment: {MODE: 3}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    monkeypatch.setenv("CANARY", CANARY)
+    monkeypatch.setenv("OTHER_CANARY", OTHER)
+    monkeypatch.setenv("SOME_PROXY", "http://proxy.example:3128")
+    lab = Lab(tmp_path / "lab")
+    lab.write(
+        "headrace.toml",
+        '[project]\nname = "lab"\n[run]\nworkers = 2\npass_environment = ["SOME_PROXY", "NOT_SET"]\n'
+        '[connections.bank]\nurl = "https://bank.example"\ntoken = "secret://file/keys/bank"\nother = "${OTHER_CANARY}"\n',
+    )
+    (lab.root / "keys").mkdir()
+    lab.write("keys/bank", IN_A_FILE + "\n")
+    return lab
+
+
+def lines(lab: Lab, target: str) -> list[str]:
+    return [line["text"] for line in lab.headrace("logs", target)]
+
+
+def everything_kept(lab: Lab) -> dict[str, bytes]:
+    """The data folder's files, and what commands say, each with its bytes."""
+    found = {str(path): path.read_bytes() for path in (lab.root / ".headrace").rglob("*") if path.is_file()}
+    for command in (["status"], ["runs", "--failed"], ["incidents"], ["logs", "tells"], ["logs", "ends"], ["audit"], ["ls"]):
+        found[" ".join(command)] = json.dumps(lab.headrace(*command, code=None), ensure_ascii=False).encode()
+    return found
+
+
+def leaks(lab: Lab, *secrets: str) -> list[tuple[str, str]]:
+    parts = [part for secret in secrets for part in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], secret[:8], secret[-8:])]
+    return [(part, where) for where, data in everything_kept(lab).items() for part in parts if part.encode() in data]
+
+
+def test_nothing_that_is_kept_holds_a_declared_secret(lab: Lab) -> None:
+    """Would catch: a secret in an attempt's log, a run's error, an incident, the state or its WAL, in any form, in two halves, where a
+    message is cut, or of a connection whose file asset code has read."""
+    lab.write("assets/tells.py", TELLS.replace("__FILE__", repr(str(lab.root / "keys/bank"))))
+    lab.write("assets/ends.py", ENDS)
+    run = lab.tick()
+    assert {one.asset for one in run.attempts} == {"tells", "ends"} and not run.published
+    log = lines(lab, "tells")
+    assert f"mode loud length {len(CANARY)}" in log and "say ***" in log and log.count("***") >= 4
+    assert any("*** last words" in line for line in lines(lab, "ends"))
+    assert leaks(lab, CANARY, IN_A_FILE, OTHER) == []
+
+
+def test_code_that_declares_nothing_sees_nothing(lab: Lab) -> None:
+    """Would catch: the leader's environment in a worker or in the fork server, and what another attempt of the same worker was given."""
+    lab.write("headrace.toml", (lab.root / "headrace.toml").read_text().replace("workers = 2", "workers = 1"))
+    lab.write("assets/a_tells.py", TELLS.replace("def tells", "def a_tells").replace("__FILE__", repr(str(lab.root / "keys/bank"))))
+    lab.write("assets/looks.py", LOOKS)
+    for order in (["a_tells", "looks"], ["looks"]):
+        lab.run(*order, again=True, reason="look again")
+    text = lines(lab, "looks")[-1]
+    there = json.loads(text)
+    assert {"PATH", "SOME_PROXY", "SEEN"} <= set(there["names"]) and "http://proxy.example:3128" in there["values"]
+    assert not {"CANARY", "OTHER_CANARY", "PYTEST_CURRENT_TEST", "MODE"} & set(there["names"])
+    assert not any(secret in text for secret in (CANARY, OTHER, IN_A_FILE))
+
+
+def test_a_command_gets_what_it_declares(lab: Lab) -> None:
+    """Would catch: a command without its credentials, or with more than it asked for."""
+    lab.write("assets/command.yaml", COMMAND)
+    run = lab.tick()
+    assert [one.asset for one in run.published] == ["command"], run
+    assert lines(lab, "command") == ["*** *** 3 ."]
+
+
+def test_a_secret_that_is_not_there_is_said_before_the_code_runs(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: code that runs with half of what it needs."""
+    monkeypatch.delenv("CANARY")
+    lab.write("assets/tells.py", TELLS.replace("__FILE__", repr(str(lab.root / "keys/bank"))))
+    run = lab.tick()
+    error = run.attempts[0].error
+    assert error is not None and "the environment variable CANARY isn't set" in error.message and error.code == "configuration_error"
+    assert not any("mode loud" in line for line in lines(lab, "tells"))
+
+
+def test_ten_attempts_of_an_asset_with_secrets_need_no_ten_workers(lab: Lab) -> None:
+    """Would catch: a process an attempt, where one that has the same secrets already would do."""
+    body = "def pids(ctx: Context, orders):\n    import os\n    print(os.getpid(), len(os.environ['CANARY']))\n    return orders"
+    lab.python("pids", body, partition={"by": "day", "column": "day"}, secrets=["CANARY"])
+    for day in DAYS:
+        lab.orders(day)
+    lab.tick()
+    pids = {line for day in DAYS for line in lines(lab, f"pids@{day}")}
+    assert 1 <= len(pids) <= 3, pids
+    assert os.environ["CANARY"] == CANARY

@@ -96,6 +96,8 @@ def status_document(**changed: Any) -> d.StatusDocument:
         "assets": d.AssetCounts(fresh=4, behind=8),
         "quarantine": d.QuarantineCounts(deliveries=3, partitions=3, rows=2740),
         "files": [d.FilesRow(asset="daily_report", partition="2013-02-10", paths=[".headrace/files/1.9/index.html"])],
+        "headline": "3 of 3 consumers aren't served: morning-report (late), regulator-extract (late),"
+        " ops-dashboard (late). Nothing wrong was published. Also open: 2,740 held rows.",
         "next": "headrace quarantine flights@2013-02-11",
     }
     return d.StatusDocument(**{**fields, **changed})
@@ -126,11 +128,13 @@ ONE_CAUSE = status_document(
         msgspec.structs.replace(one, incident="INC-1", reason="INC-1 flights: 2 columns renamed") for one in status_document().consumers
     ],
     incidents_open=2, holding=d.HoldingRow(causes=1, assets=8, consumers=3, command="headrace fix INC-1"), repairs=[PUT_DOWN],
+    headline="1 cause holds 8 assets and 3 consumers. Nothing wrong was published. Also open: 1 incident.",
     next="headrace why morning-report",
 )  # fmt: skip
 SERVED = status_document(
     consumers=[consumer("morning-report", "07:00 daily", "served", "all that is due can be read")],
     quarantine=d.QuarantineCounts(deliveries=0, partitions=0, rows=0),
+    headline="The consumer is served.",
     next=None,
 )
 ERROR = d.ErrorRow(
@@ -662,7 +666,15 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
         ),
         status._render,
     ),
-    "status_nobody": (status_document(consumers=[], not_applied=None, next="headrace validate"), status._render),
+    "status_nobody": (
+        status_document(
+            consumers=[],
+            not_applied=None,
+            next="headrace validate",
+            headline="No consumer is declared. Also open: files have errors (the applied version goes on).",
+        ),
+        status._render,
+    ),
     "run": (RUN, render_run),
     "run_nothing_due": (d.RunDocument(now=NOW, run_id="13", state="nothing_due", attempts=[], published=[], rejected=[]), render_run),
     "runs": ([run_row("flights", "held"), run_row("carrier_delays", "failed", n=18), run_row(None, "nothing_due", run="11")], runs._all),

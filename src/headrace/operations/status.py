@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from headrace.model import Project
 from headrace.observe.availability.overview import Overview
+from headrace.observe.availability.score import MINUTE_US
+from headrace.observe.open_items import OpenFacts, OpenKind, open_items
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
 from headrace.observe.world import Pausing
-from headrace.operations import restatements
+from headrace.operations import opened, restatements
 from headrace.operations.availability import standing as figures
 from headrace.operations.availability import window_began
 from headrace.operations.documents import (
@@ -18,6 +20,7 @@ from headrace.operations.documents import (
     ExportRow,
     FilesRow,
     HoldingRow,
+    ObservedRow,
     PausedRow,
     QuarantineCounts,
     ReadRow,
@@ -56,6 +59,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
     """The same of some consumers (None: all) of what is applied."""
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
+    not_applied = unapplied(session)  # it may read many files, and no transaction waits for that
     with standing(session, now_us) as (tx, world, scene, nodes):
         overview = Overview(tx, compiled, scene, (began_us, now_us), nodes)
         found = overview.status()
@@ -73,7 +77,8 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         broken = standing_repairs(tx, compiled.project)
         past = restatements.lately(session, tx, compiled, now_us)
         undecided = restatements.proposed(tx, compiled)
-    not_applied = unapplied(session)
+        found_open = opened.facts(tx, compiled.project, consumers, undecided, now_us=now_us, not_applied=not_applied)
+        wrong_visible = incidents.wrong_is_read(tx)
     return StatusDocument(
         project=compiled.project.settings.name,
         env=session.env,
@@ -107,8 +112,25 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         repairs=broken,
         restated=past,
         proposed=undecided,
-        next=_next(consumers, holding, not_applied),
+        headline=opened.summed_up(found_open, consumers, holding, wrong_visible=wrong_visible),
+        open=opened.rows(found_open),
+        window_observed=_observed(session, past_of.worst, past_of.of, began_us, now_us),
+        next=_next(consumers, holding, found_open),
     )  # fmt: skip
+
+
+def _observed(session: Session, worst: str | None, of: Mapping[str, AvailabilityRow], began_us: int, now_us: int) -> ObservedRow | None:
+    """The part of the window that the worst consumer's figures cover."""
+    if worst is None or worst not in of:
+        return None
+    minutes = of[worst].minutes
+    from_us = max(began_us, now_us - minutes * MINUTE_US)
+    return ObservedRow(
+        from_=session.instant(from_us),
+        to=session.instant(now_us),
+        minutes=minutes,
+        unobserved=of[worst].unknown_minutes,
+    )
 
 
 def needs(project: Project, consumer: str) -> str:
@@ -195,16 +217,17 @@ def _files(session: Session, tx: Transaction, project: Project, consumers: Seque
     return found
 
 
-def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, not_applied: int | None) -> str | None:
-    """What to type next: about who isn't served, else about files that aren't applied."""
+def _next(consumers: Sequence[ConsumerRow], holding: HoldingRow | None, found: OpenFacts) -> str | None:
+    """What to type next: about who isn't served, else about what else is open."""
     if holding is not None:
         return f"headrace why {next(one.name for one in consumers if one.incident is not None)}"
     for consumer in consumers:
         if consumer.state != "served" and consumer.next:
             return consumer.next
-    if not_applied != 0:
-        return "headrace validate" if not_applied is None else "headrace apply"
-    return next((consumer.next for consumer in consumers if consumer.next), None)
+    others = (item.command for item in open_items(found) if item.kind is not OpenKind.NOT_APPLIED)
+    if found.not_applied != 0:
+        return "headrace validate" if found.not_applied is None else "headrace apply"
+    return next((consumer.next for consumer in consumers if consumer.next), next(others, None))
 
 
 def _before_anything(session: Session, compiled: Compiled, selection: Sequence[str], window: str) -> StatusDocument:
@@ -223,5 +246,6 @@ def _before_anything(session: Session, compiled: Compiled, selection: Sequence[s
         project=project.settings.name, env=session.env, timezone=session.timezone, now=session.now(), observed_at=None, runtime="stopped",
         clock=session.clock.kind.value, consumers=consumers, assets=AssetCounts(never=len(project.assets)),
         quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), files=[], window=window, not_applied=len(compiled.nodes),
+        headline="Nothing has run yet.",
         next="headrace tick",
     )  # fmt: skip

@@ -11,9 +11,9 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import ExitCode, Option, Select, Selection
 from headrace.cli.running import past, repair
 from headrace.cli.tables import Cell, Column
-from headrace.cli.text import joined, plural
+from headrace.cli.text import plural
 from headrace.model.times import parse_duration
-from headrace.operations.documents import ConsumerRow, HoldingRow, RepairRow, StatusDocument
+from headrace.operations.documents import ConsumerRow, RepairRow, StatusDocument
 from headrace.operations.figure_documents import FIGURES
 from headrace.operations.status import WINDOW, status
 
@@ -68,7 +68,7 @@ def _render(document: StatusDocument, page: Page) -> None:
     _repairs([row for row in document.repairs if row.incident is None], page)
     past(document.restated, document.proposed, page)
     page.say()
-    page.say(_sum(document))
+    page.say(document.headline)
     page.next(document.next, None if document.holding is None else document.holding.command)
 
 
@@ -180,31 +180,3 @@ def _waiting(deliveries: int, partitions: int, rows: int) -> str:
     if partitions > deliveries:
         said.append(plural(partitions - deliveries, "partition"))
     return ", ".join([*said, plural(rows, "row")] if rows else said)
-
-
-def _sum(document: StatusDocument) -> str:
-    wrong = [consumer.name for consumer in document.consumers if consumer.state != "served"]
-    said = []
-    if not document.consumers:
-        said.append("Nothing is judged.")
-    elif not wrong:
-        said.append("Nothing is late or wrong.")
-    else:
-        said.append(
-            _held(document.holding) or f"{len(wrong)} of {plural(len(document.consumers), 'consumer')} not served: {joined(wrong, 4)}."
-        )
-        if document.quarantine.partitions and not any(consumer.state == "wrong" for consumer in document.consumers):
-            said.append("Nothing wrong was published.")
-    if document.not_applied is None:
-        said.append("The files have errors; what was applied goes on.")
-    elif document.not_applied:
-        said.append(f"{plural(document.not_applied, 'node')} not applied.")
-    return " ".join(said)
-
-
-def _held(holding: HoldingRow | None) -> str | None:
-    """How much so few causes hold back."""
-    if holding is None:
-        return None
-    held = [plural(count, word) for count, word in ((holding.assets, "asset"), (holding.consumers, "consumer")) if count]
-    return f"{plural(holding.causes, 'cause')} {'holds' if holding.causes == 1 else 'hold'} {' and '.join(held)}."

@@ -142,6 +142,28 @@ class HoldingRow(Document, frozen=True, kw_only=True):
     command: str | None
 
 
+class OpenRow(Document, frozen=True, kw_only=True):
+    """One kind of open things: `consumer`, `data_corrupted`, `incident`, `quarantine`, `failing`,
+    `source_unreachable`, `source_throttled`, `gap`, `superseded_upstream`, `approval` or
+    `not_applied`. `text` is a noun phrase with the count."""
+
+    kind: str
+    count: int
+    nodes: list[str]
+    text: str
+    command: str
+
+
+class ObservedRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """What the figures about the past really cover: from the first deadline of the worst consumer in
+    the window on. `unobserved` are the minutes in it in which nobody observed its sources."""
+
+    from_: datetime
+    to: datetime
+    minutes: int
+    unobserved: int
+
+
 class StatusDocument(Document, frozen=True, kw_only=True):
     """`status`: consumers first. Of figures about the past null means that there is no data; `honest_availability` and
     `claimed_availability` are those of the worst consumer, `minutes_lost` are all consumers' together."""
@@ -176,6 +198,11 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     """Messages of the last 7 days that couldn't be sent, and aren't tried any more; `notify` says which."""
     not_applied: int | None = 0
     """Nodes whose files differ from what is applied; null where the files have errors."""
+    headline: str = ""
+    """The state of the whole in a few words; nothing like "nothing is wrong" unless `open` is empty."""
+    open: list[OpenRow] = []
+    window_observed: ObservedRow | None = None
+    """Null before the first deadline."""
     next: str | None = None
     holding: HoldingRow | None = None
     """What the causes that consumers wait for hold back; null where a consumer that isn't served waits for none."""

@@ -38,6 +38,12 @@ def _open(tx: Transaction, node: str, partition: str) -> bool:
     return row is not None and row[0] in _STILL_OPEN
 
 
+def failing_nodes(tx: Transaction) -> list[str]:
+    """The nodes of which a partition has failed and was not published since, by name."""
+    rows = tx.execute("select distinct node from partition where state <> 'published' and state = 'failed' order by node").fetchall()
+    return [node for (node,) in rows]
+
+
 def still_open(tx: Transaction, node: str) -> list[str]:
     """The partitions of a node that aren't published as they should be: something went wrong, or nothing has come of them yet."""
     rows = tx.execute("select partition from partition where node = ? and (state <> 'published' or stale <> 0)", (node,))

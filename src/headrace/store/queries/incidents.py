@@ -233,6 +233,15 @@ def still_read(tx: Transaction, number: int) -> bool:
     return row is not None
 
 
+def wrong_is_read(tx: Transaction) -> bool:
+    """Whether readers still see any publication that an incident names as wrong."""
+    row = tx.execute(
+        "select 1 from unsound u join publication p on p.id = u.publication_id"
+        " where u.until_at is null and p.ended_snapshot is null limit 1"
+    ).fetchone()
+    return row is not None
+
+
 def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:
     """The publications that pieces of evidence are of, whether readers still see them or not, but for those that somebody accepted as
     they are."""

@@ -58,6 +58,14 @@ def totals(tx: Transaction) -> Totals:
     return Totals(*row)
 
 
+def by_node(tx: Transaction) -> dict[str, tuple[int, int]]:
+    """Node → partitions and rows (as far as they are known) that wait."""
+    rows = tx.execute(
+        "select node, count(*), coalesce(sum(rows), 0) from quarantine where state in ('held', 'rejected') group by node order by node"
+    ).fetchall()
+    return {str(node): (int(count), int(known)) for node, count, known in rows}
+
+
 def nodes(tx: Transaction) -> set[str]:
     """The nodes of which something waits."""
     return {row[0] for row in tx.execute("select distinct node from quarantine where state in ('held', 'rejected')")}

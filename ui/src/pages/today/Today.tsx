@@ -22,7 +22,7 @@ function TodayOf({ document }: { document: Schema["StatusDocument"] }) {
   if (!document.consumers.length) return <NoConsumers />;
   return (
     <div className="stack">
-      <Heading title={<span role="status">{headline(document)}</span>} said={<Said document={document} />} />
+      <Heading title={<span role="status">{document.headline}</span>} said={<Said document={document} />} />
       <Panel title="Consumers" aside={`${document.consumers.length}, those that wait first`}>
         <ConsumerTable rows={worstFirst(document.consumers)} keys />
       </Panel>
@@ -52,22 +52,9 @@ function mostHeldFirst(rows: readonly Schema["IncidentRow"][]): Schema["Incident
   return rows.toSorted((a, b) => b.affected.consumers.length - a.affected.consumers.length || b.opened_at.localeCompare(a.opened_at));
 }
 
-function headline(document: Schema["StatusDocument"]): string {
-  const count = (state: string) => document.consumers.filter((one) => one.state === state).length;
-  const held = document.holding;
-  if (held) return `${many(held.causes, "cause")} ${held.causes === 1 ? "holds" : "hold"} back ${many(held.assets, "asset")} and ${many(held.consumers, "consumer")}`;
-  const waiting = document.consumers.length - count("served") - count("at_risk");
-  if (waiting) return `${waiting} of ${many(document.consumers.length, "consumer")} ${waiting === 1 ? "isn’t" : "aren’t"} served`;
-  const risky = count("at_risk");
-  return risky ? `Nothing is late or wrong yet; ${many(risky, "consumer")} will be` : "Nothing is late or wrong";
-}
-
 function Said({ document }: { document: Schema["StatusDocument"] }) {
-  const wrong = document.consumers.some((one) => one.state === "wrong");
-  const waits = document.consumers.some((one) => ["late", "never"].includes(one.state));
   return (
     <>
-      {waits && !wrong && "Nothing wrong was published. "}
       {document.runtime !== "running" && document.clock === "live" && "The runtime is stopped: nothing runs until headrace serve or headrace tick does. "}
       {document.observed_at && <>Judged <Time at={document.observed_at} />.</>}
     </>

@@ -1,0 +1,292 @@
+"""What is open besides the consumers' states, and the headline that sums it up. Pure.
+
+Every view that says how the whole stands renders these: a headline says "All 3 consumers are served."
+and then what else is open; it never says that nothing is wrong while anything is.
+"""
+
+from __future__ import annotations
+
+import enum
+import shlex
+from collections.abc import Collection, Mapping, Sequence
+
+import msgspec
+
+from headrace.observe.wording import days, moment
+
+NAMES_MAX = 4
+_NOT_SERVED = frozenset({"unknown", "never", "wrong", "late"})
+
+
+class OpenKind(enum.StrEnum):
+    """The kinds of open items, in the order in which they are listed."""
+
+    CONSUMER = "consumer"
+    DATA_CORRUPTED = "data_corrupted"
+    INCIDENT = "incident"
+    QUARANTINE = "quarantine"
+    FAILING = "failing"
+    SOURCE_UNREACHABLE = "source_unreachable"
+    SOURCE_THROTTLED = "source_throttled"
+    GAP = "gap"
+    SUPERSEDED_UPSTREAM = "superseded_upstream"
+    APPROVAL = "approval"
+    NOT_APPLIED = "not_applied"
+
+
+class OpenItem(msgspec.Struct, frozen=True):
+    """One kind of open things. `text` is a noun phrase with its count: `2 incidents`."""
+
+    kind: OpenKind
+    count: int
+    nodes: tuple[str, ...]
+    text: str
+    command: str
+
+
+class ConsumerFact(msgspec.Struct, frozen=True):
+    """A consumer's state; `backlog` are the older intervals that aren't met, each a `per` long."""
+
+    name: str
+    state: str
+    backlog: tuple[str, ...] = ()
+    per: str = "day"
+
+
+class IncidentFact(msgspec.Struct, frozen=True):
+    """An incident that isn't resolved; `reach` are its node and the assets that it affects."""
+
+    shown: str
+    node: str
+    kind: str
+    reach: frozenset[str] = frozenset()
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What waits in quarantine of one node. `rows` counts those that are known."""
+
+    partitions: int
+    rows: int
+
+
+class Throttled(msgspec.Struct, frozen=True):
+    """A source that asked us to wait: since when, and how many of its intervals are loaded."""
+
+    source: str
+    since_us: int
+    loaded: int | None = None
+    expected: int | None = None
+
+
+class Superseded(msgspec.Struct, frozen=True):
+    """Published partitions of an asset whose sources were restated; `command` recomputes them."""
+
+    node: str
+    partitions: int
+    first: str
+    last: str
+    unit: str
+    command: str
+
+
+class OpenFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that open items are made of, at one time."""
+
+    now_us: int
+    timezone: str
+    consumers: Sequence[ConsumerFact]
+    incidents: Sequence[IncidentFact] = ()
+    held: Mapping[str, Held] = {}
+    failing: Collection[str] = ()
+    """Nodes of which a partition has failed and was not published since."""
+    unreachable: Mapping[str, int] = {}
+    """Source → since when every observation of it has failed."""
+    throttled: Sequence[Throttled] = ()
+    superseded: Sequence[Superseded] = ()
+    approvals: Sequence[int] = ()
+    """Backfills that wait for an approval."""
+    not_applied: int | None = 0
+    """Nodes whose files differ from what is applied; None where the files have errors."""
+
+
+class Explained(msgspec.Struct, frozen=True):
+    """What the headline's first sentence has said already: the causes that consumers wait for."""
+
+    incidents: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+
+
+def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[OpenItem, ...]:  # noqa: B008 - frozen
+    """What is open, without what is explained already."""
+    found = (
+        _consumers(facts),
+        *_incidents(facts, explained),
+        _quarantine(facts, explained),
+        _failing(facts, explained),
+        _unreachable(facts, explained),
+        _throttled(facts),
+        _gaps(facts),
+        _superseded(facts),
+        _approvals(facts),
+        _not_applied(facts),
+    )
+    return tuple(item for item in found if item is not None)
+
+
+def headline(facts: OpenFacts, causes: str | None, explained: Explained, *, wrong_visible: bool) -> str:
+    """The state of the whole in at most three sentences.
+
+    `causes` is the sentence about the causes that all consumers that aren't served wait for;
+    `wrong_visible` says whether readers can see a publication that is known to be wrong.
+    """
+    said = [_served(facts, causes)]
+    states = {one.state for one in facts.consumers}
+    if states & {"late", "never"} and "wrong" not in states and not wrong_visible and facts.held:
+        said.append("Nothing wrong was published.")
+    waiting = explained if causes is not None else Explained()
+    also = [item for item in open_items(facts, waiting) if item.kind is not OpenKind.CONSUMER]
+    if also:
+        said.append(f"Also open: {', '.join(item.text for item in also)}.")
+    return " ".join(said)
+
+
+def _served(facts: OpenFacts, causes: str | None) -> str:
+    if not facts.consumers:
+        return "No consumer is declared."
+    missed = [one for one in facts.consumers if one.state in _NOT_SERVED]
+    risky = [one.name for one in facts.consumers if one.state == "at_risk"]
+    at_risk = f", {_few(risky)} at risk" if risky else ""
+    total = len(facts.consumers)
+    if causes is not None:
+        return causes
+    if missed:
+        verb = "isn't" if len(missed) == 1 else "aren't"
+        named = _few([f"{one.name} ({one.state})" for one in missed])
+        return f"{len(missed)} of {_count(total, 'consumer')} {verb} served: {named}{at_risk}."
+    if total == 1:
+        return f"The consumer is served{at_risk}."
+    return f"{'Both' if total == 2 else f'All {total:,}'} consumers are served{at_risk}."
+
+
+def _consumers(facts: OpenFacts) -> OpenItem | None:
+    open_ones = [one for one in facts.consumers if one.state != "served"]
+    if not open_ones:
+        return None
+    missed = sum(one.state in _NOT_SERVED for one in open_ones)
+    said = [f"{_count(missed, 'consumer')} not served"] if missed else []
+    if risky := len(open_ones) - missed:
+        said.append(f"{_count(risky, 'consumer')} at risk")
+    command = f"headrace why {shlex.quote(open_ones[0].name)}"
+    names = tuple(one.name for one in open_ones)
+    return OpenItem(OpenKind.CONSUMER, len(names), names, ", ".join(said), command)
+
+
+def _incidents(facts: OpenFacts, explained: Explained) -> list[OpenItem | None]:
+    others = [one for one in facts.incidents if one.shown not in explained.incidents]
+    corrupted = [one for one in others if one.kind == OpenKind.DATA_CORRUPTED]
+    rest = [one for one in others if one.kind != OpenKind.DATA_CORRUPTED]
+    return [
+        _of_incidents(OpenKind.DATA_CORRUPTED, corrupted, "incident of damaged data", "incidents of damaged data"),
+        _of_incidents(OpenKind.INCIDENT, rest, "incident", "incidents"),
+    ]
+
+
+def _of_incidents(kind: OpenKind, found: Sequence[IncidentFact], one: str, several: str) -> OpenItem | None:
+    if not found:
+        return None
+    command = f"headrace incident {found[0].shown}" if len(found) == 1 else "headrace incidents"
+    nodes = tuple(dict.fromkeys(incident.node for incident in found))
+    return OpenItem(kind, len(found), nodes, _count(len(found), one, several), command)
+
+
+def _quarantine(facts: OpenFacts, explained: Explained) -> OpenItem | None:
+    held = {node: one for node, one in facts.held.items() if node not in explained.nodes}
+    if not held:
+        return None
+    rows = sum(one.rows for one in held.values())
+    partitions = sum(one.partitions for one in held.values())
+    text = _count(rows, "held row") if rows else _count(partitions, "held partition")
+    return OpenItem(OpenKind.QUARANTINE, partitions, tuple(held), text, "headrace quarantine")
+
+
+def _failing(facts: OpenFacts, explained: Explained) -> OpenItem | None:
+    nodes = tuple(sorted(set(facts.failing) - explained.nodes))
+    if not nodes:
+        return None
+    text = f"{_few(nodes)} {'fails' if len(nodes) == 1 else 'fail'}"
+    return OpenItem(OpenKind.FAILING, len(nodes), nodes, text, "headrace runs --failed")
+
+
+def _unreachable(facts: OpenFacts, explained: Explained) -> OpenItem | None:
+    names = [name for name in facts.unreachable if name not in explained.nodes]
+    if not names:
+        return None
+    since = moment(min(facts.unreachable[name] for name in names), facts.now_us, facts.timezone)
+    text = f"{_count(len(names), 'source')} unreachable since {since} ({_few(names)})"
+    command = f"headrace deliveries {shlex.quote(names[0])}"
+    return OpenItem(OpenKind.SOURCE_UNREACHABLE, len(names), tuple(names), text, command)
+
+
+def _throttled(facts: OpenFacts) -> OpenItem | None:
+    found = facts.throttled
+    if not found:
+        return None
+    since = moment(min(one.since_us for one in found), facts.now_us, facts.timezone)
+    unit = f"{found[0].loaded} of {found[0].expected} intervals loaded"
+    loaded = f" ({unit})" if len(found) == 1 and found[0].expected else ""
+    text = f"{_count(len(found), 'source')} throttled since {since}{loaded}"
+    command = f"headrace deliveries {shlex.quote(found[0].source)}"
+    return OpenItem(OpenKind.SOURCE_THROTTLED, len(found), tuple(one.source for one in found), text, command)
+
+
+def _gaps(facts: OpenFacts) -> OpenItem | None:
+    """Older intervals that consumers miss though they are served now."""
+    found = [one for one in facts.consumers if one.backlog and one.state not in _NOT_SERVED]
+    if not found:
+        return None
+    count = sum(len(one.backlog) for one in found)
+    each = [f"{one.name} misses {days(len(one.backlog), one.per)}" for one in found[:NAMES_MAX]]
+    more = f" and {len(found) - NAMES_MAX} more consumers miss some" if len(found) > NAMES_MAX else ""
+    command = f"headrace why {shlex.quote(f'{found[0].name}@{found[0].backlog[0]}')}"
+    names = tuple(one.name for one in found)
+    return OpenItem(OpenKind.GAP, count, names, f"{', '.join(each)}{more}", command)
+
+
+def _superseded(facts: OpenFacts) -> OpenItem | None:
+    if not facts.superseded:
+        return None
+    count = sum(one.partitions for one in facts.superseded)
+    each = [f"{days(one.partitions, one.unit)} of {one.node}" for one in facts.superseded[:NAMES_MAX]]
+    first = facts.superseded[0]
+    span = f" ({first.first} … {first.last})" if len(facts.superseded) == 1 else ""
+    text = f"{', '.join(each)} superseded upstream{span}"
+    nodes = tuple(one.node for one in facts.superseded)
+    return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)
+
+
+def _approvals(facts: OpenFacts) -> OpenItem | None:
+    if not facts.approvals:
+        return None
+    text = f"{_count(len(facts.approvals), 'backfill')} waiting for approval"
+    command = f"headrace backfills {facts.approvals[0]}"
+    return OpenItem(OpenKind.APPROVAL, len(facts.approvals), (), text, command)
+
+
+def _not_applied(facts: OpenFacts) -> OpenItem | None:
+    if facts.not_applied == 0:
+        return None
+    if facts.not_applied is None:
+        text = "files have errors (the applied version goes on)"
+        return OpenItem(OpenKind.NOT_APPLIED, 1, (), text, "headrace validate")
+    text = f"{_count(facts.not_applied, 'node')} not applied"
+    return OpenItem(OpenKind.NOT_APPLIED, facts.not_applied, (), text, "headrace plan")
+
+
+def _count(n: int, one: str, several: str | None = None) -> str:
+    return f"{n:,} {one if n == 1 else several or one + 's'}"
+
+
+def _few(names: Sequence[str]) -> str:
+    if len(names) <= NAMES_MAX:
+        return ", ".join(names)
+    return f"{', '.join(names[: NAMES_MAX - 1])} and {len(names) - NAMES_MAX + 1} more"

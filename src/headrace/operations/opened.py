@@ -1,0 +1,89 @@
+"""The facts that open items and the headline are made of, read in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.model import Project
+from headrace.observe.open_items import (
+    ConsumerFact,
+    Explained,
+    Held,
+    IncidentFact,
+    OpenFacts,
+    Superseded,
+    headline,
+    open_items,
+)
+from headrace.operations.documents import ConsumerRow, HoldingRow, OpenRow, ProposedRow
+from headrace.store import Transaction
+from headrace.store.queries import failed_looks, failures, incidents, plans, quarantine
+
+
+def facts(
+    tx: Transaction,
+    project: Project,
+    consumers: Sequence[ConsumerRow],
+    proposed: Sequence[ProposedRow],
+    *,
+    now_us: int,
+    not_applied: int | None,
+) -> OpenFacts:
+    """What is open now; `consumers` are those that the view shows."""
+    return OpenFacts(
+        now_us=now_us,
+        timezone=project.settings.timezone,
+        consumers=[_consumer(project, row) for row in consumers],
+        incidents=[
+            IncidentFact(one.shown, one.node, one.kind, frozenset({one.node, *one.affected.assets})) for one in incidents.open_ones(tx)
+        ],
+        held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items()},
+        failing=failures.failing_nodes(tx),
+        unreachable={one.source: one.since for one in failed_looks.failing(tx) if one.source in project.sources},
+        superseded=[_superseded(project, row) for row in proposed],
+        approvals=[plan.id for plan in plans.awaiting(tx)],
+        not_applied=not_applied,
+    )
+
+
+def _consumer(project: Project, row: ConsumerRow) -> ConsumerFact:
+    declared = project.consumers.get(row.name)
+    per = declared.per.value if declared is not None else "day"
+    return ConsumerFact(row.name, row.state, tuple(row.backlog), per)
+
+
+def _superseded(project: Project, row: ProposedRow) -> Superseded:
+    grain = project.assets[row.node].partition.grain
+    unit = grain.value if grain is not None else "partition"
+    return Superseded(row.node, row.partitions, row.from_, row.to, unit, row.command)
+
+
+def rows(found: OpenFacts) -> list[OpenRow]:
+    """The open items as documents have them."""
+    return [
+        OpenRow(kind=one.kind.value, count=one.count, nodes=list(one.nodes), text=one.text, command=one.command)
+        for one in open_items(found)
+    ]
+
+
+def summed_up(
+    found: OpenFacts,
+    consumers: Sequence[ConsumerRow],
+    holding: HoldingRow | None,
+    *,
+    wrong_visible: bool,
+) -> str:
+    """The headline. What the causes of `holding` explain isn't said twice."""
+    waiting = frozenset(row.incident for row in consumers if row.incident and row.state in ("late", "never"))
+    nodes = frozenset(name for one in found.incidents if one.shown in waiting for name in one.reach)
+    return headline(found, _causes(holding), Explained(waiting, nodes), wrong_visible=wrong_visible)
+
+
+def _causes(holding: HoldingRow | None) -> str | None:
+    """How much the causes hold back that consumers wait for."""
+    if holding is None:
+        return None
+    counts = ((holding.assets, "asset"), (holding.consumers, "consumer"))
+    held = [f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
+    causes = "1 cause holds" if holding.causes == 1 else f"{holding.causes:,} causes hold"
+    return f"{causes} {' and '.join(held)}."

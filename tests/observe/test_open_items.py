@@ -1,0 +1,121 @@
+"""The headline and the open items: what is said when several things are wrong at once."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from headrace.observe.open_items import (
+    ConsumerFact,
+    Explained,
+    Held,
+    IncidentFact,
+    OpenFacts,
+    OpenKind,
+    Superseded,
+    Throttled,
+    headline,
+    open_items,
+)
+
+THURSDAY = 1_360_843_200_000_000  # 2013-02-14 12:00 UTC
+DAY = 86_400_000_000
+
+
+def facts(*states: str, **more: object) -> OpenFacts:
+    consumers = [ConsumerFact(f"c{n}", state) for n, state in enumerate(states)]
+    return OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=consumers, **more)  # type: ignore[arg-type]
+
+
+def said(found: OpenFacts, causes: str | None = None, *, wrong_visible: bool = False) -> str:
+    return headline(found, causes, Explained(), wrong_visible=wrong_visible)
+
+
+SERVED = ("served", "served", "served")
+INCIDENTS = [IncidentFact(f"INC-{n}", f"s{n}", "late_source") for n in (1, 2)]
+ALSO = {
+    "2 incidents": {"incidents": INCIDENTS},
+    "227 held rows": {"held": {"s1": Held(2, 200), "s2": Held(1, 27)}},
+    "1 held partition": {"held": {"s1": Held(1, 0)}},
+    "a, b fail": {"failing": ["b", "a"]},
+    "1 source unreachable since Mon 02-11 12:00 (rates)": {"unreachable": {"rates": THURSDAY - 3 * DAY}},
+    "1 source throttled since Mon 02-11 12:00 (18 of 42 intervals loaded)": {"throttled": [Throttled("rates", THURSDAY - 3 * DAY, 18, 42)]},
+    "32 days of revenue superseded upstream (2013-01-01 … 2013-02-01)": {
+        "superseded": [Superseded("revenue", 32, "2013-01-01", "2013-02-01", "day", "x")]
+    },
+    "1 backfill waiting for approval": {"approvals": [7]},
+    "3 nodes not applied": {"not_applied": 3},
+    "files have errors (the applied version goes on)": {"not_applied": None},
+}
+
+
+@pytest.mark.parametrize("text", ALSO)
+def test_whatever_is_open_is_in_the_headline(text: str) -> None:
+    """Would catch: "Nothing is late or wrong" above incidents, held rows, or an unreachable source."""
+    found = facts(*SERVED, **ALSO[text])
+    assert said(found) == f"All 3 consumers are served. Also open: {text}."
+    assert [item.text for item in open_items(found)] == [text]
+
+
+def test_without_anything_open_the_headline_claims_nothing_more() -> None:
+    """Would catch: a claim about data that nobody has looked at."""
+    assert said(facts(*SERVED)) == "All 3 consumers are served."
+    assert said(facts("served", "served")) == "Both consumers are served."
+    assert said(facts("served")) == "The consumer is served."
+    assert said(facts()) == "No consumer is declared."
+
+
+def test_consumers_that_miss_something() -> None:
+    """Would catch: a consumer at risk, or one with a hole in its past, that is said to be served and no more."""
+    assert said(facts("served", "at_risk")) == "Both consumers are served, c1 at risk."
+    assert said(facts("wrong", "served", "at_risk")) == "1 of 3 consumers isn't served: c0 (wrong), c2 at risk."
+    hole = ConsumerFact("report", "served", ("2013-02-11",), "day")
+    found = OpenFacts(now_us=THURSDAY, timezone="UTC", consumers=[hole])
+    assert said(found) == "The consumer is served. Also open: report misses 1 day."
+    assert open_items(found)[0].command == "headrace why report@2013-02-11"
+
+
+def test_nothing_wrong_was_published_only_if_that_is_known() -> None:
+    """Would catch: that sentence while readers can see a publication that an incident names as wrong."""
+    late = facts("late", "served", held={"s": Held(1, 5)})
+    assert "Nothing wrong was published." in said(late)
+    assert "Nothing wrong" not in said(late, wrong_visible=True)
+    assert "Nothing wrong" not in said(facts("late", "wrong", held={"s": Held(1, 5)}))
+    assert "Nothing wrong" not in said(facts("unknown", held={"s": Held(1, 5)}))
+
+
+def test_what_a_cause_explains_is_not_said_twice() -> None:
+    """Would catch: one renamed column told as a cause, an incident, held rows and failing assets."""
+    one = IncidentFact("INC-1", "flights", "schema_change", frozenset({"flights", "clean"}))
+    other = IncidentFact("INC-2", "rates", "late_source", frozenset({"rates"}))
+    found = facts(
+        "late", "late", incidents=[one, other],
+        held={"flights": Held(3, 2_740), "rates": Held(1, 3)}, failing=["clean"],
+    )  # fmt: skip
+    explained = Explained(frozenset({"INC-1"}), one.reach)
+    text = headline(found, "1 cause holds 8 assets and 2 consumers.", explained, wrong_visible=False)
+    assert text == ("1 cause holds 8 assets and 2 consumers. Nothing wrong was published. Also open: 1 incident, 3 held rows.")
+    assert {item.kind: item.count for item in open_items(found)} == {
+        OpenKind.CONSUMER: 2, OpenKind.INCIDENT: 2, OpenKind.QUARANTINE: 4, OpenKind.FAILING: 1,
+    }  # fmt: skip
+
+
+def test_any_mixture_names_each_kind_once_and_never_that_all_is_well() -> None:
+    """Would catch: an item that hides another, or a headline that says less than `open`."""
+    seed = random.randrange(2**32)  # `random` begins where the test and the code say
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    for _ in range(500):
+        states = chance.choices(("served", "late", "wrong", "never", "unknown", "at_risk"), k=chance.randint(0, 5))
+        more: dict[str, object] = {}
+        for one in chance.sample(list(ALSO.values()), chance.randint(0, 6)):
+            more |= one
+        found = facts(*states, **more)
+        items, text = open_items(found), said(found)
+        assert len({item.kind for item in items}) == len(items)
+        assert all(item.text in text for item in items if item.kind is not OpenKind.CONSUMER), text
+        assert ("Also open" in text) == any(item.kind is not OpenKind.CONSUMER for item in items)
+        missed = [state for state in states if state not in ("served", "at_risk")]
+        assert ("served." in text or "served," in text) or missed or not states
+        assert all(item.command.startswith("headrace ") or item.command == "x" for item in items)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
+
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined
 from headrace.operations.fix_documents import FixDocument
 
+STILL_SHOWN_MAX = 8
 ACTS = {"map": "accept names", "read": "read again", "look": "look again"}
 STEPS = [Column("", right=True), Column("", least=8), Column("", gives=2, least=12), Column("", gives=1, least=24)]
 
@@ -34,12 +37,42 @@ def render(document: FixDocument, page: Page) -> None:
         page.next(f"headrace fix {document.id}")
         return
     _made(document, page)
-    if document.fix == "open":
-        page.say(f"✗ {document.id} is still open: {document.cause.summary}", "bad")
-        page.next(f"headrace incident {document.id}")
+    if document.fix == "done":
+        page.say(f"✓ {document.id} resolved: {_took(document)}", "good")
+        _still(document, page)
+        page.next(f"git commit {shlex.quote(document.file)}" if document.file is not None else "headrace status")
         return
-    page.say(f"✓ {document.id} {document.state}: {_took(document)}", "good")
-    page.next(f"git commit {document.file}" if document.file is not None else "headrace status")
+    failed = _failed(document)
+    over = f"{document.id} is resolved, but" if document.state == "resolved" else f"{document.id} is {_OPEN[document.state]}:"
+    if failed:
+        page.say(f"✗ {over} a part of the repair failed", "bad")
+    else:
+        page.say(f"✗ {over} {document.cause.summary}", "bad")
+    _still(document, page)
+    page.next(_next(document))
+
+
+_OPEN = {"open": "still open", "recovering": "not over yet"}
+
+
+def _failed(document: FixDocument) -> bool:
+    return document.backfill is not None and document.backfill.state not in ("succeeded", "nothing_due")
+
+
+def _next(document: FixDocument) -> str:
+    if _failed(document) and document.backfill is not None and document.backfill.plan_id is not None:
+        return f"headrace backfills {shlex.quote(document.backfill.plan_id)}"
+    if document.state == "resolved" or document.repair is None:
+        return next((row.command for row in document.still if row.command is not None), f"headrace incident {document.id}")
+    return f"headrace incident {document.id}"
+
+
+def _still(document: FixDocument, page: Page) -> None:
+    """What isn't as it should be, as `status` says it."""
+    for row in document.still[:STILL_SHOWN_MAX]:
+        page.say(f"{row.what} is {row.state.replace('_', ' ')}: {row.text}", "dim", indent=2)
+    if len(document.still) > STILL_SHOWN_MAX:
+        page.say(f"and {len(document.still) - STILL_SHOWN_MAX} more: headrace status", "dim", indent=2)
 
 
 def _made(document: FixDocument, page: Page) -> None:
@@ -47,6 +80,9 @@ def _made(document: FixDocument, page: Page) -> None:
     if found is None:
         return
     page.say(f"{found.published} of {found.partitions_total} partitions published", indent=2)
+    if (again := document.recomputed) is not None:
+        same = "the same rows as before" if again.differ == 0 else f"{again.differ} with other rows than before, {again.same} with the same"
+        page.say(f"{again.node}: {same}", indent=2)
     for row in found.changes:
         page.say(f"{row.asset}: rows +{row.rows_added:,}, {row.rows_changed:,} changed, {row.rows_removed:,} removed", "dim", indent=4)
 

@@ -3,19 +3,20 @@ beside production and published at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Refused
+from headrace.model.required import WHOLE
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import plan
 from headrace.operations.backfill_showing import of_planned
 from headrace.operations.contract_accept import Accepted, accept, prepared
 from headrace.operations.documents import Document
-from headrace.operations.fix_documents import FixDocument, FixStep
+from headrace.operations.fix_documents import FixDocument, FixStep, RecomputedRow, StillRow
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.mending import Act, Mending, mending
@@ -24,21 +25,25 @@ from headrace.operations.progress import Progress
 from headrace.operations.resume import resume
 from headrace.operations.retry import retry
 from headrace.operations.session import Session
+from headrace.operations.status import status
 from headrace.operations.tick import tick
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
-from headrace.store.queries import quarantine
+from headrace.store.queries import publications, quarantine
 from headrace.store.queries.incidents import Happened, Incident
 
+WENT_WELL = ("succeeded", "nothing_due")
+"""States of a backfill that did all that it was planned to do."""
 Confirm = Callable[[FixDocument], bool]
 """Shows a plan and asks for it; raises Refused where nobody is there to be asked."""
 
 
 class FixArguments(msgspec.Struct, frozen=True):
-    """Which incident is repaired, and how."""
+    """Which incident is repaired, and how; `again`: although the same rows are expected."""
 
     number: int
     acts: list[str]
+    again: bool = False
 
 
 class FixNoted(Document, frozen=True, kw_only=True):
@@ -57,11 +62,12 @@ class _Planned(msgspec.Struct, frozen=True):
     build: BackfillDocument | None = None
 
 
-def fix(session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress) -> FixDocument:
-    """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it.
+def fix(session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False) -> FixDocument:
+    """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it. `again`: also where neither inputs nor code have
+    changed since the wrong rows were published.
 
     UsageError for an incident that there isn't, Refused where a person has to do something first, or policy asks for an approval."""
-    planned = _plan(session, target)
+    planned = _plan(session, target, again=again)
     document = _document(planned, "done" if planned.incident.state == "resolved" else "planned")
     if dry_run or planned.incident.state == "resolved":
         return document
@@ -73,35 +79,97 @@ def fix(session: Session, target: str, *, dry_run: bool, confirm: Confirm, progr
         )
     if not confirm(document):
         return msgspec.structs.replace(document, fix="declined")
-    perform(session, "fix", FixArguments(planned.incident.id, [act.value for act in planned.how.acts]), progress)
+    before = _hashes(session, planned) if again else {}
+    perform(session, "fix", FixArguments(planned.incident.id, [act.value for act in planned.how.acts], again), progress)
     built = _do(session, planned, progress)
+    return _after(session, planned, document, built, before if again else None)
+
+
+def _after(
+    session: Session, planned: _Planned, document: FixDocument, built: BackfillDocument | None, before: Mapping[str, str | None] | None
+) -> FixDocument:
+    """What came of it, by the evaluation that `status` prints."""
     fresh = session.again(session.actor)
     try:
-        after = _plan(fresh, target, resolved_only=True)
+        after = _plan(fresh, planned.incident.shown, resolved_only=True)
+        still = _still(fresh, after.incident)
+        recomputed = None if before is None else _recomputed(planned, before, _hashes(fresh, planned))
     finally:
         fresh.close()
-    ended = after.incident.state != "open"
-    return msgspec.structs.replace(_document(after, "done" if ended else "open"), steps=document.steps, mappings=document.mappings,
-        file=document.file, backfill=built)  # fmt: skip
+    failed = built is not None and built.state not in WENT_WELL
+    state = "done" if after.incident.state == "resolved" and not failed else "open"
+    return msgspec.structs.replace(
+        _document(after, state), steps=document.steps, mappings=document.mappings, file=document.file, backfill=built, still=still,
+        recomputed=recomputed,
+    )  # fmt: skip
 
 
-def _plan(session: Session, target: str, *, resolved_only: bool = False) -> _Planned:
+def _still(session: Session, incident: Incident) -> list[StillRow]:
+    """Whom it affects and who isn't served; and what of it readers see, where it isn't resolved."""
+    affected = set(incident.affected.consumers)
+    rows = status(session).consumers if affected else []
+    found = [
+        StillRow(what=row.name, state=row.state, text=row.reason, command=row.next)
+        for row in rows
+        if row.name in affected and row.state not in ("served", "at_risk")
+    ]
+    if incident.state == "resolved" or session.store is None:
+        return found
+    with session.store.read() as tx:
+        wrong = stored.wrong_keys(tx, incident.id)
+    if wrong:
+        node, key = wrong[0]
+        more = f" (and those of {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        place = node if key == WHOLE else f"{node}@{key}"
+        text = f"readers still see the rows{more} that {incident.shown} says are wrong"
+        found.append(StillRow(what=place, state="wrong", text=text, command=f"headrace incident {incident.shown}"))
+    return found
+
+
+def _hashes(session: Session, planned: _Planned) -> dict[str, str | None]:
+    """The hashes of what readers see of the incident's partitions."""
+    assert session.store is not None
+    with session.store.read() as tx:
+        keys = [key for node, key in stored.partitions_of(tx, planned.incident.id) if node == planned.incident.node]
+        return publications.hashes(tx, planned.incident.node, [key or WHOLE for key in keys])
+
+
+def _recomputed(planned: _Planned, before: Mapping[str, str | None], after: Mapping[str, str | None]) -> RecomputedRow:
+    same = sum(before.get(key) is not None and before[key] == found for key, found in after.items())
+    return RecomputedRow(node=planned.incident.node, same=same, differ=len(after) - same)
+
+
+def _plan(session: Session, target: str, *, resolved_only: bool = False, again: bool = False) -> _Planned:
     """The incident, and what would be done about it. Refused where only a person can."""
     number = number_of(target)
     if session.store is None or session.compiled is None:
         raise Refused("nothing has run yet, so nothing is wrong", hint="headrace tick")
     with session.store.read() as tx:
         incident = found_in(tx, number)
-        row = row_of(session, session.compiled.project, tx, incident)
+        row = row_of(session, session.compiled, tx, incident)
         if incident.state == "resolved" or resolved_only:
             return _Planned(incident, row, Mending())
-        how = mending(tx, session.compiled.project, incident)
+        how = mending(tx, session.compiled, incident, again=again)
         waiting = [one.rows or 0 for one in quarantine.waiting(tx, node=incident.node) if one.partition in how.reread]
     if not how.acts:
-        commands = [f"\n    {command}" for command in how.commands]
-        raise Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint="then" + "".join(commands) if commands else "")
+        raise _refused(incident, how)
     accepted = prepared(session, how.accepting) if Act.MAP in how.acts else None
-    return _Planned(incident, row, how, accepted, sum(waiting), _preview(session, incident, how))
+    build = _preview(session, incident, how)
+    if how.acts == (Act.BUILD,) and build is not None and build.partitions_total == 0:
+        how, build = Mending(acts=(Act.LOOK,)), None  # nothing is missing: what is left waits for a source
+    return _Planned(incident, row, how, accepted, sum(waiting), build)
+
+
+def _refused(incident: Incident, how: Mending) -> Refused:
+    """Why a person has to do something first, and what."""
+    commands = f"then {', then '.join(how.commands)}" if how.commands else ""
+    if not how.same:
+        return Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint=commands)
+    reason = f"neither the code of {incident.node} nor its inputs have changed since the wrong rows were published"
+    return Refused(
+        f"{incident.shown} isn't repaired: {reason}, so computing it again gives the same rows",
+        hint=f"{how.first}; {commands}. To compute it all the same: headrace fix {incident.shown} --again",
+    )
 
 
 def _preview(session: Session, incident: Incident, how: Mending) -> BackfillDocument | None:
@@ -124,6 +192,8 @@ def _document(planned: _Planned, state: str) -> FixDocument:
         mappings=[] if planned.accepted is None else list(planned.accepted.mappings),
         file=None if planned.accepted is None else planned.accepted.path.as_posix(),
         backfill=planned.build,
+        still=[],
+        recomputed=None,
     )
 
 
@@ -179,7 +249,7 @@ def _noted(context: Context, arguments: FixArguments, progress: Progress) -> Fix
             now,
             Event(
                 action=Action.INCIDENT_FIXED, actor=context.actor, object=Object("incident", str(arguments.number)),
-                after={"acts": list(arguments.acts)},
+                after={"acts": list(arguments.acts), **({"again": True} if arguments.again else {})},
             ),
         )  # fmt: skip
 

@@ -17,9 +17,27 @@ class FixStep(Document, frozen=True, kw_only=True):
     text: str
 
 
+class StillRow(Document, frozen=True, kw_only=True):
+    """A consumer that the incident affects and that isn't served (`what` is its name, `state` that of `status`), or a partition whose
+    wrong rows are still read."""
+
+    what: str
+    state: str
+    text: str
+    command: str | None
+
+
+class RecomputedRow(Document, frozen=True, kw_only=True):
+    """How many partitions of the incident's node have the same rows as before the repair, and how many others."""
+
+    node: str
+    same: int
+    differ: int
+
+
 class FixDocument(IncidentRow, frozen=True, kw_only=True):
-    """The incident as it stands now. `fix` is `planned`, `declined`, `done` (resolved, or on the way without anybody) or `open` (it was
-    done, and the cause is still there); `backfill` is the plan, and what came of it once it ran."""
+    """The incident as it is now. `fix` is `planned`, `declined`, `done` (the repair ran to its end and the incident is resolved) or
+    `open` (a part of it failed, or the incident isn't over); `backfill` is the plan, and what came of it once it ran."""
 
     fix: str
     steps: list[FixStep]
@@ -27,3 +45,7 @@ class FixDocument(IncidentRow, frozen=True, kw_only=True):
     file: str | None
     """The contract that was edited."""
     backfill: BackfillDocument | None
+    still: list[StillRow]
+    """After a repair: what isn't as it should be, by the evaluation that `status` prints."""
+    recomputed: RecomputedRow | None
+    """Of a repair with `--again`: whether the rows differ from those that were there."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from headrace.model import Project, UnknownName, UsageError
+from headrace.model import UnknownName, UsageError
 from headrace.observe.incidents.holding import holding
 from headrace.observe.obligations import Scene
+from headrace.observe.states import Wronged
 from headrace.observe.watched import WHOLE, Terms
 from headrace.operations.documents import ConsumerRow, HoldingRow
 from headrace.operations.incident_documents import (
@@ -22,6 +23,7 @@ from headrace.operations.incident_documents import (
     SymptomRow,
 )
 from headrace.operations.session import Session
+from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident, shown
@@ -33,9 +35,8 @@ def incidents(session: Session, *, every: bool = False) -> list[IncidentRow]:
     """The incidents that aren't resolved, oldest first; with `every`, the newest of all, newest first."""
     if session.store is None or session.compiled is None:
         return []
-    project = session.compiled.project
     with session.store.read() as tx:
-        return [row_of(session, project, tx, one) for one in (stored.newest(tx) if every else stored.open_ones(tx))]
+        return [row_of(session, session.compiled, tx, one) for one in (stored.newest(tx) if every else stored.open_ones(tx))]
 
 
 def incident(session: Session, target: str) -> IncidentRow:
@@ -43,9 +44,8 @@ def incident(session: Session, target: str) -> IncidentRow:
     number = number_of(target)
     if session.store is None or session.compiled is None:
         raise _unknown(number)
-    project = session.compiled.project
     with session.store.read() as tx:
-        return row_of(session, project, tx, found_in(tx, number))
+        return row_of(session, session.compiled, tx, found_in(tx, number))
 
 
 def number_of(text: str) -> int:
@@ -68,20 +68,24 @@ def _unknown(number: int) -> UsageError:
     return UnknownName(f"there is no incident {shown(number)}", hint="headrace incidents --all lists them")
 
 
-def told(tx: Transaction, scene: Scene, consumers: Sequence[ConsumerRow], now_us: int) -> list[ConsumerRow]:
-    """Consumers as `status` tells of them, each that isn't served with the incident that it waits for."""
+def told(tx: Transaction, scene: Scene, consumers: Sequence[ConsumerRow], wronged: Mapping[str, Wronged], now_us: int) -> list[ConsumerRow]:
+    """Consumers as `status` tells of them, each that isn't served with the incident that it waits for, or that makes it wrong."""
     if not stored.count_open(tx):
         return list(consumers)
     terms = {one.consumer: one for one in scene.declared.consumers}
-    return [row if row.state == "served" else _told(row, _waited_for(tx, scene, terms[row.name], row, now_us)) for row in consumers]
+    return [
+        row if row.state == "served" else _told(row, _waited_for(tx, scene, terms[row.name], row, wronged, now_us)) for row in consumers
+    ]
 
 
-def _waited_for(tx: Transaction, scene: Scene, terms: Terms, row: ConsumerRow, now_us: int) -> Incident | None:
+def _waited_for(
+    tx: Transaction, scene: Scene, terms: Terms, row: ConsumerRow, wronged: Mapping[str, Wronged], now_us: int
+) -> Incident | None:
     if row.risk is not None and row.state == "at_risk":
         return stored.open_at(tx, row.risk.node, "" if row.risk.partition == WHOLE else row.risk.partition)
     if row.state == "wrong":
-        read = (one for one in stored.open_ones(tx) if row.name in one.affected.consumers and stored.still_read(tx, one.id))
-        return next(read, None)
+        number = wronged[row.name].incident if row.name in wronged else None
+        return None if number is None else stored.get(tx, number)
     return holding(tx, scene, terms, now_us)
 
 
@@ -93,7 +97,7 @@ def _told(row: ConsumerRow, one: Incident | None) -> ConsumerRow:
     return msgspec.structs.replace(row, incident=one.shown, reason=f"{one.shown} {one.node}: {one.summary}")
 
 
-def holds(tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> HoldingRow | None:
+def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerRow]) -> HoldingRow | None:
     """What is held back of consumers as `told` gave them; None where one waits for something that no incident is of."""
     from headrace.operations.mending import repair_of
 
@@ -101,14 +105,14 @@ def holds(tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -
     if not waiting or any(row.incident is None for row in waiting):
         return None
     found = [found_in(tx, number_of(name)) for name in dict.fromkeys(row.incident for row in waiting if row.incident is not None)]
-    repair = repair_of(tx, project, found[0])
-    assets = {name for one in found for name in (*one.affected.assets, one.node) if name in project.assets}
+    repair = repair_of(tx, compiled, found[0])
+    assets = {name for one in found for name in (*one.affected.assets, one.node) if name in compiled.project.assets}
     by_hand = repair is None or repair.first is not None
     command = f"headrace incident {found[0].shown}" if repair is None or by_hand else None if repair.automatic else repair.command
     return HoldingRow(causes=len(found), assets=len(assets), consumers=len(waiting), command=command)
 
 
-def row_of(session: Session, project: Project, tx: Transaction, one: Incident) -> IncidentRow:
+def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident) -> IncidentRow:
     """An incident as verbs give it."""
     from headrace.operations.mending import repair_of
 
@@ -129,7 +133,7 @@ def row_of(session: Session, project: Project, tx: Transaction, one: Incident) -
         affected=AffectedRow(
             assets=list(one.affected.assets), consumers=list(one.affected.consumers), partitions=list(one.affected.partitions)
         ),
-        repair=repair_of(tx, project, one),
+        repair=repair_of(tx, compiled, one),
         recurrence_of=None if one.recurrence_of is None else shown(one.recurrence_of),
         before=None if one.recurrence_of is None else _before(session, tx, one.recurrence_of),
         symptoms=[

@@ -15,6 +15,8 @@ from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
 from headrace.operations.repairs import Broken, repairs
+from headrace.operations.unchanged import unchanged
+from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
 from headrace.store import Transaction
 from headrace.store.queries import drift, partitions
@@ -43,6 +45,8 @@ class Mending(msgspec.Struct, frozen=True, kw_only=True):
     build: BackfillArguments | None = None
     first: str = ""
     commands: tuple[str, ...] = ()
+    same: bool = False
+    """Nothing that the rows are computed from has changed: the same would come out, unless somebody asks for it `--again`."""
 
 
 _LOOK_AGAIN = (
@@ -79,19 +83,20 @@ _AUTOMATIC = (
 """What Headrace does by itself as soon as it can: it looks again, runs again, reads again, writes again."""
 
 
-def repair_of(tx: Transaction, project: Project, incident: Incident) -> IncidentRepairRow | None:
+def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:
     """The one command that repairs an incident, or that a person begins with; None where nothing is left to repair."""
     if incident.state == "resolved":
         return None
-    how = mending(tx, project, incident)
+    how = mending(tx, compiled, incident)
     if not how.acts:
         return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first) if how.commands else None
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
     return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=alone)
 
 
-def mending(tx: Transaction, project: Project, incident: Incident) -> Mending:
-    """What to do about an incident that isn't resolved."""
+def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool = False) -> Mending:
+    """What to do about an incident that isn't resolved. `again`: even where the same rows would come out."""
+    project = compiled.project
     match CauseKind(incident.kind):
         case CauseKind.PAUSED:
             return Mending(acts=(Act.RESUME,))
@@ -109,9 +114,25 @@ def mending(tx: Transaction, project: Project, incident: Incident) -> Mending:
                 commands=(f"headrace why {shlex.quote((*incident.affected.consumers, incident.node)[0])}",),
             )
         case CauseKind.REPORTED if incident.node in project.assets:
-            return _built(project, incident, Mode.ALL)
+            return _of_reported(tx, compiled, incident, again=again)
         case _:
             return _of_data(tx, project, incident)
+
+
+def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:
+    """What somebody says is wrong, or took back, is computed again, once that can come to something else."""
+    project, node = compiled.project, compiled.project.assets[incident.node]
+    if not again and incident.state == "recovering":
+        return _built(project, incident, Mode.MISSING)
+    wrong = stored.wrong_keys(tx, incident.id) or _places(tx, incident)
+    keys = [key for name, key in wrong if name == node.name]
+    if again or len(unchanged(tx, compiled, node.name, keys)) < len(keys) or not keys:
+        return _built(project, incident, Mode.ALL)
+    return Mending(
+        first=f"correct {_place(project, node.name)}, or what it reads",
+        commands=("headrace apply", f"headrace fix {incident.shown}"),
+        same=True,
+    )
 
 
 def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:

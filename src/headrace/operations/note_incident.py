@@ -50,4 +50,4 @@ def _note(context: Context, arguments: NoteArguments, progress: Progress) -> Inc
 
     context.tell(write=write)
     with context.store.read() as tx:
-        return row_of(context.session, applied.compiled.project, tx, found_in(tx, arguments.number))
+        return row_of(context.session, applied.compiled, tx, found_in(tx, arguments.number))

@@ -79,7 +79,7 @@ def _report(context: Context, arguments: ReportArguments, progress: Progress) ->
 
     context.tell(write=write)
     with context.store.read() as tx:
-        return row_of(context.session, applied.compiled.project, tx, found_in(tx, told[0]))
+        return row_of(context.session, applied.compiled, tx, found_in(tx, told[0]))
 
 
 def _span(arguments: ReportArguments) -> str:

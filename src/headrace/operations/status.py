@@ -69,10 +69,10 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         waiting = stored_quarantine.totals(tx)
         held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
         consumers = [_consumer(session, tx, compiled.project, one, past_of.of.get(one.name)) for one in shown]
-        consumers = told(tx, scene, consumers, now_us)
+        consumers = told(tx, scene, consumers, overview.wronged(), now_us)
         incidents_open = incidents.count_open(tx)
         undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
-        holding = holds(tx, compiled.project, consumers) if incidents_open else None
+        holding = holds(tx, compiled, consumers) if incidents_open else None
         files = _files(session, tx, compiled.project, consumers)
         broken = standing_repairs(tx, compiled.project)
         past = restatements.lately(session, tx, compiled, now_us)

@@ -11,13 +11,15 @@ import msgspec
 
 from headrace.model import Project
 from headrace.observe import persist
+from headrace.observe.availability.carrying import Carrying
 from headrace.observe.blockage import Blockage
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.diagnosis.graph import CauseGraph, graph_of
+from headrace.observe.evaluation import Evaluation
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents import faults, healing
-from headrace.observe.incidents.closing import close
+from headrace.observe.incidents.closing import close, reopen
 from headrace.observe.incidents.gathering import gather
 from headrace.observe.incidents.keeping import Keeping, owners
 from headrace.observe.incidents.reach import Reach
@@ -48,6 +50,10 @@ class Judged:
         """What is judged with what a transaction sees."""
         return Scene(self.watched, StoreWorld(tx), self._rhythms)
 
+    def evaluation(self, tx: Transaction, scene: Scene, now: int) -> Evaluation:
+        """How consumers are served, as `status` evaluates it."""
+        return Evaluation(tx, scene, Carrying(lambda: self._lines), now)
+
     @cached_property
     def reach(self) -> Reach:
         """What is below its nodes."""
@@ -73,6 +79,7 @@ def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, 
     tx.execute("savepoint judging")
     try:
         _causes(tx, judged, scene, now, run, reported=reported)
+        _close(tx, judged, scene, now)
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
         _log.exception("causes couldn't be judged")
@@ -85,7 +92,7 @@ def _tell(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
     """Queue what people are to be told of; what goes wrong with that undoes nothing either."""
     tx.execute("savepoint telling")
     try:
-        queue(tx, judged.project, scene, now)
+        queue(tx, judged.project, scene, judged.evaluation(tx, scene, now), now)
     except Exception:  # noqa: BLE001
         tx.execute("rollback to savepoint telling")
         _log.exception("what people are to be told couldn't be queued")
@@ -110,5 +117,10 @@ def _causes(tx: Transaction, judged: Judged, scene: Scene, now: int, run: int | 
         keeping = Keeping(tx, judged.project, judged.reach, now, run)
         keeping.keep(diagnose(list(evidence.values()), judged.graph, now, keeping.open_causes()), evidence)
         healing.note(tx, found.seen.values())
-    if found.touched or incidents.count_open(tx):
-        close(tx, scene, blockage, now)
+
+
+def _close(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
+    """End what is over, and open again what isn't."""
+    reopen(tx, now)
+    if incidents.count_open(tx):
+        close(tx, scene, Blockage(scene, now), judged.evaluation(tx, scene, now), now)

@@ -19,10 +19,12 @@ def command(
     target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
     dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
+    again: Annotated[bool, Option("--again", help="compute it although neither code nor inputs have changed since")] = False,
 ) -> int:
     """Repair an incident: accept the names that a vendor uses now, read deliveries again, build what reads them beside production, publish.
 
-    Exits 1 where its cause is still there afterwards, 3 where nobody agreed or a person has to do something first.
+    Exits 1 where the incident isn't over afterwards or a part of the repair failed, 3 where nobody agreed, a person has to do
+    something first, or the same rows would come out because neither code nor inputs have changed since they were published.
     """
     from headrace.operations.fix import fix
 
@@ -30,6 +32,7 @@ def command(
         invocation.session,
         target,
         dry_run=dry_run,
+        again=again,
         confirm=lambda found: _confirm(invocation, found, yes=yes),
         progress=invocation.progress(),
     )

@@ -7,19 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from headrace.plan.lineage import Lineage
+    from headrace.plan.bodies import Lines
 
 ALL = "*"
 
 
 class Carrying:
-    """A `tainted.Carry` of a project's lineage."""
+    """A `tainted.Carry` of a project's lineage. `load` gives a function: node → its lines, KeyError for one that has none."""
 
-    def __init__(self, load: Callable[[], Lineage]) -> None:
+    def __init__(self, load: Callable[[], Callable[[str], Lines]]) -> None:
         self._load = load
 
     @cached_property
-    def _lineage(self) -> Lineage:
+    def _lines(self) -> Callable[[str], Lines]:
         return self._load()
 
     def __call__(self, node: str, columns: frozenset[str], below: str) -> frozenset[str] | None:
@@ -27,7 +27,7 @@ class Carrying:
         if not columns:
             return columns
         try:
-            lines = self._lineage.of(below)
+            lines = self._lines(below)
         except KeyError:
             return frozenset()  # an export, which hands on all that it reads
         wanted = {column.lower() for column in columns}

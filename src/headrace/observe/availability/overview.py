@@ -20,7 +20,7 @@ from headrace.store.database import Transaction
 if TYPE_CHECKING:
     from headrace.model import Project
     from headrace.plan import Compiled
-    from headrace.plan.lineage import Lineage
+    from headrace.plan.bodies import Lines
 
 
 class Overview:
@@ -77,13 +77,13 @@ class Overview:
         return Gathering(self._tx, self._scene, self._wrongness, self._speaks, *self._window)
 
 
-def lineage_of(compiled: Compiled) -> Callable[[], Lineage]:
+def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], Lines]]:
     """The lineage of what is applied, when it is first needed."""
 
-    def load() -> Lineage:
+    def load() -> Callable[[str], Lines]:
         from headrace.plan.lineage import compile_lineage
 
-        return compile_lineage(compiled)
+        return compile_lineage(compiled).of
 
     return load
 

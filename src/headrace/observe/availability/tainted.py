@@ -73,7 +73,7 @@ def _made(tx: Transaction, scene: Scene, node: Node, reached: Sequence[_Reached]
         keys = {spec: _needed(scene, node, spec, made.partition) for spec in dict.fromkeys(spec for spec, _, _ in reached)}
         for spec, one, columns in reached:
             wanted = keys[spec]
-            if one.read_from <= made.read < one.read_until and (wanted is None or one.partition in wanted):
+            if made.saw(one.read_from, one.read_until) and (wanted is None or one.partition in wanted):
                 found.append(_onwards(one, made, node.name, columns))
     return _not_the_same_again(found, publications)
 

@@ -95,16 +95,44 @@ class Wrongness:
 
     def now(self) -> dict[str, Wronged]:
         """Consumer → what makes wrong what it can read now, the earliest first; those that aren't wrong aren't in it."""
-        found: dict[str, Wronged] = {}
+        return {
+            consumer: self._told(min(found, key=lambda one: (one.from_us, one.incident or 0)))
+            for consumer, found in self._holding().items()
+        }
+
+    def behind(self) -> frozenset[int]:
+        """The incidents that make wrong what any consumer can read now."""
+        return frozenset(one.incident for found in self._holding().values() for one in found if one.incident is not None)
+
+    def replaced_at(self, incident: int) -> int | None:
+        """When the last of what an incident makes wrong, and consumers read, was replaced; None where they read nothing of it."""
+        ends = (
+            one.until_us
+            for terms in self._scene.declared.consumers
+            for one in self._at(terms, self._unsound)
+            if one.incident == incident and one.withdrawn_us == EVER and one.until_us <= self._now
+        )
+        return max(ends, default=None)
+
+    def _holding(self) -> dict[str, list[Wrong]]:
+        found: dict[str, list[Wrong]] = {}
         for terms in self._scene.declared.consumers:
             holding = [
                 one
                 for one in self._by_incidents(terms)
-                if one.from_us <= self._now < one.until_us and one.known_us <= self._now and one.withdrawn_us > self._now
+                if one.from_us <= self._now < one.until_us
+                and one.known_us <= self._now
+                and one.withdrawn_us > self._now
+                and self._open(one.incident)
             ]
             if holding:
-                found[terms.consumer] = self._told(min(holding, key=lambda one: (one.from_us, one.incident or 0)))
+                found[terms.consumer] = holding
         return found
+
+    def _open(self, number: int | None) -> bool:
+        """What was resolved makes nothing wrong any more: it is resolved only once nothing of it can be read."""
+        found = None if number is None else incidents.get(self._tx, number)
+        return found is None or found.state != "resolved"
 
     def unsound(self) -> set[tuple[str, str, int]]:
         """(node, partition, when it was published) of all that isn't sound, as known now."""

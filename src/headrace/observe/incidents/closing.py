@@ -1,15 +1,16 @@
-"""Incidents end when nothing of their evidence stands and those whom they affected are served again."""
+"""Incidents end when nothing of their evidence stands and those whom they affected are served again, as `status` evaluates it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import msgspec
 
 from headrace.observe.blockage import Block, Blockage, Blocked
 from headrace.observe.diagnosis.causes import HEADRACE
+from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.obligations import Scene
-from headrace.observe.watched import Terms
+from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored_evidence
 from headrace.store.queries import incidents as stored
@@ -20,20 +21,32 @@ SHOWN_US = 24 * 3_600_000_000
 """What kept nothing from readers is shown as open for so long after it was seen last: whoever looks once a day sees it."""
 UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
+AGAIN_US = 30 * 24 * 3_600_000_000
+"""For so long after an incident's end the same wrong rows are recognised when they are published again."""
+SAID_MAX = 5
+"""At most so many consumers are named that wait for something else."""
 
 
-def close(tx: Transaction, scene: Scene, blockage: Blockage, now: int) -> None:
-    """Follow each open incident to its end: recovering when its evidence is gone, resolved when those affected are served."""
+def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluation, now: int) -> None:
+    """Follow each open incident to its end: recovering when its evidence is gone, resolved when `status` finds nobody wrong or unserved
+    through it."""
     for one in stored.open_ones(tx):
         if stored_evidence.stands(tx, one.id) or stored.still_read(tx, one.id):
             continue
         warned = stored_evidence.warned_last(tx, one.id)
-        if _unserved(tx, scene, blockage, one, now):
+        if one.id in evaluation.behind or _unserved(tx, scene, blockage, one, now):
             _recovering(tx, one, now)
         elif warned is not None and now - warned < SHOWN_US:
             continue
         else:
-            _resolved(tx, one, now)
+            _resolved(tx, one, evaluation, now)
+
+
+def reopen(tx: Transaction, now: int) -> None:
+    """Open those again whose wrong rows readers see again, though they were resolved."""
+    for one in stored.read_again(tx, now - AGAIN_US):
+        stored.write(tx, msgspec.structs.replace(one, state="open", restored_at=None, resolved_at=None, updated_at=now))
+        stored.happened(tx, one.id, [Happened(now, "opened again: the same rows were published again", HEADRACE)])
 
 
 def _recovering(tx: Transaction, one: Incident, now: int) -> None:
@@ -42,36 +55,51 @@ def _recovering(tx: Transaction, one: Incident, now: int) -> None:
         stored.happened(tx, one.id, [Happened(now, "its cause is gone; those affected aren't all served yet", HEADRACE)])
 
 
-def _resolved(tx: Transaction, one: Incident, now: int) -> None:
-    restored = _restored_at(tx, one, min(now, stored_evidence.warned_last(tx, one.id) or now))
+def _resolved(tx: Transaction, one: Incident, evaluation: Evaluation, now: int) -> None:
+    restored = _restored_at(tx, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
-    stored.happened(tx, one.id, [Happened(now, "resolved: all whom it affected are served again", HEADRACE)])
+    others = evaluation.unserved(one.affected.consumers)
+    text = "resolved: all whom it affected are served again"
+    if others:
+        text = f"resolved: nothing of it is left; for another cause {', '.join(map(clause, others[:SAID_MAX]))}"
+    stored.happened(tx, one.id, [Happened(now, text, HEADRACE)])
 
 
 def _unserved(tx: Transaction, scene: Scene, blockage: Blockage, one: Incident, now: int) -> bool:
-    """Whether an affected consumer has an obligation that is due, isn't met, and isn't held back by another incident."""
+    """Whether an affected consumer has an obligation that is due, isn't met, and isn't held back by something else."""
     affected = set(one.affected.consumers)
-    return any(t.consumer in affected and _waits(tx, blockage, t, now) for t in scene.declared.consumers)
+    if not affected:
+        return False
+    others = (_places(tx, other.id) for other in stored.open_ones(tx) if other.id != one.id and stored_evidence.stands(tx, other.id))
+    places = _places(tx, one.id).difference(*others)
+    return any(t.consumer in affected and _waits(tx, blockage, t, places, now) for t in scene.declared.consumers)
 
 
-def _waits(tx: Transaction, blockage: Blockage, terms: Terms, now: int) -> bool:
+def _places(tx: Transaction, number: int) -> set[tuple[str, str]]:
+    """The partitions at which an incident was seen."""
+    return {(node, key or WHOLE) for node, key in stored.partitions_of(tx, number)}
+
+
+def _waits(tx: Transaction, blockage: Blockage, terms: Terms, places: Collection[tuple[str, str]], now: int) -> bool:
     for one in obligations.unmet(tx, terms.consumer, limit=UNMET_ASKED):
-        if one.due_at <= now and not _held_elsewhere(blockage.of(terms, one.interval)):
+        if one.due_at <= now and not _held_elsewhere(blockage.of(terms, one.interval), places):
             return True
     return False
 
 
-def _held_elsewhere(found: Iterable[Blocked]) -> bool:
-    """Whether something holds an interval back that doesn't go on by itself: this incident's evidence is gone, so it isn't this one's."""
-    return any(one.block is not Block.WAITING for one in found)
+def _held_elsewhere(found: Iterable[Blocked], places: Collection[tuple[str, str]]) -> bool:
+    """Whether something holds an interval back that doesn't go on by itself, elsewhere than where this incident, and no other, was seen."""
+    return any(one.block is not Block.WAITING and (one.node, one.partition) not in places for one in found)
 
 
-def _restored_at(tx: Transaction, one: Incident, now: int) -> int:
-    """When the last of those affected was served again; where nobody was, when its evidence was gone."""
+def _restored_at(tx: Transaction, one: Incident, evaluation: Evaluation, now: int) -> int:
+    """When the last of those affected was served again, never before it was found; where nobody was affected, when its evidence was
+    gone."""
     met = [
         kept.met_at
         for consumer in one.affected.consumers
         for kept in obligations.newest(tx, consumer)
         if kept.met_at is not None and kept.met_at > kept.due_at and one.began_at < kept.met_at <= now
     ]
-    return max(met, default=now)
+    replaced = evaluation.replaced_at(one.id)
+    return max(max([*met, *([] if replaced is None else [replaced])], default=now), one.opened_at)

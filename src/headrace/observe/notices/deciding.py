@@ -34,6 +34,8 @@ class Matters(msgspec.Struct, frozen=True, kw_only=True):
     late_known: frozenset[str] = frozenset()
     """The consumers that are late, and whose cause is known."""
     counts: Mapping[str, int] = {}
+    unserved: Mapping[int, Sequence[str]] = {}
+    """Of a resolved incident: whom it affected and who isn't served, for another cause."""
 
 
 class Decided(msgspec.Struct):
@@ -130,7 +132,16 @@ class _Deciding:
                 continue
             self._found.dropped += [t.id for t in known if t.state == "waiting"]
             silent = all(t.state in ("waiting", "dropped") for t in known)
-            self._put(one, "resolved", subject, to, channel, self._words.resolved(one), "", OVER if silent else None)
+            self._put(
+                one,
+                "resolved",
+                subject,
+                to,
+                channel,
+                self._words.resolved(one, self._matters.unserved.get(one.id, ())),
+                "",
+                OVER if silent else None,
+            )
 
     def _told(self, one: Incident, channel: str) -> list[Told]:
         return [t for t in self._matters.told.get(one.id, ()) if t.channel == channel]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from headrace.model import Project
 from headrace.model.zones import HOUR_US
 from headrace.observe.blockage import Blockage
+from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.notices.deciding import OVER, Decided, Matters, decide
 from headrace.observe.notices.digest import digests
 from headrace.observe.notices.recipients import Recipients
@@ -17,6 +18,8 @@ from headrace.observe.states import AtRisk
 from headrace.observe.status import outlook
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, notices
+from headrace.store.queries.incidents import Incident
+from headrace.store.queries.notices import Told
 
 OVER_US = 24 * HOUR_US
 """So long after its end it is looked whether people were told that an incident is over."""
@@ -29,27 +32,36 @@ class Deadlines(NamedTuple):
     late: Mapping[str, int]
 
 
-def queue(tx: Transaction, project: Project, scene: Scene, now: int) -> None:
+def queue(tx: Transaction, project: Project, scene: Scene, evaluation: Evaluation, now: int) -> None:
     """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
     if not Recipients(project).anybody:
         return
     deadlines = _deadlines(scene, now)
-    tell(tx, project, deadlines, now)
+    tell(tx, project, deadlines, now, lambda one: [clause(row) for row in evaluation.unserved(one.affected.consumers)])
     notices.put(tx, digests(tx, project, scene.declared, late=deadlines.late, now=now), now)
 
 
-def tell(tx: Transaction, project: Project, deadlines: Deadlines, now: int) -> None:
-    """Queue what is new of incidents and of deadlines."""
+def tell(
+    tx: Transaction, project: Project, deadlines: Deadlines, now: int, unserved: Callable[[Incident], list[str]] = lambda _: []
+) -> None:
+    """Queue what is new of incidents and of deadlines. `unserved` names those whom an incident affected and that aren't served."""
     open_ones = incidents.open_ones(tx)
     found = [*open_ones, *incidents.resolved_since(tx, now - OVER_US)]
     known = {name for one in open_ones for name in one.affected.consumers}
+    about = notices.about(tx, [one.id for one in found])
     matters = Matters(
-        now=now, incidents=found, told=notices.about(tx, [one.id for one in found]), risks=deadlines.risks,
+        now=now, incidents=found, told=about, risks=deadlines.risks,
+        unserved={one.id: unserved(one) for one in found if one.state == "resolved" and _untold(about[one.id])},
         late={name: since for name, since in deadlines.late.items() if name not in known},
         late_known=frozenset(deadlines.late.keys() & known),
         counts={name: notices.count_since(tx, name, now - HOUR_US) for name in project.owners},
     )  # fmt: skip
     _write(tx, decide(project, matters), now)
+
+
+def _untold(known: Sequence[Told]) -> bool:
+    """Whether people who were told that it is open weren't told that it is over."""
+    return bool(known) and known[-1].kind != "resolved"
 
 
 def _deadlines(scene: Scene, now: int) -> Deadlines:

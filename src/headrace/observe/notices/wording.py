@@ -63,11 +63,14 @@ class Words:
         lines = [f"{told.name} was told {ago(self._now - one.opened_at)} ago; it is open still.", *self._cause(one, to)]
         return self._page(f"{one.shown} is open still: {one.node}: {clause(one)}", [*lines, *self._reach(one, to, risks), *_next(one)])
 
-    def resolved(self, one: Incident) -> Page:
-        """It is over."""
+    def resolved(self, one: Incident, unserved: Sequence[str] = ()) -> Page:
+        """It is over; `unserved` names those whom it affected and that aren't served for another cause."""
         restored = one.restored_at or one.resolved_at or self._now
+        served = f"All whom it affected are served again since {self._at(restored)}."
+        if unserved:
+            served = f"Nothing of it is left since {self._at(restored)}; for another cause {listed(unserved)}."
         lines = [
-            f"All whom it affected are served again since {self._at(restored)}.",
+            served,
             f"Found {ago(one.opened_at - one.began_at)} after it began, restored after {ago(restored - one.began_at)}.",
             f"What was done: headrace incident {one.shown}",
         ]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.store.database import Transaction
+from headrace.store.queries.unsound import SAME_ROWS
 
 _COLUMNS = (
     "id, state, kind, detail, node, partition, columns, fingerprint, owner, summary, confidence, evidence, affected, began_at,"
@@ -224,9 +225,10 @@ def _incident(row: tuple[Any, ...]) -> Incident:
 
 
 def still_read(tx: Transaction, number: int) -> bool:
-    """Whether readers still see a publication that an incident names as wrong."""
+    """Whether readers still see a publication that an incident names as wrong, or the same rows published again."""
     row = tx.execute(
-        "select 1 from unsound u join publication p on p.id = u.publication_id where u.incident_id = :id and u.until_at is null"
+        SAME_ROWS.format(which="u.incident_id = :id")
+        + "select 1 from wrong u join publication p on p.id = u.publication_id where u.until_at is null"
         " and p.ended_snapshot is null limit 1",
         {"id": number},
     ).fetchone()
@@ -234,12 +236,36 @@ def still_read(tx: Transaction, number: int) -> bool:
 
 
 def wrong_is_read(tx: Transaction) -> bool:
-    """Whether readers still see any publication that an incident names as wrong."""
+    """Whether readers still see any publication that an open incident names as wrong, or the same rows published again."""
     row = tx.execute(
-        "select 1 from unsound u join publication p on p.id = u.publication_id"
-        " where u.until_at is null and p.ended_snapshot is null limit 1"
+        SAME_ROWS.format(which="i.state <> 'resolved'")
+        + "select 1 from wrong u join publication p on p.id = u.publication_id where u.until_at is null and p.ended_snapshot is null limit 1"
     ).fetchone()
     return row is not None
+
+
+def wrong_keys(tx: Transaction, number: int) -> list[tuple[str, str]]:
+    """(node, partition) of what an incident names as wrong, or the same rows published again, and readers still see; in order."""
+    rows = tx.execute(
+        SAME_ROWS.format(which="u.incident_id = :id")
+        + "select distinct p.node, p.partition from wrong u join publication p on p.id = u.publication_id where u.until_at is null"
+        " and p.ended_snapshot is null order by 1, 2",
+        {"id": number},
+    )
+    return [(node, partition) for node, partition in rows]
+
+
+def read_again(tx: Transaction, since: int) -> list[Incident]:
+    """The incidents that were resolved since then, and whose wrong rows readers see again."""
+    names = ", ".join(f"i.{name.strip()}" for name in _COLUMNS.split(","))
+    return _all(
+        tx.execute(
+            SAME_ROWS.format(which="i.resolved_at > :since and i.state = 'resolved'")
+            + f"select {names} from incident i where i.id in (select w.incident_id from wrong w"
+            " join publication p on p.id = w.publication_id where w.until_at is null and p.ended_snapshot is null) order by i.id",
+            {"since": since},
+        )
+    )
 
 
 def publications_of(tx: Transaction, evidence: Iterable[str]) -> list[int]:

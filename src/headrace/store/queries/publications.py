@@ -124,6 +124,42 @@ def newest_at(tx: Transaction, snapshot: int) -> int | None:
     return None if row is None else row[0]
 
 
+class Computed(msgspec.Struct, frozen=True):
+    """The newest publication of a partition: in which snapshot its inputs were read, and whether a backfill computed it."""
+
+    partition: str
+    version: int
+    snapshot: int
+    read: int
+    planned: bool
+
+
+def computed(tx: Transaction, node: str, partition: str) -> Computed | None:
+    """How the newest publication of a partition was computed, whether readers still see it or not; None if there never was one."""
+    row = tx.execute(
+        "select p.partition, p.version, p.snapshot, a.snapshot_read, r.plan_id from publication p"
+        " join attempt a on a.epoch = p.epoch and a.n = p.n join run r on r.id = a.run_id"
+        " where p.node = :node and p.partition = :partition order by p.id desc limit 1",
+        {"node": node, "partition": partition},
+    ).fetchone()
+    return None if row is None else Computed(row[0], row[1], row[2], row[3] or 0, row[4] is not None)
+
+
+def changed_since(tx: Transaction, node: str, snapshot: int, *, besides: int | None) -> set[str]:
+    """The partitions of a node that were published with other rows after a snapshot; what came `besides` in another isn't counted."""
+    rows = tx.execute(
+        "select distinct partition from publication where node = :node and snapshot > :snapshot and snapshot <> :besides and identical = 0",
+        {"node": node, "snapshot": snapshot, "besides": -1 if besides is None else besides},
+    )
+    return {str(key) for (key,) in rows}
+
+
+def hashes(tx: Transaction, node: str, keys: Iterable[str]) -> dict[str, str | None]:
+    """Partition → the hash of what readers see of it; what they don't see isn't in it."""
+    found = ((key, current(tx, node, key)) for key in keys)
+    return {key: one.content_hash for key, one in found if one is not None}
+
+
 class Visible(msgspec.Struct, frozen=True):
     """A publication as it was seen in one snapshot."""
 

@@ -41,7 +41,8 @@ class Excepted(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A publication, in which snapshot its inputs were read, and whether it came out the same as the one that it replaced."""
+    """A publication, in which snapshot its inputs were read, and whether it came out the same as the one that it replaced. `planned`: a
+    backfill computed it. It read what the same backfill had staged of its inputs, and was published with them in one snapshot."""
 
     partition: str
     snapshot: int
@@ -50,14 +51,36 @@ class Made(NamedTuple):
     ended_at: int | None
     read: int
     identical: bool
+    planned: bool = False
+
+    def saw(self, read_from: int, read_until: int) -> bool:
+        """Whether an input that was there from one snapshot until another is what it was computed from."""
+        if self.planned and self.snapshot in (read_from, read_until):
+            return self.snapshot == read_from
+        return read_from <= self.read < read_until
+
+
+SAME_ROWS = (
+    "with recursive wrong (incident_id, columns, known_at, until_at, publication_id) as ("
+    " select u.incident_id, u.columns, u.known_at, u.until_at, u.publication_id from unsound u"
+    " join incident i on i.id = u.incident_id where {which}"
+    " union select w.incident_id, w.columns, w.known_at, w.until_at, q.id from wrong w"
+    " join incident i on i.id = w.incident_id and i.kind <> 'data_corrupted'"
+    " join publication p on p.id = w.publication_id"
+    " join publication q on q.node = p.node and q.partition = p.partition and q.content_hash = p.content_hash and q.id ="
+    " (select min(x.id) from publication x where x.node = p.node and x.partition = p.partition and x.id > p.id)"
+    " where not exists (select 1 from accepted a where a.publication_id = q.id and a.ended_at is null)) "
+)
+"""What incidents name as wrong, and what replaced it with the same rows: those are as wrong, unless somebody accepted them. Rows that were
+damaged in the lake are the exception: the same rows, computed again, are what they should be."""
 
 
 def named(tx: Transaction, from_us: int) -> list[Unsound]:
     """What incidents name that weren't resolved before then."""
     rows = tx.execute(
-        "select u.incident_id, u.columns, u.known_at, u.until_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at,"
-        " p.ended_at from incident i join unsound u on u.incident_id = i.id join publication p on p.id = u.publication_id"
-        " where i.resolved_at is null or i.resolved_at > ? order by p.id, i.id",
+        SAME_ROWS.format(which="i.resolved_at is null or i.resolved_at > ?")
+        + "select u.incident_id, u.columns, u.known_at, u.until_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at,"
+        " p.ended_at from wrong u join publication p on p.id = u.publication_id order by p.id, u.incident_id",
         (from_us,),
     )
     return [Unsound(row[0], tuple(msgspec.json.decode(row[1])), *row[2:]) for row in rows]
@@ -75,10 +98,11 @@ def excepted(tx: Transaction, from_us: int, limit: int = 500) -> list[Excepted]:
 
 
 def made_since(tx: Transaction, node: str, snapshot: int) -> list[Made]:
-    """The publications of a node whose inputs were read in this snapshot or later."""
+    """The publications of a node whose inputs were read in this snapshot or later, and those of backfills since then."""
     rows = tx.execute(
-        "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read, p.identical from"
-        " publication p join attempt a on a.epoch = p.epoch and a.n = p.n where p.node = ? and p.snapshot >= ? and a.snapshot_read >= ?",
+        "select p.partition, p.snapshot, p.ended_snapshot, p.published_at, p.ended_at, a.snapshot_read, p.identical, r.plan_id from"
+        " publication p join attempt a on a.epoch = p.epoch and a.n = p.n join run r on r.id = a.run_id"
+        " where p.node = ? and p.snapshot >= ? and (a.snapshot_read >= ? or r.plan_id is not null)",
         (node, snapshot, snapshot),
     )
-    return [Made(row[0], row[1], row[2], row[3], row[4], row[5], bool(row[6])) for row in rows]
+    return [Made(row[0], row[1], row[2], row[3], row[4], row[5] or 0, bool(row[6]), row[7] is not None) for row in rows]

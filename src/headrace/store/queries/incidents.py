@@ -238,8 +238,7 @@ def still_read(tx: Transaction, number: int) -> bool:
 def wrong_is_read(tx: Transaction) -> bool:
     """Whether readers still see any publication that an open incident names as wrong, or the same rows published again."""
     row = tx.execute(
-        SAME_ROWS.format(which="i.state <> 'resolved'")
-        + "select 1 from wrong u join publication p on p.id = u.publication_id"
+        SAME_ROWS.format(which="i.state <> 'resolved'") + "select 1 from wrong u join publication p on p.id = u.publication_id"
         " where u.until_at is null and p.ended_snapshot is null limit 1"
     ).fetchone()
     return row is not None

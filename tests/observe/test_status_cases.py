@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+import msgspec
 import pytest
 from small_world import SmallWorld, at, consumer, declare, node, reads
 
@@ -126,12 +127,14 @@ def test_nobody_ever_looked_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("looks", "minutes", "unknown"),
     [
-        ([0], 9, False),  # no gap known: ten minutes
-        ([0], 11, True),
-        ([0, 1, 2], 11, False),  # twice a minute is less than ten
-        ([0, 60, 120], 120 + 119, False),
-        ([0, 60, 120], 120 + 121, True),
-        ([0, 1, 61, 121, 181], 181 + 119, False),  # the median, not the mean
+        ([0], 26 * 60 - 1, False),  # fewer than five gaps say nothing of the cadence: a day and two hours
+        ([0], 26 * 60 + 1, True),
+        ([0, 1, 2, 3, 4], 4 + 26 * 60 - 1, False),  # as on the first day of a project
+        ([0, 1, 2, 3, 4, 5], 5 + 9, False),  # twice a minute is less than ten
+        ([0, 1, 2, 3, 4, 5], 5 + 11, True),
+        ([0, 60, 120, 180, 240, 300], 300 + 119, False),
+        ([0, 60, 120, 180, 240, 300], 300 + 121, True),
+        ([0, 1, 61, 121, 181, 241], 241 + 119, False),  # the median, not the mean
     ],
 )
 def test_how_long_a_look_is_good_for(looks: list[int], minutes: int, unknown: bool) -> None:
@@ -139,6 +142,18 @@ def test_how_long_a_look_is_good_for(looks: list[int], minutes: int, unknown: bo
     start = at("2013-02-02 06:00")
     small.looked = {"src": [start + minute * 60_000_000 for minute in looks]}
     found = judge(declare(CHAIN, consumer("c", "b", due="07:00")), small, start + minutes * 60_000_000).consumers[0]
+    assert (State.UNKNOWN in found.states) is unknown
+
+
+@pytest.mark.parametrize(("hours", "unknown"), [(23, False), (24, False), (25, True)])
+def test_a_declared_cadence_counts_whatever_was_observed(hours: int, unknown: bool) -> None:
+    """Would catch: a project that cron ticks once a day, unknown for 22 of 24 hours after a morning's repairs."""
+    start = at("2013-02-02 06:00")
+    small = world()
+    small.looked = {"src": [start - minute * 60_000_000 for minute in range(10)]}
+    declared = declare(CHAIN, consumer("c", "b", due="07:00"))
+    daily = msgspec.structs.replace(declared, tick_every_us=24 * 3_600_000_000)
+    found = judge(daily, small, start + hours * 3_600_000_000).consumers[0]
     assert (State.UNKNOWN in found.states) is unknown
 
 

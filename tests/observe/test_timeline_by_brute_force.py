@@ -95,8 +95,10 @@ class History:
         if not known:
             return at >= self.now
         gaps = sorted(later - earlier for earlier, later in itertools.pairwise(known))
+        if len(gaps) < 5:
+            return at > known[-1] + 26
         middle = len(gaps) // 2
-        median = 0.0 if not gaps else gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
+        median = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) / 2
         return at > known[-1] + max(2 * median, 1 / 6)
 
     def never(self, at: float) -> bool:

@@ -382,6 +382,8 @@ class Settings(Value, kw_only=True):
     """Whose settings these are: `prod`, or one of `environments`, whose overrides are in place then."""
     paths: dict[str, str] = {}
     """In an environment: folders of sources' files → the folders to read instead."""
+    tick_every: str | None = None
+    """How often the project is run by a scheduler of its own (cron, say), a duration; None: not said."""
     look_every: str = "60s"
     """How often `serve` looks at every source, a duration; changes in folders of this machine are noticed at once besides."""
 

@@ -22,7 +22,7 @@ from headrace.model.secrets import check_channel, check_connection, is_reference
 
 WORKERS_MAX = 256
 POOL_SLOTS_MAX = 100_000
-RUN = ("workers", "look_every", "executor", "dask", "memory_max", "pass_environment")
+RUN = ("workers", "look_every", "tick_every", "executor", "dask", "memory_max", "pass_environment")
 EXECUTORS = ("local", "dask")
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
@@ -60,6 +60,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "dask": _dask(run),
         "memory_max": run.size("memory_max") if "memory_max" in run else None,
         "pass_environment": read_pass_environment(run) if "pass_environment" in run else None,
+        "tick_every": run.duration("tick_every", "") if "tick_every" in run else None,
         "look_every": run.duration("look_every", "") if "look_every" in run else None,
         "store_url": _store_url(store),
         "store_schema": store.text("schema") if "schema" in store else None,

@@ -1,4 +1,4 @@
-"""How long what nobody looks at is known: twice the median gap between the last looks, at least ten minutes (SEMANTICS §7). Pure."""
+"""For how long the last observation of a source counts (SEMANTICS §7). Pure."""
 
 from __future__ import annotations
 
@@ -6,18 +6,24 @@ import itertools
 from collections.abc import Sequence
 
 LOOK_GAP_LEAST_US = 10 * 60 * 1_000_000
-"""A look is never too old before ten minutes."""
+"""No observation is too old before ten minutes."""
 LOOKS_JUDGED = 20
+GAPS_LEAST = 5
+"""With fewer gaps between observations their median says nothing of how often a project is run."""
+CADENCE_UNKNOWN_US = 26 * 3_600 * 1_000_000
+"""The cadence until then: a day, and two hours for a schedule that isn't exact."""
 
 
-def known_until(looks: Sequence[int]) -> int:
-    """Until when it is known how a source stands, from its last looks, newest first; there is at least one."""
-    return looks[0] + max(2 * _median_gap(looks[:LOOKS_JUDGED]), LOOK_GAP_LEAST_US)
+def known_until(looks: Sequence[int], every_us: int | None = None) -> int:
+    """Until when the state of a source is known, from its last observations (newest first, at least
+    one). `every_us` is `[run] tick_every`, which says how often the project is run."""
+    return looks[0] + (every_us or _cadence(looks[:LOOKS_JUDGED]))
 
 
-def _median_gap(looks: Sequence[int]) -> int:
+def _cadence(looks: Sequence[int]) -> int:
     gaps = sorted(later - earlier for later, earlier in itertools.pairwise(looks))
-    if not gaps:
-        return 0
+    if len(gaps) < GAPS_LEAST:
+        return CADENCE_UNKNOWN_US
     middle = len(gaps) // 2
-    return gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2
+    median = gaps[middle] if len(gaps) % 2 else (gaps[middle - 1] + gaps[middle]) // 2
+    return max(2 * median, LOOK_GAP_LEAST_US)

@@ -256,7 +256,7 @@ class _Judgement:
             looks = self._scene.world.looks(source.name)
             if not looks:
                 return f"nobody has looked at {source.name} yet", None
-            until = known_until(looks)
+            until = known_until(looks, self._scene.declared.tick_every_us)
             if until < self._now and (stalest is None or until < stalest[0]):
                 stalest = (until, looks[0], source.name)
         if stalest is None:

@@ -12,6 +12,7 @@ from headrace.model.export_links import reads_of
 from headrace.model.exports import ASSET, export_of, export_partition, path_of
 from headrace.model.intervals import interval_of, key_at_us, start_us
 from headrace.model.required import SEPARATOR
+from headrace.model.times import Duration
 from headrace.plan.triggers import trigger_of
 from headrace.plan.views import expanded, expanded_names, is_view
 from headrace.schedule.graph import Trigger
@@ -77,6 +78,8 @@ class Watched(msgspec.Struct, frozen=True):
     consumers: tuple[Terms, ...]
     views: dict[str, tuple[str, ...]] = {}
     """View → the nodes with data that it reads, directly or through other views: it stands as the worst of them."""
+    tick_every_us: int | None = None
+    """How often the project is run, where `[run] tick_every` says it."""
     exports: dict[str, Node] = {}
     """Of consumers that are exported to, by the consumer's name: its intervals are met when they are exported, too."""
 
@@ -90,7 +93,12 @@ def watched(compiled: Compiled) -> Watched:
         views={name: expanded_names(compiled, [name]) for name in compiled.order if is_view(compiled.project, name)},
         consumers=tuple(_terms(compiled, consumer) for consumer in project.consumers.values()),
         exports=_exports(compiled),
+        tick_every_us=_tick_every_us(project.settings.tick_every),
     )
+
+
+def _tick_every_us(declared: str | None) -> int | None:
+    return None if declared is None else Duration.parse(declared).after_us(0, "UTC")
 
 
 def _judged(compiled: Compiled) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -61,14 +62,15 @@ def _wait(result: Look, deadline: float) -> float | None:
     return wanted if wanted <= deadline - time.monotonic() else None
 
 
-def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int) -> list[Arrived]:
+def record(tx: Transaction, seen: Iterable[Seen], now: int, began: int, every_us: int | None = None) -> list[Arrived]:
     """Write the looks, which began then, and what they found; what arrived, as events for the core."""
+    until = partial(known_until, every_us=every_us)
     arrived = []
     for one in seen:
         last = arriving.last_look(tx, one.source.name)
         rows = [_delivery(tx, one.source, found, now, last) for found in _new(tx, one, began)]
         arriving.record_deliveries(tx, rows)
-        availability.note_gap(tx, one.source.name, now, known_until)
+        availability.note_gap(tx, one.source.name, now, until)
         arriving.record_look(tx, one.source.name, now, len(rows), one.error, one.code)
         arrived += [Arrived(row.source, row.partition, row.bundle) for row in rows]
     return arrived

@@ -130,6 +130,7 @@ class Looks:
         return {question.source.name for look in self._under_way for question in look.asked.values()}
 
 
-def recorded(tx: Transaction, look: Look, now: int) -> list[Arrived]:
-    """Write down what a look saw; what arrived, as events for the core."""
-    return record(tx, look.seen, now, look.began)
+def recorded(tx: Transaction, look: Look, now: int, every_us: int | None = None) -> list[Arrived]:
+    """Write what was observed; what arrived, as events for the core. `every_us` is how often the
+    project is run, where that is declared."""
+    return record(tx, look.seen, now, look.began, every_us)

@@ -168,7 +168,7 @@ class Turning:
 
     def _seen(self, tx: Transaction, look: Look, now: int) -> list[Event]:
         """What a look found, and the request that waited for it."""
-        events: list[Event] = list(recorded(tx, look, now))
+        events: list[Event] = list(recorded(tx, look, now, self._watched.tick_every_us))
         run = self._runs.going_on.get(look.run)
         if run is None:
             return [*events, Clock()]

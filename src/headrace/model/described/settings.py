@@ -54,6 +54,7 @@ SETTINGS = (
             {
                 "workers": _WORKERS,
                 "look_every": DURATION,
+                "tick_every": DURATION,
                 "executor": one_of(EXECUTORS),
                 "dask": TEXT,
                 "memory_max": SIZE,
@@ -61,7 +62,8 @@ SETTINGS = (
             }
         ),
         "how many attempts run at once, where, with how much memory each, and which environment variables asset code gets besides the "
-        "fixed ones; how often `serve` polls every source",
+        "fixed ones; how often `serve` polls every source; how often `tick` is run by cron or another scheduler, after "
+        "which a state that nobody observed is `unknown`",
         'workers = 2, look_every = "60s"',
     ),
     Described("store", _STORE, "where the state is: a SQLite file or a PostgreSQL database", 'url = "sqlite:.headrace/state.db"'),

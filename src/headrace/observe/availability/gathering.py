@@ -175,7 +175,8 @@ class Gathering:
         for source in sources_of(self._scene.known_reads(terms), self._scene):
             found += self._gaps.get(source.name, ())
             looks = self._world.looks(source.name)
-            found.append((known_until(looks) + 1 if looks else self._now, EVER))
+            until = known_until(looks, self._scene.declared.tick_every_us) if looks else self._now - 1
+            found.append((until + 1, EVER))
         return union(found)
 
     def _never(self, terms: Terms, duties: Sequence[Duty]) -> Moments:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from small_world import at, consumer, declare, node
 
@@ -79,6 +80,10 @@ class Night:
             )
             self.stand(tx, "src", key, "held", at(when))
 
+    def looked(self, when: str) -> None:
+        with self.store.write(None) as tx:
+            tx.execute("insert into look (source, at, found) values ('src', ?, 0)", (at(when),))
+
     def published(self, key: str, when: str, *names: str) -> None:
         with self.store.write(None) as tx:
             for name in names or ("src", "a"):
@@ -127,6 +132,32 @@ def test_one_cause_is_one_incident_until_its_readers_are_served_and_again_when_i
     night.held("2013-02-20", "2013-02-21 04:00")
     second = night.judge("2013-02-21 04:01")[-1]
     assert (second.id, second.recurrence_of, second.state) == (first.id + 1, first.id, "open")
+
+
+def test_late_twice_in_two_weeks_is_a_recurrence_though_the_first_was_missing_in_the_end(store: Store) -> None:
+    """Would catch: "recurrences: 0" for the commonest case: opened as late, and kept as missing once the deadline had passed."""
+    nodes = [msgspec.structs.replace(NODES[0], expect_by="05:00"), NODES[1]]
+    watched = declare(nodes, consumer("c", "a", due="07:00"))
+    night = Night(store)
+    night.published("2013-02-01", "2013-02-02 04:00")
+    night.looked("2013-02-02 04:00")
+
+    def fails_to_come(day: str, next_day: str) -> list[str]:
+        kinds = []
+        for hour in ("05:30", "07:30"):
+            night.looked(f"{next_day} {hour}")
+            kinds.append(night.judge(f"{next_day} {hour}", watched)[-1].kind)
+        night.published(day, f"{next_day} 09:00")
+        assert night.judge(f"{next_day} 09:01", watched)[-1].state == "resolved"
+        return kinds
+
+    assert fails_to_come("2013-02-02", "2013-02-03") == ["late_source", "missing_source"]
+    for day in range(3, 12):
+        night.published(f"2013-02-{day:02}", f"2013-02-{day + 1:02} 04:00")
+    assert fails_to_come("2013-02-12", "2013-02-13") == ["late_source", "missing_source"]
+    first, second = night.all()
+    assert second.recurrence_of == first.id
+    assert first.restored_at is not None and first.restored_at >= first.opened_at
 
 
 def test_judging_the_same_twice_writes_nothing_more(store: Store) -> None:

@@ -22,6 +22,11 @@ REOPENS_US = 7 * 86_400_000_000
 """The same again within this time of an incident's end is the same incident; later it is a recurrence."""
 WRONG = (DATA_CAUSES - {CauseKind.RESTATEMENT}) | {CauseKind.CODE_ERROR}
 """What makes data wrong that readers see. A vendor's restatement of a sound publication doesn't."""
+_FAMILIES = {CauseKind.LATE_SOURCE: "absence", CauseKind.MISSING_SOURCE: "absence"}
+"""Kinds that are one to whoever asks whether it happened before: a late delivery is missing as soon
+as a consumer's deadline has passed."""
+RESOLVED_ASKED = 20
+"""At most so many resolved incidents of a node are compared with what a cause is now."""
 SAID_MAX = 40
 """So much of its evidence, the strongest, an incident keeps in words."""
 SYMPTOMS_MAX = 200
@@ -62,7 +67,7 @@ class Keeping:
         of which this is what is left: at another of its nodes, or in some of its columns."""
         mark, own, explained = fingerprint(cause), set(cause.own), set(cause.explains)
         free = [(one, self._made_of[one.id].keys()) for one in self._open.values() if one.id not in taken]
-        same = [one.id for one, _ in free if one.fingerprint == mark]
+        same = [one.id for one, _ in free if mark in _fingerprints(one)]
         here = [one.id for one, made in free if one.node == cause.node and own & made]
         narrower = [one.id for one, made in free if made and made <= explained]
         rest = [one.id for one, made in free if _is_rest(cause, one) or (one.kind == cause.kind and own and own <= made)]
@@ -70,12 +75,22 @@ class Keeping:
 
     def _before(self, cause: Cause) -> Incident | None:
         """The resolved incident that a cause opens again."""
-        found = stored.same_before(self._tx, fingerprint(cause))
+        found = self._same_before(cause)
         return found if found is not None and self._now - (found.resolved_at or 0) <= REOPENS_US else None
+
+    def _same_before(self, cause: Cause) -> Incident | None:
+        """The newest resolved incident that a cause is again: by what that was taken for when it was
+        opened, or by what it turned out to be."""
+        mark = fingerprint(cause)
+        opened_as = stored.same_before(self._tx, mark)
+        lately = stored.resolved_at_node(self._tx, cause.node, limit=RESOLVED_ASKED)
+        turned_out = next((one for one in lately if mark in _fingerprints(one)), None)
+        found = [one for one in (opened_as, turned_out) if one is not None]
+        return max(found, key=lambda one: one.id, default=None)
 
     def _opened(self, cause: Cause) -> Incident:
         mark = fingerprint(cause)
-        before = stored.same_before(self._tx, mark)
+        before = self._same_before(cause)
         return Incident(
             id=stored.next_id(self._tx), state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
             partition=cause.partitions[0] if cause.partitions else "", columns=cause.columns, fingerprint=mark,
@@ -92,7 +107,7 @@ class Keeping:
             return
         partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
         now = msgspec.structs.replace(
-            was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node, fingerprint=fingerprint(cause),
+            was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
             columns=cause.columns, owner=owner_of(self._project, cause.node), summary=cause.summary, confidence=cause.confidence,
             evidence=_said(was.evidence, cause, evidence), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
             affected=self._affected(cause, partitions),
@@ -140,8 +155,18 @@ def owners(project: Project) -> dict[str, str]:
 
 
 def fingerprint(cause: Cause) -> str:
-    """The same again has the same: kind, node, columns, detail."""
-    text = "\x1f".join((cause.kind.value, cause.node, *sorted(cause.columns), "\x1e", cause.detail))
+    """The same again has the same: family of the kind, node, columns, detail."""
+    return _hashed(cause.kind, cause.node, cause.columns, cause.detail)
+
+
+def _fingerprints(one: Incident) -> tuple[str, str]:
+    """Of what an incident was taken for when it was opened, and of what it is now."""
+    return one.fingerprint, _hashed(CauseKind(one.kind), one.node, one.columns, one.detail)
+
+
+def _hashed(kind: CauseKind, node: str, columns: Sequence[str], detail: str) -> str:
+    family = _FAMILIES.get(kind, kind.value)
+    text = "\x1f".join((family, node, *sorted(columns), "\x1e", detail))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -129,6 +129,16 @@ def same_before(tx: Transaction, fingerprint: str) -> Incident | None:
     return found[0] if found else None
 
 
+def resolved_at_node(tx: Transaction, node: str, limit: int) -> list[Incident]:
+    """The resolved incidents of a node, newest first."""
+    return _all(
+        tx.execute(
+            f"select {_COLUMNS} from incident where node = :node and state = 'resolved' order by id desc limit :limit",
+            {"node": node, "limit": limit},
+        )
+    )
+
+
 def found_in(tx: Transaction, run: int) -> list[int]:
     """The incidents that were found, or opened again, at the end of a run."""
     rows = tx.execute("select id from incident where opened_in = :run order by id", {"run": run})

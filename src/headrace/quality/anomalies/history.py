@@ -63,6 +63,11 @@ class History:
         """Whether somebody accepted what was odd: what was before may be another level."""
         return len(self._levels) > len(self._past)
 
+    @property
+    def seasons(self) -> Sequence[int]:
+        """Where each stands in their rhythm."""
+        return self._seasons
+
     def season(self, partition: str) -> int:
         """Where a partition stands in the rhythm of these."""
         return season(partition, self._grain)

@@ -22,6 +22,7 @@ from headrace.quality.anomalies.stale import ROWS_MIN, Version, same_as
 from headrace.quality.anomalies.telling import EXACT, NEVER, kind_of, number, percent, told
 from headrace.quality.anomalies.tied import Tied, tied
 from headrace.quality.anomalies.together import together
+from headrace.quality.anomalies.young import young
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import MetricId, Metrics
 
@@ -134,12 +135,11 @@ def _repeated(one: Partition, history: History) -> list[Fact]:
 
 def _numbers(one: Partition, history: History) -> list[Fact]:
     """What is odd in numbers, once repeated rows are taken out, and without what a cut or a missing group explains."""
-    if len(history) < HISTORY_WARN_MIN:
-        return []
     rows = one.metrics.rows - (one.metrics.repeated or 0)
     values = msgspec.structs.replace(one.metrics, rows=rows).values()
-    found = odd(one.key, values, rows, history, one.sources)
-    facts, explained = _shapes(one, history)
+    found = young(one.key, values, rows, history)
+    found += odd(one.key, values, rows, history, one.sources)
+    facts, explained = _shapes(one, history) if len(history) >= HISTORY_WARN_MIN else ([], set())
     found = [each for each in found if (each.metric.family, each.metric.column) not in explained and each.metric.family not in explained]
     found = _of_the_world([_sized(each, one, history) for each in found if not _counts_rows(each, found, one)])
     events = together(found, one.metrics, history)

@@ -56,7 +56,7 @@ def odd(partition: str, values: Mapping[MetricId, float], rows: int, history: Hi
     seen = [] if history.moved else [history.values(at) for at in like]
     suspects = [metric for metric, value in values.items() if _suspect(metric, value, seen)][:JUDGED_MAX]
     sized = {metric.column for metric in suspects if metric.family in _OF_SIZE}
-    counting = {column for column in sized if _rises(column, partition, values, history)}
+    counting = {column for column in sized if rises(column, partition, values, history)}
     suspects = [one for one in suspects if one.family not in _OF_SIZE or one.column not in counting]
     found = (_judged(metric, values[metric], partition, rows, history, (sources, len(values))) for metric in suspects)
     return [one for one in found if one is not None]
@@ -114,7 +114,7 @@ def _judged(metric: MetricId, value: float, partition: str, rows: int, history: 
     return None
 
 
-def _rises(column: str, partition: str, values: Mapping[MetricId, float], history: History) -> bool:
+def rises(column: str, partition: str, values: Mapping[MetricId, float], history: History) -> bool:
     """Whether a column's numbers count on, as ids do."""
     sizes = MetricId("location", column)
     past, today, place = history.series(sizes), values.get(sizes), history.place(partition)

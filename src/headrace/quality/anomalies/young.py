@@ -1,0 +1,106 @@
+"""What is far from every neighbour in a series that is too young for forecasts.
+
+Of a few partitions nobody knows how far forecasts are off. But where all of them lie close together, a
+number that is a factor away from each of them is no noise. Held is only what is beyond any neighbour by
+more than the neighbours are apart, three times over; the rest is a warning.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from headrace.model import Grain
+from headrace.quality.anomalies import limits
+from headrace.quality.anomalies.history import History
+from headrace.quality.anomalies.occasions import edge
+from headrace.quality.anomalies.odd import Odd, rises
+from headrace.quality.facts import Severity
+from headrace.quality.metrics import MetricId
+
+WARN_MIN = 3
+"""From so many sound partitions on something is said, and values in another unit are held."""
+HOLD_MIN = 7
+"""From so many on rows, signs and nulls are held too: a week shows each weekday once."""
+ROWS_MIN = 20
+"""A number that moves by fewer rows than that moves by chance."""
+
+
+class _Reach(NamedTuple):
+    """How far beyond its nearest neighbour a number is held or warned of, at least; and how far that
+    neighbour may lie from the middle where all lie close together."""
+
+    hold: float
+    warn: float
+    tight: float
+
+
+_REACH = {
+    "rows": _Reach(math.log(1.6), math.log(1.4), math.log(1.5)),
+    "location": _Reach(math.log(8), math.log(1.5), math.log(1.6)),
+    "negative": _Reach(0.5, 0.3, 0.15),
+    "nulls": _Reach(0.4, 0.2, 0.15),
+}
+TIMES_HELD, TIMES_LOST, TIMES_WARNED = 3.0, 5.0, 2.0
+"""So many times as far beyond the nearest neighbour as that lies from the middle, upwards, downwards,
+and for a warning: rows that are halved each weekend are as tight upwards as any."""
+LOST = math.log(2)
+"""Rows that are gone: a holiday takes nearly half, and in a young series none was seen yet."""
+UNITS = (100.0, 1000.0, 1e6, 60.0, 3600.0)
+"""Factors between units that are asked about from `WARN_MIN` on, either way."""
+UNIT_NEAR = 0.05
+SATURDAY = 5
+
+
+def young(partition: str, values: Mapping[MetricId, float], rows: int, history: History) -> list[Odd]:
+    """What is beyond every neighbour, while there are fewer of them than forecasts take."""
+    if not WARN_MIN <= len(history) < limits.HISTORY_HOLD_MIN or rows < ROWS_MIN:
+        return []
+    found = (_judged(metric, value, partition, values, history) for metric, value in values.items() if metric.family in _REACH)
+    return [one for one in found if one is not None]
+
+
+def _judged(
+    metric: MetricId,
+    value: float,
+    partition: str,
+    values: Mapping[MetricId, float],
+    history: History,
+) -> Odd | None:
+    past, reach = history.series(metric), _REACH[metric.family]
+    if len(past.values) < max(WARN_MIN, len(history)) or not math.isfinite(value):
+        return None
+    middle = statistics.median(past.values)
+    up = value > middle
+    nearest = max(past.values) if up else min(past.values)
+    apart, beyond = abs(nearest - middle), (value - nearest) if up else (nearest - value)
+    if apart > reach.tight or beyond < max(reach.warn, TIMES_WARNED * apart):
+        return None
+    if metric.family == "rows" and not _kind_seen(partition, history):
+        return None
+    if metric.family == "location" and rises(metric.column, partition, values, history):
+        return None
+    z = min(beyond / max(apart, limits.limits(metric.family).prior), 12.0)
+    held = metric.family == "location" and _is_unit(value - middle, apart)
+    lost = metric.family == "rows" and not up
+    least = max(LOST if lost else reach.hold, (TIMES_LOST if lost else TIMES_HELD) * apart)
+    if len(past.values) >= HOLD_MIN and beyond >= least:
+        # A weekday, or an end of a month, that wasn't there yet may be another kind of day.
+        held = held or (bool(history.like(partition)) and not edge(partition, history.grain))
+    severity = Severity.HOLD if held else Severity.WARN
+    return Odd(metric, severity, middle, value, z, apart)
+
+
+def _kind_seen(partition: str, history: History) -> bool:
+    """Whether there was a day like this one: the first weekend may have half the rows."""
+    own = history.season(partition)
+    if history.grain is not Grain.DAY:
+        return bool(history.like(partition))
+    return any((one >= SATURDAY) == (own >= SATURDAY) for one in history.seasons)
+
+
+def _is_unit(off: float, apart: float) -> bool:
+    """Whether sizes are off by what two units differ by."""
+    return any(abs(abs(off) - math.log(unit)) <= UNIT_NEAR + apart for unit in UNITS)

@@ -43,7 +43,9 @@ def with_macros(compilation: Compilation, cache: Path) -> Compilation:
     problems = [
         Problem(code="bad_macro", message=fault.message, hint=HINT, place=Place(file=fault.file, line=fault.line)) for fault in faults
     ]
-    return msgspec.structs.replace(compilation, compiled=None, problems=[*compilation.problems, *problems])
+    return msgspec.structs.replace(
+        compilation, compiled=None, partial=compilation.compiled or compilation.partial, problems=[*compilation.problems, *problems]
+    )
 
 
 def _faults(macros: Mapping[str, str], cache: Path) -> tuple[Fault, ...]:

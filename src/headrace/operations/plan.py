@@ -36,7 +36,7 @@ def plan(session: Session, *, against: str | None, progress: Progress) -> PlanDo
 
     Raises InvalidProject where the files have errors, UsageError for a commit that git doesn't know.
     """
-    compiled = usable(session.declared(progress))
+    compiled = usable(session.bindable(progress))
     base = _base(session)
     if against is not None:
         from headrace.operations.against import compiled_at

@@ -220,14 +220,23 @@ class Session:
             self._compilation = self._compile(progress, None)
         return self._compilation
 
+    def bindable(self, progress: Progress | None = None) -> Compilation:
+        """As `declared`, with what DuckDB refuses of the SQL."""
+        if self._bound is None:
+            from headrace.operations.binding import bind
+
+            self._bound = bind(self.declared(progress), self.data_folder / "cache").compilation
+        return self._bound
+
     _compilation: Compilation | None = None
+    _bound: Compilation | None = None
 
     def declared_exactly(self, progress: Progress | None = None) -> tuple[ProjectFiles, Compilation]:
-        """The same as `declared`, with the bytes that it was understood from: who applies it keeps those. Read once."""
+        """The same as `bindable`, with the bytes that it was understood from: who applies it keeps those. Read once."""
         if self._exactly is None:
             files = ProjectFiles(self.root)
-            self._compilation = self._compile(progress, files)
-            self._exactly = (files, self._compilation)
+            self._compilation, self._bound = self._compile(progress, files), None
+            self._exactly = (files, self.bindable(progress))
             reached(Point.FILES_READ)
         return self._exactly
 

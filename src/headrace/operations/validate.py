@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from headrace.model import Level, Problem
-from headrace.operations.documents import Counts, ProblemRow, ValidateDocument
+from headrace.model import HeadraceError, Level, Problem
+from headrace.operations.binding import VALIDATE_SECONDS, Binding, bind
+from headrace.operations.documents import BindingCounts, Counts, ProblemRow, ValidateDocument
 from headrace.operations.progress import Progress
 from headrace.operations.session import InvalidProject, Session
 from headrace.operations.short_secrets import short_secrets
 from headrace.plan import Compilation
 
 
-def validate(session: Session, *, progress: Progress) -> ValidateDocument:
-    """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked."""
-    compilation = _understood(session, progress)
+def validate(session: Session, *, progress: Progress, bind_all: bool = False) -> ValidateDocument:
+    """All problems, errors first, then by file and line. Counts are 0 where nothing could be linked.
+
+    DuckDB binds SQL statements for about a second, and the next call goes on from there; `bind_all` binds all of them.
+    """
+    binding = _bound(session, _understood(session, progress), bind_all=bind_all)
+    compilation = binding.compilation
     project = compilation.project
     short = short_secrets(project, session.root) if project else []
     problems = sorted([*compilation.problems, *short], key=_order)
@@ -25,7 +30,16 @@ def validate(session: Session, *, progress: Progress) -> ValidateDocument:
             contracts=len(project.contracts) if project else 0,
         ),
         problems=[_row(problem) for problem in problems],
+        binding=BindingCounts(statements=binding.statements, bound=binding.statements - binding.left, left=binding.left),
     )
+
+
+def _bound(session: Session, compilation: Compilation, *, bind_all: bool) -> Binding:
+    try:
+        folder = session.data_folder / "cache"
+    except HeadraceError:  # headrace.toml can't be read, which is among the problems
+        return Binding(compilation, 0, 0)
+    return bind(compilation, folder, seconds=None if bind_all else VALIDATE_SECONDS)
 
 
 def _understood(session: Session, progress: Progress) -> Compilation:

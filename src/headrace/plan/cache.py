@@ -18,8 +18,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from headrace import __version__
+from headrace.model import Problem
 from headrace.model.files import ProjectFile
 from headrace.model.parsing import Declared
+from headrace.plan.binding import Bound
 from headrace.plan.bodies import Given, Read
 from headrace.plan.values import Compilation
 
@@ -101,9 +103,26 @@ class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
     compilation: Compilation
 
 
-Kept = TypeVar("Kept", KeptFiles, KeptBodies, KeptLineage, KeptCompilation, Stamp)
+class KeptBound(msgspec.Struct, frozen=True, array_like=True):
+    """DuckDB's answers by statement, and the problems of the compilation that was bound last (`whole`: its digest)."""
 
-_NAMES: dict[type, str] = {KeptFiles: "files", KeptBodies: "bodies", KeptLineage: "lineage", KeptCompilation: "compilation", Stamp: "stamp"}
+    header: Header
+    whole: bytes
+    statements: int
+    problems: tuple[Problem, ...]
+    bound: dict[bytes, Bound]
+
+
+Kept = TypeVar("Kept", KeptFiles, KeptBodies, KeptLineage, KeptCompilation, KeptBound, Stamp)
+
+_NAMES: dict[type, str] = {
+    KeptFiles: "files",
+    KeptBodies: "bodies",
+    KeptLineage: "lineage",
+    KeptCompilation: "compilation",
+    KeptBound: "bound",
+    Stamp: "stamp",
+}
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -153,7 +172,7 @@ class Cache:
             return None
         return kept if kept.header == self.header else None
 
-    def keep(self, value: KeptFiles | KeptBodies | KeptLineage | KeptCompilation | Stamp) -> None:
+    def keep(self, value: KeptFiles | KeptBodies | KeptLineage | KeptCompilation | KeptBound | Stamp) -> None:
         """Write atomically. A cache that can't be written is no failure."""
         if self._folder is None:
             return

@@ -145,7 +145,12 @@ class _Compiling:
             compiled = assembler.compiled(problems)
             project = assembler.project
             failed = any(problem.level is Level.ERROR for problem in problems)
-            compilation = Compilation(project=project, compiled=None if failed else compiled, problems=sorted_problems(problems))
+            compilation = Compilation(
+                project=project,
+                compiled=None if failed else compiled,
+                problems=sorted_problems(problems),
+                partial=compiled if failed else None,
+            )
             self._keep_bodies(assembler.bodies, assembler.lines)
         if not any(problem.code == UNREADABLE for problem in problems):
             contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])

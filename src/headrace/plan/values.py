@@ -61,6 +61,8 @@ class Compilation(Value, kw_only=True):
     project: Project | None
     compiled: Compiled | None
     problems: list[Problem]
+    partial: Compiled | None = None
+    """Where there are errors: what could be understood nevertheless, to look for more of them. Nothing may run with it."""
 
 
 class ChangeKind(enum.StrEnum):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
+from headrace.cli.parsing import Option
 from headrace.cli.text import plural
 from headrace.operations.documents import Counts, ProblemRow, ValidateDocument
 from headrace.operations.validate import validate
@@ -12,9 +15,15 @@ SHOWN_MAX = 100
 """Problems printed for people; `--json` has all."""
 
 
-def command(invocation: Invocation) -> int:
-    """Every problem of the project's files with file, line and what to write instead. Runs nothing."""
-    document = validate(invocation.session, progress=invocation.progress())
+def command(
+    invocation: Invocation,
+    bind: Annotated[bool, Option("--bind", help="have DuckDB bind every SQL statement, however long it takes")] = False,
+) -> int:
+    """Every problem of the project's files with file, line and what to write instead. Runs nothing.
+
+    DuckDB binds the SQL statements for about a second; the next `validate` goes on from there.
+    """
+    document = validate(invocation.session, progress=invocation.progress(), bind_all=bind)
     invocation.show(document, _render, clock=False)
     return 0 if document.ok else 1
 
@@ -24,6 +33,9 @@ def _render(document: ValidateDocument, page: Page) -> None:
         _problem(problem, page)
     if len(document.problems) > SHOWN_MAX:
         page.say(f"and {plural(len(document.problems) - SHOWN_MAX, 'more problem')}; headrace validate --json lists all")
+    if document.binding is not None and document.binding.left:
+        left = plural(document.binding.left, "SQL statement")
+        page.say(f"{left} of {document.binding.statements:,} not bound yet: headrace validate --bind", "warn")
     errors = sum(problem.severity == "error" for problem in document.problems)
     warnings = len(document.problems) - errors
     said = [plural(errors, "error")] * bool(errors) + [plural(warnings, "warning")] * bool(warnings)

@@ -20,7 +20,17 @@ from headrace.operations.documents.planning import (
     StaleRow,
     WeakenedRow,
 )
-from headrace.operations.documents.project import Counts, DemoDocument, DemoEvent, InitDocument, NodeRow, Page, ProblemRow, ValidateDocument
+from headrace.operations.documents.project import (
+    BindingCounts,
+    Counts,
+    DemoDocument,
+    DemoEvent,
+    InitDocument,
+    NodeRow,
+    Page,
+    ProblemRow,
+    ValidateDocument,
+)
 from headrace.operations.documents.reading import LineageDocument, LineageRow, ReadDocument, RenderDocument, RenderInput, TryDocument
 from headrace.operations.documents.running import (
     AttemptRow,
@@ -57,6 +67,7 @@ __all__ = [
     "AssetCounts",
     "AttemptRow",
     "AvailabilityRow",
+    "BindingCounts",
     "ChangeRow",
     "CheckRow",
     "ColumnChange",

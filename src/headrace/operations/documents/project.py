@@ -27,12 +27,21 @@ class ProblemRow(Document, frozen=True, kw_only=True):
     line: int
 
 
+class BindingCounts(Document, frozen=True, kw_only=True):
+    """How many SQL statements DuckDB has bound, of bodies, checks and conditions; `left` are bound by the next `validate`."""
+
+    statements: int
+    bound: int
+    left: int
+
+
 class ValidateDocument(Document, frozen=True, kw_only=True):
     """`validate`: every problem at once; `ok` is false as soon as one of them is an error."""
 
     ok: bool
     counts: Counts
     problems: list[ProblemRow]
+    binding: BindingCounts | None = None
 
 
 class NodeRow(Document, frozen=True, kw_only=True):

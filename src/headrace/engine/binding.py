@@ -1,0 +1,217 @@
+"""DuckDB parses and binds statements over empty inputs: what can't run in any partition is known before the first one.
+
+`python -m headrace.engine.binding` is a worker process for `operations.binding`, which may not load DuckDB: framed msgpack
+(`plan.worker`) on standard input and output. Its session reaches no file and no network, and nothing is executed in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import msgspec
+
+from headrace.engine.failures import shortened
+from headrace.engine.macros import faults
+from headrace.lake.session import Session
+from headrace.lake.sqltext import literal, quote
+from headrace.lake.statements import without_semicolons
+from headrace.plan.binding import Bind, Bound, Prepare, Request, Statement, Table
+from headrace.plan.worker import receive, send
+
+_MEMORY_MAX_BYTES = 512 * 2**20
+_REFUSED = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException, duckdb.NotImplementedException)
+"""Errors that don't depend on rows or on the partition. Any other error of binding is left to the run."""
+_EXCERPT = re.compile(r"\n+LINE (\d+): (.*)\n( *)\^", re.ASCII)
+_NEAR = re.compile(r'syntax error at or near "([^"]*)"')
+_LAST_WORD = re.compile(r"([A-Za-z_][A-Za-z_0-9]*)\s*$")
+_NO_FUNCTION = re.compile(r"Function with name \"?([^\"\s]+)\"? does not exist")
+_ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting|LINE \d+:)|\s*\n\s*Candidate functions:")
+_BEFORE_A_NAME = {"select", "as", "by", "distinct", "from", "join", "and", "or", "on", "where", "not"}
+_OTHER_DIALECTS = {
+    "getdate": "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a partition at any time",
+    "sysdate": "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a partition at any time",
+    "nvl": "write `coalesce(a, b)`",
+    "isnull": "write `coalesce(a, b)`, or `a is null`",
+    "iff": "write `case when … then … else … end`, or `if(a, b, c)`",
+    "iif": "write `case when … then … else … end`, or `if(a, b, c)`",
+    "dateadd": "write `day + interval 1 day`, or `date_add(day, interval 1 day)`",
+    "to_date": "write `strptime(text, '%Y-%m-%d')::date`",
+    "to_varchar": "write `strftime(day, '%Y-%m-%d')`, or `cast(… as varchar)`",
+    "to_char": "write `strftime(day, '%Y-%m-%d')`, or `format('{:.2f}', number)`",
+    "to_number": "write `cast(… as decimal(18, 2))`",
+    "convert": "write `cast(… as varchar)`",
+    "safe_cast": "write `try_cast(… as integer)`",
+    "safe_divide": "DuckDB's `a / b` gives NULL where b is 0",
+    "parse_date": "write `strptime(text, '%Y-%m-%d')::date`",
+    "format_date": "write `strftime(day, '%Y-%m-%d')`",
+    "charindex": "write `strpos(text, part)`",
+    "object_construct": "write `struct_pack(name := value)` or `json_object('name', value)`",
+}
+"""Functions of other databases, and what DuckDB calls them. Only asked where DuckDB has none of that name."""
+
+
+class Binder:
+    """A session in which statements are bound one after the other."""
+
+    def __init__(self, session: Session, macros: Mapping[str, str]) -> None:
+        self._connection = session.connection
+        self._session = session
+        if not faults(macros):  # what is wrong with macros is reported by itself
+            for text in macros.values():
+                for statement in self._connection.extract_statements(text):
+                    self._connection.execute(statement)
+        own = "SELECT lower(function_name) FROM duckdb_functions()"
+        self._functions = {name for (name,) in self._connection.execute(own).fetchall()}
+        words = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+        self._words = {name for (name,) in self._connection.execute(words).fetchall()}
+
+    def bound(self, statement: Statement) -> Bound:
+        """What DuckDB says of a statement. Never raises one of DuckDB's errors."""
+        text = without_semicolons(statement.sql)
+        try:
+            found = self._connection.extract_statements(text)
+            if not statement.complete or len(found) != 1:
+                return self._functions_known(text)
+            return self._described(text, statement, found[0].named_parameters)
+        except _REFUSED as error:
+            return self._refused(error, text, 0)
+        except (duckdb.Error, RecursionError, UnicodeError):
+            return Bound()
+
+    def _described(self, text: str, statement: Statement, used: set[str]) -> Bound:
+        tables = ", ".join(f"{quote(table.name)} AS NOT MATERIALIZED ({_empty(table)})" for table in statement.tables)
+        before = f"DESCRIBE {f'WITH {tables} ' if tables else ''}SELECT * FROM (\n"
+        available = {name.lower(): value for name, value in {**statement.parameters, **_bounds(statement)}.items()}
+        if any(name.lower() not in available for name in used):
+            return self._functions_known(text)
+        parameters = {name: available[name.lower()] for name in used}
+        try:
+            rows = self._session.run(f"{before}{text}\n)", parameters or None).fetchall()
+        except duckdb.ParserException:  # the text by itself was parsed: a type of an input has no form that DuckDB reads
+            return self._functions_known(text)
+        except _REFUSED as error:
+            return self._refused(error, text, 1)
+        return Bound(columns=tuple((row[0], row[1]) for row in rows))
+
+    def _functions_known(self, text: str) -> Bound:
+        """Whether DuckDB has all functions that are called: the one thing that can be told without the columns."""
+        serialized = self._connection.execute(f"SELECT json_serialize_sql({literal(text)})").fetchone()
+        tree = json.loads(serialized[0]) if serialized is not None else {}
+        for name, at in _called(tree):
+            if name.lower() not in self._functions:
+                line = text.encode()[:at].count(b"\n") + 1 if at is not None else 1
+                return Bound(code="unknown_function", message=f"DuckDB has no function `{name}`", hint=_function_hint(name), line=line)
+        return Bound()
+
+    def _refused(self, error: duckdb.Error, text: str, lines_before: int) -> Bound:
+        said = str(error)
+        excerpt = _EXCERPT.search(said)
+        line = max(1, int(excerpt[1]) - lines_before) if excerpt else 1
+        message = " ".join(_ADVICE.split(said, maxsplit=1)[0].split())
+        missing = _NO_FUNCTION.search(message)
+        if missing is not None:
+            near = re.search(r'Did you mean "([^"]+)"', said)
+            hint = _function_hint(missing[1], near[1] if near else "")
+            return Bound(code="unknown_function", message=f"DuckDB has no function `{missing[1]}`", hint=hint, line=line)
+        if isinstance(error, duckdb.ParserException):
+            return Bound(code="sql_syntax", message=_shown(message), hint=self._word_hint(said, text, excerpt, line), line=line)
+        return Bound(code="sql_binding", message=_shown(message), hint=_type_hint(message), line=line)
+
+    def _word_hint(self, said: str, text: str, excerpt: re.Match[str] | None, line: int) -> str:
+        """That a word which SQL keeps for itself stands where a name is meant."""
+        near = _NEAR.search(said)
+        if near is None or excerpt is None:
+            return ""
+        on_line = excerpt[2][: max(0, len(excerpt[3]) - len(f"LINE {excerpt[1]}: "))]
+        before = "\n".join([*text.split("\n")[: line - 1], on_line]).rstrip()
+        last = _LAST_WORD.search(before)
+        word = last[1].lower() if last else ""
+        meant = near[1].lower()
+        if word in self._words and word not in _BEFORE_A_NAME:
+            meant = word
+        elif meant not in self._words or not (before.endswith((",", ".", "(")) or word in _BEFORE_A_NAME):
+            return ""
+        return f'`{meant}` is a word of SQL: as a name, write it in double quotes ("{meant}") or choose another one'
+
+
+def _empty(table: Table) -> str:
+    columns = ", ".join(f"CAST(NULL AS {type_}) AS {quote(name)}" for name, type_ in table.columns or ())
+    return f"SELECT {columns or '1'} WHERE false"
+
+
+def _bounds(statement: Statement) -> dict[str, Any]:
+    """Values of the right types; which partition they are of doesn't matter to binding."""
+    if statement.bounds == "instant":
+        return {"partition_start": datetime(2000, 1, 1, tzinfo=UTC), "partition_end": datetime(2000, 1, 1, 1, tzinfo=UTC)}
+    if statement.bounds == "date":
+        return {"partition_start": date(2000, 1, 1), "partition_end": date(2000, 1, 2)}
+    return {}
+
+
+def _called(tree: Any) -> Iterator[tuple[str, int | None]]:
+    """Each function that a serialized statement calls, with its position in bytes."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            name = node.get("function_name")
+            if isinstance(name, str) and name and not node.get("is_operator"):
+                at = node.get("query_location")
+                yield name, at if isinstance(at, int) and 0 <= at < 2**31 else None
+            stack.extend(reversed(node.values()))
+        elif isinstance(node, list):
+            stack.extend(reversed(node))
+
+
+def _function_hint(name: str, near: str = "") -> str:
+    other = _OTHER_DIALECTS.get(name.lower())
+    if other is not None:
+        return other
+    return f"did you mean `{near}`?" if near else "use one of DuckDB's functions, or define it in macros/ with CREATE MACRO"
+
+
+def _type_hint(message: str) -> str:
+    if "explicit cast" in message or "explicit type cast" in message:
+        return "convert one side, such as cast(amount as decimal(18, 2)); try_cast gives NULL where a value doesn't fit"
+    return ""
+
+
+def _shown(message: str) -> str:
+    kind, _, rest = message.partition(" Error: ")
+    return shortened(f"DuckDB refuses it: {rest}" if kind in ("Parser", "Binder", "Catalog", "Not implemented") else message)
+
+
+def main() -> None:
+    """Answer until standard input ends. What else is printed goes to standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; closing the input ends this process
+    decoder: msgspec.msgpack.Decoder[Prepare | Bind] = msgspec.msgpack.Decoder(Request)
+    binder: Binder | None = None
+    with (
+        tempfile.TemporaryDirectory(prefix="headrace-bind-") as folder,
+        Session(Path(folder), threads=1, memory_max_bytes=_MEMORY_MAX_BYTES) as session,
+    ):
+        while (frame := receive(sys.stdin.buffer)) is not None:
+            request = decoder.decode(frame)
+            if isinstance(request, Prepare):
+                binder = Binder(session, request.macros)
+                answer = Bound()
+            else:
+                assert binder is not None
+                answer = binder.bound(request.statement)
+            send(answers, msgspec.msgpack.encode(answer))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""DuckDB's word on every SQL statement of a project before it runs: asked in a worker process, kept by content.
+
+This process may hold the state and never loads DuckDB (`engine.binding` does).
+"""
+
+from __future__ import annotations
+
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self, cast
+
+import msgspec
+
+import headrace
+from headrace.model import Asset, Grain, Level, Place, Problem, Source
+from headrace.model.reporting import shown
+from headrace.plan import Compilation, Compiled, CompiledNode
+from headrace.plan.binding import Bind, Bound, Prepare, Statement, Table
+from headrace.plan.cache import Cache, KeptBound, digest
+from headrace.plan.materialised import table_columns
+from headrace.plan.values import Columns
+from headrace.plan.worker import receive, send
+from headrace.quality.placeholders import with_self
+
+VALIDATE_SECONDS = 1.0
+"""How long `validate` binds; the next one goes on from there."""
+STATEMENT_SECONDS_MAX = 30.0
+"""Binding takes below a millisecond; a worker that hasn't answered by then is given up."""
+LOST_WORKERS_MAX = 3
+SELF = "__self__"
+
+
+class Binding(NamedTuple):
+    """A compilation with what DuckDB refuses of it. `left` of its `statements` haven't been bound yet."""
+
+    compilation: Compilation
+    statements: int
+    left: int
+
+
+def bind(compilation: Compilation, cache_folder: Path, *, seconds: float | None = None) -> Binding:
+    """Have DuckDB parse and bind the SQL of bodies, checks and their conditions, over inputs with the columns that are known.
+
+    What was bound before isn't bound again. `seconds` limits the binding (None: all is bound); the rest is left to the next call.
+    """
+    compiled = compilation.compiled or compilation.partial
+    if compiled is None:
+        return Binding(compilation, 0, 0)
+    cache = Cache(cache_folder)
+    kept = cache.load(KeptBound)
+    whole = digest((_duckdb_build(), compiled))
+    if kept is not None and kept.whole == whole:
+        return Binding(_with(compilation, kept.problems), kept.statements, 0)
+    binder = _Binding(compiled, kept.bound if kept is not None else {}, seconds)
+    with binder:
+        problems = tuple(binder.problems())
+    cache.keep(KeptBound(cache.header, b"" if binder.left else whole, binder.statements, problems, binder.bound))
+    return Binding(_with(compilation, problems), binder.statements, binder.left)
+
+
+def _with(compilation: Compilation, problems: tuple[Problem, ...]) -> Compilation:
+    problems = _not_reported(problems, compilation.problems)
+    if not problems:
+        return compilation
+    return msgspec.structs.replace(
+        compilation, compiled=None, partial=compilation.compiled or compilation.partial, problems=[*compilation.problems, *problems]
+    )
+
+
+def _not_reported(problems: Iterable[Problem], known: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Without what follows from an error of the same file: an unknown column, say, would be reported in DuckDB's words as well."""
+    errors = [problem.place for problem in known if problem.level is Level.ERROR]
+    lines = {(place.file, place.line) for place in errors}
+    files = {place.file for place in errors}
+    return tuple(
+        problem
+        for problem in problems
+        if (problem.place.file, problem.place.line) not in lines and (problem.code != "sql_binding" or problem.place.file not in files)
+    )
+
+
+def _duckdb_build() -> int:
+    """Changes with the installed DuckDB. Reading the version of the package would cost an import."""
+    found = find_spec("_duckdb") or find_spec("duckdb")
+    if found is None or found.origin is None:
+        return 0
+    return Path(found.origin).stat().st_mtime_ns
+
+
+class _Question(NamedTuple):
+    """A statement, where it stands, and what a problem of it is called after."""
+
+    statement: Statement
+    file: str
+    line: int
+    subject: str
+
+
+class _Binding:
+    """One pass over the nodes in the order of their inputs: what DuckDB says that a body gives is what the next ones read."""
+
+    def __init__(self, compiled: Compiled, kept: Mapping[bytes, Bound], seconds: float | None) -> None:
+        self._compiled, self._kept, self._seconds = compiled, kept, seconds
+        self._macros = digest((_duckdb_build(), sorted(compiled.project.macros.items())))
+        self._columns: dict[str, Columns | None] = {}
+        self._worker: _Worker | None = None
+        self._lost = 0
+        self._until: float | None = None
+        self.bound: dict[bytes, Bound] = {}
+        self.statements = self.left = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._worker is not None:
+            self._worker.close()
+
+    def problems(self) -> Iterator[Problem]:
+        """What DuckDB refuses."""
+        for name in self._compiled.order:
+            node = self._compiled.nodes[name]
+            declared = self._compiled.project.sources.get(name) or self._compiled.project.assets[name]
+            self._columns[name] = node.columns
+            if isinstance(declared, Asset) and node.sql is not None:
+                answer = self._asked(self._body(declared, node))
+                if answer is not None:
+                    yield from self._problem(self._body(declared, node), answer)
+                    if answer.columns is not None:
+                        self._columns[name] = table_columns(declared, answer.columns)
+            for question in self._checks(declared, node):
+                answer = self._asked(question)
+                if answer is not None:
+                    yield from self._problem(question, answer)
+
+    def _body(self, asset: Asset, node: CompiledNode) -> _Question:
+        every = {name.lower(): value for name, value in {**self._compiled.project.settings.parameters, **asset.parameters}.items()}
+        parameters = {name: every[name] for name in node.placeholders if name in every}
+        if "partition_key" in node.placeholders:
+            parameters["partition_key"] = ""
+        tables = [Table(spec.node, self._columns.get(spec.node)) for spec in node.inputs if spec.node != asset.name]
+        if node.uses_self:
+            tables.append(Table(SELF, node.columns))
+        bounds = "" if asset.partition.grain is None else "instant" if asset.partition.grain is Grain.HOUR else "date"
+        statement = Statement(node.sql or "", tuple(tables), parameters, bounds)
+        return _Question(statement, asset.body.file, asset.body.line, "")
+
+    def _checks(self, declared: Source | Asset, node: CompiledNode) -> Iterator[_Question]:
+        own = Table(SELF, self._columns[declared.name])
+        for check in declared.checks:
+            subject = f"the check {shown(check.name)} of {shown(declared.name)}"
+            if check.kind == "sql":
+                others = [Table(name, self._columns.get(name, self._compiled.nodes[name].columns)) for name in node.check_references]
+                query = with_self(str(check.arguments.get("query", "")), f'"{SELF}"')
+                yield _Question(Statement(query, (own, *others)), check.place.file, check.place.line, subject)
+            elif check.where is not None and own.known:
+                condition = Statement(f'SELECT 1 FROM "{SELF}" WHERE (\n{check.where}\n)', (own,))
+                yield _Question(condition, check.place.file, check.place.line - 1, f"`where` of {subject}")
+
+    def _asked(self, question: _Question) -> Bound | None:
+        """DuckDB's answer; None where there is no time left for it."""
+        self.statements += 1
+        key = digest((self._macros, question.statement))
+        known = self._kept.get(key) or self.bound.get(key)
+        if known is None:
+            if self._until is not None and time.monotonic() >= self._until:
+                self.left += 1
+                return None
+            known = self._answer(question.statement)
+            if known is None:
+                self.left += 1
+                return None
+        self.bound[key] = known
+        return known
+
+    def _answer(self, statement: Statement) -> Bound | None:
+        """None where workers are lost again and again. A statement that ends a worker is left to the run."""
+        if self._lost >= LOST_WORKERS_MAX:
+            return None
+        if self._worker is None:
+            self._worker = _Worker()
+            if self._worker.ask(Prepare(self._compiled.project.macros)) is None:
+                self._worker_lost()
+                return None
+            if self._seconds is not None and self._until is None:
+                self._until = time.monotonic() + self._seconds
+        answer = self._worker.ask(Bind(statement))
+        if answer is None:
+            self._worker_lost()
+            return Bound()
+        return answer
+
+    def _worker_lost(self) -> None:
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = None
+        self._lost += 1
+
+    def _problem(self, question: _Question, answer: Bound) -> Iterator[Problem]:
+        if answer.code:
+            message = f"{question.subject}: {answer.message}" if question.subject else answer.message
+            place = Place(file=question.file, line=max(1, question.line + answer.line - 1))
+            yield Problem(code=answer.code, message=message, hint=answer.hint, place=place)
+
+
+class _Worker:
+    """A process of `engine.binding`: one question, one answer."""
+
+    def __init__(self) -> None:
+        # -P: a module in the folder where somebody types a command is never imported
+        command = [sys.executable, "-P", "-m", "headrace.engine.binding"]
+        folder = str(Path(headrace.__file__).parent)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
+        self._requests = cast("BinaryIO", self._process.stdin)
+        self._answers = cast("BinaryIO", self._process.stdout)
+
+    def ask(self, request: Prepare | Bind) -> Bound | None:
+        """None if the process has ended or doesn't answer."""
+        try:
+            send(self._requests, msgspec.msgpack.encode(request))
+        except OSError:
+            return None
+        # one request at a time, so nothing is left in the reader's buffer between two answers
+        if not select.select([self._answers], [], [], STATEMENT_SECONDS_MAX)[0]:
+            return None
+        frame = receive(self._answers)
+        return None if frame is None else msgspec.msgpack.decode(frame, type=Bound)
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._requests, self._answers):
+            try:
+                stream.close()
+            except OSError:  # a request that was never read
+                continue

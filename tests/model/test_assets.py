@@ -16,7 +16,6 @@ from headrace.model import (
     Place,
     Severity,
     SqlBody,
-    not_built,
 )
 
 EVERYTHING = """/* headrace
@@ -296,19 +295,11 @@ def test_a_wrong_field_of_a_source_is_said_at_its_line(parse: Parse, lines: str,
     assert [f"{one.code} {one.place.line}" for one in declared.problems] == [problem]
 
 
-def test_what_isnt_built_yet_is_read_and_said(load: Load) -> None:
-    """Declared breadth must parse, and not pretend."""
-    project, problems = load(
-        **{
-            "sources/a.yaml": ("source: a\nowner: acme\nhttp: {url: 'https://x/all.json', headers: {Authorization: 'Bearer ${TOKEN}'}}\n"),
-            "sources/far.yaml": "source: far\nowner: acme\npartition: day\nfiles: s3://b/{date:%Y-%m-%d}*.csv\ncomplete: {files: 2}\n",
-            "assets/b.sql": sql(trigger="manual", priority="3"),
-            "consumers.yaml": "- {consumer: c1, owner: core, reads: [b], due: '07:00', export: {to: 'out/x.csv'}, calendar: NYSE}\n",
-        }
-    )
-    assert project is not None
-    assert told(problems) == []
-    found = not_built(project)
-    assert {problem.code for problem in found} == {"not_built"}
-    assert {problem.level for problem in found} == {"warning"}
-    assert [problem.message.split(":")[0] for problem in found] == ["`complete` by files or a marker of `far`, whose files are elsewhere"]
+@pytest.mark.parametrize("complete", ["files: 2", "marker: .done"])
+def test_several_files_or_a_marker_elsewhere_are_refused(load: Load, complete: str) -> None:
+    """Such an interval would wait for ever."""
+    far = f"source: far\nowner: acme\npartition: day\nfiles: s3://b/{{date:%Y-%m-%d}}*.csv\ncomplete: {{{complete}}}\n"
+    _, problems = load(**{"sources/far.yaml": far})
+    assert [(problem.code, problem.place.file) for problem in problems] == [("unsupported", "sources/far.yaml")]
+    _, problems = load(**{"sources/far.yaml": far.replace("s3://b/", "landing/")})
+    assert problems == []

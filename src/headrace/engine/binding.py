@@ -36,6 +36,11 @@ _NEAR = re.compile(r'syntax error at or near "([^"]*)"')
 _LAST_WORD = re.compile(r"([A-Za-z_][A-Za-z_0-9]*)\s*$")
 _NO_FUNCTION = re.compile(r"Function with name \"?([^\"\s]+)\"? does not exist")
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting|LINE \d+:)|\s*\n\s*Candidate functions:")
+_STRUCTURAL = (
+    "must appear in the GROUP BY clause", "cannot contain window functions", "cannot contain aggregates", "Aggregate functions are not",
+    "aggregate function calls cannot be nested", "cannot be nested", "Type with name",
+)  # fmt: skip
+"""Signs of errors that hold whatever columns and types the inputs have."""
 _BEFORE_A_NAME = {"select", "as", "by", "distinct", "from", "join", "and", "or", "on", "where", "not"}
 _OTHER_DIALECTS = {
     "getdate": "write `current_timestamp`, or better `$partition_end`: a statement gives the same for a partition at any time",
@@ -80,9 +85,10 @@ class Binder:
         text = without_semicolons(statement.sql)
         try:
             found = self._connection.extract_statements(text)
-            if not statement.complete or len(found) != 1:
-                return self._functions_known(text)
-            return self._described(text, statement, found[0].named_parameters)
+            if len(found) != 1:
+                return Bound()
+            used = found[0].named_parameters
+            return self._described(text, statement, used) if statement.complete else self._without_columns(text, statement, used)
         except _REFUSED as error:
             return self._refused(error, text, 0)
         except (duckdb.Error, RecursionError, UnicodeError):
@@ -93,20 +99,36 @@ class Binder:
         before = f"DESCRIBE {f'WITH {tables} ' if tables else ''}SELECT * FROM (\n"
         available = {name.lower(): value for name, value in {**statement.parameters, **_bounds(statement)}.items()}
         if any(name.lower() not in available for name in used):
-            return self._functions_known(text)
+            return Bound()
         parameters = {name: available[name.lower()] for name in used}
         try:
             rows = self._session.run(f"{before}{text}\n)", parameters or None).fetchall()
         except duckdb.ParserException:  # the text by itself was parsed: a type of an input has no form that DuckDB reads
-            return self._functions_known(text)
+            return Bound()
         except _REFUSED as error:
             return self._refused(error, text, 1)
         return Bound(columns=tuple((row[0], row[1]) for row in rows))
 
-    def _functions_known(self, text: str) -> Bound:
-        """Whether DuckDB has all functions that are called: the one thing that can be told without the columns."""
+    def _without_columns(self, text: str, statement: Statement, used: set[str]) -> Bound:
+        """What can be told without the columns of all inputs: functions and types that there aren't, and faults of structure.
+
+        Inputs get all columns that the statement names and doesn't make itself, without a type. Any other error says more about
+        that guess than about the statement.
+        """
+        tree = self._tree(text)
+        answer = self._functions_in(tree, text)
+        if answer.code:
+            return answer
+        columns = tuple((name, '"NULL"') for name in _named_columns(tree))
+        tables = tuple(table if table.known else Table(table.name, columns) for table in statement.tables)
+        guessed = self._described(text, msgspec.structs.replace(statement, tables=tables), used)
+        return guessed if any(sign in guessed.message for sign in _STRUCTURAL) else Bound()
+
+    def _tree(self, text: str) -> Any:
         serialized = self._connection.execute(f"SELECT json_serialize_sql({literal(text)})").fetchone()
-        tree = json.loads(serialized[0]) if serialized is not None else {}
+        return json.loads(serialized[0]) if serialized is not None else {}
+
+    def _functions_in(self, tree: Any, text: str) -> Bound:
         for name, at in _called(tree):
             if name.lower() not in self._functions:
                 line = text.encode()[:at].count(b"\n") + 1 if at is not None else 1
@@ -132,6 +154,8 @@ class Binder:
         near = _NEAR.search(said)
         if near is None or excerpt is None:
             return ""
+        if near[1] == ":":
+            return "a bound value is written `$name`, and declared under `parameters:`"
         on_line = excerpt[2][: max(0, len(excerpt[3]) - len(f"LINE {excerpt[1]}: "))]
         before = "\n".join([*text.split("\n")[: line - 1], on_line]).rstrip()
         last = _LAST_WORD.search(before)
@@ -171,6 +195,26 @@ def _called(tree: Any) -> Iterator[tuple[str, int | None]]:
             stack.extend(reversed(node.values()))
         elif isinstance(node, list):
             stack.extend(reversed(node))
+
+
+def _named_columns(tree: Any) -> list[str]:
+    """The columns that a statement names, without those that it makes itself: an alias would take the place of a column."""
+    named: dict[str, None] = {}
+    made: set[str] = set()
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            names = node.get("column_names")
+            if node.get("class") == "COLUMN_REF" and isinstance(names, list) and names:
+                named.setdefault(str(names[-1]).lower())
+            alias = node.get("alias")
+            if isinstance(alias, str) and alias:
+                made.add(alias.lower())
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+    return [name for name in named if name not in made]
 
 
 def _function_hint(name: str, near: str = "") -> str:

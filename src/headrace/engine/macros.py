@@ -97,6 +97,10 @@ def faults(macros: Mapping[str, str]) -> list[Fault]:
 
 def _fault(connection: duckdb.DuckDBPyConnection, file: str, text: str) -> Fault | None:
     line = 1
+    template = re.search(r"\{[{%]", text)
+    if template is not None:
+        line = text.count("\n", 0, template.start()) + 1
+        return Fault(file, line, "a template isn't SQL, and there is no Jinja: write CREATE MACRO name(argument) AS expression")
     try:
         for statement in connection.extract_statements(text):
             line = _line_of(text, statement.query)

@@ -63,13 +63,12 @@ if TYPE_CHECKING:
     from headrace.model.required import Required
     from headrace.model.selection import SelectionGraph, select
     from headrace.model.times import Duration, Offset, after, parse_duration
-    from headrace.model.unbuilt import not_built
 
 _LAZY = {
     "FileKind": "files", "ProjectFile": "files", "Scan": "files", "find_root": "files", "scan": "files",
     "Interval": "intervals", "interval_of": "intervals", "key_at": "intervals", "key_of_date": "intervals",
     "keys_between": "intervals", "next_key": "intervals", "parse_key": "intervals", "previous_key": "intervals",
-    "link": "linking", "not_built": "unbuilt", "Declared": "parsing", "parse_file": "parsing",
+    "link": "linking", "Declared": "parsing", "parse_file": "parsing",
     "Required": "required",
     "SelectionGraph": "selection", "select": "selection",
     "Duration": "times", "Offset": "times", "after": "times", "parse_duration": "times",
@@ -93,6 +92,6 @@ __all__ = [
     "LeaseLost", "Level", "NotBuilt", "Offset", "Owner", "PartitionSpec", "Place", "Problem", "Project", "ProjectError",
     "ProjectFile", "PythonBody", "Refused", "Required", "Scan", "SelectionGraph", "Settings", "Severity", "Source", "SqlBody",
     "StoreError", "UnknownName", "UsageError", "Value", "after", "find_root", "interval_of", "key_at", "key_of_date",
-    "keys_between", "link", "next_key", "not_built", "parse_duration", "parse_file", "parse_key", "previous_key",
+    "keys_between", "link", "next_key", "parse_duration", "parse_file", "parse_key", "previous_key",
     "scan", "select",
 ]  # fmt: skip

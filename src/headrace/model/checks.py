@@ -24,6 +24,7 @@ from headrace.model.documents import Block, Items, kind_of, plain
 from headrace.model.fields import Fields
 from headrace.model.names import COLUMN_CHARACTERS_MAX
 from headrace.model.nodes import CheckSpec, Severity, Value
+from headrace.model.other_tools import CHECKS
 from headrace.model.reporting import Report, did_you_mean, shown
 
 ROWS_MAX = 10**15
@@ -190,7 +191,8 @@ def _read(item: Any, line: int, report: Report) -> CheckSpec | None:
         report.error("bad_check", line, f"a check has {said}", f"one of {', '.join(SHAPES)} an item")
         return None
     if kinds[0] not in SHAPES:
-        hint = did_you_mean(kinds[0], SHAPES) or f"known checks: {', '.join(SHAPES)}"
+        elsewhere = CHECKS.get(kinds[0].rpartition(".")[2], "")
+        hint = elsewhere or did_you_mean(kinds[0], SHAPES) or f"known checks: {', '.join(SHAPES)}"
         report.error("unknown_check", item.lines[kinds[0]], f"unknown check {shown(kinds[0])}", hint)
         return None
     return _of_kind(kinds[0], item, report)

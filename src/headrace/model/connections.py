@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ _FIELDS = {
     "mysql": (*_DATABASE_FIELDS, "sslmode", "sslrootcert", "sslcert", "sslkey"),
     "sqlite": ("type", "url", "path", "timeout", "description"),
 }
+_OTHER_SYSTEMS = "have another system write files to a bucket, or read it in a Python asset or a command"
 _SHOWN = ("postgresql:", "mysql:", "sqlite:", "https:", "s3:")
 PORT_MAX = 65_535
 
@@ -45,7 +47,7 @@ def check_kind(name: str, connection: Block, report: Report) -> None:
     if kind is None:
         _check_unknown(where, connection, report)
     elif kind not in KINDS:
-        hint = did_you_mean(kind, KINDS) or f"write {one_of(KINDS)}"
+        hint = did_you_mean(kind, KINDS) or f"write {one_of(KINDS)}; {_OTHER_SYSTEMS}"
         report.error("wrong_value", connection.lines["type"], f"{shown(f'{where}.type')}: {shown(kind)} is no kind of connection", hint)
     elif kind in _FIELDS:
         _check_fields(where, connection, kind, report)
@@ -54,9 +56,21 @@ def check_kind(name: str, connection: Block, report: Report) -> None:
 def _check_unknown(where: str, connection: Block, report: Report) -> None:
     """Where a reference gives the URL, its kind is seen once it is resolved; what goes with `files: s3://…` needs no URL."""
     url = connection.get("url")
-    if isinstance(url, str) and not is_reference(url):
+    scheme = url.partition("://")[0] if isinstance(url, str) and "://" in url else ""
+    if scheme and scheme != "secret" and "$" not in scheme:
+        text = f"{shown(f'{where}.url')}: {shown(scheme)} is no kind of connection that Headrace has"
+        report.error("wrong_value", connection.lines["url"], text, _instead(scheme))
+    elif isinstance(url, str) and not is_reference(url):
         hint = f"write a URL that begins with {one_of(_SHOWN)}"
         report.error("wrong_value", connection.lines["url"], f"{shown(f'{where}.url')} doesn't say what it leads to", hint)
+
+
+def _instead(scheme: str) -> str:
+    """What to write instead of a scheme that nothing reads."""
+    parts = re.split(r"[+:]", scheme.lower().removeprefix("jdbc:"))
+    if parts[0] in SCHEMES:
+        return f"write {parts[0]}://…, without the driver"
+    return f"known: {one_of(_SHOWN)} and {one_of(('gs:', 'az:', 'sftp:'))}; {_OTHER_SYSTEMS}"
 
 
 def _check_fields(where: str, connection: Block, kind: str, report: Report) -> None:

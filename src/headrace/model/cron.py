@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from headrace.model.errors import UsageError
+from headrace.model.other_tools import CRON
 from headrace.model.zones import from_us, local_us
 
 CHARACTERS_MAX = 200
@@ -22,6 +23,8 @@ def check_cron(expression: str) -> None:
     """UsageError for what isn't a cron expression of five fields, or never comes."""
     from cronsim import CronSim, CronSimError
 
+    if expression.strip().lower() in CRON:
+        raise UsageError(f"{expression[:40]!r} doesn't have five fields", hint=f"write `{CRON[expression.strip().lower()]}`")
     if len(expression) > CHARACTERS_MAX or len(expression.split()) != 5:
         raise UsageError(f"{expression[:40]!r} doesn't have five fields", hint=_HINT)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
+from headrace.model import other_tools
 from headrace.model.documents import Block, Items, kind_of, plain
 from headrace.model.errors import UsageError
 from headrace.model.reporting import Report, did_you_mean, one_of, shown
@@ -26,7 +27,8 @@ class Fields:
                 self._unknown(name, known)
 
     def _unknown(self, name: str, known: Collection[str]) -> None:
-        hint = did_you_mean(name, known) or f"known here: {', '.join(sorted(known))}"
+        elsewhere = other_tools.FIELDS.get(name, "") if "owner" in known else ""
+        hint = elsewhere or did_you_mean(name, known) or f"known here: {', '.join(sorted(known))}"
         self.report.error("unknown_field", self.line(name), f"unknown field {shown(name)} in {self.what}", hint)
 
     def line(self, name: str) -> int:
@@ -100,7 +102,8 @@ class Fields:
             return default
         if value in allowed:
             return value
-        hint = did_you_mean(value, allowed) or f"write {one_of(allowed)}"
+        elsewhere = other_tools.VALUES.get((name, value.lower()), "")
+        hint = elsewhere or did_you_mean(value, allowed) or f"write {one_of(allowed)}"
         self.refuse(name, f"{shown(value)} isn't a value of {shown(name)}", hint)
         return default
 

@@ -220,6 +220,8 @@ def text_of(kind: FileKind, data: bytes, report: Report) -> str | None:
             "declarations are small; data belongs in files that sources read",
         )
         return None
+    if kind is FileKind.PYTHON and not data.strip():
+        return None  # a package's `__init__.py` is usually empty, and declares nothing
     return decode(data, report)
 
 

@@ -21,6 +21,7 @@ from headrace.model.parsing import Declared
 from headrace.model.problems import Level, Problem
 from headrace.model.reporting import did_you_mean, shown
 from headrace.model.scheduling_links import scheduling_problems
+from headrace.model.secrets import is_address
 from headrace.model.tests_linking import problems_of_tests
 
 Node = Source | Asset | Consumer
@@ -161,6 +162,11 @@ class _Linker:
             self._error("unknown_connection", source.place, f"unknown connection {shown(connection)}", hint)
         elif isinstance(connection, str) and (why := misused(source, self._settings.connections[connection])):
             self._error("wrong_value", source.place, why, f"{shown(source.name)} reads from the connection {shown(connection)}")
+        if source.files is not None and "://" in source.files and (source.complete.files > 1 or source.complete.marker):
+            what = "marker" if source.complete.marker else "files"
+            message = f"`complete: {{{what}: …}}` of {shown(source.name)}: it is only supported for files of the project"
+            hint = "have one file written for each interval, or download the files into landing/ first"
+            self._error("unsupported", source.place, message, hint)
         contract = self._contract(source)
         self._check_claim(source, contract)
         found = msgspec.structs.replace(source, timezone=timezone, contract=contract)
@@ -240,8 +246,14 @@ class _Linker:
             hint = self._suggest(owner.manager, self._owners, f"add {owner.manager} to owners.yaml")
             self._error("unknown_owner", owner.place, f"unknown manager {shown(owner.manager)} of {shown(owner.name)}", hint)
         for contact in owner.contact:
-            if ":" not in contact and contact not in self._settings.notify:
-                hint = self._suggest(contact, self._settings.notify, f"add [notify.{contact}] to headrace.toml, or write mailto:…")
+            if not is_address(contact) and contact not in self._settings.notify:
+                name = contact.rpartition(":")[2].lstrip("#") or "team"
+                otherwise = (
+                    f"write mailto:{contact}"
+                    if "@" in contact
+                    else f"add [notify.{name}] to headrace.toml and write {name}, or write mailto:…"
+                )
+                hint = self._suggest(contact, self._settings.notify, otherwise)
                 self._error("unknown_contact", owner.place, f"unknown contact {shown(contact)} of {shown(owner.name)}", hint, Level.WARNING)
 
     # -- names of other nodes

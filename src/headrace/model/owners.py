@@ -9,7 +9,7 @@ from headrace.model.nodes import Owner
 from headrace.model.quiet import Quiet, time_of_day
 from headrace.model.reporting import Report, shown
 from headrace.model.scheduling_fields import read_concurrency
-from headrace.model.secrets import check_channel
+from headrace.model.secrets import check_channel, is_address
 
 _FIELDS = ("kind", "contact", "manager", "tell", "concurrency", "quiet", "escalate", "digest")
 _KINDS = ("team", "vendor", "person")
@@ -36,7 +36,8 @@ def _owner(name: str, document: Block, report: Report) -> Owner | None:
         return None
     fields = Fields(written, report, _FIELDS, what=f"the owner {shown(name)}")
     for contact in fields.texts("contact"):
-        check_channel(f"{name}.contact", {"url": contact} if ":" in contact else {}, {"url": fields.line("contact")}, line, report)
+        url = {"url": contact} if is_address(contact) else {}
+        check_channel(f"{name}.contact", url, {"url": fields.line("contact")}, line, report)
     return Owner(
         name=name,
         kind=fields.choice("kind", _KINDS, "team"),

@@ -7,6 +7,7 @@ from typing import Any
 from headrace.model.documents import Block, kind_of
 from headrace.model.fields import Fields
 from headrace.model.nodes import Grain, PartitionSpec
+from headrace.model.other_tools import VALUES
 from headrace.model.reporting import did_you_mean, shown
 from headrace.model.required import WHOLE
 
@@ -49,7 +50,7 @@ def _part(fields: Fields, written: Any) -> PartitionSpec | None:
 def _by(fields: Fields, grain: str, column: str | None) -> PartitionSpec | None:
     if grain in tuple(Grain):
         return PartitionSpec(grain=Grain(grain), column=column)
-    hint = did_you_mean(grain, tuple(Grain)) or f"write {_FORMS}"
+    hint = VALUES.get(("partition", grain.lower())) or did_you_mean(grain, tuple(Grain)) or f"write {_FORMS}"
     fields.refuse("partition", f"{shown(grain)} is no way to cut time", hint)
     return None
 

@@ -47,6 +47,7 @@ def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:
     if _NESTED.search(text):
         _report_nested(tree, aliases, report)
     if not decorated:
+        _report_other_tools(tree, aliases, report)
         return
     others = [statement for index, statement in enumerate(tree.body) if index not in decorated]
     functions = {one.name: one for index in decorated if isinstance(one := tree.body[index], Function)}
@@ -80,6 +81,26 @@ def _named(statements: Sequence[ast.stmt], functions: Collection[str]) -> set[st
 def _decorator(function: Function, aliases: Aliases) -> ast.expr | None:
     """The decorator that makes a function an asset, if one does."""
     return next((one for one in function.decorator_list if aliases.is_asset_decorator(one)), None)
+
+
+def _report_other_tools(tree: ast.Module, aliases: Aliases, report: Report) -> None:
+    """Assets, tasks and models of other tools in a module that declares none of Headrace's: nothing would run them."""
+    for statement in tree.body:
+        if not isinstance(statement, Function):
+            continue
+        names = [aliases.resolve(one.func if isinstance(one, ast.Call) else one) for one in statement.decorator_list]
+        what = shown(statement.name)
+        if any(name.rpartition(".")[2] == "asset" for name in names):
+            message = f"`@asset` of {what} isn't Headrace's"
+            report.error("asset_not_found", statement.lineno, message, "write `from headrace import asset, Context`")
+        elif any(name.startswith(("airflow.", "dagster.", "prefect.")) for name in names):
+            message = f"{what} is declared for another tool, and nothing here runs it"
+            hint = "write `from headrace import asset`, @asset(owner=…, partition=…, inputs=[…]), and return a table"
+            report.warning("asset_not_found", statement.lineno, message, hint)
+        elif statement.name == "model" and [argument.arg for argument in statement.args.args[:1]] == ["dbt"]:
+            message = "this is a Python model of dbt, and nothing here runs it"
+            hint = "write @asset(owner=…, inputs=[…]); each input is an argument, and the result is returned"
+            report.warning("asset_not_found", statement.lineno, message, hint)
 
 
 def _report_nested(tree: ast.Module, aliases: Aliases, report: Report) -> None:

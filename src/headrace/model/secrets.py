@@ -35,6 +35,11 @@ def is_reference(value: str) -> bool:
     return _REFERENCE.fullmatch(value.strip()) is not None or _VARIABLE.search(value) is not None
 
 
+def is_address(contact: str) -> bool:
+    """Whether a contact is a URL or an address, and not the name of a channel."""
+    return "://" in contact or contact.startswith(_PUBLIC_SCHEMES)
+
+
 def is_secret_name(name: str) -> bool:
     """Whether a field of that name holds a secret."""
     word = re.sub(r"[^a-z0-9]", "", name.lower())

@@ -11,7 +11,8 @@ from headrace.model.connectors import READERS, read_connectors
 from headrace.model.documents import Block, Items, kind_of
 from headrace.model.fields import Fields
 from headrace.model.names import check_node
-from headrace.model.nodes import Complete, Expect, Source
+from headrace.model.nodes import Complete, Expect, PartitionSpec, Source
+from headrace.model.other_tools import FILES
 from headrace.model.partitions import read_partition, read_start
 from headrace.model.paths import read_pattern
 from headrace.model.reporting import Report, shown
@@ -61,13 +62,26 @@ def _source(block: Block, report: Report) -> Source | None:
     return Source(name=name, place=report.place(fields.line("source")), **common, **found)
 
 
+def _files(fields: Fields, partition: PartitionSpec) -> str | None:
+    """The pattern of the files; refused where nothing reads files with that ending."""
+    pattern = read_pattern(fields, "files", partition)
+    if pattern is None:
+        return None
+    endings = [ending.lower() for ending in pattern.rpartition("/")[2].split(".")[1:]]
+    for ending in endings[-2:]:
+        if ending in FILES:
+            fields.refuse("files", f"{shown(pattern)}: no reader for `.{ending}` files", FILES[ending], code="unsupported")
+            return None
+    return pattern
+
+
 def _parts(fields: Fields) -> dict[str, Any]:
     """Everything but the common fields, as keyword arguments of `Source`."""
     partition = read_partition(fields)
     return {
         "partition": partition,
         "start": read_start(fields),
-        "files": read_pattern(fields, "files", partition) if "files" in fields else None,
+        "files": _files(fields, partition) if "files" in fields else None,
         "connector": read_connectors(fields, partition),
         "every": fields.duration("every", "") or None,
         "expect": _expect(fields),

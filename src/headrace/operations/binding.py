@@ -128,7 +128,7 @@ class _Binding:
             node = self._compiled.nodes[name]
             declared = self._compiled.project.sources.get(name) or self._compiled.project.assets[name]
             self._columns[name] = node.columns
-            if isinstance(declared, Asset) and node.sql is not None:
+            if isinstance(declared, Asset) and node.sql:
                 answer = self._asked(self._body(declared, node))
                 if answer is not None:
                     yield from self._problem(self._body(declared, node), answer)

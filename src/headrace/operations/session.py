@@ -221,11 +221,13 @@ class Session:
         return self._compilation
 
     def bindable(self, progress: Progress | None = None) -> Compilation:
-        """As `declared`, with what DuckDB refuses of the SQL."""
+        """As `declared`, with what DuckDB refuses of the SQL, and commands whose programs aren't there."""
         if self._bound is None:
             from headrace.operations.binding import bind
+            from headrace.operations.programs import with_programs
 
-            self._bound = bind(self.declared(progress), self.data_folder / "cache").compilation
+            declared = with_programs(self.declared(progress), self.root)
+            self._bound = bind(declared, self.data_folder / "cache").compilation
         return self._bound
 
     _compilation: Compilation | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,6 +22,28 @@ _OPENING = {TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE, TokenType
 _CLOSING = {TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.END}
 _STARTS = {TokenType.SELECT, TokenType.WITH, TokenType.FROM, TokenType.L_PAREN, TokenType.VALUES, TokenType.TABLE}
 _FORBIDDEN = (exp.DDL, exp.DML, exp.Command, exp.Describe, exp.Show, exp.Set, exp.Pragma, exp.Attach, exp.Detach, exp.Copy, exp.Into)
+
+_TEMPLATE = re.compile(r"\{[{%]-?\s*(.*?)\s*-?[%}]\}", re.DOTALL)
+_NAME = r"""\s*['"]([A-Za-z_][A-Za-z_0-9]*)['"]\s*"""
+_TEMPLATES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(rf"ref\({_NAME}\)"), "write the name itself: from {0}; the order of assets is found in the SQL"),
+    (re.compile(rf"ref\({_NAME},{_NAME}\)"), "write the name itself: from {1}; the order of assets is found in the SQL"),
+    (re.compile(rf"source\({_NAME},{_NAME}\)"), "declare it in sources/{1}.yaml, and write its name: from {1}"),
+    (re.compile(rf"(?:env_)?var\({_NAME}"), "write ${0}, and declare it under `parameters:`"),
+    (re.compile(r"config\("), "what config() says stands in the front matter: /* headrace, `materialize: …`, `owner: …`, */"),
+    (re.compile(r"this\b"), "write $self for the rows that the asset has already (`materialize: merge`)"),
+    (re.compile(r"(?:data_interval_start|execution_date|logical_date|ds|ts|macros\.ds)\b"), "write $partition_start"),
+    (re.compile(r"(?:data_interval_end|next_ds|next_execution_date|tomorrow_ds)\b"), "write $partition_end"),
+    (
+        re.compile(r"(?:if\s+is_incremental|is_incremental)\b"),
+        "`partition: day` with $partition_start and $partition_end is what computes one day at a time",
+    ),
+    (re.compile(r"(?:params|var\.value)\.([A-Za-z_][A-Za-z_0-9]*)"), "write ${0}, and declare it under `parameters:`"),
+)
+"""What is inside a template of dbt or Airflow → what to write instead; the first that fits."""
+_IN_QUOTES = re.compile(r"\{\{\s*((?:ds|ds_nodash|ts|execution_date|logical_date|data_interval_(?:start|end)|next_ds|prev_ds)\b[^}]*)\}\}")
+"""Airflow's dates, which are written in quotes. Any other text in quotes may hold braces."""
+_NO_TEMPLATE = "values are bound as $name (`parameters:`), shared SQL is a macro in macros/, and other assets are named as they are"
 
 
 class Unreadable(Exception):
@@ -57,6 +80,7 @@ def tokenise(text: str) -> list[Token]:
 def parse(text: str) -> Parsed:
     """The one SELECT (WITH, set operation, VALUES) that the text is. Raises `Unreadable`."""
     tokens = tokenise(text)
+    _check_templates(tokens, text)
     _check_start(tokens)
     _check_single(tokens)
     try:
@@ -96,6 +120,28 @@ def _check_single(tokens: list[Token]) -> None:
             ended = True
 
 
+def _check_templates(tokens: list[Token], text: str) -> None:
+    """`{{ … }}` and `{% … %}` outside of quotes: no SQL begins so, and people who come from dbt or Airflow write it."""
+    for token in tokens:
+        if token.token_type == TokenType.STRING and (quoted := _IN_QUOTES.search(token.text)) is not None:
+            hint = next((hint for pattern, hint in _TEMPLATES if pattern.match(quoted[1])), _NO_TEMPLATE)
+            raise Unreadable(
+                "sql_template", "a template in quotes stays as it is: there is no Jinja", line=token.line, near=quoted[0][:40], hint=hint
+            )
+    for first in tokens:
+        if first.token_type not in (TokenType.L_BRACE, TokenType.BLOCK_START) or text[first.start : first.start + 2] not in ("{{", "{%"):
+            continue
+        written = _TEMPLATE.match(text, first.start)
+        inside = written[1] if written else ""
+        raise Unreadable(
+            "sql_template",
+            "SQL is never a template here: there is no Jinja",
+            line=first.line,
+            near=" ".join(written[0].split())[:40] if written else text[first.start : first.start + 2],
+            hint=next((hint.format(*found.groups()) for pattern, hint in _TEMPLATES if (found := pattern.match(inside))), _NO_TEMPLATE),
+        )
+
+
 def _check_start(tokens: list[Token]) -> None:
     first = next((token for token in tokens if token.token_type != TokenType.SEMICOLON), None)
     if first is None:
@@ -131,10 +177,17 @@ def _syntax(error: ParseError) -> Unreadable:
     near = str(found.get("highlight") or "")
     column = max(1, end_column - len(near) + 1)
     what = str(found.get("description") or "unexpected token").rstrip(".")
+    hint = ""
+    if near.strip() == "`":
+        hint = 'a name that isn\'t a plain word stands in double quotes: "order"'
+    elif near.strip().isdigit() and re.search(r"\btop\s*$", str(found.get("start_context") or ""), re.IGNORECASE):
+        hint = f"write `limit {near.strip()}` at the end"
     if what.startswith("Required keyword"):
         what = "something is missing here"
+    elif (got := what.find(" but got <Token")) > 0:  # sqlglot shows the token's memory
+        what = what[:got]
     elif what.startswith("Expecting "):
         what = f"expected `{what.removeprefix('Expecting ')}` here"
     elif what.startswith("Invalid expression"):
         what = "unexpected token"
-    return Unreadable("sql_syntax", f"{what[:1].lower()}{what[1:]}", line=line, column=column, near=" ".join(near.split())[:40])
+    return Unreadable("sql_syntax", f"{what[:1].lower()}{what[1:]}", line=line, column=column, near=" ".join(near.split())[:40], hint=hint)

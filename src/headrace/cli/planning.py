@@ -35,6 +35,8 @@ def show(plan: PlanDocument, page: Page) -> None:
     page.table(CHANGES, [_change(one) for one in plan.changes[:SHOWN_MAX]])
     if len(plan.changes) > SHOWN_MAX:
         page.say(f"and {plural(len(plan.changes) - SHOWN_MAX, 'more change')}", indent=2)
+    for text in _code(plan.changes)[:SHOWN_MAX]:
+        page.say(text, indent=2)
     if plan.stale:
         page.say()
         page.table(STALE, [_stale(one) for one in plan.stale[:SHOWN_MAX]])
@@ -55,6 +57,20 @@ def _change(one: ChangeRow) -> list[str | Cell]:
     readers = list(dict.fromkeys(name for effect in one.effects for name in effect.read_by))
     stale = plural(one.partitions_stale, "partition") if one.partitions_stale else ""
     return [Cell(one.node, "bold"), Cell(said, "bad" if one.breaking else ""), _columns(one), ", ".join(readers), stale]
+
+
+def _code(changes: Sequence[ChangeRow]) -> list[str]:
+    """One line for each changed file of code, with the assets that use it and through which lines the first of them does."""
+    users: dict[tuple[str, str], dict[str, str]] = {}
+    for one in changes:
+        for file in one.code:
+            users.setdefault((file.path, file.change), {})[one.node] = file.via
+    found = []
+    for (path, change), vias in users.items():
+        first, more = next(iter(vias.items())), len(vias) - 1
+        others = f"; {plural(more, 'other asset')}" if more else ""
+        found.append(f"{path} {change}: {first[0]} uses it: {first[1]}{others}")
+    return found
 
 
 def _columns(one: ChangeRow) -> str:

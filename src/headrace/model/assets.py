@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.model.asset_environment import check_environment, read_environment, read_secrets
 from headrace.model.checks import read_checks
+from headrace.model.code_fields import read_code_files, read_code_packages
 from headrace.model.common import COMMON, ON_FAIL, read_common, read_on_anomaly
 from headrace.model.documents import Block, Items, kind_of
 from headrace.model.fields import Fields
@@ -22,7 +23,8 @@ from headrace.model.scheduling_fields import read_concurrency, read_pool, read_t
 FIELDS = frozenset(
     (*COMMON, "name", "partition", "start", "inputs", "depends", "materialize", "merge", "snapshot", "columns", "parameters",
      "secrets", "environment", "checks", "on_fail", "on_anomaly", "contract", "trigger", "timeout", "attempts_max", "memory_max",
-     "pool", "concurrency", "priority", "batch", "on_reference_change", "renamed_from")
+     "pool", "concurrency", "priority", "batch", "on_reference_change", "renamed_from", "code_files",
+     "code_packages")
 )  # fmt: skip
 COMMAND_FIELDS = FIELDS | {"asset", "command"}
 MATERIALIZE = ("table", "append", "merge", "snapshot", "view", "files", "none")
@@ -119,6 +121,8 @@ _READERS: dict[str, Callable[[Fields], Any]] = {
     "batch": _batch,
     "on_reference_change": lambda fields: fields.choice("on_reference_change", ("ignore", "rebuild"), "ignore"),
     "renamed_from": lambda fields: fields.text("renamed_from"),
+    "code_files": read_code_files,
+    "code_packages": read_code_packages,
 }
 
 

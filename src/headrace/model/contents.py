@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -22,6 +23,10 @@ class Content(Value):
 
     data: bytes
     sha256: str
+
+
+class CodeTooLarge(OSError):
+    """A file is larger than code may be."""
 
 
 class ProjectFiles:
@@ -58,13 +63,19 @@ class ProjectFiles:
     def code(self, path: str) -> Content:
         """A module's or script's bytes; links are followed. ProjectError if it can't be read, or is too large."""
         try:
-            content = self._read(path, CODE_FILE_BYTES_MAX + 1, 0)
+            return self.read_code(path)
+        except CodeTooLarge as error:
+            hint = "install it as a package, or call it by a path outside of the project"
+            raise ProjectError(f"{path} is {error.strerror}", hint=hint) from error
         except OSError as error:
             message = f"{path} can't be read: {error.strerror or error}"
             raise ProjectError(message, hint="restore the file, then apply again") from error
+
+    def read_code(self, path: str) -> Content:
+        """The same. Raises OSError, `CodeTooLarge` for a file that is too large."""
+        content = self._read(path, CODE_FILE_BYTES_MAX + 1, 0)
         if len(content.data) > CODE_FILE_BYTES_MAX:
-            message = f"{path} is larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script"
-            raise ProjectError(message, hint="install it as a package, or call it by a path outside of the project")
+            raise CodeTooLarge(errno.EFBIG, f"larger than {CODE_FILE_BYTES_MAX:,} bytes, the limit of a module or script")
         return content
 
     def _read(self, path: str, limit: int, flags: int) -> Content:

@@ -251,6 +251,10 @@ class Asset(Value, kw_only=True):
     batch: str = "auto"
     on_reference_change: str = "ignore"
     renamed_from: str | None = None
+    code_files: tuple[str, ...] = ()
+    """Patterns of files of the project that its code uses besides those that its imports and its command name."""
+    code_packages: tuple[str, ...] = ()
+    """Installed distributions whose version is part of the asset's identity."""
     place: Place
 
     @property

@@ -13,10 +13,11 @@ from headrace.model.calendars import read_calendar
 from headrace.model.consumers import read_consumers
 from headrace.model.contracts import read_contract
 from headrace.model.files import FileKind, ProjectFile, read_text, text_of
+from headrace.model.modules import ModuleFacts
 from headrace.model.nodes import Asset, AssetTest, Calendar, Consumer, Contract, Owner, Settings, Source, SqlBody, Value
 from headrace.model.owners import read_owners
 from headrace.model.problems import Problem
-from headrace.model.python_files import read_python
+from headrace.model.python_files import read_module
 from headrace.model.reporting import Report
 from headrace.model.settings import read_settings
 from headrace.model.sources import read_sources
@@ -43,6 +44,8 @@ class Declared(Value, kw_only=True):
     macros: dict[str, str] = msgspec.field(default_factory=dict)
     tests: tuple[AssetTest, ...] = ()
     sql: SqlBody | None = None
+    facts: ModuleFacts | None = None
+    """Of a Python file: what it uses."""
     problems: tuple[Problem, ...] = ()
 
 
@@ -96,7 +99,8 @@ def _sql(text: str, report: Report) -> dict[str, Any]:
 
 
 def _python(text: str, report: Report) -> dict[str, Any]:
-    return {"assets": read_python(text, report)}
+    assets, facts = read_module(text, report)
+    return {"assets": assets, "facts": facts}
 
 
 def _macro(text: str, report: Report) -> dict[str, Any]:

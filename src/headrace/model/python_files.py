@@ -12,7 +12,7 @@ from headrace.model.assets import FIELDS, read_asset
 from headrace.model.documents import Block
 from headrace.model.fields import Fields
 from headrace.model.literals import NotLiteral, literal
-from headrace.model.modules import parse
+from headrace.model.modules import ModuleFacts, facts_of_tree, parse
 from headrace.model.nodes import Asset, InputSpec, PythonBody
 from headrace.model.normal_form import digest, normal_form
 from headrace.model.reporting import Report, did_you_mean, shown
@@ -24,18 +24,23 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def read_python(text: str, report: Report) -> tuple[Asset, ...]:
     """All assets of a module; none if it isn't Python, and then `report` says why."""
+    return read_module(text, report)[0]
+
+
+def read_module(text: str, report: Report) -> tuple[tuple[Asset, ...], ModuleFacts | None]:
+    """All assets of a module, and what it uses; nothing if it isn't Python, and then `report` says why."""
     try:
         tree = parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
         said = getattr(error, "msg", None) or "it is nested too deep"
         report.error("python_syntax", line, f"this isn't Python: {said}", "headrace reads it with the Python that runs headrace")
-        return ()
+        return (), None
     try:
-        return tuple(_assets(tree, text, report))
+        return tuple(_assets(tree, text, report)), facts_of_tree(tree)
     except RecursionError:
         report.error("python_syntax", 1, "an expression is nested too deep", "split it into several statements")
-        return ()
+        return (), None
 
 
 def _assets(tree: ast.Module, text: str, report: Report) -> Iterator[Asset]:

@@ -9,7 +9,7 @@ import msgspec
 from headrace.model import Asset, Consumer, Refused, Source
 from headrace.model.environments import PRODUCTION
 from headrace.operations import promotion, staling
-from headrace.operations.documents import Affects, ChangeRow, EffectRow, PlanDocument, WeakenedRow
+from headrace.operations.documents import Affects, ChangeRow, CodeChangeRow, EffectRow, PlanDocument, WeakenedRow
 from headrace.operations.environment_diff import differences
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
@@ -129,6 +129,7 @@ def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Stale
         consumers=list(impact.consumers),
         file=declared.place.file if declared is not None else None,
         line=declared.place.line if declared is not None else None,
+        code=[CodeChangeRow(path=one.path, change=one.change, via=one.via) for one in change.files],
     )
 
 

@@ -9,6 +9,7 @@ from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, 
 from headrace.plan import checking, fingerprints, graph, keys, materialised
 from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
+from headrace.plan.code import Code
 from headrace.plan.contract_breaks import not_as_promised
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
 from headrace.plan.worker import Give, GivenAll, ReadTexts, TextsRead
@@ -33,11 +34,13 @@ class Assembler:
         reads: dict[bytes, Read],
         workers: Workers,
         step: Step,
+        code: Code,
     ) -> None:
         self._project, self._learnt, self._workers, self._step = project, learnt, workers, step
         self._kept = kept.bodies if kept is not None and lines is not None else {}
         self._kept_lines = lines.lines if lines is not None else {}
         self._fresh_reads = reads
+        self._code = code
         self._names = graph.Names(project)
         self._columns: dict[str, Columns | None] = {}
         self._views: dict[str, str] = dict.fromkeys((name for name, asset in project.assets.items() if asset.materialize == "view"), "")
@@ -62,7 +65,7 @@ class Assembler:
         order = tuple(name for layer in layers for name in sorted(layer))
         order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
         nodes = {name: self._node(name, inputs, problems) for name in order}
-        return Compiled(project=self._project, nodes=nodes, order=order)
+        return Compiled(project=self._project, nodes=nodes, order=order, code=self._code)
 
     @property
     def project(self) -> Project:
@@ -256,7 +259,7 @@ class Assembler:
     ) -> CompiledNode:
         given = self._given.get(asset.name)
         read = [self._views[spec.node] for spec in inputs if spec.node in self._views]
-        fingerprint = fingerprints.of_asset(asset, analysis, inputs, self._project, self._macros.used_by(analysis), read)
+        fingerprint = fingerprints.of_asset(asset, analysis, inputs, self._project, self._macros.used_by(analysis), read, self._code)
         if asset.name in self._views:
             self._views[asset.name] = fingerprint
         mixes = given.mixes if given is not None else "its body isn't SQL"

@@ -20,12 +20,14 @@ import msgspec
 from headrace import __version__
 from headrace.model import Problem
 from headrace.model.files import ProjectFile
+from headrace.model.modules import ModuleFacts
 from headrace.model.parsing import Declared
 from headrace.plan.binding import Bound
 from headrace.plan.bodies import Given, Read
+from headrace.plan.code_tree import CodeSeen
 from headrace.plan.values import Compilation
 
-CACHE_SCHEMA = 3
+CACHE_SCHEMA = 4
 """Raise it when what is kept, or what it means, changes."""
 RACY_NS = 2_000_000_000
 """A file that was modified so shortly before it was read may change again within the same tick of the file system's clock."""
@@ -94,12 +96,22 @@ class KeptLineage(msgspec.Struct, frozen=True, array_like=True):
     lines: dict[str, KeptLines]
 
 
+class KeptCode(msgspec.Struct, frozen=True, array_like=True):
+    """What was looked at for the files of code that assets use, and what was found in each Python file, by SHA-256."""
+
+    header: Header
+    seen: CodeSeen
+    facts: dict[str, ModuleFacts]
+
+
 class KeptCompilation(msgspec.Struct, frozen=True, array_like=True):
-    """The whole, with a digest of the files that it is of, as they were seen, and one of their contents."""
+    """The whole, with a digest of the files that it is of, as they were seen, and one of their contents; and what was looked at
+    for the files of code, with the versions of packages that count."""
 
     header: Header
     files: bytes
     contents: bytes
+    code: CodeSeen
     compilation: Compilation
 
 
@@ -113,12 +125,13 @@ class KeptBound(msgspec.Struct, frozen=True, array_like=True):
     bound: dict[bytes, Bound]
 
 
-Kept = TypeVar("Kept", KeptFiles, KeptBodies, KeptLineage, KeptCompilation, KeptBound, Stamp)
+Kept = TypeVar("Kept", KeptFiles, KeptBodies, KeptLineage, KeptCode, KeptCompilation, KeptBound, Stamp)
 
 _NAMES: dict[type, str] = {
     KeptFiles: "files",
     KeptBodies: "bodies",
     KeptLineage: "lineage",
+    KeptCode: "code",
     KeptCompilation: "compilation",
     KeptBound: "bound",
     Stamp: "stamp",
@@ -172,7 +185,7 @@ class Cache:
             return None
         return kept if kept.header == self.header else None
 
-    def keep(self, value: KeptFiles | KeptBodies | KeptLineage | KeptCompilation | KeptBound | Stamp) -> None:
+    def keep(self, value: KeptFiles | KeptBodies | KeptLineage | KeptCode | KeptCompilation | KeptBound | Stamp) -> None:
         """Write atomically. A cache that can't be written is no failure."""
         if self._folder is None:
             return

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from headrace.model import Asset, Consumer, Project, Source
-from headrace.plan.values import Change, ChangeKind, Columns, Compiled, CompiledNode
+from headrace.plan.code import changed_files, own_file
+from headrace.plan.values import Change, ChangeKind, CodeChange, Columns, Compiled, CompiledNode
 
 SETTINGS = "headrace.toml"
 """What a change of the settings is reported under; owners are reported under `owners.yaml`, calendars under their name."""
@@ -51,7 +52,18 @@ def changes(old: Compiled | None, new: Compiled) -> list[Change]:
             found.extend(_of_node(earlier[name], later[name], was, now))
     if before is not None:
         found.extend(_of_the_rest(before, new.project))
-    return found
+    return [_with_files(one, old, new, renamed.get(one.node, one.node)) for one in found]
+
+
+def _with_files(change: Change, old: Compiled | None, new: Compiled, former: str) -> Change:
+    """A changed body with the files of its code that changed."""
+    asset = new.project.assets.get(change.node)
+    if old is None or asset is None or change.change is not ChangeKind.BODY or former not in old.project.assets:
+        return change
+    before = old.code if former == change.node else old.code.renamed(former, change.node)
+    found = changed_files(before, new.code, change.node, own_file(asset))
+    files = tuple(CodeChange(path=link.path, change=kind, via=link.via) for link, kind in found)
+    return msgspec.structs.replace(change, files=files)
 
 
 def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:

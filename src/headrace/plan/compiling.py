@@ -9,11 +9,14 @@ What is cached is looked up before anything is computed, and sqlglot is imported
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from headrace.model import Level, Problem
+import msgspec
+
+from headrace.model import Asset, Level, Problem, Project
 from headrace.model.contents import Content, ProjectFiles
 from headrace.model.environments import PRODUCTION
 from headrace.model.files import ProjectFile, Scan, report_unreadable
@@ -23,9 +26,11 @@ from headrace.model.reporting import Report
 from headrace.plan.assembling import Assembler
 from headrace.plan.bodies import Read
 from headrace.plan.cache import (
+    RACY_NS,
     Cache,
     KeptBodies,
     KeptBody,
+    KeptCode,
     KeptCompilation,
     KeptFile,
     KeptFiles,
@@ -35,6 +40,10 @@ from headrace.plan.cache import (
     digest,
     racy,
 )
+from headrace.plan.closure import find
+from headrace.plan.code import Code
+from headrace.plan.code_tree import CodeTree, unchanged
+from headrace.plan.packages import installed
 from headrace.plan.values import Compilation, Learnt
 from headrace.plan.worker import FilesRead, ReadFiles
 from headrace.plan.workers import CHUNK, Workers
@@ -100,7 +109,7 @@ class _Compiling:
         stamp = self._cache.load(Stamp)
         if stamp is not None and stamp.files == self._as_seen(seen) and self._same_contents(seen, stamp.racy):
             kept = self._cache.load(KeptCompilation)
-            if kept is not None and kept.files == stamp.files:
+            if kept is not None and kept.files == stamp.files and self._same_code(kept, exactly=False):
                 return kept.compilation
         with self._workers:
             return self._fresh(seen, exactly=False)
@@ -109,7 +118,8 @@ class _Compiling:
         """Of exactly these bytes: however a file looks, what is cached of other bytes isn't used."""
         seen = self._files.scan
         kept = self._cache.load(KeptCompilation)
-        if kept is not None and kept.contents == self._of_contents(seen, [self._sha256(file) for file in seen.files]):
+        hashes = [self._sha256(file) for file in seen.files]
+        if kept is not None and kept.contents == self._of_contents(seen, hashes) and self._same_code(kept, exactly=True):
             return kept.compilation
         with self._workers:
             return self._fresh(seen, exactly=True)
@@ -132,16 +142,18 @@ class _Compiling:
             return None
 
     def _fresh(self, seen: Scan, *, exactly: bool) -> Compilation:
-        unsettled = {file.path for file in racy(seen.files, self._cache.begun_ns())}
+        begun = self._cache.begun_ns()
+        unsettled = {file.path for file in racy(seen.files, begun)}
         known, reads = self._known(seen.files, unsettled, exactly)
         project, problems = link([known[file.path].declared for file in seen.files], self._environment)
         problems = [*seen.problems, *problems]
+        code, looked = self._code(project, known, problems, exactly)
         kept_bodies = self._cache.load(KeptBodies)
         kept_lines = self._cache.load(KeptLineage) if kept_bodies is not None else None
         if project is None:
             compilation = Compilation(project=None, compiled=None, problems=sorted_problems(problems))
         else:
-            assembler = Assembler(project, self._learnt, kept_bodies, kept_lines, reads, self._workers, self._step)
+            assembler = Assembler(project, self._learnt, kept_bodies, kept_lines, reads, self._workers, self._step, code)
             compiled = assembler.compiled(problems)
             project = assembler.project
             failed = any(problem.level is Level.ERROR for problem in problems)
@@ -154,10 +166,36 @@ class _Compiling:
             self._keep_bodies(assembler.bodies, assembler.lines)
         if not any(problem.code == UNREADABLE for problem in problems):
             contents = self._of_contents(seen, [known[file.path].sha256 for file in seen.files])
-            self._cache.keep(KeptCompilation(self._cache.header, self._as_seen(seen), contents, compilation))
+            code_seen = looked.seen(begun - RACY_NS if begun else 0)
+            self._cache.keep(KeptCode(self._cache.header, code_seen, looked.facts_by_hash))
+            self._cache.keep(KeptCompilation(self._cache.header, self._as_seen(seen), contents, code_seen, compilation))
             hashes = {path: known[path].sha256 for path in unsettled}
             self._cache.keep(Stamp(self._cache.header, self._as_seen(seen), hashes))
         return compilation
+
+    def _same_code(self, kept: KeptCompilation, *, exactly: bool) -> bool:
+        """Whether the files of code, and the packages that count, are those of the kept compilation."""
+        compiled = kept.compilation.compiled
+        packages = compiled.code.installed if compiled is not None else {}
+        return unchanged(self._files.root, kept.code, self._read_code, exactly=exactly) and installed(packages) == packages
+
+    def _code(
+        self, project: Project | None, known: Mapping[str, KeptFile], problems: list[Problem], exactly: bool
+    ) -> tuple[Code, CodeTree]:
+        """The files of code that assets use; what is wrong is added to `problems`. With it, what was looked at."""
+        kept = self._cache.load(KeptCode)
+        facts = dict(kept.facts) if kept is not None else {}
+        facts |= {file.sha256: file.declared.facts for file in known.values() if file.declared.facts is not None}
+        tree = CodeTree(self._files.root, self._read_code, kept.seen if kept is not None else None, facts, exactly=exactly)
+        assets = project.assets.values() if project is not None else ()
+        code, found = find(assets, tree)
+        problems += found
+        versions = installed({name for asset in assets for name in asset.code_packages})
+        problems += [_not_installed(asset, name) for asset in assets for name in asset.code_packages if versions[name] is None]
+        return msgspec.structs.replace(code, installed=versions), tree
+
+    def _read_code(self, path: str) -> bytes:
+        return self._files.read_code(path).data
 
     def _keep_bodies(self, bodies: dict[str, KeptBody], lines: dict[str, KeptLines]) -> None:
         self._cache.keep(KeptBodies(self._cache.header, bodies))
@@ -221,6 +259,16 @@ class _Compiling:
 
         self._workers.read_files(messages, take)
         return reads
+
+
+def _not_installed(asset: Asset, name: str) -> Problem:
+    return Problem(
+        code="code_package_missing",
+        message=f"`code_packages` of `{asset.name}` names `{name}`, which isn't installed where this runs",
+        hint=f"pip install {shlex.quote(name)}, or take it out",
+        place=asset.place,
+        level=Level.WARNING,
+    )
 
 
 def _unreadable(file: ProjectFile, error: OSError) -> Declared:

@@ -9,10 +9,15 @@ from typing import Any
 import msgspec
 
 from headrace.model import Asset, CommandBody, InputSpec, Project, PythonBody, Source
+from headrace.plan import code as used
+from headrace.plan.code import Code
 from headrace.sql.values import Analysis
 
 FINGERPRINT_VERSION = 1
 """Raise it when the meaning of what goes in changes; everything is then rebuilt on request."""
+
+
+_NO_CODE = Code()
 
 
 def _digest(value: Any) -> str:
@@ -33,9 +38,10 @@ def of_asset(
     project: Project,
     macros: Mapping[str, str],
     views: Sequence[str] = (),
+    code: Code = _NO_CODE,
 ) -> str:
-    """The body without layout and comments, its inputs and how they are read, parameters, partition and materialisation, and the
-    fingerprints of the views that it reads."""
+    """The body without layout and comments, the project's files that its code uses, its inputs and how they are read, parameters,
+    partition and materialisation, and the fingerprints of the views that it reads."""
     read = sorted((spec.node, spec.mode, spec.lookback, spec.optional) for spec in inputs)
     return _digest(
         (
@@ -49,6 +55,7 @@ def of_asset(
             sorted(macros.items()),
             *([sorted(views)] if views else []),
             *([("environment", sorted(asset.environment.items()))] if asset.environment else []),
+            *_code(asset, code),
         )
     )
 
@@ -60,6 +67,13 @@ def _body(asset: Asset, analysis: Analysis | None) -> Any:
     if isinstance(body, CommandBody):
         return ("command", body.command, asset.columns)
     return ("sql", analysis.normalised if analysis is not None and analysis.usable else body.text)
+
+
+def _code(asset: Asset, code: Code) -> list[Any]:
+    """The files that its code uses, and the versions of its `code_packages`; nothing of an asset without any."""
+    files = used.digests(code, asset.name, used.own_file(asset))
+    packages = [(name, code.installed.get(name)) for name in sorted(asset.code_packages)]
+    return [("code", files, packages)] if files or packages else []
 
 
 def _parameters(asset: Asset, analysis: Analysis | None, project: Project) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from headrace.model import InputSpec, Problem, Project, Value
+from headrace.plan.code import Code
 
 Columns: TypeAlias = tuple[tuple[str, str], ...]
 """(name, DuckDB type) of each column in order, without `_partition`."""
@@ -53,6 +54,8 @@ class Compiled(Value, kw_only=True):
     project: Project
     nodes: dict[str, CompiledNode]
     order: tuple[str, ...]
+    code: Code = Code()
+    """The files of code that its assets use."""
 
 
 class Compilation(Value, kw_only=True):
@@ -77,6 +80,14 @@ class ChangeKind(enum.StrEnum):
     METADATA = "metadata"
 
 
+class CodeChange(Value, kw_only=True):
+    """A changed file of an asset's code: `change` is `added`, `changed` or `removed`, `via` how the asset uses it."""
+
+    path: str
+    change: str
+    via: str
+
+
 class Change(Value, kw_only=True):
     """One difference between what is applied and what the files say."""
 
@@ -85,3 +96,5 @@ class Change(Value, kw_only=True):
     columns: tuple[str, ...] = ()
     stale: bool = False
     """Whether what is published was computed by another body than the one that would run now."""
+    files: tuple[CodeChange, ...] = ()
+    """Of a changed body: the other files of its code that changed."""

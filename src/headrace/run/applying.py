@@ -146,10 +146,10 @@ def _declared(project: Project, name: str) -> Source | Asset | None:
 
 
 def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
-    """Path → content of all that a version of the project consists of: its declarations, its Python modules, and the files that
-    commands name. Raises ProjectError if one can't be read."""
+    """Path → content of all that a version of the project consists of: its declarations, its Python modules, and the other files
+    that its assets' code uses. Raises ProjectError if one can't be read."""
     found = {file.path: files.declaration(file) for file in files.scan.files}
-    code = {*files.modules, *_command_files(files.root, compiled)} - found.keys()
+    code = {*files.modules, *compiled.code.files} - found.keys()
     found |= {path: files.code(path) for path in code}
     return {path: found[path] for path in sorted(found)}
 
@@ -157,19 +157,6 @@ def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
 def manifest_of(contents: Mapping[str, Content]) -> dict[str, str]:
     """Path → SHA-256."""
     return {path: content.sha256 for path, content in contents.items()}
-
-
-def _command_files(root: Path, compiled: Compiled) -> list[str]:
-    """Files inside the project that a command's arguments name: they run from the applied copy."""
-    inside = root.resolve()
-    found = []
-    for asset in compiled.project.assets.values():
-        if isinstance(asset.body, CommandBody):
-            for argument in asset.body.command:
-                path = (root / argument).resolve() if "\0" not in argument and len(argument) < 4096 else None
-                if path is not None and path.is_file() and path.is_relative_to(inside):
-                    found.append(path.relative_to(inside).as_posix())
-    return found
 
 
 def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
@@ -180,7 +167,7 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
         return name
     row = tx.execute("select manifest from version where id = ?", (applied.id,)).fetchone()
     manifest: dict[str, str] = msgspec.json.decode(row[0])
-    wanted = {path: digest for path, digest in manifest.items() if _is_code(path)}
+    wanted = {path: digest for path, digest in manifest.items() if _is_code(path) or path in applied.compiled.code.files}
     temporary = code / f"{name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     for path, data in applying.contents(tx, wanted).items():

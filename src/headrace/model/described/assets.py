@@ -101,4 +101,11 @@ ASSET = (
     Described("batch", {"enum": ["auto", "off", False]}, "whether many partitions may be computed at once", "auto"),
     Described("on_reference_change", one_of(("ignore", "rebuild")), "what a newer reference does to published partitions", "ignore"),
     Described("renamed_from", TEXT, "its former name, whose history it keeps"),
+    Described(
+        "code_files",
+        TEXTS,
+        "files of the project that its code uses, as patterns: `models/*.json`; a change of one is a change of the asset",
+        "what it imports, and what its command names",
+    ),
+    Described("code_packages", TEXTS, "installed packages whose version is part of the asset: a new version is a change of it"),
 )

@@ -16,6 +16,15 @@ class EffectRow(Document, frozen=True, kw_only=True):
     read_by: list[str] = []
 
 
+class CodeChangeRow(Document, frozen=True, kw_only=True):
+    """A changed file of an asset's code that isn't its own: `change` is `added`, `changed` or `removed`, `via` through which lines the
+    asset uses it."""
+
+    path: str
+    change: str
+    via: str
+
+
 class ChangeRow(Document, frozen=True, kw_only=True):
     """One change between what is applied and what the files say. `breaking`: somebody reads a column that goes, has another type, or
     means something else. `partitions_stale` of the node itself."""
@@ -30,6 +39,8 @@ class ChangeRow(Document, frozen=True, kw_only=True):
     """Whom it reaches."""
     file: str | None = None
     line: int | None = None
+    code: list[CodeChangeRow] = []
+    """Of a changed body: the imported modules, scripts and `code_files` that changed."""
 
 
 class Affects(Document, frozen=True, kw_only=True):

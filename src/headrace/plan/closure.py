@@ -1,0 +1,281 @@
+"""Which of the project's own files an asset's code uses: imports followed from file to file, without running anything.
+
+The graph of files is found once for a project; `headrace.plan.code` reads from it what one asset uses. What can't be
+followed counts more files rather than fewer: a change that concerns nobody is shown, one that concerns somebody
+is never missed.
+
+At run time a Python asset finds modules in the project's folder, then in that of its own file; a command's script in
+the folder of the script, then in the project's. A module that an asset reaches through another file is looked for
+in all of these folders.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import sys
+from collections.abc import Collection, Iterator, Sequence
+
+from headrace.model import Asset, CommandBody, Place, Problem, PythonBody
+from headrace.model.modules import Import, ModuleFacts, facts_of
+from headrace.model.problems import Level
+from headrace.plan.code import Code, CodeFile, Use
+from headrace.plan.code_tree import CodeTree
+
+PYTHON = ".py"
+INIT = "__init__.py"
+FILES_MAX = 20_000
+"""Files of code in a project; more are data, or another project's."""
+_INTERPRETERS = ("python", "pypy")
+
+
+def find(assets: Collection[Asset], tree: CodeTree) -> tuple[Code, list[Problem]]:
+    """The files of code that these assets use, and a warning for what couldn't be followed."""
+    return _Finding(assets, tree).found()
+
+
+class _Finding:
+    def __init__(self, assets: Collection[Asset], tree: CodeTree) -> None:
+        self._assets, self._tree = assets, tree
+        self._files: dict[str, CodeFile] = {}
+        self._problems: list[Problem] = []
+        self._waiting: list[str] = []
+        self._searched: dict[str, list[str]] = {}
+        self._entries = sorted({_folder(one.body.file) for one in assets if isinstance(one.body, PythonBody)})
+        self._scripts: set[str] = set()
+        self._moves_path = False
+
+    def found(self) -> tuple[Code, list[Problem]]:
+        starts = self._all()
+        if any(self._tree.facts(path).moves_path for path, file in self._files.items() if path.endswith(PYTHON) and file.sha256):
+            self._moves_path, self._files, self._problems = True, {}, []
+            starts = self._all()
+        return Code(files=self._files, starts=starts), self._problems
+
+    def _all(self) -> dict[str, tuple[Use, ...]]:
+        """Every asset's own uses, with the files that follow from them in `_files`."""
+        starts = {asset.name: tuple(self._starts(asset)) for asset in self._assets}
+        for uses in starts.values():
+            self._waiting += [use.path for use in uses]
+        self._follow()
+        return {name: uses for name, uses in starts.items() if uses}
+
+    # -- what an asset names itself
+
+    def _starts(self, asset: Asset) -> Iterator[Use]:
+        if isinstance(asset.body, PythonBody):
+            yield Use(path=asset.body.file, text="", line=asset.body.line)
+            for package in self._packages_above(asset.body.file):
+                yield Use(path=package, text=f"{asset.body.file} lies in this package", line=1)
+        if isinstance(asset.body, CommandBody):
+            yield from self._command(asset.body)
+        for pattern in asset.code_files:
+            paths = self._tree.matches(pattern)
+            if not paths:
+                self._problems.append(
+                    Problem(
+                        code="code_file_missing",
+                        message=f"`code_files` of `{asset.name}` names {pattern!r}, and no file of the project matches it",
+                        hint="paths are relative to the project's folder; `**` stands for any folders",
+                        place=asset.place,
+                    )
+                )
+            yield from (Use(path=path, text=f"code_files: {pattern}", line=asset.place.line) for path in paths)
+
+    def _packages_above(self, path: str) -> Iterator[str]:
+        """The `__init__.py` of each folder on the way to a file: they run first."""
+        folder = ""
+        for name in path.split("/")[:-1]:
+            folder = _join(folder, name)
+            if INIT in self._tree.listing(folder).files and _join(folder, INIT) != path:
+                yield _join(folder, INIT)
+
+    def _command(self, body: CommandBody) -> Iterator[Use]:
+        """The program and every argument that names a file of the project, also in `--name=file`."""
+        for argument in body.command:
+            for text in (argument, argument.partition("=")[2]):
+                path = self._tree.inside(text) if text else None
+                if path is not None:
+                    self._scripts.add(_folder(path))
+                    yield Use(path=path, text="command", line=body.line)
+        yield from self._interpreted(body)
+
+    def _interpreted(self, body: CommandBody) -> Iterator[Use]:
+        """What `python -m module` and `python -c text` run. They find modules in the folder in which the command runs."""
+        program = posixpath.basename(body.command[0])
+        if not program.startswith(_INTERPRETERS):
+            return
+        for option, value in zip(body.command[1:], body.command[2:], strict=False):
+            if option == "-m":
+                imported = Import(module=value, line=body.line, names=("__main__",))
+            elif option == "-c":
+                yield from self._uses(facts_of(value.encode("utf-8", "surrogatepass")), "", "command ")
+                return
+            else:
+                continue
+            yield from (Use(path=path, text=f"command -m {value}", line=body.line) for path in self._absolute(imported, [""]))
+            return
+
+    # -- from file to file
+
+    def _follow(self) -> None:
+        while self._waiting:
+            path = self._waiting.pop()
+            if path in self._files:
+                continue
+            try:
+                sha256 = self._tree.sha256(path)
+            except OSError as error:
+                self._problems.append(_unreadable(path, error))
+                self._files[path] = CodeFile(sha256="", digest="")
+                continue
+            if not path.endswith(PYTHON):
+                self._files[path] = CodeFile(sha256=sha256, digest=sha256)
+                continue
+            facts = self._tree.facts(path)
+            uses = tuple(self._uses(facts, path, ""))
+            self._files[path] = CodeFile(sha256=sha256, digest=facts.digest, uses=uses, packages=self._packages(facts, path))
+            self._waiting += [use.path for use in uses]
+            if len(self._files) > FILES_MAX:
+                return
+
+    def _uses(self, facts: ModuleFacts, path: str, prefix: str) -> Iterator[Use]:
+        seen = {path}
+        for imported in facts.imports:
+            if imported.whole:
+                package = imported.module.replace(".", "/")
+                self._problems.append(_not_followed(path, imported.line, f"`{_written(imported)}`", package))
+            for used in self._resolve(imported, path):
+                if used not in seen:
+                    seen.add(used)
+                    yield Use(path=used, text=prefix + _written(imported), line=imported.line)
+        for one in facts.unfollowed:
+            folder = _folder(path)
+            self._problems.append(_not_followed(path, one.line, one.what, folder))
+            for used in self._below(folder):
+                if used not in seen:
+                    seen.add(used)
+                    yield Use(path=used, text=f"{prefix}{one.what}, which can't be followed", line=one.line)
+
+    def _resolve(self, imported: Import, path: str) -> list[str]:
+        if imported.level:
+            base = _folder(path)
+            for _ in range(imported.level - 1):
+                base = _folder(base)
+            return self._at(base, imported)
+        found = self._absolute(imported, self._bases(path))
+        if not found and self._moves_path and _top(imported) not in sys.stdlib_module_names:
+            found = self._anywhere(imported)
+        return found
+
+    def _bases(self, path: str) -> list[str]:
+        """The folders in which a file's absolute imports are looked for, in their order."""
+        folder = _folder(path)
+        if any(folder == one or folder.startswith(f"{one}/") or not one for one in self._scripts):
+            return list(dict.fromkeys([folder, *sorted(self._scripts), "", *self._entries]))
+        return ["", folder] if folder in self._entries else ["", *self._entries]
+
+    def _absolute(self, imported: Import, bases: Sequence[str]) -> list[str]:
+        """The files of an absolute import in the first folder that has it. Python's own modules come before the project's,
+        except for a script's neighbours."""
+        if _top(imported) in sys.stdlib_module_names and not self._scripts.intersection(bases):
+            return []
+        for base in bases:
+            if found := self._at(base, imported):
+                return found
+        return []
+
+    def _anywhere(self, imported: Import) -> list[str]:
+        """Of a file that changes `sys.path`: wherever the project has a module of that name."""
+        return [path for folder in self._folders("") for path in self._at(folder, imported)]
+
+    def _at(self, base: str, imported: Import) -> list[str]:
+        """The files that run when this is imported from the folder `base`: its packages' `__init__`, and the module."""
+        found: list[str] = []
+        folder = base
+        parts = imported.module.split(".") if imported.module else []
+        if imported.level and INIT in self._tree.listing(base).files:
+            found.append(_join(base, INIT))
+        for number, part in enumerate(parts):
+            here, below = self._tree.listing(folder), _join(folder, part)
+            is_package = part in here.folders and INIT in self._tree.listing(below).files
+            if not is_package and part + PYTHON in here.files:
+                return [*found, below + PYTHON]
+            if part not in here.folders:
+                return [] if number == 0 else found
+            folder = below
+            found += [_join(folder, INIT)] if is_package else []
+        if imported.whole:
+            return [*found, *self._below(folder)]
+        return [*found, *self._named(folder, imported)]
+
+    def _named(self, folder: str, imported: Import) -> Iterator[str]:
+        """The modules among the names that are imported from a package."""
+        names: Sequence[str] = imported.names
+        if "*" in names:
+            has_init = INIT in self._tree.listing(folder).files
+            names = (self._tree.facts(_join(folder, INIT)).exports or ()) if has_init else ()
+        here = self._tree.listing(folder)
+        for name in names:
+            if name + PYTHON in here.files:
+                yield _join(folder, name + PYTHON)
+            elif name in here.folders and INIT in self._tree.listing(_join(folder, name)).files:
+                yield _join(_join(folder, name), INIT)
+
+    def _below(self, folder: str) -> list[str]:
+        """All Python files of a folder and those below it."""
+        if folder not in self._searched:
+            self._searched[folder] = [
+                _join(one, name) for one in self._folders(folder) for name in sorted(self._tree.listing(one).files) if name.endswith(PYTHON)
+            ]
+        return self._searched[folder]
+
+    def _folders(self, top: str) -> Iterator[str]:
+        waiting = [top]
+        while waiting:
+            folder = waiting.pop()
+            yield folder
+            waiting += [_join(folder, name) for name in sorted(self._tree.listing(folder).folders, reverse=True)]
+
+    def _packages(self, facts: ModuleFacts, path: str) -> tuple[str, ...]:
+        absolute = (one for one in facts.imports if not one.level and not self._resolve(one, path))
+        return tuple(sorted({_top(one) for one in absolute} - sys.stdlib_module_names))
+
+
+def _not_followed(path: str, line: int, what: str, folder: str) -> Problem:
+    counted = f"all Python files of {folder}/" if folder else "all Python files of the project"
+    return Problem(
+        code="code_not_followed",
+        message=f"{what} can't be followed without running it: {counted} count as code of whatever imports this file",
+        hint="import by name, or list the files in `code_files` of the assets that use them",
+        place=Place(file=path, line=line),
+        level=Level.WARNING,
+    )
+
+
+def _unreadable(path: str, error: OSError) -> Problem:
+    return Problem(
+        code="file_unreadable",
+        message=f"the file can't be read: {error.strerror or error}",
+        hint="an asset's code uses it: check that it is there, and its permissions",
+        place=Place(file=path),
+    )
+
+
+def _written(imported: Import) -> str:
+    """The import as it stands in the file."""
+    dots = "." * imported.level
+    if imported.names and not imported.whole:
+        return f"from {dots}{imported.module} import {', '.join(imported.names)}"
+    return f"import {dots}{imported.module}" + (".…" if imported.whole else "")
+
+
+def _top(imported: Import) -> str:
+    return imported.module.partition(".")[0]
+
+
+def _folder(path: str) -> str:
+    return posixpath.dirname(path)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name

@@ -1,0 +1,115 @@
+"""An asset's identity is all code of the project that it uses: what is edited is seen, and runs only once it is applied."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+REPORT = """from headrace import asset
+from lib.rates import doubled
+
+
+@asset(owner="core", partition="day", inputs=["orders"])
+def totals(orders):
+    return [{"day": str(orders.column("day")[0]), "total": doubled(orders.num_rows)}]
+"""
+HELPER = "from lib import factors\n\n\ndef doubled(n):\n    return n * factors.FACTOR\n"
+COMMAND = """asset: exported
+owner: core
+partition: day
+inputs: [orders]
+command: [sh, jobs/run.sh, jobs/settings.yaml]
+"""
+SCRIPT = """
+out=$(sed 's/.*"output_directory":"\\([^"]*\\)".*/\\1/' "$HEADRACE_CONTEXT")
+printf 'value\\n%s\\n' "$(cat jobs/settings.yaml)" > "$out/rows.csv"
+"""
+MODEL = """from pathlib import Path
+
+from headrace import asset
+
+
+@asset(owner="core", partition="day", inputs=["orders"], code_files=["models/*.txt"])
+def scored(orders):
+    return [{"score": Path(__file__).parents[1].joinpath("models/weights.txt").read_text().strip()}]
+"""
+
+
+@pytest.fixture
+def project(lab: Lab) -> Lab:
+    """Three assets whose code lies in other files than their own, with two days published."""
+    for folder in ("lib", "jobs", "models"):
+        (lab.root / folder).mkdir()
+    lab.write("assets/report.py", REPORT)
+    lab.write("lib/__init__.py", "")
+    lab.write("lib/rates.py", HELPER)
+    lab.write("lib/factors.py", "FACTOR = 2\n")
+    lab.write("assets/exported.yaml", COMMAND)
+    lab.write("jobs/run.sh", SCRIPT)
+    lab.write("jobs/settings.yaml", "1")
+    lab.write("assets/scored.py", MODEL)
+    lab.write("models/weights.txt", "1")
+    lab.write("consumers.yaml", "- {consumer: page, owner: core, reads: [totals, exported, scored], max_age: 400d}\n")
+    lab.write(".gitignore", ".headrace/\n")
+    for day in DAYS[:2]:
+        lab.orders(day)
+    lab.tick()
+    return lab
+
+
+def commit(root: Path) -> None:
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "all"]):
+        subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.com", *words], cwd=root, check=True)
+
+
+def changed(document: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    return {one["node"]: [(file["path"], file["via"]) for file in one["code"]] for one in document["changes"] if one["change"] == "body"}
+
+
+def values(lab: Lab, asset: str, column: str) -> list[str]:
+    return [str(row[column]) for row in lab.read(asset)]
+
+
+EDITS = [
+    ("lib/factors.py", "FACTOR = 3\n", "totals", "total", ["20", "20"], ["30", "30"],
+     "assets/report.py:2 from lib.rates import doubled → lib/rates.py:1 from lib import factors"),
+    ("jobs/run.sh", SCRIPT.replace("value", "value # new").replace("value # new", "value") + "true\n", "exported", "value", ["1", "1"],
+     ["1", "1"], "command"),
+    ("jobs/settings.yaml", "7", "exported", "value", ["1", "1"], ["7", "7"], "command"),
+    ("models/weights.txt", "5", "scored", "score", ["1", "1"], ["5", "5"], "code_files: models/*.txt"),
+]  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("path", "text", "asset", "column", "before", "after", "via"), EDITS, ids=[one[0] for one in EDITS])
+def test_an_edit_is_planned_and_runs_only_once_it_is_applied(
+    project: Lab, path: str, text: str, asset: str, column: str, before: list[str], after: list[str], via: str
+) -> None:
+    """Would catch: "nothing changes" of a plan while new code runs; two definitions mixed in one table; an edit that runs
+    before it was applied."""
+    commit(project.root)
+    assert changed(project.headrace("plan", "--against", "HEAD", "--exit-code")) == {}
+    project.write(path, text)
+    plan = project.headrace("plan")
+    assert changed(plan) == {asset: [(path, via)]}
+    assert [(one["node"], one["partitions"]) for one in plan["stale"]] == [(asset, 2)]
+    assert changed(project.headrace("plan", "--against", "HEAD", "--exit-code", code=1)) == {asset: [(path, via)]}
+    assert project.headrace("status")["not_applied"] == 1
+    again = ["run", asset, "--from", DAYS[0], "--to", DAYS[1], "--again", "--reason", "look"]
+    project.headrace(*again)
+    assert values(project, asset, column) == before
+    project.headrace("apply", "--yes")
+    assert changed(project.headrace("plan")) == {}
+    project.headrace("backfill", asset, "--from", DAYS[0], "--to", DAYS[1], "--reason", "new code", "--yes")
+    assert values(project, asset, column) == after
+
+
+@pytest.mark.timeout(300)
+def test_comments_of_a_helper_change_nothing(project: Lab) -> None:
+    """Would catch: a formatter's run that invalidates every table that uses the library."""
+    project.write("lib/factors.py", '"""Factors."""\n\nFACTOR = (  # doubled\n    2\n)\n')
+    assert project.headrace("plan")["changes"] == []

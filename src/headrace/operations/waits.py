@@ -70,6 +70,7 @@ class Waits:
         self.core = Core(epoch=0, slots=0)
         wanted = Requested(tuple(Target(name) for name in self.nodes), run=1, standing=True)
         arrived = [Arrived(source, key, bundle) for source, key, bundle in arriving.waiting_deliveries(tx) if source in self.nodes]
+        self._arrived = {(one.source, one.key) for one in arrived}
         self.core.handle_all([loaded, *paused(tx, self.nodes, now_us), *arrived, wanted], now_us)
 
     def of(self, node: str, key: str) -> list[WaitingRow]:
@@ -130,7 +131,7 @@ class Waits:
             return self._stopped(standing)
         if node in self._paused:
             return self._held_back(node, key, state)
-        if self.nodes[node].is_source and state == "missing":
+        if self.nodes[node].is_source and state == "missing" and (node, key) not in self._arrived:
             return self._undelivered(node, key)
         if standing is not None and standing.not_before is not None and standing.not_before > self._now:
             return self._backs_off(standing)
@@ -268,7 +269,12 @@ class Waits:
 def _above(session: Session, compiled: Compiled, names: Iterable[str]) -> Compiled:
     """The part of what is applied that these need, through others too."""
     reach = reach_of(session, compiled)
-    wanted = {one for name in names for one in reach.distances(name, reach.above)}
+    wanted: set[str] = set()
+    pending = set(names)
+    while pending:  # what checks read isn't above a node, and it waits for it all the same
+        wanted |= {one for name in pending for one in reach.distances(name, reach.above)}
+        checked = {other for name in wanted if name in compiled.nodes for other in compiled.nodes[name].check_references}
+        pending = checked - wanted
     project = compiled.project
     return msgspec.structs.replace(
         compiled,

@@ -56,8 +56,12 @@ class Assembler:
         inputs = {name: self._inputs(asset, problems) for name, asset in self._project.assets.items()}
         self._project = materialised.following(self._project, inputs)
         edges = self._edges(inputs)
-        problems.extend(graph.cycles({name: edges[name] for name in self._project.assets}, self._project, problems))
-        layers = graph.layers(edges, (*self._project.sources, *self._project.assets))
+        checked = self._checked(inputs)
+        data = {name: edges[name] for name in self._project.assets}
+        problems.extend(graph.cycles(data, self._project, problems))
+        problems.extend(graph.check_cycles(edges, checked, self._project))
+        ordered = {name: [*before, *sorted(checked.get(name, ()))] for name, before in edges.items()}
+        layers = graph.layers(ordered, (*self._project.sources, *self._project.assets))
         for layer in layers:
             self._resolve(layer, inputs)
         for given in self._given.values():
@@ -129,6 +133,24 @@ class Assembler:
         for name, asset in self._project.assets.items():
             edges[name] = list(dict.fromkeys([*(spec.node for spec in inputs[name]), *asset.depends]))
         return edges
+
+    def _checked(self, inputs: dict[str, tuple[InputSpec, ...]]) -> dict[str, set[str]]:
+        """Node → what has to be published before its checks can be evaluated: what they read, and what those read of the views that are
+        computed from it."""
+        nodes: list[Source | Asset] = [*self._project.sources.values(), *self._project.assets.values()]
+        found = {node.name: read for node in nodes if (read := checking.read_besides(node, self._read(node.name).checks, self._names))}
+        for view in [name for name in found if name in self._views]:
+            pending, seen = [view], {view}
+            while pending:
+                for spec in inputs[pending.pop()]:
+                    if spec.node in seen:
+                        continue
+                    seen.add(spec.node)
+                    if spec.node in self._views:
+                        pending.append(spec.node)
+                    else:
+                        found.setdefault(spec.node, set()).update(found[view] - {spec.node})
+        return found
 
     # -- columns along the graph
 

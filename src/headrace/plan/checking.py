@@ -53,6 +53,14 @@ def references(
     return tuple(sorted(found))
 
 
+def read_besides(node: Asset | Source, analyses: Sequence[Analysis], names: Names) -> set[str]:
+    """The other nodes that the checks read, as far as there are any of those names."""
+    written = [str(check.arguments.get("to", "")).partition(".")[0] for check in node.checks if check.kind == "references"]
+    written += [name for analysis in analyses for name in analysis.inputs]
+    known = (names.canonical(name) for name in written)
+    return {name for name in known if name is not None and name != node.name}
+
+
 def _target(check: CheckSpec, names: Names, columns: dict[str, Columns | None], problems: list[Problem]) -> str | None:
     written, _, column = str(check.arguments.get("to", "")).partition(".")
     node = names.canonical(written)

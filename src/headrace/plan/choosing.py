@@ -154,7 +154,7 @@ class _Chooser:
             if lost:
                 found = found | lost
                 names[read.input.name] = None
-        for name in node.depends:
+        for name in (*node.depends, *node.checked_against):
             if not self._available.get(name) and candidates:
                 found, names = candidates, names | {name: None}
         if node.chained:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from headrace.model import Asset, InputMode, InputSpec, Level, Place, Problem, Project
 from headrace.model.cycles import find_cycles
@@ -112,6 +112,25 @@ def cycles(edges: Mapping[str, Sequence[str]], project: Project, known: Iterable
         if message not in said:
             place = project.assets[cycle[0]].place
             problems.append(Problem(code="cycle", message=message, hint="take one of the arrows out", place=place))
+    return problems
+
+
+def check_cycles(edges: Mapping[str, Sequence[str]], checked: Mapping[str, Collection[str]], project: Project) -> list[Problem]:
+    """A problem for each node whose checks read something that is computed from it: neither could come first. `edges` are the data's
+    alone, `checked` is what the checks of each node read."""
+    problems: list[Problem] = []
+    known = {tuple(walk) for walk in find_cycles(edges)}
+    both = {name: list(dict.fromkeys([*edges.get(name, ()), *sorted(checked.get(name, ()))])) for name in {**edges, **checked}}
+    for walk in find_cycles(both):
+        if tuple(walk) in known:
+            continue
+        steps = zip(walk, walk[1:], strict=False)
+        node, target = next((one, other) for one, other in steps if other in checked.get(one, ()) and other not in edges.get(one, ()))
+        declared = project.node(node)
+        assert declared is not None
+        message = f"a check of {shown(node)} reads {shown(target)}, which waits for {shown(node)}: {' → '.join(walk)}"
+        hint = f"put the check on {shown(target)}, or let it read what {shown(target)} is computed from"
+        problems.append(Problem(code="cycle", message=message, hint=hint, place=declared.place))
     return problems
 
 

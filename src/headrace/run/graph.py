@@ -41,6 +41,7 @@ def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
         timezone=declared.timezone,
         inputs=expanded(compiled, node.inputs),
         depends=expanded_names(compiled, node.depends),
+        checked_against=_checked_against(compiled, node),
         start=declared.start,
         attempts_max=asset.attempts_max if asset else 5,
         timeout_us=int(parse_duration(asset.timeout if asset else SOURCE_TIMEOUT).total_seconds() * _SECOND_US),
@@ -53,6 +54,15 @@ def _node(compiled: Compiled, node: CompiledNode, *, apart: bool) -> GraphNode:
         trigger=trigger_of(compiled.project, asset) if asset else None,
         **_promises(declared),
     )
+
+
+def _checked_against(compiled: Compiled, node: CompiledNode) -> tuple[str, ...]:
+    """What has to be published before a node's checks can be evaluated, and those of views that its audit evaluates, too."""
+    views = [other for name, other in compiled.nodes.items() if is_view(compiled.project, name) and other.check_references]
+    read = [node.check_references, *(view.check_references for view in views if node.name in expanded_names(compiled, [view.name]))]
+    inputs = {spec.node for spec in expanded(compiled, node.inputs)}
+    names = dict.fromkeys(name for one in read for name in expanded_names(compiled, one))
+    return tuple(name for name in names if name != node.name and name not in inputs)
 
 
 def _separable(asset: Asset, node: CompiledNode) -> bool:

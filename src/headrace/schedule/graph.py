@@ -58,6 +58,8 @@ class GraphNode(msgspec.Struct, frozen=True):
     timezone: str
     inputs: tuple[InputSpec, ...] = ()
     depends: tuple[str, ...] = ()
+    checked_against: tuple[str, ...] = ()
+    """Other nodes that its checks read: they come first, and nothing becomes stale through them."""
     start: str | None = None
     attempts_max: int = 5
     timeout_us: int = 3_600_000_000

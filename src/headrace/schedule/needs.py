@@ -13,7 +13,7 @@ from headrace.schedule.commands import Waiting
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.network import Network
 from headrace.schedule.readiness import Link
-from headrace.schedule.states import PartitionState
+from headrace.schedule.states import STOPPED, PartitionState
 
 STEPS_MAX = 400
 """So many intervals in a row may not be due, between a partition and the one before it."""
@@ -45,6 +45,9 @@ class Needs:
             other = self._network.nodes[name]
             alike = (other.partition.grain, other.partition.key) == (node.partition.grain, node.partition.key)
             if (waiting := self._blocked_by_order(other, key, now, alike=alike)) is not None:
+                yield waiting
+        for name in self._network.checked_against(node):
+            if (waiting := self._unchecked(node, self._network.nodes[name], key, now)) is not None:
                 yield waiting
         if node.name in self._network.gathers:
             ancestors = self._network.gathers[node.name]
@@ -123,6 +126,18 @@ class Needs:
         if self._board.busy.get(node.name) or node.name not in self._board.visible:
             return Waiting(node.name, key, PartitionState.WAITING, "")
         return None
+
+    def _unchecked(self, node: GraphNode, target: GraphNode, key: str, now: int) -> Waiting | None:
+        """What a partition's checks wait for: what they read has to be published, for the same interval where it is partitioned alike,
+        and isn't waited for while it is about to be. What was stopped and has an older publication is checked against that."""
+        alike = (target.partition.grain, target.partition.key) == (node.partition.grain, node.partition.key)
+        waiting = self._blocked_by_order(target, key, now, alike=alike)
+        if waiting is None:
+            if target.name in self._board.visible:
+                return None
+            return Waiting(target.name, key if alike else WHOLE, PartitionState.MISSING, "nothing of it is published yet")
+        cell = self._board.get(target.name, waiting.key)
+        return None if cell is not None and cell.published and cell.state in STOPPED else waiting
 
     # Which partitions there are
 

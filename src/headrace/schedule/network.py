@@ -44,7 +44,7 @@ class Network:
         for spec in node.inputs:
             if _inherits(node, spec, self.nodes[spec.node]):
                 self.heirs[spec.node].append(node)
-        for name in node.depends:
+        for name in dict.fromkeys((*node.depends, *self.checked_against(node))):
             self.followers[name].append(node.name)
         if any(link.gathers or (node.settled and link.newest and link.input.name in self.gathers) for link in links):
             self.gathers[node.name] = frozenset(self.ancestors(node))
@@ -53,6 +53,10 @@ class Network:
             self.coarse.add(node.name)
         if not node.days_off.none or any(spec.node in self.free for spec in node.inputs):
             self.free.add(node.name)
+
+    def checked_against(self, node: GraphNode) -> tuple[str, ...]:
+        """What a node's checks read, as far as it is in the graph."""
+        return tuple(name for name in node.checked_against if name in self.nodes)
 
     def paced(self, node: GraphNode) -> bool:
         """Whether something that is cut is required of an input: that is what the node's partitions come from."""

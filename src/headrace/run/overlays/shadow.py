@@ -31,7 +31,12 @@ def graph_below(graph: Graph, wanted: Collection[str]) -> Graph:
     for node in reversed(graph.nodes):
         if node.name in needed:
             needed |= {spec.node for spec in node.inputs} | set(node.depends)
-    kept = (node for node in graph.nodes if node.name in needed)
+    made = set(wanted)
+    kept = (
+        replace(node, checked_against=tuple(name for name in node.checked_against if name in made))
+        for node in graph.nodes
+        if node.name in needed
+    )  # what the plan doesn't make, it is checked against as readers see it
     return Graph(
         tuple(replace(node, trigger=None, promises=(), restate_within=None, tells=False) for node in kept), graph.pools, by_node=True
     )

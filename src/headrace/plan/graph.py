@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 
 from headrace.model import Asset, InputMode, InputSpec, Level, Place, Problem, Project
 from headrace.model.cycles import find_cycles
@@ -119,13 +120,12 @@ def check_cycles(edges: Mapping[str, Sequence[str]], checked: Mapping[str, Colle
     """A problem for each node whose checks read something that is computed from it: neither could come first. `edges` are the data's
     alone, `checked` is what the checks of each node read."""
     problems: list[Problem] = []
-    known = {tuple(walk) for walk in find_cycles(edges)}
     both = {name: list(dict.fromkeys([*edges.get(name, ()), *sorted(checked.get(name, ()))])) for name in {**edges, **checked}}
     for walk in find_cycles(both):
-        if tuple(walk) in known:
+        found = [(one, other) for one, other in pairwise(walk) if other in checked.get(one, ()) and other not in edges.get(one, ())]
+        if not found:  # a cycle of the data alone
             continue
-        steps = zip(walk, walk[1:], strict=False)
-        node, target = next((one, other) for one, other in steps if other in checked.get(one, ()) and other not in edges.get(one, ()))
+        node, target = found[0]
         declared = project.node(node)
         assert declared is not None
         message = f"a check of {shown(node)} reads {shown(target)}, which waits for {shown(node)}: {' → '.join(walk)}"

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from headrace.connect import apart
 from headrace.connect.adapting import Adapt, Adapted, about_the_machine, can_be_read, extended, renamed, with_names
 from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.encodings import other_encoding
@@ -230,7 +232,8 @@ def _other_kind(found: str, pinned: str, name: str) -> Drift | None:
 
 def _unfolded(kind: Reader, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
     """What the kind reads, made of `opened`, which then goes."""
-    made = kind.unfold(opened, temporary, bounds, pinned)
+    unfold = partial(apart.PARSER.unfold, kind.kind) if kind.kind in apart.KINDS else kind.unfold
+    made = unfold(opened, temporary, bounds, pinned)
     if made.path != opened.path:
         opened.discard()
     return made

@@ -115,6 +115,8 @@ class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="tak
     around: Around = Around()
     exact: tuple[str, ...] = ()
     """Columns of whole numbers of its table that a DOUBLE holds to the last digit, so that they may become one."""
+    deaths: str = ""
+    """How workers ended over this delivery, where they did so too often: it is kept and rejected, and nothing reads it any more."""
     handed: Handed | None = None
 
 

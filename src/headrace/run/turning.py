@@ -203,7 +203,8 @@ class Turning:
         lost = [self._attempts.pop(one, None) if one is not None else None for one in (gone.running, *gone.queued)]
         for attempt in lost:
             if attempt is not None:
-                batch.lose(attempt, gone.reason, cancelled=attempt.id == gone.running and gone.reason == CANCELLED)
+                begun = attempt.id == gone.running
+                batch.lose(attempt, gone.reason, begun=begun, cancelled=begun and gone.reason == CANCELLED)
         running, *queued = (one.id if one is not None else None for one in lost)
         return WorkerLost(running, tuple(one for one in queued if one is not None), f"its worker {gone.reason}")
 

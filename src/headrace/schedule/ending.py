@@ -118,7 +118,9 @@ class Endings:
     def _failed(self, node: GraphNode, key: str, cell: Cell, kind: FailureKind, first: str) -> None:
         """`first` is the first of the attempt's partitions: all of them are tried again at the same time."""
         cell.failures += 1
-        wait = retry_after_us(kind, cell.failures, node.attempts_max, draw(node.name, first, cell.failures))
+        # A delivery over which workers died is given out once more, to be kept and rejected without being read.
+        failures = cell.failures - 1 if node.is_source and kind is FailureKind.LOST_WORKER else cell.failures
+        wait = retry_after_us(kind, failures, node.attempts_max, draw(node.name, first, cell.failures))
         if wait is None:
             cell.state = step(cell.state, Change.FAILED)
         else:

@@ -20,6 +20,7 @@ class CauseKind(enum.StrEnum):
     SCHEMA_CHANGE = "schema_change"
     TYPE_CHANGE = "type_change"
     FORMAT_CHANGE = "format_change"
+    POISON_DELIVERY = "poison_delivery"
     STALE_DATA = "stale_data"
     RESTATEMENT = "restatement"
     DUPLICATE_ROWS = "duplicate_rows"

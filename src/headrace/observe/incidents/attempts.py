@@ -21,6 +21,7 @@ FAMILIES = {
     CauseKind.SCHEMA_CHANGE: Family.SCHEMA,
     CauseKind.TYPE_CHANGE: Family.TYPE,
     CauseKind.FORMAT_CHANGE: Family.FORMAT,
+    CauseKind.POISON_DELIVERY: Family.FORMAT,
     CauseKind.STALE_DATA: Family.STALE,
     CauseKind.RESTATEMENT: Family.RESTATED,
     CauseKind.DUPLICATE_ROWS: Family.DUPLICATES,

@@ -97,12 +97,14 @@ class Batch:
             self._stop(attempt, outcome)
         self._claims.release(attempt.id, attempt.node, attempt.keys)
 
-    def lose(self, attempt: Attempt, reason: str, *, cancelled: bool = False) -> None:
-        """Take in an attempt whose worker ended. Its delivery, if it had one, still waits."""
+    def lose(self, attempt: Attempt, reason: str, *, begun: bool = True, cancelled: bool = False) -> None:
+        """Take in an attempt whose worker ended. Its delivery, if it had one, still waits. What `arriving.deaths` counts are those that
+        had `begun`."""
+        said = f"its worker {reason}" if begun else f"it hadn't begun when its worker {reason}"
         if not cancelled:
-            self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=f"its worker {reason}"))
+            self._ends.append(AttemptEnd(*attempt.id, state="lost", finished_at=self._now, reason=said))
         self._claims.release(attempt.id, attempt.node, attempt.keys)
-        self.news += [News(attempt.node, key, "lost", None, f"its worker {reason}", runs=attempt.runs) for key in attempt.keys]
+        self.news += [News(attempt.node, key, "lost", None, said, runs=attempt.runs) for key in attempt.keys]
 
     def write(self, snapshot_author: str = "headrace") -> None:
         """Write everything that was taken in."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.connect import Drift, Found, TypeDrift, Unreadable
+from headrace.connect.apart import POISON
 from headrace.connect.deliveries import CannotRead
 from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched, keep_parts, kept_as
 from headrace.connect.kinds import Access, Unavailable, name_of, routed
@@ -29,7 +30,7 @@ from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
 from headrace.quality.drift import facts_of, told
-from headrace.quality.facts import Policy
+from headrace.quality.facts import Fact, Policy, Severity
 from headrace.quality.restating import twin
 from headrace.run.messages import Outcome, TakeIn
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
@@ -42,6 +43,7 @@ from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
 Unread = Drift | TypeDrift | Unreadable
+POISON_NATS = 20.0
 FAR_SAMPLES = 2
 """Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
@@ -71,6 +73,10 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
         return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0
     except HeadraceError as error:
         return _failed(task, str(error), kind_of(error)), 0
+    if task.deaths:  # its bytes are kept, and nothing reads them any more
+        raw = str(Path(kept.path).relative_to(workshop.folders.data))
+        ended = _ended(task, "rejected", reason=task.deaths, quarantined=raw)
+        return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(_poison(task.deaths),)), kept.size_bytes
     outcome = _read(task, workshop, kept, name)
     twins = twin(task.found.partition, kept.size_bytes, kept.sha256, task.withheld)
     return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
@@ -327,11 +333,19 @@ def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, workshop: Worksho
     changes = drifting.changes(why)
     if isinstance(why, Unreadable):
         ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
+        if why.code == POISON:
+            return msgspec.structs.replace(ended, facts=(_poison(why.reason),))
     else:
         reason = why.detail if isinstance(why, Drift) else why.reason
         ended = _ended(task, "held", reason=reason, quarantined=raw)
         ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, kept, name, workshop))
     return msgspec.structs.replace(ended, drift=changes, facts=facts_of(changes))
+
+
+def _poison(observed: str) -> Fact:
+    return Fact(
+        kind="poison_delivery", severity=Severity.HOLD, expected="a file that can be parsed", observed=observed, strength=POISON_NATS
+    )
 
 
 def _rows(task: TakeIn, kept: Kept, name: str, workshop: Workshop) -> int | None:

@@ -16,6 +16,7 @@ from headrace.run.tasks.history import history
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.run.tasks.view_checks import beside, view_checks
 from headrace.schedule import AttemptId
+from headrace.schedule.retry import POISON_LOSSES_MAX
 from headrace.store import Transaction
 from headrace.store.queries import arriving, leading, restating
 
@@ -33,6 +34,7 @@ def task(
     pinned = arriving.pinned_schema(tx, source.name)
     contract = lookup.project.contracts.get(source.contract or source.name)
     schema = msgspec.json.decode(pinned, type=SourceSchema) if pinned else None
+    deaths = arriving.deaths(tx, delivery.id)
     before = {key: Before(*seen) for key, seen in restating.sound(tx, source.name, keys).items()}
     made = TakeIn(
         attempt=str(attempt),
@@ -53,17 +55,26 @@ def task(
         before=before,
         withheld=tuple(restating.withheld(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
         previous=lookup.data(tx, source.name, tuple(before), snapshot) if before and lookup.table(tx, source.name) is not None else None,
-        samples=() if pinned else _samples(tx, source.name, delivery.id),
+        # What workers died over may have been a sample: this one is read by itself, and others go without the fatal one.
+        samples=() if pinned or deaths else _samples(tx, source.name, delivery.id),
         shared=tuple(shared_files(tx, source.name, keys)),
         references=lookup.references(tx, source.name, snapshot),
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),
         now_us=now,
+        deaths=_poisonous(deaths),
         exact=exact_as_double(tx, source.name) if schema is not None else (),
         views=view_checks(lookup, tx, source, keys, snapshot),
         beside=beside(lookup, tx, source, keys),
         macros=lookup.project.macros if any(check.kind == "sql" for check in source.checks) else {},
     )
     return made, delivery.id
+
+
+def _poisonous(deaths: list[str]) -> str:
+    """Why a delivery isn't read any more; empty while it is."""
+    if len(deaths) < POISON_LOSSES_MAX:
+        return ""
+    return f"{len(deaths)} workers ended while they read it; the last one {deaths[-1]}"
 
 
 def _earlier(lookup: Lookup, tx: Transaction, source: str, key: str, snapshot: int) -> InputData | None:

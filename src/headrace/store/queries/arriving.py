@@ -9,6 +9,9 @@ import msgspec
 from headrace.store.database import Transaction
 
 LOOKS_KEPT = 50
+_ITS_WORKER = "its worker "
+_BY_ITSELF = (f"{_ITS_WORKER}was ended by ", f"{_ITS_WORKER}exited with code ")
+"""What the reason of a lost attempt begins with where its worker died over it."""
 
 
 class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
@@ -157,6 +160,26 @@ def other_waiting(tx: Transaction, source: str, besides: int, limit: int) -> lis
     ).fetchall()
     step = max(1, len(rows) // limit)
     return [Delivered(*row) for row in rows[::step][:limit]]
+
+
+def deaths(tx: Transaction, delivery: int) -> list[str]:
+    """How workers ended by themselves while they were at a delivery, oldest first, since it last came to anything else. What ended
+    them on purpose (a time-out, a person, the executor's end) isn't told."""
+    rows = tx.execute(
+        "select epoch, n, reason from attempt where delivery_id = ? and state = 'lost' order by epoch, n", (delivery,)
+    ).fetchall()
+    if not rows:
+        return []
+    last = tx.execute(
+        "select epoch, n from attempt where delivery_id = ? and state not in ('lost', 'queued', 'running', 'cancelled', 'skipped')"
+        " order by epoch desc, n desc limit 1",
+        (delivery,),
+    ).fetchone()
+    return [
+        reason.removeprefix(_ITS_WORKER)
+        for epoch, n, reason in rows
+        if reason.startswith(_BY_ITSELF) and (last is None or (epoch, n) > tuple(last))
+    ]
 
 
 def settle_deliveries(tx: Transaction, rows: Iterable[tuple[str, str | None, str | None, str | None, int, int]]) -> None:

@@ -21,6 +21,7 @@ from headrace.observe.diagnosis.rules import (
     missing_source,
     null_spike,
     paused,
+    poison_delivery,
     reference_broken,
     reported,
     resource_exhausted,
@@ -40,7 +41,7 @@ RULES: tuple[Rule, ...] = tuple(
     one.RULE
     for one in (
         runtime_down, paused, approval_pending, reported, configuration_error, access_denied, source_unavailable, missing_source,
-        late_source, stale_data, format_change, schema_change, type_change, duplicate_rows, volume_anomaly, null_spike,
+        late_source, stale_data, poison_delivery, format_change, schema_change, type_change, duplicate_rows, volume_anomaly, null_spike,
         reference_broken, distribution_shift, restatement, resource_exhausted, code_error, worker_lost, destination_unavailable,
         slow_run, deadline_infeasible,
     )

@@ -65,7 +65,7 @@ def test_apply_refuses_where_nobody_can_answer(shop: Project) -> None:
 
 
 def test_apply_with_yes(shop: Project) -> None:
-    assert shop.json("apply")["state"] == "nothing_to_apply"
+    assert shop.json("apply")["state"] == "nothing"
     changed(shop)
     document = shop.json("apply", "--yes")
     assert document["state"] == "applied"

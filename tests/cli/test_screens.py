@@ -300,7 +300,18 @@ APPLY = d.ApplyDocument(
     now=NOW,
     state="applied",
     version=3,
+    plan_id="p-0123456789abcdef",
+    steps_done=5,
     plan=d.PlanDocument(
+        plan_id="p-0123456789abcdef",
+        base_version=2,
+        steps=[
+            d.StepRow(n=1, kind="declare", node="flights_clean", from_=None, to=None, partitions=None, detail="body", needs_approval=False),
+            d.StepRow(n=2, kind="declare", node=f"code/{HOSTILE}.py", from_=None, to=None, partitions=None, detail="code changed", needs_approval=False),
+            d.StepRow(n=3, kind="rename", node="airlines", from_=None, to=None, partitions=None, detail="was carriers", needs_approval=False),
+            d.StepRow(n=4, kind="remap", node="flights", from_="2013-02-11", to="2013-02-13", partitions=3, detail="deliveries are read again by other names", needs_approval=False),
+            d.StepRow(n=5, kind="invalidate", node="flights_clean", from_="2013-01-01", to="2013-02-10", partitions=41, detail="stale until somebody asks for it again", needs_approval=False),
+        ],
         changes=[
             d.ChangeRow(node="flights_clean", change="body", breaking=True, columns=["dep_delay", "late", "tail", "gate"], partitions_stale=41,
                         effects=[d.EffectRow(column="dep_delay", effect="meaning", read_by=["carrier_delays", "ops-dashboard"]), d.EffectRow(column="late", effect="type", read_by=["ops-dashboard"]),
@@ -317,13 +328,20 @@ APPLY = d.ApplyDocument(
         repairs=[d.StaleRow(node="carrier_delays", partitions=3, from_="2013-02-08", to="2013-02-10", why="failed under the code as it was")],
         built=[d.PromotedRow(environment="dev", node="flights_clean", partitions=12)],
         weakens=[d.WeakenedRow(node="morning-report", what="due", before="by 07:00", after="by 09:00")],
-        against="version 2", next="headrace apply", now=NOW, clock="replay",
+        against="version 2", next="headrace apply p-0123456789abcdef", now=NOW, clock="replay",
     ),
     clock="replay",
     backfills=[
         d.NeededRow(select=["flights_clean"], from_="2013-01-01", to="2013-02-10", mode="missing", command="headrace backfill flights_clean --from 2013-01-01 --to 2013-02-10 --reason TEXT"),
         d.NeededRow(select=["carrier_delays"], from_="2013-02-08", to="2013-02-10", mode="failed", command="headrace backfill carrier_delays --from 2013-02-08 --to 2013-02-10 --mode failed --reason TEXT"),
     ],
+)  # fmt: skip
+APPLY_REFUSED = msgspec.structs.replace(
+    APPLY, state="refused", steps_done=0, version=2, backfills=[],
+    refused=d.RefusedRow(
+        code="plan_changed", plan_id_now="p-fedcba9876543210", files=["assets/flights_clean.sql", f"code/{HOSTILE}.py"],
+        changed=["the plan starts from version 2, version 3 is in force", "a new step: invalidate carrier_delays from 2013-01-01"],
+    ),
 )  # fmt: skip
 DEMO = d.DemoDocument(
     directory="demo", now=NOW, resumed=False, counts=COUNTS, owners=4, first="2013-01-01", last="2013-02-13", days=44, days_published=41, rows=35530,
@@ -724,6 +742,7 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "render": (RENDER, render._render),
     "try": (TRY, try_asset._render),
     "apply": (APPLY, apply._render),
+    "apply_refused": (APPLY_REFUSED, apply._render),
     "contract_accept": (NAMES_ACCEPTED, contracting.accepted),
     "contract_infer": (INFERRED, contracting.inferred),
     "plan": (APPLY.plan, plan._render),

@@ -285,7 +285,7 @@ def test_a_renamed_asset_goes_on_without_being_computed_again(any_lab: Lab) -> N
     deliver(lab, DAYS[1], {"2": "9.5"})
     assert published(lab.tick()) == [("newest", DAYS[1]), ("orders", DAYS[1])]
     assert amounts(lab, "newest") == {"1": "1.5", "2": "9.5"}
-    assert lab.headrace("apply", "--yes")["state"] == "nothing_to_apply"
+    assert lab.headrace("apply", "--yes")["state"] == "nothing"
     assert {node for (node,) in lab.rows("select node from attempt union select node from partition")} == {"newest", "orders"}
     assert set(attempts) < set(lab.rows("select epoch, n from attempt"))
 

@@ -108,7 +108,7 @@ def test_a_new_asset_is_promoted_and_then_there_is_nothing_to_apply(lab: Lab) ->
     lab.sql("late", "select day, count(*) as n from total group by day")
     tick(dev(lab), progress=Silent())
     assert promoted(applied(lab)) == {"total": 3, "best": 3, "late": 3}
-    assert applied(lab).state == "nothing_to_apply"
+    assert applied(lab).state == "nothing"
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
-from headrace.operations.documents import ChangeRow, NeededRow, PlanDocument, StaleRow
+from headrace.operations.documents import ChangeRow, NeededRow, PlanDocument, RefusedRow, StaleRow, StepRow
 
 SHOWN_MAX = 40
 COLUMNS_SHOWN_MAX = 6
@@ -27,6 +27,15 @@ STALE = [
     Column("to", least=7),
     Column("because", gives=2, least=8, drops=1),
 ]
+STEPS = [
+    Column("also", least=8),
+    Column("node", gives=1, least=12),
+    Column("partitions", right=True, drops=2),
+    Column("from", least=7, drops=1),
+    Column("to", least=7, drops=1),
+    Column("", gives=3, least=12),
+]
+_IN_OTHER_TABLES = ("weaken", "promote")
 _SIGNS = {"added": "+", "dropped": "-", "type": "~", "meaning": ""}
 
 
@@ -43,6 +52,12 @@ def show(plan: PlanDocument, page: Page) -> None:
         page.say(_cost(plan), indent=2)
     for one in plan.repairs[:SHOWN_MAX]:
         page.say(f"may repair {one.node}: {plural(one.partitions, 'partition')} failed, {one.from_} … {one.to}", "good", indent=2)
+    others = [one for one in plan.steps if not _shown_above(plan, one)]
+    if others:
+        page.say()
+        page.table(STEPS, [_step(one) for one in others[:SHOWN_MAX]])
+    if len(others) > SHOWN_MAX:
+        page.say(f"and {plural(len(others) - SHOWN_MAX, 'more step')}", indent=2)
     for built in plan.built:
         page.say(f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')} needn't be computed", indent=2)
     touched = [*(f"consumer {name}" for name in plan.affects.consumers), *(f"owner {name}" for name in plan.affects.owners)]
@@ -50,6 +65,25 @@ def show(plan: PlanDocument, page: Page) -> None:
         page.say(f"touches {joined(touched)}", indent=2)
     for weaker in plan.weakens:
         page.say(f"weakens {weaker.node}: {weaker.what}: {weaker.before} → {weaker.after}", "warn", indent=2)
+
+
+def identity(plan: PlanDocument) -> str:
+    """The plan's id, as pages name it; empty for one that can't be applied."""
+    return f"plan {plan.plan_id}" if plan.plan_id is not None else ""
+
+
+def _shown_above(plan: PlanDocument, step: StepRow) -> bool:
+    """Whether the tables of changes, of what becomes stale, or the lines below say it."""
+    if step.kind in _IN_OTHER_TABLES:
+        return True
+    if step.kind == "declare":
+        return step.node in {one.node for one in plan.changes}
+    return step.kind == "invalidate" and (not step.partitions or step.node in {one.node for one in plan.stale})
+
+
+def _step(one: StepRow) -> list[str | Cell]:
+    count = "" if one.partitions is None else f"{one.partitions:,}"
+    return [one.kind, Cell(one.node, "bold"), count, one.from_ or "", one.to or "", one.detail]
 
 
 def _change(one: ChangeRow) -> list[str | Cell]:
@@ -99,3 +133,19 @@ def asked_for(needed: Sequence[NeededRow], page: Page) -> None:
         page.say("readers keep what they see; to make again what the change made stale:" if one.mode == "missing" else
                  "what failed under the code as it was:", indent=2)  # fmt: skip
         page.command(one.command, indent=4)
+
+
+def refused(row: RefusedRow, what: str, again: str, page: Page) -> None:
+    """Why a plan that somebody agreed to isn't done, and how to look at what would be done instead."""
+    page.say(f"✗ {what}: it isn't what would be done now", "bad")
+    for path in row.files[:SHOWN_MAX]:
+        page.say(f"{path} isn't as it was in the plan", indent=2)
+    if len(row.files) > SHOWN_MAX:
+        page.say(f"and {plural(len(row.files) - SHOWN_MAX, 'more file')}", indent=2)
+    for change in row.changed[:SHOWN_MAX]:
+        page.say(change, indent=2)
+    if not row.files and not row.changed:
+        page.say("it belongs to another state of this project", indent=2)
+    page.say(f"what would be done now is {row.plan_id_now}; look at it, then agree to it:", indent=2)
+    page.clock_note()
+    page.next(again)

@@ -6,45 +6,77 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.model.contents import ProjectFiles
-from headrace.operations import promotion, staling
+from headrace.operations import plan_refusals, promotion, staling
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
-from headrace.operations.documents import ApplyDocument, NeededRow, PlanDocument
+from headrace.operations.documents import ApplyDocument, NeededRow, PlanDocument, PromotedRow
 from headrace.operations.performing import Context, perform, verb
-from headrace.operations.plan import Base, applied, plan_document, planned
+from headrace.operations.plan import Base, Looked, applied, look_at, plan_of_apply, with_plan
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
 from headrace.operations.staling import Staled
 from headrace.plan import Compiled, changes
-from headrace.run.applying import code_differs
+from headrace.plan.project_plan import Plan, decisions
+from headrace.plan.steps import Promote
 from headrace.run.promotion.publishing import Promotion
+from headrace.store import Store
 from headrace.store.queries import versions
 
 
 class ApplyArguments(msgspec.Struct, frozen=True):
-    """Who asks the leader to apply has already agreed to the changes."""
+    """Whoever asks the leader to apply has agreed to a plan: it is done, or nothing."""
 
     promotions: bytes = b""
     """msgpack of what environments have built, copied into production's lake."""
+    plan_id: str | None = None
 
 
-def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress: Progress) -> ApplyDocument:
-    """Show what would change, ask, and put it into force.
+class _Wanted(msgspec.Struct, frozen=True):
+    """What the files say, and what applying them does."""
 
-    Raises InvalidProject where the files have errors, and what `confirm` raises where nobody can be asked.
+    compiled: Compiled
+    looked: Looked
+    plan: Plan
+    document: PlanDocument
+
+
+def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress: Progress, plan_id: str | None = None) -> ApplyDocument:
+    """Show what would change, ask, and put it into force; with a `plan_id` only where that is still what would be done.
+
+    Raises InvalidProject where the files have errors, UsageError for what is no plan's id, and what `confirm` raises where nobody
+    can be asked.
     """
+    plan_refusals.checked_id(plan_id)
+    wanted = _wanted(session, applied(session), progress)
+    plan = wanted.plan
+    plan_refusals.keep(session, plan.plan_id, decisions(plan))
+    if session.compiled is not None and not plan.steps and plan_id in (None, plan.plan_id, _applied_by(session.store)):
+        return _document(session, "nothing", wanted.document, plan_id or plan.plan_id)
+    if plan_id is not None and plan_id != plan.plan_id:
+        refusal = plan_refusals.refused(session, plan_id, plan.plan_id, decisions(plan))
+        return msgspec.structs.replace(_document(session, "refused", wanted.document, plan_id), refused=refusal)
+    if session.compiled is not None and not confirm(wanted.document):
+        return _document(session, "declined", wanted.document, plan.plan_id)
+    offers = wanted.looked.offers
+    copied = msgspec.msgpack.encode(promotion.prepared(session, offers)) if offers else b""
+    return perform(session, "apply", ApplyArguments(copied, plan.plan_id), progress)  # type: ignore[no-any-return]
+
+
+def _wanted(session: Session, base: Base, progress: Progress) -> _Wanted:
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
-    found = changes(session.compiled, compiled)
-    plan = plan_document(session, compiled, applied(session), found)
-    built = promotion.offered(session, compiled, promotion.stales(found))
-    if session.compiled is not None and not found and not built and not _code_differs(session, files, compiled):
-        return _document(session, "nothing_to_apply", plan)
-    if session.compiled is not None and found and not confirm(plan):
-        return _document(session, "declined", plan)
-    copied = msgspec.msgpack.encode(promotion.prepared(session, built)) if built else b""
-    return perform(session, "apply", ApplyArguments(copied), progress)  # type: ignore[no-any-return]
+    looked = look_at(session, compiled, base, changes(base.compiled, compiled))
+    plan = plan_of_apply(session, files, compiled, looked, base)
+    return _Wanted(compiled, looked, plan, with_plan(looked.document, plan))
+
+
+def _applied_by(store: Store | None) -> str | None:
+    """The id of the plan that the version in force was applied by."""
+    if store is None:
+        return None
+    with store.read() as tx:
+        found = versions.newest(tx)
+    return found.plan_id if found is not None else None
 
 
 def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, progress: Progress) -> list[BackfillDocument]:
@@ -68,43 +100,50 @@ def make_again(session: Session, needed: Sequence[NeededRow], *, reason: str, pr
 
 @verb("apply", ApplyArguments, ApplyDocument)
 def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> ApplyDocument:
+    """The leader makes the plan itself, of the files as they are now, and does it if it is the one that was agreed to."""
     before = context.applied()
-    files, compilation = context.session.declared_exactly(progress)
-    compiled = usable(compilation)
-    found = changes(before.compiled if before else None, compiled)
     base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
-    plan, effect = planned(context.session, compiled, base, found)
-    differs = before is None or found or _code_differs(context.session, files, compiled)
-    now_applied = context.apply(progress) if differs or before is None else before
+    wanted = _wanted(context.session, base, progress)
+    plan, compiled = wanted.plan, wanted.compiled
+    asked = (None, plan.plan_id, _applied_by(context.store))
+    if before is not None and not plan.steps and arguments.plan_id in asked:
+        return _done(context, wanted, "nothing", before.id, arguments.plan_id)
+    if arguments.plan_id is not None and arguments.plan_id != plan.plan_id:
+        refusal = plan_refusals.refused(context.session, arguments.plan_id, plan.plan_id, decisions(plan))
+        refused = _done(context, wanted, "refused", before.id if before else None, arguments.plan_id)
+        return msgspec.structs.replace(refused, refused=refusal)
+    now_applied = context.apply(progress, plan) if plan.steps or before is None else before
     built = msgspec.msgpack.decode(arguments.promotions, type=tuple[Promotion, ...]) if arguments.promotions else ()
     promoted = promotion.promote(context, built, progress)
     with context.store.read() as tx:
-        left = staling.left(tx, compiled, effect, version=now_applied.id, env=context.session.env)
-    return ApplyDocument(
-        now=context.now(), state="applied", version=now_applied.id, plan=plan, promoted=promoted, clock=context.clock.kind,
-        stale=staling.rows(left.stale), backfills=list(left.backfills),
+        left = staling.left(tx, compiled, wanted.looked.effect, version=now_applied.id, env=context.session.env)
+    return msgspec.structs.replace(
+        _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=staling.rows(left.stale),
+        backfills=list(left.backfills), steps_done=_steps_done(plan, promoted),
     )  # fmt: skip
 
 
-def _document(session: Session, state: str, plan: PlanDocument) -> ApplyDocument:
+def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
+    """Promotions that production couldn't take over any more aren't done: what they would have published is computed."""
+    published = {(row.environment, row.node) for row in promoted}
+    left = [one for one in plan.steps if isinstance(one, Promote) and (one.environment, one.node) not in published]
+    return len(plan.steps) - len(left)
+
+
+def _done(context: Context, wanted: _Wanted, state: str, version: int | None, plan_id: str | None) -> ApplyDocument:
+    return ApplyDocument(now=context.now(), state=state, version=version, plan=wanted.document, clock=context.clock.kind, plan_id=plan_id)
+
+
+def _document(session: Session, state: str, plan: PlanDocument, plan_id: str) -> ApplyDocument:
     """Nothing is put into force; where there was nothing to apply, what is stale all the same."""
     stale = Staled()
-    if state == "nothing_to_apply" and session.compiled is not None and session.store is not None and session.version is not None:
+    if state == "nothing" and session.compiled is not None and session.store is not None and session.version is not None:
         with session.store.read() as tx:
             stale = staling.outstanding(tx, session.compiled, version=session.version, env=session.env)
     return ApplyDocument(
-        now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind,
+        now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind, plan_id=plan_id,
         stale=staling.rows(stale.stale), backfills=list(stale.backfills),
     )  # fmt: skip
-
-
-def _code_differs(session: Session, files: ProjectFiles, compiled: Compiled) -> bool:
-    """Whether a module that no node's fingerprint knows has changed: nothing becomes stale by that, but what runs is what was applied."""
-    if session.store is None:
-        return True
-    with session.store.read() as tx:
-        found = versions.newest(tx)
-    return found is None or code_differs(found.manifest, files, compiled)
 
 
 def downstream(compiled: Compiled, names: set[str]) -> set[str]:

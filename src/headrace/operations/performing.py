@@ -24,9 +24,11 @@ from headrace.operations.progress import Progress, Silent
 from headrace.operations.session import Session, usable
 from headrace.operations.telling import begin
 from headrace.plan import changes
+from headrace.plan.project_plan import Plan
 from headrace.run import applying
 from headrace.run.applying import Applied
 from headrace.run.leading import Busy, Held, hold
+from headrace.run.project_plans import plan_of
 from headrace.schedule import Event
 from headrace.store import Clock, Store, Transaction
 from headrace.store.requests import Follower, Request, RequestState, submit
@@ -86,15 +88,18 @@ class Context:
                 self._leading.applied = applying.newest(tx)
         return self._leading.applied
 
-    def apply(self, progress: Progress) -> Applied:
-        """Put what the files say into force. Raises InvalidProject for files with errors."""
+    def apply(self, progress: Progress, plan: Plan | None = None) -> Applied:
+        """Put what the files say into force, by `plan` where somebody has agreed to one. Raises InvalidProject for files with errors."""
         before = self.applied()
         files, compilation = self.session.declared_exactly(progress)
         compiled = usable(compilation)
-        found = changes(before.compiled if before else None, compiled)
+        if plan is None:
+            was = before.compiled if before else None
+            with self.store.read() as tx:
+                plan = plan_of(tx, files, was, compiled, changes(was, compiled), environment=self.session.env)
         with self.store.write(self.held.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            self._leading.applied = applying.apply(tx, files, compiled, found, actor=self.actor, now=now)
+            self._leading.applied = applying.apply(tx, files, compiled, plan, actor=self.actor, now=now)
         if self._leading.leader is not None:
             self._leading.leader.adopt(self._leading.applied)
         return self._leading.applied

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from headrace.model import Asset, Consumer, Refused, Source
+from headrace.model.contents import ProjectFiles
 from headrace.model.environments import PRODUCTION
-from headrace.operations import promotion, staling
-from headrace.operations.documents import Affects, ChangeRow, CodeChangeRow, EffectRow, PlanDocument, WeakenedRow
+from headrace.operations import plan_refusals, promotion, staling
+from headrace.operations.documents import Affects, ChangeRow, CodeChangeRow, EffectRow, PlanDocument, PlannedFileRow, StepRow, WeakenedRow
 from headrace.operations.environment_diff import differences
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
@@ -18,7 +20,10 @@ from headrace.plan import Change, Compiled, Lineage, changes, compile_lineage
 from headrace.plan.comparing import SETTINGS
 from headrace.plan.contract_breaks import broken
 from headrace.plan.impact import Impact, impacts
+from headrace.plan.project_plan import Plan, decisions, rows
 from headrace.plan.weakening import Weakened, weakened
+from headrace.run.project_plans import plan_of
+from headrace.run.promotion.offers import Offer
 from headrace.store import Store
 
 
@@ -36,7 +41,8 @@ def plan(session: Session, *, against: str | None, progress: Progress) -> PlanDo
 
     Raises InvalidProject where the files have errors, UsageError for a commit that git doesn't know.
     """
-    compiled = usable(session.bindable(progress))
+    files, compilation = session.declared_exactly(progress)
+    compiled = usable(compilation)
     base = _base(session)
     if against is not None:
         from headrace.operations.against import compiled_at
@@ -45,15 +51,22 @@ def plan(session: Session, *, against: str | None, progress: Progress) -> PlanDo
     found = changes(base.compiled, compiled)
     if session.production is not None:  # an environment has settings of its own; what of them bears on data is in the bodies
         found = [one for one in found if one.node != SETTINGS]
-    document = msgspec.structs.replace(plan_document(session, compiled, base, found), next=_next(session, compiled, found))
+    looked = look_at(session, compiled, base, found)
+    document = looked.document
+    made = plan_of_apply(session, files, compiled, looked, base)
+    if against is None:
+        plan_refusals.keep(session, made.plan_id, decisions(made))
+        document = with_plan(document, made)
+    document = msgspec.structs.replace(document, next=_next(session, document, made))
     return document if session.production is None else msgspec.structs.replace(document, diff=differences(session))
 
 
-def _next(session: Session, compiled: Compiled, found: Sequence[Change]) -> str:
+def _next(session: Session, document: PlanDocument, made: Plan) -> str:
     """Put it into force here, or, where an environment has it already, in production."""
-    if session.compiled is None or changes(session.compiled, compiled):
-        return "headrace apply" if session.production is None else f"headrace --env {session.env} apply"
-    return f"headrace --env {PRODUCTION} apply" if session.production is not None and found else "headrace status"
+    if made.steps or session.compiled is None:
+        env = "" if session.production is None else f"--env {shlex.quote(session.env)} "
+        return f"headrace {env}apply {document.plan_id or ''}".rstrip()
+    return f"headrace --env {PRODUCTION} apply" if session.production is not None and document.changes else "headrace status"
 
 
 def applied(session: Session) -> Base:
@@ -69,18 +82,21 @@ def _base(session: Session) -> Base:
     return msgspec.structs.replace(found, called=f"production, {found.called}")
 
 
-def plan_document(session: Session, compiled: Compiled, base: Base, found: Sequence[Change] | None = None) -> PlanDocument:
-    """What putting `compiled` into force changes."""
-    return planned(session, compiled, base, found)[0]
+class Looked(msgspec.Struct, frozen=True):
+    """What putting files into force changes: for people, what becomes stale, and what environments have built of it."""
+
+    document: PlanDocument
+    effect: Staled
+    offers: dict[str, list[Offer]]
 
 
-def planned(session: Session, compiled: Compiled, base: Base, found: Sequence[Change] | None = None) -> tuple[PlanDocument, Staled]:
-    """The same, with what becomes stale."""
-    found = changes(base.compiled, compiled) if found is None else found
+def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Change]) -> Looked:
+    """What putting `compiled` into force changes. Raises Refused where it takes back what a contract promises."""
     lineage = compile_lineage(compiled, session.data_folder / "cache")
     _keep_contracts(base.compiled, compiled, lineage)
     meant = impacts(base.compiled, compiled, found, lineage)
     effect = _staled(base, compiled, found, session.env)
+    offers = promotion.offered(session, compiled, promotion.stales(found))
     known = base.store is not None and base.compiled is not None
     document = PlanDocument(
         changes=[_row(compiled, base.compiled, one, effect if known else None) for one in meant],
@@ -91,13 +107,36 @@ def planned(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
         repairs=staling.rows(effect.failed),
         bytes_estimate=effect.bytes,
         backfills=list(effect.backfills),
-        built=promotion.rows(promotion.offered(session, compiled, promotion.stales(found))),
+        built=promotion.rows(offers),
         against=base.called,
         env=session.env,
         now=session.now(),
         clock=session.clock.kind,
     )
-    return document, effect
+    return Looked(document, effect, offers)
+
+
+def plan_of_apply(session: Session, files: ProjectFiles, compiled: Compiled, looked: Looked, base: Base) -> Plan:
+    """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production."""
+    here = applied(session) if session.production is not None else base
+    found = changes(here.compiled, compiled)
+    promoted = promotion.steps(compiled, looked.offers)
+    if here.store is None:
+        return plan_of(None, files, here.compiled, compiled, found, environment=session.env, promoted=promoted)
+    with here.store.read() as tx:
+        return plan_of(tx, files, here.compiled, compiled, found, environment=session.env, promoted=promoted)
+
+
+def with_plan(document: PlanDocument, plan: Plan) -> PlanDocument:
+    """The document with the plan that `apply` takes by its id."""
+    return msgspec.structs.replace(
+        document,
+        plan_id=plan.plan_id,
+        base_version=plan.base_version,
+        files=[PlannedFileRow(path=file.path, sha256=file.sha256, change=file.change or "unchanged") for file in plan.files],
+        steps=[StepRow(n=row.n, kind=row.kind, node=row.node, from_=row.first, to=row.last, partitions=row.partitions,
+                       detail=row.detail, needs_approval=row.needs_approval) for row in rows(plan)],
+    )  # fmt: skip
 
 
 def _keep_contracts(old: Compiled | None, new: Compiled, lineage: Lineage) -> None:

@@ -10,11 +10,13 @@ from headrace.lake import catalog
 from headrace.lake.querying import absolute
 from headrace.model import LakeError, StoreError
 from headrace.model.environments import PRODUCTION
+from headrace.model.ordering import order_of
 from headrace.operations.documents import PromotedRow
 from headrace.operations.performing import Context
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.plan import Change, ChangeKind, Compiled
+from headrace.plan.steps import Promote, Range
 from headrace.run.promotion.copying import Job, Order, Part, copied
 from headrace.run.promotion.offers import Offer, Offers
 from headrace.run.promotion.publishing import Promotion, Publisher, make_durable, told
@@ -49,6 +51,24 @@ def rows(found: dict[str, list[Offer]]) -> list[PromotedRow]:
         for one in offers:
             counted[environment, one.node] = counted.get((environment, one.node), 0) + 1
     return [PromotedRow(environment=environment, node=node, partitions=n) for (environment, node), n in counted.items()]
+
+
+def steps(compiled: Compiled, found: dict[str, list[Offer]]) -> list[Promote]:
+    """The same as steps of a plan: from the first to the last partition of each node."""
+    offered: dict[tuple[str, str], list[str]] = {}
+    for environment, offers in found.items():
+        for one in offers:
+            offered.setdefault((environment, one.node), []).append(one.key)
+    return [
+        Promote(node=node, environment=environment, range=_range(compiled, node, keys)) for (environment, node), keys in offered.items()
+    ]
+
+
+def _range(compiled: Compiled, node: str, keys: list[str]) -> Range:
+    made = compiled.project.sources.get(node) or compiled.project.assets[node]
+    zone = made.timezone or compiled.project.settings.timezone
+    inside = sorted(keys, key=lambda key: order_of(key, made.partition, zone))
+    return Range(first=inside[0], last=inside[-1], partitions=len(inside))
 
 
 def prepared(session: Session, found: dict[str, list[Offer]]) -> tuple[Promotion, ...]:

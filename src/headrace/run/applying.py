@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,14 +18,13 @@ from headrace.lake.catalog import newest_snapshot, table
 from headrace.lake.syncing import sync
 from headrace.model import Asset, CommandBody, Project, Source
 from headrace.model.contents import Content, ProjectFiles
-from headrace.model.export_links import exported
 from headrace.model.nodes import PythonBody
 from headrace.model.required import WHOLE
 from headrace.observe import persist
 from headrace.observe.watched import watched
-from headrace.plan import Change, ChangeKind, Compiled
-from headrace.plan.weakening import weakened
-from headrace.run.remapping import remap
+from headrace.plan import ChangeKind, Compiled
+from headrace.plan.project_plan import Plan, is_code, recorded, rows
+from headrace.plan.steps import Declare, Invalidate, Remap, Rename, Repartition, Retire, Step, Unpin, Weaken
 from headrace.run.renaming import rename
 from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, weakenings
@@ -44,17 +44,18 @@ def newest(tx: Transaction) -> Applied | None:
     return Applied(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
 
 
-def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, changes: list[Change], *, actor: Actor, now: int) -> Applied:
-    """Keep the project's files by content, put its promises in force, and mark stale what its changes touch.
+def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int) -> Applied:
+    """Do a plan: keep the project's files by content, put its promises in force, and take its steps, and no others.
 
-    `files` are those that `compiled` was made of: the version holds their bytes, whatever the folder holds by now.
-    Tables aren't made here but by the publication that first has rows for them: only then does DuckDB itself say
-    which types a body's columns have.
+    `files` are those that `compiled` was made of, and the plan: the version holds their bytes, whatever the folder holds by now.
+    Promotions are done by whoever has copied their rows. Tables aren't made here but by the publication that first has rows for
+    them: only then does DuckDB itself say which types a body's columns have.
 
-    Raises ProjectError if a module or a command's file can't be read.
+    Raises ProjectError if a name that an asset gets is taken.
     """
     contents = contents_of(files, compiled)
     manifest = manifest_of(contents)
+    assert manifest == plan.manifest, "the plan is of other files"
     digest = hashlib.sha256(msgspec.json.encode(sorted(manifest.items()))).hexdigest()
     before = newest(tx)
     applying.keep_content(tx, ((one.sha256, one.data) for one in contents.values()))
@@ -63,86 +64,63 @@ def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, changes: lis
         digest=digest,
         manifest=msgspec.json.encode(manifest).decode(),
         compiled=msgspec.msgpack.encode(compiled),
+        plan_id=plan.plan_id,
+        steps=msgspec.json.encode(rows(plan)).decode(),
         actor=actor.id,
         now=now,
     )
-    less = weakened(before.compiled if before else None, compiled)
-    weakenings.record(tx, version, [(one.node, one.what, one.before, one.after) for one in less], actor.id, now)
     persist.promise(tx, watched(before.compiled) if before else None, watched(compiled), now)
-    applying.may_reshape(tx, [c.node for c in changes if c.stale or c.change in (ChangeKind.ADDED, ChangeKind.SCHEMA)])
-    arriving.unpin(tx, [c.node for c in changes if c.change is ChangeKind.SCHEMA and c.node in compiled.project.sources])
-    if before is not None:
-        rename(tx, before.compiled, compiled, now)
-        _recut(tx, before.compiled, compiled, now)
-        remap(tx, before.compiled.project, compiled.project, now)
-    stale = {
-        c.node: applying.stale_node(tx, c.node, now, ask=_stays(before.compiled.project if before else None, compiled.project, c.node))
-        for c in changes
-        if c.stale or c.change is ChangeKind.ADDED
-    }
-    append(
-        tx,
-        now,
-        Event(
-            action=Action.PROJECT_APPLIED,
-            actor=actor,
-            object=Object("version", str(version), digest),
-            after={"nodes": len(compiled.nodes), "changes": len(changes), "stale": stale},
-        ),
-    )
+    stale = _take(tx, plan, before, version, actor, now)
+    changed = {step.node for step in plan.steps if isinstance(step, Declare | Retire)}
+    after = {"nodes": len(compiled.nodes), "changes": len(changed), "stale": stale, **recorded(plan)}
+    event = Event(action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), after=after)
+    append(tx, now, event)
     reached(Point.VERSION_APPLYING)
     return Applied(version, digest, compiled)
 
 
-def _stays(before: Project | None, after: Project, name: str) -> bool:
-    """Whether readers go on with what other code gave until somebody asks for more. Not where nothing could be added to it: a table
-    that merges builds on rows of its own kind. What was exported elsewhere is exported anew: nobody reads that here."""
-    asset = after.assets.get(name)
-    if asset is None:
-        return False
-    was = before.assets.get(name) if before is not None else None
-    return not asset.accumulates or was is None or was.materialize == asset.materialize
+def _take(tx: Transaction, plan: Plan, before: Applied | None, version: int, actor: Actor, now: int) -> dict[str, int]:
+    """Take the steps, in their order; node → how many of its partitions are to be computed again."""
+    stale: dict[str, int] = {}
+    by_kind: dict[type[Step], list[Any]] = {}
+    for step in plan.steps:
+        by_kind.setdefault(type(step), []).append(step)
+    for kind, steps in by_kind.items():
+        if kind is Declare:
+            applying.may_reshape(tx, [step.node for step in steps if ChangeKind.ADDED in step.aspects])
+        elif kind is Weaken:
+            weakenings.record(tx, version, [(one.node, one.what, one.before, one.after) for one in steps], actor.id, now)
+        elif kind is Unpin:
+            applying.may_reshape(tx, [step.node for step in steps])
+            arriving.unpin(tx, [step.node for step in steps if step.learnt])
+        elif kind is Rename:
+            rename(tx, {step.node: step.former for step in steps}, now)
+        elif kind is Repartition and before is not None:
+            _take_back(tx, before.compiled.project, [step.node for step in steps], now)
+        elif kind is Remap:
+            for step in steps:
+                applying.read_again(tx, step.node, step.keys, now)
+        elif kind is Invalidate:
+            applying.may_reshape(tx, [step.node for step in steps])
+            for step in steps:
+                stale[step.node] = applying.stale_node(tx, step.node, now, ask=step.asks)
+    return stale
 
 
-def code_differs(manifest: Mapping[str, str], files: ProjectFiles, compiled: Compiled) -> bool:
-    """Whether modules and scripts, those included that no node names, are others than in an applied version, whose files' hashes
-    are given. Raises ProjectError if a file can't be read."""
-    found = manifest_of(contents_of(files, compiled))
-    return {path: sha256 for path, sha256 in found.items() if _is_code(path)} != {
-        path: sha256 for path, sha256 in manifest.items() if _is_code(path)
-    }
-
-
-def _recut(tx: Transaction, before: Compiled, after: Compiled, now: int) -> None:
+def _take_back(tx: Transaction, before: Project, names: Iterable[str], now: int) -> None:
     """Take back what is published of nodes that are cut into other partitions now: its keys mean nothing any more, and
     beside the new ones its rows would count twice."""
     change = None
-    for name in after.nodes:
-        old, new = _declared(before.project, name), _declared(after.project, name)
-        if old is None or new is None or _cut(old) == _cut(new):
-            continue
+    for name in names:
+        old = before.node(name)
         keys = applying.take_back(tx, name, newest_snapshot(tx) + 1, now)
         if isinstance(old, Asset) and old.accumulates:
             keys = [WHOLE]
-        if keys and table(tx, name) is not None:
+        if keys and isinstance(old, Source | Asset) and table(tx, name) is not None:
             change = change or LakeChange.begin(tx, now)
             change.replace(name, keys, [])
     if change is not None:
         change.finish(author="headrace", message="cut into other partitions")
-    for name in after.project.consumers:
-        was, now_is = exported(before.project, name), exported(after.project, name)
-        if was is not None and now_is is not None and was.partition != now_is.partition:
-            applying.take_back(tx, name, newest_snapshot(tx) + 1, now)
-
-
-def _cut(node: Source | Asset) -> tuple[object, ...]:
-    """What publications of a node mean: how it is cut, and whether each is a part of its table or the whole of it."""
-    spec = node.partition
-    return spec.grain, spec.key, spec.by_delivery, isinstance(node, Asset) and node.accumulates
-
-
-def _declared(project: Project, name: str) -> Source | Asset | None:
-    return project.sources.get(name) or project.assets.get(name)
 
 
 def contents_of(files: ProjectFiles, compiled: Compiled) -> dict[str, Content]:
@@ -167,7 +145,7 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
         return name
     row = tx.execute("select manifest from version where id = ?", (applied.id,)).fetchone()
     manifest: dict[str, str] = msgspec.json.decode(row[0])
-    wanted = {path: digest for path, digest in manifest.items() if _is_code(path) or path in applied.compiled.code.files}
+    wanted = {path: digest for path, digest in manifest.items() if is_code(path) or path in applied.compiled.code.files}
     temporary = code / f"{name}.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     for path, data in applying.contents(tx, wanted).items():
@@ -184,8 +162,3 @@ def unpack(tx: Transaction, applied: Applied, code: Path) -> str:
 
 def _needs_code(compiled: Compiled) -> bool:
     return any(isinstance(a.body, PythonBody | CommandBody) for a in compiled.project.assets.values())
-
-
-def _is_code(path: str) -> bool:
-    """Python modules, and whatever isn't a declaration: that was kept because a command names it."""
-    return path.endswith(".py") or not path.endswith((".sql", ".yaml", ".yml", ".toml"))

@@ -11,13 +11,6 @@ from headrace.store import Transaction
 from headrace.store.queries import applying
 
 
-def remap(tx: Transaction, before: Project, after: Project, now: int) -> None:
-    """Mark what has to be read again because of mappings that came, went or hold at other dates. What is held waits to be read; what
-    readers see stays until it was read anew."""
-    for name, keys in touched(tx, before, after).items():
-        applying.read_again(tx, name, keys, now)
-
-
 def touched(tx: Transaction, before: Project, after: Project) -> dict[str, list[str]]:
     """Source → the partitions whose files are expected to call a column otherwise than before."""
     found: dict[str, list[str]] = {}

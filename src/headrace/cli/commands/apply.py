@@ -10,16 +10,18 @@ from headrace.cli import asking, backfilling, planning
 from headrace.cli.agreeing import agreed
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
-from headrace.cli.parsing import Option
+from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import plural
 from headrace.model.errors import Refused, UsageError
 from headrace.operations.documents import ApplyDocument, PlanDocument
 
+REFUSED = ("declined", "refused")
 BACKFILLED = {"nothing_due": 0, "succeeded": 0, "declined": 3, "awaiting_approval": 3}
 
 
 def command(
     invocation: Invocation,
+    plan_id: Annotated[str | None, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")] = None,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
     backfill: Annotated[bool, Option("--backfill", help="and make again what becomes stale; needs --reason")] = False,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why the past is made again; kept in the audit trail")] = None,
@@ -27,20 +29,24 @@ def command(
     """Put what the files say into force: shows what changes, asks, and does it.
 
     What was computed by other code stays as it is for readers until somebody asks for more: with --backfill at once, else later.
+    Exits 3 where nobody agreed, or something else would be applied by now than the plan that was agreed to.
     """
     from headrace.operations.apply import apply
 
     if backfill and not (reason or "").strip():
         raise UsageError("--backfill needs --reason", hint="say why published data is computed again: --reason TEXT")
-    document = apply(invocation.session, confirm=lambda plan: _confirm(invocation, plan, yes=yes), progress=invocation.progress())
-    if backfill and document.state != "declined":
+    document = apply(
+        invocation.session, confirm=lambda plan: _confirm(invocation, plan, yes=yes),
+        progress=invocation.progress(), plan_id=plan_id,
+    )  # fmt: skip
+    if backfill and document.state not in REFUSED:
         return _made_again(invocation, document, reason or "")
     invocation.show(document, _render)
     if document.backfills and not yes and not invocation.options.json and asking.somebody_there():
         said = asking.text("To make that again now, say why (nothing: not now): ")
         if said:
             return _made_again(invocation, document, said)
-    return 3 if document.state == "declined" else 0
+    return 3 if document.state in REFUSED else 0
 
 
 def _made_again(invocation: Invocation, document: ApplyDocument, reason: str) -> int:
@@ -60,11 +66,19 @@ def _made_again(invocation: Invocation, document: ApplyDocument, reason: str) ->
 
 def _confirm(invocation: Invocation, plan: PlanDocument, *, yes: bool) -> bool:
     said = f"this changes {plural(len(plan.changes), 'node')} and nobody is there to ask"
-    refused = Refused(said, hint="headrace apply --yes")
-    return agreed(invocation, lambda page: planning.show(plan, page), "Apply this?", yes=yes, refused=refused)
+    refused = Refused(said, hint=f"headrace apply {plan.plan_id} --yes")
+    return agreed(invocation, lambda page: _show(plan, page), "Apply this?", yes=yes, refused=refused)
+
+
+def _show(plan: PlanDocument, page: Page) -> None:
+    planning.show(plan, page)
+    page.say(planning.identity(plan), "dim", indent=2)
 
 
 def _render(document: ApplyDocument, page: Page) -> None:
+    if document.refused is not None:
+        planning.refused(document.refused, f"plan {document.plan_id} wasn't applied", "headrace plan", page)
+        return
     _applied(document, page)
     planning.asked_for(document.backfills, page)
     page.clock_note()
@@ -73,8 +87,11 @@ def _render(document: ApplyDocument, page: Page) -> None:
 
 def _applied(document: ApplyDocument, page: Page) -> None:
     said = {
-        "applied": (f"✓ applied as version {document.version}: {plural(len(document.plan.changes), 'change')}", "good"),
-        "nothing_to_apply": (f"· nothing to apply: the files are what version {document.version} is", ""),
+        "applied": (
+            f"✓ applied as version {document.version}: {plural(len(document.plan.changes), 'change')} ({document.plan_id})",
+            "good",
+        ),
+        "nothing": (f"· nothing to apply: the files are what version {document.version} is", ""),
         "declined": ("· nothing was applied", "warn"),
     }
     page.say(*said.get(document.state, (document.state, "")))

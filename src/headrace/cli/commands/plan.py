@@ -45,8 +45,8 @@ def command(
 
 
 def _render(document: PlanDocument, page: Page) -> None:
-    page.head("plan", f"against {document.against}" if document.against else "nothing is applied yet")
-    if not document.changes:
+    page.head(planning.identity(document) or "plan", f"against {document.against}" if document.against else "nothing is applied yet")
+    if not document.changes and not document.steps:
         page.say("· nothing changes", "good")
         page.next(document.next)
         return

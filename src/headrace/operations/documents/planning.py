@@ -139,9 +139,48 @@ class DifferenceRow(Document, frozen=True, kw_only=True):
     """Of columns whose values are distributed otherwise."""
 
 
-class PlanDocument(Document, frozen=True, kw_only=True):
-    """What `apply` will do. Counts are null where nothing is known of what is published."""
+class PlannedFileRow(Document, frozen=True, kw_only=True):
+    """A file that would be applied: `change` is `added`, `changed`, `removed` (then `sha256` is null) or `unchanged`."""
 
+    path: str
+    sha256: str | None
+    change: str
+
+
+class StepRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """One step of a plan, `n` from 1. `kind` is `declare`, `weaken`, `unpin`, `rename`, `repartition`, `remap`, `invalidate`, `retire` or
+    `promote`; `partitions` is null for a step that touches none by itself."""
+
+    n: int
+    kind: str
+    node: str
+    from_: str | None
+    to: str | None
+    partitions: int | None
+    detail: str
+    needs_approval: bool
+
+
+class RefusedRow(Document, frozen=True, kw_only=True):
+    """Why nothing was done: `code` is `plan_changed`, `plan_id_now` the plan that would be done instead, `files` those that aren't as
+    they were in the plan that was agreed to, `changed` what else differs."""
+
+    code: str
+    plan_id_now: str
+    files: list[str]
+    changed: list[str]
+
+
+class PlanDocument(Document, frozen=True, kw_only=True):
+    """What `apply` will do. Counts are null where nothing is known of what is published. `plan_id` is null with `--against`: what is
+    compared with a commit isn't what `apply` does."""
+
+    plan_id: str | None = None
+    base_version: int | None = None
+    """The version that the plan starts from; null where nothing is applied."""
+    files: list[PlannedFileRow] = []
+    steps: list[StepRow] = []
+    """All that `apply` does, in order."""
     changes: list[ChangeRow]
     affects: Affects
     estimate: dict[str, Any] | None = None
@@ -167,10 +206,14 @@ class PlanDocument(Document, frozen=True, kw_only=True):
 
 
 class ApplyDocument(Document, frozen=True, kw_only=True):
-    """`apply`. `state` is `applied`, `nothing_to_apply` or `declined`; `version` is the one in force afterwards."""
+    """`apply`. `state` is `applied`, `nothing`, `refused` (the plan isn't the one that was agreed to) or `declined`; `version` is the one
+    in force afterwards, `plan_id` what was done, or asked for."""
 
     now: datetime
     state: str
+    plan_id: str | None = None
+    refused: RefusedRow | None = None
+    steps_done: int = 0
     version: int | None
     plan: PlanDocument
     clock: str = "live"

@@ -8,10 +8,11 @@ from headrace.store.database import Transaction
 from headrace.store.queries.standings import drop_checkpoint, next_revision
 
 
-def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes, actor: str, now: int) -> int:
-    """A newly applied version; its id."""
+def add_version(tx: Transaction, *, digest: str, manifest: str, compiled: bytes, plan_id: str, steps: str, actor: str, now: int) -> int:
+    """A newly applied version, with the plan that it was applied by; its id."""
     cursor = tx.execute(
-        "insert into version (hash, manifest, compiled, applied_at, actor) values (?, ?, ?, ?, ?)", (digest, manifest, compiled, now, actor)
+        "insert into version (hash, manifest, compiled, plan_id, steps, applied_at, actor) values (?, ?, ?, ?, ?, ?, ?)",
+        (digest, manifest, compiled, plan_id, steps, now, actor),
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
@@ -25,6 +26,18 @@ def keep_content(tx: Transaction, rows: Iterable[tuple[str, bytes]]) -> None:
 def contents(tx: Transaction, manifest: dict[str, str]) -> dict[str, bytes]:
     """Path -> bytes of a manifest's files."""
     return {path: tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()[0] for path, digest in manifest.items()}
+
+
+def published_range(tx: Transaction, node: str) -> tuple[str, str, int] | None:
+    """The first and the last, by text, of the partitions of a node that readers see, and how many they are; None if there are none."""
+    sql = "select min(partition), max(partition), count(*) from publication where node = ? and ended_snapshot is null"
+    first, last, count = tx.execute(sql, (node,)).fetchone()
+    return (first, last, count) if count else None
+
+
+def heard_of(tx: Transaction, node: str) -> bool:
+    """Whether there are partitions of a node, published or not."""
+    return tx.execute("select 1 from partition where node = ? limit 1", (node,)).fetchone() is not None
 
 
 def may_reshape(tx: Transaction, nodes: Iterable[str]) -> None:

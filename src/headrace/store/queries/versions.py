@@ -16,6 +16,8 @@ class Version(msgspec.Struct, frozen=True):
     compiled: bytes
     applied_at: int
     actor: str
+    plan_id: str | None
+    """Of the plan that it was applied by; None for versions of before there were any."""
 
 
 def newest(tx: Transaction) -> Version | None:
@@ -33,11 +35,11 @@ def get(tx: Transaction, version_id: int) -> Version | None:
     return _version(tx.execute(f"{_SELECT} where id = :id", {"id": version_id}).fetchone())
 
 
-_SELECT = "select id, hash, manifest, compiled, applied_at, actor from version"
+_SELECT = "select id, hash, manifest, compiled, applied_at, actor, plan_id from version"
 
 
-def _version(row: tuple[int, str, str, bytes, int, str] | None) -> Version | None:
+def _version(row: tuple[int, str, str, bytes, int, str, str | None] | None) -> Version | None:
     if row is None:
         return None
-    version_id, digest, manifest, compiled, applied_at, actor = row
-    return Version(version_id, digest, msgspec.json.decode(manifest, type=dict[str, str]), compiled, applied_at, actor)
+    version_id, digest, manifest, compiled, applied_at, actor, plan_id = row
+    return Version(version_id, digest, msgspec.json.decode(manifest, type=dict[str, str]), compiled, applied_at, actor, plan_id)

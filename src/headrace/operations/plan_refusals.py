@@ -1,0 +1,90 @@
+"""Plans that were shown are kept for a while in the cache, so that a refusal can name what isn't as it was agreed to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headrace.model import UsageError
+from headrace.operations.documents import RefusedRow
+from headrace.operations.session import Session
+from headrace.plan.project_plan import PLAN_ID
+
+PLAN_CHANGED = "plan_changed"
+KEPT_MAX = 50
+"""Plans that are kept; older ones go first."""
+FOLDER = "plans"
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What a plan decides: SHA-256 by path, and its steps as plain data."""
+
+    environment: str
+    base_version: int | None
+    files: dict[str, str]
+    steps: list[dict[str, Any]]
+
+
+def checked_id(text: str | None) -> str | None:
+    """A plan's id as typed. UsageError for what can't be one."""
+    if text is not None and PLAN_ID.fullmatch(text) is None:
+        hint = "`headrace plan` prints the id: p- and 16 hexadecimal digits"
+        raise UsageError(f"{text[:40]!r} is no plan's id", hint=hint)
+    return text
+
+
+def keep(session: Session, plan_id: str, decided: Mapping[str, Any]) -> None:
+    """Keep what a plan decides. A cache that can't be written is no failure."""
+    folder = _folder(session)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{plan_id}.{os.getpid()}"
+        part.write_bytes(msgspec.json.encode(decided))
+        part.replace(folder / f"{plan_id}.json")
+        newest = sorted(folder.glob("p-*.json"), key=_written, reverse=True)
+        for path in newest[KEPT_MAX:]:
+            path.unlink(missing_ok=True)
+
+
+def _folder(session: Session) -> Path:
+    """One for all environments: a plan of another one is called so."""
+    return (session.production or session).data_folder / "cache" / FOLDER
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def refused(session: Session, plan_id: str, plan_id_now: str, decided: Mapping[str, Any]) -> RefusedRow:
+    """Why the plan `plan_id` isn't done: what of it isn't what is decided now."""
+    now = msgspec.convert(decided, Decided)
+    try:
+        then = msgspec.json.decode((_folder(session) / f"{plan_id}.json").read_bytes(), type=Decided)
+    except (OSError, msgspec.MsgspecError):
+        unknown = "that plan wasn't made here, or long ago: what it held isn't known"
+        return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=[], changed=[unknown])
+    files = sorted(path for path in {*then.files, *now.files} if then.files.get(path) != now.files.get(path))
+    return RefusedRow(code=PLAN_CHANGED, plan_id_now=plan_id_now, files=files, changed=list(_changed(then, now)))
+
+
+def _changed(then: Decided, now: Decided) -> Iterator[str]:
+    if then.environment != now.environment:
+        yield f"the plan is of the environment {then.environment}, this is {now.environment}"
+    if then.base_version != now.base_version:
+        before = "nothing" if then.base_version is None else f"version {then.base_version}"
+        yield f"the plan starts from {before}, version {now.base_version} is in force"
+    yield from (f"a step that it had: {_shown(step)}" for step in then.steps if step not in now.steps)
+    yield from (f"a new step: {_shown(step)}" for step in now.steps if step not in then.steps)
+
+
+def _shown(step: Mapping[str, Any]) -> str:
+    range_ = f" from {step['from']}" if step.get("from") else ""
+    return f"{step['kind']} {step['node']}{range_}{' to ' + step['to'] if step.get('to') else ''}"

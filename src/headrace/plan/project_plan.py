@@ -1,0 +1,307 @@
+"""The plan of an `apply`: one value, from which it is shown, agreed to, done and recorded. Nobody derives it a second time.
+
+    what is applied + the files' contents + what the store knows → steps in the order in which they are done → plan_id
+
+The id is a hash of decisions: the environment, the version that the plan starts from, the path and content of every file, and each
+step. Time, estimates and counts that grow by themselves aren't part of it, so a delivery that arrives meanwhile leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.model import Asset, Project, ProjectError, Source, Value
+from headrace.model.export_links import exported
+from headrace.plan.comparing import renames
+from headrace.plan.steps import (
+    NOWHERE,
+    Declare,
+    Invalidate,
+    Promote,
+    Range,
+    Remap,
+    Rename,
+    Repartition,
+    Retire,
+    Step,
+    Unpin,
+    Weaken,
+    kind_of,
+    range_of,
+)
+from headrace.plan.values import Change, ChangeKind, Compiled
+from headrace.plan.weakening import weakened
+
+PLAN_ID = re.compile(r"p-[0-9a-f]{16}")
+RECORDED_MAX = 100
+"""Steps and files of a plan that an entry of the audit trail holds."""
+CODE = "code"
+"""The aspect of a file that belongs to no node: a module, or what a command names."""
+
+
+class PlannedFile(Value):
+    """A file as the plan would apply it. `sha256` is None for one that goes, `change` None for one that stays as it is."""
+
+    path: str
+    sha256: str | None
+    change: str | None
+
+
+class Facts(Value):
+    """What the store knows that steps depend on. Nodes are called as they are applied now."""
+
+    published: Mapping[str, Range] = {}
+    """What readers see of a node; nodes without publications may be left out."""
+    heard_of: frozenset[str] = frozenset()
+    """Nodes of which there are partitions, published or not."""
+    renamed_deliveries: Mapping[str, tuple[str, ...]] = {}
+    """Source → the partitions whose deliveries are to be read by other names."""
+    promoted: tuple[Promote, ...] = ()
+
+
+class Plan(Value):
+    """What `apply` does. `base_version` is None where nothing is applied yet."""
+
+    environment: str
+    base_version: int | None
+    files: tuple[PlannedFile, ...]
+    steps: tuple[Step, ...]
+    plan_id: str = ""
+
+    @property
+    def manifest(self) -> dict[str, str]:
+        """Path → SHA-256 of what would be applied."""
+        return {file.path: file.sha256 for file in self.files if file.sha256 is not None}
+
+
+def plan_project(
+    environment: str,
+    base_version: int | None,
+    manifests: tuple[Mapping[str, str], Mapping[str, str]],
+    compiled: tuple[Compiled | None, Compiled],
+    changes: Sequence[Change],
+    facts: Facts,
+) -> Plan:
+    """The plan that takes a project from what is applied to what the files say; of both the SHA-256 by path, and what they mean.
+
+    Raises ProjectError for an asset that is renamed from a name that nothing has.
+    """
+    files = tuple(_files(*manifests))
+    steps = tuple(_steps(files, *compiled, changes, facts))
+    plan = Plan(environment=environment, base_version=base_version, files=files, steps=steps)
+    return Plan(environment=environment, base_version=base_version, files=files, steps=steps, plan_id=plan_id_of(decisions(plan)))
+
+
+def decisions(plan: Plan) -> dict[str, Any]:
+    """What somebody agrees to by agreeing to a plan."""
+    steps = [{"kind": str(kind_of(step)), "node": step.node, **step.decision} for step in plan.steps]
+    return {"environment": plan.environment, "base_version": plan.base_version, "files": plan.manifest, "steps": steps}
+
+
+class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "from", "last": "to"}):
+    """A step as `plan --json`, the version and the audit trail hold it. `partitions` is None for a step that touches none by itself."""
+
+    n: int
+    kind: str
+    node: str
+    first: str | None
+    last: str | None
+    partitions: int | None
+    detail: str
+    needs_approval: bool
+
+
+def rows(plan: Plan) -> list[PlannedStep]:
+    """The steps of a plan, to be shown and kept."""
+    found = []
+    for n, step in enumerate(plan.steps, start=1):
+        range_ = range_of(step)
+        found.append(
+            PlannedStep(
+                n=n,
+                kind=kind_of(step),
+                node=step.node,
+                detail=step.detail,
+                needs_approval=False,
+                first=range_.first if range_ is not None else None,
+                last=range_.last if range_ is not None else None,
+                partitions=range_.partitions if range_ is not None else None,
+            )
+        )
+    return found
+
+
+def recorded(plan: Plan) -> dict[str, Any]:
+    """What the audit trail says of a plan: its id, its first steps (the version holds all), and the files that change."""
+    steps = [msgspec.to_builtins(row) for row in rows(plan)]
+    return {
+        "plan_id": plan.plan_id,
+        "base_version": plan.base_version,
+        "steps": steps[:RECORDED_MAX],
+        "steps_total": len(steps),
+        "files": [[file.path, file.sha256] for file in plan.files if file.change is not None][:RECORDED_MAX],
+    }
+
+
+def plan_id_of(decided: Mapping[str, Any]) -> str:
+    """The id of what was decided: a hash of its RFC 8785 JSON. The audit trail's canonical JSON isn't used: it shortens and cleans
+    text for people, and two decisions must never look the same."""
+    text = json.dumps(_ordered(decided), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return f"p-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def _ordered(value: Any) -> Any:
+    """The same value with each object's names in RFC 8785's order, that of their UTF-16 units."""
+    if isinstance(value, Mapping):
+        return {name: _ordered(value[name]) for name in sorted(value, key=lambda name: name.encode("utf-16-be", "surrogatepass"))}
+    return [_ordered(item) for item in value] if isinstance(value, list) else value
+
+
+def _files(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[PlannedFile]:
+    for path in sorted({*before, *after}):
+        change = "added" if path not in before else "removed" if path not in after else "changed"
+        yield PlannedFile(path=path, sha256=after.get(path), change=None if before.get(path) == after.get(path) else change)
+
+
+def _steps(
+    files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[Change], facts: Facts
+) -> Iterator[Step]:
+    """In the order in which they are done."""
+    old = before.project if before is not None else None
+    yield from _declared(files, before, after, changes)
+    for one in weakened(before, after):
+        yield Weaken(node=one.node, what=one.what, before=one.before, after=one.after)
+    for change in changes:
+        if change.change is ChangeKind.SCHEMA:
+            yield Unpin(node=change.node, learnt=change.node in after.project.sources)
+    former = _renamed(before, after)
+    for name, was in former.items():
+        yield Rename(node=name, former=was)
+    if old is not None:
+        yield from _repartitioned(old, after.project, facts)
+    for name, keys in sorted(facts.renamed_deliveries.items()):
+        yield Remap(node=name, keys=keys)
+    yield from _invalidated(old, after, changes, former, facts)
+    for change in changes:
+        if change.change is ChangeKind.REMOVED and old is not None:
+            yield Retire(node=change.node, what=_what(old, change.node), range=facts.published.get(change.node, NOWHERE))
+    yield from facts.promoted
+
+
+def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Compiled, changes: Sequence[Change]) -> Iterator[Declare]:
+    """One step a node, and one for each file of code of which no node says that it differs."""
+    aspects: dict[str, list[str]] = {}
+    for change in changes:
+        if change.change is not ChangeKind.REMOVED:
+            aspects.setdefault(change.node, []).append(change.change)
+    for name, differs in aspects.items():
+        yield Declare(node=name, aspects=tuple(dict.fromkeys(differs)))
+    old = before.project if before is not None else None
+    spoken_for = {one.place.file for name in {change.node for change in changes} for one in _both(old, after.project, name)}
+    spoken_for |= {file.path for change in changes for file in change.files}
+    used = {*after.code.files, *(before.code.files if before is not None else ())}
+    for file in files:
+        if file.change is not None and (is_code(file.path) or file.path in used) and file.path not in spoken_for:
+            yield Declare(node=file.path, aspects=(f"{CODE} {file.change}",))
+
+
+def _both(old: Project | None, new: Project, name: str) -> list[Any]:
+    found = [project.node(name) or project.consumers.get(name) for project in (old, new) if project is not None]
+    return [one for one in found if one is not None]
+
+
+def is_code(path: str) -> bool:
+    """Whether a project's file is Python, or no declaration: that was kept because a command names it."""
+    return path.endswith(".py") or not path.endswith((".sql", ".yaml", ".yml", ".toml"))
+
+
+def _renamed(before: Compiled | None, after: Compiled) -> dict[str, str]:
+    """New name → former one. Raises ProjectError for a former name that nothing has."""
+    if before is None:
+        return {}
+    found = renames(before, after)
+    for asset in after.project.assets.values():
+        if asset.renamed_from is not None and asset.name not in found and asset.name not in before.project.assets:
+            raise ProjectError(
+                f"{asset.place.file}: {asset.name} is renamed_from: {asset.renamed_from}, and no asset is called so",
+                hint="take renamed_from out; `headrace ls` shows what there is",
+            )
+    return found
+
+
+def _repartitioned(old: Project, new: Project, facts: Facts) -> Iterator[Repartition]:
+    """Nodes whose published keys mean nothing any more, in the order of their names: sources and assets, then exports."""
+    for name in sorted({*new.sources, *new.assets}):
+        was, now = _made(old, name), _made(new, name)
+        if was is not None and now is not None and _cut(was) != _cut(now):
+            yield Repartition(node=name, before=_cut(was), after=_cut(now), range=facts.published.get(name, NOWHERE))
+    for name in sorted(new.consumers):
+        before, after = exported(old, name), exported(new, name)
+        if before is not None and after is not None and before.partition != after.partition:
+            range_ = facts.published.get(name, NOWHERE)
+            yield Repartition(node=name, before=_partition(before), after=_partition(after), range=range_)
+
+
+def _cut(node: Source | Asset) -> str:
+    """What publications of a node mean: how it is cut, and whether each is a part of its table or the whole of it."""
+    return _partition(node) + (" in one table" if isinstance(node, Asset) and node.accumulates else "")
+
+
+def _partition(node: Any) -> str:
+    spec = node.partition
+    parts = [spec.grain.value if spec.grain is not None else "", f"key {spec.key}" if spec.key else ""]
+    return " and ".join(part for part in [*parts, "delivery" if spec.by_delivery else ""] if part) or "unpartitioned"
+
+
+def _invalidated(
+    old: Project | None, after: Compiled, changes: Sequence[Change], former: Mapping[str, str], facts: Facts
+) -> Iterator[Invalidate]:
+    """Nodes of which everything is to be computed again; an added one where its name had partitions before."""
+    stale = {one.node for one in changes if one.stale or (one.change is ChangeKind.ADDED and one.node in facts.heard_of)}
+    reach = _consumers(after) if stale else {}
+    for name in dict.fromkeys(one.node for one in changes):
+        if name in stale:
+            asset = after.project.assets.get(name)
+            yield Invalidate(
+                node=name,
+                asks=asset is not None and _asks(old, asset),
+                consumers=tuple(sorted(reach.get(name, frozenset()))),
+                range=facts.published.get(former.get(name, name), NOWHERE),
+            )
+
+
+def _asks(old: Project | None, asset: Asset) -> bool:
+    """Whether readers go on with what other code gave until somebody asks for more. Not where nothing could be added to it: a table
+    that merges builds on rows of its own kind. What was exported elsewhere is exported anew: nobody reads that here."""
+    was = old.assets.get(asset.name) if old is not None else None
+    return not asset.accumulates or was is None or was.materialize == asset.materialize
+
+
+def _consumers(compiled: Compiled) -> dict[str, frozenset[str]]:
+    """Node → the consumers that read it, directly or not; a consumer reads itself."""
+    reached: dict[str, frozenset[str]] = {name: frozenset([name]) for name in compiled.project.consumers}
+    direct: dict[str, set[str]] = {}
+    for consumer in compiled.project.consumers.values():
+        for read in consumer.reads:
+            direct.setdefault(read, set()).add(consumer.name)
+    readers: dict[str, list[str]] = {}
+    for name in reversed(compiled.order):
+        found = frozenset(direct.get(name, ())).union(*(reached[reader] for reader in readers.get(name, ())))
+        reached[name] = found
+        for spec in compiled.nodes[name].inputs:
+            readers.setdefault(spec.node, []).append(name)
+    return reached
+
+
+def _made(project: Project, name: str) -> Source | Asset | None:
+    return project.sources.get(name) or project.assets.get(name)
+
+
+def _what(project: Project, name: str) -> str:
+    return "source" if name in project.sources else "asset" if name in project.assets else "consumer"

@@ -1,0 +1,233 @@
+"""The steps of a plan: all that `apply` does to the state, one value each. Whoever shows, checks, records or does a plan reads these.
+
+A step's `decision` is what somebody agrees to by agreeing to the plan. It leaves out what grows by itself while the plan waits: how many
+partitions there are, and the last one of a range that is open to the future.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any, TypeAlias
+
+from headrace.model import Value
+
+
+class Kind(enum.StrEnum):
+    """What a step does."""
+
+    DECLARE = "declare"
+    WEAKEN = "weaken"
+    UNPIN = "unpin"
+    RENAME = "rename"
+    REPARTITION = "repartition"
+    REMAP = "remap"
+    INVALIDATE = "invalidate"
+    RETIRE = "retire"
+    PROMOTE = "promote"
+
+
+class Range(Value):
+    """Partitions of one node: the first, the last, both included, and how many there are. None: there are none."""
+
+    first: str | None = None
+    last: str | None = None
+    partitions: int = 0
+    ordered: bool = True
+    """Whether they follow each other in time; keys don't, and a new one may sort before the first."""
+
+    @property
+    def begins(self) -> str | None:
+        """Where it begins, if that doesn't move by itself."""
+        return self.first if self.ordered else None
+
+
+NOWHERE = Range()
+
+
+class Declare(Value, tag=Kind.DECLARE.value):
+    """A declaration, or a file that belongs to no node, comes into force as the files say it. `aspects` are what of it differs."""
+
+    node: str
+    aspects: tuple[str, ...]
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return ", ".join(self.aspects)
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"aspects": list(self.aspects)}
+
+
+class Weaken(Value, tag=Kind.WEAKEN.value):
+    """A promise becomes less; both as they are declared."""
+
+    node: str
+    what: str
+    before: str
+    after: str
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return f"{self.what}: {self.before} → {self.after}"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"what": self.what, "before": self.before, "after": self.after}
+
+
+class Unpin(Value, tag=Kind.UNPIN.value):
+    """The columns that were learnt from published data are forgotten: the next publication says what they are."""
+
+    node: str
+    learnt: bool
+    """Whether they were learnt from a source's deliveries."""
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return "the next delivery says its columns" if self.learnt else "the next publication may change its columns"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"learnt": self.learnt}
+
+
+class Rename(Value, tag=Kind.RENAME.value):
+    """An asset's table, and all that is known of it, go on under another name."""
+
+    node: str
+    former: str
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return f"was {self.former}"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"former": self.former}
+
+
+class Repartition(Value, tag=Kind.REPARTITION.value):
+    """Everything that is published of a node is taken back: its partitions are cut otherwise from now on."""
+
+    node: str
+    before: str
+    after: str
+    range: Range = NOWHERE
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return f"{self.before} → {self.after}: what is published is taken back"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"before": self.before, "after": self.after, "from": self.range.begins}
+
+
+class Remap(Value, tag=Kind.REMAP.value):
+    """Deliveries of a source are read again, because a contract's names say something else of them."""
+
+    node: str
+    keys: tuple[str, ...]
+    """The partitions, in order."""
+
+    @property
+    def range(self) -> Range:
+        """From the first to the last of them."""
+        return Range(first=self.keys[0], last=self.keys[-1], partitions=len(self.keys))
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return "deliveries are read again by other names"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"from": self.keys[0]}
+
+
+class Invalidate(Value, tag=Kind.INVALIDATE.value):
+    """Everything that is published of a node is stale, because it was computed by other code."""
+
+    node: str
+    asks: bool
+    """Readers keep what they see until somebody asks for more; else it is computed again by itself."""
+    consumers: tuple[str, ...] = ()
+    """Whom it reaches."""
+    range: Range = NOWHERE
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return "stale until somebody asks for it again" if self.asks else "computed again by the next run"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"asks": self.asks, "consumers": list(self.consumers), "from": self.range.begins}
+
+
+class Retire(Value, tag=Kind.RETIRE.value):
+    """A node isn't declared any more: nothing of it is computed, exported or promised from now on. What is published stays."""
+
+    node: str
+    what: str
+    """`source`, `asset` or `consumer`."""
+    range: Range = NOWHERE
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return f"the {self.what} isn't declared any more"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to."""
+        return {"what": self.what}
+
+
+class Promote(Value, tag=Kind.PROMOTE.value):
+    """Partitions that an environment has built are published as they are."""
+
+    node: str
+    environment: str
+    range: Range
+
+    @property
+    def detail(self) -> str:
+        """For people."""
+        return f"published as {self.environment} built it"
+
+    @property
+    def decision(self) -> dict[str, Any]:
+        """What is agreed to: what the environment builds later isn't part of it."""
+        range_ = self.range
+        return {"environment": self.environment, "from": range_.first, "to": range_.last, "partitions": range_.partitions}
+
+
+Step: TypeAlias = Declare | Weaken | Unpin | Rename | Repartition | Remap | Invalidate | Retire | Promote
+
+
+def kind_of(step: Step) -> Kind:
+    """What it does."""
+    return Kind(str(step.__struct_config__.tag))
+
+
+def range_of(step: Step) -> Range | None:
+    """The partitions that it touches; None for a step that touches none by itself."""
+    match step:
+        case Declare() | Weaken() | Unpin() | Rename():
+            return None
+        case _:
+            return step.range

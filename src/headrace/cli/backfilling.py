@@ -8,6 +8,7 @@ from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
+from headrace.model.commands import command_line, place
 from headrace.operations.backfill_documents import (
     BackfillDocument,
     BackfillRow,
@@ -147,9 +148,9 @@ def _progress(document: BackfillDocument, page: Page) -> None:
     ])  # fmt: skip
     if document.published and not document.changes:
         page.say("what was made is what readers saw before", indent=2)
-    for place, row in enumerate(document.failures[:FAILURES_SHOWN_MAX]):
+    for number, row in enumerate(document.failures[:FAILURES_SHOWN_MAX]):
         page.say(f"{row.asset}@{row.partition} {row.state}: {row.reason}", "bad", indent=2)
-        if place < DETAILED_MAX:
+        if number < DETAILED_MAX:
             _evidence(row, page)
     for said in dict.fromkeys(row.first for row in document.failures if row.first is not None):
         page.say(f"to do: {said}", indent=2)
@@ -200,7 +201,7 @@ def _next(document: BackfillDocument) -> list[str]:
             if first is None:
                 return [again]
             mended = ["headrace apply"] if any(row.first is not None for row in document.failures) else []
-            return [f"headrace logs {first.attempt or f'{first.asset}@{first.partition}'}", *mended, again]
+            return [command_line("logs", first.attempt or place(first.asset, first.partition)), *mended, again]
     return ["headrace status"]
 
 

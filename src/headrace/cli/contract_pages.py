@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
+from headrace.model.commands import WHOLE, command_line, place
 from headrace.operations.contract_showing import ContractChangeRow, ContractColumnRow, ContractDiffDocument, ContractShowDocument
 
 SHOWN_MAX = 200
@@ -66,7 +67,7 @@ def differing(document: ContractDiffDocument, page: Page) -> None:
         page.say(f"the files change the contract from {document.applied} to {document.declared}; it takes {document.needs}")
         page.table(CHANGES, [_change(row, row.takes or "") for row in written[:SHOWN_MAX]])
     if document.breaking and any(row.kind == "renamed" and row.policy == "block" for row in delivered):
-        page.next(f"headrace contract accept {document.source}@{document.partition}")
+        page.next(command_line("contract", "accept", place(document.source, document.partition or WHOLE)))
     else:
         page.next("headrace plan" if written else f"headrace contract show {document.source}")
 

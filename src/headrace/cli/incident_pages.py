@@ -9,6 +9,7 @@ from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
+from headrace.model.commands import command_line
 from headrace.operations.incident_documents import IncidentRow
 
 EVIDENCE_SHOWN_MAX = 8
@@ -82,7 +83,7 @@ def _next(row: IncidentRow) -> str:
     if row.repair is not None:
         return row.repair.command
     waits = row.state != "resolved" and row.affected.consumers
-    return f"headrace why {row.affected.consumers[0]}" if waits else "headrace status"
+    return command_line("why", row.affected.consumers[0]) if waits else "headrace status"
 
 
 def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:

@@ -9,6 +9,7 @@ from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
+from headrace.model.commands import command_line, place
 from headrace.operations.documents import AttemptRow, ErrorRow, ProposedRow, RepairedRow, RepairRow, RestatedRow, RunDocument
 
 ERRORS_SHOWN_MAX = 10
@@ -163,6 +164,6 @@ def _sum(document: RunDocument) -> list[str]:
 def _next(document: RunDocument) -> list[str]:
     waiting = next((row for row in document.rejected if row.state in ("held", "rejected")), None)
     if waiting:
-        return [f"headrace quarantine {waiting.asset}@{waiting.partition}"]
+        return [command_line("quarantine", place(waiting.asset, waiting.partition))]
     failed = next((attempt for attempt in document.attempts if attempt.state == "failed"), None)
     return [f"headrace logs {failed.id}"] if failed else ["headrace status"]

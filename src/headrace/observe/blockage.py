@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import shlex
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from headrace.model import InputMode, InputSpec
+from headrace.model.commands import command_line, place
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Offset
@@ -179,17 +179,17 @@ def _told_of_export(node: Node, blocked: Blocked, now_us: int, zone: str) -> str
 
 def next_command(blocked: Blocked) -> str:
     """What to type next about it."""
-    subject = shlex.quote(blocked.node if blocked.partition == WHOLE else f"{blocked.node}@{blocked.partition}")
+    subject = place(blocked.node, blocked.partition)
     match blocked.block:
         case Block.QUARANTINED:
-            return f"headrace quarantine {subject}"
+            return command_line("quarantine", subject)
         case Block.FAILED:
-            return f"headrace logs {subject}"
+            return command_line("logs", subject)
         case Block.WITHDRAWN:
-            at = "" if blocked.partition == WHOLE else f" --partition {shlex.quote(blocked.partition)}"
-            return f"headrace run {shlex.quote(blocked.node)}{at}"
+            at = () if blocked.partition == WHOLE else ("--partition", blocked.partition)
+            return command_line("run", blocked.node, *at)
         case Block.PAUSED:
-            return f"headrace resume {shlex.quote(blocked.node)}"
+            return command_line("resume", blocked.node)
         case Block.MISSING | Block.WAITING:
             return "headrace tick"
 

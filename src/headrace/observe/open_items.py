@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
+from headrace.model.commands import command_line
 from headrace.observe.wording import days, moment
 
 NAMES_MAX = 4
@@ -268,7 +269,7 @@ def _approvals(facts: OpenFacts) -> OpenItem | None:
     if not facts.approvals:
         return None
     text = f"{_count(len(facts.approvals), 'backfill')} waiting for approval"
-    command = f"headrace backfills {facts.approvals[0]}"
+    command = command_line("backfills", str(facts.approvals[0]))
     return OpenItem(OpenKind.APPROVAL, len(facts.approvals), (), text, command)
 
 

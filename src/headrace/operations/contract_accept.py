@@ -11,6 +11,7 @@ import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import HeadraceError, ProjectError, Refused, Source, UsageError
+from headrace.model.commands import command_line, place
 from headrace.model.contracts import SUFFIX
 from headrace.operations import staling
 from headrace.operations.contract_documents import AcceptDocument, MappingRow
@@ -120,14 +121,14 @@ def _proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> list[Mappin
     found = [_row(row) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP and row.to is not None]
     if found:
         return found
-    name = f"{source.name}@{key}"
+    name = place(source.name, key)
     gone = next((row.column for row in rows if row.kind == DriftKind.DROPPED), None)
     if gone is not None:
         raise Refused(
             f"no rename is proposed for {name}: nothing new is like {gone[:80]!r}",
-            hint=f"name the pair: headrace contract accept {name} --map '{gone[:80]}=NEW NAME'",
+            hint=f"name the pair: {command_line('contract', 'accept', name, '--map', f'{gone[:80]}=NEW NAME')}",
         )
-    raise Refused(f"no rename is proposed for {name}", hint=f"headrace quarantine {name} says what is the matter with it")
+    raise Refused(f"no rename is proposed for {name}", hint=f"{command_line('quarantine', name)} says what is the matter with it")
 
 
 def _row(row: DriftRow) -> MappingRow:
@@ -163,12 +164,16 @@ def _require_pairs(said: Iterable[MappingRow], rows: Sequence[DriftRow]) -> None
     """A column that the delivery lacks, and a name that is new in it; else the next reading would be held again, by a mistyped contract."""
     gone = {row.column for row in rows if row.kind in (DriftKind.DROPPED, DriftKind.RENAMED)}
     came = {row.column for row in rows if row.kind == DriftKind.ADDED} | {row.to for row in rows if row.kind == DriftKind.RENAMED}
-    at = f"{rows[0].source}@{rows[0].partition}"
+    at = place(rows[0].source, rows[0].partition)
     for one in said:
         if one.column not in gone:
-            raise Refused(f"the delivery of {at} doesn't lack {one.column[:80]!r}", hint=f"headrace contract diff {at} says what it lacks")
+            raise Refused(
+                f"the delivery of {at} doesn't lack {one.column[:80]!r}", hint=f"{command_line('contract', 'diff', at)} says what it lacks"
+            )
         if one.to not in came:
-            raise Refused(f"the delivery of {at} has no new column {one.to[:80]!r}", hint=f"headrace contract diff {at} says what is new")
+            raise Refused(
+                f"the delivery of {at} has no new column {one.to[:80]!r}", hint=f"{command_line('contract', 'diff', at)} says what is new"
+            )
 
 
 def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow]) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from headrace.connect.deliveries import SourceSchema
 from headrace.model import ProjectError, Refused, Source
+from headrace.model.commands import command_line
 from headrace.model.contracts import SUFFIX, duckdb_type
 from headrace.operations import targets
 from headrace.operations.contract_documents import InferDocument
@@ -78,7 +79,7 @@ def create(path: Path, text: str) -> None:
             file.write(text)
     except FileExistsError:
         raise Refused(
-            f"{path.name} is there already", hint=f"compare it: headrace contract diff {path.name.removesuffix(SUFFIX)}"
+            f"{path.name} is there already", hint=f"compare it: {command_line('contract', 'diff', path.name.removesuffix(SUFFIX))}"
         ) from None
     except OSError as error:
         raise ProjectError(f"{path} can't be written: {error.strerror}", hint="look at the permissions of the folder") from error

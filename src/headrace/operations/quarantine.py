@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from headrace.model import Asset, Project, Source
-from headrace.model.required import WHOLE
+from headrace.model.commands import command_line, place
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, QuarantineRow, RepairRow
 from headrace.operations.glimpse import glimpse
@@ -62,8 +61,9 @@ def _excepted(session: Session, tx: Transaction, project: Project, one: Accepted
     until = "" if one.until is None else f", until {session.instant(one.until):%Y-%m-%d %H:%M}"
     reason = f"accepted by {one.actor}{until}: {one.reason}; it waited because: {row.reason}"
     shown = _row(session, tx, project, row)
-    place = one.node if one.partition == WHOLE else f"{one.node}@{one.partition}"
-    todo = f"headrace quarantine accept {place} --reason TEXT --until T renews it, headrace withdraw {place} --reason TEXT takes it back"
+    at = place(one.node, one.partition)
+    renew = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "T")
+    todo = f"{renew} renews it, {command_line('withdraw', at, '--reason', 'TEXT')} takes it back"
     return msgspec.structs.replace(
         shown, state="held" if lapsed else "accepted", verdict="warned", at=session.instant(one.until if lapsed and one.until else one.at),
         reason=f"the exception has lapsed: {reason}" if lapsed else reason, repair=None, todo=todo,
@@ -103,8 +103,9 @@ def _sample(session: Session, project: Project, one: Quarantined, delivery: str 
 
 
 def _decisions(one: Quarantined) -> list[str]:
-    place = shlex.quote(one.node if one.partition == WHOLE else f"{one.node}@{one.partition}")
-    return [f"headrace quarantine accept {place} --reason TEXT --until 7d", f"headrace quarantine drop {place} --reason TEXT"]
+    at = place(one.node, one.partition)
+    accept = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d")
+    return [accept, command_line("quarantine", "drop", at, "--reason", "TEXT")]
 
 
 def _failed(tx: Transaction, one: Quarantined) -> list[CheckRow]:

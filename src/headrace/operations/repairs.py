@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from headrace.model import Asset, Project, Source
+from headrace.model.commands import command_line, place, range_of
 from headrace.model.ordering import order_of
-from headrace.model.required import WHOLE
 from headrace.operations.documents import ErrorRow, RepairRow
 
 ROWS_MAX = 20
@@ -77,29 +76,26 @@ def _of_source(source: Source, one: Broken) -> str | None:
 
 
 def _commands(declared: Source | Asset | None, node: str, keys: Sequence[str], found: Sequence[Broken], because: str) -> list[str]:
-    name = shlex.quote(node)
-    one = name if len(keys) > 1 or keys[0] == WHOLE else shlex.quote(f"{node}@{keys[0]}")
     if isinstance(declared, Source) and any(broken.state in ("held", "rejected") for broken in found):
         accept = next((one.partition for one in found if one.renamed), None)
-        named = shlex.quote(node if accept == WHOLE else f"{node}@{accept}")
-        return [*([] if accept is None else [f"headrace contract accept {named}"]), "headrace tick"]
+        again = command_line("tick")
+        return [again] if accept is None else [command_line("contract", "accept", place(node, accept)), again]
     if not isinstance(declared, Asset) or all(broken.state == "lost" or _passes(broken) for broken in found):
-        return [f"headrace retry {one}"]
-    return ["headrace apply", _again(declared, name, keys, because)]
+        return [command_line("retry", node if len(keys) > 1 else place(node, keys[0]))]
+    return ["headrace apply", _again(declared, keys, because)]
 
 
 def _passes(broken: Broken) -> bool:
     return broken.error is not None and broken.error.kind in _PASSING
 
 
-def _again(asset: Asset, name: str, keys: Sequence[str], because: str) -> str:
+def _again(asset: Asset, keys: Sequence[str], because: str) -> str:
     """A range where there is one: what is published in it and isn't stale stays as it is."""
     if asset.partition.grain is None:
         listed = asset.partition.key is not None and not any("," in key or key != key.strip() for key in keys)
-        named = f" --partition {shlex.quote(','.join(keys))}" if listed else ""
-        return f"headrace run {name}{named}"
-    first, last = shlex.quote(keys[0]), shlex.quote(keys[-1])
-    return f"headrace backfill {name} --from {first} --to {last} --reason {shlex.quote(because)}"
+        return command_line("run", asset.name, *(["--partition", ",".join(keys)] if listed else []))
+    first, last = range_of(keys)
+    return command_line("backfill", asset.name, "--from", first, "--to", last, "--reason", because)
 
 
 def by_partition(rows: Iterable[RepairRow]) -> Mapping[tuple[str, str], RepairRow]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 from headrace.model import Source
+from headrace.model.commands import command_line, range_of
 from headrace.model.ordering import order_of
 from headrace.operations.documents import ProposedRow, RestatedRow
 from headrace.operations.remembering import of_version
@@ -139,8 +139,9 @@ def _proposed(compiled: Compiled, name: str, keys: Sequence[str]) -> ProposedRow
     keys = _ordered(compiled, name, keys)
     asset = compiled.project.assets[name]
     ranged = asset.partition.grain is not None
-    span = f" --from {shlex.quote(keys[0])} --to {shlex.quote(keys[-1])} --reason TEXT"
-    command = f"headrace backfill {shlex.quote(name)}{span}" if ranged else f"headrace run {shlex.quote(name)}"
+    first, last = range_of(keys)
+    span = ("--from", first, "--to", last, "--reason", "TEXT")
+    command = command_line("backfill", name, *span) if ranged else command_line("run", name)
     return ProposedRow(node=name, partitions=len(keys), from_=keys[0], to=keys[-1], command=command)
 
 

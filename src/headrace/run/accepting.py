@@ -16,6 +16,7 @@ from headrace.lake.catalog import Change, FileMoved, NeedsRewrite, Rewrite, Tabl
 from headrace.lake.syncing import sync, verify
 from headrace.lake.types import parse, widens
 from headrace.model import LakeError, Refused
+from headrace.model.commands import command_line, place
 from headrace.quality import Verdict
 from headrace.run.folders import Folders
 from headrace.run.messages import Outcome, Rewritten
@@ -61,7 +62,8 @@ def staged_of(tx: Transaction, rows: Sequence[Quarantined]) -> Outcome | None:
     if stray:
         raise Refused(
             f"{stray} of its rows belong to another partition: there is nowhere to publish them",
-            hint=f"have it delivered again, or drop it: headrace quarantine drop {rows[0].node}@{rows[0].partition} --reason TEXT",
+            hint="have it delivered again, or drop it: "
+            + command_line("quarantine", "drop", place(rows[0].node, rows[0].partition), "--reason", "TEXT"),
         )
     return outcome
 

@@ -9,6 +9,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
+from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.audit import AuditRow, VerifyDocument, Wanted
 
@@ -51,7 +52,7 @@ def command(
         raise UsageError(f"`headrace audit {action[:40]}` isn't known", hint="write headrace audit show, or headrace audit verify")
     if entry is not None:
         if not entry.isdecimal():
-            raise UsageError(f"{entry[:40]!r} is no entry's number", hint=f"headrace audit show --object {entry[:40]}")
+            raise UsageError(f"{entry[:40]!r} is no entry's number", hint=command_line("audit", "show", "--object", entry[:40]))
         invocation.show(audit.entry(invocation.session, int(entry)), _one)
         return 0
     invocation.show(audit.show(invocation.session, Wanted(of, actor, did, since, limit)), _all)

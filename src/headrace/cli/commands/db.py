@@ -10,6 +10,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
+from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.db.documents import BackupDocument, CheckDocument, Finding, GcDocument, UpgradeDocument
 
@@ -94,7 +95,7 @@ def _finding(one: Finding, page: Page) -> None:
 
 def _backed_up(document: BackupDocument, page: Page) -> None:
     page.say(f"✓ {document.folder}: snapshot {document.snapshot}, {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
-    page.next(f"headrace db restore {document.folder}")
+    page.next(command_line("db", "restore", str(document.folder)))
 
 
 def _restored(document: BackupDocument, page: Page) -> None:

@@ -9,6 +9,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
+from headrace.model.commands import command_line, place
 from headrace.operations.deliveries import DeliveryRow, deliveries
 
 UNIT = 1024
@@ -46,7 +47,8 @@ def _render(rows: list[DeliveryRow], page: Page, source: str) -> None:
         return
     page.table(COLUMNS, [_row(row, page) for row in rows])
     waiting = next((row for row in rows if row.state in ("held", "rejected")), None)
-    page.next(f"headrace quarantine {source}@{waiting.partition}" if waiting else f"headrace read {source}")
+    held = None if waiting is None else command_line("quarantine", place(source, waiting.partition))
+    page.next(held or command_line("read", source))
 
 
 def _row(row: DeliveryRow, page: Page) -> list[str | Cell]:

@@ -8,6 +8,7 @@ from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
+from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.documents import LineageDocument, LineageRow
 from headrace.operations.lineage import lineage
@@ -35,7 +36,7 @@ def _render(document: LineageDocument, page: Page) -> None:
     page.say(document.column, "bold")
     _side(document.upstream, "←", "comes from nothing upstream", page)
     _side(document.downstream, "→", "goes into nothing downstream", page)
-    page.next(f"headrace read {document.column.partition('.')[0]}")
+    page.next(command_line("read", document.column.partition(".")[0]))
 
 
 def _side(rows: list[LineageRow] | None, arrow: str, nothing: str, page: Page) -> None:

@@ -12,6 +12,7 @@ from headrace.cli.parsing import Argument, ExitCode, Option
 from headrace.cli.running import repair, span
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
+from headrace.model.commands import command_line, place
 from headrace.model.errors import UsageError
 from headrace.operations.documents import ColumnRow, QuarantineRow
 from headrace.operations.interventions import DecisionDocument
@@ -50,7 +51,9 @@ def _decide(invocation: Invocation, what: str, target: str, reason: str | None, 
     if what == "accept":
         document = deciding.accept(invocation.session, target, reason=reason, until=until, progress=invocation.progress())
     elif until is not None:
-        raise UsageError("what is dropped stays dropped: there is no --until", hint=f"headrace quarantine drop {target} --reason TEXT")
+        raise UsageError(
+            "what is dropped stays dropped: there is no --until", hint=command_line("quarantine", "drop", target, "--reason", "TEXT")
+        )
     else:
         document = deciding.drop(invocation.session, target, reason=reason, progress=invocation.progress())
     invocation.show(document, decided)
@@ -82,7 +85,7 @@ def _render(rows: list[QuarantineRow], page: Page, target: str | None) -> None:
     page.table(COLUMNS, [_row(row, page) for row in rows])
     known = sum(row.rows or 0 for row in rows)
     page.say(", ".join([plural(len(rows), "partition"), *([plural(known, "row")] if known else [])]) + f"; {_seen(rows)}")
-    page.next(f"headrace quarantine {rows[0].node}@{rows[0].partition}")
+    page.next(command_line("quarantine", place(rows[0].node, rows[0].partition)))
 
 
 def _row(row: QuarantineRow, page: Page) -> list[str | Cell]:

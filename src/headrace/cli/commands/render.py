@@ -10,6 +10,7 @@ from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument
 from headrace.cli.running import span
 from headrace.cli.tables import Cell, Column
+from headrace.model.commands import command_line, place
 from headrace.operations.documents import RenderDocument, RenderInput
 from headrace.operations.render import render
 
@@ -49,7 +50,7 @@ def _render(document: RenderDocument, page: Page) -> None:
         )
     else:
         page.say("its columns are known once it has run", "dim", indent=2)
-    page.next(f"headrace try {document.asset}@{document.partition}")
+    page.next(command_line("try", place(document.asset, document.partition)))
 
 
 def _input(one: RenderInput) -> list[str | Cell]:

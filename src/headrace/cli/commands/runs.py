@@ -13,6 +13,7 @@ from headrace.cli.parsing import Argument, ExitCode, Option
 from headrace.cli.running import ERRORS_SHOWN_MAX, REPAIRS_SHOWN_MAX, error, repair, span
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
+from headrace.model.commands import WHOLE, command_line, place
 from headrace.operations.documents import RunRow
 from headrace.operations.runs import FAILED, runs
 
@@ -109,7 +110,7 @@ def _one(rows: list[RunRow], page: Page) -> None:
 def _next(attempted: list[list[RunRow]]) -> str:
     waiting = next((row for row, *_ in attempted if row.state in ("held", "rejected")), None)
     if waiting:
-        return f"headrace quarantine {waiting.node}@{waiting.partition}"
+        return command_line("quarantine", place(waiting.node or "", waiting.partition or WHOLE))
     wrong = next((row for row, *_ in attempted if row.state in FAILED), None)
     return f"headrace logs {wrong.attempt}" if wrong else "headrace status"
 

@@ -14,6 +14,7 @@ from headrace.cli.page import Page
 from headrace.cli.parameters import Set, parameters
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.text import joined, plural
+from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.inspections import AttachDocument, SqlDocument
 
@@ -98,7 +99,7 @@ def _render(document: SqlDocument, page: Page) -> None:
     made = "" if document.at is None else f"of {page.reader.moment(document.at)}"
     shown = f"the first {rows}; --limit N shows more" if document.truncated else rows
     page.facts(shown, f"{snapshot} {made}".strip(), seconds(document.seconds))
-    page.next(f"headrace lineage {document.tables[0]}" if document.tables else "headrace ls")
+    page.next(command_line("lineage", document.tables[0]) if document.tables else "headrace ls")
 
 
 def _statement(document: AttachDocument, page: Page) -> None:

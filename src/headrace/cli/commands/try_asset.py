@@ -14,6 +14,7 @@ from headrace.cli.parsing import Argument, Option
 from headrace.cli.running import error
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
+from headrace.model.commands import command_line, place
 from headrace.operations.documents import CheckRow, TryDocument
 
 FAILED = ("failed", "rejected", "held")
@@ -48,7 +49,8 @@ def _render(document: TryDocument, page: Page) -> None:
         page.say(line, "dim", indent=2)
     rows = "" if document.rows_total is None else plural(document.rows_total, "row")
     page.facts(states.mark(document.state), rows, seconds(document.seconds), document.reason or "", style=_style(document))
-    page.next("headrace apply" if document.state not in FAILED else f"headrace render {document.asset}@{document.partition}")
+    shown = command_line("render", place(document.asset, document.partition))
+    page.next("headrace apply" if document.state not in FAILED else shown)
 
 
 def _style(document: TryDocument) -> str:

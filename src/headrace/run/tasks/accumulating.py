@@ -11,6 +11,7 @@ from headrace.lake import FileRef, Lookup
 from headrace.lake.catalog import files, seen, snapshot_exists, state
 from headrace.lake.merge_rules import Deletes, MergeRule, State, Versions
 from headrace.model import Asset, Grain, LakeError
+from headrace.model.commands import command_line
 from headrace.model.intervals import start_us
 from headrace.store import Transaction
 from headrace.store.clock import instant
@@ -81,7 +82,7 @@ def _snapshot(tx: Transaction, asset: Asset, before: Standing, key: str) -> int 
         first = min(accumulations.published(tx, asset.name), key=lambda one: _order(asset, one.partition)).partition
         raise StateGone(
             f"{asset.name}@{key} starts from the table as {before.partition} left it, and snapshot {before.snapshot} isn't kept any more; "
-            f"rebuild it from the start: headrace run {asset.name} --from {first} --again --reason …"
+            f"rebuild it from the start: " + command_line("run", asset.name, "--from", first, "--again", "--reason", "TEXT")
         )
     return before.snapshot
 

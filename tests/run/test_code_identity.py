@@ -113,3 +113,16 @@ def test_comments_of_a_helper_change_nothing(project: Lab) -> None:
     """Would catch: a formatter's run that invalidates every table that uses the library."""
     project.write("lib/factors.py", '"""Factors."""\n\nFACTOR = (  # doubled\n    2\n)\n')
     assert project.headrace("plan")["changes"] == []
+
+
+@pytest.mark.timeout(300)
+def test_a_changed_macro_is_named(lab: Lab) -> None:
+    """Would catch: an asset that is changed by `plan`, and nothing that says why."""
+    (lab.root / "macros").mkdir()
+    lab.write("macros/money.sql", "create macro cents(x) as cast(x * 100 as bigint);\n")
+    lab.sql("clean", "select order_id, cents(amount) as c, cast(day as date) as day from orders")
+    lab.sql("plain", "select order_id, cast(day as date) as day from orders")
+    lab.orders(DAYS[0])
+    lab.tick()
+    lab.write("macros/money.sql", "create macro cents(x) as cast(x * 1000 as bigint);\n")
+    assert changed(lab.headrace("plan")) == {"clean": [("macros/money.sql", "macro")]}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+import msgspec
+
 from headrace.model import Asset, Contract, Grain, InputMode, InputSpec, Place, Problem, Project, Source
 from headrace.plan import checking, fingerprints, graph, keys, materialised
 from headrace.plan.bodies import Given, Input, Read, Text, Wanted, text_of
 from headrace.plan.cache import KeptBodies, KeptBody, KeptLineage, KeptLines, digest, lines_key
-from headrace.plan.code import Code
+from headrace.plan.code import Code, Use, macro_file
 from headrace.plan.contract_breaks import not_as_promised
 from headrace.plan.values import Columns, Compiled, CompiledNode, NodeKind
 from headrace.plan.worker import Give, GivenAll, ReadTexts, TextsRead
@@ -69,7 +71,16 @@ class Assembler:
         order = tuple(name for layer in layers for name in sorted(layer))
         order = tuple(sorted(order, key=lambda name: name not in self._project.sources))
         nodes = {name: self._node(name, inputs, problems) for name in order}
-        return Compiled(project=self._project, nodes=nodes, order=order, code=self._code)
+        return Compiled(project=self._project, nodes=nodes, order=order, code=self._code_with_macros())
+
+    def _code_with_macros(self) -> Code:
+        """The files of code, with those of macros under the assets that call one."""
+        macros = self._project.macros
+        uses = tuple(Use(path=path, text="macro", line=1) for path in sorted(macros))
+        callers = [name for name in self._project.assets if macros and self._macros.used_by(self._read(name).analysis)]
+        starts = {name: (*self._code.starts.get(name, ()), *uses) for name in callers}
+        files = {path: macro_file(text) for path, text in macros.items()} if callers else {}
+        return msgspec.structs.replace(self._code, files={**self._code.files, **files}, starts={**self._code.starts, **starts})
 
     @property
     def project(self) -> Project:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 import msgspec
@@ -38,6 +39,12 @@ class Code(Value, omit_defaults=True):
     def renamed(self, former: str, name: str) -> Code:
         """The same with an asset under its new name."""
         return msgspec.structs.replace(self, starts={**self.starts, name: self.starts.get(former, ())})
+
+
+def macro_file(text: str) -> CodeFile:
+    """A file of macros: fingerprints take its text."""
+    sha256 = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return CodeFile(sha256=sha256, digest=sha256)
 
 
 class Link(Value):

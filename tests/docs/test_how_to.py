@@ -10,7 +10,7 @@ from page_lab import ROOT, follow
 HOW_TO = ROOT / "docs" / "how-to"
 WITH_SERVERS = {"http-api": "test_how_to_http_api", "databases": "test_how_to_databases", "files-elsewhere": "test_how_to_files_elsewhere",
                 "postgresql": "test_how_to_postgresql", "one-report": "test_how_to_one_report",
-                "deploy": "test_how_to_deploy"}  # fmt: skip
+                "deploy": "test_how_to_deploy", "install": "test_how_to_install"}  # fmt: skip
 PAGES = sorted(page.stem for page in HOW_TO.glob("*.md"))
 
 

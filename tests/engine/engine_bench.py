@@ -38,6 +38,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     partition_column: str | None = None
     table: Table | None = None
     evolve: bool = False
+    written: tuple[tuple[str, str | None], ...] = ()
     macros: dict[str, str] = {}
     merge: MergeRule | None = None
     state: State | None = None

@@ -22,6 +22,7 @@ from headrace.lake.session import quote
 if TYPE_CHECKING:
     from headrace.lake.session import Session
 
+_DECIMAL_DIGITS_MAX = 38
 BATCH_ROWS = 8_192
 ACCEPTED = "an Arrow table, a Polars or pandas frame, a DuckDB relation, or an iterator of dicts, batches or frames"
 
@@ -222,7 +223,10 @@ def _column(name: str, rows: list[Mapping[str, Any]], known: pa.Schema | None) -
             return pa.array(values, wanted)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             pass  # what they are then shows itself, and staging says whether that can be cast
-    return _array(name, values, None)
+    found = _array(name, values, None)
+    if pa.types.is_decimal128(found.type) and found.type.scale >= 0:  # later rows may have more digits than the first ones
+        return found.cast(pa.decimal128(_DECIMAL_DIGITS_MAX, found.type.scale))
+    return found
 
 
 def _typed(field: pa.Field, rows: list[Mapping[str, Any]]) -> pa.Array:

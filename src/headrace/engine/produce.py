@@ -29,8 +29,12 @@ from headrace.lake.folders import folder_of
 from headrace.lake.inlining import tables_in
 from headrace.lake.merging import stage_merge
 from headrace.lake.routing import bounds_of, key_expression
+from headrace.lake.schema import CodeTypes, ValueMismatch
 from headrace.lake.staging import KeyExpression, Partition, SchemaMismatch, stage
+from headrace.lake.types import UnsupportedType
 from headrace.model import CommandBody, Grain, HeadraceError, LakeError, PythonBody, SqlBody
+from headrace.sql.type_names import canonical
+from headrace.sql.values import UNKNOWN
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -108,12 +112,21 @@ def _rows(task: BodyTask, session: Session, select_sql: str, parameters: Mapping
     reached(Point.BODY_BEGUN)
     if task.merge is not None and task.state is not None:
         merged = stage_merge(
-            session, select_sql, parameters, table_name=name, table=task.table, evolve=task.evolve, rule=task.merge, state=task.state
-        )
+            session, select_sql, parameters, table_name=name, table=task.table, evolve=task.evolve, rule=task.merge, state=task.state,
+            code=code_types(task),
+        )  # fmt: skip
         return Produced(Measures(), merged.staged, merged.table, merged.replacement, merged.files)
     staged, table = stage(session, select_sql, parameters, table_name=name, partition=_partition(task), table=task.table,
-                          evolve=task.evolve, hashed=False, alike=alike)  # fmt: skip
+                          evolve=task.evolve, hashed=False, alike=alike, code=code_types(task))  # fmt: skip
     return Produced(Measures(), staged, table)
+
+
+def code_types(task: BodyTask) -> CodeTypes | None:
+    """How types that a Python function or a command shows become the table's; None for SQL, which derives its types."""
+    if isinstance(task.body, SqlBody):
+        return None
+    declared = ((name, canonical(kind)) for name, kind in task.written if kind is not None)  # a name alone declares no type
+    return CodeTypes(tuple((name, kind) for name, kind in declared if kind != UNKNOWN))
 
 
 def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter, log: LogFile | None) -> Produced:
@@ -186,6 +199,10 @@ def _failures(task: BodyTask, *, body: SqlBody | None = None, lines_before: int 
     """What staging raises as the body's failure, at the line of the user's SQL where DuckDB names one."""
     try:
         yield
+    except (ValueMismatch, UnsupportedType) as error:
+        hint = error.hint if isinstance(task.body, SqlBody) else _type_hint(task.body, error)
+        code = "unsupported_type" if isinstance(error, UnsupportedType) else "columns_changed"
+        raise failed(str(error), code=code, hint=hint, file=task.body.file, line=task.body.line) from error
     except SchemaMismatch as mismatch:
         code = "columns_changed" if task.table is not None and not task.evolve else "wrong_result"
         raise failed(str(mismatch), code=code, hint=mismatch.hint, file=task.body.file, line=task.body.line) from mismatch
@@ -201,6 +218,23 @@ def _failures(task: BodyTask, *, body: SqlBody | None = None, lines_before: int 
         raise failed("the memory was used up", kind=ErrorKind.RESOURCES, file=task.body.file, line=task.body.line) from error
     except OSError as error:
         raise failed(f"the result can't be written: {error}", kind=kind_of(error)) from error
+
+
+def _type_hint(body: PythonBody | CommandBody, error: ValueMismatch | UnsupportedType) -> str:
+    """What to write in the language of the asset's code."""
+    column = error.columns[0] if isinstance(error, ValueMismatch) else ""
+    declared = {column: _wider_than(error.kind)} if isinstance(error, ValueMismatch) else {"NAME": "VARCHAR"}
+    name, kind = next(iter(declared.items()))
+    if isinstance(body, PythonBody):
+        return f"declare the type: @asset(…, columns={{{name!r}: {kind!r}}}), or convert the values before they are returned"
+    return f"declare the type: `columns: {{{name}: {kind.lower()!r}}}` beside `command:`, or have the program write other values"
+
+
+def _wider_than(kind: str) -> str:
+    """A type that holds more than one which proved too narrow."""
+    if kind.startswith("DECIMAL"):
+        return "DECIMAL(38,6)"
+    return "DOUBLE" if kind in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT") else "VARCHAR"
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import msgspec
 from headrace.lake.folders import new_deletes_path
 from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, State, Versions
 from headrace.lake.relation import numbered_sql
-from headrace.lake.schema import Given, SchemaMismatch, cast_columns, check_names, propose
+from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, cast_columns, check_names, propose
 from headrace.lake.session import Session, literal, quote
 from headrace.lake.staging import Parameters, describe, refused, write_rows
 from headrace.lake.syncing import footer_hash, read_tail
@@ -60,7 +60,7 @@ class Merged(msgspec.Struct, frozen=True):
     files: tuple[FileRef, ...]
 
 
-def stage_merge(
+def stage_merge(  # noqa: PLR0913 - see `stage`; all but the first three are named where it is called
     session: Session,
     select_sql: str,
     parameters: Parameters,
@@ -70,12 +70,13 @@ def stage_merge(
     evolve: bool,
     rule: MergeRule,
     state: State,
+    code: CodeTypes | None = None,
 ) -> Merged:
     """Run the body, and stage what its rows change in the table. Raises as `stage`, and `KeyRefused`; nothing is left behind."""
     body, given = describe(session, select_sql, parameters)
     own = _without_flag(given, rule)
     check_names(table_name, own)
-    target = propose(table_name, (*own, *_added(own, rule)), table, evolve=evolve)
+    target = propose(table_name, (*own, *_added(own, rule)), table, evolve=evolve, code=code)
     work = _Merge(session, target, rule, state, reshaped=table is None or target.columns != table.columns)
     try:
         work.take(body, parameters, own)

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from headrace.lake.sqltext import literal, quote
 from headrace.lake.tables import PARTITION_COLUMN, Column, Table
-from headrace.lake.types import Type, field_count, parse, storable, widens, widens_where_exact
+from headrace.lake.types import (
+    Type,
+    field_count,
+    parse,
+    storable,
+    widens,
+    widens_where_exact,
+    wider_number,
+    with_room,
+)
 from headrace.model.errors import LakeError
 
 COLUMNS_MAX = 10_000
@@ -27,6 +38,24 @@ class SchemaMismatch(LakeError):
 
 Given = tuple[tuple[str, str], ...]
 """A body's columns: name and DuckDB type."""
+
+
+class ValueMismatch(SchemaMismatch):
+    """Values that the column's type can't hold. `columns` is that column, `type` its type."""
+
+    def __init__(self, message: str, *, column: str, kind: str, hint: str = "") -> None:
+        super().__init__(message, columns=(column,), hint=hint)
+        self.kind = kind
+
+
+class CodeTypes(msgspec.Struct, frozen=True):
+    """How the types of what code (Python, a command) gives become a table's.
+
+    Code states types by the values of one day, where SQL derives them. Types that are `declared` (name to DuckDB type) hold;
+    other numbers widen where no value is lost.
+    """
+
+    declared: tuple[tuple[str, str], ...] = ()
 
 
 def check_names(table_name: str, given: Given) -> None:
@@ -49,11 +78,15 @@ def check_names(table_name: str, given: Given) -> None:
         raise SchemaMismatch(f"`{table_name}` gives {len(names)} columns, or one without a name; a table has 1 to {COLUMNS_MAX}")
 
 
-def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool) -> Table:
-    """The table that a body with these columns makes: a new one, `table` itself, or (`evolve`) `table` changed to fit.
+def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool, code: CodeTypes | None = None) -> Table:
+    """The table that asset code with these columns makes: a new one, `table` itself, or (`evolve`) `table` changed to fit.
+    With `code` numbers that are wider than the table's widen it.
 
     Raises `SchemaMismatch` where columns are missing or new and may not change, `UnsupportedType`."""
-    wanted = [(name, storable(parse(text), name)) for name, text in given]
+    declared = {name.lower(): text for name, text in code.declared} if code is not None else {}
+    wanted = [(name, storable(parse(declared.get(name.lower(), text)), name)) for name, text in given]
+    if code is not None:
+        wanted = [(name, kind if name.lower() in declared else with_room(kind)) for name, kind in wanted]
     if table is None:
         return Table(table_name, _numbered([Column(PARTITION_COLUMN, "VARCHAR", 1)], wanted, 2))
     if evolve:
@@ -65,7 +98,17 @@ def propose(table_name: str, given: Given, table: Table | None, *, evolve: bool)
             [name for name, _ in wanted if name.lower() not in has],
             [c.name for c in table.columns[1:] if c.name.lower() not in gives],
         )
-    return table
+    return _widened(table, {name.lower(): kind for name, kind in wanted}) if code is not None else table
+
+
+def _widened(table: Table, wanted: Mapping[str, Type]) -> Table:
+    """The table with each column of numbers as wide as what is given, where that loses nothing. Every other difference is left
+    to the cast, which checks value by value."""
+    columns = [table.columns[0]]
+    for column in table.columns[1:]:
+        wider = wider_number(parse(column.type), wanted[column.name.lower()])
+        columns.append(column if wider is None else Column(column.name, wider.text, column.id, column.field_ids, column.default))
+    return table if tuple(columns) == table.columns else Table(table.name, tuple(columns), table.next_id, table.folder)
 
 
 def _differs(table: Table, new: Sequence[str], missing: Sequence[str]) -> SchemaMismatch:

@@ -17,7 +17,7 @@ from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash
 from headrace.lake.folders import new_path
 from headrace.lake.measured import field_ids, measure
 from headrace.lake.relation import relation_sql
-from headrace.lake.schema import Given, SchemaMismatch, cast_columns, check_names, lossy_column, propose
+from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, ValueMismatch, cast_columns, check_names, lossy_column, propose
 from headrace.lake.session import Session, literal, quote
 from headrace.lake.syncing import footer_hash, read_tail, sync, verify
 from headrace.lake.tables import PARTITION_COLUMN, ColumnStatistics, FileRef, Lookup, StagedFile, StagedPartition, Table
@@ -61,11 +61,13 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
     evolve: bool = False,
     hashed: bool = True,
     alike: Hashable = None,
+    code: CodeTypes | None = None,
 ) -> tuple[StagedFile, Table]:
     """Compute `select_sql` into `main/<table>/<uuid>.parquet`, the system column `_partition` first.
 
     Columns are matched with `table`'s by name and cast; a cast that would change a value is refused. With `table` None a new
-    table is proposed, with `evolve` one that fits what was computed. Returns the file and the table that it was written for.
+    table is proposed, with `evolve` one that fits what was computed;
+    `code` is given for what Python or a command computed. Returns the file and the table that it was written for.
 
     `hashed=False` leaves the content hash of a single partition to whoever scans the file next. Statements with the same
     `alike` give the same columns whatever files they read: they are described once a session.
@@ -74,7 +76,7 @@ def stage(  # noqa: PLR0913 - what is staged, as what, and how; all but the firs
     body = _single_select(session, select_sql)
     given = _described(session, body, parameters, alike)
     check_names(table_name, given)
-    target = propose(table_name, given, table, evolve=evolve)
+    target = propose(table_name, given, table, evolve=evolve, code=code)
     partition = partition(target) if callable(partition) else partition
     key = _constant(partition) if isinstance(partition, str) else f"CAST({partition.sql} AS VARCHAR)"
     rows = f"SELECT {key} AS {quote(PARTITION_COLUMN)}, {', '.join(cast_columns(given, target))} FROM ({body}\n) AS body"
@@ -105,9 +107,10 @@ def refused(table: Table) -> Iterator[None]:
         column = lossy_column(str(error), table)
         if column is None:
             raise
-        raise SchemaMismatch(
+        raise ValueMismatch(
             f"column `{column.name}` of table `{table.name}` is {column.type}: values were computed that don't fit it",
-            columns=(column.name,),
+            column=column.name,
+            kind=column.type,
             hint=f"cast it in the body, or change the table's type with `headrace apply` (`{column.name}::…`)",
         ) from error
 

@@ -132,6 +132,8 @@ DOUBLE_EXACT_MAX = 2**53
 """Up to here each whole number is a DOUBLE."""
 _DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
 _DECIMAL_DIGITS_MAX = 38
+_DECIMAL_DIGITS_USUAL = 18
+"""What DuckDB keeps in eight bytes."""
 _SIMPLE_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NESTING_MAX = 64
 
@@ -193,6 +195,27 @@ def decimal_of(one: Type, other: Type) -> Type | None:
     known = [size for size in sizes if size is not None]
     whole, scale = max((size[0] for size in known), default=0), max((size[1] for size in known), default=0)
     return Type(f"DECIMAL({whole + scale},{scale})") if len(known) == len(sizes) and whole + scale <= _DECIMAL_DIGITS_MAX else None
+
+
+def wider_number(was: Type, given: Type) -> Type | None:
+    """The type that a column of whole numbers or decimals gets so that it holds the given numbers as well, with no value lost;
+    None where it stays as it is."""
+    if _digits(was) is None or _digits(given) is None or was == given or widens(given, was):
+        return None
+    if was.name in _DIGITS and given.name in _DIGITS:
+        return given if widens(was, given) else None
+    wider = decimal_of(was, given)
+    room = with_room(wider) if wider is not None else None
+    return next((kind for kind in (room, wider) if kind is not None and kind != was and widens(was, kind)), None)
+
+
+def with_room(kind: Type) -> Type:
+    """A DECIMAL with 18 digits, or 38 where 18 don't do: a day's values say little about the next day's. Other types stay."""
+    found = _DECIMAL.fullmatch(kind.name)
+    if found is None:
+        return kind
+    digits, scale = int(found[1]), int(found[2])
+    return Type(f"DECIMAL({_DECIMAL_DIGITS_USUAL if digits <= _DECIMAL_DIGITS_USUAL else _DECIMAL_DIGITS_MAX},{scale})")
 
 
 def _digits(kind: Type) -> tuple[int, int] | None:

@@ -144,6 +144,8 @@ class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="pr
     """Whether the code changed since the table's columns were set, so that they may change with it."""
     checks: tuple[CheckSpec, ...]
     on_fail: str
+    written: tuple[tuple[str, str | None], ...] = ()
+    """Of Python and commands: the columns that `columns:` declares, with their types where it states them."""
     shared: tuple[FileRef, ...] = ()
     """Current files that hold these partitions and others: publishing takes a rewrite of each."""
     references: tuple[InputData, ...] = ()

@@ -62,7 +62,7 @@ def _check_type(table_name: str, old: Column, wanted: str, exact: Collection[str
     if was == kind or widens(was, kind):
         return
     if not widens_where_exact(was, kind):
-        raise TableMoved(f"column `{old.name}` of table `{table_name}` is {old.type} now; another type needs another id")
+        raise TableMoved(f"column `{old.name}` of table `{table_name}` has become {old.type} meanwhile, and this was computed as {wanted}")
     if old.name not in exact:
         raise LakeError(
             f"column `{old.name}` of table `{table_name}` has whole numbers that are too large for {wanted}",

@@ -75,7 +75,12 @@ ASSET = (
         closed({"keys": TEXTS, "columns": TEXTS, "deletes": one_of(DELETES)}, "keys"),
         "of `materialize: snapshot`: the keys, the columns whose change makes a version, what a missing row means",
     ),
-    Described("columns", _COLUMNS, "of Python and commands: the columns written, and those read of each input", "all, as they come"),
+    Described(
+        "columns",
+        _COLUMNS,
+        "of Python and commands: the columns written, with their types, and those read of each input",
+        "all, as they come; decimals and whole numbers widen",
+    ),
     Described("parameters", PARAMETERS, "values bound as `$name` and `ctx.parameters`", "the project's"),
     Described(
         "secrets",

@@ -52,6 +52,7 @@ def task(
             *(input_of(lookup, tx, asset, spec, keys, snapshot) for spec in node.inputs),
             *((self_of(lookup, tx, asset, keys, snapshot),) if node.uses_self else ()),
         ),
+        written=tuple((asset.columns or {}).get("writes", {}).items()),
         materialize=asset.materialize,
         partition_column=node.partition_column,
         table=known,

@@ -10,7 +10,6 @@ import pytest
 from headrace.cli.help import text
 from headrace.cli.parsing import Argument, parameters
 from headrace.cli.verbs import BY_NAME, FOREIGN, GROUPS, NOT_BUILT, VERBS, Verb
-from headrace.model.names import VERBS as RESERVED
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
@@ -44,8 +43,3 @@ def test_hints_name_only_verbs_that_run() -> None:
         for name, hint in hints.items():
             for verb in re.findall(r"`headrace ([a-z-]+)", hint):
                 assert verb.startswith("--") or verb in BY_NAME, (name, hint)
-
-
-def test_no_node_can_be_called_like_a_verb() -> None:
-    assert set(BY_NAME) <= RESERVED
-    assert set(NOT_BUILT) <= RESERVED

@@ -105,7 +105,7 @@ def test_without_inputs_the_parameters_name_them(parse: Parse) -> None:
         ("def top(:", "python_syntax:2", None), ("x = " + "(" * 500 + ")" * 500, "python_syntax:2", None),
         ("x = " + "-" * 100_000 + "1", "python_syntax:1", None),
         ("x = " + "a." * 20_000 + "b\n@asset(owner='core')\ndef top(): ...", "python_syntax:1", None),
-        ("@asset(owner='core')\ndef run(): ...", "reserved_name:3", None),
+        ("@asset(owner='core')\ndef main(): ...", "reserved_name:3", None),
     ],
 )  # fmt: skip
 def test_what_cant_be_an_asset_is_said_at_its_line(parse: Parse, code: str, problem: str, hint: str | None) -> None:

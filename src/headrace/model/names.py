@@ -11,16 +11,6 @@ CONSUMER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,62}")
 OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 COLUMN_CHARACTERS_MAX = 255
 
-_VERBS = (
-    "init demo validate ls test try render plan apply dev run backfill backfills serve tick status runs logs retry cancel "
-    "pause resume incidents incident fix why quarantine withdraw waive deliveries receive lineage contract checks read diff "
-    "sql connections notify doctor schema explain handover mute maintenance expect approvals approve reject report audit "
-    "optimize what-if import docs token db"
-)
-_SUB_VERBS = "accept drop show infer challenge suggest verify export build upgrade check backup restore gc none airflow adf dbt"
-VERBS = frozenset(f"{_VERBS} {_SUB_VERBS}".split())
-"""Verbs and sub-verbs of the command line (INTERFACE §2)."""
-
 _KEYWORDS = (
     "all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate collation "
     "column concurrently constraint create cross default deferrable desc describe distinct do else end except false fetch for foreign "
@@ -45,16 +35,10 @@ def check_node(name: str, line: int, report: Report, what: str) -> bool:
 
 
 def check_consumer(name: str, line: int, report: Report) -> bool:
-    """Whether a consumer may be called so. One that is called like a verb is only warned of: no verb takes both a consumer
-    and that sub-verb, and `report` is what people call reports."""
+    """Whether a consumer may be called so."""
     if not CONSUMER.fullmatch(name):
         _refuse(name, line, report, "consumer", "letters, digits, `_` and `-`, not beginning with a digit, at most 63")
         return False
-    if name.lower() in VERBS:
-        report.warning(
-            "reserved_name", line, f"the consumer {shown(name)} is called like a verb of `headrace`", "a longer name reads better"
-        )
-        return True
     return _not_taken(name, line, report, "consumer")
 
 
@@ -73,11 +57,6 @@ def is_system(name: str) -> bool:
 
 
 def _not_taken(name: str, line: int, report: Report, what: str) -> bool:
-    if name.lower() in VERBS:
-        report.error(
-            "reserved_name", line, f"{shown(name)} is a verb of `headrace` and can't name {_a(what)}", f"for example `{name}_data`"
-        )
-        return False
     if name.lower() in SQL_KEYWORDS and what != "consumer":
         report.error("reserved_name", line, f"{shown(name)} is a word of SQL and can't name {_a(what)}", f"for example `{name}_data`")
         return False

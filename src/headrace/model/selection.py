@@ -125,6 +125,10 @@ def _by_name(pattern: str, names: Sequence[str]) -> set[str]:
     return found
 
 
+def _node(value: str, graph: SelectionGraph) -> set[str]:
+    return _by_name(value, graph.names())
+
+
 def _tag(value: str, graph: SelectionGraph) -> set[str]:
     return {name for name in graph.names() if any(fnmatchcase(tag, value) for tag in graph.tags(name))}
 
@@ -161,7 +165,7 @@ def _state(value: str, graph: SelectionGraph) -> set[str]:
 
 
 _METHODS: dict[str, Callable[[str, SelectionGraph], set[str]]] = {
-    "tag": _tag, "owner": _owner, "domain": _domain, "source": _source, "path": _path,
+    "asset": _node, "tag": _tag, "owner": _owner, "domain": _domain, "source": _source, "path": _path,
     "consumer": _consumer, "exposure": _consumer, "state": _state,
 }  # fmt: skip
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from headrace.model.names import NODE, SQL_KEYWORDS, VERBS, is_system
+from headrace.model.names import NODE, SQL_KEYWORDS, is_system
 
 _SUFFIX = re.compile(r"((\.[a-z0-9]{1,8})?\.(gz|zip|zst)|\.[a-z0-9]{1,8})$", re.IGNORECASE)
 _DATES = (
@@ -136,7 +136,7 @@ def node_name(text: str, taken: set[str]) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:50]
     if not name or not NODE.fullmatch(name):
         name = f"data_{name}".rstrip("_")
-    if name in VERBS or name in SQL_KEYWORDS or is_system(name):
+    if name in SQL_KEYWORDS or is_system(name):
         name += "_data"
     base, number = name, 2
     while name in taken:

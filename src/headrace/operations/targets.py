@@ -14,6 +14,8 @@ from headrace.model.required import SEPARATOR, delivery_key, join
 
 DELIVERY_DIGITS = 12
 _ATTEMPT = re.compile(r"(\d{1,18})\.(\d{1,18})")
+NODE_PREFIX = "asset:"
+"""Before the name of a node that a command also knows as a word of its own."""
 
 
 class Target(NamedTuple):
@@ -27,9 +29,10 @@ class Target(NamedTuple):
 
 
 def target(text: str, project: Project, *, kinds: tuple[type, ...] = (Source, Asset)) -> Target:
-    """`asset` or `asset@key`, checked against the project; with Exported among `kinds`, also a consumer that is exported to.
-    UsageError, with what is close, for what isn't there."""
-    name, at, key = text.partition("@")
+    """`asset` or `asset@key`, checked against the project; with Exported among `kinds`, also a consumer
+    that is exported to. `asset:NAME` says that a word is no subcommand. UsageError, with what is
+    close, for what isn't there."""
+    name, at, key = text.removeprefix(NODE_PREFIX).partition("@")
     node: Source | Asset | Consumer | Exported | None = project.node(name)
     if isinstance(node, Consumer) and Exported in kinds:
         node = exported(project, name) or node

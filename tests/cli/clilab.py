@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,9 +103,11 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture
 def shop(filled: Path, tmp_path: Path, call: Callable[..., Any]) -> Project:
-    """A copy of the filled project."""
+    """A copy of the filled project, whose catalog says where the copy is."""
     root = tmp_path / "shop"
     shutil.copytree(filled, root, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    with closing(sqlite3.connect(root / ".headrace/state.db")) as state, state:
+        state.execute("update ducklake_metadata set value = ? where key = 'data_path'", (f"{root}/.headrace/lake/",))
     return Project(root, call)
 
 

@@ -124,7 +124,13 @@ def test_attach_gives_statements_that_duckdb_runs(shop: Project, tmp_path: Path)
         [sys.executable, "-c", ATTACHED], input=document["statement"], capture_output=True, text=True, check=False, cwd=tmp_path
     )
     assert done.stdout.split() == ["96.00", "read-only"], done.stderr
-    assert "doesn't see" in shop.text("sql", "--attach")
+
+
+def test_attach_prints_the_statement_alone_on_standard_output(shop: Project) -> None:
+    """Prose among the statements that are piped into DuckDB."""
+    code, out, err = shop.call(shop.root, "sql", "--attach")
+    assert (code, out.strip()) == (0, shop.json("sql", "--attach")["statement"])
+    assert "doesn't see" in err
 
 
 def test_an_environment_asks_over_what_it_borrows_and_what_is_its_own(shop: Project) -> None:

@@ -39,6 +39,9 @@ class Action(enum.StrEnum):
     """Everything that can stand in the trail."""
 
     STORE_CREATED = "store.created"
+    STATE_RESTORED = "state.restored"
+    STATE_BEGUN_ANEW = "state.begun_anew"
+    LAKE_MOVED = "lake.moved"
     LEASE_TAKEN = "lease.taken"
     PROJECT_APPLIED = "project.applied"
     RUN_REQUESTED = "run.requested"

@@ -353,6 +353,17 @@ class AssetTest(Value, kw_only=True):
     place: Place
 
 
+class Backups(Value, kw_only=True):
+    """`[backup]`: copies of state and catalog that the leader makes by itself."""
+
+    every: str | None = "1d"
+    """A duration of real time; None: never."""
+    keep: int = 7
+    """How many of them, the newest."""
+    to: str | None = None
+    """A folder, relative to the project or absolute; None: `backups` beside the lake."""
+
+
 class Settings(Value, kw_only=True):
     """`headrace.toml`."""
 
@@ -376,6 +387,7 @@ class Settings(Value, kw_only=True):
     parameters: dict[str, Any] = {}
     pools: dict[str, int] = {}
     retention: dict[str, str] = {}
+    backup: Backups = Backups()
     connections: dict[str, dict[str, Any]] = {}
     notify: dict[str, dict[str, Any]] = {}
     environments: dict[str, dict[str, Any]] = {}

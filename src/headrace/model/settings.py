@@ -12,7 +12,7 @@ from headrace.model.environments import PRODUCTION
 from headrace.model.errors import UsageError
 from headrace.model.fields import Fields
 from headrace.model.names import OWNER
-from headrace.model.nodes import Settings
+from headrace.model.nodes import Backups, Settings
 from headrace.model.openlineage import OPENLINEAGE, read_openlineage
 from headrace.model.parameters import read_parameters
 from headrace.model.paths import read_path
@@ -27,10 +27,14 @@ EXECUTORS = ("local", "dask")
 _DASK_ADDRESS = re.compile(r"(tcp|tls)://[A-Za-z0-9._\[\]:-]{1,255}:\d{1,5}", re.ASCII)
 NAME_CHARACTERS_MAX = 100
 _TABLES = (
-    "project", "run", "store", "lake", "pools", "parameters", "retention", "connections", "notify", "environments", "policy", "openlineage",
+    "project", "run", "store", "lake", "pools", "parameters", "retention", "backup", "connections", "notify", "environments",
+    "policy", "openlineage",
 )  # fmt: skip
 _ENVIRONMENT = ("workers", "connections", "notify", "store", "lake", "paths", "parameters", "pools", "retention", "policy")
 _RETENTION = ("snapshots", "history", "raw", "quarantine", "logs")
+BACKUP = ("every", "keep", "to")
+OFF = "off"
+BACKUPS_KEPT_MAX = 1_000
 _STORES = ("sqlite:", "postgresql://", "postgres://")
 
 
@@ -69,6 +73,7 @@ def _parts(fields: Fields) -> dict[str, Any]:
         "parameters": read_parameters(fields),
         "pools": _pools(fields),
         "retention": _durations(fields),
+        "backup": _backup(_table(fields, "backup", BACKUP)),
         "connections": _tables(fields, "connections"),
         "notify": _tables(fields, "notify"),
         "environments": _environments(fields),
@@ -131,6 +136,21 @@ def _durations(fields: Fields) -> dict[str, str]:
     inner = _table(fields, "retention", _RETENTION)
     found = {name: inner.duration(name, "") for name in _RETENTION if name in inner}
     return {name: value for name, value in found.items() if value}
+
+
+def _backup(fields: Fields) -> Backups:
+    base = Backups()
+    every: str | None = base.every
+    if fields.block.get("every") == OFF:
+        every = None
+    elif "every" in fields:
+        every = fields.duration("every", base.every or "")
+    keep = fields.whole("keep", minimum=1, maximum=BACKUPS_KEPT_MAX) if "keep" in fields else None
+    to = fields.text("to") if "to" in fields else None
+    if to is not None and ("://" in to or "\0" in to or not to.strip()):
+        fields.refuse("to", f"{shown(to)} is no folder", 'write to = "/mnt/backups/shop": a folder of this machine, which may be mounted')
+        to = None
+    return Backups(every=every, keep=base.keep if keep is None else keep, to=to)
 
 
 def _tables(fields: Fields, name: str) -> dict[str, dict[str, Any]]:

@@ -1,16 +1,26 @@
-"""The lake's daily upkeep beside a server's work: in a thread with a connection of its own, so that nothing waits for it."""
+"""The lake's daily upkeep beside a server's work: in a thread with a connection of its own, so that nothing waits for it. Backups are
+made by a process of their own."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
+
+import msgspec
 
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError
+from headrace.operations import automatic_backup
 from headrace.operations.session import Session
 from headrace.run import reclaiming, upkeep
 from headrace.run.garbage import Keep
 from headrace.run.leader import Leader
+
+RETRY_SECONDS = 60.0
+"""At most so often it is looked whether a backup is due, and one that failed is tried again."""
 
 
 class Caretaker:
@@ -19,9 +29,12 @@ class Caretaker:
     def __init__(self, session: Session, leader: Leader, tell: Callable[[str], None]) -> None:
         self._session, self._leader, self._tell = session, leader, tell
         self._thread: threading.Thread | None = None
+        self._backup: subprocess.Popen[str] | None = None
+        self._tried = -RETRY_SECONDS
 
     def go(self) -> None:
         """Begin, if a day has passed and nothing of it is under way."""
+        self._back_up()
         if self._thread is not None and self._thread.is_alive():
             return
         leader = self._leader
@@ -35,6 +48,29 @@ class Caretaker:
             target=self._keep_up, args=(leader.lease.epoch, keep, now, pressed), name="headrace upkeep", daemon=True
         )
         self._thread.start()
+
+    def _back_up(self) -> None:
+        """Start the backup that is due, or say what became of the last."""
+        if self._backup is not None:
+            if self._backup.poll() is None:
+                return
+            said = self._backup.communicate()[1].strip()
+            if self._backup.returncode:
+                self._tell(f"no backup was made: {said or f'exit {self._backup.returncode}'}")
+            self._backup = None
+        session = self._session
+        if time.monotonic() - self._tried < RETRY_SECONDS or not automatic_backup.due(session.root, session.settings):
+            return
+        self._tried = time.monotonic()
+        command = [sys.executable, "-m", "headrace.operations.automatic_backup"]
+        self._backup = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert self._backup.stdin is not None
+        errand = automatic_backup.Errand(str(session.root), session.settings)
+        self._backup.stdin.write(msgspec.json.encode(errand).decode())
+        self._backup.stdin.close()
+        self._backup.stdin = None
 
     def _keep_up(self, epoch: int, keep: Keep, now: int, pressed: bool) -> None:
         try:

@@ -18,6 +18,7 @@ import msgspec
 from headrace.govern.audit import Actor, ActorType
 from headrace.govern.state import open_state
 from headrace.model import HeadraceError, NotBuilt, ProjectError, Refused, StoreError, UnknownName, UsageError
+from headrace.operations import automatic_backup
 from headrace.operations.desk import Desk, Work, done
 from headrace.operations.documents import Document
 from headrace.operations.progress import Progress, Silent
@@ -30,13 +31,15 @@ from headrace.run.applying import Applied
 from headrace.run.leading import Busy, Held, hold
 from headrace.run.project_plans import plan_of
 from headrace.schedule import Event
-from headrace.store import Clock, Store, Transaction
+from headrace.store import Clock, ClockKind, Store, Transaction
 from headrace.store.requests import Follower, Request, RequestState, submit
 
 if TYPE_CHECKING:
     from headrace.run.leader import Leader
 
 FOLLOW_SECONDS = 1.0
+_BACKED_UP = ("tick", "run", "backfill")
+"""After these the command makes the backup that is due; a server's maintenance does it by itself."""
 
 D = TypeVar("D", bound=Document)
 A = TypeVar("A", bound=msgspec.Struct)
@@ -178,11 +181,24 @@ def perform(session: Session, name: str, arguments: msgspec.Struct, progress: Pr
                 document = done(document, desk, progress)
             _close(desk, context)
             sent = begin(session, held)
+            copied = name in _BACKED_UP and held.clock.kind is ClockKind.LIVE
     except Busy:
         return _ask(session, wanted, arguments, progress)
     if sent is not None:
         sent.wait()
+    if copied:
+        _back_up(session, progress)
     return document
+
+
+def _back_up(session: Session, progress: Progress) -> None:
+    """Make the backup that is due: the lease is given back, so nobody waits for it. A replay is made again instead."""
+    if not automatic_backup.due(session.root, session.settings):
+        return
+    try:
+        automatic_backup.make(session.root, session.settings)
+    except HeadraceError as error:
+        progress.note(f"no backup was made: {error}")
 
 
 def led(session: Session) -> AbstractContextManager[Held]:

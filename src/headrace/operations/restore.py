@@ -8,39 +8,91 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
 
+from headrace.govern import identity
+from headrace.govern.audit import Action, Actor, ActorType, Event, Object, append
 from headrace.govern.secrets import Secrets
-from headrace.govern.state import open_state, state_exists
+from headrace.govern.state import open_state
 from headrace.lake import catalog
 from headrace.model import Refused, UsageError
-from headrace.operations.backup import DATA, FORMAT, MANIFEST, STATE, Entry, Manifest, described, digest, kept_folders, link_or_copy
+from headrace.model.commands import command_line
+from headrace.operations.backup import described, kept_folders
+from headrace.operations.backup_files import (
+    DATA,
+    FORMAT,
+    MANIFEST,
+    STATE,
+    Entry,
+    Manifest,
+    digest,
+    link_or_copy,
+    read_saved,
+)
 from headrace.operations.db.documents import BackupDocument
 from headrace.operations.session import Session
+from headrace.operations.setting_aside import Before, before, lake_aside, stamp
+from headrace.run import upkeep
 from headrace.run.folders import Folders
-from headrace.store import SqliteAddress, portable
+from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
 from headrace.store.engines.sqlite import SqliteEngine
-from headrace.store.lease import holder
 from headrace.store.migrations import known
 
 
-def restore(session: Session, folder: Path, *, force: bool) -> BackupDocument:
-    """Put a backup in the project's place; with `force` a state that is there is moved aside.
+def restore(session: Session, folder: Path, *, force: bool, new_state: bool = False) -> BackupDocument:
+    """Put a backup in the project's place; with `force` a state that can be used is moved aside, with `new_state` the lake's files too.
 
-    UsageError for a folder that is no backup, Refused for one that is damaged or newer, where a state is there (and not `force`),
-    and while a leader runs."""
+    UsageError for a folder that is no backup, Refused for one that is damaged, newer or of another lake, where a state is there (and
+    not `force`), and while a leader runs."""
     manifest = read_manifest(folder)
-    _verify(folder, manifest)
-    epoch, aside = manifest.epoch, None
-    if state_exists(session.root, session.settings):
-        epoch, aside = _put_aside(session, manifest, force=force)
+    verify(folder, manifest)
+    was = before(session)
+    if not new_state:
+        _check_lake(session, folder, manifest)
+    elif manifest.state_only:
+        raise Refused(f"{folder} holds the state alone, its files are the lake's", hint=command_line("db", "restore", str(folder)))
+    was.check(force=force)
+    lost = losses(session, folder, manifest, was)
+    session.close()
+    mark = stamp()
+    aside = was.put_aside(mark)
+    moved = lake_aside(session.folders, mark) if new_state else None
     _place_files(folder, manifest, session.folders)
-    _place_state(session, folder / STATE, epoch + 1)
-    return described(folder, manifest, epoch=epoch + 1, aside=aside)
+    epoch = max(was.epoch, manifest.epoch) + 1
+    _place_state(session, folder, manifest, epoch, lost)
+    document = described(folder, manifest)
+    return msgspec.structs.replace(
+        document,
+        epoch=epoch,
+        restored=True,
+        aside=aside,
+        lake_aside=None if moved is None else str(moved),
+        lost_since=lost.since,
+        lost_files=lost.files,
+    )
+
+
+class Losses(msgspec.Struct, frozen=True):
+    """What a restored state doesn't know: everything since then (None: nothing happened), and files of the lake."""
+
+    since: datetime | None
+    files: int
+
+
+def losses(session: Session, folder: Path, manifest: Manifest, was: Before) -> Losses:
+    """What is lost by restoring a backup."""
+    lake = session.folders.lake
+    with read_saved(folder / STATE) as tx:
+        named = catalog.named_paths(tx)
+        seq, head = tx.execute("select seq, hash from audit order by seq desc limit 1").fetchone() or (0, "")
+    files = sum(1 for path in identity.data_files(lake) if path.relative_to(lake).as_posix() not in named)
+    nothing_there = not files and was.made is False and identity.of_lake(lake) is None
+    unchanged = was.trail == (seq, head)
+    return Losses(None if nothing_there or (unchanged and not files) else manifest.made, files)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -54,7 +106,8 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
-def _verify(folder: Path, manifest: Manifest) -> None:
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Refused where a file of the backup isn't there as it was written."""
     root = folder.resolve()
     for entry in manifest.entries:
         path = folder / entry.path
@@ -64,18 +117,24 @@ def _verify(folder: Path, manifest: Manifest) -> None:
             raise Refused(f"{path} is missing or isn't what was backed up", hint="use another backup; nothing was touched")
 
 
-def _put_aside(session: Session, manifest: Manifest, *, force: bool) -> tuple[int, str]:
-    """The epoch that the restored state must exceed, and where the state is now that was there."""
-    if not force:
-        raise Refused("there is a state already", hint="--force moves it aside; `headrace db check` says whether it is whole")
-    store = open_state(session.root, session.settings)
-    with store, store.read() as tx:
-        leader = holder(tx)
-        (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
-    if leader is not None:
-        raise Refused(f"{leader.name} leads this project", hint="let it finish, or end it; then restore")
-    session.close()
-    return max(int(epoch), manifest.epoch), portable.put_aside(store, f"before_{time.time_ns() // 1_000_000_000}")
+def _check_lake(session: Session, folder: Path, manifest: Manifest) -> None:
+    """Refused where the lake is another state's, or lacks files that the backup's readers would see."""
+    if reason := unfit(session.folders.lake, folder, manifest):
+        hint = "`headrace db restore` without a folder looks for one that fits; `headrace db restore --new-state` begins anew"
+        raise Refused(f"{folder} doesn't fit the lake {session.folders.lake}: {reason}", hint=hint)
+
+
+def unfit(lake: Path, folder: Path, manifest: Manifest) -> str:
+    """Why a backup can't be restored beside a lake, in words; empty where it can."""
+    theirs = identity.of_lake(lake)
+    if theirs and manifest.identity and theirs != manifest.identity:
+        return f"it is of state {manifest.identity[:8]}, and the lake of state {theirs[:8]}"
+    if not manifest.state_only:
+        return ""
+    with read_saved(folder / STATE) as tx:
+        current = [one.path for one in catalog.registered(tx) if not one.ended] if not catalog.missing(tx) else []
+    gone = [path for path in current if not (lake / path).is_file()]
+    return f"the lake lacks {len(gone)} of its {len(current)} files, such as {gone[0]}" if gone else ""
 
 
 def _place_files(folder: Path, manifest: Manifest, folders: Folders) -> None:
@@ -96,24 +155,45 @@ def _place_file(source: Path, target: Path, entry: Entry, *, linked: bool) -> No
     part.replace(target)
 
 
-def _place_state(session: Session, saved: Path, epoch: int) -> None:
+def _place_state(session: Session, folder: Path, manifest: Manifest, epoch: int, lost: Losses) -> None:
     """The saved state, brought up to date and given its new epoch before anybody can see it."""
+    lake = session.folders.lake
     with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
         copy = Path(temporary, STATE)
-        portable.place(saved, SqliteAddress(copy))
+        portable.place(folder / STATE, SqliteAddress(copy))
         engine = SqliteEngine(copy)
         try:
             engine.create()
             with engine.write(None, durable=True) as tx:
                 tx.execute("update lease set epoch = ?, released = 1 where id = 1", (epoch,))
+                known_as = identity.settle(tx, lake)
                 if not catalog.missing(tx):
-                    catalog.move(tx, f"{session.folders.lake}/")
+                    catalog.move(tx, f"{lake}/")
+                append(tx, Clock.for_writing(tx, None).now_us(), _restored(session, folder, manifest, lost))
             engine.write_connection().execute("pragma journal_mode = delete")
         finally:
             engine.close()
         where = address(session.root, session.settings, Secrets(session.root).resolved)
         if isinstance(where, SqliteAddress):
             portable.place(copy, where)
-            return
-        with open_state(session.root, session.settings, create=True) as store:
-            portable.load(copy, store, catalog.create_tables)
+        else:
+            with Store.open(session.root, session.settings, create=True, resolve=Secrets(session.root).resolved) as store:
+                portable.load(copy, store, catalog.create_tables)
+    lake.mkdir(parents=True, exist_ok=True)
+    identity.mark(lake, known_as, session.settings.name)
+    with open_state(session.root, session.settings) as store:
+        upkeep.forget_lost(store, lake)
+
+
+def _restored(session: Session, folder: Path, manifest: Manifest, lost: Losses) -> Event:
+    return Event(
+        action=Action.STATE_RESTORED,
+        actor=Actor(ActorType.PERSON, session.actor),
+        object=Object("backup", folder.name),
+        after={
+            "made_at": manifest.made.isoformat(),
+            "snapshot": manifest.snapshot,
+            "lost_since": None if lost.since is None else lost.since.isoformat(),
+            "lost_files": lost.files,
+        },
+    )

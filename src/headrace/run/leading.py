@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.connect.exports import fence
 from headrace.faults import Point, reached
+from headrace.govern import identity
 from headrace.govern.audit import Action, Actor, Event, Object, append
 from headrace.govern.state import open_state
 from headrace.lake import catalog
@@ -118,9 +119,11 @@ def hold(
         if borrows is not None:
             folders = msgspec.structs.replace(folders, borrows=str(borrows.lake))
         clocks: list[Clock] = []
+        identities: list[str] = []
 
         def recover(tx: Transaction, epoch: int) -> None:
             at = _not_behind(tx, now, borrows) if borrows is not None else now
+            identities.append(identity.settle(tx, folders.lake))
             clocks.append(_recover(tx, epoch, folders, settings, actor, at))
 
         lease = Lease.take(store, f"{actor.id} (process {os.getpid()})", then=recover)
@@ -128,6 +131,7 @@ def hold(
             raise Busy("another headrace process leads this project now")
         stack.callback(_give_back, store, lease, clocks[0])
         reached(Point.LEASE_TAKEN)
+        identity.mark(folders.lake, identities[0], settings.name)
         _sweep(folders)
         fence.close_to_others(folders.fence, lease.epoch)
         yield Held(store, lease, clocks[0], folders, stack, borrows)
@@ -179,6 +183,17 @@ def _recover(tx: Transaction, epoch: int, folders: Folders, settings: ProjectSet
         append(tx, at, Event(action=Action.STORE_CREATED, actor=actor, object=Object("project", settings.name)))
     else:
         catalog.check_version(tx)
+        _correct_data_path(tx, at, folders, actor)
     leading.lose_open_work(tx, epoch, at)
     append(tx, at, Event(action=Action.LEASE_TAKEN, actor=actor, object=Object("lease", str(epoch))))
     return clock
+
+
+def _correct_data_path(tx: Transaction, at: int, folders: Folders, actor: Actor) -> None:
+    """A project that was moved or copied: DuckLake's readers would go on reading where the catalog says that its files are."""
+    before = catalog.data_path(tx)
+    if catalog.names(before, folders.lake):
+        return
+    after = f"{folders.lake}/"
+    catalog.move(tx, after)
+    append(tx, at, Event(action=Action.LAKE_MOVED, actor=actor, object=Object("lake", after), before=before, after=after))

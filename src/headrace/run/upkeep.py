@@ -80,6 +80,18 @@ def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
     return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found), retired)
 
 
+def forget_lost(store: Store, lake: Path) -> None:
+    """After a restore: snapshots expire that need files which were deleted since the backup was made. Raises LakeError."""
+    with store.read() as tx:
+        if catalog.missing(tx):
+            return
+        needed = [end for path, end in catalog.ended_files(tx) if not (lake / path).is_file()]
+        if not needed:
+            return
+        before = catalog.snapshot_time_of(tx, max(needed))
+    _step(store, lake, "expire", "--before", before.isoformat())
+
+
 def _abandon(store: Store, epoch: int, now_us: int) -> None:
     """What backfills that couldn't be published have staged is given up, if nobody has gone on with them for a while."""
     with store.write(epoch) as tx:

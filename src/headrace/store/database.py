@@ -6,6 +6,7 @@ A store belongs to the thread that opened it; another thread or process opens it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -27,16 +28,27 @@ class Store:
         self.engine = engine
 
     @classmethod
-    def open(cls, root: Path, settings: Settings, *, create: bool = False, resolve: Resolve | None = None) -> Store:
+    def open(
+        cls,
+        root: Path,
+        settings: Settings,
+        *,
+        create: bool = False,
+        resolve: Resolve | None = None,
+        empty: Callable[[str], None] | None = None,
+    ) -> Store:
         """Open the project's state. With `create`, make it or bring an older one up to date first.
 
         `resolve` replaces references to secrets in a PostgreSQL address; without it only environment variables are.
+        `empty` is called with the address, for messages, where no state was made there yet; it may refuse.
 
         Raises StoreError if there is none (and not `create`), if it is newer or older than this Headrace, or
         if the database can't be used.
         """
         store = cls(engine_of(root, settings, resolve))
         try:
+            if empty is not None and not store.engine.made():
+                empty(store.engine.where)
             if create:
                 store.engine.create()
             store.engine.check()

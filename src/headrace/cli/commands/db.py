@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+from headrace.cli import asking
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
@@ -14,6 +15,7 @@ from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.db.documents import BackupDocument, CheckDocument, Finding, GcDocument, UpgradeDocument
 
+REFUSED = 3
 WHAT = ("upgrade", "check", "backup", "restore", "gc")
 
 
@@ -24,6 +26,8 @@ def command(
     deep: Annotated[bool, Option("--deep", help="check: read every file to its end")] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="gc: say what would be freed")] = False,
     force: Annotated[bool, Option("--force", help="restore: move the state that is there aside")] = False,
+    new_state: Annotated[bool, Option("--new-state", help="restore: begin anew; the lake's files are moved aside")] = False,
+    yes: Annotated[bool, Option("--yes", "-y", help="restore: the backup that fits, without asking")] = False,
 ) -> int:
     """The state, the catalog and the files as a whole: up to date, whole, backed up, restored, without what nothing needs.
 
@@ -31,7 +35,7 @@ def command(
     """
     if what not in WHAT:
         raise UsageError(f"`headrace db` has no {what[:40]!r}", hint=f"one of {', '.join(WHAT)}")
-    if (folder is not None) != (what in ("backup", "restore")):
+    if what != "restore" and (folder is not None) != (what == "backup"):
         needs = "takes no" if folder else "needs a"
         raise UsageError(f"headrace db {what} {needs} folder", hint=f"headrace db {what}{'' if folder else ' DIR'}")
     if what == "check":
@@ -45,7 +49,7 @@ def command(
 
         invocation.show(gc(invocation.session, dry_run=dry_run, progress=invocation.progress()), _freed)
     else:
-        _move(invocation, what, Path(folder or ""), force=force)
+        return _move(invocation, what, folder, force=force, new_state=new_state, yes=yes)
     return 0
 
 
@@ -57,15 +61,41 @@ def _check(invocation: Invocation, *, deep: bool) -> int:
     return int(not document.ok)
 
 
-def _move(invocation: Invocation, what: str, folder: Path, *, force: bool) -> None:
+def _move(invocation: Invocation, what: str, folder: str | None, *, force: bool, new_state: bool, yes: bool) -> int:
     if what == "backup":
         from headrace.operations.backup import backup
 
-        invocation.show(backup(invocation.session, folder, progress=invocation.progress()), _backed_up)
-        return
+        invocation.show(backup(invocation.session, Path(folder or ""), progress=invocation.progress()), _backed_up)
+        return 0
+    if folder is None and not new_state:
+        return _offer(invocation, force=force, yes=yes)
+    if folder is None:
+        from headrace.operations.new_state import new_state as begin
+
+        invocation.show(begin(invocation.session, force=force), _begun, clock=False)
+        return 0
     from headrace.operations.restore import restore
 
-    invocation.show(restore(invocation.session, folder.absolute(), force=force), _restored)
+    invocation.show(restore(invocation.session, Path(folder).absolute(), force=force, new_state=new_state), _restored, clock=False)
+    return 0
+
+
+def _offer(invocation: Invocation, *, force: bool, yes: bool) -> int:
+    """The newest backup that fits; restored where somebody says so. Exit 3 where nobody does."""
+    from headrace.operations.offering import newest
+    from headrace.operations.restore import restore
+
+    offered = newest(invocation.session)
+    if not yes:
+        if not invocation.options.json:
+            _offered(offered, Page(invocation.screen, None, invocation.suffix))
+        if invocation.options.json or not asking.somebody_there() or not asking.yes("Restore it?"):
+            if invocation.options.json:
+                invocation.json(offered)
+            return REFUSED
+    document = restore(invocation.session, Path(offered.folder), force=force)
+    invocation.show(document, _restored, clock=False)
+    return 0
 
 
 def _upgraded(document: UpgradeDocument, page: Page) -> None:
@@ -95,14 +125,43 @@ def _finding(one: Finding, page: Page) -> None:
 
 def _backed_up(document: BackupDocument, page: Page) -> None:
     page.say(f"✓ {document.folder}: snapshot {document.snapshot}, {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
-    page.next(command_line("db", "restore", str(document.folder)))
+    page.next(command_line("db", "restore", document.folder))
+
+
+def _offered(document: BackupDocument, page: Page) -> None:
+    made = "" if document.made_at is None else document.made_at.strftime(" was made at %Y-%m-%d %H:%M:%S UTC")
+    page.say(f"the newest backup that fits the lake{made}: snapshot {document.snapshot}")
+    _lost(document, page)
+    page.next(command_line("db", "restore", document.folder))
 
 
 def _restored(document: BackupDocument, page: Page) -> None:
     page.say(f"✓ restored snapshot {document.snapshot}: {plural(document.files, 'file')}, {document.size_bytes:,} bytes", "good")
+    _lost(document, page)
     if document.aside:
         page.say(f"what was there is {document.aside} now")
+    if document.lake_aside:
+        page.say(f"the lake that was there is in {document.lake_aside} now")
     page.next("headrace db check")
+
+
+def _lost(document: BackupDocument, page: Page) -> None:
+    if document.lost_since is None:
+        return
+    since = document.lost_since.strftime("%Y-%m-%d %H:%M:%S UTC")
+    page.say(f"lost: what was published and decided after {since}", "warn")
+    if document.lost_files:
+        files = plural(document.lost_files, "file")
+        page.say(f"{files} of the lake aren't in it; deliveries that are still there are ingested again by the next tick")
+
+
+def _begun(document: BackupDocument, page: Page) -> None:
+    page.say("✓ a new state, beside a lake without files", "good")
+    if document.aside:
+        page.say(f"the state that was there is {document.aside} now")
+    if document.lake_aside:
+        page.say(f"the lake's files are in {document.lake_aside} now; nothing of them is adopted")
+    page.next("headrace tick")
 
 
 COLUMNS = [Column("what", least=10), Column("files", right=True), Column("bytes", right=True)]

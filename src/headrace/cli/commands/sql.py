@@ -65,7 +65,12 @@ def command(
 def _attach(invocation: Invocation) -> int:
     from headrace.operations.attach import attach
 
-    invocation.show(attach(invocation.session), _statement, clock=False)
+    document = attach(invocation.session)
+    if invocation.options.json:
+        invocation.json(document)
+        return 0
+    _statement(document, Page(invocation.screen, None))
+    invocation.note(document.note)
     return 0
 
 
@@ -103,5 +108,5 @@ def _render(document: SqlDocument, page: Page) -> None:
 
 
 def _statement(document: AttachDocument, page: Page) -> None:
+    """Alone on standard output: it is piped into DuckDB."""
     page.raw(document.statement)
-    page.say(document.note, "dim")

@@ -15,6 +15,7 @@ from headrace.cli.text import plural
 from headrace.model.times import parse_duration
 from headrace.operations.documents import ConsumerRow, RepairRow, StatusDocument
 from headrace.operations.figure_documents import FIGURES
+from headrace.operations.moved import CORRECT, elsewhere
 from headrace.operations.status import WINDOW, status
 
 PATHS_SHOWN_MAX = 5
@@ -40,6 +41,8 @@ def command(
         return 0
     document = status(invocation.session, chosen, window=window or WINDOW)
     invocation.show(document, _render)
+    if said := elsewhere(invocation.session):
+        invocation.note(f"{said}; {CORRECT}")
     return int(exit_code and any(consumer.state != "served" for consumer in document.consumers))
 
 

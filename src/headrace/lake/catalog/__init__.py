@@ -6,9 +6,18 @@
 from headrace.lake.catalog.accumulating import seen, state
 from headrace.lake.catalog.admission import next_id
 from headrace.lake.catalog.change import Change, Rewrite
-from headrace.lake.catalog.ddl import VERSION, check_version, create, create_tables, missing, move
+from headrace.lake.catalog.ddl import (
+    VERSION,
+    check_version,
+    create,
+    create_tables,
+    data_path,
+    missing,
+    move,
+    names,
+)
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
-from headrace.lake.catalog.inventory import Registered, held_keys, registered
+from headrace.lake.catalog.inventory import Registered, ended_files, held_keys, registered, snapshot_time_of
 from headrace.lake.catalog.reading import (
     exact_as_double,
     files,
@@ -35,12 +44,15 @@ __all__ = [
     "check_version",
     "create",
     "create_tables",
+    "data_path",
+    "ended_files",
     "exact_as_double",
     "files",
     "held_keys",
     "missing",
     "move",
     "named_paths",
+    "names",
     "newest_snapshot",
     "next_id",
     "registered",
@@ -49,6 +61,7 @@ __all__ = [
     "snapshot_at",
     "snapshot_exists",
     "snapshot_time",
+    "snapshot_time_of",
     "state",
     "table",
     "tables",

@@ -6,6 +6,7 @@ A test compares them with a catalog that DuckLake itself has made. Another `vers
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 from headrace.lake.catalog.dialects import in_postgresql, index_ddl, own_schema, table_ddl
 from headrace.lake.catalog.times import snapshot_time
@@ -108,6 +109,23 @@ def create_tables(tx: Transaction) -> None:
 def move(tx: Transaction, data_path: str) -> None:
     """The lake's folder is another one now; `data_path` ends with `/`."""
     tx.execute('UPDATE ducklake_metadata SET "value" = :path WHERE "key" = \'data_path\'', {"path": data_path})
+
+
+def data_path(tx: Transaction) -> str:
+    """Where DuckLake's readers look for files, as the catalog says; it ends with `/`."""
+    row = tx.execute('SELECT "value" FROM ducklake_metadata WHERE "key" = \'data_path\' AND "scope" IS NULL').fetchone()
+    return "" if row is None else str(row[0])
+
+
+def names(data_path: str, folder: Path) -> bool:
+    """Whether the catalog's data path is this folder, by whatever name. A relative one is none: DuckLake takes it from the reader's
+    current folder."""
+    if data_path == f"{folder}/":
+        return True
+    try:
+        return Path(data_path).is_absolute() and Path(data_path).samefile(folder)
+    except OSError:
+        return False
 
 
 def missing(tx: Transaction) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from headrace.lake.catalog.reading import View, table_row
+from headrace.lake.catalog.times import microseconds
 from headrace.lake.catalog.transaction import Transaction
 from headrace.model.errors import LakeError
 
@@ -49,3 +51,21 @@ def held_keys(tx: Transaction, name: str) -> frozenset[str] | None:
     if any(file.keys is None for file in files):
         return None
     return frozenset(key for file in files for key in file.keys or ())
+
+
+def ended_files(tx: Transaction) -> list[tuple[str, int]]:
+    """Data files that readers of the newest snapshot don't see: the path, and the first snapshot that doesn't name it."""
+    rows = tx.execute(
+        "SELECT s.path, t.path, f.path, f.end_snapshot FROM ducklake_data_file f "
+        "JOIN ducklake_table t ON t.table_id = f.table_id JOIN ducklake_schema s ON s.schema_id = t.schema_id "
+        "WHERE f.end_snapshot IS NOT NULL"
+    ).fetchall()
+    return [(f"{schema}{folder}{path}", int(end)) for schema, folder, path, end in rows]
+
+
+def snapshot_time_of(tx: Transaction, snapshot: int) -> datetime:
+    """When a snapshot was made; that of the next one where it has expired."""
+    row = tx.execute(
+        "SELECT snapshot_time FROM ducklake_snapshot WHERE snapshot_id >= :id ORDER BY snapshot_id LIMIT 1", {"id": snapshot}
+    ).fetchone()
+    return datetime.fromtimestamp(microseconds(row[0]) / 1e6, UTC)

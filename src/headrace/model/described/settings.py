@@ -19,7 +19,7 @@ from headrace.model.described.vocabulary import (
 )
 from headrace.model.openlineage import OPENLINEAGE
 from headrace.model.policy import RULES
-from headrace.model.settings import _ENVIRONMENT, _RETENTION, EXECUTORS, POOL_SLOTS_MAX, WORKERS_MAX
+from headrace.model.settings import _ENVIRONMENT, _RETENTION, BACKUPS_KEPT_MAX, EXECUTORS, POOL_SLOTS_MAX, WORKERS_MAX
 
 _WORKERS = whole(1, WORKERS_MAX)
 _STORE = closed({"url": TEXT, "connection": TEXT, "schema": TEXT})
@@ -75,6 +75,12 @@ SETTINGS = (
         _RETAINED,
         "how long snapshots, history, raw bytes, quarantine and logs are kept",
         'snapshots = "30d", history = "400d"',
+    ),
+    Described(
+        "backup",
+        closed({"every": TEXT, "keep": whole(1, BACKUPS_KEPT_MAX), "to": TEXT}),
+        'how often the leader copies state and catalog, how many copies are kept, and in which folder; `every = "off"` for never',
+        'every = "1d", keep = 7, to = ".headrace/backups"',
     ),
     Described("connections", _TABLES, "databases and remote folders; secrets are references"),
     Described("notify", _TABLES, "channels for messages, by the names that owners' `contact` uses"),

@@ -12,6 +12,7 @@ from headrace.lake import catalog
 from headrace.lake.orphans import orphans
 from headrace.model import LakeError, UsageError
 from headrace.operations.db.documents import CheckDocument, Finding
+from headrace.operations.moved import CORRECT, moved
 from headrace.operations.session import Session
 from headrace.run.checkpoints import differing
 from headrace.run.folders import Folders
@@ -39,6 +40,7 @@ def check(session: Session, *, deep: bool) -> CheckDocument:
         found = [
             *_some(_integrity(tx)),
             *_audit(trail),
+            *_place(tx, session),
             *_some(_files(tx, session.folders, files, deep=deep)),
             *_some(_kept(tx, session.folders, deep=deep)),
             *_some(_agreement(tx, accumulating)),
@@ -84,6 +86,11 @@ def _audit(trail: Verification) -> Iterator[Finding]:
     if not trail.ok:
         todo = "somebody changed the trail: compare it with a backup's before you trust what came after"
         yield _error("audit", f"entry {trail.broken_at} doesn't fit: {trail.reason}", todo)
+
+
+def _place(tx: Transaction, session: Session) -> Iterator[Finding]:
+    if said := moved(session, tx):
+        yield _error("lake", said, CORRECT)
 
 
 def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from headrace.operations.documents import Document
@@ -37,15 +39,30 @@ class CheckDocument(Document, frozen=True, kw_only=True):
 
 
 class BackupDocument(Document, frozen=True, kw_only=True):
-    """`db backup` and `db restore`: the folder, and what is in it."""
+    """`db backup` and `db restore`: the folder, and what is in it. `db restore --new-state` has no folder."""
 
     folder: str
+    made_at: datetime | None
+    """When the backup was made; null for a new state."""
     snapshot: int
     epoch: int
+    tables: dict[str, int]
+    """Rows of each table of the state and the catalog; empty for a backup of an earlier version."""
     files: int
+    """In the folder; a backup that was made by itself holds the state alone."""
+    bytes: int
     size_bytes: int
+    """The same as `bytes`."""
+    lost_since: datetime | None = None
+    """`restore`: what was published and decided since then isn't in the restored state; null where nothing was."""
+    lost_files: int = 0
+    """`restore`: data files of the lake that the restored state doesn't name."""
+    restored: bool = False
+    """False for `backup`, and for a `restore` that only says which backup fits."""
     aside: str | None = None
-    """`restore --force`: where the state that was there is now."""
+    """`restore`: where the state that was there is now."""
+    lake_aside: str | None = None
+    """`restore --new-state`: the folder that the lake's files were moved to."""
 
 
 class Freed(Document, frozen=True, kw_only=True):

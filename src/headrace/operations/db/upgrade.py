@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace.govern.secrets import Secrets
+from headrace.govern.state import check_identity
 from headrace.model import UsageError
 from headrace.operations.db.documents import UpgradeDocument
 from headrace.operations.session import Session
@@ -11,6 +12,7 @@ from headrace.store.upgrading import upgrade as upgrade_state
 
 def upgrade(session: Session) -> UpgradeDocument:
     """Apply what is missing. UsageError where there is no state; StoreError for one of a newer Headrace, which stays as it is."""
+    check_identity(session.root, session.settings)
     done = upgrade_state(session.root, session.settings, Secrets(session.root).resolved)
     if done is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")

@@ -11,7 +11,10 @@ from pathlib import Path
 
 from headrace.govern.state import state_exists
 from headrace.model import HeadraceError, StoreError
+from headrace.model.times import parse_duration
+from headrace.operations import automatic_backup
 from headrace.operations.examinations.finding import Finding, fail, ok, warn
+from headrace.operations.moved import CORRECT, moved
 from headrace.operations.session import Session
 from headrace.store.lease import holder
 
@@ -19,6 +22,8 @@ FREE_BYTES_LEAST = 500 * 2**20
 FREE_BYTES_ENOUGH = 5 * 2**30
 SKEW_SECONDS_WARN = 2.0
 SKEW_SECONDS_FAIL = 60.0
+OVERDUE = 2
+"""Times `[backup] every` after which the last one is too old."""
 NETWORK = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "9p", "afs", "ceph", "glusterfs", "lustre")
 """File systems whose locks SQLite can't rely on."""
 
@@ -33,6 +38,7 @@ def state(session: Session) -> Iterator[Finding]:
     if session.data_folder.is_dir():
         yield _private(session.data_folder)
     yield _writable("lake", session.folders.lake)
+    yield from _backups(session)
 
 
 def _there(folder: Path) -> Path:
@@ -50,10 +56,13 @@ def _store(session: Session) -> Iterator[Finding]:
         clock = session.clock
         with store.read() as tx:
             leader = holder(tx)
+            elsewhere = moved(session, tx)
     except (StoreError, HeadraceError) as error:
         yield fail("store", str(error), error.hint)
         return
     yield ok("store", f"reachable, {clock.kind.value} clock")
+    if elsewhere:
+        yield fail("lake's place", elsewhere, CORRECT)
     ahead_s = (clock.now_us() - time.time_ns() // 1000) / 1e6 if not session.replay else 0.0
     if ahead_s > SKEW_SECONDS_WARN:
         yield warn("store's clock", f"{ahead_s:,.0f} s ahead of the machine's", "the machine's clock was set back; it catches up by itself")
@@ -121,3 +130,25 @@ def _writable(name: str, folder: Path) -> Finding:
             return ok(name, f"{folder} can be written")
     except OSError as error:
         return fail(name, f"{there} can't be written: {error.strerror}", "look at its owner and permissions")
+
+
+def _backups(session: Session) -> Iterator[Finding]:
+    """When the last one was made by itself."""
+    if session.store is None:
+        return
+    every = session.settings.backup.every
+    if session.replay:
+        yield ok("backups", "a replay makes none by itself")
+        return
+    if every is None:
+        yield warn("backups", "are off ([backup] every)", 'every = "1d", or headrace db backup DIR by a job of your own')
+        return
+    made = automatic_backup.own(session.root, session.settings)
+    where = automatic_backup.folder_of(session.root, session.settings)
+    if not made:
+        yield warn("backups", f"none was made yet in {where}", "headrace tick makes one when it ends")
+        return
+    newest = made[0].manifest.made
+    said = f"the last of {len(made)} was made at {newest.strftime('%Y-%m-%d %H:%M UTC')}, in {where}"
+    late = time.time() - newest.timestamp() > OVERDUE * parse_duration(every).total_seconds()
+    yield warn("backups", said, "headrace tick makes one when it ends, and says why if it can't") if late else ok("backups", said)

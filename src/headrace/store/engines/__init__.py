@@ -27,6 +27,9 @@ class Engine(Protocol):
     def exists(self) -> bool:
         """Whether the state has been made. StoreError if that can't be found out."""
 
+    def made(self) -> bool:
+        """Whether there is a state with our tables. StoreError for a database of somebody else."""
+
     def create(self) -> None:
         """Make the state, or bring an older one up to date."""
 

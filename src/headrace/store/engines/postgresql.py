@@ -168,6 +168,9 @@ class PostgresqlEngine:
     def exists(self) -> bool:
         return bool(self.applied())
 
+    def made(self) -> bool:
+        return self.exists()
+
     def create(self) -> None:
         with self._translated():
             connection = self._write_connection()

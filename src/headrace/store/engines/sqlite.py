@@ -77,6 +77,9 @@ class SqliteEngine:
     def exists(self) -> bool:
         return self.path.exists()
 
+    def made(self) -> bool:
+        return self.path.exists() and bool(self.applied())
+
     def create(self) -> None:
         _private_file(self.path)
         with self._translated():

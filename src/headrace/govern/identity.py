@@ -1,0 +1,137 @@
+"""Which lake belongs to which state: one random id, in the state's `meta` and in a file of the lake's folder.
+
+Both are compared whenever a state is opened, so that a state that was lost, emptied or exchanged isn't taken for a new project's
+beside the files of the old one. States and lakes of before have none; the next leader gives them one.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from headrace.lake import catalog
+from headrace.lake.folders import SCHEMA_FOLDER
+from headrace.model.errors import StoreError
+from headrace.model.nodes import Settings
+from headrace.store import Transaction
+
+FILE = "identity.json"
+"""In the lake's folder."""
+_KEY = "identity"
+_NEXT = (
+    "`headrace db restore` brings the newest backup that fits back; `headrace db restore --new-state` begins anew and moves the lake aside"
+)
+
+
+class LakeIdentity(msgspec.Struct, frozen=True):
+    """What the file says. `project` is for people who find the folder."""
+
+    identity: str
+    project: str = ""
+
+
+def lake_folder(root: Path, settings: Settings) -> Path:
+    """Where the project's lake is, absolute."""
+    return (root / settings.lake_path).absolute()
+
+
+def of_lake(lake: Path) -> str | None:
+    """The identity of a lake; None for one without. StoreError where its file can't be read."""
+    path = lake / FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=LakeIdentity).identity
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StoreError(f"{path} can't be read: {error.strerror}", hint="look at its permissions") from error
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"{path} doesn't say which state the lake belongs to ({error})",
+            hint="`headrace db check` says whether state and files agree; if they do, delete the file: the next tick writes it anew",
+        ) from error
+
+
+def of_state(tx: Transaction) -> str | None:
+    """The identity of a state; None for one without."""
+    row = tx.execute("select value from meta where key = ?", (_KEY,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def give(tx: Transaction, identity: str) -> None:
+    """Give a state this identity."""
+    tx.execute(
+        "insert into meta (key, value) values (?, ?) on conflict (key) do update set value = excluded.value",
+        (_KEY, identity),
+    )
+
+
+def settle(tx: Transaction, lake: Path) -> str:
+    """The identity of a state that is written to; one without gets its lake's, or a new one."""
+    known = of_state(tx)
+    if known is None:
+        known = of_lake(lake) or uuid.uuid4().hex
+        give(tx, known)
+    return known
+
+
+def mark(lake: Path, identity: str, project: str) -> None:
+    """Write the identity into the lake's folder, if it isn't there: whole, and durably."""
+    if of_lake(lake) == identity:
+        return
+    part = lake / f".{FILE}.{os.getpid()}.tmp"
+    try:
+        with part.open("wb") as file:
+            file.write(msgspec.json.encode(LakeIdentity(identity, project)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(lake / FILE)
+        folder = os.open(lake, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise StoreError(
+            f"{lake / FILE} can't be written: {error.strerror}", hint="look at the free space and who may write there"
+        ) from error
+
+
+def refuse_lost(lake: Path, where: str) -> None:
+    """StoreError where a lake has an identity or files, and there is no state for it at `where`."""
+    count = sum(1 for _ in data_files(lake))
+    if count or of_lake(lake) is not None:
+        files = f"{count:,} file{'' if count == 1 else 's'}"
+        raise StoreError(f"the state {where} is missing or empty, and the lake {lake} has {files} of it: nothing is written", hint=_NEXT)
+
+
+def refuse_other(tx: Transaction, lake: Path, where: str) -> None:
+    """StoreError where a lake is another state's than this one."""
+    theirs = of_lake(lake)
+    if theirs is None:
+        return
+    ours = of_state(tx)
+    if ours == theirs or (ours is None and (fits(tx, lake) or next(data_files(lake), None) is None)):
+        return
+    said = f"state {ours[:8]}" if ours else "a state of an earlier version, whose files aren't there"
+    raise StoreError(f"the state {where} ({said}) isn't that of the lake {lake} (state {theirs[:8]}): nothing is written", hint=_NEXT)
+
+
+def fits(tx: Transaction, lake: Path) -> bool:
+    """Whether a state has files that readers see, and all of them are in the lake."""
+    if catalog.missing(tx):
+        return False
+    current = [one.path for one in catalog.registered(tx) if not one.ended]
+    return bool(current) and all((lake / path).is_file() for path in current)
+
+
+def data_files(lake: Path) -> Iterator[Path]:
+    """The Parquet files of a lake's tables."""
+    for folder, _, names in os.walk(lake / SCHEMA_FOLDER):
+        yield from (Path(folder, name) for name in names if name.endswith(".parquet"))

@@ -13,6 +13,9 @@ from browser_lab import AXE, MARKUP, RULES, Site, browser, open_page
 from playwright.sync_api import Page, expect
 from serve_lab import CONTRACT, deliver, document, headrace, project, serving, write
 
+from headrace.model import Settings
+from headrace.store import Store
+
 pytestmark = pytest.mark.timeout(300)
 NOW = "2025-03-02T08:00"
 LINES = 60_000
@@ -181,3 +184,23 @@ def test_what_is_refused_says_what_it_was_about_and_leads_on(seen: tuple[Site, P
             expect(page.get_by_role("heading", level=1)).to_contain_text(path.rpartition("/")[2])
             expect(page.locator("main").get_by_role("link", name="Today")).to_be_visible()
         accessible(page, path)
+
+
+def test_a_run_shows_what_failed_first_however_long_it_is(tmp_path: Path) -> None:
+    """Would catch: "All of them got through" over a page of attempts, and no retry, while a later one failed."""
+    root = project(tmp_path / "shop")
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    with Store.open(root, Settings(name="shop")) as store, store.write(None) as tx:
+        tx.executemany(
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, reason)"
+            " values (900, ?, 1, 'revenue', 'produce', '[\"2025-03-01\"]', ?, 0, 0, 1, ?)",
+            [(n, "failed", "it broke") if n == 700 else (n, "published", None) for n in range(1, 701)],
+        )
+    with browser() as found, serving(root) as server, Site(found, server).page() as page:
+        open_page(page, "/runs/1")
+        panel = page.get_by_role("region", name="Not published")
+        expect(panel).to_contain_text("it broke")
+        expect(panel).to_contain_text("1 of 70")
+        expect(page.get_by_role("button", name="Retry what failed…")).to_be_visible()
+        expect(page.get_by_text("got through")).to_have_count(0)

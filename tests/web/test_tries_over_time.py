@@ -8,6 +8,9 @@ from pathlib import Path
 from door_lab import opened
 from serve_lab import deliver, headrace, project, write
 
+from headrace.model import Settings
+from headrace.store import Store
+
 NOW = "2025-03-02T08:00"
 
 
@@ -25,3 +28,24 @@ def test_the_wait_for_another_try_is_a_segment_and_they_follow_each_other(tmp_pa
     assert "retry" not in [phase["kind"] for phase in first["phases"]] and kinds[0] == "retry"
     assert second["phases"][0]["from"] == first["phases"][-1]["to"]
     assert all(one["to"] == other["from"] for one, other in pairwise(second["phases"]))
+
+
+def test_a_failure_beyond_the_first_page_is_counted_and_found(tmp_path: Path) -> None:
+    """Would catch: "All of them got through" over the first 500 of 701 attempts, one of which failed."""
+    root = project(tmp_path / "shop")
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    with Store.open(root, Settings(name="shop")) as store, store.write(None) as tx:
+        run = tx.execute("select max(id) from run").fetchone()[0]
+        tx.executemany(
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at)"
+            " values (900, ?, ?, 'revenue', 'produce', '[\"2025-03-01\"]', ?, 0, 0, 1)",
+            [(n, run, "failed" if n == 700 else "published") for n in range(1, 701)],
+        )
+    with opened(root) as door:
+        whole = door.get(f"/api/v1/runs/{run}").json
+        failed = door.get(f"/api/v1/runs/{run}?failed=true").json
+    assert len(whole["attempts"]) == 500 and whole["next"]
+    assert whole["counts"]["failed"] == 1 and sum(whole["counts"].values()) > 700
+    assert [one["id"] for one in failed["attempts"]] == ["900.700"] and failed["next"] is None
+    assert failed["counts"] == whole["counts"]

@@ -49,18 +49,21 @@ class TimedAttempt(Document, frozen=True, kw_only=True):
 
 
 class RunTimeline(RunHead, frozen=True, kw_only=True):
-    """A run; `next` is the cursor of later attempts."""
+    """A run; `counts` are of all its attempts by state, `attempts` those of this page, and `next` is
+    the cursor of later ones."""
 
     now: datetime
     cancelled_at: datetime | None
     cancelled_by: str | None
     cancel_reason: str | None
+    counts: dict[str, int]
     attempts: list[TimedAttempt]
     next: str | None
 
 
-def run_timeline(session: Session, text: str, after: str | None, limit: int = ATTEMPTS_MAX) -> RunTimeline:
-    """A page of a run's attempts, in order. UsageError for a run or a cursor that there isn't."""
+def run_timeline(session: Session, text: str, after: str | None, limit: int = ATTEMPTS_MAX, *, failed: bool = False) -> RunTimeline:
+    """A page of a run's attempts, in order; with `failed`, of those that ended without a publication.
+    UsageError for a run or a cursor that there isn't."""
     number = number_of(text)
     begin = (0, 0) if after is None else place(after, tuple[int, int])
     if session.store is None:
@@ -71,7 +74,8 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
         if found is None:
             raise unknown_run(text)
         leads = holder(tx)
-        rows = ledger.of_run(tx, number, begin, limit + 1)
+        rows = ledger.of_run(tx, number, begin, limit + 1, unpublished=failed)
+        counts = ledger.states_of_run(tx, number)
         before = [ledger.tried_before(tx, *row) for row in rows[:limit]]
     epoch = leads.epoch if leads is not None else None
     page = rows[:limit]
@@ -82,6 +86,7 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
         cancelled_at=None if found.cancelled_at is None else session.instant(found.cancelled_at),
         cancelled_by=found.cancelled_by,
         cancel_reason=found.reason,
+        counts=counts,
         attempts=[
             _attempt(session, row, try_of(node, row, now_us, epoch), now_us, tried) for (node, row), tried in zip(page, before, strict=True)
         ],

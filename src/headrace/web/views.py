@@ -102,16 +102,17 @@ def run_list(session: Session, asked: RunListAsked) -> RunsDocument:
 
 
 class RunAsked(Asked, frozen=True, kw_only=True):
-    """A run; `cursor` asks for later attempts."""
+    """A run; `cursor` asks for later attempts, `failed` for those that ended without a publication."""
 
     run: str
+    failed: bool = False
     cursor: str | None = None
     limit: Page = 500
 
 
 def run(session: Session, asked: RunAsked) -> RunTimeline:
     """One run with its attempts over time: queue, dispatch, run, audit, publish."""
-    return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit)
+    return timelines.run_timeline(session, asked.run, asked.cursor, asked.limit, failed=asked.failed)
 
 
 def check_list(session: Session, asked: ChecksAsked) -> ChecksDocument:

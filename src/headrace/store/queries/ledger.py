@@ -75,14 +75,22 @@ def attempts(tx: Transaction, node: str, partition: str) -> list[AttemptRow]:
     return sorted(found.values(), key=lambda one: (one.queued_at, one.epoch, one.n))
 
 
-def of_run(tx: Transaction, run_id: int, after: tuple[int, int], limit: int) -> list[tuple[str, AttemptRow]]:
-    """The attempts of a run, each with its node, in order, from the one after `after` (epoch, n) on."""
+def of_run(tx: Transaction, run_id: int, after: tuple[int, int], limit: int, *, unpublished: bool = False) -> list[tuple[str, AttemptRow]]:
+    """The attempts of a run, each with its node, in order, from the one after `after` (epoch, n) on;
+    of those that ended without a publication alone, if that is asked for."""
+    only = " and a.state not in ('queued', 'running', 'published')" if unpublished else ""
     rows = tx.execute(
-        f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n))"
+        f"select a.node, {ATTEMPT.removeprefix('select')} a.run_id = :run and (a.epoch > :epoch or (a.epoch = :epoch and a.n > :n)){only}"
         " order by a.epoch, a.n limit :limit",
         {"run": run_id, "epoch": after[0], "n": after[1], "limit": limit},
     ).fetchall()
     return [(row[0], AttemptRow(*row[1:])) for row in rows]
+
+
+def states_of_run(tx: Transaction, run_id: int) -> dict[str, int]:
+    """State → how many attempts of a run are in it."""
+    rows = tx.execute("select state, count(*) from attempt where run_id = ? group by state order by state", (run_id,)).fetchall()
+    return {str(state): int(count) for state, count in rows}
 
 
 def tried_before(tx: Transaction, node: str, one: AttemptRow) -> int | None:

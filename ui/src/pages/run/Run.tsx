@@ -16,11 +16,20 @@ type About = Schema["RunTimeline"];
 /** A server's own waves: nobody asked for them, so nobody can take them back. */
 const BY_ITSELF = "serve";
 
+/** The attempts of a run in pages; the server filters, because a run may have thousands. */
+const useAttempts = (run: string, failed: boolean) =>
+  usePages("/api/v1/runs/{run}", (cursor) => ({ path: { run }, query: { ...(failed ? { failed } : {}), ...(cursor ? { cursor } : {}) } }));
+
+const total = (counts: Readonly<Record<string, number>>, states?: readonly string[]) =>
+  Object.entries(counts).reduce((sum, [state, count]) => sum + (!states || states.includes(state) ? count : 0), 0);
+const UNDER_WAY = ["queued", "running"];
+const unpublished = (counts: Readonly<Record<string, number>>) => total(counts) - total(counts, ["published", ...UNDER_WAY]);
+
 export function Run() {
   const { run = "" } = useParams();
   usePageTitle(`Run ${run}`);
   const [params] = useSearchParams();
-  const found = usePages("/api/v1/runs/{run}", (cursor) => ({ path: { run }, query: cursor ? { cursor } : {} }));
+  const found = useAttempts(run, false);
   const first = found.pages[0];
   if (!first) return <Instead problem={found.error as never} heading={`Run ${run}`} />;
   const attempts = found.pages.flatMap((page) => page.attempts);
@@ -29,7 +38,8 @@ export function Run() {
     <div className="stack">
       {found.error && <Refusal problem={found.error as never} stale />}
       <Top run={first} attempts={attempts} />
-      <Attempts attempts={attempts} {...(found.hasNextPage ? { later: () => void found.fetchNextPage() } : {})} />
+      {unpublished(first.counts) > 0 && <Failures run={first} />}
+      <Attempts run={first} attempts={attempts} {...(found.hasNextPage ? { later: () => void found.fetchNextPage() } : {})} />
       {attempt && <Log key={attempt} attempt={attempt} />}
     </div>
   );
@@ -37,18 +47,35 @@ export function Run() {
 
 function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
   const [asked, ask] = useState<"retry" | "cancel" | null>(null);
-  const again = attempts.filter((one) => AGAIN.includes(one.state));
   const over = run.finished_at !== null;
   return (
     <>
       <Heading title={<span className="row">{run.kind} {run.run_id} <State of={run.state} /></span>} said={<Said run={run} backfill={attempts.find((one) => one.backfill)?.backfill ?? null} />}>
-        {over && again.length > 0 && <button type="button" className="button main" onClick={() => ask("retry")}>Retry what failed…</button>}
+        {over && total(run.counts, AGAIN) > 0 && <button type="button" className="button main" onClick={() => ask("retry")}>Retry what failed…</button>}
         {run.state === "running" && run.kind !== BY_ITSELF && <button type="button" className="button" onClick={() => ask("cancel")}>Cancel…</button>}
       </Heading>
       {run.cancelled_at && <div className="notice tone-warn"><p><strong>Cancelled</strong> by {run.cancelled_by}, <Time at={run.cancelled_at} />{run.cancel_reason && <>: {run.cancel_reason}</>}. What was published by then stays.</p></div>}
-      {asked === "retry" && <Retry run={run.run_id} failed={again} close={() => ask(null)} />}
+      {asked === "retry" && <RetryFailed run={run.run_id} close={() => ask(null)} />}
       {asked === "cancel" && <Cancel run={run.run_id} open={attempts.filter((one) => one.open)} close={() => ask(null)} />}
     </>
+  );
+}
+
+function RetryFailed({ run, close }: { run: string; close: () => void }) {
+  const found = useAttempts(run, true);
+  const failed = found.pages.flatMap((page) => page.attempts).filter((one) => AGAIN.includes(one.state));
+  return <Retry run={run} failed={failed} close={close} />;
+}
+
+/** What ended without a publication, before everything else. */
+function Failures({ run }: { run: About }) {
+  const found = useAttempts(run.run_id, true);
+  const failed = found.pages.flatMap((page) => page.attempts);
+  return (
+    <Panel title="Not published" aside={`${unpublished(run.counts).toLocaleString("en")} of ${many(total(run.counts), "attempt")}`}>
+      <Reasons attempts={failed} />
+      {found.hasNextPage && <p className="body"><button type="button" className="button" onClick={() => void found.fetchNextPage()}>Show more</button></p>}
+    </Panel>
   );
 }
 
@@ -57,27 +84,22 @@ function Said({ run, backfill }: { run: About; backfill: string | null }) {
   return <>Run {run.run_id} · by {run.actor} · began <Time at={run.started_at} />{lasted}{backfill && <> · of <Link to={`/backfills/${encodeURIComponent(backfill)}`}>backfill {backfill}</Link></>}</>;
 }
 
-function Attempts({ attempts, later }: { attempts: readonly Attempt[]; later?: () => void }) {
-  const [params, setParams] = useSearchParams();
-  const failed = params.has("failed");
-  const shown = failed ? attempts.filter((one) => !one.open && one.state !== "published") : attempts;
-  const narrow = () => setParams(failed ? {} : { failed: "" }, { replace: true, preventScrollReset: true });
+function Attempts({ run, attempts, later }: { run: About; attempts: readonly Attempt[]; later?: () => void }) {
+  const loaded = later ? `${attempts.length.toLocaleString("en")} of ${many(total(run.counts), "attempt")}` : many(attempts.length, "attempt");
   return (
-    <Panel title="Attempts over time" aside={attempts.length > 0 ? <span className="row"><label><input type="checkbox" checked={failed} onChange={narrow} /> only what didn’t get through</label> {many(attempts.length, "attempt")}{later && " so far"}, {lasting(axisOf(attempts).seconds)}</span> : undefined}>
-      {shown.length > 0 ? <><Gantt attempts={attempts} shown={shown} /><Reasons attempts={shown} /></> : attempts.length > 0 ? <Empty><strong>All of them got through.</strong></Empty> : <Empty><strong>It attempted nothing.</strong> Nothing was due, or what was due waits for something: <code>headrace why ASSET</code> says for what.</Empty>}
+    <Panel title="Attempts over time" aside={attempts.length > 0 ? `${loaded}, ${lasting(axisOf(attempts).seconds)}` : undefined}>
+      {attempts.length > 0 ? <Gantt attempts={attempts} shown={attempts} /> : <Empty><strong>It attempted nothing.</strong> Nothing was due, or what was due waits for something: <code>headrace why ASSET</code> says for what.</Empty>}
       {later && <p className="body"><button type="button" className="button" onClick={later}>Later attempts</button></p>}
     </Panel>
   );
 }
 
 function Reasons({ attempts }: { attempts: readonly Attempt[] }) {
-  const told = attempts.filter((one) => one.reason);
-  if (!told.length) return null;
   return (
-    <details open={told.length <= 5}>
-      <summary>What is said of {many(told.length, "attempt")}</summary>
+    <details open={attempts.length <= 5}>
+      <summary>{many(attempts.length, "attempt")} and why</summary>
       <ul className="body stack">
-        {told.map((one) => <li key={one.id}><span className="row"><State of={one.state} /> {one.node} {one.partitions[0]}{one.partitions.length > 1 && ` and ${one.partitions.length - 1} more`}</span><p style={{ overflowWrap: "anywhere" }}>{one.reason}</p></li>)}
+        {attempts.map((one) => <li key={one.id}><span className="row"><State of={one.state} /> {one.node} {one.partitions[0]}{one.partitions.length > 1 && ` and ${one.partitions.length - 1} more`}</span><p style={{ overflowWrap: "anywhere" }}>{one.reason}</p></li>)}
       </ul>
     </details>
   );

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from headrace.model.actors import local_actor
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +58,7 @@ class Session:
         session.read("revenue", partition="2025-03-01").df()
 
     `path` is the project's folder or one below it (default: the current one), `env` the environment, `now` a replay's time,
-    `actor` who is recorded for what changes (default: HEADRACE_ACTOR, else the machine's user). Raises HeadraceError and its
+    `actor` who is recorded for what changes (default: HEADRACE_ACTOR, else the system's user and the host). Raises HeadraceError and its
     kinds (`headrace.model.errors`), whose `hint` says what to do.
     """
 
@@ -67,7 +68,7 @@ class Session:
         self._path = None if path is None else Path(path)
         self._env = env or os.environ.get("HEADRACE_ENV") or PRODUCTION
         self._now = now.isoformat() if isinstance(now, datetime) else now
-        self._actor = actor or os.environ.get("HEADRACE_ACTOR") or getpass.getuser()
+        self._actor = actor or local_actor()
         self._open().close()
 
     def __enter__(self) -> Self:

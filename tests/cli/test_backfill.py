@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ def test_a_dry_run_says_what_would_be_made_and_writes_nothing(shop: Project) -> 
     document = shop.json("backfill", "orders_clean", *RANGE, "--mode", "all", "--dry-run")
     assert content(shop.root) == before
     assert set(document) >= PLANNED
-    assert document["plan_id"] is None
+    assert document["id"] is None and re.fullmatch("p-[0-9a-f]{16}", document["plan_id"])
     assert made(document)["orders_clean"] == (4, "2025-03-01", "2025-03-04")
     assert made(document)["revenue"] == (4, "2025-03-01", "2025-03-04")
     assert document["affects"]["consumers"] == ["dashboard", "morning-report"]
@@ -136,7 +137,7 @@ def test_policy_keeps_the_plan_and_names_its_line(shop: Project) -> None:
     assert found == 3
     assert f"headrace.toml:{line}" in out
     kept = shop.json("backfills")["backfills"]
-    assert [(row["plan_id"], row["state"]) for row in kept] == [("1", "awaiting_approval")]
+    assert [(row["id"], row["state"]) for row in kept] == [("1", "awaiting_approval")]
     assert f"headrace.toml:{line}" in shop.refused("run", "orders_clean", "--again", "--reason", "x", code=3)
     assert shop.json("run", "revenue", "--partition", "2025-03-01", "--again", "--reason", "x")["state"] == "succeeded"
     assert shop.json("backfills", "cancel", "1", "--reason", "no longer")["state"] == "cancelled"
@@ -173,7 +174,7 @@ def test_one_that_runs_is_shown_with_what_is_to_come_paused_and_gone_on_with(sho
     )
     begun = shop.root / "begun"
     until(begun.exists)
-    assert [(row["plan_id"], row["state"]) for row in shop.json("backfills")["backfills"]] == [("1", "running")]
+    assert [(row["id"], row["state"]) for row in shop.json("backfills")["backfills"]] == [("1", "running")]
     assert shop.json("backfills", "1")["published"] == 0
     assert "backfill 1, which is running, makes fails@2025-03-0" in shop.refused(*asked, "--yes")
     assert shop.json("backfills", "pause", "1", "--reason", "lunch")["state"] == "paused"

@@ -528,7 +528,7 @@ LONG_LEDGER = msgspec.structs.replace(
 )  # fmt: skip
 
 BACKFILL = b.BackfillDocument(
-    now=NOW, clock="replay", plan_id=None, state="planned", mode="missing", reason="the vendor's units were wrong", by="ada",
+    now=NOW, clock="replay", plan_id="p-0123456789abcdef", state="planned", mode="missing", reason="the vendor's units were wrong", by="ada",
     assets=[
         b.BackfillRow(asset="flights", partitions=2, from_="2013-02-11", to="2013-02-12", ranges=1, why="arrived", how="taken_in"),
         b.BackfillRow(asset="flights_clean", partitions=3, from_="2013-02-11", to="2013-02-13", ranges=1, why="missing or stale", how="staged"),
@@ -548,7 +548,7 @@ BACKFILL = b.BackfillDocument(
     finished_at=None, notes=[],
 )  # fmt: skip
 BACKFILL_PARTIAL = msgspec.structs.replace(
-    BACKFILL, plan_id="7", state="partial", published=9_813, failed=2, redone=1, steps_done=3, started_at=NOW, created_at=NOW, finished_at=NOW,
+    BACKFILL, id="7", plan_id="p-0123456789abcdef", state="partial", published=9_813, failed=2, redone=1, steps_done=3, started_at=NOW, created_at=NOW, finished_at=NOW,
     changed=b.ChangedTotals(partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1),
     changes=[b.ChangedRow(asset="flights_clean", partitions=12, rows_added=12_000, rows_removed=3, rows_changed=1)],
     failures=[b.FailureRow(
@@ -558,8 +558,8 @@ BACKFILL_PARTIAL = msgspec.structs.replace(
     )],
 )  # fmt: skip
 BACKFILLS = b.BackfillsDocument(now=NOW, clock="replay", backfills=[
-    b.PlanRowDocument(plan_id="8", state="running", by="ada", reason="the vendor's units were wrong", assets=["flights", "flights_clean", "carrier_delays", "ledger"], partitions_total=9_815, published=120, failed=0, remaining=b.EstimateRow(seconds=254.0, low=180.0, high=400.0, basis=""), created_at=NOW, finished_at=None),
-    b.PlanRowDocument(plan_id="7", state="cancelled", by=HOSTILE, reason=HOSTILE, assets=[HOSTILE], partitions_total=3, published=0, failed=0, remaining=None, created_at=NOW - timedelta(days=3), finished_at=NOW),
+    b.PlanRowDocument(id="8", plan_id="p-0123456789abcde8", state="running", by="ada", reason="the vendor's units were wrong", assets=["flights", "flights_clean", "carrier_delays", "ledger"], partitions_total=9_815, published=120, failed=0, remaining=b.EstimateRow(seconds=254.0, low=180.0, high=400.0, basis=""), created_at=NOW, finished_at=None),
+    b.PlanRowDocument(id="7", plan_id="p-0123456789abcdef", state="cancelled", by=HOSTILE, reason=HOSTILE, assets=[HOSTILE], partitions_total=3, published=0, failed=0, remaining=None, created_at=NOW - timedelta(days=3), finished_at=NOW),
 ])  # fmt: skip
 
 NAMES_ACCEPTED = c.AcceptDocument(

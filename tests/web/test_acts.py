@@ -103,7 +103,7 @@ def test_a_backfill_is_planned_and_then_done(server: tuple[Server, Path]) -> Non
     found, root = server
     asked = {"select": ["revenue"], "from": "2025-03-01", "to": "2025-03-02", "mode": "all", "reason": "once more"}
     shown = found.get("/api/v1/backfills/preview?select=revenue&from=2025-03-01&to=2025-03-02&mode=all")
-    assert shown.json["partitions_total"] == 2 and shown.json["plan_id"] is None
+    assert shown.json["partitions_total"] == 2 and shown.json["id"] is None and shown.json["plan_id"].startswith("p-")
     assert act(found, "backfills", {**asked, "agreed": "x"}).status == 409
     made = done(found, "backfills", {**asked, "agreed": shown.headers["x-headrace-agree"]})
     assert made["state"] == "succeeded" and made["published"] == 2

@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar, cast
 
 from headrace.cli import asking
 from headrace.cli.invocation import Invocation
 from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.model.errors import Refused
+from headrace.operations.documents import Document
+from headrace.operations.plan_refusals import PlanChanged
+
+PLAN_HELP = "do only this plan, as --dry-run names it; exits 3 if it would be another by now"
+D = TypeVar("D", bound=Document)
+
+
+@contextmanager
+def refused_as_shown(invocation: Invocation, render: Callable[[D, Page], None]) -> Iterator[None]:
+    """Programs get the response of a plan that isn't the one that was agreed to; people its error."""
+    try:
+        yield
+    except PlanChanged as error:
+        if invocation.options.json:
+            invocation.show(cast("D", error.response), render)
+        raise
 
 
 def agreed(invocation: Invocation, show: Callable[[Page], None], question: str, *, yes: bool, refused: Refused) -> bool:

@@ -71,11 +71,13 @@ def plan(document: BackfillDocument, page: Page) -> None:
     if document.approval is not None:
         said = document.approval
         page.say(f"needs an approval: {said.file}:{said.line} backfill_approval = {said.rule!r}", "warn", indent=2)
+    if document.id is None and document.plan_id is not None:
+        page.say(f"plan {document.plan_id}", "dim", indent=2)
 
 
 def render(document: BackfillDocument, page: Page) -> None:
     """One backfill: its plan where nothing has begun, and what has come of it."""
-    page.head(f"backfill {document.plan_id}" if document.plan_id else "backfill", document.reason)
+    page.head(f"backfill {document.id}" if document.id else "backfill", document.reason)
     if document.assets and document.started_at is None:
         page.say()
         plan(document, page)
@@ -99,7 +101,7 @@ def listed(document: BackfillsDocument, page: Page) -> None:
         return
     page.say()
     page.table(LISTED, [_line(row, page) for row in document.backfills])
-    page.next(f"headrace backfills {document.backfills[0].plan_id}")
+    page.next(f"headrace backfills {document.backfills[0].id}")
 
 
 def _made(row: BackfillRow) -> list[str | Cell]:
@@ -185,10 +187,10 @@ def _facts(document: BackfillDocument) -> list[str]:
 
 
 def _next(document: BackfillDocument) -> list[str]:
-    number = document.plan_id
+    number = document.id
     match document.state:
         case "planned" if number is None:
-            return [document.command]
+            return [document.command + (f" --plan {document.plan_id}" if document.plan_id is not None else "")]
         case "running":
             return [f"headrace backfills {number}"]
         case "paused":
@@ -208,6 +210,6 @@ def _next(document: BackfillDocument) -> list[str]:
 def _line(row: PlanRowDocument, page: Page) -> list[str | Cell]:
     to_go = seconds(row.remaining.seconds) if row.remaining is not None else ""
     return [
-        row.plan_id, row.state, to_go, joined(row.assets, 3), f"{row.partitions_total:,}", f"{row.published:,}", f"{row.failed:,}",
+        row.id, row.state, to_go, joined(row.assets, 3), f"{row.partitions_total:,}", f"{row.published:,}", f"{row.failed:,}",
         page.reader.moment(row.created_at), row.by, row.reason,
     ]  # fmt: skip

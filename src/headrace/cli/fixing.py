@@ -25,6 +25,8 @@ def plan(document: FixDocument, page: Page) -> None:
     touched = [*document.affected.consumers, *(document.backfill.affects.owners if document.backfill is not None else [])]
     if touched:
         page.say(f"touches {joined(list(dict.fromkeys(touched)), 8)}; approval not needed", indent=2)
+    if document.plan_id is not None:
+        page.say(f"plan {document.plan_id}", "dim", indent=2)
 
 
 def render(document: FixDocument, page: Page) -> None:
@@ -34,7 +36,7 @@ def render(document: FixDocument, page: Page) -> None:
         page.say()
         plan(document, page)
         page.say("· planned, nothing was done" if document.fix == "planned" else "· nothing was done", "dim")
-        page.next(f"headrace fix {document.id}")
+        page.next(f"headrace fix {document.id}" + (f" --plan {document.plan_id}" if document.plan_id is not None else ""))
         return
     _made(document, page)
     if document.fix == "done":

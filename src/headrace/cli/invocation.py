@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import shlex
 import sys
@@ -16,6 +15,7 @@ from headrace.cli.options import Options
 from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.cli.text import clean
+from headrace.model.actors import local_actor
 from headrace.model.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Invocation:
 
         folder = Path(self.options.project) if self.options.project else None
         env = self.options.env or os.environ.get("HEADRACE_ENV") or "prod"
-        return Session.open(folder, env, self.options.now, actor())
+        return Session.open(folder, env, self.options.now, local_actor())
 
     @cached_property
     def reader(self) -> Reader:
@@ -97,14 +97,3 @@ class Invocation:
         """What a printed command needs so that it runs from this folder as it stands."""
         said = {"--project": self.options.project, "--env": self.options.env}
         return "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value)
-
-
-def actor() -> str:
-    """Who types: HEADRACE_ACTOR where it is set (CI, cron), else the machine's user."""
-    named = os.environ.get("HEADRACE_ACTOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid:{os.getuid()}"

@@ -25,6 +25,11 @@ class Content(Value):
     sha256: str
 
 
+def sha256_of(data: bytes) -> str:
+    """In hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
 class CodeTooLarge(OSError):
     """A file is larger than code may be."""
 
@@ -86,7 +91,7 @@ class ProjectFiles:
             except OSError as error:
                 self._contents[path] = error
             else:
-                self._contents[path] = Content(data=data, sha256=hashlib.sha256(data).hexdigest())
+                self._contents[path] = Content(data=data, sha256=sha256_of(data))
         found = self._contents[path]
         if isinstance(found, OSError):
             raise found

@@ -1,45 +1,86 @@
-"""What somebody agreed to: a word for a plan, the same as long as the same would be done.
+"""What somebody agrees to: the id of a plan, the same as long as the same would be done.
 
 Who is shown a plan by one process and agrees by another says which one it was; where something else would be done by then, nothing is.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 import msgspec
 
 from headrace.model import Refused
+from headrace.operations import plan_refusals
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.contract_documents import AcceptDocument
+from headrace.operations.documents import RefusedRow
 from headrace.operations.fix_documents import FixDocument
+from headrace.operations.session import Session
+from headrace.plan.project_plan import plan_id_of
 
 Planned = FixDocument | BackfillDocument | AcceptDocument
-CHARACTERS = 32
+P = TypeVar("P", FixDocument, BackfillDocument, AcceptDocument)
 
 
-def word_for(document: Planned) -> str:
-    """The word. How long it takes, and when it was asked, are no part of what is done."""
-    return hashlib.sha256(msgspec.json.encode(_essence(document))).hexdigest()[:CHARACTERS]
+def identified(session: Session, document: P, version: int | None, files: Mapping[str, str] | None = None) -> P:
+    """The document with the id of the plan that it shows, of what is done from `version` on; `files` are the SHA-256 of what is written.
+    It is kept, so that a refusal can name what differs."""
+    decided = decided_of(session, document, version, files or {})
+    plan_id = plan_id_of(decided)
+    plan_refusals.keep(session, plan_id, decided)
+    return msgspec.structs.replace(document, plan_id=plan_id)
 
 
-def _essence(document: Planned) -> list[object]:
+def decided_of(session: Session, document: Planned, version: int | None, files: Mapping[str, str]) -> dict[str, Any]:
+    """What is decided by agreeing. How long it takes, and when it was shown, are no part of it."""
+    return {"environment": session.env, "base_version": version, "files": dict(files), "steps": _steps(document)}
+
+
+def _steps(document: Planned) -> list[dict[str, Any]]:
     match document:
         case FixDocument():
-            acts = [(step.act, step.what) for step in document.steps]
-            return [document.id, acts, document.mappings, document.file, document.backfill and _essence(document.backfill)]
+            acts = [{"kind": step.act, "node": step.what, "incident": document.id} for step in document.steps]
+            return [*acts, *map(_mapped, document.mappings), *(_steps(document.backfill) if document.backfill is not None else [])]
         case BackfillDocument():
-            return [document.mode, document.assets, document.skipped, document.publishes]
+            how = {"mode": document.mode, "publishes": document.publishes}
+            return [
+                {
+                    "kind": row.how,
+                    "node": row.asset,
+                    "from": row.from_,
+                    "to": row.to,
+                    "ranges": row.ranges,
+                    "partitions": row.partitions,
+                    **how,
+                }
+                for row in document.assets
+            ]
         case AcceptDocument():
-            return [document.source, document.partition, document.file, document.diff]
+            begins = {"kind": "remap", "node": document.source, "from": document.partition}
+            return [begins, *map(_mapped, document.mappings)]
+
+
+def _mapped(row: Any) -> dict[str, Any]:
+    """A name that is accepted; how well it fits is no decision."""
+    told = msgspec.to_builtins(row)
+    return {"kind": "map", "node": told["column"], "to": told["to"], "convert": told.get("convert")}
+
+
+def changed(
+    session: Session, document: Planned, asked: str | None, version: int | None, files: Mapping[str, str] | None = None
+) -> RefusedRow | None:
+    """Why the plan that was asked for isn't done; None where it is the one that is shown, or none was asked for."""
+    if asked is None or asked == document.plan_id:
+        return None
+    return plan_refusals.refused(session, asked, document.plan_id or "", decided_of(session, document, version, files or {}))
 
 
 def agrees(agreed: str | None) -> Callable[[Planned], bool]:
     """Answers whether a plan is the one that was agreed to (None: to whatever it is). Refused where it is another."""
 
     def answer(document: Planned) -> bool:
-        if agreed is not None and agreed != word_for(document):
+        if agreed is not None and agreed != document.plan_id:
             raise Refused("something else would be done by now than what was agreed to", hint="look at the plan again, and agree to that")
         return True
 

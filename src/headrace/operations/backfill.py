@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
-from headrace.operations import estimates, reasons
+from headrace.operations import estimates, plan_refusals, reasons
+from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import BackfillArguments, Planned, plan
 from headrace.operations.backfill_showing import of_planned, of_row, taken_in, with_checks
 from headrace.operations.desk import Work
+from headrace.operations.documents import RefusedRow
 from headrace.operations.performing import Context, perform, verb
+from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Progress, Silent
 from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
@@ -43,22 +47,36 @@ def backfill(  # noqa: PLR0913 - as many as the verb has options
     dry_run: bool,
     confirm: Confirm,
     progress: Progress,
+    plan_id: str | None = None,
 ) -> BackfillDocument:
-    """Plan a backfill, and, unless it is a `dry_run`, ask and do it. A dry run writes nothing at all.
+    """Plan a backfill, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. A dry run writes nothing
+    but the cache.
 
-    Raises UsageError for what there isn't, Refused without a reason, and what `confirm` raises.
+    Raises UsageError for what there isn't, Refused without a reason, PlanChanged for another plan, and what `confirm` raises.
     """
+    plan_refusals.checked_id(plan_id)
     said = (reason or "").strip() if dry_run else reasons.given(reason, "backfill", "who sees other figures tomorrow has to know why")
     arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, said, only, allow_partial)
     compiled = session.compiled if session.compiled is not None else usable(session.declared(progress))
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
     document = of_planned(session, planned, arguments, state=_state(planned), now=session.now(), clock=session.clock.kind)
+    document = identified(session, document, session.version)
+    _same(document, changed(session, document, plan_id, session.version), plan_id)
     if dry_run or document.state == "nothing_due":
         return document
     if planned.approval is None and not confirm(document):
         return msgspec.structs.replace(document, state="declined")
-    agreed = msgspec.structs.replace(arguments, estimate=planned.estimate)
-    return perform(session, "backfill", agreed, progress)  # type: ignore[no-any-return]
+    agreed = msgspec.structs.replace(arguments, estimate=planned.estimate, plan_id=document.plan_id)
+    done: BackfillDocument = perform(session, "backfill", agreed, progress)
+    _same(done, done.refused, document.plan_id)
+    return done
+
+
+def _same(document: BackfillDocument, row: RefusedRow | None, asked: str | None) -> None:
+    """Raises PlanChanged where something else would be done than what was asked for."""
+    if row is not None:
+        refused = msgspec.structs.replace(document, state="refused", refused=row, plan_id=asked)
+        raise PlanChanged(asked or "", row, refused, f"{document.command} --dry-run")
 
 
 def _state(planned: Planned) -> str:
@@ -70,8 +88,13 @@ def _backfill(context: Context, arguments: BackfillArguments, progress: Progress
     leader = context.leader(progress)
     applied = leader.applied
     planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
+    shown = of_planned(context.session, planned, arguments, state=_state(planned), now=context.now(), clock=context.clock.kind)
+    shown = identified(context.session, shown, applied.id)
+    refused = changed(context.session, shown, arguments.plan_id, applied.id)
+    if refused is not None:
+        return msgspec.structs.replace(shown, state="refused", refused=refused)
     if not planned.backfill.chosen:
-        return of_planned(context.session, planned, arguments, state="nothing_due", now=context.now(), clock=context.clock.kind)
+        return shown
     number = keep(context, arguments, planned, applied.id)
     if planned.approval is not None:
         return kept(context, applied.compiled, number)
@@ -122,7 +145,12 @@ def keep(context: Context, arguments: BackfillArguments, planned: Planned, versi
 
 def _made(context: Context, arguments: BackfillArguments, planned: Planned, number: int) -> Event:
     chosen = {one.node: [one.partitions, one.spans[0].first, one.spans[-1].last] for one in planned.backfill.chosen}
-    after = {"mode": arguments.mode, "partitions": planned.backfill.partitions, "chosen": chosen}
+    after: dict[str, Any] = {
+        "plan_id": arguments.plan_id,
+        "mode": arguments.mode,
+        "partitions": planned.backfill.partitions,
+        "chosen": chosen,
+    }
     if planned.approval is not None:
         after["needs"] = str(planned.approval)
     return Event(action=Action.PLAN_MADE, actor=context.actor, object=Object("backfill", str(number)), reason=arguments.reason, after=after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from headrace.operations.documents import Affects, CheckRow, Document
+from headrace.operations.documents import Affects, CheckRow, Document, RefusedRow
 
 
 class BackfillRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -80,14 +80,17 @@ class FailureRow(Document, frozen=True, kw_only=True):
 
 
 class BackfillDocument(Document, frozen=True, kw_only=True):
-    """A backfill: what it makes, and where it stands. `plan_id` is null for what was only looked at, or for nothing to do."""
+    """A backfill: what it makes, and where it stands. `id` is the number that `backfills` lists it by, null for what was only looked at;
+    `plan_id` stands for what is done, and two backfills that do the same have the same one."""
 
     now: datetime
     clock: str
+    id: str | None = None
     plan_id: str | None
     state: str
     """`planned`, `awaiting_approval`, `running`, `paused`, `succeeded`, `partial`, `failed`, `cancelled`; `nothing_due` where there is
-    nothing to do, `declined` by who was asked."""
+    nothing to do, `declined` by who was asked, `refused` where it isn't the plan that was agreed to."""
+    refused: RefusedRow | None = None
     mode: str
     reason: str
     by: str
@@ -119,8 +122,9 @@ class BackfillDocument(Document, frozen=True, kw_only=True):
 
 
 class PlanRowDocument(Document, frozen=True, kw_only=True):
-    """One line of `backfills`."""
+    """One line of `backfills`; `id` is its number."""
 
+    id: str
     plan_id: str
     state: str
     by: str

@@ -34,13 +34,13 @@ def of_preview(session: Session, arguments: BackfillArguments, *, after: str | N
 
 def of_plan(session: Session, text: str, *, after: str | None, limit: int) -> PlannedPartitionsDocument:
     """What a kept backfill makes, and what came of it. UsageError if there is none of that number."""
-    number = number_of(text)
+    number = number_of(session, text)
     if session.store is None or session.compiled is None:
-        raise unknown(number)
+        raise unknown(text)
     with session.store.read() as tx:
         row = plans.get(tx, number)
         if row is None:
-            raise unknown(number)
+            raise unknown(text)
         made = {(one.node, one.partition): (one.state, f"{one.epoch}.{one.n}") for one in plans.staged(tx, number)}
         made |= {(node, key): ("published", attempt) for node, key, attempt in plan_figures.publications(tx, number)}
     known = _Known(session.store)

@@ -50,6 +50,8 @@ class BackfillArguments(msgspec.Struct, frozen=True):
     allow_partial: bool = False
     estimate: EstimateRow | None = None
     """What who agreed to it was told that it takes: whoever leads needn't find that out once more, while others wait."""
+    plan_id: str | None = None
+    """Of the plan that somebody agreed to; versions of before have none."""
 
     @property
     def command(self) -> str:

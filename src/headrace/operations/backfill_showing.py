@@ -53,7 +53,7 @@ def of_row(
     document = _document(content(row), compiled, arguments, estimate, approval, now=now, clock=clock)
     outcome = PlanOutcome.read(row.outcome)
     return msgspec.structs.replace(
-        document, plan_id=str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
+        document, id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state, by=row.actor, steps_done=row.steps_done,
         published=outcome.published + taken_in, failed=outcome.failed, redone=outcome.redone, remaining=remaining,
         changed=_totals(outcome.changed) if outcome.published else None, changes=_changes(outcome.changed),
         failures=_failures(compiled, outcome),
@@ -64,8 +64,10 @@ def of_row(
 def line_of(session: Session, row: PlanRow, taken_in: int, remaining: EstimateRow | None) -> PlanRowDocument:
     """One line of `backfills`."""
     backfill, outcome = content(row), PlanOutcome.read(row.outcome)
+    arguments = msgspec.json.decode(row.request, type=BackfillArguments)
     return PlanRowDocument(
-        plan_id=str(row.id), state=row.state, by=row.actor, reason=row.reason, assets=[one.node for one in backfill.chosen],
+        id=str(row.id), plan_id=arguments.plan_id or str(row.id), state=row.state,
+        by=row.actor, reason=row.reason, assets=[one.node for one in backfill.chosen],
         partitions_total=backfill.partitions, published=outcome.published + taken_in, failed=outcome.failed, remaining=remaining,
         created_at=session.instant(row.created_at), finished_at=_at(session, row.finished_at),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from headrace.operations.desk import Work
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session
+from headrace.plan.project_plan import PLAN_ID
 from headrace.store import Transaction
 from headrace.store.queries import plans
 from headrace.store.queries.plans import PlanRow
@@ -48,14 +49,14 @@ def backfills(session: Session) -> BackfillsDocument:
 
 def one(session: Session, text: str) -> BackfillDocument:
     """One backfill as it stands. UsageError if there is none of that number."""
-    number = number_of(text)
+    number = number_of(session, text)
     if session.store is None or session.compiled is None:
-        raise unknown(number)
+        raise unknown(text)
     now_us = session.clock.now_us()
     with session.store.read() as tx:
         row = plans.get(tx, number)
         if row is None:
-            raise unknown(number)
+            raise unknown(text)
         remaining, taken = _remaining(session, tx, row, now_us), taken_in(tx, row)
     now, clock = session.now(), session.clock.kind
     document = of_row(session, row, session.compiled, now=now, clock=clock, taken_in=taken, remaining=remaining)
@@ -65,7 +66,7 @@ def one(session: Session, text: str) -> BackfillDocument:
 
 def act(session: Session, action: str, text: str, *, reason: str | None, progress: Progress) -> BackfillDocument:
     """Pause, resume or cancel a backfill. UsageError for one that there isn't, or that has ended; Refused without a reason."""
-    number = number_of(text)
+    number = number_of(session, text)
     said = reasons.given(reason, f"backfills {action}", "it stands in the audit trail")
     return perform(session, "backfills", BackfillsArguments(action, number, said), progress)  # type: ignore[no-any-return]
 
@@ -76,7 +77,7 @@ def _act(context: Context, arguments: BackfillsArguments, progress: Progress) ->
     with context.store.read() as tx:
         row = plans.get(tx, number)
     if row is None:
-        raise unknown(number)
+        raise unknown(str(number))
     if row.state not in (*OPEN, *UNBEGUN, *(UNMADE if arguments.action == RESUME else ())):
         raise UsageError(f"backfill {number} has ended: it is {row.state}", hint=f"headrace backfills {number}")
     leader = context.leader(progress)
@@ -124,13 +125,18 @@ def _remaining(session: Session, tx: Transaction, row: PlanRow, now_us: int) -> 
     return None if found is None else estimate_row(found)
 
 
-def number_of(text: str) -> int:
-    """A plan's id as typed. UsageError for what is no number."""
+def number_of(session: Session, text: str) -> int:
+    """A backfill's number, as typed or by the id of its plan (the newest that did it). UsageError for what is neither."""
+    if PLAN_ID.fullmatch(text) and session.store is not None:
+        with session.store.read() as tx:
+            number = plans.of_plan_id(tx, text)
+        if number is not None:
+            return number
     if not (text.isascii() and text.isdecimal() and len(text) <= DIGITS_MAX):
         raise UnknownName(f"{text[:40]!r} is no backfill's number", hint="headrace backfills lists them")
     return int(text)
 
 
-def unknown(number: int) -> UsageError:
+def unknown(text: str) -> UsageError:
     """What to raise where there is no such plan."""
-    return UnknownName(f"there is no backfill {number}", hint="headrace backfills lists them")
+    return UnknownName(f"there is no backfill {text[:40]}", hint="headrace backfills lists them")

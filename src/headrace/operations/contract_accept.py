@@ -4,6 +4,7 @@ into force, and what was held because of them is read again."""
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import HeadraceError, ProjectError, Refused, Source, UsageError
 from headrace.model.commands import command_line, place
 from headrace.model.contracts import SUFFIX
-from headrace.operations import staling
+from headrace.operations import plan_refusals, staling
+from headrace.operations.agreement import changed, identified
 from headrace.operations.contract_documents import AcceptDocument, MappingRow
 from headrace.operations.contract_files import Renamed, with_names
 from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of, source_of
 from headrace.operations.incidents import ID, found_in, number_of
 from headrace.operations.performing import Context, perform, verb
+from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
 from headrace.plan import changes
@@ -52,15 +55,19 @@ class Accepted(msgspec.Struct, frozen=True):
     after: str
 
 
-def accept(session: Session, target: str, *, pairs: Sequence[str], patch: bool, yes: bool, progress: Progress) -> AcceptDocument:
+def accept(
+    session: Session, target: str, *, pairs: Sequence[str], patch: bool, yes: bool, progress: Progress, plan_id: str | None = None
+) -> AcceptDocument:
     """Write the proposed mapping of a held delivery, by its place or by the incident of it (or `pairs`, `COLUMN=NAME`), into its source's
     contract, and apply that.
 
     With `patch` nothing is written: the document has the difference. Refused where nothing is proposed, where a name is taken, and where
     the files hold other changes (`yes` applies them as well)."""
+    plan_refusals.checked_id(plan_id)
     made = prepared(session, target, pairs)
+    shown = _shown(session, made, plan_id)
     if patch:
-        return _document(session, made, "patch")
+        return shown
     if not yes:
         _nothing_else(session, progress)
     path = session.root / made.path
@@ -76,7 +83,18 @@ def accept(session: Session, target: str, *, pairs: Sequence[str], patch: bool, 
         raise
     finally:
         fresh.close()
-    return msgspec.structs.replace(done, mappings=list(made.mappings), diff=_diff(made), made=made.before is None)
+    return msgspec.structs.replace(done, mappings=list(made.mappings), diff=_diff(made), made=made.before is None, plan_id=shown.plan_id)
+
+
+def _shown(session: Session, made: Accepted, asked: str | None) -> AcceptDocument:
+    """What is about to be written, with the plan's id. Raises PlanChanged where it isn't the plan that was asked for."""
+    files = {made.path.as_posix(): hashlib.sha256(made.after.encode()).hexdigest()}
+    shown = identified(session, _document(session, made, "patch"), session.version, files)
+    row = changed(session, shown, asked, session.version, files)
+    if row is not None:
+        refused = msgspec.structs.replace(shown, state="refused", refused=row, plan_id=asked)
+        raise PlanChanged(asked or "", row, refused, command_line("contract", "accept", made.source.name, "--patch"))
+    return shown
 
 
 def prepared(session: Session, target: str, pairs: Sequence[str] = ()) -> Accepted:

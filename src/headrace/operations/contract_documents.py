@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents import Document, NeededRow, StaleRow
+from headrace.operations.documents import Document, NeededRow, RefusedRow, StaleRow
 
 
 class MappingRow(Document, frozen=True, kw_only=True):
@@ -22,6 +22,9 @@ class AcceptDocument(Document, frozen=True, kw_only=True):
 
     now: datetime
     clock: str = "live"
+    plan_id: str | None = None
+    refused: RefusedRow | None = None
+    """Why nothing was done: the plan isn't the one that was agreed to."""
     source: str
     partition: str
     """The first interval for which the names hold."""

@@ -3,6 +3,7 @@ beside production and published at once."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -10,17 +11,20 @@ import msgspec
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Refused
 from headrace.model.required import WHOLE
+from headrace.operations import plan_refusals
+from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import plan
 from headrace.operations.backfill_showing import of_planned
 from headrace.operations.contract_accept import Accepted, accept, prepared
-from headrace.operations.documents import Document
+from headrace.operations.documents import Document, RefusedRow
 from headrace.operations.fix_documents import FixDocument, FixStep, RecomputedRow, StillRow
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.mending import Act, Mending, mending
 from headrace.operations.performing import Context, perform, verb
+from headrace.operations.plan_refusals import PlanChanged
 from headrace.operations.progress import Progress
 from headrace.operations.resume import resume
 from headrace.operations.retry import retry
@@ -44,12 +48,15 @@ class FixArguments(msgspec.Struct, frozen=True):
     number: int
     acts: list[str]
     again: bool = False
+    plan_id: str | None = None
+    reason: str = ""
 
 
 class FixNoted(Document, frozen=True, kw_only=True):
-    """That somebody began to repair an incident is written down."""
+    """That somebody began to repair an incident is written down; or why nothing is repaired."""
 
     number: int
+    refused: RefusedRow | None = None
 
 
 class _Planned(msgspec.Struct, frozen=True):
@@ -62,13 +69,20 @@ class _Planned(msgspec.Struct, frozen=True):
     build: BackfillDocument | None = None
 
 
-def fix(session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False) -> FixDocument:
-    """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it. `again`: also where neither inputs nor code have
-    changed since the wrong rows were published.
+def fix(
+    session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False,
+    plan_id: str | None = None, reason: str | None = None,
+) -> FixDocument:  # fmt: skip
+    """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. `again`:
+    also where neither inputs nor code have changed since the wrong rows were published.
 
-    UsageError for an incident that there isn't, Refused where a person has to do something first, or policy asks for an approval."""
+    UsageError for an incident that there isn't, Refused where a person has to do something first, or policy asks for an approval,
+    PlanChanged for another plan."""
+    plan_refusals.checked_id(plan_id)
     planned = _plan(session, target, again=again)
-    document = _document(planned, "done" if planned.incident.state == "resolved" else "planned")
+    document = _shown(session, planned)
+    if planned.incident.state != "resolved":
+        _same(document, _changed(session, planned, document, plan_id), plan_id)
     if dry_run or planned.incident.state == "resolved":
         return document
     if planned.build is not None and planned.build.approval is not None:
@@ -80,9 +94,37 @@ def fix(session: Session, target: str, *, dry_run: bool, confirm: Confirm, progr
     if not confirm(document):
         return msgspec.structs.replace(document, fix="declined")
     before = _hashes(session, planned) if again else {}
-    perform(session, "fix", FixArguments(planned.incident.id, [act.value for act in planned.how.acts], again), progress)
+    acts = [act.value for act in planned.how.acts]
+    asked = FixArguments(planned.incident.id, acts, again, document.plan_id, (reason or "").strip())
+    noted: FixNoted = perform(session, "fix", asked, progress)
+    _same(document, noted.refused, document.plan_id)
     built = _do(session, planned, progress)
     return _after(session, planned, document, built, before if again else None)
+
+
+def _shown(session: Session, planned: _Planned) -> FixDocument:
+    """The plan with its id; of an incident that is resolved what it is."""
+    if planned.incident.state == "resolved":
+        return _document(planned, "done")
+    return identified(session, _document(planned, "planned"), session.version, _written(planned))
+
+
+def _written(planned: _Planned) -> dict[str, str]:
+    """SHA-256 of the contract that is written, by its path."""
+    if planned.accepted is None:
+        return {}
+    return {planned.accepted.path.as_posix(): hashlib.sha256(planned.accepted.after.encode()).hexdigest()}
+
+
+def _changed(session: Session, planned: _Planned, document: FixDocument, asked: str | None) -> RefusedRow | None:
+    return changed(session, document, asked, session.version, _written(planned))
+
+
+def _same(document: FixDocument, row: RefusedRow | None, asked: str | None) -> None:
+    """Raises PlanChanged where something else would be done than what was agreed to."""
+    if row is not None:
+        refused = msgspec.structs.replace(document, fix="refused", refused=row, plan_id=asked)
+        raise PlanChanged(asked or "", row, refused, f"headrace fix {document.id} --dry-run")
 
 
 def _after(
@@ -100,7 +142,7 @@ def _after(
     state = "done" if after.incident.state == "resolved" and not failed else "open"
     return msgspec.structs.replace(
         _document(after, state), steps=document.steps, mappings=document.mappings, file=document.file, backfill=built, still=still,
-        recomputed=recomputed,
+        recomputed=recomputed, plan_id=document.plan_id,
     )  # fmt: skip
 
 
@@ -238,23 +280,41 @@ def _built(document: BackfillDocument) -> Sequence[FixStep]:
 
 @verb("fix", FixArguments, FixNoted)
 def _noted(context: Context, arguments: FixArguments, progress: Progress) -> FixNoted:
-    """Who began to repair it stands in its timeline and in the trail before anything is done."""
+    """Who began to repair it stands in its timeline and in the trail before anything is done. The plan is made once more, of what is so
+    now: another one than was agreed to is refused."""
     del progress
+    refused = _checked(context, arguments)
+    if refused is not None:
+        return FixNoted(number=arguments.number, refused=refused)
 
     def write(tx: Transaction, now: int) -> None:
-        acts = ", ".join(arguments.acts)
-        stored.happened(tx, arguments.number, [Happened(now, f"repair begun: {acts}", context.actor.id, "fix")])
+        begun = f"repair begun: {', '.join(arguments.acts)}" + (f" ({arguments.reason})" if arguments.reason else "")
+        stored.happened(tx, arguments.number, [Happened(now, begun, context.actor.id, "fix")])
         append(
             tx,
             now,
             Event(
                 action=Action.INCIDENT_FIXED, actor=context.actor, object=Object("incident", str(arguments.number)),
-                after={"acts": list(arguments.acts), **({"again": True} if arguments.again else {})},
+                reason=arguments.reason,
+                after={
+                    "plan_id": arguments.plan_id, "acts": list(arguments.acts), **({"again": True} if arguments.again else {}),
+                },
             ),
         )  # fmt: skip
 
     context.tell(write=write)
     return FixNoted(number=arguments.number)
+
+
+def _checked(context: Context, arguments: FixArguments) -> RefusedRow | None:
+    if arguments.plan_id is None:
+        return None
+    fresh = context.session.again(context.session.actor)
+    try:
+        planned = _plan(fresh, f"INC-{arguments.number}", again=arguments.again)
+        return _changed(fresh, planned, _shown(fresh, planned), arguments.plan_id)
+    finally:
+        fresh.close()
 
 
 def _do(session: Session, planned: _Planned, progress: Progress) -> BackfillDocument | None:

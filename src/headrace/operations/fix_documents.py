@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.contract_documents import MappingRow
-from headrace.operations.documents import Document
+from headrace.operations.documents import Document, RefusedRow
 from headrace.operations.incident_documents import IncidentRow
 
 
@@ -40,6 +40,10 @@ class FixDocument(IncidentRow, frozen=True, kw_only=True):
     `open` (a part of it failed, or the incident isn't over); `backfill` is the plan, and what came of it once it ran."""
 
     fix: str
+    plan_id: str | None = None
+    """Of what is done, or was agreed to; null for an incident that is resolved."""
+    refused: RefusedRow | None = None
+    """Why nothing was done: the plan isn't the one that was agreed to."""
     steps: list[FixStep]
     mappings: list[MappingRow]
     file: str | None

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from headrace.model import UsageError
-from headrace.operations.documents import RefusedRow
+from headrace.model import Refused, UsageError
+from headrace.operations.documents import Document, RefusedRow
 from headrace.operations.session import Session
 from headrace.plan.project_plan import PLAN_ID
 
@@ -28,6 +28,15 @@ class Decided(msgspec.Struct, frozen=True):
     base_version: int | None
     files: dict[str, str]
     steps: list[dict[str, Any]]
+
+
+class PlanChanged(Refused):
+    """What would be done isn't what was agreed to; nothing is. `response` is what would have been done, with the reason."""
+
+    def __init__(self, asked: str, row: RefusedRow, response: Document, look: str) -> None:
+        said = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
+        super().__init__(f"plan {asked} isn't what would be done now, which is {row.plan_id_now}: {said or 'other steps'}", hint=look)
+        self.row, self.response = row, response
 
 
 def checked_id(text: str | None) -> str | None:

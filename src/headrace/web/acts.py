@@ -247,7 +247,7 @@ def do_accept_names(session: Session, asked: MapAsked, progress: Progress) -> Ac
     from headrace.operations.progress import Silent
 
     agrees(asked.agreed)(accept(session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent()))
-    return accept(session, asked.node, pairs=asked.map, patch=False, yes=False, progress=progress)
+    return accept(session, asked.node, pairs=asked.map, patch=False, yes=False, progress=progress, plan_id=asked.agreed)
 
 
 def do_waive(session: Session, asked: TargetAsked, progress: Progress) -> WaiveDocument:

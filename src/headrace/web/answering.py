@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any
 
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from headrace.operations.agreement import Planned, word_for
+from headrace.operations.agreement import Planned
 from headrace.operations.changing import state_of
 from headrace.operations.encoding import encoded
 from headrace.operations.session import Session
@@ -24,7 +24,7 @@ from headrace.web.reading import Reader
 
 Answering = Callable[[Request], Awaitable[Response]]
 AGREE = "x-headrace-agree"
-"""The word for a plan that is shown: who agrees to it sends it back."""
+"""The id of a plan that is shown: who agrees to it sends it back."""
 
 
 def as_json(document: Any, status: int = 200) -> Response:
@@ -58,7 +58,7 @@ def _answered(session: Session, endpoint: Get, asked: Struct, kept: Answers, sen
         if (before := kept.get(question, tag)) is not None:
             return before
     document = endpoint.make(session, asked)
-    found = Answered(tag, encoded(document), word_for(document) if isinstance(document, get_args(Planned)) else None)
+    found = Answered(tag, encoded(document), document.plan_id if isinstance(document, Planned) else None)
     if tag is not None:
         kept.put(question, found)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.agreeing import agreed
+from headrace.cli.agreeing import PLAN_HELP, agreed, refused_as_shown
 from headrace.cli.backfilling import plan, render
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Exclude, Option, Select, Selection
@@ -29,6 +29,7 @@ def command(
     allow_partial: Annotated[bool, Option("--allow-partial", help="publish what could be made though some of it failed")] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
+    plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
 ) -> int:
     """Make partitions of the past, with all that reads them, beside production, and publish them at once.
 
@@ -36,10 +37,12 @@ def command(
     """
     from headrace.operations.backfill import backfill
 
-    document = backfill(
+    with refused_as_shown(invocation, render):
+        document = backfill(
         invocation.session, [*(select or []), *(also or [])], exclude=exclude or [], first=first, last=last, since=since, mode=mode,
         reason=reason, only=only, allow_partial=allow_partial, dry_run=dry_run,
         confirm=lambda found: _confirm(invocation, found, yes=yes), progress=invocation.progress(),
+        plan_id=plan_id,
     )  # fmt: skip
     invocation.show(document, render)
     return EXIT.get(document.state, 1)
@@ -47,5 +50,5 @@ def command(
 
 def _confirm(invocation: Invocation, document: BackfillDocument, *, yes: bool) -> bool:
     said = f"this makes {plural(document.partitions_total, 'partition')} again and nobody is there to ask"
-    refused = Refused(said, hint=f"{document.command} --yes")
+    refused = Refused(said, hint=f"{document.command} --plan {document.plan_id} --yes")
     return agreed(invocation, lambda page: plan(document, page), "Do it?", yes=yes, refused=refused)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
+from headrace.cli.agreeing import refused_as_shown
 from headrace.cli.contracting import accepted, inferred
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Argument, Option
@@ -21,6 +22,7 @@ def command(
     patch: Annotated[bool, Option("--patch", help="accept: write nothing, print the difference")] = False,
     write: Annotated[bool, Option("--write", help="infer: write contracts/SOURCE.odcs.yaml")] = False,
     yes: Annotated[bool, Option("--yes", help="accept: apply what else the files change, too")] = False,
+    plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help="accept: only this plan, as --patch names it")] = None,
 ) -> int:
     """The contract of a source: accept writes the names that a vendor uses now into it, from the interval on that is held, applies it, and
     has the held deliveries read again by the next tick; infer makes a contract of what is published, with the evidence of each rule."""
@@ -34,7 +36,10 @@ def command(
         return _infer(invocation, target, write=write)
     from headrace.operations.contract_accept import accept
 
-    document = accept(invocation.session, target, pairs=map_ or (), patch=patch, yes=yes, progress=invocation.progress())
+    with refused_as_shown(invocation, accepted):
+        document = accept(
+            invocation.session, target, pairs=map_ or (), patch=patch, yes=yes, progress=invocation.progress(), plan_id=plan_id
+        )
     if patch and not invocation.options.json:
         sys.stdout.write(document.diff)
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from headrace.cli.agreeing import agreed
+from headrace.cli.agreeing import PLAN_HELP, agreed, refused_as_shown
 from headrace.cli.fixing import plan, render
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Argument, Option
@@ -20,6 +20,8 @@ def command(
     dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
     again: Annotated[bool, Option("--again", help="compute it although neither code nor inputs have changed since")] = False,
+    plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail")] = None,
 ) -> int:
     """Repair an incident: accept the names that a vendor uses now, read deliveries again, build what reads them beside production, publish.
 
@@ -28,18 +30,23 @@ def command(
     """
     from headrace.operations.fix import fix
 
-    document = fix(
-        invocation.session,
-        target,
-        dry_run=dry_run,
-        again=again,
-        confirm=lambda found: _confirm(invocation, found, yes=yes),
-        progress=invocation.progress(),
-    )
+    with refused_as_shown(invocation, render):
+        document = fix(
+            invocation.session,
+            target,
+            dry_run=dry_run,
+            again=again,
+            confirm=lambda found: _confirm(invocation, found, yes=yes),
+            progress=invocation.progress(),
+            plan_id=plan_id,
+            reason=reason,
+        )
     invocation.show(document, render)
     return EXIT.get(document.fix, 1)
 
 
 def _confirm(invocation: Invocation, document: FixDocument, *, yes: bool) -> bool:
-    refused = Refused(f"this repairs {document.id} and nobody is there to ask", hint=f"headrace fix {document.id} --yes")
+    refused = Refused(
+        f"this repairs {document.id} and nobody is there to ask", hint=f"headrace fix {document.id} --plan {document.plan_id} --yes"
+    )
     return agreed(invocation, lambda page: plan(document, page), "Do this?", yes=yes, refused=refused)

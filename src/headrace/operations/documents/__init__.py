@@ -64,6 +64,7 @@ from headrace.operations.documents.status import (
     RiskRow,
     StatusDocument,
 )
+from headrace.operations.documents.versions import VersionFileRow, VersionRow
 
 __all__ = [
     "Affects",
@@ -126,5 +127,7 @@ __all__ = [
     "StepRow",
     "TryDocument",
     "ValidateDocument",
+    "VersionFileRow",
+    "VersionRow",
     "WeakenedRow",
 ]

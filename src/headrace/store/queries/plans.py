@@ -62,6 +62,12 @@ def get(tx: Transaction, plan: int) -> PlanRow | None:
     return None if row is None else PlanRow(*row)
 
 
+def of_plan_id(tx: Transaction, plan_id: str) -> int | None:
+    """The newest backfill that was agreed to as this plan; `plan_id` must be one, so that it holds nothing that LIKE reads."""
+    row = tx.execute("select max(id) from plan where request like ?", (f'%"plan_id":"{plan_id}"%',)).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
 def awaiting(tx: Transaction) -> list[PlanRow]:
     """The plans that wait for an approval, oldest first."""
     return [PlanRow(*row) for row in tx.execute(f"select {_COLUMNS} from plan where state = 'awaiting_approval' order by id").fetchall()]

@@ -20,6 +20,23 @@ class Version(msgspec.Struct, frozen=True):
     """Of the plan that it was applied by; None for versions of before there were any."""
 
 
+class Heading(msgspec.Struct, frozen=True):
+    """A version without what it means. `applied_at` is in microseconds."""
+
+    id: int
+    manifest: dict[str, str]
+    applied_at: int
+    actor: str
+    plan_id: str | None
+
+
+def headings(tx: Transaction, version_id: int | None = None) -> list[Heading]:
+    """All versions, newest first; with an id that one, or none."""
+    sql = "select id, manifest, applied_at, actor, plan_id from version where cast(:id as bigint) is null or id = :id order by id desc"
+    rows = tx.execute(sql, {"id": version_id}).fetchall()
+    return [Heading(id_, msgspec.json.decode(manifest), at, actor, plan_id) for id_, manifest, at, actor, plan_id in rows]
+
+
 def newest(tx: Transaction) -> Version | None:
     """What is applied now; None before the first `apply`."""
     return _version(tx.execute(f"{_SELECT} order by id desc limit 1").fetchone())

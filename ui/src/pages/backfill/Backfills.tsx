@@ -7,11 +7,11 @@ import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
 
 type Row = Schema["PlanRowDocument"];
-const page = (row: Row) => `/backfills/${encodeURIComponent(row.plan_id)}`;
+const page = (row: Row) => `/backfills/${encodeURIComponent(row.id)}`;
 
 const COLUMNS: readonly Column<Row>[] = [
   { name: "State", cell: (row) => <State of={row.state} /> },
-  { name: "Backfill", className: "why", cell: (row) => <div><Link to={page(row)}><strong>{row.plan_id}: {named(row.assets)}</strong></Link><div className="muted small">{row.reason}</div></div> },
+  { name: "Backfill", className: "why", cell: (row) => <div><Link to={page(row)}><strong>{row.id}: {named(row.assets)}</strong></Link><div className="muted small">{row.reason}</div></div> },
   { name: "Published", cell: (row) => <Made row={row} /> },
   { name: "By", cell: (row) => row.by },
   { name: "Planned", cell: (row) => <Time at={row.created_at} /> },
@@ -25,7 +25,7 @@ export function Backfills() {
       <Heading title="Backfills" said="The past made again, beside production, and published at once. Readers see the old until then."><Link className="button main" to="/backfills/new">New backfill</Link></Heading>
       <Panel title="The newest first">
         <Loaded document={useDocument("/api/v1/backfills", {})}>
-          {({ backfills }) => backfills.length ? <Table label="Backfills" columns={COLUMNS} rows={backfills} keyOf={(row) => row.plan_id} opens={page} keys /> : (
+          {({ backfills }) => backfills.length ? <Table label="Backfills" columns={COLUMNS} rows={backfills} keyOf={(row) => row.id} opens={page} keys /> : (
             <Empty><strong>There is none.</strong> <Link to="/backfills/new">Plan one</Link>, or <code>headrace backfill ASSET --from DAY --to DAY --reason TEXT</code>: what would be made, how long it takes and whom it reaches is said before anything is done (<code>--dry-run</code>: only said).</Empty>
           )}
         </Loaded>

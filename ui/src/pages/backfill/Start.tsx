@@ -19,7 +19,7 @@ export function Start({ row, body, anew, close }: Props) {
   const [reason, setReason] = useState("");
   const field = useId();
   const said = reason.trim();
-  const kept = useKept(do_.isPending, said) ?? do_.data?.plan_id;
+  const kept = useKept(do_.isPending, said) ?? do_.data?.id;
   const navigate = useNavigate();
   useEffect(() => {
     if (kept) void navigate(`/backfills/${encodeURIComponent(kept)}`);
@@ -61,6 +61,6 @@ export function Start({ row, body, anew, close }: Props) {
 function useKept(begun: boolean, reason: string): string | undefined {
   const plans = useDocument("/api/v1/backfills", {}).data?.backfills;
   const before = useRef<ReadonlySet<string> | null>(null);
-  if (!begun) before.current = plans ? new Set(plans.map((one) => one.plan_id)) : null;
-  return begun && before.current ? plans?.find((one) => one.reason === reason && !before.current!.has(one.plan_id))?.plan_id : undefined;
+  if (!begun) before.current = plans ? new Set(plans.map((one) => one.id)) : null;
+  return begun && before.current ? plans?.find((one) => one.reason === reason && !before.current!.has(one.id))?.id : undefined;
 }

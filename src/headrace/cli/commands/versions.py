@@ -1,0 +1,68 @@
+"""`headrace versions [N [--file PATH]]`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+from headrace.cli.invocation import Invocation
+from headrace.cli.page import Page
+from headrace.cli.parsing import Argument, Option
+from headrace.cli.tables import Cell, Column, Row
+from headrace.cli.text import plural
+from headrace.model.errors import UsageError
+from headrace.operations.documents import VersionRow
+
+SHOWN_MAX = 40
+LISTED = [
+    Column("version", right=True),
+    Column("plan", least=18),
+    Column("files", right=True, drops=1),
+    Column("applied", gives=1, least=12),
+    Column("by", gives=1, least=8),
+]
+FILES = [Column("file", gives=1, least=20), Column("sha256", least=16)]
+
+
+def command(
+    invocation: Invocation,
+    number: Annotated[str | None, Argument("[N]", help="a version's number: its files with their hashes")] = None,
+    file: Annotated[str | None, Option("--file", metavar="PATH", help="print the stored bytes of one file of version N")] = None,
+) -> int:
+    """What was applied: each version with the plan that it was applied by, who did it, and its files as they are stored."""
+    from headrace.operations.versions import file_of, versions
+
+    if file is not None:
+        if number is None:
+            raise UsageError("--file needs a version", hint="headrace versions N --file PATH")
+        sys.stdout.buffer.write(file_of(invocation.session, number, file))
+        return 0
+    found = versions(invocation.session, number)
+    invocation.show(found, _one if number is not None else _all)
+    return 0
+
+
+def _all(found: list[VersionRow], page: Page) -> None:
+    page.head("versions")
+    if not found:
+        page.say("nothing is applied yet")
+        page.next("headrace plan")
+        return
+    page.say()
+    page.table(LISTED, [_line(row, page) for row in found[:SHOWN_MAX]])
+    if len(found) > SHOWN_MAX:
+        page.say(f"and {plural(len(found) - SHOWN_MAX, 'older version')}", indent=2)
+    page.next(f"headrace versions {found[0].version}")
+
+
+def _line(row: VersionRow, page: Page) -> Row:
+    return [Cell(str(row.version), "bold"), row.plan_id or "", f"{len(row.files):,}", page.reader.moment(row.at), row.by]
+
+
+def _one(found: list[VersionRow], page: Page) -> None:
+    (row,) = found
+    page.head(f"version {row.version}", *([f"plan {row.plan_id}"] if row.plan_id else []))
+    page.say(f"applied {page.reader.moment(row.at)} by {row.by}")
+    page.say()
+    page.table(FILES, [[Cell(file.path, "bold"), file.sha256] for file in row.files])
+    page.next(f"headrace versions {row.version} --file PATH")

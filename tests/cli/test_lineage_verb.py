@@ -7,7 +7,7 @@ from clilab import Project
 
 def test_up_and_down_with_transformations(new: Project) -> None:
     document = new.json("lineage", "revenue.revenue")
-    assert set(document) == {"column", "upstream", "downstream"}
+    assert set(document) == {"column", "upstream", "downstream", "code"}
     assert document["column"] == "revenue.revenue"
     assert {"column": "orders_clean.amount", "via": "revenue.revenue", "transformation": "aggregate"} in document["upstream"]
     assert any(row["column"] == "orders.amount" for row in document["upstream"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,51 @@ def test_a_changed_macro_is_named(lab: Lab) -> None:
     lab.tick()
     lab.write("macros/money.sql", "create macro cents(x) as cast(x * 1000 as bigint);\n")
     assert changed(lab.headrace("plan")) == {"clean": [("macros/money.sql", "macro")]}
+
+
+@pytest.mark.timeout(300)
+def test_new_code_may_leave_what_is_published_as_it_is(project: Lab) -> None:
+    """Would catch: a backfill of years for a change that concerns the future only; or a table of two definitions in silence."""
+    project.write("lib/factors.py", "FACTOR = 3\n")
+    for refused in (["--keep", "totals"], ["--keep", "exported", "--reason", "x"], ["--keep", "totals", "--reason", " "]):
+        project.headrace("apply", "--yes", *refused, code=2)
+    planned = project.headrace("plan")["plan_id"]
+    document = project.headrace("apply", "--yes", "--keep", "totals", "--reason", "from 2025-01-03 on")
+    assert document["state"] == "applied" and document["stale"] == [] and document["backfills"] == []
+    assert document["plan_id"] != planned  # what is agreed to is another plan
+    assert [(one["kind"], one["detail"]) for one in document["plan"]["steps"]] == [("declare", "body, what is published is kept")]
+    project.orders(DAYS[2])
+    project.tick()
+    assert values(project, "totals", "total") == ["20", "20", "30"]
+    assert project.headrace("plan")["changes"] == []
+    trail = [one for one in project.headrace("audit", "show") if one["action"] == "project.applied"]
+    assert (trail[0]["reason"], trail[0]["after"]["steps"][0]["detail"]) == ("from 2025-01-03 on", "body, what is published is kept")
+    versions = project.headrace("lineage", "totals")["code"]
+    assert [(one["partitions"], one["from"], one["to"]) for one in versions] == [(2, DAYS[0], DAYS[1]), (1, DAYS[2], DAYS[2])]
+    assert len({one["fingerprint"] for one in versions}) == 2
+    runs = {
+        row["partition"]: row["code"]["fingerprint"]
+        for run in ("1", "2")
+        for row in project.headrace("runs", run)
+        if row["node"] == "totals"
+    }
+    assert [runs[day] for day in DAYS[:3]] == [versions[0]["fingerprint"]] * 2 + [versions[1]["fingerprint"]]
+
+
+@pytest.mark.timeout(300)
+def test_ls_and_runs_list_the_code_with_its_hashes(project: Lab) -> None:
+    """Would catch: a file that counts and isn't shown; an attempt that doesn't say by which interpreter and packages it ran."""
+    nodes = {one["name"]: one["code"] for one in project.headrace("ls")}
+    assert nodes["orders"] is None
+    totals = nodes["totals"]
+    paths = ["assets/report.py", "lib/__init__.py", "lib/rates.py", "lib/factors.py"]
+    assert sorted(file["path"] for file in totals["files"]) == sorted(paths)
+    for file in totals["files"]:
+        assert file["sha256"] == hashlib.sha256((project.root / file["path"]).read_bytes()).hexdigest()
+    assert {file["path"]: file["via"] for file in totals["files"]}["lib/rates.py"] == "assets/report.py:2 from lib.rates import doubled"
+    assert [one["name"] for one in totals["packages"]] == ["headrace"] and totals["secrets"] == []
+    row = next(row for row in project.headrace("runs", "1") if row["node"] == "totals")
+    assert {**row["code"], "interpreter": None} == totals
+    assert row["code"]["interpreter"].endswith(platform.python_version())
+    exported = next(row for row in project.headrace("runs", "1") if row["node"] == "exported")["code"]
+    assert [file["path"] for file in exported["files"]] == ["assets/exported.yaml", "jobs/run.sh", "jobs/settings.yaml"]

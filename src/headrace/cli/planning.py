@@ -87,7 +87,7 @@ def _step(one: StepRow) -> list[str | Cell]:
 
 
 def _change(one: ChangeRow) -> list[str | Cell]:
-    said = one.change + (" (breaking)" if one.breaking else "")
+    said = one.change + (" (breaking)" if one.breaking else "") + (", published data kept" if one.kept else "")
     readers = list(dict.fromkeys(name for effect in one.effects for name in effect.read_by))
     stale = plural(one.partitions_stale, "partition") if one.partitions_stale else ""
     return [Cell(one.node, "bold"), Cell(said, "bad" if one.breaking else ""), _columns(one), ", ".join(readers), stale]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.operations import plan_refusals, promotion, staling
+from headrace.operations import keeping, plan_refusals, promotion, staling
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.documents import ApplyDocument, NeededRow, PlanDocument, PromotedRow
@@ -15,7 +15,7 @@ from headrace.operations.plan import Base, Looked, applied, look_at, plan_of_app
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
 from headrace.operations.staling import Staled
-from headrace.plan import Compiled, changes
+from headrace.plan import Compiled, changes, comparing
 from headrace.plan.project_plan import Plan, decisions
 from headrace.plan.steps import Promote
 from headrace.run.promotion.publishing import Promotion
@@ -29,6 +29,10 @@ class ApplyArguments(msgspec.Struct, frozen=True):
     promotions: bytes = b""
     """msgpack of what environments have built, copied into production's lake."""
     plan_id: str | None = None
+    keep: tuple[str, ...] = ()
+    """Assets whose published partitions stay fresh under their new code."""
+    reason: str = ""
+    """Why they are kept."""
 
 
 class _Wanted(msgspec.Struct, frozen=True):
@@ -40,14 +44,18 @@ class _Wanted(msgspec.Struct, frozen=True):
     document: PlanDocument
 
 
-def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress: Progress, plan_id: str | None = None) -> ApplyDocument:
+def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress: Progress, plan_id: str | None = None,
+          keep: Sequence[str] = (), reason: str = "") -> ApplyDocument:  # fmt: skip
     """Show what would change, ask, and put it into force; with a `plan_id` only where that is still what would be done.
 
-    Raises InvalidProject where the files have errors, UsageError for what is no plan's id, and what `confirm` raises where nobody
-    can be asked.
+    `keep` selects assets whose new code comes into force while what is published of them stays fresh; it needs a `reason`.
+
+    Raises InvalidProject where the files have errors, UsageError for what is no plan's id and for a selection that keeps nothing, and
+    what `confirm` raises where nobody can be asked.
     """
     plan_refusals.checked_id(plan_id)
-    wanted = _wanted(session, applied(session), progress)
+    kept = keeping.selected(session, keep, reason, progress) if keep else ()
+    wanted = _wanted(session, applied(session), progress, kept)
     plan = wanted.plan
     plan_refusals.keep(session, plan.plan_id, decisions(plan))
     if session.compiled is not None and not plan.steps and plan_id in (None, plan.plan_id, _applied_by(session.store)):
@@ -59,14 +67,14 @@ def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress
         return _document(session, "declined", wanted.document, plan.plan_id)
     offers = wanted.looked.offers
     copied = msgspec.msgpack.encode(promotion.prepared(session, offers)) if offers else b""
-    return perform(session, "apply", ApplyArguments(copied, plan.plan_id), progress)  # type: ignore[no-any-return]
+    return perform(session, "apply", ApplyArguments(copied, plan.plan_id, kept, reason if kept else ""), progress)  # type: ignore[no-any-return]
 
 
-def _wanted(session: Session, base: Base, progress: Progress) -> _Wanted:
+def _wanted(session: Session, base: Base, progress: Progress, keep: Sequence[str]) -> _Wanted:
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
-    looked = look_at(session, compiled, base, changes(base.compiled, compiled))
-    plan = plan_of_apply(session, files, compiled, looked, base)
+    looked = look_at(session, compiled, base, comparing.keeping(changes(base.compiled, compiled), keep))
+    plan = plan_of_apply(session, files, compiled, looked, base, keep)
     return _Wanted(compiled, looked, plan, with_plan(looked.document, plan))
 
 
@@ -103,7 +111,7 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
     """The leader makes the plan itself, of the files as they are now, and does it if it is the one that was agreed to."""
     before = context.applied()
     base = Base(before.compiled, context.store, before.id, f"version {before.id}") if before else Base(None, context.store, None, None)
-    wanted = _wanted(context.session, base, progress)
+    wanted = _wanted(context.session, base, progress, arguments.keep)
     plan, compiled = wanted.plan, wanted.compiled
     asked = (None, plan.plan_id, _applied_by(context.store))
     if before is not None and not plan.steps and arguments.plan_id in asked:
@@ -112,7 +120,7 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
         refusal = plan_refusals.refused(context.session, arguments.plan_id, plan.plan_id, decisions(plan))
         refused = _done(context, wanted, "refused", before.id if before else None, arguments.plan_id)
         return msgspec.structs.replace(refused, refused=refusal)
-    now_applied = context.apply(progress, plan) if plan.steps or before is None else before
+    now_applied = context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
     built = msgspec.msgpack.decode(arguments.promotions, type=tuple[Promotion, ...]) if arguments.promotions else ()
     promoted = promotion.promote(context, built, progress)
     with context.store.read() as tx:

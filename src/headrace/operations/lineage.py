@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headrace.model import Asset, Source
-from headrace.operations import targets
-from headrace.operations.documents import LineageDocument, LineageRow
+from headrace.operations import code_rows, targets
+from headrace.operations.documents import LineageDocument, LineageRow, PublishedCodeRow
 from headrace.operations.session import Session, usable
 from headrace.plan import compile_lineage
 from headrace.plan.lineage import Step
@@ -24,7 +24,15 @@ def lineage(session: Session, target: str, *, up: bool, down: bool) -> LineageDo
         column=f"{node}.{asked}" if asked is not None else node,
         upstream=_rows(found.upstream(node, asked)) if up else None,
         downstream=_rows(found.downstream(node, asked)) if down else None,
+        code=_code(session, node) if node in compiled.project.assets else [],
     )
+
+
+def _code(session: Session, asset: str) -> list[PublishedCodeRow]:
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return code_rows.published(tx, asset)
 
 
 def _rows(steps: list[Step]) -> list[LineageRow]:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from headrace.model import Asset, CommandBody, Consumer, PartitionSpec, Project, PythonBody, Source
+from headrace.operations import code_rows
 from headrace.operations.documents import NodeRow
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
@@ -18,7 +21,11 @@ def ls(session: Session, selection: Sequence[str], exclude: Sequence[str], *, pr
     if project is None:
         raise InvalidProject(compilation.problems)
     names = selected(session, selection, exclude, compiled=compilation.compiled, project=project)
-    return [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
+    compiled = compilation.compiled
+    found = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
+    if compiled is None:
+        return found
+    return [msgspec.structs.replace(one, code=code_rows.declared(session.root, compiled, one.name)) for one in found]
 
 
 def row(project: Project, name: str) -> NodeRow:

@@ -91,7 +91,7 @@ class Context:
                 self._leading.applied = applying.newest(tx)
         return self._leading.applied
 
-    def apply(self, progress: Progress, plan: Plan | None = None) -> Applied:
+    def apply(self, progress: Progress, plan: Plan | None = None, reason: str = "") -> Applied:
         """Put what the files say into force, by `plan` where somebody has agreed to one. Raises InvalidProject for files with errors."""
         before = self.applied()
         files, compilation = self.session.declared_exactly(progress)
@@ -102,7 +102,7 @@ class Context:
                 plan = plan_of(tx, files, was, compiled, changes(was, compiled), environment=self.session.env)
         with self.store.write(self.held.lease.epoch) as tx:
             now = self.clock.mark(tx)
-            self._leading.applied = applying.apply(tx, files, compiled, plan, actor=self.actor, now=now)
+            self._leading.applied = applying.apply(tx, files, compiled, plan, actor=self.actor, now=now, reason=reason)
         if self._leading.leader is not None:
             self._leading.leader.adopt(self._leading.applied)
         return self._leading.applied

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -17,7 +17,7 @@ from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
 from headrace.operations.staling import Staled
 from headrace.plan import Change, Compiled, Lineage, changes, compile_lineage
-from headrace.plan.comparing import SETTINGS
+from headrace.plan.comparing import SETTINGS, keeping
 from headrace.plan.contract_breaks import broken
 from headrace.plan.impact import Impact, impacts
 from headrace.plan.project_plan import Plan, decisions, rows
@@ -116,10 +116,13 @@ def look_at(session: Session, compiled: Compiled, base: Base, found: Sequence[Ch
     return Looked(document, effect, offers)
 
 
-def plan_of_apply(session: Session, files: ProjectFiles, compiled: Compiled, looked: Looked, base: Base) -> Plan:
-    """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production."""
+def plan_of_apply(
+    session: Session, files: ProjectFiles, compiled: Compiled, looked: Looked, base: Base, keep: Collection[str] = ()
+) -> Plan:
+    """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production. `keep` are the nodes of which
+    what is published stays fresh."""
     here = applied(session) if session.production is not None else base
-    found = changes(here.compiled, compiled)
+    found = keeping(changes(here.compiled, compiled), keep)
     promoted = promotion.steps(compiled, looked.offers)
     if here.store is None:
         return plan_of(None, files, here.compiled, compiled, found, environment=session.env, promoted=promoted)
@@ -168,6 +171,7 @@ def _row(compiled: Compiled, old: Compiled | None, impact: Impact, effect: Stale
         consumers=list(impact.consumers),
         file=declared.place.file if declared is not None else None,
         line=declared.place.line if declared is not None else None,
+        kept=change.kept,
         code=[CodeChangeRow(path=one.path, change=one.change, via=one.via) for one in change.files],
     )
 

@@ -14,6 +14,7 @@ from headrace.model.required import WHOLE
 from headrace.model.times import Duration
 from headrace.model.zones import to_us
 from headrace.operations import targets
+from headrace.operations.code_rows import Versions
 from headrace.operations.documents import ErrorRow, RepairRow, RunRow
 from headrace.operations.repairs import Broken, by_partition, repairs
 from headrace.operations.session import Session
@@ -50,7 +51,8 @@ def runs(session: Session, run: str | None, *, failed: bool, since: str | None, 
             rows = _of_node(session, tx, tried, None if run is None else number_of(run), since_us or 0)
         else:
             found = _found(tx, run, failed=failed, since_us=since_us, limit=limit)
-            rows = [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed)]
+            versions = None if run is None else Versions(tx)
+            rows = [row for one in found for row in _rows(session, one, attempts.of_run(tx, one.id), failed=failed, versions=versions)]
     if not any(row.state in BROKEN for row in rows):
         return rows
     project = session.project()
@@ -153,11 +155,16 @@ def reason_of(attempt: Attempt) -> str | None:
     return attempt.reason or (str(attempt.error.get("message", "")) if attempt.error else None) or None
 
 
-def _rows(session: Session, run: Run, found: Sequence[Attempt], *, failed: bool) -> list[RunRow]:
+def _rows(session: Session, run: Run, found: Sequence[Attempt], *, failed: bool, versions: Versions | None = None) -> list[RunRow]:
     wanted = [attempt for attempt in found if not failed or attempt.state in FAILED]
     if not wanted:
         return [_row(session, run, None, None)]
-    return [_row(session, run, attempt, key) for attempt in wanted for key in attempt.partitions]
+    codes = {} if versions is None else {attempt.id: versions.code_of(attempt) for attempt in wanted}
+    return [
+        msgspec.structs.replace(_row(session, run, attempt, key), code=codes.get(attempt.id))
+        for attempt in wanted
+        for key in attempt.partitions
+    ]
 
 
 def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -> RunRow:
@@ -185,6 +192,7 @@ def _row(session: Session, run: Run, attempt: Attempt | None, key: str | None) -
         cancelled_by=run.cancelled_by,
         cancel_reason=run.reason,
         error=error_row(attempt.error) if attempt else None,
+        version=attempt.version if attempt else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -64,6 +64,11 @@ def _with_files(change: Change, old: Compiled | None, new: Compiled, former: str
     found = changed_files(before, new.code, change.node, own_file(asset))
     files = tuple(CodeChange(path=link.path, change=kind, via=link.via) for link, kind in found)
     return msgspec.structs.replace(change, files=files)
+
+
+def keeping(changes: Sequence[Change], names: Collection[str]) -> list[Change]:
+    """The same changes, of which those of `names` don't make stale what is published."""
+    return [msgspec.structs.replace(one, stale=False, kept=True) if one.stale and one.node in names else one for one in changes]
 
 
 def renames(old: Compiled | None, new: Compiled) -> dict[str, str]:

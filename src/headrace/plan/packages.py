@@ -1,13 +1,46 @@
-"""Which versions of packages are installed where Headrace runs."""
+"""Which interpreter and which versions of packages there are where this runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import platform
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """What a Python asset's code ran with. `packages` are distributions, as pip names them, with their versions."""
+
+    interpreter: str
+    packages: dict[str, str | None]
+
+
+def environment(imported: Collection[str], named: Iterable[str]) -> Environment:
+    """This process's interpreter, with the distributions of top-level names that are imported, and others that are named."""
+    interpreter = f"{platform.python_implementation()} {platform.python_version()}"
+    return Environment(interpreter, distributions(imported) | installed(named))
 
 
 def installed(names: Iterable[str]) -> dict[str, str | None]:
     """The version of each distribution, as pip names it; None for one that isn't installed."""
     return {name: _version(name) for name in names}
+
+
+def distributions(imported: Collection[str]) -> dict[str, str | None]:
+    """The installed distributions that the top-level names come from, with their versions; a name that nothing has is left out."""
+    found = {name: version for name in imported if (version := _version(name)) is not None}
+    others = [name for name in imported if name not in found]
+    known: Mapping[str, list[str]] = _by_import() if others else {}
+    return found | installed(sorted({one for name in others for one in known.get(name, ())}))
+
+
+@functools.cache
+def _by_import() -> Mapping[str, list[str]]:
+    """Takes a while: it reads the list of files of everything that is installed."""
+    from importlib import metadata
+
+    return metadata.packages_distributions()
 
 
 def _version(name: str) -> str | None:

@@ -41,6 +41,8 @@ from headrace.plan.weakening import weakened
 PLAN_ID = re.compile(r"p-[0-9a-f]{16}")
 RECORDED_MAX = 100
 """Steps and files of a plan that an entry of the audit trail holds."""
+KEPT = "what is published is kept"
+"""The aspect of a node whose new code leaves fresh what other code has published."""
 CODE = "code"
 """The aspect of a file that belongs to no node: a module, or what a command names."""
 
@@ -200,6 +202,9 @@ def _declared(files: Sequence[PlannedFile], before: Compiled | None, after: Comp
     for change in changes:
         if change.change is not ChangeKind.REMOVED:
             aspects.setdefault(change.node, []).append(change.change)
+    for change in changes:
+        if change.kept:
+            aspects[change.node].append(KEPT)
     for name, differs in aspects.items():
         yield Declare(node=name, aspects=tuple(dict.fromkeys(differs)))
     old = before.project if before is not None else None
@@ -270,13 +275,13 @@ def _invalidated(
             asset = after.project.assets.get(name)
             yield Invalidate(
                 node=name,
-                asks=asset is not None and _asks(old, asset),
+                asks=asset is not None and asks(old, asset),
                 consumers=tuple(sorted(reach.get(name, frozenset()))),
                 range=facts.published.get(former.get(name, name), NOWHERE),
             )
 
 
-def _asks(old: Project | None, asset: Asset) -> bool:
+def asks(old: Project | None, asset: Asset) -> bool:
     """Whether readers go on with what other code gave until somebody asks for more. Not where nothing could be added to it: a table
     that merges builds on rows of its own kind. What was exported elsewhere is exported anew: nobody reads that here."""
     was = old.assets.get(asset.name) if old is not None else None

@@ -96,5 +96,7 @@ class Change(Value, kw_only=True):
     columns: tuple[str, ...] = ()
     stale: bool = False
     """Whether what is published was computed by another body than the one that would run now."""
+    kept: bool = False
+    """Whether somebody said that what is published stays as it is, though other code would run now."""
     files: tuple[CodeChange, ...] = ()
     """Of a changed body: the other files of its code that changed."""

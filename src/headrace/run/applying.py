@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from headrace.model.required import WHOLE
 from headrace.observe import persist
 from headrace.observe.watched import watched
 from headrace.plan import ChangeKind, Compiled
-from headrace.plan.project_plan import Plan, is_code, recorded, rows
+from headrace.plan.project_plan import KEPT, Plan, is_code, recorded, rows
 from headrace.plan.steps import Declare, Invalidate, Remap, Rename, Repartition, Retire, Step, Unpin, Weaken
 from headrace.run.renaming import rename
 from headrace.store import Transaction
@@ -44,12 +44,12 @@ def newest(tx: Transaction) -> Applied | None:
     return Applied(row[0], row[1], msgspec.msgpack.decode(row[2], type=Compiled)) if row else None
 
 
-def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int) -> Applied:
+def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, *, actor: Actor, now: int, reason: str = "") -> Applied:
     """Do a plan: keep the project's files by content, put its promises in force, and take its steps, and no others.
 
     `files` are those that `compiled` was made of, and the plan: the version holds their bytes, whatever the folder holds by now.
     Promotions are done by whoever has copied their rows. Tables aren't made here but by the publication that first has rows for
-    them: only then does DuckDB itself say which types a body's columns have.
+    them: only then does DuckDB itself say which types a body's columns have. `reason` is why somebody keeps what other code published.
 
     Raises ProjectError if a name that an asset gets is taken.
     """
@@ -73,7 +73,7 @@ def apply(tx: Transaction, files: ProjectFiles, compiled: Compiled, plan: Plan, 
     stale = _take(tx, plan, before, version, actor, now)
     changed = {step.node for step in plan.steps if isinstance(step, Declare | Retire)}
     after = {"nodes": len(compiled.nodes), "changes": len(changed), "stale": stale, **recorded(plan)}
-    event = Event(action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), after=after)
+    event = Event(action=Action.PROJECT_APPLIED, actor=actor, object=Object("version", str(version), digest), reason=reason, after=after)
     append(tx, now, event)
     reached(Point.VERSION_APPLYING)
     return Applied(version, digest, compiled)
@@ -87,7 +87,7 @@ def _take(tx: Transaction, plan: Plan, before: Applied | None, version: int, act
         by_kind.setdefault(type(step), []).append(step)
     for kind, steps in by_kind.items():
         if kind is Declare:
-            applying.may_reshape(tx, [step.node for step in steps if ChangeKind.ADDED in step.aspects])
+            _declare(tx, steps, now)
         elif kind is Weaken:
             weakenings.record(tx, version, [(one.node, one.what, one.before, one.after) for one in steps], actor.id, now)
         elif kind is Unpin:
@@ -105,6 +105,15 @@ def _take(tx: Transaction, plan: Plan, before: Applied | None, version: int, act
             for step in steps:
                 stale[step.node] = applying.stale_node(tx, step.node, now, ask=step.asks)
     return stale
+
+
+def _declare(tx: Transaction, steps: Sequence[Declare], now: int) -> None:
+    """Added nodes, and those that keep what other code published, may change their columns; of the latter, what failed is tried
+    again."""
+    applying.may_reshape(tx, [step.node for step in steps if {ChangeKind.ADDED, KEPT} & {*step.aspects}])
+    for step in steps:
+        if KEPT in step.aspects:
+            applying.try_unpublished(tx, step.node, now)
 
 
 def _take_back(tx: Transaction, before: Project, names: Iterable[str], now: int) -> None:

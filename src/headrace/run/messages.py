@@ -167,6 +167,10 @@ class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="pr
     """Of several partitions: compute one of them alone as well, and fail (`not_separable`) if that comes to something else."""
     alone: Alone | None = None
     """What `prove` computes."""
+    packages: tuple[str, ...] = ()
+    """Of Python: top-level names that its code imports, whose versions are recorded with the attempt."""
+    code_packages: tuple[str, ...] = ()
+    """Distributions that are recorded besides."""
     previous: InputData | None = None
     """Of a plan's attempt: what readers see of these partitions now, to be compared with what is made."""
     history: tuple[Past, ...] = ()
@@ -298,6 +302,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="ou
     """Of a delivery: how it differs from what is expected of its interval."""
     facts: tuple[Fact, ...] = ()
     """What is odd about it."""
+    environment: bytes = b""
+    """Of a Python asset: JSON of the interpreter and the packages that its code ran with."""
 
 
 Answer = Outcome | Looked

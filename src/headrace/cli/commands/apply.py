@@ -24,7 +24,12 @@ def command(
     plan_id: Annotated[str | None, Argument("[PLAN_ID]", help="apply only this plan, as `headrace plan` names it")] = None,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
     backfill: Annotated[bool, Option("--backfill", help="and make again what becomes stale; needs --reason")] = False,
-    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why the past is made again; kept in the audit trail")] = None,
+    keep: Annotated[
+        list[str] | None, Option("--keep", metavar="SELECT", help="put new code of these assets into force, and keep what is published")
+    ] = None,
+    reason: Annotated[
+        str | None, Option("--reason", metavar="TEXT", help="why the past is recomputed, or kept; stands in the audit trail")
+    ] = None,
 ) -> int:
     """Put what the files say into force: shows what changes, asks, and does it.
 
@@ -35,9 +40,11 @@ def command(
 
     if backfill and not (reason or "").strip():
         raise UsageError("--backfill needs --reason", hint="say why published data is computed again: --reason TEXT")
+    if keep and not (reason or "").strip():
+        raise UsageError("--keep needs --reason", hint="say why the new code leaves published data as it is: --reason TEXT")
     document = apply(
         invocation.session, confirm=lambda plan: _confirm(invocation, plan, yes=yes),
-        progress=invocation.progress(), plan_id=plan_id,
+        progress=invocation.progress(), plan_id=plan_id, keep=keep or (), reason=reason or "",
     )  # fmt: skip
     if backfill and document.state not in REFUSED:
         return _made_again(invocation, document, reason or "")

@@ -10,7 +10,7 @@ from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.documents import LineageDocument, LineageRow
+from headrace.operations.documents import LineageDocument, LineageRow, PublishedCodeRow
 from headrace.operations.lineage import lineage
 
 SHOWN_MAX = 100
@@ -32,10 +32,20 @@ def command(
 COLUMNS = [Column("", least=1), Column("column", gives=1, least=16), Column("how", least=8), Column("via", gives=2, least=12, drops=1)]
 
 
+CODE = [Column("applied as", gives=1, least=12), Column("partitions", right=True), Column("from", least=7), Column("to", least=7)]
+
+
+def _versions(row: PublishedCodeRow) -> str:
+    return f"version {row.versions[0]}" + (f" … {row.versions[-1]}" if len(row.versions) > 1 else "")
+
+
 def _render(document: LineageDocument, page: Page) -> None:
     page.say(document.column, "bold")
     _side(document.upstream, "←", "comes from nothing upstream", page)
     _side(document.downstream, "→", "goes into nothing downstream", page)
+    if len(document.code) > 1:
+        page.say(f"{len(document.code)} versions of its code computed what readers see:", "warn", indent=2)
+        page.table(CODE, [[_versions(row), f"{row.partitions:,}", row.from_, row.to] for row in document.code[:SHOWN_MAX]])
     page.next(command_line("read", document.column.partition(".")[0]))
 
 

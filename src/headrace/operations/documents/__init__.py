@@ -5,6 +5,7 @@ Times are aware datetimes (ISO 8601 with offset in JSON); partition keys are tex
 """
 
 from headrace.operations.documents.base import CheckRow, ColumnRow, Document, ErrorRow, RepairRow
+from headrace.operations.documents.code import CodeFileRow, CodeRow, PackageRow, PublishedCodeRow
 from headrace.operations.documents.planning import (
     Affects,
     ApplyDocument,
@@ -76,6 +77,8 @@ __all__ = [
     "ChangeRow",
     "CheckRow",
     "CodeChangeRow",
+    "CodeFileRow",
+    "CodeRow",
     "ColumnChange",
     "ColumnRow",
     "ConsumerRow",
@@ -97,6 +100,7 @@ __all__ = [
     "NodeRow",
     "ObservedRow",
     "OpenRow",
+    "PackageRow",
     "Page",
     "PausedRow",
     "PlanDocument",
@@ -104,6 +108,7 @@ __all__ = [
     "ProblemRow",
     "PromotedRow",
     "ProposedRow",
+    "PublishedCodeRow",
     "PublishedRow",
     "QuarantineCounts",
     "QuarantineRow",

@@ -39,6 +39,8 @@ class ChangeRow(Document, frozen=True, kw_only=True):
     """Whom it reaches."""
     file: str | None = None
     line: int | None = None
+    kept: bool = False
+    """Of a changed body: what other code has published stays fresh (`apply --keep`)."""
     code: list[CodeChangeRow] = []
     """Of a changed body: the imported modules, scripts and `code_files` that changed."""
 

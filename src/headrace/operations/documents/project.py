@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from headrace.operations.documents.base import Document
+from headrace.operations.documents.code import CodeRow
 
 
 class Counts(Document, frozen=True, kw_only=True):
@@ -56,6 +57,8 @@ class NodeRow(Document, frozen=True, kw_only=True):
     """`*`, a grain, `key:region`, or `day,key:region`; null for consumers."""
     tags: list[str]
     file: str
+    code: CodeRow | None = None
+    """Of an asset: its code as the files are now."""
 
 
 class InitDocument(Document, frozen=True, kw_only=True):

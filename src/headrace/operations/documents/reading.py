@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.operations.documents.base import CheckRow, ColumnRow, Document, ErrorRow
+from headrace.operations.documents.code import PublishedCodeRow
 
 
 class ReadDocument(Document, frozen=True, kw_only=True):
@@ -78,3 +79,5 @@ class LineageDocument(Document, frozen=True, kw_only=True):
     column: str
     upstream: list[LineageRow] | None
     downstream: list[LineageRow] | None
+    code: list[PublishedCodeRow] = []
+    """The versions of the asset's code that computed what readers see of it, oldest first."""

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from headrace.operations.documents.base import CheckRow, Document, ErrorRow, RepairRow
+from headrace.operations.documents.code import CodeRow
 
 
 class AttemptRow(Document, frozen=True, kw_only=True):
@@ -135,6 +136,10 @@ class RunRow(Document, frozen=True, kw_only=True):
     """When a person took the run back, where one did; `run_state` is `cancelled` then."""
     cancelled_by: str | None = None
     cancel_reason: str | None = None
+    version: int | None = None
+    """The version of the project that the attempt ran."""
+    code: CodeRow | None = None
+    """Of an attempt at an asset, where one run was asked for: the code that it ran."""
 
 
 class LogRow(Document, frozen=True, kw_only=True):

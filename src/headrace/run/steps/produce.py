@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from headrace.engine.produce import produce as run_body
 from headrace.faults import Point, reached
 from headrace.lake import StagedFile
 from headrace.lake.session import Session
-from headrace.model import Grain, SqlBody
+from headrace.model import Grain, PythonBody, SqlBody
+from headrace.plan.packages import environment
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, Whole, audit
 from headrace.run.messages import Outcome, Produce
@@ -30,6 +32,19 @@ from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
 def produce(task: Produce, workshop: Workshop) -> Outcome:
     """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
+    outcome = _attempted(task, workshop)
+    if not isinstance(task.body, PythonBody):
+        return outcome
+    return msgspec.structs.replace(outcome, environment=_environment(task.packages, task.code_packages))
+
+
+@functools.lru_cache(maxsize=256)
+def _environment(imported: tuple[str, ...], named: tuple[str, ...]) -> bytes:
+    """What this worker runs code with, read once for each set of packages: what is imported stays as it was then."""
+    return msgspec.json.encode(environment(imported, named))
+
+
+def _attempted(task: Produce, workshop: Workshop) -> Outcome:
     log = LogFile(workshop.folders.log(*_attempt(task)), Clock(task.now_us), workshop.secrets.redactor)
     try:
         if task.handed is not None and task.handed.missing:

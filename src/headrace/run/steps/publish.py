@@ -6,7 +6,9 @@ writes the lake's catalog once for all of it. Nothing is visible before the call
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -28,6 +30,7 @@ from headrace.run.tasks import Tasks
 from headrace.schedule import Ended, FailureKind, PartitionState, Published, Refreshed
 from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, leading, metrics, publications, quarantine
+from headrace.store.queries.attempts import ENVIRONMENT
 from headrace.store.queries.drift import DriftRow, FactRow, write_drift, write_facts
 from headrace.store.queries.leading import AttemptEnd, PublicationRow, QuarantineRow
 
@@ -57,6 +60,7 @@ class Batch:
         self._unchanged: dict[int, int] = {}
         """Publications of a merge that came to the same table again -> the snapshot that shows it."""
         self._ends: list[AttemptEnd] = []
+        self._environments: dict[str, bytes] = {}
         self._pending: list[PublicationRow] = []
         self._quarantine: list[QuarantineRow] = []
         self._withheld: list[tuple[int, int, bytes]] = []
@@ -121,6 +125,8 @@ class Batch:
         write_facts(self._tx, self._facts)
         arriving.settle_deliveries(self._tx, self._deliveries)
         leading.end_attempts(self._tx, self._ends)
+        if self._environments:
+            applying.keep_content(self._tx, self._environments.items())
         applying.reshaped(self._tx, self._reshaped)
         if self._audit:
             append_all(self._tx, self._now, self._audit)
@@ -324,10 +330,18 @@ class Batch:
                 published_at=self._now if state == "published" else None,
                 verdict=verdict,
                 reason=reason or warnings(outcome, None) or None,
-                measures=msgspec.json.encode(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds)).decode(),
+                measures=msgspec.json.encode(self._measures(outcome)).decode(),
                 error=msgspec.json.encode(outcome.error).decode() if outcome.error else None,
             )
         )
+
+    def _measures(self, outcome: Outcome) -> dict[str, Any]:
+        """What an attempt cost, and the hash of what it ran with, which is kept once by its content."""
+        found = msgspec.structs.asdict(msgspec.structs.replace(outcome.measures, publish_seconds=self._publish_seconds))
+        if outcome.environment:
+            found[ENVIRONMENT] = hashlib.sha256(outcome.environment).hexdigest()
+            self._environments[found[ENVIRONMENT]] = outcome.environment
+        return found
 
     def _deliver(self, attempt: Attempt, outcome: Outcome, state: str, reason: str | None) -> None:
         for number in {attempt.prepared.delivery_of(key): None for key in attempt.keys}:

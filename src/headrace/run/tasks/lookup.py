@@ -13,6 +13,7 @@ from headrace.lake import PARTITION_COLUMN, Column, Table
 from headrace.lake.catalog import files, newest_snapshot, snapshot_exists, table
 from headrace.model import Asset, HeadraceError, InputMode, InputSpec, Project, Severity
 from headrace.plan import Compiled
+from headrace.plan.code import packages
 from headrace.plan.views import expanded_names, inputs_of, is_view
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
@@ -35,6 +36,7 @@ class Lookup:
         self._applied, self.code, self._production, self._cache = applied, code, production, cache
         self._tables: dict[str, Table | None] = {}
         self._reshaping: set[str] | None = None
+        self._packages: dict[str, tuple[str, ...]] = {}
 
     @property
     def compiled(self) -> Compiled:
@@ -61,6 +63,12 @@ class Lookup:
     def uses(self) -> Uses:
         """Who uses which column of the sources."""
         return Uses(self.compiled, self._cache)
+
+    def packages(self, asset: str) -> tuple[str, ...]:
+        """The top-level names of packages that an asset's code imports."""
+        if asset not in self._packages:
+            self._packages[asset] = tuple(packages(self.compiled.code, asset))
+        return self._packages[asset]
 
     def forget(self, name: str) -> None:
         """The table's columns have changed."""

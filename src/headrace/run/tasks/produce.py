@@ -62,6 +62,8 @@ def task(
         history=history(tx, asset.name, keys),
         around=of_asset(lookup, tx, asset, keys),
         classified=_classified(lookup, asset),
+        packages=lookup.packages(asset.name) if isinstance(asset.body, PythonBody) else (),
+        code_packages=asset.code_packages if isinstance(asset.body, PythonBody) else (),
         macros=lookup.project.macros if _may_use_macros(lookup, asset) else {},
         shared=tuple(shared_files(tx, asset.name, keys)) if known is not None and not asset.accumulates else (),
         references=lookup.references(tx, asset.name, snapshot),

@@ -71,6 +71,15 @@ def stale_node(tx: Transaction, node: str, now: int, *, ask: bool = False) -> in
     return int(cursor[0])
 
 
+def try_unpublished(tx: Transaction, node: str, now: int) -> None:
+    """What nobody sees of a node is tried again by its new code; what is published stays as it is."""
+    tx.execute(
+        "update partition set state = 'waiting', failures = 0, not_before = null, reason = null, since = :now, revision = :revision"
+        " where node = :node and publication_id is null and state in ('failed', 'rejected', 'held', 'waiting')",
+        {"node": node, "now": now, "revision": next_revision(tx)},
+    )
+
+
 def delivered_keys(tx: Transaction, source: str) -> list[str]:
     """The partitions of a source that something was delivered for and that have been decided: published, held, rejected or failed."""
     states = "('published', 'held', 'rejected', 'failed')"

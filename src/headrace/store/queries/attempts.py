@@ -12,6 +12,8 @@ from headrace.store.database import Transaction
 from headrace.store.lease import holder
 
 OPEN = ("queued", "running")
+ENVIRONMENT = "environment"
+"""In `measures`: the hash by which `content` holds the interpreter and the packages that an attempt ran with."""
 GONE = "the runtime ended while it ran"
 
 _COLUMNS = (
@@ -47,6 +49,13 @@ class Attempt(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """`epoch.n`."""
         return f"{self.epoch}.{self.n}"
+
+
+def environment(tx: Transaction, attempt: Attempt) -> bytes | None:
+    """JSON of the interpreter and the packages that an attempt ran with; None where nothing was recorded."""
+    digest = (attempt.measures or {}).get(ENVIRONMENT)
+    row = None if digest is None else tx.execute("select bytes from content where hash = ?", (digest,)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def get(tx: Transaction, epoch: int, n: int) -> Attempt | None:

@@ -232,3 +232,12 @@ def history_of(tx: Transaction, node: str) -> list[Published]:
         (node,),
     ).fetchall()
     return [Published(*row) for row in rows]
+
+
+def by_version(tx: Transaction, node: str) -> list[tuple[int, int, str, str]]:
+    """What readers see of a node, by the version of the project that published it: how many partitions, the first and the last."""
+    sql = (
+        "select version, count(*), min(partition), max(partition) from publication"
+        " where node = ? and ended_snapshot is null group by version order by version"
+    )
+    return [(int(version), int(count), first, last) for version, count, first, last in tx.execute(sql, (node,)).fetchall()]

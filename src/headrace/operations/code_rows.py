@@ -1,0 +1,125 @@
+"""Which code an asset consists of, which code an attempt ran, and which versions of it a table holds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from headrace.model import Asset, PythonBody, SqlBody
+from headrace.operations.documents import CodeFileRow, CodeRow, PackageRow, PublishedCodeRow
+from headrace.plan import Compiled
+from headrace.plan.code import closure, packages
+from headrace.plan.packages import Environment, distributions, installed
+from headrace.store import Transaction
+from headrace.store.queries import attempts, publications, versions
+from headrace.store.queries.attempts import Attempt
+
+Sha256 = Callable[[str], str | None]
+"""Path → SHA-256 of the file's bytes."""
+
+
+class Versions:
+    """What was applied, by version, decoded once."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._known: dict[int, tuple[Compiled, Mapping[str, str]] | None] = {}
+
+    def code_of(self, attempt: Attempt) -> CodeRow | None:
+        """The code that an attempt at an asset ran; None for other attempts, and where its version isn't kept."""
+        if attempt.version is None:
+            return None
+        if attempt.version not in self._known:
+            found = versions.get(self._tx, attempt.version)
+            decoded = None if found is None else msgspec.msgpack.decode(found.compiled, type=Compiled)
+            self._known[attempt.version] = None if found is None or decoded is None else (decoded, found.manifest)
+        known = self._known[attempt.version]
+        if known is None or attempt.node not in known[0].project.assets:
+            return None
+        compiled, manifest = known
+        row = _row(compiled, attempt.node, manifest.get)
+        kept = attempts.environment(self._tx, attempt)
+        if kept is None:
+            return row
+        ran = msgspec.json.decode(kept, type=Environment)
+        return msgspec.structs.replace(row, packages=_packages(ran.packages), interpreter=ran.interpreter)
+
+
+def declared(root: Path, compiled: Compiled, name: str) -> CodeRow | None:
+    """The code of an asset as the files are, with what is installed here; None for other nodes."""
+    if name not in compiled.project.assets:
+        return None
+    asset = compiled.project.assets[name]
+    row = _row(compiled, name, lambda path: _sha256(root / path))
+    here = distributions(packages(compiled.code, name)) | installed(asset.code_packages)
+    return msgspec.structs.replace(row, packages=_packages(here))
+
+
+def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:
+    """The versions of an asset's code in what readers see of it, oldest first."""
+    found: dict[str | None, PublishedCodeRow] = {}
+    for version, partitions, first, last in publications.by_version(tx, node):
+        fingerprint = _fingerprint(tx, version, node)
+        before = found.get(fingerprint)
+        found[fingerprint] = PublishedCodeRow(
+            fingerprint=fingerprint,
+            versions=[*(before.versions if before else ()), version],
+            partitions=partitions + (before.partitions if before else 0),
+            from_=min(first, before.from_) if before else first,
+            to=max(last, before.to) if before else last,
+        )
+    return list(found.values())
+
+
+class _Node(msgspec.Struct):
+    fingerprint: str = ""
+
+
+class _Nodes(msgspec.Struct):
+    """Of a compiled project only what is asked for: the rest isn't decoded."""
+
+    nodes: dict[str, _Node]
+
+
+def _fingerprint(tx: Transaction, version: int, node: str) -> str | None:
+    found = versions.get(tx, version)
+    if found is None:
+        return None
+    known = msgspec.msgpack.decode(found.compiled, type=_Nodes).nodes.get(node)
+    return known.fingerprint if known is not None else None
+
+
+def _row(compiled: Compiled, name: str, sha256: Sha256) -> CodeRow:
+    asset = compiled.project.assets[name]
+    links = closure(compiled.code, name)
+    known = {link.path: compiled.code.files[link.path].sha256 for link in links}
+    own = _own_files(asset)
+    files = [CodeFileRow(path=path, sha256=known.get(path) or sha256(path), via=None) for path in own]
+    files += [CodeFileRow(path=link.path, sha256=known[link.path], via=link.via) for link in links if link.path not in own]
+    return CodeRow(
+        fingerprint=compiled.nodes[name].fingerprint,
+        files=files,
+        packages=_packages(compiled.code.installed, asset.code_packages),
+        secrets=sorted(asset.secrets),
+    )
+
+
+def _own_files(asset: Asset) -> list[str]:
+    """Where it is declared, and where its query is if that is another file."""
+    body = asset.body.file if isinstance(asset.body, SqlBody | PythonBody) else asset.place.file
+    return list(dict.fromkeys([body, asset.place.file]))
+
+
+def _packages(versions_by_name: Mapping[str, str | None], only: tuple[str, ...] | None = None) -> list[PackageRow]:
+    names = versions_by_name if only is None else only
+    return [PackageRow(name=name, version=versions_by_name.get(name)) for name in sorted(names, key=str.lower)]
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,36 @@
+"""`apply --keep`: new code comes into force, and what other code has published stays fresh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.model import UsageError
+from headrace.operations.progress import Progress
+from headrace.operations.selection import selected as select
+from headrace.operations.session import Session, usable
+from headrace.plan import changes
+from headrace.plan.project_plan import asks
+
+
+def selected(session: Session, selection: Sequence[str], reason: str, progress: Progress) -> tuple[str, ...]:
+    """The assets of a selection whose published partitions new code would invalidate, in order of their names.
+
+    UsageError without a reason, for a selection without such an asset, and for one whose rows can't stay next to those of its new code.
+    """
+    if not reason.strip():
+        raise UsageError("--keep needs --reason", hint="say why the new code leaves published data as it is: --reason TEXT")
+    compiled = usable(session.declared_exactly(progress)[1])
+    names = select(session, selection, compiled=compiled, project=compiled.project)
+    stale = {one.node for one in changes(session.compiled, compiled) if one.stale} & compiled.project.assets.keys()
+    found = tuple(sorted(stale.intersection(names)))
+    if not found:
+        shown = ", ".join(sorted(stale)[:10]) or "none"
+        raise UsageError(f"--keep {' '.join(selection)}: the code of none of these assets changed", hint=f"changed: {shown}")
+    old = session.compiled.project if session.compiled is not None else None
+    for name in found:
+        if not asks(old, compiled.project.assets[name]):
+            raise UsageError(
+                f"what is published of {name} can't be kept: its table is built in another way from now on",
+                hint="apply without --keep: it is computed again",
+            )
+    return found

@@ -67,11 +67,11 @@ MISTAKES: dict[str, tuple[dict[str, str], str, int, str]] = {
     "a program that isn't there": (command("[no-such-program-here, a]"), "missing_program", 5, "install it"),
     "a script that isn't there": (command("[python3, jobs/nope.py, --fast]"), "missing_program", 5, "relative to the project"),
     "a line of a shell": (command("['dbt run && echo done']"), "missing_program", 5, "sh"),
-    "files of another kind": ({"sources/other.yaml": SOURCE.replace(".csv", ".avro")}, "unsupported", 4, "Parquet"),
+    "files of another kind": ({"sources/other.yaml": SOURCE.replace(".csv", ".avro")}, "unsupported_kind", 4, "Parquet"),
     "daily": ({"sources/other.yaml": SOURCE.replace("partition: day", "partition: daily")}, "wrong_value", 3, "day"),
     "several files in a bucket": (
         {"sources/far.yaml": "source: far\nowner: acme\npartition: day\nfiles: s3://b/{date:%Y-%m-%d}*.csv\ncomplete: {files: 2}\n"},
-        "unsupported", 1, "one file",
+        "unsupported_kind", 1, "one file",
     ),
 }  # fmt: skip
 

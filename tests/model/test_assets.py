@@ -300,6 +300,6 @@ def test_several_files_or_a_marker_elsewhere_are_refused(load: Load, complete: s
     """Such an interval would wait for ever."""
     far = f"source: far\nowner: acme\npartition: day\nfiles: s3://b/{{date:%Y-%m-%d}}*.csv\ncomplete: {{{complete}}}\n"
     _, problems = load(**{"sources/far.yaml": far})
-    assert [(problem.code, problem.place.file) for problem in problems] == [("unsupported", "sources/far.yaml")]
+    assert [(problem.code, problem.place.file) for problem in problems] == [("unsupported_kind", "sources/far.yaml")]
     _, problems = load(**{"sources/far.yaml": far.replace("s3://b/", "landing/")})
     assert problems == []

@@ -60,7 +60,7 @@ def test_a_project_is_put_together(load: Load) -> None:
         (
             {"owners.yaml": OWNERS + "x: {contact: ops}\n"},
             "unknown_contact owners.yaml:3",
-            "add [notify.ops] to headrace.toml, or write mailto:…",
+            "add [notify.ops] to headrace.toml and write ops, or write mailto:…",
         ),
         ({"assets/a.sql": sql(pool="w")}, "unknown_pool assets/a.sql:1", "add w = 4 to [pools] in headrace.toml"),
         (

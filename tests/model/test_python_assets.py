@@ -36,9 +36,13 @@ def test_the_decorator_is_found_under_any_name(parse: Parse, imports: str, decor
 
 
 def test_other_decorators_of_that_name_arent_ours(parse: Parse) -> None:
-    """Other libraries have an `asset`, too."""
-    declared = parse("assets/orders.py", "from dagster import asset\n\n@asset(owner='core')\ndef top(ctx):\n    pass\n")
-    assert (declared.assets, declared.problems) == ((), ())
+    """Other libraries have an `asset`, too: beside one of ours it is theirs; alone in a file it is a mistake of who comes from there."""
+    theirs = "import dagster\n\n@dagster.asset(owner='core')\ndef top(ctx):\n    pass\n"
+    ours = "\nfrom headrace import asset\n\n@asset(owner='core')\ndef mine(ctx):\n    pass\n"
+    both = parse("assets/orders.py", theirs + ours)
+    assert ([one.name for one in both.assets], both.problems) == (["mine"], ())
+    alone = parse("assets/orders.py", theirs)
+    assert (alone.assets, [problem.code for problem in alone.problems]) == ((), ["asset_not_found"])
 
 
 def test_nothing_of_the_file_is_run(parse: Parse, tmp_path: Path) -> None:

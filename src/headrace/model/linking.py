@@ -166,7 +166,7 @@ class _Linker:
             what = "marker" if source.complete.marker else "files"
             message = f"`complete: {{{what}: …}}` of {shown(source.name)}: it is only supported for files of the project"
             hint = "have one file written for each interval, or download the files into landing/ first"
-            self._error("unsupported", source.place, message, hint)
+            self._error("unsupported_kind", source.place, message, hint)
         contract = self._contract(source)
         self._check_claim(source, contract)
         found = msgspec.structs.replace(source, timezone=timezone, contract=contract)

@@ -70,7 +70,7 @@ def _files(fields: Fields, partition: PartitionSpec) -> str | None:
     endings = [ending.lower() for ending in pattern.rpartition("/")[2].split(".")[1:]]
     for ending in endings[-2:]:
         if ending in FILES:
-            fields.refuse("files", f"{shown(pattern)}: no reader for `.{ending}` files", FILES[ending], code="unsupported")
+            fields.refuse("files", f"{shown(pattern)}: no reader for `.{ending}` files", FILES[ending], code="unsupported_kind")
             return None
     return pattern
 

@@ -66,10 +66,11 @@ def test_a_declaration_that_changes_is_no_drift(bench: Workbench) -> None:
         (ROWS.encode("utf-16-le"), "utf-16-le"), (ROWS.encode("utf-16-be"), "utf-16-be"),
         (ROWS.encode("utf-32-le"), "utf-32-le"), (ROWS.encode("utf-32-be"), "utf-32-be"), (ROWS.encode("utf-32"), "utf-32"),
         ("id,who\n1,日本\n".encode("shift-jis"), None), ("id,who\n1,Привет\n".encode("cp1251"), None), (bytes(range(256)), None),
+        ("id,who\n1,café\n".encode() + "2,Zoë\n".encode("cp1252"), None),
     ],
 )  # fmt: skip
 def test_what_a_file_makes_sense_in(tmp_path: Path, data: bytes, encoding: str | None) -> None:
     """Would catch: binary data or an alphabet that we don't know read as letters of western Europe; UTF-16 without a mark or UTF-32
-    given up."""
+    given up; lines in UTF-8 among others that are read as `cafÃ©`."""
     (tmp_path / "x").write_bytes(data)
     assert legacy_encoding(tmp_path / "x") == encoding

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime as dt
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,53 @@ def test_formula_errors_are_named_with_their_cell(bench: Workbench, error: str) 
     assert f"cell B3: {error}" in outcome.reason
     inside = take(bench, [["id", "v"], [1, 2], [2, f"=1/0|{error}"]], range="A1:A3")
     assert isinstance(inside, Taken), "a cell that isn't read says nothing"
+
+
+def rewritten(workbook: bytes, change: Callable[[str, bytes], bytes]) -> bytes:
+    """The workbook with the members of its zip file changed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(workbook)) as before, zipfile.ZipFile(out, "w") as after:
+        for name in before.namelist():
+            after.writestr(name, change(name, before.read(name)))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("left", [b"", b"<v></v>", b"<v/>"])
+def test_a_formula_without_a_saved_value_is_no_empty_cell(bench: Workbench, left: bytes) -> None:
+    """Would catch: workbooks of libraries that don't calculate, whose totals were all published as NULL."""
+    whole = book(("Data", [["id", "v"], [1, 2], [2, "=B2*2|4"]]))
+    without = rewritten(whole, lambda _, data: data.replace(b"<v>4</v>", left).replace(b' t="str"', b""))
+    outcome = bench.take(without, "x.xlsx", options={"excel": {}})
+    assert isinstance(outcome, Unreadable)
+    assert (outcome.code, outcome.line) == ("delivery_cell_error", 3)
+    assert "cell B3: a formula without a saved value" in outcome.reason
+    assert isinstance(bench.take(whole, "x.xlsx", options={"excel": {}}), Taken)
+
+
+def test_a_formula_that_gives_empty_text_is_empty_text(bench: Workbench) -> None:
+    whole = book(("Data", [["id", "v"], [1, "x"], [2, '=IF(1,"","")|']]))
+    empty = rewritten(whole, lambda _, data: data.replace(b'r="B3"><f>', b'r="B3" t="str"><f>'))
+    with zipfile.ZipFile(io.BytesIO(empty)) as archive:
+        assert b't="str"' in archive.read("xl/worksheets/sheet1.xml")
+    assert isinstance(bench.take(empty, "x.xlsx", options={"excel": {}}), Taken)
+
+
+@pytest.mark.parametrize("member", ["xl/sharedStrings.xml", "xl/worksheets/sheet1.xml"])
+def test_document_types_and_entities_of_a_workbook_are_refused(bench: Workbench, member: str) -> None:
+    """Would catch: `&company;` that becomes NULL, and a parser that is made to read other files."""
+    whole = book(("Data", [["id", "v"], [1, "ACME &amp; Sons <x>"], [2, "é"]]))
+    assert isinstance(bench.take(whole, "x.xlsx", options={"excel": {}}), Taken)
+
+    def typed(name: str, data: bytes) -> bytes:
+        return data.replace(b"?>", b'?><!DOCTYPE x [<!ENTITY company "ACME">]>', 1) if name == member else data
+
+    def entity(name: str, data: bytes) -> bytes:
+        return data.replace(b"</", b"&company;</", 1) if name == member else data
+
+    for change in (typed, entity):
+        outcome = bench.take(rewritten(whole, change), "x.xlsx", options={"excel": {}})
+        assert isinstance(outcome, Unreadable)
+        assert outcome.code == "delivery_doctype"
 
 
 def test_merged_cells_are_their_first(bench: Workbench) -> None:

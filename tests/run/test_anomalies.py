@@ -100,3 +100,19 @@ def test_what_is_merely_unusual_is_published_and_said_to_its_consumers(lab: Lab)
     lab.tick()
     assert state(lab, 39) == "published"
     assert lab.headrace("status")["consumers"][0]["state"] == "served"
+
+
+def test_a_column_that_nobody_reads_warns_and_holds_nothing(tmp_path: Path) -> None:
+    """Catches: free text that nobody uses, which held whole deliveries; rows that are missing and are let pass for it."""
+    own = Lab(tmp_path / "p")
+    own.sql("totals", 'select "at", order_id, sum(amount) as amount from orders group by all', "partition: {by: day, column: at}")
+    own.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], due: '09:00'}\n")
+    for number in range(30):
+        own.deliver(day(number), rows(number), HEADER)
+    emptied = [",".join(cell if at != 3 else "" for at, cell in enumerate(row.split(","))) for row in rows(30)]
+    own.deliver(day(30), emptied, HEADER)
+    own.deliver(day(31), rows(31) * 2, HEADER)
+    own.deliver(day(32), [",".join(cell if at != 2 else "" for at, cell in enumerate(row.split(","))) for row in rows(32)], HEADER)
+    own.tick()
+    assert [one for one in facts(own, 30) if one[1] == "note"] == [("null_spike", "note", "warn")]
+    assert (state(own, 30), state(own, 31), state(own, 32)) == ("published", "held", "held")

@@ -85,7 +85,8 @@ def _beyond_ascii_in_utf8(path: Path) -> bool:
 
 def legacy_encoding(path: Path) -> str | None:
     """The encoding in which a file makes sense that isn't UTF-8: UTF-16 that lacks its mark, UTF-32, or that of Windows for western Europe,
-    where there are letters and usual signs only, and never many accents in a row: that is another alphabet."""
+    where there are letters and usual signs only, and never many accents in a row: that is another alphabet. Lines that are UTF-8 among
+    others that aren't come from two places: read in one encoding, one half would be wrong."""
     if path.stat().st_size > ENCODING_BYTES_MAX:
         return None
     data = path.read_bytes()
@@ -94,9 +95,23 @@ def legacy_encoding(path: Path) -> str | None:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return None
+    if encoding == LEGACY and mixed_line(data) is not None:
+        return None
     odd = {sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS}
     foreign = encoding == LEGACY and _IN_A_ROW.search(text)
     return None if odd or foreign or "\0" in text else encoding
+
+
+def mixed_line(data: bytes) -> int | None:
+    """The first line (from 1) that has letters beyond ASCII in UTF-8, in a text that isn't UTF-8 as a whole; None without one."""
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if not line.isascii():
+            try:
+                line.decode(UTF8)
+            except UnicodeDecodeError:
+                continue
+            return number
+    return None
 
 
 def _wide(data: bytes) -> str | None:

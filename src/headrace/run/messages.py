@@ -64,6 +64,8 @@ class Around(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Of an asset: partitions of what it reads that were published unlike their own history."""
     emptied: tuple[tuple[str, str], ...] = ()
     """Of an asset: such a partition, and a column of the asset that is made of what is null there more often than ever."""
+    used: tuple[str, ...] | None = None
+    """Of a source: the columns that something downstream uses, in lower case; None where all may be."""
 
 
 class TakeIn(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="take_in"):

@@ -18,10 +18,19 @@ CHUNK_BYTES = 1 << 20
 WORKBOOK_BYTES_MAX = 2 << 30
 """What a workbook may unpack to: it is read in memory."""
 OVERLAP_BYTES = 4_096
+OVERLAP_ENTITY_BYTES = 64
 ROWS_MAX = 1_048_576
 COLUMNS_MAX = 16_384
 PART_BYTES_MAX = 16 << 20
 _ERROR = re.compile(rb"<(?:\w+:)?c\b([^>]*\bt=[\"']e[\"'][^>]*)>(?:(?!</(?:\w+:)?c>).)*?<(?:\w+:)?v>([^<]{0,40})<", re.DOTALL)
+_NO_VALUE = re.compile(
+    rb"<(?:\w+:)?c\b([^>/]*)>\s*<(?:\w+:)?f\b(?:[^>]*/>|[^>]*>[^<]*</(?:\w+:)?f>)\s*"
+    rb"(?:<(?:\w+:)?v\s*/>|<(?:\w+:)?v>\s*</(?:\w+:)?v>)?\s*</(?:\w+:)?c>"
+)
+"""A cell with a formula and without what it came to. Empty text is a value: such a cell says that it is text."""
+_TEXT = re.compile(rb"\bt=[\"']str[\"']")
+_DOCTYPE = re.compile(rb"<!(?:DOCTYPE|ENTITY)", re.IGNORECASE)
+_ENTITY = re.compile(rb"&(?!(?:amp|lt|gt|quot|apos|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});)[^;<\s]{0,30};")
 _PLACE = re.compile(rb"\br=[\"']([A-Z]{1,3})([0-9]{1,7})[\"']")
 
 
@@ -60,8 +69,9 @@ def _column(name: str) -> int:
 
 
 def suspects(path: Path, bounds: Bounds) -> frozenset[str]:
-    """The members of a workbook that may hold cells with errors. Raises CannotRead for one that unpacks to more than it may; what
-    it says of itself isn't believed."""
+    """The members of a workbook that may hold cells with errors, or formulas without a value. Raises CannotRead for one that unpacks
+    to more than it may (what it says of itself isn't believed), and for document types and entities, which no workbook needs and
+    which would be read as empty cells."""
     found: set[str] = set()
     if not zipfile.is_zipfile(path):
         return frozenset()
@@ -73,15 +83,26 @@ def suspects(path: Path, bounds: Bounds) -> frozenset[str]:
             for chunk in _chunks(archive, member.filename):
                 made += len(chunk)
                 most.check(made, packed)
-                if b't="e"' in (data := rest + chunk) or b"t='e'" in data:
+                data = rest + chunk
+                if member.filename.endswith((".xml", ".rels")):
+                    _refuse_entities(data, member.filename)
+                if b't="e"' in data or b"t='e'" in data or b"<f" in data or b":f" in data:
                     found.add(member.filename)
-                rest = chunk[-8:]
+                rest = data[-OVERLAP_ENTITY_BYTES:]
     return frozenset(found)
 
 
+def _refuse_entities(data: bytes, member: str) -> None:
+    wrong = _DOCTYPE.search(data) or (None if b"<![CDATA[" in data else _ENTITY.search(data))
+    if wrong is not None:
+        text = shown(wrong[0].decode(errors="replace"), 20)
+        message = f"the workbook's {shown(member)} holds `{text}`: document types and entities aren't read"
+        raise CannotRead(message, code="delivery_doctype")
+
+
 def formula_error(path: Path, sheet: str, cells: Cells, columns: Collection[int], among: Collection[str]) -> CellError | None:
-    """The first cell of what is read that holds an error such as `#REF!`; only `.xlsx` and `.xlsm` say so. `among` are the members
-    of the zip file where there may be one."""
+    """The first cell of what is read that holds an error such as `#REF!`, or a formula without a saved value; only `.xlsx` and
+    `.xlsm` say so. `among` are the members of the zip file where there may be one."""
     with zipfile.ZipFile(path) as archive:
         member = _member(archive, sheet)
         if member is None or member not in among:
@@ -94,18 +115,28 @@ def formula_error(path: Path, sheet: str, cells: Cells, columns: Collection[int]
                     error = _error(found, cells, columns)
                     if error:
                         return error
+            for found in _NO_VALUE.finditer(data):
+                place = None if _TEXT.search(found[1]) else _located(found[1], cells, columns)
+                if place is not None:
+                    return CellError(*place, "a formula without a saved value")
             rest = data[-OVERLAP_BYTES:]
     return None
 
 
 def _error(found: re.Match[bytes], cells: Cells, columns: Collection[int]) -> CellError | None:
-    place = _PLACE.search(found[1])
+    place = _located(found[1], cells, columns)
+    return None if place is None else CellError(*place, shown(found[2].decode(errors="replace"), 20))
+
+
+def _located(attributes: bytes, cells: Cells, columns: Collection[int]) -> tuple[str, int] | None:
+    """The name and the row of a cell that is read; None for one that isn't."""
+    place = _PLACE.search(attributes)
     if place is None:
         return None
     name, row = place[1].decode(), int(place[2])
     if not cells.top <= row - 1 <= cells.bottom or _column(name) not in columns:
         return None
-    return CellError(f"{name}{row}", row, shown(found[2].decode(errors="replace"), 20))
+    return f"{name}{row}", row
 
 
 def _member(archive: zipfile.ZipFile, sheet: str) -> str | None:

@@ -10,6 +10,7 @@ from headrace.quality.anomalies.telling import NEVER
 from headrace.quality.facts import Fact, Severity
 
 IGNORE = "ignore"
+_OF_VALUES = ("null_spike", "distribution_shift")
 _HOLDING = ("volume_anomaly", "null_spike", "duplicate_rows")
 
 
@@ -33,6 +34,15 @@ def milder(facts: Iterable[Fact], unusual: Collection[str], emptied: Collection[
             follows = any(column == fact.column and _within(key, fact.partition) for key, column in emptied)
         held = fact.severity is Severity.HOLD and (follows or fact.kind not in _HOLDING)
         yield msgspec.structs.replace(fact, severity=Severity.WARN) if held else fact
+
+
+def unread(facts: Iterable[Fact], used: Collection[str] | None) -> Iterator[Fact]:
+    """Facts about the values of columns that nothing downstream uses warn: a free-text column that nobody reads holds no delivery.
+    Rows that are missing or there twice are everybody's, whichever column shows it.
+    `used` are the columns in use, in lower case; None where all may be."""
+    for fact in facts:
+        idle = used is not None and fact.kind in _OF_VALUES and fact.column.lower() not in used
+        yield msgspec.structs.replace(fact, severity=Severity.WARN) if idle and fact.severity is Severity.HOLD else fact
 
 
 def _within(key: str, other: str) -> bool:

@@ -17,7 +17,7 @@ from headrace.quality import Audit, Verdict, metrics
 from headrace.quality.anomalies.failed_checks import of_checks
 from headrace.quality.anomalies.history import History
 from headrace.quality.anomalies.judge import Partition, judge
-from headrace.quality.anomalies.policy import IGNORE, decided, milder, summed_up
+from headrace.quality.anomalies.policy import IGNORE, decided, milder, summed_up, unread
 from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import Past
 from headrace.run.messages import Around
@@ -43,7 +43,8 @@ def oddities(
         return Found(found, failed)
     history = History(past, grain)
     facts = [fact for key in _alike(keys) for fact in _of(key, found, staged, around, history)]
-    judged = tuple(decided(milder(facts, around.unusual, around.emptied) if made else facts, around.on_anomaly, around.of_columns))
+    mild = milder(facts, around.unusual, around.emptied) if made else unread(facts, around.used)
+    judged = tuple(decided(mild, around.on_anomaly, around.of_columns))
     if not judged:
         return Found(found, failed)
     held = any(fact.severity is Severity.HOLD for fact in judged)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from headrace.model import Asset, Source
 from headrace.model.common import anomaly_policies
 from headrace.model.required import WHOLE
+from headrace.plan.lineage import ALL
 from headrace.quality.anomalies.occasions import country_of
 from headrace.quality.anomalies.policy import IGNORE
 from headrace.quality.anomalies.stale import Version
@@ -59,6 +60,7 @@ def of_source(lookup: Lookup, tx: Transaction, source: Source, keys: tuple[str, 
         versions=tuple(Version(*one) for one in metrics.versions(tx, source.name)),
         peers=tuple(peers_of(tx, lookup.project, source, keys[0])) if len(keys) == 1 else (),
         calendar=_calendar(lookup, source),
+        used=None if ALL in (used := lookup.uses.direct(source.name)) else tuple(used),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from runlab import DAYS, Lab
+from warm_mothers import headrace
 
 REPORT = """from headrace import asset
 from lib.rates import doubled
@@ -100,6 +102,8 @@ def test_an_edit_is_planned_and_runs_only_once_it_is_applied(
     assert changed(plan) == {asset: [(path, via)]}
     assert [(one["node"], one["partitions"]) for one in plan["stale"]] == [(asset, 2)]
     assert changed(project.headrace("plan", "--against", "HEAD", "--exit-code", code=1)) == {asset: [(path, via)]}
+    shown = headrace(["plan", "--format", "markdown", "--project", str(project.root)], Path.cwd(), os.environ, 50).stdout
+    assert f"| `{path}` | changed | `{asset}` | `{via}` |" in shown
     assert project.headrace("status")["not_applied"] == 1
     again = ["run", asset, "--from", DAYS[0], "--to", DAYS[1], "--again", "--reason", "look"]
     project.headrace(*again)

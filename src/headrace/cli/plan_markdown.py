@@ -25,6 +25,13 @@ def markdown(plan: PlanDocument) -> str:
         lines += _table(("node", "change", "columns", "read by", "stale"), [_change(one) for one in plan.changes[:ROWS_MAX]])
     if len(plan.changes) > ROWS_MAX:
         lines += [f"and {plural(len(plan.changes) - ROWS_MAX, 'more change')}", ""]
+    files = [(one.node, file) for one in plan.changes for file in one.code]
+    if files:
+        lines += ["**Changed files of code**", ""]
+        rows = [(_code(file.path), file.change, _code(node), _code(file.via)) for node, file in files[:ROWS_MAX]]
+        lines += _table(("file", "change", "used by", "through"), rows)
+    if len(files) > ROWS_MAX:
+        lines += [f"and {plural(len(files) - ROWS_MAX, 'more use')}", ""]
     if plan.weakens:
         lines += ["**Promises that become less**", ""]
         rows = [(_code(one.node), _code(one.what), _code(one.before), _code(one.after)) for one in plan.weakens[:ROWS_MAX]]

@@ -12,7 +12,7 @@ from headrace.model import Asset, PythonBody, SqlBody
 from headrace.operations.documents import CodeFileRow, CodeRow, PackageRow, PublishedCodeRow
 from headrace.plan import Compiled
 from headrace.plan.code import closure, packages
-from headrace.plan.packages import Environment, distributions, installed
+from headrace.plan.packages import Environment, Installed
 from headrace.store import Transaction
 from headrace.store.queries import attempts, publications, versions
 from headrace.store.queries.attempts import Attempt
@@ -48,14 +48,14 @@ class Versions:
         return msgspec.structs.replace(row, packages=_packages(ran.packages), interpreter=ran.interpreter)
 
 
-def declared(root: Path, compiled: Compiled, name: str) -> CodeRow | None:
-    """The code of an asset as the files are, with what is installed here; None for other nodes."""
+def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> CodeRow | None:
+    """The code of an asset as the files are, with what is installed `here`; None for other nodes."""
     if name not in compiled.project.assets:
         return None
     asset = compiled.project.assets[name]
     row = _row(compiled, name, lambda path: _sha256(root / path))
-    here = distributions(packages(compiled.code, name)) | installed(asset.code_packages)
-    return msgspec.structs.replace(row, packages=_packages(here))
+    versions_here = here.imported(packages(compiled.code, name)) | here.named(asset.code_packages)
+    return msgspec.structs.replace(row, packages=_packages(versions_here))
 
 
 def published(tx: Transaction, node: str) -> list[PublishedCodeRow]:

@@ -12,6 +12,7 @@ from headrace.operations.documents import NodeRow
 from headrace.operations.progress import Progress
 from headrace.operations.selection import selected
 from headrace.operations.session import InvalidProject, Session
+from headrace.plan.packages import Installed
 
 
 def ls(session: Session, selection: Sequence[str], exclude: Sequence[str], *, progress: Progress) -> list[NodeRow]:
@@ -25,7 +26,8 @@ def ls(session: Session, selection: Sequence[str], exclude: Sequence[str], *, pr
     found = [row(project, name) for name in sorted(names, key=lambda name: _order(project, name))]
     if compiled is None:
         return found
-    return [msgspec.structs.replace(one, code=code_rows.declared(session.root, compiled, one.name)) for one in found]
+    here = Installed()
+    return [msgspec.structs.replace(one, code=code_rows.declared(session.root, compiled, one.name, here)) for one in found]
 
 
 def row(project: Project, name: str) -> NodeRow:

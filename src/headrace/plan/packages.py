@@ -16,23 +16,39 @@ class Environment(msgspec.Struct, frozen=True):
     packages: dict[str, str | None]
 
 
+class Installed:
+    """Versions as they are installed now, each looked up once."""
+
+    def __init__(self) -> None:
+        self._versions: dict[str, str | None] = {}
+
+    def version(self, name: str) -> str | None:
+        """Of a distribution, as pip names it; None for one that isn't installed."""
+        if name not in self._versions:
+            self._versions[name] = _version(name)
+        return self._versions[name]
+
+    def named(self, names: Iterable[str]) -> dict[str, str | None]:
+        """The version of each distribution."""
+        return {name: self.version(name) for name in names}
+
+    def imported(self, names: Collection[str]) -> dict[str, str | None]:
+        """The distributions that top-level names come from, with their versions; a name that nothing has is left out."""
+        found = {name: version for name in names if (version := self.version(name)) is not None}
+        others = [name for name in names if name not in found]
+        known: Mapping[str, list[str]] = _by_import() if others else {}
+        return found | self.named(sorted({one for name in others for one in known.get(name, ())}))
+
+
 def environment(imported: Collection[str], named: Iterable[str]) -> Environment:
     """This process's interpreter, with the distributions of top-level names that are imported, and others that are named."""
-    interpreter = f"{platform.python_implementation()} {platform.python_version()}"
-    return Environment(interpreter, distributions(imported) | installed(named))
+    interpreter, here = f"{platform.python_implementation()} {platform.python_version()}", Installed()
+    return Environment(interpreter, here.imported(imported) | here.named(named))
 
 
 def installed(names: Iterable[str]) -> dict[str, str | None]:
     """The version of each distribution, as pip names it; None for one that isn't installed."""
-    return {name: _version(name) for name in names}
-
-
-def distributions(imported: Collection[str]) -> dict[str, str | None]:
-    """The installed distributions that the top-level names come from, with their versions; a name that nothing has is left out."""
-    found = {name: version for name in imported if (version := _version(name)) is not None}
-    others = [name for name in imported if name not in found]
-    known: Mapping[str, list[str]] = _by_import() if others else {}
-    return found | installed(sorted({one for name in others for one in known.get(name, ())}))
+    return Installed().named(names)
 
 
 @functools.cache

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from runlab import DAYS, Lab, published
 
+from headrace.faults import Point
 from headrace.operations.contract_accept import accept
 from headrace.operations.contract_documents import AcceptDocument
 from headrace.operations.progress import Silent
@@ -67,3 +72,42 @@ def test_a_rename_is_accepted_by_one_command(lab: Lab) -> None:
 
 def _accept(lab: Lab, target: str, *pairs: str, patch: bool = False) -> AcceptDocument:
     return accept(lab.session(), target, pairs=pairs, patch=patch, yes=False, progress=Silent())
+
+
+def test_names_are_accepted_as_they_were_shown(lab: Lab) -> None:
+    """Catches: a file that is saved between the look and the acceptance, and comes into force with it."""
+    for day in DAYS[:2]:
+        lab.deliver(day, rows(day), OLD)
+    lab.tick()
+    lab.deliver(DAYS[2], rows(DAYS[2]), NEW)
+    lab.tick()
+    shown = _accept(lab, "orders", patch=True)
+    assert shown.plan_id is not None and shown.plan_id == _accept(lab, "orders", patch=True).plan_id
+    lab.write("helpers.py", "x = 1\n")
+    said = lab.headrace("contract", "accept", "orders", "--plan", shown.plan_id, code=3)
+    assert (said["state"], said["plan_id"]) == ("refused", shown.plan_id)
+    assert (said["refused"]["code"], said["refused"]["files"]) == ("plan_changed", ["helpers.py"])
+    assert not (lab.root / "contracts").exists()
+    assert lab.rows("select count(*) from version") == [(1,)]
+    done = lab.headrace("contract", "accept", "orders", "--plan", said["refused"]["plan_id_now"])
+    assert (done["state"], done["plan_id"], done["refused"]) == ("accepted", said["refused"]["plan_id_now"], None)
+    assert published(lab.tick()) == [("orders", DAYS[2]), ("totals", DAYS[2])]
+
+
+def test_a_file_that_is_saved_while_names_are_accepted_isn_t_applied(lab: Lab) -> None:
+    """The leader applies what was read when the names were shown, or nothing, and the contract is as it was."""
+    for day in DAYS[:2]:
+        lab.deliver(day, rows(day), OLD)
+    lab.tick()
+    lab.deliver(DAYS[2], rows(DAYS[2]), NEW)
+    lab.tick()
+    command = lab.command("contract", "accept", "orders")
+    # the first reading is what is shown, the second the leader's
+    process = subprocess.Popen(command, env={**os.environ, "HEADRACE_FAULT": f"{Point.FILES_READ}:2=stop"}, stdout=subprocess.PIPE)
+    os.waitpid(process.pid, os.WUNTRACED)
+    lab.write("helpers.py", "x = 1\n")
+    process.send_signal(signal.SIGCONT)
+    said = json.loads(process.communicate(timeout=300)[0])
+    assert (process.returncode, said["state"], said["refused"]["files"]) == (3, "refused", ["helpers.py"])
+    assert not (lab.root / "contracts/orders.odcs.yaml").exists()
+    assert lab.rows("select count(*) from version") == [(1,)]

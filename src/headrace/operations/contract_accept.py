@@ -4,7 +4,6 @@ into force, and what was held because of them is read again."""
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -13,12 +12,14 @@ import msgspec
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import HeadraceError, ProjectError, Refused, Source, UsageError
 from headrace.model.commands import command_line, place
+from headrace.model.contents import sha256_of
 from headrace.model.contracts import SUFFIX
 from headrace.operations import plan_refusals, staling
 from headrace.operations.agreement import changed, identified
 from headrace.operations.contract_documents import AcceptDocument, MappingRow
 from headrace.operations.contract_files import Renamed, with_names
 from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of, source_of
+from headrace.operations.documents import RefusedRow
 from headrace.operations.incidents import ID, found_in, number_of
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.plan_refusals import PlanChanged
@@ -27,6 +28,7 @@ from headrace.operations.session import Session, usable
 from headrace.plan import changes
 from headrace.quality.facts import DriftKind, Policy
 from headrace.run import remapping
+from headrace.run.applying import contents_of, manifest_of
 from headrace.store import Transaction
 from headrace.store.queries import drift as stored
 from headrace.store.queries import quarantine as quarantined
@@ -40,6 +42,8 @@ class AcceptArguments(msgspec.Struct, frozen=True):
     first: str
     mappings: tuple[Renamed, ...]
     file: str
+    files: dict[str, str] = {}
+    """SHA-256 of all that is put into force with it, by path: nobody has agreed to anything else."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -65,7 +69,8 @@ def accept(
     the files hold other changes (`yes` applies them as well)."""
     plan_refusals.checked_id(plan_id)
     made = prepared(session, target, pairs)
-    shown = _shown(session, made, plan_id)
+    files = _files(session, made, progress)
+    shown = _shown(session, made, files, plan_id)
     if patch:
         return shown
     if not yes:
@@ -75,9 +80,11 @@ def accept(
     fresh = session.again(session.actor)
     try:
         arguments = AcceptArguments(
-            made.source.name, made.first, tuple(Renamed(one.column, one.to) for one in made.mappings), str(made.path)
+            made.source.name, made.first, tuple(Renamed(one.column, one.to) for one in made.mappings), str(made.path), files
         )
         done: AcceptDocument = perform(fresh, "contract_accept", arguments, progress)
+        if done.refused is not None:
+            raise _other(made, shown, done.refused)
     except HeadraceError:
         _restore(path, made.before)
         raise
@@ -86,15 +93,29 @@ def accept(
     return msgspec.structs.replace(done, mappings=list(made.mappings), diff=_diff(made), made=made.before is None, plan_id=shown.plan_id)
 
 
-def _shown(session: Session, made: Accepted, asked: str | None) -> AcceptDocument:
+def _files(session: Session, made: Accepted, progress: Progress) -> dict[str, str]:
+    """SHA-256 of what would be in force with it, by path; of the contract alone where the other files have errors."""
+    after = {made.path.as_posix(): sha256_of(made.after.encode())}
+    fresh = session.again(session.actor)
+    try:
+        files, compilation = fresh.declared_exactly(progress)
+        return after if compilation.compiled is None else {**manifest_of(contents_of(files, compilation.compiled)), **after}
+    finally:
+        fresh.close()
+
+
+def _shown(session: Session, made: Accepted, files: Mapping[str, str], asked: str | None) -> AcceptDocument:
     """What is about to be written, with the plan's id. Raises PlanChanged where it isn't the plan that was asked for."""
-    files = {made.path.as_posix(): hashlib.sha256(made.after.encode()).hexdigest()}
     shown = identified(session, _document(session, made, "patch"), session.version, files)
     row = changed(session, shown, asked, session.version, files)
     if row is not None:
-        refused = msgspec.structs.replace(shown, state="refused", refused=row, plan_id=asked)
-        raise PlanChanged(asked or "", row, refused, command_line("contract", "accept", made.source.name, "--patch"))
+        raise _other(made, msgspec.structs.replace(shown, plan_id=asked), row)
     return shown
+
+
+def _other(made: Accepted, shown: AcceptDocument, row: RefusedRow) -> PlanChanged:
+    refused = msgspec.structs.replace(shown, state="refused", refused=row)
+    return PlanChanged(shown.plan_id or "", row, refused, command_line("contract", "accept", made.source.name, "--patch"))
 
 
 def prepared(session: Session, target: str, pairs: Sequence[str] = ()) -> Accepted:
@@ -264,7 +285,11 @@ def _accept(context: Context, arguments: AcceptArguments, progress: Progress) ->
     before = context.applied()
     if before is None:
         raise Refused("nothing is applied yet", hint="headrace tick")
-    compiled = usable(context.session.declared_exactly(progress)[1])
+    files, compilation = context.session.declared_exactly(progress)
+    compiled = usable(compilation)
+    manifest = manifest_of(contents_of(files, compiled))
+    if arguments.files and manifest != arguments.files:
+        return _refused(context, arguments, manifest)
     with context.store.read() as tx:
         keys = remapping.touched(tx, before.compiled.project, compiled.project).get(arguments.source, [])
         effect = staling.reached(tx, before.compiled, arguments.source, keys, version=before.id, env=context.session.env)
@@ -274,6 +299,16 @@ def _accept(context: Context, arguments: AcceptArguments, progress: Progress) ->
         now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="accepted",
         file=arguments.file, mappings=[], diff="", version=now_applied.id, reread=keys, stale=staling.rows(effect.stale),
         backfills=list(effect.backfills),
+    )  # fmt: skip
+
+
+def _refused(context: Context, arguments: AcceptArguments, now: Mapping[str, str]) -> AcceptDocument:
+    """Files were saved since somebody agreed."""
+    names = sorted(path for path in {*now, *arguments.files} if now.get(path) != arguments.files.get(path))
+    row = RefusedRow(code=plan_refusals.PLAN_CHANGED, plan_id_now="", files=names, changed=[])
+    return AcceptDocument(
+        now=context.now(), clock=context.clock.kind, source=arguments.source, partition=arguments.first, state="refused",
+        file=arguments.file, mappings=[], diff="", reread=[], stale=[], backfills=[], refused=row,
     )  # fmt: skip
 
 

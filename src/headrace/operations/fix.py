@@ -219,7 +219,8 @@ def _preview(session: Session, incident: Incident, how: Mending) -> BackfillDocu
         return None
     again = {incident.node: how.reread} if how.reread else {}
     found = plan(session, session.store, session.compiled, session.version, how.build, now=session.now(), reread=again)
-    return of_planned(session, found, how.build, state="planned", now=session.now(), clock=session.clock.kind)
+    shown = of_planned(session, found, how.build, state="planned", now=session.now(), clock=session.clock.kind)
+    return identified(session, shown, session.version)
 
 
 # What is said of it
@@ -351,5 +352,7 @@ def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> B
             return backfill(
                 session, one.select, exclude=(), first=one.first, last=one.last, since=None, mode=one.mode, reason=one.reason,
                 only=False, allow_partial=False, dry_run=False, confirm=lambda _: True, progress=progress,
+                # names that were accepted before have made another version, of which this plan isn't
+                plan_id=None if planned.build is None or Act.MAP in planned.how.acts else planned.build.plan_id,
             )  # fmt: skip
     return None

@@ -35,7 +35,8 @@ class PlanChanged(Refused):
 
     def __init__(self, asked: str, row: RefusedRow, response: Document, look: str) -> None:
         said = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
-        super().__init__(f"plan {asked} isn't what would be done now, which is {row.plan_id_now}: {said or 'other steps'}", hint=look)
+        now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
+        super().__init__(f"plan {asked} isn't what would be done now{now}: {said or 'other steps'}", hint=look)
         self.row, self.response = row, response
 
 

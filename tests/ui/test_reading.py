@@ -204,3 +204,21 @@ def test_a_run_shows_what_failed_first_however_long_it_is(tmp_path: Path) -> Non
         expect(panel).to_contain_text("1 of 70")
         expect(page.get_by_role("button", name="Retry what failed…")).to_be_visible()
         expect(page.get_by_text("got through")).to_have_count(0)
+
+
+def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(tmp_path: Path) -> None:
+    """Would catch: an engineer who has to look for the run, the attempt and the log of what an incident is about."""
+    root = project(tmp_path / "shop")
+    code = "from headrace import asset\n\n@asset(owner='core', partition='day', inputs=['orders'])\ndef breaks(ctx, orders):\n"
+    write(root / "assets/breaks.py", code + "    print('about to break')\n    raise ValueError('no such <b>thing</b>')\n")
+    write(root / "consumers.yaml", '- {consumer: report, owner: core, reads: [breaks], due: "07:00"}\n')
+    deliver(root, "2025-03-01")
+    headrace(root, "tick", "--now", NOW)
+    with browser() as found, serving(root) as server, Site(found, server).page() as page:
+        open_page(page, "/incidents/INC-1")
+        panel = page.get_by_role("region", name="What failed")
+        expect(panel).to_contain_text("no such <b>thing</b>")
+        expect(panel).to_contain_text("assets/breaks.py:6")
+        expect(panel).to_contain_text("about to break")
+        expect(panel).to_contain_text("Traceback")
+        accessible(page, "incident")

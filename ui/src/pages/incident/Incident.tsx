@@ -10,6 +10,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Since, Time } from "../../parts/Time";
 import { many } from "../../parts/words";
+import { Failed } from "./Failed";
 import { History } from "./History";
 import { Repair } from "./Repair";
 
@@ -37,6 +38,7 @@ function IncidentOf({ row }: { row: Row }) {
       <div className="columns">
         <div className="stack">
           <Evidence cause={cause} />
+          <Failed row={row} />
           <History row={row} />
           <Timeline incident={row.id} lines={row.timeline} />
         </div>
@@ -61,7 +63,10 @@ function Summary({ row }: { row: Row }) {
 }
 
 function RepairSaid({ row }: { row: Row }) {
-  if (row.state === "resolved") return <div className="notice tone-good"><p><strong>Resolved.</strong> Those affected are served again.</p></div>;
+  if (row.state === "resolved") {
+    const said = row.timeline.findLast((line) => line.what.startsWith("resolved: "))?.what.slice("resolved: ".length);
+    return <div className="notice tone-good"><p><strong>Resolved.</strong>{said && ` ${said[0]!.toUpperCase()}${said.slice(1)}.`}</p></div>;
+  }
   if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when those affected are served again.</p></div>;
   if (!row.repair) return <div className="notice tone-warn"><p><strong>No repair is known.</strong> It closes by itself once service is back.</p></div>;
   const { first, automatic, command } = row.repair;

@@ -105,7 +105,7 @@ function Marked({ text, grep }: { text: string; grep: string }) {
   return <>{text.split(grep).map((part, index) => <span key={index}>{index > 0 && <mark>{grep}</mark>}{part}</span>)}</>;
 }
 
-function Why({ error }: { error: Schema["ErrorRow"] }) {
+export function Why({ error }: { error: Schema["ErrorRow"] }) {
   return (
     <div className="body">
       <div className="notice tone-bad"><div>

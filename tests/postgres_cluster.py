@@ -124,6 +124,10 @@ class Cluster:
     def restart(self) -> None:
         """It ends at once, as by a crash, and comes back at the same address with what its disk has. Only on a cluster of one's own."""
         self.crash()
+        self.start()
+
+    def start(self) -> None:
+        """It comes back at the same address after a crash, with what its disk has."""
         folder = Path(self.main.socket_folder).parent
         bin_folder = binaries()
         assert bin_folder is not None

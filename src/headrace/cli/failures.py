@@ -22,7 +22,8 @@ def report(error: BaseException, *, verbose: bool, no_color: bool = False) -> in
     if isinstance(error, HeadraceError):
         _known(screen, error)
         return error.exit_code
-    say(screen, _unexpected(error), hint="" if verbose else "the same with -v shows where")
+    where = "" if verbose else "; the same with -v shows where"
+    say(screen, _unexpected(error), hint=f"`headrace db check` says whether the state is whole{where}")
     return 1
 
 
@@ -51,4 +52,6 @@ def _unexpected(error: BaseException) -> str:
     """What the operating system refused is the user's to mend; anything else is a fault of Headrace's own."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if type(error).__module__.partition(".")[0] in ("sqlite3", "psycopg"):
+        return f"the state database refused a statement of Headrace's ({type(error).__name__}: {error})"
     return f"headrace failed: {type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ HeadraceError                  anything that Headrace itself refuses or reports
 ├── Refused                    policy says no: `--yes`, `apply` first, …     exit 3
 ├── NotBuilt                   declared or typed, but not built yet          exit 2
 ├── StoreError                 the state can't be read or written            exit 1
+│   ├── StoreUnreachable         the database's server can't be reached just now
 │   └── LeaseLost              another leader took over; nothing was committed
 └── LakeError                  the lake's files or catalog can't be used     exit 1
 """
@@ -52,6 +53,10 @@ class NotBuilt(HeadraceError):
 
 class StoreError(HeadraceError):
     """The state database can't be read or written."""
+
+
+class StoreUnreachable(StoreError):
+    """The state's server can't be reached, is starting or is ending: another try may reach it."""
 
 
 class LeaseLost(StoreError):

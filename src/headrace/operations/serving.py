@@ -13,6 +13,7 @@ from typing import Protocol
 from headrace.govern.audit import Actor, ActorType
 from headrace.govern.state import open_state
 from headrace.model import LeaseLost, StoreError
+from headrace.model.errors import StoreUnreachable
 from headrace.operations.caretaker import Caretaker
 from headrace.operations.desk import Desk
 from headrace.operations.performing import Context, answer, led
@@ -36,6 +37,8 @@ STANDBY_SECONDS = 0.5
 """How often a server that stands by looks whether the lease is free."""
 RETRY_SECONDS = 2.0
 """How long a server waits before it tries a state again that is out of reach."""
+PATIENCE_SECONDS = 300.0
+"""How long a server that starts waits for a state that is out of reach, before it ends with the error. One that runs waits for ever."""
 SERVER = Actor(ActorType.SERVICE, "serve")
 
 
@@ -66,6 +69,7 @@ class Serving:
         self.figures: Figures | None = None
         """What it counts while it leads."""
         self._led = False
+        self._began = time.monotonic()
 
     def run(self, ready: Callable[[Role], None]) -> None:
         """Serve until told to stop. `ready` is called whenever this server has begun to lead or to stand by.
@@ -81,7 +85,7 @@ class Serving:
             except LeaseLost:
                 self._tell("another process has taken the lead over; nothing of what was under way here was committed")
             except StoreError as error:
-                if not self._led:
+                if not self._led and not self._waits_for(error):
                     raise
                 self._cut_off(error)
         self.role = Role.STOPPING
@@ -181,6 +185,10 @@ class Serving:
                 with store.read() as tx:
                     if holder(tx) is None:
                         return
+
+    def _waits_for(self, error: StoreError) -> bool:
+        """Whether a server that hasn't begun goes on trying: a machine that starts may start PostgreSQL after it."""
+        return isinstance(error, StoreUnreachable) and time.monotonic() - self._began < PATIENCE_SECONDS
 
     def _cut_off(self, error: StoreError) -> None:
         if self.role is not Role.CUT_OFF:

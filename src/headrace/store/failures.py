@@ -1,7 +1,7 @@
 """SQLite's errors as StoreErrors that say which file, what happened and what to do.
 
-Only what the machine or the file does to us is translated; a statement that is wrong (an IntegrityError, a
-syntax error) is a fault of ours and stays what it is.
+What the machine or the file does to us is translated, and so is a schema that isn't what the migrations made: our statements are
+tested against that one. A statement that is wrong (an IntegrityError, a syntax error) is a fault of ours and stays what it is.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ from pathlib import Path
 
 from headrace.model.errors import StoreError
 
+RESTORE = "`headrace db restore` brings the newest backup that fits back"
+_NOT_OURS = ("no such table", "no such column", "Could not decode", "no such index")
+"""How SQLite's messages begin where tables or texts aren't what we have written."""
+
 _MEANINGS: dict[int, tuple[str, str]] = {
     sqlite3.SQLITE_NOTADB: (
         "is no SQLite database",
-        "move the file away if it isn't needed, or point [store] url in headrace.toml elsewhere",
+        f"if it was ours, {RESTORE}; else move the file away, or point [store] url in headrace.toml elsewhere",
     ),
     sqlite3.SQLITE_CORRUPT: (
         "is damaged",
-        "restore it from a backup; `sqlite3 state.db '.recover'` saves what can be read",
+        f"{RESTORE}; `sqlite3 state.db '.recover'` saves what can be read",
     ),
     sqlite3.SQLITE_BUSY: (
         "is locked by another process, for longer than we wait",
@@ -48,10 +52,10 @@ _MEANINGS: dict[int, tuple[str, str]] = {
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
     """The StoreError for what the machine or the file did, or None where the statement itself is at fault."""
+    if str(error).startswith(_NOT_OURS) or any(part in str(error) for part in (" has no column ", " already exists")):
+        return StoreError(f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})", hint=RESTORE)
     code = getattr(error, "sqlite_errorcode", None)
-    if code is None:
-        return None
-    meaning = _MEANINGS.get(code & 0xFF)
+    meaning = None if code is None else _MEANINGS.get(code & 0xFF)
     if meaning is None:
         return None
     what, hint = meaning

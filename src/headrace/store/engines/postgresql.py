@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
-from headrace.model.errors import StoreError
+from headrace.model.errors import StoreError, StoreUnreachable
 from headrace.store import migrations
 from headrace.store.address import PostgresqlAddress, driver
 from headrace.store.engines import ddl, epochs
@@ -308,6 +308,7 @@ class PostgresqlEngine:
                     connection.execute(f"create schema {quoted(schema)}")
             done = self._applied(connection)
             migrations.refuse_unknown(done, self.where)
+            migrations.refuse_gap(done, self.where)
             for statement in (migrations.RECORD, *(ddl.FUNCTIONS if not done else ())):
                 connection.execute(ddl.postgresql(statement))
             for migration in migrations.known():
@@ -319,6 +320,12 @@ class PostgresqlEngine:
             raise
 
     def _apply_one(self, connection: Any, migration: migrations.Migration) -> None:
+        try:
+            self._do_apply(connection, migration)
+        except self._psycopg.ProgrammingError as error:  # a table that is there already, or isn't
+            raise migrations.unappliable(migration, self.where, _first_line(error)) from error
+
+    def _do_apply(self, connection: Any, migration: migrations.Migration) -> None:
         for statement in migrations.statements(migration.text):
             if text := ddl.postgresql(statement):
                 connection.execute(text)
@@ -377,9 +384,10 @@ def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
     for prefix in (state, state[:2]):
         if prefix in _MEANINGS:
             what, hint = _MEANINGS[prefix]
-            return StoreError(f"the state database {where} {what} ({_first_line(error)})", hint=hint)
+            kind = StoreUnreachable if prefix == "57" else StoreError
+            return kind(f"the state database {where} {what} ({_first_line(error)})", hint=hint)
     if not state and isinstance(error, psycopg.OperationalError):
-        return StoreError(
+        return StoreUnreachable(
             f"the connection to the state database {where} can't be made, or was lost ({_first_line(error)})",
             hint="check that the server runs and can be reached; nothing was committed unless the commit itself was under way",
         )

@@ -14,7 +14,7 @@ from headrace.model.errors import StoreError
 from headrace.store import migrations
 from headrace.store.address import SqliteAddress
 from headrace.store.engines import epochs
-from headrace.store.failures import missing, translate
+from headrace.store.failures import RESTORE, missing, translate
 from headrace.store.transaction import Dialect, Parameters, Transaction, insertion, over
 
 BUSY_SECONDS = 10.0
@@ -86,6 +86,7 @@ class SqliteEngine:
             connection = self.write_connection()
             done = applied(connection, self.path)
             migrations.refuse_unknown(done, self.where)
+            migrations.refuse_gap(done, self.where)
             if 0 < len(done) < len(migrations.known()):
                 self._copy(connection, len(done))
             apply(connection, self.path)
@@ -219,7 +220,7 @@ def applied(connection: sqlite3.Connection, path: Path) -> dict[int, str]:
     if identity != APPLICATION_ID:
         raise StoreError(
             f"{path} is a SQLite database, but not one of Headrace's",
-            hint="move it away, or point [store] url in headrace.toml elsewhere",
+            hint=f"if it was ours, {RESTORE}; else move it away, or point [store] url in headrace.toml elsewhere",
         )
     return dict(connection.execute("select number, checksum from migration"))
 
@@ -231,14 +232,24 @@ def apply(connection: sqlite3.Connection, path: Path) -> None:
     try:
         done = applied(connection, path)
         migrations.refuse_unknown(done, str(path))
+        migrations.refuse_gap(done, str(path))
         for migration in migrations.known():
             if migration.number not in done:
-                _apply_one(connection, migration)
+                _apply_or_refuse(connection, migration, path)
         connection.execute("commit")
     except BaseException:
         if connection.in_transaction:
             connection.execute("rollback")
         raise
+
+
+def _apply_or_refuse(connection: sqlite3.Connection, migration: migrations.Migration, path: Path) -> None:
+    try:
+        _apply_one(connection, migration)
+    except sqlite3.DatabaseError as error:
+        if translate(error, path) is not None:  # the machine's or the file's, which says so itself
+            raise
+        raise migrations.unappliable(migration, str(path), error) from error
 
 
 def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headrace.model.errors import StoreError
-from headrace.store.failures import missing
+from headrace.store.failures import RESTORE, missing
 
 RECORD = """create table if not exists migration (
     number integer primary key,
@@ -52,6 +52,7 @@ def check(done: Mapping[int, str], where: str) -> None:
     if not done:
         raise missing(where)
     refuse_unknown(done, where)
+    refuse_gap(done, where)
     if len(done) < len(known()):
         raise StoreError(
             f"the state database {where} is of an older Headrace (version {len(done)}, this one needs {len(known())})",
@@ -65,13 +66,33 @@ def refuse_unknown(done: Mapping[int, str], where: str) -> None:
     if unknown := sorted(done.keys() - ours.keys()):
         raise StoreError(
             f"the state database {where} is of a newer Headrace (version {unknown[-1]}, this one knows {len(ours)})",
-            hint="use the Headrace that wrote it, or a newer one",
+            hint=f"use the Headrace that wrote it, or a newer one; if none did, {RESTORE}",
         )
     if changed := sorted(number for number, checksum in done.items() if ours[number] != checksum):
         raise StoreError(
             f"the state database {where} was made by another text of migration {changed[0]}",
-            hint="it comes from an unreleased Headrace: use that one, or move the data folder away and start anew",
+            hint=f"it was damaged, or comes from an unreleased Headrace: use that one, or {RESTORE}",
         )
+
+
+def refuse_gap(done: Mapping[int, str], where: str) -> None:
+    """StoreError where the record of a migration is missing before the last one: each was recorded with its tables, so it is gone."""
+    gone = sorted(set(range(1, max(done, default=0))) - done.keys())
+    if gone:
+        raise StoreError(
+            f"the state database {where} is damaged: its record of migration {gone[0]} is missing,"
+            f" though migration {max(done)} was applied",
+            hint=RESTORE,
+        )
+
+
+def unappliable(migration: Migration, where: str, error: object) -> StoreError:
+    """A migration that fails: what it would make is there, or what it builds upon isn't."""
+    return StoreError(
+        f"the state database {where} can't be brought up to date: migration {migration.number} fails ({error}),"
+        " so its tables aren't those that its records say",
+        hint=RESTORE,
+    )
 
 
 def statements(text: str) -> Iterator[str]:

@@ -137,3 +137,24 @@ def test_stopping_doesnt_wait_for_acts(tmp_path: Path) -> None:
         assert act(second, "pause", {"select": ["revenue"], "reason": "x"}).status in (200, 202)
         assert second.stop() == 0
         assert first.stop() == 0
+
+
+def test_files_are_applied_as_they_were_planned(server: tuple[Server, Path]) -> None:
+    """Would catch: another text that comes into force than the one that was looked at over the API."""
+    found, root = server
+    path = root / "assets/revenue.sql"
+    path.write_text(path.read_text().replace("sum(amount)", "sum(amount) * 2"))
+    shown = found.get("/api/v1/plan").json
+    assert [one["node"] for one in shown["changes"]] == ["revenue"] and shown["steps"]
+    path.write_text(path.read_text().replace("* 2", "* 1000"))
+    refused = act(found, "apply", {"plan_id": shown["plan_id"]})
+    assert refused.status == 409 and b"assets/revenue.sql isn't as it was in the plan" in refused.body
+    assert act(found, "apply", {"plan_id": "garbage"}).status == 400
+    assert act(found, "apply", {}).status == 400
+    before = found.get("/api/v1/versions").json
+    now = found.get("/api/v1/plan").json["plan_id"]
+    applied = done(found, "apply", {"plan_id": now})
+    assert (applied["state"], applied["plan_id"], applied["version"]) == ("applied", now, before[0]["version"] + 1)
+    assert found.get("/api/v1/versions").json == document(root, "versions")
+    assert found.get("/api/v1/versions").json[0]["plan_id"] == now
+    assert done(found, "apply", {"plan_id": now})["state"] == "nothing"

@@ -15,7 +15,7 @@ from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.challenge_apart import SECONDS_MAX, challenged
 from headrace.operations.checks_documents import ChallengedCheckRow
 from headrace.operations.contract_documents import AcceptDocument
-from headrace.operations.documents import RunDocument
+from headrace.operations.documents import ApplyDocument, RunDocument
 from headrace.operations.fix_documents import FixDocument
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.interventions import CancelDocument, DecisionDocument, PauseDocument, WithdrawDocument
@@ -23,6 +23,23 @@ from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.operations.waive import WaiveDocument
 from headrace.web.asking import Asked
+
+
+class ApplyAsked(Asked, frozen=True, kw_only=True):
+    """The id of the plan that was agreed to, as `/api/v1/plan` has it."""
+
+    plan_id: str
+
+
+def do_apply(session: Session, asked: ApplyAsked, progress: Progress) -> ApplyDocument:
+    """`headrace apply PLAN_ID`: put what the files say into force, as it was planned."""
+    from headrace.operations.apply import apply
+    from headrace.operations.plan_refusals import PlanChanged
+
+    document = apply(session, confirm=lambda _: True, progress=progress, plan_id=asked.plan_id)
+    if document.refused is not None:
+        raise PlanChanged(asked.plan_id, document.refused, document, "look at /api/v1/plan again, and agree to that")
+    return document
 
 
 class FixAsked(Asked, frozen=True, kw_only=True):

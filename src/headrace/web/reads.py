@@ -12,7 +12,7 @@ from headrace.operations.checks_documents import CheckStandingRow
 from headrace.operations.contract_history import ContractHistoryDocument, contract_history
 from headrace.operations.contract_showing import ContractDiffDocument, ContractShowDocument
 from headrace.operations.deliveries import DeliveryRow
-from headrace.operations.documents import LineageDocument, NodeRow, PlanDocument, QuarantineRow, RunRow, StatusDocument
+from headrace.operations.documents import LineageDocument, NodeRow, PlanDocument, QuarantineRow, RunRow, StatusDocument, VersionRow
 from headrace.operations.figure_documents import FigureDocument
 from headrace.operations.incident_documents import IncidentFigureRow, IncidentRow
 from headrace.operations.interventions import PauseDocument, WhyDocument
@@ -273,6 +273,19 @@ def audit(session: Session, asked: AuditAsked) -> list[AuditRow]:
     from headrace.operations.audit import show
 
     return show(session, Wanted(asked.object, asked.actor, asked.action, asked.since, asked.limit))
+
+
+class VersionsAsked(Asked, frozen=True, kw_only=True):
+    """A version's number; without one all."""
+
+    version: str | None = None
+
+
+def versions(session: Session, asked: VersionsAsked) -> list[VersionRow]:
+    """`headrace versions`: what was applied, by which plan, with its files."""
+    from headrace.operations.versions import versions as found
+
+    return found(session, asked.version)
 
 
 class VerifyAsked(Asked, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ INIT, RATES, DEEP, TAX = "lib/__init__.py", "lib/rates.py", "lib/deep/__init__.p
         ("from .neighbour import x", ["assets/neighbour.py"]),
         ("from ..lib.rates import x", [INIT, RATES]),
         ("import space.one", ["space/one.py"]),
+        ("import packaged.one", ["src/packaged/__init__.py", "src/packaged/one.py"]),
         ("from space import one", ["space/one.py"]),
         ("import sys\nsys.path.append('vendored')\nimport hidden_away", ["vendored/hidden_away.py"]),
     ],
@@ -85,6 +86,8 @@ def test_an_import_is_followed(tmp_path: Path, statement: str, expected: list[st
         "assets/json.py": "",  # Python's own comes first
         "space/one.py": "",  # a package without __init__.py
         "vendored/hidden_away.py": "",
+        "src/packaged/__init__.py": "",
+        "src/packaged/one.py": "",
     }
     assert used(tmp_path, files) == sorted(set(expected))
 
@@ -228,3 +231,12 @@ def test_each_content_is_parsed_once(tmp_path: Path) -> None:
     racy = CodeSeen(files=found.seen(1).files)
     closure.find([python()], CodeTree(tmp_path, read, racy, found.facts_by_hash))
     assert sorted(reads) == ["assets/a.py", "lib.py"]
+
+
+def test_too_many_files_are_refused_rather_than_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a pattern that names data, of which the first files count and the rest changes unseen."""
+    monkeypatch.setattr(closure, "FILES_MAX", 3)
+    files = {"assets/a.py": "", **{f"models/{n}.txt": "" for n in range(5)}}
+    project(tmp_path, files)
+    _, problems = closure.find([python(code_files=("models",))], tree(tmp_path))
+    assert [(one.code, one.level) for one in problems] == [("file_not_read", Level.ERROR)]

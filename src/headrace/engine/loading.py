@@ -24,6 +24,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 _PREFIX = "headrace_applied"
 _OURS = str(Path(__file__).parents[2])
@@ -110,7 +111,7 @@ class _AppliedOnly(MetaPathFinder):
         """The module's specification; None for one that nobody finds. ImportError for one that isn't applied."""
         if name.partition(".")[0] in ("headrace", *sys.stdlib_module_names):
             return None
-        spec = next((found for finder in sys.meta_path if finder is not self and (found := finder.find_spec(name, path, target))), None)
+        spec = self._found_by_others(name, path, target)
         if spec is None:
             return None
         if spec.origin is None and spec.submodule_search_locations is not None:
@@ -124,6 +125,13 @@ class _AppliedOnly(MetaPathFinder):
             raise ImportError(message, name=name, path=spec.origin)
         folders = None if spec.submodule_search_locations is None else [str(Path(applied).parent)]
         return importlib.util.spec_from_file_location(name, applied, submodule_search_locations=folders)
+
+    def _found_by_others(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
+        for finder in sys.meta_path:
+            find = getattr(finder, "find_spec", None)  # old ones have none, and Python passes them over as well
+            if finder is not self and find is not None and (found := find(name, path, target)) is not None:
+                return cast("ModuleSpec", found)
+        return None
 
     def _applied(self, place: str) -> str | None:
         """Where the copy of one of the project's own files or folders is; None for any other place."""

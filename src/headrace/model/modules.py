@@ -15,9 +15,6 @@ from headrace.model.nodes import Value
 from headrace.model.normal_form import module_digest
 from headrace.model.signatures import Aliases
 
-FACTS_VERSION = 1
-"""Raise it when what is found in a file changes: cached facts of an older version aren't used."""
-
 _BY_NAME = frozenset({"import_module", "__import__"})
 """Functions that import a module of a given name: followed where the name is a literal."""
 _NEVER = frozenset({"exec", "run_path", "run_module", "spec_from_file_location", "SourceFileLoader"})

@@ -23,6 +23,8 @@ from headrace.plan.code_tree import CodeTree
 
 PYTHON = ".py"
 INIT = "__init__.py"
+SOURCES = "src"
+"""Where the modules of a project lie that is installed itself, editable or by PYTHONPATH."""
 FILES_MAX = 20_000
 """Files of code in a project; more are data, or another project's."""
 _INTERPRETERS = ("python", "pypy")
@@ -136,7 +138,8 @@ class _Finding:
             self._files[path] = CodeFile(sha256=sha256, digest=facts.digest, uses=uses, packages=self._packages(facts, path))
             self._waiting += [use.path for use in uses]
             if len(self._files) > FILES_MAX:
-                return
+                self._problems.append(_too_many(path))
+                self._waiting.clear()
 
     def _uses(self, facts: ModuleFacts, path: str, prefix: str) -> Iterator[Use]:
         seen = {path}
@@ -168,11 +171,11 @@ class _Finding:
         return found
 
     def _bases(self, path: str) -> list[str]:
-        """The folders in which a file's absolute imports are looked for, in their order."""
+        """The folders in which a file's absolute imports are looked for, in their order; `src` for a project that is installed."""
         folder = _folder(path)
         if any(folder == one or folder.startswith(f"{one}/") or not one for one in self._scripts):
-            return list(dict.fromkeys([folder, *sorted(self._scripts), "", *self._entries]))
-        return ["", folder] if folder in self._entries else ["", *self._entries]
+            return list(dict.fromkeys([folder, *sorted(self._scripts), "", *self._entries, SOURCES]))
+        return ["", folder, SOURCES] if folder in self._entries else ["", *self._entries, SOURCES]
 
     def _absolute(self, imported: Import, bases: Sequence[str]) -> list[str]:
         """The files of an absolute import in the first folder that has it. Python's own modules come before the project's,
@@ -249,6 +252,15 @@ def _not_followed(path: str, line: int, what: str, folder: str) -> Problem:
         hint="import by name, or list the files in `code_files` of the assets that use them",
         place=Place(file=path, line=line),
         level=Level.WARNING,
+    )
+
+
+def _too_many(path: str) -> Problem:
+    return Problem(
+        code="file_not_read",
+        message=f"assets use more than {FILES_MAX:,} files of code",
+        hint="data belongs in sources, other projects' code in packages: narrow `code_files`",
+        place=Place(file=path),
     )
 
 

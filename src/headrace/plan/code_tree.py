@@ -21,8 +21,6 @@ from headrace.model.contents import SKIPPED_FOLDERS
 from headrace.model.modules import ModuleFacts, facts_of
 
 ARGUMENT_CHARACTERS_MAX = 4096
-MATCHES_MAX = 20_000
-"""Files that one pattern may name."""
 
 Read = Callable[[str], bytes]
 """The bytes of a file of the project, which is read once; raises OSError."""
@@ -98,12 +96,7 @@ class CodeTree:
 
     def matches(self, pattern: str) -> Sequence[str]:
         """The files that a pattern names; of a folder that it names, all files below it."""
-        found: dict[str, None] = {}
-        for path in self._matching("", pattern.split("/")):
-            found[path] = None
-            if len(found) > MATCHES_MAX:
-                break
-        return sorted(found)
+        return sorted(set(self._matching("", pattern.split("/"))))
 
     def inside(self, argument: str) -> str | None:
         """The path of the file of the project that a command's argument names, as the command finds it in its folder."""

@@ -17,6 +17,7 @@ from connect_workbench import Workbench
 from http_server_lab import Asked, Reply, Server, http_date, reply
 
 from headrace.connect import http as http_kind
+from headrace.connect import http_client
 from headrace.connect.arrival import claimed
 from headrace.connect.deliveries import CannotRead, Found, Look
 from headrace.connect.http_rate import Gate
@@ -256,7 +257,7 @@ def test_a_web_page_with_200(far: Far, server: Server, kind: str, body: str) -> 
 @pytest.mark.parametrize(
     ("status", "code", "transient"),
     [(401, "access_denied", False), (403, "access_denied", False), (400, "configuration_error", False), (405, "configuration_error", False),
-     (408, "source_unavailable", True), (429, "source_unavailable", True), (500, "source_unavailable", True),
+     (408, "source_unavailable", True), (500, "source_unavailable", True),
      (503, "source_unavailable", True)],
 )  # fmt: skip
 def test_what_a_status_means(far: Far, server: Server, status: int, code: str, transient: bool) -> None:
@@ -264,6 +265,16 @@ def test_what_a_status_means(far: Far, server: Server, status: int, code: str, t
     server.answers["/x"] = reply("{}", status=status)
     for work in (lambda: far.get("/x"), lambda: far.look(far.source("/x", {}))):
         unavailable(work, code, transient=transient)
+
+
+def test_a_server_that_refuses_for_ever_is_left_alone(far: Far, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a worker that waits for a server for ever, and a pause that is told as a failure."""
+    monkeypatch.setattr(http_client, "WAITED_SECONDS_MAX", 0.15)
+    monkeypatch.setattr(http_client, "THROTTLED_SECONDS", 0.05)
+    server.answers["/x"] = reply("{}", status=429)
+    for work in (lambda: far.get("/x"), lambda: far.look(far.source("/x", {}))):
+        assert unavailable(work).throttled
+    assert server.count("/x") < 20
 
 
 def test_a_request_is_repeated_a_few_times_only(far: Far, server: Server) -> None:

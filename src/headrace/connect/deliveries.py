@@ -57,6 +57,8 @@ class Look(msgspec.Struct, frozen=True):
     notes: tuple[Note, ...] = ()
     seen: int = 0
     """Files that match the pattern, known ones included."""
+    throttled_seconds: float | None = None
+    """How long the server asked to be left alone, where that ended the look before all was asked for."""
 
     @property
     def wait_seconds(self) -> float:

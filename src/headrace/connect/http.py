@@ -66,15 +66,14 @@ class Http:
                 if asked and time.monotonic() + 2 * server.timeout > deadline:
                     break
                 try:
-                    one = _looked(access, server, for_interval(spec, access.source, key), key, known.get(key, ("", ""))[1])
-                except NotYet:
-                    if not asked:
-                        raise
-                    break
+                    one = _asked_patiently(access, server, spec, key, known, deadline)
                 except Unavailable as error:
-                    if not found:
+                    if isinstance(error, NotYet) and error.own and asked:
+                        break
+                    if not asked or not (found or error.throttled):
                         raise
-                    return _look(found, Note(error.code, server.shown, str(error)), asked)
+                    seconds = error.retry_after if error.throttled else None
+                    return _look(found, Note(error.code, server.shown, str(error)), asked, seconds)
                 asked += 1
                 found += [one] if one is not None else []
         note = Note("look_not_finished", server.shown, f"{asked} of {len(wanted)} intervals were asked for; the next look goes on")
@@ -97,8 +96,23 @@ class Http:
             raise
 
 
-def _look(found: list[Found], note: Note | None, asked: int) -> Look:
-    return Look(tuple(sorted(found, key=lambda one: one.partition)), (), (note,) if note else (), seen=asked)
+def _look(found: list[Found], note: Note | None, asked: int, throttled_seconds: float | None = None) -> Look:
+    arrived = tuple(sorted(found, key=lambda one: one.partition))
+    return Look(arrived, (), (note,) if note else (), seen=asked, throttled_seconds=throttled_seconds)
+
+
+def _asked_patiently(
+    access: Access, server: Server, spec: Spec, key: str, known: Mapping[str, tuple[str, str]], deadline: float
+) -> Found | None:
+    """As `_looked`; where the server asks for a pause that there is time for, the same interval is asked for again after it."""
+    while True:
+        try:
+            return _looked(access, server, for_interval(spec, access.source, key), key, known.get(key, ("", ""))[1])
+        except Unavailable as error:
+            wait = error.retry_after if error.throttled and not isinstance(error, NotYet) else None
+            if wait is None or time.monotonic() + wait > deadline or not server.may_wait(wait):
+                raise
+            time.sleep(wait)
 
 
 def _in_turn(wanted: Sequence[str]) -> Iterator[str]:

@@ -33,6 +33,11 @@ BACKOFF_SECONDS = 0.5
 """Before the second try; twice as long before each further one."""
 SMALL_BYTES = 1 << 16
 """An unread body of at most so many bytes is read, so that its connection can serve the next request."""
+TOO_MANY = 429
+THROTTLED_SECONDS, THROTTLED_SECONDS_MIN = 5.0, 0.1
+"""How long a server is left alone that says 429 and not until when."""
+WAITED_SECONDS_MAX = 60.0
+"""Of pauses that a server asks for without giving an answer in between, so much is waited for."""
 MISSING = frozenset((404, 410))
 _DENIED = frozenset((401, 403, 407))
 _PATIENCE = frozenset((408, 425, 429))
@@ -56,6 +61,8 @@ class Server:
         for name in ("httpx", "httpcore"):  # their lines hold URLs and headers
             logging.getLogger(name).setLevel(logging.CRITICAL)
         self.shown = shown(spec.url, 300)
+        self._waited = 0.0
+        """Seconds that the server asked for since its last answer."""
         self._retries, self._secrets = spec.retries, access.secrets
         self._gate = Gate(access.temporary.with_name("rates"), request.url, spec.rate_limit, patience)
         self.timeout = min(parse_duration(spec.timeout).total_seconds(), FETCH_SECONDS_MAX if patience is None else patience)
@@ -101,10 +108,19 @@ class Server:
                 return work()
             except Unavailable as error:
                 wait = BACKOFF_SECONDS * 2**tried if error.retry_after is None else error.retry_after
-                if not error.transient or tried >= self._retries or wait > WAIT_SECONDS_MAX:
+                if error.throttled and self.may_wait(wait):
+                    time.sleep(wait)
+                    continue
+                if error.throttled or not error.transient or tried >= self._retries or wait > WAIT_SECONDS_MAX:
                     raise
             tried += 1
             time.sleep(wait)
+
+    def may_wait(self, seconds: float) -> bool:
+        """Whether the server's wish for so long a pause is waited for here. That is no try; but a server that wishes nothing else is
+        left alone after a while, and the worker goes on with something else."""
+        self._waited += max(seconds, THROTTLED_SECONDS_MIN)
+        return seconds <= WAIT_SECONDS_MAX and self._waited <= WAITED_SECONDS_MAX
 
     def _answer(self, request: Request, conditions: Mapping[str, str]) -> httpx.Response:
         """Follows redirects on the same server; anywhere else, what we send is nobody's business."""
@@ -146,6 +162,7 @@ class Server:
         """Raise for everything but 2xx and 304."""
         status = response.status_code
         if 200 <= status < 300 or status == 304:
+            self._waited = 0.0
             return
         if status in MISSING:
             _read_small(response)
@@ -156,9 +173,15 @@ class Server:
         if status in _REFUSED:
             raise Unavailable(f"{said}: the request isn't as the server wants it", code="configuration_error", transient=False)
         wait = _retry_after(response) if status in (*_PATIENCE, 503) else None
+        if status == TOO_MANY and wait is None:
+            wait = THROTTLED_SECONDS
         if wait is not None:
             self._gate.close(wait)
-        raise Unavailable(said, transient=status in _PATIENCE or status >= 500, retry_after=wait)
+        throttled = wait is not None and status in (TOO_MANY, 503)
+        raise Unavailable(
+            f"{said}, and asks to be left alone for {wait:.0f} s" if throttled else said,
+            transient=status in _PATIENCE or status >= 500, retry_after=wait, throttled=throttled,
+        )  # fmt: skip
 
     def _words(self, error: httpx.TransportError) -> str:
         """What happened, in words of our own where the library's say little."""

@@ -18,12 +18,16 @@ from headrace.model.http_field import rate_of
 
 WAIT_SECONDS_MAX = 30.0
 """A worker waits at most so long for its turn (and four turns of a slow rate); what takes longer is left to another attempt."""
-AWAY_SECONDS_MAX = 3600.0
-"""The longest that a server (or a clock that was set back) can keep us away."""
+AWAY_SECONDS_MAX = 86_400.0
+"""The longest that a server (or a clock that was set back) can keep us away, whatever it asks for."""
+THROTTLED_SECONDS_MAX = 3600.0
+"""A server that asks for a longer pause isn't there, as far as who waits for its data is concerned."""
 
 
 class NotYet(Unavailable):
-    """Its turn is too far away."""
+    """Its turn is too far away. `own`: by the declared rate, as far as can be told."""
+
+    own = False
 
 
 class Gate:
@@ -44,7 +48,10 @@ class Gate:
             return
         wait = self._turn()
         if wait > self._patience:
-            raise NotYet(f"the server may be asked again in {wait:.0f} s (it said so, or `rate_limit` does)", retry_after=wait)
+            said = f"the server may be asked again in {wait:.0f} s (it said so, or `rate_limit` does)"
+            refusal = NotYet(said, retry_after=wait, throttled=True)
+            refusal.own = bool(self._gap)
+            raise refusal
         time.sleep(wait)
 
     def close(self, seconds: float) -> None:

@@ -44,11 +44,15 @@ class Fetched(msgspec.Struct, frozen=True):
 
 class Unavailable(Exception):
     """A source that can't be looked at or fetched. `code` is `access_denied`, `source_unavailable` or `configuration_error`;
-    transient ones may be tried again, not before `retry_after` seconds. The message holds no secret."""
+    transient ones may be tried again, not before `retry_after` seconds. `throttled`: the server itself asked for that wait, which is no
+    failure. The message holds no secret."""
 
-    def __init__(self, message: str, *, code: str = "source_unavailable", transient: bool = True, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str = "source_unavailable", transient: bool = True, retry_after: float | None = None,
+        throttled: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__(message)
-        self.code, self.transient, self.retry_after = code, transient, retry_after
+        self.code, self.transient, self.retry_after, self.throttled = code, transient, retry_after, throttled
 
 
 class Kind(Protocol):

@@ -17,6 +17,10 @@ class ErrorKind(enum.StrEnum):
     RESOURCES = "resources"
     DETERMINISTIC = "deterministic"
     LOST_WORKER = "lost_worker"
+    ENVIRONMENT = "environment"
+    """No space, a read-only disk, no way to the lake: nobody's failure."""
+    THROTTLED = "throttled"
+    """A server asked to be left alone for a while."""
     CANCELLED = "cancelled"
     NOT_SEPARABLE = "not_separable"
 
@@ -31,6 +35,8 @@ class BodyError(msgspec.Struct, frozen=True, gc=False):
     hint: str = ""
     code: str = ""
     """A problem code with a page of its own (`headrace explain CODE`), where there is one."""
+    after_seconds: float | None = None
+    """Of what waits: how long at least."""
 
 
 class InputData(msgspec.Struct, frozen=True, gc=False):

@@ -17,7 +17,7 @@ COMMON = ("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR")
 COMMON_PREFIX = "LC_"
 OF_WORKERS = (
     "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "PYTHONUTF8", "PYTHONDONTWRITEBYTECODE",
-    "PYTHONPYCACHEPREFIX", "HEADRACE_FAULT",
+    "PYTHONPYCACHEPREFIX", "HEADRACE_FAULT", "HEADRACE_FAULT_ONCE", "HEADRACE_FAULT_TRACE",
 )  # fmt: skip
 """What the worker itself needs to start, and to be tested: where Python and its libraries lie, and armed fault points. Python assets
 run in a worker and see these as well; commands don't."""

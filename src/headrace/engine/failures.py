@@ -14,8 +14,14 @@ CAUSES_MAX = 10
 _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")
 """DuckDB's advice is about functions and settings that a body doesn't have in its hands."""
-_DISK = re.compile("|".join(re.escape(os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)))
-"""What the system says of a disk that is full or broken, and DuckDB repeats: neither the body's fault nor the data's."""
+_ENVIRONMENT = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO,
+    errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN,
+)  # fmt: skip
+"""A disk that is full, read-only or broken, or whose server is gone: neither the code's fault nor the data's."""
+_DISK = re.compile("|".join(re.escape(os.strerror(number)) for number in _ENVIRONMENT))
+"""What the system says of these, and DuckDB and our own errors repeat."""
+_OURS = ("duckdb", "_duckdb", "headrace")
 _DUCKDB_KINDS = {
     "OutOfMemoryException": ErrorKind.RESOURCES,
     "HTTPException": ErrorKind.TRANSIENT,
@@ -86,8 +92,14 @@ def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1,
 
 
 def _own_kind(error: BaseException) -> ErrorKind:
-    if isinstance(error, MemoryError) or _DISK.search(str(error)[:MESSAGE_CHARACTERS_MAX]):
+    if isinstance(error, MemoryError):
         return ErrorKind.RESOURCES
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+        return ErrorKind.ENVIRONMENT
+    if _DISK.search(str(error)[:MESSAGE_CHARACTERS_MAX]):
+        # Asset code may say so of a disk of its own, which nobody mends: that is tried once more, and no longer.
+        ours = type(error).__module__.partition(".")[0] in _OURS
+        return ErrorKind.ENVIRONMENT if ours else ErrorKind.RESOURCES
     if isinstance(error, (ConnectionError, TimeoutError)):
         return ErrorKind.TRANSIENT
     if type(error).__module__ in ("duckdb", "_duckdb"):

@@ -12,12 +12,13 @@ from headrace.observe.open_items import (
     IncidentFact,
     OpenFacts,
     Superseded,
+    Throttled,
     headline,
     open_items,
 )
 from headrace.operations.documents import ConsumerRow, HoldingRow, OpenRow, ProposedRow
 from headrace.store import Transaction
-from headrace.store.queries import failed_looks, failures, incidents, plans, quarantine
+from headrace.store.queries import failed_looks, failures, incidents, plans, quarantine, throttling
 
 
 def facts(
@@ -30,6 +31,7 @@ def facts(
     not_applied: int | None,
 ) -> OpenFacts:
     """What is open now; `consumers` are those that the view shows."""
+    failing = failed_looks.failing(tx)
     return OpenFacts(
         now_us=now_us,
         timezone=project.settings.timezone,
@@ -39,11 +41,20 @@ def facts(
         ],
         held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items()},
         failing=failures.failing_nodes(tx),
-        unreachable={one.source: one.since for one in failed_looks.failing(tx) if one.source in project.sources},
+        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code != "throttled"},
+        throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in plans.awaiting(tx)],
         not_applied=not_applied,
     )
+
+
+def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_looks.Failing], now_us: int) -> list[Throttled]:
+    """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
+    since = {one.source: one.since for one in failing if one.code == "throttled"}
+    for source, at in throttling.waiting(tx, now_us):
+        since[source] = min(at, since.get(source, at))
+    return [Throttled(source, at, *throttling.loaded(tx, source)) for source, at in sorted(since.items()) if source in project.sources]
 
 
 def _consumer(project: Project, row: ConsumerRow) -> ConsumerFact:

@@ -10,9 +10,9 @@ from headrace.schedule.events import Ended, WorkerLost
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
-from headrace.schedule.retry import draw, retry_after_us
+from headrace.schedule.retry import ENVIRONMENT_WAIT_US, draw, retry_after_us
 from headrace.schedule.situation import Situation
-from headrace.schedule.states import Change, FailureKind, PartitionState, step
+from headrace.schedule.states import WAITS, Change, FailureKind, PartitionState, step
 
 _CHANGES = {PartitionState.HELD: Change.HELD, PartitionState.REJECTED: Change.REJECTED}
 
@@ -29,12 +29,23 @@ class Endings:
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
-        if len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED:
+        if event.kind in WAITS:
+            self._waits(node, running.keys, event)
+        elif len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED:
             self._together_ended(node, running.keys, event)
         else:
             self._each_ended(node, running.keys, event)
         self._waves.passed(node, running.keys)
         self._tell(node, running.keys)
+
+    def _waits(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
+        """Nothing is wrong with the partitions: they are tried again when what they wait for may be over, and nothing is counted."""
+        wait = ENVIRONMENT_WAIT_US if event.after_us is None else event.after_us
+        for key in keys:
+            cell = self._board.cell(node.name, key)
+            cell.state = step(cell.state, Change.PUT_BACK)
+            cell.reason, cell.dirty = event.reason, False
+            self._again(node, key, cell, wait)
 
     def _together_ended(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
         """Several partitions at once came to nothing: that isn't any one's failure yet. They are tried again in halves, or one by one

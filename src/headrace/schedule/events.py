@@ -233,6 +233,8 @@ class Ended(msgspec.Struct, frozen=True, gc=False, tag="ended"):
     state: PartitionState
     reason: str
     kind: FailureKind | None = None
+    after_us: int | None = None
+    """Of what waits: not before so many microseconds have passed."""
 
 
 class WorkerLost(msgspec.Struct, frozen=True, gc=False, tag="worker_lost"):

@@ -9,6 +9,8 @@ from headrace.schedule.states import FailureKind
 BACKOFF_FIRST_US = 500_000
 BACKOFF_MAX_US = 300_000_000
 RESOURCES_TRIES_MAX = 2
+ENVIRONMENT_WAIT_US = 15_000_000
+"""How long after the disk was full it is tried whether that is over."""
 POISON_LOSSES_MAX = 3
 """Three lost workers over one partition make it poison: the loss is taken to be the body's doing."""
 

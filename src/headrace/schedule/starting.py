@@ -31,6 +31,10 @@ def start(situation: Situation, queue: Queue, event: Loaded) -> None:
             _follow(situation, queue, row.node, row.key)
     else:
         _expect_all(situation, queue)
+    for cells in board.cells.values():
+        for cell in cells.values():
+            if not cell.failures:  # what it waited for may be over by now, and costs nothing to be tried
+                cell.not_before = None
     for name, cells in board.cells.items():
         situation.later += [(cell.not_before, name, key) for key, cell in cells.items() if cell.not_before is not None]
     heapq.heapify(situation.later)

@@ -45,8 +45,16 @@ class FailureKind(enum.StrEnum):
     DETERMINISTIC = "deterministic"
     LOST_WORKER = "lost_worker"
     CANCELLED = "cancelled"
+    ENVIRONMENT = "environment"
+    """No space, a read-only disk, no way to the lake: nobody's failure, it waits until that is over."""
+    THROTTLED = "throttled"
+    """A server asked to be left alone for a while: it waits for that."""
     NOT_SEPARABLE = "not_separable"
     """Several partitions computed at once came to something else than one of them alone."""
+
+
+WAITS = frozenset({FailureKind.ENVIRONMENT, FailureKind.THROTTLED})
+"""What isn't counted as a try: the partition waits with the reason, and goes on by itself."""
 
 
 class Change(enum.StrEnum):

@@ -35,7 +35,8 @@ class Failure(enum.StrEnum):
 
 
 _CODES = {
-    "access_denied": Failure.DENIED, "source_unavailable": Failure.UNREACHABLE, "destination_unavailable": Failure.UNREACHABLE,
+    "access_denied": Failure.DENIED, "source_unavailable": Failure.UNREACHABLE,
+    "throttled_too_long": Failure.UNREACHABLE, "destination_unavailable": Failure.UNREACHABLE,
     "configuration_error": Failure.CONFIGURED, "out_of_memory": Failure.MEMORY, "unknown_connection": Failure.CONFIGURED,
     "unknown_column": Failure.NAMES, "unknown_input": Failure.NAMES, "not_utf8": Failure.UNREADABLE,
     "unreadable_delivery": Failure.UNREADABLE, "file_unreadable": Failure.UNREADABLE,

@@ -59,7 +59,12 @@ def in_unrelated(causes: Sequence[Candidate], graph: CauseGraph) -> set[Candidat
 
 def _least(one: Candidate) -> int:
     """How many nodes it takes that show the same."""
-    return MACHINE_MIN if one.kind in _MACHINE or _lacks(one) else NODES_MIN
+    return MACHINE_MIN if one.kind in _MACHINE or _lacks(one) or _throttled(one) else NODES_MIN
+
+
+def _throttled(one: Candidate) -> bool:
+    """Whether a host asked to be left alone for so long that it isn't there: it said so itself, to whoever asks."""
+    return one.kind is CauseKind.SOURCE_UNAVAILABLE and bool(one.own) and one.own[0].detail == "throttled_too_long"
 
 
 def _lacks(one: Candidate) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 
 from headrace.connect import Drift, Found, Unreadable
 from headrace.connect.deliveries import CannotRead
+from headrace.connect.http_rate import THROTTLED_SECONDS_MAX
 from headrace.connect.keep import keep
 from headrace.connect.kinds import Access, Unavailable, kind_of
 from headrace.connect.routed import CODE, partitions_in
@@ -16,8 +17,13 @@ from headrace.connect.take_in import Prepared, explain_error, prepare
 from headrace.govern.secrets import SecretMissing
 from headrace.lake.session import Session
 from headrace.model import HeadraceError
+from headrace.model.intervals import bounds_us
+from headrace.model.times import Offset
 from headrace.run.messages import LookAt, Looked
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
+
+THROTTLED, TOO_LONG = "throttled", "throttled_too_long"
+"""The codes of a look that a server's wish for a pause ended."""
 
 
 def look(task: LookAt, workshop: Workshop) -> Looked:
@@ -34,11 +40,26 @@ def look(task: LookAt, workshop: Workshop) -> Looked:
     try:
         seen = kind_of(task.source).look(access, task.wanted, task.known)
     except Unavailable as error:
-        return Looked(task.attempt, error=workshop.secrets.scrubbed(str(error)), code=error.code)
+        code = error.code if not error.throttled else _throttled(task, error.retry_after or 0.0)
+        return Looked(task.attempt, error=workshop.secrets.scrubbed(str(error)), code=code)
     except SecretMissing as error:
         return Looked(task.attempt, error=f"{error}; {error.hint}", code="configuration_error")
-    notes = (note.message for note in seen.notes)
-    return Looked(task.attempt, found=seen.found, notes=tuple(map(workshop.secrets.scrubbed, notes)))
+    notes = tuple(workshop.secrets.scrubbed(note.message) for note in seen.notes)
+    if seen.throttled_seconds is not None:
+        return Looked(task.attempt, found=seen.found, error=notes[0], code=_throttled(task, seen.throttled_seconds))
+    return Looked(task.attempt, found=seen.found, notes=notes)
+
+
+def _throttled(task: LookAt, seconds: float) -> str:
+    """What a server that asks for a pause comes to: one that is only waited for, or one that isn't there. The latter is meant by more
+    than an hour, and by longer than until its data is promised."""
+    until = task.now_us + int(seconds * 1_000_000)
+    source, by = task.source, task.source.expect.by
+    late = False
+    if by is not None and source.partition.grain is not None:
+        ends = (bounds_us(key, source.partition.grain, source.timezone)[1] for key in task.wanted)
+        late = any(task.now_us < Offset.parse(by).after_us(end, source.timezone) <= until for end in ends)
+    return TOO_LONG if late or seconds > THROTTLED_SECONDS_MAX else THROTTLED
 
 
 def _looked_into(task: LookAt, workshop: Workshop) -> Looked:

@@ -28,6 +28,7 @@ from headrace.run.steps.outcomes import Attempt, completed, contents, failed, is
 from headrace.run.steps.recording import drift_row, fact_row
 from headrace.run.tasks import Tasks
 from headrace.schedule import Ended, FailureKind, PartitionState, Published, Refreshed
+from headrace.schedule.states import WAITS
 from headrace.store import Transaction
 from headrace.store.queries import applying, arriving, leading, metrics, publications, quarantine
 from headrace.store.queries.attempts import ENVIRONMENT
@@ -256,7 +257,13 @@ class Batch:
         """An attempt that publishes nothing: held, rejected or failed."""
         reason = outcome.reason or (outcome.error.message if outcome.error else "")
         kind = FailureKind(outcome.error.kind.value) if outcome.error and outcome.state == "failed" else None
-        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind))
+        after = outcome.error.after_seconds if outcome.error is not None else None
+        after_us = None if after is None else int(after * 1_000_000)
+        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind, after_us))
+        if kind in WAITS:  # no attempt at all: a delivery still waits, and nothing is counted
+            self._end(attempt, outcome, "skipped", None, reason)
+            self.news += [News(attempt.node, key, "waiting", None, reason, runs=attempt.runs) for key in attempt.keys]
+            return
         if is_batch(attempt):  # its partitions are tried again, fewer at once: what it came to is none of theirs yet
             self._end(attempt, outcome, outcome.state, None, reason)
             return

@@ -9,6 +9,7 @@ import msgspec
 from headrace.connect import Drift, Found, TypeDrift, Unreadable
 from headrace.connect.apart import POISON
 from headrace.connect.deliveries import CannotRead
+from headrace.connect.http_rate import AWAY_SECONDS_MAX
 from headrace.connect.keep import ChangedWhileRead, Kept, keep, keep_fetched, keep_parts, kept_as
 from headrace.connect.kinds import Access, Unavailable, name_of, routed
 from headrace.connect.kinds import kind_of as source_kind
@@ -68,6 +69,10 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
     except ChangedWhileRead as error:
         return _failed(task, str(error), ErrorKind.TRANSIENT), 0
     except Unavailable as error:
+        if error.throttled and error.retry_after is not None:
+            after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
+            told = BodyError(ErrorKind.THROTTLED, str(error), code="throttled", after_seconds=after)
+            return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=told), 0
         return _failed(task, str(error), ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC, error.code), 0
     except SecretMissing as error:
         return _failed(task, f"{error}; {error.hint}", ErrorKind.DETERMINISTIC, "configuration_error"), 0

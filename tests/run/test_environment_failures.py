@@ -1,0 +1,94 @@
+"""A full disk, as the fault points and a real small one show it: nothing is spent, and it goes on by itself when there is space."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from runlab import DAYS, Lab
+
+from headrace.engine.bodies import ErrorKind
+from headrace.engine.failures import kind_of
+from headrace.model import LakeError
+
+SQL = "select order_id, customer, amount, day from orders"
+
+
+def three_days(lab: Lab) -> None:
+    lab.sql("clean", SQL)
+    for day in DAYS[:3]:
+        lab.orders(day)
+
+
+@pytest.mark.usefixtures("cold_mothers")
+def test_nothing_is_spent_while_the_disk_is_full(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: two attempts within a second that failed for want of space, after which a person has to type `retry`."""
+    three_days(lab)
+    every = ",".join(f"file.staged:{time}=full" for time in range(1, 40))
+    monkeypatch.setenv("HEADRACE_FAULT", every)
+    for _ in range(3):
+        lab.headrace("tick", code=None)
+    stuck = [one for one in lab.rows("select node, state, failures, coalesce(reason, '') from partition") if one[1] != "published"]
+    assert stuck and {(state, failures) for _, state, failures, _ in stuck} == {("waiting", 0)}, stuck
+    assert any("No space left on device" in reason for *_, reason in stuck)
+    monkeypatch.delenv("HEADRACE_FAULT")
+    lab.headrace("tick")
+    assert lab.rows("select count(*) from partition where state <> 'published'") == [(0,)]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own in memory; skips where that isn't allowed."""
+    folder = tmp_path / "p/.headrace/lake"
+    folder.mkdir(parents=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(folder)], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip(f"a tmpfs can't be mounted here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_lake_that_is_full_and_then_is_not(small: Path, tmp_path: Path) -> None:
+    """Would catch: a real full disk that DuckDB speaks of in other words."""
+    lab = Lab(tmp_path / "p")
+    three_days(lab)
+    lab.headrace("tick")
+    for day in DAYS[3:5]:
+        lab.orders(day)
+    filler = small / "filler"
+    with filler.open("wb") as out:
+        try:
+            while out.write(b"x" * 65_536):
+                out.flush()
+        except OSError as full:
+            refused = full.errno
+    assert refused == errno.ENOSPC
+    for _ in range(3):
+        lab.headrace("tick", code=None)
+    stuck = lab.rows("select distinct state, failures from partition where state <> 'published'")
+    assert stuck == [("waiting", 0)]
+    filler.unlink()
+    assert len(lab.headrace("tick")["published"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ErrorKind.ENVIRONMENT),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS)), ErrorKind.ENVIRONMENT),
+        (OSError(errno.ESTALE, os.strerror(errno.ESTALE)), ErrorKind.ENVIRONMENT),
+        (duckdb.IOException('Could not write file "x": No space left on device'), ErrorKind.ENVIRONMENT),
+        (LakeError("can't be written: Read-only file system"), ErrorKind.ENVIRONMENT),
+        (ValueError("No space left on device"), ErrorKind.RESOURCES),  # of a disk that asset code knows, and nobody mends
+        (MemoryError(), ErrorKind.RESOURCES),
+        (FileNotFoundError(errno.ENOENT, "x"), ErrorKind.DETERMINISTIC),
+    ],
+)
+def test_what_is_nobodys_failure(error: Exception, kind: ErrorKind) -> None:
+    """Would catch: a wait without end for what asset code says, and a failure that nobody made."""
+    assert kind_of(error) is kind

@@ -1,0 +1,52 @@
+"""No space, and a server that asks for patience: nothing is spent, and it goes on by itself."""
+
+from __future__ import annotations
+
+import pytest
+from driver import Driver, asset, source
+
+from headrace.schedule import Clock, FailureKind, LoadedCell, PartitionState
+
+S, K = PartitionState, FailureKind
+DAY = "2025-01-01"
+THERE = (LoadedCell(node="flights", key=DAY, state=S.PUBLISHED, published=True),)
+
+
+@pytest.mark.parametrize("kind", [K.ENVIRONMENT, K.THROTTLED])
+def test_ten_times_are_no_failure(kind: FailureKind) -> None:
+    """Would catch: attempts that are spent within a second on a full disk and never come back."""
+    d = Driver(source("flights"), asset("clean", "flights", attempts_max=2), cells=THERE)
+    d.ask()
+    for _ in range(10):
+        d.end(d.attempt("clean", DAY), S.FAILED, kind)
+        assert (d.marks[-1].state, d.marks[-1].failures) == (S.WAITING, 0) and not d.running
+        due = d.core.next_try()
+        assert due is not None and due > d.now
+        d.now = due
+        d.give(Clock())
+    d.publish(d.attempt("clean", DAY))
+    assert d.state("clean", DAY) is S.PUBLISHED
+
+
+def test_partitions_that_were_computed_together_wait_together() -> None:
+    """Would catch: a full disk that halves batches until each day is computed alone."""
+    days = [f"2025-01-{day:02d}" for day in range(1, 9)]
+    cells = tuple(LoadedCell(node="flights", key=day, state=S.PUBLISHED, published=True) for day in days)
+    d = Driver(source("flights"), asset("clean", "flights", batch_max=64), cells=cells, slots=1)
+    d.ask()
+    ((attempt, running),) = d.running.items()
+    size = len(running.keys)
+    d.end(attempt, S.FAILED, K.ENVIRONMENT)
+    due = d.core.next_try()
+    assert due is not None and size > 1
+    d.now = due
+    d.give(Clock())
+    assert max(len(one.keys) for one in d.running.values()) >= size
+
+
+def test_a_new_leader_tries_at_once_what_only_waited() -> None:
+    """Would catch: a disk that was mended between two ticks, of which the second waits nevertheless."""
+    waits = LoadedCell(node="clean", key=DAY, state=S.WAITING, failures=0, not_before=5_000_000_000)
+    d = Driver(source("flights"), asset("clean", "flights"), cells=(*THERE, waits))
+    d.ask()
+    assert d.work() == [("clean", DAY)]

@@ -7,6 +7,10 @@ from headrace.cli.running import span
 from headrace.cli.text import joined, plural
 from headrace.operations.contract_documents import AcceptDocument, InferDocument, MappingRow
 
+CONVERT = "what values are computed from, by the delivery's columns: 'amount_cents / 100'"
+AS_IS = "take values that differ as they are"
+REASON = "why; kept in the audit trail"
+
 
 def accepted(document: AcceptDocument, page: Page) -> None:
     """What holds from when on, and what follows."""
@@ -29,7 +33,7 @@ def accepted(document: AcceptDocument, page: Page) -> None:
 def _mapping(one: MappingRow) -> str:
     score = "" if one.score is None else f" ({one.score:.2f}: {'; '.join(one.evidence)})"
     users = f", used by {joined(one.used_by)}" if one.used_by else ""
-    return f"{one.column} ← {one.to}{score}{users}"
+    return f"{one.column} ← {one.convert or one.to}{score}{users}"
 
 
 def inferred(document: InferDocument, page: Page) -> None:

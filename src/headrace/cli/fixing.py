@@ -22,6 +22,12 @@ def plan(document: FixDocument, page: Page) -> None:
         [[str(n), ACTS.get(step.act, step.act), Cell(step.what, "bold"), step.text] for n, step in enumerate(document.steps, 1)],
         header=False,
     )
+    for one in document.mappings:
+        for differs in one.differs:
+            page.say(f"{one.column} → {one.to}: {differs.text}", "warn", indent=2)
+        rival = next((text for text in one.evidence if text.startswith("rival: ")), None)
+        if rival is not None:
+            page.say(f"{one.column} → {one.to} ({one.score}); {rival}", "dim", indent=2)
     touched = [*document.affected.consumers, *(document.backfill.affects.owners if document.backfill is not None else [])]
     if touched:
         page.say(f"touches {joined(list(dict.fromkeys(touched)), 8)}; approval not needed", indent=2)
@@ -36,6 +42,11 @@ def render(document: FixDocument, page: Page) -> None:
         page.say()
         plan(document, page)
         page.say("· planned, nothing was done" if document.fix == "planned" else "· nothing was done", "dim")
+        refused = document.refused
+        if refused is not None and refused.commands:
+            page.say(f"! {refused.text}", "warn")
+            page.next(*refused.commands)
+            return
         page.next(f"headrace fix {document.id}" + (f" --plan {document.plan_id}" if document.plan_id is not None else ""))
         return
     _made(document, page)

@@ -14,10 +14,13 @@ from headrace.connect.deliveries import Drift, Format, SourceSchema
 from headrace.connect.formats.registry import Header, Reader
 from headrace.connect.unpack import Opened
 from headrace.lake import Column
-from headrace.lake.sqltext import quote
+from headrace.lake.sqltext import literal, quote
 
 if TYPE_CHECKING:
     import duckdb
+
+
+_WHOLE = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 
 
 class Adapted(msgspec.Struct, frozen=True):
@@ -27,6 +30,8 @@ class Adapted(msgspec.Struct, frozen=True):
     """Name in the file → the column that it is."""
     added: tuple[str, ...] = ()
     """Names in the file that become columns."""
+    computed: Mapping[str, str] = {}
+    """Column → checked SQL over the columns, which takes the place of what the file holds."""
 
 
 Adapt = Callable[[Header], Adapted | Drift]
@@ -39,6 +44,22 @@ def renamed(header: Header, names: Mapping[str, str]) -> Header:
     own = tuple(names.get(name, f"{name}\0" if name in taken else name) for name in header.names)
     optional = tuple(names.get(name, name) for name in header.optional)
     return msgspec.structs.replace(header, names=own, optional=optional)
+
+
+def computed(rows_of: str, schema: SourceSchema, expressions: Mapping[str, str]) -> str:
+    """The rows with these columns computed, each in its column's type. A fraction that a type of whole
+    numbers can't hold is an error of the delivery, not rounded."""
+    types = {column.name: column.type for column in schema.columns}
+    found = []
+    for name, expression in expressions.items():
+        kind = types[name]
+        value = f"CAST({expression} AS {kind})"
+        if kind.upper() in _WHOLE:
+            said = literal(f"{name}: the conversion gives fractions, and its type is {kind}")
+            exact = f"({expression}) IS NULL OR {value} = ({expression})"
+            value = f"CASE WHEN {exact} THEN {value} ELSE CAST(error({said}) AS {kind}) END"
+        found.append(f"{value} AS {quote(name)}")
+    return f"SELECT * REPLACE ({', '.join(found)}) FROM ({rows_of})"
 
 
 def with_names(schema: SourceSchema, header: Header) -> SourceSchema:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from headrace.connect import apart
-from headrace.connect.adapting import Adapt, Adapted, about_the_machine, can_be_read, extended, renamed, with_names
+from headrace.connect.adapting import Adapt, Adapted, about_the_machine, can_be_read, computed, extended, renamed, with_names
 from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.encodings import other_encoding
 from headrace.connect.formats.registry import Header, Reader, reader, readers
@@ -248,7 +248,15 @@ def _prepared(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opene
     found, header = header.names, renamed(header, meant.names)
     schema = extended(kind, connection, opened, pinned, header, meant.added)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=schema != pinned)
-    return msgspec.structs.replace(made, found=found) if isinstance(made, Prepared) else made
+    return _as_found(made, found, meant) if isinstance(made, Prepared) else made
+
+
+def _as_found(made: Prepared, found: tuple[str, ...], meant: Adapted) -> Prepared:
+    """With the file's own names, and with the columns that are computed from what it holds."""
+    select = made.select_sql
+    if meant.computed:
+        select = computed(select, made.schema, meant.computed)
+    return msgspec.structs.replace(made, found=found, select_sql=select)
 
 
 def _meant(header: Header, pinned: SourceSchema, adapt: Adapt | None) -> Adapted | Drift:
@@ -302,17 +310,18 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     header = _counted(header, rows)
     for sample in learning.samples:
         schema = widened(schema, _sampled(kind, connection, sample, learning.temporary, opened.options))
-    found = header.names
+    found, meant = header.names, Adapted({})
     if promised:
-        meant = _as_contracted(header, learning)
-        if isinstance(meant, Drift):
-            return meant
+        contracted = _as_contracted(header, learning)
+        if isinstance(contracted, Drift):
+            return contracted
+        meant = contracted
         header = renamed(header, meant.names)
         schema = as_promised(with_names(schema, header), promised)
     else:
         schema = msgspec.structs.replace(schema, pinned_by=learning.name)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
-    return msgspec.structs.replace(made, found=found) if isinstance(made, Prepared) else made
+    return _as_found(made, found, meant) if isinstance(made, Prepared) else made
 
 
 def _as_contracted(header: Header, learning: Learning) -> Adapted | Drift:

@@ -20,6 +20,7 @@ from headrace.model.reporting import Report, did_you_mean, shown
 
 SUFFIX = ".odcs.yaml"
 NAMES_PROPERTY = "headrace.names"
+CONVERT_PROPERTY = "headrace.convert"
 BREAKS_PROPERTY = "headrace.breaks"
 COLUMNS_MAX = 10_000
 _REPORTED_MAX = 50
@@ -233,29 +234,31 @@ def _column(written: Block, report: Report) -> ContractColumn:
         unique=bool(written.get("unique", False)),
         primary_key=bool(written.get("primaryKey", False)),
         classification=written.get("classification"),
-        names=_names(written, report),
+        names=_dated(written, report, NAMES_PROPERTY, "name", "departure_delay"),
+        conversions=_dated(written, report, CONVERT_PROPERTY, "expression", "'amount_cents / 100'"),
     )
 
 
-def _names(written: Block, report: Report) -> tuple[dict[str, Any], ...]:
-    """Accepted mappings: `{property: headrace.names, value: [{name: departure_delay, from: 2013-02-11}]}`."""
+def _dated(written: Block, report: Report, of: str, key: str, example: str) -> tuple[dict[str, Any], ...]:
+    """What holds from an interval on: `{property: headrace.names, value: [{name: departure_delay,
+    from: 2013-02-11}]}`, and the same of `headrace.convert` with an `expression`."""
     found: list[dict[str, Any]] = []
     for entry in written.get("customProperties") or ():
-        if entry.get("property") != NAMES_PROPERTY:
+        if entry.get("property") != of:
             continue
         value = entry.get("value")
         items = value if isinstance(value, list) else []
         good = [
             plain(item)
             for item in items
-            if isinstance(item, Block) and isinstance(item.get("name"), str) and isinstance(item.get("from"), str)
+            if isinstance(item, Block) and isinstance(item.get(key), str) and isinstance(item.get("from"), str)
         ]
         if not good or len(good) != len(items):
             report.error(
                 "contract_invalid",
                 entry.line,
-                f"`{NAMES_PROPERTY}` must list names with a `from`",
-                "write value: [{name: departure_delay, from: 2013-02-11}]",
+                f"`{of}` must list entries with `{key}` and `from`",
+                f"write value: [{{{key}: {example}, from: 2013-02-11}}]",
             )
         found.extend(good)
     return tuple(found)

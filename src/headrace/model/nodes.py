@@ -301,6 +301,8 @@ class ContractColumn(Value, kw_only=True):
     classification: str | None = None
     names: tuple[dict[str, Any], ...] = ()
     """Accepted mappings from a vendor's header (customProperty `headrace.names`)."""
+    conversions: tuple[dict[str, Any], ...] = ()
+    """How a vendor's values become the column's (customProperty `headrace.convert`)."""
 
 
 class ServiceLevel(Value, kw_only=True):

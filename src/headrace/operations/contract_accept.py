@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 
@@ -22,11 +23,18 @@ from headrace.operations.contract_infer import FOLDER, contract_text, pinned_of,
 from headrace.operations.documents import RefusedRow
 from headrace.operations.incidents import ID, found_in, number_of
 from headrace.operations.performing import Context, perform, verb
-from headrace.operations.plan_refusals import PlanChanged
+from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
+from headrace.operations.renaming import (
+    decided,
+    possible,
+    proposed,
+    undecided,
+    with_differences,
+)
 from headrace.operations.session import Session, usable
 from headrace.plan import changes
-from headrace.quality.facts import DriftKind, Policy
+from headrace.quality.facts import DriftKind
 from headrace.run import remapping
 from headrace.run.applying import contents_of, manifest_of
 from headrace.store import Transaction
@@ -44,6 +52,19 @@ class AcceptArguments(msgspec.Struct, frozen=True):
     file: str
     files: dict[str, str] = {}
     """SHA-256 of all that is put into force with it, by path: nobody has agreed to anything else."""
+    reason: str | None = None
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What somebody decided about values that aren't what they were: expressions over the delivery's
+    columns, or that they are taken as they are."""
+
+    convert: tuple[str, ...] = ()
+    as_is: bool = False
+    reason: str | None = None
+
+
+UNDECIDED = Decision()
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -60,28 +81,39 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 def accept(
-    session: Session, target: str, *, pairs: Sequence[str], patch: bool, yes: bool, progress: Progress, plan_id: str | None = None
+    session: Session,
+    target: str,
+    *,
+    pairs: Sequence[str],
+    patch: bool,
+    yes: bool,
+    progress: Progress,
+    plan_id: str | None = None,
+    decision: Decision = UNDECIDED,
 ) -> AcceptDocument:
     """Write the proposed mapping of a held delivery, by its place or by the incident of it (or `pairs`, `COLUMN=NAME`), into its source's
     contract, and apply that.
 
     With `patch` nothing is written: the document has the difference. Refused where nothing is proposed, where a name is taken, and where
-    the files hold other changes (`yes` applies them as well)."""
+    the files hold other changes (`yes` applies them as well). ValuesDiffer where the values aren't what they were and `decision` doesn't
+    say what they mean."""
     plan_refusals.checked_id(plan_id)
-    made = prepared(session, target, pairs)
+    made = prepared(session, target, pairs, decision)
     files = _files(session, made, progress)
     shown = _shown(session, made, files, plan_id)
+    refused = undecided(made.mappings, _command(target, pairs), shown.plan_id)
     if patch:
-        return shown
+        return msgspec.structs.replace(shown, refused=refused)
+    if refused is not None:
+        raise ValuesDiffer(refused, msgspec.structs.replace(shown, state="refused", refused=refused))
     if not yes:
         _nothing_else(session, progress)
     path = session.root / made.path
     _write(path, made.after)
     fresh = session.again(session.actor)
     try:
-        arguments = AcceptArguments(
-            made.source.name, made.first, tuple(Renamed(one.column, one.to) for one in made.mappings), str(made.path), files
-        )
+        renamed = _renamed(made.mappings)
+        arguments = AcceptArguments(made.source.name, made.first, renamed, str(made.path), files, decision.reason)
         done: AcceptDocument = perform(fresh, "contract_accept", arguments, progress)
         if done.refused is not None:
             raise _other(made, shown, done.refused)
@@ -118,14 +150,20 @@ def _other(made: Accepted, shown: AcceptDocument, row: RefusedRow) -> PlanChange
     return PlanChanged(shown.plan_id or "", row, refused, command_line("contract", "accept", made.source.name, "--patch"))
 
 
-def prepared(session: Session, target: str, pairs: Sequence[str] = ()) -> Accepted:
+def prepared(session: Session, target: str, pairs: Sequence[str] = (), decision: Decision = UNDECIDED) -> Accepted:
     """What accepting would write. Refused where nothing is proposed, where a name is taken, or a contract is another source's, too."""
     source, key = source_of(session, _place(session, target))
     schema = pinned_of(session, source)
     assert session.store is not None
     with session.store.read() as tx:
         key, rows = _drifted(tx, source, key)
-        mappings = _named(pairs, rows) if pairs else _proposed(source, key, rows)
+        known = proposed(tx, source.name, rows)
+        if pairs:
+            named = _named(pairs, rows, known, schema.names)
+            mappings = with_differences(tx, source.name, rows, named)
+        else:
+            mappings = known or _nothing_proposed(source, key, rows)
+        mappings = decided(mappings, decision.convert, as_is=decision.as_is)
         first = _first(tx, source.name, key, mappings)
     project = session.project()
     contract = project.contracts.get(source.contract or source.name)
@@ -133,7 +171,7 @@ def prepared(session: Session, target: str, pairs: Sequence[str] = ()) -> Accept
     before = _read(session.root / path) if contract is not None else None
     text = before if before is not None else contract_text(source.name, schema, {}, 0)
     table = contract.name if contract is not None else source.name
-    after = with_names(text, table, [Renamed(one.column, one.to) for one in mappings], first)
+    after = with_names(text, table, _renamed(mappings), first)
     return Accepted(source, first, tuple(mappings), path, before, after)
 
 
@@ -156,10 +194,16 @@ def _drifted(tx: Transaction, source: Source, key: str | None) -> tuple[str, lis
     return key, stored.newest_drift(tx, source.name, key)
 
 
-def _proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> list[MappingRow]:
-    found = [_row(row) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP and row.to is not None]
-    if found:
-        return found
+def _renamed(mappings: Sequence[MappingRow]) -> tuple[Renamed, ...]:
+    return tuple(Renamed(one.column, one.to, one.convert) for one in mappings)
+
+
+def _command(target: str, pairs: Sequence[str]) -> str:
+    named = [word for pair in pairs for word in ("--map", pair)]
+    return command_line("contract", "accept", target, *named)
+
+
+def _nothing_proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> NoReturn:
     name = place(source.name, key)
     gone = next((row.column for row in rows if row.kind == DriftKind.DROPPED), None)
     if gone is not None:
@@ -170,18 +214,14 @@ def _proposed(source: Source, key: str, rows: Sequence[DriftRow]) -> list[Mappin
     raise Refused(f"no rename is proposed for {name}", hint=f"{command_line('quarantine', name)} says what is the matter with it")
 
 
-def _row(row: DriftRow) -> MappingRow:
-    return MappingRow(
-        column=row.column,
-        to=row.to or "",
-        score=None if row.score is None else float(row.score),
-        evidence=msgspec.json.decode(row.evidence),
-        used_by=msgspec.json.decode(row.used_by),
-    )
-
-
-def _named(pairs: Sequence[str], rows: Sequence[DriftRow]) -> list[MappingRow]:
-    """What a person says, instead of what is proposed for the same columns."""
+def _named(
+    pairs: Sequence[str],
+    rows: Sequence[DriftRow],
+    proposals: Sequence[MappingRow],
+    pinned: Sequence[str],
+) -> list[MappingRow]:
+    """What a person says, instead of what is proposed for the same columns. A column that keeps its name
+    may be named for what its values mean."""
     found: dict[str, MappingRow] = {}
     for pair in pairs:
         column, sign, name = pair.partition("=")
@@ -189,8 +229,11 @@ def _named(pairs: Sequence[str], rows: Sequence[DriftRow]) -> list[MappingRow]:
             raise UsageError(f"{pair[:80]!r} names no pair", hint="--map COLUMN=NEW_NAME")
         found[column] = MappingRow(column=column, to=name, evidence=["named by hand"], used_by=[])
     if rows:
-        _require_pairs(found.values(), rows)
-    known = {row.column: _row(row) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP}
+        _require_pairs([one for one in found.values() if one.column != one.to], rows)
+    for one in found.values():
+        if one.column == one.to and one.column not in pinned:
+            raise Refused(f"the source has no column {one.column[:80]!r}", hint="headrace contract show SOURCE")
+    known = {one.column: one for one in proposals}
     taken = {one.to for one in found.values()}
     if len(taken) < len(found):
         raise UsageError("one name is given to two columns", hint="--map COLUMN=NEW_NAME, each once")
@@ -221,8 +264,7 @@ def _first(tx: Transaction, source: str, key: str, mappings: Sequence[MappingRow
     first = key
     for one in quarantined.waiting(tx, node=source):
         rows = stored.newest_drift(tx, source, one.partition)
-        renamed = {(row.column, row.to) for row in rows if row.kind == DriftKind.RENAMED and row.policy != Policy.MAP}
-        if one.partition < first and wanted <= renamed:
+        if one.partition < first and wanted <= possible(rows):
             first = one.partition
     return first
 
@@ -316,13 +358,21 @@ def _recorded(tx: Transaction, now: int, context: Context, arguments: AcceptArgu
     """The proposals are accepted, by whom, and in the trail."""
     columns = [one.column for one in arguments.mappings]
     stored.accept(tx, arguments.source, keys, columns, by=context.actor.id, now=now)
-    told: Mapping[str, object] = {
+    told: dict[str, object] = {
         "from": arguments.first,
         "names": {one.column: one.to for one in arguments.mappings},
         "file": arguments.file,
     }
+    conversions = {one.column: one.convert for one in arguments.mappings if one.convert}
+    told |= {"convert": conversions} if conversions else {}
     append(
         tx,
         now,
-        Event(action=Action.CONTRACT_ACCEPTED, actor=context.actor, object=Object("source", arguments.source), after=dict(told)),
+        Event(
+            action=Action.CONTRACT_ACCEPTED,
+            actor=context.actor,
+            object=Object("source", arguments.source),
+            reason=arguments.reason or "",
+            after=told,
+        ),
     )

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import msgspec
+
 from headrace.operations.documents import Document, NeededRow, RefusedRow, StaleRow
 
 
+class DiffersRow(Document, frozen=True, kw_only=True):
+    """How the values of a renamed column are other than they were. `kind` is `type`, `scale`, `sign` or
+    `nulls`; `factor` is a decimal, of a scale."""
+
+    kind: str
+    text: str
+    factor: str | None = None
+
+
 class MappingRow(Document, frozen=True, kw_only=True):
-    """A column, and what files call it from the first interval on. `score` is None where a person named the pair."""
+    """A column, and what files call it from the first interval on. `score` is None where a person named the pair.
+
+    Where the values differ, `proposed` is the expression that undoes it, if one is known; `convert` is the
+    one that was decided on (the name alone: as it is)."""
 
     column: str
     to: str
     score: float | None = None
     evidence: list[str]
     used_by: list[str]
+    differs: list[DiffersRow] = msgspec.field(default_factory=list)
+    proposed: str | None = None
+    convert: str | None = None
 
 
 class AcceptDocument(Document, frozen=True, kw_only=True):
-    """`contract accept`. `state` is `accepted`, `patch` (nothing was written) or `declined`; `diff` is what changes in `file`."""
+    """`contract accept`. `state` is `accepted`, `patch` (nothing was written), `refused` or `declined`;
+    `diff` is what changes in `file`."""
 
     now: datetime
     clock: str = "live"

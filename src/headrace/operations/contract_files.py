@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from headrace.model import Refused
-from headrace.model.contracts import NAMES_PROPERTY
+from headrace.model.contracts import CONVERT_PROPERTY, NAMES_PROPERTY
 
 WIDTH = 10_000
 _INDENTS = ((2, 4, 2), (2, 2, 0), (4, 4, 0), (4, 6, 4), (4, 4, 2))
@@ -21,6 +21,8 @@ class Renamed(msgspec.Struct, frozen=True):
 
     column: str
     to: str
+    convert: str | None = None
+    """The expression over a file's columns that the values are computed from; None: no decision."""
 
 
 def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) -> str:
@@ -39,6 +41,7 @@ def with_names(text: str, table: str, renames: Sequence[Renamed], first: str) ->
                 hint="take that column out of the contract first, or map another one",
             )
         _put(column, one.to, first)
+        _put_conversion(column, one.convert, first)
     return _dumped(yaml, document)
 
 
@@ -108,32 +111,53 @@ def _put(column: Any, name: str, first: str) -> None:
             entry["to"] = first
     for entry in [entry for entry in values if str(entry.get("from")) == first]:
         values.remove(entry)
-    values.append(_entry(name, first, later[0] if later else None))
+    values.append(_entry("name", name, first, later[0] if later else None))
 
 
-def _values(column: Any) -> Any:
-    """The list that holds a column's names; made where there is none."""
+def _put_conversion(column: Any, expression: str | None, first: str) -> None:
+    """The conversion in force until `first` ends there: it was one of what files had before."""
+    custom = column.get("customProperties") or ()
+    known = [entry for one in custom if one.get("property") == CONVERT_PROPERTY for entry in one.get("value") or ()]
+    if not known and expression is None:
+        return
+    values = _values(column, CONVERT_PROPERTY)
+    later = sorted(str(one.get("from")) for one in known if str(one.get("from")) > first)
+    for entry in [one for one in known if str(one.get("from")) == first]:
+        values.remove(entry)
+    for entry in values:
+        until = entry.get("to")
+        if str(entry.get("from")) < first and (until is None or str(until) > first):
+            entry["to"] = first
+    if expression is not None:
+        values.append(_entry("expression", expression, first, later[0] if later else None))
+    if not values:
+        of = [one for one in column["customProperties"] if one.get("property") == CONVERT_PROPERTY]
+        column["customProperties"].remove(of[0])
+
+
+def _values(column: Any, of: str = NAMES_PROPERTY) -> Any:
+    """The list of a property that holds from intervals on; made where there is none."""
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
     if not column.get("customProperties"):
         column["customProperties"] = CommentedSeq()
     custom = column["customProperties"]
     for one in custom:
-        if one.get("property") == NAMES_PROPERTY:
+        if one.get("property") == of:
             if not one.get("value"):
                 one["value"] = CommentedSeq()
             return one["value"]
     made = CommentedMap()
-    made["property"], made["value"] = NAMES_PROPERTY, CommentedSeq()
+    made["property"], made["value"] = of, CommentedSeq()
     custom.append(made)
     return made["value"]
 
 
-def _entry(name: str, first: str, until: str | None) -> Any:
+def _entry(key: str, value: str, first: str, until: str | None) -> Any:
     from ruamel.yaml.comments import CommentedMap
 
     made = CommentedMap()
-    made["name"], made["from"] = name, first
+    made[key], made["from"] = value, first
     if until is not None:
         made["to"] = until
     made.fa.set_flow_style()

@@ -17,15 +17,22 @@ from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.backfill_planning import plan
 from headrace.operations.backfill_showing import of_planned
-from headrace.operations.contract_accept import Accepted, accept, prepared
+from headrace.operations.contract_accept import (
+    UNDECIDED,
+    Accepted,
+    Decision,
+    accept,
+    prepared,
+)
 from headrace.operations.documents import Document, RefusedRow
 from headrace.operations.fix_documents import FixDocument, FixStep, RecomputedRow, StillRow
 from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.mending import Act, Mending, mending
 from headrace.operations.performing import Context, perform, verb
-from headrace.operations.plan_refusals import PlanChanged
+from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
+from headrace.operations.renaming import undecided
 from headrace.operations.resume import resume
 from headrace.operations.retry import retry
 from headrace.operations.session import Session
@@ -50,6 +57,7 @@ class FixArguments(msgspec.Struct, frozen=True):
     again: bool = False
     plan_id: str | None = None
     reason: str = ""
+    decision: Decision = UNDECIDED
 
 
 class FixNoted(Document, frozen=True, kw_only=True):
@@ -67,24 +75,28 @@ class _Planned(msgspec.Struct, frozen=True):
     rows: int = 0
     """Of the deliveries that are read again."""
     build: BackfillDocument | None = None
+    decision: Decision = UNDECIDED
 
 
-def fix(
+def fix(  # noqa: PLR0913 - how it is shown, agreed to and decided; all are named where it is called
     session: Session, target: str, *, dry_run: bool, confirm: Confirm, progress: Progress, again: bool = False,
-    plan_id: str | None = None, reason: str | None = None,
+    plan_id: str | None = None, reason: str | None = None, decision: Decision = UNDECIDED,
 ) -> FixDocument:  # fmt: skip
     """Plan the repair of an incident, and, unless it is a `dry_run`, ask and do it; with a `plan_id` only if it is that plan. `again`:
     also where neither inputs nor code have changed since the wrong rows were published.
 
     UsageError for an incident that there isn't, Refused where a person has to do something first, or policy asks for an approval,
-    PlanChanged for another plan."""
+    PlanChanged for another plan, ValuesDiffer where names would be accepted whose values `decision` doesn't say anything of."""
     plan_refusals.checked_id(plan_id)
-    planned = _plan(session, target, again=again)
+    planned = _plan(session, target, again=again, decision=decision)
     document = _shown(session, planned)
     if planned.incident.state != "resolved":
         _same(document, _changed(session, planned, document, plan_id), plan_id)
     if dry_run or planned.incident.state == "resolved":
         return document
+    if document.refused is not None:
+        refused = msgspec.structs.replace(document, fix="refused")
+        raise ValuesDiffer(document.refused, refused)
     if planned.build is not None and planned.build.approval is not None:
         rule = planned.build.approval
         raise Refused(
@@ -95,7 +107,7 @@ def fix(
         return msgspec.structs.replace(document, fix="declined")
     before = _hashes(session, planned) if again else {}
     acts = [act.value for act in planned.how.acts]
-    asked = FixArguments(planned.incident.id, acts, again, document.plan_id, (reason or "").strip())
+    asked = FixArguments(planned.incident.id, acts, again, document.plan_id, (reason or "").strip(), decision)
     noted: FixNoted = perform(session, "fix", asked, progress)
     _same(document, noted.refused, document.plan_id)
     built = _do(session, planned, progress)
@@ -106,7 +118,10 @@ def _shown(session: Session, planned: _Planned) -> FixDocument:
     """The plan with its id; of an incident that is resolved what it is."""
     if planned.incident.state == "resolved":
         return _document(planned, "done")
-    return identified(session, _document(planned, "planned"), session.version, _written(planned))
+    document = identified(session, _document(planned, "planned"), session.version, _written(planned))
+    command = f"headrace fix {planned.incident.shown}"
+    refused = undecided(document.mappings, command, document.plan_id)
+    return msgspec.structs.replace(document, refused=refused)
 
 
 def _written(planned: _Planned) -> dict[str, str]:
@@ -181,7 +196,14 @@ def _recomputed(planned: _Planned, before: Mapping[str, str | None], after: Mapp
     return RecomputedRow(node=planned.incident.node, same=same, differ=len(after) - same)
 
 
-def _plan(session: Session, target: str, *, resolved_only: bool = False, again: bool = False) -> _Planned:
+def _plan(
+    session: Session,
+    target: str,
+    *,
+    resolved_only: bool = False,
+    again: bool = False,
+    decision: Decision = UNDECIDED,
+) -> _Planned:
     """The incident, and what would be done about it. Refused where only a person can."""
     number = number_of(target)
     if session.store is None or session.compiled is None:
@@ -195,11 +217,11 @@ def _plan(session: Session, target: str, *, resolved_only: bool = False, again: 
         waiting = [one.rows or 0 for one in quarantine.waiting(tx, node=incident.node) if one.partition in how.reread]
     if not how.acts:
         raise _refused(incident, how)
-    accepted = prepared(session, how.accepting) if Act.MAP in how.acts else None
+    accepted = prepared(session, how.accepting, (), decision) if Act.MAP in how.acts else None
     build = _preview(session, incident, how)
     if how.acts == (Act.BUILD,) and build is not None and build.partitions_total == 0:
         how, build = Mending(acts=(Act.LOOK,)), None  # nothing is missing: what is left waits for a source
-    return _Planned(incident, row, how, accepted, sum(waiting), build)
+    return _Planned(incident, row, how, accepted, sum(waiting), build, decision)
 
 
 def _refused(incident: Incident, how: Mending) -> Refused:
@@ -227,12 +249,13 @@ def _preview(session: Session, incident: Incident, how: Mending) -> BackfillDocu
 
 
 def _document(planned: _Planned, state: str) -> FixDocument:
+    mappings = [] if planned.accepted is None else list(planned.accepted.mappings)
     fields = {name: getattr(planned.row, name) for name in planned.row.__struct_fields__}
     return FixDocument(
         **fields,
         fix=state,
         steps=_steps(planned),
-        mappings=[] if planned.accepted is None else list(planned.accepted.mappings),
+        mappings=mappings,
         file=None if planned.accepted is None else planned.accepted.path.as_posix(),
         backfill=planned.build,
         still=[],
@@ -249,7 +272,7 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
     match act:
         case Act.MAP:
             assert planned.accepted is not None
-            names = ", ".join(f"{one.column} ← {one.to}" for one in planned.accepted.mappings)
+            names = ", ".join(f"{one.column} ← {one.convert or one.to}" for one in planned.accepted.mappings)
             mapped = FixStep(act=act, what=planned.accepted.path.as_posix(), text=f"{names}, from {planned.accepted.first} on")
             count = len(planned.how.reread)
             text = f"{count} {'delivery' if count == 1 else 'deliveries'}, {planned.rows:,} rows"
@@ -312,7 +335,8 @@ def _checked(context: Context, arguments: FixArguments) -> RefusedRow | None:
         return None
     fresh = context.session.again(context.session.actor)
     try:
-        planned = _plan(fresh, f"INC-{arguments.number}", again=arguments.again)
+        shown, decision = f"INC-{arguments.number}", arguments.decision
+        planned = _plan(fresh, shown, again=arguments.again, decision=decision)
         return _changed(fresh, planned, _shown(fresh, planned), arguments.plan_id)
     finally:
         fresh.close()
@@ -334,7 +358,10 @@ def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> B
     node, because = planned.incident.node, f"{planned.incident.shown}: {planned.incident.summary}"
     match act:
         case Act.MAP:
-            accept(session, planned.how.accepting, pairs=(), patch=False, yes=False, progress=progress)
+            accept(
+                session, planned.how.accepting, pairs=(), patch=False, yes=False, progress=progress,
+                decision=planned.decision,
+            )  # fmt: skip
         case Act.LOOK:
             tick(session, progress=progress)
         case Act.RESUME:

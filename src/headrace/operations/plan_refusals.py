@@ -16,6 +16,7 @@ from headrace.operations.session import Session
 from headrace.plan.project_plan import PLAN_ID
 
 PLAN_CHANGED = "plan_changed"
+VALUES_DIFFER = "values_differ"
 KEPT_MAX = 50
 """Plans that are kept; older ones go first."""
 FOLDER = "plans"
@@ -37,6 +38,14 @@ class PlanChanged(Refused):
         said = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
         now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
         super().__init__(f"plan {asked} isn't what would be done now{now}: {said or 'other steps'}", hint=look)
+        self.row, self.response = row, response
+
+
+class ValuesDiffer(Refused):
+    """Somebody has to say first what values mean that differ. `response` is what would have been done, with the reason."""
+
+    def __init__(self, row: RefusedRow, response: Document) -> None:
+        super().__init__(row.text, hint=" or ".join(row.commands))
         self.row, self.response = row, response
 
 

@@ -261,6 +261,7 @@ class Assembler:
         problems.extend(checking.unknown_columns(node, names))
         known = checking.references(node, reads.checks, self._names, self._columns, problems)
         if isinstance(node, Source):
+            problems.extend(checking.conversions(node, self._project))
             return CompiledNode(
                 name=name,
                 kind=NodeKind.SOURCE,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from headrace.model import Asset, CheckSpec, Place, Problem, Source
+from headrace.model import Asset, CheckSpec, Place, Problem, Project, Source
 from headrace.model.reporting import did_you_mean, shown
 from headrace.plan.graph import Names
 from headrace.plan.values import Columns
+from headrace.sql.conversions import conversion
+from headrace.sql.parsing import Unreadable
 from headrace.sql.values import Analysis
 
 
@@ -30,6 +32,22 @@ def unknown_columns(node: Asset | Source, names: Sequence[str] | None) -> Iterat
                 hint = did_you_mean(column, names) or f"its columns are: {', '.join(names[:12])}"
                 message = f"the check {shown(check.name)} of {shown(node.name)} names the unknown column {shown(column)}"
                 yield Problem(code="unknown_check_column", message=message, hint=hint, place=check.place)
+
+
+def conversions(source: Source, project: Project) -> Iterator[Problem]:
+    """Expressions of the contract that may not be in it."""
+    contract = project.contracts.get(source.contract or "")
+    for column in contract.columns if contract is not None else ():
+        for entry in column.conversions:
+            try:
+                conversion(str(entry["expression"]))
+            except Unreadable as why:
+                yield Problem(
+                    code="contract_invalid",
+                    message=f"`headrace.convert` of {shown(column.name)} can't be used: {why.message}",
+                    hint=why.hint or "write an expression over a delivery's columns",
+                    place=contract.place if contract is not None else source.place,
+                )
 
 
 def references(

@@ -108,6 +108,9 @@ def _column(was: ContractColumn, now: ContractColumn) -> Iterator[ContractChange
         yield ContractChange(kind="classification", column=name, to=now.classification, level=Level.MINOR, said=said)
     if was.names != now.names:
         yield ContractChange(kind="names", column=name, level=Level.PATCH, said=f"files have another name for {name}")
+    if was.conversions != now.conversions:
+        said = f"files' values of {name} are converted otherwise"
+        yield ContractChange(kind="names", column=name, level=Level.PATCH, said=said)
 
 
 def _rules(was: Contract, now: Contract) -> Iterator[ContractChange]:

@@ -28,7 +28,10 @@ def of_source(source: Source, project: Project) -> str:
     """Where the data comes from and how it is read."""
     contract = project.contracts.get(source.contract or "")
     mapped = [(column.name, column.type, column.names) for column in contract.columns] if contract else []
-    return _digest(("source", source.files, source.connector, source.partition, source.timezone, mapped))
+    columns = contract.columns if contract else ()
+    converted = [(one.name, one.conversions) for one in columns if one.conversions]
+    parts = ("source", source.files, source.connector, source.partition, source.timezone, mapped)
+    return _digest((*parts, *([converted] if converted else [])))
 
 
 def of_asset(

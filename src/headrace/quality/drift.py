@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from headrace.model import ContractColumn
+from headrace.quality.agreement import Candidate
 from headrace.quality.facts import DriftChange, DriftKind, Fact, Policy, Severity
+from headrace.quality.value_changes import Differs
 
 ALL = "*"
 """In `Rules.used`: who uses every column."""
@@ -63,6 +65,10 @@ class Rename(msgspec.Struct, frozen=True, kw_only=True):
     to: str
     score: float
     evidence: tuple[str, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    """With its rivals, the most probable first."""
+    differs: tuple[Differs, ...] = ()
+    """What else is other than it was."""
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +103,25 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 def in_force(column: ContractColumn, interval: str) -> str:
     """What files of an interval call a column: the accepted name with `from` ≤ interval < `to`, else its own. Keys of intervals of one
     grain compare as text."""
-    for entry in column.names:
+    return _in_force_of(column.names, "name", interval) or column.name
+
+
+def conversion_at(column: ContractColumn, interval: str) -> str | None:
+    """The expression over a file's columns that a column is computed from in an interval, if any."""
+    return _in_force_of(column.conversions, "expression", interval)
+
+
+def converted_since(column: ContractColumn, interval: str) -> str:
+    """The first interval of the conversion that is in force; empty without one."""
+    return _in_force_of(column.conversions, "from", interval) or ""
+
+
+def _in_force_of(entries: Sequence[Mapping[str, Any]], key: str, interval: str) -> str | None:
+    for entry in entries:
         until = entry.get("to")
         if str(entry["from"]) <= interval and (until is None or interval < str(until)):
-            return str(entry["name"])
-    return column.name
+            return str(entry[key])
+    return None
 
 
 def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
@@ -176,13 +196,23 @@ def _each(compared: Compared, rules: Rules, renames: Mapping[str, Rename]) -> It
 
 
 def _renamed(rename: Rename, rules: Rules) -> DriftChange:
-    policy = rules.policy(DriftKind.RENAMED, rename.column, mappable=rename.score >= SURE)
+    sure = rename.score >= SURE and not rename.differs
+    policy = rules.policy(DriftKind.RENAMED, rename.column, mappable=sure)
+    if rename.differs and policy is Policy.WARN:
+        policy = Policy.BLOCK  # values that are other ones are somebody's to decide
     if policy is Policy.WARN and rename.column.lower() == rename.to.lower():
         policy = Policy.MAP  # a table can't have both
     return DriftChange(
-        kind=DriftKind.RENAMED, column=rename.column, to=rename.to, score=rename.score, evidence=rename.evidence, policy=policy,
+        kind=DriftKind.RENAMED,
+        column=rename.column,
+        to=rename.to,
+        score=rename.score,
+        evidence=(*rename.evidence, *(one.text for one in rename.differs)),
+        policy=policy,
         used_by=rules.users(rename.column),
-    )  # fmt: skip
+        candidates=rename.candidates,
+        differs=rename.differs,
+    )
 
 
 def _gone(column: str, compared: Compared, rules: Rules) -> DriftChange:
@@ -217,7 +247,7 @@ def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
         return ""
     columns = [change.column for change in changes]
     if kind is DriftKind.RENAMED:
-        return f"renamed: {_listed([f'{one.column} → {one.to}' for one in changes])}"
+        return f"renamed: {_listed([_rename_text(one) for one in changes])}"
     if kind is DriftKind.DROPPED:
         missing = "; nothing of the expected header is left" if changes[0].evidence else ""
         return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
@@ -225,6 +255,11 @@ def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
         clash = next((f" ({one.evidence[0]})" for one in changes if one.evidence), "")
         return f"{_count(columns, 'column')} new: {_listed(columns)}{clash}"
     return "; ".join(f"{one.column}: {', '.join(one.evidence)}" if one.column else ", ".join(one.evidence) for one in changes[:3])
+
+
+def _rename_text(one: DriftChange) -> str:
+    differs = f" ({'; '.join(found.text for found in one.differs)})" if one.differs else ""
+    return f"{one.column} → {one.to}{differs}"
 
 
 def _count(items: Sequence[str], noun: str) -> str:

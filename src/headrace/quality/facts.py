@@ -6,6 +6,9 @@ import enum
 
 import msgspec
 
+from headrace.quality.agreement import Candidate
+from headrace.quality.value_changes import Differs
+
 
 class DriftKind(enum.StrEnum):
     """How a delivery's schema differs from what is expected of its interval. Another order of the columns is no difference."""
@@ -42,6 +45,17 @@ class DriftChange(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy = Policy.BLOCK
     used_by: tuple[str, ...] = ()
     """The assets and consumers that use the column."""
+    candidates: tuple[Candidate, ...] = ()
+    """Of a rename: what the column may be called now, the most probable first."""
+    differs: tuple[Differs, ...] = ()
+    """Of a rename: how the values are other than they were."""
+
+
+class Measured(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was found out about a rename, as it is kept."""
+
+    candidates: tuple[Candidate, ...] = ()
+    differs: tuple[Differs, ...] = ()
 
 
 class Severity(enum.StrEnum):

@@ -20,6 +20,9 @@ NUMBERS = 200
 _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d{1,3})?")
 _DIGITS, _LETTERS = re.compile(r"\d+"), re.compile(r"[^\W\d_]+")
 TEXT_MAX = 200
+BITS = 6.0
+"""Information of a value from which on its kind of value tells columns apart."""
+DECIMALS_MAX = 4
 _Key = TypeVar("_Key", int, str)
 
 
@@ -45,11 +48,14 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """`9-9-9`, `a 9`: runs of digits and letters → share."""
     shares: dict[int, float] = {}
     """Hash of a value → its share, of the most frequent."""
+    telling: float = 0.0
+    """How little the values would have in common with another column's by accident, from 0 (zeros,
+    flags, small whole numbers that are all there) to 1."""
 
 
 def traits(name: str, kind: str, position: float, values: Sequence[str | None]) -> Traits:
     """What a sample of a column's values, as text, shows."""
-    there = [_canonical(value[:TEXT_MAX]) for value in values if value is not None]
+    there = [canonical(value[:TEXT_MAX]) for value in values if value is not None]
     if not there:
         return Traits(name=name, type=kind, position=position, rows=len(values), nulls=1.0 if values else 0.0)
     numbers = sorted(float(value) for value in there if _NUMBER.fullmatch(value))
@@ -69,10 +75,30 @@ def traits(name: str, kind: str, position: float, values: Sequence[str | None]) 
         lengths=_quantiles(sorted(float(len(value)) for value in there)),
         shapes={shape: count / len(there) for shape, count in shapes.most_common(SHAPES)},
         shares={_hash(value): count / len(there) for value, count in counted.most_common(TOP)},
+        telling=_telling(counted),
     )
 
 
-def _canonical(value: str) -> str:
+def _telling(counted: Counter[str]) -> float:
+    """The values' information (a row's, on average; `BITS` are enough), less what numbers that fill
+    their range have in common with any others of that range."""
+    total = sum(counted.values())
+    bits = -sum(count / total * math.log2(count / total) for count in counted.values())
+    return min(1.0, bits / BITS) * (1 - _filled(counted))
+
+
+def _filled(counted: Counter[str]) -> float:
+    """Which part of the numbers between the smallest and the largest is there, at as many decimals."""
+    numbers = [value for value in counted if _NUMBER.fullmatch(value)]
+    if len(numbers) < 0.9 * len(counted):
+        return 0.0
+    decimals = min(max(len(value.partition(".")[2]) for value in numbers), DECIMALS_MAX)
+    places = [float(value) for value in numbers]
+    between = (max(places) - min(places)) * 10**decimals + 1
+    return float(min(1.0, len(numbers) / between))
+
+
+def canonical(value: str) -> str:
     """`67.7100` and `67.71` are one value, `007` and `7` aren't."""
     plain = value.strip()
     if "." not in plain or not _NUMBER.fullmatch(plain):

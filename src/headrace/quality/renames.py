@@ -8,8 +8,11 @@ proposed with confidence. `benchmarks/renames.py` makes the schemas that the wei
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
+from headrace.quality.agreement import Agreement, Candidate, together
 from headrace.quality.assignment import Pair, assign
 from headrace.quality.drift import Rename
 from headrace.quality.rename_names import similarity, words
@@ -29,6 +32,19 @@ _WITH_VALUES = (-15.94, 0.77, 2.48, 3.7, 2.43, 4.03, 1.6, 4.98, 1.15, 3.41, 2.41
 """Bias; then for name, same words, no other name near, type, place, overlap, spread, shape, nulls, distinct."""
 _WITHOUT_VALUES = (-11.2, 2.89, 2.89, 4.39, 6.24, 4.44)
 """Bias; then for name, same words, no other name near, type, place."""
+_OF_TELLING = 4.0
+"""Weight of values that two columns have in common and that no accident gives them."""
+CONTESTED = 0.85
+"""At most so sure is a proposal against which the values of a rival speak, …"""
+BETTER = 0.1
+"""… which agree better by so much, …"""
+AS_WELL = 0.5
+"""… or which agree to this part, and not worse by more than that, where no row is known again; …"""
+CLEARLY = 0.25
+"""… else which agree nearly as well, in the same rows."""
+RIVAL = 0.02
+"""From this score on a rival is named."""
+CANDIDATES_MAX = 8
 _FAMILIES = {
     "TINYINT": "whole", "SMALLINT": "whole", "INTEGER": "whole", "BIGINT": "whole", "HUGEINT": "whole", "UBIGINT": "whole",
     "UINTEGER": "whole", "USMALLINT": "whole", "UTINYINT": "whole", "FLOAT": "real", "DOUBLE": "real", "DECIMAL": "real",
@@ -37,21 +53,129 @@ _FAMILIES = {
 _NEAR = {frozenset(("whole", "real")): 0.6, frozenset(("whole", "BOOLEAN")): 0.3}
 
 
-def propose(gone: Sequence[Traits], new: Sequence[Traits], *, least: float = PROPOSED) -> tuple[Rename, ...]:
-    """The renames that are probable, in the order of the columns that are gone; each column in at most one."""
-    odds = {pair: value for pair, value in _odds(gone, new) if value > _ODDS_MIN}
+def propose(
+    gone: Sequence[Traits],
+    new: Sequence[Traits],
+    *,
+    rows: Mapping[tuple[str, str], Agreement] | None = None,
+    least: float = PROPOSED,
+) -> tuple[Rename, ...]:
+    """The renames that are probable, in the order of the columns that are gone; each column in at
+    most one. `rows`: how values agree row by row, of pairs of names of which that is known."""
+    candidates = _candidates(gone, new, rows or {})
+    renames = []
+    for one in chosen(candidates, least=least):
+        was = next(column for column in gone if column.name == one.column)
+        now = next(column for column in new if column.name == one.to)
+        evidence = (*_evidence(was, now), *one.evidence)
+        renames.append(msgspec.structs.replace(one, evidence=evidence))
+    return tuple(renames)
+
+
+def chosen(candidates: Mapping[str, Sequence[Candidate]], *, least: float = PROPOSED) -> tuple[Rename, ...]:
+    """The same of candidates: columns that are gone → the new ones that they may be."""
+    columns = list(candidates)
+    names = list(dict.fromkeys(one.to for found in candidates.values() for one in found))
+    by_pair = {
+        (row, names.index(one.to)): one for row, column in enumerate(columns) for one in candidates[column] if one.log_odds > _ODDS_MIN
+    }
+    odds = {pair: one.log_odds for pair, one in by_pair.items()}
     scores = _scores(odds)
-    chosen = assign({pair: odds[pair] - _ODDS_MIN for pair in odds})
-    renames = (_rename(gone[row], new[column], scores[row, column]) for row, column in sorted(chosen.items()))
-    return tuple(one for one in renames if one.score >= least)
+    pairs = assign({pair: value - _ODDS_MIN for pair, value in odds.items()})
+    found = []
+    taken = set(pairs.values())
+    for row, column in sorted(pairs.items()):
+        own = by_pair[row, column]
+        rivals = [(scores[pair], one) for pair, one in by_pair.items() if pair[0] == row and pair != (row, column)]
+        free = [one for _, one in rivals if names.index(one.to) not in taken]
+        score = _unrivalled(scores[row, column], own, free)
+        rivals.sort(key=lambda each: (-each[1].agreement, -each[0]))
+        found.append(
+            Rename(
+                column=columns[row],
+                to=own.to,
+                score=round(min(score, 0.99), 2),
+                evidence=tuple(_against(own, rivals)),
+                candidates=tuple(sorted(candidates[columns[row]], key=_by_odds)[:CANDIDATES_MAX]),
+            )
+        )
+    return tuple(one for one in found if one.score >= least)
 
 
-def _odds(gone: Sequence[Traits], new: Sequence[Traits]) -> Iterator[tuple[Pair, float]]:
+def pooled(several: Sequence[Sequence[Candidate]]) -> list[Candidate]:
+    """What several intervals say of what one column is called now: opinions by name are one opinion,
+    agreements of rows add up."""
+    by_name: dict[str, list[Candidate]] = {}
+    for found in several:
+        for one in found:
+            by_name.setdefault(one.to, []).append(one)
+    return [
+        Candidate(
+            to=name,
+            base=sum(one.base for one in found) / len(found),
+            overlap=sum(one.overlap for one in found) / len(found),
+            rows=_pooled_rows([one.rows for one in found if one.rows is not None]),
+        )
+        for name, found in by_name.items()
+    ]
+
+
+def _pooled_rows(some: Sequence[Agreement]) -> Agreement | None:
+    return together(some) if some else None
+
+
+def _by_odds(one: Candidate) -> float:
+    return -one.log_odds
+
+
+def _unrivalled(score: float, own: Candidate, rivals: Sequence[Candidate]) -> float:
+    """Less than sure where the values of another new column agree better than those of this one."""
+    contested = any(_speaks_against(one, own) for one in rivals)
+    return min(score, CONTESTED) if contested else score
+
+
+def _speaks_against(rival: Candidate, own: Candidate) -> bool:
+    if rival.agreement > own.agreement + BETTER:
+        return True
+    if own.rows is None or not own.rows.informative:
+        return rival.overlap >= max(AS_WELL, own.overlap - BETTER)
+    return own.agreement > BETTER and rival.agreement >= own.agreement - CLEARLY
+
+
+def _against(own: Candidate, rivals: Sequence[tuple[float, Candidate]]) -> Iterator[str]:
+    """Clauses about rows, and about the nearest rival; no values."""
+    if own.rows is not None and own.rows.equal:
+        times = "" if own.rows.factor == 1.0 else f" times {own.rows.factor:g}"
+        share = own.rows.equal / own.rows.rows
+        yield f"{share:.0%} of {own.rows.rows:,} rows have the same value{times}"
+    if rivals and (rivals[0][0] >= RIVAL or rivals[0][1].agreement > own.agreement):
+        score, rival = rivals[0]
+        yield f"rival: `{rival.to}` ({score:.2f}), {_agrees(rival)}"
+
+
+def _agrees(one: Candidate) -> str:
+    if one.rows is not None:
+        share = one.rows.equal / one.rows.rows if one.rows.rows else 0.0
+        return f"the same value in {share:.0%} of {one.rows.rows:,} rows"
+    return f"{one.overlap:.0%} of the values are the same"
+
+
+def _candidates(gone: Sequence[Traits], new: Sequence[Traits], rows: Mapping[tuple[str, str], Agreement]) -> dict[str, list[Candidate]]:
     names = name_similarities(gone, new)
     named_only = len(gone) * len(new) > PAIRS_MAX
+    found: dict[str, list[Candidate]] = {one.name: [] for one in gone}
     for (row, column), (name, alone) in names.items():
-        if not named_only or name > _NAMED:
-            yield (row, column), log_odds(features(gone[row], new[column], name, alone=alone))
+        one, other = gone[row], new[column]
+        agreed = rows.get((one.name, other.name))
+        if named_only and name <= _NAMED and agreed is None:
+            continue
+        both = alike(one, other)
+        overlap = 0.0 if both is None else both.overlap
+        base = log_odds(features(one, other, name, alone=alone))
+        telling = overlap * min(one.telling, other.telling)
+        base += _OF_TELLING * telling
+        found[one.name].append(Candidate(to=other.name, base=base, overlap=overlap, rows=agreed))
+    return found
 
 
 def name_similarities(gone: Sequence[Traits], new: Sequence[Traits]) -> dict[Pair, tuple[float, bool]]:
@@ -116,10 +240,6 @@ def _types(one: str, other: str) -> float:
 def _family(kind: str) -> str:
     head = kind.partition("(")[0].partition(" ")[0].upper()
     return _FAMILIES.get(head, head)
-
-
-def _rename(one: Traits, other: Traits, score: float) -> Rename:
-    return Rename(column=one.name, to=other.name, score=round(min(score, 0.99), 2), evidence=tuple(_evidence(one, other)))
 
 
 def _evidence(one: Traits, other: Traits) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headrace.model import ContractColumn, Project, Source
-from headrace.quality.drift import in_force
+from headrace.quality.drift import conversion_at, in_force
 from headrace.store import Transaction
 from headrace.store.queries import applying
 
@@ -32,7 +32,7 @@ def _names(project: Project, source: Source) -> dict[str, ContractColumn]:
 
 
 def _mapped(column: ContractColumn | None) -> tuple[dict[str, Any], ...]:
-    return column.names if column is not None else ()
+    return (*column.names, *column.conversions) if column is not None else ()
 
 
 def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], columns: Iterable[str], key: str) -> bool:
@@ -40,5 +40,8 @@ def _differ(old: dict[str, ContractColumn], new: dict[str, ContractColumn], colu
     return any(_in_force(old, column, key) != _in_force(new, column, key) for column in columns)
 
 
-def _in_force(columns: dict[str, ContractColumn], name: str, key: str) -> str:
-    return in_force(columns[name], key) if name in columns else name
+def _in_force(columns: dict[str, ContractColumn], name: str, key: str) -> tuple[str, str | None]:
+    """What files of an interval call a column, and how its values are converted."""
+    if name not in columns:
+        return name, None
+    return in_force(columns[name], key), conversion_at(columns[name], key)

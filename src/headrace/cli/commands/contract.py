@@ -6,7 +6,7 @@ import sys
 from typing import Annotated
 
 from headrace.cli.agreeing import refused_as_shown
-from headrace.cli.contracting import accepted, inferred
+from headrace.cli.contracting import AS_IS, CONVERT, REASON, accepted, inferred
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Argument, Option
 from headrace.model.errors import UsageError
@@ -23,6 +23,9 @@ def command(
     write: Annotated[bool, Option("--write", help="infer: write contracts/SOURCE.odcs.yaml")] = False,
     yes: Annotated[bool, Option("--yes", help="accept: apply what else the files change, too")] = False,
     plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help="accept: only this plan, as --patch names it")] = None,
+    convert: Annotated[list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT)] = None,
+    as_is: Annotated[bool, Option("--as-is", help=AS_IS)] = False,
+    reason: Annotated[str | None, Option("--reason", metavar="TEXT", help=REASON)] = None,
 ) -> int:
     """The contract of a source: accept writes the names that a vendor uses now into it, from the interval on that is held, applies it, and
     has the held deliveries read again by the next tick; infer makes a contract of what is published, with the evidence of each rule."""
@@ -34,11 +37,18 @@ def command(
         return _looked_at(invocation, action, target)
     if action == "infer":
         return _infer(invocation, target, write=write)
-    from headrace.operations.contract_accept import accept
+    from headrace.operations.contract_accept import Decision, accept
 
     with refused_as_shown(invocation, accepted):
         document = accept(
-            invocation.session, target, pairs=map_ or (), patch=patch, yes=yes, progress=invocation.progress(), plan_id=plan_id
+            invocation.session,
+            target,
+            pairs=map_ or (),
+            patch=patch,
+            yes=yes,
+            progress=invocation.progress(),
+            plan_id=plan_id,
+            decision=Decision(tuple(convert or ()), as_is, reason),
         )
     if patch and not invocation.options.json:
         sys.stdout.write(document.diff)

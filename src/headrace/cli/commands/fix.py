@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from headrace.cli.agreeing import PLAN_HELP, agreed, refused_as_shown
+from headrace.cli.contracting import AS_IS, CONVERT
 from headrace.cli.fixing import plan, render
 from headrace.cli.invocation import Invocation
 from headrace.cli.parsing import Argument, Option
@@ -19,6 +20,8 @@ def command(
     target: Annotated[str, Argument("ID", help="INC-1, as `headrace incidents` lists it")],
     dry_run: Annotated[bool, Option("--dry-run", help="show the plan; writes nothing at all")] = False,
     yes: Annotated[bool, Option("--yes", help="don't ask")] = False,
+    convert: Annotated[list[str] | None, Option("--convert", metavar="EXPRESSION", help=CONVERT)] = None,
+    as_is: Annotated[bool, Option("--as-is", help=AS_IS)] = False,
     again: Annotated[bool, Option("--again", help="compute it although neither code nor inputs have changed since")] = False,
     plan_id: Annotated[str | None, Option("--plan", metavar="PLAN_ID", help=PLAN_HELP)] = None,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="kept in the timeline and the audit trail")] = None,
@@ -28,6 +31,7 @@ def command(
     Exits 1 where the incident isn't over afterwards or a part of the repair failed, 3 where nobody agreed, a person has to do
     something first, or the same rows would come out because neither code nor inputs have changed since they were published.
     """
+    from headrace.operations.contract_accept import Decision
     from headrace.operations.fix import fix
 
     with refused_as_shown(invocation, render):
@@ -40,6 +44,7 @@ def command(
             progress=invocation.progress(),
             plan_id=plan_id,
             reason=reason,
+            decision=Decision(tuple(convert or ()), as_is, reason),
         )
     invocation.show(document, render)
     return EXIT.get(document.fix, 1)

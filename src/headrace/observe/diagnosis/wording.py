@@ -58,7 +58,21 @@ def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:
     how = {each.column: each.detail.partition(";")[0] for each in own if each.family is Family.SCHEMA}
     counted = Counter(how.values())
     words = {"": "changed", "dropped": "gone", "added": "new", "nullability": "nullable now"}
-    return ", ".join(f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()) or "names changed"
+    said = [f"{n} column{'s' if n > 1 else ''} {words.get(what, what)}" for what, n in counted.items()]
+    return ", ".join([*said, *_values_too(own)]) or "names changed"
+
+
+def _values_too(own: Sequence[Evidence]) -> list[str]:
+    """Of columns that were renamed: that their values are others, too."""
+    parts = [
+        (one.column, part.partition(",")[0])
+        for one in own
+        if one.family is Family.SCHEMA
+        for part in one.detail.split("; ")[1:]
+        if part.startswith("values ")
+    ]
+    said = [f"{column}: {what}" for column, what in dict.fromkeys(parts)]
+    return [*said[:NAMES_TOLD], *([f"and {len(said) - NAMES_TOLD} more"] if len(said) > NAMES_TOLD else [])]
 
 
 def _format(own: Sequence[Evidence], columns: Sequence[str]) -> str:

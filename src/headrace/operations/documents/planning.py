@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from headrace.operations.documents.base import Document
 
 
@@ -165,12 +167,15 @@ class StepRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 class RefusedRow(Document, frozen=True, kw_only=True):
     """Why nothing was done: `code` is `plan_changed`, `plan_id_now` the plan that would be done instead, `files` those that aren't as
-    they were in the plan that was agreed to, `changed` what else differs."""
+    they were in the plan that was agreed to, `changed` what else differs. With `values_differ`, `text` says
+    which values, and one of `commands` decides it."""
 
     code: str
     plan_id_now: str
     files: list[str]
     changed: list[str]
+    text: str = ""
+    commands: list[str] = msgspec.field(default_factory=list)
 
 
 class PlanDocument(Document, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,9 +17,23 @@ from headrace.connect.take_in import Prepared
 from headrace.lake import Column, Table
 from headrace.lake.types import parse, widens, widens_where_exact
 from headrace.model import ContractColumn
-from headrace.quality.drift import Expected, Rename, Rules, blocks, changes_of, compare, known_names, told
+from headrace.quality.drift import (
+    Expected,
+    Rename,
+    Rules,
+    blocks,
+    changes_of,
+    compare,
+    conversion_at,
+    converted_since,
+    in_force,
+    known_names,
+    told,
+)
 from headrace.quality.facts import DriftChange, DriftKind, Policy
 from headrace.run.messages import TakeIn
+from headrace.sql.conversions import conversion
+from headrace.sql.parsing import Unreadable as NotAnExpression
 
 READINGS_MAX = 5
 """So often a delivery is read in another way, before it is held."""
@@ -45,6 +59,8 @@ class Drifting:
         self._of_values: dict[tuple[DriftKind, str], DriftChange] = {}
         self.pinned = None if task.pinned is None else with_contract(task.pinned, task.promised or (), task.table)
         """How it is to be read next; None while nothing is pinned."""
+        self.as_is: dict[str, str] = {}
+        """Columns whose other values are taken as they are, and since which interval."""
 
     # -- names
 
@@ -62,9 +78,37 @@ class Drifting:
             return Drift(compared.dropped, compared.added, told(changes))
         mapped = {change.to: change.column for change in changes if change.kind is DriftKind.RENAMED and change.policy is Policy.MAP}
         names = {**compared.names, **{name: column for name, column in mapped.items() if name is not None}}
+        computed = self._computed(names, header.names)
+        if isinstance(computed, Drift):
+            return computed
         if self._task.pinned is None:  # what a first file has is learnt with it
-            return Adapted(names)
-        return Adapted(names, tuple(name for name in compared.added if name not in names))
+            return Adapted(names, computed=computed)
+        added = tuple(name for name in compared.added if name not in names)
+        return Adapted(names, added, computed)
+
+    def _computed(self, names: Mapping[str, str], header: Sequence[str]) -> dict[str, str] | Drift:
+        """Columns that the contract has converted in this interval, where the file calls them as it
+        should: column → SQL. A Drift where the file lacks what an expression reads."""
+        called = {column: name for name, column in names.items()}
+        found = {}
+        self.as_is = {}
+        for column in self._task.promised or ():
+            text = conversion_at(column, self._interval)
+            if text is None or called.get(column.name) != in_force(column, self._interval):
+                continue
+            try:
+                expression = conversion(text)
+            except NotAnExpression as why:
+                return Drift((), (), f"the conversion of {column.name} can't be used: {why.message}")
+            if expression.columns == (called[column.name],) and expression.is_identity:
+                self.as_is[column.name] = converted_since(column, self._interval)
+                continue
+            lacking = [name for name in expression.columns if name not in header]
+            if lacking:
+                said = f"the conversion of {column.name} reads {lacking[0]!r}, which it doesn't have"
+                return Drift(tuple(lacking), (), said)
+            found[column.name] = expression.over({name: names.get(name, name) for name in header})
+        return found
 
     def _expected(self) -> list[Expected]:
         contract = {column.name: column for column in self._task.promised or ()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import msgspec
 
 from headrace.connect.adapting import about_the_machine
 from headrace.connect.deliveries import CannotRead
@@ -11,13 +13,16 @@ from headrace.connect.keep import Kept
 from headrace.connect.take_in import Prepared, prepare
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, quote
+from headrace.quality.agreement import KEY_COLUMNS_MAX, Agreement, Cells, agreements
+from headrace.quality.anomalies.history import History
 from headrace.quality.drift import Rename, spelled_alike
 from headrace.quality.rename_traits import TEXT_MAX, Traits, traits
 from headrace.quality.renames import places, propose
+from headrace.quality.value_changes import differences
 from headrace.run.messages import TakeIn
 from headrace.run.steps.workshop import Workshop
 
-ROWS_MAX = 2_000
+ROWS_MAX = 5_000
 CELLS_MAX = 200_000
 """Of each side: of many columns fewer rows are looked at."""
 
@@ -38,36 +43,65 @@ class RenameEvidence:
             return tuple(certain)
         expected = self._task.pinned.names if self._task.pinned is not None else tuple(one.name for one in self._task.promised or ())
         both = [name for name in expected if name in set(names)]
-        before = self._published(gone, places(both, expected))
-        after = self._delivered(new, places(both, names))
+        types = self._types()
+        before = self._published([*gone, *both[:KEY_COLUMNS_MAX]])
+        kinds, after = self._delivered([*new, *both[:KEY_COLUMNS_MAX]])
+        described = _described(gone, types, places(both, expected), before)
+        is_now = _described(new, kinds, places(both, names), after)
+        agreed = agreements(before, after, both, gone, new)
+        found = [self._with_differences(one, is_now, types, agreed) for one in propose(described, is_now, rows=agreed)]
         order = {name: at for at, name in enumerate(dropped)}
-        return tuple(sorted((*certain, *propose(before, after)), key=lambda one: order[one.column]))
+        return tuple(sorted((*certain, *found), key=lambda one: order[one.column]))
 
-    def _published(self, columns: Sequence[str], place: dict[str, float]) -> list[Traits]:
-        earlier, session = self._task.earlier, self._workshop.session(self._task.source.timezone)
-        types = {column.name: column.type for column in self._task.pinned.columns} if self._task.pinned is not None else {}
-        types |= {one.name: one.type for one in self._task.promised or () if one.type and one.name not in types}
-        have = {column.name for column in earlier.columns} if earlier is not None else set()
-        rows_of = relation_sql(earlier.files, earlier.columns) if earlier is not None else ""
-        values = _values(session, rows_of, [name for name in columns if name in have])
-        return [traits(name, types.get(name, "VARCHAR"), place.get(name, 0.0), values.get(name, ())) for name in columns]
+    def _with_differences(
+        self,
+        one: Rename,
+        after: Sequence[Traits],
+        types: Mapping[str, str],
+        agreed: Mapping[tuple[str, str], Agreement],
+    ) -> Rename:
+        """With what else is other than in the sound partitions before."""
+        past = History(self._task.history, self._task.source.partition.grain).all()
+        known = [each.columns[one.column] for each in past if one.column in each.columns]
+        now = next(column for column in after if column.name == one.to)
+        rows = agreed.get((one.column, one.to))
+        differs = differences(known, now, types.get(one.column, "VARCHAR"), rows)
+        return msgspec.structs.replace(one, differs=differs)
 
-    def _delivered(self, columns: Sequence[str], place: dict[str, float]) -> list[Traits]:
+    def _types(self) -> dict[str, str]:
+        task = self._task
+        types = {column.name: column.type for column in task.pinned.columns} if task.pinned is not None else {}
+        return types | {one.name: one.type for one in task.promised or () if one.type and one.name not in types}
+
+    def _published(self, columns: Sequence[str]) -> Cells:
+        """What readers see of the same interval, else of the nearest one before it."""
+        shown = self._task.previous or self._task.earlier
+        if shown is None:
+            return {}
+        session = self._workshop.session(self._task.source.timezone)
+        have = {column.name for column in shown.columns}
+        rows_of = relation_sql(shown.files, shown.columns)
+        return _values(session, rows_of, [name for name in columns if name in have])
+
+    def _delivered(self, columns: Sequence[str]) -> tuple[dict[str, str], Cells]:
+        """The types that the delivery shows by itself, and its cells."""
         session = self._workshop.session(self._task.source.timezone)
         path, name = self._kept.parts[0] if self._kept.parts else (self._kept.path, self._name)
         found = prepare(
             Path(path), name, connection=session.connection, temporary=self._workshop.folders.temporary, pinned=None,
             options=self._task.source.connector,
         )  # fmt: skip
-        types: dict[str, str] = {}
-        values: dict[str, tuple[str | None, ...]] = {}
-        if isinstance(found, Prepared):
-            try:
-                types = {column.name: column.type for column in found.schema.columns}
-                values = _values(session, found.select_sql, [name for name in columns if name in types])
-            finally:
-                found.discard()
-        return [traits(name, types.get(name, "VARCHAR"), place.get(name, 0.0), values.get(name, ())) for name in columns]
+        if not isinstance(found, Prepared):
+            return {}, {}
+        try:
+            types = {column.name: column.type for column in found.schema.columns}
+            return types, _values(session, found.select_sql, [one for one in columns if one in types])
+        finally:
+            found.discard()
+
+
+def _described(columns: Sequence[str], types: Mapping[str, str], place: Mapping[str, float], cells: Cells) -> list[Traits]:
+    return [traits(name, types.get(name, "VARCHAR"), place.get(name, 0.0), cells.get(name, ())) for name in columns]
 
 
 def _values(session: Session, rows_of: str, columns: Sequence[str]) -> dict[str, tuple[str | None, ...]]:

@@ -276,7 +276,8 @@ def _judged(
     kept: Kept,
     drifting: Drifting,
 ) -> Outcome:
-    strange = oddities(found, staged, task.keys, task.around, task.history, task.source.partition.grain)
+    around = msgspec.structs.replace(task.around, of_columns=_decided(task, drifting))
+    strange = oddities(found, staged, task.keys, around, task.history, task.source.partition.grain)
     found, odd = strange.audit, _unexpected(task.source, staged.rows, history_has_rows=task.history_has_rows)
     verdict = found.verdict
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
@@ -309,6 +310,15 @@ def _judged(
         return msgspec.structs.replace(outcome, rewritten=rewritten, facts=(*outcome.facts, *told_of))
     reason = "; ".join(filter(None, [_failures(found), odd, strange.reason]))
     return msgspec.structs.replace(outcome, state=verdict.value, reason=reason, quarantined=workshop.quarantine(staged), learnt=None)
+
+
+def _decided(task: TakeIn, drifting: Drifting) -> dict[str, str]:
+    """`on_anomaly` by column: values that somebody decided to take as they are, from an interval on
+    that history reaches back beyond, are other ones by that decision."""
+    since = task.history[0].partition if task.history else ""
+    as_is = [name for name, first in drifting.as_is.items() if since < first]
+    declared = dict(task.around.of_columns)
+    return declared | {name: "warn" for name in as_is if name not in declared}
 
 
 def _without_columns(outcome: Outcome, workshop: Workshop) -> Outcome:

@@ -9,7 +9,7 @@ import msgspec
 
 from headrace.store.database import Transaction
 
-_DRIFT = "source, partition, delivery_id, epoch, n, kind, column_name, to_name, score, evidence, policy, used_by, at"
+_DRIFT = "source, partition, delivery_id, epoch, n, kind, column_name, to_name, score, evidence, policy, used_by, at, measured"
 _FACT = "node, partition, epoch, n, delivery_id, kind, column_name, severity, expected, observed, strength, detail, at"
 
 _UNUSUAL = (
@@ -40,6 +40,8 @@ class DriftRow(msgspec.Struct, frozen=True, gc=False):
     policy: str
     used_by: str
     at: int
+    measured: str | None = None
+    """JSON of what a rename was decided by."""
 
 
 class FactRow(msgspec.Struct, frozen=True, gc=False):

@@ -1,0 +1,143 @@
+"""What is other about a column's values than in the sound partitions before: type, unit, sign, nulls.
+However few there are; a change is something to ask about, not to hold against anybody. Pure.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from headrace.quality.agreement import Agreement
+from headrace.quality.metrics import ColumnMetrics
+from headrace.quality.rename_traits import Traits
+
+KNOWN_MIN = 3
+"""So many sound partitions have a size that can be compared; fewer only where rows are known again."""
+ASK = math.log(1.5)
+"""Sizes that are off by so much are asked about, …"""
+TIMES_APART = 2.0
+"""… if that is so many times as far as the sound partitions are apart."""
+UNITS = (10.0, 100.0, 1000.0, 1e6, 60.0, 3600.0, 1.609344, 3.28084, 2.20462, 2.54)
+UNIT_NEAR = 0.2
+"""Sizes of a day are off by so much by themselves: 83 times may be 100 times."""
+NULLS = 0.2
+SIGNS = 0.5
+TAIL = 0.05
+
+
+class Difference(enum.StrEnum):
+    """How values differ from those before."""
+
+    TYPE = "type"
+    SCALE = "scale"
+    SIGN = "sign"
+    NULLS = "nulls"
+
+
+class Differs(msgspec.Struct, frozen=True, kw_only=True):
+    """One difference. `factor` is what earlier values would have to be multiplied by (of a scale);
+    `known` is how many sound partitions that was compared with."""
+
+    kind: Difference
+    text: str
+    """For people, without values of cells; begins with `values`, and after a comma says by what."""
+    factor: float | None = None
+    known: int = 0
+
+
+def differences(was: Sequence[ColumnMetrics], now: Traits, kind: str, rows: Agreement | None) -> tuple[Differs, ...]:
+    """What is other about `now` than in the partitions `was`, the oldest first; `kind` is the type
+    that the column has, `rows` how values agree row by row, where that is known."""
+    return tuple(_differences(was, now, kind, rows))
+
+
+def _differences(was: Sequence[ColumnMetrics], now: Traits, kind: str, rows: Agreement | None) -> Iterator[Differs]:
+    if _is_number(kind) and now.values and not now.numbers:
+        yield Differs(kind=Difference.TYPE, text=f"values of another type, {kind} became {now.type}", known=len(was))
+        return
+    scale = _scale(was, now, rows)
+    if scale is not None:
+        yield scale
+    if len(was) < KNOWN_MIN:
+        return
+    negative = [one.negative for one in was if one.negative is not None]
+    if len(negative) >= KNOWN_MIN and now.numbers:
+        share = sum(value < 0 for value in now.numbers) / len(now.numbers)
+        if abs(share - statistics.median(negative)) >= SIGNS:
+            before = statistics.median(negative)
+            text = f"values of another sign, {share:.0%} negative and {before:.0%} before"
+            yield Differs(kind=Difference.SIGN, text=text, known=len(was))
+    most = max(one.nulls for one in was)
+    if now.nulls - most >= NULLS:
+        text = f"values missing, {now.nulls:.0%} null and at most {most:.0%} before"
+        yield Differs(kind=Difference.NULLS, text=text, known=len(was))
+
+
+def _scale(was: Sequence[ColumnMetrics], now: Traits, rows: Agreement | None) -> Differs | None:
+    if rows is not None and rows.weight > 0.5 and rows.factor > 0:
+        return None if rows.factor == 1.0 else _scaled(rows.factor, 1, rows=rows.equal)
+    sizes = [one.location for one in was if one.location is not None]
+    size = location(now.numbers)
+    if len(sizes) < KNOWN_MIN or size is None:
+        return None
+    off = size - statistics.median(sizes)
+    apart = max(sizes) - min(sizes)
+    if abs(off) < max(ASK, TIMES_APART * apart) or _counts_on(sizes, size):
+        return None
+    return _scaled(nearest_unit(off), len(sizes))
+
+
+def _counts_on(sizes: Sequence[float], size: float) -> bool:
+    """Whether they rise as ids do, and the next step is no greater than the ones before."""
+    steps = [b - a for a, b in itertools.pairwise(sizes)]
+    return all(step > 0 for step in steps) and 0 < size - sizes[-1] <= max(steps)
+
+
+def _scaled(factor: float, known: int, rows: int = 0) -> Differs:
+    times = f"× {factor:g}" if factor >= 1 else f"÷ {1 / factor:g}"
+    basis = f"in {rows:,} rows" if rows else f"by {known} sound partitions"
+    text = f"values {times}, {basis}"
+    return Differs(kind=Difference.SCALE, text=text, factor=factor, known=known)
+
+
+def nearest_unit(off: float) -> float:
+    """The factor between two units that is nearest to a distance of sizes (a logarithm); where none
+    is near, the factor itself, in two digits."""
+    sign = 1.0 if off > 0 else -1.0
+    unit = min(UNITS, key=lambda one: abs(abs(off) - math.log(one)))
+    if abs(abs(off) - math.log(unit)) <= UNIT_NEAR:
+        return float(unit**sign)
+    return float(f"{math.exp(off):.2g}")
+
+
+def location(quantiles: Sequence[float]) -> float | None:
+    """Mean of ln|x| between the 5th and the 95th of a hundred, as profiles have it."""
+    ordered = sorted(abs(one) for one in quantiles)
+    cut = int(len(ordered) * TAIL)
+    logs = [math.log(one) for one in ordered[cut : len(ordered) - cut or None] if one > 0]
+    return statistics.fmean(logs) if logs else None
+
+
+def conversion(name: str, found: Sequence[Differs]) -> str | None:
+    """The expression that undoes the differences of a column called `name`; None where there is none
+    that is known."""
+    text = name if name.isidentifier() else '"' + name.replace('"', '""') + '"'
+    kinds = {one.kind for one in found}
+    factor = next((one.factor for one in found if one.factor is not None), None)
+    if Difference.TYPE in kinds or Difference.NULLS in kinds or not kinds:
+        return None
+    if Difference.SIGN in kinds:
+        text = f"-{text}"
+    if factor is not None:
+        text = f"{text} / {factor:g}" if factor >= 1 else f"{text} * {1 / factor:g}"
+    return text
+
+
+def _is_number(kind: str) -> bool:
+    head = kind.partition("(")[0].upper()
+    return head in {"DOUBLE", "FLOAT", "DECIMAL"} or head.endswith("INT") or head == "INTEGER"

@@ -41,7 +41,7 @@ def test_other_verbs_name_the_problems_too(new: Project, verb: str) -> None:
 
 def test_ls(new: Project) -> None:
     rows = new.json("ls")
-    fields = {"name", "kind", "body", "owner", "domain", "partition", "tags", "file"}
+    fields = {"name", "kind", "body", "owner", "domain", "partition", "tags", "file", "code"}
     assert all(set(row) == fields for row in rows)
     by_name = {row["name"]: row for row in rows}
     assert [by_name[name]["body"] for name in ("orders", "revenue", "page", "dashboard")] == [None, "sql", "python", None]

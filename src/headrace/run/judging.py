@@ -82,7 +82,7 @@ def judge(tx: Transaction, judged: Judged, now: int, run: int | None = None, *, 
         _close(tx, judged, scene, now)
     except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
-        _log.exception("causes couldn't be judged")
+        _say("causes couldn't be evaluated", error)
         _own_fault(tx, judged, error, now, run)
     tx.execute("release savepoint judging")
     _tell(tx, judged, scene, now)
@@ -93,9 +93,9 @@ def _tell(tx: Transaction, judged: Judged, scene: Scene, now: int) -> None:
     tx.execute("savepoint telling")
     try:
         queue(tx, judged.project, scene, judged.evaluation(tx, scene, now), now)
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         tx.execute("rollback to savepoint telling")
-        _log.exception("what people are to be told couldn't be queued")
+        _say("messages to people couldn't be queued", error)
     tx.execute("release savepoint telling")
 
 
@@ -103,9 +103,20 @@ def _own_fault(tx: Transaction, judged: Judged, error: Exception, now: int, run:
     """Say that causes couldn't be judged, if even that can be kept."""
     try:
         faults.keep(tx, Keeping(tx, judged.project, judged.reach, now, run), error, now)
-    except Exception:  # noqa: BLE001
+    except Exception as broken:  # noqa: BLE001
         tx.execute("rollback to savepoint judging")
-        _log.exception("not even that could be kept")
+        _say("Headrace's own fault couldn't be recorded", broken)
+
+
+def _say(what: str, error: Exception) -> None:
+    """One line, and a traceback for those who have turned on debugging: a damaged state isn't read by its traceback."""
+    _log.error(
+        "%s (%s: %s); `headrace db check` says whether the state is whole",
+        what,
+        type(error).__name__,
+        error,
+        exc_info=_log.isEnabledFor(logging.DEBUG),
+    )
 
 
 def _causes(tx: Transaction, judged: Judged, scene: Scene, now: int, run: int | None, *, reported: bool) -> None:

@@ -39,6 +39,7 @@ from headrace.cli.commands import (
     testing,
     try_asset,
     validate,
+    versions,
     why,
     withdraw,
 )
@@ -343,6 +344,13 @@ APPLY_REFUSED = msgspec.structs.replace(
         changed=["the plan starts from version 2, version 3 is in force", "a new step: invalidate carrier_delays from 2013-01-01"],
     ),
 )  # fmt: skip
+VERSIONS = [
+    d.VersionRow(
+        version=12, plan_id="p-0123456789abcdef", by=HOSTILE, at=NOW,
+        files=[d.VersionFileRow(path=f"assets/{HOSTILE}.sql", sha256="0" * 64), d.VersionFileRow(path="headrace.toml", sha256="f" * 64)],
+    ),
+    d.VersionRow(version=11, plan_id=None, by="ada@db1", at=NOW - timedelta(days=40), files=[]),
+]  # fmt: skip
 DEMO = d.DemoDocument(
     directory="demo", now=NOW, resumed=False, counts=COUNTS, owners=4, first="2013-01-01", last="2013-02-13", days=44, days_published=41, rows=35530,
     seconds=14.2, data="New York flights 2013 (CC0), from the package registry", data_seconds=2.1,
@@ -743,6 +751,8 @@ SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {
     "try": (TRY, try_asset._render),
     "apply": (APPLY, apply._render),
     "apply_refused": (APPLY_REFUSED, apply._render),
+    "versions": (VERSIONS, versions._all),
+    "version": (VERSIONS[:1], versions._one),
     "contract_accept": (NAMES_ACCEPTED, contracting.accepted),
     "contract_infer": (INFERRED, contracting.inferred),
     "plan": (APPLY.plan, plan._render),

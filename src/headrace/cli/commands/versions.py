@@ -10,6 +10,7 @@ from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column, Row
 from headrace.cli.text import plural
+from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.documents import VersionRow
 
@@ -65,4 +66,4 @@ def _one(found: list[VersionRow], page: Page) -> None:
     page.say(f"applied {page.reader.moment(row.at)} by {row.by}")
     page.say()
     page.table(FILES, [[Cell(file.path, "bold"), file.sha256] for file in row.files])
-    page.next(f"headrace versions {row.version} --file PATH")
+    page.next(*(command_line("versions", str(row.version), "--file", file.path) for file in row.files[:1]))

@@ -121,7 +121,7 @@ def failing(lab: Lab) -> None:
 def half(lab: Lab) -> None:
     """One of the partitions can't be computed."""
     report(lab)
-    lab.sql("totals", DOUBLED.replace("2 *", f"(case when day = date '{DAYS[3]}' then error('x') else 2 end) *"))
+    lab.sql("totals", SUM.replace("sum(amount)", f"sum(case when day = date '{DAYS[3]}' then error('x') else 2 * amount end)"))
     lab.headrace("apply", "--yes")
 
 

@@ -152,7 +152,8 @@ def _from_to(row: RestatedRow | ProposedRow) -> str:
 
 def _sum(document: RunDocument) -> list[str]:
     if document.state == "nothing_due":
-        return [f"· nothing is due{': ' + document.reason if document.reason else ''}"]
+        opened = f"; opened {joined(document.incidents_opened, 5)}" if document.incidents_opened else ""
+        return [f"· nothing is due{': ' + document.reason if document.reason else ''}{opened}"]
     counts = {state: sum(row.state == state for row in document.rejected) for state in ("held", "rejected", "failed")}
     said = [f"{states.mark(document.state)}: {plural(len(document.published), 'partition')} published"]
     said += [f"{n} {state}" for state, n in counts.items() if n]
@@ -166,4 +167,5 @@ def _next(document: RunDocument) -> list[str]:
     if waiting:
         return [command_line("quarantine", place(waiting.asset, waiting.partition))]
     failed = next((attempt for attempt in document.attempts if attempt.state == "failed"), None)
-    return [f"headrace logs {failed.id}"] if failed else ["headrace status"]
+    opened = [f"headrace incident {one}" for one in document.incidents_opened[:1]] if document.state == "nothing_due" else []
+    return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]

@@ -12,6 +12,7 @@ Prints one JSON document. Each step is one short transaction; one that meets the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 import time
@@ -24,7 +25,10 @@ import msgspec
 
 from headrace.faults import Point, reached
 from headrace.lake.address import PostgresqlCatalog
+from headrace.lake.catalog.reading import FOREIGN_FILES
 from headrace.lake.extensions import load
+from headrace.lake.folders import SCHEMA_FOLDER
+from headrace.lake.intact import protect
 from headrace.lake.sqltext import literal
 from headrace.model.errors import LakeError, Refused
 
@@ -112,6 +116,13 @@ def merge(connection: duckdb.DuckDBPyConnection, *, table: str | None = None, fi
     return Merged(before, {name: _file_count(connection, name) for name in names})
 
 
+def protect_merged(data_folder: Path) -> None:
+    """Make the files that DuckLake has written read-only, as those are that Headrace stages."""
+    for path in (data_folder / SCHEMA_FOLDER).rglob(f"{FOREIGN_FILES}*.parquet"):
+        with contextlib.suppress(FileNotFoundError):
+            protect(path)
+
+
 def expire(connection: duckdb.DuckDBPyConnection, *, before: datetime, keep: Sequence[int] = ()) -> Expired:
     """Expire snapshots made before an instant, but those in `keep` (pinned by attempts, incidents, plans) and the newest."""
     rows = connection.execute("SELECT snapshot_id FROM lake.snapshots() WHERE snapshot_time < ? ORDER BY 1", [before]).fetchall()
@@ -178,6 +189,7 @@ def main(arguments: Sequence[str]) -> int:
         match given.step:
             case "merge":
                 done = merge(connection, table=given.table, files_max=given.files_max)
+                protect_merged(given.data_folder)
             case "expire":
                 done = expire(connection, before=given.before, keep=given.keep)
             case _:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.lake.folders import new_deletes_path
+from headrace.lake.intact import protect
 from headrace.lake.merge_rules import Deletes, KeyRefused, MergeRule, State, Versions
 from headrace.lake.relation import numbered_sql
 from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, cast_columns, check_names, propose
@@ -287,7 +288,9 @@ class _Merge:
             f"COPY (SELECT {of} AS file_path, pos FROM (SELECT pos FROM {_REPLACED} WHERE file = {number}{before}) AS gone ORDER BY pos) "
             f"TO {literal(str(target))} (FORMAT parquet, COMPRESSION zstd, RETURN_STATS)"
         )[0]
-        return StagedDeletes(ref.path, path, found[1], found[2], found[3], footer_hash(read_tail(target, found[3])))
+        tail = read_tail(target, found[3])
+        protect(target)
+        return StagedDeletes(ref.path, path, found[1], found[2], found[3], footer_hash(tail))
 
     def _replacement(
         self, staged: StagedFile, kept: Sequence[int], gone: dict[int, int], deletes: tuple[StagedDeletes, ...], *, changed: bool

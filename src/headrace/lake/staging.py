@@ -15,6 +15,7 @@ from headrace.faults import Point, reached
 from headrace.lake.bounds import lower_bound, upper_bound
 from headrace.lake.content import HASHED_BYTES_MAX, count_partitions, empty_hash, hash_partitions
 from headrace.lake.folders import new_path
+from headrace.lake.intact import protect
 from headrace.lake.measured import field_ids, measure
 from headrace.lake.relation import relation_sql
 from headrace.lake.schema import CodeTypes, Given, SchemaMismatch, ValueMismatch, cast_columns, check_names, lossy_column, propose
@@ -214,7 +215,9 @@ def _describe_file(
     if statistics[PARTITION_COLUMN].nulls:
         raise NoPartition(f"{statistics[PARTITION_COLUMN].nulls} rows of `{table.name}` have no value from which their partition follows")
     statistics[PARTITION_COLUMN] = _exact(statistics[PARTITION_COLUMN], [part.key for part in keys if part.rows])
-    return StagedFile(path, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(read_tail(target, footer)))
+    tail = read_tail(target, footer)
+    protect(target)
+    return StagedFile(path, rows, size, footer, statistics, keys, nested, table.columns, footer_hash(tail))
 
 
 def _partitions(

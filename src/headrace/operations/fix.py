@@ -35,6 +35,7 @@ from headrace.operations.progress import Progress
 from headrace.operations.renaming import undecided
 from headrace.operations.resume import resume
 from headrace.operations.retry import retry
+from headrace.operations.run import run
 from headrace.operations.session import Session
 from headrace.operations.status import status
 from headrace.operations.tick import tick
@@ -43,6 +44,8 @@ from headrace.store.queries import incidents as stored
 from headrace.store.queries import publications, quarantine
 from headrace.store.queries.incidents import Happened, Incident
 
+NAMED_MAX = 20
+"""At most so many partitions of a step are named."""
 WENT_WELL = ("succeeded", "nothing_due")
 """States of a backfill that did all that it was planned to do."""
 Confirm = Callable[[FixDocument], bool]
@@ -283,6 +286,11 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
             return (FixStep(act=act, what=node, text="look again; what has arrived is taken in, and what waits for it runs"),)
         case Act.RESUME:
             return (FixStep(act=act, what=node, text="it may run again"),)
+        case Act.AGAIN:
+            count = len(planned.how.again)
+            named = ", ".join(planned.how.again[:NAMED_MAX]) + (" …" if count > NAMED_MAX else "")
+            text = f"{count} {'partition' if count == 1 else 'partitions'} again, from inputs or the kept raw bytes: {named}"
+            return (FixStep(act=act, what=node, text=text),)
         case Act.RETRY:
             return (FixStep(act=act, what=node, text="what failed, again"),)
 
@@ -373,6 +381,9 @@ def _act(session: Session, planned: _Planned, act: Act, progress: Progress) -> B
                 fresh.close()
         case Act.RETRY:
             retry(session, node, reason=because, progress=progress)
+        case Act.AGAIN:
+            keys = [key for key in planned.how.again if key != WHOLE]
+            run(session, [node], exclude=(), partitions=keys, first=None, last=None, again=True, reason=because, progress=progress)
         case Act.BUILD:
             assert planned.how.build is not None
             one = planned.how.build

@@ -32,6 +32,7 @@ class Act(enum.StrEnum):
     LOOK = "look"
     BUILD = "build"
     RETRY = "retry"
+    AGAIN = "again"
 
 
 class Mending(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,8 @@ class Mending(msgspec.Struct, frozen=True, kw_only=True):
     build: BackfillArguments | None = None
     first: str = ""
     commands: tuple[str, ...] = ()
+    again: tuple[str, ...] = ()
+    """The partitions of its node that are computed, or ingested, again."""
     same: bool = False
     """Nothing that the rows are computed from has changed: the same would come out, unless somebody asks for it `--again`."""
 
@@ -113,10 +116,20 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 first="promise what can be kept, or make it faster: the usual arrivals and durations end after the deadline",
                 commands=(f"headrace why {shlex.quote((*incident.affected.consumers, incident.node)[0])}",),
             )
+        case CauseKind.DATA_CORRUPTED if _made(project, incident.node) is not None:
+            return _of_damage(tx, incident)
         case CauseKind.REPORTED if incident.node in project.assets:
             return _of_reported(tx, compiled, incident, again=again)
         case _:
             return _of_data(tx, project, incident)
+
+
+def _of_damage(tx: Transaction, incident: Incident) -> Mending:
+    """What was damaged in the lake is computed from its inputs again, a source's partitions are ingested from the kept raw bytes."""
+    keys = tuple(key for name, key in stored.wrong_keys(tx, incident.id) if name == incident.node)
+    if incident.state == "recovering" or not keys:
+        return Mending(acts=(Act.LOOK,))
+    return Mending(acts=(Act.AGAIN,), again=keys)
 
 
 def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:

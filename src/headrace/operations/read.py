@@ -17,7 +17,7 @@ from headrace.observe.facts import StoreWorld
 from headrace.observe.freshness import freshnesses
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import watched
-from headrace.operations import targets
+from headrace.operations import damaged_files, targets
 from headrace.operations.documents import ColumnRow, ReadDocument
 from headrace.operations.encoding import encoded
 from headrace.operations.quarantine import shown_path
@@ -120,7 +120,8 @@ def read(session: Session, wanted: Wanted, columns: Sequence[str] | None = None)
         return read_view.read(session, wanted, columns)
     found = find(session, wanted)
     noted(session, [found.node.name], usage.READ)
-    shown, rows, total = _rows(session, found, wanted.limit, columns)
+    with damaged_files.named(session, found.files):
+        shown, rows, total = _rows(session, found, wanted.limit, columns)
     return ReadDocument(
         asset=found.node.name,
         snapshot=found.snapshot,
@@ -148,10 +149,11 @@ def write(session: Session, wanted: Wanted, out: BinaryIO, data_format: str, col
         raise HeadraceError(f"{found.node.name} was never published, and its columns aren't known before that", hint="headrace tick")
     noted(session, [found.node.name], usage.READ)
     _close(session)
-    reading.write(
-        Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
-        columns=columns, timezone=session.timezone,
-    )  # fmt: skip
+    with damaged_files.named(session, found.files):
+        reading.write(
+            Path(found.lake), found.files, found.table, out, data_format=reading.DataFormat(data_format), limit=wanted.limit,
+            columns=columns, timezone=session.timezone,
+        )  # fmt: skip
 
 
 def write_json(
@@ -177,13 +179,14 @@ def write_json(
     from headrace.lake import reading
 
     separator = b""
-    for batch in reading.batches(
-        Path(found.lake), found.files, found.table, columns=columns, limit=wanted.limit,
-        timezone=session.timezone,
-    ):  # fmt: skip
-        for row in batch:
-            out.write(separator + encoded(row))
-            separator = b","
+    with damaged_files.named(session, found.files):
+        for batch in reading.batches(
+            Path(found.lake), found.files, found.table, columns=columns, limit=wanted.limit,
+            timezone=session.timezone,
+        ):  # fmt: skip
+            for row in batch:
+                out.write(separator + encoded(row))
+                separator = b","
     out.write(b"]" + after)
 
 

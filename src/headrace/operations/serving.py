@@ -22,6 +22,7 @@ from headrace.operations.session import Session
 from headrace.operations.stopping import Stop
 from headrace.operations.telling import telling
 from headrace.run.figures import Figures
+from headrace.run.lake_files import SERVER_EVERY_SECONDS
 from headrace.run.leader import TURN_SECONDS_MAX, Leader
 from headrace.run.leading import Busy, Held
 from headrace.run.news import News
@@ -58,6 +59,19 @@ class Beside(Protocol):
 
     def turn(self, context: Context, leader: Leader) -> None:
         """Called after each turn of the loop."""
+
+
+class _Every:
+    """Does something at most once in so many seconds."""
+
+    def __init__(self, seconds: float, do: Callable[[], object]) -> None:
+        self._seconds, self._do, self._next = seconds, do, 0.0
+
+    def go(self) -> None:
+        """Do it if it is time."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + self._seconds
+            self._do()
 
 
 class Serving:
@@ -121,8 +135,10 @@ class Serving:
         rounds = Rounds(leader, context.held.folders, lambda: wake(store.folder))
         stack.callback(rounds.close)
         caretaker = Caretaker(self._session, leader, self._tell)
+        looks_at_files = _Every(SERVER_EVERY_SECONDS, leader.look_at_files)
 
         def round_() -> None:
+            looks_at_files.go()
             if rounds.go():
                 leader.settle()
                 leader.borrow()

@@ -14,6 +14,7 @@ from headrace.lake import PARTITION_COLUMN, Column, catalog
 from headrace.model import Project, SqlBody, UsageError
 from headrace.model.files import FileKind, read_text, scan
 from headrace.model.reporting import Report, did_you_mean
+from headrace.operations import damaged_files
 from headrace.operations.documents import ColumnRow
 from headrace.operations.inspections import SqlDocument
 from headrace.operations.parameters import defaults, guessed, typed
@@ -93,7 +94,12 @@ def _prepared(session: Session, question: Question) -> Iterator[tuple[DuckDB, st
     if question.noted and not any(name.startswith('"') for name in names):
         noted(session, _canonical(project, names), usage.SQL)
     session.close()  # DuckDB computes now: a process has one of them open
-    with querying.over(seen.tables, timezone=session.timezone) as duckdb, defined(duckdb, _macros(session)):
+    files = [file for table in seen.tables for file in table.files]
+    with (
+        damaged_files.named(session, files),
+        querying.over(seen.tables, timezone=session.timezone) as duckdb,
+        defined(duckdb, _macros(session)),
+    ):
         text = _with_views(compiled, views, text)
         yield duckdb, text, _values(project, querying.parameters_of(duckdb, text), question), seen
 

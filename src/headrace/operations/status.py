@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from headrace.lake import catalog
 from headrace.model import Project
 from headrace.observe.availability.overview import Overview
 from headrace.observe.availability.score import MINUTE_US
@@ -20,6 +21,7 @@ from headrace.operations.documents import (
     ExportRow,
     FilesRow,
     HoldingRow,
+    LakeFilesRow,
     ObservedRow,
     PausedRow,
     QuarantineCounts,
@@ -36,10 +38,11 @@ from headrace.operations.unapplied import unapplied
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import incidents, notices, partitions, publications
+from headrace.store.queries import incidents, lake_files, notices, partitions, publications
 from headrace.store.queries import quarantine as stored_quarantine
 
 WINDOW = "30d"
+DAY_US = 86_400_000_000
 UNDELIVERED_US = 7 * 86_400_000_000
 """Messages that couldn't be sent are told of for so long."""
 
@@ -73,6 +76,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         incidents_open = incidents.count_open(tx)
         undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
         holding = holds(tx, compiled, consumers) if incidents_open else None
+        lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
         broken = standing_repairs(tx, compiled.project)
         past = restatements.lately(session, tx, compiled, now_us)
@@ -93,6 +97,7 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
             quarantined=found.assets.quarantined, never=found.assets.never, unchecked=found.assets.unchecked,
         ),
         quarantine=QuarantineCounts(deliveries=waiting.deliveries, partitions=waiting.partitions, rows=waiting.rows),
+        lake=lake,
         files=files,
         paused=held,
         honest_availability=past_of.honest,
@@ -131,6 +136,12 @@ def _observed(session: Session, worst: str | None, of: Mapping[str, Availability
         minutes=minutes,
         unobserved=of[worst].unknown_minutes,
     )
+
+
+def _lake(tx: Transaction, now_us: int) -> LakeFilesRow:
+    damaged = catalog.current(tx, (one.file_id for one in lake_files.damaged(tx)))
+    looked = lake_files.looked_since(tx, now_us - DAY_US)
+    return LakeFilesRow(files=catalog.count_current(tx), looked_at_24h=looked, damaged=len(damaged))
 
 
 def needs(project: Project, consumer: str) -> str:
@@ -245,7 +256,8 @@ def _before_anything(session: Session, compiled: Compiled, selection: Sequence[s
     return StatusDocument(
         project=project.settings.name, env=session.env, timezone=session.timezone, now=session.now(), observed_at=None, runtime="stopped",
         clock=session.clock.kind.value, consumers=consumers, assets=AssetCounts(never=len(project.assets)),
-        quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), files=[], window=window, not_applied=len(compiled.nodes),
+        quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), lake=None, files=[],
+        window=window, not_applied=len(compiled.nodes),
         headline="Nothing has run yet.",
         next="headrace tick",
     )  # fmt: skip

@@ -26,10 +26,12 @@ def tick(session: Session, *, progress: Progress) -> RunDocument:
 def _tick(context: Context, arguments: TickArguments, progress: Progress) -> Work:
     del arguments
     leader = context.leader(progress)
+    damaged = leader.look_at_files()
 
     def document(result: RunResult) -> RunDocument:
         if (wrong := leader.keep_up()) is not None:
             progress.note(wrong)
-        return run_document(context.store, context.clock, context.session.zone, result)
+        found = run_document(context.store, context.clock, context.session.zone, result)
+        return msgspec.structs.replace(found, incidents_opened=[*damaged, *found.incidents_opened]) if damaged else found
 
     return Work(leader, Order(kind="tick", targets=leader.everything, actor=context.actor), "tick", document)

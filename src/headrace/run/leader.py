@@ -29,6 +29,7 @@ from headrace.run.exporting import exports
 from headrace.run.folders import Folders
 from headrace.run.garbage import Keep
 from headrace.run.judging import Judged
+from headrace.run.lake_files import look_at_files
 from headrace.run.loading import load
 from headrace.run.news import Reporter, silent
 from headrace.run.orders import STANDING, TICK, Order, Run, RunResult, cancelled_by
@@ -53,7 +54,7 @@ from headrace.schedule import (
 )
 from headrace.store import Clock as StoreClock
 from headrace.store import ClockKind, Lease, Store, Transaction
-from headrace.store.queries import arriving, leading
+from headrace.store.queries import arriving, incidents, leading
 from headrace.store.queries.leading import AttemptEnd
 
 GATHER_SECONDS = 0.005
@@ -314,6 +315,19 @@ class Leader(Turning):
         """Keep the lease."""
         if self.lease.renewal_due:
             self.lease.renew()
+
+    def look_at_files(self) -> tuple[str, ...]:
+        """Look whether the lake's files are there as they were published; what isn't is an incident at once: the ids of those that are
+        new. An environment's lake is looked at by nobody: what it reads of production, production looks at."""
+        if self._production is not None:
+            return ()
+        if not look_at_files(self.store, self.lease.epoch, self._folders.lake, self.applied.compiled, self.clock):
+            return ()
+        with self.store.read() as tx:
+            before = {one.id for one in incidents.open_ones(tx)}
+        self.settle()
+        with self.store.read() as tx:
+            return tuple(one.shown for one in incidents.open_ones(tx) if one.id not in before)
 
     def keep_up(self) -> str | None:
         """Look after the lake if that is due; what went wrong, if something did. A replay stands still in that, too."""

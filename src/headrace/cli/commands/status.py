@@ -108,6 +108,9 @@ def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
         rows.append([Cell("quarantine", "dim"), _waiting(waiting.deliveries, waiting.partitions, waiting.rows)])
     if document.incidents_open > (0 if document.holding is None else document.holding.causes):
         rows.append([Cell("incidents", "dim"), f"{document.incidents_open} open: headrace incidents"])
+    if document.lake is not None and document.lake.damaged:
+        looked = f"{document.lake.looked_at_24h} of {plural(document.lake.files, 'file')} looked at within 24 h"
+        rows.append([Cell("lake", "dim"), Cell(f"{document.lake.damaged} damaged; {looked}", "bad")])
     if document.undelivered:
         rows.append([Cell("messages", "dim"), Cell(f"{document.undelivered} couldn't be sent: headrace notify", "warn")])
     for one in document.paused[:PAUSED_SHOWN_MAX]:

@@ -31,10 +31,12 @@ from headrace.lake.catalog.reading import (
 )
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.catalog.watching import CurrentFile, count_current, current, current_after, ids_holding, partitions_of_files
 
 __all__ = [
     "VERSION",
     "Change",
+    "CurrentFile",
     "FileMoved",
     "NeedsRewrite",
     "Registered",
@@ -42,19 +44,24 @@ __all__ = [
     "TableMoved",
     "Transaction",
     "check_version",
+    "count_current",
     "create",
     "create_tables",
+    "current",
+    "current_after",
     "data_path",
     "ended_files",
     "exact_as_double",
     "files",
     "held_keys",
+    "ids_holding",
     "missing",
     "move",
     "named_paths",
     "names",
     "newest_snapshot",
     "next_id",
+    "partitions_of_files",
     "registered",
     "seen",
     "shared_files",

@@ -122,14 +122,19 @@ def _needed(scene: Scene, node: Node, spec: InputSpec, key: str) -> frozenset[st
 
 def unsound(rows: Iterable[stored.Unsound]) -> list[Taint]:
     """What incidents name."""
-    return [
-        Taint(
-            one.node, one.partition, one.published_at, EVER if one.ended_at is None else one.ended_at, one.known_at, one.snapshot,
-            EVER if one.ended_snapshot is None else one.ended_snapshot, one.incident_id, None, frozenset(one.columns),
-            EVER if one.until_at is None else one.until_at,
-        )
-        for one in rows
-    ]  # fmt: skip
+    return [_named(one) for one in rows]
+
+
+def _named(one: stored.Unsound) -> Taint:
+    ends = EVER if one.ended_at is None else one.ended_at
+    until = EVER if one.until_at is None else one.until_at
+    if one.damaged_at is not None:  # what was computed from it before was computed from sound rows
+        return Taint(one.node, one.partition, max(one.published_at, one.damaged_at), min(ends, until), one.known_at, EVER, EVER,
+                     one.incident_id, None, frozenset(one.columns))  # fmt: skip
+    return Taint(
+        one.node, one.partition, one.published_at, ends, one.known_at, one.snapshot,
+        EVER if one.ended_snapshot is None else one.ended_snapshot, one.incident_id, None, frozenset(one.columns), until,
+    )  # fmt: skip
 
 
 def accepted(rows: Iterable[stored.Excepted]) -> list[Taint]:

@@ -39,6 +39,7 @@ class CauseKind(enum.StrEnum):
     APPROVAL_PENDING = "approval_pending"
     RUNTIME_DOWN = "runtime_down"
     REPORTED = "reported"
+    DATA_CORRUPTED = "data_corrupted"
     UNKNOWN = "unknown"
 
 
@@ -46,7 +47,7 @@ DATA_CAUSES = frozenset(
     {
         CauseKind.SCHEMA_CHANGE, CauseKind.TYPE_CHANGE, CauseKind.FORMAT_CHANGE, CauseKind.STALE_DATA, CauseKind.RESTATEMENT,
         CauseKind.DUPLICATE_ROWS, CauseKind.VOLUME_ANOMALY, CauseKind.NULL_SPIKE, CauseKind.DISTRIBUTION_SHIFT,
-        CauseKind.REFERENCE_BROKEN, CauseKind.REPORTED,
+        CauseKind.REFERENCE_BROKEN, CauseKind.REPORTED, CauseKind.DATA_CORRUPTED,
     }
 )  # fmt: skip
 """What makes a publication wrong that it names (SEMANTICS §7); `code_error` does as well."""

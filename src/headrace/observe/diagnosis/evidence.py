@@ -39,6 +39,8 @@ class Family(enum.StrEnum):
     ABSENCE = "absence"
     """Headrace itself wasn't there."""
     EXPORT = "export"
+    FILE = "file"
+    """A file of the lake isn't there as it was published."""
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -50,6 +50,10 @@ def may_show(cause: Candidate, seen: Iterable[Evidence]) -> bool:
     return bool(cause.known) or (cause.rule is not None and any(_shows(cause, one) for one in seen))
 
 
+_SEEN_BY_READERS = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
+"""What is wrong with what was published, although nothing of it was published with a warning."""
+
+
 def _in_columns(graph: CauseGraph, reach: Reach, one: Evidence) -> bool:
     if not one.column or reach.columns == ALL:
         return bool(reach.columns)
@@ -64,7 +68,7 @@ def _shows(cause: Candidate, one: Evidence) -> bool:
         return cause.kind is CauseKind.SLOW_RUN
     if _is_missed(cause, one):
         return True
-    if cause.own and cause.kind is not CauseKind.REPORTED and not cause.is_published:
+    if cause.own and cause.kind not in _SEEN_BY_READERS and not cause.is_published:
         return False
     shows_in = BY_KIND[cause.kind].shows_in
     if one.family in (Family.RESOURCES, Family.DURATION) and cause.kind in OF_ROWS:

@@ -117,6 +117,12 @@ def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
     return f"restated: {own[0].detail}" if own[0].detail else "restated"
 
 
+def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    files = len({one.expected for one in own})
+    said = own[0].observed.partition(" (")[0]
+    return said if files == 1 else f"{files} files are damaged: {said}"
+
+
 def _observed(own: Sequence[Evidence], _: Sequence[str]) -> str:
     said = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
     said = without_quotes(said).partition(" (")[0].partition("; ")[0].partition("\n")[0]
@@ -148,4 +154,5 @@ _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = 
     CauseKind.LATE_SOURCE: _absent,
     CauseKind.MISSING_SOURCE: _absent,
     CauseKind.RESTATEMENT: _restated,
+    CauseKind.DATA_CORRUPTED: _damaged,
 }

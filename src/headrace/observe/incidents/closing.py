@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 import msgspec
 
 from headrace.observe.blockage import Block, Blockage, Blocked
-from headrace.observe.diagnosis.causes import HEADRACE
+from headrace.observe.diagnosis.causes import HEADRACE, CauseKind
 from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import WHOLE, Terms
@@ -31,6 +31,8 @@ def close(tx: Transaction, scene: Scene, blockage: Blockage, evaluation: Evaluat
     """Follow each open incident to its end: recovering when its evidence is gone, resolved when `status` finds nobody wrong or unserved
     through it."""
     for one in stored.open_ones(tx):
+        if one.kind == CauseKind.DATA_CORRUPTED and not stored_evidence.stands(tx, one.id):
+            stored.sound_again(tx, one.id, now)  # its files are there again, or were replaced
         if stored_evidence.stands(tx, one.id) or stored.still_read(tx, one.id):
             continue
         warned = stored_evidence.warned_last(tx, one.id)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -10,6 +11,8 @@ from headrace.observe.diagnosis.evidence import Evidence
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
 from headrace.store.queries.evidence import Kept
+
+NO_ATTEMPTS: Mapping[str, str | None] = MappingProxyType({})
 
 
 class Gathered:
@@ -44,15 +47,16 @@ class Gathered:
             if one.held and one.attempt not in (None, shown):
                 del self._new[one.id], self.seen[one.id]
 
-    def now(self, tx: Transaction, kind: str, seen: Iterable[Evidence]) -> None:
-        """All of a kind that is so at present: what isn't among it is over, what is known is left alone."""
+    def now(self, tx: Transaction, kind: str, seen: Iterable[Evidence], attempts: Mapping[str, str | None] = NO_ATTEMPTS) -> None:
+        """All of a kind that is so at present: what isn't among it is over, what is known is left alone. `attempts` says, by evidence,
+        which attempt published what it is of."""
         known, found = stored.standing_of(tx, kind), {one.id: one for one in seen}
         for id_, (node, _) in known.items():
             if id_ not in found:
                 self.end(node, [id_])
         for id_, one in found.items():
-            if id_ not in known or _differ(known[id_][1], one):
-                self.add(one)
+            if id_ not in known or _differ(known[id_][1], one) or id_ in self._ended:
+                self.add(one, attempts.get(id_))
 
     def of_attempt(self, node: str, partition: str, attempt: str) -> bool:
         """Whether anything that is new holds this attempt's partition."""

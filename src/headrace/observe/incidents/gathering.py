@@ -15,6 +15,7 @@ from headrace.observe.incidents import (
     attempts,
     blocked,
     changes,
+    damage,
     faults,
     infeasible,
     looks,
@@ -90,6 +91,8 @@ def _present(tx: Transaction, found: Gathered, project: Project, scene: Scene, w
     found.now(tx, "look", looks.gather(tx, project.sources))
     late = list(arrivals.gather(tx, scene, reach, blocked.missed(waiting), now))
     found.now(tx, arrivals.KIND, late)
+    damaged = list(damage.gather(tx, scene))
+    found.now(tx, damage.KIND, [one for one, _ in damaged], {one.id: attempt for one, attempt in damaged})
     found.now(tx, "act", acts.gather(tx, waiting, now))
     found.now(tx, "plan", approvals.gather(tx, waiting, now))
     found.now(tx, "deadline", infeasible.gather(tx, scene, waiting, {(one.node, one.partition) for one in late}, now))

@@ -27,6 +27,8 @@ _FAMILIES = {CauseKind.LATE_SOURCE: "absence", CauseKind.MISSING_SOURCE: "absenc
 as a consumer's deadline has passed."""
 RESOLVED_ASKED = 20
 """At most so many resolved incidents of a node are compared with what a cause is now."""
+_WRONG_AS_PUBLISHED = (CauseKind.REPORTED, CauseKind.DATA_CORRUPTED)
+"""What names publications that were published without a warning."""
 SAID_MAX = 40
 """So much of its evidence, the strongest, an incident keeps in words."""
 SYMPTOMS_MAX = 200
@@ -132,7 +134,7 @@ class Keeping:
         unusual beside partitions that were held isn't wrong for that."""
         if cause.kind in WRONG:
             bar = min((one.strength for one in own if one.held), default=0.0)
-            shown = (one for one in own if (not one.held and one.strength >= bar) or one.kind == CauseKind.REPORTED)
+            shown = (one for one in own if (not one.held and one.strength >= bar) or one.kind in _WRONG_AS_PUBLISHED)
             seen = [one.id for one in shown if not mappings.is_mapping(one.id) and one.family is not Family.SCHEMA]
             stored.name_wrong(self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now)
 

@@ -124,6 +124,14 @@ class FilesRow(Document, frozen=True, kw_only=True):
     paths: list[str]
 
 
+class LakeFilesRow(Document, frozen=True, kw_only=True):
+    """The data files that readers see: how many there are, at how many somebody looked within 24 hours, and how many are damaged."""
+
+    files: int
+    looked_at_24h: int
+    damaged: int
+
+
 class QuarantineCounts(Document, frozen=True, kw_only=True):
     """What waits in quarantine."""
 
@@ -178,6 +186,8 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     consumers: list[ConsumerRow]
     assets: AssetCounts
     quarantine: QuarantineCounts
+    lake: LakeFilesRow | None = None
+    """Null before anything was applied."""
     files: list[FilesRow]
     paused: list[PausedRow] = []
     """All that is paused, by name."""

@@ -347,10 +347,17 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def sound_again(tx: Transaction, number: int, now: int) -> None:
+    """What an incident named can be read as it was published again."""
+    tx.execute("update unsound set until_at = ? where incident_id = ? and until_at is null", (now, number))
+
+
 def name_wrong(tx: Transaction, number: int, publications: Iterable[int], columns: Iterable[str], now: int) -> None:
     """An incident makes these publications wrong, as known from now on; no columns: all of them."""
     said = _json(list(columns))
     tx.executemany(
-        "insert into unsound (incident_id, publication_id, columns, known_at) values (?, ?, ?, ?) on conflict do nothing",
+        "insert into unsound (incident_id, publication_id, columns, known_at) values (?, ?, ?, ?)"
+        " on conflict (incident_id, publication_id) do update set until_at = null,"
+        " known_at = case when unsound.until_at is null then unsound.known_at else excluded.known_at end",
         [(number, one, said, now) for one in publications],
     )

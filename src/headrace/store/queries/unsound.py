@@ -10,7 +10,8 @@ from headrace.store.database import Transaction
 
 
 class Unsound(NamedTuple):
-    """A publication and the incident that names it; `until_at` where it turned out not to cover it."""
+    """A publication and the incident that names it; `until_at` where it turned out not to cover it. `damaged_at`: it was sound until its
+    file was damaged in the lake; then `until_at` is when the file was there again."""
 
     incident_id: int
     columns: tuple[str, ...]
@@ -22,6 +23,7 @@ class Unsound(NamedTuple):
     ended_snapshot: int | None
     published_at: int
     ended_at: int | None
+    damaged_at: int | None = None
 
 
 class Excepted(NamedTuple):
@@ -80,7 +82,8 @@ def named(tx: Transaction, from_us: int) -> list[Unsound]:
     rows = tx.execute(
         SAME_ROWS.format(which="i.resolved_at is null or i.resolved_at > ?")
         + "select u.incident_id, u.columns, u.known_at, u.until_at, p.node, p.partition, p.snapshot, p.ended_snapshot, p.published_at,"
-        " p.ended_at from wrong u join publication p on p.id = u.publication_id order by p.id, u.incident_id",
+        " p.ended_at, case when i.kind = 'data_corrupted' then u.known_at end from wrong u join incident i on i.id = u.incident_id"
+        " join publication p on p.id = u.publication_id order by p.id, u.incident_id",
         (from_us,),
     )
     return [Unsound(row[0], tuple(msgspec.json.decode(row[1])), *row[2:]) for row in rows]

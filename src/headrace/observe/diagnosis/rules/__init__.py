@@ -12,6 +12,7 @@ from headrace.observe.diagnosis.rules import (
     approval_pending,
     code_error,
     configuration_error,
+    data_corrupted,
     deadline_infeasible,
     destination_unavailable,
     distribution_shift,
@@ -40,8 +41,9 @@ from headrace.observe.diagnosis.rules.rule import Covers, Place, Rule
 RULES: tuple[Rule, ...] = tuple(
     one.RULE
     for one in (
-        runtime_down, paused, approval_pending, reported, configuration_error, access_denied, source_unavailable, missing_source,
-        late_source, stale_data, poison_delivery, format_change, schema_change, type_change, duplicate_rows, volume_anomaly, null_spike,
+        runtime_down, paused, approval_pending, data_corrupted, reported, configuration_error, access_denied,
+        source_unavailable, missing_source, late_source, stale_data, poison_delivery, format_change, schema_change, type_change,
+        duplicate_rows, volume_anomaly, null_spike,
         reference_broken, distribution_shift, restatement, resource_exhausted, code_error, worker_lost, destination_unavailable,
         slow_run, deadline_infeasible,
     )

@@ -1,0 +1,65 @@
+"""What is said where rows can't be read because a file of the lake is gone or damaged: which, of what, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from headrace.lake import FileRef, catalog
+from headrace.lake.intact import DataCorrupted, look
+from headrace.observe.diagnosis.causes import CauseKind
+from headrace.operations.session import Session
+from headrace.store import Transaction
+from headrace.store.queries import incidents, lake_files
+
+
+@contextmanager
+def named(session: Session, files: Iterable[FileRef]) -> Iterator[None]:
+    """Whatever fails over a damaged file among these is a DataCorrupted that names it; anything else stays as it is."""
+    try:
+        yield
+    except Exception as error:
+        found = _damaged(session, {file.path for file in files})
+        if found is None:
+            raise
+        raise found from error
+
+
+def _damaged(session: Session, paths: set[str]) -> DataCorrupted | None:
+    """The first file with which something is wrong. The state is opened anew: rows are read while it is closed."""
+    fresh = session.again(session.actor)
+    try:
+        if fresh.store is None:
+            return None
+        with fresh.store.read() as tx:
+            return _first(fresh, tx, paths)
+    finally:
+        fresh.close()
+
+
+def _first(session: Session, tx: Transaction, paths: set[str]) -> DataCorrupted | None:
+    lake = session.folders.lake
+    files = [one for one in catalog.registered(tx) if one.path in paths or str(lake / one.path) in paths]
+    for one in files:
+        wrong = look(lake / one.path, one.size_bytes, one.footer_bytes).wrong
+        if wrong:
+            return _said(tx, one.table, one.key, one.path, wrong)
+    current = [one for one in catalog.current_after(tx, 0, len(files) + len(paths) + 1_000_000) if one.path in {f.path for f in files}]
+    footers = lake_files.known(tx, (one.id for one in current))
+    for file in current:
+        known = footers[file.id].footer if file.id in footers else ""
+        wrong = look(lake / file.path, file.size_bytes, file.footer_bytes, known).wrong
+        if wrong:
+            key = next((one.key for one in files if one.path == file.path), None)
+            return _said(tx, file.table, key, file.path, wrong)
+    return None
+
+
+def _said(tx: Transaction, node: str, key: str | None, path: str, wrong: str) -> DataCorrupted:
+    place = node if key in (None, "*") else f"{node}@{key}"
+    known = incidents.open_at(tx, node, "" if key in (None, "*") else key or "")
+    if known is not None and known.kind == CauseKind.DATA_CORRUPTED:
+        hint = f"headrace fix {known.shown}"
+    else:
+        hint = "headrace tick, which opens an incident with the repair: headrace incidents"
+    return DataCorrupted(f"{place} can't be read: its file {path} {wrong}", hint=hint)

@@ -1,0 +1,93 @@
+"""Looks whether the lake's files are there as they were published, before a reader finds out that one isn't.
+
+The files of the newest publication that consumers read are looked at each time; all others in rotation, as many as a time allows. Where
+the rotation stopped is kept in the store. A lake that isn't a local folder is left alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from headrace.lake import catalog
+from headrace.lake.intact import look
+from headrace.plan import Compiled
+from headrace.plan.views import expanded_names
+from headrace.store import Clock, Store, Transaction
+from headrace.store.queries import lake_files, publications
+from headrace.store.queries.lake_files import FileLook
+
+ROTATION_SECONDS = 0.05
+"""For so long, at most, files are looked at in rotation by one pass."""
+SERVER_EVERY_SECONDS = 5.0
+"""How often a server makes such a pass: with `ROTATION_SECONDS` that is 1 % of a core."""
+CHUNK = 500
+
+
+def look_at_files(store: Store, epoch: int, lake: Path, compiled: Compiled, clock: Clock, *, seconds: float = ROTATION_SECONDS) -> bool:
+    """One pass; whether anything is wrong, or right again, that wasn't at the look before."""
+    if not lake.is_dir():
+        return False  # there is no lake yet, or it isn't mounted: whatever runs says so
+    with store.read() as tx:
+        read = catalog.current(tx, _read_by_consumers(tx, compiled))
+        before = lake_files.known(tx, (one.id for one in read))
+    now = clock.now_us()
+    looks = {one.id: _look(lake, one, before, now) for one in read}
+    after = _rotate(store, lake, looks, before, now, time.monotonic() + seconds)
+    changed = [one for one in looks.values() if one.wrong != (before[one.file_id].wrong if one.file_id in before else None)]
+    with store.write(epoch) as tx:
+        lake_files.note(tx, looks.values())
+        lake_files.go_on_after(tx, after, clock.mark(tx))
+    return bool(changed)
+
+
+def _read_by_consumers(tx: Transaction, compiled: Compiled) -> list[int]:
+    """The files of the newest publication of each node that a consumer reads."""
+    reads = dict.fromkeys(name for consumer in compiled.project.consumers.values() for name in consumer.reads)
+    found: dict[int, None] = {}
+    for name in expanded_names(compiled, [name for name in reads if name in compiled.nodes]):
+        newest = publications.newest(tx, name)
+        if newest is not None:
+            found |= dict.fromkeys(catalog.ids_holding(tx, name, [newest.partition]))
+    return list(found)
+
+
+def _rotate(store: Store, lake: Path, looks: dict[int, FileLook], before: dict[int, FileLook], now: int, until: float) -> int:
+    """Look at others until the time is over or all were looked at; after which the next pass goes on."""
+    with store.read() as tx:
+        began = after = lake_files.after(tx)
+    wrapped = began == lake_files.BEGINNING
+    while time.monotonic() < until:
+        with store.read() as tx:
+            chunk = catalog.current_after(tx, after, CHUNK)
+            before |= lake_files.known(tx, (one.id for one in chunk if one.id not in before))
+        for one in chunk:
+            if wrapped and lake_files.BEGINNING < began < one.id:
+                return after
+            if one.id not in looks:
+                looks[one.id] = _look(lake, one, before, now)
+            after = one.id
+            if time.monotonic() >= until:
+                return after
+        if len(chunk) < CHUNK:
+            if wrapped:
+                return lake_files.BEGINNING
+            after, wrapped = lake_files.BEGINNING, True
+    return after
+
+
+def _look(lake: Path, one: catalog.CurrentFile, before: Mapping[int, FileLook], now: int) -> FileLook:
+    last = before.get(one.id)
+    seen = look(lake / one.path, one.size_bytes, one.footer_bytes, last.footer if last is not None else "")
+    footer = (last.footer if last is not None else "") or ("" if seen.wrong else seen.footer)
+    if not seen.wrong:
+        return FileLook(one.id, footer, now, None, None)
+    since = last.wrong_since if last is not None and last.wrong_since is not None else now
+    return FileLook(one.id, footer, now, seen.wrong, since)
+
+
+def damaged_among(lake: Path, files: Iterable[catalog.CurrentFile]) -> list[tuple[catalog.CurrentFile, str]]:
+    """Those of some files with which something is wrong, and what."""
+    found = ((one, look(lake / one.path, one.size_bytes, one.footer_bytes).wrong) for one in files)
+    return [(one, wrong) for one, wrong in found if wrong]

@@ -1,0 +1,73 @@
+"""Looks at the lake's files: what each saw last, and where the rotation over all of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from headrace.store.database import Transaction
+
+BEGINNING = -1
+"""Less than the id of every file."""
+
+
+class FileLook(NamedTuple):
+    """The newest look at a file. `wrong` None: it was as it was published. Times are microseconds of the store's clock."""
+
+    file_id: int
+    footer: str
+    looked_at: int
+    wrong: str | None
+    wrong_since: int | None
+
+
+def known(tx: Transaction, ids: Iterable[int]) -> dict[int, FileLook]:
+    """File → what the newest look at it saw."""
+    found = {}
+    for one in ids:
+        row = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where file_id = ?", (one,)).fetchone()
+        if row is not None:
+            found[one] = FileLook(*row)
+    return found
+
+
+def damaged(tx: Transaction) -> list[FileLook]:
+    """The files with which something is wrong, of whatever snapshot."""
+    rows = tx.execute("select file_id, footer, looked_at, wrong, wrong_since from lake_file_look where wrong is not null order by file_id")
+    return [FileLook(*row) for row in rows]
+
+
+def looked_since(tx: Transaction, at: int) -> int:
+    """At how many files somebody looked since then."""
+    return int(tx.execute("select count(*) from lake_file_look where looked_at >= ?", (at,)).fetchone()[0])
+
+
+def note(tx: Transaction, looks: Iterable[FileLook]) -> None:
+    """Keep what looks saw."""
+    tx.executemany(
+        "insert into lake_file_look (file_id, footer, looked_at, wrong, wrong_since) values (?, ?, ?, ?, ?)"
+        " on conflict (file_id) do update set footer = excluded.footer, looked_at = excluded.looked_at, wrong = excluded.wrong,"
+        " wrong_since = excluded.wrong_since",
+        [tuple(one) for one in looks],
+    )
+
+
+def after(tx: Transaction) -> int:
+    """The file after which the rotation goes on; `BEGINNING` at its beginning."""
+    row = tx.execute("select after_file from lake_file_round where id = 1").fetchone()
+    return BEGINNING if row is None else int(row[0])
+
+
+def go_on_after(tx: Transaction, file_id: int, now: int) -> None:
+    """The rotation goes on after this file; `BEGINNING`: with the first one, and files that aren't in the newest snapshot any more are
+    forgotten."""
+    tx.execute(
+        "insert into lake_file_round (id, after_file, at) values (1, :after, :now)"
+        " on conflict (id) do update set after_file = excluded.after_file, at = excluded.at",
+        {"after": file_id, "now": now},
+    )
+    if file_id == BEGINNING:
+        tx.execute(
+            "delete from lake_file_look where not exists (select 1 from ducklake_data_file f"
+            " where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null)"
+        )

@@ -1,0 +1,259 @@
+"""Files of the lake that are deleted, cut short or overwritten are found before a reader finds out, and repaired by one command."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runlab import Lab
+
+from headrace.lake.intact import look
+from headrace.lake.syncing import footer_hash
+
+DAYS = [f"2025-01-{d:02d}" for d in range(1, 10)]
+"""All that were due when the lab's clock stands still."""
+CONSUMERS = """\
+- {consumer: shops, owner: core, reads: [totals], due: '09:00'}
+- {consumer: board, owner: core, reads: [twice], due: '09:00'}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
+    made.sql("twice", "select day, 2 * total as total from totals")
+    made.write("consumers.yaml", CONSUMERS)
+    for day in DAYS:
+        made.orders(day)
+    made.tick()
+    look_at_all(made)
+    return made
+
+
+def look_at_all(lab: Lab) -> list[str]:
+    """Pass after pass until every file was looked at since now; the ids of the incidents that were opened."""
+    opened: list[str] = []
+    since = lab.rows("select coalesce(max(looked_at), 0) from lake_file_look")[0][0]
+    for _ in range(50):
+        opened += lab.headrace("tick")["incidents_opened"]
+        (left,) = lab.rows(
+            "select count(*) from ducklake_data_file f left join lake_file_look l on l.file_id = f.data_file_id"
+            " where f.end_snapshot is null and coalesce(l.looked_at, 0) <= ?",
+            since,
+        )[0]
+        if not left:
+            return opened
+    raise AssertionError("the rotation doesn't come round")
+
+
+def lake(lab: Lab) -> Path:
+    return lab.root / ".headrace/lake"
+
+
+def file_of(lab: Lab, node: str, key: str) -> Path:
+    rows = lab.rows(
+        "select s.path || t.path || f.path from ducklake_data_file f join ducklake_table t on t.table_id = f.table_id"
+        " join ducklake_schema s on s.schema_id = t.schema_id join ducklake_file_column_stats c on c.data_file_id = f.data_file_id"
+        " and c.column_id = 1 where t.table_name = ? and f.end_snapshot is null and c.min_value = ?",
+        node,
+        key,
+    )
+    return lake(lab) / rows[0][0]
+
+
+def states(lab: Lab) -> dict[str, str]:
+    return {row["name"]: row["state"] for row in lab.headrace("status")["consumers"]}
+
+
+def deleted(path: Path) -> None:
+    path.unlink()
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size - 40)
+
+
+def footer_overwritten(path: Path) -> None:
+    """Its length and its end are what they were."""
+    with path.open("r+b") as file:
+        file.seek(-8, os.SEEK_END)
+        footer_bytes = int.from_bytes(file.read(4), "little")
+        file.seek(-8 - footer_bytes, os.SEEK_END)
+        file.write(b"\xff" * 16)
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(b"\xa5" * path.stat().st_size)
+
+
+def magic_overwritten(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"XXXX")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def folder_gone(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+WAYS = [deleted, cut_short, footer_overwritten, garbage, magic_overwritten, a_folder, folder_gone]
+
+
+@pytest.mark.parametrize("damage", WAYS)
+def test_it_is_found_said_and_repaired(lab: Lab, damage: Callable[[Path], None]) -> None:
+    """Catches: a consumer called served over a file that can't be read; a repair refused because nothing has changed; an incident that
+    stays open over files that are right again, or that closes over others."""
+    newest = DAYS[-1]
+    damage(file_of(lab, "totals", newest))
+    (opened,) = lab.headrace("tick")["incidents_opened"]
+    incident = lab.headrace("incident", opened)
+    assert (incident["cause"]["kind"], incident["cause"]["node"]) == ("data_corrupted", "totals")
+    assert newest in incident["affected"]["partitions"]
+    assert incident["affected"]["consumers"] == ["shops", "board"]
+    assert incident["repair"]["command"] == f"headrace fix {opened}"
+    assert all(one["expected"].startswith("main/totals/") for one in incident["cause"]["evidence"])
+    assert states(lab) == {"shops": "wrong", "board": "served"}
+
+    said = failing(lab, "read", "totals", "--partition", newest)
+    assert said.startswith(f"error: totals@{newest} can't be read: its file main/totals/"), said
+    assert f"hint: headrace fix {opened}" in said
+    assert "totals@" in failing(lab, "sql", "select sum(total) from totals")
+
+    done = lab.headrace("fix", opened, "--yes")
+    assert (done["fix"], done["state"], done["still"]) == ("done", "resolved", [])
+    assert states(lab) == {"shops": "served", "board": "served"}
+    assert len(lab.read("totals")) == 3 * len(DAYS)
+    assert lab.headrace("tick")["incidents_opened"] == []
+
+
+def failing(lab: Lab, *arguments: str) -> str:
+    from warm_mothers import headrace
+
+    done = headrace([*arguments, "--project", str(lab.root)], Path.cwd(), os.environ, 50)
+    assert done.returncode in (1, 2), (done.returncode, done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    return " ".join(str(done.stderr).split())
+
+
+def test_a_source_is_ingested_again_from_its_raw_bytes(lab: Lab) -> None:
+    """Catches: a repair that needs the vendor's file to be there still."""
+    for path in (lab.root / "landing").iterdir():
+        path.unlink()
+    file_of(lab, "orders", DAYS[2]).unlink()
+    (opened,) = look_at_all(lab)
+    assert states(lab) == {"shops": "served", "board": "served"}  # they read what was computed from it before
+    assert lab.headrace("fix", opened, "--yes")["state"] == "resolved"
+    assert len(lab.read("orders")) == 10 * len(DAYS)
+
+
+def test_a_file_that_is_put_back_ends_it(lab: Lab, tmp_path: Path) -> None:
+    """Catches: an incident that only a repair of ours can end; one that isn't found a second time."""
+    path = file_of(lab, "totals", DAYS[-1])
+    for _ in range(2):
+        path.rename(tmp_path / "aside")
+        lab.headrace("tick")
+        assert states(lab)["shops"] == "wrong"
+        (tmp_path / "aside").rename(path)
+        lab.headrace("tick")
+        assert states(lab)["shops"] == "served"
+    (incident,) = lab.headrace("incidents", "--all")
+    assert incident["state"] == "resolved"
+
+
+def test_others_are_looked_at_in_turn(lab: Lab) -> None:
+    """Catches: a file that no consumer's newest publication needs, and nobody ever looks at."""
+    file_of(lab, "totals", DAYS[0]).unlink()
+    assert len(look_at_all(lab)) == 1
+    looked = lab.headrace("status")["lake"]
+    assert looked == {"files": 3 * len(DAYS), "looked_at_24h": 3 * len(DAYS), "damaged": 1}
+
+
+def test_three_other_things_are_wrong_at_once(lab: Lab) -> None:
+    """Catches: damage that is put down to something else, or something else that is put down to damage."""
+    lab.headrace("incidents", "report", "twice", "--from", DAYS[1], "--reason", "wrong sign")
+    lab.deliver("2025-01-08", ["x,c,many,2025-01-08"])  # delivered again, and it can't be read
+    lab.headrace("pause", "twice", "--reason", "maintenance")
+    file_of(lab, "totals", DAYS[-1]).unlink()
+    file_of(lab, "orders", DAYS[0]).unlink()
+    look_at_all(lab)
+    kinds = sorted((row["cause"]["kind"], row["cause"]["node"]) for row in lab.headrace("incidents"))
+    assert [one for one in kinds if one[0] == "data_corrupted"] == [("data_corrupted", "orders"), ("data_corrupted", "totals")]
+    assert ("reported", "twice") in kinds
+    for row in lab.headrace("incidents"):
+        if row["cause"]["kind"] == "data_corrupted":
+            assert lab.headrace("fix", row["id"], "--yes")["state"] == "resolved"
+    left = {row["cause"]["kind"] for row in lab.headrace("incidents")}
+    assert "data_corrupted" not in left and "reported" in left
+
+
+def test_a_whole_table_is_computed_again(tmp_path: Path) -> None:
+    """Catches: a repair that knows partitioned assets only, and evidence without a partition."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("everything", "select customer, sum(amount) as total from orders group by all", "description: all of it")
+    lab.write("consumers.yaml", "- {consumer: shops, owner: core, reads: [everything], max_age: 3000d}\n")
+    lab.orders(DAYS[0])
+    lab.tick()
+    file_of(lab, "everything", "*").unlink()
+    (opened,) = lab.headrace("tick")["incidents_opened"]
+    assert states(lab) == {"shops": "wrong"}
+    assert lab.headrace("fix", opened, "--yes")["state"] == "resolved"
+    assert states(lab) == {"shops": "served"}
+
+
+def test_published_files_are_read_only_and_still_collected(lab: Lab) -> None:
+    """Catches: a file that a stray redirect overwrites; files that gc can't delete any more, or merging leaves writable."""
+
+    def writable() -> list[Path]:
+        return [path for path in lake(lab).rglob("*.parquet") if stat.S_IMODE(path.stat().st_mode) & 0o222]
+
+    assert writable() == []
+    for day in DAYS:
+        lab.orders(day, 12)
+    lab.tick()
+    lab.headrace("db", "gc")
+    assert writable() == []
+    lab.headrace("db", "check")
+
+
+def test_looking_reads_only_the_end(tmp_path: Path) -> None:
+    """Catches: errors of the file system that end a pass, and a link that is followed out of the lake."""
+    path = tmp_path / "f.parquet"
+    body = b"PAR1" + b"d" * 50 + b"footer" + (6).to_bytes(4, "little") + b"PAR1"
+    path.write_bytes(body)
+    assert look(path, len(body), 6) == ("", footer_hash(body[-14:]))
+    assert look(path, len(body), 6, "another").wrong == "isn't the Parquet file that was published: its footer differs"
+    assert look(path, len(body) + 1, 6).wrong == f"has {len(body)} bytes and not {len(body) + 1}"
+    assert look(path, len(body), 7).wrong == "isn't the Parquet file that was published: its end differs"
+    (tmp_path / "link").symlink_to(path)
+    assert look(tmp_path / "link", len(body), 6).wrong.startswith("can't be opened")
+    assert look(tmp_path / "none", 1, 1).wrong == look(path / "below", 1, 1).wrong == "is gone"
+    assert look(tmp_path, 1, 1).wrong == "is no file"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not read")
+def test_what_may_not_be_read_is_said_so(tmp_path: Path) -> None:
+    """Catches: permissions that end a pass, or that are told as a deleted file."""
+    path = tmp_path / "f.parquet"
+    path.write_bytes(b"PAR1")
+    path.chmod(0)
+    for folder in (tmp_path, *tmp_path.parents[:-1]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        os.write(writing, look(path, 4, 0).wrong.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    assert os.read(reading, 200).decode() == "can't be opened (permission denied)"
+    os.close(reading)

@@ -1,0 +1,21 @@
+"""A server looks at the lake's files by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from serve_lab import deliver, headrace, project, serving, until
+
+
+def test_a_server_finds_a_deleted_file(tmp_path: Path) -> None:
+    """Catches: damage that only `headrace tick` looks for, while a server runs for weeks."""
+    root = project(tmp_path / "shop")
+    for day in ("2025-03-01", "2025-03-02"):
+        deliver(root, day, 10)
+    headrace(root, "tick")
+    with serving(root) as server:
+        for path in (root / ".headrace/lake/main/revenue").iterdir():
+            path.unlink()
+        found = until(lambda: [one for one in server.get("/api/v1/incidents").json if one["cause"]["kind"] == "data_corrupted"])
+        assert [one["cause"]["node"] for one in found] == ["revenue"]
+        assert server.get("/api/v1/status").json["lake"]["damaged"] == 2

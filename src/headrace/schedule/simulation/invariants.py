@@ -187,7 +187,10 @@ class Watch:
         kind = self._account.failed.get((mark.node, mark.key))
         if kind is None or mark.failures <= self._account.failures.get((mark.node, mark.key), 0):
             return
-        tries = _TRIES.get(kind, self._world.rules.nodes[mark.node].attempts_max)
+        node = self._world.rules.nodes[mark.node]
+        tries = _TRIES.get(kind, node.attempts_max)
+        if kind is FailureKind.LOST_WORKER and node.is_source:
+            tries += 1  # once more, to be kept and rejected without being read
         wanted = S.WAITING if mark.failures < tries else S.FAILED
         waits = kind is FailureKind.TRANSIENT and wanted is S.WAITING
         if mark.state is not wanted or waits != (mark.not_before is not None):

@@ -37,6 +37,8 @@ class BodyError(msgspec.Struct, frozen=True, gc=False):
     """A problem code with a page of its own (`headrace explain CODE`), where there is one."""
     after_seconds: float | None = None
     """Of what waits: how long at least."""
+    everywhere: bool = False
+    """Whether it is the same in every partition: SQL that DuckDB can't parse or bind."""
 
 
 class InputData(msgspec.Struct, frozen=True, gc=False):

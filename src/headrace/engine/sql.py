@@ -9,13 +9,15 @@ import duckdb
 import msgspec
 
 from headrace.engine.bodies import InputData, Scope
-from headrace.engine.failures import failed, of_duckdb
+from headrace.engine.failures import BodyFailed, failed, of_duckdb
 from headrace.engine.tasks import BodyTask
 from headrace.lake.inlining import source_sql
 from headrace.lake.session import quote
 from headrace.lake.statements import without_semicolons
 from headrace.model import Grain, SqlBody
 
+_UNBOUND = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+"""What doesn't depend on rows: an asset's inputs have the same columns in each of its partitions."""
 SELF = "__self__"
 """What `$self` is called in the statement: the asset's own rows before this partition."""
 
@@ -47,7 +49,10 @@ def composed_of(task: BodyTask) -> Composed:
 
 def located(error: duckdb.Error, body: SqlBody, lines_before: int) -> Exception:
     """DuckDB's error as the body's, at the line of the user's file."""
-    return of_duckdb(error, file=body.file, first_line=body.line, lines_before=lines_before)
+    failure = of_duckdb(error, file=body.file, first_line=body.line, lines_before=lines_before)
+    if not isinstance(error, _UNBOUND):
+        return failure
+    return BodyFailed(msgspec.structs.replace(failure.error, everywhere=True))
 
 
 def _name(data: InputData, scope: Scope) -> str:

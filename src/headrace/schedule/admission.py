@@ -3,11 +3,13 @@
 An executor that has its next tasks at hand goes on without waiting for the leader's commit, which for attempts of a few
 milliseconds is most of the time. What is given out counts as running though, and can't give way to what is more urgent: so
 only what is known to be short is given out ahead, and only while everything that runs is known to be short as well. A node
-that never ran is taken to be like what ran last.
+that never ran is taken to be like what ran last; but of its partitions no more are given out than there are workers, until one
+was published: code that can't work in any of them is found out by the first ones.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from headrace.schedule.events import Sizes
@@ -72,6 +74,7 @@ class Slots:
         self._workers, self._durations = workers, durations
         nodes = list(running)
         self._count, self._short = len(nodes), all(durations.short(node) for node in nodes)
+        self._of_node = Counter(nodes)
 
     @property
     def free(self) -> int:
@@ -82,9 +85,12 @@ class Slots:
         """Whether an attempt at a node may be given out beside those that were; `ahead`: also where no worker waits for it."""
         if self._count < self._workers or (self._workers == 1 and self._count < 2):  # with one worker everything waits anyway
             return True
+        if node not in self._durations.means and self._of_node[node] >= self._workers:
+            return False
         return ahead and self._count < self._workers * AHEAD and self._short and self._durations.short(node)
 
     def take(self, node: str) -> None:
         """An attempt at a node is given out."""
         self._count += 1
+        self._of_node[node] += 1
         self._short = self._short and self._durations.short(node)

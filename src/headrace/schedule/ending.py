@@ -29,14 +29,26 @@ class Endings:
         running = self._all.running.pop(event.attempt)
         node = self._all.nodes[running.node]
         self._all.rest(node.name, *running.keys)
+        together = len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED
         if event.kind in WAITS:
             self._waits(node, running.keys, event)
-        elif len(running.keys) > 1 and not node.is_source and event.kind is not FailureKind.CANCELLED:
+        elif together and not event.everywhere:
             self._together_ended(node, running.keys, event)
         else:
             self._each_ended(node, running.keys, event)
         self._waves.passed(node, running.keys)
         self._tell(node, running.keys)
+        if event.everywhere:
+            self._fail_alike(node, running.keys[0], event.reason)
+
+    def _fail_alike(self, node: GraphNode, key: str, reason: str) -> None:
+        """The code can't work in any partition: those that are queued fail without an attempt, and so do others that become ready."""
+        self._all.alike[node.name] = (key, reason)
+        queued = tuple(other for other, cell in self._board.open(node.name) if cell.queued)
+        for other in queued:
+            self._queue.fails_alike(node, other)
+        self._waves.passed(node, queued)
+        self._tell(node, queued)
 
     def _waits(self, node: GraphNode, keys: tuple[str, ...], event: Ended) -> None:
         """Nothing is wrong with the partitions: they are tried again when what they wait for may be over, and nothing is counted."""

@@ -235,6 +235,8 @@ class Ended(msgspec.Struct, frozen=True, gc=False, tag="ended"):
     kind: FailureKind | None = None
     after_us: int | None = None
     """Of what waits: not before so many microseconds have passed."""
+    everywhere: bool = False
+    """Whether the code fails so in every partition: SQL that can't be bound."""
 
 
 class WorkerLost(msgspec.Struct, frozen=True, gc=False, tag="worker_lost"):

@@ -64,6 +64,8 @@ class Queue:
         if force or cell.state is PartitionState.MISSING:
             known = cell.state is not PartitionState.MISSING
             moved = cell.state is not PartitionState.WAITING
+            if cell.state is PartitionState.FAILED:
+                self._all.alike.pop(node.name, None)  # whoever asks again wants to see it fail
             news = moved or cell.proposed or (stale and not cell.stale)
             cell.state = step(cell.state, Change.WANTED)
             cell.dirty = cell.proposed = False
@@ -92,9 +94,21 @@ class Queue:
             if node.name in self._network.gathers:
                 situation.gathering[node.name, key] = None
             return
+        if self.fails_alike(node, key):
+            self._done_without(node, key)
+            return
         cell.queued, cell.queued_at = True, situation.now
         situation.begin(node.name, key)
         situation.ready.push(situation.takes[node.name], self._entry(node, key))
+
+    def fails_alike(self, node: GraphNode, key: str) -> bool:
+        """Whether a partition fails without an attempt, since the code failed in another one as it does in all."""
+        like = self._all.alike.get(node.name)
+        if like is None:
+            return False
+        other, reason = like
+        self._all.put_aside(node.name, key, Change.FAILS_ALIKE, f"fails like {other}: {reason}")
+        return True
 
     def next_delivery(self, node: GraphNode) -> None:
         """A source's first delivery is done with, which the others waited for."""

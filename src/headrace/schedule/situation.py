@@ -58,6 +58,9 @@ class Situation:
         """What other cores' attempts hold of the same pools."""
         self.apart: set[str] = set()
         """Nodes whose partitions came to something else when several were computed at once: they are computed one by one."""
+        self.alike: dict[str, tuple[str, str]] = {}
+        """Nodes whose code can't work in any partition → the one in which it failed, and how: the others fail without an attempt, until
+        one of them is asked for again or the code changes."""
         self.earlier: dict[str, bool] = {}
         """Sources that begin earlier than was known, until what that makes expected was looked for → whether nothing was known of it."""
         self.commands: list[Command] = []

@@ -69,6 +69,7 @@ class Change(enum.StrEnum):
     PUT_BACK = "put_back"
     WITHDRAWN = "withdrawn"
     WAIVED = "waived"
+    FAILS_ALIKE = "fails_alike"
 
 
 _P, _C = PartitionState, Change
@@ -100,6 +101,8 @@ TRANSITIONS: dict[tuple[PartitionState, Change], PartitionState] = {
     (_P.REJECTED, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.FAILED, _C.WITHDRAWN): _P.WITHDRAWN,
     (_P.WITHDRAWN, _C.WITHDRAWN): _P.WITHDRAWN,
+    # Its code failed in another partition in a way that is the same for all.
+    (_P.WAITING, _C.FAILS_ALIKE): _P.FAILED,
     # `catch_up: latest` passed over it.
     (_P.WAITING, _C.WAIVED): _P.WAIVED,
 }

@@ -259,12 +259,13 @@ class Batch:
         kind = FailureKind(outcome.error.kind.value) if outcome.error and outcome.state == "failed" else None
         after = outcome.error.after_seconds if outcome.error is not None else None
         after_us = None if after is None else int(after * 1_000_000)
-        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind, after_us))
+        everywhere = kind is not None and outcome.error is not None and outcome.error.everywhere
+        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind, after_us, everywhere))
         if kind in WAITS:  # no attempt at all: a delivery still waits, and nothing is counted
             self._end(attempt, outcome, "skipped", None, reason)
             self.news += [News(attempt.node, key, "waiting", None, reason, runs=attempt.runs) for key in attempt.keys]
             return
-        if is_batch(attempt):  # its partitions are tried again, fewer at once: what it came to is none of theirs yet
+        if is_batch(attempt) and not everywhere:  # its partitions are tried again, fewer at once: what it came to is none of theirs yet
             self._end(attempt, outcome, outcome.state, None, reason)
             return
         if outcome.state in ("held", "rejected"):

@@ -26,7 +26,7 @@ UNITS = (10.0, 100.0, 1000.0, 1e6, 60.0, 3600.0, 1.609344, 3.28084, 2.20462, 2.5
 UNIT_NEAR = 0.2
 """Sizes of a day are off by so much by themselves: 83 times may be 100 times."""
 NULLS = 0.2
-SIGNS = 0.5
+SIGNS, MIRRORED = 0.5, 0.1
 TAIL = 0.05
 
 
@@ -68,8 +68,10 @@ def _differences(was: Sequence[ColumnMetrics], now: Traits, kind: str, rows: Agr
     negative = [one.negative for one in was if one.negative is not None]
     if len(negative) >= KNOWN_MIN and now.numbers:
         share = sum(value < 0 for value in now.numbers) / len(now.numbers)
-        if abs(share - statistics.median(negative)) >= SIGNS:
-            before = statistics.median(negative)
+        before = statistics.median(negative)
+        # Other rows have other shares; a sign that was turned round mirrors the share that was.
+        mirrored = abs(share - (1 - before)) <= MIRRORED
+        if mirrored and abs(share - before) >= SIGNS:
             text = f"values of another sign, {share:.0%} negative and {before:.0%} before"
             yield Differs(kind=Difference.SIGN, text=text, known=len(was))
     most = max(one.nulls for one in was)

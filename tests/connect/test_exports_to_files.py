@@ -251,3 +251,21 @@ def test_names_of_sheets() -> None:
     """Would catch: a workbook that Excel calls damaged: names too long, twice, or kept for itself."""
     long = "a" * 40
     assert sheet_names(["x", "History", long, f"{long}b"]) == ["x", "History_", "a" * 31, "a" * 29 + "~2"]
+
+
+def test_formulas_are_escaped_where_that_is_asked_for(export_bench: Bench) -> None:
+    """Would catch: a customer called `=cmd|…` that runs in whoever opens the export; a negative number that becomes text."""
+    texts = ["=1+1", "+1", "-1", "@sum(a1)", "\tx", "\rx", "plain", "1-1", "", "'=1"]
+    quoted = [text.replace("'", "''") for text in texts]
+    values = ", ".join(f"({number}, '{text}', -1.5::double, -2.25::decimal(9,2))" for number, text in enumerate(quoted))
+    rows = export_bench.rows(f"select * from (values {values}, (99, null, null, null)) as t(id, who, amount, price)")
+    target = {"to": "exports/formulas.csv"}
+    export_bench.export({**target, "csv": {"escape_formulas": True}}, rows)
+    with (export_bench.root / target["to"]).open(newline="", encoding="utf-8") as file:
+        found = list(csv.reader(file))[1:]
+    dangerous = 6
+    assert [row[1] for row in found] == [f"'{text}" for text in texts[:dangerous]] + [*texts[dangerous:], ""]
+    assert {(row[2], row[3]) for row in found} == {("-1.5", "-2.25"), ("", "")}, "numbers stay numbers"
+    export_bench.export({**target, "csv": {"escape_formulas": False}}, rows)
+    with (export_bench.root / target["to"]).open(newline="", encoding="utf-8") as file:
+        assert [row[1] for row in csv.reader(file)][1:] == [*texts, ""]

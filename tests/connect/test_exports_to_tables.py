@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from export_contract import HOSTILE_NAMES, ORDERS, READ_BACK, TYPES, ExportContract, Row
 from exportlab import Bench
@@ -43,6 +44,40 @@ class TableContract(ExportContract):
         outcome = bench.perform(bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 1"), attempt="1.8"))
         assert outcome.state == "failed"
         assert self.read_back(bench, "2013-02-11") == READ_BACK
+
+    def test_a_rebuilt_project_takes_its_target_over(self, bench: Bench) -> None:
+        """Would catch: a new state, whose epochs begin anew, that is refused for ever as older than the one before."""
+
+        def export(project: str, attempt: str, take_over: str = "", only: str = "") -> Any:
+            task = bench.task(self.declared(), bench.rows(ORDERS + only), attempt=attempt)
+            return bench.perform(msgspec.structs.replace(task, project=project, take_over=take_over))
+
+        one = " where id = 1"
+        assert export("before", "9.6").state == "staged"
+        assert export("before", "9.5").state == "failed", "within one state a later attempt wins"
+        refused = export("after", "1.2", only=one)
+        assert refused.state == "failed"
+        assert refused.error is not None
+        assert "another project (state before)" in refused.error.message
+        assert refused.error.hint.endswith("headrace exports take-over regulator-extract --reason TEXT")
+        assert self.read_back(bench, "2013-02-11") == READ_BACK
+        assert export("after", "1.3", "t1", one).state == "staged"
+        assert self.read_back(bench, "2013-02-11") == READ_BACK[:1]
+        assert export("after", "1.2", "t1").state == "failed", "its own epochs count again"
+        assert export("before", "9.7").state == "failed", "who was there before is refused from now on"
+        assert export("before", "9.7", "t2").state == "staged", "unless it takes it back"
+        assert export("after", "1.9", "t1", one).state == "failed", "a take-over is good for once"
+
+    def test_a_ledger_of_an_older_version_is_taken_over_too(self, bench: Bench) -> None:
+        """Would catch: targets that were written before rows had a project."""
+        bench.export(self.declared(), bench.rows(ORDERS), attempt="9.6")
+        self.rows(bench, f"alter table {LEDGER} drop column project")
+        task = bench.task(self.declared(), bench.rows(f"{ORDERS} where id = 1"), attempt="1.2")
+        refused = bench.perform(msgspec.structs.replace(task, project="after"))
+        assert refused.error is not None
+        assert "take-over regulator-extract" in refused.error.hint
+        assert bench.perform(msgspec.structs.replace(task, project="after", take_over="t1")).state == "staged"
+        assert self.read_back(bench, "2013-02-11") == READ_BACK[:1]
 
     def test_what_is_there_isnt_written_twice(self, bench: Bench) -> None:
         """Would catch: every redo after a kill rewriting a table; and rows deleted by hand that are thought to be there."""

@@ -53,6 +53,7 @@ VERBS = (
     Verb("pause", "act", "start nothing of these; without a selection: what is paused"),
     Verb("resume", "act", "let what was paused run again"),
     Verb("waive", "act", "let an obligation go: nobody needs that interval any more"),
+    Verb("exports", "act", "take over the table that a consumer is exported to"),
     Verb("withdraw", "act", "take a publication back"),
     Verb("test", "change", "unit tests of assets, without lake or state"),
     Verb("schema", "change", "JSON Schemas of the project's files, for editors"),

@@ -69,6 +69,7 @@ class Action(enum.StrEnum):
     INCIDENT_REPORTED = "incident.reported"
     INCIDENT_NOTED = "incident.noted"
     OBLIGATION_WAIVED = "obligation.waived"
+    EXPORT_TAKEN_OVER = "export.taken_over"
     ENVIRONMENT_PROMOTED = "environment.promoted"
     HISTORY_RETIRED = "history.retired"
     LEDGERS_FROZEN = "ledgers.frozen"

@@ -20,7 +20,7 @@ from headrace.model.reporting import did_you_mean, one_of, shown
 ASSET = "{asset}"
 INTERVAL_COLUMN = "_interval"
 """What a table's column with the interval of each row is called, unless `interval_column` says otherwise."""
-_FIELDS = ("to", "format", "connection", "on_restatement", "options")
+_FIELDS = ("to", "format", "connection", "on_restatement", "options", "csv")
 _TARGET = ("connection", "table", "interval_column")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _TABLE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,62}\.)?[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -89,7 +89,8 @@ def export_of(consumer: Consumer) -> Export | None:
         column = to.get("interval_column", INTERVAL_COLUMN)
         return Export(connection=to["connection"], table=to["table"], interval_column=column, on_restatement=again)
     kind = _format(to, said.get("format"))
-    return Export(path=to, format=kind, connection=said.get("connection"), on_restatement=again, options=said.get("options", {}))
+    options = {**said.get("options", {}), **said.get("csv", {})}
+    return Export(path=to, format=kind, connection=said.get("connection"), on_restatement=again, options=options)
 
 
 def _format(path: str, said: str | None) -> ExportFormat | None:
@@ -162,7 +163,7 @@ def _long_form(block: Block) -> Block:
 def _read_table(export: Fields, target: Block, reads: Collection[str]) -> bool:
     to = Fields(target, export.report, _TARGET, what="`export.to`")
     connection, table = to.required("connection"), to.required("table")
-    for name in ("format", "connection", "options"):
+    for name in ("format", "connection", "options", "csv"):
         if name in export:
             export.refuse(name, f"{shown(name)} is for exports to files", "take it out", code="conflicting_fields")
             return False
@@ -191,7 +192,21 @@ def _read_file(export: Fields, reads: Collection[str], per: Grain) -> bool:
         return False
     if dates and not tells_apart(export, "to", dates[0], per):
         return False
-    return _options(export, kind) and (kind is ExportFormat.EXCEL or _has_asset(export, "to", path, reads))
+    return _csv(export, kind) and _options(export, kind) and (kind is ExportFormat.EXCEL or _has_asset(export, "to", path, reads))
+
+
+def _csv(export: Fields, kind: ExportFormat) -> bool:
+    """Whether `csv: {escape_formulas: true}` can be used, where it stands."""
+    if "csv" not in export:
+        return True
+    if kind is not ExportFormat.CSV:
+        export.refuse("csv", f"`csv` is for exports to CSV, and this is {kind}", "take it out", code="conflicting_fields")
+        return False
+    block = export.block_of("csv")
+    if block is None:
+        return False
+    inner = Fields(block, export.report, ("escape_formulas",), what="`csv`")
+    return "escape_formulas" not in inner or inner.flag("escape_formulas") is not None
 
 
 def _read_format(export: Fields, path: str) -> ExportFormat | None:

@@ -149,7 +149,7 @@ REQUESTABLE = (
     "apply", "receive", "run", "tick", "gc", "backup", "retry", "cancel", "pause", "resume", "withdraw", "fire", "backfill", "backfills",
     "contract_accept",
     "fix",
-    "note_incident", "quarantine_deciding", "report_incident", "waive",
+    "note_incident", "quarantine_deciding", "report_incident", "waive", "exports",
 )  # fmt: skip
 """Modules of this room that a request in the store may name."""
 

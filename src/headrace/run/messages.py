@@ -239,6 +239,10 @@ class Export(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="exp
     connection: dict[str, Any]
     reads: tuple[InputData, ...]
     now_us: int = 0
+    project: str = ""
+    """The identity of the state, by which targets know a rebuilt project."""
+    take_over: str = ""
+    """What the newest take-over of the target was called."""
     handed: Handed | None = None
 
 

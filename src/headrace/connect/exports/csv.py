@@ -10,10 +10,17 @@ from headrace.connect.exports.registry import Portion, writes
 from headrace.connect.exports.values import as_text
 from headrace.lake import Column
 from headrace.lake.session import literal
+from headrace.lake.types import parse
 from headrace.model.exports import ExportFormat
 
 if TYPE_CHECKING:
     import duckdb
+
+_HARMLESS = frozenset((
+    "BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "FLOAT", "DOUBLE", "DATE",
+    "TIME", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "UUID",
+))  # fmt: skip
+"""Types whose values are written as digits and signs: there a minus is a minus."""
 
 
 @writes(ExportFormat.CSV)
@@ -22,8 +29,22 @@ def write(connection: duckdb.DuckDBPyConnection, portions: Sequence[Portion], pa
     (portion,) = portions
     alone = len(portion.columns) == 1
 
+    escapes = bool(options.get("escape_formulas"))
+
     def expression(column: Column) -> str:
-        return f"coalesce({as_text(column)}, '')" if alone else as_text(column)
+        text = _without_formulas(as_text(column)) if escapes and _is_text(column) else as_text(column)
+        return f"coalesce({text}, '')" if alone else text
 
     delimiter = literal(options.get("delimiter", ","))
     connection.execute(f"COPY ({portion.select(expression)}) TO {literal(str(path))} (FORMAT csv, HEADER, DELIMITER {delimiter})")
+
+
+def _is_text(column: Column) -> bool:
+    """Whether a value may be whatever somebody typed: numbers, times and truth values never begin a formula."""
+    return parse(column.type).name not in _HARMLESS and not column.type.startswith("DECIMAL")
+
+
+def _without_formulas(text: str) -> str:
+    """Text that a spreadsheet would run (=, +, -, @, tab or carriage return first), with an apostrophe before it."""
+    begins = f"left({text}, 1) IN ('=', '+', '-', '@', chr(9), chr(13))"
+    return f"CASE WHEN {begins} THEN chr(39) || {text} ELSE {text} END"

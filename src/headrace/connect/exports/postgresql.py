@@ -110,9 +110,9 @@ class Postgresql(Target):
                 )
 
     def claim(self, key: Sequence[str]) -> Known:
-        self.execute(f"insert into {LEDGER} values (%s, %s, %s, 0, 0, 0, '', 0) on conflict do nothing", key)
+        self.execute(f"insert into {LEDGER} values (%s, %s, %s, 0, 0, 0, '', 0, '') on conflict do nothing", key)
         where = "consumer = %s and asset = %s and interval_key = %s"
-        return Known(*self.execute(f"select epoch, n, row_count, sha256 from {LEDGER} where {where} for update", key)[0])
+        return Known(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where} for update", key)[0])
 
 
 @contextmanager

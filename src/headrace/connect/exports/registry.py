@@ -71,6 +71,10 @@ class Assignment(msgspec.Struct, frozen=True):
     now_us: int
     export: Export
     """Its path is resolved, and may hold secrets."""
+    project: str
+    """The identity of the project's state."""
+    take_over: str
+    """What the newest take-over of the consumer's target was called; empty where there was none."""
     shown: str
     """The target as it may be told, before a date and an asset are put into it."""
 

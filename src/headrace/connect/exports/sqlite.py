@@ -98,9 +98,9 @@ class Sqlite(Target):
                 raise ExportFailed("a column's name holds a NUL, which SQLite doesn't take", hint="rename it")
 
     def claim(self, key: Sequence[str]) -> Known:
-        self.execute(f"insert or ignore into {LEDGER} values (?, ?, ?, 0, 0, 0, '', 0)", key)
+        self.execute(f"insert or ignore into {LEDGER} values (?, ?, ?, 0, 0, 0, '', 0, '')", key)
         where = "consumer = ? and asset = ? and interval_key = ?"
-        return Known(*self.execute(f"select epoch, n, row_count, sha256 from {LEDGER} where {where}", key)[0])
+        return Known(*self.execute(f"select epoch, n, row_count, sha256, project from {LEDGER} where {where}", key)[0])
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 The rows of an interval are found again by a column with the interval's key (`_interval`, unless `interval_column` says otherwise).
 `headrace_exports` is the idempotency key: what is there already isn't written twice, and an older attempt never replaces a newer one's.
+
+Epochs grow within one state of a project. So each row carries the project's identity, and `headrace_exporters` says which project
+exports for a consumer: another one, or the same with a new state, is refused until somebody takes the target over.
 """
 
 from __future__ import annotations
@@ -18,9 +21,11 @@ from headrace.connect.exports import fence
 from headrace.connect.exports.registry import Assignment, ExportFailed, Portion, Surroundings, Written
 from headrace.faults import Point, reached
 from headrace.lake import Column
+from headrace.model.commands import command_line
 from headrace.model.exports import ASSET
 
 LEDGER = "headrace_exports"
+EXPORTERS = "headrace_exporters"
 FETCHED = 5_000
 _OURS = ("lease", "claim", "publication")
 """Tables that only Headrace's own state has."""
@@ -33,6 +38,8 @@ class Known(NamedTuple):
     n: int
     rows: int
     sha256: str
+    project: str
+    """The identity of the project that wrote it; empty for rows of an older Headrace, and for new ones."""
 
 
 class Target(ABC):
@@ -96,7 +103,8 @@ def export_tables(target: Target, assignment: Assignment, portions: Sequence[Por
         if any(_is_ours(target, schema) for schema in _schemas(assignment.export.table or "")):
             raise ExportFailed("this database holds Headrace's own state: nothing is exported there", hint="name another connection")
         _make_ledger(target)
-        written = tuple(_replace(target, assignment, portion, around) for portion in portions)
+        owned = _owned(target, assignment)
+        written = tuple(_replace(target, assignment, portion, around, owned=owned) for portion in portions)
         reached(Point.EXPORT_COMMITTING)
         with fence.held(around.fence, assignment.epoch):
             target.commit()
@@ -119,19 +127,60 @@ def _make_ledger(target: Target) -> None:
         target.execute(
             f"create table if not exists {LEDGER} (consumer varchar(63) not null, asset varchar(63) not null, interval_key varchar(255) not"
             " null, epoch bigint not null, n bigint not null, row_count bigint not null, sha256 varchar(64) not null, exported_at bigint"
-            " not null, primary key (consumer, asset, interval_key))"
+            " not null, project varchar(64) not null default '', primary key (consumer, asset, interval_key))"
         )
+    elif "project" not in (target.columns(LEDGER) or ()):
+        target.execute(f"alter table {LEDGER} add column project varchar(64) not null default ''")
 
 
-def _replace(target: Target, assignment: Assignment, portion: Portion, around: Surroundings) -> Written:
+def _owned(target: Target, assignment: Assignment) -> bool:
+    """Whether the target is this project's, so that older rows of another one may be replaced; made so where it is nobody's yet, or
+    where a take-over that wasn't used yet says so. Raises ExportFailed where it is another project's."""
+    consumer, own, mark = assignment.consumer, assignment.project, target.mark
+    if not own:
+        return False
+    if target.columns(EXPORTERS) is None:
+        target.execute(
+            f"create table if not exists {EXPORTERS} (consumer varchar(63) not null, take_over varchar(64) not null, project varchar(64)"
+            " not null, since bigint not null, primary key (consumer, take_over))"
+        )
+    known = {str(name): str(project) for name, project in target.execute(
+        f"select take_over, project from {EXPORTERS} where consumer = {mark}", (consumer,)
+    )}  # fmt: skip
+    owner = known.get("")
+    if owner == own:
+        return True
+    taken = bool(assignment.take_over) and assignment.take_over not in known
+    if owner is not None and not taken:
+        raise ExportFailed(
+            f"another project (state {owner[:8]}) exports for {consumer} there; this one's state is {own[:8]}",
+            hint=take_over_hint(consumer),
+        )
+    target.execute(f"delete from {EXPORTERS} where consumer = {mark} and take_over = ''", (consumer,))
+    for name in ("", assignment.take_over) if taken else ("",):
+        values = ", ".join([mark] * 4)
+        target.execute(f"insert into {EXPORTERS} values ({values})", (consumer, name, own, assignment.now_us))
+    return taken
+
+
+def take_over_hint(consumer: str) -> str:
+    """What to type where a target is to be this project's from now on."""
+    return f"if this project replaces it: {command_line('exports', 'take-over', consumer, '--reason', 'TEXT')}"
+
+
+def _replace(target: Target, assignment: Assignment, portion: Portion, around: Surroundings, *, owned: bool) -> Written:
     export = assignment.export
     assert export.table is not None
     table, by = export.table.replace(ASSET, portion.asset), export.interval_column
     _make_table(target, table, portion, by)
     key = (assignment.consumer, portion.asset, assignment.interval)
     known = target.claim(key)
-    if (known.epoch, known.n) > (assignment.epoch, assignment.n):
-        raise fence.Overtaken(f"a newer attempt ({known.epoch}.{known.n}) has exported {portion.asset} to {table}")
+    ours = known.project == assignment.project or not (known.project or owned)
+    if ours and (known.epoch, known.n) > (assignment.epoch, assignment.n):
+        message = f"a newer attempt ({known.epoch}.{known.n}) has exported {portion.asset} to {table}"
+        if known.project == assignment.project:
+            raise fence.Overtaken(message)
+        raise ExportFailed(f"{message}, or one of a state that this project had before", hint=take_over_hint(assignment.consumer))
     counted = target.execute(*_of_interval(target, "select count(*)", table, by, assignment.interval))[0][0]
     counting = _Counting(target, portion, around, assignment.interval if by is not None else None)
     digest = counting.digest() if known.sha256 and known.rows == counted else None
@@ -177,9 +226,9 @@ def _make_table(target: Target, table: str, portion: Portion, by: str | None) ->
 def _keep(target: Target, key: Sequence[str], assignment: Assignment, rows: int, sha256: str) -> None:
     mark = target.mark
     target.execute(
-        f"update {LEDGER} set epoch = {mark}, n = {mark}, row_count = {mark}, sha256 = {mark}, exported_at = {mark}"
-        f" where consumer = {mark} and asset = {mark} and interval_key = {mark}",
-        (assignment.epoch, assignment.n, rows, sha256, assignment.now_us, *key),
+        f"update {LEDGER} set epoch = {mark}, n = {mark}, row_count = {mark}, sha256 = {mark}, exported_at = {mark},"
+        f" project = {mark} where consumer = {mark} and asset = {mark} and interval_key = {mark}",
+        (assignment.epoch, assignment.n, rows, sha256, assignment.now_us, assignment.project, *key),
     )
 
 

@@ -47,6 +47,7 @@ _EXPORT = {
                 "connection": TEXT,
                 "on_restatement": _AGAIN,
                 "options": {"type": "object"},
+                "csv": closed({"escape_formulas": {"type": "boolean"}}),
             },
             "to",
         ),

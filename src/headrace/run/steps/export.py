@@ -90,6 +90,8 @@ def _written(task: Export, workshop: Workshop) -> tuple[Written, ...]:
         n=int(n),
         now_us=task.now_us,
         export=resolved,
+        project=task.project,
+        take_over=task.take_over,
         shown=declared.shown,
     )
     rows = [data.rows or 0 for data in task.reads]

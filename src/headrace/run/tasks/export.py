@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.govern import identity
 from headrace.model import Consumer, Source
 from headrace.model.export_links import reads_of
 from headrace.model.exports import export_partition
@@ -12,6 +13,7 @@ from headrace.run.tasks.inputs import input_of
 from headrace.run.tasks.lookup import Lookup
 from headrace.schedule import AttemptId
 from headrace.store import Transaction
+from headrace.store.queries import export_targets
 
 
 def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, consumer: Consumer, keys: tuple[str, ...], now: int, snapshot: int) -> Export:
@@ -32,6 +34,8 @@ def task(lookup: Lookup, tx: Transaction, attempt: AttemptId, consumer: Consumer
         connection=lookup.project.settings.connections.get(_connection(consumer), {}),
         reads=tuple(input_of(lookup, tx, reader, one, keys, snapshot) for one in export_inputs(consumer)),
         now_us=now,
+        project=identity.of_state(tx) or "",
+        take_over=export_targets.take_over(tx, consumer.name),
     )
 
 

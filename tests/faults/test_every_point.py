@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +10,15 @@ from campaign import AT_BODY, AT_FILE, AT_RUNTIME, finish_and_verify
 from faults_lab import CHECKPOINTS, DAYS, Ended, Project, World, leftovers_after_gc, verify
 
 from headrace.faults import Point
+from headrace.store import Store
+from headrace.store.engines.sqlite import SqliteEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 RENEWAL = (Point.LEASE_RENEWING, Point.LEASE_RENEWED)
 REQUESTS = (Point.REQUEST_TAKEN, Point.REQUEST_ANSWERING)
 MERGING = (Point.MERGE_STEP, Point.UPKEEP_MERGED)
-COLLECTING = (Point.UPKEEP_EXPIRED, Point.UPKEEP_CLEANED, Point.WASTE_REMOVING)
+SHORTENING = (Point.EVENT_LOG_COPIED, Point.EVENT_LOG_SHORTENING, Point.EVENT_LOG_SHORTENED)
+COLLECTING = (Point.UPKEEP_EXPIRED, Point.UPKEEP_CLEANED, Point.WASTE_REMOVING, *SHORTENING)
 ACTIONS = ("kill", "error", "full")
 LIVE_DAYS = tuple((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (3, 2, 1))
 
@@ -97,8 +99,8 @@ def test_merging_at(point: Point, action: str, tmp_path: Path) -> None:
     project = Project(tmp_path / "p", now=None).declare(LIVE_DAYS)
     assert project.tick().code == 0
     wanted = project.world()
-    with sqlite3.connect(project.data / "state.db") as db:
-        db.execute("update meta set value = '0' where key = 'upkeep_at'")
+    with Store(SqliteEngine(project.data / "state.db")) as store, store.write(None) as tx:
+        tx.execute("update meta set value = '0' where key = 'upkeep_at'")
     ended = project.tick(fault=f"{point}={action}")
     assert project.fired()
     assert ended.killed or "Traceback" not in ended.said

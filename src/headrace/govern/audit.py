@@ -72,6 +72,8 @@ class Action(enum.StrEnum):
     EXPORT_TAKEN_OVER = "export.taken_over"
     ENVIRONMENT_PROMOTED = "environment.promoted"
     HISTORY_RETIRED = "history.retired"
+    EVENT_LOG_BEGUN = "event_log.begun"
+    STATE_REPAIRED = "state.repaired"
     LEDGERS_FROZEN = "ledgers.frozen"
     DEMO_FAULT_INJECTED = "demo.fault_injected"
 
@@ -255,3 +257,21 @@ def _uuid7() -> str:
     value = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 68 & 0xFFF) << 64 | 2 << 62 | random & (1 << 62) - 1
     text = f"{value:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def counted(tx: Transaction) -> tuple[tuple[int, str], dict[str, int]]:
+    """The trail's last entry and its hash, and how many entries there are of each action."""
+    found: dict[str, int] = {}
+    last = (0, GENESIS)
+    for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):
+        action = _ACTED.decode(text).action
+        found[action] = found.get(action, 0) + 1
+        last = (seq, digest)
+    return last, found
+
+
+class _Acted(msgspec.Struct):
+    action: str
+
+
+_ACTED = msgspec.json.Decoder(_Acted)

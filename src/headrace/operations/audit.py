@@ -1,4 +1,4 @@
-"""`audit show|verify`: who did what, when and why, and whether anybody has changed the record of it."""
+"""`audit show|verify|checkpoint`: who did what, when and why, and whether anybody has changed the record of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from headrace.govern.audit import GENESIS, verify
-from headrace.model import UnknownName, UsageError
+from headrace.model import Refused, UnknownName, UsageError
 from headrace.operations.documents import Document
+from headrace.operations.reconciling import reconcile
 from headrace.operations.runs import since_when
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -50,6 +52,22 @@ class VerifyDocument(Document, frozen=True, kw_only=True):
     head: str
     broken_at: int | None
     reason: str | None
+    proven_to: int | None
+    """The entry up to which a checkpoint that was kept elsewhere shows that nobody wrote the trail anew; null without one."""
+    reconciled: bool
+    """Whether the trail, the event log and the state agree."""
+    missing: list[str]
+    """What one of them lacks."""
+    notes: list[str]
+    """What can't be known."""
+
+
+class CheckpointDocument(Document, frozen=True, kw_only=True):
+    """`audit checkpoint`: the trail's last entry and its hash, to be kept elsewhere. Nothing signs it yet."""
+
+    seq: int
+    head: str
+    signature: None = None
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -109,21 +127,84 @@ def entry(session: Session, seq: int) -> list[AuditRow]:
     raise UnknownName(f"the audit trail has no entry {seq}", hint="headrace audit show")
 
 
-def verified(session: Session, head: str | None) -> VerifyDocument:
-    """The whole chain computed anew. With `head`, a hash that `verify` once gave: it must still be in the chain.
+def checkpoint(session: Session, out: Path) -> CheckpointDocument:
+    """Write the trail's head to a new file. UsageError where there is no state, or a file already; Refused for a trail that doesn't
+    fit."""
+    found = verified(session, None)
+    if session.store is None:
+        raise UsageError("there is no state yet", hint="headrace tick makes it")
+    if not found.ok:
+        raise Refused("the audit trail isn't as it was written", hint="headrace audit verify")
+    made = CheckpointDocument(seq=found.entries, head=found.head)
+    try:
+        with out.open("xb") as file:
+            file.write(msgspec.json.encode({"seq": made.seq, "head": made.head, "signature": None}) + b"\n")
+    except FileExistsError as error:
+        raise UsageError(f"{out} is there already", hint="name another file: a checkpoint is never overwritten") from error
+    except OSError as error:
+        raise Refused(f"{out} can't be written: {error.strerror}", hint="check that its folder is there and may be written to") from error
+    return made
+
+
+def read_checkpoint(path: Path) -> CheckpointDocument:
+    """A checkpoint that was kept. UsageError for a file that is none."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=CheckpointDocument)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(f"{path} is no checkpoint ({error})", hint="headrace audit checkpoint --out FILE makes one") from error
+    if not _is_hash(found.head) or found.seq < 0:
+        raise UsageError(f"{path} is no checkpoint", hint="headrace audit checkpoint --out FILE makes one")
+    return found
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == HASH_CHARACTERS and not text.strip("0123456789abcdef")
+
+
+def verified(session: Session, head: str | None, kept: CheckpointDocument | None = None) -> VerifyDocument:
+    """The whole chain computed anew, and compared with the event log and the state. `head` is a hash that `verify` once gave, `kept` a
+    checkpoint: they must still be in the chain.
 
     UsageError for a `head` that is no hash.
     """
-    if head is not None and (len(head) != HASH_CHARACTERS or head.strip("0123456789abcdef")):
+    if head is not None and not _is_hash(head):
         raise UsageError(f"--head {head[:20]!r} is no hash", hint="the `head` of an earlier `headrace audit verify`: 64 digits and letters")
     if session.store is None:
-        return VerifyDocument(ok=head is None, entries=0, head=GENESIS, broken_at=None, reason=_missing(head, None))
+        missing = _missing(head, None) or _unkept(kept, None)
+        return VerifyDocument(
+            ok=missing is None, entries=0, head=GENESIS, broken_at=None, reason=missing,
+            proven_to=None, reconciled=True, missing=[], notes=[],
+        )  # fmt: skip
     with session.store.read() as tx:
         found = verify(tx)
-        missing = _missing(head, None if head is None else trail.seq_of(tx, head)) if found.ok else None
+        compared = reconcile(tx)
+        missing = None
+        if found.ok:
+            missing = _missing(head, None if head is None else trail.seq_of(tx, head))
+            missing = missing or _unkept(kept, None if kept is None else trail.entry(tx, kept.seq))
+        if found.ok and missing is None and compared.missing:
+            missing = f"missing: {compared.missing[0]}"
+    proven = kept.seq if kept is not None and found.ok and missing is None else None
     return VerifyDocument(
-        ok=found.ok and missing is None, entries=found.entries, head=found.head, broken_at=found.broken_at, reason=found.reason or missing
+        ok=found.ok and missing is None,
+        entries=found.entries,
+        head=found.head,
+        broken_at=found.broken_at,
+        reason=found.reason or missing,
+        proven_to=proven,
+        reconciled=not compared.missing,
+        missing=compared.missing,
+        notes=compared.notes if proven is None else [],
     )
+
+
+def _unkept(kept: CheckpointDocument | None, entry: tuple[int, str, str] | None) -> str | None:
+    """Why the trail isn't the one of a checkpoint that was kept."""
+    if kept is None or kept.seq == 0 or (entry is not None and entry[2] == kept.head):
+        return None
+    if entry is None:
+        return f"the checkpoint knows entry {kept.seq}, and the trail ends before it: its end was cut off"
+    return f"entry {kept.seq} isn't the one that the checkpoint knows: the trail was written anew"
 
 
 def _missing(head: str | None, seq: int | None) -> str | None:

@@ -35,10 +35,11 @@ from headrace.operations.backup_files import (
 from headrace.operations.db.documents import BackupDocument
 from headrace.operations.session import Session
 from headrace.operations.setting_aside import Before, before, lake_aside, stamp
-from headrace.run import upkeep
+from headrace.run import event_log, upkeep
 from headrace.run.folders import Folders
 from headrace.store import Clock, SqliteAddress, Store, portable
 from headrace.store.address import address
+from headrace.store.clock import last_written
 from headrace.store.engines.sqlite import SqliteEngine
 from headrace.store.migrations import known
 
@@ -170,6 +171,12 @@ def _place_state(session: Session, folder: Path, manifest: Manifest, epoch: int,
                 if not catalog.missing(tx):
                     catalog.move(tx, f"{lake}/")
                 append(tx, Clock.for_writing(tx, None).now_us(), _restored(session, folder, manifest, lost))
+                now = last_written(tx)
+            # what the event log begins with isn't in a backup: it begins anew with what was verified above
+            why = "the state was restored from a backup"
+            actor = Actor(ActorType.PERSON, session.actor)
+            event_log.begin_anew(Store(engine), None, session.folders, actor, now, why)
+            engine.close()  # a connection that reads would hold on to the journal
             engine.write_connection().execute("pragma journal_mode = delete")
         finally:
             engine.close()
@@ -182,7 +189,7 @@ def _place_state(session: Session, folder: Path, manifest: Manifest, epoch: int,
     lake.mkdir(parents=True, exist_ok=True)
     identity.mark(lake, known_as, session.settings.name)
     with open_state(session.root, session.settings) as store:
-        upkeep.forget_lost(store, lake)
+        upkeep.forget_lost(store, session.folders)
 
 
 def _restored(session: Session, folder: Path, manifest: Manifest, lost: Losses) -> Event:

@@ -66,6 +66,11 @@ class Folders(msgspec.Struct, frozen=True):
         return Path(self.data, "logs", str(epoch), f"{n}.jsonl")
 
     @property
+    def checkpoints(self) -> Path:
+        """Files that stand for old records of the event log."""
+        return _below(self.data, "checkpoints")
+
+    @property
     def code(self) -> Path:
         """Applied files, one folder a version."""
         return _below(self.data, "code")

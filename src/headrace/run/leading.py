@@ -22,6 +22,7 @@ from headrace.lake import catalog
 from headrace.model import HeadraceError, LakeError, StoreError
 from headrace.model import Settings as ProjectSettings
 from headrace.model.zones import from_us
+from headrace.run import event_log
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.executors import Executor
@@ -132,6 +133,7 @@ def hold(
         stack.callback(_give_back, store, lease, clocks[0])
         reached(Point.LEASE_TAKEN)
         identity.mark(folders.lake, identities[0], settings.name)
+        event_log.begin(store, lease.epoch, folders, actor, clocks[0].now_us())
         _sweep(folders)
         fence.close_to_others(folders.fence, lease.epoch)
         yield Held(store, lease, clocks[0], folders, stack, borrows)

@@ -19,7 +19,7 @@ from headrace.lake import catalog
 from headrace.lake.address import PostgresqlCatalog
 from headrace.model import LakeError
 from headrace.model.zones import to_us
-from headrace.run import usage
+from headrace.run import event_log, usage
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, remove, waste
 from headrace.run.retiring import HISTORY_KEPT, retirable, retire
@@ -54,9 +54,10 @@ class Collected(msgspec.Struct, frozen=True):
 
 def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
     """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
+    event_log.maintained(store, epoch, folders)
     _step(store, folders.lake, "merge")
     reached(Point.UPKEEP_MERGED)
-    collect(store, epoch, folders, keep, now_us)
+    _collect(store, epoch, folders, keep, now_us)
     usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
     with store.write(epoch) as tx:
         notices.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
@@ -64,7 +65,13 @@ def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
 
 
 def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:
-    """Expire old snapshots, delete what nothing needs any more and history that has had its time. For who leads. Raises LakeError."""
+    """Expire old snapshots, delete what nothing needs any more and history that has had its time. For who leads. Raises LakeError,
+    and then too where the state isn't as its event log says."""
+    event_log.maintained(store, epoch, folders)
+    return _collect(store, epoch, folders, keep, now_us)
+
+
+def _collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:
     now = instant(now_us)
     before = now - keep.of("snapshots", SNAPSHOTS_KEPT)
     expired = _step(store, folders.lake, "expire", "--before", before.isoformat())
@@ -77,19 +84,23 @@ def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int)
         found = waste(tx, folders, keep, now_us)
     remove(found)
     retired = retire(store, epoch, keep, now_us)
+    event_log.shorten(store, epoch, folders)
     return Collected(len(expired["snapshots"]), len(cleaned["paths"]), tuple(found), retired)
 
 
-def forget_lost(store: Store, lake: Path) -> None:
+def forget_lost(store: Store, folders: Folders) -> None:
     """After a restore: snapshots expire that need files which were deleted since the backup was made. Raises LakeError."""
     with store.read() as tx:
         if catalog.missing(tx):
             return
+        lake = folders.lake
         needed = [end for path, end in catalog.ended_files(tx) if not (lake / path).is_file()]
         if not needed:
             return
         before = catalog.snapshot_time_of(tx, max(needed))
+    event_log.maintained(store, None, folders)
     _step(store, lake, "expire", "--before", before.isoformat())
+    event_log.shorten(store, None, folders)
 
 
 def _abandon(store: Store, epoch: int, now_us: int) -> None:

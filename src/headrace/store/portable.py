@@ -90,7 +90,7 @@ def copy_rows(source: Transaction, target: Transaction) -> None:
     """Copy all rows of all tables that the target has, and replace what a new state is made with.
 
     StoreError where the source lacks a table, or its catalog has one with rows that the target lacks."""
-    there, here = _tables(source), _tables(target)
+    there, here = columns_by_table(source), columns_by_table(target)
     if lacking := sorted(here.keys() - there.keys()):
         raise StoreError(f"what is to be copied has no table `{lacking[0]}`")
     for name in sorted(there.keys() - here.keys()):
@@ -102,14 +102,14 @@ def copy_rows(source: Transaction, target: Transaction) -> None:
     order = [name for name in copy_order(target) if name not in _OWN]
     for name in reversed(order):
         if _has_rows(target, name):
-            target.execute(f"delete from {quoted(name)}")
+            target.unrecorded(f"delete from {quoted(name)}")
     for name in order:
         _copy(source, target, name, there[name], list(here[name]))
 
 
 def copy_order(tx: Transaction) -> list[str]:
     """The tables of a database, each after those that its foreign keys refer to. StoreError where they refer to each other in a circle."""
-    parents: dict[str, set[str]] = {name: set() for name in sorted(_tables(tx))}
+    parents: dict[str, set[str]] = {name: set() for name in sorted(columns_by_table(tx))}
     for child, parent in _references(tx):
         if child != parent:  # rows of one table may come in any order: `Transaction.fill`
             parents[child].add(parent)
@@ -121,12 +121,12 @@ def copy_order(tx: Transaction) -> list[str]:
 
 
 def _copy(source: Transaction, target: Transaction, name: str, kinds: dict[str, str], columns: list[str]) -> None:
-    listed = ", ".join(_as_sqlite(column, kinds[column]) for column in columns)
+    listed = ", ".join(as_sqlite(column, kinds[column]) for column in columns)
     order = " order by seq" if name == "audit" else ""  # its trigger refuses any other
     target.fill(name, columns, source.stream(f"select {listed} from {quoted(name)}{order}"))
 
 
-def _as_sqlite(column: str, kind: str) -> str:
+def as_sqlite(column: str, kind: str) -> str:
     """A column as SQLite's state holds it. There instants are text with six digits, so that texts sort as times do."""
     name = quoted(column)
     if kind == "timestamp with time zone":
@@ -154,7 +154,7 @@ def _references(tx: Transaction) -> list[tuple[str, str]]:
     return [(str(child), str(parent)) for child, parent in tx.execute(sql).fetchall()]
 
 
-def _tables(tx: Transaction) -> dict[str, dict[str, str]]:
+def columns_by_table(tx: Transaction) -> dict[str, dict[str, str]]:
     """Table → column → type."""
     found: dict[str, dict[str, str]] = {}
     if tx.dialect is Dialect.POSTGRESQL:

@@ -51,7 +51,13 @@ class Transaction:
         raise NotImplementedError
 
     def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
-        """Insert rows as they are read, however many. A row may refer to a later one of the same table."""
+        """Insert rows as they are read, however many. A row may refer to a later one of the same table.
+
+        The event log isn't told: for a copy, which brings its own, and for repairs of what the log says otherwise."""
+        raise NotImplementedError
+
+    def unrecorded(self, sql: str, parameters: Parameters = (), /) -> None:
+        """Run one statement that the event log isn't told of, for the same uses as `fill`."""
         raise NotImplementedError
 
     def real_us(self) -> int:

@@ -1,7 +1,9 @@
-"""`headrace audit show|verify`."""
+"""`headrace audit show|verify|checkpoint`."""
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Annotated, Any
 
 from headrace.cli.invocation import Invocation
@@ -11,8 +13,9 @@ from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
-from headrace.operations.audit import AuditRow, VerifyDocument, Wanted
+from headrace.operations.audit import AuditRow, CheckpointDocument, VerifyDocument, Wanted
 
+SHOWN_MAX = 20
 SHORT = 120
 """Characters of what changed that a line of the list shows."""
 COLUMNS = [
@@ -27,7 +30,7 @@ COLUMNS = [
 
 def command(
     invocation: Invocation,
-    action: Annotated[str, Argument("show|verify", help="the entries, or whether they are as they were written")],
+    action: Annotated[str, Argument("show|verify|checkpoint", "the entries, whether they are as written, or the head to keep")],
     entry: Annotated[str | None, Argument("[ENTRY]", help="of show: one entry, with all that it says")] = None,
     of: Annotated[str | None, Option("--object", metavar="PATTERN", help="what it was done to: revenue, revenue@2025-03-*, run:7")] = None,
     actor: Annotated[str | None, Option("--actor", metavar="PATTERN", help="who did it")] = None,
@@ -37,19 +40,27 @@ def command(
     head: Annotated[
         str | None, Option("--head", metavar="HASH", help="of verify: a head noted down earlier; it must still be there")
     ] = None,
+    kept: Annotated[Path | None, Option("--checkpoint", metavar="FILE", help="of verify: a checkpoint that was kept elsewhere")] = None,
+    out: Annotated[Path | None, Option("--out", metavar="FILE", help="of checkpoint: a new file")] = None,
 ) -> int:
     """The audit trail: who did what and why, and whether anybody changed it.
 
-    `verify` computes the whole chain anew and exits 1 where an entry was altered, removed, inserted or moved.
+    `verify` computes the whole chain anew, compares it with the event log and the state, and exits 1 where an entry was altered,
+    removed, inserted or moved, or is missing. `checkpoint` writes the trail's head to a file, to be kept elsewhere.
     """
     from headrace.operations import audit
 
     if action == "verify":
-        document = audit.verified(invocation.session, head)
+        document = audit.verified(invocation.session, head, None if kept is None else audit.read_checkpoint(kept))
         invocation.show(document, _verified, clock=False)
         return int(not document.ok)
+    if action == "checkpoint":
+        if out is None:
+            raise UsageError("headrace audit checkpoint needs a file", hint="headrace audit checkpoint --out FILE")
+        invocation.show(audit.checkpoint(invocation.session, out.absolute()), lambda made, page: _kept(made, out, page), clock=False)
+        return 0
     if action != "show":
-        raise UsageError(f"`headrace audit {action[:40]}` isn't known", hint="write headrace audit show, or headrace audit verify")
+        raise UsageError(f"`headrace audit {action[:40]}` isn't known", hint="write headrace audit show, verify or checkpoint")
     if entry is not None:
         if not entry.isdecimal():
             raise UsageError(f"{entry[:40]!r} is no entry's number", hint=command_line("audit", "show", "--object", entry[:40]))
@@ -98,14 +109,28 @@ def _one(rows: list[AuditRow], page: Page) -> None:
     page.next("headrace audit verify")
 
 
+def _kept(document: CheckpointDocument, out: Path, page: Page) -> None:
+    page.say(f"✓ {out}: entry {document.seq} and its hash", "good")
+    page.say("keep it where whoever may write the database can't write")
+    page.next(f"headrace audit verify --checkpoint {shlex.quote(str(out))}")
+
+
 def _verified(document: VerifyDocument, page: Page) -> None:
     counted = plural(document.entries, "entry", "entries")
     if document.ok:
         page.say(f"✓ {counted} as written: none was altered, removed, inserted or moved", "good")
+        if document.proven_to is not None:
+            page.say(f"proven up to entry {document.proven_to} by the checkpoint", indent=2)
     elif document.broken_at is not None:
         page.say(f"✗ broken at entry {document.broken_at}: {document.reason}", "bad")
         page.say(f"{counted} before it fit", indent=2)
     else:
         page.say(f"✗ {document.reason}", "bad")
+    for missing in document.missing[:SHOWN_MAX]:
+        page.say(f"missing: {missing}", indent=2)
+    if len(document.missing) > SHOWN_MAX:
+        page.say(f"and {len(document.missing) - SHOWN_MAX:,} more", indent=2)
+    for note in document.notes:
+        page.say(f"not known: {note}", "dim")
     page.say(f"head {document.head}", "dim")
     page.next("headrace audit show" if document.ok else "headrace db check")

@@ -14,8 +14,11 @@ from headrace.cli.text import plural
 from headrace.model.commands import command_line
 from headrace.model.errors import UsageError
 from headrace.operations.db.documents import BackupDocument, CheckDocument, Finding, GcDocument, UpgradeDocument
+from headrace.store.event_log.guards import UNRECORDED
 
 REFUSED = 3
+ALWAYS_UNCHECKED = (*UNRECORDED, "files")
+"""What is never compared, or with --deep alone: documented, and nothing that somebody has to know each time."""
 WHAT = ("upgrade", "check", "backup", "restore", "gc")
 
 
@@ -24,6 +27,8 @@ def command(
     what: Annotated[str, Argument("upgrade|check|backup|restore|gc", help="what is done with the state")],
     folder: Annotated[str | None, Argument("[DIR]", "of the backup")] = None,
     deep: Annotated[bool, Option("--deep", help="check: read every file to its end")] = False,
+    repair: Annotated[bool, Option("--repair", help="check: write rows again as the event log has them")] = False,
+    reason: Annotated[str, Option("--reason", metavar="TEXT", help="check --repair: why, for the audit trail")] = "",
     dry_run: Annotated[bool, Option("--dry-run", help="gc: say what would be freed")] = False,
     force: Annotated[bool, Option("--force", help="restore: move the state that is there aside")] = False,
     new_state: Annotated[bool, Option("--new-state", help="restore: begin anew; the lake's files are moved aside")] = False,
@@ -39,7 +44,9 @@ def command(
         needs = "takes no" if folder else "needs a"
         raise UsageError(f"headrace db {what} {needs} folder", hint=f"headrace db {what}{'' if folder else ' DIR'}")
     if what == "check":
-        return _check(invocation, deep=deep)
+        return _check(invocation, deep=deep, repair=repair, reason=reason)
+    if repair:
+        raise UsageError(f"headrace db {what} takes no --repair", hint="headrace db check --repair")
     if what == "upgrade":
         from headrace.operations.db.upgrade import upgrade
 
@@ -53,10 +60,17 @@ def command(
     return 0
 
 
-def _check(invocation: Invocation, *, deep: bool) -> int:
+def _check(invocation: Invocation, *, deep: bool, repair: bool, reason: str) -> int:
     from headrace.operations.db.check import check
 
-    document = check(invocation.session, deep=deep)
+    session = invocation.session
+    repaired = 0
+    if repair:
+        from headrace.operations.db.repair import repair as repair_state
+
+        repaired = repair_state(session, reason)
+        session = session.again(session.actor)
+    document = check(session, deep=deep, repaired=repaired)
     invocation.show(document, _checked)
     return int(not document.ok)
 
@@ -108,14 +122,21 @@ def _upgraded(document: UpgradeDocument, page: Page) -> None:
 
 
 def _checked(document: CheckDocument, page: Page) -> None:
+    if document.repaired:
+        page.say(f"{plural(document.repaired, 'difference')} repaired from the event log")
     for one in document.findings:
         _finding(one, page)
+    rows = sum(document.checked.values())
     looked = (
         f"{plural(document.files, 'file')}, {document.size_bytes:,} bytes, {plural(document.audit_entries, 'audit entry', 'audit entries')}"
     )
     if document.ok:
-        page.say(f"✓ state, catalog and files agree: {looked}", "good")
+        page.say(f"✓ state, catalog and files agree: {looked}, {plural(rows, 'row')} compared with the event log", "good")
+    for given in (one for one in document.unchecked if one.what not in ALWAYS_UNCHECKED):
+        page.say(f"not checked: {given.what}: {given.why}", "dim")
     page.say(f"audit head {document.audit_head}", "dim")
+    if document.repair:
+        page.next(document.repair)
 
 
 def _finding(one: Finding, page: Page) -> None:

@@ -7,6 +7,7 @@ from headrace.lake.catalog.accumulating import seen, state
 from headrace.lake.catalog.admission import next_id
 from headrace.lake.catalog.change import Change, Rewrite
 from headrace.lake.catalog.ddl import (
+    KEYS,
     VERSION,
     check_version,
     create,
@@ -34,6 +35,7 @@ from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.catalog.watching import CurrentFile, count_current, current, current_after, ids_holding, partitions_of_files
 
 __all__ = [
+    "KEYS",
     "VERSION",
     "Change",
     "CurrentFile",

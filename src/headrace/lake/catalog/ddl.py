@@ -64,6 +64,22 @@ TABLES = (
     "sort_direction VARCHAR, null_order VARCHAR)",
 )
 
+KEYS = {
+    "ducklake_metadata": ("key", "scope", "scope_id"),
+    "ducklake_table": ("table_id", "begin_snapshot"),
+    "ducklake_view": ("view_id", "begin_snapshot"),
+    "ducklake_file_column_stats": ("data_file_id", "column_id"),
+    "ducklake_file_variant_stats": ("data_file_id", "column_id", "variant_path"),
+    "ducklake_column": ("table_id", "column_id", "begin_snapshot"),
+    "ducklake_table_stats": ("table_id",),
+    "ducklake_table_column_stats": ("table_id", "column_id"),
+    "ducklake_partition_info": ("partition_id", "begin_snapshot"),
+    "ducklake_file_partition_value": ("data_file_id", "partition_key_index"),
+    "ducklake_files_scheduled_for_deletion": ("data_file_id",),
+    "ducklake_schema_versions": ("begin_snapshot", "schema_version"),
+}
+"""What tells rows apart in tables without a primary key; in the others all their columns do."""
+
 HOLDS_ONE = "column_id = 1 AND min_value = max_value"
 """Statistics of `_partition` in a file that holds one partition: found by equality."""
 HOLDS_SEVERAL = "column_id = 1 AND (min_value <> max_value OR min_value IS NULL OR max_value IS NULL)"

@@ -4,49 +4,71 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from headrace.govern.audit import Verification, verify
 from headrace.lake import catalog
 from headrace.lake.orphans import orphans
 from headrace.model import LakeError, UsageError
-from headrace.operations.db.documents import CheckDocument, Finding
+from headrace.operations.db.differences import (
+    REPAIR,
+    RESTORE,
+    Readers,
+    findings,
+    listed,
+    repairable,
+    unchecked,
+)
+from headrace.operations.db.documents import CheckDocument, Difference, Finding, Source, Unchecked
 from headrace.operations.moved import CORRECT, moved
 from headrace.operations.session import Session
 from headrace.run.checkpoints import differing
+from headrace.run.event_log import compared
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT
 from headrace.run.overlays.staged import staged_paths
 from headrace.store import Transaction
 from headrace.store.migrations import known
 from headrace.store.queries import checking, keeping
+from headrace.store.queries.reconciling import dropped_triggers
 
-RESTORE = "restore it from a backup: headrace db restore DIR"
 AGAIN = "compute it again: headrace run {node} --partition {partition} --again --reason 'lost file'"
 SHOWN_MAX = 100
 """Findings of one kind; what is more is counted."""
 _MAGIC = b"PAR1"
 
 
-def check(session: Session, *, deep: bool) -> CheckDocument:
+def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
     """Look at everything; with `deep` into every file too. UsageError where there is no state, StoreError for one that can't be read."""
     if session.store is None:
         raise UsageError("there is no state yet", hint="headrace tick makes it")
     accumulating = _accumulating(session)
-    with session.store.read() as tx:
+    with session.store.read() as tx, compared(tx, session.folders) as compared_now:
+        readers = Readers(session, tx)
+        from_log = list(listed(compared_now, readers))
+        repair = REPAIR if repairable(compared_now) else None
         files = catalog.registered(tx)
         trail = verify(tx)
-        found = [
-            *_some(_integrity(tx)),
-            *_audit(trail),
+        wrong = [
+            *_integrity(tx),
+            *_audit(trail, dropped_triggers(tx)),
             *_place(tx, session),
-            *_some(_files(tx, session.folders, files, deep=deep)),
-            *_some(_kept(tx, session.folders, deep=deep)),
-            *_some(_agreement(tx, accumulating)),
+            *_files(tx, session.folders, files, deep=deep),
+            *_kept(tx, session.folders, deep=deep),
+            *_agreement(tx, accumulating),
             *_checkpoint(tx, session),
+        ]
+        found = [
+            *_some(wrong),
+            *findings(_unsaid(from_log, trail), repair=repair is not None),
             *_leftovers(tx, session.folders),
         ]
+        differences = [*from_log, *(_difference(one, readers) for one in wrong)]
+    only_rows = not wrong
     return CheckDocument(
         ok=all(one.severity != "error" for one in found),
         version=len(known()),
@@ -55,51 +77,93 @@ def check(session: Session, *, deep: bool) -> CheckDocument:
         audit_entries=trail.entries,
         audit_head=trail.head,
         findings=found,
+        checked=compared_now.checked,
+        differences=differences,
+        unchecked=[*unchecked(compared_now), *_unread(deep=deep)],
+        repair=repair if only_rows else None,
+        repaired=repaired,
     )
+
+
+def _unsaid(found: list[Difference], trail: Verification) -> list[Difference]:
+    """Without the trail's entries where its own chain has told already that it was changed."""
+    return [one for one in found if trail.ok or one.table != "audit"]
+
+
+def _unread(*, deep: bool) -> list[Unchecked]:
+    if deep:
+        return []
+    why = "their size and footer were compared, not what is between; `headrace db check --deep` reads every byte"
+    return [Unchecked(what="files", why=why)]
+
+
+class Wrong(NamedTuple):
+    """Something that is wrong outside of the tables themselves."""
+
+    finding: Finding
+    source: Source
+    node: str | None = None
+    key: Mapping[str, str] = MappingProxyType({})
 
 
 def _error(about: str, message: str, todo: str) -> Finding:
     return Finding(severity="error", about=about, message=message, todo=todo)
 
 
-def _some(found: Iterator[Finding]) -> Iterator[Finding]:
-    more = 0
-    for number, one in enumerate(found):
-        if number < SHOWN_MAX:
-            yield one
-        else:
-            more += 1
-    if more:
-        yield _error("check", f"and {more} more like these", RESTORE)
+def _difference(one: Wrong, readers: Readers) -> Difference:
+    message = one.finding.message
+    return Difference(
+        table=one.finding.about, key=dict(one.key), field=None, stored=message, expected=None,
+        source=one.source, consumers=readers.of(one.node),
+    )  # fmt: skip
 
 
-def _integrity(tx: Transaction) -> Iterator[Finding]:
+def _some(found: list[Wrong]) -> Iterator[Finding]:
+    """The first findings of each kind, and how many more there are."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for one in found:
+        kind = (one.source, one.finding.about if one.source is Source.AUDIT else "")
+        counts[kind] += 1
+        if counts[kind] <= SHOWN_MAX:
+            yield one.finding
+    for count in counts.values():
+        if count > SHOWN_MAX:
+            yield _error("check", f"and {count - SHOWN_MAX} more like these", RESTORE)
+
+
+def _integrity(tx: Transaction) -> Iterator[Wrong]:
     for said in checking.damage(tx):
-        yield _error("database", said, RESTORE)
+        yield Wrong(_error("database", said, RESTORE), Source.EVENT_LOG)
     try:
         catalog.check_version(tx)
     except LakeError as error:
-        yield _error("catalog", str(error), error.hint)
+        yield Wrong(_error("catalog", str(error), error.hint), Source.CATALOG)
 
 
-def _audit(trail: Verification) -> Iterator[Finding]:
+def _audit(trail: Verification, dropped: list[str]) -> Iterator[Wrong]:
+    for name in dropped:
+        todo = "somebody dropped it: look who may write the database, then restore the state from a backup"
+        message = f"the trigger {name}, which refuses changes of the trail, isn't there"
+        yield Wrong(_error("audit", message, todo), Source.AUDIT, key={"trigger": name})
     if not trail.ok:
         todo = "somebody changed the trail: compare it with a backup's before you trust what came after"
-        yield _error("audit", f"entry {trail.broken_at} doesn't fit: {trail.reason}", todo)
+        error = _error("audit", f"entry {trail.broken_at} doesn't fit: {trail.reason}", todo)
+        yield Wrong(error, Source.AUDIT, key={"seq": str(trail.broken_at)})
 
 
-def _place(tx: Transaction, session: Session) -> Iterator[Finding]:
+def _place(tx: Transaction, session: Session) -> Iterator[Wrong]:
     if said := moved(session, tx):
-        yield _error("lake", said, CORRECT)
+        yield Wrong(_error("lake", said, CORRECT), Source.CATALOG)
 
 
-def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[Finding]:
+def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[Wrong]:
     for one in files:
         path = folders.lake / one.path
         reason = _wrong(path, one.size_bytes) or (_damaged(path, one) if deep else "")
         if reason:
             lost = "; it is of earlier snapshots only" if one.ended else ""
-            yield _error(one.table, f"the file {one.path} {reason}{lost}", _todo(tx, one))
+            error = _error(one.table, f"the file {one.path} {reason}{lost}", _todo(tx, one))
+            yield Wrong(error, Source.FILE, one.table, {"path": one.path})
 
 
 def _todo(tx: Transaction, one: catalog.Registered) -> str:
@@ -132,16 +196,19 @@ def _damaged(path: Path, one: catalog.Registered) -> str:
     return "" if rows == one.rows else f"has {rows:,} rows and not {one.rows:,}"
 
 
-def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[Finding]:
+def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[Wrong]:
     for path in sorted(keeping.quarantined_paths(tx)):
         if not Path(folders.data, path).is_file():
-            yield _error("quarantine", f"{path} waits there and can't be found", "restore it, or have it delivered again")
+            todo = "restore it, or have it delivered again"
+            error = _error("quarantine", f"{path} waits there and can't be found", todo)
+            yield Wrong(error, Source.FILE, key={"path": path})
     for path, entry in keeping.published_files(tx, time.time_ns() // 1000).items():
         reason = _wrong(Path(folders.data, path), entry["size"])
         if not reason and deep and _digest(Path(folders.data, path)) != entry["sha256"]:
             reason = "isn't what was published"
         if reason:
-            yield _error("files", f"{path} {reason}", RESTORE)
+            error = _error("files", f"{path} {reason}", RESTORE)
+            yield Wrong(error, Source.FILE, key={"path": path})
 
 
 def _digest(path: Path) -> str:
@@ -156,16 +223,19 @@ def _accumulating(session: Session) -> frozenset[str]:
     return frozenset(name for name, asset in assets.items() if asset.accumulates)
 
 
-def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Finding]:
+def _agreement(tx: Transaction, accumulating: frozenset[str]) -> Iterator[Wrong]:
     """What the state says is published, the catalog has; what the catalog has, is published."""
     newest = catalog.newest_snapshot(tx)
     for node, partitions in checking.published(tx).items():
         holds = _holder(tx, node)
         for partition, rows, snapshot in partitions:
+            key = {"node": node, "partition": partition}
             if snapshot > newest:
-                yield _error(node, f"{node}@{partition} was published in snapshot {snapshot}, and the lake ends at {newest}", RESTORE)
+                message = f"{node}@{partition} was published in snapshot {snapshot}, and the lake ends at {newest}"
+                yield Wrong(_error(node, message, RESTORE), Source.CATALOG, node, key)
             elif rows and node not in accumulating and not holds(partition):
-                yield _error(node, f"{node}@{partition} is published with {rows:,} rows, and the lake has none of it", RESTORE)
+                message = f"{node}@{partition} is published with {rows:,} rows, and the lake has none of it"
+                yield Wrong(_error(node, message, RESTORE), Source.CATALOG, node, key)
 
 
 def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
@@ -174,7 +244,7 @@ def _holder(tx: Transaction, node: str) -> Callable[[str], bool]:
     return lambda partition: known_keys is None or partition in known_keys
 
 
-def _checkpoint(tx: Transaction, session: Session) -> Iterator[Finding]:
+def _checkpoint(tx: Transaction, session: Session) -> Iterator[Wrong]:
     """What the next leader starts from, against where partitions stand."""
     if session.compiled is None or session.version is None:
         return
@@ -182,7 +252,9 @@ def _checkpoint(tx: Transaction, session: Session) -> Iterator[Finding]:
     if found:
         node, key = found[0]
         message = f"the checkpoint says of {len(found):,} partitions otherwise than the state does, such as {node}@{key}"
-        yield _error("checkpoint", message, "stop headrace serve, headrace db gc (the next leader reads the state itself), start it again")
+        todo = "stop headrace serve, headrace db gc (the next leader reads the state itself), start it again"
+        where = {"node": node, "partition": key}
+        yield Wrong(_error("checkpoint", message, todo), Source.EVENT_LOG, node, where)
 
 
 def _leftovers(tx: Transaction, folders: Folders) -> Iterator[Finding]:

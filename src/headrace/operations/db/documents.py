@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -26,8 +28,39 @@ class Finding(Document, frozen=True, kw_only=True):
     todo: str
 
 
+class Source(enum.StrEnum):
+    """What a difference was found by."""
+
+    EVENT_LOG = "event_log"
+    CATALOG = "catalog"
+    FILE = "file"
+    AUDIT = "audit"
+
+
+class Difference(Document, frozen=True, kw_only=True):
+    """A row or a file that isn't as it should be. Without `field` it is missing (`stored` is null), or one too many (`expected` is
+    null). A value that is known by its hash alone is `sha256:…`. `consumers` read what depends on it."""
+
+    table: str
+    key: dict[str, Any]
+    field: str | None
+    stored: Any
+    expected: Any
+    source: Source
+    consumers: list[str]
+
+
+class Unchecked(Document, frozen=True, kw_only=True):
+    """What `db check` can't say anything about."""
+
+    what: str
+    why: str
+
+
 class CheckDocument(Document, frozen=True, kw_only=True):
-    """`db check`: `ok` is false as soon as one finding is an error. Counts say what was looked at."""
+    """`db check`: `ok` is false as soon as one finding is an error. Counts say what was looked at; `checked` has the rows of each table
+    that were compared with the event log. `repair` is the command that puts right all that differs, if there is one. `repaired` counts
+    the rows that `--repair` has put right."""
 
     ok: bool
     version: int
@@ -36,6 +69,11 @@ class CheckDocument(Document, frozen=True, kw_only=True):
     audit_entries: int
     audit_head: str
     findings: list[Finding]
+    checked: dict[str, int]
+    differences: list[Difference]
+    unchecked: list[Unchecked]
+    repair: str | None
+    repaired: int = 0
 
 
 class BackupDocument(Document, frozen=True, kw_only=True):

@@ -28,6 +28,11 @@ def translated(sql: str) -> str:
     return _PARTS.sub(_part, sql)
 
 
+def names(sql: str) -> tuple[str, ...]:
+    """The names of a statement's parameters, each once, in the order in which they first stand; none where they have positions."""
+    return tuple(dict.fromkeys(found["name"] for found in _PARTS.finditer(sql) if found["name"] is not None))
+
+
 def _part(found: re.Match[str]) -> str:
     if found["kept"] is not None:
         return found["kept"].replace("%", "%%")

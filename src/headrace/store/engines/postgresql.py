@@ -19,6 +19,9 @@ from headrace.store.engines import ddl, epochs
 from headrace.store.engines.parameters import translated
 from headrace.store.engines.sqlite import private_folder
 from headrace.store.engines.values import adapt
+from headrace.store.event_log.recording import LAST, Recorder, Texts, append_event
+from headrace.store.event_log.records import Kind
+from headrace.store.event_log.statements import statement
 from headrace.store.transaction import Cursor, Dialect, Parameters, Transaction, over, quoted
 
 CONNECT_SECONDS = 10
@@ -121,6 +124,12 @@ class PostgresqlTransaction(Transaction):
             for row in rows:
                 copy.write_row(row)
 
+    def unrecorded(self, sql: str, parameters: Parameters = (), /) -> None:
+        if self._connection is None:
+            raise over()
+        self._end_pipeline()
+        self._connection.execute(translated(sql), parameters)
+
     def real_us(self) -> int:
         """The server's: leaders on several machines compare their times by it."""
         row = self.execute("select (extract(epoch from clock_timestamp()) * 1000000)::bigint").fetchone()
@@ -130,6 +139,10 @@ class PostgresqlTransaction(Transaction):
         """Raises what was wrong with any statement before it; then nothing is committed."""
         connection = self._connection
         connection.execute("commit")
+        self._end_pipeline()
+
+    def settle(self) -> None:
+        """Wait for the answers to all that was sent."""
         self._end_pipeline()
 
     def abandon(self) -> None:
@@ -150,6 +163,69 @@ class PostgresqlTransaction(Transaction):
         self._connection = None
 
 
+class PostgresqlRecording(PostgresqlTransaction):
+    """A transaction that writes: what it changes goes into the event log, with the ids that the database gave."""
+
+    __slots__ = ("_ids_due", "recorder")
+
+    def __init__(self, connection: Any, recorder: Recorder) -> None:
+        super().__init__(connection)
+        self.recorder = recorder
+        self._ids_due: list[tuple[Any, list[int]]] = []
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
+        if sql.startswith(("select ", "SELECT ")) or (change := statement(sql)) is None:
+            return super().execute(sql, parameters)
+        if not change.numbered:
+            cursor = super().execute(sql, parameters)
+            self.recorder.note(sql, change, (parameters,))
+            return cursor
+        cursor = super().execute(f"{sql} returning {change.numbered}", parameters)
+        ids = self.recorder.note(sql, change, (parameters,))
+        ids += [row[0] for row in cursor.fetchall()]
+        return cursor
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
+        rows: Sequence[Parameters] = list(parameters)
+        change = statement(sql) if rows else None
+        if change is None:
+            super().executemany(sql, rows)
+            return
+        if not change.numbered:
+            super().executemany(sql, rows)
+            self.recorder.note(sql, change, rows)
+            return
+        if self._connection is None:
+            raise over()
+        if not self._savepoints:
+            self._begin_pipeline()
+        cursor = self._connection.cursor()
+        returning = translated(f"{sql} returning {change.numbered}")
+        cursor.executemany(returning, rows, returning=True)
+        self._ids_due.append((cursor, self.recorder.note(sql, change, rows)))
+
+    def record(self, last: tuple[int, bytes] | None) -> None:
+        """Append what was changed to the event log."""
+        if not self.recorder:
+            return
+        if self._ids_due or self.recorder.asks:
+            self.settle()  # raises what was wrong with a statement, not what came of it
+            for cursor, ids in self._ids_due:
+                ids.extend(_returned(cursor))
+        self.recorder.write(self._connection_execute, last)
+
+    def _connection_execute(self, sql: str, parameters: Sequence[Any]) -> Any:
+        return self._connection.execute(translated(sql), parameters)
+
+
+def _returned(cursor: Any) -> Iterator[int]:
+    """The ids that the rows of one `executemany` got, in their order."""
+    while True:
+        yield from (row[0] for row in cursor.fetchall())
+        if not cursor.nextset():
+            return
+
+
 class PostgresqlEngine:
     """One schema of a database."""
 
@@ -159,7 +235,7 @@ class PostgresqlEngine:
         self._reader: Any = None
         self._writer: Any = None
         self._psycopg = driver()
-        self._commit = ""
+        self._texts = Texts()
 
     @property
     def where(self) -> str:
@@ -216,13 +292,15 @@ class PostgresqlEngine:
         with self._translated():
             connection = self._write_connection()
             begin = f"begin isolation level read committed; set local synchronous_commit = {'on' if durable else 'off'}; {self._lock}"
-            transaction = PostgresqlTransaction(connection)
+            transaction = PostgresqlRecording(connection, Recorder(self._texts, epoch))
             try:
-                current, released = _last(connection.execute(begin)).fetchone()
+                (current, released), last = _last_two(connection.execute(begin))
                 if epoch is not None:
                     epochs.check(epoch, current, released)
                 yield transaction
+                transaction.record(last)
                 transaction.commit()
+                self._texts.committed()
             except BaseException:
                 transaction.abandon()
                 _roll_back(connection)
@@ -237,7 +315,8 @@ class PostgresqlEngine:
 
     @property
     def _lock(self) -> str:
-        return f"select epoch, released from {quoted(self.address.schema)}.lease where id = 1 for update"
+        """Two questions: the lease, once nobody else writes, and then the newest record of the event log."""
+        return f"select epoch, released from {quoted(self.address.schema)}.lease where id = 1 for update; {LAST}"
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -311,28 +390,37 @@ class PostgresqlEngine:
             migrations.refuse_gap(done, self.where)
             for statement in (migrations.RECORD, *(ddl.FUNCTIONS if not done else ())):
                 connection.execute(ddl.postgresql(statement))
-            for migration in migrations.known():
-                if migration.number not in done:
-                    self._apply_one(connection, migration)
+            missing = [one for one in migrations.known() if one.number not in done]
+            applied_now = [self._apply_one(connection, migration) for migration in missing]
+            if applied_now:
+                connection.execute(f"set local search_path to {quoted(self.address.schema)}")
+                append_event(
+                    lambda sql, values: connection.execute(translated(sql), values),
+                    Kind.MIGRATED,
+                    changes=applied_now,
+                )
             connection.execute("commit")
         except BaseException:
             _roll_back(connection)
             raise
 
-    def _apply_one(self, connection: Any, migration: migrations.Migration) -> None:
+    def _apply_one(self, connection: Any, migration: migrations.Migration) -> tuple[int, str, str, int]:
         try:
-            self._do_apply(connection, migration)
+            return self._do_apply(connection, migration)
         except self._psycopg.ProgrammingError as error:  # a table that is there already, or isn't
             raise migrations.unappliable(migration, self.where, _first_line(error)) from error
 
-    def _do_apply(self, connection: Any, migration: migrations.Migration) -> None:
-        for statement in migrations.statements(migration.text):
-            if text := ddl.postgresql(statement):
+    def _do_apply(self, connection: Any, migration: migrations.Migration) -> tuple[int, str, str, int]:
+        for given in migrations.statements(migration.text):
+            if text := ddl.postgresql(given):
                 connection.execute(text)
-        connection.execute(
-            "insert into migration (number, name, checksum, applied_at) values (%s, %s, %s, extract(epoch from now()) * 1000000)",
+        row = connection.execute(
+            "insert into migration (number, name, checksum, applied_at)"
+            " values (%s, %s, %s, extract(epoch from now()) * 1000000)"
+            " returning number, name, checksum, applied_at",
             (migration.number, migration.name, migration.checksum),
-        )
+        ).fetchone()
+        return cast("tuple[int, str, str, int]", tuple(row))
 
 
 def _roll_back(connection: Any) -> None:
@@ -342,11 +430,16 @@ def _roll_back(connection: Any) -> None:
             connection.execute("rollback")
 
 
-def _last(cursor: Any) -> Any:
-    """The result of the last of several statements."""
+def _last_two(cursor: Any) -> tuple[Any, Any]:
+    """The first rows of the last two of several statements; None for one without any."""
+    rows = [None, _first_row(cursor)]
     while cursor.nextset():
-        pass
-    return cursor
+        rows = [rows[1], _first_row(cursor)]
+    return rows[0], rows[1]
+
+
+def _first_row(cursor: Any) -> Any:
+    return cursor.fetchone() if cursor.description is not None else None
 
 
 def literal(text: str) -> str:

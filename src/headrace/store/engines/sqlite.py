@@ -14,6 +14,9 @@ from headrace.model.errors import StoreError
 from headrace.store import migrations
 from headrace.store.address import SqliteAddress
 from headrace.store.engines import epochs
+from headrace.store.event_log.recording import Recorder, Texts, append_event
+from headrace.store.event_log.records import Kind
+from headrace.store.event_log.statements import statement
 from headrace.store.failures import RESTORE, missing, translate
 from headrace.store.transaction import Dialect, Parameters, Transaction, insertion, over
 
@@ -52,12 +55,56 @@ class SqliteTransaction(Transaction):
         self.execute("pragma defer_foreign_keys = on")  # until the commit: rows may refer to later ones
         self.executemany(insertion(table, columns), rows)
 
+    def unrecorded(self, sql: str, parameters: Parameters = (), /) -> None:
+        self.execute(sql, parameters)
+
     def real_us(self) -> int:
         """This machine's: the file is on it."""
         return time.time_ns() // 1000
 
     def end(self) -> None:
         self._connection = None
+
+
+class SqliteRecording(SqliteTransaction):
+    """A transaction that writes: what it changes goes into the event log."""
+
+    __slots__ = ("recorder",)
+
+    def __init__(self, connection: sqlite3.Connection, recorder: Recorder) -> None:
+        super().__init__(connection)
+        self.recorder = recorder
+
+    def execute(self, sql: str, parameters: Parameters = (), /) -> sqlite3.Cursor:
+        if self._connection is None:
+            raise over()
+        cursor = self._connection.execute(sql, parameters)
+        if not sql.startswith(("select ", "SELECT ")):
+            change = statement(sql)
+            if change is not None:
+                self.recorder.note(sql, change, (parameters,))
+        return cursor
+
+    def executemany(self, sql: str, parameters: Iterable[Parameters], /) -> None:
+        if self._connection is None:
+            raise over()
+        rows = parameters if isinstance(parameters, list) else list(parameters)
+        if rows:  # even nothing takes microseconds, and most of what a commit may hold isn't there
+            self._connection.executemany(sql, rows)
+            change = statement(sql)
+            if change is not None:
+                self.recorder.note(sql, change, rows)
+
+    def fill(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], /) -> None:
+        if self._connection is None:
+            raise over()
+        self._connection.execute("pragma defer_foreign_keys = on")
+        self._connection.executemany(insertion(table, columns), rows)
+
+    def unrecorded(self, sql: str, parameters: Parameters = (), /) -> None:
+        if self._connection is None:
+            raise over()
+        self._connection.execute(sql, parameters)
 
 
 class SqliteEngine:
@@ -69,6 +116,7 @@ class SqliteEngine:
         self.folder = path.parent
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
+        self._texts = Texts()
 
     @property
     def where(self) -> str:
@@ -139,7 +187,7 @@ class SqliteEngine:
                 connection.execute("pragma synchronous = full")
             try:
                 connection.execute("begin immediate")
-                yield from _committed(connection, epoch)
+                yield from _committed(connection, epoch, self._texts)
             finally:
                 if durable:
                     connection.execute("pragma synchronous = normal")
@@ -177,13 +225,17 @@ class SqliteEngine:
         return self._writer
 
 
-def _committed(connection: sqlite3.Connection, epoch: int | None) -> Iterator[Transaction]:
-    transaction = SqliteTransaction(connection)
+def _committed(connection: sqlite3.Connection, epoch: int | None, texts: Texts) -> Iterator[Transaction]:
+    recorder = Recorder(texts, epoch)
+    transaction = SqliteRecording(connection, recorder)
     try:
         if epoch is not None:
             epochs.check(epoch, *connection.execute("select epoch, released from lease where id = 1").fetchone())
         yield transaction
+        if recorder:
+            recorder.write(connection.execute)
         connection.execute("commit")
+        texts.committed()
     except BaseException:
         if connection.in_transaction:
             connection.execute("rollback")
@@ -233,9 +285,10 @@ def apply(connection: sqlite3.Connection, path: Path) -> None:
         done = applied(connection, path)
         migrations.refuse_unknown(done, str(path))
         migrations.refuse_gap(done, str(path))
-        for migration in migrations.known():
-            if migration.number not in done:
-                _apply_or_refuse(connection, migration, path)
+        missing_ones = [one for one in migrations.known() if one.number not in done]
+        applied_now = [_apply_or_refuse(connection, one, path) for one in missing_ones]
+        if applied_now:
+            append_event(connection.execute, Kind.MIGRATED, changes=applied_now)
         connection.execute("commit")
     except BaseException:
         if connection.in_transaction:
@@ -243,24 +296,24 @@ def apply(connection: sqlite3.Connection, path: Path) -> None:
         raise
 
 
-def _apply_or_refuse(connection: sqlite3.Connection, migration: migrations.Migration, path: Path) -> None:
+def _apply_or_refuse(connection: sqlite3.Connection, migration: migrations.Migration, path: Path) -> tuple[int, str, str, int]:
     try:
-        _apply_one(connection, migration)
+        return _apply_one(connection, migration)
     except sqlite3.DatabaseError as error:
         if translate(error, path) is not None:  # the machine's or the file's, which says so itself
             raise
         raise migrations.unappliable(migration, str(path), error) from error
 
 
-def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) -> None:
+def _apply_one(connection: sqlite3.Connection, migration: migrations.Migration) -> tuple[int, str, str, int]:
+    """Apply a migration; the row of the table `migration` that tells of it."""
     connection.execute(f"pragma application_id = {APPLICATION_ID}")
     connection.execute(migrations.RECORD)
-    for statement in migrations.statements(migration.text):
-        connection.execute(statement)
-    connection.execute(
-        "insert into migration (number, name, checksum, applied_at) values (?, ?, ?, ?)",
-        (migration.number, migration.name, migration.checksum, time.time_ns() // 1000),
-    )
+    for text in migrations.statements(migration.text):
+        connection.execute(text)
+    row = (migration.number, migration.name, migration.checksum, time.time_ns() // 1000)
+    connection.execute("insert into migration (number, name, checksum, applied_at) values (?, ?, ?, ?)", row)
+    return row
 
 
 def _private_file(path: Path) -> None:

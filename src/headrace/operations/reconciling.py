@@ -1,0 +1,173 @@
+"""The audit trail beside the state: each has what the other tells of, and the event log says how far the trail went."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from headrace.model.zones import to_us
+from headrace.store import Transaction
+from headrace.store.clock import instant
+from headrace.store.event_log import replaying
+from headrace.store.queries import reconciling
+
+MISSING_MAX = 1_000
+OUTSIDE = "whether trail and event log were both written anew: only a checkpoint kept elsewhere shows that"
+"""What nothing inside of the database can show."""
+
+
+class Reconciled(msgspec.Struct):
+    """What came of it."""
+
+    missing: list[str]
+    notes: list[str]
+    entries: int
+    """How many entries the event log has seen; 0 where it doesn't say."""
+
+
+class _Object(msgspec.Struct):
+    kind: str
+    id: str
+    version: str | None = None
+
+
+class _Event(msgspec.Struct):
+    at: datetime
+    action: str
+    object: _Object
+    after: Any = None
+
+
+_DECODE = msgspec.json.Decoder(_Event).decode
+
+
+class Told(msgspec.Struct):
+    """What the trail tells of, gathered in one pass."""
+
+    attempts: dict[str, int | None] = {}
+    """Attempt as `epoch.n` → rows that were published."""
+    backfills: set[str] = set()
+    versions: set[tuple[str, str | None]] = set()
+    decisions: set[tuple[str, int]] = set()
+    """Action and time: a name may have changed since."""
+    retired: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    actions: Counter[str] = Counter()
+    heads: dict[int, str] = {}
+    last: int = 0
+    at_checkpoint: Counter[str] = Counter()
+
+
+def reconcile(tx: Transaction) -> Reconciled:
+    """Compare the trail with the event log's anchor, and with publications, versions and decisions."""
+    log = replaying.read(tx)
+    checkpoint = log.checkpoint
+    told = _told(tx, checkpoint.trail[0] if checkpoint is not None else 0)
+    found = Reconciled([], [OUTSIDE], log.trail[0] if log.trail is not None else 0)
+    found.missing += [f"the trigger {name}, which guards the trail" for name in reconciling.dropped_triggers(tx)]
+    found.missing += _beside_log(log, told)
+    if checkpoint is not None and told.last >= checkpoint.trail[0]:
+        found.missing += _beside_counts(checkpoint.actions, told.at_checkpoint)
+    if log.misfits:
+        found.missing.append("an unbroken event log: headrace db check says where it is broken")
+    if log.waits:
+        found.notes.append("the state is from before there was an event log: from then on the trail is compared with it")
+    found.missing += _beside_publications(tx, told)
+    found.missing += _beside_decisions(tx, told)
+    if len(found.missing) > MISSING_MAX:
+        found.notes.append(f"{len(found.missing) - MISSING_MAX:,} more are missing and aren't listed")
+        del found.missing[MISSING_MAX:]
+    return found
+
+
+def _told(tx: Transaction, counted_to: int) -> Told:
+    told = Told()
+    for seq, text, digest in tx.stream("select seq, event, hash from audit order by seq"):
+        told.last = seq
+        told.heads[seq] = digest
+        try:
+            event = _DECODE(text)
+        except msgspec.MsgspecError:
+            continue  # the chain says so
+        told.actions[event.action] += 1
+        if seq <= counted_to:
+            told.at_checkpoint[event.action] += 1
+        _gather(event, told)
+    return told
+
+
+def _gather(event: _Event, told: Told) -> None:
+    version = event.object.version
+    match event.action:
+        case "partition.published" if version is not None and version.startswith("backfill "):
+            told.backfills.add(version.removeprefix("backfill "))
+        case "partition.published" if version is not None:
+            rows = event.after.get("rows") if isinstance(event.after, dict) else None
+            told.attempts[version] = rows if isinstance(rows, int) else None
+        case "project.applied":
+            told.versions.add((event.object.id, version))
+        case "history.retired" if isinstance(event.after, dict):
+            told.retired.append((_attempt(event.after["first"]), _attempt(event.after["last"])))
+        case "partition.withdrawn" | "quarantine.accepted" | "obligation.waived":
+            told.decisions.add((event.action, to_us(event.at)))
+
+
+def _beside_log(log: replaying.Log, told: Told) -> list[str]:
+    if log.trail is None:
+        return []
+    seq, head = log.trail
+    if told.last < seq:
+        cut = "all of them" if not told.last else f"those after entry {told.last}"
+        return [f"entries of the trail: the event log knows {seq:,}, and {cut} are gone"]
+    if told.heads[seq] != head:
+        return [f"the entry {seq} that the event log knows: another one stands in its place"]
+    if told.last > seq:
+        return [f"in the event log: entries {seq + 1:,} to {told.last:,} of the trail were written without Headrace"]
+    return []
+
+
+def _beside_counts(counted: dict[str, int], told: Counter[str]) -> list[str]:
+    wrong = sorted(action for action in counted.keys() | told.keys() if counted.get(action, 0) != told[action])
+    return [
+        f"entries of {action}: {counted.get(action, 0):,} were counted at the checkpoint, {told[action]:,} are there" for action in wrong
+    ]
+
+
+def _beside_publications(tx: Transaction, told: Told) -> list[str]:
+    missing = []
+    there: set[str] = set()
+    for attempt, plan, rows in reconciling.published(tx):
+        there.add(attempt)
+        if attempt in told.attempts:
+            said = told.attempts[attempt]
+            if said is not None and said != rows and not _retired(attempt, told):
+                missing.append(f"agreement on attempt {attempt}: the trail says {said:,} rows, its publications {rows:,}")
+        elif str(plan) not in told.backfills:
+            missing.append(f"an entry partition.published for what attempt {attempt} published")
+    gone = [attempt for attempt in told.attempts.keys() - there if not _retired(attempt, told)]
+    missing += [f"the publication of attempt {attempt}, of which the trail tells" for attempt in sorted(gone)]
+    return missing
+
+
+def _beside_decisions(tx: Transaction, told: Told) -> list[str]:
+    missing = [
+        f"an entry project.applied for version {number} ({digest[:12]})"
+        for number, digest in reconciling.versions(tx)
+        if (number, digest) not in told.versions
+    ]
+    return missing + [
+        f"an entry {action} for {thing} at {instant(at).isoformat()}"
+        for action, thing, at in reconciling.decisions(tx)
+        if (action, at) not in told.decisions
+    ]
+
+
+def _retired(attempt: str, told: Told) -> bool:
+    return any(first <= _attempt(attempt) <= last for first, last in told.retired)
+
+
+def _attempt(text: str) -> tuple[int, int]:
+    epoch, _, n = text.partition(".")
+    return int(epoch), int(n)

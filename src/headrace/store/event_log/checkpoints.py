@@ -1,0 +1,123 @@
+"""Checkpoints: a file that holds what all records up to one come to, so that those may go.
+
+The file is written and synced first, then one transaction appends a record that names it by its SHA-256 and deletes the records that it
+stands for. A crash before leaves a file that nothing names, a crash after it the older file: both go with the next checkpoint.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+
+from headrace.faults import Point, reached
+from headrace.store.database import Store
+from headrace.store.event_log import replaying
+from headrace.store.event_log.guards import BY_HASH, LEFT_OUT, UNRECORDED
+from headrace.store.event_log.recording import append_event
+from headrace.store.event_log.records import Checkpoint, Kind
+from headrace.store.event_log.replaying import CATALOG, Log, Prepare, Replay
+from headrace.store.event_log.statements import stand_in
+from headrace.store.portable import as_sqlite, columns_by_table
+from headrace.store.transaction import Transaction, insertion, quoted
+
+FOLDER = "checkpoints"
+"""In the data folder."""
+Counted = tuple[tuple[int, str], dict[str, int]]
+"""The audit trail's last entry and its hash, and how many entries there are of each action."""
+Trail = Callable[[Transaction], Counted]
+
+
+def begin(store: Store, epoch: int | None, folder: Path, prepare: Prepare, trail: Trail, why: str) -> Checkpoint:
+    """Let the event log begin with what the tables hold now: for a state from before there was one, or one that was restored."""
+    target = _new(folder)
+    with store.read() as tx:
+        log = replaying.read(tx)
+        with closing(replaying.connected(target)) as connection:
+            replaying.make_tables(connection, prepare)
+            copy(tx, connection, lambda _: True)
+        counted = trail(tx)
+    return _written(store, epoch, folder, target, log, counted, why)
+
+
+def write(store: Store, epoch: int | None, tx: Transaction, found: Replay, log: Log, folder: Path, trail: Trail) -> Checkpoint:
+    """Let a replay that was compared with the tables, in the same snapshot, stand for all records of the log. What DuckLake has changed
+    by itself is read from the catalog as it is."""
+    target = _new(folder)
+    if not found.catalog_known:
+        copy(tx, found.connection, lambda table: table.startswith(CATALOG))
+    with closing(sqlite3.connect(target)) as copied:
+        found.connection.backup(copied)
+    made = _written(store, epoch, folder, target, log, trail(tx), "")
+    sweep(folder, made)
+    return made
+
+
+def copy(tx: Transaction, target: sqlite3.Connection, wanted: Callable[[str], bool]) -> None:
+    """Replace the rows of tables in a replay by those that the state has; large values by their hash."""
+    there = replaying.columns(target)
+    kept = {name: kinds for name, kinds in columns_by_table(tx).items() if name in there and wanted(name) and name not in UNRECORDED}
+    target.execute("begin")
+    for name, kinds in kept.items():
+        target.execute(f"delete from {quoted(name)}")
+        listed = ", ".join("''" if column in LEFT_OUT.get(name, ()) else as_sqlite(column, kind) for column, kind in kinds.items())
+        rows = tx.stream(f"select {listed} from {quoted(name)}")
+        hashed = [number for number, column in enumerate(kinds) if column in BY_HASH.get(name, ())]
+        target.executemany(insertion(name, list(kinds)), (_short(row, hashed) for row in rows) if hashed else rows)
+    target.execute("commit")
+
+
+def _short(row: tuple[object, ...], hashed: list[int]) -> list[object]:
+    values = list(row)
+    for number in hashed:
+        values[number] = stand_in(values[number])
+    return values
+
+
+def _new(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / f"{os.getpid()}.tmp"
+    path.unlink(missing_ok=True)
+    return path
+
+
+def _written(
+    store: Store, epoch: int | None, folder: Path, path: Path, log: Log,
+    counted: Counted, why: str,
+) -> Checkpoint:  # fmt: skip
+    last, actions = counted
+    path.chmod(0o600)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        digest = sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    name = f"{log.last:012}-{digest.hexdigest()[:16]}.db"
+    path.replace(folder / name)
+    _sync(folder)
+    reached(Point.EVENT_LOG_COPIED)
+    made = Checkpoint(log.last, log.head, name, digest.digest(), last, actions, why)
+    with store.write(epoch, durable=True) as tx:
+        append_event(tx.execute, Kind.CHECKPOINT, epoch=epoch or 0, checkpoint=made)
+        tx.execute("delete from event_log where seq <= ?", (made.seq,))
+        reached(Point.EVENT_LOG_SHORTENING)
+    reached(Point.EVENT_LOG_SHORTENED)
+    return made
+
+
+def sweep(folder: Path, made: Checkpoint) -> None:
+    """Delete the files that nothing names any more."""
+    for other in folder.iterdir():
+        if other.name != made.file:
+            other.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -1,0 +1,193 @@
+"""The tables as they are, row by row beside the same tables computed from the event log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from headrace.model.errors import StoreError
+from headrace.store.event_log.guards import LEFT_OUT, UNRECORDED
+from headrace.store.event_log.replaying import columns
+from headrace.store.event_log.statements import HASHED, HASHED_BYTES_MIN, stand_in
+from headrace.store.portable import as_sqlite, columns_by_table
+from headrace.store.transaction import Dialect, Transaction, quoted
+
+_TEXT_TYPES = ("text", "varchar", "character varying")
+
+UNREADABLE = (sqlite3.DatabaseError, StoreError)
+"""What reading a damaged table raises."""
+
+Row = tuple[Any, ...]
+
+
+class Difference(NamedTuple):
+    """A row that isn't as the log says. Without `field` the whole row is missing, or one too many."""
+
+    table: str
+    key: dict[str, Any]
+    field: str | None
+    stored: Any
+    expected: Any
+    row: dict[str, Any]
+    """As it should be, or, of one too many, as it is."""
+    repairable: bool = True
+    """False where the log has only the hash of what is missing."""
+
+
+class Table(NamedTuple):
+    """A table that is compared. `types` are those of the stored one, by column."""
+
+    name: str
+    types: dict[str, str]
+    key: tuple[str, ...]
+
+
+def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Sequence[str]]) -> Iterator[Table]:
+    """The tables that both sides have. `keys` are those of tables without a primary key."""
+    stored = columns_by_table(tx)
+    for name, own in columns(expected).items():
+        if name not in UNRECORDED and name in stored:
+            key = _primary_key(expected, name) or tuple(keys.get(name, ())) or tuple(own)
+            left_out = LEFT_OUT.get(name, ())
+            types = {column: stored[name].get(column, "") for column in own if column not in left_out}
+            yield Table(name, types, key)
+
+
+def count(tx: Transaction, table: str) -> int:
+    """How many rows a table has."""
+    return int(tx.execute(f"select count(*) from {quoted(table)}").fetchone()[0])
+
+
+def missing_tables(tx: Transaction, expected: sqlite3.Connection) -> list[str]:
+    """Tables that should be there and aren't."""
+    return sorted(columns(expected).keys() - columns_by_table(tx).keys())
+
+
+def compared(tx: Transaction, expected: sqlite3.Connection, table: Table) -> Iterator[Difference]:
+    """What differs in a table. sqlite3.DatabaseError where the stored one can't be read."""
+    key_at = [list(table.types).index(column) for column in table.key]
+    ours = _groups(_expected_rows(expected, table), key_at)
+    theirs = _groups(_stored_rows(tx, table), key_at)
+    ours_next, theirs_next = next(ours, None), next(theirs, None)
+    while ours_next is not None or theirs_next is not None:
+        if theirs_next is None or (ours_next is not None and ours_next[0] < theirs_next[0]):
+            assert ours_next is not None
+            yield from (_row_missing(table, row, key_at) for row in ours_next[1])
+            ours_next = next(ours, None)
+        elif ours_next is None or theirs_next[0] < ours_next[0]:
+            yield from (_row_added(table, row, key_at) for row in theirs_next[1])
+            theirs_next = next(theirs, None)
+        else:
+            yield from _same_key(table, ours_next[1], theirs_next[1], key_at)
+            ours_next, theirs_next = next(ours, None), next(theirs, None)
+
+
+def _same_key(table: Table, expected: list[Row], stored: list[Row], key_at: list[int]) -> Iterator[Difference]:
+    """Rows of one key, paired so that equal ones don't count."""
+    left = list(stored)
+    unmatched = []
+    for row in expected:
+        match = next((one for one in left if _same_row(one, row)), None)
+        if match is None:
+            unmatched.append(row)
+        else:
+            left.remove(match)
+    for row, other in zip(unmatched, left, strict=False):
+        yield from _fields(table, row, other, key_at)
+    yield from (_row_missing(table, row, key_at) for row in unmatched[len(left) :])
+    yield from (_row_added(table, row, key_at) for row in left[len(unmatched) :])
+
+
+def _fields(table: Table, expected: Row, stored: Row, key_at: list[int]) -> Iterator[Difference]:
+    for column, wanted, found in zip(table.types, expected, stored, strict=True):
+        if not _same(found, wanted):
+            key, row = _key(table, expected, key_at), _whole(table, expected)
+            known = not _is_hash(wanted)
+            yield Difference(table.name, key, column, found, wanted, row, known)
+
+
+def _row_missing(table: Table, row: Row, key_at: list[int]) -> Difference:
+    known = not any(_is_hash(value) for value in row)
+    whole = _whole(table, row)
+    return Difference(table.name, _key(table, row, key_at), None, None, whole, whole, known)
+
+
+def _row_added(table: Table, row: Row, key_at: list[int]) -> Difference:
+    whole = _whole(table, row)
+    return Difference(table.name, _key(table, row, key_at), None, whole, None, whole)
+
+
+def _whole(table: Table, row: Row) -> dict[str, Any]:
+    return dict(zip(table.types, row, strict=True))
+
+
+def _key(table: Table, row: Row, key_at: list[int]) -> dict[str, Any]:
+    return {column: row[position] for column, position in zip(table.key, key_at, strict=True)}
+
+
+def _same_row(stored: Row, expected: Row) -> bool:
+    return stored == expected or all(map(_same, stored, expected))
+
+
+def _same(stored: Any, expected: Any) -> bool:
+    if _is_hash(expected):
+        return bool(stored == expected or stand_in(stored) == expected)
+    if type(stored) is type(expected):
+        return bool(stored == expected or (isinstance(stored, str) and _plain(stored) == _plain(expected)))
+    return isinstance(stored, int | float) and isinstance(expected, int | float) and stored == expected
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, bytes) and value.startswith(HASHED) and len(value) < HASHED_BYTES_MIN
+
+
+def _plain(text: str) -> str:
+    """Text without the one character that PostgreSQL can't hold."""
+    return text.replace("\0", "\u2400")
+
+
+def _groups(rows: Iterator[Row], key_at: list[int]) -> Iterator[tuple[list[Any], list[Row]]]:
+    """Rows that come in the order of their keys, by key."""
+    for key, group in groupby(rows, lambda row: [_rank(row[position]) for position in key_at]):
+        yield key, list(group)
+
+
+def _rank(value: Any) -> tuple[int, Any]:
+    """In the order in which SQLite sorts values of all types."""
+    if value is None:
+        return 0, 0
+    if isinstance(value, int | float):
+        return 1, value
+    return (2, _plain(value).encode("utf-8", "surrogateescape")) if isinstance(value, str) else (3, bytes(value))
+
+
+def _expected_rows(expected: sqlite3.Connection, table: Table) -> Iterator[Row]:
+    listed = ", ".join(f'"{column}"' for column in table.types)
+    ordered = ", ".join(f'"{column}" nulls first' for column in table.key)
+    return iter(expected.execute(f'select {listed} from "{table.name}" order by {ordered}'))
+
+
+def _stored_rows(tx: Transaction, table: Table) -> Iterator[Row]:
+    sqlite = tx.dialect is Dialect.SQLITE
+    ordered = ", ".join(_ordered(column, table.types[column], sqlite=sqlite) for column in table.key)
+    listed = ", ".join(as_sqlite(column, kind) for column, kind in table.types.items())
+    try:
+        yield from tx.stream(f'select {listed} from "{table.name}" order by {ordered}')
+    except sqlite3.OperationalError:
+        # a text that isn't UTF-8 any more: read as bytes, so that its row can be named
+        listed = ", ".join(f'case typeof("{c}") when \'text\' then cast("{c}" as blob) else "{c}" end, typeof("{c}")' for c in table.types)
+        for row in tx.execute(f'select {listed} from "{table.name}" order by {ordered}').fetchall():
+            pairs = zip(row[::2], row[1::2], strict=True)
+            yield tuple(value.decode("utf-8", "surrogateescape") if kind == "text" else value for value, kind in pairs)
+
+
+def _ordered(column: str, kind: str, *, sqlite: bool) -> str:
+    collated = "" if sqlite or kind not in _TEXT_TYPES else ' collate "C"'
+    return f'"{column}"{collated} nulls first'
+
+
+def _primary_key(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:
+    rows = connection.execute("select name from pragma_table_info(?) where pk > 0 order by pk", (table,)).fetchall()
+    return tuple(name for (name,) in rows)

@@ -1,0 +1,289 @@
+"""Computing the tables again from the event log, in a SQLite database of their own, whatever database they are in.
+
+A record names statements and their values, so that nothing of today's code has a part in what an old record comes to. What the database
+chose (ids from a sequence) stands in the record. Savepoints are recorded, too: what was rolled back is rolled back here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from headrace.store import migrations
+from headrace.store.engines.parameters import names
+from headrace.store.engines.sqlite import SqliteTransaction
+from headrace.store.event_log.recording import TEXTS
+from headrace.store.event_log.records import DECODE, GENESIS, Checkpoint, Kind, Record, chained
+from headrace.store.event_log.statements import statement
+from headrace.store.transaction import Transaction
+
+Prepare = Callable[[Transaction], None]
+CATALOG = "ducklake_"
+"""How the names of the catalog's tables begin."""
+
+
+class Misfit(NamedTuple):
+    """A record, or the file that stands for older ones, that isn't what it should be."""
+
+    seq: int
+    field: str
+    stored: str
+    expected: str
+
+
+class Log(NamedTuple):
+    """The event log as it stands: its newest checkpoint, its last record, and what doesn't fit in its chain."""
+
+    records: int
+    last: int
+    head: bytes
+    checkpoint: Checkpoint | None
+    first: Record | None
+    """Its oldest record."""
+    misfits: tuple[Misfit, ...]
+    trail: tuple[int, str] | None = None
+    """The audit trail's last entry and its hash, as the newest record or the checkpoint says that knows it."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether the tables can be computed from it."""
+        return self.checkpoint is not None or _makes_tables(self.first)
+
+    @property
+    def waits(self) -> bool:
+        """Whether it was brought to a state that was there before, and the next leader lets it begin."""
+        upgraded = self.first is not None and self.first.kind is Kind.MIGRATED
+        return not self.begins and upgraded
+
+
+def has_begun(tx: Transaction) -> bool:
+    """False for a state that was brought up to date and whose log no leader has let begin."""
+    row = tx.execute("select seq, content from event_log order by seq limit 1").fetchone()
+    first = None if row is None else _decoded(bytes(row[1]))
+    upgraded = first is not None and row[0] == 1 and first.kind is Kind.MIGRATED
+    return not upgraded or _makes_tables(first)
+
+
+def _makes_tables(first: Record | None) -> bool:
+    """Whether a record tells that the tables were made: by migrations from the first one on."""
+    if first is None or first.kind is not Kind.MIGRATED or not first.changes:
+        return False
+    return bool(first.changes[0][0] == 1)
+
+
+def read(tx: Transaction) -> Log:
+    """Compute the chain again, from the record after the checkpoint to the newest."""
+    checkpoint: Checkpoint | None = None
+    first, last, head, count = 0, 0, GENESIS, 0
+    oldest: Record | None = None
+    misfits: list[Misfit] = []
+    trail: tuple[int, str] | None = None
+    for seq, content, digest in _rows(tx):
+        if not count:
+            first, last, head = seq, seq - 1, GENESIS
+        if seq != last + 1:
+            misfits.append(Misfit(seq, "seq", str(seq), str(last + 1)))
+        elif (count or seq == 1) and (expected := chained(seq, head, content)) != digest:
+            misfits.append(Misfit(seq, "hash", digest.hex(), expected.hex()))
+        record = _decoded(content)
+        if not count:
+            oldest = record
+        if record is not None and record.checkpoint is not None:
+            checkpoint = record.checkpoint
+            trail = trail or checkpoint.trail
+        if record is not None and record.trail is not None:
+            trail = record.trail
+        last, head, count = seq, digest, count + 1
+    if checkpoint is not None:
+        misfits += _after(tx, checkpoint, first)
+    log = Log(count, last, head, checkpoint, oldest if first == 1 else None, tuple(misfits), trail)
+    if not log.begins and not log.waits:
+        lost = Misfit(first, "seq", str(first) if count else "no record", "its first record")
+        return log._replace(misfits=(lost, *misfits))
+    return log
+
+
+def _after(tx: Transaction, checkpoint: Checkpoint, first: int) -> Iterator[Misfit]:
+    """Whether the first record that is there continues the checkpoint."""
+    if first > checkpoint.seq + 1:
+        yield Misfit(first, "seq", str(first), str(checkpoint.seq + 1))
+    elif first == checkpoint.seq + 1:
+        content, digest = tx.execute("select content, hash from event_log where seq = ?", (first,)).fetchone()
+        expected = chained(first, checkpoint.hash, bytes(content))
+        if expected != bytes(digest):
+            yield Misfit(first, "hash", bytes(digest).hex(), expected.hex())
+
+
+class Replay:
+    """The tables as the log says that they are. Made by `replay`; close it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.connection = connection
+        self.path = path
+        self.seq = 0
+        self.catalog_known = True
+        """False once DuckLake has changed the catalog by itself."""
+        self.misfits: list[Misfit] = []
+        self.complete = True
+        """False where it doesn't begin with what the log says: everything in it would be wrong."""
+        self.trail: tuple[int, str] | None = None
+        """The audit trail's last entry and its hash."""
+        self._texts: dict[int, str] = {}
+
+    def close(self) -> None:
+        """Close the database; its file stays."""
+        self.connection.close()
+
+    def apply(self, seq: int, content: bytes) -> None:
+        """What one record says."""
+        record = _decoded(content)
+        self.seq = seq
+        if record is None:
+            self.misfits.append(Misfit(seq, "content", "bytes that can't be read", "a record"))
+            return
+        self.trail = record.trail or self.trail
+        match record.kind:
+            case Kind.MIGRATED:
+                self._migrate(record)
+            case Kind.MAINTENANCE:
+                self.catalog_known = False
+            case Kind.COMMIT:
+                self._commit(seq, record)
+
+    def _migrate(self, record: Record) -> None:
+        known = {one.number: one for one in migrations.known()}
+        self.connection.execute(migrations.RECORD)
+        for row in record.changes:
+            if row[0] in known:
+                for text in migrations.statements(known[row[0]].text):
+                    self.connection.execute(text)
+            self.connection.execute("insert into migration values (?, ?, ?, ?)", row)
+        drop_triggers(self.connection)
+
+    def _commit(self, seq: int, record: Record) -> None:
+        self._texts.update(record.statements)
+        for number, text in record.statements.items():
+            self.connection.execute("insert or replace into event_statement values (?, ?)", (number, text))
+        self.connection.execute("begin")
+        for number, rows, *ids in record.changes:
+            sql = self._texts.get(number)
+            if sql is None:
+                self.misfits.append(Misfit(seq, "content", f"statement {number}", "a statement that is known"))
+                continue
+            try:
+                self._execute(sql, rows, ids[0] if ids else [])
+            except (sqlite3.Error, ValueError, TypeError, OverflowError, IndexError) as error:  # a damaged record may say anything
+                self.misfits.append(Misfit(seq, "content", f"{sql.split('(')[0][:80]}: {error}", "a change that can be made"))
+        self.connection.execute("commit")
+
+    def _execute(self, sql: str, rows: list[list[object]], ids: list[int]) -> None:
+        change = statement(sql)
+        if change is not None and change.table.startswith(CATALOG) and not self.catalog_known:
+            return
+        named = names(sql)
+        given: list[Any] = [dict(zip(named, row, strict=True)) for row in rows] if named else rows
+        if not ids or change is None:
+            self.connection.executemany(sql, given) if len(given) > 1 else self.connection.execute(sql, given[0])
+            return
+        for row, number in zip(given, ids, strict=False):
+            cursor = self.connection.execute(sql, row)
+            if cursor.lastrowid != number:
+                moved = f'update "{change.table}" set "{change.numbered}" = ? where rowid = ?'
+                self.connection.execute(moved, (number, cursor.lastrowid))
+
+
+def replay(tx: Transaction, log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
+    """Compute the tables into the new file `target`; `folder` holds the checkpoints. `prepare` makes the catalog's tables."""
+    found = _begun(log, folder, target, prepare)
+    if found.complete:
+        for seq, content, _ in _rows(tx, log.checkpoint.seq if log.checkpoint is not None else 0):
+            found.apply(seq, content)
+    return found
+
+
+def _begun(log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
+    checkpoint = log.checkpoint
+    if checkpoint is not None and (wrong := checkpoint_misfit(checkpoint, folder)) is None:
+        shutil.copyfile(folder / checkpoint.file, target)
+        target.chmod(0o600)
+        connection = connected(target)
+        found = Replay(connection, target)
+        found._texts = dict(connection.execute(TEXTS).fetchall())
+        return found
+    connection = connected(target)
+    found = Replay(connection, target)
+    if checkpoint is not None and wrong is not None:
+        found.misfits.append(wrong)
+        found.complete = False
+    prepare(SqliteTransaction(connection))
+    return found
+
+
+def checkpoint_misfit(checkpoint: Checkpoint, folder: Path) -> Misfit | None:
+    """Whether a checkpoint's file is the one that the log names."""
+    path = folder / checkpoint.file
+    try:
+        with path.open("rb") as file:
+            digest = sha256()
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError as error:
+        return Misfit(checkpoint.seq, "checkpoint", f"{path} can't be read ({error.strerror})", checkpoint.sha256.hex())
+    if digest.digest() != checkpoint.sha256:
+        return Misfit(checkpoint.seq, "checkpoint", digest.hexdigest(), checkpoint.sha256.hex())
+    return None
+
+
+def connected(path: Path) -> sqlite3.Connection:
+    """A database that nobody needs after a crash: nothing is synced."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    for setting in ("journal_mode = memory", "synchronous = off", "foreign_keys = off", "ignore_check_constraints = on"):
+        connection.execute(f"pragma {setting}")
+    path.chmod(0o600)
+    return connection
+
+
+def make_tables(connection: sqlite3.Connection, prepare: Prepare) -> None:
+    """The tables of this Headrace, empty."""
+    connection.execute(migrations.RECORD)
+    for one in migrations.known():
+        for text in migrations.statements(one.text):
+            connection.execute(text)
+    drop_triggers(connection)
+    prepare(SqliteTransaction(connection))
+
+
+def columns(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Table → its columns."""
+    found: dict[str, list[str]] = {}
+    rows = connection.execute(
+        "select t.name, c.name from sqlite_master t join pragma_table_info(t.name) c"
+        " where t.type = 'table' and t.name not like 'sqlite_%' order by t.name, c.cid"
+    ).fetchall()
+    for table, column in rows:
+        found.setdefault(table, []).append(column)
+    return found
+
+
+def drop_triggers(connection: sqlite3.Connection) -> None:
+    """The log is what guards here, and a checkpoint is filled in any order."""
+    for (name,) in connection.execute("select name from sqlite_master where type = 'trigger'").fetchall():
+        connection.execute(f'drop trigger "{name}"')
+
+
+def _rows(tx: Transaction, after: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
+    rows = tx.stream(f"select seq, content, hash from event_log where seq > {int(after)} order by seq")
+    return ((seq, bytes(content), bytes(digest)) for seq, content, digest in rows)
+
+
+def _decoded(content: bytes) -> Record | None:
+    try:
+        return DECODE(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None

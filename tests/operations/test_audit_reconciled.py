@@ -1,0 +1,132 @@
+"""`headrace audit verify`: the trail beside the event log, the publications and the decisions that it must tell of."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
+
+from runlab import DAYS, Lab
+
+from headrace.govern.audit import chain_hash
+
+DROP = {
+    "sqlite": [f"drop trigger {name}" for name in ("audit_in_order", "audit_no_update", "audit_no_delete")],
+    "postgresql": ["drop trigger audit_in_order on audit", "drop trigger audit_no_update on audit"],
+}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    if request.param == "sqlite":
+        made = Lab(tmp_path / "p")
+    else:
+        database = request.getfixturevalue("postgresql")
+        monkeypatch.setenv("PG_PASSWORD", database.password)
+        made = Lab(tmp_path / "p", database)
+    made.sql("clean", "select order_id, cast(day as date) as day from orders")
+    for day in DAYS[:3]:
+        made.orders(day)
+    made.tick()
+    return made
+
+
+def change(lab: Lab, *statements: str, unguarded: bool = False) -> None:
+    """As somebody who may write the database does it; `unguarded`: without the trail's triggers."""
+    if unguarded:
+        statements = (*DROP["sqlite" if lab.database is None else "postgresql"], *statements)
+    if lab.database is not None:
+        lab.database.execute("set search_path to headrace, headrace_lake", *statements)
+        return
+    with sqlite3.connect(lab.root / ".headrace/state.db") as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def test_a_whole_trail_agrees_and_says_what_it_cannot_know(lab: Lab) -> None:
+    document = lab.headrace("audit", "verify")
+    assert (document["ok"], document["reconciled"], document["missing"]) == (True, True, [])
+    assert document["proven_to"] is None
+    assert "checkpoint" in document["notes"][0]
+
+
+def test_an_emptied_trail_is_found(lab: Lab) -> None:
+    change(lab, "delete from audit", unguarded=True)
+    document = lab.headrace("audit", "verify", code=1)
+    assert not document["reconciled"] and document["entries"] == 0
+    missing = " ".join(document["missing"])
+    assert "audit_no_update" in missing and "all of them are gone" in missing
+    assert "partition.published" in missing and "project.applied" in missing
+
+
+def test_a_trail_whose_end_was_cut_is_found_though_its_chain_fits(lab: Lab) -> None:
+    change(lab, "delete from audit where seq > 4", unguarded=True)
+    document = lab.headrace("audit", "verify", code=1)
+    assert document["broken_at"] is None, "the chain alone shows nothing"
+    assert "those after entry 4 are gone" in " ".join(document["missing"])
+
+
+def test_dropped_triggers_alone_are_found(lab: Lab) -> None:
+    change(lab, unguarded=True)
+    document = lab.headrace("audit", "verify", code=1)
+    assert len(document["missing"]) == (3 if lab.database is None else 2)
+    found = lab.headrace("db", "check", code=1)
+    assert {one["source"] for one in found["differences"]} == {"audit"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("delete from publication where id = 2", "the publication of attempt"),
+        ("update publication set rows = 11 where id = 2", "publications 11"),
+        (
+            "insert into withdrawal (node, partition, at) values ('clean', '2025-01-06', 5)",
+            "an entry partition.withdrawn for clean@2025-01-06",
+        ),
+    ],
+)
+def test_what_the_trail_and_the_state_say_is_compared(lab: Lab, statement: str, said: str) -> None:
+    change(lab, statement)
+    document = lab.headrace("audit", "verify", code=1)
+    assert said in " ".join(document["missing"]), document
+
+
+def test_an_entry_that_headrace_did_not_write_is_found_though_its_chain_fits(lab: Lab) -> None:
+    seq, head, event = lab.rows("select seq, hash, event from audit order by seq desc limit 1")[0]
+    at = lab.rows("select at from audit order by seq desc limit 1")[0][0]
+    forged = chain_hash(seq + 1, head, event)
+    values = f"({seq + 1}, {at}, '{event}', '{head}', '{forged}')"
+    change(lab, f"insert into audit (seq, at, event, prev_hash, hash) values {values}")
+    document = lab.headrace("audit", "verify", code=1)
+    assert "written without Headrace" in " ".join(document["missing"])
+
+
+def test_a_checkpoint_kept_elsewhere_proves_and_finds(lab: Lab, tmp_path: Path) -> None:
+    kept = tmp_path / "kept elsewhere.json"
+    made = lab.headrace("audit", "checkpoint", "--out", str(kept))
+    assert json.loads(kept.read_text()) == {"seq": made["seq"], "head": made["head"], "signature": None}
+    lab.orders(DAYS[3])
+    lab.tick()
+    document = lab.headrace("audit", "verify", "--checkpoint", str(kept))
+    assert (document["ok"], document["proven_to"], document["notes"]) == (True, made["seq"], [])
+    kept.write_text(json.dumps({"seq": made["seq"], "head": "0" * 64, "signature": None}))
+    assert "written anew" in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]
+    kept.write_text(json.dumps({"seq": 10_000, "head": "0" * 64, "signature": None}))
+    assert "cut off" in lab.headrace("audit", "verify", "--checkpoint", str(kept), code=1)["reason"]
+    lab.headrace("audit", "checkpoint", "--out", str(kept), code=2)
+
+
+def test_after_maintenance_the_checkpoint_holds_the_anchor(lab: Lab) -> None:
+    lab.headrace("db", "gc")
+    assert lab.headrace("audit", "verify")["ok"]
+    lab.orders(DAYS[3])
+    lab.tick()
+    assert lab.headrace("audit", "verify")["ok"]
+    change(lab, "delete from audit where seq > 4", unguarded=True)
+    assert not lab.headrace("audit", "verify", code=1)["ok"]

@@ -1,0 +1,140 @@
+"""`headrace db check`: rows that somebody changed behind Headrace's back are named, and repaired from the event log."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
+
+from runlab import DAYS, Lab
+
+CLEAN = "select order_id, cast(day as date) as day from orders"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def lab(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
+    if request.param == "sqlite":
+        made = Lab(tmp_path / "p")
+    else:
+        database = request.getfixturevalue("postgresql")
+        monkeypatch.setenv("PG_PASSWORD", database.password)
+        made = Lab(tmp_path / "p", database)
+    made.sql("clean", CLEAN)
+    made.write("consumers.yaml", "- {consumer: sales, owner: core, reads: [clean], due: '09:00'}\n")
+    for day in DAYS[:3]:
+        made.orders(day)
+    made.tick()
+    return made
+
+
+def change(lab: Lab, *statements: str) -> None:
+    """As somebody who may write the database does it, without Headrace."""
+    if lab.database is not None:
+        lab.database.execute("set search_path to headrace, headrace_lake", *statements)
+        return
+    with sqlite3.connect(lab.root / ".headrace/state.db") as db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def differences(lab: Lab) -> list[dict[str, Any]]:
+    document = lab.headrace("db", "check", code=1)
+    assert not document["ok"]
+    found: list[dict[str, Any]] = document["differences"]
+    return found
+
+
+CHANGES = {
+    "publication.verdict": "update publication set verdict = 'held' where id = 1",
+    "publication.rows": "update publication set rows = rows + 1 where id = 2",
+    "publication.content_hash": "update publication set content_hash = 'x' where id = 2",
+    "attempt.finished_at": "update attempt set finished_at = finished_at - 1 where n = 1",
+    "ducklake_data_file.record_count": "update ducklake_data_file set record_count = record_count * 2"
+    " where data_file_id = (select min(data_file_id) from ducklake_data_file)",
+    "delivery.sha256": "update delivery set sha256 = 'y' where id = 1",
+}
+
+
+@pytest.mark.parametrize("column", CHANGES)
+def test_a_value_that_was_edited_is_named_and_repaired(lab: Lab, column: str) -> None:
+    table, _, field = column.partition(".")
+    change(lab, CHANGES[column])
+    (found,) = differences(lab)
+    assert (found["table"], found["field"]) == (table, field)
+    assert found["stored"] != found["expected"]
+    assert found["source"] == ("catalog" if table.startswith("ducklake") else "event_log")
+    document = lab.headrace("db", "check", "--repair", "--reason", "edited by hand")
+    assert (document["ok"], document["repaired"], document["differences"]) == (True, 1, [])
+    assert lab.headrace("db", "check")["ok"]
+    (entry,) = lab.headrace("audit", "show", "--action", "state.repaired")
+    assert (entry["after"], entry["reason"]) == ({table: 1}, "edited by hand")
+
+
+def test_a_row_that_was_deleted_or_added_is_named_and_repaired(lab: Lab) -> None:
+    change(lab, "delete from publication where id = 3", "insert into firing (node, at) values ('clean', 7)")
+    found = {one["table"]: one for one in differences(lab)}
+    assert found["publication"]["stored"] is None and found["publication"]["expected"]["id"] == 3
+    assert found["publication"]["field"] is None
+    assert found["firing"]["expected"] is None and found["firing"]["stored"]["at"] == 7
+    assert lab.headrace("db", "check", "--repair")["ok"]
+
+
+def test_the_consumers_of_a_difference_are_named(lab: Lab) -> None:
+    change(lab, "update publication set verdict = 'held' where node = 'orders'")
+    assert {tuple(one["consumers"]) for one in differences(lab)} == {("sales",)}
+    change(lab, "update obligation set met_at = 1")
+    found = [one for one in differences(lab) if one["table"] == "obligation"]
+    assert all(one["consumers"] == ["sales"] for one in found)
+
+
+def test_what_is_kept_by_hash_alone_is_found_and_not_repaired(lab: Lab) -> None:
+    change(lab, "update profile set columns = columns || ' ' where n = (select min(n) from profile)")
+    found = differences(lab)
+    assert {one["table"] for one in found} == {"profile"}
+    assert all(one["expected"].startswith("sha256:") for one in found)
+    lab.headrace("db", "check", "--repair", code=3)
+
+
+def test_records_of_the_log_itself_are_chained(lab: Lab) -> None:
+    change(lab, "delete from event_log where seq = 5")
+    assert {one["table"] for one in differences(lab)} >= {"event_log"}
+
+
+def test_an_emptied_log_is_no_new_one(lab: Lab) -> None:
+    change(lab, "delete from event_log")
+    assert [one["table"] for one in differences(lab)] == ["event_log"]
+    lab.orders(DAYS[3])
+    lab.tick()
+    assert "event_log" in {one["table"] for one in differences(lab)}
+
+
+def test_maintenance_shortens_the_log_and_what_follows_is_still_compared(lab: Lab) -> None:
+    lab.headrace("db", "gc")
+    document = lab.headrace("db", "check")
+    assert document["ok"] and document["checked"]["publication"] == 6
+    assert "ducklake_data_file" in document["checked"]
+    assert lab.rows("select count(*) < 6 from event_log") == [(True,)]
+    lab.orders(DAYS[3])
+    lab.tick()
+    assert lab.headrace("db", "check")["checked"]["publication"] == 8
+    change(lab, "update publication set rows = 1 where id = 2")
+    assert [(one["table"], one["field"]) for one in differences(lab)] == [("publication", "rows")]
+    before = lab.rows("select count(*) from event_log")
+    lab.headrace("db", "gc", code=1)
+    assert lab.rows("select count(*) from event_log") >= before, "what shows the difference is kept"
+
+
+def test_a_checkpoint_that_was_changed_or_lost_is_found(lab: Lab) -> None:
+    lab.headrace("db", "gc")
+    (file,) = (lab.root / ".headrace/checkpoints").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert [(one["table"], one["field"]) for one in differences(lab)] == [("event_log", "checkpoint")]
+    file.unlink()
+    assert [(one["table"], one["field"]) for one in differences(lab)] == [("event_log", "checkpoint")]

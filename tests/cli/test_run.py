@@ -118,3 +118,14 @@ def test_progress_goes_to_standard_error_in_a_dozen_lines(new: Project) -> None:
     assert code == 0
     assert json.loads(out)["run_id"] == "1"
     assert 1 <= len(err.splitlines()) <= 14
+
+
+def test_a_try_before_anything_ran_leaves_no_state_behind(new: Project) -> None:
+    """Would catch: a raw message of the database, and a half-made state that the next command takes for a damaged one."""
+    (new.root / "assets/alone.py").write_text(
+        "from headrace import asset\nimport pyarrow as pa\n\n@asset(owner='core')\ndef alone():\n    return pa.table({'n': [1, 2]})\n"
+    )
+    document = new.json("try", "alone")
+    assert (document["state"], document["rows_total"]) == ("unchecked", 2)
+    assert "nothing that revenue reads is published yet" in new.refused("try", "revenue")
+    assert not (new.root / ".headrace/state.db").exists()

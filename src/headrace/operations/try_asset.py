@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import msgspec
 
 from headrace.engine import logs
 from headrace.govern.state import open_state
-from headrace.lake import FileRef, Table
+from headrace.lake import FileRef, Table, catalog
 from headrace.lake.catalog import newest_snapshot
-from headrace.model import Asset, UsageError
+from headrace.model import Asset, Settings, UsageError
 from headrace.operations import targets
 from headrace.operations.documents import CheckRow, ColumnRow, ErrorRow, TryDocument
 from headrace.operations.parameters import with_parameters
@@ -41,9 +44,24 @@ def try_asset(session: Session, target: str, *, limit: int, parameters: dict[str
     """
     compiled = with_parameters(usable(session.declared()), parameters)
     name, key = targets.target(target, compiled.project, kinds=(Asset,))
-    with open_state(session.root, session.settings, create=session.store is None) as store:
+    with _store(session) as store:
         key = key or _newest(store, compiled, compiled.project.assets[name])
         return _tried(session, store, compiled, name, key, limit)
+
+
+@contextmanager
+def _store(session: Session) -> Iterator[Store]:
+    """The project's state. Before anything ran, an empty one of its own: a try leaves nothing behind."""
+    if session.store is not None:
+        with open_state(session.root, session.settings) as store:
+            yield store
+        return
+    with TemporaryDirectory(prefix="headrace-try-") as folder:
+        settings = Settings(name=session.settings.name)
+        with Store.open(Path(folder), settings, create=True) as store:
+            with store.write(None) as tx:
+                catalog.create(tx, f"{session.folders.lake}/")
+            yield store
 
 
 def _newest(store: Store, compiled: Compiled, asset: Asset) -> str:

@@ -17,6 +17,7 @@ from headrace.operations.examinations.finding import Finding, fail, ok, warn
 from headrace.operations.moved import CORRECT, moved
 from headrace.operations.session import Session
 from headrace.store.lease import holder
+from headrace.store.queries import checking
 
 FREE_BYTES_LEAST = 500 * 2**20
 FREE_BYTES_ENOUGH = 5 * 2**30
@@ -57,6 +58,7 @@ def _store(session: Session) -> Iterator[Finding]:
         with store.read() as tx:
             leader = holder(tx)
             elsewhere = moved(session, tx)
+            checksums = checking.page_checksums(tx)
     except (StoreError, HeadraceError) as error:
         yield fail("store", str(error), error.hint)
         return
@@ -70,6 +72,11 @@ def _store(session: Session) -> Iterator[Finding]:
         yield ok("leader", leader.name)
     else:
         yield ok("leader", "none runs now")
+    if checksums is False:
+        todo = "stop the server, pg_checksums --enable, start it: then it finds bits that flipped on its disk"
+        yield warn("checksums", "PostgreSQL doesn't check its pages (data_checksums is off)", todo)
+    elif checksums:
+        yield ok("checksums", "PostgreSQL checks its pages (data_checksums is on)")
 
 
 def _disk(folder: Path) -> Finding:

@@ -26,6 +26,13 @@ def damage(tx: Transaction) -> Iterator[str]:
         tx.execute(f"select count(*) from (select t.*, row_number() over () from {table} t) as everything").fetchone()
 
 
+def page_checksums(tx: Transaction) -> bool | None:
+    """Whether PostgreSQL finds damaged pages by their checksums; None for SQLite, which has none."""
+    if tx.dialect is Dialect.SQLITE:
+        return None
+    return bool(tx.execute("show data_checksums").fetchone()[0] == "on")
+
+
 def published(tx: Transaction) -> dict[str, list[tuple[str, int, int]]]:
     """Node → (partition, rows, snapshot) of what readers see in the lake: publications of files and exports have a manifest."""
     rows = tx.execute(

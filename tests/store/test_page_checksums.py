@@ -1,0 +1,16 @@
+"""Whether the database finds damaged pages by itself: what `doctor` says of PostgreSQL."""
+
+from __future__ import annotations
+
+from headrace.store import Store
+from headrace.store.queries import checking
+
+
+def test_page_checksums_are_what_the_server_says(store: Store) -> None:
+    with store.read() as tx:
+        found = checking.page_checksums(tx)
+        if tx.dialect == "sqlite":
+            assert found is None
+        else:
+            (shown,) = tx.execute("show data_checksums").fetchone()
+            assert found is (shown == "on")

@@ -29,7 +29,7 @@ def test_a_world_is_a_sound_project(seed: int, tmp_path: Path) -> None:
     lab = Lab(seed, tmp_path)
     declare(tmp_path, lab.world, lab.graph)
     compiled = compile_project(tmp_path)
-    assert not compiled.problems
+    assert {problem.code for problem in compiled.problems} <= {"code_not_followed"}  # its faults are planted by `exec`
     assert len(lab.graph.assets) == ASSETS
     owners = {lab.world.reference.owner, *(one.owner for one in lab.world.events)}
     assert len(owners) in {4, 5}

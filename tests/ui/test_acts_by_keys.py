@@ -76,5 +76,5 @@ def test_who_waits_is_found_and_served_again_with_keys_only(shop: Site) -> None:
         expect(page.get_by_text("Resolved.", exact=False).first).to_be_visible()
         page.keyboard.press("g")
         page.keyboard.press("t")
-        expect(page.get_by_role("heading", level=1)).to_contain_text("consumers are served")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("The consumer is served.")
         assert shop.problems == []

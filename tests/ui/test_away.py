@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from serve_lab import serving
 
 pytestmark = pytest.mark.timeout(300)
-HELD = "1 cause holds back"
+HELD = "1 cause holds"
 STALE_MS = 40_000
 
 

@@ -65,7 +65,7 @@ def test_the_first_page_says_who_waits_why_and_what_to_do(shop: Site) -> None:
     """Would catch: a first page that shows runs, and not who waits for what."""
     with shop.page() as page:
         open_page(page, "/")
-        expect(page.get_by_role("heading", level=1)).to_contain_text("1 cause holds back")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("1 cause holds")
         row = page.locator("tr", has_text="report")
         expect(row.first).to_contain_text("late")
         expect(row.first.get_by_role("link", name="Open INC-1")).to_be_visible()

@@ -67,7 +67,7 @@ def test_a_stranger_repairs_it_with_the_mouse(demo: Site) -> None:
     six clicks; a sentence that has gone, or a repair that needs the keyboard."""
     with demo.page(zone=ZONE) as page:
         hand, main = Hand(page), page.locator("main")
-        expect(page.get_by_role("heading", level=1)).to_have_text("1 cause holds back 8 assets and 3 consumers")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("1 cause holds 8 assets and 3 consumers.")
         expect(main).to_contain_text("Nothing wrong was published.")
         row = page.get_by_role("row").filter(has_text="morning-report")
         for said in ("late", "since Tue 02-12 07:00", "needs data by 07:00 daily", "flights: 2 columns renamed"):  # who, since when, why

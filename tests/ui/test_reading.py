@@ -186,7 +186,7 @@ def test_what_is_refused_says_what_it_was_about_and_leads_on(seen: tuple[Site, P
         accessible(page, path)
 
 
-def test_a_run_shows_what_failed_first_however_long_it_is(tmp_path: Path) -> None:
+def test_a_run_shows_what_failed_first_however_long_it_is(seen: tuple[Site, Path], tmp_path: Path) -> None:
     """Would catch: "All of them got through" over a page of attempts, and no retry, while a later one failed."""
     root = project(tmp_path / "shop")
     deliver(root, "2025-03-01")
@@ -197,7 +197,7 @@ def test_a_run_shows_what_failed_first_however_long_it_is(tmp_path: Path) -> Non
             " values (900, ?, 1, 'revenue', 'produce', '[\"2025-03-01\"]', ?, 0, 0, 1, ?)",
             [(n, "failed", "it broke") if n == 700 else (n, "published", None) for n in range(1, 701)],
         )
-    with browser() as found, serving(root) as server, Site(found, server).page() as page:
+    with serving(root) as server, Site(seen[0].browser, server).page() as page:
         open_page(page, "/runs/1")
         panel = page.get_by_role("region", name="Not published")
         expect(panel).to_contain_text("it broke")
@@ -206,7 +206,7 @@ def test_a_run_shows_what_failed_first_however_long_it_is(tmp_path: Path) -> Non
         expect(page.get_by_text("got through")).to_have_count(0)
 
 
-def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(tmp_path: Path) -> None:
+def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(seen: tuple[Site, Path], tmp_path: Path) -> None:
     """Would catch: an engineer who has to look for the run, the attempt and the log of what an incident is about."""
     root = project(tmp_path / "shop")
     code = "from headrace import asset\n\n@asset(owner='core', partition='day', inputs=['orders'])\ndef breaks(ctx, orders):\n"
@@ -214,7 +214,7 @@ def test_an_incident_of_failed_code_shows_the_error_its_line_and_the_traceback(t
     write(root / "consumers.yaml", '- {consumer: report, owner: core, reads: [breaks], due: "07:00"}\n')
     deliver(root, "2025-03-01")
     headrace(root, "tick", "--now", NOW)
-    with browser() as found, serving(root) as server, Site(found, server).page() as page:
+    with serving(root) as server, Site(seen[0].browser, server).page() as page:
         open_page(page, "/incidents/INC-1")
         panel = page.get_by_role("region", name="What failed")
         expect(panel).to_contain_text("no such <b>thing</b>")

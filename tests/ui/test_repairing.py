@@ -9,7 +9,7 @@ from browser_lab import open_page, site
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.timeout(300)
-HELD = "1 cause holds back"
+HELD = "1 cause holds"
 
 
 def test_a_cause_is_found_and_repaired_and_others_see_it(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_cause_is_found_and_repaired_and_others_see_it(tmp_path: Path) -> None
         page.get_by_role("button", name="Close", exact=True).last.click()
         expect(page.get_by_text("Resolved.", exact=False).first).to_be_visible()
 
-        expect(other.get_by_role("heading", level=1)).to_contain_text("consumers are served")
+        expect(other.get_by_role("heading", level=1)).to_contain_text("The consumer is served.")
         shop.server.stop()
         expect(other.get_by_text("Connecting")).to_be_visible()
-        expect(other.get_by_role("heading", level=1)).to_contain_text("consumers are served")
+        expect(other.get_by_role("heading", level=1)).to_contain_text("The consumer is served.")

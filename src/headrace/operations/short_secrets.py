@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from headrace.govern.redaction import PROMISED_CHARACTERS_MIN
 from headrace.govern.secrets import SecretMissing, Secrets, references_in
 from headrace.model import Level, Place, Problem, Project
 
+_PORT = re.compile(r"(?:@|//)[^/@]*:(\$\{\w+\})(?=[/?]|$)")
+"""A reference that stands where a URL has its port: no secret, however short its value is."""
 _KEYRING = "secret://keyring/"
 """Not looked up: a keyring may ask the user to unlock it."""
 
@@ -17,8 +20,9 @@ _KEYRING = "secret://keyring/"
 def short_secrets(project: Project, root: Path) -> list[Problem]:
     """A warning for each declared secret whose value can be looked up here and has fewer than six characters."""
     secrets, found = Secrets(root), {}
+    ports = set(_ports(project.settings.connections))
     for reference, place in _declared(project):
-        if reference in found or reference.startswith(_KEYRING):
+        if reference in found or reference in ports or reference.startswith(_KEYRING):
             continue
         with suppress(SecretMissing):
             if 0 < len(secrets.resolved(reference)) < PROMISED_CHARACTERS_MIN:
@@ -31,6 +35,13 @@ def short_secrets(project: Project, root: Path) -> list[Problem]:
                     level=Level.WARNING,
                 )
     return list(found.values())
+
+
+def _ports(connections: Mapping[str, Mapping[str, object]]) -> Iterator[str]:
+    for connection in connections.values():
+        for value in connection.values():
+            if isinstance(value, str):
+                yield from _PORT.findall(value)
 
 
 def _declared(project: Project) -> Iterator[tuple[str, Place]]:

@@ -12,9 +12,10 @@ from headrace.model import Asset, Project, Source
 from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.loading import HISTORY
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
-from headrace.operations.repairs import Broken, repairs
+from headrace.operations.repairs import Broken, before_deciding, decided_at, repairs
 from headrace.operations.unchanged import unchanged
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
@@ -22,6 +23,7 @@ from headrace.store import Transaction
 from headrace.store.queries import drift, partitions
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident
+from headrace.store.queries.news import newest_withheld
 
 
 class Act(enum.StrEnum):
@@ -153,6 +155,8 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     if node is None:
         return Mending(first=f"{incident.node} has no data of its own, or isn't declared any more", commands=("headrace status",))
     keys = _ordered(project, incident)
+    if incident.detail == HISTORY and any(newest_withheld(tx, node.name, key) for key in keys):
+        return Mending(first=before_deciding(node.owner), commands=(decided_at(node.name),))
     renamed = [key for key in keys if isinstance(node, Source) and drift.renames_wait(tx, node.name, key)]
     if renamed:
         found = _built(project, incident, Mode.MISSING)

@@ -29,6 +29,19 @@ class Broken(msgspec.Struct, frozen=True):
     """Whether it is held because of columns of which it is proposed what they are called now."""
     incident: str | None = None
     """What it is put down to, where that is asked for."""
+    history: str | None = None
+    """The summary of the incident that lists it, of what is held of a history that was loaded at
+    once: it has one repair, whatever is wrong with each."""
+
+
+def before_deciding(owner: str) -> str:
+    """What a person does first about what is held of a history that was loaded at once."""
+    return f"ask {owner} which of these deliveries are right"
+
+
+def decided_at(node: str) -> str:
+    """The command that lists what is held of a source, with what to do about each."""
+    return command_line("quarantine", node)
 
 
 def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[RepairRow]:
@@ -42,8 +55,14 @@ def repairs(project: Project, broken: Iterable[Broken], because: str) -> list[Re
 def _row(project: Project, node: str, first: str | None, found: Sequence[Broken], because: str) -> RepairRow:
     declared = project.sources.get(node) or project.assets.get(node)
     keys = [one.partition for one in found]
+    history = found[0].history
     if declared is not None and declared.partition.grain is not None:
         keys.sort(key=lambda key: order_of(key, declared.partition, declared.timezone))
+    if history is not None:
+        return RepairRow(
+            node=node, partitions=keys, first=first, commands=[decided_at(node)],
+            incident=found[0].incident,
+        )  # fmt: skip
     commands = _commands(declared, node, keys, found, because)
     return RepairRow(node=node, partitions=keys, first=first, commands=commands, incident=found[0].incident)
 
@@ -51,6 +70,8 @@ def _row(project: Project, node: str, first: str | None, found: Sequence[Broken]
 def first_of(project: Project, one: Broken) -> str | None:
     """What has to be done before any command helps; None where trying again may be enough."""
     declared = project.node(one.node)
+    if one.history is not None and declared is not None:
+        return f"{one.history}; {before_deciding(declared.owner)}"
     if isinstance(declared, Source):
         return _of_source(declared, one)
     if not isinstance(declared, Asset) or one.state == "lost" or (one.error is not None and one.error.kind in _PASSING):

@@ -18,7 +18,7 @@ from headrace.operations.documents import (
     RunDocument,
 )
 from headrace.operations.repairs import Broken, repairs
-from headrace.operations.runs import error_row, path_of, reason_of
+from headrace.operations.runs import error_row, listed, path_of, reason_of
 from headrace.run.applying import newest
 from headrace.run.orders import RunResult
 from headrace.store import Clock, Store
@@ -74,7 +74,7 @@ def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) ->
     with store.read() as tx:
         applied = newest(tx)
         broken = [
-            Broken(a.node, key, a.state, error_row(a.error), path_of(tx, a), renames_wait(tx, a.node, key))
+            listed(tx, Broken(a.node, key, a.state, error_row(a.error), path_of(tx, a), renames_wait(tx, a.node, key)))
             for (_, key), a in last.items()
             if a.state in ("held", "rejected", "failed", "lost")
         ]

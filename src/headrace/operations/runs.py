@@ -13,6 +13,7 @@ from headrace.model.export_links import Exported
 from headrace.model.required import WHOLE
 from headrace.model.times import Duration
 from headrace.model.zones import to_us
+from headrace.observe.diagnosis.loading import HISTORY
 from headrace.operations import targets
 from headrace.operations.code_rows import Versions
 from headrace.operations.documents import ErrorRow, RepairRow, RunRow
@@ -23,6 +24,7 @@ from headrace.store.queries import attempts, deliveries, failures, incidents
 from headrace.store.queries import runs as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.drift import renames_wait
+from headrace.store.queries.news import newest_withheld
 from headrace.store.queries.runs import Run
 
 FAILED = ("failed", "lost", "rejected")
@@ -105,7 +107,18 @@ def standing_repairs(tx: Transaction, project: Project) -> list[RepairRow]:
 def put_down(tx: Transaction, one: Broken) -> Broken:
     """The same with the open incident that it is put down to, whose repair is its own."""
     known = incidents.open_at(tx, one.node, "" if one.partition == WHOLE else one.partition)
-    return one if known is None else msgspec.structs.replace(one, incident=known.shown)
+    if known is None:
+        return one
+    listed = known.detail == HISTORY and known.node == one.node
+    waits = listed and newest_withheld(tx, one.node, one.partition) is not None
+    history = known.summary if waits else None
+    return msgspec.structs.replace(one, incident=known.shown, history=history)
+
+
+def listed(tx: Transaction, one: Broken) -> Broken:
+    """The same with the incident that lists it, if it is held of a history that was loaded at once."""
+    known = put_down(tx, one)
+    return one if known.history is None else known
 
 
 def broken_of(tx: Transaction, node: str, partition: str, state: str) -> Broken:

@@ -18,6 +18,7 @@ from headrace.observe.diagnosis.causes import HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.explaining import may_show, score
 from headrace.observe.diagnosis.graph import CauseGraph
+from headrace.observe.diagnosis.loading import gathered, split
 from headrace.observe.diagnosis.looks import Looks
 from headrace.observe.diagnosis.origins import traced
 from headrace.observe.diagnosis.placing import causes_at
@@ -122,7 +123,8 @@ class _Sweep:
         offered |= {one: starts(self._graph, one) for one in carried_here}
         place = Place(name, self._graph.is_source(name), self._seen.get(name, ()), self._graph.joins(name), *self._changed(name))
         residual = [one for one in place.evidence if not self._explained(one, offered, place)]
-        return [*carried_here, *causes_at(place, residual)]
+        history, rest = split(residual)
+        return [*carried_here, *gathered(causes_at(place, history)), *causes_at(place, rest)]
 
     def _changed(self, name: str) -> tuple[list[Evidence], list[Evidence]]:
         """Bodies and declarations that were applied at a node so lately that they may have made the difference."""

@@ -35,6 +35,8 @@ class Candidate:
     """Whether the node's body was changed shortly before."""
     said: Cause | None = None
     """Of one that is carried: the cause as it was told."""
+    history: tuple[Candidate, ...] = ()
+    """Of what is held of a history that was loaded at once: the causes that it gathers."""
 
     @property
     def kind(self) -> CauseKind:

@@ -72,3 +72,6 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Of a failure: transient, deterministic, resources, …"""
     host: str = ""
     """Of a failed look or a lost worker: what several have in common (a host's name, a path's root), never with credentials."""
+    history: int = 0
+    """Of a held or rejected delivery that the source's first observation found: how many intervals
+    that observation found. 0 for everything else."""

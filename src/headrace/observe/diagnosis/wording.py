@@ -13,6 +13,7 @@ from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.confidence import confidence
 from headrace.observe.diagnosis.details import detail_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.loading import HISTORY, summary
 
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
 """What an error quotes may be a cell's value, and a clause goes out to people. An apostrophe within a word quotes nothing."""
@@ -42,16 +43,18 @@ def told(one: Candidate) -> Cause:
     columns = tuple(sorted(one.columns))
     return Cause(
         kind=one.kind, node=one.node, nodes=one.nodes, partitions=tuple(sorted(one.partitions)), columns=columns,
-        detail=detail_of(one.kind, one.own), summary=_summary(one, columns)[:CLAUSE_MAX], began_us=one.began_us,
+        detail=HISTORY if one.history else detail_of(one.kind, one.own), summary=_summary(one, columns), began_us=one.began_us,
         confidence=confidence(one), own=ids, explains=explains,
     )  # fmt: skip
 
 
 def _summary(one: Candidate, columns: Sequence[str]) -> str:
+    if one.history:
+        return summary(one)[: 2 * CLAUSE_MAX]  # of several kinds
     said = _CLAUSES.get(one.kind, _observed)(one.own, columns)
     if one.latent:
         said = f"{said}; nothing was noticed at {one.node} itself"
-    return f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said
+    return (f"{len(one.nodes) + 1} nodes: {said}" if one.nodes else said)[:CLAUSE_MAX]
 
 
 def _schema(own: Sequence[Evidence], _: Sequence[str]) -> str:

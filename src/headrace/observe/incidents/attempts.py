@@ -7,6 +7,7 @@ import msgspec
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
+from headrace.observe.incidents.history import History
 from headrace.observe.incidents.working import WORKERS
 from headrace.store.database import Transaction
 from headrace.store.queries import evidence as stored
@@ -40,15 +41,15 @@ _SAID = "report:"
 
 def gather(tx: Transaction, found: Gathered, after_fact: int, after_revision: int) -> tuple[int, int]:
     """Take up facts and partitions after these numbers; the last numbers that were taken up."""
-    facts = news.facts(tx, after_fact, NEWS_MAX)
+    facts, history = news.facts(tx, after_fact, NEWS_MAX), History(tx)
     for fact in facts:
         if not _echoes(tx, fact):
-            found.add(_of_fact(fact), fact.attempt)
+            found.add(_of_fact(fact, history), fact.attempt)
     changed = news.changed(tx, after_revision, NEWS_MAX)
     concerned = stored.standing_nodes(tx) | found.touched if changed else set()
     for one in changed:
         if one.state not in READABLE or one.node in concerned:
-            _of_partition(tx, found, one)
+            _of_partition(tx, found, one, history)
     return (facts[-1].id if facts else after_fact), (changed[-1].revision if changed else after_revision)
 
 
@@ -64,20 +65,22 @@ def _echoes(tx: Transaction, fact: FactNews) -> bool:
     return corrects or same
 
 
-def _of_fact(fact: FactNews) -> Evidence:
+def _of_fact(fact: FactNews, history: History) -> Evidence:
+    held = fact.severity == "hold"
     check = fact.detail.removeprefix(_CHECK) if fact.detail.startswith(_CHECK) else None
     family = Family.CHECK if check is not None else FAMILIES.get(CauseKind(fact.kind), Family.CHECK)
     return Evidence(
         id=f"fact:{fact.id}", node=fact.node, partition=_partition(fact.partition), family=family, kind=fact.kind, column=fact.column,
-        expected=fact.expected, observed=fact.observed, strength=fact.strength, held=fact.severity == "hold", at_us=fact.at,
+        expected=fact.expected, observed=fact.observed, strength=fact.strength, held=held, at_us=fact.at,
         began_us=fact.arrived_at, detail=fact.detail if check is None else check,
+        history=history.intervals(fact.node, fact.observed_at) if held else 0,
     )  # fmt: skip
 
 
-def _of_partition(tx: Transaction, found: Gathered, one: Changed) -> None:
+def _of_partition(tx: Transaction, found: Gathered, one: Changed, history: History) -> None:
     """What a partition's state says, and which evidence is over with it."""
     if one.state in ("held", "rejected"):
-        _of_withheld(tx, found, one)
+        _of_withheld(tx, found, one, history)
     elif one.state == "failed" or (one.state == "waiting" and one.failures > 0):
         _of_failure(tx, found, one)
     elif one.state in READABLE:
@@ -86,11 +89,12 @@ def _of_partition(tx: Transaction, found: Gathered, one: Changed) -> None:
         _over(tx, found, one, one.shown, seen=True)
 
 
-def _of_withheld(tx: Transaction, found: Gathered, one: Changed) -> None:
+def _of_withheld(tx: Transaction, found: Gathered, one: Changed, history: History) -> None:
     waits = news.newest_withheld(tx, one.node, one.partition)
     if waits is None:
+        _decided(tx, found, one)
         return
-    attempt, reason, at = waits
+    attempt = waits.attempt
     _over(tx, found, one, attempt)
     key = _partition(one.partition)
     known = any(of == attempt and held for _, of, held in stored.standing_at(tx, one.node, key))
@@ -98,11 +102,20 @@ def _of_withheld(tx: Transaction, found: Gathered, one: Changed) -> None:
         return
     found.add(
         Evidence(
-            id=f"attempt:{attempt}@{key}", node=one.node, partition=key, family=Family.CHECK, observed=reason, strength=HOLD_NATS,
-            at_us=at, error_kind=one.state,
+            id=f"attempt:{attempt}@{key}", node=one.node, partition=key, family=Family.CHECK, observed=waits.reason, strength=HOLD_NATS,
+            at_us=waits.at, error_kind=one.state, history=history.intervals(one.node, waits.observed_at),
         ),
         attempt,
     )  # fmt: skip
+
+
+def _decided(tx: Transaction, found: Gathered, one: Changed) -> None:
+    """Somebody dropped what was held. Of a history that is the end of it: nobody waits for such an
+    interval, unless a promise does, and then the incident isn't over. Of other deliveries the
+    interval is still missing."""
+    rows = stored.contents_at(tx, one.node, _partition(one.partition))
+    history = [id_ for id_, content in rows if msgspec.msgpack.decode(content, type=Evidence).history]
+    found.end(one.node, history)
 
 
 def _of_failure(tx: Transaction, found: Gathered, one: Changed) -> None:

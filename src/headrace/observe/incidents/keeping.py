@@ -10,6 +10,7 @@ import msgspec
 from headrace.model import Project
 from headrace.observe.diagnosis.causes import DATA_CAUSES, HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.loading import HISTORY
 from headrace.observe.incidents import mappings
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, what
@@ -61,7 +62,9 @@ class Keeping:
             number = self._matched(cause, taken)
             known = self._open.get(number) if number is not None else self._before(cause)
             incident = self._opened(cause) if known is None else known
-            self._update(incident, cause, evidence, new=known is None, again=known is not None and known.state == "resolved")
+            self._update(
+                incident, _of_one_kind(cause, incident), evidence, new=known is None, again=known is not None and known.state == "resolved"
+            )
             taken.add(incident.id)
 
     def _matched(self, cause: Cause, taken: Collection[int]) -> int | None:
@@ -105,7 +108,8 @@ class Keeping:
         known = self._made_of.get(was.id, {})
         places = [(evidence[one].node, evidence[one].partition) for one in cause.own if one in evidence]
         fresh = [evidence[one] for one in cause.explains if one in evidence and one not in known]
-        if not new and not again and not fresh and was.kind == cause.kind and was.state == "open":
+        same = was.kind == cause.kind and (cause.detail != HISTORY or was.summary == cause.summary)
+        if not new and not again and not fresh and same and was.state == "open":
             return
         partitions = tuple(sorted({*was.affected.partitions, *cause.partitions}))
         now = msgspec.structs.replace(
@@ -142,6 +146,14 @@ class Keeping:
         nodes = (cause.node, *cause.nodes)
         assets = self._reach.assets(*nodes)
         return Affected(assets, self._reach.readers(nodes, assets), partitions)
+
+
+def _of_one_kind(cause: Cause, incident: Incident) -> Cause:
+    """The cause; that of a held history with the kind that its incident was opened with. Decisions
+    about single deliveries don't change the incident's kind, so they send no messages."""
+    if cause.detail == incident.detail == HISTORY:
+        return msgspec.structs.replace(cause, kind=CauseKind(incident.kind))
+    return cause
 
 
 def _is_rest(cause: Cause, one: Incident) -> bool:

@@ -89,6 +89,18 @@ def arrivals(tx: Transaction, source: str, *, limit: int) -> list[Arrival]:
     return [Arrival(*row) for row in rows]
 
 
+def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:
+    """When a source's first deliveries were observed, in microseconds, and how many intervals were
+    found then; None without deliveries."""
+    row = tx.execute(
+        "select observed_at, count(distinct partition) from delivery where source = :source and"
+        " observed_at = (select min(observed_at) from delivery where source = :source)"
+        " group by observed_at",
+        {"source": source},
+    ).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]))
+
+
 def looks(tx: Transaction, source: str, *, limit: int = 21) -> list[Look]:
     """The last looks at a source, newest first; 21 of them have 20 gaps."""
     rows = tx.execute(

@@ -88,6 +88,15 @@ def standing_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, s
     return [(row[0], row[1], bool(row[2])) for row in rows]
 
 
+def contents_at(tx: Transaction, node: str, partition: str) -> list[tuple[str, bytes]]:
+    """(id, content) of the evidence that stands at a partition."""
+    rows = tx.execute(
+        "select id, content from evidence where node = :node and partition = :partition and ended_at is null",
+        {"node": node, "partition": partition},
+    )
+    return [(str(row[0]), bytes(row[1])) for row in rows]
+
+
 def standing_nodes(tx: Transaction) -> set[str]:
     """The nodes at which anything stands."""
     return {str(row[0]) for row in tx.execute("select distinct node from evidence where ended_at is null")}

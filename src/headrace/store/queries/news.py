@@ -40,6 +40,18 @@ class FactNews(msgspec.Struct, frozen=True, gc=False):
     at: int
     arrived_at: int | None
     """When the delivery that it is of arrived."""
+    observed_at: int | None
+    """When the delivery that it is of was observed."""
+
+
+class Withheld(msgspec.Struct, frozen=True, gc=False):
+    """What waits in quarantine of a partition. Times are in microseconds."""
+
+    attempt: str
+    reason: str
+    at: int
+    observed_at: int | None
+    """When the delivery that it is of was observed."""
 
 
 class Ended(msgspec.Struct, frozen=True, gc=False):
@@ -74,14 +86,14 @@ def facts(tx: Transaction, after: int, limit: int) -> list[FactNews]:
     """The facts after a number, in order."""
     rows = tx.execute(
         "select f.id, f.node, f.partition, f.epoch, f.n, f.kind, f.column_name, f.severity, f.expected, f.observed, f.strength, f.detail,"
-        " f.at, d.arrived_at from fact f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
+        " f.at, d.arrived_at, d.observed_at from fact f left join delivery d on d.id = f.delivery_id where f.id > ? order by f.id limit ?",
         (after, limit),
     )
     return [_fact(row) for row in rows]
 
 
 def _fact(r: tuple[Any, ...]) -> FactNews:
-    return FactNews(r[0], r[1], r[2], f"{r[3]}.{r[4]}", r[5], r[6], r[7], r[8], r[9], float(r[10]), r[11], r[12], r[13])
+    return FactNews(r[0], r[1], r[2], f"{r[3]}.{r[4]}", r[5], r[6], r[7], r[8], r[9], float(r[10]), *r[11:])
 
 
 def newest_facts(tx: Transaction) -> int:
@@ -99,11 +111,13 @@ def newest_ended(tx: Transaction, node: str, partition: str) -> Ended | None:
     return None if row is None else Ended(f"{row[0]}.{row[1]}", *row[2:])
 
 
-def newest_withheld(tx: Transaction, node: str, partition: str) -> tuple[str, str, int] | None:
-    """(attempt, reason, at) of what waits in quarantine of a partition, the newest."""
+def newest_withheld(tx: Transaction, node: str, partition: str) -> Withheld | None:
+    """The newest of a partition that waits in quarantine; None where nothing does."""
     row = tx.execute(
-        "select epoch, n, reason, at from quarantine where node = :node and partition = :partition"
-        " and state in ('held', 'rejected') order by id desc limit 1",
+        "select q.epoch, q.n, q.reason, q.at, d.observed_at from quarantine q"
+        " left join delivery d on d.id = q.delivery_id"
+        " where q.node = :node and q.partition = :partition"
+        " and q.state in ('held', 'rejected') order by q.id desc limit 1",
         {"node": node, "partition": partition},
     ).fetchone()
-    return None if row is None else (f"{row[0]}.{row[1]}", row[2], row[3])
+    return None if row is None else Withheld(f"{row[0]}.{row[1]}", *row[2:])

@@ -62,7 +62,7 @@ RAGGED = {
     "a long row": (b"a,b,c\n1,2,3\n4,5,6,7\n", 3, "4 values where the header has 3 columns"),
     "an open quote": (b'a,b\n1,2\n3,"x\n4,5\n', 3, "quote"),
     "text after a quote": (b'a,b\n1,2\n"3"x,4\n', 3, "quote"),
-    "mixed line ends": (b"a,b\r\n1,2\r\n3,4\n5,6\r\n", 3, "line ends are mixed"),
+    "CR among other line ends": (b"a,b\r\n1,2\r\n3,4\r5,6\r\n", 3, "line ends are mixed"),
     "an end in the middle of a row": (b"a,b,c\n1,2,3\n4,5", 3, "2 values where the header has 3 columns"),
 }
 

@@ -17,6 +17,7 @@ from headrace.connect.encodings import UTF8, in_utf8
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
 from headrace.connect.learn import Learnt, learn_types
+from headrace.connect.line_ends import Quoting, has_both_line_ends, one_line_end
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
@@ -43,8 +44,13 @@ class Csv:
     endings: tuple[str, ...] = (".csv", ".tsv", ".txt", ".psv", ".tab")
 
     def unfold(self, opened: Opened, temporary: Path, bounds: Bounds, pinned: SourceSchema | None) -> Opened:
-        """In UTF-8, whatever encoding is declared, or turned out."""
-        return in_utf8(opened, _said(opened).get("encoding", UTF8), pinned, temporary, bounds)
+        """In UTF-8, whatever encoding is declared, or turned out, and with one kind of line end."""
+        text = in_utf8(opened, _said(opened).get("encoding", UTF8), pinned, temporary, bounds)
+        if not has_both_line_ends(Path(text.path)):
+            return text
+        form = _declared(text, dialect(Path(text.path)))
+        quoting = Quoting(form.delimiter, form.quote, form.escape) if form.quote else None
+        return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, quoting, intermediate=text is not opened)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - a CSV file without a header is none, pinned or not
         """Refuse what isn't UTF-8 text; without quotes and blank lines each line is a row."""
@@ -284,7 +290,8 @@ def _mixed_line(path: Path) -> int | None:
     first = None
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
-            ending = "\r\n" if line.endswith(b"\r\n") else "\r" if b"\r" in line else "\n"
+            alone = b"\r" in line.removesuffix(b"\n").removesuffix(b"\r")
+            ending = "\r" if alone else "\r\n" if line.endswith(b"\r\n") else "\n"
             if first is not None and ending != first:
                 return number
             first = first or ending

@@ -16,6 +16,7 @@ from headrace.connect.encodings import in_utf8
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
 from headrace.connect.learn import learn_types
+from headrace.connect.line_ends import has_both_line_ends, one_line_end
 from headrace.connect.names import column_names
 from headrace.connect.shown import first_line
 from headrace.connect.text import require_text
@@ -88,7 +89,10 @@ class FixedWidth:
         if how.record is not None:
             _require_whole(Path(opened.path), how)
             return written(opened, temporary, bounds, _records(Path(opened.path), how))
-        return in_utf8(opened, how.encoding, pinned, temporary, bounds)
+        text = in_utf8(opened, how.encoding, pinned, temporary, bounds)
+        if not has_both_line_ends(Path(text.path)):
+            return text
+        return one_line_end(text, temporary, bounds, LINE_BYTES_MAX, intermediate=text is not opened)
 
     def inspect(self, opened: Opened, *, known: bool) -> int | None:  # noqa: ARG002 - the columns are always known
         """Refuse what isn't text; each line is a row."""

@@ -13,6 +13,7 @@ from connect_contract import Columns, ReadingContract
 from connect_workbench import Taken, Workbench
 
 from headrace.connect.deliveries import Drift, TypeDrift, Unreadable
+from headrace.connect.take_in import Prepared, prepare
 from headrace.connect.unpack import Bounds
 
 LEGACY = Path(__file__).resolve().parents[3] / "shared/data/legacy/xlsx"
@@ -235,3 +236,16 @@ def test_real_workbooks(bench: Workbench) -> None:
         taken = bench.take(file.read_bytes(), file.name)
         assert isinstance(taken, Taken), (file.name, taken)
         assert taken.rows
+
+
+def test_a_name_twice_in_the_header(bench: Workbench) -> None:
+    """Would catch: a second `amount` in a sheet that nothing says of, unlike in text."""
+    (bench.raw / "f").write_bytes(book(("Data", [["amount", "Amount", None, "n"], [1, 2, 3, 4]])))
+    prepared = prepare(
+        bench.raw / "f", "x.xlsx",
+        connection=bench.session.connection, temporary=bench.temporary, pinned=None,
+    )  # fmt: skip
+    assert isinstance(prepared, Prepared)
+    prepared.discard()
+    said = "the header names both columns 1 and 2 `amount` (the second as `Amount`)"
+    assert prepared.header.doubled == (("Amount_2", said),)

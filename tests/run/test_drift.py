@@ -307,3 +307,40 @@ def test_a_key_inside_json_that_gets_another_name(tmp_path: Path) -> None:
     lab.tick()
     assert lab.rows("select state from partition where node = 'orders' and partition = ?", DAYS[3]) == [("published",)]
     assert len(drift(lab)) == said, "what was published is what is known"
+
+
+def test_a_name_that_the_header_gives_twice(lab: Lab) -> None:
+    """Catches: a second `amount` that becomes `amount_2` and is published in silence; the same header warned of every day."""
+    lab.sql("totals", "select day, customer, count(*) as n from orders group by all")
+    said = "the header names both columns 3 and 6 `amount`"
+    twice = f"{HEADER},amount"
+    lab.deliver(DAYS[0], [f"{row},2.5" for row in rows(DAYS[0])], twice)
+    assert ("orders", DAYS[0]) in published(lab.tick())
+    assert lab.rows("select verdict from publication where node = 'orders'") == [("warned",)]
+    assert lab.rows("select kind, column_name, severity, detail from fact") == [("schema_change", "amount_2", "warn", f"added; {said}")]
+    assert drift(lab) == [(DAYS[0], "added", "amount_2", None, "warn", "[]")]
+    lab.deliver(DAYS[1], [f"{row},2.5" for row in rows(DAYS[1])], twice)
+    assert ("orders", DAYS[1]) in published(lab.tick())
+    assert len(drift(lab)) == 1, "it was said once"
+    lab.deliver(DAYS[2], [f"{row},2.5,3.5" for row in rows(DAYS[2])], f"{twice},Day")
+    lab.tick()
+    held = lab.rows("select state, reason from partition where node = 'orders' and partition = ?", DAYS[2])
+    assert held == [("held", "1 column new: Day_2 (the header names both columns 4 and 7 `day` (the second as `Day`))")]
+
+
+def test_a_doubled_name_where_the_columns_are_known(lab: Lab) -> None:
+    """Catches: a column of a made-up name that a pinned table gets without a decision; a declared decision that isn't heard."""
+    lab.deliver(DAYS[0], rows(DAYS[0]), HEADER)
+    lab.tick()
+    twice = f"{HEADER},amount"
+    lab.deliver(DAYS[1], [f"{row},2.5" for row in rows(DAYS[1])], twice)
+    lab.tick()
+    held = lab.rows("select state, reason from partition where node = 'orders' and partition = ?", DAYS[1])
+    assert held == [("held", "1 column new: amount_2 (the header names both columns 3 and 6 `amount`)")]
+    assert drift(lab) == [(DAYS[1], "added", "amount_2", None, "block", "[]")]
+    source = (lab.root / "sources/orders.yaml").read_text()
+    lab.write("sources/orders.yaml", f"{source}on_drift: {{added: warn}}\n")
+    lab.headrace("apply", "--yes")
+    lab.deliver(DAYS[2], [f"{row},2.5" for row in rows(DAYS[2])], twice)
+    assert ("orders", DAYS[2]) in published(lab.tick())
+    assert drift(lab)[-1] == (DAYS[2], "added", "amount_2", None, "warn", "[]")

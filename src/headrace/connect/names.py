@@ -32,6 +32,24 @@ def column_names(cells: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def doubled_names(cells: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What a header says about columns whose name it has already given to another one.
+
+    Each is the column's own name by `column_names`, and a clause for people that names both places.
+    """
+    first: dict[str, int] = {}
+    doubled = []
+    for position, (cell, name) in enumerate(zip(cells, column_names(cells), strict=True), 1):
+        said = _cleaned(cell, position)
+        earlier = first.setdefault(said.lower(), position)
+        if earlier != position and cell.strip():
+            same = _cleaned(cells[earlier - 1], earlier)
+            both = f"both columns {earlier} and {position} `{shown(same)}`"
+            spelled = "" if same == said else f" (the second as `{shown(said)}`)"
+            doubled.append((name, f"the header names {both}{spelled}"))
+    return tuple(doubled)
+
+
 def _cleaned(cell: str, position: int) -> str:
     name = " ".join("".join(char if char.isprintable() else " " for char in cell).split())
     if len(name) > NAME_CHARACTERS_MAX:

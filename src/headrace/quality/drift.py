@@ -26,6 +26,7 @@ CERTAIN = 20.0
 FACTS_MAX = 100
 """Facts of one delivery: a thousand columns that all have other names are one story."""
 NAMES_TOLD = 8
+CLAUSES_TOLD = 3
 _GIVEN_UP = {Policy.MAP: Policy.BLOCK}
 _CAUSES = {DriftKind.TYPE: "type_change", DriftKind.FORMAT: "format_change"}
 
@@ -56,6 +57,8 @@ class Compared(NamedTuple):
     """(column, its name in the file), where that is a name of another time."""
     clashes: tuple[str, ...]
     """Names in the file that are a column's own, which is read from another name."""
+    doubled: tuple[tuple[str, str], ...] = ()
+    """Names that were made up for columns that the header names like another one, and what it says."""
 
 
 class Rename(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,10 +87,14 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         """The assets and consumers that use a column, in whatever case it is written."""
         return tuple(dict.fromkeys((*self.used.get(column.lower(), ()), *self.used.get(ALL, ()))))
 
+    def declared(self, kind: DriftKind) -> Policy | None:
+        """What the source declares (`on_drift`); None where it says nothing of such a change."""
+        said = self.policies.get(kind.value)
+        return Policy(said) if said else None
+
     def policy(self, kind: DriftKind, column: str, *, mappable: bool = False) -> Policy:
         """What is done about a change of a column; `mappable`: whether what is there can be read as what was expected."""
-        said = self.policies.get(kind.value)
-        chosen = Policy(said) if said else self._usual(kind, column, mappable=mappable)
+        chosen = self.declared(kind) or self._usual(kind, column, mappable=mappable)
         return chosen if mappable else _GIVEN_UP.get(chosen, chosen)
 
     def _usual(self, kind: DriftKind, column: str, *, mappable: bool) -> Policy:
@@ -129,7 +136,7 @@ def known_names(column: ContractColumn, interval: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((in_force(column, interval), *(str(entry["name"]) for entry in column.names), column.name)))
 
 
-def compare(expected: Sequence[Expected], found: Sequence[str]) -> Compared:
+def compare(expected: Sequence[Expected], found: Sequence[str], doubled: Sequence[tuple[str, str]] = ()) -> Compared:
     """Which name is which column. A name of another time counts only where no column is called so now, and the name in force isn't
     there: a vendor that delivers an old interval again writes it as it writes today."""
     there = dict.fromkeys(found)
@@ -146,7 +153,8 @@ def compare(expected: Sequence[Expected], found: Sequence[str]) -> Compared:
     own = {name.lower() for name in matched}
     added = tuple(name for name in there if name not in names)
     clashes = tuple(name for name in added if name.lower() in own)
-    return Compared(names, dropped, added, tuple(otherwise), clashes)
+    new = tuple((name, said) for name, said in doubled if name in added)
+    return Compared(names, dropped, added, tuple(otherwise), clashes, new)
 
 
 def _first(one: Expected) -> str:
@@ -189,10 +197,19 @@ def _each(compared: Compared, rules: Rules, renames: Mapping[str, Rename]) -> It
     for name in compared.clashes:
         why = ("another name is read as this column, and the file has one of its own name too",)
         yield DriftChange(kind=DriftKind.ADDED, column=name, evidence=why, policy=Policy.BLOCK, used_by=rules.users(name))
+    unclear = dict(compared.doubled)
+    for name, said in compared.doubled:
+        policy = rules.declared(DriftKind.ADDED) or Policy.BLOCK  # which of the two is meant is a person's to say
+        yield doubled(name, said, Policy.ALLOW if policy is Policy.MAP else policy, rules)
     for name in compared.added:
-        if name not in taken and name not in compared.clashes:
+        if name not in taken and name not in compared.clashes and name not in unclear:
             policy = rules.policy(DriftKind.ADDED, name, mappable=True)
             yield DriftChange(kind=DriftKind.ADDED, column=name, policy=Policy.ALLOW if policy is Policy.MAP else policy)
+
+
+def doubled(name: str, why: str, policy: Policy, rules: Rules) -> DriftChange:
+    """A column that the header names like another one; `name` is made up, `why` names both."""
+    return DriftChange(kind=DriftKind.ADDED, column=name, evidence=(why,), policy=policy, used_by=rules.users(name))
 
 
 def _renamed(rename: Rename, rules: Rules) -> DriftChange:
@@ -252,8 +269,10 @@ def _part(kind: DriftKind, changes: Sequence[DriftChange]) -> str:
         missing = "; nothing of the expected header is left" if changes[0].evidence else ""
         return f"{_count(columns, 'column')} gone: {_listed(columns)}{missing}"
     if kind is DriftKind.ADDED:
-        clash = next((f" ({one.evidence[0]})" for one in changes if one.evidence), "")
-        return f"{_count(columns, 'column')} new: {_listed(columns)}{clash}"
+        why = list(dict.fromkeys(one.evidence[0] for one in changes if one.evidence))
+        more = f" and {len(why) - CLAUSES_TOLD} more" if len(why) > CLAUSES_TOLD else ""
+        clauses = f" ({'; '.join(why[:CLAUSES_TOLD])}{more})" if why else ""
+        return f"{_count(columns, 'column')} new: {_listed(columns)}{clauses}"
     return "; ".join(f"{one.column}: {', '.join(one.evidence)}" if one.column else ", ".join(one.evidence) for one in changes[:3])
 
 

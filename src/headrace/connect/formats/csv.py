@@ -18,7 +18,7 @@ from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, column_types, drift_of, located, selected
 from headrace.connect.learn import Learnt, learn_types
 from headrace.connect.line_ends import Quoting, has_both_line_ends, one_line_end
-from headrace.connect.names import column_names
+from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.text import require_text
 from headrace.connect.unpack import Bounds, Opened
@@ -61,7 +61,11 @@ class Csv:
     def header(self, connection: duckdb.DuckDBPyConnection, opened: Opened, form: Format) -> Header:  # noqa: ARG002
         """The first line that isn't blank, split as the dialect says: the file's first bytes are read, no more."""
         cells, skip = _first_row(_beginning(Path(opened.path), HEADER_BYTES_MAX), form)
-        return Header(form.header or column_names(cells if _has_header(opened) else _said(opened)["columns"]), skip=skip)
+        if form.header:
+            return Header(form.header, skip=skip)
+        if not _has_header(opened):
+            return Header(column_names(_said(opened)["columns"]), skip=skip)
+        return Header(column_names(cells), skip=skip, doubled=doubled_names(cells))
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
         """Dialect from the first rows, types from all. Raises CannotRead where the first line is data, not a header."""

@@ -8,11 +8,13 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
 from headrace.connect.deliveries import CannotRead, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import bad_columns, drift_of, located, selected
 from headrace.connect.formats.sheets import Cells, cells_of, formula_error, suspects
-from headrace.connect.names import column_names
+from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import Bounds, Opened, place_for
 from headrace.lake import Column
@@ -27,6 +29,8 @@ BATCH_ROWS = 4_096
 WHOLE_MAX = 2**53
 """Excel's numbers are doubles; a whole number beyond this isn't known exactly."""
 ROW = "row"
+DOUBLED = b"doubled"
+"""The key under which the copy says which names its header gives twice."""
 """The first column of what is made of a sheet: the row that each value stood in."""
 KINDS = {"DOUBLE": "number", "VARCHAR": "text", "DATE": "date", "TIMESTAMP": "timestamp", "BOOLEAN": "boolean", "TIME": "time"}
 
@@ -73,7 +77,13 @@ class Excel:
 
         file = pq.ParquetFile(opened.path)
         described = connection.execute(f"DESCRIBE SELECT * FROM {_source(opened)}").fetchall()
-        return Header(tuple(file.schema_arrow.names[1:]), types=tuple(KINDS[row[1]] for row in described[1:]), rows=file.metadata.num_rows)
+        said = (file.schema_arrow.metadata or {}).get(DOUBLED, b"[]")
+        return Header(
+            tuple(file.schema_arrow.names[1:]),
+            types=tuple(KINDS[row[1]] for row in described[1:]),
+            rows=file.metadata.num_rows,
+            doubled=msgspec.json.decode(said, type=tuple[tuple[str, str], ...]),
+        )
 
     def learn(self, connection: duckdb.DuckDBPyConnection, opened: Opened) -> tuple[SourceSchema, Header]:
         """The cells' own types; numbers that are whole throughout become BIGINT."""
@@ -165,9 +175,12 @@ def _written(sheet: CalamineSheet, name: str, cells: Cells, header: int | None, 
             f"row {first + 1} of sheet {shown(name)} names {len(kept) - unnamed} of {len(kept)} columns; "
             "say which row has the names: excel: {header: n}", line=first + 1, code="delivery_header",
         )  # fmt: skip
-    names = column_names([_text(names_row[at]) or "" for at in kept])
+    cells_of_names = [_text(names_row[at]) or "" for at in kept]
+    names = column_names(cells_of_names)
     left = (sheet.start or (0, 0))[1]
-    pq.write_table(pa.table([table.rows(), *(table.column(at) for at in kept)], names=[ROW, *names]), made.path, compression="none")
+    made_of = pa.table([table.rows(), *(table.column(at) for at in kept)], names=[ROW, *names])
+    said = {DOUBLED: msgspec.json.encode(doubled_names(cells_of_names))}
+    pq.write_table(made_of.replace_schema_metadata(said), made.path, compression="none")
     return Cut(cells._replace(top=first), first, tuple(max(left, cells.left) + at for at in kept), names)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headrace.connect.deliveries import BadColumn, CannotRead, Format, SourceSchema, TypeDrift, Unreadable
 from headrace.connect.formats.registry import Header, reads
 from headrace.connect.formats.rows import drift_of
-from headrace.connect.names import column_names
+from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
@@ -64,8 +64,10 @@ class Parquet:
             raise
         except (duckdb.Error, UnicodeDecodeError) as error:
             raise CannotRead(f"the Parquet file is damaged: {first_line(error, opened.path)}") from error
+        names = [row[0] for row in described]
         return Header(
-            column_names([row[0] for row in described]),
+            column_names(names),
+            doubled=doubled_names(names),
             types=tuple(_stored(row[1], row[0]) for row in described),
             rows=rows[0] if rows else None,
         )

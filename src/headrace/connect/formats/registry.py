@@ -42,6 +42,8 @@ class Header(msgspec.Struct, frozen=True):
     """Of records: the keys that lead to each column's value."""
     kinds: tuple[tuple[str, ...], ...] = ()
     """Of records: which kinds of plain values each column has."""
+    doubled: tuple[tuple[str, str], ...] = ()
+    """Of names that the header gives to a second column (`names.doubled_names`)."""
     inside: tuple[str, ...] = ()
     """Of records: the structure of each column's objects and arrays; empty for one without."""
 

@@ -26,6 +26,7 @@ from headrace.quality.drift import (
     compare,
     conversion_at,
     converted_since,
+    doubled,
     in_force,
     known_names,
     told,
@@ -70,8 +71,10 @@ class Drifting:
 
     def adapt(self, header: Header) -> Adapted | Drift:
         """What the names of a file of the delivery mean; a Drift where that must be decided first."""
-        compared = compare(self._expected(), header.names)
-        renames = self._propose(compared.dropped, compared.added, header.names) if compared.dropped and compared.added else ()
+        compared = compare(self._expected(), header.names, header.doubled)
+        unclear = dict(compared.doubled)
+        candidates = [name for name in compared.added if name not in unclear]
+        renames = self._propose(compared.dropped, candidates, header.names) if compared.dropped and candidates else ()
         changes = changes_of(compared, self._rules, renames)
         self._of_names[header.names] = changes
         if blocks(changes):
@@ -230,11 +233,18 @@ class Drifting:
     def changes(self, result: Prepared | Drift | TypeDrift | Unreadable) -> tuple[DriftChange, ...]:
         """Every change of every file of the delivery, each once: of what could be read, or of what first stood in the way."""
         if isinstance(result, Prepared):
-            read = [self._of_names.get(part.found, ()) for part in result.parts or (result,)]
+            parts = result.parts or (result,)
+            read = [self._of_names.get(part.found, self._at_first(part.header)) for part in parts]
         else:
             read = [next((one for one in self._of_names.values() if blocks(one)), ())]
         found = {(one.kind, one.column, one.to): one for changes in read for one in changes}
         return (*found.values(), *self._of_values.values())
+
+    def _at_first(self, header: Header) -> tuple[DriftChange, ...]:
+        """Of a header that was compared with nothing, because nothing is expected yet: names that it gives twice."""
+        if self._task.pinned is not None or self._task.promised:
+            return ()
+        return tuple(doubled(name, why, Policy.WARN, self._rules) for name, why in header.doubled)
 
     def to_pin(self, prepared: Prepared) -> SourceSchema | None:
         """What the source is held to once the delivery is published: columns that came, and since when; those that went; None where

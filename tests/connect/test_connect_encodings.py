@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import Drift
+from headrace.connect.deliveries import Drift, Unreadable
 from headrace.connect.encodings import legacy_encoding
 
 ROWS = "id,who\n1,Zoë\n2,Bo\n"
@@ -74,3 +74,20 @@ def test_what_a_file_makes_sense_in(tmp_path: Path, data: bytes, encoding: str |
     given up; lines in UTF-8 among others that are read as `cafÃ©`."""
     (tmp_path / "x").write_bytes(data)
     assert legacy_encoding(tmp_path / "x") == encoding
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1"])
+@pytest.mark.parametrize("pinned", [False, True])
+def test_two_encodings_in_one_file(bench: Workbench, encoding: str, pinned: bool) -> None:
+    """Would catch: `cafÃ©` published, because the source declares an encoding that has all bytes."""
+    said = {"csv": {"encoding": encoding}}
+    schema = None
+    if pinned:
+        first = bench.take(ROWS.encode(encoding), "x.csv", options=said)
+        assert isinstance(first, Taken)
+        schema = first.schema
+    data = "id,who\n1,Zoë\n".encode(encoding) + "2,Bo\n3,café\n".encode()
+    outcome = bench.take(data, "x.csv", schema, options=said)
+    assert isinstance(outcome, Unreadable), outcome
+    assert (outcome.line, outcome.code) == (4, "delivery_encoding")
+    assert outcome.reason == (f"line 4 is UTF-8, other lines are {encoding}: read in one encoding, one of them would be wrong")

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
-from headrace.connect.deliveries import Drift, SourceSchema
+from headrace.connect.deliveries import CannotRead, Drift, SourceSchema
 from headrace.connect.unpack import CHUNK_BYTES, UTF32, Bounds, Opened, recoded
 
 UTF8, UTF16 = "utf-8", "utf-16"
@@ -22,6 +22,8 @@ _AS_IT_STANDS = (UTF8, "ascii")
 ENCODING_BYTES_MAX = 64 << 20
 """A larger file in another encoding isn't looked through."""
 LEGACY = "cp1252"
+_WESTERN = (LEGACY, "latin-1", "iso-8859-15")
+"""Encodings in which UTF-8's characters are pairs of an accented capital and a sign, which no text has."""
 _WIDE = {"x000": "utf-32-le", "000x": "utf-32-be", "x0x0": "utf-16-le", "0x0x": "utf-16-be"}
 """Which of four bytes are nul in plain letters."""
 _USUAL_SIGNS = frozenset("€‚„…‰‹›‘’“”•–—™¡£§©ª«®°±²³´µ·¸¹º»¼½¾¿×÷\xa0")
@@ -32,10 +34,18 @@ IN_ANY = ("csv", "fixed_width")
 
 def in_utf8(opened: Opened, declared: str, pinned: SourceSchema | None, temporary: Path, bounds: Bounds) -> Opened:
     """`opened`, or a copy of it in UTF-8: from the encoding that it turned out to have, else from the declared one. One that said its
-    encoding by a mark is in UTF-8 already."""
+    encoding by a mark is in UTF-8 already. Raises CannotRead, with the line, for a file of lines in both."""
     turned_out = pinned.format.recode if pinned else ""
     encoding = declared if turned_out in ("", UTF16) else turned_out
-    return opened if opened.encoding == UTF16 or encoding in _AS_IT_STANDS else recoded(opened, encoding, temporary, bounds)
+    if opened.encoding == UTF16 or encoding in _AS_IT_STANDS:
+        return opened
+    if encoding in _WESTERN and (line := _mixed_line_of(Path(opened.path))) is not None:
+        raise CannotRead(
+            f"line {line} is UTF-8, other lines are {encoding}: read in one encoding, one of them would be wrong",
+            line=line,
+            code="delivery_encoding",
+        )
+    return recoded(opened, encoding, temporary, bounds)
 
 
 def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
@@ -100,6 +110,30 @@ def legacy_encoding(path: Path) -> str | None:
     odd = {sign for sign in text if sign > "\x7f" and not sign.isalpha() and sign not in _USUAL_SIGNS}
     foreign = encoding == LEGACY and _IN_A_ROW.search(text)
     return None if odd or foreign or "\0" in text else encoding
+
+
+def _mixed_line_of(path: Path) -> int | None:
+    """As `mixed_line`, None for a text that is UTF-8 as a whole too; a line at a time."""
+    first, others = None, False
+    with path.open("rb") as file:
+        for number, line in enumerate(_bounded(file), 1):
+            if line.isascii():
+                continue
+            try:
+                line.decode(UTF8)
+            except UnicodeDecodeError:
+                others = True
+            else:
+                first = first or number
+            if first and others:
+                return first
+    return None
+
+
+def _bounded(file: IO[bytes]) -> Iterator[bytes]:
+    """Lines; none after one that is too long to be looked at."""
+    while (line := file.readline(CHUNK_BYTES)) and len(line) < CHUNK_BYTES:
+        yield line
 
 
 def mixed_line(data: bytes) -> int | None:

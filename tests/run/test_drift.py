@@ -344,3 +344,17 @@ def test_a_doubled_name_where_the_columns_are_known(lab: Lab) -> None:
     lab.deliver(DAYS[2], [f"{row},2.5" for row in rows(DAYS[2])], twice)
     assert ("orders", DAYS[2]) in published(lab.tick())
     assert drift(lab)[-1] == (DAYS[2], "added", "amount_2", None, "warn", "[]")
+
+
+def test_a_bad_day_among_the_first(lab: Lab) -> None:
+    """Catches: a source of good days and one bad one, seen together, whose dates and amounts are text for ever."""
+    lab.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
+    for day in DAYS[:4]:
+        lab.deliver(day, rows(day, "x.50" if day == DAYS[1] else "1.50"), HEADER)
+    done = {key for node, key in published(lab.tick()) if node == "orders"}
+    assert done == {DAYS[0], DAYS[2], DAYS[3]}
+    held = lab.rows("select partition, state, reason from partition where state in ('held', 'rejected') and node = 'orders'")
+    assert [(key, state) for key, state, _ in held] == [(DAYS[1], "held")]
+    assert "line 2" in held[0][2]
+    found = lab.headrace("sql", "select typeof(amount) as t, typeof(day) as d from orders group by all")["rows"]
+    assert [list(row.values()) if isinstance(row, dict) else row for row in found] == [["DOUBLE", "DATE"]]

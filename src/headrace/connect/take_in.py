@@ -24,7 +24,7 @@ from headrace.connect.headers import listed, unlike
 from headrace.connect.learn import wider
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
-from headrace.connect.widening import as_promised, widened
+from headrace.connect.widening import agreed, as_promised
 from headrace.lake import Column
 from headrace.lake.sqltext import quote
 from headrace.lake.types import UnsupportedType
@@ -308,8 +308,8 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = _counted(header, rows)
-    for sample in learning.samples:
-        schema = widened(schema, _sampled(kind, connection, sample, learning.temporary, opened.options))
+    samples = (_sampled(kind, connection, one, learning.temporary, opened.options) for one in learning.samples)
+    schema = agreed([schema, *(one for one in samples if one is not None)])
     found, meant = header.names, Adapted({})
     if promised:
         contracted = _as_contracted(header, learning)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import msgspec
 
@@ -16,6 +17,11 @@ from headrace.model.nodes import ContractColumn
 BY_CONTRACT = "contract"
 OF_RECORDS = {"jsonl", "json", "xml"}
 """Kinds of files whose records may leave a column out."""
+
+
+OF_TEXT = {"csv", "fixed_width"}
+"""Kinds of files whose types are learnt from text: one bad value makes a column text."""
+TEXT, DATES = "VARCHAR", ("DATE", "TIMESTAMP")
 
 
 def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
@@ -38,6 +44,35 @@ def widened(schema: SourceSchema, other: SourceSchema | None) -> SourceSchema:
     theirs = {one.column: one for one in other.inside}
     inside = [merged(one, theirs.pop(one.column)) if one.column in theirs else one for one in schema.inside]
     return msgspec.structs.replace(schema, columns=columns, format=form, optional=tuple(optional), inside=(*inside, *theirs.values()))
+
+
+def agreed(schemas: Sequence[SourceSchema]) -> SourceSchema:
+    """What several deliveries show together: the first one's schema with types that hold the values of all, and where types
+    are learnt from text, with the narrower type that most deliveries agree on.
+
+    One delivery with a broken value among many would else make its column text for all of them. It isn't of the type that
+    is returned, so reading it says which line is broken.
+    """
+    first, *others = schemas
+    found = first
+    for other in others:
+        found = widened(found, other)
+    if first.format.kind not in OF_TEXT:
+        return found
+    alike = [one for one in schemas if set(one.names) == set(first.names)]
+    columns = tuple(Column(one.name, _of_most(one.name, alike) or one.type, one.id) if one.type == TEXT else one for one in found.columns)
+    return msgspec.structs.replace(found, columns=columns)
+
+
+def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
+    """The type narrower than text that more than half of the deliveries show of a column, all written in one way."""
+    types = [(column.type, one) for one in schemas for column in one.columns if column.name == name]
+    narrow = [(type_name, one.format) for type_name, one in types if type_name != TEXT]
+    if 2 * len(narrow) <= len(types):
+        return None
+    found = reduce(wider, (type_name for type_name, _ in narrow))
+    written = {(form.date_format, form.timestamp_format) for _, form in narrow}
+    return None if found == TEXT or (found in DATES and len(written) > 1) else found
 
 
 def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:

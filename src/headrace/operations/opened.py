@@ -41,7 +41,7 @@ def facts(
         ],
         held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items()},
         failing=failures.failing_nodes(tx),
-        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code != "throttled"},
+        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code != "source_throttled"},
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in plans.awaiting(tx)],
@@ -51,7 +51,7 @@ def facts(
 
 def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_looks.Failing], now_us: int) -> list[Throttled]:
     """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
-    since = {one.source: one.since for one in failing if one.code == "throttled"}
+    since = {one.source: one.since for one in failing if one.code == "source_throttled"}
     for source, at in throttling.waiting(tx, now_us):
         since[source] = min(at, since.get(source, at))
     return [Throttled(source, at, *throttling.loaded(tx, source)) for source, at in sorted(since.items()) if source in project.sources]

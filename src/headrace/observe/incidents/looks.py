@@ -25,7 +25,7 @@ def gather(tx: Transaction, sources: dict[str, Source]) -> Iterator[Evidence]:
     """The sources whose newest looks failed."""
     for found in failed_looks.failing(tx):
         source = sources.get(found.source)
-        if source is None or found.code == "throttled":  # it waits, and that is nothing wrong
+        if source is None or found.code == "source_throttled":  # it waits, and that is nothing wrong
             continue
         kind = _KINDS.get(found.code or "", CauseKind.SOURCE_UNAVAILABLE)
         if kind is CauseKind.SOURCE_UNAVAILABLE and found.times < 2 and (found.gap or SELDOM_US) < SELDOM_US:

@@ -22,7 +22,7 @@ from headrace.model.times import Offset
 from headrace.run.messages import LookAt, Looked
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
-THROTTLED, TOO_LONG = "throttled", "throttled_too_long"
+THROTTLED, TOO_LONG = "source_throttled", "throttled_too_long"
 """The codes of a look that a server's wish for a pause ended."""
 
 

@@ -71,7 +71,7 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
     except Unavailable as error:
         if error.throttled and error.retry_after is not None:
             after = min(max(error.retry_after, 1.0), AWAY_SECONDS_MAX)
-            told = BodyError(ErrorKind.THROTTLED, str(error), code="throttled", after_seconds=after)
+            told = BodyError(ErrorKind.THROTTLED, str(error), code="source_throttled", after_seconds=after)
             return Outcome(attempt=task.attempt, state="failed", measures=Measures(), error=told), 0
         return _failed(task, str(error), ErrorKind.TRANSIENT if error.transient else ErrorKind.DETERMINISTIC, error.code), 0
     except SecretMissing as error:

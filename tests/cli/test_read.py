@@ -92,7 +92,7 @@ def test_a_source_is_read_like_an_asset(shop: Project) -> None:
 def test_a_file_that_is_gone_from_the_lake_is_said(shop: Project) -> None:
     for path in (shop.root / ".headrace/lake/main/revenue").glob("*.parquet"):
         path.unlink()
-    assert "removed from the lake" in shop.refused("read", "revenue", code=1)
+    assert " is gone" in shop.refused("read", "revenue", code=1)
 
 
 @pytest.mark.parametrize("key", ["2025-03-01' or 1=1 --", "*", "../../x", ""])

@@ -244,6 +244,7 @@ def test_a_renamed_repartitioned_and_removed_node_are_done_as_shown(any_lab: Lab
     assert lab.rows(visible) == [("cleaned", 1), ("gone", 1), ("orders", 1)]
 
 
+@pytest.mark.timeout(240)
 def test_kept_plans_are_few_and_a_cache_that_can_t_be_written_is_no_failure(sqlite_lab: Lab) -> None:
     lab = sqlite_lab
     lab.sql("clean", BODY.format(1))

@@ -17,7 +17,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     root = project(tmp_path_factory.mktemp("contract") / "shop")
     source = root / "sources/orders.yaml"
     write(source, source.read_text(encoding="utf-8") + "contract: orders\n")
-    for version, kind in (("1.0.0", "integer"), ("1.0.0", "integer"), ("2.0.0", "string")):
+    for version, kind in (("1.0.0", "integer"), ("1.0.0", "integer"), ("2.0.0", "number")):
         write(root / "contracts/orders.odcs.yaml", CONTRACT.format(version=version, type=kind))
         if version == "1.0.0":
             deliver(root, "2025-03-01")

@@ -167,5 +167,5 @@ def _next(document: RunDocument) -> list[str]:
     if waiting:
         return [command_line("quarantine", place(waiting.asset, waiting.partition))]
     failed = next((attempt for attempt in document.attempts if attempt.state == "failed"), None)
-    opened = [f"headrace incident {one}" for one in document.incidents_opened[:1]] if document.state == "nothing_due" else []
+    opened = [command_line("incident", one) for one in document.incidents_opened[:1]] if document.state == "nothing_due" else []
     return [f"headrace logs {failed.id}"] if failed else opened or ["headrace status"]

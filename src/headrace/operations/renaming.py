@@ -15,7 +15,6 @@ from headrace.operations.plan_refusals import VALUES_DIFFER
 from headrace.quality.facts import DriftKind, Measured, Policy
 from headrace.quality.renames import chosen, pooled
 from headrace.quality.value_changes import conversion as undone
-from headrace.sql.conversions import conversion
 from headrace.sql.parsing import Unreadable
 from headrace.store import Transaction
 from headrace.store.queries import drift as stored
@@ -102,6 +101,8 @@ def decided(mappings: Sequence[MappingRow], convert: Sequence[str], *, as_is: bo
     isn't one over the columns that are mapped."""
     found = {one.to: one for one in mappings}
     for text in convert:
+        from headrace.sql.conversions import conversion  # it loads the SQL parser
+
         try:
             read = conversion(text).columns
         except Unreadable as why:

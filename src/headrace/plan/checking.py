@@ -8,8 +8,6 @@ from headrace.model import Asset, CheckSpec, Place, Problem, Project, Source
 from headrace.model.reporting import did_you_mean, shown
 from headrace.plan.graph import Names
 from headrace.plan.values import Columns
-from headrace.sql.conversions import conversion
-from headrace.sql.parsing import Unreadable
 from headrace.sql.values import Analysis
 
 
@@ -39,6 +37,9 @@ def conversions(source: Source, project: Project) -> Iterator[Problem]:
     contract = project.contracts.get(source.contract or "")
     for column in contract.columns if contract is not None else ():
         for entry in column.conversions:
+            from headrace.sql.conversions import conversion  # it loads the SQL parser
+            from headrace.sql.parsing import Unreadable
+
             try:
                 conversion(str(entry["expression"]))
             except Unreadable as why:

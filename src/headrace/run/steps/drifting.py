@@ -33,7 +33,6 @@ from headrace.quality.drift import (
 )
 from headrace.quality.facts import DriftChange, DriftKind, Policy
 from headrace.run.messages import TakeIn
-from headrace.sql.conversions import conversion
 from headrace.sql.parsing import Unreadable as NotAnExpression
 
 READINGS_MAX = 5
@@ -99,6 +98,8 @@ class Drifting:
             text = conversion_at(column, self._interval)
             if text is None or called.get(column.name) != in_force(column, self._interval):
                 continue
+            from headrace.sql.conversions import conversion  # it loads the SQL parser
+
             try:
                 expression = conversion(text)
             except NotAnExpression as why:

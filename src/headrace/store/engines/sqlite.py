@@ -300,7 +300,8 @@ def _apply_or_refuse(connection: sqlite3.Connection, migration: migrations.Migra
     try:
         return _apply_one(connection, migration)
     except sqlite3.DatabaseError as error:
-        if translate(error, path) is not None:  # the machine's or the file's, which says so itself
+        of_tables = getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR  # one is there already, or isn't
+        if not of_tables and translate(error, path) is not None:  # the machine's or the file's, which says so itself
             raise
         raise migrations.unappliable(migration, str(path), error) from error
 

@@ -15,6 +15,8 @@ from headrace.lake.syncing import footer_hash
 
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 10)]
 """All that were due when the lab's clock stands still."""
+ONE_BY_ONE = "partition: {by: day, column: day}\nbatch: off"
+"""A file for each day: else it's timing that decides which days are computed at once, into one file."""
 CONSUMERS = """\
 - {consumer: shops, owner: core, reads: [totals], due: '09:00'}
 - {consumer: board, owner: core, reads: [twice], due: '09:00'}
@@ -24,8 +26,8 @@ CONSUMERS = """\
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
     made = Lab(tmp_path / "p")
-    made.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
-    made.sql("twice", "select day, 2 * total as total from totals")
+    made.sql("totals", "select day, customer, sum(amount) as total from orders group by all", ONE_BY_ONE)
+    made.sql("twice", "select day, 2 * total as total from totals", ONE_BY_ONE)
     made.write("consumers.yaml", CONSUMERS)
     for day in DAYS:
         made.orders(day)
@@ -55,6 +57,7 @@ def lake(lab: Lab) -> Path:
 
 
 def file_of(lab: Lab, node: str, key: str) -> Path:
+    """The only file that holds a partition, and nothing else."""
     rows = lab.rows(
         "select s.path || t.path || f.path from ducklake_data_file f join ducklake_table t on t.table_id = f.table_id"
         " join ducklake_schema s on s.schema_id = t.schema_id join ducklake_file_column_stats c on c.data_file_id = f.data_file_id"
@@ -62,7 +65,8 @@ def file_of(lab: Lab, node: str, key: str) -> Path:
         node,
         key,
     )
-    return lake(lab) / rows[0][0]
+    ((path,),) = rows
+    return lake(lab) / path
 
 
 def states(lab: Lab) -> dict[str, str]:

@@ -66,8 +66,8 @@ def test_what_is_late_is_waited_for_and_runs_at_once(tmp_path: Path) -> None:
 def test_what_lacks_resources_is_tried_once_more_and_holds_nobody_else_up(tmp_path: Path) -> None:
     """Catches: days that are given up because one of them is too much, and a timeline that says nothing of what was tried."""
     lab = Lab(tmp_path / "p")
-    full = f"case when day = '{MANY[3]}' then error('No space left on device') end"
-    lab.sql("clean", f"select order_id, cast(day as date) as day, {full} as said from orders")
+    much = f"if {MANY[3]!r} in map(str, orders['day'].to_pylist()):\n        raise MemoryError\n"
+    lab.python("clean", f"def clean(orders):\n    {much}    return orders", inputs=["orders"], partition="day")
     for day in MANY:
         lab.orders(day)
     lab.now = datetime.fromisoformat("2025-03-10T12:00:00+00:00")
@@ -80,14 +80,23 @@ def test_what_lacks_resources_is_tried_once_more_and_holds_nobody_else_up(tmp_pa
 def test_a_full_disk_is_freed_once_an_hour(tmp_path: Path) -> None:
     """Catches: a disk that stays full for a day although what fills it could go; one that is cleared with every pass."""
     lab = Lab(tmp_path / "p")
+    room = tmp_path / "room"
     full = "import errno, os\n    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))\n"
-    lab.python("writes", f"def writes():\n    {full}", inputs=[])
+    full = full.replace("raise", f"if not os.path.exists({str(room)!r}): raise")
+    lab.python("writes", f"def writes():\n    {full}    return [{{'n': 1}}]", inputs=[])
+    tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
+    assert lab.rows("select kind from incident") == []  # once may have been a moment's
     tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
     (found,) = lab.rows("select kind, detail, state from incident")
     assert found == ("resource_exhausted", "no space", "open")
     assert [act for (act,) in lab.rows("select act from incident_event where act = 'reclaim'")] == ["reclaim"]
     tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
     assert lab.rows("select count(*) from incident_event where act = 'reclaim'") == [(1,)]
+    assert lab.rows("select state, failures from partition where node = 'writes'") == [("waiting", 0)]
+    assert lab.rows("select count(*) from evidence where node = 'writes'") == [(1,)]
+    room.touch()
+    tick(Session.open(lab.root, "prod", None, "tester"), progress=Silent())
+    assert lab.rows("select state from incident") == [("resolved",)]
 
 
 def _acts(lab: Lab) -> list[tuple[str, str]]:

@@ -66,6 +66,11 @@ def failure_of(one: Evidence) -> Failure:
     return _failure(one.detail, one.observed)
 
 
+def says_no_space(said: str) -> bool:
+    """Whether an error's words tell of a full disk."""
+    return _failure("", said) is Failure.SPACE
+
+
 @lru_cache(FAILURES_KEPT)
 def _failure(code: str, said: str) -> Failure:
     if _LACKS.search(said):

@@ -5,17 +5,23 @@ from __future__ import annotations
 import msgspec
 
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
+from headrace.observe.diagnosis.details import says_no_space
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.history import History
 from headrace.observe.incidents.working import WORKERS
 from headrace.store.database import Transaction
+from headrace.store.queries import attempts, incidents, news
 from headrace.store.queries import evidence as stored
-from headrace.store.queries import incidents, news
+from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.news import Changed, FactNews
 
 NEWS_MAX = 20_000
 """So many partitions and facts are taken up by one judgement; the next one takes up the rest."""
+FULL_TIMES = 2
+"""So many tries in a row that find no space are an incident: one may have met a moment of it."""
+ENVIRONMENT = "environment"
+"""The kind of error that is counted against nobody (`schedule.states`)."""
 EXACT_NATS = 12.0
 HOLD_NATS = 4.0
 FAMILIES = {
@@ -83,6 +89,8 @@ def _of_partition(tx: Transaction, found: Gathered, one: Changed, history: Histo
         _of_withheld(tx, found, one, history)
     elif one.state == "failed" or (one.state == "waiting" and one.failures > 0):
         _of_failure(tx, found, one)
+    elif one.state == "waiting" and says_no_space(one.reason):
+        _of_no_space(tx, found, one)
     elif one.state in READABLE:
         if one.shown is not None:
             found.forget(one.node, _partition(one.partition), one.shown)
@@ -136,6 +144,30 @@ def _of_failure(tx: Transaction, found: Gathered, one: Changed) -> None:
         ),
         ended.attempt,
     )  # fmt: skip
+
+
+def _of_no_space(tx: Transaction, found: Gathered, one: Changed) -> None:
+    """Two tries in a row that found the disk full: nobody's failure, but somebody has to make room. It is one piece of evidence, however
+    often it is tried."""
+    newest = attempts.of_partition(tx, one.node, one.partition, limit=FULL_TIMES)
+    if len(newest) < FULL_TIMES or not all(_found_full(attempt) for attempt in newest):
+        return
+    key, last = _partition(one.partition), newest[0]
+    id_ = f"space:{one.node}@{key}"
+    if any(known == id_ for known, _, _ in stored.standing_at(tx, one.node, key)):
+        return
+    found.add(
+        Evidence(
+            id=id_, node=one.node, partition=key, family=Family.RESOURCES, expected="room on the disk", observed=one.reason,
+            strength=EXACT_NATS, at_us=last.finished_at or one.since, began_us=newest[-1].queued_at, error_kind=ENVIRONMENT,
+        ),
+        last.id,
+    )  # fmt: skip
+
+
+def _found_full(attempt: Attempt) -> bool:
+    error = attempt.error or {}
+    return attempt.state == "skipped" and error.get("kind") == ENVIRONMENT and says_no_space(str(error.get("message") or ""))
 
 
 def _over(tx: Transaction, found: Gathered, one: Changed, attempt: str | None, *, seen: bool = False) -> None:

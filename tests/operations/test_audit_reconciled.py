@@ -15,6 +15,7 @@ from runlab import DAYS, Lab
 
 from headrace.govern.audit import chain_hash
 
+UNIQUE = "partition: {by: day, column: day}\nchecks:\n  - unique: [order_id]"
 DROP = {
     "sqlite": [f"drop trigger {name}" for name in ("audit_in_order", "audit_no_update", "audit_no_delete")],
     "postgresql": ["drop trigger audit_in_order on audit", "drop trigger audit_no_update on audit"],
@@ -130,3 +131,30 @@ def test_after_maintenance_the_checkpoint_holds_the_anchor(lab: Lab) -> None:
     assert lab.headrace("audit", "verify")["ok"]
     change(lab, "delete from audit where seq > 4", unguarded=True)
     assert not lab.headrace("audit", "verify", code=1)["ok"]
+
+
+def test_an_acceptance_tells_of_what_it_published(lab: Lab) -> None:
+    """Would catch: an exception that looks as if nobody had published it, and rows of one that nobody compares."""
+    lab.sql("once", "select order_id, cast(day as date) as day from orders", UNIQUE)
+    lab.headrace("apply", "--yes")
+    lab.deliver(DAYS[3], [f"1,c,1.50,{DAYS[3]}"] * 2)
+    lab.tick()
+    lab.headrace("quarantine", "accept", f"once@{DAYS[3]}", "--reason", "they stand by it", "--until", "5d")
+    assert lab.headrace("audit", "verify")["reconciled"]
+    (accepted,) = lab.headrace("audit", "show", "--action", "quarantine.accepted")
+    assert accepted["after"]["rows"] == 2
+    change(lab, f"update publication set rows = 7 where node = 'once' and partition = '{DAYS[3]}'")
+    missing = lab.headrace("audit", "verify", code=1)["missing"]
+    assert f"agreement on attempt {accepted['version']}: the trail says 2 rows, its publications 7" in missing
+
+
+def test_an_acceptance_that_says_no_rows_tells_of_its_publication_too(lab: Lab) -> None:
+    """Would catch: a trail that an earlier Headrace wrote, and that is called incomplete."""
+    lab.sql("once", "select order_id, cast(day as date) as day from orders", UNIQUE)
+    lab.headrace("apply", "--yes")
+    lab.deliver(DAYS[3], [f"1,c,1.50,{DAYS[3]}"] * 2)
+    lab.tick()
+    lab.headrace("quarantine", "accept", f"once@{DAYS[3]}", "--reason", "they stand by it")
+    change(lab, """update audit set event = replace(event, '"after":{"rows":2}', '"after":null')""", unguarded=True)
+    missing = lab.headrace("audit", "verify", code=1)["missing"]
+    assert not [one for one in missing if "attempt" in one], missing

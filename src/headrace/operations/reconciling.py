@@ -49,6 +49,8 @@ class Told(msgspec.Struct):
 
     attempts: dict[str, int | None] = {}
     """Attempt as `epoch.n` → rows that were published."""
+    accepted: set[str] = set()
+    """Attempts of which what waited was accepted, by entries that don't say how many rows that published."""
     backfills: set[str] = set()
     versions: set[tuple[str, str | None]] = set()
     decisions: set[tuple[str, int]] = set()
@@ -104,14 +106,25 @@ def _gather(event: _Event, told: Told) -> None:
         case "partition.published" if version is not None and version.startswith("backfill "):
             told.backfills.add(version.removeprefix("backfill "))
         case "partition.published" if version is not None:
-            rows = event.after.get("rows") if isinstance(event.after, dict) else None
-            told.attempts[version] = rows if isinstance(rows, int) else None
+            told.attempts[version] = _rows(event)
         case "project.applied":
             told.versions.add((event.object.id, version))
         case "history.retired" if isinstance(event.after, dict):
             told.retired.append((_attempt(event.after["first"]), _attempt(event.after["last"])))
-        case "partition.withdrawn" | "quarantine.accepted" | "obligation.waived":
+        case "partition.withdrawn" | "obligation.waived":
             told.decisions.add((event.action, to_us(event.at)))
+        case "quarantine.accepted":
+            told.decisions.add((event.action, to_us(event.at)))
+            if version is not None and (rows := _rows(event)) is not None:
+                told.attempts[version] = rows + (told.attempts.get(version) or 0)
+            elif version is not None:
+                told.accepted.add(version)
+
+
+def _rows(event: _Event) -> int | None:
+    """How many rows an entry says were published; None where it doesn't say."""
+    rows = event.after.get("rows") if isinstance(event.after, dict) else None
+    return rows if isinstance(rows, int) else None
 
 
 def _beside_log(log: replaying.Log, told: Told) -> list[str]:
@@ -144,7 +157,7 @@ def _beside_publications(tx: Transaction, told: Told) -> list[str]:
             said = told.attempts[attempt]
             if said is not None and said != rows and not _retired(attempt, told):
                 missing.append(f"agreement on attempt {attempt}: the trail says {said:,} rows, its publications {rows:,}")
-        elif str(plan) not in told.backfills:
+        elif attempt not in told.accepted and str(plan) not in told.backfills:
             missing.append(f"an entry partition.published for what attempt {attempt} published")
     gone = [attempt for attempt in told.attempts.keys() - there if not _retired(attempt, told)]
     missing += [f"the publication of attempt {attempt}, of which the trail tells" for attempt in sorted(gone)]

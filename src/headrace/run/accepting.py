@@ -125,7 +125,7 @@ class Accepting:
         said = f"accepted by {self._one.actor.id}: {self._one.reason}"
         numbers = {row.delivery_id for row in self._one.rows if row.delivery_id is not None}
         arriving.settle_deliveries(tx, [("published", said, None, None, -1, number) for number in numbers])
-        decided(tx, self._one, Action.QUARANTINE_ACCEPTED, now)
+        decided(tx, self._one, Action.QUARANTINE_ACCEPTED, now, rows=sum(one.rows for one in publications))
 
     def _into_the_lake(self, tx: Transaction, now: int) -> int:
         node, change = self._one.node, Change.begin(tx, now)
@@ -159,10 +159,11 @@ class Accepting:
         return before is not None and part is not None and part.content_hash is not None and before[1] == part.content_hash
 
 
-def decided(tx: Transaction, one: Decision, action: Action, now: int) -> None:
-    """What somebody decided stands in the trail, with what it was about."""
+def decided(tx: Transaction, one: Decision, action: Action, now: int, *, rows: int | None = None) -> None:
+    """What somebody decided stands in the trail, with what it was about, and how many rows that published at once: no other entry
+    tells of that publication."""
     first = one.rows[0]
     before = {"state": first.state, "reason": first.reason[:REASON_MAX], "partitions": len(one.rows)}
     place = Object("partition", f"{one.node}@{one.keys[0]}" if len(one.keys) == 1 else one.node, f"{first.epoch}.{first.n}")
-    after = {"until_us": one.until} if one.until is not None else None
-    append(tx, now, Event(action=action, actor=one.actor, object=place, before=before, after=after, reason=one.reason))
+    after = {name: value for name, value in (("rows", rows), ("until_us", one.until)) if value is not None}
+    append(tx, now, Event(action=action, actor=one.actor, object=place, before=before, after=after or None, reason=one.reason))

@@ -148,18 +148,21 @@ def test_an_interrupted_verb_exits_with_4(tmp_path: Path) -> None:
     fifo = tmp_path / "landing.csv"
     os.mkfifo(fifo)
     for sent in (signal.SIGINT, signal.SIGTERM):
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", _WAITS],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "COLUMNS": "80"},
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "waiting\n"
-        process.send_signal(sent)
-        _, said = process.communicate(timeout=20)
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "waiting\n"
+                process.send_signal(sent)
+                _, said = process.communicate(timeout=20)
+            finally:
+                process.kill()
         assert process.returncode == 4
         assert said.startswith("interrupted")
         assert "Traceback" not in said

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runlab import Lab
+from runlab import Lab, end_begun
+
+
+@pytest.fixture(autouse=True)
+def ends_what_it_began() -> Iterator[None]:
+    """A test that fails blames no other one for the processes and pipes that it leaves."""
+    yield
+    end_begun()
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
+import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,9 +25,19 @@ from headrace.store.engines.parameters import translated
 ORDERS = ["order_id,customer,amount,day"]
 NOW = datetime.fromisoformat("2025-01-10T12:00:00+00:00")
 DAYS = [f"2025-01-{d:02d}" for d in range(1, 8)]
+BEGUN: list[subprocess.Popen[str]] = []
+"""Processes that the running test began, each a session of its own: none outlives it, or keeps its pipes open."""
 
 
 SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 2\n'
+
+
+def end_begun() -> None:
+    """Kill what is still there, and close its pipes."""
+    while BEGUN:
+        with BEGUN.pop() as process:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 class Lab:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runlab import DAYS, Lab, published
+from runlab import BEGUN, DAYS, Lab, published
 
 from headrace.model import LeaseLost
 from headrace.operations.session import Session
@@ -38,7 +38,10 @@ def slow_project(lab: Lab) -> tuple[Path, Path]:
 
 
 def begin(lab: Lab, *verb: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(lab.command(*verb), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    """A verb in a process of its own, which ends with the test at the latest."""
+    process = subprocess.Popen(lab.command(*verb), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    BEGUN.append(process)
+    return process
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -257,3 +257,32 @@ def until(there: Callable[[], bool], seconds: float = 60.0) -> None:
     while not there():
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.01)
+
+
+def test_a_backfill_begins_a_new_project(new: Project) -> None:
+    """Would catch: the first version, which the backfill itself applies, taken for a change of the plan that was shown."""
+    (new.root / "landing").mkdir()
+    (new.root / "assets/fails.py").unlink()
+    for day in ("2025-03-01", "2025-03-02"):
+        (new.root / f"landing/orders_{day}.csv").write_text(f"id,customer,amount,day\n1,a,1.5,{day}\n")
+    asked = (
+        "backfill",
+        "+revenue",
+        "--from",
+        "2025-03-01",
+        "--to",
+        "2025-03-02",
+        "--reason",
+        "it begins",
+        "--now",
+        "2025-03-04T08:00",
+    )
+    planned = new.json(*asked, "--dry-run")
+    assert planned["plan_id"].startswith("p-") and not (new.root / ".headrace/state.db").exists()
+    saved = (new.root / "assets/revenue.sql").read_text()
+    (new.root / "assets/revenue.sql").write_text(saved.replace("count(*)", "count(id)"))
+    code, _, err = new.call(new.root, *asked, "--plan", planned["plan_id"], "--yes")
+    assert code == 3 and "assets/revenue.sql" in err, err
+    (new.root / "assets/revenue.sql").write_text(saved)
+    done = new.json(*asked, "--plan", planned["plan_id"], "--yes")
+    assert (done["state"], done["plan_id"]) == ("succeeded", planned["plan_id"]), done["failures"]

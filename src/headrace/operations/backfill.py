@@ -23,9 +23,10 @@ from headrace.operations.session import Session, usable
 from headrace.plan import Compiled
 from headrace.plan.backfills import Backfill, Mode
 from headrace.plan.choosing import TAKEN_IN
+from headrace.run.applying import contents_of, manifest_of
 from headrace.run.orders import Order, RunResult
 from headrace.schedule import Target
-from headrace.store.queries import plans
+from headrace.store.queries import plans, versions
 
 MINUTE = 60
 Confirm = Callable[[BackfillDocument], bool]
@@ -57,11 +58,15 @@ def backfill(  # noqa: PLR0913 - as many as the verb has options
     plan_refusals.checked_id(plan_id)
     said = (reason or "").strip() if dry_run else reasons.given(reason, "backfill", "who sees other figures tomorrow has to know why")
     arguments = BackfillArguments(list(select), list(exclude), first, last, since, mode, said, only, allow_partial)
-    compiled = session.compiled if session.compiled is not None else usable(session.declared(progress))
+    compiled, files = session.compiled, {}
+    if compiled is None:  # a new project: whoever agrees to the plan agrees to the files that begin it
+        contents, compilation = session.declared_exactly(progress)
+        compiled = usable(compilation)
+        files = manifest_of(contents_of(contents, compiled))
     planned = plan(session, session.store, compiled, session.version, arguments, now=session.now())
     document = of_planned(session, planned, arguments, state=_state(planned), now=session.now(), clock=session.clock.kind)
-    document = identified(session, document, session.version)
-    _same(document, changed(session, document, plan_id, session.version), plan_id)
+    document = identified(session, document, session.version, files)
+    _same(document, changed(session, document, plan_id, session.version, files), plan_id)
     if dry_run or document.state == "nothing_due":
         return document
     if planned.approval is None and not confirm(document):
@@ -90,6 +95,9 @@ def _backfill(context: Context, arguments: BackfillArguments, progress: Progress
     planned = plan(context.session, context.store, applied.compiled, applied.id, arguments, now=context.now())
     shown = of_planned(context.session, planned, arguments, state=_state(planned), now=context.now(), clock=context.clock.kind)
     shown = identified(context.session, shown, applied.id)
+    if arguments.plan_id not in (None, shown.plan_id):
+        begun = _of_new_project(context, shown, applied.id)
+        shown = begun if begun is not None and begun.plan_id == arguments.plan_id else shown
     refused = changed(context.session, shown, arguments.plan_id, applied.id)
     if refused is not None:
         return msgspec.structs.replace(shown, state="refused", refused=refused)
@@ -99,6 +107,16 @@ def _backfill(context: Context, arguments: BackfillArguments, progress: Progress
     if planned.approval is not None:
         return kept(context, applied.compiled, number)
     return working(context, order(context, arguments, planned.backfill, number), planned.backfill)
+
+
+def _of_new_project(context: Context, document: BackfillDocument, version: int) -> BackfillDocument | None:
+    """The plan as it was shown before anything was applied: of the files that the first version now
+    consists of. None where another version came before."""
+    with context.store.read() as tx:
+        found = versions.first(tx)
+    if found is None or found.id != version:
+        return None
+    return identified(context.session, document, None, found.manifest)
 
 
 def working(context: Context, wanted: Order, backfill: Backfill) -> Work:

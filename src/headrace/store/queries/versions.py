@@ -42,6 +42,11 @@ def newest(tx: Transaction) -> Version | None:
     return _version(tx.execute(f"{_SELECT} order by id desc limit 1").fetchone())
 
 
+def first(tx: Transaction) -> Version | None:
+    """What was applied first, in this state; None before the first `apply`."""
+    return _version(tx.execute(f"{_SELECT} order by id limit 1").fetchone())
+
+
 def newest_id(tx: Transaction) -> int:
     """The number of what is applied now; 0 before the first `apply`."""
     return int(tx.execute("select coalesce(max(id), 0) from version").fetchone()[0])

@@ -118,6 +118,11 @@ AVAILABILITY = d.AvailabilityRow(
 )
 HONEST = status_document(
     consumers=[msgspec.structs.replace(one, availability=AVAILABILITY) for one in status_document().consumers],
+    availability_text="93.1 % of 30 days, worst of 3 consumers (mean 93.3 %); 8,640 minutes lost",
+    corrections=[
+        f"{one.name}: 93.9 % was claimed; 345 minutes corrected since (INC-3)" for one in status_document().consumers
+    ],
+    uptime_text="100.0 % of started runs succeeded; held work never starts, so it never fails",
     honest_availability="93.1", honest_mean="93.3", minutes_lost=8640, claimed_availability="93.9", classic_uptime="100.0",
     runs_started=44, worst="ops-dashboard",
 )  # fmt: skip

@@ -1,27 +1,93 @@
-"""How consumers are served at one time, evaluated as `status` does: incidents close, and people are told so, by nothing else."""
+"""How everything stands and was served: the only producer of states, totals and their sentences.
+
+`status`, the pages, the digest, mails, metrics and the end of incidents render an `Evaluation` and
+derive nothing themselves. Each answer is found when it is first asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
+import msgspec
+
+from headrace.observe.availability.gathering import Gathering
+from headrace.observe.availability.score import Figures, Score, Totals, figures, score, totals
 from headrace.observe.availability.tainted import Carry
-from headrace.observe.availability.wrongness import Wrongness
+from headrace.observe.availability.timeline import Past
+from headrace.observe.availability.wrongness import Speaks, Wrongness
 from headrace.observe.freshness import Stood, stood
-from headrace.observe.obligations import Scene
-from headrace.observe.states import ConsumerStatus, State, Wronged
+from headrace.observe.incidents.holding import holding
+from headrace.observe.incidents.reach import Reach
+from headrace.observe.obligations import Obligation, Scene
+from headrace.observe.states import ConsumerStatus, State, Status, Wronged
 from headrace.observe.status import judged
+from headrace.observe.watched import WHOLE, Terms
 from headrace.store.database import Transaction
+from headrace.store.queries import incidents, partitions, restatements
+from headrace.store.queries.incidents import Incident
 
 SERVED = (State.SERVED, State.AT_RISK)
+WAITING = (State.LATE, State.NEVER)
+PROPOSED_MAX = 10_000
+_EXPORTS_NAMED_MAX = 3
+
+
+class Facts(NamedTuple):
+    """What an evaluation is made of, within one transaction.
+
+    `from_us` is when the window of the figures about the past began (None: none are asked for),
+    `nodes` how all nodes stand, where that is known.
+    """
+
+    tx: Transaction
+    scene: Scene
+    carry: Carry
+    speaks: Speaks
+    from_us: int | None = None
+    nodes: Stood | None = None
+
+
+def evaluate(facts: Facts, now_us: int) -> Evaluation:
+    """How everything stands at a time, and was served over the window that ends then."""
+    return Evaluation(facts, now_us)
 
 
 class Evaluation:
-    """One transaction at one time; each answer is found when it is first asked for."""
+    """One transaction at one time."""
 
-    def __init__(self, tx: Transaction, scene: Scene, carry: Carry, now: int) -> None:
-        self._scene, self._now = scene, now
-        self._wrongness = Wrongness(tx, scene, carry, now, now)
+    def __init__(self, facts: Facts, now_us: int) -> None:
+        self._tx, self._scene, self._now = facts.tx, facts.scene, now_us
+        self._from = now_us if facts.from_us is None else facts.from_us
+        self._known_nodes, self._speaks = facts.nodes, facts.speaks
+        self._wrongness = Wrongness(facts.tx, facts.scene, facts.carry, self._from, now_us)
+
+    # How everything stands
+
+    @cached_property
+    def status(self) -> Status:
+        """All consumers and the assets."""
+        found = judged(self._scene, self._now, self.wronged, self._nodes)
+        rows = tuple(self._completed(one) for one in found.consumers)
+        return msgspec.structs.replace(found, consumers=rows)
+
+    def consumer(self, name: str) -> ConsumerStatus | None:
+        """One consumer; None for one that isn't declared any more."""
+        if "status" in self.__dict__:
+            return next((one for one in self.status.consumers if one.name == name), None)
+        found = judged(self._scene, self._now, self.wronged, self._nodes, only=name).consumers
+        return self._completed(found[0]) if found else None
+
+    def unserved(self, consumers: Iterable[str]) -> list[ConsumerStatus]:
+        """Those of these consumers that aren't served."""
+        found = (self.consumer(name) for name in consumers)
+        return [one for one in found if one is not None and one.state not in SERVED]
+
+    @cached_property
+    def wronged(self) -> Mapping[str, Wronged]:
+        """Consumer → what incidents make wrong of what it can read now."""
+        return self._wrongness.now()
 
     @cached_property
     def behind(self) -> frozenset[int]:
@@ -29,26 +95,145 @@ class Evaluation:
         return self._wrongness.behind()
 
     def replaced_at(self, incident: int) -> int | None:
-        """When the last of what an incident made wrong was replaced for its readers; None where it made nothing wrong."""
+        """When the last of what an incident made wrong was replaced for its readers; None if nothing."""
         return self._wrongness.replaced_at(incident)
 
-    def unserved(self, consumers: Iterable[str]) -> list[ConsumerStatus]:
-        """Those of these consumers that aren't served."""
-        found = (self._status(name) for name in consumers)
-        return [one for one in found if one is not None and one.state not in SERVED]
-
-    def _status(self, consumer: str) -> ConsumerStatus | None:
-        """None for one that isn't declared any more."""
-        found = judged(self._scene, self._now, self._wronged, self._nodes, only=consumer).consumers
-        return found[0] if found else None
-
-    @cached_property
-    def _wronged(self) -> Mapping[str, Wronged]:
-        return self._wrongness.now()
+    def unsound(self) -> set[tuple[str, str, int]]:
+        """(node, partition, when it was published) of all that isn't sound, as known now."""
+        return self._wrongness.unsound()
 
     @cached_property
     def _nodes(self) -> Stood:
-        return stood(self._scene, self._now)
+        return self._known_nodes or stood(self._scene, self._now)
+
+    def _completed(self, one: ConsumerStatus) -> ConsumerStatus:
+        """With the incident that it waits for, and what only the store knows besides."""
+        found = self._with_exports(one)
+        if one.name in self._superseded:
+            found = msgspec.structs.replace(found, states=(*one.states, State.SUPERSEDED_UPSTREAM))
+        if one.state is State.SERVED or not self._open:
+            return found
+        incident = self._waited_for(one)
+        if incident is None:
+            return found
+        said = f"{incident.shown} {incident.node}: {incident.summary}"
+        reason = said if one.state in WAITING else found.reason
+        return msgspec.structs.replace(found, incident=incident.shown, reason=reason)
+
+    def _with_exports(self, one: ConsumerStatus) -> ConsumerStatus:
+        """With the intervals that were corrected after they had been exported."""
+        keys = partitions.stale_keys(self._tx, one.name) if one.export is not None else []
+        if not keys:
+            return one
+        named = f"{', '.join(keys[:_EXPORTS_NAMED_MAX])}{' …' if len(keys) > _EXPORTS_NAMED_MAX else ''}"
+        return msgspec.structs.replace(
+            one,
+            superseded=tuple(keys),
+            reason=f"{one.reason}; corrected since it was exported: {named}",
+            next=one.next or f"headrace run {one.name}",
+        )
+
+    @cached_property
+    def _superseded(self) -> frozenset[str]:
+        """The consumers of what a vendor restated too late to be recomputed without asking."""
+        nodes = {node for node, _ in restatements.proposed(self._tx, PROPOSED_MAX)}
+        return frozenset(name for node in nodes for name in self._reach.consumers(node))
+
+    @cached_property
+    def _open(self) -> int:
+        return incidents.count_open(self._tx)
+
+    def _waited_for(self, one: ConsumerStatus) -> Incident | None:
+        if one.risk is not None and one.state is State.AT_RISK:
+            partition = "" if one.risk.partition == WHOLE else one.risk.partition
+            return incidents.open_at(self._tx, one.risk.node, partition)
+        if one.state is State.WRONG:
+            wronged = self.wronged.get(one.name)
+            number = None if wronged is None else wronged.incident
+            return None if number is None else incidents.get(self._tx, number)
+        return holding(self._tx, self._scene, self._terms[one.name], self._now)
+
+    @cached_property
+    def _terms(self) -> dict[str, Terms]:
+        return {terms.consumer: terms for terms in self._scene.declared.consumers}
+
+    # How it was served over the window
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """From when until when the figures about the past are."""
+        return self._from, self._now
+
+    def pasts(self, consumers: Collection[str] | None = None) -> list[Past]:
+        """How these consumers were served; None: all, with those that were removed within the window."""
+        found = [self._past(name) for name in self._terms if consumers is None or name in consumers]
+        return found if consumers is not None else [*found, *self._removed]
+
+    def scores(self, consumers: Collection[str] | None = None) -> list[Score]:
+        """The figures of the same, in microseconds."""
+        return [self._score(past) for past in self.pasts(consumers)]
+
+    def totals(self, consumers: Collection[str] | None = None) -> Totals:
+        """The figures of all these consumers together, rounded."""
+        return totals(self.scores(consumers))
+
+    def figures(self, consumer: str) -> Figures:
+        """The figures of one consumer, rounded."""
+        return figures(self._score(self._past(consumer)))
+
+    def removed(self) -> dict[str, Figures]:
+        """The figures of those that were removed within the window."""
+        return {past.consumer: figures(self._score(past)) for past in self._removed}
+
+    def scores_of(self, node: str, consumers: Collection[str]) -> list[Score]:
+        """How a node had what each of these consumers needs of it, of those that it reaches."""
+        below = set(self._reach.consumers(node)) & set(consumers)
+        declared = self._scene.declared.nodes[node]
+        wanted = [terms for name, terms in self._terms.items() if name in below]
+        return [self._score(self._gathering.of_node(declared, terms, self._obligations(terms.consumer))) for terms in wanted]
+
+    def deliveries(self, consumer: str) -> list[Obligation]:
+        """A consumer's intervals, oldest first, each met when it first was by what is sound as known now."""
+        terms = self._terms[consumer]
+        return [msgspec.structs.replace(one, met_at_us=self._gathering.soundly_met_at(terms, one)) for one in self._obligations(consumer)]
+
+    def consumers_of(self, node: str) -> Sequence[str]:
+        """The consumers that read a node or what is made of it."""
+        return self._reach.consumers(node)
+
+    def assets_of(self, node: str) -> Sequence[str]:
+        """What is made of a node, directly or not."""
+        return self._reach.assets(node)
+
+    def _past(self, consumer: str) -> Past:
+        if consumer not in self._pasts:
+            terms = self._terms[consumer]
+            self._pasts[consumer] = self._gathering.past(terms, self._obligations(consumer))
+        return self._pasts[consumer]
+
+    def _obligations(self, consumer: str) -> Sequence[Obligation]:
+        found = self.consumer(consumer)
+        assert found is not None
+        return found.obligations
+
+    def _score(self, past: Past) -> Score:
+        return score(past, self._from, self._now)
+
+    @cached_property
+    def _pasts(self) -> dict[str, Past]:
+        return {}
+
+    @cached_property
+    def _removed(self) -> list[Past]:
+        return self._gathering.removed()
+
+    @cached_property
+    def _reach(self) -> Reach:
+        return Reach(self._scene.declared)
+
+    @cached_property
+    def _gathering(self) -> Gathering:
+        return Gathering(self._tx, self._scene, self._wrongness, self._speaks, self._from, self._now)
 
 
 def clause(one: ConsumerStatus) -> str:

@@ -20,6 +20,8 @@ class State(enum.StrEnum):
     LATE = "late"
     AT_RISK = "at_risk"
     SERVED = "served"
+    SUPERSEDED_UPSTREAM = "superseded_upstream"
+    """Never how it is served, only among what holds besides: a vendor restated an interval too late."""
 
 
 class Read(msgspec.Struct, frozen=True):
@@ -84,6 +86,14 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     """Whether the consumer itself is paused; what it reads is told of by the reason."""
     obligations: tuple[Obligation, ...] = ()
     """Those that its state was judged by, oldest first."""
+    late_since_us: int | None = None
+    """Since when it is late, whatever else holds; None where it isn't, or was never served."""
+    deadline: AtRisk | None = None
+    """What will make it late; of what is at risk, only deadlines."""
+    incident: str | None = None
+    """The incident that it waits for, or that makes it wrong: `INC-1`."""
+    superseded: tuple[str, ...] = ()
+    """Exported intervals that were corrected afterwards, and weren't exported again."""
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -93,10 +103,3 @@ class Status(msgspec.Struct, frozen=True):
     observed_at_us: int | None
     consumers: tuple[ConsumerStatus, ...]
     assets: AssetCounts
-
-
-class Outlook(msgspec.Struct, frozen=True):
-    """What becomes of a consumer's deadlines: since when it is late, or what will make it late."""
-
-    late_since_us: int | None
-    risk: AtRisk | None

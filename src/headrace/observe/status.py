@@ -21,7 +21,7 @@ from headrace.observe.obligations import Obligation, Scene, covered, obligations
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
 from headrace.observe.soundness import excepted, unusual
-from headrace.observe.states import AtRisk, ConsumerStatus, Outlook, Read, State, Status, Wronged
+from headrace.observe.states import AtRisk, ConsumerStatus, Read, State, Status, Wronged
 from headrace.observe.through import data_through
 from headrace.observe.watched import WHOLE, Node, Terms, Watched
 from headrace.observe.wording import days, moment
@@ -57,13 +57,6 @@ def judged(
     )
 
 
-def outlook(terms: Terms, scene: Scene, now_us: int, outlooks: Outlooks, blockage: Blockage) -> Outlook:
-    """The same of one consumer without the rest of how it stands; of one that was never served, nothing."""
-    if _never_served(terms, scene):
-        return Outlook(None, None)
-    return _Judgement(terms, scene, now_us, outlooks, blockage, None).outlook()
-
-
 def _never_served(terms: Terms, scene: Scene) -> bool:
     """Whether something that a consumer reads could never be read yet."""
     reads = scene.known_reads(terms)
@@ -95,7 +88,9 @@ class _Judgement:
         never = self._never()
         lapsed = next((one for one in self._excepted if one.lapsed(self._now)), None)
         wrong = lapsed is not None or self._wronged is not None
-        risk = None if never or late_since is not None else self._risk() or self._lapsing() or self._odd()
+        served = not never and late_since is None
+        deadline = self._risk() if served else None
+        risk = deadline or self._lapsing() or self._odd() if served else None
         states = [
             state
             for state, holds in (
@@ -130,6 +125,8 @@ class _Judgement:
             risk=risk,
             paused=pause,
             obligations=tuple(self._all),
+            late_since_us=None if never else late_since,
+            deadline=deadline,
         )
 
     def _why(
@@ -149,11 +146,6 @@ class _Judgement:
         if found is None:
             return self._too_old(), "headrace tick", since
         return self._told(found), next_command(found), since
-
-    def outlook(self) -> Outlook:
-        """Its deadlines alone."""
-        late = self._late_since()
-        return Outlook(late, self._risk() if late is None else None)
 
     # The states
 

@@ -27,5 +27,7 @@ def ago(microseconds: int) -> str:
 
 
 def days(count: int, unit: str) -> str:
-    """`1 day`, `3 days`."""
-    return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
+    """`1 day`, `3 days`, `2 deliveries`."""
+    if count == 1:
+        return f"{count:,} {unit}"
+    return f"{count:,} {unit[:-1]}ies" if unit.endswith("ry") else f"{count:,} {unit}s"

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from headrace.model import UnknownName
 from headrace.model.reporting import did_you_mean
-from headrace.observe.obligations import Obligation, obligations
+from headrace.observe.obligations import Obligation
+from headrace.operations.availability import WINDOW, window_began
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import ConsumerRow, Document
 from headrace.operations.interventions import LedgerRow
@@ -83,10 +84,12 @@ def _deliveries(session: Session, name: str, before: str | None, limit: int, led
     if session.store is None or session.compiled is None:
         return [], False
     compiled, now_us = session.compiled, session.clock.now_us()
-    with standing(session, now_us) as (tx, _, scene, _):
-        terms = next(one for one in scene.declared.consumers if one.consumer == name)
-        newest = [one for one in reversed(obligations(terms, scene, now_us)) if before is None or one.interval < before]
-        page, books = newest[:limit], Ledgers(session, tx, compiled, scene, now_us)
+    window = (window_began(WINDOW, now_us, session.timezone), now_us)
+    with standing(session, now_us) as found:
+        terms = next(one for one in found.scene.declared.consumers if one.consumer == name)
+        delivered = found.evaluation(session, window).deliveries(name)
+        newest = [one for one in reversed(delivered) if before is None or one.interval < before]
+        page, books = newest[:limit], Ledgers(session, found.tx, compiled, found.scene, now_us)
         rows = [_row(session, one, books.of_consumer(terms, one.interval) if n < ledgers else None, now_us) for n, one in enumerate(page)]
     return rows, len(newest) > len(page)
 

@@ -49,7 +49,7 @@ def _delivered(figuring: Figuring, node: Node) -> Delivered:
     due = list(_expected(figuring, node))
     missing = [key for key, _ in due if key not in first]
     restated = worth.restated(figuring.tx, node.name, figuring.began, figuring.until)
-    below = {node.name, *figuring.overview.assets_of(node.name)}
+    below = {node.name, *figuring.evaluation.assets_of(node.name)}
     return Delivered(
         source=node.name,
         owner=figuring.owner_of(node.name),
@@ -61,7 +61,7 @@ def _delivered(figuring: Figuring, node: Node) -> Delivered:
         rows_accepted=sum(accepted.values()),
         rows_refused=sum(rows for one, rows in refused.items() if one not in accepted),
         rows_missing=len(missing) * (median_low(accepted.values()) if accepted else 0),
-        consumers=len(figuring.overview.consumers_of(node.name)),
+        consumers=len(figuring.evaluation.consumers_of(node.name)),
         reads=sum(one.reads for one in figuring.reads if one.node in below),
     )
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from headrace.model import Asset, Consumer, Project, Source
-from headrace.observe.availability.score import Score, mean, minutes, percent, score, share, worst
+from headrace.observe.availability.score import Score, figures, percent, share, totals, worst
+from headrace.observe.availability.sentences import NOTHING_DUE, of_consumer
 from headrace.observe.availability.timeline import Past, Span, timeline
 from headrace.operations.availability import row_of
 from headrace.operations.figure_documents import PromiseRow, ServedRow, SpanRow
@@ -16,15 +17,16 @@ from headrace.operations.figuring import Figuring
 def spans(figuring: Figuring) -> tuple[list[str], list[SpanRow]]:
     """How each consumer was served, span by span."""
     rows = [row for past in figuring.pasts for row in _spans(figuring, past)]
-    return [_served(one) for one in figuring.scores], rows
+    return [_served(figuring, one) for one in figuring.scores], rows
 
 
-def _served(one: Score) -> str:
-    if one.honest is None:
-        return f"{one.consumer}: nothing was due yet"
+def _served(figuring: Figuring, one: Score) -> str:
+    found = figures(one)
+    if found.honest is None:
+        return f"{one.consumer}: {NOTHING_DUE}"
     return (
-        f"{one.consumer}: {percent(one.honest)} % of {minutes(one.counted_us):,} minutes; {percent(one.claimed)} % was claimed;"
-        f" {minutes(one.excepted_us):,} minutes by exception of others"
+        f"{one.consumer}: {of_consumer(found, figuring.window)}; {found.claimed} % was claimed;"
+        f" {found.exception_minutes:,} minutes by exception of others"
     )
 
 
@@ -51,11 +53,10 @@ def promises(figuring: Figuring) -> tuple[list[str], list[PromiseRow]]:
         PromiseRow(
             consumer=past.consumer, interval=duty.interval, due_at=figuring.instant(duty.due_us),
             met_at=None if duty.met_us is None else figuring.instant(duty.met_us),
-            kept=duty.met_us is not None and duty.met_us <= duty.due_us, waived=duty.waived_us is not None,
+            kept=duty.kept, waived=duty.waived_us is not None,
         )
         for past in figuring.pasts
-        for duty in past.duties
-        if past.counted_us <= duty.due_us and figuring.began < duty.due_us <= figuring.until
+        for duty in past.promised(figuring.began, figuring.until)
     ]  # fmt: skip
     return [f"{sum(row.kept for row in rows)} of {len(rows)} promises were kept in time"], rows
 
@@ -69,18 +70,19 @@ def nodes(figuring: Figuring) -> tuple[list[str], list[ServedRow]]:
 
 
 def _node(figuring: Figuring, name: str, ran: tuple[int, int]) -> ServedRow:
-    scores = [score(past, figuring.began, figuring.until) for past in figuring.overview.pasts_of(name, figuring.consumers)]
-    least = worst(scores)
+    scores = figuring.scores_of(name)
+    found, least = totals(scores), worst(scores)
+    rounded = None if least is None else figures(least)
     return ServedRow(
         of=name,
         kind="source" if figuring.declared.nodes[name].is_source else "asset",
         owner=figuring.owner_of(name),
-        honest=None if least is None else percent(least.honest),
-        mean=percent(mean(scores)),
-        lost_minutes=0 if least is None else minutes(least.lost_us),
-        worst=None if least is None else name,
+        honest=found.honest,
+        mean=found.mean,
+        lost_minutes=0 if rounded is None else rounded.lost_minutes,
+        worst=None if rounded is None else name,
         classic=percent(share(ran[1], ran[0])),
-        detail=None if least is None else row_of(least),
+        detail=None if rounded is None else row_of(rounded, figuring.window),
     )
 
 
@@ -110,15 +112,20 @@ def _grouped(figuring: Figuring, kind: str, group_of: Mapping[str, str]) -> tupl
 
 def _least_of_nodes(figuring: Figuring) -> Iterator[Score]:
     for name in figuring.declared.nodes:
-        found = worst([score(past, figuring.began, figuring.until) for past in figuring.overview.pasts_of(name, figuring.consumers)])
+        found = worst(figuring.scores_of(name))
         if found is not None:
             yield found
 
 
 def _roll_up(group: str, kind: str, scores: Sequence[Score]) -> ServedRow:
-    least = worst(scores)
+    found = totals(scores)
     return ServedRow(
-        of=group, kind=kind, owner=group if kind == "owner" else None, honest=None if least is None else percent(least.honest),
-        mean=percent(mean(scores)), lost_minutes=minutes(sum(one.lost_us for one in scores)),
-        worst=None if least is None else least.consumer, classic=None,
-    )  # fmt: skip
+        of=group,
+        kind=kind,
+        owner=group if kind == "owner" else None,
+        honest=found.honest,
+        mean=found.mean,
+        lost_minutes=found.lost_minutes or 0,
+        worst=found.worst,
+        classic=None,
+    )

@@ -46,7 +46,7 @@ def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
 
 def staged(figuring: Figuring) -> list[Staged]:
     """The attempts that ended in the window, and what came of their rows."""
-    unsound = figuring.overview.unsound()
+    unsound = figuring.evaluation.unsound()
     made: dict[tuple[int, int], list[tuple[str, worth.Published]]] = {}
     for one in worth.publications(figuring.tx, figuring.began, figuring.until):
         made.setdefault((one.epoch, one.n), []).append((one.partition, one))

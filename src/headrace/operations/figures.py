@@ -7,8 +7,9 @@ from typing import Any
 
 from headrace.model import UnknownName
 from headrace.model.zones import to_us
+from headrace.observe.availability.sentences import Window
 from headrace.operations import figure_readers, figure_served, figure_work
-from headrace.operations.availability import window_began
+from headrace.operations.availability import WINDOW, window_began
 from headrace.operations.figure_documents import FIGURES, FigureDocument
 from headrace.operations.figuring import Figuring
 from headrace.operations.session import Session
@@ -29,7 +30,6 @@ WORKED: Mapping[str, Callable[[Figuring], tuple[list[str], Sequence[Any]]]] = {
 }
 OWN_WINDOW = {"sources": "90d"}
 """Those that are about another window unless one is asked for."""
-DEFAULT = "30d"
 
 
 def explain(session: Session, figure: str, selection: Sequence[str] = (), *, window: str | None = None) -> FigureDocument:
@@ -37,7 +37,7 @@ def explain(session: Session, figure: str, selection: Sequence[str] = (), *, win
     is none."""
     if figure not in WORKED:
         raise UnknownName(f"there is no figure {figure[:40]!r}", hint=f"these can be explained: {', '.join(FIGURES)}")
-    span = window or OWN_WINDOW.get(figure, DEFAULT)
+    span = window or OWN_WINDOW.get(figure, WINDOW)
     now_us = to_us(session.now()) if session.store is None else session.clock.now_us()
     began_us = window_began(span, now_us, session.timezone)
     if session.store is None or session.compiled is None:
@@ -45,7 +45,7 @@ def explain(session: Session, figure: str, selection: Sequence[str] = (), *, win
     names = _names(session, selection)
     compiled = session.compiled
     with standing(session, now_us) as found:
-        figuring = Figuring(session, found, compiled, (began_us, now_us), names)
+        figuring = Figuring(session, found, compiled, Window(span, began_us, now_us, session.timezone), names)
         said, rows = WORKED[figure](figuring)
     return _document(session, figure, span, (began_us, now_us), said, rows)
 

@@ -1,4 +1,4 @@
-"""What figures are worked out from: one window, one transaction, one overview that all of them share."""
+"""What figures are worked out from: one window, one transaction, one evaluation that all of them share."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headrace.observe.availability.overview import Overview
-from headrace.observe.availability.score import Score, score
+from headrace.observe.availability.score import Score
+from headrace.observe.availability.sentences import Window
 from headrace.observe.availability.timeline import Past
-from headrace.observe.states import ConsumerStatus
 from headrace.operations.session import Session
 from headrace.operations.standing import Standing
 from headrace.run import usage as seen
@@ -27,16 +26,15 @@ _RAN_BADLY = frozenset({"failed", "lost", "rejected"})
 
 
 class Figuring:
-    """A window (began, until) in microseconds over what is applied."""
+    """A window over what is applied; `began` and `until` in microseconds."""
 
-    def __init__(
-        self, session: Session, standing: Standing, compiled: Compiled, window: tuple[int, int], names: Collection[str] | None
-    ) -> None:
+    def __init__(self, session: Session, standing: Standing, compiled: Compiled, window: Window, names: Collection[str] | None) -> None:
         self.session, self.tx, self.world = session, standing.tx, standing.world
         self.compiled, self.declared = compiled, standing.scene.declared
-        self.began, self.until = window
+        self.began, self.until = window.from_us, window.now_us
+        self.window = window
         self._names = names
-        self.overview = Overview(standing.tx, compiled, standing.scene, window, standing.nodes)
+        self.evaluation = standing.evaluation(session, (window.from_us, window.now_us))
 
     @property
     def project(self) -> Project:
@@ -57,20 +55,23 @@ class Figuring:
         return self.session.instant(at_us)
 
     @cached_property
-    def consumers(self) -> Sequence[ConsumerStatus]:
-        """All consumers, as they stand now."""
-        return self.overview.status().consumers
+    def consumers(self) -> Collection[str] | None:
+        """The consumers that are asked for; None: all, with those that were removed meanwhile."""
+        return None if self._names is None else {name for name in self.project.consumers if name in self._names}
 
     @cached_property
     def pasts(self) -> Sequence[Past]:
-        """How each consumer that is asked for was served; without a choice, those that were removed meanwhile too."""
-        found = self.overview.pasts([one for one in self.consumers if self.chosen(one.name)])
-        return found if self._names is not None else [*found, *self.overview.removed()]
+        """How each of them was served."""
+        return self.evaluation.pasts(self.consumers)
 
     @cached_property
     def scores(self) -> Sequence[Score]:
         """The figures of each of them."""
-        return [score(past, self.began, self.until) for past in self.pasts]
+        return self.evaluation.scores(self.consumers)
+
+    def scores_of(self, node: str) -> Sequence[Score]:
+        """How a node had what each declared consumer needs of it."""
+        return self.evaluation.scores_of(node, self.project.consumers)
 
     @cached_property
     def attempts(self) -> Sequence[Attempted]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-
-import msgspec
+from collections.abc import Sequence
 
 from headrace.model import UnknownName, UsageError
-from headrace.observe.incidents.holding import holding
-from headrace.observe.obligations import Scene
-from headrace.observe.states import Wronged
-from headrace.observe.watched import WHOLE, Terms
-from headrace.operations.documents import ConsumerRow, HoldingRow
+from headrace.observe.evaluation import WAITING
+from headrace.observe.states import ConsumerStatus
+from headrace.operations.documents import HoldingRow
 from headrace.operations.incident_documents import (
     AffectedRow,
     CauseRow,
@@ -68,43 +64,15 @@ def _unknown(number: int) -> UsageError:
     return UnknownName(f"there is no incident {shown(number)}", hint="headrace incidents --all lists them")
 
 
-def told(tx: Transaction, scene: Scene, consumers: Sequence[ConsumerRow], wronged: Mapping[str, Wronged], now_us: int) -> list[ConsumerRow]:
-    """Consumers as `status` tells of them, each that isn't served with the incident that it waits for, or that makes it wrong."""
-    if not stored.count_open(tx):
-        return list(consumers)
-    terms = {one.consumer: one for one in scene.declared.consumers}
-    return [
-        row if row.state == "served" else _told(row, _waited_for(tx, scene, terms[row.name], row, wronged, now_us)) for row in consumers
-    ]
-
-
-def _waited_for(
-    tx: Transaction, scene: Scene, terms: Terms, row: ConsumerRow, wronged: Mapping[str, Wronged], now_us: int
-) -> Incident | None:
-    if row.risk is not None and row.state == "at_risk":
-        return stored.open_at(tx, row.risk.node, "" if row.risk.partition == WHOLE else row.risk.partition)
-    if row.state == "wrong":
-        number = wronged[row.name].incident if row.name in wronged else None
-        return None if number is None else stored.get(tx, number)
-    return holding(tx, scene, terms, now_us)
-
-
-def _told(row: ConsumerRow, one: Incident | None) -> ConsumerRow:
-    if one is None:
-        return row
-    if row.state not in ("late", "never"):
-        return msgspec.structs.replace(row, incident=one.shown)
-    return msgspec.structs.replace(row, incident=one.shown, reason=f"{one.shown} {one.node}: {one.summary}")
-
-
-def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerRow]) -> HoldingRow | None:
-    """What is held back of consumers as `told` gave them; None where one waits for something that no incident is of."""
+def holds(tx: Transaction, compiled: Compiled, consumers: Sequence[ConsumerStatus]) -> HoldingRow | None:
+    """What is held back of consumers; None where one waits for something that no incident is of."""
     from headrace.operations.mending import repair_of
 
-    waiting = [row for row in consumers if row.state in ("late", "never")]
-    if not waiting or any(row.incident is None for row in waiting):
+    waiting = [one for one in consumers if one.state in WAITING]
+    if not waiting or any(one.incident is None for one in waiting):
         return None
-    found = [found_in(tx, number_of(name)) for name in dict.fromkeys(row.incident for row in waiting if row.incident is not None)]
+    names = dict.fromkeys(one.incident for one in waiting if one.incident is not None)
+    found = [found_in(tx, number_of(name)) for name in names]
     repair = repair_of(tx, compiled, found[0])
     assets = {name for one in found for name in (*one.affected.assets, one.node) if name in compiled.project.assets}
     by_hand = repair is None or repair.first is not None

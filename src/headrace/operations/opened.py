@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.model import Project
+from headrace.observe.evaluation import WAITING
 from headrace.observe.open_items import (
     ConsumerFact,
     Explained,
@@ -16,7 +17,8 @@ from headrace.observe.open_items import (
     headline,
     open_items,
 )
-from headrace.operations.documents import ConsumerRow, HoldingRow, OpenRow, ProposedRow
+from headrace.observe.states import ConsumerStatus
+from headrace.operations.documents import HoldingRow, OpenRow, ProposedRow
 from headrace.store import Transaction
 from headrace.store.queries import failed_looks, failures, incidents, plans, quarantine, throttling
 
@@ -24,7 +26,7 @@ from headrace.store.queries import failed_looks, failures, incidents, plans, qua
 def facts(
     tx: Transaction,
     project: Project,
-    consumers: Sequence[ConsumerRow],
+    consumers: Sequence[ConsumerStatus],
     proposed: Sequence[ProposedRow],
     *,
     now_us: int,
@@ -57,10 +59,10 @@ def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_looks
     return [Throttled(source, at, *throttling.loaded(tx, source)) for source, at in sorted(since.items()) if source in project.sources]
 
 
-def _consumer(project: Project, row: ConsumerRow) -> ConsumerFact:
-    declared = project.consumers.get(row.name)
+def _consumer(project: Project, one: ConsumerStatus) -> ConsumerFact:
+    declared = project.consumers.get(one.name)
     per = declared.per.value if declared is not None else "day"
-    return ConsumerFact(row.name, row.state, tuple(row.backlog), per)
+    return ConsumerFact(one.name, one.state.value, one.backlog, per)
 
 
 def _superseded(project: Project, row: ProposedRow) -> Superseded:
@@ -79,13 +81,13 @@ def rows(found: OpenFacts) -> list[OpenRow]:
 
 def summed_up(
     found: OpenFacts,
-    consumers: Sequence[ConsumerRow],
+    consumers: Sequence[ConsumerStatus],
     holding: HoldingRow | None,
     *,
     wrong_visible: bool,
 ) -> str:
     """The headline. What the causes of `holding` explain isn't said twice."""
-    waiting = frozenset(row.incident for row in consumers if row.incident and row.state in ("late", "never"))
+    waiting = frozenset(one.incident for one in consumers if one.incident and one.state in WAITING)
     nodes = frozenset(name for one in found.incidents if one.shown in waiting for name in one.reach)
     return headline(found, _causes(holding), Explained(waiting, nodes), wrong_visible=wrong_visible)
 

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from headrace.observe.availability.carrying import Carrying, lineage_of
+from headrace.observe.evaluation import Evaluation, Facts, evaluate
 from headrace.observe.freshness import Stood, stood
 from headrace.observe.kept import Kept
 from headrace.observe.obligations import Scene
+from headrace.observe.voices import speaks_for
 from headrace.observe.world import World
 from headrace.operations.remembering import of_version
 from headrace.operations.session import Session
@@ -22,6 +25,14 @@ class Standing(NamedTuple):
     world: World
     scene: Scene
     nodes: Stood
+
+    def evaluation(self, session: Session, window: tuple[int, int]) -> Evaluation:
+        """How consumers stand, and were served over a window (from, now)."""
+        assert session.compiled is not None
+        began_us, now_us = window
+        carry = Carrying(lineage_of(session.compiled))
+        speaks = speaks_for(session.compiled.project)
+        return evaluate(Facts(self.tx, self.scene, carry, speaks, began_us, self.nodes), now_us)
 
 
 @contextmanager

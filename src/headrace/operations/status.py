@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from headrace.lake import catalog
 from headrace.model import Project
-from headrace.observe.availability.overview import Overview
-from headrace.observe.availability.score import MINUTE_US
+from headrace.observe.availability import sentences
+from headrace.observe.availability.score import Totals, percent, share
+from headrace.observe.availability.sentences import Window
+from headrace.observe.evaluation import SERVED
 from headrace.observe.open_items import OpenFacts, OpenKind, open_items
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
 from headrace.observe.world import Pausing
 from headrace.operations import opened, restatements
-from headrace.operations.availability import standing as figures
-from headrace.operations.availability import window_began
+from headrace.operations.availability import WINDOW, row_of, window_began
 from headrace.operations.documents import (
     AssetCounts,
     AvailabilityRow,
@@ -26,10 +27,11 @@ from headrace.operations.documents import (
     PausedRow,
     QuarantineCounts,
     ReadRow,
+    RemovedRow,
     RiskRow,
     StatusDocument,
 )
-from headrace.operations.incidents import holds, told
+from headrace.operations.incidents import holds
 from headrace.operations.quarantine import shown_path
 from headrace.operations.runs import standing_repairs
 from headrace.operations.session import Session, usable
@@ -38,10 +40,9 @@ from headrace.operations.unapplied import unapplied
 from headrace.plan import Compiled
 from headrace.store import Transaction
 from headrace.store.lease import holder
-from headrace.store.queries import incidents, lake_files, notices, partitions, publications
+from headrace.store.queries import incidents, lake_files, notices, publications, uptime, weakenings
 from headrace.store.queries import quarantine as stored_quarantine
 
-WINDOW = "30d"
 DAY_US = 86_400_000_000
 UNDELIVERED_US = 7 * 86_400_000_000
 """Messages that couldn't be sent are told of for so long."""
@@ -63,25 +64,31 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
     now_us = session.clock.now_us()
     began_us = window_began(window, now_us, session.timezone)
     not_applied = unapplied(session)  # it may read many files, and no transaction waits for that
-    with standing(session, now_us) as (tx, world, scene, nodes):
-        overview = Overview(tx, compiled, scene, (began_us, now_us), nodes)
-        found = overview.status()
+    with standing(session, now_us) as stood:
+        tx, world = stood.tx, stood.world
+        evaluation = stood.evaluation(session, (began_us, now_us))
+        found = evaluation.status
         shown = [one for one in found.consumers if chosen is None or one.name in chosen]
-        past_of = figures(tx, overview, shown, (began_us, now_us), removed=chosen is None)
+        totals = evaluation.totals(None if chosen is None else {one.name for one in shown})
+        ran = uptime.started(tx, began_us, now_us)
+        classic = percent(share(ran.succeeded, ran.runs))
+        removed = evaluation.removed() if chosen is None else {}
         running = holder(tx) is not None
         waiting = stored_quarantine.totals(tx)
         held = [_paused(session, name, one) for name, one in sorted(world.pauses().items()) if one.holds(now_us)]
-        consumers = [_consumer(session, tx, compiled.project, one, past_of.of.get(one.name)) for one in shown]
-        consumers = told(tx, scene, consumers, overview.wronged(), now_us)
+        over = Window(window, began_us, now_us, session.timezone)
+        past_of = {one.name: evaluation.figures(one.name) for one in shown}
+        consumers = [_consumer(session, compiled.project, one, row_of(past_of[one.name], over)) for one in shown]
         incidents_open = incidents.count_open(tx)
+        weakened = weakenings.count(tx, began_us, now_us)
         undelivered = notices.count_failed(tx, now_us - UNDELIVERED_US)
-        holding = holds(tx, compiled, consumers) if incidents_open else None
+        holding = holds(tx, compiled, shown) if incidents_open else None
         lake = _lake(tx, now_us)
         files = _files(session, tx, compiled.project, consumers)
         broken = standing_repairs(tx, compiled.project)
         past = restatements.lately(session, tx, compiled, now_us)
         undecided = restatements.proposed(tx, compiled)
-        found_open = opened.facts(tx, compiled.project, consumers, undecided, now_us=now_us, not_applied=not_applied)
+        found_open = opened.facts(tx, compiled.project, shown, undecided, now_us=now_us, not_applied=not_applied)
         wrong_visible = incidents.wrong_is_read(tx)
     return StatusDocument(
         project=compiled.project.settings.name,
@@ -100,16 +107,23 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         lake=lake,
         files=files,
         paused=held,
-        honest_availability=past_of.honest,
-        honest_mean=past_of.honest_mean,
-        minutes_lost=past_of.lost,
-        claimed_availability=past_of.claimed,
-        classic_uptime=past_of.classic,
-        runs_started=past_of.runs,
-        promises_weakened=past_of.weakened,
-        worst=past_of.worst,
-        removed=past_of.removed,
+        availability_text=sentences.availability(totals, over, removed=len(removed)) if shown or removed else "",
+        corrections=[said for one in shown for said in sentences.corrections(one.name, one.owner, past_of[one.name])],
+        uptime_text=sentences.uptime(classic),
+        honest_availability=totals.honest,
+        honest_mean=totals.mean,
+        minutes_lost=totals.lost_minutes,
+        minutes_unobserved=None if totals.honest is None else totals.unobserved_minutes,
+        claimed_availability=totals.claimed,
+        classic_uptime=classic,
+        runs_started=ran.runs,
+        obligations_due=totals.promised,
+        obligations_kept=totals.kept,
+        promises_weakened=weakened,
+        worst=totals.worst,
+        removed=[RemovedRow(name=name, availability=row_of(one, over)) for name, one in removed.items()],
         window=window,
+        consumers_unserved=sum(one.state not in SERVED for one in shown),
         incidents_open=incidents_open,
         undelivered=undelivered,
         not_applied=not_applied,
@@ -117,24 +131,22 @@ def of_consumers(session: Session, compiled: Compiled, chosen: Collection[str] |
         repairs=broken,
         restated=past,
         proposed=undecided,
-        headline=opened.summed_up(found_open, consumers, holding, wrong_visible=wrong_visible),
+        headline=opened.summed_up(found_open, shown, holding, wrong_visible=wrong_visible),
         open=opened.rows(found_open),
-        window_observed=_observed(session, past_of.worst, past_of.of, began_us, now_us),
+        window_observed=_observed(session, totals, now_us),
         next=_next(consumers, holding, found_open),
     )  # fmt: skip
 
 
-def _observed(session: Session, worst: str | None, of: Mapping[str, AvailabilityRow], began_us: int, now_us: int) -> ObservedRow | None:
+def _observed(session: Session, totals: Totals, now_us: int) -> ObservedRow | None:
     """The part of the window that the worst consumer's figures cover."""
-    if worst is None or worst not in of:
+    if totals.began_us is None:
         return None
-    minutes = of[worst].minutes
-    from_us = max(began_us, now_us - minutes * MINUTE_US)
     return ObservedRow(
-        from_=session.instant(from_us),
+        from_=session.instant(totals.began_us),
         to=session.instant(now_us),
-        minutes=minutes,
-        unobserved=of[worst].unknown_minutes,
+        minutes=totals.minutes,
+        unobserved=totals.unknown_minutes,
     )
 
 
@@ -173,11 +185,7 @@ def _chosen(session: Session, compiled: Compiled, selection: Sequence[str]) -> C
     return {name for name, consumer in compiled.project.consumers.items() if name in names or names & set(consumer.reads)}
 
 
-def _consumer(
-    session: Session, tx: Transaction, project: Project, one: ConsumerStatus, availability: AvailabilityRow | None
-) -> ConsumerRow:
-    superseded = partitions.stale_keys(tx, one.name) if one.export is not None else []
-    told = f"; corrected since it was exported: {', '.join(superseded[:3])}{' …' if len(superseded) > 3 else ''}" if superseded else ""
+def _consumer(session: Session, project: Project, one: ConsumerStatus, past: AvailabilityRow) -> ConsumerRow:
     return ConsumerRow(
         name=one.name,
         owner=one.owner,
@@ -188,13 +196,14 @@ def _consumer(
         data_through=one.data_through,
         backlog=list(one.backlog),
         reads=[ReadRow(asset=read.asset, state=read.state.value, data_through=read.data_through) for read in one.reads],
-        reason=one.reason + told,
-        next=one.next or (f"headrace run {one.name}" if superseded else None),
+        reason=one.reason,
+        incident=one.incident,
+        next=one.next,
         needs=needs(project, one.name),
-        export=None if one.export is None else _export(session, one.export, superseded),
+        export=None if one.export is None else _export(session, one.export, one.superseded),
         risk=None if one.risk is None else _risk(session, one.risk),
         paused=None if one.paused is None else _paused(session, one.name, one.paused),
-        availability=availability,
+        availability=past,
     )
 
 
@@ -210,9 +219,9 @@ def _paused(session: Session, name: str, one: Pausing) -> PausedRow:
     return PausedRow(node=name, reason=one.reason, by=one.by, until=None if one.until_us is None else session.instant(one.until_us))
 
 
-def _export(session: Session, one: Exported, superseded: list[str]) -> ExportRow:
+def _export(session: Session, one: Exported, superseded: Sequence[str]) -> ExportRow:
     at = None if one.at_us is None else session.instant(one.at_us)
-    return ExportRow(state=one.state, interval=one.interval, at=at, target=one.target, superseded=superseded)
+    return ExportRow(state=one.state, interval=one.interval, at=at, target=one.target, superseded=list(superseded))
 
 
 def _files(session: Session, tx: Transaction, project: Project, consumers: Sequence[ConsumerRow]) -> list[FilesRow]:
@@ -257,7 +266,8 @@ def _before_anything(session: Session, compiled: Compiled, selection: Sequence[s
         project=project.settings.name, env=session.env, timezone=session.timezone, now=session.now(), observed_at=None, runtime="stopped",
         clock=session.clock.kind.value, consumers=consumers, assets=AssetCounts(never=len(project.assets)),
         quarantine=QuarantineCounts(deliveries=0, partitions=0, rows=0), lake=None, files=[],
-        window=window, not_applied=len(compiled.nodes),
+        window=window, not_applied=len(compiled.nodes), consumers_unserved=len(consumers),
+        availability_text=sentences.NOTHING_DUE if consumers else "",
         headline="Nothing has run yet.",
         next="headrace tick",
     )  # fmt: skip

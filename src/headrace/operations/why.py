@@ -10,7 +10,6 @@ from headrace.model import Asset, Consumer, Project, Source
 from headrace.model.intervals import key_at_us, previous_key
 from headrace.observe.obligations import Scene, counts_as_empty, covered, needed, obligations
 from headrace.observe.states import ConsumerStatus, State
-from headrace.observe.status import judged
 from headrace.observe.watched import WHOLE, Terms
 from headrace.observe.wording import moment
 from headrace.operations import restatements, targets
@@ -46,12 +45,13 @@ def why(session: Session, text: str) -> WhyDocument:
 
 
 def _answered(session: Session, compiled: Compiled, name: str, key: str | None, now_us: int) -> WhyDocument:
-    with standing(session, now_us) as (tx, _, scene, nodes):
-        declared = session.watched
+    with standing(session, now_us) as found:
+        tx, scene, declared = found.tx, found.scene, session.watched
         waits, ledgers = Waits(session, tx, compiled, scene, now_us, name), Ledgers(session, tx, compiled, scene, now_us)
         if name in compiled.project.consumers:
             terms = next(one for one in declared.consumers if one.consumer == name)
-            [status] = judged(scene, now_us, nodes=nodes, only=name).consumers
+            status = found.evaluation(session, (now_us, now_us)).consumer(name)
+            assert status is not None
             document = _of_consumer(session, waits, scene, terms, status, key, now_us)
             ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
             told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)

@@ -16,7 +16,7 @@ from headrace.observe.blockage import Blockage
 from headrace.observe.diagnosis.attribution import diagnose
 from headrace.observe.diagnosis.evidence import Evidence
 from headrace.observe.diagnosis.graph import CauseGraph, graph_of
-from headrace.observe.evaluation import Evaluation
+from headrace.observe.evaluation import Evaluation, Facts, evaluate
 from headrace.observe.facts import StoreWorld
 from headrace.observe.incidents import faults, healing
 from headrace.observe.incidents.closing import close, reopen
@@ -25,6 +25,7 @@ from headrace.observe.incidents.keeping import Keeping, owners
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.notices.queueing import queue
 from headrace.observe.obligations import Scene
+from headrace.observe.voices import speaks_for
 from headrace.observe.watched import Rhythms, Watched
 from headrace.plan.bodies import Lines
 from headrace.store import Transaction
@@ -45,6 +46,7 @@ class Judged:
     def __init__(self, project: Project, watched: Watched, lines: LinesOf) -> None:
         self.project, self.watched, self._lines = project, watched, lines
         self._rhythms = Rhythms({**watched.nodes, **watched.exports})
+        self._speaks = speaks_for(project)
 
     def scene(self, tx: Transaction) -> Scene:
         """What is judged with what a transaction sees."""
@@ -52,7 +54,7 @@ class Judged:
 
     def evaluation(self, tx: Transaction, scene: Scene, now: int) -> Evaluation:
         """How consumers are served, as `status` evaluates it."""
-        return Evaluation(tx, scene, Carrying(lambda: self._lines), now)
+        return evaluate(Facts(tx, scene, Carrying(lambda: self._lines), self._speaks), now)
 
     @cached_property
     def reach(self) -> Reach:

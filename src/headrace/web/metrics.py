@@ -96,7 +96,10 @@ def _of_consumers(said: Text, document: StatusDocument) -> None:
     )  # fmt: skip
     said.gauge("consumer_backlog", "Older obligations that aren't met.", *(({"consumer": c.name}, len(c.backlog)) for c in consumers))
     window = f"over the last {document.window}"
-    known = [({"consumer": c.name}, c.availability) for c in consumers if c.availability is not None]
+    removed = [(one.name, one.availability) for one in document.removed]
+    shown = [(c.name, c.availability) for c in consumers if c.availability is not None]
+    known = [({"consumer": name}, past) for name, past in (*shown, *removed)]
+    due = [(one, past) for one, past in known if past.honest is not None]
     said.gauge(
         "consumer_honest_availability_ratio", f"Served, as known now, {window}.", *((one, _ratio(past.honest)) for one, past in known)
     )
@@ -105,7 +108,7 @@ def _of_consumers(said: Text, document: StatusDocument) -> None:
         f"What was said at the time, {window}.",
         *((one, _ratio(past.claimed)) for one, past in known),
     )
-    said.gauge("consumer_lost_seconds", f"Not served, as known now, {window}.", *((one, past.lost_minutes * 60) for one, past in known))
+    said.gauge("consumer_lost_seconds", f"Not served, as known now, {window}.", *((one, past.lost_minutes * 60) for one, past in due))
     said.gauge("consumer_obligations_due", f"Obligations that fell due {window}.", *((one, past.promised) for one, past in known))
     said.gauge("consumer_obligations_kept", "Those of them that were met in time.", *((one, past.kept) for one, past in known))
 
@@ -120,6 +123,8 @@ def _of_status(said: Text, document: StatusDocument) -> None:
     said.gauge("not_applied", "Nodes whose files differ from what is applied.", ({}, document.not_applied))
     window = f"over the last {document.window}"
     said.gauge("honest_availability_ratio", f"Of the worst consumer, {window}.", ({}, _ratio(document.honest_availability)))
+    lost = document.minutes_lost
+    said.gauge("lost_seconds", f"Not served, of all consumers together, {window}.", ({}, None if lost is None else lost * 60))
     said.gauge("classic_uptime_ratio", f"Runs that succeeded of those that started, {window}.", ({}, _ratio(document.classic_uptime)))
 
 

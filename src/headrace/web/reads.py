@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from headrace.operations.audit import AuditRow, VerifyDocument, Wanted
+from headrace.operations.availability import WINDOW
 from headrace.operations.backfill_documents import BackfillDocument, BackfillsDocument
 from headrace.operations.checks_documents import CheckStandingRow
 from headrace.operations.contract_history import ContractHistoryDocument, contract_history
@@ -18,7 +19,6 @@ from headrace.operations.incident_documents import IncidentFigureRow, IncidentRo
 from headrace.operations.interventions import PauseDocument, WhyDocument
 from headrace.operations.progress import Silent
 from headrace.operations.session import Session
-from headrace.operations.status import WINDOW
 from headrace.web.asking import Asked
 
 Limit = Annotated[int, Meta(ge=1, le=1_000)]

@@ -103,8 +103,7 @@ function ThemeButton() {
 
 function Nav() {
   const status = useStatus().data;
-  const waiting = status?.consumers.filter((one) => one.state !== "served").length ?? 0;
-  const counts: Record<string, number> = { "/incidents": status?.incidents_open ?? 0, "/consumers": waiting };
+  const counts: Record<string, number> = { "/incidents": status?.incidents_open ?? 0, "/consumers": status?.consumers_unserved ?? 0 };
   const groups = ["", "Explore", "Govern"] as const;
   return (
     <nav className="nav" aria-label="Pages">

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Annotated
 
 from headrace.cli import states
@@ -12,11 +12,11 @@ from headrace.cli.parsing import ExitCode, Option, Select, Selection
 from headrace.cli.running import past, repair
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
-from headrace.model.times import parse_duration
+from headrace.operations.availability import WINDOW
 from headrace.operations.documents import ConsumerRow, RepairRow, StatusDocument
 from headrace.operations.figure_documents import FIGURES
 from headrace.operations.moved import CORRECT, elsewhere
-from headrace.operations.status import WINDOW, status
+from headrace.operations.status import status
 
 PATHS_SHOWN_MAX = 5
 PAUSED_SHOWN_MAX = 5
@@ -122,52 +122,23 @@ def _facts(document: StatusDocument, page: Page) -> list[list[str | Cell]]:
 
 
 def _availability(document: StatusDocument) -> list[list[str | Cell]]:
-    """Served, next to what other tools would say. Without data there is nothing to say."""
+    """Served, next to what other tools would say."""
     rows: list[list[str | Cell]] = []
-    if document.honest_availability is not None:
-        rows.append([Cell("honest availability", "dim"), _honest(document)])
-        rows += [[Cell("", "dim"), said] for said in _corrections(document)]
+    if document.availability_text:
+        rows.append([Cell("honest availability", "dim"), document.availability_text])
+        rows += [[Cell("", "dim"), said] for said in document.corrections]
     if document.classic_uptime is not None:
-        said = "of started runs succeeded; held work never starts, so it never fails"
-        rows.append([Cell("classic uptime", "dim"), f"{document.classic_uptime} % {said}"])
+        rows.append([Cell("classic uptime", "dim"), document.uptime_text])
     if document.promises_weakened:
-        said = f"{plural(document.promises_weakened, 'promise')} weakened in {spelled(document.window)}; the past is judged by those before"
+        said = f"{plural(document.promises_weakened, 'promise')} weakened within {document.window}; the past is judged by those before"
         rows.append([Cell("promises", "dim"), said])
     return rows
-
-
-def _honest(document: StatusDocument) -> str:
-    rows = [*(one.availability for one in document.consumers), *(one.availability for one in document.removed)]
-    known = [one for one in rows if one is not None and one.honest is not None]
-    of = f"of {spelled(document.window)}"
-    if len(known) > 1:
-        gone = f", {len(document.removed)} of them removed" if document.removed else ""
-        of += f", worst of {plural(len(known), 'consumer')}{gone} (mean {document.honest_mean} %)"
-    lost = f"; {plural(document.minutes_lost, 'minute')} lost" if document.minutes_lost else ""
-    return f"{document.honest_availability} % {of}{lost}"
-
-
-def spelled(window: str) -> str:
-    """`30 days`; what isn't whole days as it was typed."""
-    span = parse_duration(window)
-    return plural(span.days, "day") if span.days and not span.seconds else window
-
-
-def _corrections(document: StatusDocument) -> Iterator[str]:
-    """What was claimed, where that was more; and what stands on others' exceptions."""
-    for consumer in document.consumers:
-        one = consumer.availability
-        if one is not None and one.corrected_minutes:
-            named = f" ({', '.join(one.incidents)})" if one.incidents else ""
-            yield f"{consumer.name}: {one.claimed} % was claimed; {plural(one.corrected_minutes, 'minute')} corrected since{named}"
-        if one is not None and one.exception_minutes:
-            yield f"{consumer.name}: {plural(one.exception_minutes, 'minute')} by exception of others than {consumer.owner}: not served"
 
 
 def _label_width(document: StatusDocument) -> int:
     """Labels are as wide as the widest asset whose path is shown, so that what they say stands in one column."""
     labels = ["assets", *(files.asset for files in document.files)]
-    labels += ["honest availability"] if document.honest_availability is not None else []
+    labels += ["honest availability"] if document.availability_text else []
     labels += ["quarantine"] if document.quarantine.partitions else []
     return max(map(len, labels))
 

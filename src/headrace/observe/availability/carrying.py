@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from headrace.plan import Compiled
     from headrace.plan.bodies import Lines
 
 ALL = "*"
@@ -42,3 +43,14 @@ class Carrying:
         if ALL in found:
             return frozenset()
         return frozenset(found) or None
+
+
+def lineage_of(compiled: Compiled) -> Callable[[], Callable[[str], Lines]]:
+    """The lineage of what is applied, when it is first needed."""
+
+    def load() -> Callable[[str], Lines]:
+        from headrace.plan.lineage import compile_lineage
+
+        return compile_lineage(compiled).of
+
+    return load

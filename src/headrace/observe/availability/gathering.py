@@ -60,6 +60,10 @@ class Gathering:
         paced = terms.max_age is None or self._scene.has_rhythm(terms)
         return {"never": self._never(read, duties), "republished": None if paced else self._republished(read)}
 
+    def soundly_met_at(self, terms: Terms, one: Obligation) -> int | None:
+        """When an obligation was first met by what is sound, as known now; None for one that isn't."""
+        return None if one.met_at_us is None else self._wrongness.sound_since(terms, self._fresh(terms, one))
+
     def removed(self) -> list[Past]:
         """How consumers were served that aren't declared any more, while something was promised to them in the window."""
         declared = {terms.consumer for terms in self._scene.declared.consumers}

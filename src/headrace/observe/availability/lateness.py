@@ -29,6 +29,11 @@ class Duty(msgspec.Struct, frozen=True):
     """Whether what was read for it has rows: under `max_age` an empty interval makes nothing younger."""
 
     @property
+    def kept(self) -> bool:
+        """Whether it was met in time, by what is sound."""
+        return self.met_us is not None and self.met_us <= self.due_us
+
+    @property
     def open(self) -> Moments:
         """When it was due and not met."""
         return tuple((max(began, self.due_us), ended) for began, ended in outside(self.met) if ended > self.due_us)

@@ -21,6 +21,8 @@ class Score(msgspec.Struct, frozen=True):
 
     consumer: str
     counted_us: int
+    began_us: int | None
+    """From when on it counts; None: nothing was due yet."""
     served_us: int
     """As known now, without what others than its owner had accepted."""
     claimed_us: int
@@ -57,10 +59,11 @@ def score(past: Past, from_us: int, until_us: int) -> Score:
     now, then = (moments(timeline(past, from_us, until_us, then=when), lambda state: state in _GOOD) for when in (False, True))
     corrected = without(then, now)
     excepted = common(now, past.excepted)
-    promised = [duty for duty in past.duties if past.counted_us <= duty.due_us and from_us < duty.due_us <= until_us]
+    promised = past.promised(from_us, until_us)
     return Score(
         consumer=past.consumer,
         counted_us=length(counts),
+        began_us=counts[0][0] if counts else None,
         served_us=length(now) - length(excepted),
         claimed_us=length(then),
         corrected_us=length(corrected),
@@ -68,7 +71,7 @@ def score(past: Past, from_us: int, until_us: int) -> Score:
         unknown_us=length(common(counts, past.blind)),
         incidents=_behind(past, corrected),
         promised=len(promised),
-        kept=sum(duty.met_us is not None and duty.met_us <= duty.due_us for duty in promised),
+        kept=sum(duty.kept for duty in promised),
     )
 
 
@@ -94,6 +97,92 @@ def mean(scores: Sequence[Score]) -> Fraction | None:
     """The mean of those that have data."""
     known = [one.honest for one in scores if one.honest is not None]
     return sum(known, Fraction()) / len(known) if known else None
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """A score as all views say it: the one place where it is rounded, each figure towards the bad side.
+
+    Percentages are rounded down to tenths, minutes up; None: nothing was due yet.
+    """
+
+    honest: str | None
+    claimed: str | None
+    minutes: int
+    """That count, from `began_us` on."""
+    began_us: int | None
+    lost_minutes: int
+    corrected_minutes: int
+    exception_minutes: int
+    unknown_minutes: int
+    promised: int
+    kept: int
+    incidents: tuple[int, ...]
+
+
+class Totals(msgspec.Struct, frozen=True):
+    """The figures of several consumers together; None: nothing was due of any.
+
+    Minutes are the sum of the rounded minutes of each, so that the rows add up to it.
+    """
+
+    honest: str | None = None
+    """Of the consumer that was served least: `worst`."""
+    mean: str | None = None
+    claimed: str | None = None
+    worst: str | None = None
+    began_us: int | None = None
+    """From when on the figures of the worst count."""
+    minutes: int = 0
+    """That count of the worst."""
+    unknown_minutes: int = 0
+    lost_minutes: int | None = None
+    """Of all together."""
+    unobserved_minutes: int = 0
+    """Those of them in which nobody observed what a consumer depends on."""
+    promised: int = 0
+    kept: int = 0
+    of: int = 0
+    """How many consumers have data."""
+
+
+def figures(one: Score) -> Figures:
+    """A score, rounded."""
+    return Figures(
+        honest=percent(one.honest),
+        claimed=percent(one.claimed),
+        minutes=minutes(one.counted_us),
+        began_us=one.began_us,
+        lost_minutes=minutes(one.lost_us),
+        corrected_minutes=minutes(one.corrected_us),
+        exception_minutes=minutes(one.excepted_us),
+        unknown_minutes=minutes(one.unknown_us),
+        promised=one.promised,
+        kept=one.kept,
+        incidents=one.incidents,
+    )
+
+
+def totals(scores: Sequence[Score]) -> Totals:
+    """The figures of several together, made of the rounded figures of each."""
+    least = worst(scores)
+    if least is None:
+        return Totals()
+    rounded = [figures(one) for one in scores]
+    first = figures(least)
+    return Totals(
+        honest=first.honest,
+        mean=percent(mean(scores)),
+        claimed=first.claimed,
+        worst=least.consumer,
+        began_us=first.began_us,
+        minutes=first.minutes,
+        unknown_minutes=first.unknown_minutes,
+        lost_minutes=sum(one.lost_minutes for one in rounded),
+        unobserved_minutes=sum(one.unknown_minutes for one in rounded),
+        promised=sum(one.promised for one in rounded),
+        kept=sum(one.kept for one in rounded),
+        of=sum(one.counted_us > 0 for one in scores),
+    )
 
 
 def minutes(us: int) -> int:

@@ -50,6 +50,10 @@ class Past(msgspec.Struct, frozen=True):
     republished: tuple[tuple[int, ...], ...] | None = None
     """Where none of its reads comes interval by interval: when each was published."""
 
+    def promised(self, from_us: int, until_us: int) -> list[Duty]:
+        """The obligations that fell due in a window."""
+        return [duty for duty in self.duties if self.counted_us <= duty.due_us and from_us < duty.due_us <= until_us]
+
 
 class Span(msgspec.Struct, frozen=True):
     """How a consumer was served from one moment to another."""

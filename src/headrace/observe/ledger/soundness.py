@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.observe.availability.carrying import Carrying
-from headrace.observe.availability.overview import lineage_of
+from headrace.observe.availability.carrying import Carrying, lineage_of
 from headrace.observe.availability.spans import EVER
 from headrace.observe.availability.tainted import spread, unsound
 from headrace.observe.obligations import Scene

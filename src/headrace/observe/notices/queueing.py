@@ -7,15 +7,12 @@ from typing import NamedTuple
 
 from headrace.model import Project
 from headrace.model.zones import HOUR_US
-from headrace.observe.blockage import Blockage
 from headrace.observe.evaluation import Evaluation, clause
 from headrace.observe.notices.deciding import OVER, Decided, Matters, decide
 from headrace.observe.notices.digest import digests
 from headrace.observe.notices.recipients import Recipients
 from headrace.observe.obligations import Scene
-from headrace.observe.risk import Outlooks
 from headrace.observe.states import AtRisk
-from headrace.observe.status import outlook
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, notices
 from headrace.store.queries.incidents import Incident
@@ -36,7 +33,7 @@ def queue(tx: Transaction, project: Project, scene: Scene, evaluation: Evaluatio
     """Queue what people aren't told of yet. Where nobody can be written to, nothing is asked."""
     if not Recipients(project).anybody:
         return
-    deadlines = _deadlines(scene, now)
+    deadlines = _deadlines(evaluation)
     tell(tx, project, deadlines, now, lambda one: [clause(row) for row in evaluation.unserved(one.affected.consumers)])
     notices.put(tx, digests(tx, project, scene.declared, late=deadlines.late, now=now), now)
 
@@ -64,12 +61,11 @@ def _untold(known: Sequence[Told]) -> bool:
     return bool(known) and known[-1].kind != "resolved"
 
 
-def _deadlines(scene: Scene, now: int) -> Deadlines:
-    outlooks, blockage = Outlooks(scene, now), Blockage(scene, now)
-    found = {terms.consumer: outlook(terms, scene, now, outlooks, blockage) for terms in scene.declared.consumers}
+def _deadlines(evaluation: Evaluation) -> Deadlines:
+    found = evaluation.status.consumers
     return Deadlines(
-        {name: one.risk for name, one in found.items() if one.risk is not None},
-        {name: one.late_since_us for name, one in found.items() if one.late_since_us is not None},
+        {one.name: one.deadline for one in found if one.deadline is not None},
+        {one.name: one.late_since_us for one in found if one.late_since_us is not None},
     )
 
 

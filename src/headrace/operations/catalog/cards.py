@@ -7,14 +7,11 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from headrace.model import Asset, Project, Source
-from headrace.observe.availability.overview import Overview
-from headrace.operations.availability import window_began
 from headrace.operations.catalog.documents import CardRow
 from headrace.operations.ls import row
 from headrace.operations.remembering import remembered
 from headrace.operations.session import Session
 from headrace.operations.standing import standing
-from headrace.operations.status import WINDOW
 from headrace.store import Transaction
 from headrace.store.queries import incidents, partitions, pauses, quarantine
 
@@ -138,10 +135,9 @@ def _consumers(session: Session) -> dict[str, str]:
     if session.store is None or session.compiled is None:
         return {}
     now_us = session.clock.now_us()
-    window = (window_began(WINDOW, now_us, session.timezone), now_us)
-    with standing(session, now_us) as (tx, _, scene, nodes):
-        found = Overview(tx, session.compiled, scene, window, nodes).status()
-    return {one.name: one.state.value for one in found.consumers}
+    with standing(session, now_us) as found:
+        consumers = found.evaluation(session, (now_us, now_us)).status.consumers
+    return {one.name: one.state.value for one in consumers}
 
 
 def _published(session: Session) -> dict[str, int]:

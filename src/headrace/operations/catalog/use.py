@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from headrace.operations.availability import window_began
+from headrace.observe.availability.sentences import Window
+from headrace.operations.availability import WINDOW, window_began
 from headrace.operations.cost import took
-from headrace.operations.figures import DEFAULT
 from headrace.operations.figuring import Figuring
 from headrace.operations.remembering import remembered
 from headrace.operations.session import Session
@@ -31,12 +31,13 @@ def _used(session: Session) -> dict[str, Used]:
     if session.store is None or session.compiled is None:
         return {}
     now_us = session.clock.now_us()
-    window = window_began(DEFAULT, now_us, session.timezone), now_us
+    began_us = window_began(WINDOW, now_us, session.timezone)
+    window = Window(WINDOW, began_us, now_us, session.timezone)
     with standing(session, now_us) as found:
         figuring, reads = Figuring(session, found, session.compiled, window, None), Counter[str]()
         for one in figuring.reads:
             reads[one.node] += one.reads
-        for exported in usage.exports(found.tx, found.scene.declared.exports, *window):
+        for exported in usage.exports(found.tx, found.scene.declared.exports, began_us, now_us):
             reads.update(dict.fromkeys(session.compiled.project.consumers[exported.consumer].reads, exported.exports))
-        seconds = took(session, session.compiled, found.tx, window)
+        seconds = took(session, session.compiled, found.tx, (began_us, now_us))
     return {name: Used(reads[name], seconds.get(name, 0) / 1e6) for name in {*reads, *seconds}}

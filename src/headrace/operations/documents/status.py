@@ -70,6 +70,8 @@ class AvailabilityRow(Document, frozen=True, kw_only=True):
     kept: int
     """Those of them that were met in time."""
     incidents: list[str]
+    text: str = ""
+    """The same in a sentence, with the part of the window that counts."""
 
 
 class ConsumerRow(Document, frozen=True, kw_only=True):
@@ -191,18 +193,33 @@ class StatusDocument(Document, frozen=True, kw_only=True):
     files: list[FilesRow]
     paused: list[PausedRow] = []
     """All that is paused, by name."""
+    availability_text: str = ""
+    """The figures about the past in a sentence, with the part of the window that counts; before the
+    first deadline that nothing was due yet."""
+    corrections: list[str] = []
+    """What was claimed, where that was more than is known now; what stands on others' exceptions."""
+    uptime_text: str = ""
+    """Classic uptime in a sentence, with what it leaves out."""
     honest_availability: str | None = None
     honest_mean: str | None = None
     minutes_lost: int | None = None
+    minutes_unobserved: int | None = None
+    """Those of the lost minutes in which nobody observed what a consumer depends on."""
     claimed_availability: str | None = None
     classic_uptime: str | None = None
     """Runs that ended in success of those that started, as other tools count: work that is held never starts, so it never fails."""
     runs_started: int = 0
+    obligations_due: int = 0
+    """Obligations of all consumers that fell due in the window."""
+    obligations_kept: int = 0
+    """Those of them that were met in time."""
     worst: str | None = None
     """The consumer that was served least, whose availability is the honest one."""
     promises_weakened: int | None = None
     removed: list[RemovedRow] = []
     window: str = "30d"
+    consumers_unserved: int = 0
+    """How many of `consumers` aren't served, those at risk not among them."""
     incidents_open: int = 0
     undelivered: int = 0
     """Messages of the last 7 days that couldn't be sent, and aren't tried any more; `notify` says which."""

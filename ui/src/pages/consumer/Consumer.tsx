@@ -28,7 +28,6 @@ export function Consumer() {
 
 function About({ document }: { document: Schema["ConsumerDocument"] }) {
   const row = document.consumer;
-  const availability = row.availability;
   return (
     <>
       <Heading title={<span className="row">{row.name} <State of={row.state} /></span>} said={<>{document.description && <>{document.description}<br /></>}Needs data {neededBy(row.needs)}; owner {row.owner}</>}>
@@ -37,15 +36,10 @@ function About({ document }: { document: Schema["ConsumerDocument"] }) {
       </Heading>
       {row.state !== "served" && (
         <div className={`notice tone-${row.state === "at_risk" ? "warn" : "bad"}`}>
-          <p><strong>{row.state === "at_risk" ? "At risk" : "Waits"}{row.since && <> since <Time at={row.since} /></>}:</strong> {row.risk?.reason ?? row.reason}</p>
+          <p><strong>{row.state === "at_risk" ? "At risk" : "Waits"}{row.since && <> since <Time at={row.since} /></>}:</strong> {row.reason}</p>
         </div>
       )}
-      {availability && (
-        <p>
-          Served <strong>{availability.honest ?? "–"} %</strong> of the window; {availability.kept} of {availability.promised} deliveries kept; {lasting(availability.lost_minutes * 60)} lost
-          {availability.corrected_minutes > 0 && `, ${lasting(availability.corrected_minutes * 60)} of them only known later`}.
-        </p>
-      )}
+      {row.availability && <p>Honest availability: {row.availability.text}.</p>}
     </>
   );
 }

@@ -11,7 +11,7 @@ const page = (row: Row) => `/consumers/${encodeURIComponent(row.name)}`;
 const COLUMNS: readonly Column<Row>[] = [
   { name: "State", cell: (row) => <div><State of={row.state} />{row.since && <div className="small">since <Time at={row.since} /></div>}</div> },
   { name: "Consumer", cell: (row) => <div><Link to={page(row)}><strong>{row.name}</strong></Link><div className="muted small">{row.owner} · needs data {neededBy(row.needs)}</div></div> },
-  { name: "Why", className: "why", cell: (row) => <Why row={row} /> },
+  { name: "Why", className: "why", cell: (row) => row.reason },
   { name: "Data through", cell: (row) => <div>{row.data_through ?? "nothing yet"}{row.backlog.length > 0 && <div className="muted small">{row.backlog.length} older missing</div>}</div> },
   { name: "What to do", unnamed: true, cell: (row) => <Act row={row} /> },
 ];
@@ -19,11 +19,6 @@ const COLUMNS: readonly Column<Row>[] = [
 /** Consumers with their state, why, and what to do. */
 export function ConsumerTable({ rows, keys = false }: { rows: readonly Row[]; keys?: boolean }) {
   return <Table label="Consumers" columns={COLUMNS} rows={rows} keyOf={(row) => row.name} opens={page} keys={keys} />;
-}
-
-function Why({ row }: { row: Row }) {
-  if (row.paused) return <>paused by {row.paused.by}: {row.paused.reason}</>;
-  return <>{row.risk && row.state === "at_risk" ? row.risk.reason : row.reason}</>;
 }
 
 function Act({ row }: { row: Row }) {

@@ -6,24 +6,21 @@ import { lasting } from "../../parts/Time";
 import "./figures.css";
 
 export function Figures({ document }: { document: Schema["StatusDocument"] }) {
-  const kept = document.consumers.reduce((sum, one) => sum + (one.availability?.kept ?? 0), 0);
-  const promised = document.consumers.reduce((sum, one) => sum + (one.availability?.promised ?? 0), 0);
-  const percent = (figure: string | null) => (figure === null ? "no data" : `${figure} %`);
-  const over = `of ${document.window.replace("d", " days")}`;
+  const percent = (figure: string | null, otherwise: string) => (figure === null ? otherwise : `${figure} %`);
+  const time = (minutes: number | null) => (minutes === null ? "no data" : lasting(minutes * 60));
   return (
     <div className="figures">
-      <Figure to="availability" window={document.window} name={`Served, ${over}`} honest={percent(document.honest_availability)}
-        beside={{ name: "Classic uptime", value: percent(document.classic_uptime) }}>
-        {document.worst ? <>the worst consumer, {document.worst}; mean {percent(document.honest_mean)}. </> : null}
-        Held work never starts, so it never fails: {document.runs_started} runs started.
+      <Figure to="availability" window={document.window} name="Honest availability" honest={percent(document.honest_availability, "no data")}
+        beside={{ name: "Classic uptime", value: percent(document.classic_uptime, "no data") }}>
+        {document.availability_text}{document.worst && <>; the worst is {document.worst}</>}. {document.uptime_text}.
       </Figure>
-      <Figure to="promises" window={document.window} name={`Deliveries kept, ${over}`} honest={`${kept} of ${promised}`}
-        beside={{ name: "Missed", value: `${promised - kept}` }}>
+      <Figure to="promises" window={document.window} name="Deliveries kept" honest={document.obligations_kept.toLocaleString("en")}
+        beside={{ name: "Deliveries due", value: document.obligations_due.toLocaleString("en") }}>
         judged by the promise in force when each was due{document.promises_weakened ? `; ${document.promises_weakened} promises were weakened` : ""}
       </Figure>
-      <Figure to="availability" window={document.window} name="Time lost by consumers" honest={document.minutes_lost === null ? "no data" : lasting(document.minutes_lost * 60)}
-        beside={{ name: "Claimed at the time", value: percent(document.claimed_availability) }}>
-        what was said then, beside what is known now of the same time
+      <Figure to="availability" window={document.window} name="Time lost" honest={time(document.minutes_lost)}
+        beside={{ name: "Of it unobserved", value: time(document.minutes_unobserved) }}>
+        {document.corrections.length ? document.corrections.join("; ") : "of all consumers together, as known now"}
       </Figure>
     </div>
   );

@@ -1,0 +1,79 @@
+"""The sentences about how consumers were served over a window: all views show these. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from headrace.model.times import parse_duration
+from headrace.observe.availability.score import Figures, Totals
+from headrace.observe.wording import ago, days, moment
+
+NOTHING_DUE = "nothing was due yet"
+
+
+class Window(msgspec.Struct, frozen=True):
+    """A window as it was asked for (`30d`), from when until when it is, and the reader's zone."""
+
+    text: str
+    from_us: int
+    now_us: int
+    timezone: str
+
+    def spelled(self) -> str:
+        """`30 days`; what isn't whole days as it was typed."""
+        span = parse_duration(self.text)
+        return days(span.days, "day") if span.days and not span.seconds else self.text
+
+    def counted(self, began_us: int) -> str:
+        """The part of it that counts: `30 days`, or `the 6 days since Mon 02-11 07:00`."""
+        if began_us <= self.from_us:
+            return self.spelled()
+        since = moment(began_us, self.now_us, self.timezone)
+        return f"the {ago(self.now_us - began_us)} since {since}"
+
+
+def availability(found: Totals, window: Window, *, removed: int = 0) -> str:
+    """`93.1 % of 30 days, worst of 3 consumers (mean 97.2 %); 2,040 minutes lost`."""
+    if found.honest is None or found.began_us is None:
+        return NOTHING_DUE
+    said = f"{found.honest} % of {window.counted(found.began_us)}"
+    if found.of > 1:
+        gone = f", {removed} of them removed" if removed else ""
+        said += f", worst of {days(found.of, 'consumer')}{gone} (mean {found.mean} %)"
+    return f"{said}{_lost(found.lost_minutes or 0, found.unobserved_minutes)}"
+
+
+def of_consumer(found: Figures, window: Window) -> str:
+    """`93.1 % of 30 days; 27 of 30 deliveries kept; 2,040 minutes lost`."""
+    if found.honest is None or found.began_us is None:
+        return NOTHING_DUE
+    kept = f"; {found.kept:,} of {days(found.promised, 'delivery')} kept" if found.promised else ""
+    of = window.counted(found.began_us)
+    return f"{found.honest} % of {of}{kept}{_lost(found.lost_minutes, found.unknown_minutes)}"
+
+
+def _lost(minutes: int, unobserved: int) -> str:
+    if not minutes:
+        return ""
+    unseen = f", {unobserved:,} of them unobserved" if unobserved else ""
+    return f"; {days(minutes, 'minute')} lost{unseen}"
+
+
+def corrections(name: str, owner: str, found: Figures) -> Iterator[str]:
+    """What was claimed of a consumer, where that was more, and what stands on others' exceptions."""
+    if found.corrected_minutes:
+        named = f" ({', '.join(f'INC-{number}' for number in found.incidents)})" if found.incidents else ""
+        since = f"{days(found.corrected_minutes, 'minute')} corrected since{named}"
+        yield f"{name}: {found.claimed} % was claimed; {since}"
+    if found.exception_minutes:
+        minutes = days(found.exception_minutes, "minute")
+        yield f"{name}: {minutes} by exception of others than {owner}: not served"
+
+
+def uptime(percent: str | None) -> str:
+    """Classic uptime, and what it leaves out."""
+    if percent is None:
+        return "no data: no run ended"
+    return f"{percent} % of started runs succeeded; held work never starts, so it never fails"

@@ -90,6 +90,7 @@ def test_a_plan_waits_for_an_approval_and_for_its_rest() -> None:
     plan = Planned(7, 5, 50, "partitions > 3")
     rows = Rows(attempt(1, "staged", 50, 50, 70, run_us=20, plan=plan))
     assert spent(rows, 100, final=1) == [("schedule", 5), ("approval", 45), ("run", 20), ("publish", 30)]
+    assert spent(rows, 100)[-1] == ("publish", 30), "its plan isn't published yet"
     waiting = Rows()
     waiting.planned = [Planned(8, 30, None, "tag:daily")]
     assert spent(waiting, 100) == [("schedule", 30), ("approval", 70)]

@@ -9,6 +9,7 @@ from headrace.faults import Point, reached
 from headrace.observe import persist
 from headrace.observe.obligations import Scene
 from headrace.observe.watched import Watched
+from headrace.plan.attempt_numbers import plan_of
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
 from headrace.run.checkpoints import Checkpoints
@@ -24,7 +25,6 @@ from headrace.run.looks import Look, Looks, recorded
 from headrace.run.messages import Prune
 from headrace.run.news import News
 from headrace.run.orders import STANDING, RunResult, waiting
-from headrace.run.overlays.numbers import plan_of
 from headrace.run.overlays.plans import Plans
 from headrace.run.runs import Runs
 from headrace.run.steps.durable import make_durable

@@ -140,7 +140,11 @@ class Claims:
             yield self._held(one, end, self._redelivered(one, until))
             return
         said = one.reason or one.state
-        if one.state in ("published", "staged"):
+        if one.state == "staged" and one.plan is not None:
+            yield from self._working(one, end)
+            yield self._claim(Kind.PUBLISH, end, until, f"waited for the rest of backfill {one.plan.id}")
+            return
+        if one.state == "published":
             yield from self._working(one, end)
             incident = self._incident(end, until)
             yield self._claim(Kind.HOLD, end, until, incident.summary if incident else "what was published could not stay", incident)

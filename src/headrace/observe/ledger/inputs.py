@@ -32,6 +32,9 @@ class Ready(NamedTuple):
 
     place: Place
     at_us: int | None
+    staged: tuple[int, int] | None = None
+    """The attempt of the same plan that had staged it, where what reads it was staged as well: both
+    are published in one lake snapshot, so a publication doesn't say when the input was there."""
 
 
 class Reading(NamedTuple):
@@ -53,14 +56,23 @@ class Inputs:
         """A node as declared, an export by its consumer's name; None for what isn't declared any more."""
         return self._scene.declared.nodes.get(name) or self._scene.declared.exports.get(name)
 
-    def of(self, place: Place, at_us: int, before: Try | None = None) -> list[Ready]:
+    def of(self, place: Place, at_us: int, before: Try | None = None, reader: Try | None = None) -> list[Ready]:
         """What a partition reads, as it stood at a time; what is optional and wasn't there, and what an attempt didn't wait for, isn't in
-        it."""
+        it. `before` is the attempt that made the partition, `reader` the first one that read these inputs."""
         node = self.known(place.node)
         if node is None or node.is_source:
             return []
         found = [one for spec in node.inputs for one in self._of_spec(node, place.partition, spec, at_us, before)]
-        return [*found, *self._own(node, place.partition, at_us)]
+        found += self._own(node, place.partition, at_us)
+        return [self._as_read(one, reader, at_us) for one in found] if reader is not None and reader.staged else found
+
+    def _as_read(self, one: Ready, reader: Try, at_us: int) -> Ready:
+        """An input of a staged attempt: what its plan had staged of it, else what was published."""
+        for made in reversed(self._records.tries(*one.place)):
+            done = made.staged and made.plan == reader.plan and made.state in ("staged", "published")
+            if done and made.finished_us is not None and made.finished_us <= at_us:
+                return Ready(one.place, made.finished_us, made.id)
+        return one
 
     def _of_spec(self, node: Node, key: str, spec: InputSpec, at_us: int, before: Try | None) -> Iterator[Ready]:
         source = self.known(spec.node)

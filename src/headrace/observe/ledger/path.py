@@ -30,38 +30,45 @@ class Path:
     def back(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
         """Contiguous segments from `from_us` to `to_us`; `there`: it was there at `to_us`, else it is waited for."""
         found: list[list[Segment]] = []
-        at: Place | None = place
+        above: Ready | None = Ready(place, to_us if there else None)
         end, steps = to_us, 0
-        while at is not None and end > from_us and steps < STEPS_MAX:
-            stay, above, there = self._stay(at, from_us, end, there=there)
+        while above is not None and end > from_us and steps < STEPS_MAX:
+            stay, above = self._stay(above, from_us, end)
             found.append(self._divided(stay))
-            end, at, steps = stay.from_us, above, steps + 1
+            end, steps = stay.from_us, steps + 1
         if end > from_us:
             found.append([Segment(kind=Kind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end)])
         return merged([one for segments in reversed(found) for one in segments])
 
-    def _stay(self, place: Place, from_us: int, to_us: int, *, there: bool) -> tuple[Stay, Place | None, bool]:
-        """One partition's part, what is above it, and whether that was there."""
-        node, final = self._inputs.known(place.node), self._shown(place, to_us) if there else None
+    def _stay(self, one: Ready, from_us: int, to_us: int) -> tuple[Stay, Ready | None]:
+        """The part of one partition, which was there at `to_us` or isn't there yet, and what is above it."""
+        place, node = one.place, self._inputs.known(one.place.node)
+        final = None if one.at_us is None else self._made_by(one, to_us)
         tries = [one for one in self._records.tries(*place) if one.queued_us < to_us or (final is not None and one.id == final.id)]
         if self._again:
             tries = [one for one in tries if one.queued_us >= from_us]
         first = tries[0] if tries else None
         begun = min(first.queued_us, to_us) if first is not None else to_us
-        ready = self._inputs.of(place, begun, self._made(tries, final))
+        ready = self._inputs.of(place, begun, self._made(tries, final), first)
         if self._again:
             ready = [self._renewed(one, begun) for one in ready]
-        missing = [one.place for one in ready if one.at_us is None]
-        if missing and first is None and not there:
-            above = min(missing, key=self._inputs.root_rank)
-            return self._as_stay(place, node, to_us, to_us, final), above, False
+        missing = [one for one in ready if one.at_us is None]
+        if missing and first is None and final is None:
+            above = min(missing, key=lambda one: self._inputs.root_rank(one.place))
+            return self._as_stay(place, node, to_us, to_us, final), above
         last = max((one for one in ready if one.at_us is not None), key=_when, default=None)
         if last is None or last.at_us is None or last.at_us <= from_us:
-            return self._as_stay(place, node, from_us, to_us, final), None, True
-        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final), last.place, True
+            return self._as_stay(place, node, from_us, to_us, final), None
+        return self._as_stay(place, node, min(last.at_us, to_us), to_us, final), last
+
+    def _made_by(self, one: Ready, to_us: int) -> Shown:
+        """With what a partition was there: what its plan had staged, else a publication."""
+        return self._shown(one.place, to_us) if one.staged is None else Shown(to_us, None, *one.staged)
 
     def _renewed(self, one: Ready, until_us: int) -> Ready:
-        """When it was published last."""
+        """When it was published last, or staged for what reads it."""
+        if one.staged is not None:
+            return one
         shown = [each.at_us for each in self._records.shown(*one.place) if each.at_us <= until_us]
         return Ready(one.place, shown[-1]) if shown else one
 

@@ -43,6 +43,8 @@ class Try(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     asked_us: int | None = None
     """When its run was asked for."""
     run: int = 0
+    staged: bool = False
+    """Its plan published what it made, or will: together with all else that the plan staged."""
 
     @property
     def id(self) -> tuple[int, int]:

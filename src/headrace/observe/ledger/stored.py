@@ -11,7 +11,9 @@ import msgspec
 
 from headrace.observe.ledger.records import OPEN, Arrival, Named, Planned, Shown, Standstill, Try
 from headrace.observe.ledger.soundness import Wrongs
+from headrace.plan.attempt_numbers import plan_of
 from headrace.plan.backfills import Backfill
+from headrace.schedule import AttemptId
 from headrace.store.database import Transaction
 from headrace.store.lease import holder
 from headrace.store.queries import durations, ledger, pauses
@@ -160,7 +162,7 @@ def try_of(node: str, row: AttemptRow, now_us: int, leader: int | None) -> Try:
         dispatched_us=max(row.queued_at, row.dispatched_at), finished_us=None if open_ else row.finished_at,
         run_us=_us(measures, "seconds"), audit_us=_us(measures, "audit_seconds"), publish_us=_us(measures, "publish_seconds"),
         error=str(error.get("kind", "")), reason=row.reason or "", delivery=row.delivery_id, version=row.version, plan=plan,
-        asked_us=row.asked_at, run=row.run_id,
+        asked_us=row.asked_at, run=row.run_id, staged=plan_of(AttemptId(row.epoch, row.n)) > 0,
     )  # fmt: skip
 
 

@@ -10,13 +10,13 @@ import msgspec
 from headrace.lake import Table
 from headrace.lake.catalog import Change
 from headrace.model import LakeError
+from headrace.plan.attempt_numbers import ERRANDS, first_of
 from headrace.plan.backfills import Backfill, Mode, Step
 from headrace.run.executors import Finished
 from headrace.run.messages import Prune, Rewritten
 from headrace.run.overlays import room
 from headrace.run.overlays.changed_code import drop_outdated
 from headrace.run.overlays.missed import missed
-from headrace.run.overlays.numbers import ERRANDS, first_of
 from headrace.run.overlays.outcome import PlanOutcome
 from headrace.run.overlays.promoting import Promoting, Promotion
 from headrace.run.overlays.room import Copy

@@ -9,6 +9,7 @@ import msgspec
 from headrace.govern.audit import Action, Actor
 from headrace.lake.catalog import Change
 from headrace.model import LakeError, Refused, UnknownName, UsageError
+from headrace.plan.attempt_numbers import is_errand, plan_of
 from headrace.plan.backfills import Backfill
 from headrace.run.executors import Executor, Finished, Lost
 from headrace.run.executors import News as Answered
@@ -18,7 +19,6 @@ from headrace.run.orders import STANDING, Order, Run, RunResult, cancelled_by
 from headrace.run.overlays import telling
 from headrace.run.overlays.backfilling import AFTERWARDS, Backfilling, Phase
 from headrace.run.overlays.changed_code import recut
-from headrace.run.overlays.numbers import is_errand, plan_of
 from headrace.run.overlays.shadow import Ended
 from headrace.run.overlays.shadowing import Lent, Shadow, Told
 from headrace.run.overlays.sharing import Sharing

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.plan.attempt_numbers import first_of, plan_of
 from headrace.plan.backfills import Step
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
@@ -16,7 +17,6 @@ from headrace.run.deciding import Decisions
 from headrace.run.executors import Finished, Lost
 from headrace.run.news import News
 from headrace.run.overlays.lookup import OverlaidTasks
-from headrace.run.overlays.numbers import first_of, plan_of
 from headrace.run.overlays.shadow import Ended, graph_below, known_keys, loaded
 from headrace.run.overlays.spans import Held, keys_of
 from headrace.run.overlays.staged import STAGED, Staged

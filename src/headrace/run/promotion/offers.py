@@ -14,10 +14,10 @@ import msgspec
 
 from headrace.model import Asset, InputMode, InputSpec
 from headrace.plan import Compiled
+from headrace.plan.attempt_numbers import plan_of
 from headrace.plan.borrowing import borrowed
 from headrace.plan.views import expanded, expanded_names
 from headrace.run.applying import Applied
-from headrace.run.overlays.numbers import plan_of
 from headrace.run.tasks.inputs import wanted_of
 from headrace.run.tasks.lookup import Lookup
 from headrace.schedule import AttemptId

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from headrace.lake.syncing import sync, verify
 from headrace.model import LakeError
+from headrace.plan.attempt_numbers import plan_of
 from headrace.run.executors import Finished
 from headrace.run.folders import Folders
-from headrace.run.overlays.numbers import plan_of
 from headrace.run.steps.keeping import files_of, written_by
 from headrace.schedule import AttemptId
 

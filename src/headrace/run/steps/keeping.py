@@ -7,9 +7,9 @@ from pathlib import Path
 
 from headrace.lake import StagedDeletes, StagedFile
 from headrace.lake.syncing import sync_each
+from headrace.plan.attempt_numbers import plan_of
 from headrace.run.folders import Folders
 from headrace.run.messages import Outcome
-from headrace.run.overlays.numbers import plan_of
 from headrace.schedule import AttemptId
 
 

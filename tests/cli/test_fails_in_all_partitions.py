@@ -1,8 +1,9 @@
-"""SQL that can't work in any partition fails once; the other partitions say so without an attempt."""
+"""Code that can't work in any partition fails once; the other partitions say so without an attempt."""
 
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 import pytest
 from clilab import Project
@@ -45,3 +46,58 @@ def test_it_fails_once_and_the_others_say_like_which(new: Project, batch: str) -
     new.json("apply", "--yes", "--now", "2025-03-20T08:00+01:00")
     new.json("tick", "--now", "2025-03-20T08:10+01:00")
     assert [state for _, state, _ in partitions(new, "broken")] == ["published"] * len(DAYS)
+
+
+def days(project: Project, first: int, last: int) -> None:
+    (project.root / "landing").mkdir(exist_ok=True)
+    for day in DAYS[first:last]:
+        (project.root / f"landing/orders_{day}.csv").write_text(f"id,customer,amount,day\n1,Ada,1.00,{day}\n")
+
+
+def python(before: str, inside: str) -> str:
+    return (
+        f"{before}from headrace import asset\n\n"
+        "@asset(owner='core', partition='day', inputs=['orders'])\n"
+        f"def broken(orders):\n    {inside}\n"
+    )
+
+
+def command(words: str) -> str:
+    return f"asset: broken\nowner: core\npartition: day\ninputs: [orders]\ncommand: {words}\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "reason"),
+    [
+        ("broken.py", python("import no_such_package\n", "return orders"), "No module named"),
+        ("broken.py", python("", "import no_such_package; return orders"), "No module named"),
+        ("broken.py", python("LIMIT = {}['limit']\n", "return orders"), "KeyError"),
+        ("broken.yaml", command("[TOOLS/score.py, x]"), "there is no `TOOLS/score.py`"),
+        ("broken.yaml", command("[python3, TOOLS/score.py]"), "there is no script `TOOLS/score.py`"),
+    ],
+    ids=["package", "package inside", "at import", "program", "script"],
+)
+def test_python_and_commands_fail_once_and_a_restart_spends_no_attempt(
+    new: Project, tmp_path: Path, file: str, text: str, reason: str
+) -> None:
+    program = tmp_path / "score.py"
+    program.write_text("#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    text, reason = (one.replace("TOOLS", str(tmp_path)) for one in (text, reason))
+    (new.root / "headrace.toml").write_text('[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\n')
+    (new.root / "assets/fails.py").unlink()
+    (new.root / "assets" / file).write_text(text)
+    new.json("apply", "--yes", "--now", LATER)
+    program.unlink()
+    days(new, 0, 8)
+    first = failed_attempts(new.json("tick", "--now", LATER))
+    assert 1 <= len(first) <= 2, "the one worker may have the next one in hand already"
+    found = partitions(new, "broken")
+    assert [state for _, state, _ in found] == ["failed"] * 8
+    assert all(reason in text for _, _, text in found), found
+    alike = [text for _, _, text in found if text.startswith("fails like 2025-03-")]
+    assert len(alike) == 8 - len(first)
+
+    days(new, 8, 12)  # each command is a leader of its own
+    assert failed_attempts(new.json("tick", "--now", "2025-03-20T06:30+01:00")) == []
+    assert [state for _, state, _ in partitions(new, "broken")] == ["failed"] * 12

@@ -35,6 +35,10 @@ def connection(line: str) -> dict[str, str]:
     return {"headrace.toml": f"{SETTINGS}[connections.wh]\n{line}\n"}
 
 
+def channel(line: str) -> dict[str, str]:
+    return {"headrace.toml": f"{SETTINGS}[notify.ops]\n{line}\n"}
+
+
 MISTAKES: dict[str, tuple[dict[str, str], str, int, str]] = {
     # name: files, code, line, a part of the hint
     "ref": (sql("select id, day\nfrom {{ ref('orders') }}"), "sql_template", 6, "from orders"),
@@ -64,6 +68,9 @@ MISTAKES: dict[str, tuple[dict[str, str], str, int, str]] = {
     "snowflake": (connection('url = "snowflake://u:${PW}@account/db"'), "wrong_value", 9, "postgresql"),
     "a driver in the URL": (connection('url = "postgresql+psycopg2://u:${PW}@h/db"'), "wrong_value", 9, "postgresql://"),
     "bigquery": (connection('type = "bigquery"'), "wrong_value", 9, "Python asset"),
+    "an unknown service": (channel('url = "hdfs://${HOST}/messages"'), "unknown_service", 9, "slack://"),
+    "a file server as a channel": (channel('url = "ftp://ftp.example/in"'), "unknown_service", 9, "https://"),
+    "an unknown service as a contact": ({"owners.yaml": FILES["owners.yaml"] + "ops: {contact: ['ftp://a.example/b']}\n"}, "unknown_service", 3, "file:"),
     "a program that isn't there": (command("[no-such-program-here, a]"), "missing_program", 5, "install it"),
     "a script that isn't there": (command("[python3, jobs/nope.py, --fast]"), "missing_program", 5, "relative to the project"),
     "a line of a shell": (command("['dbt run && echo done']"), "missing_program", 5, "sh"),

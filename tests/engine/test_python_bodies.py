@@ -415,3 +415,28 @@ def test_what_the_environment_finds_in_the_project_comes_from_what_was_applied(b
     assert rows(bench, text, siblings=applied) == [("applied",)]
     error = failure(bench, body("", "import mylib.new", "return [{'a': 1}]"), siblings=applied)
     assert "mylib.new" in error.message
+
+
+@pytest.mark.parametrize(
+    ("lines", "everywhere", "machine"),
+    [
+        (["import no_such_package"], True, True),
+        (["import ast", "ast.literal_eval('1 +')"], False, False),
+        (["return 1 / 0"], False, False),
+        (["raise ConnectionError('no')"], False, False),
+    ],
+)
+def test_what_fails_in_every_partition_is_told_from_what_the_data_does(
+    bench: Bench, lines: list[str], everywhere: bool, machine: bool
+) -> None:
+    """Would catch: one day's bad text failing all other days without an attempt."""
+    error = failure(bench, body("", *lines))
+    assert (error.everywhere, error.machine) == (everywhere, machine)
+    at_import = failure(bench, "LIMIT = {}['limit']\n" + body("", *lines))
+    assert (at_import.everywhere, at_import.machine) == (True, True)
+
+
+def test_a_syntax_error_of_an_imported_module_is_the_codes(bench: Bench) -> None:
+    siblings = {"assets/unfinished.py": "def rows(:\n"}
+    error = failure(bench, "import unfinished\n" + body("", "return unfinished.rows()"), siblings=siblings)
+    assert (error.everywhere, error.machine) == (True, False)

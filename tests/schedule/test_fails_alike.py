@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from driver import Driver, asset, source
 
-from headrace.schedule import Ended, FailureKind, LoadedCell, PartitionState, Target
+from headrace.schedule import Clock, Ended, FailureKind, Graph, Loaded, LoadedCell, PartitionState, Target
+from headrace.schedule.events import FailsAlike
+from headrace.schedule.retry import INSTALLED_WAIT_US
 
 D = [f"2013-02-{d:02}" for d in range(1, 9)]
 S = PartitionState
@@ -21,10 +23,11 @@ def started() -> Driver:
     return d
 
 
-def fail(d: Driver, *, everywhere: bool = True) -> None:
+def fail(d: Driver, *, everywhere: bool = True, machine: bool = False) -> None:
     attempt = next(iter(d.running))
     d.running.pop(attempt)
-    d.give(Ended(attempt, S.FAILED, SAID, FailureKind.DETERMINISTIC, everywhere=everywhere))
+    kind = FailureKind.DETERMINISTIC
+    d.give(Ended(attempt, S.FAILED, SAID, kind, everywhere=everywhere, machine=machine))
 
 
 def test_the_others_say_like_which_and_take_no_attempt() -> None:
@@ -53,3 +56,37 @@ def test_who_asks_again_sees_it_tried_again() -> None:
     assert [dispatch.keys for dispatch in d.running.values()] == [(D[3],)]
     d.publish(next(iter(d.running)))
     assert d.state("b", D[3]) is S.PUBLISHED
+
+
+def restarted(until: int | None) -> Driver:
+    """A core that starts from a store in which the first day has failed as all would."""
+    cells = [LoadedCell(node="a", key=day, state=S.PUBLISHED, published=True) for day in D]
+    cells += [LoadedCell(node="b", key=D[0], state=S.FAILED, failures=1)]
+    cells += [LoadedCell(node="b", key=day, state=S.WAITING) for day in D[1:]]
+    d = Driver(source("a"), asset("b", "a"), slots=2)
+    d.at("2013-02-09 06:00")
+    alike = (FailsAlike("b", D[0], SAID, None if until is None else d.now + until),)
+    d.give(Loaded(Graph(d.nodes), tuple(cells), alike=alike))
+    d.ask()
+    return d
+
+
+def test_a_core_that_starts_anew_spends_no_attempt_more() -> None:
+    d = restarted(None)
+    assert not d.running
+    assert {d.state("b", day) for day in D} == {S.FAILED}
+
+
+def test_what_may_have_been_installed_meanwhile_is_tried_by_the_next_partition() -> None:
+    d = restarted(-1)
+    assert len(d.running) == 2
+    fail(d, machine=True)
+    fail(d, machine=True)
+    assert d.state("b", D[-1]) is S.FAILED, "the others say so for an hour"
+    d.now += INSTALLED_WAIT_US
+    d.give(Clock())
+    d.arrive("a", "2013-02-09")
+    d.ask()
+    d.publish(next(iter(d.running)))
+    d.ask()
+    assert [dispatch.keys for dispatch in d.running.values()] == [("2013-02-09",)]

@@ -38,7 +38,10 @@ class BodyError(msgspec.Struct, frozen=True, gc=False):
     after_seconds: float | None = None
     """Of what waits: how long at least."""
     everywhere: bool = False
-    """Whether it is the same in every partition: SQL that DuckDB can't parse or bind."""
+    """Whether it is the same in every partition: SQL that DuckDB can't parse or bind, a module that can't be imported, a program that
+    isn't there."""
+    machine: bool = False
+    """Of what is the same everywhere: whether it is about what is installed, and may pass without a change of the code."""
 
 
 class InputData(msgspec.Struct, frozen=True, gc=False):

@@ -30,6 +30,7 @@ from headrace.engine.tasks import BodyTask, DataFolders
 from headrace.lake.inlining import source_sql
 from headrace.lake.session import literal
 from headrace.model import CommandBody
+from headrace.model.scripts import script_of
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -91,7 +92,7 @@ def _one_try(
     if log is not None:
         _tell(events, log)
     if ended.code != DONE:
-        raise _unsuccessful(body, ended.code)
+        raise _without_script(body, code_root) or _unsuccessful(body, ended.code)
 
 
 def _applied(command: tuple[str, ...], project: Path, code_root: Path) -> tuple[str, ...]:
@@ -137,6 +138,20 @@ def _environment(task: BodyTask, context: Path, events: Path) -> dict[str, str]:
     declared = task.handed.variables if task.handed is not None else {}
     ours = {"HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
     return {"PATH": os.defpath, **common(os.environ), "TZ": task.scope.timezone, **declared, **ours}
+
+
+def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:
+    """Why a command that failed can't work in any partition, where its script isn't there."""
+    script = script_of(body.command)
+    if script is None or (code_root / script).is_file():
+        return None
+    return failed(
+        f"there is no script `{script}` among the applied files",
+        code="command_failed",
+        hint="paths of a command are relative to the project's folder; `headrace apply` takes what is there now",
+        everywhere=True,
+        machine=Path(script).is_absolute(),
+    )
 
 
 def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:

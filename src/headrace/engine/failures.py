@@ -52,9 +52,11 @@ def failed(
     kind: ErrorKind = ErrorKind.DETERMINISTIC,
     file: str | None = None,
     line: int | None = None,
+    everywhere: bool = False,
+    machine: bool = False,
 ) -> BodyFailed:
     """A failure to raise; long messages are cut."""
-    return BodyFailed(BodyError(kind, shortened(message), file, line, hint, code))
+    return BodyFailed(BodyError(kind, shortened(message), file, line, hint, code, everywhere=everywhere, machine=machine))
 
 
 def shortened(message: str) -> str:

@@ -79,8 +79,9 @@ def _not_started(name: str, folder: Path, environment: Mapping[str, str], error:
         return _refused(f"there is no `{name}` {where}", "install it where Headrace runs, or correct the command's first word")
     if number in (errno.EACCES, errno.ENOEXEC):
         return _refused(f"`{name}` can't be executed", f'name its interpreter: command: ["sh", "{name}"]')
-    return _refused(f"`{name}` can't be started: {error}", "")
+    return failed(f"`{name}` can't be started: {error}", code="command_failed")
 
 
 def _refused(message: str, hint: str) -> BodyFailed:
-    return failed(message, code="command_failed", hint=hint)
+    """What no partition can start; whoever installs it changes no code."""
+    return failed(message, code="command_failed", hint=hint, everywhere=True, machine=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
-from headrace.engine.bodies import BodyError, Scope
+from headrace.engine.bodies import BodyError, ErrorKind, Scope
 from headrace.engine.failures import BodyFailed, failed, kind_of, shortened
 from headrace.engine.keeping import limits_kept, process_kept
 from headrace.engine.loading import LOADER, resolved
@@ -60,7 +60,15 @@ class Boundary:
 
     def __init__(self, code_root: Path, body: PythonBody) -> None:
         self._root, self._body, self._pid = str(resolved(code_root)), body, os.getpid()
+        self._importing = False
         self.failure: BodyFailed | None = None
+
+    def imported(self, load: Callable[[], Returned]) -> Returned:
+        """What `load` imports, to be called inside `call`: it is the same for every partition."""
+        self._importing = True
+        imported = load()
+        self._importing = False
+        return imported
 
     def call(self, function: Callable[[], Returned]) -> Returned:
         """What the function returns. Raises `BodyFailed`."""
@@ -95,7 +103,14 @@ class Boundary:
 
     def _said(self, error: BaseException) -> BodyError:
         file, line = self._place(error)
-        return BodyError(kind_of(error), shortened(_message(error)), file, line, _hint(error), "body_failed")
+        kind = kind_of(error)
+        syntax = isinstance(error, SyntaxError) and bool(self._relative(error.filename or ""))
+        everywhere = self._importing or syntax or isinstance(error, ImportError)
+        everywhere = everywhere and kind is ErrorKind.DETERMINISTIC
+        return BodyError(
+            kind, shortened(_message(error)), file, line, _hint(error), "body_failed",
+            everywhere=everywhere, machine=everywhere and not syntax,
+        )  # fmt: skip
 
     def _place(self, error: BaseException) -> tuple[str, int]:
         """The innermost place in the applied code; the function's own where none of it was reached."""
@@ -120,7 +135,7 @@ def run(task: BodyTask, session: Session, code_root: Path, context: Context, fol
     assert isinstance(body, PythonBody)
     boundary = Boundary(code_root, body)
     with process_kept():
-        value = boundary.call(lambda: _call(task, body, session, code_root, context, folders.project))
+        value = boundary.call(lambda: _call(task, body, session, code_root, context, folders.project, boundary))
         if task.materialize in ("none", "files"):
             _nothing(value, task, boundary)
             yield None
@@ -145,10 +160,12 @@ def context_of(scope: Scope, output_directory: Path | None) -> Context:
     )
 
 
-def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, context: Context, project: Path) -> Any:
-    function = getattr(LOADER.load(code_root, body.file, project), body.function, None)
+def _call(task: BodyTask, body: PythonBody, session: Session, code_root: Path, context: Context, project: Path, boundary: Boundary) -> Any:
+    module = boundary.imported(lambda: LOADER.load(code_root, body.file, project))
+    function = getattr(module, body.function, None)
     if not callable(function):
-        raise failed(f"{body.file} has no function `{body.function}`", code="body_failed")
+        message = f"{body.file} has no function `{body.function}`"
+        raise failed(message, code="body_failed", everywhere=True)
     inputs = _given(task, body, session) if task.inputs else {}
     return function(context, **inputs) if body.takes_context else function(**inputs)
 

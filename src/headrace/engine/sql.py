@@ -66,7 +66,9 @@ def _bound(text: str, scope: Scope, body: SqlBody) -> dict[str, Any]:
     except duckdb.Error as error:
         raise located(error, body, 0) from error
     if len(statements) != 1:
-        raise failed(f"a body is one statement, this has {len(statements)}", file=body.file, line=body.line, code="body_failed")
+        raise failed(
+            f"a body is one statement, this has {len(statements)}", file=body.file, line=body.line, code="body_failed", everywhere=True
+        )
     available = {name.lower(): value for name, value in {**scope.parameters, **partition_values(scope)}.items()}
     used = statements[0].named_parameters
     for name in sorted(used):
@@ -94,6 +96,7 @@ def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
             file=body.file,
             line=body.line,
             code="body_failed",
+            everywhere=True,
             hint="give it `partition: day` or another grain",
         )
     if name.lower() == "partition_key":
@@ -102,6 +105,7 @@ def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
             file=body.file,
             line=body.line,
             code="body_failed",
+            everywhere=True,
             hint="give it `partition: {key: region}`",
         )
     known = ", ".join(f"${each}" for each in sorted(available)) or "none"
@@ -110,5 +114,6 @@ def _unknown(name: str, available: dict[str, Any], body: SqlBody) -> Exception:
         file=body.file,
         line=body.line,
         code="body_failed",
+        everywhere=True,
         hint=f"name it under `parameters:` of the asset or the project (known: {known})",
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from headrace.model.documents import Block
 from headrace.model.reporting import Report, shown
+from headrace.model.services import unknown_service
 
 _REFERENCE = re.compile(r"secret://(env|file|keyring|vault)/\S+")
 _VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
@@ -26,7 +27,7 @@ _PASSWORD_IN_URL = re.compile(
     r"|[?&;](password|passwd|pwd|token|api_?key|access_?key|secret|sig|signature)=[^&\s]",
     re.IGNORECASE,
 )
-_PUBLIC_SCHEMES = ("mailto:", "mailtos:", "smtp:", "smtps:", "file:", "stdout:")
+_PUBLIC_SCHEMES = ("mailto:", "mailtos:", "smtp:", "smtps:", "file:")
 _HINT = 'write "secret://env/NAME", "secret://file/PATH" or "${NAME}", and keep the value out of the project'
 
 
@@ -73,6 +74,14 @@ def check_channel(where: str, values: Mapping[str, Any], line_of: Mapping[str, i
     """As `check_connection`, for notification channels: who knows their URL can write to them."""
     check_connection(where, values, line_of, line, report)
     url = values.get("url")
+    if isinstance(url, str) and not _REFERENCE.fullmatch(url) and (scheme := unknown_service(url)):
+        report.error(
+            "unknown_service",
+            line_of.get("url", line),
+            f"{shown(where)}: there is no notification service {shown(scheme)}",
+            "write https://… for a webhook, smtp://…, file:…, or a URL that apprise knows: slack://…",
+        )
+        return
     if isinstance(url, str) and not is_reference(url) and not url.startswith(_PUBLIC_SCHEMES) and not _has_password(url):
         _refuse(f"{where}.url", line_of.get("url", line), report)
 

@@ -11,13 +11,8 @@ import msgspec
 
 from headrace.model import Asset, CommandBody, Level, Place, Problem, Project
 from headrace.model.reporting import shown
+from headrace.model.scripts import script_of
 from headrace.plan import Compilation
-
-SCRIPT_ENDINGS = (
-    ".py", ".sh", ".bash", ".js", ".mjs", ".ts", ".rb", ".pl", ".php", ".r", ".R", ".jl", ".jar", ".dll", ".ps1", ".sql", ".ipynb", ".lua",
-)  # fmt: skip
-_CODE_OPTIONS = ("-c", "-e", "-m", "--eval", "--command")
-"""What follows is code, or the name of a module, and nothing after it is a script of the project."""
 
 
 def with_programs(compilation: Compilation, root: Path) -> Compilation:
@@ -44,7 +39,7 @@ def _missing(asset: Asset, project: Project, root: Path) -> Iterator[Problem]:
     if not isinstance(asset.body, CommandBody) or not asset.body.command:
         return
     place = Place(file=asset.body.file, line=asset.body.line)
-    program, *arguments = asset.body.command
+    program, script = asset.body.command[0], script_of(asset.body.command)
     message = _wrong_program(program, root)
     if message:
         elsewhere = project.settings.executor == "dask" and "/" not in program
@@ -56,16 +51,10 @@ def _missing(asset: Asset, project: Project, root: Path) -> Iterator[Problem]:
             hint = "install it where attempts run, or write its path"
         level = Level.WARNING if elsewhere else Level.ERROR
         yield Problem(code="missing_program", message=f"{shown(asset.name)}: {message}", hint=hint, place=place, level=level)
-    for argument in arguments:
-        if argument in _CODE_OPTIONS:
-            return
-        if argument.startswith("-") or not argument.endswith(SCRIPT_ENDINGS):
-            continue
-        if not (root / argument).is_file():
-            text = f"{shown(asset.name)}: there is no script {shown(argument)} in the project"
-            hint = "paths of a command are relative to the project's folder, where headrace.toml is"
-            yield Problem(code="missing_program", message=text, hint=hint, place=place)
-        return
+    if script is not None and not (root / script).is_file():
+        text = f"{shown(asset.name)}: there is no script {shown(script)} in the project"
+        hint = "paths of a command are relative to the project's folder, where headrace.toml is"
+        yield Problem(code="missing_program", message=text, hint=hint, place=place)
 
 
 def _wrong_program(program: str, root: Path) -> str:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 from msgspec.structs import replace
 
+from headrace.engine import BodyError
 from headrace.plan import Compiled
 from headrace.run.graph import graph_of
 from headrace.schedule import Checkpoint, Graph, Loaded, LoadedCell, PartitionState, checkpoint
+from headrace.schedule.events import FailsAlike
+from headrace.schedule.retry import INSTALLED_WAIT_US
 from headrace.store import Transaction
-from headrace.store.queries import batching, durations, firings, standings
+from headrace.store.queries import batching, durations, failures, firings, standings
 
 
 def load(
@@ -32,10 +36,11 @@ def stored(
 ) -> Loaded:
     """`load`, of a graph."""
     fired = tuple(firings.last(tx))
+    alike = _alike(tx, version, borrowed)
     if not borrowed and version is not None and (found := _resumed(tx, graph, version)) is not None:
-        return replace(found, fired=fired)
+        return replace(found, fired=fired, alike=alike)
     own = (cell for cell in _cells(tx) if cell.node not in borrowed)
-    return Loaded(graph, cells, fired=fired, checkpoint=checkpoint.gathered(graph, own))
+    return Loaded(graph, cells, fired=fired, checkpoint=checkpoint.gathered(graph, own), alike=alike)
 
 
 def part(tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozenset[str], cells: tuple[LoadedCell, ...] = ()) -> Loaded:
@@ -53,6 +58,19 @@ def part(tx: Transaction, graph: Graph, *, version: int | None, borrowed: frozen
         return Loaded(graph, tuple(one for one in _cells(tx, kept.revision) if one.node in names), fired=fired, checkpoint=own)
     made = (cell for name in sorted(names - borrowed) for cell in _cells(tx, node=name))
     return Loaded(graph, tuple(one for one in cells if one.node in names), fired=fired, checkpoint=checkpoint.gathered(graph, made))
+
+
+def _alike(tx: Transaction, version: int | None, borrowed: frozenset[str]) -> tuple[FailsAlike, ...]:
+    """The nodes whose newest attempt, at the applied version, failed as it would in every partition.
+    One that somebody asked for again since isn't failed any more, and is tried."""
+    found = []
+    for attempt in failures.newest_attempts(tx, version) if version is not None else ():
+        error = msgspec.json.decode(attempt.error, type=BodyError)
+        if not error.everywhere or attempt.node in borrowed:
+            continue
+        until = attempt.finished_at + INSTALLED_WAIT_US if error.machine else None
+        found.append(FailsAlike(attempt.node, attempt.partition, attempt.reason, until))
+    return tuple(found)
 
 
 def _seconds(tx: Transaction, compiled: Compiled) -> dict[str, float]:

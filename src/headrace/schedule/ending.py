@@ -6,11 +6,11 @@ import heapq
 
 from headrace.schedule.board import Cell
 from headrace.schedule.commands import Kill
-from headrace.schedule.events import Ended, WorkerLost
+from headrace.schedule.events import Ended, FailsAlike, WorkerLost
 from headrace.schedule.graph import GraphNode
 from headrace.schedule.publishing import Waves
 from headrace.schedule.queueing import Queue
-from headrace.schedule.retry import ENVIRONMENT_WAIT_US, draw, retry_after_us
+from headrace.schedule.retry import ENVIRONMENT_WAIT_US, INSTALLED_WAIT_US, draw, retry_after_us
 from headrace.schedule.situation import Situation
 from headrace.schedule.states import WAITS, Change, FailureKind, PartitionState, step
 
@@ -39,11 +39,12 @@ class Endings:
         self._waves.passed(node, running.keys)
         self._tell(node, running.keys)
         if event.everywhere:
-            self._fail_alike(node, running.keys[0], event.reason)
+            until = self._all.now + INSTALLED_WAIT_US if event.machine else None
+            self._fail_alike(node, FailsAlike(node.name, running.keys[0], event.reason, until))
 
-    def _fail_alike(self, node: GraphNode, key: str, reason: str) -> None:
+    def _fail_alike(self, node: GraphNode, alike: FailsAlike) -> None:
         """The code can't work in any partition: those that are queued fail without an attempt, and so do others that become ready."""
-        self._all.alike[node.name] = (key, reason)
+        self._all.alike[node.name] = alike
         queued = tuple(other for other, cell in self._board.open(node.name) if cell.queued)
         for other in queued:
             self._queue.fails_alike(node, other)

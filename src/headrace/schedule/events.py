@@ -96,6 +96,16 @@ class LoadedRunning(msgspec.Struct, frozen=True, gc=False):
     """Of its partitions, those of which an input has changed since it was begun."""
 
 
+class FailsAlike(msgspec.Struct, frozen=True, gc=False):
+    """A node whose code can't work in any partition, and the one in which that was found."""
+
+    node: str
+    key: str
+    reason: str
+    until: int | None = None
+    """When it is tried again, where it is about what is installed."""
+
+
 class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):
     """The core starts from this: the applied graph and where each partition stands: as in the checkpoint, but for `cells`."""
 
@@ -105,6 +115,8 @@ class Loaded(msgspec.Struct, frozen=True, gc=False, tag="loaded"):
     fired: tuple[tuple[str, int], ...] = ()
     """Node → when its trigger fired last, as far as that was written down."""
     checkpoint: Checkpoint | None = None
+    alike: tuple[FailsAlike, ...] = ()
+    """What was found to fail in every partition, and hasn't been tried anew since."""
 
 
 class Arrived(msgspec.Struct, frozen=True, gc=False, tag="arrived"):
@@ -236,7 +248,9 @@ class Ended(msgspec.Struct, frozen=True, gc=False, tag="ended"):
     after_us: int | None = None
     """Of what waits: not before so many microseconds have passed."""
     everywhere: bool = False
-    """Whether the code fails so in every partition: SQL that can't be bound."""
+    """Whether the code fails so in every partition: SQL that can't be bound, a module that can't be imported."""
+    machine: bool = False
+    """Whether that is about what is installed, and may pass by itself."""
 
 
 class WorkerLost(msgspec.Struct, frozen=True, gc=False, tag="worker_lost"):

@@ -106,8 +106,10 @@ class Queue:
         like = self._all.alike.get(node.name)
         if like is None:
             return False
-        other, reason = like
-        self._all.put_aside(node.name, key, Change.FAILS_ALIKE, f"fails like {other}: {reason}")
+        if like.until is not None and like.until <= self._all.now:
+            del self._all.alike[node.name]
+            return False
+        self._all.put_aside(node.name, key, Change.FAILS_ALIKE, f"fails like {like.key}: {like.reason}")
         return True
 
     def next_delivery(self, node: GraphNode) -> None:

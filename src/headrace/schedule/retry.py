@@ -11,6 +11,8 @@ BACKOFF_MAX_US = 300_000_000
 RESOURCES_TRIES_MAX = 2
 ENVIRONMENT_WAIT_US = 15_000_000
 """How long after the disk was full it is tried whether that is over."""
+INSTALLED_WAIT_US = 3_600_000_000
+"""How long after a package or program was missing the next partition tries whether it is there."""
 POISON_LOSSES_MAX = 3
 """Three lost workers over one partition make it poison: the loss is taken to be the body's doing."""
 

@@ -9,7 +9,7 @@ from headrace.schedule.admission import Durations
 from headrace.schedule.board import Board, Cell
 from headrace.schedule.commands import Command, Mark, Waiting
 from headrace.schedule.demands import Demands
-from headrace.schedule.events import AttemptId
+from headrace.schedule.events import AttemptId, FailsAlike
 from headrace.schedule.gates import Gates
 from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.needs import Needs
@@ -58,7 +58,7 @@ class Situation:
         """What other cores' attempts hold of the same pools."""
         self.apart: set[str] = set()
         """Nodes whose partitions came to something else when several were computed at once: they are computed one by one."""
-        self.alike: dict[str, tuple[str, str]] = {}
+        self.alike: dict[str, FailsAlike] = {}
         """Nodes whose code can't work in any partition → the one in which it failed, and how: the others fail without an attempt, until
         one of them is asked for again or the code changes."""
         self.earlier: dict[str, bool] = {}

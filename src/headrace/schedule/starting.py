@@ -23,6 +23,7 @@ def start(situation: Situation, queue: Queue, event: Loaded) -> None:
     rows = [row for row in event.cells if row.node in situation.nodes]
     for row in rows:
         place(board, row)
+    situation.alike.update((one.node, one) for one in event.alike if one.node in situation.nodes)
     for one in event.running:
         _go_on(situation, queue, one)
         situation.running[one.attempt] = Running(one.node, one.keys, one.expires_at)

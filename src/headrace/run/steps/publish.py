@@ -260,7 +260,8 @@ class Batch:
         after = outcome.error.after_seconds if outcome.error is not None else None
         after_us = None if after is None else int(after * 1_000_000)
         everywhere = kind is not None and outcome.error is not None and outcome.error.everywhere
-        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind, after_us, everywhere))
+        machine = outcome.error is not None and outcome.error.machine
+        self.events.append(Ended(attempt.id, PartitionState(outcome.state), reason, kind, after_us, everywhere, machine))
         if kind in WAITS:  # no attempt at all: a delivery still waits, and nothing is counted
             self._end(attempt, outcome, "skipped", None, reason)
             self.news += [News(attempt.node, key, "waiting", None, reason, runs=attempt.runs) for key in attempt.keys]

@@ -44,6 +44,35 @@ def failing_nodes(tx: Transaction) -> list[str]:
     return [node for (node,) in rows]
 
 
+class Failed(msgspec.Struct, frozen=True):
+    """A node's newest attempt, which failed. `partition` is the first of those that it was at; `error` is JSON of what went wrong;
+    `finished_at` is in microseconds."""
+
+    node: str
+    partition: str
+    reason: str
+    error: str
+    finished_at: int
+
+
+def newest_attempts(tx: Transaction, version: int) -> list[Failed]:
+    """Of each node the newest attempt, where it failed at this version with a partition that is failed still; by node."""
+    found = []
+    for node in failing_nodes(tx):
+        row = tx.execute(
+            "select state, version, partitions, coalesce(reason, ''), error, finished_at from attempt"
+            " where node = ? order by epoch desc, n desc limit 1",
+            (node,),
+        ).fetchone()
+        if row is None or row[0] != "failed" or row[1] != version or row[4] is None:
+            continue
+        key = msgspec.json.decode(row[2])[0]
+        state = tx.execute("select state from partition where node = ? and partition = ?", (node, key)).fetchone()
+        if state is not None and state[0] == "failed":
+            found.append(Failed(node, key, *row[3:]))
+    return found
+
+
 def still_open(tx: Transaction, node: str) -> list[str]:
     """The partitions of a node that aren't published as they should be: something went wrong, or nothing has come of them yet."""
     rows = tx.execute("select partition from partition where node = ? and (state <> 'published' or stale <> 0)", (node,))

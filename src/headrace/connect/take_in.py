@@ -22,6 +22,7 @@ from headrace.connect.encodings import other_encoding
 from headrace.connect.formats.registry import Header, Reader, reader, readers
 from headrace.connect.headers import listed, unlike
 from headrace.connect.learn import wider
+from headrace.connect.mistaken import another_thing
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
 from headrace.connect.widening import agreed, as_promised
@@ -95,13 +96,35 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
         result = refusal.value
     except (RecursionError, UnsupportedType) as error:
         result = Unreadable("nested too deeply" if isinstance(error, RecursionError) else str(error))
-    except BaseException:
-        if opened:
-            opened.discard()
-        raise
+    except BaseException as error:
+        told = _of_the_file(error, opened, connection, pinned)
+        if told is None:
+            if opened:
+                opened.discard()
+            raise
+        result = told
     if opened and not isinstance(result, Prepared):
         opened.discard()
     return result
+
+
+def _of_the_file(
+    error: BaseException,
+    opened: Opened | None,
+    connection: duckdb.DuckDBPyConnection,
+    pinned: SourceSchema | None,
+) -> Unreadable | None:
+    """What an error of DuckDB says about a file that was read through before it could be staged (to
+    learn a column that is new, say); None for every other error."""
+    if opened is None or not isinstance(error, Exception) or about_the_machine(error):
+        return None
+    kind = reader(pinned.format.kind if pinned else _kind_of(opened))
+    nothing = SourceSchema((), pinned.format if pinned else Format(kind=kind.kind))
+    try:
+        told = _explained(kind, error, connection, opened, nothing, Header(()))
+    except CannotRead as refusal:
+        return refusal.value
+    return told if isinstance(told, Unreadable) else Unreadable(told.reason)
 
 
 def miscounted(prepared: Prepared, rows: int) -> Unreadable | None:
@@ -242,9 +265,19 @@ def _unfolded(kind: Reader, opened: Opened, temporary: Path, bounds: Bounds, pin
 def _prepared(kind: Reader, connection: duckdb.DuckDBPyConnection, opened: Opened, pinned: SourceSchema, adapt: Adapt | None) -> Result:
     rows = kind.inspect(opened, known=True)
     first_is_data = rows is not None and bool(pinned.format.header)
-    header = _counted(kind.header(connection, opened, pinned.format), rows + 1 if rows is not None and first_is_data else rows)
+    try:
+        header = kind.header(connection, opened, pinned.format)
+    except CannotRead:  # a line that is one long name may be many columns, separated otherwise
+        if (drift := _other_format_of_header(kind, connection, opened, pinned, adapt)) is None:
+            raise
+        return drift
+    header = _counted(header, rows + 1 if rows is not None and first_is_data else rows)
     if isinstance(meant := _meant(header, pinned, adapt), Drift):
-        return _format_drift(kind, connection, opened, pinned, adapt) or meant
+        if (drift := _format_drift(kind, connection, opened, pinned, adapt)) is not None:
+            return drift
+        if kind.kind == "csv" and {*header.names}.isdisjoint(pinned.names):
+            return another_thing(opened.path, pinned) or meant
+        return meant
     found, header = header.names, renamed(header, meant.names)
     schema = extended(kind, connection, opened, pinned, header, meant.added)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=schema != pinned)
@@ -290,6 +323,20 @@ def _format_drift(
         return None
     same = "" if form.header else "; the names of the columns are the same"
     return Drift(detail=f"{detail}{same}", reads_as=msgspec.structs.replace(pinned, format=form))
+
+
+def _other_format_of_header(
+    kind: Reader,
+    connection: duckdb.DuckDBPyConnection,
+    opened: Opened,
+    pinned: SourceSchema,
+    adapt: Adapt | None,
+) -> Drift | None:
+    """The same of a header that can't be read as pinned; None where it can't be read either way."""
+    try:
+        return _format_drift(kind, connection, opened, pinned, adapt)
+    except CannotRead:
+        return None
 
 
 class Learning(NamedTuple):

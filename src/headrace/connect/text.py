@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 from pathlib import Path
 
 import msgspec
@@ -91,3 +92,24 @@ def _nul(chunk: bytes, line: int, *, first: bool) -> CannotRead:
         wide = "UTF-32" if sample.startswith(UTF32) or sample.count(0) * 2 > len(sample) * 1.3 else "UTF-16 without a byte order mark"
         return CannotRead(f"isn't UTF-8: it looks like {wide}, or like binary data", line=line, code="delivery_encoding")
     return CannotRead(f"line {line}: a nul byte; the file is binary, or damaged", line=line, code="delivery_encoding")
+
+
+def is_cut_in_line(path: Path, line: int) -> bool:
+    """Whether a line (from 1) is the file's last one and has no line end: what is wrong with it may
+    be that the rest of the file isn't there."""
+    ends = 0
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            ends += chunk.count(b"\n")
+            if ends >= line:
+                return False
+    return ends == line - 1
+
+
+def ends_open(path: Path) -> bool:
+    """Whether the last line of a file that isn't empty has no line end."""
+    with path.open("rb") as file:
+        if not file.seek(0, os.SEEK_END):
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) not in (b"\n", b"\r")

@@ -198,7 +198,8 @@ def _zstd(kept: Path) -> Iterator[bytes]:
             while chunk := stream.read(CHUNK_BYTES):
                 yield chunk
     except (OSError, pa.ArrowException) as error:
-        raise CannotRead(f"the zst file is damaged or truncated ({shown(error)})") from error
+        reason = f"the zst file is damaged or truncated ({shown(error)})"
+        raise CannotRead(reason, code="delivery_truncated") from error
 
 
 @contextmanager

@@ -70,6 +70,8 @@ class Metrics(msgspec.Struct, frozen=True, array_like=True, gc=False):
     columns: dict[str, ColumnMetrics]
     repeated: int | None = None
     """Rows that are identical to an earlier one; None where they weren't compared."""
+    open_end: bool | None = None
+    """Of a delivery that is lines of text: whether the last one has no line end; None for others."""
 
     def values(self) -> dict[MetricId, float]:
         """All of it as one vector: rows as ln(n + 1), shares as they are."""

@@ -20,7 +20,7 @@ from headrace.connect.learn import Learnt, learn_types
 from headrace.connect.line_ends import Quoting, has_both_line_ends, one_line_end
 from headrace.connect.names import column_names, doubled_names
 from headrace.connect.shown import first_line, shown
-from headrace.connect.text import require_text
+from headrace.connect.text import is_cut_in_line, require_text
 from headrace.connect.unpack import Bounds, Opened
 from headrace.lake import Column
 from headrace.lake.sqltext import literal
@@ -272,8 +272,13 @@ def _broken(error: Exception, opened: Opened) -> Unreadable | None:
     line = int(found[1]) if found else None
     at = f"line {line}: " if line else ""
     if widths := re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", message):
-        return Unreadable(f"{at}{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}", line)
+        said = f"{_count(widths[2], 'value')} where the header has {_count(widths[1], 'column')}"
+        if line and int(widths[2]) < int(widths[1]) and is_cut_in_line(Path(opened.path), line):
+            return _cut_off(line, said)
+        return Unreadable(f"{at}{said}", line)
     if "unterminated quote" in message:
+        if line and is_cut_in_line(Path(opened.path), line):
+            return _cut_off(line, "a quote that isn't closed")
         return Unreadable(f"{at}a quote that is never closed, or text after a closing quote", line)
     if "Maximum line size" in message:
         return Unreadable(f"{at}a row of more than {LINE_BYTES_MAX:,} bytes; a quote that is never closed, or not a CSV file", line)
@@ -283,6 +288,12 @@ def _broken(error: Exception, opened: Opened) -> Unreadable | None:
             f"line {mixed}: line ends are mixed (LF, CRLF or CR)" if mixed else "not a CSV file by RFC 4180 (quotes or line ends)", mixed
         )
     return Unreadable(f"{at}can't be read as CSV: {first_line(error, opened.path)}", line) if found else None
+
+
+def _cut_off(line: int, said: str) -> Unreadable:
+    """The file's last line isn't whole."""
+    reason = f"the file is cut off: line {line}, its last one, has no line end and {said}"
+    return Unreadable(reason, line, code="delivery_truncated")
 
 
 def _count(number: str, noun: str) -> str:

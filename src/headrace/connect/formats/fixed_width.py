@@ -239,6 +239,10 @@ def _broken_line(path: Path, how: Layout) -> Unreadable | None:
             if number <= _skipped(how):
                 continue
             bare = line.rstrip("\r\n")
+            if bare == line and len(bare) < how.length:
+                reason = f"the file is cut off: line {number}, its last one, ends after"
+                reason = f"{reason} {len(bare):,} of {how.length:,} characters"
+                return Unreadable(reason, number, code="delivery_truncated")
             if len(bare) != how.length:
                 said = "1 character" if len(bare) == 1 else f"{len(bare):,} characters"
                 return Unreadable(f"line {number}: {said} where {how.length:,} are declared", number)

@@ -124,7 +124,9 @@ class _Document:
         """Pass one sign."""
         found = self.sign()
         if found != expected:
-            raise self.error(f"{expected!r} expected, not {shown(found)!r}" if found else f"ends where {expected!r} is expected")
+            if not found:
+                raise self._cut_off(f"where {expected!r} is expected")
+            raise self.error(f"{expected!r} expected, not {shown(found)!r}")
         self._pass(self._at + 1)
 
     def value(self) -> tuple[Any, str]:
@@ -157,8 +159,15 @@ class _Document:
     def _described(self, error: ValueError) -> CannotRead:
         if isinstance(error, json.JSONDecodeError):
             line = self.line + self._text.count("\n", self._at, error.pos)
+            if not self._text.rstrip().endswith(("}", "]")):  # all of it has been read by now
+                return self._cut_off("within a value")
             return CannotRead(f"line {line}: {error.msg}", line=line)
         return self.error(shown(error, 120))
+
+    def _cut_off(self, where: str) -> CannotRead:
+        line = self.line + self._text.count("\n", self._at)
+        reason = f"the file is cut off: it ends in line {line}, {where}"
+        return CannotRead(reason, line=line, code="delivery_truncated")
 
     def _pass(self, to: int) -> None:
         self.line += self._text.count("\n", self._at, to)

@@ -262,6 +262,9 @@ def _broken_line(path: Path) -> Unreadable | None:
         try:
             value = json.loads(line, object_pairs_hook=unique)
         except json.JSONDecodeError as error:
+            if not line.endswith((b"\n", b"}")):
+                reason = f"the file is cut off: line {number}, its last one, ends within its object"
+                return Unreadable(reason, number, code="delivery_truncated")
             whole = "; a JSON document over several lines isn't JSON lines" if number == 1 and line.strip() in (b"{", b"[") else ""
             return Unreadable(f"line {number}, column {error.colno}: {error.msg}{whole}", number)
         except (ValueError, RecursionError) as error:

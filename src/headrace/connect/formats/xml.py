@@ -27,6 +27,10 @@ RECORD_BYTES_MAX = 64 << 20
 """A record, or what lies between two, is never larger."""
 DEPTH_MAX = 200
 RECORDS_PER_BATCH = 500
+_ENDS_EARLY = (
+    expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS],
+    expat.errors.codes[expat.errors.XML_ERROR_UNCLOSED_TOKEN],
+)
 
 
 @reads
@@ -133,6 +137,8 @@ def _records(path: Path, where: str, encoding: str | None = None) -> Iterator[El
             parser.close()
     except ParseError as error:
         line = error.position[0]
+        if error.code in _ENDS_EARLY:
+            raise _cut_off(line) from error
         raise CannotRead(f"line {line}: isn't well-formed XML ({shown(str(error).partition(':')[0])})", line=line) from error
     except (LookupError, ValueError) as error:
         raise _unknown_encoding(error) from error
@@ -189,5 +195,12 @@ def _unknown_encoding(error: Exception) -> CannotRead:
     return CannotRead(f"can't be read in the encoding that it names ({shown(error)})", code="delivery_encoding")
 
 
+def _cut_off(line: int) -> CannotRead:
+    reason = f"the file is cut off: it ends in line {line}, before its elements do"
+    return CannotRead(reason, line=line, code="delivery_truncated")
+
+
 def _broken(error: expat.ExpatError) -> CannotRead:
+    if error.code in _ENDS_EARLY:
+        return _cut_off(error.lineno)
     return CannotRead(f"line {error.lineno}: isn't well-formed XML ({shown(expat.ErrorString(error.code))})", line=error.lineno)

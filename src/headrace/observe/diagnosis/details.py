@@ -13,6 +13,8 @@ from functools import lru_cache
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 
+CUT_OFF = "cut off"
+"""Of a file that ends before its end: how many rows are left of it is chance."""
 FAILURES_KEPT = 4_096
 """Each rule asks what a failure is: so many are remembered."""
 
@@ -95,7 +97,7 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
         return ",".join(sorted({one.detail.partition(";")[0] for one in own if one.family is Family.SCHEMA and one.detail}))
     checks = sorted({one.detail for one in own if one.family is Family.CHECK and one.detail})
     figures = sorted({found for one in own if one.family is not Family.CHECK and (found := _figure(one))})
-    return ",".join(figures or checks)
+    return CUT_OFF if CUT_OFF in figures else ",".join(figures or checks)
 
 
 _OF_FAILURES = (CauseKind.CODE_ERROR, CauseKind.RESOURCE_EXHAUSTED, CauseKind.WORKER_LOST, CauseKind.DESTINATION_UNAVAILABLE)

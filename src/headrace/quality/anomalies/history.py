@@ -59,6 +59,12 @@ class History:
         return self._grain
 
     @property
+    def ends(self) -> list[bool]:
+        """Whether the last line of each file had no end, accepted ones included, where that is known."""
+        found = (_read(one.vector) for one in self._levels)
+        return [one.open_end for one in found if one is not None and one.open_end is not None]
+
+    @property
     def moved(self) -> bool:
         """Whether somebody accepted what was odd: what was before may be another level."""
         return len(self._levels) > len(self._past)

@@ -34,6 +34,8 @@ STEADY = 3.0
 """Sizes that are off by so many times as much as ever don't move with the world: distances are as they are in every storm."""
 ON_HOLIDAYS = 2.0
 """So much further than on other days rows, their hours and sizes must be off on and beside a public holiday to be held."""
+ENDS_MIN = 3
+"""So many files say how a source's files end."""
 UNSURE = 6.0
 """Nats of a column that named only two intervals so far, and names another one."""
 _OF_TIME = ("hour_mean", "hour_q95")
@@ -67,7 +69,8 @@ def judge(one: Partition, history: History) -> tuple[Fact, ...]:
     if stale is not None and stale.strength > UNSURE:
         return (stale,)
     one = msgspec.structs.replace(one, metrics=_without(one.metrics, bound.columns))
-    found = [*([stale] if stale else []), *_repeated(one, history), *_numbers(one, history)]
+    cut = _cut_off(one, history)
+    found = [*([stale] if stale else []), *cut, *_repeated(one, history), *_numbers(one, history)]
     return tuple(sorted(found, key=lambda fact: (fact.severity is not Severity.HOLD, -fact.strength)))
 
 
@@ -107,6 +110,25 @@ def _of_another(one: Partition, bound: Tied) -> Fact | None:
 def _sure(one: Partition) -> float:
     """Few rows may be the same again, or name another interval, by chance."""
     return EXACT * min(1.0, one.metrics.rows / ROWS_MIN)
+
+
+def _cut_off(one: Partition, history: History) -> list[Fact]:
+    """A file whose last line has no end, where the last line of all before it had one: what comes
+    after it is missing, or the rest of a value."""
+    known = history.ends
+    if not one.metrics.open_end or len(known) < ENDS_MIN or any(known):
+        return []
+    return [
+        Fact(
+            kind="volume_anomaly",
+            severity=Severity.HOLD,
+            expected=f"a line end after the last row, as {len(known)} files before had",
+            observed="the file ends within its last line: it is cut off",
+            strength=EXACT,
+            detail="cut off",
+            partition=one.key,
+        )
+    ]
 
 
 def _without(metrics: Metrics, columns: frozenset[str]) -> Metrics:

@@ -236,6 +236,8 @@ class Drifting:
         if isinstance(result, Prepared):
             parts = result.parts or (result,)
             read = [self._of_names.get(part.found, self._at_first(part.header)) for part in parts]
+        elif isinstance(result, Unreadable):  # what can't be read has no names
+            read = []
         else:
             read = [next((one for one in self._of_names.values() if blocks(one)), ())]
         found = {(one.kind, one.column, one.to): one for changes in read for one in changes}

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
+from headrace.connect.take_in import Prepared
+from headrace.connect.text import ends_open
 from headrace.lake import FileRef, StagedFile, Table
 from headrace.lake.relation import relation_sql
 from headrace.lake.session import Session, quote
@@ -22,6 +25,8 @@ from headrace.quality.facts import Fact, Severity
 from headrace.quality.metrics import Past
 from headrace.run.messages import Around
 
+OF_LINES = ("csv", "jsonl", "fixed_width")
+"""Kinds of files that are lines of text."""
 REPEATED_ROWS_MAX = 100_000
 """Up to so many rows are compared with one another."""
 
@@ -105,6 +110,16 @@ def with_repeated(found: Audit, session: Session, staged: StagedFile, table: Tab
     unique = any(one.kind == "unique" and one.outcome == "passed" for one in found.results)
     repeated = 0 if unique else _repeated(session, staged, table)
     vector = metrics.encoded(msgspec.structs.replace(metrics.decoded(found.metrics), repeated=repeated))
+    return msgspec.structs.replace(found, metrics=vector)
+
+
+def with_end(found: Audit, prepared: Prepared) -> Audit:
+    """With whether the file's last line has an end, in the metrics of a delivery of one partition."""
+    if not found.metrics or prepared.schema.format.kind not in OF_LINES:
+        return found
+    paths = [Path(part.opened.path) for part in (prepared.parts or (prepared,))]
+    known = metrics.decoded(found.metrics)
+    vector = metrics.encoded(msgspec.structs.replace(known, open_end=any(map(ends_open, paths))))
     return msgspec.structs.replace(found, metrics=vector)
 
 

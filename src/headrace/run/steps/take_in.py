@@ -31,20 +31,20 @@ from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, audit
 from headrace.quality.contracts import promised_checks
 from headrace.quality.drift import facts_of, told
-from headrace.quality.facts import Fact, Policy, Severity
+from headrace.quality.facts import Policy
 from headrace.quality.restating import twin
 from headrace.run.messages import Outcome, TakeIn
 from headrace.run.steps.drifting import READINGS_MAX, Drifting, needs_room, of_file
 from headrace.run.steps.lasting import with_lasting
-from headrace.run.steps.oddities import oddities, with_repeated
+from headrace.run.steps.oddities import oddities, with_end, with_repeated
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import restatements
 from headrace.run.steps.sifting import blocking, sift
+from headrace.run.steps.unreadable import facts_of_unreadable, poison
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
 Unread = Drift | TypeDrift | Unreadable
-POISON_NATS = 20.0
 FAR_SAMPLES = 2
 """Deliveries that are fetched to learn types from: they are fetched again when their turn comes."""
 
@@ -65,7 +65,9 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
     try:
         kept, name = _bytes(task, workshop)
     except CannotRead as error:
-        return _ended(task, "rejected", reason=str(error)), max(task.found.size_bytes, 0)
+        ended = _ended(task, "rejected", reason=str(error))
+        facts = facts_of_unreadable(error.value)
+        return msgspec.structs.replace(ended, facts=facts), max(task.found.size_bytes, 0)
     except ChangedWhileRead as error:
         return _failed(task, str(error), ErrorKind.TRANSIENT), 0
     except Unavailable as error:
@@ -81,7 +83,7 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
     if task.deaths:  # its bytes are kept, and nothing reads them any more
         raw = str(Path(kept.path).relative_to(workshop.folders.data))
         ended = _ended(task, "rejected", reason=task.deaths, quarantined=raw)
-        return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(_poison(task.deaths),)), kept.size_bytes
+        return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(poison(task.deaths),)), kept.size_bytes
     outcome = _read(task, workshop, kept, name)
     twins = twin(task.found.partition, kept.size_bytes, kept.sha256, task.withheld)
     return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
@@ -237,7 +239,8 @@ def _staged(task: TakeIn, workshop: Workshop, session: Session, prepared: Prepar
             on_fail=source.on_fail if len(task.keys) == 1 else blocking(source.on_fail),
         )  # fmt: skip
     staged, found = sifted.staged, sifted.audit
-    found = with_lasting(with_repeated(found, session, staged, table), session, staged, table, task.day_before)
+    found = with_end(with_repeated(found, session, staged, table), prepared)
+    found = with_lasting(found, session, staged, table, task.day_before)
     found = with_views(found, task.views, session, staged, table, task.now_us)
     return sifted.settle(_judged(task, workshop, prepared, staged, table, found, kept, drifting), workshop)
 
@@ -348,19 +351,15 @@ def _refused(task: TakeIn, why: Unread, kept: Kept, name: str, workshop: Worksho
     changes = drifting.changes(why)
     if isinstance(why, Unreadable):
         ended = _ended(task, "rejected", reason=why.reason, quarantined=raw)
+        facts = facts_of_unreadable(why)
         if why.code == POISON:
-            return msgspec.structs.replace(ended, facts=(_poison(why.reason),))
+            return msgspec.structs.replace(ended, facts=facts)
     else:
+        facts = ()
         reason = why.detail if isinstance(why, Drift) else why.reason
         ended = _ended(task, "held", reason=reason, quarantined=raw)
         ended = msgspec.structs.replace(ended, quarantined_rows=_rows(task, kept, name, workshop))
-    return msgspec.structs.replace(ended, drift=changes, facts=facts_of(changes))
-
-
-def _poison(observed: str) -> Fact:
-    return Fact(
-        kind="poison_delivery", severity=Severity.HOLD, expected="a file that can be parsed", observed=observed, strength=POISON_NATS
-    )
+    return msgspec.structs.replace(ended, drift=changes, facts=(*facts, *facts_of(changes)))
 
 
 def _rows(task: TakeIn, kept: Kept, name: str, workshop: Workshop) -> int | None:

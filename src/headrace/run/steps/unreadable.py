@@ -1,0 +1,49 @@
+"""What a delivery that can't be read is evidence of: a form that nobody agreed on, or bytes that aren't there."""
+
+from __future__ import annotations
+
+from headrace.connect import Unreadable
+from headrace.connect.apart import POISON
+from headrace.quality.facts import Fact, Severity
+
+POISON_NATS = 20.0
+EXACT_NATS = 12.0
+_AMOUNTS = {
+    "delivery_truncated": ("the whole file", "cut off"),
+    "delivery_empty": ("rows", "empty file"),
+    "delivery_miscounted": ("as many rows as the file has", "cut off"),
+    "delivery_too_large": ("a file of a usual size", "too large"),
+}
+"""Codes of what is wrong with how much there is: what is expected, and what it is called."""
+
+
+def facts_of_unreadable(why: Unreadable) -> tuple[Fact, ...]:
+    """One fact, of the cause that the reason speaks for."""
+    if why.code == POISON:
+        return (poison(why.reason),)
+    if why.code in _AMOUNTS:
+        expected, detail = _AMOUNTS[why.code]
+        return (_held("volume_anomaly", expected, why.reason, detail),)
+    return (_held("format_change", "a file of the agreed form", why.reason, f"unreadable; {why.reason}"),)
+
+
+def poison(observed: str) -> Fact:
+    """A delivery that ends the process that reads it."""
+    return Fact(
+        kind="poison_delivery",
+        severity=Severity.HOLD,
+        expected="a file that can be parsed",
+        observed=observed,
+        strength=POISON_NATS,
+    )
+
+
+def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
+    return Fact(
+        kind=kind,
+        severity=Severity.HOLD,
+        expected=expected,
+        observed=observed,
+        strength=EXACT_NATS,
+        detail=detail,
+    )

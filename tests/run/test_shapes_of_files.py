@@ -1,0 +1,168 @@
+"""Files whose shape is wrong, in a real project: the incident says what the file is, and what to do about it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from runlab import DAYS, Lab
+
+DAY = DAYS[5]
+LONG = [f"measurement_of_station_{number:02d}" for number in range(14)]
+HEADER = ",".join(["order_id", "customer", "amount", "day", *LONG])
+AMISS = dict[str, tuple[Callable[[str], str | bytes], str, str]]
+
+
+def rows(day: str) -> list[str]:
+    chance = random.Random(day)
+    of_stations = ",".join(["0.5"] * len(LONG))
+    amounts = [chance.uniform(1, 50) for _ in range(40)]
+    found = enumerate(amounts)
+    return [f"{day[-2:]}{n:03d},c{n % 7},{one:.2f},{day},{of_stations}" for n, one in found]
+
+
+def ragged(change: Callable[[str], str]) -> Callable[[str], str]:
+    """Every row from the eleventh on is another one."""
+
+    def shaped(text: str) -> str:
+        lines = text.splitlines()
+        return "\n".join([*lines[:11], *map(change, lines[11:])]) + "\n"
+
+    return shaped
+
+
+def within_row(text: str) -> str:
+    return text[: text.index("0.5", len(text) * 2 // 3)]
+
+
+def within_value(text: str) -> str:
+    return text[: text.index("\n", len(text) * 2 // 3) - 1]
+
+
+SHAPES: AMISS = {
+    "cut within a row": (within_row, "volume_anomaly", "the file is cut off: line "),
+    "cut within a value": (within_value, "volume_anomaly", "it is cut off"),
+    "a packed file that is cut": (
+        lambda text: gzip.compress(text.encode())[:300],
+        "volume_anomaly",
+        "the gzip file is truncated",
+    ),
+    "empty": (lambda _: "", "volume_anomaly", "the file is empty"),
+    "short rows": (
+        ragged(lambda row: row.rpartition(",")[0]),
+        "format_change",
+        "line 12: 17 values where the header has 18 columns",
+    ),
+    "long rows": (
+        ragged(lambda row: row + ",7"),
+        "format_change",
+        "line 12: 19 values where the header has 18 columns",
+    ),
+    "a new column without values": (
+        lambda text: text.replace("customer", "customer,status", 1),
+        "format_change",
+        "line 2: 18 values where the header has 19 columns",
+    ),
+    "another delimiter under a long header": (
+        lambda text: text.replace(",", ";"),
+        "format_change",
+        "columns are separated by a semicolon, pinned is a comma",
+    ),
+    "an open quote": (
+        lambda text: text.replace(",c3,", ',"c3,', 1),
+        "format_change",
+        "a quote that is never closed",
+    ),
+    "an error page": (
+        lambda _: "<html><body>502 Bad gateway</body></html>\n",
+        "format_change",
+        "the file is an HTML page",
+    ),
+    "a JSON document": (
+        lambda _: json.dumps([{"order_id": 1, "customer": "a"}]),
+        "format_change",
+        "the file is a JSON document",
+    ),
+    "lines before the header": (
+        lambda text: f"Report of the day\n\n{text}",
+        "format_change",
+        "2 lines come before the header, which is line 3",
+    ),
+}
+
+
+def deliver(lab: Lab, day: str, text: str | bytes) -> None:
+    path = lab.root / f"landing/orders_{day}.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    past = path.stat().st_mtime - 3600
+    os.utime(path, (past, past))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
+    consumer = "{consumer: report, owner: core, reads: [totals], max_age: 400d}"
+    made.write("consumers.yaml", f"- {consumer}\n")
+    for day in DAYS[:5]:
+        deliver(made, day, "\n".join([HEADER, *rows(day)]) + "\n")
+    made.tick()
+    return made
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_shape_is_the_cause(lab: Lab, shape: str) -> None:
+    """Would catch: `unknown`, a wrong name of a column or asset code blamed for a file that is cut
+    off or ragged; a `retry` of what can't come to anything else; rows of a delivery in a message;
+    a redelivery that doesn't end it."""
+    change, kind, said = SHAPES[shape]
+    sound = "\n".join([HEADER, *rows(DAY)]) + "\n"
+    deliver(lab, DAY, change(sound))
+    lab.tick()
+    (incident,) = lab.headrace("incidents")
+    cause = incident["cause"]
+    assert (cause["kind"], cause["node"], cause["partition"]) == (kind, "orders", DAY)
+    assert said in cause["summary"]
+    evidence = [one["observed"] for one in cause["evidence"]]
+    assert any(said in one for one in evidence), evidence
+    assert not any(row[:12] in one for row in rows(DAY) for one in evidence)
+    state = "select state from partition where node = 'orders' and partition = ?"
+    if lab.rows(state, DAY) == [("published",)]:
+        return  # another delimiter is mapped, and told of
+    assert incident["repair"]["command"] == "headrace tick"
+    assert incident["repair"]["first"].startswith("ask acme for the file as it was agreed")
+    deliver(lab, DAY, sound)
+    lab.tick()
+    lab.tick()
+    assert lab.headrace("incidents") == []
+    assert lab.headrace("status")["consumers"][0]["state"] == "served"
+
+
+def test_files_that_never_end_their_last_line(tmp_path: Path) -> None:
+    """Would catch: a vendor whose files never end with a line end, held every day for it; one who
+    begins to leave it out held again after somebody accepted it."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, sum(amount) as total from orders group by all")
+    for day in DAYS[:4]:
+        deliver(lab, day, "\n".join([HEADER, *rows(day)]))
+        lab.tick()
+    assert lab.headrace("incidents") == []
+    other = Lab(tmp_path / "q")
+    other.sql("totals", "select day, sum(amount) as total from orders group by all")
+    for day in DAYS[:3]:
+        deliver(other, day, "\n".join([HEADER, *rows(day)]) + "\n")
+    other.tick()
+    deliver(other, DAYS[3], "\n".join([HEADER, *rows(DAYS[3])]))
+    other.tick()
+    assert [one["cause"]["detail"] for one in other.headrace("incidents")] == ["cut off"]
+    place = f"orders@{DAYS[3]}"
+    other.headrace("quarantine", "accept", place, "--reason", "whole: the vendor says so")
+    for day in DAYS[4:6]:
+        deliver(other, day, "\n".join([HEADER, *rows(day)]))
+        other.tick()
+    assert other.headrace("incidents") == []

@@ -19,7 +19,8 @@ from headrace.store.event_log import checkpoints, comparing, replaying
 from headrace.store.event_log.comparing import Difference
 from headrace.store.event_log.recording import append_event
 from headrace.store.event_log.records import Kind
-from headrace.store.event_log.replaying import CATALOG, Log, Misfit, Replay
+from headrace.store.event_log.replaying import Log, Misfit, Replay
+from headrace.store.event_log.statements import CATALOG
 
 DIFFERENCES_MAX = 10_000
 """Of one table; what is more isn't listed."""

@@ -13,8 +13,8 @@ from headrace.run.event_log import DIFFERENCES_MAX, Compared
 from headrace.store import Transaction
 from headrace.store.event_log import comparing
 from headrace.store.event_log.guards import UNRECORDED
-from headrace.store.event_log.replaying import CATALOG, Misfit
-from headrace.store.event_log.statements import HASHED
+from headrace.store.event_log.replaying import Misfit
+from headrace.store.event_log.statements import CATALOG, HASHED
 
 REPAIR = "headrace db check --repair"
 RESTORE = "restore it from a backup: headrace db restore DIR"

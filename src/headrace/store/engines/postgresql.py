@@ -171,7 +171,7 @@ class PostgresqlRecording(PostgresqlTransaction):
     def __init__(self, connection: Any, recorder: Recorder) -> None:
         super().__init__(connection)
         self.recorder = recorder
-        self._ids_due: list[tuple[Any, list[int]]] = []
+        self._ids_due: list[tuple[Any, list[int | None]]] = []
 
     def execute(self, sql: str, parameters: Parameters = (), /) -> Cursor:
         if sql.startswith(("select ", "SELECT ")) or (change := statement(sql)) is None:
@@ -218,10 +218,12 @@ class PostgresqlRecording(PostgresqlTransaction):
         return self._connection.execute(translated(sql), parameters)
 
 
-def _returned(cursor: Any) -> Iterator[int]:
-    """The ids that the rows of one `executemany` got, in their order."""
+def _returned(cursor: Any) -> Iterator[int | None]:
+    """The ids that the rows of one `executemany` got, in their order; None for a row that was
+    there already (`on conflict do nothing`)."""
     while True:
-        yield from (row[0] for row in cursor.fetchall())
+        row = cursor.fetchone()
+        yield None if row is None else row[0]
         if not cursor.nextset():
             return
 

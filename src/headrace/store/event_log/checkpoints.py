@@ -19,8 +19,8 @@ from headrace.store.event_log import replaying
 from headrace.store.event_log.guards import BY_HASH, LEFT_OUT, UNRECORDED
 from headrace.store.event_log.recording import append_event
 from headrace.store.event_log.records import Checkpoint, Kind
-from headrace.store.event_log.replaying import CATALOG, Log, Prepare, Replay
-from headrace.store.event_log.statements import stand_in
+from headrace.store.event_log.replaying import Log, Prepare, Replay
+from headrace.store.event_log.statements import CATALOG, stand_in
 from headrace.store.portable import as_sqlite, columns_by_table
 from headrace.store.transaction import Transaction, insertion, quoted
 

@@ -43,17 +43,18 @@ class Recorder:
     def __init__(self, texts: Texts, epoch: int | None) -> None:
         self._texts = texts
         self._epoch = epoch or 0
-        self._changes: list[tuple[str, list[Sequence[Any]], list[int]]] = []
+        self._changes: list[tuple[str, list[Sequence[Any]], list[int | None]]] = []
         self._trail: tuple[int, str] | None = None
         texts.pending.clear()
 
-    def note(self, sql: str, given: Statement, rows: Sequence[Any]) -> list[int]:
-        """A statement was executed once for each of the rows. The ids that the database chose may be added to the list that this gives."""
+    def note(self, sql: str, given: Statement, rows: Sequence[Any]) -> list[int | None]:
+        """A statement was executed once for each of the rows. The ids that the database chose may be
+        added to the list that this gives, one for each row; None for a row that wasn't inserted."""
         plain = given.values is None and not given.hashed and not given.chained
         values = list(rows) if plain else [recorded(given, row) for row in rows]
         if given.chained:
             self._trail = (rows[-1][0], rows[-1][4])
-        ids: list[int] = []
+        ids: list[int | None] = []
         self._changes.append((sql, values, ids))
         return ids
 

@@ -20,12 +20,10 @@ from headrace.store.engines.parameters import names
 from headrace.store.engines.sqlite import SqliteTransaction
 from headrace.store.event_log.recording import TEXTS
 from headrace.store.event_log.records import DECODE, GENESIS, Checkpoint, Kind, Record, chained
-from headrace.store.event_log.statements import statement
+from headrace.store.event_log.statements import CATALOG, statement
 from headrace.store.transaction import Transaction
 
 Prepare = Callable[[Transaction], None]
-CATALOG = "ducklake_"
-"""How the names of the catalog's tables begin."""
 
 
 class Misfit(NamedTuple):
@@ -182,7 +180,7 @@ class Replay:
                 self.misfits.append(Misfit(seq, "content", f"{sql.split('(')[0][:80]}: {error}", "a change that can be made"))
         self.connection.execute("commit")
 
-    def _execute(self, sql: str, rows: list[list[object]], ids: list[int]) -> None:
+    def _execute(self, sql: str, rows: list[list[object]], ids: list[int | None]) -> None:
         change = statement(sql)
         if change is not None and change.table.startswith(CATALOG) and not self.catalog_known:
             return
@@ -193,7 +191,7 @@ class Replay:
             return
         for row, number in zip(given, ids, strict=False):
             cursor = self.connection.execute(sql, row)
-            if cursor.lastrowid != number:
+            if number is not None and cursor.lastrowid != number:
                 moved = f'update "{change.table}" set "{change.numbered}" = ? where rowid = ?'
                 self.connection.execute(moved, (number, cursor.lastrowid))
 

@@ -24,6 +24,9 @@ HASHED_BYTES_MIN = 64
 _CHANGE = re.compile(r"\s*(?:insert\s+into|update|delete\s+from)\s+\"?(\w+)\"?", re.IGNORECASE)
 _SAVEPOINT = re.compile(r"\s*(?:savepoint|release|rollback\s+to)\b", re.IGNORECASE)
 _INSERT = re.compile(r"\s*insert\s+into\s+\"?\w+\"?\s*\(([^)]*)\)\s*(?:values\s*\(([^()]*)\))?", re.IGNORECASE)
+_READ = re.compile(r"\b(?:from|join)\s+\"?(\w+)\"?", re.IGNORECASE)
+CATALOG = "ducklake_"
+"""How the names of the catalog's tables begin."""
 _ID = re.compile(r"create table (\w+) \(\s*(?:--[^\n]*\s*)*(\w+) integer primary key\b(?! check)")
 
 Parameters = Mapping[str, Any] | Sequence[Any]
@@ -87,6 +90,7 @@ def _read(sql: str) -> Statement | None:
     if change is None or change[1].lower() in {*OWN, *UNRECORDED}:
         return None
     table, named = change[1].lower(), names(sql)
+    _refuse_reading(sql, table)
     values: Callable[[Any], Sequence[Any]] | None = None
     if len(named) == 1:
         (only,) = named
@@ -101,6 +105,15 @@ def _read(sql: str) -> Statement | None:
     hashed = _hashed(table, columns, insert[2] or "", named)
     chained = table == "audit" and columns == _TRAIL and not named
     return Statement(table, values, hashed, chained, "" if own in columns else own)
+
+
+def _refuse_reading(sql: str, table: str) -> None:
+    """AssertionError for a statement whose result depends on rows that a replay doesn't have."""
+    for read in _READ.findall(sql):
+        foreign = read.lower().startswith(CATALOG) and not table.startswith(CATALOG)
+        assert not foreign, f"what changes {table} must not read {read}: DuckLake changes it, too"
+        recorded_too = read.lower() not in UNRECORDED
+        assert recorded_too, f"what changes {table} reads {read}, which isn't recorded"
 
 
 def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...]) -> tuple[int, ...]:

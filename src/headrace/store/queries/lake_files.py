@@ -67,7 +67,10 @@ def go_on_after(tx: Transaction, file_id: int, now: int) -> None:
         {"after": file_id, "now": now},
     )
     if file_id == BEGINNING:
-        tx.execute(
-            "delete from lake_file_look where not exists (select 1 from ducklake_data_file f"
-            " where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null)"
-        )
+        # asked first: the event log executes again what changes the state, beside a catalog that
+        # DuckLake may have changed by itself
+        gone = tx.execute(
+            "select file_id from lake_file_look where not exists"
+            " (select 1 from ducklake_data_file f where f.data_file_id = lake_file_look.file_id and f.end_snapshot is null)"
+        ).fetchall()
+        tx.executemany("delete from lake_file_look where file_id = ?", gone)

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "run"))
 from runlab import DAYS, Lab
 
 from headrace.govern.audit import chain_hash
+from headrace.operations.audit import verified
 
 UNIQUE = "partition: {by: day, column: day}\nchecks:\n  - unique: [order_id]"
 DROP = {
@@ -79,6 +80,28 @@ def test_dropped_triggers_alone_are_found(lab: Lab) -> None:
     assert len(document["missing"]) == (3 if lab.database is None else 2)
     found = lab.headrace("db", "check", code=1)
     assert {one["source"] for one in found["differences"]} == {"audit"}
+
+
+HOLLOW = {
+    "sqlite": (
+        "drop trigger audit_no_delete",
+        "create trigger audit_no_delete before delete on audit when 0 begin select 1; end",
+    ),
+    "postgresql": (
+        """create or replace function audit_append_only() returns trigger language plpgsql
+        as $$ begin return null; end $$""",
+    ),
+}
+
+
+def test_triggers_that_refuse_nothing_any_more_are_found(lab: Lab) -> None:
+    """Catches: a trigger of the same name that lets everything through."""
+    change(lab, *HOLLOW["sqlite" if lab.database is None else "postgresql"])
+    name = "audit_no_delete" if lab.database is None else "audit_no_update"
+    missing = lab.headrace("audit", "verify", code=1)["missing"]
+    assert missing == [f"the trigger {name}, which guards the trail"]
+    found = lab.headrace("db", "check", code=1)["differences"]
+    assert [one["key"] for one in found] == [{"trigger": name}]
 
 
 @pytest.mark.parametrize(
@@ -158,3 +181,12 @@ def test_an_acceptance_that_says_no_rows_tells_of_its_publication_too(lab: Lab) 
     change(lab, """update audit set event = replace(event, '"after":{"rows":2}', '"after":null')""", unguarded=True)
     missing = lab.headrace("audit", "verify", code=1)["missing"]
     assert not [one for one in missing if "attempt" in one], missing
+
+
+def test_verifying_twice_in_one_process_counts_each_entry_once(lab: Lab) -> None:
+    """Catches: a server that calls a trail incomplete when it is asked a second time."""
+    lab.headrace("db", "gc")
+    for _ in range(2):
+        session = lab.session()
+        assert verified(session, None).missing == []
+        session.close()

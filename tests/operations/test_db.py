@@ -62,7 +62,7 @@ def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
 def test_an_audit_trail_that_was_changed_is_found(lab: Lab) -> None:
     if lab.database is not None:
         lab.database.execute(
-            "alter table headrace.audit disable trigger user",
+            "alter table headrace.audit disable trigger audit_no_update",
             "update headrace.audit set event = replace(event, 'tester', 'nobody') where seq = 2",
         )
     else:

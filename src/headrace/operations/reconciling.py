@@ -56,10 +56,10 @@ class Told(msgspec.Struct):
     decisions: set[tuple[str, int]] = set()
     """Action and time: a name may have changed since."""
     retired: list[tuple[tuple[int, int], tuple[int, int]]] = []
-    actions: Counter[str] = Counter()
+    actions: Counter[str] = msgspec.field(default_factory=Counter)
     heads: dict[int, str] = {}
     last: int = 0
-    at_checkpoint: Counter[str] = Counter()
+    at_checkpoint: Counter[str] = msgspec.field(default_factory=Counter)
 
 
 def reconcile(tx: Transaction) -> Reconciled:

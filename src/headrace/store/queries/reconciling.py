@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from headrace.store import migrations
 from headrace.store.database import Transaction
+from headrace.store.engines import ddl
 from headrace.store.transaction import Dialect
 
 TRIGGERS = ("audit_in_order", "audit_no_update", "audit_no_delete")
 """They refuse every change of the trail but an entry after its last. In PostgreSQL the second says what the third does in SQLite."""
+
+_TRIGGER = re.compile(r"create trigger (\w+)")
+_FUNCTION = re.compile(r"function (\w+)\(\) returns trigger.*?\$\$(.*)\$\$", re.DOTALL)
+_KINDS = {"audit_in_order": 1 | 2 | 4, "audit_no_update": 2 | 8 | 16 | 32}
+"""What `pg_trigger.tgtype` must be: for each row before an insert; before each delete, update or
+truncation."""
 
 
 def published(tx: Transaction) -> Iterator[tuple[str, int, int]]:
@@ -41,13 +50,39 @@ _DECISIONS = {
 
 
 def dropped_triggers(tx: Transaction) -> list[str]:
-    """The triggers that guard the trail and aren't there, or are switched off."""
-    wanted: tuple[str, ...]
-    if tx.dialect is Dialect.POSTGRESQL:
-        sql = "select tgname from pg_trigger where tgrelid = 'audit'::regclass and tgenabled in ('O', 'A')"
-        wanted = TRIGGERS[:2]
-    else:
-        sql = "select name from sqlite_master where type = 'trigger' and tbl_name = 'audit'"
-        wanted = TRIGGERS
-    there = {str(name) for (name,) in tx.execute(sql).fetchall()}
+    """The triggers that guard the trail and aren't there as the migrations made them: dropped,
+    switched off, or emptied."""
+    there = _postgresql_triggers(tx) if tx.dialect is Dialect.POSTGRESQL else _sqlite_triggers(tx)
+    wanted = TRIGGERS[:2] if tx.dialect is Dialect.POSTGRESQL else TRIGGERS
     return [name for name in wanted if name not in there]
+
+
+def _sqlite_triggers(tx: Transaction) -> set[str]:
+    written = {
+        found[1]: _plain(text)
+        for one in migrations.known()
+        for text in migrations.statements(one.text)
+        if (found := _TRIGGER.search(text)) is not None
+    }
+    sql = "select name, sql from sqlite_master where type = 'trigger' and tbl_name = 'audit'"
+    rows = tx.execute(sql).fetchall()
+    return {name for name, text in rows if written.get(name) == _plain(text)}
+
+
+def _postgresql_triggers(tx: Transaction) -> set[str]:
+    functions = [found for text in ddl.FUNCTIONS if (found := _FUNCTION.search(text)) is not None]
+    written = {found[1]: _plain(found[2]) for found in functions}
+    rows = tx.execute(
+        "select tgname, proname, prosrc, tgtype, tgqual is null from pg_trigger"
+        " join pg_proc p on p.oid = tgfoid where tgrelid = 'audit'::regclass and tgenabled in ('O', 'A')"
+    ).fetchall()
+    return {
+        name
+        for name, function, source, kind, always in rows
+        if always and written.get(function) == _plain(source) and kind == _KINDS.get(name)
+    }
+
+
+def _plain(text: str) -> str:
+    """Without comments and what is only layout."""
+    return " ".join(re.sub(r"--[^\n]*", "", text).lower().split()).rstrip("; ")

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,9 +42,9 @@ def applied(root: Path) -> Project:
     return project
 
 
-def declared(root: Path) -> Project:
+def declared(root: Path, days: Sequence[str] = DAYS) -> Project:
     """A project that hasn't run. What a merge's partition came to is told by what it replaced, which differs by where it was killed."""
-    project = Project(root).declare(DAYS)
+    project = Project(root).declare(days)
     project.differing = ("history", "latest")
     return project
 

@@ -309,8 +309,15 @@ def verify(project: Project, wanted: World) -> None:
     twice = "select node, partition, count(*) from publication where ended_snapshot is null group by 1, 2 having count(*) > 1"
     assert project.sql(twice) == []
     assert project.sql("select count(*) from attempt where state in ('queued', 'running')") == [(0,)]
+    sound(project)
+
+
+def sound(project: Project) -> None:
+    """State, catalog, files and event log agree, and the audit trail with them."""
     checked = project.document("db", "check", "--deep")
-    assert checked["ok"], checked["findings"]
+    assert checked["ok"], (checked["findings"], checked["differences"])
+    verified = project.document("audit", "verify")
+    assert verified["reconciled"], verified["missing"]
 
 
 def _differing(found: Any, wanted: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from faults_lab import Project
+from faults_lab import Project, sound
 
 from headrace.engine import ErrorKind
 from headrace.engine.failures import kind_of
@@ -25,6 +25,7 @@ def test_a_lake_that_cant_be_written_is_said_at_once(tmp_path: Path) -> None:
     assert f"{project.data}/lakecan'tbewritten:" in "".join(ended.said.split())  # however long the path is
     (project.data / "lake").unlink()
     assert project.tick().code == 0
+    sound(project)
 
 
 def test_workers_that_cant_start_are_told_of_and_not_of_how_the_pool_ended(tmp_path: Path) -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import backfills_lab
 import pytest
 from campaign import AT_BODY, AT_FILE, AT_RUNTIME, finish_and_verify
-from faults_lab import CHECKPOINTS, DAYS, Ended, Project, World, leftovers_after_gc, verify
+from faults_lab import (
+    ASSETS,
+    CHECKPOINTS,
+    DAYS,
+    Ended,
+    Project,
+    World,
+    leftovers_after_gc,
+    verify,
+)
 
 from headrace.faults import Point
 from headrace.store import Store
@@ -19,6 +30,13 @@ REQUESTS = (Point.REQUEST_TAKEN, Point.REQUEST_ANSWERING)
 MERGING = (Point.MERGE_STEP, Point.UPKEEP_MERGED)
 SHORTENING = (Point.EVENT_LOG_COPIED, Point.EVENT_LOG_SHORTENING, Point.EVENT_LOG_SHORTENED)
 COLLECTING = (Point.UPKEEP_EXPIRED, Point.UPKEEP_CLEANED, Point.WASTE_REMOVING, *SHORTENING)
+OVERLAYS = (Point.OVERLAY_STAGED, Point.OVERLAY_PROMOTED)
+PROMOTING = (Point.ENVIRONMENT_PROMOTED,)
+BACKUPS = (Point.BACKUP_COPIED, Point.BACKUP_WRITTEN, Point.BACKUP_NAMED, Point.BACKUP_ROTATING)
+ALL = (
+    *AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING,
+    *OVERLAYS, *PROMOTING, *BACKUPS,
+)  # fmt: skip
 ACTIONS = ("kill", "error", "full")
 LIVE_DAYS = tuple((datetime.now(UTC) - timedelta(days=back)).strftime("%Y-%m-%d") for back in (3, 2, 1))
 
@@ -28,7 +46,7 @@ def every(points: tuple[Point, ...], actions: tuple[str, ...] = ACTIONS) -> pyte
 
 
 def test_no_point_is_left_out() -> None:
-    assert sorted((*AT_RUNTIME, *AT_BODY, *AT_FILE, *RENEWAL, *REQUESTS, *MERGING, *COLLECTING)) == sorted(Point)
+    assert sorted(ALL) == sorted(Point)
 
 
 def struck(project: Project, ended: Ended, action: str, *, worker: bool = False) -> None:
@@ -93,8 +111,8 @@ def test_the_garbage_collection_at(point: Point, action: str, quiet: tuple[World
     verify(project, quiet[0])
 
 
-@every(MERGING)
-def test_merging_at(point: Point, action: str, tmp_path: Path) -> None:
+@every((*MERGING, *SHORTENING))
+def test_the_nightly_maintenance_at(point: Point, action: str, tmp_path: Path) -> None:
     """In the present: a replay doesn't merge. The lake is looked after at the end of a tick."""
     project = Project(tmp_path / "p", now=None).declare(LIVE_DAYS)
     assert project.tick().code == 0
@@ -110,3 +128,85 @@ def test_merging_at(point: Point, action: str, tmp_path: Path) -> None:
     verify(project, wanted)
     assert leftovers_after_gc(project) == set()
     assert len(DAYS) == len(LIVE_DAYS)
+
+
+@pytest.fixture(scope="module")
+def backfilled(tmp_path_factory: pytest.TempPathFactory) -> backfills_lab.Wanted:
+    return backfills_lab.undisturbed(tmp_path_factory.mktemp("backfilled"))
+
+
+@every(OVERLAYS)
+def test_a_backfill_at(point: Point, action: str, backfilled: backfills_lab.Wanted, tmp_path: Path) -> None:
+    project = backfills_lab.applied(tmp_path / "p")
+    ended = project.run(*backfills_lab.verb(project), fault=f"{point}={action}")
+    struck(project, ended, action)
+    backfills_lab.nothing_half_visible(project, backfilled)
+    backfills_lab.finish(project, backfilled)
+
+
+@pytest.fixture(scope="module")
+def promoted(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """What production is after a change that an environment has built was applied."""
+    project = built_in_dev(tmp_path_factory.mktemp("promoted") / "p")
+    assert project.document("apply", "--yes", *project.now)["promoted"]
+    project.finish()
+    return project.world()
+
+
+def built_in_dev(root: Path) -> Project:
+    """A published project, and a change that its environment `dev` has computed."""
+    project = backfills_lab.declared(root, DAYS)
+    with (root / "headrace.toml").open("a") as settings:
+        settings.write("[environments.dev]\nworkers = 1\n")
+    project.finish()
+    front, body = ASSETS["clean"]
+    changed = body.replace("cast(amount as", "cast(3 * amount as")
+    (root / "assets/clean.sql").write_text(f"/* headrace\nowner: core\n{front}\n*/\n{changed}\n")
+    assert project.run("tick", "--env", "dev", *project.now).code == 0
+    return project
+
+
+@every(PROMOTING)
+def test_a_promotion_at(point: Point, action: str, promoted: World, tmp_path: Path) -> None:
+    """What wasn't promoted is offered again by the next `apply`."""
+    project = built_in_dev(tmp_path / "p")
+    before = project.world()
+    struck(project, project.run("apply", "--yes", *project.now, fault=f"{point}={action}"), action)
+    assert project.world().rows == before.rows, "half of a promotion is visible"
+    assert project.document("apply", "--yes", *project.now)["promoted"]
+    project.finish()
+    verify(project, promoted)
+
+
+@every(BACKUPS)
+def test_a_backup_at(point: Point, action: str, tmp_path: Path) -> None:
+    """In the present: a replay makes no backups. A failed one doesn't fail the tick."""
+    project = Project(tmp_path / "p", now=None).declare(LIVE_DAYS)
+    with (project.root / "headrace.toml").open("a") as settings:
+        settings.write('[backup]\nevery = "1h"\nkeep = 1\n')
+    assert project.tick().code == 0
+    wanted = project.world()
+    make_older(project)
+    ended = project.tick(fault=f"{point}={action}")
+    assert project.fired()
+    assert ended.killed if action == "kill" else (ended.code == 0 and "Traceback" not in ended.said)
+    verify(project, wanted)
+    make_older(project)
+    assert project.tick().code == 0
+    assert len(backups(project)) == 1
+    halves = [path.name for path in (project.data / "backups").glob(".*") if path.name != ".lock"]
+    assert halves == []
+    project.document("db", "restore", str(backups(project)[0]), "--force")
+    verify(project, wanted)
+
+
+def backups(project: Project) -> list[Path]:
+    return [path for path in (project.data / "backups").iterdir() if not path.name.startswith(".")]
+
+
+def make_older(project: Project) -> None:
+    """As if the backups had been made two hours earlier: another one is due."""
+    for folder in backups(project):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["made_at"] -= 2 * 3_600_000_000
+        (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -109,6 +109,7 @@ class Campaign:
             f"{one['cause']['kind']} {one['cause']['node']}@{one['cause']['partition']}: {one['cause']['summary']}"
             for one in driver.incidents(now)
         ]
+        driver.check(driver.now)
         return Months(seed=self.seed, days=days, false_alarms=opened, not_served=unserved)
 
 

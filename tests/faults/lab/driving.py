@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from headrace.operations import audit
+from headrace.operations.db.check import check
 from headrace.operations.incidents import incidents
 from headrace.operations.progress import Silent
 from headrace.operations.session import Session
@@ -114,6 +116,16 @@ class Driver:
         if done.returncode not in {0, 1, 3}:
             raise RuntimeError(f"headrace {' '.join(arguments)}: exit {done.returncode}: {done.stderr[-1_000:]}")
         return json.loads(done.stdout) if done.stdout.strip() else None
+
+    def check(self, now: datetime) -> None:
+        """AssertionError where state, catalog, files, event log or audit trail don't agree."""
+        session = self.at(now)
+        try:
+            checked, verified = check(session, deep=True), audit.verified(session, None)
+        finally:
+            session.close()
+        assert checked.ok, f"db check: {[one.message for one in checked.findings]}"
+        assert verified.ok, f"audit verify: {verified.reason}; {verified.missing}"
 
     def rows(self, sql: str, *parameters: object) -> Sequence[tuple[Any, ...]]:
         """What the store holds."""

@@ -91,6 +91,7 @@ class Play:
         self._status(played, morning, LOOKS[0], LOOKS[:1])
         played.last = self.driver.status(self.driver.now)
         played.incidents = self.driver.incidents(self.driver.now)
+        self.driver.check(self.driver.now)
 
     def _hold_back(self, came: dict[str, datetime]) -> None:
         """What comes after the first look isn't there yet at it."""

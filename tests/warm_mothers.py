@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 import msgspec
 import pytest
 
+from headrace import faults
 from headrace.engine.environment import clean
 from headrace.run.executors import mothers
 from headrace.run.executors.settings import Settings
@@ -61,10 +62,12 @@ class Warm:
         wanted = {"settings": msgspec.json.encode(settings).decode(), "env": clean(os.environ), "cwd": str(Path.cwd())}
         return Forked(self, self.ask({"bear": wanted}, descriptor))
 
-    def run(self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
-        """`headrace ARGUMENTS`, as `subprocess.run` would do it."""
+    def run(
+        self, arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, fault: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """`headrace ARGUMENTS`, as `subprocess.run` would do it. `fault` is armed in the command, not in its workers."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as said, Path(os.devnull).open() as nothing:
-            wanted = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd)}
+            wanted = {"arguments": list(arguments), "env": dict(env), "cwd": str(cwd), "fault": fault}
             process = Forked(self, self.ask({"run": wanted}, nothing.fileno(), out.fileno(), said.fileno()))
             try:
                 code = process.wait(timeout)
@@ -124,10 +127,13 @@ def warm() -> Warm:
     return _started[0]
 
 
-def headrace(arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float) -> subprocess.CompletedProcess[str]:
-    """`headrace ARGUMENTS` in a process of its own: exit code, standard output and standard error."""
+def headrace(
+    arguments: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, fault: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """`headrace ARGUMENTS` in a process of its own: exit code, standard output and standard error. `fault` is armed in it."""
     if warm().fits(env):
-        return warm().run(arguments, cwd, env, timeout)
+        return warm().run(arguments, cwd, env, timeout, fault)
+    assert not fault, "what starts from nothing is armed by its environment"
     return subprocess.run(
         [sys.executable, "-m", "headrace", *arguments],
         cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, check=False,
@@ -220,7 +226,7 @@ def _live(descriptor: int, settings: str, env: dict[str, str], cwd: str) -> NoRe
         os._exit(1)
 
 
-def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd: str) -> NoReturn:
+def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd: str, fault: str) -> NoReturn:
     """A command's life, in what the command would find."""
     from headrace.cli.main import main
 
@@ -229,6 +235,7 @@ def _run(streams: Sequence[int], arguments: list[str], env: dict[str, str], cwd:
         os.close(stream)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _settle(env, cwd)
+    faults._armed = faults.armed_by({"HEADRACE_FAULT": fault})
     mothers.spawn = _fork_mother
     sys.argv = ["headrace", *arguments]
     code = 1

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from driver import DAY, WHOLE, Driver, asset, source
 
+from headrace.quality.anomalies.limits import HISTORY_HOLD_MIN
 from headrace.schedule import Published
-from headrace.schedule.admission import AHEAD, RECENT_MIN, SAMPLES_MIN, Durations
+from headrace.schedule.admission import AHEAD, RECENT_MIN, Durations
+from headrace.schedule.dispatching import YOUNG
 
 DAYS = [f"2013-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 20)]
 
@@ -23,8 +25,20 @@ def test_short_attempts_are_given_out_ahead_once_they_are_known_to_be_short() ->
     d.ask()
     d.arrive("flights", *DAYS)
     assert len(d.running) == 1  # the first delivery sets what the others are held to
-    timed(d, 0.002, SAMPLES_MIN)
+    timed(d, 0.002, YOUNG)
     assert len(d.running) == 2 * AHEAD
+
+
+def test_a_young_source_is_judged_by_what_is_published() -> None:
+    """Catches deliveries that are given out before those they are judged by are published: on a
+    quick machine a bad day of a history was judged by a handful of days and published."""
+    assert YOUNG == HISTORY_HOLD_MIN
+    d = Driver(source("flights"), slots=2)
+    d.ask()
+    d.arrive("flights", *DAYS)
+    for _ in range(YOUNG - 1):
+        timed(d, 0.002, 1)
+        assert len(d.running) == 2
 
 
 def test_nothing_is_given_out_beside_a_long_attempt_but_what_has_a_slot() -> None:

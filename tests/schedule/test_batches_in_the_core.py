@@ -32,6 +32,7 @@ from headrace.schedule.batching import bearable
 from headrace.schedule.board import Span
 from headrace.schedule.commands import Settled
 from headrace.schedule.covering import Covering
+from headrace.schedule.dispatching import YOUNG
 from headrace.schedule.events import Event
 from headrace.schedule.fitting import Group
 
@@ -190,7 +191,9 @@ def test_what_does_without_an_input_is_alone() -> None:
 
 def test_while_more_is_about_to_be_ready_nothing_is_given_out_ahead() -> None:
     """Catches catching up day by day: each delivery that is taken in would be computed at once, behind others in the workers' pipes."""
-    d = Driver(source("flights"), clean(), slots=2)
+    before = [f"2012-12-{day:02d}" for day in range(1, YOUNG + 1)]  # a young source is taken in one by one
+    cells = [LoadedCell(node=node, key=day, state=S.PUBLISHED, published=True) for day in before for node in ("flights", "clean")]
+    d = Driver(source("flights"), clean(), slots=2, cells=tuple(cells))
     d.ask()
     for _ in range(15):  # so that everything is known to take milliseconds
         d.arrive("flights", DAYS[0])

@@ -13,6 +13,10 @@ from headrace.schedule.graph import GraphNode
 from headrace.schedule.situation import Running, Situation
 from headrace.schedule.states import Change, PartitionState, step
 
+YOUNG = 28
+"""From so many published intervals on, one more hardly changes how a delivery is judged
+(`quality.anomalies.limits.HISTORY_HOLD_MIN`)."""
+
 
 class Dispatcher:
     """Starts attempts, `slots` at once (a few more are given out ahead), numbered within the leader's epoch."""
@@ -43,7 +47,7 @@ class Dispatcher:
             node = situation.nodes[situation.network.order[entry.rank]]
             cell = self._board.get(node.name, entry.key)
             queued = cell is not None and cell.queued  # it may have gone out with others; if it came back, it keeps this place
-            if queued and not slots.admit(node.name, ahead=self._batches.complete(node)):
+            if queued and not slots.admit(node.name, ahead=self._may_lie_ahead(node)):
                 return
             if queued and room.short(takes):
                 room.wait(takes)
@@ -60,6 +64,15 @@ class Dispatcher:
                 heapq.heappop(heads)
             else:
                 heapq.heapreplace(heads, (following, takes))
+
+    def _may_lie_ahead(self, node: GraphNode) -> bool:
+        """Whether a partition may be given out while all workers are busy. A delivery of a young
+        source may not: it is judged by those that are published when it is given out, and whether
+        these are enough to hold it must not depend on how quick the machine is."""
+        judged = node.is_source and node.partition.grain is not None
+        if judged and len(self._board.resting[node.name]) < YOUNG:
+            return False
+        return self._batches.complete(node)
 
     def _still(self, node: GraphNode, key: str) -> bool:
         """Whether a partition that was queued is still wanted and complete; it rests if it isn't."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from headrace.govern.secrets import Secrets
 from headrace.lake import FileRef, Replacement, StagedFile, Table
 from headrace.lake.session import Session
 from headrace.lake.staging import stage_rewrite
+from headrace.run.executors.memory import of_process
 from headrace.run.executors.settings import Settings
 from headrace.run.messages import Rewritten
 
@@ -20,7 +22,10 @@ SESSIONS_MAX = 6
 BOUNDED_MEMORY_BYTES = 512 * 2**20
 """What taking in a large delivery may use of DuckDB's memory: reading, casting and writing need no more, however large it is."""
 DUCKDB_SHARE = 0.75
-"""Of what an attempt may use: the rest is for Python, Arrow and what DuckDB doesn't count. Above its share it spills."""
+"""Of what an attempt may use, at most: the rest is for Python, Arrow and what DuckDB doesn't count. Above its share it spills."""
+UNCOUNTED_BYTES = 64 * 2**20
+"""What an attempt takes beside DuckDB's memory and what its worker has when it starts."""
+DUCKDB_SHARE_MIN = 0.25
 LARGE_ROWS = 500_000
 LARGE_BYTES = 16 * 2**20
 """From so many rows read, or bytes delivered, on a task is large."""
@@ -35,10 +40,12 @@ class Workshop:
         self.secrets = Secrets(self.folders.project)
         self._settings = settings
         self._memory_max_bytes = settings.memory_max_bytes
+        self._own_bytes = 0
         self._sessions: dict[tuple[str, int, bool, int | None], Session] = {}
         for folder in (self.folders.raw, self.folders.temporary, self.folders.quarantine, self.folders.lake):
             folder.mkdir(parents=True, exist_ok=True)
         self.session("UTC")
+        self._own_bytes = of_process(os.getpid())  # before it does anything: it can't give it back
 
     def limit(self, memory_max_bytes: int | None) -> None:
         """What the task at hand may use; None: what any may."""
@@ -48,7 +55,7 @@ class Workshop:
         """DuckDB for one time zone. A small task uses this worker's share of the processors, a large one all there are.
         `ordered` keeps rows in the order of their files, which takes more memory; `bounded` takes little, and spills instead."""
         threads = self._settings.threads if large else self._settings.share
-        memory = None if self._memory_max_bytes is None else int(self._memory_max_bytes * DUCKDB_SHARE)
+        memory = self._memory_of_duckdb()
         if bounded:
             memory = min(memory or BOUNDED_MEMORY_BYTES, BOUNDED_MEMORY_BYTES)
         found = self._sessions.get((timezone, threads, ordered, memory))
@@ -64,6 +71,13 @@ class Workshop:
                 ordered=ordered,
             )
         return found
+
+    def _memory_of_duckdb(self) -> int | None:
+        most = self._memory_max_bytes
+        if most is None:
+            return None
+        left = most - self._own_bytes - UNCOUNTED_BYTES
+        return int(max(min(left, most * DUCKDB_SHARE), most * DUCKDB_SHARE_MIN))
 
     def rewrite(self, shared: Sequence[FileRef], table: Table, without: Sequence[str], timezone: str) -> tuple[Rewritten, ...]:
         """Copies of files without the partitions that are replaced (copy on write)."""

@@ -91,7 +91,7 @@ def _ratio(off: float) -> str:
 
 
 def _count(value: float) -> str:
-    return f"{max(value, 0):,.0f}".replace(",", " ")
+    return f"{max(value, 0):,.0f}"
 
 
 def _short(value: float) -> str:

@@ -24,6 +24,7 @@ from headrace.engine import outputs, processes
 from headrace.engine.bodies import BodyError, ErrorKind, InputData, Scope
 from headrace.engine.environment import common
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
+from headrace.engine.limits import SHELL, ended_by, hint_for
 from headrace.engine.logs import HEADRACE, LogFile
 from headrace.engine.measure import Meter, child_peak_bytes
 from headrace.engine.tasks import BodyTask, DataFolders
@@ -159,13 +160,21 @@ def _unsuccessful(body: CommandBody, code: int) -> BodyFailed:
     name = name if len(name) <= COMMAND_CHARACTERS_MAX else name[:COMMAND_CHARACTERS_MAX] + "…"
     if code == TRY_AGAIN_LATER:
         return failed(f"`{name}` asked to be tried again later (exit code {code})", code="command_failed", kind=ErrorKind.TRANSIENT)
+    limit = ended_by(code)
+    kind = ErrorKind.RESOURCES if limit else ErrorKind.DETERMINISTIC
     if code < 0:
-        kind = ErrorKind.RESOURCES if -code == signal.SIGKILL else ErrorKind.DETERMINISTIC
         return failed(
             f"`{name}` was ended by {_signal(-code)}",
             code="command_failed",
             kind=kind,
-            hint="it may have used more memory than there is" if kind is ErrorKind.RESOURCES else "",
+            hint="it may have used more memory than there is" if code == -signal.SIGKILL else hint_for(limit),
+        )
+    if limit:
+        return failed(
+            f"`{name}` ended with exit code {code}: {_signal(code - SHELL)} ended a program of it",
+            code="command_failed",
+            kind=kind,
+            hint=hint_for(limit),
         )
     return failed(
         f"`{name}` ended with exit code {code}",

@@ -7,6 +7,7 @@ import os
 import re
 
 from headrace.engine.bodies import BodyError, ErrorKind, Measures
+from headrace.engine.limits import reached_by
 
 MESSAGE_CHARACTERS_MAX = 2_000
 CAUSES_MAX = 10
@@ -15,12 +16,13 @@ _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")
 """DuckDB's advice is about functions and settings that a body doesn't have in its hands."""
 _ENVIRONMENT = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO,
     errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN,
 )  # fmt: skip
 """A disk that is full, read-only or broken, or whose server is gone: neither the code's fault nor the data's."""
 _DISK = re.compile("|".join(re.escape(os.strerror(number)) for number in _ENVIRONMENT))
 """What the system says of these, and DuckDB and our own errors repeat."""
+_TOO_LARGE = os.strerror(errno.EFBIG)
 _OURS = ("duckdb", "_duckdb", "headrace")
 _DUCKDB_KINDS = {
     "OutOfMemoryException": ErrorKind.RESOURCES,
@@ -65,7 +67,10 @@ def shortened(message: str) -> str:
 
 
 def kind_of(error: BaseException) -> ErrorKind:
-    """The kind of an exception by its class, or by that of what it was explicitly raised from."""
+    """The kind of an exception by its class, or by that of what it was explicitly raised from. One that
+    was raised while a limit was dealt with is that limit's."""
+    if limit_of(error):
+        return ErrorKind.RESOURCES
     seen: BaseException | None = error
     for _ in range(CAUSES_MAX):
         if seen is None:
@@ -74,6 +79,18 @@ def kind_of(error: BaseException) -> ErrorKind:
             return found
         seen = seen.__cause__
     return ErrorKind.DETERMINISTIC
+
+
+def limit_of(error: BaseException) -> str:
+    """The limit of the machine or of a process that an exception began with; empty where it's none."""
+    seen: BaseException | None = error
+    for _ in range(CAUSES_MAX):
+        if seen is None:
+            break
+        if limit := reached_by(seen):
+            return limit
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+    return ""
 
 
 def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1, lines_before: int = 0) -> BodyFailed:
@@ -94,14 +111,14 @@ def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1,
 
 
 def _own_kind(error: BaseException) -> ErrorKind:
-    if isinstance(error, MemoryError):
-        return ErrorKind.RESOURCES
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         return ErrorKind.ENVIRONMENT
     if _DISK.search(str(error)[:MESSAGE_CHARACTERS_MAX]):
         # Asset code may say so of a disk of its own, which nobody mends: that is tried once more, and no longer.
         ours = type(error).__module__.partition(".")[0] in _OURS
         return ErrorKind.ENVIRONMENT if ours else ErrorKind.RESOURCES
+    if type(error).__module__.partition(".")[0] in _OURS and _TOO_LARGE in str(error):
+        return ErrorKind.RESOURCES
     if isinstance(error, (ConnectionError, TimeoutError)):
         return ErrorKind.TRANSIENT
     if type(error).__module__ in ("duckdb", "_duckdb"):

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import msgspec
 
 from headrace.engine.bodies import BodyError, ErrorKind, Scope
-from headrace.engine.failures import BodyFailed, failed, kind_of, shortened
+from headrace.engine.failures import BodyFailed, failed, kind_of, limit_of, shortened
 from headrace.engine.keeping import limits_kept, process_kept
+from headrace.engine.limits import hint_for, reached_by
 from headrace.engine.loading import LOADER, resolved
 from headrace.engine.tasks import BodyTask, DataFolders
 from headrace.lake.session import literal, quote
@@ -108,7 +109,7 @@ class Boundary:
         everywhere = self._importing or syntax or isinstance(error, ImportError)
         everywhere = everywhere and kind is ErrorKind.DETERMINISTIC
         return BodyError(
-            kind, shortened(_message(error)), file, line, _hint(error), "body_failed",
+            kind, shortened(_message(error)), file, line, _hint(error) or hint_for(limit_of(error)), "body_failed",
             everywhere=everywhere, machine=everywhere and not syntax,
         )  # fmt: skip
 
@@ -252,7 +253,9 @@ def _message(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "the function raised KeyboardInterrupt"
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    said = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    limit = limit_of(error)
+    return f"{said} (after: {limit})" if limit and not reached_by(error) else said
 
 
 def _hint(error: BaseException) -> str:

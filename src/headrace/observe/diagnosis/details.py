@@ -15,6 +15,8 @@ from headrace.observe.diagnosis.evidence import Evidence, Family
 
 CUT_OFF = "cut off"
 """Of a file that ends before its end: how many rows are left of it is chance."""
+ENVIRONMENT = "environment"
+"""The kind of error that is counted against nobody (`schedule.states`)."""
 FAILURES_KEPT = 4_096
 """Each rule asks what a failure is: so many are remembered."""
 
@@ -31,6 +33,8 @@ class Failure(enum.StrEnum):
     """What a body runs in lacks something: a package, a library of the system."""
     MEMORY = "out of memory"
     SPACE = "no space"
+    LIMIT = "process limit"
+    """Of one process: size of its files, processor time, processes and threads, open files."""
     VALUES = "values of another type"
     NAMES = "names that aren't there"
     OTHER = "other"
@@ -47,9 +51,28 @@ _PLACE = re.compile(r"not a directory|no such file or directory|is a directory|r
 """Whatever code is given for it: whether the place or its declaration is to blame is told by whether the declaration was changed."""
 _LACKS = re.compile(r"No module named|\b(ModuleNotFound|Import)Error\b|cannot open shared object file|DLL load failed", re.IGNORECASE)
 """Before places: a library that isn't there is told as a file that isn't."""
+_DISK = re.compile(
+    r"read-only file system|input/output error|stale file handle|host is down|no route to host|network is (down|unreachable)"
+    r"|transport endpoint is not connected",
+    re.IGNORECASE,
+)
 _SAID = (
     (Failure.SPACE, re.compile(r"no space left|ENOSPC|disk (is )?full|disk quota", re.IGNORECASE)),
-    (Failure.MEMORY, re.compile(r"out of memory|MemoryError|oom[-_ ]?kill|cannot allocate memory|memory limit", re.IGNORECASE)),
+    (
+        Failure.MEMORY,
+        re.compile(
+            r"out of memory|MemoryError|oom[-_ ]?kill|cannot allocate memory|memory limit|std::bad_alloc",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        Failure.LIMIT,
+        re.compile(
+            r"can't start new thread|resource temporarily unavailable|too many open files|(file size|process|processor time) limit"
+            r"|file too large$|errno 27\b|SIGXFSZ|SIGXCPU",
+            re.IGNORECASE,
+        ),
+    ),
     (Failure.DENIED, re.compile(r"\b40[13]\b|permission denied|access denied|forbidden|unauthori[sz]ed|expired token", re.IGNORECASE)),
     (
         Failure.UNREACHABLE,
@@ -71,6 +94,11 @@ def failure_of(one: Evidence) -> Failure:
 def says_no_space(said: str) -> bool:
     """Whether an error's words tell of a full disk."""
     return _failure("", said) is Failure.SPACE
+
+
+def says_disk(said: str) -> bool:
+    """Whether an error's words tell of a disk that can't be used: full, read-only, broken, away."""
+    return says_no_space(said) or _DISK.search(said) is not None
 
 
 @lru_cache(FAILURES_KEPT)
@@ -109,6 +137,8 @@ def _error(one: Evidence) -> str:
     if one.family is Family.CHECK:
         return one.detail
     failure = failure_of(one)
+    if one.error_kind == ENVIRONMENT and failure is not Failure.SPACE:
+        return "disk out of order"
     named = _ERROR.search(one.observed)
     if failure is not Failure.OTHER:
         return failure.value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headrace.observe.diagnosis.causes import DATA_CAUSES, CauseKind
-from headrace.observe.diagnosis.details import says_no_space
+from headrace.observe.diagnosis.details import ENVIRONMENT, says_disk, says_no_space
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.history import History
@@ -20,8 +20,6 @@ NEWS_MAX = 20_000
 """So many partitions and facts are taken up by one judgement; the next one takes up the rest."""
 FULL_TIMES = 2
 """So many tries in a row that find no space are an incident: one may have met a moment of it."""
-ENVIRONMENT = "environment"
-"""The kind of error that is counted against nobody (`schedule.states`)."""
 EXACT_NATS = 12.0
 HOLD_NATS = 4.0
 FAMILIES = {
@@ -89,7 +87,7 @@ def _of_partition(tx: Transaction, found: Gathered, one: Changed, history: Histo
         _of_withheld(tx, found, one, history)
     elif one.state == "failed" or (one.state == "waiting" and one.failures > 0):
         _of_failure(tx, found, one)
-    elif one.state == "waiting" and says_no_space(one.reason):
+    elif one.state == "waiting" and says_disk(one.reason):
         _of_no_space(tx, found, one)
     elif one.state in READABLE:
         if one.shown is not None:
@@ -147,8 +145,8 @@ def _of_failure(tx: Transaction, found: Gathered, one: Changed) -> None:
 
 
 def _of_no_space(tx: Transaction, found: Gathered, one: Changed) -> None:
-    """Two tries in a row that found the disk full: nobody's failure, but somebody has to make room. It is one piece of evidence, however
-    often it is tried."""
+    """Two tries in a row that found the disk full or out of order: nobody's failure, but somebody has
+    to mend that. It is one piece of evidence, however often it is tried."""
     newest = attempts.of_partition(tx, one.node, one.partition, limit=FULL_TIMES)
     if len(newest) < FULL_TIMES or not all(_found_full(attempt) for attempt in newest):
         return
@@ -158,7 +156,8 @@ def _of_no_space(tx: Transaction, found: Gathered, one: Changed) -> None:
         return
     found.add(
         Evidence(
-            id=id_, node=one.node, partition=key, family=Family.RESOURCES, expected="room on the disk", observed=one.reason,
+            id=id_, node=one.node, partition=key, family=Family.RESOURCES, observed=one.reason,
+            expected="room on the disk" if says_no_space(one.reason) else "a disk that can be used",
             strength=EXACT_NATS, at_us=last.finished_at or one.since, began_us=newest[-1].queued_at, error_kind=ENVIRONMENT,
         ),
         last.id,
@@ -167,7 +166,7 @@ def _of_no_space(tx: Transaction, found: Gathered, one: Changed) -> None:
 
 def _found_full(attempt: Attempt) -> bool:
     error = attempt.error or {}
-    return attempt.state == "skipped" and error.get("kind") == ENVIRONMENT and says_no_space(str(error.get("message") or ""))
+    return attempt.state == "skipped" and error.get("kind") == ENVIRONMENT
 
 
 def _over(tx: Transaction, found: Gathered, one: Changed, attempt: str | None, *, seen: bool = False) -> None:

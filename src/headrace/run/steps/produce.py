@@ -10,7 +10,8 @@ import msgspec
 
 from headrace.engine.capture import Capture
 from headrace.engine.failures import BodyFailed, failed
-from headrace.engine.logs import Clock, LogFile
+from headrace.engine.limits import as_said
+from headrace.engine.logs import Clock, LogFile, read
 from headrace.engine.macros import lent
 from headrace.engine.produce import Produced
 from headrace.engine.produce import produce as run_body
@@ -52,7 +53,8 @@ def _attempted(task: Produce, workshop: Workshop) -> Outcome:
         produced = _run(task, workshop, log)
         _prove(task, workshop, produced)
     except BodyFailed as failure:
-        return Outcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=failure.error, log_lines=log.lines)
+        error = as_said(failure.error, (line.text for line in read(log.path)))
+        return Outcome(attempt=task.scope.attempt, state="failed", measures=failure.measures, error=error, log_lines=log.lines)
     reached(Point.FILE_STAGED)
     return _finished(task, workshop, _outcome(task, produced, log), produced)
 

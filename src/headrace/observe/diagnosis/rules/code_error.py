@@ -7,7 +7,7 @@ from headrace.observe.diagnosis.details import Failure, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules.rule import BROKEN, CONTENT, Covers, Place, Rule
 
-_NOT_OF_CODE = (Failure.UNREACHABLE, Failure.DENIED, Failure.CONFIGURED, Failure.MEMORY, Failure.SPACE)
+_NOT_OF_CODE = (Failure.UNREACHABLE, Failure.DENIED, Failure.CONFIGURED, Failure.MEMORY, Failure.SPACE, Failure.LIMIT)
 CRASHES_MIN = 2
 """A worker that is lost once is a machine's; the same again after a change is the code's."""
 

@@ -1,4 +1,4 @@
-"""No memory, no disk: the machine's limit, or one that was set."""
+"""No memory, no disk, a process's limit: the machine's, or one that was set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from headrace.observe.diagnosis.details import Failure, failure_of
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.rules.rule import Covers, Place, Rule
 
-_LIMITS = (Failure.MEMORY, Failure.SPACE)
+_LIMITS = (Failure.MEMORY, Failure.SPACE, Failure.LIMIT)
 
 
 def _own(one: Evidence, _place: Place) -> float:

@@ -18,9 +18,12 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from headrace.cli.main import run
+from headrace.model.actors import local_actor
 
 HEADRACE = str(Path(sys.executable).with_name("headrace"))
 SECONDS = 30.0
+ME = local_actor()
+"""Who acts in these tests, as the audit trail names them."""
 
 FILES = {
     "headrace.toml": '[project]\nname = "shop"\ntimezone = "Europe/Berlin"\n[run]\nworkers = 1\nlook_every = "1h"\n'
@@ -116,7 +119,7 @@ def document(root: Path, *arguments: str) -> Any:
 
 def _environment(more: dict[str, str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    return kept | {"NO_COLOR": "1", "TERM": "dumb", "HEADRACE_ACTOR": "tester"} | more
+    return kept | {"NO_COLOR": "1", "TERM": "dumb"} | more
 
 
 class Server:

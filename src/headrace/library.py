@@ -58,7 +58,7 @@ class Session:
         session.read("revenue", partition="2025-03-01").df()
 
     `path` is the project's folder or one below it (default: the current one), `env` the environment, `now` a replay's time,
-    `actor` who is recorded for what changes (default: HEADRACE_ACTOR, else the system's user and the host). Raises HeadraceError and its
+    `actor` who is recorded for what changes (default: the system's user and the host). Raises HeadraceError and its
     kinds (`headrace.model.errors`), whose `hint` says what to do.
     """
 

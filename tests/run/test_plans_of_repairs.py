@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import subprocess
@@ -116,11 +117,29 @@ def test_a_repair_that_is_another_by_now_is_refused_before_anything_is_done(publ
     assert published.rows("select count(*) from audit") == entries
 
 
-def test_who_acts_is_the_system_s_user_and_not_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HEADRACE_ACTOR", raising=False)
-    for name in ("USER", "LOGNAME", "LNAME", "USERNAME"):
+PRETENDED = (
+    "HEADRACE_ACTOR", "USER", "LOGNAME", "LNAME", "USERNAME", "SUDO_USER", "HOSTNAME",
+    "GIT_AUTHOR_NAME", "EMAIL",
+)  # fmt: skip
+"""Names that programs take who somebody is from. HEADRACE_ACTOR was one of ours once."""
+
+
+def test_nothing_of_the_environment_says_who_acted(published: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: somebody who acts under another's name by setting a variable."""
+    for name in PRETENDED:
         monkeypatch.setenv(name, "the-director")
-    assert local_actor() == f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}"
+    me = f"{pwd.getpwuid(os.getuid()).pw_name}@{os.uname().nodename}"
+    assert local_actor() == me
+    environment = {**os.environ, **dict.fromkeys(PRETENDED, "the-director")}
+    for arguments in (
+        ("pause", "total", "--reason", "x"), ("run", "clean", "--again", "--reason", "x"), ("tick",)
+    ):  # fmt: skip
+        command = [*published.command(*arguments), "--now", published.now.isoformat()]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    trail = published.headrace("audit", "show", "--limit", "1000")
+    assert "the-director" not in json.dumps(trail)
+    (paused,) = (one for one in trail if one["action"] == "node.paused")
+    assert paused["actor"] == me
 
 
 def test_versions_hold_what_was_applied(published: Lab) -> None:

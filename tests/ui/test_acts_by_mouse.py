@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser_lab import MARKUP, Site, axed, browser, open_page
 from playwright.sync_api import Locator, Page, Route, expect
-from serve_lab import deliver, document, headrace, project, serving, write
+from serve_lab import ME, deliver, document, headrace, project, serving, write
 
 pytestmark = pytest.mark.timeout(300)
 NOW = "2025-03-06T08:00"
@@ -95,7 +95,7 @@ def test_a_partition_is_made_again_with_a_reason(shop: tuple[Site, Path]) -> Non
         agree(page, "Make it again", MARKUP)
         page.get_by_role("dialog").get_by_role("link", name="Open run").click()
         expect(page.get_by_role("heading", level=1)).to_contain_text("run 2")
-    assert trail(root, "run.requested") == ("tester", MARKUP)
+    assert trail(root, "run.requested") == (ME, MARKUP)
 
 
 def test_what_failed_is_retried_once_it_is_mended(shop: tuple[Site, Path]) -> None:
@@ -125,7 +125,7 @@ def test_an_asset_is_paused_and_resumed(shop: tuple[Site, Path]) -> None:
         agree(page, "Pause it", "the vendor calls")
         close(page)
         expect(page.locator("h1")).to_contain_text("paused")
-        assert trail(root, "node.paused") == ("tester", "the vendor calls")
+        assert trail(root, "node.paused") == (ME, "the vendor calls")
         page.get_by_role("button", name="Resume…").click()
         expect(page.get_by_role("dialog")).to_contain_text("the vendor calls")
         agree(page, "Resume it")
@@ -146,7 +146,7 @@ def test_held_data_is_published_or_dropped_with_what_is_wrong_before_ones_eyes(s
         agree(page, "Publish it", "it was a big day")
         expect(page.get_by_role("dialog")).to_contain_text("as an exception until")
         close(page)
-        assert trail(root, "quarantine.accepted") == ("tester", "it was a big day")
+        assert trail(root, "quarantine.accepted") == (ME, "it was a big day")
         cell(page, "2025-03-04").click()
         page.get_by_role("button", name="Drop it…").click()
         agree(page, "Drop it", "they sent it twice")
@@ -178,7 +178,7 @@ def test_a_backfill_goes_from_clicked_partitions_to_what_it_changed(shop: tuple[
         expect(page.get_by_label("What changed").first).to_contain_text("same rows")
         page.get_by_role("link", name="Log of revenue 2025-03-02").click()
         expect(page.get_by_role("region", name="Log").first).to_be_visible()
-        assert trail(root, "plan.made") == ("tester", MARKUP)
+        assert trail(root, "plan.made") == (ME, MARKUP)
 
 
 def test_a_backfill_leaves_out_what_is_named_and_takes_what_failed_since(shop: tuple[Site, Path]) -> None:
@@ -209,8 +209,8 @@ def test_what_somebody_knows_of_a_cause_stands_in_its_timeline(shop: tuple[Site,
         expect(page.get_by_role("dialog")).to_contain_text("It is written down.")
         close(page)
         line = page.get_by_role("row").filter(has_text=f"note: {MARKUP}")
-        expect(line).to_contain_text("tester")
-        assert trail(root, "incident.noted") == ("tester", MARKUP)
+        expect(line).to_contain_text(ME)
+        assert trail(root, "incident.noted") == (ME, MARKUP)
 
 
 def test_a_backfill_isnt_started_before_it_is_known_what_there_was(shop: tuple[Site, Path]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from serve_lab import Answer, Server, ask, deliver, document, headrace, project, serving, until
+from serve_lab import ME, Answer, Server, ask, deliver, document, headrace, project, serving, until
 
 NOW = "2025-03-04T08:00"
 
@@ -79,7 +79,7 @@ def test_pausing_is_done_as_by_the_verb_and_stands_in_the_trail(server: tuple[Se
     changed = done(found, "pause", {"select": ["revenue"], "reason": "<b>because</b>"})
     assert changed["changed"] == ["revenue"] and changed["paused"] == found.get("/api/v1/paused").json["paused"]
     entry = document(root, "audit", "show", "--action", "node.paused", "--limit", "1")[0]
-    assert (entry["actor"], entry["reason"]) == ("tester", "<b>because</b>")
+    assert (entry["actor"], entry["reason"]) == (ME, "<b>because</b>")
     assert done(found, "resume", {"select": ["revenue"]})["paused"] == []
 
 

@@ -7,11 +7,9 @@ import pwd
 
 
 def local_actor() -> str:
-    """HEADRACE_ACTOR where it is set (CI, cron), else the operating system's user and the host, `ana@db1`. Not what USER or LOGNAME
-    say: anybody can set those."""
-    named = os.environ.get("HEADRACE_ACTOR")
-    if named:
-        return named
+    """The operating system's user and the host, `ana@db1`.
+
+    Nothing of it comes from the environment (USER, HOSTNAME): whoever acts could set that."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

@@ -184,6 +184,29 @@ def test_what_reaches_further_back_by_now_is_another_plan(changed: Lab) -> None:
     assert "a new step: invalidate clean from 2024-12-31" in said["refused"]["changed"]
 
 
+@pytest.mark.parametrize("day", [DAYS[0], DAYS[1]])
+def test_what_is_unpublished_meanwhile_makes_another_plan(changed: Lab, day: str) -> None:
+    """Would catch: an agreement to invalidate what isn't there any more, because a plan knows only
+    where its ranges begin."""
+    looked = shown(changed)
+    changed.headrace("withdraw", f"clean@{day}", "--reason", "wrong")
+    said = changed.headrace("apply", looked.plan_id, "--yes", code=3)
+    assert (said["refused"]["code"], said["refused"]["files"]) == ("plan_changed", [])
+    assert any(one.endswith(f"without {day}") for one in said["refused"]["changed"])
+    changed.headrace("run", "clean", "--partition", day)
+    assert shown(changed).plan_id == looked.plan_id
+
+
+def test_a_gap_that_a_late_delivery_fills_leaves_the_plan_as_it_is(changed: Lab) -> None:
+    """Would catch: a plan that is void because data came that nobody asked for."""
+    changed.orders(DAYS[3])
+    changed.tick()
+    looked = shown(changed)
+    changed.orders(DAYS[2])
+    changed.tick()
+    assert shown(changed).plan_id == looked.plan_id
+
+
 def test_two_people_apply_the_same_plan(changed: Lab) -> None:
     """The second finds that it is done."""
 

@@ -9,6 +9,7 @@ from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import joined, plural
 from headrace.operations.documents import ChangeRow, NeededRow, PlanDocument, RefusedRow, StaleRow, StepRow
+from headrace.operations.plan_refusals import NEEDS_APPROVAL
 
 SHOWN_MAX = 40
 COLUMNS_SHOWN_MAX = 6
@@ -137,6 +138,11 @@ def asked_for(needed: Sequence[NeededRow], page: Page) -> None:
 
 def refused(row: RefusedRow, what: str, again: str, page: Page) -> None:
     """Why a plan that somebody agreed to isn't done, and how to look at what would be done instead."""
+    if row.code == NEEDS_APPROVAL:
+        page.say(f"✗ {what}: {row.text}", "bad")
+        for change in row.changed:
+            page.say(f"to go on: {change}", indent=2)
+        return
     page.say(f"✗ {what}: it isn't what would be done now", "bad")
     for path in row.files[:SHOWN_MAX]:
         page.say(f"{path} isn't as it was in the plan", indent=2)

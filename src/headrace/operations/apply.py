@@ -6,10 +6,16 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from headrace.operations import keeping, plan_refusals, promotion, staling
+from headrace.operations import keeping, plan_refusals, policy, promotion, staling
 from headrace.operations.backfill import backfill
 from headrace.operations.backfill_documents import BackfillDocument
-from headrace.operations.documents import ApplyDocument, NeededRow, PlanDocument, PromotedRow
+from headrace.operations.documents import (
+    ApplyDocument,
+    NeededRow,
+    PlanDocument,
+    PromotedRow,
+    RefusedRow,
+)
 from headrace.operations.performing import Context, perform, verb
 from headrace.operations.plan import Base, Looked, applied, look_at, plan_of_apply, with_plan
 from headrace.operations.progress import Progress
@@ -17,7 +23,7 @@ from headrace.operations.session import Session, usable
 from headrace.operations.staling import Staled
 from headrace.plan import Compiled, changes, comparing
 from headrace.plan.project_plan import Plan, decisions
-from headrace.plan.steps import Promote
+from headrace.plan.steps import Invalidate, Promote
 from headrace.run.promotion.publishing import Promotion
 from headrace.store import Store
 from headrace.store.queries import versions
@@ -54,7 +60,9 @@ def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress
     what `confirm` raises where nobody can be asked.
     """
     plan_refusals.checked_id(plan_id)
-    kept = keeping.selected(session, keep, reason, progress) if keep else ()
+    if keep:
+        keeping.require_reason(reason)
+    kept = keeping.selected(session, keep, progress) if keep else ()
     wanted = _wanted(session, applied(session), progress, kept)
     plan = wanted.plan
     plan_refusals.keep(session, plan.plan_id, decisions(plan))
@@ -63,6 +71,10 @@ def apply(session: Session, *, confirm: Callable[[PlanDocument], bool], progress
     if plan_id is not None and plan_id != plan.plan_id:
         refusal = plan_refusals.refused(session, plan_id, plan.plan_id, decisions(plan))
         return msgspec.structs.replace(_document(session, "refused", wanted.document, plan_id), refused=refusal)
+    unapproved = _unapproved(session, plan)
+    if unapproved is not None:
+        refused = _document(session, "refused", wanted.document, plan.plan_id)
+        return msgspec.structs.replace(refused, refused=unapproved)
     if session.compiled is not None and not confirm(wanted.document):
         return _document(session, "declined", wanted.document, plan.plan_id)
     offers = wanted.looked.offers
@@ -120,6 +132,10 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
         refusal = plan_refusals.refused(context.session, arguments.plan_id, plan.plan_id, decisions(plan))
         refused = _done(context, wanted, "refused", before.id if before else None, arguments.plan_id)
         return msgspec.structs.replace(refused, refused=refusal)
+    unapproved = _unapproved(context.session, plan)
+    if unapproved is not None:
+        refused = _done(context, wanted, "refused", before.id if before else None, plan.plan_id)
+        return msgspec.structs.replace(refused, refused=unapproved)
     now_applied = context.apply(progress, plan, arguments.reason) if plan.steps or before is None else before
     built = msgspec.msgpack.decode(arguments.promotions, type=tuple[Promotion, ...]) if arguments.promotions else ()
     promoted = promotion.promote(context, built, progress)
@@ -129,6 +145,26 @@ def _apply(context: Context, arguments: ApplyArguments, progress: Progress) -> A
         _done(context, wanted, "applied", now_applied.id, plan.plan_id), promoted=promoted, stale=staling.rows(left.stale),
         backfills=list(left.backfills), steps_done=_steps_done(plan, promoted),
     )  # fmt: skip
+
+
+def _unapproved(session: Session, plan: Plan) -> RefusedRow | None:
+    """Why the plan isn't done: the next run would compute, without anybody asking for it, what policy
+    wants approved before."""
+    asked_first = [one for one in plan.steps if isinstance(one, Invalidate) and one.needs_approval]
+    steps = [one for one in asked_first if not one.asks]
+    if not steps:
+        return None
+    names = ", ".join(f"{one.node} ({one.range.partitions:,} partitions)" for one in steps)
+    rule = policy.stated(session.root, session.settings)
+    said = f"the next run would compute {names} again by itself, and that needs an approval: {rule}"
+    way_out = "loosen the rule with its owner, or leave how these tables are built as it was"
+    return RefusedRow(
+        code=plan_refusals.NEEDS_APPROVAL,
+        plan_id_now=plan.plan_id,
+        files=[],
+        changed=[way_out],
+        text=said,
+    )
 
 
 def _steps_done(plan: Plan, promoted: Sequence[PromotedRow]) -> int:
@@ -152,12 +188,3 @@ def _document(session: Session, state: str, plan: PlanDocument, plan_id: str) ->
         now=session.now(), state=state, version=session.version, plan=plan, clock=session.clock.kind, plan_id=plan_id,
         stale=staling.rows(stale.stale), backfills=list(stale.backfills),
     )  # fmt: skip
-
-
-def downstream(compiled: Compiled, names: set[str]) -> set[str]:
-    """These nodes, and all that read from them."""
-    reached = set(names)
-    for name in compiled.order:
-        if reached & {spec.node for spec in compiled.nodes[name].inputs}:
-            reached.add(name)
-    return reached

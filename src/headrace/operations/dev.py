@@ -7,7 +7,7 @@ from collections.abc import Callable
 from headrace.model import HeadraceError, Problem, Refused
 from headrace.model.environments import PRODUCTION
 from headrace.model.files import DECLARATION_FOLDERS
-from headrace.operations.apply import downstream
+from headrace.operations.downstream import reached_from
 from headrace.operations.performing import Context
 from headrace.operations.progress import Silent
 from headrace.operations.session import InvalidProject, Session
@@ -82,7 +82,7 @@ class Saves:
     def _build(self, context: Context, touched: set[str]) -> None:
         """Make again what the change touches, and what reads from it."""
         leader = context.leader(Silent())
-        wanted = downstream(leader.applied.compiled, touched)
+        wanted = reached_from(leader.applied.compiled, touched)
         targets = tuple(target for target in leader.everything if target.node in wanted)
         if targets:
             names = frozenset(target.node for target in targets)

@@ -15,3 +15,12 @@ def downstream(compiled: Compiled, node: str, exported: tuple[str, ...]) -> list
             found.add(name)
     reading = [name for name in exported if found & set(compiled.project.consumers[name].reads)]
     return [*(name for name in compiled.order if name in found and not is_view(compiled.project, name)), *reading]
+
+
+def reached_from(compiled: Compiled, names: set[str]) -> set[str]:
+    """These nodes, and all that read from them."""
+    reached = set(names)
+    for name in compiled.order:
+        if reached & {spec.node for spec in compiled.nodes[name].inputs}:
+            reached.add(name)
+    return reached

@@ -12,13 +12,21 @@ from headrace.plan import changes
 from headrace.plan.project_plan import asks
 
 
-def selected(session: Session, selection: Sequence[str], reason: str, progress: Progress) -> tuple[str, ...]:
+def require_reason(reason: str) -> None:
+    """UsageError without a reason: who reads a table of two code versions finds out why."""
+    if not reason.strip():
+        raise UsageError(
+            "--keep needs --reason",
+            hint="say why the new code leaves published data as it is: --reason TEXT",
+        )
+
+
+def selected(session: Session, selection: Sequence[str], progress: Progress) -> tuple[str, ...]:
     """The assets of a selection whose published partitions new code would invalidate, in order of their names.
 
-    UsageError without a reason, for a selection without such an asset, and for one whose rows can't stay next to those of its new code.
+    UsageError for a selection without such an asset, and for one whose rows can't stay next to those of
+    its new code.
     """
-    if not reason.strip():
-        raise UsageError("--keep needs --reason", hint="say why the new code leaves published data as it is: --reason TEXT")
     compiled = usable(session.declared_exactly(progress)[1])
     names = select(session, selection, compiled=compiled, project=compiled.project)
     stale = {one.node for one in changes(session.compiled, compiled) if one.stale} & compiled.project.assets.keys()

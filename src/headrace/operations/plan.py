@@ -7,17 +7,18 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from headrace.model import Asset, Consumer, Refused, Source
+from headrace.model import Asset, Consumer, Refused, Source, UsageError
 from headrace.model.contents import ProjectFiles
 from headrace.model.environments import PRODUCTION
-from headrace.operations import plan_refusals, promotion, staling
+from headrace.operations import keeping, plan_refusals, policy, promotion, staling
 from headrace.operations.documents import Affects, ChangeRow, CodeChangeRow, EffectRow, PlanDocument, PlannedFileRow, StepRow, WeakenedRow
+from headrace.operations.downstream import reached_from
 from headrace.operations.environment_diff import differences
 from headrace.operations.progress import Progress
 from headrace.operations.session import Session, usable
 from headrace.operations.staling import Staled
-from headrace.plan import Change, Compiled, Lineage, changes, compile_lineage
-from headrace.plan.comparing import SETTINGS, keeping
+from headrace.plan import Change, Compiled, Lineage, changes, comparing, compile_lineage
+from headrace.plan.comparing import SETTINGS
 from headrace.plan.contract_breaks import broken
 from headrace.plan.impact import Impact, impacts
 from headrace.plan.project_plan import Plan, decisions, rows
@@ -36,11 +37,17 @@ class Base(msgspec.Struct, frozen=True):
     called: str | None
 
 
-def plan(session: Session, *, against: str | None, progress: Progress) -> PlanDocument:
-    """What the files change. In an environment they are compared with production, else with what is applied; `against` names a commit.
+def plan(session: Session, *, against: str | None, progress: Progress, keep: Sequence[str] = ()) -> PlanDocument:
+    """What the files change. In an environment they are compared with production, else with what is
+    applied; `against` names a commit. `keep` selects assets as `apply --keep` does.
 
-    Raises InvalidProject where the files have errors, UsageError for a commit that git doesn't know.
+    Raises InvalidProject where the files have errors, UsageError for a commit that git doesn't know, and
+    for a selection that keeps nothing.
     """
+    if keep and against is not None:
+        hint = "leave out one of `against` and `keep`"
+        raise UsageError("a comparison with a commit keeps nothing", hint=hint)
+    kept = keeping.selected(session, keep, progress) if keep else ()
     files, compilation = session.declared_exactly(progress)
     compiled = usable(compilation)
     base = _base(session)
@@ -51,21 +58,24 @@ def plan(session: Session, *, against: str | None, progress: Progress) -> PlanDo
     found = changes(base.compiled, compiled)
     if session.production is not None:  # an environment has settings of its own; what of them bears on data is in the bodies
         found = [one for one in found if one.node != SETTINGS]
-    looked = look_at(session, compiled, base, found)
+    looked = look_at(session, compiled, base, comparing.keeping(found, kept))
     document = looked.document
-    made = plan_of_apply(session, files, compiled, looked, base)
+    made = plan_of_apply(session, files, compiled, looked, base, kept)
     if against is None:
         plan_refusals.keep(session, made.plan_id, decisions(made))
         document = with_plan(document, made)
-    document = msgspec.structs.replace(document, next=_next(session, document, made))
+    document = msgspec.structs.replace(document, next=_next(session, document, made, keep))
     return document if session.production is None else msgspec.structs.replace(document, diff=differences(session))
 
 
-def _next(session: Session, document: PlanDocument, made: Plan) -> str:
+def _next(session: Session, document: PlanDocument, made: Plan, keep: Sequence[str]) -> str:
     """Put it into force here, or, where an environment has it already, in production."""
     if made.steps or session.compiled is None:
-        env = "" if session.production is None else f"--env {shlex.quote(session.env)} "
-        return f"headrace {env}apply {document.plan_id or ''}".rstrip()
+        env = [] if session.production is None else ["--env", session.env]
+        plan_id = [] if document.plan_id is None else [document.plan_id]
+        kept = [word for one in keep for word in ("--keep", one)]
+        because = ["--reason", "TEXT"] if kept else []
+        return shlex.join(["headrace", *env, "apply", *plan_id, *kept, *because])
     return f"headrace --env {PRODUCTION} apply" if session.production is not None and document.changes else "headrace status"
 
 
@@ -122,12 +132,39 @@ def plan_of_apply(
     """What `apply` does now, here. In an environment that isn't what `plan` compares, which is production. `keep` are the nodes of which
     what is published stays fresh."""
     here = applied(session) if session.production is not None else base
-    found = keeping(changes(here.compiled, compiled), keep)
+    found = comparing.keeping(changes(here.compiled, compiled), keep)
     promoted = promotion.steps(compiled, looked.offers)
     if here.store is None:
         return plan_of(None, files, here.compiled, compiled, found, environment=session.env, promoted=promoted)
+    approved_first = _approved_first(session, compiled, looked.effect)
     with here.store.read() as tx:
-        return plan_of(tx, files, here.compiled, compiled, found, environment=session.env, promoted=promoted)
+        return plan_of(
+            tx, files, here.compiled, compiled, found, environment=session.env, promoted=promoted, approved_first=approved_first
+        )  # fmt: skip
+
+
+def _approved_first(session: Session, compiled: Compiled, effect: Staled) -> frozenset[str]:
+    """The nodes that become stale and of which policy asks for an approval before they, and what reads
+    them, are computed again."""
+    counts = {one.node: one.partitions for one in effect.stale}
+    found: set[str] = set()
+    for row in effect.backfills:
+        names = reached_from(compiled, set(row.select)) & counts.keys()
+        total = sum(counts[name] for name in names)
+        settings = compiled.project.settings
+        if (
+            policy.needed(
+                session.root,
+                settings,
+                compiled.project,
+                names,
+                partitions=total,
+                size=effect.bytes or 0,
+            )
+            is not None
+        ):
+            found.update(row.select)
+    return frozenset(found)
 
 
 def with_plan(document: PlanDocument, plan: Plan) -> PlanDocument:

@@ -17,6 +17,8 @@ from headrace.plan.project_plan import PLAN_ID
 
 PLAN_CHANGED = "plan_changed"
 VALUES_DIFFER = "values_differ"
+NEEDS_APPROVAL = "needs_approval"
+INPUTS_UNCHANGED = "inputs_unchanged"
 KEPT_MAX = 50
 """Plans that are kept; older ones go first."""
 FOLDER = "plans"
@@ -31,22 +33,44 @@ class Decided(msgspec.Struct, frozen=True):
     steps: list[dict[str, Any]]
 
 
-class PlanChanged(Refused):
-    """What would be done isn't what was agreed to; nothing is. `response` is what would have been done, with the reason."""
+class PlanRefused(Refused):
+    """A plan isn't done. `row` says why, `response` is the document of what would have been done."""
+
+    def __init__(self, message: str, hint: str, row: RefusedRow, response: Document) -> None:
+        super().__init__(message, hint=hint)
+        self.row, self.response = row, response
+
+
+class PlanChanged(PlanRefused):
+    """What would be done isn't what was agreed to."""
 
     def __init__(self, asked: str, row: RefusedRow, response: Document, look: str) -> None:
         said = "; ".join([*(f"{path} isn't as it was in the plan" for path in row.files), *row.changed])
         now = f", which is {row.plan_id_now}" if row.plan_id_now else ""
-        super().__init__(f"plan {asked} isn't what would be done now{now}: {said or 'other steps'}", hint=look)
-        self.row, self.response = row, response
+        super().__init__(
+            f"plan {asked} isn't what would be done now{now}: {said or 'other steps'}",
+            look,
+            row,
+            response,
+        )
 
 
-class ValuesDiffer(Refused):
-    """Somebody has to say first what values mean that differ. `response` is what would have been done, with the reason."""
+class ValuesDiffer(PlanRefused):
+    """Somebody has to say first what values mean that differ."""
 
     def __init__(self, row: RefusedRow, response: Document) -> None:
-        super().__init__(row.text, hint=" or ".join(row.commands))
-        self.row, self.response = row, response
+        super().__init__(row.text, " or ".join(row.commands), row, response)
+
+
+class NeedsApproval(PlanRefused):
+    """Policy asks for an approval that nobody gave."""
+
+    def __init__(self, row: RefusedRow, response: Document, hint: str) -> None:
+        super().__init__(row.text, hint, row, response)
+
+
+class InputsUnchanged(Refused):
+    """A repair would compute the same rows again."""
 
 
 def checked_id(text: str | None) -> str | None:
@@ -106,4 +130,5 @@ def _changed(then: Decided, now: Decided) -> Iterator[str]:
 
 def _shown(step: Mapping[str, Any]) -> str:
     range_ = f" from {step['from']}" if step.get("from") else ""
-    return f"{step['kind']} {step['node']}{range_}{' to ' + step['to'] if step.get('to') else ''}"
+    without = f" without {', '.join(step['without'])}" if step.get("without") else ""
+    return f"{step['kind']} {step['node']}{range_}{' to ' + step['to'] if step.get('to') else ''}{without}"

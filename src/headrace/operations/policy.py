@@ -31,7 +31,12 @@ def needed(root: Path, settings: Settings, project: Project, nodes: Iterable[str
     rule = settings.policy.get(APPROVAL)
     if rule is None or not parse_rule(rule)(facts(project, nodes, partitions, size)):
         return None
-    return Approval(rule, SETTINGS_FILE, _line(root, settings.environment))
+    return stated(root, settings)
+
+
+def stated(root: Path, settings: Settings) -> Approval:
+    """The rule that asks for approvals, of settings that have one."""
+    return Approval(settings.policy[APPROVAL], SETTINGS_FILE, _line(root, settings.environment))
 
 
 def facts(project: Project, nodes: Iterable[str], partitions: int, size: int) -> Facts:

@@ -65,6 +65,8 @@ class Facts(Value):
     renamed_deliveries: Mapping[str, tuple[str, ...]] = {}
     """Source → the partitions whose deliveries are to be read by other names."""
     promoted: tuple[Promote, ...] = ()
+    approved_first: frozenset[str] = frozenset()
+    """Nodes of which policy asks for an approval before everything published is computed again."""
 
 
 class Plan(Value):
@@ -107,7 +109,9 @@ def decisions(plan: Plan) -> dict[str, Any]:
 
 
 class PlannedStep(Value, kw_only=True, omit_defaults=False, rename={"first": "from", "last": "to"}):
-    """A step as `plan --json`, the version and the audit trail hold it. `partitions` is None for a step that touches none by itself."""
+    """A step as `plan --json`, the version and the audit trail hold it. `partitions` is None for a step
+    that touches none by itself. `needs_approval`: policy asks for an approval of computing again what
+    the step invalidates."""
 
     n: int
     kind: str
@@ -130,7 +134,7 @@ def rows(plan: Plan) -> list[PlannedStep]:
                 kind=kind_of(step),
                 node=step.node,
                 detail=step.detail,
-                needs_approval=False,
+                needs_approval=isinstance(step, Invalidate) and step.needs_approval,
                 first=range_.first if range_ is not None else None,
                 last=range_.last if range_ is not None else None,
                 partitions=range_.partitions if range_ is not None else None,
@@ -278,6 +282,7 @@ def _invalidated(
                 asks=asset is not None and asks(old, asset),
                 consumers=tuple(sorted(reach.get(name, frozenset()))),
                 range=facts.published.get(former.get(name, name), NOWHERE),
+                needs_approval=name in facts.approved_first,
             )
 
 

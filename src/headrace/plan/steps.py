@@ -7,9 +7,13 @@ partitions there are, and the last one of a range that is open to the future.
 from __future__ import annotations
 
 import enum
+import hashlib
 from typing import Any, TypeAlias
 
 from headrace.model import Value
+
+KEYS_DECIDED_MAX = 100
+"""Partitions that a decision names one by one; of more it holds their count and one hash."""
 
 
 class Kind(enum.StrEnum):
@@ -34,11 +38,20 @@ class Range(Value):
     partitions: int = 0
     ordered: bool = True
     """Whether they follow each other in time; keys don't, and a new one may sort before the first."""
+    taken_back: tuple[str, ...] = ()
+    """The partitions that somebody unpublished, and that nothing was published of since."""
 
     @property
-    def begins(self) -> str | None:
-        """Where it begins, if that doesn't move by itself."""
-        return self.first if self.ordered else None
+    def decision(self) -> dict[str, Any]:
+        """What of it is agreed to. Deliveries move its end and fill its gaps by themselves; where it
+        begins, and what of it is taken back or published again, somebody does."""
+        found: dict[str, Any] = {"from": self.first if self.ordered else None}
+        if len(self.taken_back) > KEYS_DECIDED_MAX:
+            digest = hashlib.sha256("\n".join(self.taken_back).encode("utf-8", "surrogatepass"))
+            found["without"] = [f"{len(self.taken_back)} partitions", digest.hexdigest()]
+        elif self.taken_back:
+            found["without"] = list(self.taken_back)
+        return found
 
 
 NOWHERE = Range()
@@ -131,7 +144,7 @@ class Repartition(Value, tag=Kind.REPARTITION.value):
     @property
     def decision(self) -> dict[str, Any]:
         """What is agreed to."""
-        return {"before": self.before, "after": self.after, "from": self.range.begins}
+        return {"before": self.before, "after": self.after, **self.range.decision}
 
 
 class Remap(Value, tag=Kind.REMAP.value):
@@ -166,16 +179,22 @@ class Invalidate(Value, tag=Kind.INVALIDATE.value):
     consumers: tuple[str, ...] = ()
     """Whom it reaches."""
     range: Range = NOWHERE
+    needs_approval: bool = False
+    """Policy asks for an approval of computing it again. No decision: it follows from the policy,
+    which is among the files, and from how many partitions there are."""
 
     @property
     def detail(self) -> str:
         """For people."""
-        return "stale until somebody asks for it again" if self.asks else "computed again by the next run"
+        if not self.asks:
+            return "computed again by the next run"
+        approval = ", which needs an approval" if self.needs_approval else ""
+        return f"stale until somebody asks for it again{approval}"
 
     @property
     def decision(self) -> dict[str, Any]:
         """What is agreed to."""
-        return {"asks": self.asks, "consumers": list(self.consumers), "from": self.range.begins}
+        return {"asks": self.asks, "consumers": list(self.consumers), **self.range.decision}
 
 
 class Retire(Value, tag=Kind.RETIRE.value):

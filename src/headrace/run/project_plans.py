@@ -27,20 +27,27 @@ def plan_of(
     *,
     environment: str,
     promoted: Iterable[Promote] = (),
+    approved_first: frozenset[str] = frozenset(),
 ) -> Plan:
-    """What `apply` does now. `tx` reads the state that `before` is applied in; None where there is no state.
+    """What `apply` does now. `tx` reads the state that `before` is applied in; None where there is no
+    state. `approved_first` are the nodes that policy lets nobody compute again without an approval.
 
     Raises ProjectError for a module or a command's file that can't be read, and for a former name that nothing has.
     """
     manifest = manifest_of(contents_of(files, after))
     newest = versions.newest(tx) if tx is not None else None
     was = newest.manifest if newest is not None else {}
-    facts = _facts(tx, before, after, changes, promoted)
+    facts = _facts(tx, before, after, changes, promoted, approved_first)
     return plan_project(environment, newest.id if newest else None, (was, manifest), (before, after), changes, facts)
 
 
 def _facts(
-    tx: Transaction | None, before: Compiled | None, after: Compiled, changes: Sequence[Change], promoted: Iterable[Promote]
+    tx: Transaction | None,
+    before: Compiled | None,
+    after: Compiled,
+    changes: Sequence[Change],
+    promoted: Iterable[Promote],
+    approved_first: frozenset[str],
 ) -> Facts:
     if tx is None or before is None:
         return Facts(promoted=tuple(promoted))
@@ -50,15 +57,26 @@ def _facts(
     published = {name: found for name in names if (found := applying.published_range(tx, name)) is not None}
     added = {change.node for change in changes if change.change is ChangeKind.ADDED}
     return Facts(
-        published={name: _range(projects, name, *found) for name, found in published.items()},
+        published={name: _range(projects, name, *found, applying.taken_back(tx, name)) for name, found in published.items()},
         heard_of=frozenset(name for name in added if applying.heard_of(tx, name)),
         renamed_deliveries={name: tuple(keys) for name, keys in remapping.touched(tx, *projects).items()},
         promoted=tuple(promoted),
+        approved_first=approved_first,
     )
 
 
-def _range(projects: Sequence[Project], node: str, first: str, last: str, partitions: int) -> Range:
-    return Range(first=first, last=last, partitions=partitions, ordered=_ordered(projects, node))
+def _range(
+    projects: Sequence[Project],
+    node: str,
+    first: str,
+    last: str,
+    partitions: int,
+    taken_back: Iterable[str],
+) -> Range:
+    ordered = _ordered(projects, node)
+    return Range(
+        first=first, last=last, partitions=partitions, ordered=ordered, taken_back=tuple(taken_back)
+    )  # fmt: skip
 
 
 def _ordered(projects: Sequence[Project], node: str) -> bool:

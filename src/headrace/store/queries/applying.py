@@ -35,6 +35,16 @@ def published_range(tx: Transaction, node: str) -> tuple[str, str, int] | None:
     return (first, last, count) if count else None
 
 
+def taken_back(tx: Transaction, node: str) -> list[str]:
+    """The partitions of a node that somebody took back, and that nothing was published of since."""
+    sql = (
+        "select distinct w.partition from withdrawal w where w.node = ? and not exists ("
+        "select 1 from publication p where p.node = w.node and p.partition = w.partition "
+        "and p.ended_snapshot is null) order by w.partition"
+    )
+    return [key for (key,) in tx.execute(sql, (node,))]
+
+
 def heard_of(tx: Transaction, node: str) -> bool:
     """Whether there are partitions of a node, published or not."""
     return tx.execute("select 1 from partition where node = ? limit 1", (node,)).fetchone() is not None

@@ -29,6 +29,7 @@ PAGES = (
     "/backfills/new",
     "/backfills/{plan}",
     "/contracts/{source}",
+    "/plan",
     "/checks",
     "/use",
     "/audit",

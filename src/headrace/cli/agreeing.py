@@ -13,7 +13,7 @@ from headrace.cli.page import Page
 from headrace.cli.screen import Screen
 from headrace.model.errors import Refused
 from headrace.operations.documents import Document
-from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
+from headrace.operations.plan_refusals import PlanRefused
 
 PLAN_HELP = "do only this plan, as --dry-run names it; exits 3 if it would be another by now"
 D = TypeVar("D", bound=Document)
@@ -24,7 +24,7 @@ def refused_as_shown(invocation: Invocation, render: Callable[[D, Page], None]) 
     """Programs get the response of a plan that isn't the one that was agreed to, or that lacks a decision; people its error."""
     try:
         yield
-    except (PlanChanged, ValuesDiffer) as error:
+    except PlanRefused as error:
         if invocation.options.json:
             invocation.show(cast("D", error.response), render)
         raise

@@ -5,7 +5,7 @@ Who is shown a plan by one process and agrees by another says which one it was; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,7 +17,7 @@ from headrace.operations.contract_documents import AcceptDocument
 from headrace.operations.documents import RefusedRow
 from headrace.operations.fix_documents import FixDocument
 from headrace.operations.session import Session
-from headrace.plan.project_plan import plan_id_of
+from headrace.plan.project_plan import PLAN_ID, plan_id_of
 
 Planned = FixDocument | BackfillDocument | AcceptDocument
 P = TypeVar("P", FixDocument, BackfillDocument, AcceptDocument)
@@ -76,12 +76,11 @@ def changed(
     return plan_refusals.refused(session, asked, document.plan_id or "", decided_of(session, document, version, files or {}))
 
 
-def agrees(agreed: str | None) -> Callable[[Planned], bool]:
-    """Answers whether a plan is the one that was agreed to (None: to whatever it is). Refused where it is another."""
-
-    def answer(document: Planned) -> bool:
-        if agreed is not None and agreed != document.plan_id:
-            raise Refused("something else would be done by now than what was agreed to", hint="look at the plan again, and agree to that")
-        return True
-
-    return answer
+def agreed_id(agreed: str | None) -> str | None:
+    """The plan's id that somebody agreed to; Refused for what is no id: no plan is that one."""
+    if agreed is not None and PLAN_ID.fullmatch(agreed) is None:
+        raise Refused(
+            "something else would be done by now than what was agreed to",
+            hint="look at the plan again, and agree to that",
+        )
+    return agreed

@@ -30,7 +30,7 @@ from headrace.operations.incident_documents import IncidentRow
 from headrace.operations.incidents import found_in, number_of, row_of
 from headrace.operations.mending import Act, Mending, mending
 from headrace.operations.performing import Context, perform, verb
-from headrace.operations.plan_refusals import PlanChanged, ValuesDiffer
+from headrace.operations.plan_refusals import InputsUnchanged, PlanChanged, ValuesDiffer
 from headrace.operations.progress import Progress
 from headrace.operations.renaming import undecided
 from headrace.operations.resume import resume
@@ -233,7 +233,7 @@ def _refused(incident: Incident, how: Mending) -> Refused:
     if not how.same:
         return Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint=commands)
     reason = f"neither the code of {incident.node} nor its inputs have changed since the wrong rows were published"
-    return Refused(
+    return InputsUnchanged(
         f"{incident.shown} isn't repaired: {reason}, so computing it again gives the same rows",
         hint=f"{how.first}; {commands}. To compute it all the same: headrace fix {incident.shown} --again",
     )

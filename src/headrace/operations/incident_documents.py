@@ -62,11 +62,15 @@ class AffectedRow(Document, frozen=True, kw_only=True):
 
 
 class IncidentRepairRow(Document, frozen=True, kw_only=True):
-    """What repairs it; `automatic`: Headrace does it by itself. `first` is what a person does before the command."""
+    """What repairs it; `automatic`: Headrace does it by itself. `first` is what a person does before
+    the command.
+
+    `same`: neither code nor inputs have changed, so `fix --again` would compute the same rows."""
 
     command: str
     automatic: bool
     first: str | None = None
+    same: bool = False
 
 
 class SymptomRow(Document, frozen=True, kw_only=True):

@@ -94,7 +94,9 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
         return None
     how = mending(tx, compiled, incident)
     if not how.acts:
-        return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first) if how.commands else None
+        if not how.commands:
+            return None
+        return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first, same=how.same)
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
     return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=alone)
 

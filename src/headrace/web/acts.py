@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from headrace.operations.agreement import agrees
+from headrace.operations.agreement import agreed_id
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.challenge_apart import SECONDS_MAX, challenged
 from headrace.operations.checks_documents import ChallengedCheckRow
@@ -26,34 +26,50 @@ from headrace.web.asking import Asked
 
 
 class ApplyAsked(Asked, frozen=True, kw_only=True):
-    """The id of the plan that was agreed to, as `/api/v1/plan` has it."""
+    """The id of the plan that was agreed to, as `/api/v1/plan` has it for the same `keep`, which
+    needs a `reason`."""
 
     plan_id: str
+    keep: tuple[str, ...] = ()
+    reason: str = ""
 
 
 def do_apply(session: Session, asked: ApplyAsked, progress: Progress) -> ApplyDocument:
     """`headrace apply PLAN_ID`: put what the files say into force, as it was planned."""
     from headrace.operations.apply import apply
-    from headrace.operations.plan_refusals import PlanChanged
+    from headrace.operations.plan_refusals import NEEDS_APPROVAL, NeedsApproval, PlanChanged
 
-    document = apply(session, confirm=lambda _: True, progress=progress, plan_id=asked.plan_id)
-    if document.refused is not None:
-        raise PlanChanged(asked.plan_id, document.refused, document, "look at /api/v1/plan again, and agree to that")
-    return document
+    document = apply(
+        session, confirm=lambda _: True, progress=progress, plan_id=asked.plan_id, keep=asked.keep, reason=asked.reason
+    )  # fmt: skip
+    if document.refused is None:
+        return document
+    if document.refused.code == NEEDS_APPROVAL:
+        raise NeedsApproval(document.refused, document, "; ".join(document.refused.changed))
+    raise PlanChanged(asked.plan_id, document.refused, document, "look at /api/v1/plan again, and agree to that")
 
 
 class FixAsked(Asked, frozen=True, kw_only=True):
-    """An incident, and the word for the plan that was agreed to."""
+    """An incident, and the id of the plan that was agreed to, of the same `again`,
+    `convert` and `as_is`."""
 
     incident: str
     agreed: str | None = None
+    again: bool = False
+    convert: tuple[str, ...] = ()
+    as_is: bool = False
+    reason: str | None = None
 
 
 def do_fix(session: Session, asked: FixAsked, progress: Progress) -> FixDocument:
     """`headrace fix`: repair an incident as it was planned."""
+    from headrace.operations.contract_accept import Decision
     from headrace.operations.fix import fix
 
-    return fix(session, asked.incident, dry_run=False, confirm=agrees(asked.agreed), progress=progress)
+    return fix(
+        session, asked.incident, dry_run=False, confirm=lambda _: True, progress=progress, again=asked.again,
+        plan_id=agreed_id(asked.agreed), reason=asked.reason, decision=Decision(asked.convert, asked.as_is, asked.reason),
+    )  # fmt: skip
 
 
 class ReportAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
@@ -107,8 +123,8 @@ def do_backfill(session: Session, asked: NewBackfillAsked, progress: Progress) -
 
     return backfill(
         session, asked.select, exclude=asked.exclude, first=asked.first, last=asked.last, since=asked.since, mode=asked.mode,
-        reason=asked.reason, only=asked.only, allow_partial=asked.allow_partial, dry_run=False, confirm=agrees(asked.agreed),
-        progress=progress,
+        reason=asked.reason, only=asked.only, allow_partial=asked.allow_partial, dry_run=False, confirm=lambda _: True,
+        progress=progress, plan_id=agreed_id(asked.agreed),
     )  # fmt: skip
 
 
@@ -256,15 +272,19 @@ class MapAsked(Asked, frozen=True, kw_only=True):
     node: str
     map: tuple[str, ...] = ()
     agreed: str | None = None
+    convert: tuple[str, ...] = ()
+    as_is: bool = False
+    reason: str | None = None
 
 
 def do_accept_names(session: Session, asked: MapAsked, progress: Progress) -> AcceptDocument:
     """`headrace contract accept`: the names that a vendor uses now are right."""
-    from headrace.operations.contract_accept import accept
-    from headrace.operations.progress import Silent
+    from headrace.operations.contract_accept import Decision, accept
 
-    agrees(asked.agreed)(accept(session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent()))
-    return accept(session, asked.node, pairs=asked.map, patch=False, yes=False, progress=progress, plan_id=asked.agreed)
+    return accept(
+        session, asked.node, pairs=asked.map, patch=False, yes=False, progress=progress, plan_id=agreed_id(asked.agreed),
+        decision=Decision(asked.convert, asked.as_is, asked.reason),
+    )  # fmt: skip
 
 
 def do_waive(session: Session, asked: TargetAsked, progress: Progress) -> WaiveDocument:

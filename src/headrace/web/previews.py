@@ -13,16 +13,29 @@ from headrace.operations.fix_documents import FixDocument
 from headrace.operations.progress import Silent
 from headrace.operations.session import Session
 from headrace.web.asking import Asked
-from headrace.web.reads import IncidentAsked
 
 Many = Annotated[int, Meta(ge=1, le=5_000)]
 
 
-def repair(session: Session, asked: IncidentAsked) -> FixDocument:
+class RepairAsked(Asked, frozen=True, kw_only=True):
+    """An incident, and how `headrace fix` is asked to repair it: `again`, and what is
+    decided about values that differ."""
+
+    incident: str
+    again: bool = False
+    convert: tuple[str, ...] = ()
+    as_is: bool = False
+
+
+def repair(session: Session, asked: RepairAsked) -> FixDocument:
     """`headrace fix --dry-run`: what would be done about an incident."""
+    from headrace.operations.contract_accept import Decision
     from headrace.operations.fix import fix
 
-    return fix(session, asked.incident, dry_run=True, confirm=lambda _: False, progress=Silent())
+    return fix(
+        session, asked.incident, dry_run=True, confirm=lambda _: False, progress=Silent(), again=asked.again,
+        decision=Decision(asked.convert, asked.as_is),
+    )  # fmt: skip
 
 
 class BackfillPreviewAsked(Asked, frozen=True, kw_only=True, rename={"first": "from", "last": "to"}):
@@ -88,13 +101,17 @@ class NamesAsked(Asked, frozen=True, kw_only=True):
 
     node: str
     map: tuple[str, ...] = ()
+    convert: tuple[str, ...] = ()
+    as_is: bool = False
 
 
 def accepted_names(session: Session, asked: NamesAsked) -> AcceptDocument:
     """`headrace contract accept --patch`: what accepting a vendor's names would write."""
-    from headrace.operations.contract_accept import accept
+    from headrace.operations.contract_accept import Decision, accept
 
-    return accept(session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent())
+    return accept(
+        session, asked.node, pairs=asked.map, patch=True, yes=False, progress=Silent(), decision=Decision(asked.convert, asked.as_is)
+    )  # fmt: skip
 
 
 class EffectAsked(Asked, frozen=True, kw_only=True):

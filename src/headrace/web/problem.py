@@ -6,6 +6,9 @@ import msgspec
 from starlette.responses import Response
 
 from headrace.model import HeadraceError, Refused, StoreError, UnknownName, UsageError
+from headrace.operations.documents import RefusedRow
+from headrace.operations.plan_refusals import INPUTS_UNCHANGED, InputsUnchanged, PlanRefused
+from headrace.operations.session import InvalidProject
 
 TITLES = {
     400: "the request can't be understood",
@@ -32,10 +35,18 @@ class ProblemDocument(msgspec.Struct, frozen=True):
     detail: str
     type: str = "about:blank"
     hint: str = ""
+    code: str = ""
+    """What a program decides by: `plan_changed`, `values_differ`, `needs_approval`, `inputs_unchanged`;
+    else empty."""
+    refused: RefusedRow | None = None
+    """Of a plan that isn't done: why, as its document has it."""
 
 
 class Problem(Exception):
     """A request that is answered with an error. `detail` and `hint` may hold what a client sent: it is cut, and JSON escapes it."""
+
+    code = ""
+    refused: RefusedRow | None = None
 
     def __init__(self, status: int, detail: str, hint: str = "", **headers: str) -> None:
         super().__init__(detail)
@@ -45,7 +56,10 @@ class Problem(Exception):
     @property
     def document(self) -> ProblemDocument:
         """What it says."""
-        return ProblemDocument(title=TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint)
+        return ProblemDocument(
+            title=TITLES.get(self.status, "error"), status=self.status, detail=self.detail, hint=self.hint,
+            code=self.code, refused=self.refused,
+        )  # fmt: skip
 
     def response(self) -> Response:
         """The answer."""
@@ -55,8 +69,27 @@ class Problem(Exception):
 def of_error(error: HeadraceError) -> Problem:
     """What Headrace itself refuses."""
     status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
-    return Problem(status, str(error), error.hint)
+    problem = Problem(status, f"{error}{_first_of(error)}", error.hint)
+    if isinstance(error, PlanRefused):
+        problem.code, problem.refused = error.row.code, error.row
+    elif isinstance(error, InputsUnchanged):
+        problem.code = INPUTS_UNCHANGED
+    return problem
 
 
-_STATUS = ((UnknownName, 404), (UsageError, 400), (Refused, 409), (StoreError, 503))
+def _first_of(error: HeadraceError) -> str:
+    """The first error of a project that has some: whoever reads this has no file at hand."""
+    if not isinstance(error, InvalidProject) or not error.problems:
+        return ""
+    first = error.problems[0]
+    return f": {first.place.file}:{first.place.line}: {first.message}"
+
+
+_STATUS = (
+    (UnknownName, 404),
+    (UsageError, 400),
+    (Refused, 409),
+    (InvalidProject, 409),
+    (StoreError, 503),
+)
 """The first kind that an error is of decides its status."""

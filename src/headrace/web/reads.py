@@ -213,16 +213,18 @@ def lineage(session: Session, asked: LineageAsked) -> LineageDocument:
 
 
 class PlanAsked(Asked, frozen=True, kw_only=True):
-    """What the files are compared with: what is applied, or a commit."""
+    """What the files are compared with: what is applied, or a commit. `keep` selects assets whose
+    published partitions stay fresh under their new code."""
 
     against: str | None = None
+    keep: tuple[str, ...] = ()
 
 
 def plan(session: Session, asked: PlanAsked) -> PlanDocument:
     """`headrace plan`: what the files change, for whom, and what becomes stale."""
     from headrace.operations import plan as operation
 
-    return operation.plan(session, against=asked.against, progress=Silent())
+    return operation.plan(session, against=asked.against, progress=Silent(), keep=asked.keep)
 
 
 class ContractAsked(Asked, frozen=True, kw_only=True):

@@ -18,7 +18,10 @@ from headrace.web.problem import Problem
 
 BUNDLE = Path(__file__).parent / "ui_bundle"
 PAGE = "index.html"
-PAGES = ("incidents", "consumers", "assets", "graph", "runs", "backfills", "sources", "checks", "use", "contracts", "figures", "audit")
+PAGES = (
+    "incidents", "consumers", "assets", "graph", "runs", "backfills", "sources", "plan", "checks",
+    "use", "contracts", "figures", "audit",
+)  # fmt: skip
 """Addresses of the UI besides `/`; what follows them is the UI's to understand."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; worker-src 'self'; "

@@ -2,7 +2,7 @@
 // is done than what was shown. An act that takes long is followed until it is over.
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { ask, Problem, problemOf, type Document, type GetPath, type Parameters } from "./client";
+import { ask, Problem, problemOf, type Document, type GetPath, type Parameters, type Schema } from "./client";
 import { queries } from "./documents";
 
 const AGREE = "x-headrace-agree";
@@ -12,7 +12,7 @@ const FOLLOW_MS = 400;
 
 export type Planned<D> = { document: D; agreed: string | null };
 export type Progress = { id: string; state: string; what: string; done: number; total: number | null; ahead: string; notes: string[] };
-type Act = Progress & { document: unknown; problem: { status: number; detail: string; hint: string } | null };
+type Act = Progress & { document: unknown; problem: Schema["ProblemDocument"] | null };
 
 /** What an act would do, as it is now; it doesn't change while it is looked at. */
 export function usePlan<P extends GetPath>(path: P, params: Parameters<P>, enabled = true) {
@@ -58,6 +58,9 @@ async function follow<D>(path: string, first: Act, tell: (progress: Progress) =>
     if (answer?.ok) act = (await answer.json()) as Act;
     else if (answer) throw problemOf(answer, await answer.json().catch(() => null));
   }
-  if (act.problem) throw new Problem(act.problem.status, act.problem.detail, act.problem.hint);
+  if (act.problem) {
+    const { status, detail, hint, code, refused } = act.problem;
+    throw new Problem(status, detail, hint, code, refused);
+  }
   return act.document as D;
 }

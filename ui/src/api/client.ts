@@ -8,9 +8,20 @@ type Operation<P extends GetPath> = paths[P] extends { get: infer O } ? O : neve
 export type Parameters<P extends GetPath> = Operation<P> extends { parameters: infer A } ? Omit<A, "header" | "cookie"> : never;
 export type Document<P extends GetPath> = Operation<P> extends { responses: { 200: { content: { "application/json": infer D } } } } ? D : never;
 
-/** What the server said no with, in its own words: `message` is what, `hint` is what to do about it. */
+type Refused = Schema["RefusedRow"];
+
+/**
+ * What the server said no with, in its own words: `message` is what, `hint` is what to do about it. Of a plan that
+ * wasn't done, `code` is why (`plan_changed`, `values_differ`, …) and `refused` what differs.
+ */
 export class Problem extends Error {
-  constructor(readonly status: number, detail: string, readonly hint: string) {
+  constructor(
+    readonly status: number,
+    detail: string,
+    readonly hint: string,
+    readonly code = "",
+    readonly refused: Refused | null = null,
+  ) {
     super(detail);
   }
 }
@@ -34,6 +45,7 @@ export async function ask<P extends GetPath>(path: P, params: Parameters<P>, sig
 }
 
 export function problemOf(response: Response, said: unknown): Problem {
-  const { detail, title, hint } = (said ?? {}) as { detail?: string; title?: string; hint?: string };
-  return new Problem(response.status, detail ?? title ?? `The server answered ${response.status}.`, hint ?? "");
+  const { detail, title, hint, code, refused } = (said ?? {}) as Partial<Schema["ProblemDocument"]>;
+  const message = detail ?? title ?? `The server answered ${response.status}.`;
+  return new Problem(response.status, message, hint ?? "", code ?? "", refused ?? null);
 }

@@ -15,8 +15,18 @@ export const queries = new QueryClient({
 });
 
 /** A document, kept up to date. While another one is fetched the last is shown (`isPlaceholderData`). */
-export function useDocument<P extends GetPath>(path: P, params: Parameters<P>, enabled = true): UseQueryResult<Document<P>, Problem> {
-  return useQuery<Document<P>, Problem>({ queryKey: [path, params], queryFn: ({ signal }) => read(path, params, signal), enabled });
+export function useDocument<P extends GetPath>(
+  path: P,
+  params: Parameters<P>,
+  enabled = true,
+  refetchInterval: number | false = false,
+): UseQueryResult<Document<P>, Problem> {
+  return useQuery<Document<P>, Problem>({
+    queryKey: [path, params],
+    queryFn: ({ signal }) => read(path, params, signal),
+    enabled,
+    refetchInterval,
+  });
 }
 
 type Paged = { next: string | null };
@@ -33,7 +43,10 @@ export function usePages<P extends GetPath>(path: P, params: (cursor: string | n
   return { ...found, pages: found.data?.pages ?? [] };
 }
 
+/** Edited files and the clock change the status without an event. */
+const STATUS_MS = 15_000;
+
 /** The status document: the header, Today and consumers share it. */
 export function useStatus() {
-  return useDocument("/api/v1/status", {});
+  return useDocument("/api/v1/status", {}, true, STATUS_MS);
 }

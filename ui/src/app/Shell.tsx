@@ -103,7 +103,11 @@ function ThemeButton() {
 
 function Nav() {
   const status = useStatus().data;
-  const counts: Record<string, number> = { "/incidents": status?.incidents_open ?? 0, "/consumers": status?.consumers_unserved ?? 0 };
+  const counts: Record<string, number> = {
+    "/incidents": status?.incidents_open ?? 0,
+    "/consumers": status?.consumers_unserved ?? 0,
+    "/plan": status?.not_applied ?? 0,
+  };
   const groups = ["", "Explore", "Govern"] as const;
   return (
     <nav className="nav" aria-label="Pages">

@@ -20,6 +20,7 @@ const pages: RouteObject[] = [
   { path: "backfills", lazy: async () => ({ Component: (await import("../pages/backfill/Backfills")).Backfills }) },
   { path: "backfills/new", lazy: async () => ({ Component: (await import("../pages/backfill/New")).New }) },
   { path: "backfills/:plan", lazy: async () => ({ Component: (await import("../pages/backfill/Backfill")).Backfill }) },
+  { path: "plan", lazy: async () => ({ Component: (await import("../pages/plan/Plan")).Plan }) },
   { path: "checks", lazy: async () => ({ Component: (await import("../pages/checks/Checks")).Checks }) },
   { path: "use", lazy: async () => ({ Component: (await import("../pages/use/Use")).Use }) },
   { path: "contracts/:node", lazy: async () => ({ Component: (await import("../pages/contract/Contract")).Contract }) },

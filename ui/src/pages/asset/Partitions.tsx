@@ -73,12 +73,16 @@ function columnsOf(choose: (partition: string) => void): readonly Column<Partiti
   ];
 }
 
+/** Whether a repair begins with accepting the names that the delivery came with. */
+const acceptsNames = (command: string) => command.startsWith("headrace contract accept ");
+
 function Chosen({ name, source, one }: { name: string; source: boolean; one: Partition }) {
   const seen = one.seen && !one.stale;
   const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${name}@${one.partition}` } });
   const held = useHeld(name, one.partition, WAITING.includes(one.state));
   const names: ActName[] = [];
   if (AGAIN.includes(one.state)) names.push("retry");
+  if (held.some((row) => row.repair?.commands.some(acceptsNames))) names.push("names");
   if (held.some((row) => row.decide.length)) names.push("accept", "drop");
   if (!source) names.push(one.seen ? "again" : "run");
   return (

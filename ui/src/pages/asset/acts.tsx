@@ -8,14 +8,15 @@ import { Reaches } from "../../parts/Reaches";
 import { RunOutcome } from "../../parts/RunOutcome";
 import { State } from "../../parts/State";
 import { Time } from "../../parts/Time";
+import { Names } from "./Names";
 
 type Run = Schema["RunDocument"];
-export type ActName = "run" | "again" | "retry" | "pause" | "resume" | "accept" | "drop";
+export type ActName = "run" | "again" | "retry" | "pause" | "resume" | "names" | "accept" | "drop";
 type Props = { act: ActName; node: string; partition?: string; close: () => void };
 
 /** What is said of an act on its button. */
 export const SAID: Record<ActName, string> = {
-  run: "Run…", again: "Make it again…", retry: "Retry…", pause: "Pause…", resume: "Resume…", accept: "Publish as it is…", drop: "Drop it…",
+  run: "Run…", again: "Make it again…", retry: "Retry…", pause: "Pause…", resume: "Resume…", names: "Accept names…", accept: "Publish as it is…", drop: "Drop it…",
 };
 /** The states of partitions that a retry takes. */
 export const AGAIN = ["failed", "rejected", "lost"];
@@ -38,6 +39,7 @@ function Act(props: Props) {
     case "run": case "again": case "retry": return <RunIt {...props} />;
     case "pause": return <Pause {...props} />;
     case "resume": return <Resume {...props} />;
+    case "names": return <Names place={placeOf(props.node, props.partition)} close={props.close} />;
     case "accept": case "drop": return <Decide {...props} />;
   }
 }

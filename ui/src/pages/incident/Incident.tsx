@@ -31,7 +31,7 @@ function IncidentOf({ row }: { row: Row }) {
         {row.repair && row.state === "open" && !row.repair.automatic && !row.repair.first && <button type="button" className="button main" onClick={() => setRepairing(true)}>Repair…</button>}
         <Link className="button" to={`/graph?mode=blast&root=${encodeURIComponent(row.id)}`}>Blast radius</Link>
       </Heading>
-      <RepairSaid row={row} />
+      <RepairSaid row={row} again={() => setRepairing(true)} />
       {row.before && (
         <div className="notice tone-warn"><p><strong>It happened before:</strong> <Link to={`/incidents/${encodeURIComponent(row.before.id)}`}>{row.before.id}</Link>, <Time at={row.before.began_at} />. What was done then: {row.before.done.join("; ") || "nothing by hand"}.</p></div>
       )}
@@ -62,7 +62,7 @@ function Summary({ row }: { row: Row }) {
   );
 }
 
-function RepairSaid({ row }: { row: Row }) {
+function RepairSaid({ row, again }: { row: Row; again: () => void }) {
   if (row.state === "resolved") {
     const said = row.timeline.findLast((line) => line.what.startsWith("resolved: "))?.what.slice("resolved: ".length);
     return <div className="notice tone-good"><p><strong>Resolved.</strong>{said && ` ${said[0]!.toUpperCase()}${said.slice(1)}.`}</p></div>;
@@ -75,6 +75,11 @@ function RepairSaid({ row }: { row: Row }) {
       <div>
         <p>{automatic ? <><strong>Headrace repairs it by itself.</strong> Nothing has to be done.</> : first ? <><strong>A person does this first:</strong> {first}. Then:</> : <><strong>A machine can repair it.</strong> The preview says what will be done before anything is.</>}</p>
         {!automatic && <Command text={command} />}
+        {first && row.repair.same && (
+          <p>
+            <button type="button" className="button" onClick={again}>Compute it again…</button>
+          </p>
+        )}
       </div>
     </div>
   );

@@ -1,4 +1,5 @@
 // The repair of an incident: what will be done, to whom, how long; then done, and what came of it.
+import { useId, useState } from "react";
 import { useAct, usePlan } from "../../api/acts";
 import type { Schema } from "../../api/client";
 import { useStatus } from "../../api/documents";
@@ -7,6 +8,8 @@ import { Doing } from "../../parts/Doing";
 import { Refusal } from "../../parts/Page";
 import { State } from "../../parts/State";
 import { lasting } from "../../parts/Time";
+import { many } from "../../parts/words";
+import { Decision, UNDECIDED, VALUES_DIFFER, type Decided } from "./Decision";
 import "./repair.css";
 
 type Fix = Schema["FixDocument"];
@@ -15,11 +18,35 @@ const STEPS: Record<string, string> = {
   map: "Take the new names for the old ones, in", read: "Read again:", look: "Look again at", build: "Make again:", publish: "Publish", resume: "Resume", retry: "Try again:",
 };
 const AT_ONCE = "atomically";
+/** `again`: although the same rows are expected. */
+type Asked = Decided & { again: boolean };
+
+/** Only what differs from the defaults: the address of a plan is the same for who decides nothing. */
+function queried({ again, convert, as_is }: Asked) {
+  const converted = convert.length ? { convert: [...convert] } : {};
+  return { ...(again ? { again } : {}), ...converted, ...(as_is ? { as_is } : {}) };
+}
 
 export function Repair({ incident, close }: { incident: string; close: () => void }) {
-  const plan = usePlan("/api/v1/incidents/{incident}/repair", { path: { incident } });
+  const [asked, setAsked] = useState<Asked>({ again: false, ...UNDECIDED });
+  const [reason, setReason] = useState("");
+  const field = useId();
+  const plan = usePlan("/api/v1/incidents/{incident}/repair", { path: { incident }, query: queried(asked) });
   const { do_, progress } = useAct<Fix>(`/api/v1/incidents/${encodeURIComponent(incident)}/fix`);
-  const begin = () => do_.mutate({ agreed: plan.data?.agreed ?? null });
+  const changed = do_.error?.code === "plan_changed";
+  const undecided = plan.data?.document.refused?.code === VALUES_DIFFER;
+  const begin = () => {
+    const said = reason.trim();
+    do_.mutate({ agreed: plan.data?.agreed ?? null, ...asked, ...(said ? { reason: said } : {}) });
+  };
+  const anew = () => {
+    do_.reset();
+    void plan.refetch();
+  };
+  const ask = (one: Partial<Asked>) => {
+    do_.reset();
+    setAsked({ ...asked, ...one });
+  };
 
   const waiting = !plan.data && !plan.error;
   const footer = do_.data ? (
@@ -29,7 +56,12 @@ export function Repair({ incident, close }: { incident: string; close: () => voi
       <span className="muted small">It goes into the audit trail.</span>
       <span className="row">
         <button type="button" className="button" onClick={close}>{do_.isPending ? "Close" : "Not now"}</button>
-        {plan.data && !do_.isPending && <button type="button" className="button main" onClick={begin}>{do_.error ? "Try again" : "Do this"}</button>}
+        {changed && <button type="button" className="button main" onClick={anew}>Show the plan anew</button>}
+        {plan.data && !changed && !do_.isPending && (
+          <button type="button" className="button main" disabled={undecided} onClick={begin}>
+            {do_.error ? "Try again" : "Do this"}
+          </button>
+        )}
       </span>
     </>
   );
@@ -37,8 +69,35 @@ export function Repair({ incident, close }: { incident: string; close: () => voi
     <Dialog title={do_.data ? `${incident}: ${outcome(do_.data)}` : `Repair ${incident}`} close={close} footer={footer}>
       {waiting && <p role="status" className="muted">Working out what has to be done…</p>}
       {plan.error && <Refusal problem={plan.error} />}
+      {plan.error?.code === "inputs_unchanged" && (
+        <p>
+          <button type="button" className="button" onClick={() => ask({ again: true })}>Compute it all the same</button>
+        </p>
+      )}
+      {plan.error && (asked.as_is || asked.convert.length > 0) && (
+        <p><button type="button" className="button" onClick={() => ask(UNDECIDED)}>Decide anew</button></p>
+      )}
       {do_.error && <Refusal problem={do_.error} />}
-      {do_.isPending ? <Doing progress={progress} /> : do_.data ? <Done fix={do_.data} /> : plan.data && <Preview fix={plan.data.document} />}
+      {do_.isPending ? <Doing progress={progress} /> : do_.data ? <Done fix={do_.data} /> : plan.data && (
+        <div className="stack">
+          <Preview fix={plan.data.document} />
+          <Decision
+            rows={plan.data.document.mappings}
+            refused={plan.data.document.refused}
+            decided={asked}
+            decide={(decision) => ask(decision)}
+          />
+          <div>
+            <label htmlFor={field}>Why (may be left out)</label>
+            <input
+              id={field}
+              className="input"
+              value={reason}
+              onChange={(event) => setReason(event.target.value)}
+            />
+          </div>
+        </div>
+      )}
     </Dialog>
   );
 }
@@ -89,6 +148,12 @@ function Done({ fix }: { fix: Fix }) {
         <p>
           <strong>{fix.backfill.published} of {fix.backfill.partitions_total} partitions published</strong>{fix.backfill.failed > 0 && `, ${fix.backfill.failed} failed`}.
           {changed && ` Rows: ${changed.rows_added.toLocaleString("en")} added, ${changed.rows_changed?.toLocaleString("en") ?? 0} changed, ${changed.rows_removed.toLocaleString("en")} removed.`}
+        </p>
+      )}
+      {fix.recomputed && (
+        <p>
+          {fix.recomputed.node}: {many(fix.recomputed.same, "partition")} with the same rows as before,{" "}
+          {fix.recomputed.differ.toLocaleString("en")} with other rows.
         </p>
       )}
       <ul className="stack" style={{ gap: "0.375rem" }}>{consumers.map((one) => <li key={one.name} className="row"><State of={one.state} /> {one.name}{one.data_through && <span className="muted">data through {one.data_through}</span>}</li>)}</ul>

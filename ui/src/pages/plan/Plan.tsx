@@ -1,0 +1,174 @@
+// What applying the project's files does, as `headrace plan` says it; and only exactly that is applied.
+import { useState } from "react";
+import { useSearchParams } from "react-router";
+import { usePlan } from "../../api/acts";
+import type { Problem, Schema } from "../../api/client";
+import { Empty, Heading, Panel, Refusal, usePageTitle } from "../../parts/Page";
+import { many } from "../../parts/words";
+import { Apply } from "./Apply";
+import { Facts } from "./Facts";
+import { Kept } from "./Kept";
+import { Again, Changes, Code, Files, Stale, Steps, Weakened } from "./tables";
+
+export type Row = Schema["PlanDocument"];
+
+export function Plan() {
+  usePageTitle("Plan");
+  const [params, setParams] = useSearchParams();
+  const keep = params.getAll("keep");
+  const plan = usePlan("/api/v1/plan", { query: keep.length ? { keep } : {} });
+  const [refused, setRefused] = useState<Problem | null>(null);
+  const look = () => {
+    setRefused(null);
+    void plan.refetch();
+  };
+  const changed = (problem: Problem) => {
+    setRefused(problem);
+    void plan.refetch();
+  };
+  const choose = (nodes: readonly string[]) => {
+    setRefused(null);
+    setParams({ keep: [...nodes] }, { replace: true, preventScrollReset: true });
+  };
+  const again = (
+    <button type="button" className="button" onClick={look} disabled={plan.isFetching}>
+      {plan.isFetching ? "Looking…" : "Look again"}
+    </button>
+  );
+  if (plan.data && !plan.error && !plan.isFetching) {
+    return (
+      <Planned
+        key={plan.data.document.plan_id}
+        row={plan.data.document}
+        keep={keep}
+        choose={choose}
+        changed={changed}
+        look={look}
+        refused={refused}
+        again={again}
+      />
+    );
+  }
+  return (
+    <div className="stack">
+      <Heading title="Plan" said="What applying the project’s files does.">{again}</Heading>
+      {plan.error && !plan.isFetching
+        ? <Unplanned problem={plan.error} keep={keep} choose={choose} />
+        : <p role="status" className="empty">Working out what would be done…</p>}
+    </div>
+  );
+}
+
+function Unplanned({ problem, keep, choose }: { problem: Problem; keep: string[]; choose: (nodes: string[]) => void }) {
+  return (
+    <>
+      <Refusal problem={problem} />
+      {keep.length > 0 && (
+        <p>
+          <button type="button" className="button" onClick={() => choose([])}>Plan without keeping</button>
+        </p>
+      )}
+    </>
+  );
+}
+
+type Props = {
+  row: Row;
+  keep: string[];
+  choose: (nodes: string[]) => void;
+  changed: (problem: Problem) => void;
+  look: () => void;
+  refused: Problem | null;
+  again: React.ReactNode;
+};
+
+function Planned({ row, keep, choose, changed, look, refused, again }: Props) {
+  const [applying, setApplying] = useState(false);
+  const steps = row.steps.length;
+  return (
+    <div className="stack">
+      <Heading title={steps ? `${many(steps, "step")} to apply` : "Nothing to apply"} said={<Which row={row} />}>
+        {again}
+        {steps > 0 && (
+          <button type="button" className="button main" onClick={() => setApplying(true)}>Apply…</button>
+        )}
+      </Heading>
+      {refused && <PlanChanged problem={refused} row={row} />}
+      {!steps && (
+        <Panel title="Steps">
+          <Empty><strong>The files say what is applied.</strong> Save a file, then look again.</Empty>
+        </Panel>
+      )}
+      <div className="columns">
+        <div className="stack">
+          {steps > 0 && <Panel title="Steps" aside={many(steps, "step")}><Steps rows={row.steps} /></Panel>}
+          {row.weakens.length > 0 && (
+            <Panel title="Weakened promises" aside={many(row.weakens.length, "promise")}>
+              <Weakened rows={row.weakens} />
+            </Panel>
+          )}
+          {row.stale.length > 0 && (
+            <Panel title="Invalidated partitions" aside="readers keep what they see">
+              <Stale rows={row.stale} />
+            </Panel>
+          )}
+          {row.changes.length > 0 && (
+            <Panel title="Changes" aside={many(row.changes.length, "change")}>
+              <Changes rows={row.changes} />
+              <Code rows={row.changes} />
+            </Panel>
+          )}
+          <Files rows={row.files} />
+        </div>
+        <div className="stack">
+          <Facts row={row} />
+          <Kept row={row} keep={keep} choose={choose} />
+          {row.backfills.length > 0 && (
+            <Panel title="Afterwards"><Again rows={row.backfills} /></Panel>
+          )}
+        </div>
+      </div>
+      {applying && (
+        <Apply
+          row={row}
+          keep={keep}
+          changed={(problem) => {
+            setApplying(false);
+            changed(problem);
+          }}
+          applied={() => {
+            setApplying(false);
+            if (keep.length) choose([]);
+            else look();
+          }}
+          close={() => setApplying(false)}
+        />
+      )}
+    </div>
+  );
+}
+
+function Which({ row }: { row: Row }) {
+  return (
+    <>
+      <code>{row.plan_id}</code> · {row.against ? `compared with ${row.against}` : "nothing is applied yet"} · {row.env}
+    </>
+  );
+}
+
+/** Somebody agreed to a plan that isn't what would be done any more: what differs; the page shows what would be. */
+function PlanChanged({ problem, row }: { problem: Problem; row: Row }) {
+  const { files = [], changed = [] } = problem.refused ?? {};
+  return (
+    <div className="notice tone-bad" role="alert">
+      <div>
+        <p><strong>Nothing was applied.</strong> The project isn’t what it was in the plan that you agreed to:</p>
+        <ul>
+          {files.map((path) => <li key={path}><code>{path}</code> isn’t as it was in the plan</li>)}
+          {changed.map((text) => <li key={text}>{text}</li>)}
+        </ul>
+        <p>This page shows what would be applied now, <code>{row.plan_id}</code>.</p>
+      </div>
+    </div>
+  );
+}

@@ -5,54 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from runlab import DAYS, Lab
+from secrets_lab import CANARY, ENDS, IN_A_FILE, OTHER, TELLS, leaks, lines
 
-CANARY = 'c4nary/"p@ss w0rd%+7391'
-OTHER = "another-canary-of-5512"
-IN_A_FILE = "canary-kept-in-a-file-8243"
-TELLS = """import base64, json, logging, os, sys, time
-from pathlib import Path
-from urllib.parse import quote, quote_plus
-from headrace import asset, Context
-
-
-def forms(value):
-    yield value
-    yield from (quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value), repr(value))
-    for before in ("", "u", "us"):
-        yield base64.b64encode((before + value).encode()).decode()
-        yield base64.urlsafe_b64encode((before + value).encode()).decode()
-
-
-@asset(owner="core", materialize="none", secrets=["CANARY"], environment={"MODE": "loud"})
-def tells(ctx: Context):
-    secret = os.environ["CANARY"]
-    file = Path(__FILE__).read_text().strip()
-    print("mode", os.environ["MODE"], "length", len(secret))
-    for said in (secret, file):
-        for form in forms(said):
-            print("say", form)
-            print("x" * 8_175 + form)  # across the cut of long lines
-            logging.getLogger("own").warning("log %s", form)
-            sys.stderr.write(form + "\\n")
-            ctx.log(form)
-        for half in (said[:5], said[5:]):  # across two reads of the pipe
-            os.write(1, half.encode())
-            time.sleep(0.05)
-        os.write(1, b"\\n")
-    raise ValueError(" ".join(forms(secret)) + file + "y" * 1_990 + secret)
-"""
-ENDS = """import os
-from headrace import asset
-
-@asset(owner="core", materialize="none", secrets=["CANARY"])
-def ends():
-    os.write(1, os.environ["CANARY"].encode() + b" last words\\n")
-    os.kill(os.getpid(), 9)
-"""
 LOOKS = """import json, os, threading
 from pathlib import Path
 from headrace import asset, Context
@@ -89,23 +46,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
     (lab.root / "keys").mkdir()
     lab.write("keys/bank", IN_A_FILE + "\n")
     return lab
-
-
-def lines(lab: Lab, target: str) -> list[str]:
-    return [line["text"] for line in lab.headrace("logs", target)]
-
-
-def everything_kept(lab: Lab) -> dict[str, bytes]:
-    """The data folder's files, and what commands say, each with its bytes."""
-    found = {str(path): path.read_bytes() for path in (lab.root / ".headrace").rglob("*") if path.is_file()}
-    for command in (["status"], ["runs", "--failed"], ["incidents"], ["logs", "tells"], ["logs", "ends"], ["audit"], ["ls"]):
-        found[" ".join(command)] = json.dumps(lab.headrace(*command, code=None), ensure_ascii=False).encode()
-    return found
-
-
-def leaks(lab: Lab, *secrets: str) -> list[tuple[str, str]]:
-    parts = [part for secret in secrets for part in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1], secret[:8], secret[-8:])]
-    return [(part, where) for where, data in everything_kept(lab).items() for part in parts if part.encode() in data]
 
 
 def test_nothing_that_is_kept_holds_a_declared_secret(lab: Lab) -> None:

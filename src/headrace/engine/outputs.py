@@ -17,6 +17,7 @@ from headrace.lake import PARTITION_COLUMN, Table
 from headrace.lake.session import literal, quote
 
 if TYPE_CHECKING:
+    from headrace.govern.redaction import Redactor
     from headrace.lake.session import Session
 
 FILES_MAX = 10_000
@@ -55,6 +56,16 @@ def manifest(directory: Path, relative_to: Path) -> tuple[dict[str, Any], ...]:
             hint="write into ctx.output_directory; a command finds it in HEADRACE_CONTEXT",
         )
     return tuple({"path": path.relative_to(relative_to).as_posix(), "size": path.stat().st_size, "sha256": _sha256(path)} for path in paths)
+
+
+def name_no_secret(manifest: Sequence[Mapping[str, Any]], redactor: Redactor) -> None:
+    """Raises `BodyFailed` where a file's name holds a declared secret: names are published, kept and shown."""
+    if any(redactor.text(str(file["path"])) != file["path"] for file in manifest):
+        raise failed(
+            "the name of a file in the output directory holds a declared secret",
+            code="no_output",
+            hint="name files by what they hold: names are published with them",
+        )
 
 
 def files(directory: Path, *, hidden: bool = False) -> list[Path]:

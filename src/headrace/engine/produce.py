@@ -142,7 +142,10 @@ def _files(task: BodyTask, session: Session, folders: DataFolders, meter: Meter,
     directory.mkdir(parents=True)
     try:
         with _opaque(task, session, folders, directory, meter, log), _placed(task.body):
-            return Produced(Measures(), manifest=outputs.manifest(directory, folders.files.parent))
+            manifest = outputs.manifest(directory, folders.files.parent)
+            if log is not None and log.redactor is not None:
+                outputs.name_no_secret(manifest, log.redactor)
+            return Produced(Measures(), manifest=manifest)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise

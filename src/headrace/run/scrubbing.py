@@ -20,7 +20,12 @@ def scrubbed(answer: Answer, secrets: Secrets) -> Answer:
         return msgspec.structs.replace(answer, notes=notes, error=secrets.scrubbed(answer.error) if answer.error else answer.error)
     error = answer.error
     if error is not None:
-        error = msgspec.structs.replace(error, message=secrets.scrubbed(error.message), hint=secrets.scrubbed(error.hint))
+        error = msgspec.structs.replace(
+            error,
+            message=secrets.scrubbed(error.message),
+            hint=secrets.scrubbed(error.hint),
+            file=None if error.file is None else secrets.scrubbed(error.file),
+        )
     return msgspec.structs.replace(answer, error=error, reason=secrets.scrubbed(answer.reason))
 
 

@@ -10,6 +10,7 @@ from small_world import SmallWorld, declare, node
 
 from headrace.model import Grain
 from headrace.observe.ledger.claims import Claims, Stay
+from headrace.observe.ledger.crowd import Led
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.inputs import Inputs, Place
 from headrace.observe.ledger.rebuilds import cause_us
@@ -62,6 +63,9 @@ class Rows:
         return {2: 300}.get(version)
 
     def typical_us(self, node: str) -> int | None:
+        return None
+
+    def led(self) -> Led | None:
         return None
 
 

@@ -49,7 +49,7 @@ class Fault(NamedTuple):
     """Something that goes wrong with the newest deliveries, and each way in which it is repaired."""
 
     name: str
-    begin: Callable[[World], None]
+    begin: Callable[[World, str], None]
     kind: str
     """What most of the wait is."""
     repairs: dict[str, Callable[[World], None]]
@@ -115,8 +115,8 @@ class World:
 
     def spoil(self, fault: Fault) -> None:
         """The fault, seen by a pass soon after each delivery, until shortly before the repair."""
-        fault.begin(self)
         for day in self.spoilt:
+            fault.begin(self, day)
             self.headrace("tick", now=at(day) + timedelta(days=1) + self.arrives + timedelta(minutes=5))
         self.headrace("tick", now=self.repaired - timedelta(minutes=1))
 
@@ -181,9 +181,8 @@ def rows(day: str) -> list[str]:
 # Faults, and what repairs them
 
 
-def _renamed(world: World) -> None:
-    for day in world.spoilt:
-        world.deliver(day, RENAMED)
+def _renamed(world: World, day: str) -> None:
+    world.deliver(day, RENAMED)
 
 
 def _redelivered(world: World) -> None:
@@ -201,10 +200,19 @@ def _accepted(*after: tuple[str, ...]) -> Callable[[World], None]:
     return repair
 
 
-def _broken(world: World) -> None:
+def _broken(world: World, day: str) -> None:
     world.flag.touch()
-    for day in world.spoilt:
-        world.deliver(day)
+    world.deliver(day)
+
+
+def _paused(world: World, day: str) -> None:
+    if day == world.spoilt[0]:
+        world.headrace("pause", "clean", "--reason", "the vendor checks it", now=at(day) + timedelta(days=1))
+    world.deliver(day)
+
+
+def _nothing(world: World, day: str) -> None:
+    """The vendor delivers nothing."""
 
 
 def _mended(*after: tuple[str, ...]) -> Callable[[World], None]:
@@ -217,11 +225,20 @@ def _mended(*after: tuple[str, ...]) -> Callable[[World], None]:
     return repair
 
 
+def _resumed(*after: tuple[str, ...]) -> Callable[[World], None]:
+    def repair(world: World) -> None:
+        world.headrace("resume", "clean")
+        for command in after:
+            world.headrace(*(one.format(first=world.spoilt[0], last=world.spoilt[-1]) for one in command))
+
+    return repair
+
+
 def _received(world: World) -> None:
     for day in world.spoilt:
         given = world.root / f"by_hand_{day}.csv"
         given.write_text("\n".join([OLD, *rows(day)]) + "\n", encoding="utf-8")
-        world.headrace("receive", "orders", str(given), "--for", day, "--reason", "from the vendor's mail")
+        world.headrace("receive", "orders", str(given), "--for", day, "--reason", "from the vendor's mail", code=None)
     world.headrace("tick")
 
 
@@ -252,7 +269,13 @@ FAULTS = [
             "backfill": _mended(backfill("clean+")),
         },
     ),
-    Fault("missing", lambda world: None, "source", {"redelivery": _redelivered, "receive": _received}),
+    Fault(
+        "paused",
+        _paused,
+        "paused",
+        {"resume, tick": _resumed(("tick",)), "resume, backfill": _resumed(backfill("clean+"))},
+    ),
+    Fault("missing", _nothing, "source", {"redelivery": _redelivered, "receive": _received}),
 ]
 
 

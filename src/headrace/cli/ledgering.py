@@ -18,6 +18,7 @@ SHORT = 0.005
 SHARES_MAX = 4
 WIDE = 100
 _STYLES = {"hold": "bad", "retry": "bad", "approval": "warn", "paused": "warn", "unattributed": "warn"}
+_COULD = {"hold": ", could have decided", "approval": ", could have approved", "paused": ", could have resumed"}
 _COLUMNS = [
     Column("took"),
     Column("where", gives=2, least=12),
@@ -104,7 +105,8 @@ def _sum(ledger: LedgerRow) -> list[str | Cell]:
 
 
 def _share(one: ShareRow) -> str:
-    return f"{one.owner or 'nobody'} {one.share * 100:.1f} % ({seconds(one.seconds)})"
+    could = _COULD.get(one.kind or "", "")
+    return f"{one.owner or 'nobody'} {one.share * 100:.1f} % ({seconds(one.seconds)}{could})"
 
 
 def _compared(one: ComparedRow) -> str:

@@ -129,12 +129,17 @@ class SegmentRow(Document, frozen=True, kw_only=True):
     seconds: float
     note: str
     incident: str | None
+    decider: str | None = None
+    """Of what waits for somebody: who could have ended it with one command; null where something had to be mended first."""
 
 
 class ShareRow(Document, frozen=True, kw_only=True):
-    """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1."""
+    """What of a wait is an owner's (`headrace`: our own), and which part of it that is, 0 to 1. `kind` is that of the
+    segments (`hold`, `approval`, `paused`) in which this owner could have ended the wait with one command: their time is apart from
+    the owner's other time, whose kind is null."""
 
     owner: str
+    kind: str | None = None
     seconds: float
     share: float
 

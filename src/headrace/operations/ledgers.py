@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from headrace.observe.ledger.environment import records_of
 from headrace.observe.ledger.freezing import frozen
 from headrace.observe.ledger.promised import as_promised
 from headrace.observe.ledger.records import Records
-from headrace.observe.ledger.segments import Kind, Segment
+from headrace.observe.ledger.segments import WORK, Kind, Segment
 from headrace.observe.ledger.soundness import wrongs
 from headrace.observe.obligations import Scene, due_us, met_at
 from headrace.observe.watched import Terms
@@ -118,7 +119,7 @@ class Ledgers:
         incident = f"INC-{one.incident}" if one.incident else None
         return SegmentRow(
             kind=str(one.kind), node=one.node, partition=one.partition, from_=self._at(one.from_us), to=self._at(one.to_us),
-            seconds=one.us / _SECOND_US, note=one.note, incident=incident,
+            seconds=one.us / _SECOND_US, note=one.note, incident=incident, decider=one.decider or None,
         )  # fmt: skip
 
     def _shares(self, ledger: Ledger) -> list[ShareRow]:
@@ -127,7 +128,10 @@ class Ledgers:
                 self._records.incidents(one.node, one.partition)
         found = ledger.shares(self._books.traits, self._records.owners)
         whole = max(1, ledger.wait_us)
-        rows = [ShareRow(owner=owner, seconds=us / _SECOND_US, share=us / whole) for owner, us in found.items()]
+        rows = [
+            ShareRow(owner=one.owner, kind=one.kind and str(one.kind), seconds=us / _SECOND_US, share=us / whole)
+            for one, us in found.items()
+        ]
         return rows[:_SHARES_MAX]
 
     def _at(self, us: int) -> datetime:
@@ -176,23 +180,49 @@ def week_before(terms: Terms, interval: str) -> str | None:
 
 
 def said(ledger: Ledger) -> str:
-    """The second sentence: what of the wait Headrace took, and what took most of it."""
+    """The second sentence: what of the wait Headrace took, and what took most of it. No second is in two of its parts."""
     if not ledger.wait_us:
         return "Nobody had to wait for it."
-    counted = ledger.by_kind()
-    parts = [f"Headrace itself took {length(ledger.overhead_us)}"]
-    for kind, phrase in _PHRASES.items():
-        us = counted.get(kind, 0)
-        if us and us * 50 >= ledger.wait_us:
-            agreed = ", as agreed," if kind is Kind.SOURCE and _as_agreed(ledger) else ""
-            parts.append(f"{phrase} {length(us)}{agreed}")
+    parts = [_overhead(ledger)]
+    for phrase, us in _waited_for(ledger).items():
+        if us * _TOLD_PARTS >= ledger.wait_us:
+            parts.append(f"{phrase} {length(us)}")
     if ledger.work_us:
         parts.append(f"work took {length(ledger.work_us)}")
-    shortest = ""
-    if not ledger.open and ledger.shortest_us is not None and ledger.shortest_us < ledger.wait_us:
-        shortest = f" The shortest wait possible with this data was {length(ledger.shortest_us)}."
     waited = "waited so far" if ledger.open else "waited"
-    return f"Of {length(ledger.wait_us)} {waited}, {listed(parts)}.{shortest}"
+    return f"Of {length(ledger.wait_us)} {waited}, {listed(parts)}.{_shortest(ledger)}"
+
+
+def _overhead(ledger: Ledger) -> str:
+    """What Headrace took, with what most of it was where it is much."""
+    taken = f"Headrace itself took {length(ledger.overhead_us)}"
+    counted = ledger.by_kind()
+    most = max(_OURS, key=lambda kind: counted.get(kind, 0))
+    us = counted.get(most, 0)
+    return f"{taken} ({_OURS[most]} for {length(us)})" if us * _TOLD_PARTS >= ledger.wait_us else taken
+
+
+def _waited_for(ledger: Ledger) -> dict[str, int]:
+    """What others took, each as a phrase: microseconds."""
+    found: Counter[str] = Counter()
+    agreed = ", as agreed, for" if _as_agreed(ledger) else " for"
+    for one in ledger.segments:
+        if one.overhead or one.kind in WORK:
+            continue
+        if one.kind is Kind.SOURCE:
+            found[f"the data wasn't there{agreed}"] += one.us
+        elif one.decider and one.kind is Kind.HOLD:
+            found[f"{one.decider} could have decided for"] += one.us
+        else:
+            found[_PHRASES[one.kind]] += one.us
+    return found
+
+
+def _shortest(ledger: Ledger) -> str:
+    """What the wait would have been without what could be avoided of it, where that is told from the whole."""
+    if ledger.shortest_us is None or (ledger.wait_us - ledger.shortest_us) * _TOLD_PARTS < ledger.wait_us:
+        return ""
+    return f" The shortest wait possible with this data was {length(ledger.shortest_us)}."
 
 
 def _as_agreed(ledger: Ledger) -> bool:
@@ -200,14 +230,20 @@ def _as_agreed(ledger: Ledger) -> bool:
     return bool(notes) and all("as agreed" in note for note in notes)
 
 
+_TOLD_PARTS = 50
+"""Parts below one fiftieth of the wait are left out of the sentence."""
+_OURS = {
+    Kind.SCHEDULE: "nothing had asked for it",
+    Kind.DETECTION: "a delivery wasn't observed",
+    Kind.PUBLISH: "it waited to be published",
+    Kind.UNATTRIBUTED: "nothing is known",
+}
 _PHRASES = {
-    Kind.SOURCE: "the data wasn't there for",
-    Kind.HOLD: "it waited for somebody to decide for",
+    Kind.HOLD: "it waited to be mended for",
     Kind.APPROVAL: "it waited for an approval for",
     Kind.PAUSED: "it was paused for",
     Kind.RETRY: "attempts in vain took",
     Kind.QUEUE: "it queued for",
-    Kind.SCHEDULE: "nothing had asked for it for",
 }
 
 

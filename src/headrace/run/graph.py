@@ -9,10 +9,10 @@ from headrace.model import Asset, Source
 from headrace.model.days_off import days_off
 from headrace.model.times import parse_duration
 from headrace.plan import Compiled, CompiledNode
+from headrace.plan.pooling import pools_of, takes_of
 from headrace.plan.triggers import trigger_of
 from headrace.plan.views import expanded, expanded_names, is_view
 from headrace.run.exporting import export_nodes
-from headrace.run.pooling import pools_of, takes_of
 from headrace.run.promised import with_promises
 from headrace.schedule import Graph, GraphNode
 

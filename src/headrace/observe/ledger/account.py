@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from headrace.model.intervals import bounds_us
 from headrace.model.required import SEPARATOR
+from headrace.observe.ledger.causes import settled
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.inputs import Inputs, Place, Reading
 from headrace.observe.ledger.path import Path
@@ -26,6 +28,13 @@ from headrace.observe.watched import began as began_us
 
 HEADRACE = "headrace"
 _Key = TypeVar("_Key")
+
+
+class Share(NamedTuple):
+    """Whose a part of a wait is; `kind` of the time in which this owner could have ended it with one command."""
+
+    owner: str
+    kind: Kind | None = None
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,11 +77,11 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
                 found[one.kind] += one.us
         return found
 
-    def shares(self, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> dict[str, int]:
+    def shares(self, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> dict[Share, int]:
         """Microseconds of each owner, the largest first. What Headrace took is its own; what waited because of an incident is the
-        owner's of that."""
-        found = _counted((_owner(one, declared, incidents), one.us) for one in self.segments)
-        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+        owner's of that, but for the time in which somebody could have ended the wait with one command: that is the person's."""
+        found = _counted((_share(one, declared, incidents), one.us) for one in self.segments)
+        return dict(sorted(found.items(), key=lambda one: (-one[1], one[0].owner, one[0].kind or "")))
 
 
 class Books:
@@ -100,11 +109,14 @@ class Books:
         elif met_us is not None and not there:
             ended = self._records.now_us
         place = (self._last(times) if there else self._missing(times, inputs)) or Place(terms.consumer, interval)
-        segments = Path(inputs, self._records, self.traits).back(place, began, ended, there=there) if ended > began else []
-        shortest = Shortest(inputs, self._records).of(required, began, max(began, ended))
+        shortest = Shortest(inputs, self._records)
+        shortest_us = shortest.of(required, began, max(began, ended))
+        path = Path(inputs, self._records, self.traits)
+        segments = path.back(place, began, ended, there=there) if ended > began else []
+        segments = settled(segments, path, shortest.places, partial(self._there, reading), began, ended)
         return Ledger(
             subject=terms.consumer, interval=interval, from_us=began, to_us=max(began, ended), open=not there and over_us is None,
-            segments=tuple(segments), shortest_us=shortest,
+            segments=tuple(segments), shortest_us=shortest_us,
         )  # fmt: skip
 
     def of_partition(self, name: str, key: str) -> Ledger | None:
@@ -177,13 +189,15 @@ class Books:
         return found
 
 
-def _owner(one: Segment, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> str:
+def _share(one: Segment, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> Share:
     if one.overhead:
-        return HEADRACE
+        return Share(HEADRACE)
+    if one.decider:
+        return Share(one.decider, one.kind)
     if one.incident in incidents and (one.kind in PEOPLE or one.kind is Kind.SOURCE):
-        return incidents[one.incident]
+        return Share(incidents[one.incident])
     traits = declared.get(one.node)
-    return traits.owner if traits is not None else ""
+    return Share(traits.owner if traits is not None else "")
 
 
 def _counted(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:

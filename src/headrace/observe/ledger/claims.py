@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +16,16 @@ from headrace.observe.wording import ago
 LOSSES_MAX = 3
 RESOURCES_MAX = 2
 """As `schedule.retry` has it: so many lost workers, or times without room, are the last."""
+_ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied", "configuration_error")
+"""Kinds of incidents that explain why nothing was delivered; another of the same source is about what was."""
 _LASTING = ("deterministic", "not_separable")
+
+
+class Queues(NamedTuple):
+    """Since when there is a leader for what could begin, and in what there is no room for it."""
+
+    since_us: int
+    note: str
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +43,9 @@ class Stay(msgspec.Struct, frozen=True, kw_only=True):
     """Of a source's interval: by when its delivery was promised."""
     triggered: str = ""
     """What releases it, where that isn't left to its inputs."""
+    queues: Queues | None = None
+    tried_from_us: int = 0
+    """Attempts queued before then made what was there before, and have no part in this wait."""
 
     @property
     def open(self) -> bool:
@@ -46,7 +59,7 @@ class Claims:
     def __init__(self, stay: Stay, records: Records) -> None:
         self._stay, self._records = stay, records
         tries, arrivals = records.tries(stay.node, stay.partition), records.arrivals(stay.node, stay.partition) if stay.is_source else ()
-        self._tries = [one for one in tries if one.queued_us < stay.to_us or one.id == stay.final]
+        self._tries = [one for one in tries if stay.tried_from_us <= one.queued_us < stay.to_us or one.id == stay.final]
         self._arrivals = [one for one in arrivals if one.arrived_us <= stay.to_us]
         self._named = records.incidents(stay.node, stay.partition)
 
@@ -56,12 +69,15 @@ class Claims:
         yield from self._of_tries()
         yield from self._of_pauses()
         yield from self._of_plans()
+        yield from self._of_the_queue()
         yield from self._of_the_schedule()
 
-    def _claim(self, kind: Kind, from_us: int, to_us: int, note: str = "", incident: Named | None = None, *, free: bool = False) -> Segment:
+    def _claim(
+        self, kind: Kind, from_us: int, to_us: int, note: str = "", incident: Named | None = None, *, free: bool = False, decider: str = ""
+    ) -> Segment:
         return Segment(
             kind=kind, node=self._stay.node, partition=self._stay.partition, from_us=from_us, to_us=to_us, note=note,
-            incident=incident.id if incident is not None else 0, free=free,
+            incident=incident.id if incident is not None else 0, free=free, decider=decider,
         )  # fmt: skip
 
     # Deliveries
@@ -70,11 +86,11 @@ class Claims:
         if not self._stay.is_source:
             return
         if not self._arrivals and not self._tries:
-            incident = self._incident(self._stay.from_us, self._stay.to_us)
+            incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
             yield self._claim(Kind.SOURCE, self._stay.from_us, self._stay.to_us, "not delivered yet" if self._stay.open else "", incident)
         for place, one in enumerate(self._arrivals):
             if place == 0:
-                incident = self._incident(self._stay.from_us, one.arrived_us)
+                incident = self._incident(self._stay.from_us, one.arrived_us, *_ABSENT)
                 yield self._claim(Kind.SOURCE, self._stay.from_us, one.arrived_us, self._delivered(one), incident)
             yield self._claim(Kind.DETECTION, one.arrived_us, one.observed_us, "not looked at yet")
 
@@ -105,7 +121,8 @@ class Claims:
             yield self._claim(Kind.QUEUE, one.dispatched_us, begun, "given out behind another")
         for start, end in () if self._stay.traits.pooled else self._records.free(one, one.queued_us, one.dispatched_us, begun=False):
             yield self._claim(Kind.QUEUE, start, end, "a slot was free", free=True)
-        yield self._claim(Kind.QUEUE, one.queued_us, one.dispatched_us, "waited for a slot")
+        note = "waited for a slot or a pool" if self._stay.traits.pooled else "waited for a slot"
+        yield self._claim(Kind.QUEUE, one.queued_us, one.dispatched_us, note)
         for start, end in self._records.free(one, one.dispatched_us, begun, begun=True):
             yield self._claim(Kind.DISPATCH, start, end, "given to a worker")
 
@@ -157,7 +174,9 @@ class Claims:
     def _held(self, one: Try, from_us: int, to_us: int) -> Segment:
         incident = self._incident(from_us, to_us)
         said = f"{one.state}: {one.reason}" if one.reason else one.state
-        return self._claim(Kind.HOLD, from_us, to_us, (incident.summary if incident else said)[:200], incident)
+        # No check failed for held data: accepting it is one command. What was rejected, or failed, has to be mended first.
+        decider = self._stay.traits.decider if one.state == "held" else ""
+        return self._claim(Kind.HOLD, from_us, to_us, (incident.summary if incident else said)[:200], incident, decider=decider)
 
     def _redelivered(self, one: Try, until: int) -> int:
         """When what it was held for came again: from then on nobody waits for a decision."""
@@ -182,16 +201,29 @@ class Claims:
     def _of_pauses(self) -> Iterator[Segment]:
         for pause in self._records.pauses(self._stay.node):
             end = self._stay.to_us if pause.to_us is None else pause.to_us
-            yield self._claim(Kind.PAUSED, pause.from_us, end, f"{pause.reason} (by {pause.by})"[:200])
+            incident = self._incident(pause.from_us, end, Kind.PAUSED)
+            note = f"{pause.reason} (by {pause.by})"[:200]
+            yield self._claim(Kind.PAUSED, pause.from_us, end, note, incident, decider=self._stay.traits.decider)
 
     def _of_plans(self) -> Iterator[Segment]:
         mine = {one.plan.id: one.plan for one in self._tries if one.plan is not None and one.plan.needs}
         waiting = self._records.awaiting(self._stay.node, self._stay.partition) if self._stay.open else ()
         for plan in (*mine.values(), *waiting):
             end = self._stay.to_us if plan.started_us is None else plan.started_us
-            yield self._claim(Kind.APPROVAL, plan.created_us, end, f"backfill {plan.id} waited for an approval: {plan.needs}"[:200])
+            note = f"backfill {plan.id} waited for an approval: {plan.needs}"[:200]
+            yield self._claim(Kind.APPROVAL, plan.created_us, end, note, decider=self._stay.traits.decider)
 
     # What is left
+
+    def _of_the_queue(self) -> Iterator[Segment]:
+        """Of what isn't there, could begin, and for which there is no room: it is queued since the leader could have begun it."""
+        queues = self._stay.queues
+        if queues is None or self._stay.triggered or (self._stay.is_source and not self._arrivals):
+            return
+        if self._tries and (self._tries[-1].is_open or self._lasting(self._tries[-1])):
+            return
+        ready = [one.finished_us or 0 for one in self._tries[-1:]] + [one.observed_us for one in self._arrivals[-1:]]
+        yield self._claim(Kind.QUEUE, max([queues.since_us, *ready]), self._stay.to_us, queues.note[:200])
 
     def _of_the_schedule(self) -> Iterator[Segment]:
         """From when it could have begun until it was queued: nothing had asked for it."""
@@ -217,9 +249,10 @@ class Claims:
         if begins < self._stay.to_us:
             yield begins, self._stay.to_us
 
-    def _incident(self, from_us: int, to_us: int) -> Named | None:
-        """The incident that explains a time, one of the partition's own node first."""
+    def _incident(self, from_us: int, to_us: int, *kinds: str) -> Named | None:
+        """The incident that explains a time, one of the partition's own node first; of some kinds where those are given."""
         found = [one for one in self._named if one.began_us < to_us and (one.ended_us is None or one.ended_us > from_us)]
+        found = [one for one in found if not kinds or one.kind in kinds]
         return min(found, key=lambda one: (one.node != self._stay.node, one.id), default=None)
 
 

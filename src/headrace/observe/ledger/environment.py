@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.observe.borrowed import EnvironmentWorld
+from headrace.observe.ledger.crowd import Led
 from headrace.observe.ledger.records import Arrival, Named, Planned, Records, Shown, Standstill, Try
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.observe.ledger.stored import StoreRecords
@@ -71,6 +72,10 @@ class EnvironmentRecords:
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""
         return self._of(node).typical_us(node)
+
+    def led(self) -> Led | None:
+        """The leader of this environment."""
+        return self._own.led()
 
 
 def records_of(tx: Transaction, world: World, now_us: int, wrongs: Wrongs | None = None) -> Records:

@@ -109,6 +109,12 @@ class Inputs:
             if newest is not None:
                 yield Ready(Place(source.name, newest[0]), newest[1])
 
+    def enough(self, place: Place, at_us: int) -> int | None:
+        """Since when a partition held all that is asked of it, at a time: what isn't cut was there before, for other intervals."""
+        node = self.known(place.node)
+        whole = node is not None and place.partition == WHOLE and place.node in self._scene.rhythms
+        return self._whole(node, at_us) if whole and node is not None else self.there(place, at_us)
+
     def _whole(self, source: Node, at_us: int) -> int | None:
         """Of data that isn't cut: since when it holds what the interval needs."""
         if self._reading is None or not self._scene.rhythms[source.name].has:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from headrace.observe.blockage import promised_by
-from headrace.observe.ledger.claims import Claims, Stay
+from headrace.observe.ledger.claims import Claims, Queues, Stay
+from headrace.observe.ledger.crowd import crowded
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.inputs import Inputs, Place, Ready
 from headrace.observe.ledger.rebuilds import cause_us
 from headrace.observe.ledger.records import Records, Shown, Try
 from headrace.observe.ledger.segments import Kind, Segment, clipped, divided, merged
-from headrace.observe.watched import Node
+from headrace.observe.watched import WHOLE, Node
 
 STEPS_MAX = 1_000
 """So many partitions a path has at most; what is before them is unattributed."""
@@ -40,16 +41,24 @@ class Path:
             found.append([Segment(kind=Kind.UNATTRIBUTED, node=place.node, partition=place.partition, from_us=from_us, to_us=end)])
         return merged([one for segments in reversed(found) for one in segments])
 
+    def alone(self, place: Place, from_us: int, to_us: int, *, there: bool) -> list[Segment]:
+        """The same of what a partition's own rows say, whatever it waited for."""
+        final = self._shown(place, to_us) if there else None
+        return self._own(self._as_stay(place, self._inputs.known(place.node), from_us, to_us, final))
+
     def _stay(self, one: Ready, from_us: int, to_us: int) -> tuple[Stay, Ready | None]:
         """The part of one partition, which was there at `to_us` or isn't there yet, and what is above it."""
         place, node = one.place, self._inputs.known(one.place.node)
         final = None if one.at_us is None else self._made_by(one, to_us)
         tries = [one for one in self._records.tries(*place) if one.queued_us < to_us or (final is not None and one.id == final.id)]
+        made = self._made(tries, final)
         if self._again:
             tries = [one for one in tries if one.queued_us >= from_us]
+        elif place.partition == WHOLE:  # the attempts before belong to other intervals
+            tries = [made] if made is not None else []
         first = tries[0] if tries else None
         begun = min(first.queued_us, to_us) if first is not None else to_us
-        ready = self._inputs.of(place, begun, self._made(tries, final), first)
+        ready = self._inputs.of(place, begun, made, first)
         if self._again:
             ready = [self._renewed(one, begun) for one in ready]
         missing = [one for one in ready if one.at_us is None]
@@ -76,10 +85,18 @@ class Path:
         trigger = node.trigger if node is not None else None
         said = "" if trigger is None else trigger.cron or trigger.upstream or trigger.arrival or "its time"
         return Stay(
-            node=place.node, partition=place.partition, from_us=from_us, to_us=to_us, is_source=node is not None and node.is_source,
+            node=place.node, partition=place.partition, from_us=from_us, to_us=to_us, is_source=_is_source(node),
             final=None if final is None else final.id, traits=self._traits.get(place.node, Traits()), triggered=said,
             promised_us=None if node is None else promised_by(node, place.partition),
+            queues=self._queues(place, from_us) if final is None else None,
+            tried_from_us=from_us if self._again or (place.partition == WHOLE and not _is_source(node)) else 0,
         )  # fmt: skip
+
+    def _queues(self, place: Place, from_us: int) -> Queues | None:
+        """For what it waits now although it could begin."""
+        led = self._records.led()
+        said = None if led is None else crowded(place.node, self._traits, led)
+        return None if led is None or said is None else Queues(max(from_us, led.since_us), said)
 
     def _shown(self, place: Place, at_us: int) -> Shown:
         """The publication with which it was there; one that nothing is known of any more, where its rows have gone."""
@@ -90,10 +107,13 @@ class Path:
         return None if final is None else next((one for one in tries if one.id == final.id), None)
 
     def _divided(self, stay: Stay) -> list[Segment]:
-        own = divided(Claims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
+        own = self._own(stay)
         if stay.is_source or self._again:
             return own
         return self._explained(stay, own)
+
+    def _own(self, stay: Stay) -> list[Segment]:
+        return divided(Claims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
 
     def _explained(self, stay: Stay, own: list[Segment]) -> list[Segment]:
         """While nothing had asked for it, something that it reads may have been made once more: it waited for that."""
@@ -127,6 +147,10 @@ def _filled(one: Segment, inner: list[Segment]) -> list[Segment]:
         return [one]
     before, after = clipped([one], one.from_us, within[0].from_us), clipped([one], within[-1].to_us, one.to_us)
     return [*(part for part in before if part.us > 0), *within, *(part for part in after if part.us > 0)]
+
+
+def _is_source(node: Node | None) -> bool:
+    return node is not None and node.is_source
 
 
 def _when(one: Ready) -> tuple[int, Place]:

@@ -7,6 +7,8 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from headrace.observe.ledger.crowd import Led
+
 OPEN = ("queued", "running")
 
 
@@ -164,3 +166,6 @@ class Records(Protocol):
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""
+
+    def led(self) -> Led | None:
+        """The leader that there is now, and what is under way; None where nothing runs."""

@@ -57,6 +57,8 @@ class Segment(msgspec.Struct, frozen=True, kw_only=True):
     """Its number, where one is known that explains it."""
     free: bool = False
     """Of the queue: while a slot was free."""
+    decider: str = ""
+    """Of what waits for somebody: who could have ended it with one command; empty where something had to be mended first."""
 
     @property
     def us(self) -> int:

@@ -24,6 +24,11 @@ class Shortest:
         self._inputs, self._records = inputs, records
         self._known: dict[Place, int] = {}
 
+    @property
+    def places(self) -> list[Place]:
+        """The partitions that were looked at: all that the wait needed and that weren't there when it began."""
+        return list(self._known)
+
     def of(self, places: Sequence[Place], from_us: int, to_us: int) -> int | None:
         """Microseconds from `from_us`, never more than it took; None where that can't be told."""
         try:
@@ -39,25 +44,33 @@ class Shortest:
         if len(self._known) >= PLACES_MAX or depth > DEPTH_MAX:
             raise _Endless
         self._known[place] = from_us  # for what reads itself
-        made = self._made(place, to_us)
+        there = self._inputs.enough(place, to_us)
+        made = self._made(place, there, to_us)
         begins = from_us
         node = self._inputs.known(place.node)
         if node is not None and node.is_source:
-            arrival = first_arrival(self._records.arrivals(*place), made)
-            begins = max(from_us, arrival.arrived_us if arrival is not None else from_us if made is not None else to_us)
+            arrived = self._arrived(place, made)
+            begins = max(from_us, arrived if arrived is not None else from_us if made is not None else to_us)
         else:
             for one in self._inputs.of(place, to_us, made):
                 if one.at_us is None or one.at_us > from_us:
                     begins = max(begins, self._earliest(one.place, from_us, to_us, depth + 1))
-        there = self._inputs.there(place, to_us)
         ends = begins + self._work_us(place, made)
         self._known[place] = ends if there is None else min(ends, max(there, from_us))
         return self._known[place]
 
-    def _made(self, place: Place, to_us: int) -> Try | None:
+    def _made(self, place: Place, there_us: int | None, to_us: int) -> Try | None:
         """The attempt that made what was there first."""
-        shown = {one.id for one in self._records.shown(*place) if one.at_us <= to_us}
+        shown = {one.id for one in self._records.shown(*place) if (there_us or 0) <= one.at_us <= to_us}
         return next((one for one in self._records.tries(*place) if one.id in shown), None)
+
+    def _arrived(self, place: Place, made: Try | None) -> int | None:
+        """When the first delivery arrived that could be published: one that was held waited for a decision only."""
+        arrivals = self._records.arrivals(*place)
+        held = {one.delivery for one in self._records.tries(*place) if one.state == "held"}
+        first = first_arrival(arrivals, made)
+        found = [one.arrived_us for one in arrivals if one is first or one.id in held]
+        return min(found, default=None)
 
     def _work_us(self, place: Place, made: Try | None) -> int:
         if made is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from headrace.observe.ledger.crowd import Led
 from headrace.observe.ledger.records import OPEN, Arrival, Named, Planned, Shown, Standstill, Try
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.plan.attempt_numbers import plan_of
@@ -130,6 +131,16 @@ class StoreRecords:
         """How long such an attempt usually takes."""
         found = durations.of_node(self._tx, node)
         return None if found is None else int(found.p50 * 1_000_000)
+
+    def led(self) -> Led | None:
+        """The leader that there is now, and what is under way; None where nothing runs."""
+        return self._led
+
+    @cached_property
+    def _led(self) -> Led | None:
+        if self._leader is None or (known := ledger.leads(self._tx, self._leader)) is None:
+            return None
+        return Led(known[1], known[0], ledger.under_way(self._tx, self._leader, self._now))
 
 
 def idle(busy: Sequence[tuple[int, int]], slots: int, from_us: int, to_us: int) -> list[tuple[int, int]]:

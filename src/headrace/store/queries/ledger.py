@@ -149,6 +149,20 @@ def slots(tx: Transaction, epoch: int) -> int | None:
     return None if row is None else int(row[0])
 
 
+def leads(tx: Transaction, epoch: int) -> tuple[int, int] | None:
+    """How many attempts a leader runs at once, and since when it leads; None where its journal has gone."""
+    row = tx.execute("select slots, at from journal where epoch = ? order by seq limit 1", (epoch,)).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]))
+
+
+def under_way(tx: Transaction, epoch: int, now_us: int) -> list[str]:
+    """The nodes of a leader's attempts that are under way, the oldest first."""
+    rows = tx.execute(
+        "select node from attempt where state in ('queued', 'running') and epoch = ? and queued_at <= ? order by n", (epoch, now_us)
+    ).fetchall()
+    return [str(node) for (node,) in rows]
+
+
 def applied_at(tx: Transaction, version: int) -> int | None:
     """When a version was applied."""
     row = tx.execute("select applied_at from version where id = ?", (version,)).fetchone()

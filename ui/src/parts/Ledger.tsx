@@ -5,7 +5,7 @@ import { lasting, Time } from "./Time";
 import "./ledger.css";
 
 type Segment = Schema["SegmentRow"];
-export type Ledgered = Pick<Schema["LedgerRow"], "from" | "to" | "wait_seconds" | "segments" | "said" | "shares" | "shortest_possible_seconds" | "open" | "read">;
+export type Ledgered = Pick<Schema["LedgerRow"], "from" | "to" | "wait_seconds" | "segments" | "said" | "shares" | "open" | "read">;
 
 /** Who a kind of segment waits for. */
 const WHOSE: Record<string, "people" | "work" | "ours" | "source"> = {
@@ -14,19 +14,22 @@ const WHOSE: Record<string, "people" | "work" | "ours" | "source"> = {
 };
 const SAID = { people: "a person decides", work: "computing", ours: "Headrace itself", source: "the source, or the plan" } as const;
 
+/** What an owner could have done to end a segment of a kind. */
+const COULD: Record<string, string> = { hold: "could have decided", approval: "could have approved", paused: "could have resumed" };
+
 export function Ledger({ ledger }: { ledger: Ledgered }) {
   const began = Date.parse(ledger.from);
   const whole = ledger.wait_seconds || 1;
   return (
     <div className="ledger">
-      <p className="body">{ledger.said}{ledger.shortest_possible_seconds !== null && <> The shortest wait possible with this data: {lasting(ledger.shortest_possible_seconds)}.</>}</p>
+      <p className="body">{ledger.said}</p>
       <div className="scroll" tabIndex={0} role="group" aria-label="Delay ledger">
         <table>
           <thead><tr><th scope="col">Segment</th><th scope="col">At</th><th scope="col" className="bars">{lasting(ledger.wait_seconds)}{ledger.open ? " so far" : ""}</th><th scope="col" className="number">Lasted</th><th scope="col">From</th></tr></thead>
           <tbody>
             {ledger.segments.map((segment) => (
               <tr key={`${segment.from}${segment.kind}${segment.node}`}>
-                <td><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div></td>
+                <td><span className={`swatch ${WHOSE[segment.kind] ?? "ours"}`} />{segment.kind}<div className="muted small">{segment.note}</div>{segment.decider && <div className="muted small">{segment.decider} could have ended it</div>}</td>
                 <td>{segment.incident ? <Link to={`/incidents/${encodeURIComponent(segment.incident)}`}>{segment.incident}</Link> : segment.node}{segment.partition && <div className="muted small">{segment.partition}</div>}</td>
                 <td className="bars"><Bar segment={segment} began={began} whole={whole} /></td>
                 <td className="number">{lasting(segment.seconds)}</td>
@@ -38,6 +41,7 @@ export function Ledger({ ledger }: { ledger: Ledgered }) {
       </div>
       <p className="body row small muted">
         {(Object.keys(SAID) as (keyof typeof SAID)[]).map((whose) => <span key={whose}><span className={`swatch ${whose}`} />{SAID[whose]}</span>)}
+        {ledger.shares.filter((one) => one.seconds >= 1).map((one) => <span key={`${one.owner} ${one.kind}`}>{one.owner || "nobody"}{one.kind && ` (${COULD[one.kind] ?? one.kind})`}: {lasting(one.seconds)}</span>)}
         {ledger.read && <span>{ledger.read}</span>}
       </p>
     </div>

@@ -7,7 +7,7 @@ import { Heading, Instead, Loaded, Panel, usePageTitle } from "../../parts/Page"
 import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
-import { Ledger } from "../../parts/Ledger";
+import { Ledger, type Ledgered } from "../../parts/Ledger";
 import { neededBy } from "../../parts/words";
 
 export function Consumer() {
@@ -75,13 +75,19 @@ function Deliveries({ consumer, deliveries, older }: Props) {
   );
 }
 
+/** Where the time of one delivery went, of whichever it is: the page has the ledgers of the newest only. */
 function Where({ consumer, delivery }: { consumer: string; delivery: Delivery }) {
-  const open = delivery.state === "missing" || delivery.state === "due";
-  const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${consumer}@${delivery.interval}` } }, open);
+  const why = useDocument("/api/v1/why/{subject}", { path: { subject: `${consumer}@${delivery.interval}` } });
   return (
-    <Panel title={`Where the time of ${delivery.interval} went`} aside={delivery.ledger?.frozen ? "as kept at the time" : undefined}>
-      {open && <Loaded document={why}>{(document) => <p className="body">{document.verdict}</p>}</Loaded>}
-      {delivery.ledger ? <Ledger ledger={delivery.ledger} /> : !open && <p className="empty">No wait is known of it.</p>}
+    <Panel title={`Where the time of ${delivery.interval} went`} aside={why.data?.frozen ? "as kept at the time" : undefined}>
+      <Loaded document={why}>
+        {(document) => (
+          <>
+            <p className="body">{document.verdict}</p>
+            {document.segments && <Ledger ledger={document as Ledgered} />}
+          </>
+        )}
+      </Loaded>
     </Panel>
   );
 }

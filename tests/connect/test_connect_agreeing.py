@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
-from headrace.connect.deliveries import TypeDrift
+from headrace.connect.deliveries import Lesson, TypeDrift
 
 GOOD = b"id,day,amount\n1,2025-01-01,1.5\n2,2025-01-02,2.5\n"
 BAD = b"id,day,amount\n3,2025-01-03,3.5\n4,2025-13-01,4.5\n5,2025-01-05,4..5\n"
@@ -57,3 +57,57 @@ def test_whole_numbers_and_fractions_agree(bench: Workbench) -> None:
     taken = together(bench, b"id,n\n1,1\n", b"id,n\n1,1.5\n", b"id,n\n1,none\n", b"id,n\n1,2\n")
     assert isinstance(taken, Taken), taken
     assert taken.types() == {"id": "BIGINT", "n": "DOUBLE"}
+
+
+def lesson(taken: Outcome) -> Lesson:
+    assert isinstance(taken, Taken), taken
+    assert taken.schema.lesson is not None
+    return taken.schema.lesson
+
+
+def test_what_was_learnt_names_the_deliveries_and_the_line_that_disagrees(bench: Workbench) -> None:
+    """Would catch: a first delivery of which nobody can tell later what its types were learnt from."""
+    found = lesson(together(bench, GOOD, BAD, GOOD))
+    assert found.deliveries == ("x.csv", "y0.csv", "y1.csv")
+    assert [(one.delivery, one.column, one.type, one.value, one.line) for one in found.disagreed] == [
+        ("y0.csv", "day", "DATE", "2025-13-01", 3),
+        ("y0.csv", "amount", "DOUBLE", "4..5", 4),
+    ]
+    assert found.undecided == ()
+    assert found.warnings == (), "the delivery itself is held, with its line"
+
+
+def test_a_tie_of_two_first_deliveries_is_said_with_line_and_file(bench: Workbench) -> None:
+    for first, other, bad in ((GOOD, BAD, "y0.csv"), (BAD, GOOD, "x.csv")):
+        found = lesson(together(bench, first, other))
+        assert found.undecided == ("day", "amount")
+        said = f"day '2025-13-01' isn't DATE (line 3 of {bad}); amount '4..5' isn't DOUBLE (line 4 of {bad}): read as text"
+        assert found.warnings == (said,)
+
+
+def test_codes_that_are_mostly_text_are_no_disagreement(bench: Workbench) -> None:
+    words, numbers = b"id,code\n1,A12\n", b"id,code\n1,12\n"
+    assert lesson(together(bench, numbers, words, words)).disagreed == ()
+    dates = lesson(together(bench, numbers, b"id,code\n1,2025-01-01\n"))
+    assert dates.warnings == ("code '2025-01-01' isn't BIGINT (line 2 of y0.csv): read as text",)
+
+
+def test_a_delivery_with_another_header_is_named(bench: Workbench) -> None:
+    found = lesson(together(bench, GOOD, b"id,day,price\n1,2025-01-01,2.5\n"))
+    assert [one.text for one in found.disagreed] == ["y0.csv has another header"]
+
+
+def test_a_first_delivery_in_utf8_where_another_encoding_is_declared_is_read_as_utf8_and_said(
+    bench: Workbench,
+) -> None:
+    """Would catch: `cafÃ©` in a source's first delivery, in silence; later ones are compared already."""
+    options = {"csv": {"encoding": "cp1252"}}
+    text = "id,name\n1,café\n2,naïve\n"
+    taken = bench.take(text.encode(), "x.csv", options=options)
+    assert isinstance(taken, Taken), taken
+    assert [row[1] for row in taken.rows] == ["café", "naïve"]
+    (said,) = lesson(taken).warnings
+    assert said == "the first delivery is UTF-8, though CP1252 is declared, and is read as UTF-8"
+    declared = bench.take(text.encode("cp1252"), "x.csv", options=options)
+    assert lesson(declared).warnings == ()
+    assert lesson(declared).encoding == "cp1252"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headrace.cli.learnt import lesson
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
 from headrace.cli.text import plural
@@ -39,6 +40,8 @@ def shown(document: ContractShowDocument, page: Page) -> None:
         page.table(COLUMNS, [_column(row) for row in document.columns[:SHOWN_MAX]])
     if len(document.columns) > SHOWN_MAX:
         page.say(f"and {len(document.columns) - SHOWN_MAX} more; --json has all", "dim")
+    if document.learnt is not None:
+        lesson(document.learnt, page, columns=False)
     for rule in document.rules:
         page.say(f"rule {rule.name}: {rule.kind.replace('_', ' ')}, {rule.severity}", indent=2)
     for one in document.service:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from headrace.cli import states
+from headrace.cli.learnt import lessons
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
 from headrace.cli.tables import Cell, Column
@@ -35,6 +36,7 @@ def render(document: RunDocument, page: Page) -> None:
         _errors(document, page)
         for row in document.repairs[:REPAIRS_SHOWN_MAX]:
             repair(row, page)
+        lessons(document.learnt, page)
         past(document.restated, document.proposed, page)
         for one in document.repaired[:PAST_SHOWN_MAX]:
             page.say(mended(one), "good", indent=2)

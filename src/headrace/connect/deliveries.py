@@ -98,6 +98,55 @@ class Inside(msgspec.Struct, frozen=True):
     """Paths of keys that every object had."""
 
 
+class Disagreement(msgspec.Struct, frozen=True):
+    """A delivery that doesn't show of a column what the others show. `type` is theirs; `value` is its first value that isn't of that
+    type, cut and escaped, at `line` of the file (from 1, where its kind has lines). Without a column, its header is another one."""
+
+    delivery: str
+    column: str = ""
+    type: str = ""
+    value: str = ""
+    line: int | None = None
+
+    @property
+    def text(self) -> str:
+        """As a clause."""
+        if not self.column:
+            return f"{self.delivery} has another header"
+        where = f"line {self.line} of {self.delivery}" if self.line else self.delivery
+        value = f" '{self.value}'" if self.value else ""
+        return f"{self.column}{value} isn't {self.type} ({where})"
+
+
+class Lesson(msgspec.Struct, frozen=True):
+    """What a source's schema was learnt from, besides what the schema itself says."""
+
+    deliveries: tuple[str, ...]
+    """The deliveries that were read for it, the first one first."""
+    encoding: str = "utf-8"
+    declared_encoding: str = ""
+    """The encoding that the source declares, where the first delivery is in another one."""
+    header: bool = True
+    """Whether the names of the columns are the delivery's own."""
+    disagreed: tuple[Disagreement, ...] = ()
+    undecided: tuple[str, ...] = ()
+    """Columns that are text because as many deliveries show text as show a narrower type."""
+    attempt: str = ""
+    """The attempt that learnt it."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know before relying on what was learnt, as clauses."""
+        found = [one.text for one in self.disagreed if one.column in self.undecided]
+        said = [f"{'; '.join(found)}: read as text"] if found else []
+        if self.declared_encoding:
+            said.append(
+                f"the first delivery is {self.encoding.upper()}, though"
+                f" {self.declared_encoding.upper()} is declared, and is read as {self.encoding.upper()}"
+            )
+        return tuple(said)
+
+
 class SourceSchema(msgspec.Struct, frozen=True):
     """The pinned schema of a source: columns in the file's order (ids are not used here) and how it is read."""
 
@@ -113,6 +162,8 @@ class SourceSchema(msgspec.Struct, frozen=True):
     """(column, first interval that didn't have it any more), of columns whose going was published."""
     inside: tuple[Inside, ...] = ()
     """Of columns with objects and arrays, from files of records."""
+    lesson: Lesson | None = None
+    """What it was learnt from; None of one that was pinned before this was kept."""
 
     @property
     def names(self) -> tuple[str, ...]:

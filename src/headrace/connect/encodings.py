@@ -60,6 +60,20 @@ def other_encoding(opened: Opened, pinned: SourceSchema) -> Drift | None:
     return Drift(detail=f"the encoding is {found.upper()} instead of {expected.upper()}", reads_as=reads_as)
 
 
+def mislabelled(opened: Opened) -> tuple[Opened, str]:
+    """A first delivery that is UTF-8 as a whole though another encoding is declared, with options that say UTF-8, and the declared
+    encoding; any other as it is, and an empty text."""
+    kind = next((one for one in IN_ANY if one in opened.options), "")
+    declared = _declared(opened.options)
+    encoding = str(declared.get("encoding", UTF8))
+    if "record" in declared or encoding not in _WESTERN or opened.encoding == UTF16:
+        return opened, ""
+    if not _beyond_ascii_in_utf8(Path(opened.path)):
+        return opened, ""
+    options = {**opened.options, kind: {**declared, "encoding": UTF8}}
+    return msgspec.structs.replace(opened, options=options), encoding
+
+
 def expected_encoding(options: Mapping[str, Any], pinned: SourceSchema) -> str:
     """The encoding that a source's files are in by its `options`, else by the first of them."""
     expected = _declared(options).get("encoding") or (UTF16 if pinned.format.encoding == UTF16 else UTF8)

@@ -17,11 +17,19 @@ import msgspec
 
 from headrace.connect import apart
 from headrace.connect.adapting import Adapt, Adapted, about_the_machine, can_be_read, computed, extended, renamed, with_names
-from headrace.connect.deliveries import CannotRead, Drift, Format, SourceSchema, TypeDrift, Unreadable
-from headrace.connect.encodings import other_encoding
+from headrace.connect.deliveries import (
+    CannotRead,
+    Drift,
+    Format,
+    SourceSchema,
+    TypeDrift,
+    Unreadable,
+)
+from headrace.connect.encodings import mislabelled, other_encoding
 from headrace.connect.formats.registry import Header, Reader, reader, readers
 from headrace.connect.headers import listed, unlike
 from headrace.connect.learn import wider
+from headrace.connect.lessons import Shown, lesson_of
 from headrace.connect.mistaken import another_thing
 from headrace.connect.shown import first_line, shown
 from headrace.connect.unpack import OLE, ZIP, Bounds, Opened, is_workbook, open_readable
@@ -88,9 +96,12 @@ def prepare(  # noqa: PLR0913 - what is read, with what, held to what; all but t
         if pinned and (other := _other_kind(found, pinned.format.kind, name) or other_encoding(opened, pinned)):
             result = other
         else:
+            declared = ""
+            if pinned is None:
+                opened, declared = mislabelled(opened)
             kind = reader(pinned.format.kind if pinned else found)
             opened = _unfolded(kind, opened, temporary, bounds, pinned)
-            learning = Learning(kind, name, promised or (), samples, temporary, adapt)
+            learning = Learning(kind, name, promised or (), samples, temporary, adapt, kept, declared)
             result = _prepared(kind, connection, opened, pinned, adapt) if pinned else _learnt(connection, opened, learning)
     except CannotRead as refusal:
         result = refusal.value
@@ -348,6 +359,9 @@ class Learning(NamedTuple):
     samples: Sequence[tuple[Path, str]]
     temporary: Path
     adapt: Adapt | None
+    kept: Path
+    declared_encoding: str
+    """The one that the source declares, where the file isn't in it."""
 
 
 def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Learning) -> Result:
@@ -355,8 +369,22 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     rows = kind.inspect(opened, known=False)
     schema, header = _detected(kind, connection, opened)
     header = _counted(header, rows)
-    samples = (_sampled(kind, connection, one, learning.temporary, opened.options) for one in learning.samples)
-    schema = agreed([schema, *(one for one in samples if one is not None)])
+    shows = [Shown(learning.kept, learning.name, schema)]
+    for path, name in learning.samples:
+        sample = _sampled(kind, connection, (path, name), learning.temporary, opened.options)
+        if sample is not None:
+            shows.append(Shown(path, name, sample))
+    schema = agreed([one.schema for one in shows])
+    learnt = lesson_of(
+        shows,
+        schema,
+        opened,
+        kind.kind,
+        declared_encoding=learning.declared_encoding,
+        promised=bool(promised),
+        first_bad=partial(_first_bad, connection, learning, opened.options),
+    )
+    schema = msgspec.structs.replace(schema, lesson=learnt)
     found, meant = header.names, Adapted({})
     if promised:
         contracted = _as_contracted(header, learning)
@@ -369,6 +397,25 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
         schema = msgspec.structs.replace(schema, pinned_by=learning.name)
     made = kind.mismatch(header, schema) or _staged(kind, opened, schema, header, learnt=True)
     return _as_found(made, found, meant) if isinstance(made, Prepared) else made
+
+
+def _first_bad(
+    connection: duckdb.DuckDBPyConnection, learning: Learning, options: Mapping[str, Any], one: Shown, wanted: SourceSchema
+) -> dict[str, tuple[str, int | None]]:
+    """Of each column the first value of a delivery that isn't of the type that it has in `wanted`, and its line."""
+    import duckdb
+
+    read = prepare(one.path, one.name, connection=connection, temporary=learning.temporary, pinned=wanted, options=options)
+    if not isinstance(read, Prepared):
+        return {}
+    try:
+        connection.execute(f"SELECT bit_xor(hash(part)) FROM ({read.select_sql}) AS part").fetchone()
+    except duckdb.Error as error:
+        why = explain_error(error, read, connection)
+        return {bad.column: (bad.value, bad.line) for bad in why.columns} if isinstance(why, TypeDrift) else {}
+    finally:
+        read.discard()
+    return {}
 
 
 def _as_contracted(header: Header, learning: Learning) -> Adapted | Drift:

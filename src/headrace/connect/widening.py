@@ -75,6 +75,41 @@ def _of_most(name: str, schemas: Sequence[SourceSchema]) -> str | None:
     return None if found == TEXT or (found in DATES and len(written) > 1) else found
 
 
+def disputed(schemas: Sequence[SourceSchema], found: SourceSchema) -> list[dict[str, str] | None]:
+    """Of each delivery, the columns of which it shows another type than the others: column → their type. None for one with another
+    header. `found` is what they show together. Only where types are learnt from text, which a broken value changes."""
+    if found.format.kind not in OF_TEXT:
+        return [{} for _ in schemas]
+    alike = [one for one in schemas if set(one.names) == set(schemas[0].names)]
+    theirs = {column.name: _disputed(column, alike) for column in found.columns}
+    rows: list[dict[str, str] | None] = []
+    for one in schemas:
+        if one not in alike:
+            rows.append(None)
+            continue
+        row = {}
+        for column in one.columns:
+            type_name = theirs.get(column.name)
+            if type_name is not None and wider(column.type, type_name) != type_name:
+                row[column.name] = type_name
+        rows.append(row)
+    return rows
+
+
+def _disputed(column: Column, schemas: Sequence[SourceSchema]) -> str | None:
+    """The type that deliveries show of a column where some show a narrower one than others; None where they agree."""
+    types = [own.type for one in schemas for own in one.columns if own.name == column.name]
+    narrow = [type_name for type_name in types if type_name != TEXT]
+    if not narrow or (column.type != TEXT and TEXT not in types):
+        return None
+    if 2 * len(narrow) < len(types):  # text that happens to be numbers on some days
+        return None
+    if column.type != TEXT:
+        return column.type
+    together = reduce(wider, narrow)
+    return together if together != TEXT else narrow[0]
+
+
 def as_promised(schema: SourceSchema, promised: Sequence[ContractColumn]) -> SourceSchema:
     """The contract's types where it states them; columns that it doesn't know are read as detected."""
     types = {column.name: parse(column.type).text for column in promised if column.type}

@@ -6,7 +6,7 @@ import msgspec
 
 from headrace.connect import SourceSchema
 from headrace.model import Asset, Contract, Project, Source
-from headrace.operations import targets
+from headrace.operations import lessons, targets
 from headrace.operations.contract_showing import (
     ContractChangeRow,
     ContractColumnRow,
@@ -43,6 +43,7 @@ def show(session: Session, target: str) -> ContractShowDocument:
         columns=[msgspec.structs.replace(column, used_by=users[column.name]) for column in columns],
         rules=[ContractRuleRow(name=one.name, kind=one.kind, severity=one.severity.value) for one in (contract.checks if contract else ())],
         service=[ServiceRow(property=one.property, value=one.value, unit=one.unit) for one in (contract.service if contract else ())],
+        learnt=lessons.of_schema(name, pinned) if pinned else None,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents import Document
+from headrace.operations.documents import Document, LearntRow
 
 
 class ContractColumnRow(Document, frozen=True, kw_only=True):
@@ -49,6 +49,8 @@ class ContractShowDocument(Document, frozen=True, kw_only=True):
     columns: list[ContractColumnRow]
     rules: list[ContractRuleRow]
     service: list[ServiceRow]
+    learnt: LearntRow | None = None
+    """Of a source that was published: what its columns were learnt from."""
 
 
 class ContractChangeRow(Document, frozen=True, kw_only=True):

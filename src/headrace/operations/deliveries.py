@@ -10,8 +10,8 @@ import msgspec
 from headrace.model import Source, UsageError
 from headrace.model.required import SEPARATOR
 from headrace.observe.incidents.arrivals import expected_by, usual_delay
-from headrace.operations import targets
-from headrace.operations.documents import Document
+from headrace.operations import lessons, targets
+from headrace.operations.documents import Document, LearntRow
 from headrace.operations.session import Session
 from headrace.store import Transaction
 from headrace.store.queries import deliveries as stored
@@ -48,6 +48,8 @@ class DeliveryRow(Document, frozen=True, kw_only=True):
     observed_at: datetime
     sha256: str | None
     received: Received | None
+    learnt: LearntRow | None = None
+    """Of the delivery that was the first to be published: what the source is held to since, and what that was learnt from."""
 
 
 def deliveries(session: Session, source: str, *, limit: int) -> list[DeliveryRow]:
@@ -64,7 +66,8 @@ def deliveries(session: Session, source: str, *, limit: int) -> list[DeliveryRow
         return []
     with session.store.read() as tx:
         expected = _expected(session, tx, source)
-        return [_row(session, one, expected) for one in stored.arrivals(tx, source, limit=limit)]
+        learnt = lessons.of_source(tx, source)
+        return [_row(session, one, expected, learnt) for one in stored.arrivals(tx, source, limit=limit)]
 
 
 def _expected(session: Session, tx: Transaction, source: str) -> Callable[[str], tuple[int | None, bool]]:
@@ -77,7 +80,12 @@ def _expected(session: Session, tx: Transaction, source: str) -> Callable[[str],
     return lambda key: (expected_by(node, key.partition(SEPARATOR)[0], delay), promised)
 
 
-def _row(session: Session, one: Arrival, expected: Callable[[str], tuple[int | None, bool]]) -> DeliveryRow:
+def _row(
+    session: Session,
+    one: Arrival,
+    expected: Callable[[str], tuple[int | None, bool]],
+    learnt: LearntRow | None,
+) -> DeliveryRow:
     by, promised = expected(one.partition)
     refused = one.state if one.state in ("held", "rejected") else None
     return DeliveryRow(
@@ -97,4 +105,5 @@ def _row(session: Session, one: Arrival, expected: Callable[[str], tuple[int | N
         observed_at=session.instant(one.observed_at),
         sha256=one.sha256,
         received=msgspec.json.decode(one.received, type=Received) if one.received else None,
+        learnt=learnt if learnt is not None and learnt.deliveries[0] == one.path else None,
     )

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from headrace.operations import repaired, restatements
+from headrace.operations import lessons, repaired, restatements
 from headrace.operations.documents import (
     AttemptRow,
+    LearntRow,
     ProposedRow,
     PublishedRow,
     RejectedRow,
@@ -58,6 +59,7 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) 
         repaired=mended,
         restated=restated,
         proposed=proposed,
+        learnt=_learnt(store, found),
         incidents_opened=_incidents(store, result.run_id),
         clock=clock.kind,
         reason=_reason(result),
@@ -67,6 +69,14 @@ def run_document(store: Store, clock: Clock, zone: ZoneInfo, result: RunResult) 
 def _incidents(store: Store, run: int) -> list[str]:
     with store.read() as tx:
         return [incidents.shown(number) for number in incidents.found_in(tx, run)]
+
+
+def _learnt(store: Store, found: Sequence[Attempt]) -> list[LearntRow]:
+    """What the run's attempts learnt of sources, by source."""
+    ids = {f"{a.epoch}.{a.n}" for a in found if a.kind == "take_in" and a.state == "published"}
+    with store.read() as tx:
+        rows = lessons.of_sources(tx, sorted({a.node for a in found if a.kind == "take_in"})) if ids else []
+    return [row for row in rows if row.attempt in ids]
 
 
 def _repairs(store: Store, last: Mapping[tuple[str, str], Attempt], run: int) -> list[RepairRow]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from headrace.cli import states
 from headrace.cli.invocation import Invocation
+from headrace.cli.learnt import lesson
 from headrace.cli.page import Page
 from headrace.cli.parsing import Argument, Option
 from headrace.cli.tables import Cell, Column
@@ -46,6 +47,9 @@ def _render(rows: list[DeliveryRow], page: Page, source: str) -> None:
         page.next("headrace tick")
         return
     page.table(COLUMNS, [_row(row, page) for row in rows])
+    for learnt in [row.learnt for row in rows if row.learnt is not None][:1]:
+        page.say()
+        lesson(learnt, page)
     waiting = next((row for row in rows if row.state in ("held", "rejected")), None)
     held = None if waiting is None else command_line("quarantine", place(source, waiting.partition))
     page.next(held or command_line("read", source))

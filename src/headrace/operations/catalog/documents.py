@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from headrace.operations.documents import Document, NodeRow
+from headrace.operations.documents import Document, LearntRow, NodeRow
 
 
 class CardRow(NodeRow, frozen=True, kw_only=True):
@@ -91,6 +91,8 @@ class NodeDocument(Document, frozen=True, kw_only=True):
     """How many are in each state of `partitions`."""
     oldest: str | None
     fingerprint: str | None
+    learnt: LearntRow | None = None
+    """Of a source: how it is read, and which deliveries that was learnt from."""
 
 
 class PartitionRow(Document, frozen=True, kw_only=True):

@@ -7,10 +7,11 @@ from collections import Counter
 from headrace.lake import PARTITION_COLUMN
 from headrace.lake import catalog as lake
 from headrace.model import Asset, Consumer, Source
-from headrace.operations import targets
+from headrace.operations import lessons, targets
 from headrace.operations.catalog.cards import Cards
 from headrace.operations.catalog.documents import CountedRow, EdgeRow, NodeColumnRow, NodeDocument
 from headrace.operations.catalog.reach import reach_of
+from headrace.operations.documents import LearntRow
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store.queries import calendar, partitions
@@ -40,7 +41,15 @@ def node(session: Session, name: str) -> NodeDocument:
         partitions=counts,
         oldest=oldest,
         fingerprint=above.fingerprint if above is not None else None,
+        learnt=_learnt(session, name) if isinstance(declared, Source) else None,
     )
+
+
+def _learnt(session: Session, source: str) -> LearntRow | None:
+    if session.store is None:
+        return None
+    with session.store.read() as tx:
+        return lessons.of_source(tx, source)
 
 
 def _standing(session: Session, name: str) -> tuple[list[CountedRow], str | None]:

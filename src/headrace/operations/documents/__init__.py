@@ -39,6 +39,9 @@ from headrace.operations.documents.project import (
 from headrace.operations.documents.reading import LineageDocument, LineageRow, ReadDocument, RenderDocument, RenderInput, TryDocument
 from headrace.operations.documents.running import (
     AttemptRow,
+    DisagreedRow,
+    LearntColumnRow,
+    LearntRow,
     LogRow,
     ProposedRow,
     PublishedRow,
@@ -87,6 +90,7 @@ __all__ = [
     "DemoDocument",
     "DemoEvent",
     "DifferenceRow",
+    "DisagreedRow",
     "Document",
     "EffectRow",
     "ErrorRow",
@@ -95,6 +99,8 @@ __all__ = [
     "HoldingRow",
     "InitDocument",
     "LakeFilesRow",
+    "LearntColumnRow",
+    "LearntRow",
     "LineageDocument",
     "LineageRow",
     "LogRow",

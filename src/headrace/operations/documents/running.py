@@ -87,6 +87,49 @@ class RepairedRow(Document, frozen=True, kw_only=True):
     consumers: list[str]
 
 
+class LearntColumnRow(Document, frozen=True, kw_only=True):
+    """A column of a source, with the type that its values are read as."""
+
+    name: str
+    type: str
+
+
+class DisagreedRow(Document, frozen=True, kw_only=True):
+    """A delivery that doesn't show what the others show: of a column, the first value that isn't of their type and its line; without
+    a column, another header."""
+
+    delivery: str
+    column: str | None
+    type: str | None
+    value: str | None
+    line: int | None
+    text: str
+
+
+class LearntRow(Document, frozen=True, kw_only=True):
+    """What was learnt at a source's first publication, and from which deliveries. `by` is `contract` where a contract says the types,
+    else `deliveries`; `header` says whether the names of the columns are the delivery's own."""
+
+    source: str
+    by: str
+    format: str
+    encoding: str
+    declared_encoding: str | None
+    """What the source declares, where the first delivery is in another encoding."""
+    delimiter: str | None
+    header: bool
+    decimal: str
+    date_format: str | None
+    timestamp_format: str | None
+    columns: list[LearntColumnRow]
+    deliveries: list[str]
+    disagreed: list[DisagreedRow]
+    undecided: list[str]
+    """Columns that are text because as many deliveries show text as show another type."""
+    warnings: list[str]
+    attempt: str
+
+
 class RunDocument(Document, frozen=True, kw_only=True):
     """`run` and `tick`. `state` is `succeeded`, `failed`, `partial`, `nothing_due`, or `cancelled` by somebody meanwhile."""
 
@@ -108,6 +151,8 @@ class RunDocument(Document, frozen=True, kw_only=True):
     """What the run published in the place of what readers had seen."""
     proposed: list[ProposedRow] = []
     """What is stale after it, and waits for somebody to ask."""
+    learnt: list[LearntRow] = []
+    """What the sources are held to that were published for the first time."""
 
 
 class RunRow(Document, frozen=True, kw_only=True):

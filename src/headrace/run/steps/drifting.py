@@ -253,7 +253,7 @@ class Drifting:
         """What the source is held to once the delivery is published: columns that came, and since when; those that went; None where
         it stays as it is."""
         if self._task.pinned is None:
-            return prepared.schema if prepared.learnt else None
+            return self._first(prepared.schema) if prepared.learnt else None
         if self._task.accepted:  # the next delivery is held to what this one should have been
             return None
         known = set(self._task.pinned.names)
@@ -272,6 +272,13 @@ class Drifting:
             until=tuple({**went, **until}.items()),
         )
         return None if pin == self._task.pinned else pin
+
+    def _first(self, schema: SourceSchema) -> SourceSchema:
+        """What the first delivery says, with the attempt that read it."""
+        if schema.lesson is None:
+            return schema
+        lesson = msgspec.structs.replace(schema.lesson, attempt=self._task.attempt)
+        return msgspec.structs.replace(schema, lesson=lesson)
 
     def _inside_to_pin(self, prepared: Prepared) -> tuple[Inside, ...]:
         """What columns hold: of those whose change was published, what they hold now."""

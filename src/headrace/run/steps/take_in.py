@@ -290,7 +290,10 @@ def _judged(
     changes = drifting.changes(prepared)
     warned = [change for change in changes if change.policy is Policy.WARN]
     found = msgspec.structs.replace(found, verdict=verdict)
-    if warned:
+    learnt = drifting.to_pin(prepared)
+    first = learnt.lesson if learnt is not None and task.pinned is None else None
+    lessons = first.warnings if first is not None else ()
+    if warned or lessons:
         found = found.with_warning()
     outcome = Outcome(
         attempt=task.attempt,
@@ -299,11 +302,11 @@ def _judged(
         staged=staged.hashed(found.content_hash),
         table=table if table != task.table else None,
         audit=found,
-        learnt=drifting.to_pin(prepared),
+        learnt=learnt,
         fingerprint=fingerprint(of_file(prepared), kept.sha256),
         drift=changes,
         facts=facts_of(changes) + strange.facts,
-        reason="; ".join(filter(None, [told(warned), strange.reason])),
+        reason="; ".join(filter(None, [told(warned), *lessons, strange.reason])),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):
         if not staged.rows and task.pinned is None and not task.promised:

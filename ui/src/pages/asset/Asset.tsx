@@ -25,7 +25,7 @@ type Part = { part: string; name: string; of?: "source"; show: (document: Node) 
 
 const PARTS: readonly Part[] = [
   { part: "partitions", name: "Partitions", show: ({ node, partitions }) => <Partitions name={node.name} source={node.kind === "source"} counted={partitions} /> },
-  { part: "deliveries", name: "Deliveries", of: "source", show: ({ node }) => <Deliveries name={node.name} /> },
+  { part: "deliveries", name: "Deliveries", of: "source", show: ({ node, learnt }) => <Deliveries name={node.name} learnt={learnt ?? null} /> },
   { part: "around", name: "Reads and readers", show: (document) => <Around document={document} /> },
   { part: "columns", name: "Columns", show: ({ node, columns }) => <Columns name={node.name} columns={columns} /> },
   { part: "checks", name: "Checks", show: ({ node }) => <Checks name={node.name} /> },

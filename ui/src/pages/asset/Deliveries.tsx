@@ -8,6 +8,7 @@ import { State } from "../../parts/State";
 import { Table, type Column } from "../../parts/Table";
 import { lasting, Time } from "../../parts/Time";
 import { Drift } from "./Drift";
+import { Learnt } from "./Learnt";
 import { Scores } from "./Scores";
 
 type Row = Schema["DeliveryRow"];
@@ -15,12 +16,13 @@ type Row = Schema["DeliveryRow"];
 const SHOWN = 60;
 const keyOf = (row: Row) => `${row.partition} ${row.path} ${row.observed_at}`;
 
-export function Deliveries({ name }: { name: string }) {
+export function Deliveries({ name, learnt }: { name: string; learnt: Schema["LearntRow"] | null }) {
   return (
     <>
       <Loaded document={useDocument("/api/v1/deliveries/{source}", { path: { source: name }, query: { limit: SHOWN } })}>
         {(rows) => rows.length ? <Arrivals rows={rows} /> : <Panel title="Deliveries"><Empty><strong>Nothing has arrived yet.</strong> <code>{`headrace why ${name}`}</code> says where it is looked for, and when last.</Empty></Panel>}
       </Loaded>
+      {learnt && <Learnt row={learnt} />}
       <Drift name={name} />
       <Scores name={name} />
     </>

@@ -1,0 +1,61 @@
+"""What was learnt of a source at its first publication, in a few lines."""
+
+from __future__ import annotations
+
+from headrace.cli.page import Page
+from headrace.cli.text import joined, plural
+from headrace.model.commands import command_line
+from headrace.operations.documents import LearntRow
+
+COLUMNS_SHOWN_MAX = 12
+DISAGREED_SHOWN_MAX = 3
+SOURCES_SHOWN_MAX = 6
+_FORMATS = {"csv": "CSV", "fixed_width": "fixed width", "jsonl": "JSON lines", "json": "JSON", "xml": "XML"}
+_FORMATS |= {"parquet": "Parquet", "excel": "Excel"}
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_TEXT = ("csv", "fixed_width")
+
+
+def lessons(rows: list[LearntRow], page: Page) -> None:
+    """Of the sources that a run published for the first time; their warnings stand beside the attempts."""
+    if rows:
+        page.say()
+    for row in rows[:SOURCES_SHOWN_MAX]:
+        lesson(row, page, warnings=False)
+    if len(rows) > SOURCES_SHOWN_MAX:
+        page.say(f"and of {plural(len(rows) - SOURCES_SHOWN_MAX, 'more source')}; --json has all", indent=2)
+
+
+def lesson(row: LearntRow, page: Page, *, columns: bool = True, warnings: bool = True) -> None:
+    """How the source is read, with `columns` as what, what says so, and which deliveries didn't agree."""
+    types = "; types by its contract" if row.by == "contract" else ""
+    page.say(f"{row.source} is read as {_form(row)}, learnt from {_deliveries(row)}{types}", indent=2)
+    if columns:
+        page.say(joined([f"{one.name} {one.type}" for one in row.columns], COLUMNS_SHOWN_MAX), "dim", indent=4)
+    for text in row.warnings if warnings else ():
+        page.say(text, "warn", indent=4)
+    others = [one for one in row.disagreed if one.column not in row.undecided]
+    for one in others[:DISAGREED_SHOWN_MAX]:
+        page.say(f"doesn't agree: {one.text}", "warn", indent=4)
+    if len(others) > DISAGREED_SHOWN_MAX:
+        more = f"{len(others) - DISAGREED_SHOWN_MAX:,} more"
+        page.say(f"and {more}: {command_line('deliveries', row.source, '--json')}", indent=4)
+
+
+def _deliveries(row: LearntRow) -> str:
+    count = len(row.deliveries)
+    return row.deliveries[0] if count == 1 else f"{plural(count, 'delivery', 'deliveries')}"
+
+
+def _form(row: LearntRow) -> str:
+    """`CSV, UTF-8, semicolon, header, decimal comma, dates %d.%m.%Y`."""
+    said = [_FORMATS.get(row.format, row.format)]
+    if row.format in _TEXT:
+        said.append(row.encoding.upper())
+    if row.delimiter is not None:
+        said.append(_DELIMITERS.get(row.delimiter, repr(row.delimiter)))
+        said.append("header" if row.header else "no header")
+    if row.decimal == ",":
+        said.append("decimal comma")
+    said += [f"dates {form}" for form in (row.date_format, row.timestamp_format) if form]
+    return ", ".join(said)

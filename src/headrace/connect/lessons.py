@@ -1,0 +1,66 @@
+"""What a source's schema is learnt from: which deliveries, and which of them don't agree, with the line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from headrace.connect.deliveries import Disagreement, Lesson, SourceSchema
+from headrace.connect.unpack import Opened
+from headrace.connect.widening import TEXT, disputed
+from headrace.lake import Column
+
+
+class Shown(NamedTuple):
+    """A kept delivery, and the schema that it shows by itself."""
+
+    path: Path
+    name: str
+    schema: SourceSchema
+
+
+FirstBad = Callable[[Shown, SourceSchema], Mapping[str, tuple[str, int | None]]]
+"""Reads a delivery with a schema: column → its first value that isn't of the schema's type, and the line."""
+
+
+def lesson_of(
+    shows: Sequence[Shown],
+    schema: SourceSchema,
+    opened: Opened,
+    kind: str,
+    *,
+    declared_encoding: str,
+    promised: bool,
+    first_bad: FirstBad,
+) -> Lesson:
+    """What `schema` was learnt from: `shows`, the first of which is `opened`. Where a contract says the types (`promised`), deliveries
+    can't disagree about them. A delivery that does is read once more, for the line."""
+    disputes = [{} for _ in shows] if promised else disputed([one.schema for one in shows], schema)
+    disagreed = []
+    for one, columns in zip(shows, disputes, strict=True):
+        if columns is None:
+            disagreed.append(Disagreement(one.name))
+            continue
+        bad = first_bad(one, _with_types(schema, columns)) if columns else {}
+        for column, type_name in columns.items():
+            value, line = bad.get(column, ("", None))
+            disagreed.append(Disagreement(one.name, column, type_name, value, line))
+    types = {column.name: column.type for column in schema.columns}
+    undecided = dict.fromkeys(one.column for one in disagreed if types.get(one.column) == TEXT)
+    declared = opened.options.get(kind)
+    return Lesson(
+        deliveries=tuple(one.name for one in shows),
+        encoding=opened.encoding,
+        declared_encoding=declared_encoding,
+        header=not isinstance(declared, Mapping) or bool(declared.get("header", True)),
+        disagreed=tuple(disagreed),
+        undecided=tuple(undecided),
+    )
+
+
+def _with_types(schema: SourceSchema, types: Mapping[str, str]) -> SourceSchema:
+    columns = [Column(one.name, types.get(one.name, one.type), one.id) for one in schema.columns]
+    return msgspec.structs.replace(schema, columns=tuple(columns))

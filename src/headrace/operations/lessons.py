@@ -1,0 +1,65 @@
+"""What was learnt of sources at their first publication, and from which deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from headrace.connect import SourceSchema
+from headrace.connect.deliveries import Disagreement
+from headrace.operations.documents import DisagreedRow, LearntColumnRow, LearntRow
+from headrace.store import Transaction
+from headrace.store.queries import arriving
+
+BY_CONTRACT = "contract"
+SEPARATED = ("csv",)
+"""Kinds of files whose columns a delimiter separates."""
+
+
+def of_sources(tx: Transaction, sources: Iterable[str]) -> list[LearntRow]:
+    """In the order of `sources`, those of which it is known."""
+    rows = (of_source(tx, source) for source in sources)
+    return [row for row in rows if row is not None]
+
+
+def of_source(tx: Transaction, source: str) -> LearntRow | None:
+    """What a source is held to, with what it was learnt from; None where nothing is pinned, or nobody kept that."""
+    text = arriving.pinned_schema(tx, source)
+    return None if text is None else of_schema(source, msgspec.json.decode(text, type=SourceSchema))
+
+
+def of_schema(source: str, schema: SourceSchema) -> LearntRow | None:
+    """The same, of a pinned schema."""
+    lesson, form = schema.lesson, schema.format
+    if lesson is None:
+        return None
+    return LearntRow(
+        source=source,
+        by=BY_CONTRACT if schema.pinned_by == BY_CONTRACT else "deliveries",
+        format=form.kind,
+        encoding=lesson.encoding,
+        declared_encoding=lesson.declared_encoding or None,
+        delimiter=form.delimiter if form.kind in SEPARATED else None,
+        header=lesson.header,
+        decimal=form.decimal,
+        date_format=form.date_format,
+        timestamp_format=form.timestamp_format,
+        columns=[LearntColumnRow(name=one.name, type=one.type) for one in schema.columns],
+        deliveries=list(lesson.deliveries),
+        disagreed=[_disagreed(one) for one in lesson.disagreed],
+        undecided=list(lesson.undecided),
+        warnings=list(lesson.warnings),
+        attempt=lesson.attempt,
+    )
+
+
+def _disagreed(one: Disagreement) -> DisagreedRow:
+    return DisagreedRow(
+        delivery=one.delivery,
+        column=one.column or None,
+        type=one.type or None,
+        value=one.value or None,
+        line=one.line,
+        text=one.text,
+    )

@@ -1,0 +1,75 @@
+"""What is learnt of a source is shown at its first publication, and afterwards wherever the source is."""
+
+from __future__ import annotations
+
+import pytest
+from clilab import Project
+
+NOW, LATER = "2025-03-04T08:00+01:00", "2025-03-05T08:00+01:00"
+GOOD = "id,amount,day\n1,1.50,2025-03-01\n"
+BAD = "id,amount,day\n1,2.50,2025-03-02\n2,x,2025-03-02\n"
+SAID = "amount 'x' isn't DOUBLE (line 3 of landing/orders_2025-03-02.csv)"
+
+
+@pytest.fixture
+def project(new: Project) -> Project:
+    for path in (new.root / "assets").iterdir():
+        path.unlink()
+    (new.root / "consumers.yaml").unlink()
+    (new.root / "landing").mkdir()
+    return new
+
+
+def deliver(project: Project, *contents: str) -> None:
+    for day, content in enumerate(contents, 1):
+        (project.root / f"landing/orders_2025-03-0{day}.csv").write_text(content)
+
+
+def test_a_tie_is_said_in_the_run_and_shown_ever_after(project: Project) -> None:
+    """Would catch: a column that is text for ever because one of two first deliveries had a bad value, in silence."""
+    deliver(project, GOOD, BAD)
+    (row,) = (document := project.json("tick", "--now", NOW))["learnt"]
+    assert [(one["name"], one["type"]) for one in row["columns"]] == [
+        ("id", "BIGINT"), ("amount", "VARCHAR"), ("day", "DATE"),
+    ]  # fmt: skip
+    assert (row["source"], row["format"], row["encoding"], row["delimiter"]) == ("orders", "csv", "utf-8", ",")
+    assert row["header"] is True
+    assert len(row["deliveries"]) == 2
+    assert row["undecided"] == ["amount"]
+    (disagreed,) = row["disagreed"]
+    assert (disagreed["value"], disagreed["line"], disagreed["text"]) == ("x", 3, SAID)
+    warned = [one for one in document["published"] if one["verdict"] == "warned"]
+    assert len(warned) == 1
+    assert any(SAID in (one["reason"] or "") for one in document["attempts"])
+
+    assert project.json("contract", "show", "orders")["learnt"] == row
+    listed = [one["learnt"] for one in project.json("deliveries", "orders")]
+    assert [one for one in listed if one] == [row], "it stands at the delivery that was the first"
+    for command in (["deliveries", "orders"], ["contract", "show", "orders"]):
+        text = " ".join(project.text(*command).split())
+        assert "orders is read as CSV, UTF-8, comma, header, learnt from 2 deliveries" in text
+        assert SAID in text
+
+    (project.root / "landing/orders_2025-03-03.csv").write_text(GOOD)
+    assert project.json("tick", "--now", LATER)["learnt"] == [], "only at the first publication"
+
+
+def test_most_deliveries_decide_and_the_one_that_does_not_agree_is_named(project: Project) -> None:
+    deliver(project, GOOD, BAD, GOOD.replace("03-01", "03-03"))
+    text = " ".join(project.text("tick", "--now", LATER).split())
+    assert "orders is read as CSV, UTF-8, comma, header, learnt from 3 deliveries" in text
+    assert "id BIGINT, amount DOUBLE, day DATE" in text
+    assert f"doesn't agree: {SAID}" in text
+    (held,) = [one for one in project.json("deliveries", "orders") if one["state"] == "held"]
+    assert held["partition"] == "2025-03-02"
+
+
+def test_a_declared_encoding_that_the_first_delivery_has_not_is_said(project: Project) -> None:
+    with (project.root / "sources/orders.yaml").open("a") as file:
+        file.write("csv: {encoding: cp1252}\n")
+    deliver(project, "id,name\n1,café\n")
+    document = project.json("tick", "--now", NOW)
+    (row,) = document["learnt"]
+    assert (row["encoding"], row["declared_encoding"]) == ("utf-8", "cp1252")
+    assert "though CP1252 is declared" in document["attempts"][0]["reason"]
+    assert project.json("read", "orders")["rows"] == [{"id": 1, "name": "café"}]

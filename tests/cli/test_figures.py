@@ -140,14 +140,15 @@ def goodput_of(db: sqlite3.Connection, window: Window) -> dict[str, Counter[str]
     for epoch, n, node, state, at, measures in db.execute("select epoch, n, node, state, finished_at, measures from attempt"):
         if at is None or not window[0] < at <= window[1]:
             continue
-        staged = json.loads(measures).get("rows_out", 0) if measures else 0
+        waits = db.execute("select coalesce(sum(rows), 0) from quarantine where epoch = ? and n = ?", (epoch, n)).fetchone()[0]
+        staged = max(json.loads(measures).get("rows_out", 0) if measures else 0, waits)
         if state == "published":
             for rows, identical, ended in made[epoch, n]:
                 where = "identical" if identical else "superseded" if ended is not None and ended <= window[1] else "good"
                 found[node][where] += rows
             found[node]["rejected"] += max(0, staged - sum(rows for rows, _, _ in made[epoch, n]))
         else:
-            found[node]["rejected" if state in ("held", "rejected") else "waiting" if state == "staged" else "retry"] += staged
+            found[node][{"held": "held", "rejected": "rejected", "staged": "waiting"}.get(state, "retry")] += staged
     return found
 
 
@@ -209,7 +210,7 @@ def goodput_agrees(shop: Project, expected: dict[str, Counter[str]]) -> None:
     rows = {row["node"]: row for row in shop.json("status", "--explain", "goodput")["rows"]}
     assert set(rows) == set(expected)
     for node, places in expected.items():
-        found = {place: rows[node][place] for place in ("good", "retry", "rejected", "superseded", "identical", "wrong", "waiting")}
+        found = {place: rows[node][place] for place in ("good", "retry", "held", "rejected", "superseded", "identical", "wrong", "waiting")}
         assert found == {place: places[place] for place in found}
         assert rows[node]["staged"] == sum(places.values())
 

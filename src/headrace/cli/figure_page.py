@@ -23,7 +23,22 @@ _SHOWN: Mapping[str, Sequence[str]] = {
     "domains": ("of", "honest", "mean", "worst", "lost_minutes"),
     "uptime": ("kind", "state", "runs", "succeeded"),
     "weakened": ("node", "what", "before", "after", "by", "at"),
-    "goodput": ("node", "goodput", "staged", "good", "retry", "rejected", "superseded", "identical", "wrong", "waiting"),
+    "goodput": (
+        "node",
+        "goodput",
+        "delivered",
+        "good",
+        "held",
+        "rejected",
+        "rows_per_second",
+        "slowest",
+        "bytes_per_second",
+        "retry",
+        "superseded",
+        "identical",
+        "wrong",
+        "waiting",
+    ),
     "incidents": ("id", "kind", "node", "owner", "began_at", "detect_seconds", "restore_seconds", "open", "recurrence_of"),
     "sources": ("source", "owner", "deliveries", "stability", "quality", "on_time", "expected", "missing", "changed", "consumers", "reads"),
     "use": ("node", "reader", "via", "reads", "last_at", "seconds", "said"),
@@ -65,7 +80,7 @@ def _said(value: Any, field: str, page: Page) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, float):
-        return seconds(value)
+        return f"{value:,.1f}" if field.endswith("per_second") else seconds(value)
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value} %" if field in _PERCENT else str(value)

@@ -74,21 +74,35 @@ class WeakenedPromiseRow(Document, frozen=True, kw_only=True):
 
 
 class GoodputRow(Document, frozen=True, kw_only=True):
-    """Of one node: rows that attempts staged in the window, and where they went; `goodput` is the share that is good. Never summed over
-    nodes: the same rows pass through many."""
+    """Of one node: rows that were delivered to it, or that attempts staged, in the window, and where they went; `goodput` is the share
+    that is good. Never summed over nodes: the same rows pass through many."""
 
     node: str
     owner: str
+    window: str
     attempts: int
     staged: int
+    """All rows that attempts were about: the places (`good` to `waiting`) add up to it."""
+    delivered: int
+    """Of a source each delivery once, however often it was ingested; of an asset the same as `staged`."""
     good: int
     retry: int
+    held: int
     rejected: int
     superseded: int
     identical: int
     wrong: int
     waiting: int
+    reworked: int
+    """`retry`, `superseded` and `identical` together."""
+    rows_per_second: float | None
+    """Good rows in a second of its work; null where none was measured."""
+    bytes_per_second: float | None
+    slowest: str | None
+    """What took the most of its work: `run`, `audit` or `publish`."""
     goodput: str | None
+    ratio: str | None
+    """The same as `goodput`: percent of what was delivered."""
 
 
 class IncidentTimesRow(Document, frozen=True, kw_only=True):

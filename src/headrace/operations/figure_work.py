@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.observe.availability.score import percent, share
-from headrace.observe.figures.goodput import Made, Staged, by_node
+from headrace.observe.figures.goodput import Goodput, Made, Staged, by_node
 from headrace.observe.figures.repair_times import Occurred, times
 from headrace.operations.figure_documents import GoodputRow, IncidentTimesRow, RunCountRow, WeakenedPromiseRow
 from headrace.operations.figuring import Figuring
@@ -33,35 +33,67 @@ def weakened(figuring: Figuring) -> tuple[list[str], list[WeakenedPromiseRow]]:
 
 
 def goodput(figuring: Figuring) -> tuple[list[str], list[GoodputRow]]:
-    """Where the rows went that attempts staged."""
-    rows = [
-        GoodputRow(
-            node=one.node, owner=figuring.owner_of(one.node), attempts=one.attempts, staged=one.staged,
-            goodput=percent(share(one.good, one.staged)), **one.places,
+    """Where the rows went that were delivered or staged."""
+    found = by_node(staged(figuring))
+    said = ["rows that are sound and still published, of those delivered (sources) or staged (assets); never summed over nodes"]
+    slow = [one for one in found if one.rows_per_second is not None]
+    if slow:
+        slowest = min(slow, key=lambda one: (one.rows_per_second or 0.0, one.node))
+        took = slowest.work_us.get(slowest.slowest or "", 0) / 1e6 / slowest.seconds
+        said.append(
+            f"slowest: {slowest.node}, {slowest.rows_per_second:,.0f} good rows per second of its work;"
+            f" {int(took * 100)} % of that was {slowest.slowest}"
         )
-        for one in by_node(staged(figuring))
-    ]  # fmt: skip
-    return ["rows that are sound and stand, of those staged; never summed over nodes"], rows
+    return said, [_goodput(figuring, one) for one in found]
+
+
+def _goodput(figuring: Figuring, one: Goodput) -> GoodputRow:
+    ratio = percent(share(one.good, one.delivered))
+    return GoodputRow(
+        node=one.node,
+        owner=figuring.owner_of(one.node),
+        window=figuring.window.text,
+        attempts=one.attempts,
+        staged=one.staged,
+        delivered=one.delivered,
+        reworked=one.reworked,
+        rows_per_second=_rounded(one.rows_per_second),
+        bytes_per_second=_rounded(one.bytes_per_second),
+        slowest=one.slowest,
+        goodput=ratio,
+        ratio=ratio,
+        **one.places,
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def staged(figuring: Figuring) -> list[Staged]:
     """The attempts that ended in the window, and what came of their rows."""
     unsound = figuring.evaluation.unsound()
-    made: dict[tuple[int, int], list[tuple[str, worth.Published]]] = {}
+    made: dict[tuple[int, int], list[Made]] = {}
+    nodes = {(one.epoch, one.n): one.node for one in figuring.attempts}
     for one in worth.publications(figuring.tx, figuring.began, figuring.until):
-        made.setdefault((one.epoch, one.n), []).append((one.partition, one))
+        place = one.epoch, one.n
+        ended = one.ended_at is not None and one.ended_at <= figuring.until
+        wrong = (nodes.get(place, ""), one.partition, one.published_at) in unsound
+        made.setdefault(place, []).append(Made(one.partition, one.rows, one.identical, ended, wrong, one.bytes))
     return [
         Staged(
-            one.node, f"{one.epoch}.{one.n}", one.state, one.at, one.rows,
-            tuple(
-                Made(key, p.rows, p.identical, p.ended_at is not None and p.ended_at <= figuring.until,
-                     (one.node, key, p.published_at) in unsound)
-                for key, p in made.get((one.epoch, one.n), ())
-            ),
+            node=one.node,
+            attempt=f"{one.epoch}.{one.n}",
+            state=one.state,
+            at_us=one.at,
+            rows=one.rows,
+            made=tuple(made.get((one.epoch, one.n), ())),
+            delivery=one.delivery_id if figuring.declared.nodes.get(one.node) and figuring.declared.nodes[one.node].is_source else None,
+            work_us={"run": one.run_us, "audit": one.audit_us, "publish": one.publish_us},
         )
         for one in figuring.attempts
         if figuring.chosen(one.node)
-    ]  # fmt: skip
+    ]
 
 
 def incidents(figuring: Figuring) -> tuple[list[str], list[IncidentTimesRow]]:

@@ -1,18 +1,22 @@
-"""Goodput and waste: what became of the rows that attempts staged. Each row is in exactly one place. Pure."""
+"""Goodput and waste: what became of the rows that were delivered or staged. Each row is in exactly one place. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-GOOD, RETRY, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING = (
-    "good", "retry", "rejected", "superseded", "identical", "wrong", "waiting",
+GOOD, RETRY, HELD, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING = (
+    "good", "retry", "held", "rejected", "superseded", "identical", "wrong", "waiting",
 )  # fmt: skip
-PLACES = (GOOD, RETRY, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING)
-"""`retry`: of attempts that failed or were lost. `rejected`: of what didn't pass. `superseded`: replaced or taken back since. `identical`:
-the same as what was there. `wrong`: named by an incident. `waiting`: of a plan that isn't published."""
-_OF_STATE = {"held": REJECTED, "rejected": REJECTED, "staged": WAITING, "queued": WAITING, "running": WAITING}
+PLACES = (GOOD, RETRY, HELD, REJECTED, SUPERSEDED, IDENTICAL, WRONG, WAITING)
+"""`retry`: of attempts that failed or were lost, and of a delivery that was ingested again. `held`: kept from readers until somebody
+decides. `rejected`: of what didn't pass. `superseded`: replaced or taken back since. `identical`: the same as what was there. `wrong`:
+named by an incident. `waiting`: of a plan that isn't published."""
+REWORKED = (RETRY, SUPERSEDED, IDENTICAL)
+"""Rows that were computed or ingested more than once."""
+SEGMENTS = ("run", "audit", "publish")
+_OF_STATE = {"held": HELD, "rejected": REJECTED, "staged": WAITING, "queued": WAITING, "running": WAITING}
 
 
 class Made(msgspec.Struct, frozen=True):
@@ -23,10 +27,23 @@ class Made(msgspec.Struct, frozen=True):
     identical: bool
     ended: bool
     wrong: bool
+    bytes: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where its rows went."""
+        if self.wrong:
+            return WRONG
+        if self.identical:
+            return IDENTICAL
+        return SUPERSEDED if self.ended else GOOD
 
 
 class Staged(msgspec.Struct, frozen=True):
-    """An attempt that ended in the window: its state, the rows that it staged, and what of them was published."""
+    """An attempt that ended in the window: its state, the rows that it was about, and what of them was published.
+
+    `delivery` is that of a source, `work_us` how long it took by segment.
+    """
 
     node: str
     attempt: str
@@ -34,6 +51,8 @@ class Staged(msgspec.Struct, frozen=True):
     at_us: int
     rows: int
     made: tuple[Made, ...] = ()
+    delivery: int | None = None
+    work_us: Mapping[str, int] = {}
 
 
 class Goodput(msgspec.Struct, frozen=True):
@@ -42,32 +61,54 @@ class Goodput(msgspec.Struct, frozen=True):
     node: str
     attempts: int
     staged: int
+    delivered: int
+    """Of a source the rows that its vendor delivered, each once; of an asset all that attempts staged."""
     places: dict[str, int]
+    good_bytes: int = 0
+    work_us: Mapping[str, int] = {}
 
     @property
     def good(self) -> int:
         """Rows of publications that are sound and still stand."""
         return self.places[GOOD]
 
+    @property
+    def reworked(self) -> int:
+        """Rows that were computed or ingested more than once."""
+        return sum(self.places[place] for place in REWORKED)
+
+    @property
+    def rows_per_second(self) -> float | None:
+        """Good rows in a second of all its work, wasted work too; None where it did none."""
+        return self._per_second(self.good)
+
+    @property
+    def bytes_per_second(self) -> float | None:
+        """The same of bytes."""
+        return self._per_second(self.good_bytes)
+
+    @property
+    def slowest(self) -> str | None:
+        """The segment that took the most of its work; None where it did none."""
+        return max(SEGMENTS, key=lambda one: self.work_us.get(one, 0)) if self.seconds else None
+
+    @property
+    def seconds(self) -> float:
+        """What all its attempts took."""
+        return sum(self.work_us.values()) / 1e6
+
+    def _per_second(self, amount: int) -> float | None:
+        return amount / self.seconds if self.seconds else None
+
 
 def places(one: Staged) -> dict[str, int]:
-    """Where the rows of one attempt went."""
+    """Where the rows of one attempt went. What was held and accepted is published by the attempt that was held."""
     found = dict.fromkeys(PLACES, 0)
-    if one.state != "published":
-        found[_OF_STATE.get(one.state, RETRY)] += one.rows
-        return found
     for made in one.made:
-        found[_place(made)] += made.rows
-    found[REJECTED] += max(0, one.rows - sum(made.rows for made in one.made))
+        found[made.place] += made.rows
+    rest = max(0, one.rows - sum(made.rows for made in one.made))
+    found[REJECTED if one.state == "published" else _OF_STATE.get(one.state, RETRY)] += rest
     return found
-
-
-def _place(made: Made) -> str:
-    if made.wrong:
-        return WRONG
-    if made.identical:
-        return IDENTICAL
-    return SUPERSEDED if made.ended else GOOD
 
 
 def by_node(rows: Iterable[Staged]) -> list[Goodput]:
@@ -79,8 +120,23 @@ def by_node(rows: Iterable[Staged]) -> list[Goodput]:
 
 
 def _sum(node: str, attempts: Sequence[Staged]) -> Goodput:
-    total = dict.fromkeys(PLACES, 0)
+    last = {one.delivery: one.attempt for one in attempts if one.delivery is not None}
+    total, again = dict.fromkeys(PLACES, 0), 0
     for one in attempts:
-        for place, rows in places(one).items():
+        went = places(one)
+        if one.delivery is not None and last[one.delivery] != one.attempt:  # the same delivery was ingested again
+            if not one.made:
+                went = {**dict.fromkeys(PLACES, 0), RETRY: one.rows}
+            again += sum(went.values()) - went[GOOD]
+        for place, rows in went.items():
             total[place] += rows
-    return Goodput(node, len(attempts), sum(total.values()), total)
+    staged = sum(total.values())
+    return Goodput(
+        node=node,
+        attempts=len(attempts),
+        staged=staged,
+        delivered=staged - again,
+        places=total,
+        good_bytes=sum(made.bytes for one in attempts for made in one.made if made.place == GOOD),
+        work_us={name: sum(one.work_us.get(name, 0) for one in attempts) for name in SEGMENTS},
+    )

@@ -18,6 +18,11 @@ class Attempted(NamedTuple):
     state: str
     at: int
     rows: int
+    """With those that wait in quarantine and were never staged, as where a schema drifted."""
+    delivery_id: int | None = None
+    run_us: int = 0
+    audit_us: int = 0
+    publish_us: int = 0
 
 
 class Published(NamedTuple):
@@ -30,6 +35,7 @@ class Published(NamedTuple):
     identical: bool
     published_at: int
     ended_at: int | None
+    bytes: int
 
 
 class Incident(NamedTuple):
@@ -55,33 +61,52 @@ class Arrived(NamedTuple):
     drifted: bool
 
 
-class _RowsOut(msgspec.Struct):
+class _Measures(msgspec.Struct):
     rows_out: int = 0
+    seconds: float = 0.0
+    audit_seconds: float = 0.0
+    publish_seconds: float = 0.0
 
 
 def attempts(tx: Transaction, from_us: int, until_us: int) -> list[Attempted]:
     """The attempts at data (not exports) that ended in a window, in order."""
     rows = tx.execute(
-        "select epoch, n, node, state, finished_at, measures from attempt where kind <> 'export' and finished_at > ? and finished_at <= ?"
-        " order by epoch, n",
+        "select a.epoch, a.n, a.node, a.state, a.finished_at, a.measures, a.delivery_id,"
+        " (select sum(q.rows) from quarantine q where q.epoch = a.epoch and q.n = a.n)"
+        " from attempt a where a.kind <> 'export' and a.finished_at > ? and a.finished_at <= ?"
+        " order by a.epoch, a.n",
         (from_us, until_us),
     )
-    return [Attempted(row[0], row[1], row[2], row[3], row[4], _staged(row[5])) for row in rows]
+    return [_attempted(*row) for row in rows.fetchall()]
 
 
-def _staged(measures: str | None) -> int:
-    return 0 if measures is None else msgspec.json.decode(measures, type=_RowsOut).rows_out
+def _attempted(
+    epoch: int, n: int, node: str, state: str, at: int, content: str | None, delivery: int | None, withheld: int | None
+) -> Attempted:
+    found = _Measures() if content is None else msgspec.json.decode(content, type=_Measures)
+    return Attempted(
+        epoch,
+        n,
+        node,
+        state,
+        at,
+        max(found.rows_out, int(withheld or 0)),
+        delivery,
+        round(max(0.0, found.seconds - found.audit_seconds) * 1e6),
+        round(found.audit_seconds * 1e6),
+        round(found.publish_seconds * 1e6),
+    )
 
 
 def publications(tx: Transaction, from_us: int, until_us: int) -> list[Published]:
     """What the attempts that ended in a window had published by its end."""
     rows = tx.execute(
-        "select p.epoch, p.n, p.partition, p.rows, p.identical, p.published_at, p.ended_at from attempt a join publication p"
+        "select p.epoch, p.n, p.partition, p.rows, p.identical, p.published_at, p.ended_at, p.bytes from attempt a join publication p"
         " on p.epoch = a.epoch and p.n = a.n where a.kind <> 'export' and a.finished_at > ? and a.finished_at <= ? and p.published_at <= ?"
         " order by p.id",
         (from_us, until_us, until_us),
     )
-    return [Published(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6]) for row in rows]
+    return [Published(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6], row[7]) for row in rows]
 
 
 def incidents(tx: Transaction, from_us: int, until_us: int) -> list[Incident]:

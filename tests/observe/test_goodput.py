@@ -1,0 +1,62 @@
+"""Goodput: rows that are sound and still published, over rows that were delivered or staged."""
+
+from __future__ import annotations
+
+from headrace.observe.figures.goodput import Goodput, Made, Staged, by_node
+
+SECOND = 1_000_000
+
+
+def only(*attempts: Staged) -> Goodput:
+    [found] = by_node(attempts)
+    assert sum(found.places.values()) == found.staged
+    return found
+
+
+def attempt(n: int, state: str, rows: int, *made: Made, delivery: int | None = None, seconds: int = 0) -> Staged:
+    return Staged("flights", f"1.{n}", state, n, rows, made, delivery, {"run": seconds * SECOND, "audit": SECOND * seconds // 4})
+
+
+def made(rows: int, *, ended: bool = False, identical: bool = False, wrong: bool = False) -> Made:
+    return Made("2013-02-11", rows, identical, ended, wrong, rows * 8)
+
+
+def test_held_rows_were_delivered() -> None:
+    """Would catch: 100.0 % while 2,740 delivered rows are held, because a delivery whose schema drifted was never staged."""
+    found = only(attempt(1, "published", 260, made(260), delivery=1), attempt(2, "held", 2740, delivery=2))
+    assert (found.delivered, found.good, found.places["held"]) == (3000, 260, 2740)
+
+
+def test_only_held_rows_are_data() -> None:
+    """Would catch: "no data" for a window in which everything that was delivered is held."""
+    found = only(attempt(2, "held", 2740, delivery=2))
+    assert (found.delivered, found.good) == (2740, 0)
+
+
+def test_what_was_held_and_is_repaired_was_delivered_once() -> None:
+    """Would catch: 50 % after a repair that published every row, because the delivery was ingested twice."""
+    found = only(attempt(2, "held", 2740, delivery=2), attempt(3, "published", 2740, made(2740), delivery=2))
+    assert (found.delivered, found.good, found.reworked, found.staged) == (2740, 2740, 2740, 5480)
+
+
+def test_what_was_held_and_is_accepted_is_good() -> None:
+    """Would catch: rows that count as held for ever, because an accepted attempt stays a held one."""
+    found = only(attempt(2, "held", 100, made(100), delivery=2))
+    assert (found.delivered, found.good, found.places["held"]) == (100, 100, 0)
+
+
+def test_rows_and_bytes_per_second_are_of_all_the_work() -> None:
+    """Would catch: a rate that leaves out the work that was wasted, and a segment that isn't the slowest."""
+    found = only(
+        attempt(1, "published", 100, made(100), seconds=4),
+        attempt(2, "failed", 50, seconds=4),
+        attempt(3, "published", 30, made(30, ended=True)),
+    )
+    assert found.seconds == 10.0
+    assert (found.rows_per_second, found.bytes_per_second, found.slowest) == (10.0, 80.0, "run")
+    assert (found.delivered, found.reworked) == (180, 80)
+
+
+def test_without_measured_work_there_is_no_rate() -> None:
+    found = only(attempt(1, "published", 0, made(0)))
+    assert (found.rows_per_second, found.bytes_per_second, found.slowest, found.delivered) == (None, None, None, 0)

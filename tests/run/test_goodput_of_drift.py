@@ -1,0 +1,24 @@
+"""Goodput of deliveries that are held for their schema: they were never staged, and were delivered all the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from runlab import DAYS, three_days
+
+SETTINGS = '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n'
+
+
+def test_a_delivery_held_for_its_schema_counts_as_delivered(tmp_path: Path) -> None:
+    """Would catch: 100.0 % while delivered rows are held, and "no data" for a window that holds nothing else."""
+    lab = three_days(tmp_path / "lab", SETTINGS)
+    lab.deliver(DAYS[3], [f"4{i},c,1.50,{DAYS[3]}" for i in range(30)], header="order_id,client,amount,day")
+    lab.tick()
+    assert lab.headrace("status")["quarantine"]["rows"] == 30
+    rows = {row["node"]: row for row in lab.headrace("status", "--explain", "goodput")["rows"]}
+    orders = rows["orders"]
+    assert (orders["delivered"], orders["good"], orders["held"], orders["rejected"]) == (60, 30, 30, 0)
+    assert (orders["ratio"], orders["goodput"], orders["window"]) == ("50.0", "50.0", "30d")
+    assert orders["rows_per_second"] > 0 and orders["bytes_per_second"] > 0 and orders["slowest"] in ("run", "audit", "publish")
+    said = lab.headrace("status", "--explain", "goodput")["said"]
+    assert any(line.startswith("slowest: ") for line in said), said

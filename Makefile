@@ -6,6 +6,7 @@
 #   make lab [SEEDS=2001,2002] [ARGS=--json]   one fault of every kind in random projects, and what is said of it
 #   make lint            format, lint, types, import directions
 #   make simulate [SEEDS=10000 | SEED=7]   the core in simulated worlds where everything goes wrong; or one of them again
+#   make evaluations [SEEDS=500 | SEED=7]   random histories in which every view has to say the same; or one of them again
 #   make bench           the measurements, into benchmarks/RESULTS.md
 #   make ui              the web UI, if ui/ is newer than what is built
 #   make ui-dev          the web UI from its sources, on the server at HEADRACE_URL with HEADRACE_TOKEN
@@ -14,7 +15,7 @@
 #   make lock            resolve requirements/ again from pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system lint faults lab simulate bench docs lock ui ui-dev screenshots
+.PHONY: help demo test test-system lint faults lab simulate evaluations bench docs lock ui ui-dev screenshots
 .DELETE_ON_ERROR:
 
 BIN := .venv/bin
@@ -74,6 +75,9 @@ lint: .venv/.dev
 
 simulate: .venv/.dev
 	@$(BIN)/python -m headrace.schedule.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
+
+evaluations: .venv/.dev
+	@env -u PYTHONDONTWRITEBYTECODE SEEDS="$(or $(SEEDS),500)" SEED="$(SEED)" $(BIN)/python -m pytest -q -n 2 tests/observe/test_one_evaluation.py $(ARGS)
 
 bench: .venv/.dev
 	@$(BIN)/python -m benchmarks.results $(ARGS)

@@ -259,7 +259,8 @@ def _superseded(facts: OpenFacts) -> OpenItem | None:
     count = sum(one.partitions for one in facts.superseded)
     each = [f"{days(one.partitions, one.unit)} of {one.node}" for one in facts.superseded[:NAMES_MAX]]
     first = facts.superseded[0]
-    span = f" ({first.first} … {first.last})" if len(facts.superseded) == 1 else ""
+    keys = first.first if first.first == first.last else f"{first.first} … {first.last}"
+    span = f" ({keys})" if len(facts.superseded) == 1 else ""
     text = f"{', '.join(each)} superseded upstream{span}"
     nodes = tuple(one.node for one in facts.superseded)
     return OpenItem(OpenKind.SUPERSEDED_UPSTREAM, count, nodes, text, first.command)

@@ -49,7 +49,7 @@ class Gathering:
             timezone=terms.timezone,
             terms=tuple(_term(promise) for promise in promises),
             duties=duties,
-            counted_us=self._counted(terms.consumer, promises, duties),
+            counted_us=self._counted(terms, promises, duties),
             blind=self._blind(read),
             wrong=self._wrongness.wrong(read, duties),
         )
@@ -97,14 +97,15 @@ class Gathering:
         met = NONE if met_us is None else ((met_us, EVER),)
         return Duty(interval, bounds_us(interval, terms.per, terms.timezone)[1], due_us, met, met_us)
 
-    def _counted(self, consumer: str, promises: Sequence[Promise], duties: Sequence[Duty]) -> int:
-        """The first deadline since anything was promised."""
+    def _counted(self, terms: Terms, promises: Sequence[Promise], duties: Sequence[Duty]) -> int:
+        """The first deadline since anything was promised. Data that comes interval by interval, and of which nothing has come yet, has
+        none."""
         if not promises:
             return EVER
         since = promises[0].from_at
-        known = stored.first_due(self._tx, consumer, since)
+        known = stored.first_due(self._tx, terms.consumer, since)
         fresh = (duty.due_us for duty in duties if since <= duty.due_us <= self._now)
-        if not duties and promises[-1].terms.get("max_age"):
+        if not duties and promises[-1].terms.get("max_age") and not self._scene.has_rhythm(terms):
             return since  # without a rhythm nothing falls due: it counts from when it was promised
         return min([*([known] if known is not None else []), *fresh], default=EVER)
 

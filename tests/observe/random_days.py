@@ -1,0 +1,394 @@
+"""Random days of a small project, written into a real store as a leader would have written them.
+
+Two sources, three assets (nobody reads `side`), three consumers. Things go wrong, are repaired in every
+way that there is, and the leader judges after each of its passes (`run.judging`). No worker runs.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from headrace.observe.incidents.reports import reported
+from headrace.observe.looking import known_until
+from headrace.run.judging import Judged, judge
+from headrace.store import Store, Transaction
+from headrace.store.queries import availability, publications
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+FIRST = 1_735_689_600_000_000
+"""2025-01-01 in UTC, when the project is applied."""
+SOURCES = ("orders", "rates")
+MADE_OF = {"clean": ("orders",), "money": ("orders", "rates"), "side": ("orders",)}
+READERS = {"clean": ("board", "feed"), "money": ("report", "feed"), "side": ()}
+FACTS = ("null_spike", "volume_anomaly", "distribution_shift", "schema_change", "duplicate_rows")
+FAULTS = (
+    "held", "held", "rejected", "late", "missing", "failed", "reported", "restated", "warned", "broken_look",
+    "throttled", "superseded", "lost", "skipped",
+)  # fmt: skip
+REPAIRS = ("fix", "accept", "redelivery", "drop", "retry", "backfill", "withdraw", "waive", "none")
+
+
+def declare(root: Path) -> None:
+    """Write the project's files."""
+
+    def write(path: str, text: str) -> None:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+
+    write("headrace.toml", '[project]\nname = "lab"\ntimezone = "UTC"\n[run]\nworkers = 1\n')
+    write(
+        "owners.yaml",
+        "core: {kind: team, contact: ['mailto:core@example.com'], digest: '08:00'}\n"
+        "readers: {kind: team, contact: ['mailto:readers@example.com']}\n"
+        "acme: {kind: vendor}\n",
+    )
+    for name in SOURCES:
+        write(
+            f"sources/{name}.yaml",
+            f"source: {name}\nowner: acme\npartition: day\nexpect: {{by: '05:00'}}\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n",
+        )
+    head = "/* headrace\nowner: core\npartition: {by: day, column: day}\n*/\n"
+    write("assets/clean.sql", f"{head}select day, x from orders\n")
+    write("assets/side.sql", f"{head}select day, x from orders\n")
+    write("assets/money.sql", f"{head}select o.day, o.x * r.x as x from orders o join rates r using (day)\n")
+    write(
+        "consumers.yaml",
+        "- {consumer: report, owner: core, reads: [money], due: '07:00'}\n"
+        "- {consumer: board, owner: readers, reads: [clean], max_age: 30h}\n"
+        "- {consumer: feed, owner: readers, reads: [clean, money], due: '09:00'}\n",
+    )
+
+
+def key(day: int) -> str:
+    """The day's partition."""
+    return datetime.fromtimestamp((FIRST + day * DAY) / 1e6, UTC).date().isoformat()
+
+
+@dataclass(order=True)
+class Event:
+    """Something that happens at a time; `number` keeps the order of those at the same time."""
+
+    at: int
+    number: int
+    what: Callable[[Transaction, int], None]
+
+
+class Days:
+    """One history. `happened` names its faults and repairs, for whoever reads a failure."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+        self.happened: list[str] = []
+        self.events: list[Event] = []
+        self._n = self._snapshot = self._revision = self._run = 0
+        self._bad: set[tuple[str, str]] = set()
+        choose = self._random
+        self.length = choose.choice([0, 1, 2, 3, 4, 6, 8])
+        self.history = choose.choice([0, 0, 0, 5, 15])
+        """Days before the promise that are loaded at once."""
+        self.promised_at = FIRST + choose.choice([0, 0, 7 * HOUR, DAY])
+        if self.length or self.history:
+            self._plan()
+        self.now = max((one.at for one in self.events), default=FIRST) + choose.choice([0, HOUR, 9 * HOUR, 30 * HOUR])
+        self.events = [one for one in sorted(self.events) if one.at <= self.now]
+
+    # What happens
+
+    def _plan(self) -> None:
+        choose = self._random
+        loaded = FIRST + choose.randrange(60) * 60_000_000
+        for day in range(-self.history, 0):
+            for source in SOURCES:
+                self._arrive(source, day, loaded)
+            self._pass(loaded + HOUR // 4, day)
+        cadence = choose.choice([2, 6, 26])
+        for hour in range(0, self.length * 24 + 24, cadence):
+            if choose.random() < 0.95:
+                self._at(FIRST + hour * HOUR, self._observe)
+        faults = {day: choose.sample(FAULTS, choose.choice([1, 2, 3])) for day in range(self.length) if choose.random() < 0.8}
+        for day in range(self.length):
+            self._one_day(day, faults.get(day, []))
+
+    def _one_day(self, day: int, faults: list[str]) -> None:
+        choose = self._random
+        ended = FIRST + (day + 1) * DAY
+        came = ended + choose.randrange(1, 5) * HOUR
+        where = dict(zip(faults, choose.choices(SOURCES, k=len(faults)), strict=True))
+        for source in SOURCES:
+            mine = [fault for fault, place in where.items() if place == source]
+            at = came + choose.randrange(60) * 60_000_000
+            if "missing" in mine:
+                continue
+            if "late" in mine:
+                at += choose.choice([3, 6, 20, 40]) * HOUR
+            state = next((one for one in ("held", "rejected") if one in mine), "published")
+            self._arrive(source, day, at, state, warned="warned" in mine)
+            self._pass(at + HOUR // 4, day)
+            for fault in mine:
+                self._fault(fault, source, day, at)
+
+    def _fault(self, fault: str, source: str, day: int, at: int) -> None:
+        choose = self._random
+        later = at + choose.choice([1, 3, 9, 25]) * HOUR
+        repair = choose.choice(REPAIRS)
+        self.happened.append(f"{fault} of {source} {key(day)}, then {repair}")
+        asset = choose.choice([name for name, above in MADE_OF.items() if source in above])
+        match fault:
+            case "held" | "rejected":
+                self._repair(repair, source, day, later)
+            case "failed":
+                self._at(at + HOUR // 2, lambda tx, now: self._fails(tx, asset, day, now))
+                if repair != "none":
+                    self._at(later, lambda tx, now: self._publish(tx, asset, key(day), now))
+            case "lost" | "skipped":
+                state = fault
+                self._at(at + HOUR // 2, lambda tx, now: self._attempt(tx, asset, key(day), state, now, rows=0))
+            case "reported":
+                self._at(later, lambda tx, now: self._report(tx, source, day, now))
+                if repair != "none":
+                    self._arrive(source, day, later + 2 * HOUR)
+                    self._pass(later + 2 * HOUR + HOUR // 4, day, again=True)
+            case "restated":
+                self._arrive(source, day, later)
+                self._pass(later + HOUR // 4, day, again=True)
+            case "superseded":
+                self._at(later, lambda tx, now: self._propose(tx, asset, day))
+            case "broken_look" | "throttled":
+                code = "source_throttled" if fault == "throttled" else "connection"
+                self._at(later, lambda tx, now: self._look(tx, source, now, code))
+            case _:
+                if repair == "waive":
+                    self._at(later, lambda tx, now: self._waive(tx, day, now))
+
+    def _repair(self, repair: str, source: str, day: int, at: int) -> None:
+        match repair:
+            case "fix" | "backfill":
+                self._at(at, lambda tx, now: self._planned(tx, source, day, now))
+            case "accept":
+                until = self._random.choice([None, at + 5 * HOUR])
+                actor = self._random.choice(["core", "readers", "acme", "somebody"])
+                self._at(at, lambda tx, now: self._accept(tx, source, day, now, actor, until))
+                self._pass(at + HOUR // 4, day)
+            case "redelivery" | "retry":
+                self._arrive(source, day, at)
+                self._pass(at + HOUR // 4, day)
+            case "drop":
+                self._at(at, lambda tx, now: self._decide(tx, source, key(day), "dropped"))
+            case "withdraw":
+                self._arrive(source, day, at)
+                self._pass(at + HOUR // 4, day)
+                self._at(at + HOUR, lambda tx, now: self._withdraw(tx, source, day, now))
+            case "waive":
+                self._at(at, lambda tx, now: self._waive(tx, day, now))
+
+    def _at(self, at: int, what: Callable[[Transaction, int], None]) -> None:
+        self.events.append(Event(at, len(self.events), what))
+
+    def _arrive(self, source: str, day: int, at: int, state: str = "published", *, warned: bool = False) -> None:
+        self._at(at, lambda tx, now: self._take_in(tx, source, day, now, state, warned=warned))
+
+    def _pass(self, at: int, day: int, *, again: bool = False) -> None:
+        self._at(at, lambda tx, now: self._compute(tx, day, now, again=again))
+
+    # What a leader writes
+
+    def _observe(self, tx: Transaction, now: int) -> None:
+        for source in SOURCES:
+            self._look(tx, source, now)
+
+    def _look(self, tx: Transaction, source: str, now: int, code: str | None = None) -> None:
+        availability.note_gap(tx, source, now, known_until)
+        error = None if code is None else "it failed"
+        tx.execute(
+            "insert into look (source, at, found, error, code) values (?, ?, 0, ?, ?) on conflict do nothing",
+            (source, now, error, code),
+        )
+
+    def _take_in(self, tx: Transaction, source: str, day: int, now: int, state: str, *, warned: bool) -> None:
+        self._look(tx, source, now)
+        known = key(day)
+        delivery = tx.execute(
+            "insert into delivery (source, partition, path, size_bytes, modified_us, claimed_at, observed_at, arrived_at, state)"
+            " values (?, ?, 'x', 0, 0, ?, ?, ?, ?)",
+            (source, known, now, now, now, state),
+        ).lastrowid
+        self._decide(tx, source, known, "superseded")
+        if state == "published":
+            self._publish(tx, source, known, now, delivery=delivery, verdict="warned" if warned else "passed")
+            if warned:
+                self._fact(tx, source, known, now, "warn")
+            return
+        rows = self._random.randrange(1, 50)
+        n = self._attempt(tx, source, known, state, now, rows=rows)
+        if state == "held":
+            self._fact(tx, source, known, now, "hold")
+        tx.execute(
+            "insert into quarantine (node, partition, epoch, n, state, reason, rows, delivery_id, at)"
+            " values (?, ?, 1, ?, ?, 'odd', ?, ?, ?)",
+            (source, known, n, state, rows, delivery, now),
+        )
+        self._stand(tx, source, known, state, now)
+
+    def _compute(self, tx: Transaction, day: int, now: int, *, again: bool) -> None:
+        for asset, above in MADE_OF.items():
+            there = publications.current(tx, asset, key(day)) is not None
+            ready = all(publications.current(tx, one, key(day)) is not None for one in above)
+            if ready and (again or not there) and (asset, key(day)) not in self._bad:
+                self._publish(tx, asset, key(day), now, identical=again and self._random.random() < 0.2)
+
+    def _planned(self, tx: Transaction, source: str, day: int, now: int) -> None:
+        """A backfill publishes the delivery and all that is made of it in one snapshot."""
+        self._run += 1
+        tx.execute(
+            "insert into run (id, kind, request, actor, state, started_at, finished_at, plan_id)"
+            " values (?, 'backfill', '{}', 'ann', 'succeeded', ?, ?, 1)",
+            (1000 + self._run, now, now),
+        )
+        snapshot = self._snapshot + 1
+        self._decide(tx, source, key(day), "released")
+        below = [name for name, above in MADE_OF.items() if source in above]
+        for node in (source, *below):
+            above = MADE_OF.get(node, ())
+            if all(publications.current(tx, one, key(day)) is not None for one in above):
+                self._publish(tx, node, key(day), now, snapshot=snapshot, run=1000 + self._run)
+
+    def _accept(self, tx: Transaction, source: str, day: int, now: int, actor: str, until: int | None) -> None:
+        row = tx.execute(
+            "select id from quarantine where node = ? and partition = ? and state in ('held', 'rejected')", (source, key(day))
+        ).fetchone()
+        if row is None:
+            return
+        self._decide(tx, source, key(day), "released")
+        number = self._publish(tx, source, key(day), now)
+        tx.execute(
+            "insert into accepted (node, partition, quarantine_id, publication_id, actor, reason, at, until)"
+            " values (?, ?, ?, ?, ?, 'needed', ?, ?)",
+            (source, key(day), row[0], number, actor, now, until),
+        )
+
+    def _withdraw(self, tx: Transaction, node: str, day: int, now: int) -> None:
+        if publications.current(tx, node, key(day)) is None:
+            return
+        self._snapshot += 1
+        where = "where node = ? and partition = ?"
+        tx.execute(
+            f"update publication set ended_snapshot = ?, ended_at = ? {where} and ended_snapshot is null",
+            (self._snapshot, now, node, key(day)),
+        )
+        tx.execute("insert into withdrawal (node, partition, at) values (?, ?, ?)", (node, key(day), now))
+        self._stand(tx, node, key(day), "withdrawn", now)
+
+    def _waive(self, tx: Transaction, day: int, now: int) -> None:
+        for consumer in ("report", "feed"):
+            tx.execute(
+                "update obligation set waived_at = ? where consumer = ? and interval = ? and met_at is null", (now, consumer, key(day))
+            )
+
+    def _report(self, tx: Transaction, node: str, day: int, now: int) -> None:
+        found = publications.current(tx, node, key(day))
+        if found is not None:
+            reported(tx, node, [found], "ann", "it is wrong", now)
+
+    def _propose(self, tx: Transaction, node: str, day: int) -> None:
+        self._revision += 1
+        tx.execute(
+            "update partition set stale = 1, proposed = 1, revision = ? where node = ? and partition = ? and publication_id is not null",
+            (self._next_revision(tx), node, key(day)),
+        )
+
+    def _fails(self, tx: Transaction, node: str, day: int, now: int) -> None:
+        self._bad.add((node, key(day)))
+        error = json.dumps({"kind": "deterministic", "message": "ValueError: no"})
+        self._attempt(tx, node, key(day), "failed", now, rows=3, error=error)
+        self._stand(tx, node, key(day), "failed", now)
+
+    def _fact(self, tx: Transaction, node: str, known: str, now: int, severity: str) -> None:
+        kind = self._random.choice(FACTS)
+        tx.execute(
+            "insert into fact (node, partition, epoch, n, kind, column_name, severity, expected, observed, strength, detail, at)"
+            " values (?, ?, 1, ?, ?, 'x', ?, '1 %', '60 %', '12', '', ?)",
+            (node, known, self._n, kind, severity, now),
+        )
+
+    def _decide(self, tx: Transaction, node: str, known: str, state: str) -> None:
+        tx.execute(
+            "update quarantine set state = ? where node = ? and partition = ? and state in ('held', 'rejected')", (state, node, known)
+        )
+
+    def _attempt(
+        self, tx: Transaction, node: str, known: str, state: str, now: int, *, rows: int, error: str | None = None, run: int = 1
+    ) -> int:
+        self._n += 1
+        kind = "take_in" if node in SOURCES else "produce"
+        tx.execute(
+            "insert into attempt (epoch, n, run_id, node, kind, partitions, state, queued_at, started_at, finished_at, error,"
+            " snapshot_read, measures) values (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (self._n, run, node, kind, json.dumps([known]), state, now, now, now, error, self._snapshot, json.dumps({"rows_out": rows})),
+        )
+        return self._n
+
+    def _publish(
+        self, tx: Transaction, node: str, known: str, now: int, *, delivery: int | None = None, verdict: str = "passed",
+        identical: bool = False, snapshot: int | None = None, run: int = 1,
+    ) -> int:  # fmt: skip
+        self._bad.discard((node, known))
+        rows = self._random.randrange(1, 50)
+        n = self._attempt(tx, node, known, "published", now, rows=rows, run=run)
+        self._snapshot = snapshot or self._snapshot + 1
+        before = tx.execute(
+            "select content_hash, rows from publication where node = ? and partition = ? and ended_snapshot is null", (node, known)
+        ).fetchone()
+        same = identical and before is not None
+        content = before[0] if same else f"{n}"
+        tx.execute(
+            "update publication set ended_snapshot = ?, ended_at = ? where node = ? and partition = ? and ended_snapshot is null",
+            (self._snapshot, now, node, known),
+        )
+        number = tx.execute(
+            "insert into publication (node, partition, epoch, n, snapshot, published_at, rows, bytes, verdict, version, content_hash,"
+            " identical, delivery_id) values (?, ?, 1, ?, ?, ?, ?, 0, ?, 1, ?, ?, ?)",
+            (node, known, n, self._snapshot, now, before[1] if same else rows, verdict, content, int(same), delivery),
+        ).lastrowid
+        assert number is not None
+        self._stand(tx, node, known, "published", now, number)
+        return number
+
+    def _stand(self, tx: Transaction, node: str, known: str, state: str, now: int, publication: int | None = None) -> None:
+        kept = "publication_id" if state in ("held", "rejected", "failed") else "excluded.publication_id"
+        tx.execute(
+            "insert into partition (node, partition, state, since, revision, publication_id, failures) values (?, ?, ?, ?, ?, ?, ?)"
+            " on conflict (node, partition) do update set state = excluded.state, since = excluded.since, revision = excluded.revision,"
+            f" publication_id = {kept.replace('publication_id', 'partition.publication_id') if kept == 'publication_id' else kept},"
+            " failures = excluded.failures, stale = 0, proposed = 0",
+            (node, known, state, now, self._next_revision(tx), publication, int(state == "failed")),
+        )
+
+    def _next_revision(self, tx: Transaction) -> int:
+        return int(tx.execute("select coalesce(max(revision), 0) + 1 from partition").fetchone()[0])
+
+    # Playing it
+
+    def play(self, store: Store, judged: Judged, after: Callable[[Transaction, int], None]) -> None:
+        """Write all of it, judging after each pass; `after` sees each judgement."""
+        with store.write(None) as tx:
+            tx.execute("update promise set from_at = ?", (self.promised_at,))
+            tx.execute(
+                "insert into run (id, kind, request, actor, state, started_at, finished_at)"
+                " values (1, 'tick', '{}', 't', 'succeeded', ?, ?) on conflict do nothing",
+                (FIRST, FIRST),
+            )
+        for at in sorted({one.at for one in self.events} | {self.now}):
+            with store.write(None) as tx:
+                for one in self._of(at):
+                    one.what(tx, at)
+                judge(tx, judged, at)
+                after(tx, at)
+
+    def _of(self, at: int) -> Iterable[Event]:
+        return (one for one in self.events if one.at == at)

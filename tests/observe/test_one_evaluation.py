@@ -1,0 +1,349 @@
+"""Every view of a random history says the same numbers and states.
+
+`make evaluations` plays 500 histories (`SEEDS=…` for another number, `SEED=…` for one of them again).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import ROUND_FLOOR, Decimal
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from random_days import FIRST, MADE_OF, Days, declare
+
+from headrace.cli.commands.status import _render
+from headrace.cli.moments import Reader
+from headrace.cli.page import Page
+from headrace.cli.screen import NATURAL, Screen
+from headrace.observe.watched import watched
+from headrace.operations.catalog.cards import Cards
+from headrace.operations.catalog.listing import Wanted, catalog
+from headrace.operations.documents import StatusDocument
+from headrace.operations.figures import explain
+from headrace.operations.incidents import incident, incidents
+from headrace.operations.progress import Silent
+from headrace.operations.quarantine import quarantine
+from headrace.operations.session import Session
+from headrace.operations.status import status
+from headrace.operations.tick import tick
+from headrace.operations.why import why
+from headrace.plan import compile_lineage
+from headrace.run.judging import Judged
+from headrace.store import Transaction
+from headrace.store.queries import incidents as stored
+from headrace.web import metrics, reads, views
+
+SEEDS = [int(os.environ["SEED"])] if os.environ.get("SEED") else list(range(int(os.environ.get("SEEDS", "40"))))
+GOOD = ("served", "at_risk")
+EVER = 1 << 62
+
+
+class Played:
+    """The small project, applied once; each history begins with its state as it was then."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        declare(root)
+        begun = datetime.fromtimestamp(FIRST / 1e6, UTC).isoformat()
+        session = Session.open(root, "prod", begun, "tester")
+        tick(session, progress=Silent())
+        session.close()
+        session = Session.open(root, "prod", begun, "tester")
+        assert session.compiled is not None
+        compiled = session.compiled
+        self.judged = Judged(compiled.project, watched(compiled), compile_lineage(compiled).of)
+        session.close()
+        with sqlite3.connect(root / ".headrace/state.db") as state:
+            state.execute("vacuum into ?", (str(root / "begun.db"),))
+
+    def play(self, days: Days) -> tuple[Session, Seen]:
+        """A history, and what was seen of mails and of ends of incidents on the way."""
+        for path in (self.root / ".headrace").glob("state.db*"):
+            path.unlink()
+        (self.root / ".headrace/state.db").write_bytes((self.root / "begun.db").read_bytes())
+        written, seen = Session.open(self.root, "prod", None, "tester"), Seen(self.judged)
+        assert written.store is not None
+        days.play(written.store, self.judged, seen.judgement)
+        written.close()
+        now = datetime.fromtimestamp(days.now / 1e6, UTC).isoformat()
+        return Session.open(self.root, "prod", now, "tester"), seen
+
+
+class Seen:
+    """Each judgement: what it tells people, against the evaluation of the same time."""
+
+    def __init__(self, judged: Judged) -> None:
+        self._judged, self._told, self._over = judged, 0, set[int]()
+        self.wrong: list[str] = []
+
+    def judgement(self, tx: Transaction, now: int) -> None:
+        found = self._judged.evaluation(tx, self._judged.scene(tx), now)
+        states = {one.name: [state.value for state in one.states] for one in found.status.consumers}
+        query = "select id, kind, subject, body, incident_id from notice where id > ? order by id"
+        for number, kind, subject, body, cause in tx.execute(query, (self._told,)).fetchall():
+            self._told = max(self._told, number)
+            name = subject.partition("@")[0]
+            if kind in ("late", "at_risk") and kind not in states[name]:
+                self.wrong.append(f"a mail says that {name} is {kind}, it is {states[name]}")
+            if kind == "resolved" and "All whom it affected are served again" in body:
+                self._served_again(tx, cause, states, "a mail")
+            if kind == "resolved" and stored.get(tx, cause).state != "resolved":  # type: ignore[union-attr]
+                self.wrong.append(f"a mail says that INC-{cause} is over")
+        for one in stored.newest(tx):
+            if one.state == "resolved" and one.id not in self._over:
+                self._over.add(one.id)
+                self._ended(tx, one, found.behind, states)
+            elif one.state != "resolved":
+                self._over.discard(one.id)
+
+    def _ended(self, tx: Transaction, one: stored.Incident, behind: frozenset[int], states: dict[str, list[str]]) -> None:
+        if one.id in behind:
+            self.wrong.append(f"{one.shown} is resolved, and makes wrong what is read")
+        if one.restored_at is None or one.restored_at < one.opened_at:
+            self.wrong.append(f"{one.shown} was restored at {one.restored_at}, before it was opened at {one.opened_at}")
+        last = stored.timeline_of(tx, one.id)[-1].what
+        if "all whom it affected are served again" in last:
+            self._served_again(tx, one.id, states, "the timeline")
+
+    def _served_again(self, tx: Transaction, number: int, states: dict[str, list[str]], who: str) -> None:
+        one = stored.get(tx, number)
+        assert one is not None
+        for name in one.affected.consumers:
+            if states[name][0] not in GOOD:
+                self.wrong.append(f"{who} of {one.shown} says that {name} is served, it is {states[name]}")
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    return Played(tmp_path_factory.mktemp("evaluated") / "lab")
+
+
+class Leads:
+    role = "leader"
+    figures = None
+
+
+class Views:
+    """All views of one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.status = status(session)
+        self.text = self._text()
+        lines = metrics.text(session, Leads())
+        self._metrics = {one.name: one for one in text_string_to_metric_families(lines)}
+
+    def _text(self) -> str:
+        document = self.status
+        reader = Reader.at(document.now, document.timezone, replay=True)
+        screen = Screen(io.StringIO(), no_color=True)
+        screen.width = NATURAL
+        _render(document, Page(screen, reader))
+        return screen.stream.getvalue()  # type: ignore[attr-defined,no-any-return]
+
+    def gauge(self, name: str, **labels: str) -> list[float]:
+        family = self._metrics.get(f"headrace_{name}")
+        return [float(one.value) for one in family.samples if labels.items() <= one.labels.items()] if family else []
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_all_views_say_the_same(played: Played, seed: int) -> None:
+    """Would catch: a view that derives a state or a total of its own, a mail that `status` contradicts, an incident that ends while its
+    readers aren't served, a figure that is rounded twice, a headline that leaves out what is open."""
+    days = Days(seed)
+    session, seen = played.play(days)
+    try:
+        shown = Views(session)
+        story = f"seed {seed}, {days.length} days, {days.history} loaded: {'; '.join(days.happened)}"
+        assert not seen.wrong, f"{story}: {seen.wrong}"
+        differences = list(
+            chain(states_differ(shown), counts_differ(shown), past_differs(shown), deliveries_differ(shown), sentences_differ(shown))
+        )
+        assert not differences, f"{story}: {differences}"
+    finally:
+        session.close()
+
+
+def differ(what: str, **said: Any) -> Iterator[str]:
+    """One line where not all of them say the same."""
+    if len({repr(value) for value in said.values()}) > 1:
+        yield f"{what}: {said}"
+
+
+def states_differ(shown: Views) -> Iterator[str]:
+    """Consumers and assets, in every view that has them."""
+    session, document = shown.session, shown.status
+    graph = {
+        card.name: card.state
+        for name in ("orders", "rates")
+        for card in views.graph(session, views.GraphAsked(mode="blast", root=name)).cards
+    }
+    in_graph = Cards(session).consumer_states()
+    for one in document.consumers:
+        gauged = [state for state in metrics.STATES if shown.gauge("consumer_state", consumer=one.name, state=state) == [1.0]]
+        page = views.consumer(session, views.ConsumerAsked(name=one.name)).consumer
+        told = why(session, one.name)
+        row = re.search(rf"^  {one.name} +\S.*$", shown.text, re.MULTILINE)
+        assert row is not None
+        words = re.search(r" (served|at risk|late|wrong|never|unknown) ", row[0])
+        assert words is not None
+        in_row = words[1].replace(" ", "_")
+        yield from differ(
+            one.name, status=one.state, first=one.states[0], text=in_row, metrics=gauged[0], page=page.state, why=told.state,
+            catalog=in_graph[one.name], graph=graph[one.name],
+        )  # fmt: skip
+        yield from differ(f"why {one.name}", status=one.reason, page=page.reason, api=_of(reads.status(session, ALL), one.name).reason)
+        yield from differ(f"incident of {one.name}", status=one.incident, page=page.incident)
+        for read in one.reads:
+            asset = views.node(session, views.NodeAsked(name=read.asset)).node
+            yield from differ(read.asset, status=read.state, page=asset.state, graph=graph[read.asset])
+
+
+ALL = reads.StatusAsked()
+
+
+def _of(document: StatusDocument, name: str) -> Any:
+    return next(one for one in document.consumers if one.name == name)
+
+
+def counts_differ(shown: Views) -> Iterator[str]:
+    """What is open, waits or failed."""
+    session, document = shown.session, shown.status
+    opened = {one.kind: one for one in document.open}
+    rows = incidents(session)
+    listed = sum(opened[kind].count for kind in ("incident", "data_corrupted") if kind in opened)
+    explained = 0 if document.holding is None else document.holding.causes
+    of_kind = sum(shown.gauge("incidents_open"))
+    yield from differ(
+        "incidents", status=document.incidents_open, listed=len(rows), metrics=int(of_kind),
+        open=listed, shown=sum(incident(session, one.id).state != "resolved" for one in rows),
+    )  # fmt: skip
+    if explained > len(rows):
+        yield f"{explained} causes of {len(rows)} incidents"
+    waiting = [one for one in quarantine(session, None) if one.verdict != "warned"]  # an exception
+    in_open = opened["quarantine"].count if "quarantine" in opened else 0
+    yield from differ("quarantine", status=document.quarantine.partitions, listed=len(waiting), open=in_open)
+    rows_held = sum(one.rows or 0 for one in waiting)
+    yield from differ("held rows", status=document.quarantine.rows, listed=rows_held, metrics=int(shown.gauge("quarantine_rows")[0]))
+    yield from differ("held deliveries", status=document.quarantine.deliveries, metrics=int(shown.gauge("quarantine_deliveries")[0]))
+    counts = Counter(one.state for one in catalog(session, Wanted()).nodes if one.name in MADE_OF)
+    for state in ("fresh", "behind", "stale", "never"):
+        gauged = int(shown.gauge("assets", state=state)[0])
+        yield from differ(f"{state} assets", status=getattr(document.assets, state), catalog=counts[state], metrics=gauged)
+    unserved = [one.name for one in document.consumers if one.state not in GOOD]
+    in_open = opened["consumer"].count if "consumer" in opened else 0
+    at_risk = sum(one.state == "at_risk" for one in document.consumers)
+    yield from differ("unserved", status=document.consumers_unserved, counted=len(unserved), open=in_open - at_risk)
+
+
+def past_differs(shown: Views) -> Iterator[str]:
+    """Figures about the past: each is the sum, or the share, of the rows that it is opened down to."""
+    session, document = shown.session, shown.status
+    spans, promises = explain(session, "availability"), explain(session, "promises")
+    for one in (*document.consumers, *document.removed):
+        past = one.availability
+        assert past is not None
+        mine = [row for row in spans.rows if row.consumer == one.name]
+        counted = sum(_us(row) for row in mine)
+        served = sum(_us(row) for row in mine if row.state in GOOD)
+        due = [row for row in promises.rows if row.consumer == one.name]
+        yield from differ(f"minutes of {one.name}", status=past.minutes, rows=_minutes(counted))
+        if not past.exception_minutes:
+            lost = shown.gauge("consumer_lost_seconds", consumer=one.name)
+            gauged = int(lost[0]) // 60 if lost else 0
+            yield from differ(f"lost of {one.name}", status=past.lost_minutes, rows=_minutes(counted - served), metrics=gauged)
+            yield from differ(f"honest of {one.name}", status=past.honest, rows=_percent(served, counted))
+        yield from differ(
+            f"promised to {one.name}", status=past.promised, rows=len(due),
+            metrics=int(shown.gauge("consumer_obligations_due", consumer=one.name)[0]),
+        )  # fmt: skip
+        yield from differ(
+            f"kept to {one.name}", status=past.kept, rows=sum(row.kept for row in due),
+            metrics=int(shown.gauge("consumer_obligations_kept", consumer=one.name)[0]),
+        )  # fmt: skip
+        ratio = shown.gauge("consumer_honest_availability_ratio", consumer=one.name)
+        yield from differ(f"ratio of {one.name}", status=_ratio(past.honest), metrics=ratio)
+        if (past.honest is None) != (not mine) or (past.honest is None and past.text != "nothing was due yet"):
+            yield f"{one.name} has {past.honest} and {past.text!r} of {len(mine)} spans"
+    known = [one.availability for one in (*document.consumers, *document.removed) if one.availability is not None]
+    lost = None if document.honest_availability is None else sum(one.lost_minutes for one in known)
+    yield from differ(
+        "lost", status=document.minutes_lost, rows=lost, metrics=next((int(s) // 60 for s in shown.gauge("lost_seconds")), None)
+    )
+    yield from differ("kept", status=document.obligations_kept, rows=sum(one.kept for one in known))
+    yield from differ("due", status=document.obligations_due, rows=sum(one.promised for one in known))
+    worst = min((Decimal(one.honest) for one in known if one.honest is not None), default=None)
+    yield from differ("worst", status=document.honest_availability, rows=None if worst is None else str(worst))
+    runs = explain(session, "uptime")
+    started, succeeded = sum(row.runs for row in runs.rows), sum(row.succeeded for row in runs.rows)
+    yield from differ("classic", status=document.classic_uptime, rows=_percent(succeeded, started))
+
+
+def _us(row: Any) -> int:
+    return round((row.until - row.since).total_seconds() * 1_000_000)
+
+
+def _minutes(us: int) -> int:
+    return -(-us // 60_000_000)
+
+
+def _percent(part: int, whole: int) -> str | None:
+    if not whole:
+        return None
+    tenths = Fraction(part * 1000, whole).__floor__()
+    return str((Decimal(tenths) / 10).quantize(Decimal("0.1"), ROUND_FLOOR))
+
+
+def _ratio(said: str | None) -> list[float]:
+    return [] if said is None else [float(Decimal(said) / 100)]
+
+
+def deliveries_differ(shown: Views) -> Iterator[str]:
+    """A consumer's page against the promises that it was kept."""
+    promises = explain(shown.session, "promises").rows
+    for one in shown.status.consumers:
+        page = views.consumer(shown.session, views.ConsumerAsked(name=one.name, limit=400, ledgers=0))
+        of_page = {row.interval: row for row in page.deliveries}
+        taken_back = {row.interval for row in page.deliveries if row.state == "missing"}
+        for promise in (row for row in promises if row.consumer == one.name):
+            row = of_page.get(promise.interval)
+            if row is None or promise.interval in taken_back:
+                continue
+            kept = row.state == "met"
+            yield from differ(f"{one.name}@{promise.interval}", promise=(promise.met_at, promise.kept), page=(row.met_at, kept))
+
+
+def sentences_differ(shown: Views) -> Iterator[str]:
+    """The headline and the sentences of the past, against the numbers."""
+    document, text = shown.status, " ".join(shown.text.split())
+    said = document.headline
+    if " ".join(said.split()) not in text or document.availability_text not in text:
+        yield f"the screen doesn't say {said!r}, or not {document.availability_text!r}"
+    if not document.consumers_unserved and "served" not in said:
+        yield f"all are served, and it says {said!r}"
+    if document.consumers_unserved and re.match(r"(The consumer is|Both|All)", said):
+        yield f"{document.consumers_unserved} aren't served, and it says {said!r}"
+    held = sum(one.state == "wrong" for one in document.consumers)
+    if held and "Nothing wrong was published" in said:
+        yield f"{held} are wrong, and it says {said!r}"
+    explained = document.holding is not None
+    for one in document.open:
+        if one.kind == "consumer" or (explained and one.kind in ("incident", "quarantine", "failing", "source_unreachable")):
+            continue
+        if one.text not in said:
+            yield f"{one.text!r} is open, and it says {said!r}"
+    if document.honest_availability is None and document.availability_text != "nothing was due yet":
+        yield f"no figure, and it says {document.availability_text!r}"
+    if document.honest_availability is not None and not document.availability_text.startswith(f"{document.honest_availability} %"):
+        yield f"{document.honest_availability} %, and it says {document.availability_text!r}"

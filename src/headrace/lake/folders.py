@@ -12,6 +12,8 @@ from headrace.model.errors import LakeError
 SCHEMA_FOLDER = "main/"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\.parquet")
+LOST = "lost-"
+_LOST = re.compile(rf"{LOST}([A-Za-z0-9._-]+)-[0-9a-f]{{8}}\.parquet")
 
 
 def folder_of(table_name: str) -> str:
@@ -33,6 +35,19 @@ def file_name(path: str, folder: str) -> str:
     if name == path or not _FILE.fullmatch(name):
         raise LakeError(f"the staged file {path!r} doesn't lie in its table's folder {folder}")
     return name
+
+
+def lost_path(path: str) -> str:
+    """The name under which rows are registered that were lost with the file at `path`; no file is ever there."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/{LOST}{lost_with(name) or name.removesuffix('.parquet')}-{uuid.uuid4().hex[:8]}.parquet"
+
+
+def lost_with(name: str) -> str | None:
+    """The name, without its ending, of the file with which rows were lost that are registered under `name`; None where they
+    aren't lost."""
+    found = _LOST.fullmatch(name)
+    return found[1] if found else None
 
 
 def new_deletes_path(table: Table) -> str:

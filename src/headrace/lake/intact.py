@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import NamedTuple
 
+from headrace.lake.folders import lost_with
 from headrace.lake.syncing import MAGIC, TAIL_BYTES, footer_hash
 from headrace.model.errors import LakeError
 
@@ -30,6 +31,9 @@ class Seen(NamedTuple):
 
 def look(path: Path, size_bytes: int, footer_bytes: int, known: str = "") -> Seen:
     """Look at a file that was registered with these sizes. `known` is its footer's hash of an earlier look, empty where there was none."""
+    lost = lost_with(path.name)
+    if lost is not None:
+        return Seen(f"was given up: its rows were lost with {lost}.parquet")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
@@ -58,6 +62,11 @@ def _look(descriptor: int, size_bytes: int, footer_bytes: int, known: str) -> Se
     if known and footer != known:
         return Seen("isn't the Parquet file that was published: its footer differs", footer)
     return Seen("", footer)
+
+
+def is_lost(path: str) -> bool:
+    """Whether rows are registered as lost under a path: no file was ever there."""
+    return lost_with(path.rpartition("/")[2]) is not None
 
 
 def protect(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Merging, expiring and cleaning up by DuckLake's own SQL: a process of its own, because its SQLite isn't Python's.
 
-    python -m headrace.lake.maintenance merge  --catalog state.db --data-folder lake [--table T] [--files-max N]
+    python -m headrace.lake.maintenance merge  --catalog state.db --data-folder lake [--table T | --without T …] [--files-max N]
     python -m headrace.lake.maintenance expire --catalog state.db --data-folder lake --before T [--keep 3,17]
     python -m headrace.lake.maintenance clean  --catalog state.db --data-folder lake --before T --longest-attempt-s S
 
@@ -101,9 +101,12 @@ def _attach_postgresql(connection: duckdb.DuckDBPyConnection, catalog: Postgresq
     )
 
 
-def merge(connection: duckdb.DuckDBPyConnection, *, table: str | None = None, files_max: int = FILES_AT_ONCE_MAX) -> Merged:
-    """Merge small adjacent files of one table or of each, `files_max` at a time, until there is nothing to merge."""
-    names = [table] if table is not None else _tables(connection)
+def merge(
+    connection: duckdb.DuckDBPyConnection, *, table: str | None = None, without: Sequence[str] = (), files_max: int = FILES_AT_ONCE_MAX
+) -> Merged:
+    """Merge small adjacent files of one table, or of each but for those `without`, `files_max` at a time, until there is nothing to
+    merge."""
+    names = [table] if table is not None else [name for name in _tables(connection) if name not in without]
     before = {name: _file_count(connection, name) for name in names}
     for name in names:
         while _again(
@@ -178,6 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--catalog", required=True)
     parser.add_argument("--data-folder", type=Path, required=True)
     parser.add_argument("--table")
+    parser.add_argument("--without", action="append", default=[], metavar="T")
     parser.add_argument("--files-max", type=int, default=FILES_AT_ONCE_MAX)
     parser.add_argument("--before", type=datetime.fromisoformat, default=datetime(1970, 1, 1, tzinfo=UTC))
     parser.add_argument("--keep", type=lambda text: [int(part) for part in text.split(",") if part], default=[])
@@ -188,7 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     with attach(catalog, given.data_folder) as connection:
         match given.step:
             case "merge":
-                done = merge(connection, table=given.table, files_max=given.files_max)
+                done = merge(connection, table=given.table, without=given.without, files_max=given.files_max)
                 protect_merged(given.data_folder)
             case "expire":
                 done = expire(connection, before=given.before, keep=given.keep)

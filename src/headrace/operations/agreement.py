@@ -15,7 +15,7 @@ from headrace.operations import plan_refusals
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.contract_documents import AcceptDocument
 from headrace.operations.documents import RefusedRow
-from headrace.operations.fix_documents import FixDocument
+from headrace.operations.fix_documents import FixDocument, FixStep
 from headrace.operations.session import Session
 from headrace.plan.project_plan import PLAN_ID, plan_id_of
 
@@ -40,7 +40,7 @@ def decided_of(session: Session, document: Planned, version: int | None, files: 
 def _steps(document: Planned) -> list[dict[str, Any]]:
     match document:
         case FixDocument():
-            acts = [{"kind": step.act, "node": step.what, "incident": document.id} for step in document.steps]
+            acts = [_act(document.id, step) for step in document.steps]
             return [*acts, *map(_mapped, document.mappings), *(_steps(document.backfill) if document.backfill is not None else [])]
         case BackfillDocument():
             how = {"mode": document.mode, "publishes": document.publishes}
@@ -59,6 +59,11 @@ def _steps(document: Planned) -> list[dict[str, Any]]:
         case AcceptDocument():
             begins = {"kind": "remap", "node": document.source, "from": document.partition}
             return [begins, *map(_mapped, document.mappings)]
+
+
+def _act(incident: str, step: FixStep) -> dict[str, Any]:
+    act: dict[str, Any] = {"kind": step.act, "node": step.what, "incident": incident}
+    return {**act, "partitions": step.partitions} if step.partitions else act
 
 
 def _mapped(row: Any) -> dict[str, Any]:

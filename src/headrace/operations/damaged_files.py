@@ -57,9 +57,7 @@ def _first(session: Session, tx: Transaction, paths: set[str]) -> DataCorrupted 
 
 def _said(tx: Transaction, node: str, key: str | None, path: str, wrong: str) -> DataCorrupted:
     place = node if key in (None, "*") else f"{node}@{key}"
-    known = incidents.open_at(tx, node, "" if key in (None, "*") else key or "")
-    if known is not None and known.kind == CauseKind.DATA_CORRUPTED:
-        hint = f"headrace fix {known.shown}"
-    else:
-        hint = "headrace tick, which opens an incident with the repair: headrace incidents"
+    damaged = [one for one in incidents.open_ones(tx) if (one.kind, one.node) == (CauseKind.DATA_CORRUPTED, node)]
+    opens = "headrace tick, which opens an incident with the repair: headrace incidents"
+    hint = f"headrace fix {damaged[0].shown}" if damaged else opens
     return DataCorrupted(f"{place} can't be read: its file {path} {wrong}", hint=hint)

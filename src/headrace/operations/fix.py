@@ -10,7 +10,9 @@ import msgspec
 
 from headrace.govern.audit import Action, Event, Object, append
 from headrace.model import Refused
+from headrace.model.commands import place
 from headrace.model.required import WHOLE
+from headrace.observe.diagnosis.causes import CauseKind
 from headrace.operations import plan_refusals
 from headrace.operations.agreement import changed, identified
 from headrace.operations.backfill import backfill
@@ -39,6 +41,7 @@ from headrace.operations.run import run
 from headrace.operations.session import Session
 from headrace.operations.status import status
 from headrace.operations.tick import tick
+from headrace.run.giving_up import give_up
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
 from headrace.store.queries import publications, quarantine
@@ -180,9 +183,10 @@ def _still(session: Session, incident: Incident) -> list[StillRow]:
     if wrong:
         node, key = wrong[0]
         more = f" (and those of {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        place = node if key == WHOLE else f"{node}@{key}"
         text = f"readers still see the rows{more} that {incident.shown} says are wrong"
-        found.append(StillRow(what=place, state="wrong", text=text, command=f"headrace incident {incident.shown}"))
+        if incident.kind == CauseKind.DATA_CORRUPTED:
+            text = f"its rows{more} can't be read"
+        found.append(StillRow(what=place(node, key), state="wrong", text=text, command=f"headrace incident {incident.shown}"))
     return found
 
 
@@ -229,6 +233,8 @@ def _plan(
 
 def _refused(incident: Incident, how: Mending) -> Refused:
     """Why a person has to do something first, and what."""
+    if how.earlier:
+        return Refused(f"{incident.shown} isn't repaired yet: {how.first}", hint=", then ".join(how.commands))
     commands = f"then {', then '.join(how.commands)}" if how.commands else ""
     if not how.same:
         return Refused(f"{incident.shown} isn't a machine's to repair: {how.first}", hint=commands)
@@ -290,9 +296,15 @@ def _step(planned: _Planned, act: Act) -> Sequence[FixStep]:
             count = len(planned.how.again)
             named = ", ".join(planned.how.again[:NAMED_MAX]) + (" …" if count > NAMED_MAX else "")
             text = f"{count} {'partition' if count == 1 else 'partitions'} again, from inputs or the kept raw bytes: {named}"
-            return (FixStep(act=act, what=node, text=text),)
+            again = FixStep(act=act, what=node, text=text, partitions=list(planned.how.again))
+            return (*map(_given_up, planned.how.given_up), again)
         case Act.RETRY:
             return (FixStep(act=act, what=node, text="what failed, again"),)
+
+
+def _given_up(path: str) -> FixStep:
+    text = "damaged, and several partitions share it: a copy that is put back from now on isn't used"
+    return FixStep(act="give_up", what=path, text=text)
 
 
 def _built(document: BackfillDocument) -> Sequence[FixStep]:
@@ -320,6 +332,8 @@ def _noted(context: Context, arguments: FixArguments, progress: Progress) -> Fix
         return FixNoted(number=arguments.number, refused=refused)
 
     def write(tx: Transaction, now: int) -> None:
+        if Act.AGAIN in arguments.acts:
+            give_up(tx, found_in(tx, arguments.number).node, now)
         begun = f"repair begun: {', '.join(arguments.acts)}" + (f" ({arguments.reason})" if arguments.reason else "")
         stored.happened(tx, arguments.number, [Happened(now, begun, context.actor.id, "fix")])
         append(

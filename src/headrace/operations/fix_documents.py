@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headrace.operations.backfill_documents import BackfillDocument
 from headrace.operations.contract_documents import MappingRow
 from headrace.operations.documents import Document, RefusedRow
@@ -10,11 +12,13 @@ from headrace.operations.incident_documents import IncidentRow
 
 class FixStep(Document, frozen=True, kw_only=True):
     """One step: `map` names in a contract, `read` deliveries again, `look` at a source, `build` partitions, `publish` them, `resume` a
-    node, `retry` what failed. `what` is what it is done to, `text` how much of it."""
+    node, `retry` what failed, `give_up` a damaged file, compute partitions `again`. `what` is what it is done to, `text` how much of
+    it; `partitions` are those that are computed again."""
 
     act: str
     what: str
     text: str
+    partitions: list[str] = msgspec.field(default_factory=list)
 
 
 class StillRow(Document, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from headrace.model import Asset, Project, Source
+from headrace.model.commands import command_line, place
 from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
@@ -19,6 +20,7 @@ from headrace.operations.repairs import Broken, before_deciding, decided_at, rep
 from headrace.operations.unchanged import unchanged
 from headrace.plan import Compiled
 from headrace.plan.backfills import Mode
+from headrace.run.giving_up import shared_and_damaged
 from headrace.store import Transaction
 from headrace.store.queries import drift, partitions
 from headrace.store.queries import incidents as stored
@@ -50,6 +52,11 @@ class Mending(msgspec.Struct, frozen=True, kw_only=True):
     commands: tuple[str, ...] = ()
     again: tuple[str, ...] = ()
     """The partitions of its node that are computed, or ingested, again."""
+    earlier: str = ""
+    """The incident that has to be repaired before this one."""
+    given_up: tuple[str, ...] = ()
+    """The damaged files that several of these share, by their paths in the lake: they aren't used
+    any more, whoever puts them back."""
     same: bool = False
     """Nothing that the rows are computed from has changed: the same would come out, unless somebody asks for it `--again`."""
 
@@ -121,19 +128,46 @@ def mending(tx: Transaction, compiled: Compiled, incident: Incident, *, again: b
                 commands=(f"headrace why {shlex.quote((*incident.affected.consumers, incident.node)[0])}",),
             )
         case CauseKind.DATA_CORRUPTED if _made(project, incident.node) is not None:
-            return _of_damage(tx, incident)
+            return _of_damage(tx, compiled, incident, again=again)
         case CauseKind.REPORTED if incident.node in project.assets:
             return _of_reported(tx, compiled, incident, again=again)
         case _:
             return _of_data(tx, project, incident)
 
 
-def _of_damage(tx: Transaction, incident: Incident) -> Mending:
-    """What was damaged in the lake is computed from its inputs again, a source's partitions are ingested from the kept raw bytes."""
-    keys = tuple(key for name, key in stored.wrong_keys(tx, incident.id) if name == incident.node)
+def _of_damage(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:
+    """What was damaged in the lake is computed from its inputs again, a source's partitions are ingested from the kept raw bytes. A
+    source's that couldn't be wait for a person: `again` tries it once more."""
+    node = incident.node
+    keys = tuple(key for name, key in stored.wrong_keys(tx, incident.id) if name == node)
     if incident.state == "recovering" or not keys:
         return Mending(acts=(Act.LOOK,))
-    return Mending(acts=(Act.AGAIN,), again=keys)
+    read = {spec.node for spec in compiled.nodes[node].inputs} if node in compiled.nodes else set()
+    for other in stored.open_ones(tx):
+        if other.kind == CauseKind.DATA_CORRUPTED and other.node in read and other.state == "open":
+            return Mending(
+                earlier=other.shown,
+                first=f"{node} reads {other.node}, which is damaged too",
+                commands=(f"headrace fix {other.shown}", f"headrace fix {incident.shown}"),
+            )
+    given_up = tuple(shared_and_damaged(tx, node))
+    failed = [key for key in keys if _is_stuck(tx, node, key)]
+    if again or given_up or len(failed) < len(keys) or node not in compiled.project.sources:
+        return Mending(acts=(Act.AGAIN,), again=keys, given_up=given_up)
+    row = partitions.get(tx, node, failed[0])
+    more = f" (nor can {len(failed) - 1} more)" if len(failed) > 1 else ""
+    reason = row.reason if row is not None and row.reason else "its attempt failed"
+    withdraw = command_line("withdraw", place(node, failed[0]), "--reason", f"{incident.shown}: its rows are lost")
+    return Mending(
+        first=f"{place(node, failed[0])} can't be ingested again{more}: {reason}. Put back what was delivered; or, so that the other"
+        f" partitions can be read together again: {withdraw}",
+        commands=(command_line("retry", node),),
+    )
+
+
+def _is_stuck(tx: Transaction, node: str, key: str) -> bool:
+    row = partitions.get(tx, node, key)
+    return row is not None and row.state in _STUCK
 
 
 def _of_reported(tx: Transaction, compiled: Compiled, incident: Incident, *, again: bool) -> Mending:

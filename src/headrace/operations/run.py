@@ -7,6 +7,7 @@ from functools import partial
 
 import msgspec
 
+from headrace.connect.kinds import routed
 from headrace.model import Asset, Consumer, Project, Refused, Source, UsageError
 from headrace.model.export_links import Exported, exported
 from headrace.model.ordering import order_of
@@ -22,7 +23,8 @@ from headrace.operations.targets import partition as parse_partition
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.run.orders import Order
-from headrace.schedule import Target
+from headrace.schedule import Arrived, Target
+from headrace.store.queries import arriving
 
 
 class RunArguments(msgspec.Struct, frozen=True):
@@ -75,6 +77,8 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
     compiled = leader.applied.compiled
     names = selected(context.session, arguments.select, arguments.exclude, compiled=compiled)
     targets = _targets(compiled.project, names, arguments, leader.exported)
+    together = _together(context, compiled.project, targets) if arguments.again else []
+    targets += [Target(one.source, one.key, one.key) for one in together]
     targets += [Target(name) for name in _sources_above(compiled, names) if name not in names]
     order = Order(
         kind="run",
@@ -84,8 +88,29 @@ def _run(context: Context, arguments: RunArguments, progress: Progress) -> Work:
         reason=arguments.reason or "",
         retry=frozenset(names),
         again=frozenset(names if arguments.again else ()),
+        together=tuple(together),
     )
     return Work(leader, order, "run", partial(run_document, context.store, context.clock, context.session.zone))
+
+
+def _together(context: Context, project: Project, targets: Sequence[Target]) -> list[Arrived]:
+    """What came in one file with partitions of sources that are asked for, with these: none can be ingested from it alone."""
+    found: list[Arrived] = []
+    for name in dict.fromkeys(target.node for target in targets):
+        source = project.sources.get(name)
+        if source is None or not routed(source):
+            continue
+        with context.store.read() as tx:
+            bundles = arriving.newest_bundles(tx, name)
+        spans = [target for target in targets if target.node == name]
+        asked = {bundle for key, bundle in bundles.items() if any(_covers(source, one, key) for one in spans)}
+        found += [Arrived(name, key, bundle) for key, bundle in bundles.items() if bundle in asked]
+    return found
+
+
+def _covers(source: Source, target: Target, key: str) -> bool:
+    order = _order(source, key)
+    return (target.first is None or order >= _order(source, target.first)) and (target.last is None or order <= _order(source, target.last))
 
 
 def _targets(project: Project, names: Sequence[str], arguments: RunArguments, exports: Collection[str]) -> list[Target]:

@@ -9,6 +9,7 @@ from headrace.model import Project
 from headrace.observe.availability import sentences
 from headrace.observe.availability.score import Totals, percent, share
 from headrace.observe.availability.sentences import Window
+from headrace.observe.damaged import damaged_files
 from headrace.observe.evaluation import SERVED
 from headrace.observe.open_items import OpenFacts, OpenKind, open_items
 from headrace.observe.states import AtRisk, ConsumerStatus, Exported
@@ -151,7 +152,7 @@ def _observed(session: Session, totals: Totals, now_us: int) -> ObservedRow | No
 
 
 def _lake(tx: Transaction, now_us: int) -> LakeFilesRow:
-    damaged = catalog.current(tx, (one.file_id for one in lake_files.damaged(tx)))
+    damaged = damaged_files(tx)
     looked = lake_files.looked_since(tx, now_us - DAY_US)
     return LakeFilesRow(files=catalog.count_current(tx), looked_at_24h=looked, damaged=len(damaged))
 

@@ -32,6 +32,8 @@ class Order(msgspec.Struct, frozen=True):
     """Those of them whose publications are replaced."""
     received: tuple[Arrived, ...] = ()
     """What was handed in by hand; at those sources nobody looks."""
+    together: tuple[Arrived, ...] = ()
+    """Deliveries that are ingested `again`, of several partitions each: these are ingested together."""
     standing: bool = False
     """For as long as the leader runs: what a server does by itself."""
     plan: int | None = None

@@ -173,7 +173,7 @@ class Turning:
         if run is None:
             return [*events, Clock()]
         run.looking, run.notes = run.looking - 1, (*run.notes, *look.notes)
-        return [*run.order.received, *events, run.request(self._borrowed)]
+        return [*run.order.received, *run.order.together, *events, run.request(self._borrowed)]
 
     def _finish(self, tx: Transaction, settled: Settled, now: int) -> RunResult | None:
         """A run has ended: what became due is judged, and what it came to is written down. One that works at a plan goes on there."""

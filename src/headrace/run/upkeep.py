@@ -19,6 +19,7 @@ from headrace.lake import catalog
 from headrace.lake.address import PostgresqlCatalog
 from headrace.model import LakeError
 from headrace.model.zones import to_us
+from headrace.observe.damaged import damaged_files
 from headrace.run import event_log, usage
 from headrace.run.folders import Folders
 from headrace.run.garbage import LONGEST_ATTEMPT, SNAPSHOTS_KEPT, Keep, Waste, remove, waste
@@ -55,13 +56,20 @@ class Collected(msgspec.Struct, frozen=True):
 def keep_up(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> None:
     """Merge, expire and delete. Raises LakeError; what was done stays done, and the rest is due again."""
     event_log.maintained(store, epoch, folders)
-    _step(store, folders.lake, "merge")
+    _merge(store, folders)
     reached(Point.UPKEEP_MERGED)
     _collect(store, epoch, folders, keep, now_us)
     usage.add_up(store, epoch, folders, (instant(now_us) - keep.of("history", HISTORY_KEPT)).date().isoformat())
     with store.write(epoch) as tx:
         notices.forget(tx, to_us(instant(now_us) - keep.of("history", HISTORY_KEPT)))
         attending.upkeep_done(tx, now_us)
+
+
+def _merge(store: Store, folders: Folders) -> None:
+    """Merge small files, but for those of tables with a damaged one: merging reads all of a table's."""
+    with store.read() as tx:
+        damaged = sorted({one.node for one in damaged_files(tx)})
+    _step(store, folders.lake, "merge", *(f"--without={name}" for name in damaged))
 
 
 def collect(store: Store, epoch: int, folders: Folders, keep: Keep, now_us: int) -> Collected:

@@ -19,7 +19,9 @@ from headrace.lake.catalog.ddl import (
 )
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.inventory import Registered, ended_files, held_keys, registered, snapshot_time_of
+from headrace.lake.catalog.lost_rows import left_of
 from headrace.lake.catalog.reading import (
+    FileRow,
     exact_as_double,
     files,
     named_paths,
@@ -32,7 +34,7 @@ from headrace.lake.catalog.reading import (
 )
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
-from headrace.lake.catalog.watching import CurrentFile, count_current, current, current_after, ids_holding, partitions_of_files
+from headrace.lake.catalog.watching import CurrentFile, count_current, current, current_after, files_of, ids_holding
 
 __all__ = [
     "KEYS",
@@ -40,6 +42,7 @@ __all__ = [
     "Change",
     "CurrentFile",
     "FileMoved",
+    "FileRow",
     "NeedsRewrite",
     "Registered",
     "Rewrite",
@@ -55,15 +58,16 @@ __all__ = [
     "ended_files",
     "exact_as_double",
     "files",
+    "files_of",
     "held_keys",
     "ids_holding",
+    "left_of",
     "missing",
     "move",
     "named_paths",
     "names",
     "newest_snapshot",
     "next_id",
-    "partitions_of_files",
     "registered",
     "seen",
     "shared_files",

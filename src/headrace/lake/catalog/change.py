@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from headrace.lake.catalog import lost_rows
 from headrace.lake.catalog.accumulating import Deletions, check_replacement, names_of
 from headrace.lake.catalog.admission import check_columns, check_keys, check_staged, difference, next_id
 from headrace.lake.catalog.columns import ids_of, rows_of
 from headrace.lake.catalog.dialects import exclude_others
 from headrace.lake.catalog.errors import FileMoved, NeedsRewrite, TableMoved
 from headrace.lake.catalog.files import write_files
-from headrace.lake.catalog.reading import FileRow, TableRow, View, exact_as_double, holds_only, table_of, table_row
+from headrace.lake.catalog.reading import (
+    FileRow,
+    TableRow,
+    View,
+    exact_as_double,
+    must_be_rewritten,
+    table_of,
+    table_row,
+)
 from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.folders import SCHEMA_FOLDER, file_name, folder_of
@@ -146,7 +155,7 @@ class Change:
         opened, keys = self._find(table_name), frozenset(partitions)
         if opened is None:
             return []
-        return [file.ref for file in self._holding(opened, keys) if not holds_only(file, keys)]
+        return [file.ref for file in self._holding(opened, keys) if must_be_rewritten(file, keys)]
 
     def add_file(self, table_name: str, staged: StagedFile) -> int | None:
         """Add a staged file; returns its id in the catalog, None for a file without rows (which isn't registered).
@@ -172,11 +181,34 @@ class Change:
         current = self._holding(opened, keys)
         _check_rewrites(opened, current, keys, rewrites)
         new = [*staged, *(rewrite.staged for rewrite in rewrites if rewrite.staged is not None)]
+        new += [left for file in current if (left := self._still_lost(opened, file, keys)) is not None]
         self._check_new(opened, new)
         opened.ended.update(file.id for file in current)
         opened.published |= keys
         for file in new:
             self._admit(opened, file)
+
+    def give_up(self, table_name: str, path: str, rows: Mapping[str, int]) -> None:
+        """Register the rows of a current file that can't be read as lost, so that each of its partitions can be replaced without
+        the others' rows; `rows` says how many each has. Whoever reads them is still refused: there is no file.
+
+        Raises `FileMoved` for a file that isn't current, and `LakeError` for one that holds other partitions."""
+        opened = self._opened(table_name)
+        found = [file for file in View(self._tx, opened.row, None).all() if file.ref.path == path and file.id not in opened.ended]
+        if opened.is_new or not found:
+            raise FileMoved(f"the file {path} of table `{table_name}` isn't current any more")
+        (file,) = found
+        if file.keys is not None and file.keys != rows.keys():
+            raise LakeError(f"the file {path} of table `{table_name}` holds other partitions than are given up")
+        lost = lost_rows.entry(self._tx, opened.row.id, opened.table, file, rows)
+        self._check_new(opened, [lost])
+        opened.ended.add(file.id)
+        self._admit(opened, lost)
+
+    def _still_lost(self, opened: _Open, file: FileRow, replaced: frozenset[str]) -> StagedFile | None:
+        """What is left of lost rows when some of their partitions are replaced."""
+        left = {key: rows for key, rows in (file.lost or {}).items() if key not in replaced and rows}
+        return lost_rows.entry(self._tx, opened.row.id, opened.table, file, left) if left else None
 
     def merge(self, table_name: str, staged: StagedFile | None, replacement: Replacement) -> None:
         """Publish a merge: files end, rows of others don't count any more, and the staged rows come in.
@@ -336,7 +368,7 @@ def _check_rewrites(opened: _Open, current: Sequence[FileRow], keys: frozenset[s
         which = ", ".join(moved) or "they are replaced in this change"
         raise FileMoved(f"files of table `{opened.row.name}` that were to be rewritten aren't current any more: {which}")
     rewritten = {rewrite.path for rewrite in rewrites}
-    missing = [file.ref for file in current if not holds_only(file, keys) and file.ref.path not in rewritten]
+    missing = [file.ref for file in current if must_be_rewritten(file, keys) and file.ref.path not in rewritten]
     if missing:
         raise NeedsRewrite(opened.row.name, missing)
     for rewrite in rewrites:

@@ -9,9 +9,10 @@ import msgspec
 
 from headrace.lake.catalog.columns import leaves_of
 from headrace.lake.catalog.dialects import sayable
-from headrace.lake.catalog.reading import keys_text
+from headrace.lake.catalog.reading import keys_text, lost_text
 from headrace.lake.catalog.statistics import TableStatistics
 from headrace.lake.catalog.transaction import Transaction
+from headrace.lake.folders import lost_with
 from headrace.lake.tables import ColumnStatistics, StagedFile, Table
 
 _FILE = (
@@ -79,6 +80,8 @@ def _sayable(tx: Transaction, of: ColumnStatistics) -> ColumnStatistics:
 
 
 def _extra(staged: StagedFile, minimum: str | None) -> str | None:
-    """The keys, where minimum and maximum of `_partition` don't say it all."""
+    """The keys, where minimum and maximum of `_partition` don't say it all; of lost rows always, with how many each had."""
+    if lost_with(staged.path.rpartition("/")[2]) is not None:
+        return lost_text({part.key: part.rows for part in staged.partitions})
     held = [part.key for part in staged.partitions if part.rows]
     return None if len(held) == 1 and minimum == held[0] else keys_text(held)

@@ -39,6 +39,10 @@ class FileRow(NamedTuple):
     last: str | None
     keys: frozenset[str] | None
     rows: int
+    lost: Mapping[str, int] | None = None
+    """The rows of each of its partitions where they are lost (`catalog.lost_rows`): there is no such file."""
+    snapshots: tuple[int, int] = (0, 0)
+    """The first and the last snapshot whose rows it has: two different ones where DuckLake has merged files."""
 
     def may_hold(self, key: str) -> bool:
         """False only if the file can't have rows of the partition."""
@@ -164,12 +168,13 @@ def files(tx: Transaction, name: str, partitions: Sequence[str] | None, snapshot
 
 def shared_files(tx: Transaction, name: str, partitions: Sequence[str]) -> list[FileRef]:
     """The current files that hold (or may hold) some of these partitions *and* others. Replacing one of the partitions takes a
-    rewrite of each without them (`staging.stage_rewrite`), handed to `Change.replace`. Empty for an unknown table."""
+    rewrite of each without them (`staging.stage_rewrite`), handed to `Change.replace`. Empty for an unknown table. Lost rows are
+    in no file: what is left of them `replace` registers itself."""
     row = table_row(tx, name, None)
     if row is None:
         return []
     replaced = frozenset(partitions)
-    return [file.ref for file in View(tx, row, None).holding(partitions) if not holds_only(file, replaced)]
+    return [file.ref for file in View(tx, row, None).holding(partitions) if must_be_rewritten(file, replaced)]
 
 
 def holds_only(file: FileRow, keys: frozenset[str]) -> bool:
@@ -177,6 +182,11 @@ def holds_only(file: FileRow, keys: frozenset[str]) -> bool:
     if file.keys is not None:
         return file.keys <= keys
     return file.first is not None and file.first == file.last and file.first in keys
+
+
+def must_be_rewritten(file: FileRow, keys: frozenset[str]) -> bool:
+    """Whether replacing these partitions takes a copy of the file without them."""
+    return file.lost is None and not holds_only(file, keys)
 
 
 class View:
@@ -269,13 +279,20 @@ def keys_text(keys: Iterable[str]) -> str:
     return json.dumps({"headrace": {"partitions": sorted(keys)}})
 
 
-def _keys(extra_stats: str | None) -> frozenset[str] | None:
+def lost_text(rows: Mapping[str, int]) -> str:
+    """The same of rows that are lost, with how many each partition had."""
+    return json.dumps({"headrace": {"partitions": sorted(rows), "lost": dict(sorted(rows.items()))}})
+
+
+def _noted(extra_stats: str | None) -> tuple[frozenset[str] | None, Mapping[str, int] | None]:
+    """The partitions of a file, where they are noted, and the rows of each if they are lost."""
     if not extra_stats:
-        return None
+        return None, None
     try:
-        return frozenset(json.loads(extra_stats)["headrace"]["partitions"])
+        noted = json.loads(extra_stats)["headrace"]
+        return frozenset(noted["partitions"]), noted.get("lost")
     except (ValueError, KeyError, TypeError):
-        return None
+        return None, None
 
 
 def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...], snapshot: int | None, changed: int) -> FileRow:
@@ -287,10 +304,10 @@ def _file_row(row: Sequence[Any], table: TableRow, deletes: tuple[DeleteRef, ...
     same = begin > changed or (begin == changed and not path.startswith(FOREIGN_FILES))
     lookup = Lookup.NAME if mapping is not None else Lookup.SAME if same else Lookup.ID
     ref = FileRef(f"{table.folder}{path}" if relative else path, None, deletes, snapshot if partial is not None else None, lookup)
-    keys = _keys(extra)
+    keys, lost = _noted(extra)
     if keys is None and first is not None and first == last:
         keys = frozenset((first,))
-    return FileRow(file_id, ref, first, last, keys, rows)
+    return FileRow(file_id, ref, first, last, keys, rows, lost, (begin, max(begin, partial_max or begin)))
 
 
 def _narrowed(file: FileRow, wanted: Sequence[str]) -> FileRef:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from headrace.lake.catalog.reading import View, table_row
+from headrace.lake.catalog.reading import FileRow, View, table_row
 from headrace.lake.catalog.transaction import Transaction
 
 _CURRENT = (
@@ -47,12 +47,10 @@ def ids_holding(tx: Transaction, name: str, keys: Sequence[str]) -> list[int]:
     return [] if row is None else [file.id for file in View(tx, row, None).holding(keys)]
 
 
-def partitions_of_files(tx: Transaction, name: str, ids: Collection[int]) -> dict[int, frozenset[str] | None]:
-    """File → the partitions that it holds, None where the catalog doesn't say; only files of the newest snapshot."""
+def files_of(tx: Transaction, name: str) -> list[FileRow]:
+    """The current files of a table with what is known of their partitions; none of a table that there isn't."""
     row = table_row(tx, name, None)
-    if row is None:
-        return {}
-    return {file.id: file.keys for file in View(tx, row, None).all() if file.id in ids}
+    return [] if row is None else View(tx, row, None).all()
 
 
 def _files(rows: Sequence[Sequence[Any]]) -> list[CurrentFile]:

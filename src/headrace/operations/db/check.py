@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from headrace.govern.audit import Verification, verify
 from headrace.lake import catalog
+from headrace.lake.folders import lost_with
 from headrace.lake.orphans import orphans
 from headrace.model import LakeError, UsageError
 from headrace.operations.db.differences import (
@@ -159,7 +160,13 @@ def _place(tx: Transaction, session: Session) -> Iterator[Wrong]:
 def _files(tx: Transaction, folders: Folders, files: list[catalog.Registered], *, deep: bool) -> Iterator[Wrong]:
     for one in files:
         path = folders.lake / one.path
-        reason = _wrong(path, one.size_bytes) or (_damaged(path, one) if deep else "")
+        lost_file = lost_with(path.name)
+        if lost_file is not None and one.ended:
+            continue  # what it was lost with is told itself
+        if lost_file is not None:
+            reason = f"has no rows to be read: {one.rows:,} were lost with {lost_file}.parquet"
+        else:
+            reason = _wrong(path, one.size_bytes) or (_damaged(path, one) if deep else "")
         if reason:
             lost = "; it is of earlier snapshots only" if one.ended else ""
             error = _error(one.table, f"the file {one.path} {reason}{lost}", _todo(tx, one))

@@ -119,12 +119,17 @@ def waiting_deliveries(tx: Transaction) -> list[tuple[str, str, str]]:
 
 
 def bundled(tx: Transaction, source: str, bundle: str, keys: Sequence[str]) -> dict[str, int]:
-    """Partition → id of its delivery, of those that came in one file and wait to be taken in together."""
-    rows = tx.execute(
-        "select partition, id from delivery where source = ? and bundle = ? and state = 'waiting' order by id", (source, bundle)
-    ).fetchall()
+    """Partition → id of its newest delivery, of those that came in one file and are taken in together."""
+    rows = tx.execute("select partition, id from delivery where source = ? and bundle = ? order by id", (source, bundle)).fetchall()
     wanted = set(keys)
     return {partition: number for partition, number in rows if partition in wanted}
+
+
+def newest_bundles(tx: Transaction, source: str) -> dict[str, str]:
+    """Partition → the file that its newest delivery came in together with others; without those that came alone."""
+    rows = tx.execute("select partition, bundle from delivery where source = ? order by id", (source,)).fetchall()
+    newest: dict[str, str] = dict(rows)
+    return {partition: bundle for partition, bundle in newest.items() if bundle}
 
 
 class Delivered(msgspec.Struct, frozen=True, gc=False):

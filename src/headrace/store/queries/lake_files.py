@@ -38,8 +38,13 @@ def damaged(tx: Transaction) -> list[FileLook]:
 
 
 def looked_since(tx: Transaction, at: int) -> int:
-    """At how many files somebody looked since then."""
-    return int(tx.execute("select count(*) from lake_file_look where looked_at >= ?", (at,)).fetchone()[0])
+    """At how many files of the newest snapshot somebody looked since then."""
+    row = tx.execute(
+        "select count(*) from lake_file_look l join ducklake_data_file f on f.data_file_id = l.file_id"
+        " where l.looked_at >= ? and f.end_snapshot is null",
+        (at,),
+    ).fetchone()
+    return int(row[0])
 
 
 def note(tx: Transaction, looks: Iterable[FileLook]) -> None:

@@ -1,0 +1,83 @@
+"""Which files of the lake aren't there as they were published, and whose rows were in them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from headrace.lake import catalog
+from headrace.lake.catalog import FileRow
+from headrace.lake.folders import lost_with
+from headrace.store.database import Transaction
+from headrace.store.queries import lake_files, publications
+from headrace.store.queries.lake_files import FileLook
+
+FILES_MAX = 500
+"""At most so many damaged files are looked up one by one."""
+PARTITIONS_MAX = 1_000_000
+
+
+class DamagedFile(NamedTuple):
+    """A file that readers need and that isn't there as it was published.
+
+    `path` is relative to the lake's folder. `wrong` is a sentence without its end, `since` the
+    first look that saw it. `given_up` names the file with which the rows were lost: there is no
+    file at `path` then."""
+
+    id: int
+    node: str
+    path: str
+    size_bytes: int
+    wrong: str
+    since: int
+    given_up: str | None = None
+
+
+def damaged_files(tx: Transaction) -> list[DamagedFile]:
+    """The damaged files of the newest snapshot, and what is left of those that were given up."""
+    looks = {one.file_id: one for one in lake_files.damaged(tx)[:FILES_MAX]}
+    if not looks:
+        return []
+    found = {one.id: _damaged(one, looks[one.id]) for one in catalog.current(tx, looks)}
+    for look in looks.values():
+        if look.file_id not in found:  # replaced: what was registered as lost is under another name
+            left = catalog.left_of(tx, [look.file_id])
+            found |= {one.id: _damaged(one, look) for one in left if one.id not in found}
+    return list(found.values())
+
+
+def _damaged(file: catalog.CurrentFile, look: FileLook) -> DamagedFile:
+    since = look.wrong_since or look.looked_at
+    folder, _, name = file.path.rpartition("/")
+    lost = lost_with(name)
+    given_up = None if lost is None else f"{folder}/{lost}.parquet"
+    wrong = f"the file {look.wrong}" if lost is None else "the file was given up, its rows are lost"
+    return DamagedFile(file.id, file.table, file.path, file.size_bytes, wrong, since, given_up)
+
+
+def partitions_in(tx: Transaction, node: str, ids: Collection[int]) -> dict[int, dict[str, int]]:
+    """File → its partitions, each with the rows that were published of it.
+
+    DuckLake doesn't note which partitions a file holds that it has merged. They are found by what
+    was published in the snapshots that it was merged from. Where these don't have as many rows as
+    the file, it may hold every partition within its bounds that no other file is known to hold."""
+    every = catalog.files_of(tx, node)
+    return {file.id: _partitions_in(tx, node, file, every) for file in every if file.id in ids}
+
+
+def _partitions_in(tx: Transaction, node: str, file: FileRow, every: Collection[FileRow]) -> dict[str, int]:
+    if file.lost is not None:
+        return dict(file.lost)
+    if file.keys is not None:
+        shown = {key: publications.current(tx, node, key) for key in file.keys}
+        return {key: one.rows if one else 0 for key, one in shown.items()}
+    elsewhere: set[str] = set().union(*(one.keys for one in every if one.keys is not None))
+    first, last = file.snapshots
+    candidates = [
+        one
+        for one in publications.of_node(tx, node, limit=PARTITIONS_MAX)
+        if one.rows and file.may_hold(one.partition) and one.partition not in elsewhere
+    ]
+    exactly = [one for one in candidates if first <= one.snapshot <= last]
+    chosen = exactly if sum(one.rows for one in exactly) == file.rows else candidates
+    return {one.partition: one.rows for one in chosen}

@@ -1,0 +1,26 @@
+"""Gives up damaged files that several partitions share, so that each can be published again without the others' rows."""
+
+from __future__ import annotations
+
+from headrace.lake.catalog import Change
+from headrace.observe.damaged import damaged_files, partitions_in
+from headrace.store import Transaction
+
+
+def shared_and_damaged(tx: Transaction, node: str) -> dict[str, dict[str, int]]:
+    """The damaged files of a node that hold several partitions, each with its rows. Files that were
+    given up before aren't among them."""
+    own = {one.id: one.path for one in damaged_files(tx) if one.node == node and one.given_up is None}
+    held = partitions_in(tx, node, own.keys())
+    return {own[number]: rows for number, rows in held.items() if len(rows) > 1}
+
+
+def give_up(tx: Transaction, node: str, now: int) -> None:
+    """Register the rows of these files as lost."""
+    damaged = shared_and_damaged(tx, node)
+    if not damaged:
+        return
+    change = Change.begin(tx, now)
+    for path, rows in damaged.items():
+        change.give_up(node, path, rows)
+    change.finish(author="headrace", message=f"give up damaged files of {node}"[:500])

@@ -190,7 +190,7 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     node = _made(project, incident.node)
     if node is None:
         return Mending(first=f"{incident.node} has no data of its own, or isn't declared any more", commands=("headrace status",))
-    keys = _ordered(project, incident)
+    keys = _ordered(project, incident) or _whole(node)
     if incident.detail == HISTORY and any(newest_withheld(tx, node.name, key) for key in keys):
         return Mending(first=before_deciding(node.owner), commands=(decided_at(node.name),))
     renamed = [key for key in keys if isinstance(node, Source) and drift.renames_wait(tx, node.name, key)]
@@ -205,8 +205,26 @@ def _of_data(tx: Transaction, project: Project, incident: Incident) -> Mending:
     if stuck and (isinstance(node, Source) or incident.kind not in _PASSING):
         row = repairs(project, stuck, f"{incident.shown}: {incident.summary}")[0]
         return Mending(first=row.first or "look at why it failed", commands=tuple(row.commands))
-    others = {one.node: None for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name}
+    elsewhere = [one for one in _stuck(tx, _places(tx, incident)) if one.node in project.assets and one.node != node.name]
+    if elsewhere and isinstance(node, Source) and incident.kind not in _AUTOMATIC:
+        return _of_unnoticed(project, incident, node, elsewhere)
+    others = {one.node: None for one in elsewhere}
     return _built(project, incident, Mode.MISSING, also=tuple(others))
+
+
+def _of_unnoticed(project: Project, incident: Incident, source: Source, failed: Sequence[Broken]) -> Mending:
+    """What failed further down is put down to a delivery about which nothing was noticed: making it
+    again comes to the same, until somebody gives other code or other data."""
+    row = repairs(project, failed, f"{incident.shown}: {incident.summary}")[0]
+    correct = row.first or f"look at why {row.node} fails"
+    first = f"ask {source.owner} whether the data of {source.name} is as agreed, else {correct}"
+    return Mending(first=first, commands=tuple(row.commands))
+
+
+def _whole(node: Source | Asset) -> list[str]:
+    """The one partition of what isn't cut by time or key, which a cause doesn't name."""
+    spec = node.partition
+    return [WHOLE] if spec.grain is None and spec.key is None else []
 
 
 def _places(tx: Transaction, incident: Incident) -> list[tuple[str, str]]:

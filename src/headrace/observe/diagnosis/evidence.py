@@ -75,3 +75,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     history: int = 0
     """Of a held or rejected delivery that the source's first observation found: how many intervals
     that observation found. 0 for everything else."""
+    same_place: bool = False
+    """Of a change of a source or a consumer: path, schedule, connection and target are as they were."""
+    unproven: bool = False
+    """Of a failed attempt: nothing of its node was ever published, so that its code never worked."""

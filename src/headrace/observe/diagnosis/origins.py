@@ -1,4 +1,5 @@
-"""What fails further down although nothing was noticed above it and nothing was changed: then what goes in is what differs.
+"""What fails further down although nothing was noticed above it and nothing was changed: then what goes in is what differs, where the
+code has ever worked.
 
 Several nodes that fail over the same partitions, and have a source in common, have it from there. One that fails because values or
 names are other than its body expects, and is made of one source, has it from that. Where of several that refer to the same one alone
@@ -47,7 +48,7 @@ def traced(causes: Sequence[Candidate], graph: CauseGraph) -> list[Candidate]:
 def _is_orphan(one: Candidate, graph: CauseGraph) -> bool:
     if one.said is not None or one.node not in graph.nodes or graph.is_source(one.node) or one.rewritten:
         return False
-    if one.kind is CauseKind.REPORTED:
+    if one.kind is CauseKind.REPORTED or all(each.unproven for each in one.own):
         return False
     return one.kind in DATA_CAUSES or one.kind in (CauseKind.CODE_ERROR, CauseKind.UNKNOWN)
 

@@ -11,7 +11,7 @@ from headrace.observe.incidents.gathered import Gathered
 from headrace.observe.incidents.history import History
 from headrace.observe.incidents.working import WORKERS
 from headrace.store.database import Transaction
-from headrace.store.queries import attempts, incidents, news
+from headrace.store.queries import attempts, incidents, news, publications
 from headrace.store.queries import evidence as stored
 from headrace.store.queries.attempts import Attempt
 from headrace.store.queries.news import Changed, FactNews
@@ -138,7 +138,7 @@ def _of_failure(tx: Transaction, found: Gathered, one: Changed) -> None:
             family=Family.EXPORT if ended.kind == "export" and family is Family.ERROR else family,
             observed=str(error.get("message") or ended.reason), strength=EXACT_NATS, at_us=ended.finished_at, began_us=ended.queued_at,
             detail=str(error.get("code") or ""), error_kind=kind,
-            host=WORKERS if family is Family.LOST else "",
+            host=WORKERS if family is Family.LOST else "", unproven=not publications.any_of(tx, one.node),
         ),
         ended.attempt,
     )  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from headrace.model import Consumer, Project, Source
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.plan import Compiled
 from headrace.plan.comparing import changes
@@ -13,6 +14,8 @@ from headrace.store.database import Transaction
 from headrace.store.queries import versions
 
 CHANGES_MAX = 500
+_READING = frozenset({"csv", "excel", "fixed_width", "json", "jsonl", "parquet", "xml"})
+"""Fields of a source that say how its files are read."""
 NATS = 2.0
 
 
@@ -31,7 +34,13 @@ def _of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
         return
     kinds: dict[str, list[str]] = {}
     columns: dict[str, str] = {}
-    for change in changes(_compiled(before.compiled), _compiled(now.compiled)):
+    was, new = _compiled(before.compiled), _compiled(now.compiled)
+    moved = set(_moved(was.project, new.project))
+    for name in moved:
+        kinds[name] = ["connection"]
+    for change in changes(was, new):
+        if kinds.get(change.node) == ["connection"]:
+            kinds[change.node] = []
         kinds.setdefault(change.node, []).append(change.change.value)
         if change.columns:
             columns.setdefault(change.node, "\n".join(change.columns))
@@ -39,8 +48,41 @@ def _of_version(tx: Transaction, number: int) -> Iterator[Evidence]:
         yield Evidence(
             id=f"version:{number}:{node}", node=node, family=Family.CHANGE, column=columns.get(node, ""),
             observed=f"{', '.join(dict.fromkeys(what))} changed by {now.actor}", strength=NATS, held=False, at_us=now.applied_at,
-            detail=what[0],
+            detail=what[0], same_place=node not in moved and _was_there(node, was.project),
         )  # fmt: skip
+
+
+def _moved(was: Project, now: Project) -> Iterator[str]:
+    """The sources and consumers that look elsewhere, at other times or with another connection than before."""
+    for name, source in now.sources.items():
+        before = was.sources.get(name)
+        if before is not None and _looks(before, was) != _looks(source, now):
+            yield name
+    for name, consumer in now.consumers.items():
+        target = was.consumers.get(name)
+        if target is not None and _target(target, was) != _target(consumer, now):
+            yield name
+
+
+def _was_there(node: str, was: Project) -> bool:
+    return node in was.sources or node in was.consumers
+
+
+def _looks(source: Source, project: Project) -> tuple[object, ...]:
+    """Where and when deliveries are looked for; how they are read is another matter."""
+    connector = {key: value for key, value in source.connector.items() if key not in _READING}
+    name = connector.get("connection")
+    connection = project.settings.connections.get(name) if isinstance(name, str) else None
+    when = (source.partition, source.timezone, source.calendar, source.start, source.every)
+    return (source.files, connector, connection, *when, source.expect.by, source.complete)
+
+
+def _target(consumer: Consumer, project: Project) -> tuple[object, ...]:
+    """Where a consumer's export goes."""
+    export = {key: value for key, value in (consumer.export or {}).items() if key != "place"}
+    name = export.get("connection")
+    connection = project.settings.connections.get(name) if isinstance(name, str) else None
+    return (export, connection, consumer.per, consumer.timezone)
 
 
 def _compiled(content: bytes) -> Compiled:

@@ -56,6 +56,12 @@ def newest(tx: Transaction, node: str) -> Publication | None:
     return _publication(row) if row else None
 
 
+def any_of(tx: Transaction, node: str) -> bool:
+    """Whether anything of a node was ever published."""
+    statement = "select 1 from publication where node = :node limit 1"
+    return tx.execute(statement, {"node": node}).fetchone() is not None
+
+
 def newest_id(tx: Transaction, node: str, partitions: Sequence[str] | None) -> int:
     """The id of the newest publication among some partitions of a node (None: all), 0 for none."""
     sql = "select coalesce(max(id), 0) from publication where node = :node and ended_snapshot is null"

@@ -59,8 +59,9 @@ class Place:
         return any(change.at_us <= one.at_us for change in self.bodies)
 
     def redeclared(self, one: Evidence) -> bool:
-        """Whether something else about the node was applied before something was seen."""
-        return any(change.at_us <= one.at_us for change in self.declarations)
+        """Whether another path, schedule, connection or target of the node was applied before something was seen: what else
+        is declared of it can't keep data away."""
+        return any(change.at_us <= one.at_us and not change.same_place for change in self.declarations)
 
 
 def _never(_place: Place, _own: Sequence[Evidence]) -> float:

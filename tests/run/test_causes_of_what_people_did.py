@@ -1,0 +1,123 @@
+"""Causes after people did something: a repair that changed a contract, a release, asset code that never
+worked. What is said then must not blame what they did, or send a machine to do a person's work."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import DAYS, Lab
+
+SOURCE = "source: orders\nowner: acme\npartition: day\n{more}files: {folder}/orders_{{date:%Y-%m-%d}}.csv\nexpect: {{by: '05:00'}}\n"
+CONSUMER = "- {consumer: report, owner: core, reads: [totals], due: '07:00'}\n"
+HEADER = "order_id,customer,amount,day"
+FAILS = "def totals(ctx: Context, orders):\n    raise KeyError('amount')"
+WORKS = "def totals(ctx: Context, orders):\n    return orders"
+
+
+def rows(day: str) -> list[str]:
+    return [f"{day[-2:]}{n},c{n % 3},{n}.50,{day}" for n in range(12)]
+
+
+def declare(lab: Lab, *, folder: str = "landing", more: str = "") -> None:
+    lab.write("sources/orders.yaml", SOURCE.format(folder=folder, more=more))
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, customer, sum(amount) as total from orders group by all")
+    made.write("consumers.yaml", CONSUMER)
+    declare(made)
+    for day in DAYS[:2]:
+        made.deliver(day, rows(day), HEADER)
+    made.now = datetime.fromisoformat("2025-01-03T05:30:00+00:00")
+    made.tick()
+    return made
+
+
+def next_morning(lab: Lab) -> None:
+    lab.now = lab.now.replace(hour=8, minute=0) + timedelta(days=1)
+    lab.tick()
+
+
+def open_ones(lab: Lab) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = lab.headrace("incidents")
+    return found
+
+
+def test_a_file_that_is_missing_after_a_repair(lab: Lab) -> None:
+    """Would catch: `configuration_error`, "correct sources/orders.yaml:1", for a file that nobody
+    delivered, because a contract was changed by the repair of the day before."""
+    lab.deliver(DAYS[2], rows(DAYS[2]), HEADER.replace("amount", "betrag"))
+    next_morning(lab)
+    (renamed,) = open_ones(lab)
+    assert renamed["cause"]["kind"] == "schema_change"
+    lab.headrace("fix", renamed["id"], "--yes")
+    assert open_ones(lab) == []
+    next_morning(lab)
+    (missing,) = open_ones(lab)
+    assert (missing["cause"]["kind"], missing["cause"]["node"]) == ("missing_source", "orders")
+    assert missing["owner"] == "acme"
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind"),
+    [
+        ({"more": "description: 'orders of the day'\nrestate_within: 9d\n"}, "missing_source"),
+        ({"folder": "inbox"}, "configuration_error"),
+    ],
+)
+def test_what_a_redeclaration_is_to_blame_for(lab: Lab, changed: dict[str, str], kind: str) -> None:
+    """Would catch: a description, a check or a promise blamed for a file that isn't there; a path
+    that leads elsewhere not blamed for it."""
+    declare(lab, **changed)
+    (lab.root / "inbox").mkdir()
+    lab.headrace("apply", "--yes")
+    next_morning(lab)
+    (found,) = open_ones(lab)
+    assert (found["cause"]["kind"], found["cause"]["node"]) == (kind, "orders")
+
+
+@pytest.mark.parametrize("partition", ["day", None])
+@pytest.mark.parametrize("worked", [False, True])
+def test_an_error_in_python_is_a_persons(tmp_path: Path, partition: str | None, worked: bool) -> None:
+    """Would catch: an error in code that never worked put down to the vendor's data; a repair by a
+    machine that only looks again, of what comes out the same until somebody corrects the code."""
+    lab = Lab(tmp_path / "p")
+    lab.write("consumers.yaml", CONSUMER.replace("due: '07:00'", "max_age: 400d"))
+    declared = {"inputs": ["orders"]} | ({"partition": partition} if partition else {})
+    lab.python("totals", WORKS if worked else FAILS, **declared)
+    lab.deliver(DAYS[0], rows(DAYS[0]), HEADER)
+    lab.tick()
+    if worked:
+        lab.python("totals", FAILS, **declared)
+        lab.headrace("apply", "--yes")
+        lab.deliver(DAYS[1], rows(DAYS[1]), HEADER)
+        lab.tick()
+    (found,) = open_ones(lab)
+    assert (found["cause"]["kind"], found["cause"]["node"]) == ("code_error", "totals")
+    assert found["owner"] == "core"
+    assert found["repair"]["first"].startswith("correct assets/totals.py")
+    assert found["repair"]["command"] == "headrace apply"
+    assert not found["repair"]["automatic"]
+
+
+def test_code_that_fails_over_a_delivery_about_which_nothing_was_noticed(lab: Lab) -> None:
+    """Would catch: a repair that computes the same again from the same."""
+    body = "def checked(ctx: Context, orders):\n    assert_known(orders['customer'].to_pylist())\n"
+    helper = "    return orders\n\n\ndef assert_known(names):\n    dict.fromkeys(['c0', 'c1', 'c2'])\n"
+    look = "    for name in names:\n        {'c0': 1, 'c1': 1, 'c2': 1}[name]\n"
+    lab.python("checked", body + helper + look, partition="day", inputs=["orders"])
+    lab.headrace("apply", "--yes")
+    lab.tick()
+    next_morning_rows = [row.replace(",c1,", ",c9,") for row in rows(DAYS[2])]
+    lab.now += timedelta(days=3)
+    lab.deliver(DAYS[2], next_morning_rows, HEADER)
+    lab.tick()
+    (found,) = [one for one in open_ones(lab) if one["cause"]["kind"] == "schema_change"]
+    assert "nothing was noticed at orders itself" in found["cause"]["summary"]
+    assert found["repair"]["first"].startswith("ask acme whether the data of orders is as agreed")
+    assert "correct assets/checked.py" in found["repair"]["first"]

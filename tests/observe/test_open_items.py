@@ -15,6 +15,7 @@ from headrace.observe.open_items import (
     OpenKind,
     Superseded,
     Throttled,
+    explained_by,
     headline,
     open_items,
 )
@@ -40,7 +41,9 @@ ALSO = {
     "1 held partition": {"held": {"s1": Held(1, 0)}},
     "a, b fail": {"failing": ["b", "a"]},
     "1 source unreachable since Mon 02-11 12:00 (rates)": {"unreachable": {"rates": THURSDAY - 3 * DAY}},
-    "1 source throttled since Mon 02-11 12:00 (18 of 42 intervals loaded)": {"throttled": [Throttled("rates", THURSDAY - 3 * DAY, 18, 42)]},
+    "1 source throttled since Mon 02-11 12:00 (rates; 18 of 42 intervals loaded)": {
+        "throttled": [Throttled("rates", THURSDAY - 3 * DAY, 18, 42)]
+    },
     "32 days of revenue superseded upstream (2013-01-01 … 2013-02-01)": {
         "superseded": [Superseded("revenue", 32, "2013-01-01", "2013-02-01", "day", "x")]
     },
@@ -99,6 +102,15 @@ def test_what_a_cause_explains_is_not_said_twice() -> None:
     assert {item.kind: item.count for item in open_items(found)} == {
         OpenKind.CONSUMER: 2, OpenKind.INCIDENT: 2, OpenKind.QUARANTINE: 4, OpenKind.FAILING: 1,
     }  # fmt: skip
+
+
+def test_a_fault_of_its_own_is_not_explained_by_another_cause() -> None:
+    """Would catch: an asset whose code fails, and that isn't said because a late source reaches it as well."""
+    late = IncidentFact("INC-1", "flights", "late_source", frozenset({"flights", "clean", "broken"}))
+    code = IncidentFact("INC-2", "broken", "code_error", frozenset({"broken"}))
+    found = facts("late", incidents=[late, code], failing=["broken", "clean"])
+    text = headline(found, "1 cause holds 2 assets and 1 consumer.", explained_by(found, frozenset({"INC-1"})), wrong_visible=False)
+    assert text == "1 cause holds 2 assets and 1 consumer. Also open: 1 incident, broken fails."
 
 
 def test_any_mixture_names_each_kind_once_and_never_that_all_is_well() -> None:

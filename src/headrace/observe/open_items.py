@@ -117,6 +117,14 @@ class Explained(msgspec.Struct, frozen=True):
     nodes: frozenset[str] = frozenset()
 
 
+def explained_by(facts: OpenFacts, waiting: frozenset[str]) -> Explained:
+    """What the incidents that consumers wait for explain. A node with an open incident of its own isn't explained by another's."""
+    others = {one.node for one in facts.incidents if one.shown not in waiting}
+    reach = {name for one in facts.incidents if one.shown in waiting for name in one.reach}
+    own = {one.node for one in facts.incidents if one.shown in waiting}
+    return Explained(waiting, frozenset(own | (reach - others)))
+
+
 def open_items(facts: OpenFacts, explained: Explained = Explained()) -> tuple[OpenItem, ...]:  # noqa: B008 - frozen
     """What is open, without what is explained already."""
     found = (
@@ -233,9 +241,9 @@ def _throttled(facts: OpenFacts) -> OpenItem | None:
     if not found:
         return None
     since = moment(min(one.since_us for one in found), facts.now_us, facts.timezone)
-    unit = f"{found[0].loaded} of {found[0].expected} intervals loaded"
-    loaded = f" ({unit})" if len(found) == 1 and found[0].expected else ""
-    text = f"{_count(len(found), 'source')} throttled since {since}{loaded}"
+    names = _few([one.source for one in found])
+    loaded = f"; {found[0].loaded} of {found[0].expected} intervals loaded" if len(found) == 1 and found[0].expected else ""
+    text = f"{_count(len(found), 'source')} throttled since {since} ({names}{loaded})"
     command = f"headrace deliveries {shlex.quote(found[0].source)}"
     return OpenItem(OpenKind.SOURCE_THROTTLED, len(found), tuple(one.source for one in found), text, command)
 

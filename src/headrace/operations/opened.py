@@ -8,12 +8,12 @@ from headrace.model import Project
 from headrace.observe.evaluation import WAITING
 from headrace.observe.open_items import (
     ConsumerFact,
-    Explained,
     Held,
     IncidentFact,
     OpenFacts,
     Superseded,
     Throttled,
+    explained_by,
     headline,
     open_items,
 )
@@ -21,6 +21,9 @@ from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow, OpenRow, ProposedRow
 from headrace.store import Transaction
 from headrace.store.queries import failed_looks, failures, incidents, plans, quarantine, throttling
+
+_THROTTLED = ("source_throttled", "throttled_too_long")
+"""Codes of observations that a server answered with a request to wait; a long one is an incident besides."""
 
 
 def facts(
@@ -43,7 +46,7 @@ def facts(
         ],
         held={node: Held(*counts) for node, counts in quarantine.by_node(tx).items()},
         failing=failures.failing_nodes(tx),
-        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code != "source_throttled"},
+        unreachable={one.source: one.since for one in failing if one.source in project.sources and one.code not in _THROTTLED},
         throttled=_throttled(tx, project, failing, now_us),
         superseded=[_superseded(project, row) for row in proposed],
         approvals=[plan.id for plan in plans.awaiting(tx)],
@@ -53,7 +56,7 @@ def facts(
 
 def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_looks.Failing], now_us: int) -> list[Throttled]:
     """The sources whose servers asked for a pause: at the newest look, or when a delivery was fetched."""
-    since = {one.source: one.since for one in failing if one.code == "source_throttled"}
+    since = {one.source: one.since for one in failing if one.code in _THROTTLED}
     for source, at in throttling.waiting(tx, now_us):
         since[source] = min(at, since.get(source, at))
     return [Throttled(source, at, *throttling.loaded(tx, source)) for source, at in sorted(since.items()) if source in project.sources]
@@ -88,8 +91,7 @@ def summed_up(
 ) -> str:
     """The headline. What the causes of `holding` explain isn't said twice."""
     waiting = frozenset(one.incident for one in consumers if one.incident and one.state in WAITING)
-    nodes = frozenset(name for one in found.incidents if one.shown in waiting for name in one.reach)
-    return headline(found, _causes(holding), Explained(waiting, nodes), wrong_visible=wrong_visible)
+    return headline(found, _causes(holding), explained_by(found, waiting), wrong_visible=wrong_visible)
 
 
 def _causes(holding: HoldingRow | None) -> str | None:

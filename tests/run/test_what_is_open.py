@@ -1,0 +1,120 @@
+"""What `status` says when several things are open that no consumer waits for: each sentence is true, and each source is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from http_server_lab import Reply, Server, reply
+from runlab import DAYS, Lab
+
+HTTP = """
+source: {name}
+owner: acme
+partition: day
+start: "2025-01-01"
+http:
+  url: {url}/{name}
+  params: {{day: "{{date:%Y-%m-%d}}"}}
+  records: $.items
+  timeout: 5s
+  retries: 0
+"""
+RENAMED = [f"v{number}" for number in range(5)]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Lab:
+    """A project whose only consumer is served."""
+    lab = Lab(tmp_path / "lab")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [clean], due: '07:00'}\n")
+    lab.sql("clean", "select order_id, customer, amount, day from orders")
+    for day in (*DAYS, "2025-01-08", "2025-01-09"):
+        lab.orders(day)
+    lab.tick()
+    assert headline(lab) == "The consumer is served."
+    return lab
+
+
+def headline(lab: Lab) -> str:
+    said: str = lab.headrace("status")["headline"]
+    return said
+
+
+def apply(lab: Lab) -> None:
+    lab.headrace("apply", "--yes")
+    lab.tick()
+
+
+def test_before_anything_was_due_there_is_no_figure(served: Lab) -> None:
+    """Would catch: an availability of a consumer whose first deadline lies ahead."""
+    found = served.headrace("status")
+    assert (found["honest_availability"], found["minutes_lost"], found["window_observed"]) == (None, None, None)
+    assert found["availability_text"] == "nothing was due yet"
+    [consumer] = found["consumers"]
+    assert (consumer["availability"]["honest"], consumer["availability"]["text"]) == (None, "nothing was due yet")
+
+
+def test_a_failing_asset_that_nobody_reads(served: Lab) -> None:
+    """Would catch: a headline that says nothing of a failure because no consumer waits for it."""
+    body = "def broken(ctx: Context, clean):\n    raise ValueError('no')\n"
+    served.python("broken", body, partition="day", inputs=["clean"])
+    apply(served)
+    assert headline(served) == "The consumer is served. Also open: 1 incident, broken fails."
+
+
+def test_a_source_that_was_restated_too_late(served: Lab) -> None:
+    """Would catch: published partitions that are known to be out of date, and a headline that says nothing of it."""
+    orders = (served.root / "sources/orders.yaml").read_text(encoding="utf-8")
+    served.write("sources/orders.yaml", orders.replace("restate_within: 30d", "restate_within: 1d"))
+    for day in DAYS[:3]:
+        served.orders(day, n=11)
+    apply(served)
+    found = served.headrace("status")
+    assert found["headline"].endswith("3 days of clean superseded upstream (2025-01-01 … 2025-01-03).")
+    assert "superseded_upstream" in found["consumers"][0]["states"] and found["consumers"][0]["state"] == "served"
+
+
+def test_servers_that_refuse_are_throttled_or_unreachable(served: Lab, server: Server) -> None:
+    """Would catch: a server that asks for a long wait told as unreachable, and sources that aren't named."""
+    server.answers["/prices"] = reply("{}", status=429, Retry_After="30000")
+    server.answers["/down"] = Reply(status=500)
+    served.write("sources/prices.yaml", HTTP.format(name="prices", url=server.url))
+    apply(served)
+    said = headline(served)
+    assert said.startswith("The consumer is served. Also open: 1 incident, 1 source throttled since ") and "(prices" in said
+    with Server() as other:
+        other.answers["/down"] = reply("{}", status=500)
+        served.write("sources/down.yaml", HTTP.format(name="down", url=other.url.replace("127.0.0.1", "localhost")))
+        apply(served)
+    said = headline(served)
+    assert "1 source unreachable since " in said and "(down)" in said and "(prices" in said
+
+
+def test_five_incidents_and_their_held_rows(served: Lab) -> None:
+    """Would catch: "Nothing is late or wrong" above five open incidents and 110 quarantined rows."""
+    for name in RENAMED:
+        served.write(f"sources/{name}.yaml", f"source: {name}\nowner: acme\npartition: day\nfiles: landing/{name}_{{date:%Y-%m-%d}}.csv\n")
+        served.sql(f"uses_{name}", f"select a, b, day from {name}")
+        for day in DAYS[:4]:
+            _deliver(served, name, day, "a,b,day", 20)
+    apply(served)
+    for number, name in enumerate(RENAMED):
+        _deliver(served, name, DAYS[4], "a,c,day", 20 + number)
+    served.tick()
+    assert headline(served) == "The consumer is served. Also open: 5 incidents, 110 held rows."
+    found = served.headrace("status")
+    assert {one["kind"]: one["count"] for one in found["open"]} == {"incident": 5, "quarantine": 5}
+
+
+def _deliver(lab: Lab, name: str, day: str, header: str, rows: int) -> None:
+    lines = [header, *(f"{number},{number},{day}" for number in range(rows))]
+    lab.write(f"landing/{name}_{day}.csv", "\n".join(lines) + "\n")

@@ -62,7 +62,7 @@ def made_up(db: sqlite3.Connection, dice: random.Random) -> None:
 
 
 def _promises(db: sqlite3.Connection, dice: random.Random) -> None:
-    db.execute("update promise set from_at = ?", (us(datetime(2025, 1, 1, tzinfo=ZONE)),))
+    db.execute("update promise set from_at = :at, begins_at = :at", {"at": us(datetime(2025, 1, 1, tzinfo=ZONE))})
     for consumer, promise in db.execute("select consumer, id from promise").fetchall():
         for ago in range(50, -1, -1):
             day = date(2025, 2, 28) - timedelta(ago)

@@ -33,6 +33,7 @@ def test_keys_and_months(tmp_path: Path) -> None:
 def test_a_day_for_which_no_key_was_ever_heard_of(tmp_path: Path) -> None:
     """Would catch: a status that can't be told because the day's keys aren't known yet."""
     example = Example("keys-and-months", tmp_path)
+    example.tick("2026-03-01T08:00:00+01:00")  # what is due from here on is promised
     example.tick("2026-03-05T12:00:00+01:00")
     late = example.consumer("morning_list")
     assert late["state"] == "late"

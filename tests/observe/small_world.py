@@ -137,7 +137,11 @@ class SmallWorld:
         return self.obligations.get(consumer, [])
 
     def promised_at(self, consumer: str) -> int | None:
-        return self.promised.get(consumer)
+        """Ever since, unless a test says when."""
+        return self.promised.get(consumer, 0)
+
+    def promised_since(self, consumer: str) -> int | None:
+        return self.promised.get(consumer, 0)
 
     def pauses(self) -> dict[str, Pausing]:
         return self.paused

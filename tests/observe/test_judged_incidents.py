@@ -10,6 +10,7 @@ import pytest
 from small_world import at, consumer, declare, node
 
 from headrace.model import Grain, Project, Settings
+from headrace.observe.persist import promise
 from headrace.observe.watched import Watched
 from headrace.plan.bodies import Lines
 from headrace.run.judging import Judged, judge
@@ -30,6 +31,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
         with opened.write(None) as tx:
             tx.execute("insert into run (id, kind, request, actor, state, started_at) values (1, 'tick', '{}', 't', 'succeeded', 0)")
+            promise(tx, None, WATCHED, at("2013-02-01 00:00"))
         yield opened
 
 

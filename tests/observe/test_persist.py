@@ -38,7 +38,10 @@ def world(*days: tuple[str, str]) -> SmallWorld:
 
 
 def settled(store: Store, small: SmallWorld, declared: Watched, now: str) -> list[tuple[str, int, int | None]]:
+    """What is written down of a consumer that was promised something before the first day ended, unless it was already."""
     with store.write(None) as tx:
+        if promises.in_force(tx, "c") is None:
+            promise(tx, None, declared, at("2013-02-01 12:00"))
         write_world(tx, small)
         settle(tx, Scene(declared, StoreWorld(tx)), at(now))
     with store.read() as tx:

@@ -19,7 +19,7 @@ from stored_world import write_world
 from headrace.model import Grain, Settings
 from headrace.observe.facts import StoreWorld
 from headrace.observe.obligations import Scene
-from headrace.observe.persist import settle
+from headrace.observe.persist import promise, settle
 from headrace.observe.states import ConsumerStatus
 from headrace.observe.status import judge
 from headrace.store import Store
@@ -112,6 +112,8 @@ def judged(history: History, store: Store) -> tuple[ConsumerStatus, ConsumerStat
     terms = {"max_age": f"{history.due_hours}h"} if history.by_age else {"due": f"+{history.due_hours}h"}
     declared = declare(NODES, consumer("c", "one", "two", zone="UTC", **terms))
     now = us(FIRST, history.now_hours)
+    with store.write(None) as tx:
+        promise(tx, None, declared, us(FIRST, 0))
     for hours in (*history.settled_at, history.now_hours):
         with store.write(None) as tx:
             write_world(tx, world_at(history, hours))

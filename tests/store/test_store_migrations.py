@@ -149,3 +149,24 @@ def test_processes_that_make_the_same_store_at_once_all_succeed(tmp_path: Path) 
     ran = subprocess.run([sys.executable, "-c", RACE, str(tmp_path)], capture_output=True, text=True, check=True)
     assert {line for line in ran.stdout.splitlines() if line not in ("leader", "other")} == set()
     assert len(ran.stdout.splitlines()) == 20 * 8
+
+
+def test_what_was_due_before_anything_was_promised_goes_with_the_upgrade(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a backlog of weeks ago that stays for ever in a store of before; a waiver without its obligation."""
+    ours = migrations.known()
+    place = next(at for at, one in enumerate(ours) if one.name.endswith("promises_begin"))
+    monkeypatch.setattr(migrations, "known", lambda: ours[:place])
+    with (store := opened()).write(None) as tx:
+        tx.execute(
+            "insert into promise (id, consumer, terms, from_at, until_at) values (1, 'c', '{}', 100, 200), (2, 'c', '{}', 200, null)"
+        )
+        tx.executemany(
+            "insert into obligation (consumer, interval, due_at, promise_id, waived_at) values ('c', ?, ?, 1, ?)",
+            [("before", 99, None), ("waived", 99, 150), ("first", 100, None), ("second", 150, None)],
+        )
+    store.close()
+    monkeypatch.setattr(migrations, "known", lambda: ours)
+    with opened().read() as tx:
+        assert tx.execute("select begins_at from promise order by id").fetchall() == [(100,), (200,)]
+        found = tx.execute("select interval from obligation order by due_at, interval").fetchall()
+    assert found == [("waived",), ("first",), ("second",)]

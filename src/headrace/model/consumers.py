@@ -12,7 +12,7 @@ from headrace.model.names import check_consumer
 from headrace.model.nodes import Consumer, Grain
 from headrace.model.reporting import Report, shown
 
-_FIELDS = frozenset((*COMMON, "consumer", "reads", "per", "due", "max_age", "export", "importance"))
+_FIELDS = frozenset((*COMMON, "consumer", "reads", "per", "due", "max_age", "since", "export", "importance"))
 _EXAMPLE = "write - consumer: morning-report, with owner:, reads: and due: or max_age:"
 
 
@@ -47,13 +47,16 @@ def _consumer(block: Block, report: Report) -> Consumer | None:
         report.error("missing_field", fields.line("reads"), f"{fields.what} reads nothing", "add reads: [asset]")
     per = Grain(fields.choice("per", tuple(Grain), Grain.DAY))
     due, max_age = fields.moment("due"), fields.duration("max_age", "") or None
+    since = fields.instant("since")
     _check_promise(fields)
     export = read_export(fields, reads, per)
     importance = fields.text("importance") if "importance" in fields else None
     if name is None or not named or "owner" not in common:
         return None
     place = report.place(fields.line("consumer"))
-    return Consumer(name=name, reads=reads, per=per, due=due, max_age=max_age, export=export, importance=importance, place=place, **common)
+    return Consumer(
+        name=name, reads=reads, per=per, due=due, max_age=max_age, since=since, export=export, importance=importance, place=place, **common
+    )  # fmt: skip
 
 
 def _check_promise(fields: Fields) -> None:

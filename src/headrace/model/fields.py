@@ -10,7 +10,7 @@ from headrace.model.documents import Block, Items, kind_of, plain
 from headrace.model.errors import UsageError
 from headrace.model.reporting import Report, did_you_mean, one_of, shown
 from headrace.model.sizes import memory_in_bytes
-from headrace.model.times import Duration, Offset
+from headrace.model.times import Duration, Offset, local_instant_us
 from headrace.model.zones import zone
 
 
@@ -151,6 +151,10 @@ class Fields:
     def moment(self, name: str) -> str | None:
         """A time after an interval such as `05:00` or `+2d 06:00`, as written."""
         return self.checked(name, Offset.parse, "bad_time")
+
+    def instant(self, name: str) -> str | None:
+        """A date or a time such as `2013-02-11` or `2013-02-11T07:00`, as written."""
+        return self.checked(name, lambda text: local_instant_us(text, "UTC"), "bad_time")
 
     def timezone(self, name: str) -> str:
         """An IANA name; empty where there is none."""

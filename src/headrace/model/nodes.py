@@ -285,6 +285,8 @@ class Consumer(Value, kw_only=True):
     per: Grain = Grain.DAY
     due: str | None = None
     max_age: str | None = None
+    since: str | None = None
+    """From when on it is promised, as declared; None: from when it is applied."""
     export: dict[str, Any] | None = None
     importance: str | None = None
     place: Place

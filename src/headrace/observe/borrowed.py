@@ -99,5 +99,9 @@ class EnvironmentWorld:
         return self._of(node).seconds(node)
 
     def promised_at(self, consumer: str) -> int | None:
-        """When the promise in force here was made."""
+        """From when on the promise in force here holds."""
         return self._own.promised_at(consumer)
+
+    def promised_since(self, consumer: str) -> int | None:
+        """Since when something is promised here without a break."""
+        return self._own.promised_since(consumer)

@@ -32,6 +32,7 @@ class StoreWorld:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._newest: dict[str, Newest | None] = {}
+        self._promises: dict[str, promises.Standing | None] = {}
 
     @property
     def transaction(self) -> Transaction:
@@ -144,6 +145,16 @@ class StoreWorld:
         return None if found is None else found.p95
 
     def promised_at(self, consumer: str) -> int | None:
-        """When the promise in force was made."""
-        found = promises.in_force(self._tx, consumer)
-        return None if found is None else found.from_at
+        """From when on the promise in force holds; None: nothing is promised."""
+        found = self._promise(consumer)
+        return None if found is None else found.begins_at
+
+    def promised_since(self, consumer: str) -> int | None:
+        """Since when something is promised without a break; None: nothing is promised."""
+        found = self._promise(consumer)
+        return None if found is None else found.unbroken_since
+
+    def _promise(self, consumer: str) -> promises.Standing | None:
+        if consumer not in self._promises:
+            self._promises[consumer] = promises.standing(self._tx, consumer)
+        return self._promises[consumer]

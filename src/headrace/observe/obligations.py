@@ -1,5 +1,8 @@
 """Obligations (SEMANTICS §7): for each consumer and interval, by when, and when it was met. Pure.
 
+A promise begins when it is applied, or with its `since:`. What was due before that isn't an obligation: nobody had
+promised it. A promise that changes begins anew; what is written down keeps the deadline under which it was written.
+
 An obligation is met when every asset read has a publication of the partitions that the interval requires. A whole
 asset over partitioned inputs meets it with its first publication that read all that the interval requires of
 those inputs. Data without a rhythm meets every interval once it was published at all.
@@ -13,7 +16,7 @@ from functools import cached_property, partial
 import msgspec
 
 from headrace.model import Grain, InputMode, InputSpec, PartitionSpec, Place
-from headrace.model.intervals import bounds_us, key_at_us, next_key, start_us
+from headrace.model.intervals import bounds_us, key_at_us, next_key, previous_key, start_us
 from headrace.model.required import SEPARATOR, required
 from headrace.model.times import Duration, Offset
 from headrace.observe.watched import WHOLE, Node, Rhythm, Rhythms, Terms, Watched, began
@@ -106,6 +109,7 @@ def obligations_of(written: Sequence[Kept], terms: Terms, scene: Scene, now_us: 
     """The same where those that are written down are known."""
     found = []
     newest: tuple[int, str] | None = None
+    begins = begins_us(terms, scene, now_us)
     for kept in written:
         start = began(kept.interval, terms.per, terms.timezone)
         if start is None:
@@ -115,11 +119,37 @@ def obligations_of(written: Sequence[Kept], terms: Terms, scene: Scene, now_us: 
         found.append(Obligation(kept.interval, kept.due_at_us, met, kept.waived))
         newest = max(newest or (start, kept.interval), (start, kept.interval))
     after = newest[1] if newest is not None else None
-    found.extend(
-        Obligation(interval, due_us(terms, interval), met_at(terms, interval, scene))
-        for interval in _intervals(terms, scene, after, now_us)
-    )
+    found.extend(promised_from(begins, terms, scene, after, now_us))
     return found
+
+
+def begins_us(terms: Terms, scene: Scene, now_us: int) -> int:
+    """From when on what is due was promised by the promise in force; from now on, where nothing is in force yet."""
+    begins = scene.world.promised_at(terms.consumer)
+    return now_us if begins is None else begins
+
+
+def promised_from(begins_us: int, terms: Terms, scene: Scene, after: str | None, now_us: int) -> Iterator[Obligation]:
+    """The obligations of a promise that begins at a time, oldest first, as far as their intervals have begun; of
+    those only what comes after the interval `after`, where one is given."""
+    for interval in _intervals(begins_us, terms, scene, after, now_us):
+        due = due_us(terms, interval)
+        if due >= begins_us and not _no_data(terms, interval):
+            yield Obligation(interval, due, met_at(terms, interval, scene))
+
+
+def intervals_before(found: Sequence[Obligation], terms: Terms, scene: Scene, now_us: int) -> Iterator[str]:
+    """The intervals before the first of some obligations, newest first, back to where all reads have started: they
+    were never promised, but can be read."""
+    first = found[0].interval if found else key_at_us(now_us, terms.per, terms.timezone)
+    starts = [scene.rhythms[node.name].start_us for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
+    known = [start for start in starts if start is not None]
+    if not known or len(known) < len(starts):
+        return
+    key = previous_key(first, terms.per, terms.timezone)
+    while start_us(key, terms.per, terms.timezone) >= max(known):
+        yield key
+        key = previous_key(key, terms.per, terms.timezone)
 
 
 def _taken_back(terms: Terms, interval: str, scene: Scene) -> bool:
@@ -197,25 +227,41 @@ def _plain(name: str) -> InputSpec:
     return InputSpec(node=name, place=Place(file=""))
 
 
-def _intervals(terms: Terms, scene: Scene, after: str | None, now_us: int) -> Iterator[str]:
-    """The intervals that have begun, from the first that is expected, or from the one after `after`."""
-    first = next_key(after, terms.per, terms.timezone) if after is not None else _first_interval(terms, scene, now_us)
-    if first is None:
-        return
-    key = first
+def _intervals(begins_us: int, terms: Terms, scene: Scene, after: str | None, now_us: int) -> Iterator[str]:
+    """The intervals that have begun, from the first that can be due once the promise begins, or from the one after
+    `after` where that is later."""
+    earliest = _due_since(begins_us, terms)
+    if after is not None:
+        first = next_key(after, terms.per, terms.timezone)
+    else:
+        expected = _first_interval(terms, scene, now_us)
+        if expected is None:
+            return
+        first = expected
+    key = max(first, earliest, key=lambda one: start_us(one, terms.per, terms.timezone))
     while start_us(key, terms.per, terms.timezone) <= now_us:
-        if not _no_data(terms, key):
-            yield key
+        yield key
         key = next_key(key, terms.per, terms.timezone)
 
 
+def _due_since(begins_us: int, terms: Terms) -> str:
+    """The first interval that is due at a time or after it: later intervals are never due earlier."""
+    key = key_at_us(begins_us, terms.per, terms.timezone)
+    for _ in range(INTERVALS_MAX):
+        before = previous_key(key, terms.per, terms.timezone)
+        if due_us(terms, before) < begins_us:
+            break
+        key = before
+    return key
+
+
 def _first_interval(terms: Terms, scene: Scene, now_us: int) -> str | None:
-    """The interval in which all reads have started. Where none has a rhythm, the one in which the promise was made
+    """The interval in which all reads have started. Where none has a rhythm, the one in which the promise began
     (under `max_age` there are no intervals then: the age is that of the publication)."""
     paced = [scene.rhythms[node.name] for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
     if not paced and terms.max_age is not None:
         return None
-    starts = [rhythm.start_us for rhythm in paced] or [scene.world.promised_at(terms.consumer) or now_us]
+    starts = [rhythm.start_us for rhythm in paced] or [begins_us(terms, scene, now_us)]
     known = [start for start in starts if start is not None]
     if len(known) < len(starts):
         return None

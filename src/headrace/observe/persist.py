@@ -1,8 +1,8 @@
 """Writes down what was promised, what became due, and when it was met.
 
-An obligation is written when it is due, with the promise in force, and neither its deadline nor its promise ever
-changes afterwards. `met_at` comes from publications, never from the time at which somebody looked. Writing the same
-twice changes nothing.
+An obligation is written when it is due, or when its promise changes before that, with the promise in force, and neither
+its deadline nor its promise ever changes afterwards. `met_at` comes from publications, never from the time at which
+somebody looked. Writing the same twice changes nothing.
 """
 
 from __future__ import annotations
@@ -11,34 +11,68 @@ from collections.abc import Mapping
 
 import msgspec
 
+from headrace.model.times import local_instant_us
 from headrace.observe.facts import StoreWorld
-from headrace.observe.obligations import Obligation, Scene, obligations_of
+from headrace.observe.obligations import Obligation, Scene, due_us, obligations_of, promised_from
 from headrace.observe.watched import Terms, Watched
 from headrace.observe.world import Kept
 from headrace.store.database import Transaction
-from headrace.store.queries import promises
+from headrace.store.queries import obligations, promises
 
 
 def promise(tx: Transaction, old: Watched | None, new: Watched, now_us: int) -> None:
     """Put the promises of `new` in force, in the transaction that applies it. What became due before stays under the
     promises of `old`, which is what was applied until now (None: nothing)."""
     if old is not None:
-        settle(tx, Scene(old, StoreWorld(tx)), now_us)
+        scene = Scene(old, StoreWorld(tx))
+        settle(tx, scene, now_us)
+        _keep_deadlines(tx, scene, new, now_us)
     consumers = {terms.consumer for terms in new.consumers}
     for (consumer,) in tx.execute("select distinct consumer from promise where until_at is null").fetchall():
         if consumer not in consumers:
             _end(tx, consumer, now_us)
     for terms in new.consumers:
         _put_in_force(tx, terms, now_us)
+    _promise_since(tx, new, now_us)
+
+
+def _keep_deadlines(tx: Transaction, scene: Scene, new: Watched, now_us: int) -> None:
+    """Write down the intervals that aren't due yet, but would have been by a changed promise: they keep the deadline
+    that they had. Nobody can meet a deadline that had passed when it was set."""
+    after = {terms.consumer: terms for terms in new.consumers}
+    for was in scene.declared.consumers:
+        now = after.get(was.consumer)
+        if now is None or (now.per, now.timezone) != (was.per, was.timezone):
+            continue
+        kept = scene.world.kept(was.consumer)
+        open_ones = [one for one in obligations_of(kept, was, scene, now_us) if one.due_at_us > now_us]
+        earlier = [one for one in open_ones if due_us(now, one.interval) < now_us]
+        if earlier:
+            _write(tx, was, _put_in_force(tx, was, now_us), earlier, {one.interval: one for one in kept})
+
+
+def _promise_since(tx: Transaction, new: Watched, now_us: int) -> None:
+    """Write down what a `since:` in the past adds to what was promised before."""
+    scene = Scene(new, StoreWorld(tx))
+    for terms in new.consumers:
+        current = promises.in_force(tx, terms.consumer)
+        if current is None or current.from_at != now_us or current.begins_at >= now_us:
+            continue
+        found = [
+            one
+            for one in promised_from(current.begins_at, terms, scene, None, now_us)
+            if one.due_at_us <= now_us and obligations.get(tx, terms.consumer, one.interval) is None
+        ]
+        _write(tx, terms, current.id, found, {})
 
 
 def settle(tx: Transaction, scene: Scene, now_us: int) -> int:
     """Write the obligations that became due, and when those that were open were met; how many rows were touched."""
     touched = 0
     for terms in scene.declared.consumers:
-        promise_id = _put_in_force(tx, terms, now_us)
         kept = scene.world.kept(terms.consumer)
         due = [one for one in obligations_of(kept, terms, scene, now_us) if one.due_at_us <= now_us]
+        promise_id = _put_in_force(tx, terms, now_us)
         touched += _write(tx, terms, promise_id, due, {one.interval: one for one in kept})
     return touched
 
@@ -65,16 +99,34 @@ def _put_in_force(tx: Transaction, terms: Terms, now_us: int) -> int:
     if current is not None:
         _end(tx, terms.consumer, now_us)
     cursor = tx.execute(
-        "insert into promise (consumer, terms, from_at) values (:consumer, :terms, :now)",
-        {"consumer": terms.consumer, "terms": msgspec.json.encode(said, order="sorted").decode(), "now": now_us},
+        "insert into promise (consumer, terms, from_at, begins_at) values (:consumer, :terms, :now, :begins)",
+        {
+            "consumer": terms.consumer,
+            "terms": msgspec.json.encode(said, order="sorted").decode(),
+            "now": now_us,
+            "begins": _begins(terms, current, now_us),
+        },
     )
     assert cursor.lastrowid is not None
     return cursor.lastrowid
 
 
+def _begins(terms: Terms, before: promises.Promise | None, now_us: int) -> int:
+    """From when on a promise holds that is put in force now. A `since:` that was declared before says nothing new, and
+    one that is still to come doesn't interrupt what is promised already."""
+    if terms.since is None:
+        return now_us
+    since_us = local_instant_us(terms.since, terms.timezone)
+    if before is None:
+        return since_us
+    return now_us if before.terms.get("since") == terms.since else min(since_us, now_us)
+
+
 def _said(terms: Terms) -> dict[str, object]:
     """What was promised, without who is told about it."""
+    since = {} if terms.since is None else {"since": terms.since}
     return {
+        **since,
         "reads": sorted(terms.reads),
         "per": str(terms.per),
         "timezone": terms.timezone,

@@ -87,7 +87,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     obligations: tuple[Obligation, ...] = ()
     """Those that its state was judged by, oldest first."""
     late_since_us: int | None = None
-    """Since when it is late, whatever else holds; None where it isn't, or was never served."""
+    """Since when it is late, whatever else holds; None where it isn't, was never served, or before a deadline has passed."""
     deadline: AtRisk | None = None
     """What will make it late; of what is at risk, only deadlines."""
     incident: str | None = None

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from types import MappingProxyType
 
-from headrace.model.intervals import bounds_us
+from headrace.model.intervals import bounds_us, next_key
 from headrace.model.required import SEPARATOR
 from headrace.model.times import Duration
 from headrace.observe.blockage import Block, Blockage, Blocked, next_command, promised_by, told
 from headrace.observe.exported import exported
 from headrace.observe.freshness import Freshness, Stood, stood
 from headrace.observe.looking import known_until
-from headrace.observe.obligations import Obligation, Scene, covered, obligations
+from headrace.observe.obligations import Obligation, Scene, covered, met_at, obligations
 from headrace.observe.periods import late_run, served_since
 from headrace.observe.risk import Outlooks
 from headrace.observe.soundness import excepted, unusual
@@ -76,7 +76,7 @@ class _Judgement:
 
     @cached_property
     def _through(self) -> str | None:
-        return data_through(self._terms, self._all, self._scene)
+        return data_through(self._terms, self._all, self._scene, self._now)
 
     @cached_property
     def _excepted(self) -> list[Excepted]:
@@ -125,7 +125,7 @@ class _Judgement:
             risk=risk,
             paused=pause,
             obligations=tuple(self._all),
-            late_since_us=None if never else late_since,
+            late_since_us=None if never or not self._owed() else late_since,
             deadline=deadline,
         )
 
@@ -140,12 +140,29 @@ class _Judgement:
         if state is State.AT_RISK and risk is not None:
             return risk.reason, risk.next, risk.since_us
         if state is State.SERVED:
-            return self._served_reason(), self._backlog_command(), served_since(self._due, self._all, every=self._every)
+            return self._served_reason(), self._backlog_command(), self._served_since()
         found = self._blocked(state)
         since = late_since if state is State.LATE else None
         if found is None:
             return self._too_old(), "headrace tick", since
         return self._told(found), next_command(found), since
+
+    def _owed(self) -> bool:
+        """Whether a deadline of the promise has passed: nobody is told that it is late before. What has no rhythm has
+        one once its age has passed."""
+        terms = self._terms
+        if self._due or terms.max_age is None or self._scene.has_rhythm(terms):
+            return bool(self._due)
+        begins = self._scene.world.promised_since(terms.consumer)
+        return begins is not None and Duration.parse(terms.max_age).after_us(begins, terms.timezone) <= self._now
+
+    def _served_since(self) -> int | None:
+        """Since when it hasn't been late; before anything was due, since when what it reads could be read, and was promised."""
+        since = served_since(self._due, self._all, every=self._every)
+        if since is not None or self._through is None:
+            return since
+        met = met_at(self._terms, self._through, self._scene)
+        return None if met is None else max(met, self._scene.world.promised_since(self._terms.consumer) or met)
 
     # The states
 
@@ -153,12 +170,14 @@ class _Judgement:
         return _never_served(self._terms, self._scene)
 
     def _late_since(self) -> int | None:
-        """Since when it has been late without a break; None if it isn't."""
+        """Since when it has been late without a break; None if it isn't. Not before anything was promised."""
         since = [self._late[0].due_at_us] if self._late else []
         old = self._old_since()
         if old is not None and old <= self._now:
             since.append(old)
-        return min(since, default=None)
+        if not since:
+            return None
+        return max(min(since), self._scene.world.promised_since(self._terms.consumer) or min(since))
 
     def _old_since(self) -> int | None:
         """Under `max_age`: when what can be read becomes (or became) too old."""
@@ -262,6 +281,9 @@ class _Judgement:
         for one in self._late if state is State.LATE else self._all:
             if not one.settled and (found := self._blockage.of(self._terms, one.interval)):
                 return found[0]
+        if state is State.LATE and not self._late and self._through is not None:  # too old, though nothing was due yet
+            following = next_key(self._through, self._terms.per, self._terms.timezone)
+            return next(iter(self._blockage.of(self._terms, following)), None)
         return None
 
     def _told(self, found: Blocked) -> str:

@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
-from headrace.model.intervals import previous_key, start_us
-from headrace.observe.obligations import Obligation, Scene, needed
+from headrace.observe.obligations import Obligation, Scene, intervals_before, met_at, needed
 from headrace.observe.watched import Terms
 
 EMPTY_INTERVALS_MAX = 100
 """So many intervals without rows are passed over to find the newest with rows."""
 
 
-def data_through(terms: Terms, found: Sequence[Obligation], scene: Scene) -> str | None:
-    """The newest interval that can be read. Under `max_age`, the newest with rows before any hole."""
+def data_through(terms: Terms, found: Sequence[Obligation], scene: Scene, now_us: int) -> str | None:
+    """The newest interval that can be read. Under `max_age`, the newest with rows before any hole. Intervals of before
+    the promise count where none that was promised can be read."""
     if not scene.has_rhythm(terms):
         return None
-    if terms.max_age is None:
-        return next((one.interval for one in reversed(found) if one.met_at_us is not None), None)
-    hole = next((place for place, one in enumerate(found) if not one.settled), len(found))
-    if hole == 0 and found:
-        return _before_first(found[0], terms, scene)
-    for one in reversed(found[max(0, hole - EMPTY_INTERVALS_MAX) : hole]):
-        if one.met_at_us is not None and _has_rows(terms, one.interval, scene):
+    aged = terms.max_age is not None
+    hole = next((place for place, one in enumerate(found) if not one.settled), len(found)) if aged else len(found)
+    for one in reversed(found[max(0, hole - EMPTY_INTERVALS_MAX) : hole] if aged else found):
+        if one.met_at_us is not None and (not aged or _has_rows(terms, one.interval, scene)):
             return one.interval
+    if hole > EMPTY_INTERVALS_MAX:
+        return None  # all that is looked at is empty
+    return _before_all(found, terms, scene, now_us)
+
+
+def _before_all(found: Sequence[Obligation], terms: Terms, scene: Scene, now_us: int) -> str | None:
+    """The newest that can be read of the intervals before the first obligation that is known of."""
+    for interval in islice(intervals_before(found, terms, scene, now_us), EMPTY_INTERVALS_MAX):
+        there = met_at(terms, interval, scene) is not None
+        if there and (terms.max_age is None or _has_rows(terms, interval, scene)):
+            return interval
     return None
-
-
-def _before_first(first: Obligation, terms: Terms, scene: Scene) -> str | None:
-    """Where the oldest obligation that is known of isn't met: the interval before it, if that was ever expected."""
-    before = previous_key(first.interval, terms.per, terms.timezone)
-    starts = [scene.rhythms[node.name].start_us for node in scene.known_reads(terms) if scene.rhythms[node.name].has]
-    known = [start for start in starts if start is not None]
-    if len(known) < len(starts) or start_us(before, terms.per, terms.timezone) < max(known):
-        return None
-    return before
 
 
 def _has_rows(terms: Terms, interval: str, scene: Scene) -> bool:

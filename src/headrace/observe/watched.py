@@ -66,6 +66,8 @@ class Terms(msgspec.Struct, frozen=True):
     due: str | None = None
     max_age: str | None = None
     no_data: DaysOff = NO_DAYS_OFF
+    since: str | None = None
+    """From when on it is promised, as declared; None: from when it is applied."""
     named: tuple[str, ...] = ()
     """What it says that it reads, views among them; empty where there is no view."""
 
@@ -155,6 +157,7 @@ def _terms(compiled: Compiled, consumer: Consumer) -> Terms:
         timezone=consumer.timezone or project.settings.timezone,
         due=consumer.due,
         max_age=consumer.max_age,
+        since=consumer.since,
         no_data=days_off(project, consumer.calendar),
         named=consumer.reads if any(is_view(project, name) for name in consumer.reads) else (),
     )

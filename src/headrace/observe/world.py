@@ -141,4 +141,7 @@ class World(Protocol):
         """How long an attempt at a node takes: what 95 of 100 stay within; None where none is known."""
 
     def promised_at(self, consumer: str) -> int | None:
-        """When the promise in force was made."""
+        """From when on the promise in force holds: what was due before isn't judged by it. None: nothing is promised."""
+
+    def promised_since(self, consumer: str) -> int | None:
+        """Since when something is promised without a break, whatever has changed since; None: nothing is promised."""

@@ -19,7 +19,7 @@ from headrace.observe.ledger.promised import as_promised
 from headrace.observe.ledger.records import Records
 from headrace.observe.ledger.segments import WORK, Kind, Segment
 from headrace.observe.ledger.soundness import wrongs
-from headrace.observe.obligations import Scene, due_us, met_at
+from headrace.observe.obligations import Scene, begins_us, due_us, met_at
 from headrace.observe.watched import Terms
 from headrace.observe.watched import began as began_us
 from headrace.observe.wording import ago, moment
@@ -79,6 +79,14 @@ class Ledgers:
     def _moment(self, at_us: int) -> str:
         return moment(at_us, self._now, self._session.timezone)
 
+    def never_promised(self, terms: Terms, interval: str) -> str | None:
+        """One sentence about an interval that would have been due before the promise began; None for all others."""
+        due, begins = due_us(terms, interval), begins_us(terms, self._scene, self._now)
+        if due >= begins or rows.obligation(self._tx, terms.consumer, interval)[2] is not None:
+            return None
+        due_text, begins_text = self._moment(due), self._moment(begins)
+        return f"{terms.consumer} {interval} was never promised: it was due {due_text}, before the promise began {begins_text}"
+
     def newest_met(self, terms: Terms) -> LedgerRow | None:
         """The wait for the newest interval that a consumer was served with."""
         found = rows.newest_met(self._tx, terms.consumer)
@@ -96,7 +104,9 @@ class Ledgers:
         terms = as_promised(self._tx, terms, interval, self._scene)
         if (began := began_us(interval, terms.per, terms.timezone)) is not None:
             self._wrong_since(began)
-        met, over, _ = rows.obligation(self._tx, terms.consumer, interval)
+        met, over, due = rows.obligation(self._tx, terms.consumer, interval)
+        if due is None and self.never_promised(terms, interval) is not None:
+            return None, False
         if met is None and over is None:  # it is written down when it is due
             met = met_at(terms, interval, self._scene)
             if met == 0:

@@ -86,7 +86,7 @@ def _let_go(tx: Transaction, arguments: WaiveArguments, now: int) -> int:
     """When the obligation was due."""
     place = f"{arguments.consumer}@{arguments.interval}"
     found = obligations.get(tx, arguments.consumer, arguments.interval)
-    if found is None:
+    if found is None or found.due_at > now:
         raise UsageError(f"{place} isn't due yet, or never was promised", hint=f"headrace status consumer:{arguments.consumer}")
     if found.met_at is not None:
         raise UsageError(f"{place} is met: there is nothing to let go")

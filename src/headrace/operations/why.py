@@ -53,6 +53,9 @@ def _answered(session: Session, compiled: Compiled, name: str, key: str | None, 
             status = found.evaluation(session, (now_us, now_us)).consumer(name)
             assert status is not None
             document = _of_consumer(session, waits, scene, terms, status, key, now_us)
+            never = ledgers.never_promised(terms, document.interval) if document.interval is not None else None
+            if never is not None:
+                return msgspec.structs.replace(document, verdict=f"{never}; {document.verdict}" if document.waiting_for else never)
             ledger = ledgers.of_consumer(terms, document.interval) if document.interval is not None else None
             told = _with(document, ledger, ledgers.newest_met(terms) if ledger is None and key is None else None)
             ended = ledgers.ended(terms, ledger) if ledger is not None else None

@@ -22,7 +22,7 @@ _ASPECTS: dict[type, dict[ChangeKind, tuple[str, ...]]] = {
         ChangeKind.PROMISE: ("expect", "complete", "start", "calendar", "restate_within"),
     },
     Asset: {ChangeKind.CHECKS: ("checks", "on_fail", "on_anomaly"), ChangeKind.PROMISE: ("start", "calendar")},
-    Consumer: {ChangeKind.PROMISE: ("reads", "due", "max_age", "per", "calendar", "timezone", "export")},
+    Consumer: {ChangeKind.PROMISE: ("reads", "due", "max_age", "since", "per", "calendar", "timezone", "export")},
 }
 _IN_THE_BODY = {
     Source: ("partition", "timezone", "files", "connector", "contract"),

@@ -61,6 +61,12 @@ _CONSUMER = (
     Described("per", one_of(Grain), "how often it is due", "day"),
     Described("due", MOMENT, "by when after each interval; one of `due` and `max_age`"),
     Described("max_age", DURATION, "how old its data may be; one of `due` and `max_age`"),
+    Described(
+        "since",
+        {**TEXT, "examples": ["2013-02-11"]},
+        "a date or a time: what is due from then on is promised; what was due before never was",
+        "when it is applied",
+    ),
     Described("export", _EXPORT, "where what it reads is written: a file, a URL, or a table of a connection"),
     Described("importance", TEXT, "how much depends on it, in your own words"),
 )

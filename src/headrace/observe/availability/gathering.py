@@ -9,6 +9,7 @@ import msgspec
 
 from headrace.model import Grain
 from headrace.model.intervals import bounds_us
+from headrace.model.times import Duration
 from headrace.observe.availability.lateness import Duty
 from headrace.observe.availability.spans import EVER, NONE, Moments, common, outside, union
 from headrace.observe.availability.timeline import Past, Term
@@ -47,7 +48,7 @@ class Gathering:
         return Past(
             consumer=terms.consumer,
             timezone=terms.timezone,
-            terms=tuple(_term(promise) for promise in promises),
+            terms=_promised(promises),
             duties=duties,
             counted_us=self._counted(terms, promises, duties),
             blind=self._blind(read),
@@ -102,11 +103,13 @@ class Gathering:
         none."""
         if not promises:
             return EVER
-        since = promises[0].from_at
+        since = min(promise.begins_at for promise in promises)
         known = stored.first_due(self._tx, terms.consumer, since)
         fresh = (duty.due_us for duty in duties if since <= duty.due_us <= self._now)
-        if not duties and promises[-1].terms.get("max_age") and not self._scene.has_rhythm(terms):
-            return since  # without a rhythm nothing falls due: it counts from when it was promised
+        age = promises[-1].terms.get("max_age")
+        if not duties and age and not self._scene.has_rhythm(terms):
+            # without a rhythm no interval is due: what there was could first be too old then
+            return Duration.parse(str(age)).after_us(since, str(promises[-1].terms["timezone"]))
         return min([*([known] if known is not None else []), *fresh], default=EVER)
 
     def _duties(self, terms: Terms, judged: Sequence[Obligation]) -> tuple[Duty, ...]:
@@ -211,9 +214,24 @@ def _terms(promise: Promise) -> Terms:
     )
 
 
-def _term(promise: Promise) -> Term:
+def _promised(promises: Sequence[Promise]) -> tuple[Term, ...]:
+    """While something was promised, by which terms. A `since:` in the past reaches back to where nothing else was."""
+    found = [_term(promise, (max(promise.from_at, promise.begins_at), _until(promise))) for promise in promises]
+    taken = union((promise.from_at, _until(promise)) for promise in promises)
+    for promise in promises:
+        earlier = common(((promise.begins_at, promise.from_at),), outside(taken)) if promise.begins_at < promise.from_at else NONE
+        found += [_term(promise, span) for span in earlier]
+        taken = union([*taken, *earlier])
+    return tuple(sorted(found, key=lambda one: one.from_us))
+
+
+def _term(promise: Promise, span: tuple[int, int]) -> Term:
     max_age = promise.terms.get("max_age")
-    return Term(promise.from_at, EVER if promise.until_at is None else promise.until_at, None if max_age is None else str(max_age))
+    return Term(*span, None if max_age is None else str(max_age))
+
+
+def _until(promise: Promise) -> int:
+    return EVER if promise.until_at is None else promise.until_at
 
 
 def _without(duty: Duty, holes: Moments) -> Duty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
@@ -29,6 +30,8 @@ BACK_MAX = 31
 HISTORY = 56
 LEAST = 14
 """So many deliveries it takes to know when they usually come."""
+AT_ONCE_MAX = 7
+"""More intervals than these that come at once are history; fewer may be how a vendor delivers, as after a weekend."""
 MARGIN_LEAST_US = 30 * 60 * 1_000_000
 EXACT_NATS = 12.0
 HISTORY_NATS = 5.0
@@ -53,6 +56,7 @@ def _of_source(
         return
     looked = deliveries.looks(tx, node.name, limit=1)
     delay = None if node.expect_by is not None else usual_delay(tx, node)
+    applied = arrivals.first_applied(tx) or 0
     for key in sorted(absent):
         by = expected_by(node, key, delay)
         by = missed.get((node.name, key)) if by is None else by
@@ -60,6 +64,8 @@ def _of_source(
             continue
         if by is None or by >= now or not looked or looked[0].at <= by:
             continue
+        if by < applied and (node.name, key) not in missed:
+            continue  # nobody expected it here before anything was applied
         failing = looked[0].error is not None
         was_missed = (node.name, key) in missed or known.get(key) == CauseKind.MISSING_SOURCE
         late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
@@ -103,12 +109,22 @@ def usual_delay(tx: Transaction, node: Node) -> int | None:
 
 
 def delays(tx: Transaction, node: Node) -> list[int]:
-    """How long after their intervals' ends the newest deliveries came, in microseconds; negative where they came before."""
+    """How long after their intervals' ends the newest deliveries came, in microseconds; negative where they came before.
+
+    History that is loaded says nothing of that: neither what lay there when the project was applied first, nor all but
+    the newest of many intervals that came at once.
+    """
     grain = node.partition.grain
     assert grain is not None
+    applied = arrivals.first_applied(tx) or 0
+    arrived = [(key, at) for key, at in arrivals.first_arrivals(tx, node.name, HISTORY) if began(key, grain, node.timezone) is not None]
+    at_once = Counter(at for _, at in arrived)
+    newest = {at: key for key, at in reversed(arrived)}
     found = []
-    for key, at in arrivals.first_arrivals(tx, node.name, HISTORY):
-        start = began(key, grain, node.timezone)
-        if start is not None:
-            found.append(at - bounds_us(key.partition("/")[0], grain, node.timezone)[1])
+    for key, at in arrived:
+        ended = bounds_us(key.partition("/")[0], grain, node.timezone)[1]
+        lay_there = ended < applied <= at
+        loaded = at_once[at] > AT_ONCE_MAX and newest[at] != key
+        if not lay_there and not loaded:
+            found.append(at - ended)
     return found

@@ -15,6 +15,12 @@ def there(tx: Transaction, source: str, interval: str) -> bool:
     return row is not None
 
 
+def first_applied(tx: Transaction) -> int | None:
+    """When something was applied for the first time, microseconds; None if nothing ever was."""
+    row = tx.execute("select min(applied_at) from version").fetchone()
+    return None if row[0] is None else int(row[0])
+
+
 def first_arrivals(tx: Transaction, source: str, limit: int) -> list[tuple[str, int]]:
     """(partition, when its first delivery arrived) of a source's newest partitions."""
     rows = tx.execute(

@@ -44,8 +44,8 @@ def look_gaps(tx: Transaction, from_us: int) -> dict[str, list[tuple[int, int]]]
 def all_promises(tx: Transaction) -> dict[str, list[Promise]]:
     """Consumer → what it was promised, oldest first; consumers that were removed as well."""
     found: dict[str, list[Promise]] = {}
-    for row in tx.execute("select id, consumer, terms, from_at, until_at from promise order by from_at, id"):
-        found.setdefault(row[1], []).append(Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4]))
+    for row in tx.execute("select id, consumer, terms, from_at, until_at, begins_at from promise order by from_at, id"):
+        found.setdefault(row[1], []).append(Promise(row[0], row[1], msgspec.json.decode(row[2]), *row[3:]))
     return found
 
 

@@ -10,13 +10,37 @@ from headrace.store.database import Transaction
 
 
 class Promise(msgspec.Struct, frozen=True):
-    """One promise; in force from `from_at` until `until_at` (None: still), microseconds of the store's clock. `terms` as JSON."""
+    """One promise; in force from `from_at` until `until_at` (None: still), microseconds of the store's clock. `terms` as JSON.
+
+    `begins_at` is from when on what is due is judged by it: `from_at`, unless `since:` says another time.
+    """
 
     id: int
     consumer: str
     terms: dict[str, Any]
     from_at: int
     until_at: int | None
+    begins_at: int
+
+
+class Standing(msgspec.Struct, frozen=True, gc=False):
+    """Since when the promise in force holds (`begins_at`), and since when something is promised without a break."""
+
+    begins_at: int
+    unbroken_since: int
+
+
+def standing(tx: Transaction, consumer: str) -> Standing | None:
+    """Since when a consumer is promised something; None: nothing is promised to it."""
+    found: Standing | None = None
+    ended: int | None = None
+    for from_at, until_at, begins_at in tx.execute(
+        "select from_at, until_at, begins_at from promise where consumer = ? order by from_at, id", (consumer,)
+    ):
+        unbroken = found is not None and ended == from_at
+        since = min(begins_at, found.unbroken_since) if found is not None and unbroken else begins_at
+        found, ended = Standing(begins_at, since), until_at
+    return found if ended is None else None
 
 
 def in_force(tx: Transaction, consumer: str) -> Promise | None:
@@ -37,9 +61,9 @@ def at(tx: Transaction, consumer: str, at_us: int) -> Promise | None:
     )
 
 
-_SELECT = "select id, consumer, terms, from_at, until_at from promise"
+_SELECT = "select id, consumer, terms, from_at, until_at, begins_at from promise"
 
 
 def _promise(found: Any) -> Promise | None:
     row = found.fetchone()
-    return None if row is None else Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4])
+    return None if row is None else Promise(row[0], row[1], msgspec.json.decode(row[2]), row[3], row[4], row[5])

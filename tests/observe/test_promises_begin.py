@@ -1,0 +1,294 @@
+"""Promises begin when they are applied, or with their `since:`: what was due before was never promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from small_world import ZONE, SmallWorld, at, consumer, declare, node
+from stored_world import write_world
+
+from headrace.model import Grain, Settings
+from headrace.model.times import local_instant_us
+from headrace.observe.availability.gathering import Gathering
+from headrace.observe.availability.score import Score, score
+from headrace.observe.availability.tainted import all_of_all
+from headrace.observe.availability.timeline import timeline
+from headrace.observe.availability.wrongness import Wrongness
+from headrace.observe.facts import StoreWorld
+from headrace.observe.obligations import Scene, obligations
+from headrace.observe.persist import promise, settle
+from headrace.observe.states import ConsumerStatus, State
+from headrace.observe.status import judge, judged
+from headrace.observe.watched import Terms, Watched
+from headrace.store import Store
+from headrace.store.queries import obligations as stored
+
+NODES = [node("src", Grain.DAY, source=True), node("a", Grain.DAY, "src")]
+APPLIED = "2013-02-12 08:00"
+
+
+def promised(**terms: object) -> Watched:
+    return declare(NODES, consumer("c", "a", **(terms or {"due": "07:00"})))
+
+
+SEVEN, FIVE, NINE = promised(), promised(due="05:00"), promised(due="09:00")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store.open(tmp_path, Settings(name="t"), create=True) as opened:
+        yield opened
+
+
+def history(last: int = 11, loaded: str = APPLIED) -> SmallWorld:
+    """Ten days and more, all published in the hour in which the project was set up; somebody looks each hour."""
+    small = SmallWorld(delivered={"src": "2013-02-01"})
+    for day in range(1, last + 1):
+        for name in ("src", "a"):
+            small.publish(name, f"2013-02-{day:02d}", at(loaded))
+    small.look("src", *range(at("2013-02-12 00:00"), at("2013-03-05 09:00"), 3_600_000_000))
+    return small
+
+
+def apply(store: Store, old: Watched | None, new: Watched, when: str, small: SmallWorld | None = None) -> None:
+    with store.write(None) as tx:
+        if small is not None:
+            write_world(tx, small)
+        promise(tx, old, new, at(when))
+
+
+def settled(store: Store, declared: Watched, now: str, small: SmallWorld | None = None) -> dict[str, tuple[int, int | None]]:
+    """Interval → when it was due and met, of all that is written down."""
+    with store.write(None) as tx:
+        if small is not None:
+            write_world(tx, small)
+        settle(tx, Scene(declared, StoreWorld(tx)), at(now))
+        return {one.interval: (one.due_at, one.met_at) for one in stored.newest(tx, "c")}
+
+
+def status(store: Store, declared: Watched, now: str) -> ConsumerStatus:
+    with store.read() as tx:
+        return judge(declared, StoreWorld(tx), at(now)).consumers[0]
+
+
+def scored(store: Store, declared: Watched, now: str, window: str = "2013-01-15 00:00") -> tuple[Score, dict[State, int]]:
+    """The figures of a window that ends now, and how many minutes of it each state held."""
+    with store.read() as tx:
+        scene, span = Scene(declared, StoreWorld(tx)), (at(window), at(now))
+        wrongness = Wrongness(tx, scene, all_of_all, *span)
+        [found] = judged(scene, at(now), wrongness.now()).consumers
+        past = Gathering(tx, scene, wrongness, lambda *_: True, *span).past(declared.consumers[0], found.obligations)
+        minutes: dict[State, int] = {}
+        for one in timeline(past, *span):
+            minutes[one.state] = minutes.get(one.state, 0) + (one.until_us - one.from_us) // 60_000_000
+        return score(past, *span), minutes
+
+
+# The first hour
+
+
+def test_history_that_is_loaded_owes_nobody_anything(store: Store) -> None:
+    """Each of the loaded days would be met late, by weeks."""
+    apply(store, None, SEVEN, APPLIED, history())
+    assert settled(store, SEVEN, "2013-02-12 09:00") == {}
+    found = status(store, SEVEN, "2013-02-12 09:00")
+    assert (found.state, found.due_interval, found.backlog, found.data_through) == (State.SERVED, None, (), "2013-02-11")
+    assert found.since_us == at(APPLIED)
+    assert [(one.asset, one.data_through) for one in found.reads] == [("a", "2013-02-11")]
+
+
+def test_the_first_obligation_is_the_first_that_falls_due(store: Store) -> None:
+    apply(store, None, SEVEN, APPLIED, history())
+    later = history()
+    later.publish("src", "2013-02-12", at("2013-02-13 06:00"))
+    later.publish("a", "2013-02-12", at("2013-02-13 06:00"))
+    assert settled(store, SEVEN, "2013-02-13 07:00", later) == {
+        "2013-02-12": (at("2013-02-13 07:00"), at("2013-02-13 06:00")),
+    }  # fmt: skip
+
+
+def test_no_availability_before_something_is_due_and_a_perfect_first_day_is_perfect(store: Store) -> None:
+    later = history()
+    later.publish("a", "2013-02-12", at("2013-02-13 06:00"))
+    later.look("src", at("2013-02-13 08:00"))
+    apply(store, None, SEVEN, APPLIED, later)
+    assert scored(store, SEVEN, "2013-02-13 06:59")[0].counted_us == 0
+    settled(store, SEVEN, "2013-02-13 08:00")
+    found, minutes = scored(store, SEVEN, "2013-02-13 08:00")
+    assert (found.honest, found.promised, found.kept, minutes) == (1, 1, 1, {State.SERVED: 60})
+
+
+def test_data_that_was_too_old_before_anybody_promised_is_late_from_then_on(store: Store) -> None:
+    """Late since three weeks before the project was there."""
+    aged = promised(max_age="30h")
+    apply(store, None, aged, "2013-03-05 08:00", history(loaded="2013-03-05 08:00"))
+    found = status(store, aged, "2013-03-05 08:10")
+    assert (found.state, found.since_us, found.data_through) == (State.LATE, at("2013-03-05 08:00"), "2013-02-11")
+    assert (found.backlog, found.due_interval) == ((), None)
+
+
+def test_what_has_no_rhythm_can_be_too_old_only_once_its_age_has_passed(store: Store) -> None:
+    """The minutes that the first run takes count as not served: 68.8 % of a perfect first hour."""
+    aged = declare([node("planes", None, source=True)], consumer("c", "planes", max_age="30h"))
+    small = SmallWorld()
+    small.publish("planes", "*", at("2013-02-12 08:20"))
+    small.look("planes", at("2013-02-12 08:20"), at("2013-02-13 14:00"))
+    apply(store, None, aged, APPLIED, small)
+    assert scored(store, aged, "2013-02-12 09:00")[0].counted_us == 0
+    found, minutes = scored(store, aged, "2013-02-13 14:20")
+    assert (found.counted_us, minutes) == (20 * 60_000_000, {State.SERVED: 20})
+
+
+def test_a_hole_of_before_is_no_backlog(store: Store) -> None:
+    small = history()
+    small.publications = [one for one in small.publications if one.partition != "2013-02-05"]
+    del small.standings["a", "2013-02-05"], small.standings["src", "2013-02-05"]
+    apply(store, None, SEVEN, APPLIED, small)
+    found = status(store, SEVEN, "2013-02-12 09:00")
+    assert (found.states, found.backlog) == ((State.SERVED,), ())
+
+
+# A promise that changes
+
+
+def test_a_stricter_deadline_holds_from_the_next_that_can_be_kept(store: Store) -> None:
+    """At six somebody promises it for five: that would be late as soon as it is said."""
+    apply(store, None, SEVEN, "2013-02-10 08:00", history(10, "2013-02-11 04:00"))
+    apply(store, SEVEN, FIVE, "2013-02-12 06:00")
+    assert status(store, FIVE, "2013-02-12 06:30").state is State.SERVED
+    found = settled(store, FIVE, "2013-02-13 08:00")
+    assert {interval: due for interval, (due, _) in found.items()} == {
+        "2013-02-10": at("2013-02-11 07:00"), "2013-02-11": at("2013-02-12 07:00"), "2013-02-12": at("2013-02-13 05:00"),
+    }  # fmt: skip
+
+
+def test_a_deadline_is_never_moved_once_it_has_passed(store: Store) -> None:
+    apply(store, None, SEVEN, "2013-02-11 00:00", history(10, "2013-02-11 04:00"))
+    apply(store, SEVEN, NINE, "2013-02-12 08:00")
+    found = status(store, NINE, "2013-02-12 08:30")
+    assert (found.state, found.since_us) == (State.LATE, at("2013-02-12 07:00"))
+
+
+def test_late_goes_on_through_a_change_of_the_promise(store: Store) -> None:
+    """Whoever edits a promise would have been late since then only."""
+    apply(store, None, SEVEN, "2013-02-11 00:00", history(9, "2013-02-10 04:00"))
+    apply(store, SEVEN, FIVE, "2013-02-12 12:00")
+    apply(store, FIVE, NINE, "2013-02-13 12:00")
+    assert status(store, NINE, "2013-02-13 13:00").since_us == at("2013-02-11 07:00")
+
+
+def test_another_grain_owes_nothing_of_before(store: Store) -> None:
+    """A day's promise that becomes one of hours would owe every hour of the last weeks."""
+    apply(store, None, SEVEN, "2013-02-10 08:00", history())
+    hourly = promised(per=Grain.HOUR, due="+20m")
+    apply(store, SEVEN, hourly, "2013-02-12 08:30")
+    found = settled(store, hourly, "2013-02-12 10:30")
+    assert sorted(interval for interval in found if "T" in interval) == ["2013-02-12T08:00-05:00", "2013-02-12T09:00-05:00"]
+
+
+def test_while_a_consumer_was_removed_it_was_owed_nothing(store: Store) -> None:
+    """Added again a week later, it would have missed a week."""
+    nobody = declare(NODES)
+    apply(store, None, SEVEN, "2013-02-10 08:00", history(10, "2013-02-11 04:00"))
+    apply(store, SEVEN, nobody, "2013-02-11 12:00")
+    apply(store, nobody, SEVEN, "2013-02-15 12:00")
+    found = settled(store, SEVEN, "2013-02-16 08:00")
+    assert sorted(found) == ["2013-02-10", "2013-02-15"]
+    assert status(store, SEVEN, "2013-02-16 08:00").since_us == at("2013-02-16 07:00")
+    assert scored(store, SEVEN, "2013-02-16 08:00")[0].promised == 2
+
+
+# since
+
+
+@pytest.mark.parametrize(
+    ("text", "when"),
+    [
+        ("2013-02-09", "2013-02-09 00:00"),
+        ("2013-02-09T07:30", "2013-02-09 07:30"),
+        ("2013-02-09T07:30-05:00", "2013-02-09 07:30"),
+        ("2013-02-09T12:30Z", "2013-02-09 07:30"),
+        ("2013-03-10T02:30", "2013-03-10 03:00"),
+    ],
+)
+def test_since_is_a_date_or_a_time_of_the_consumers_zone(text: str, when: str) -> None:
+    assert local_instant_us(text, ZONE) == at(when)
+
+
+def due(found: dict[str, tuple[int, int | None]]) -> list[str]:
+    return sorted(found)
+
+
+def test_a_past_that_is_promised_deliberately_exists(store: Store) -> None:
+    past = promised(due="07:00", since="2013-02-10")
+    apply(store, None, past, APPLIED, history())
+    assert due(settled(store, past, "2013-02-12 09:00")) == ["2013-02-09", "2013-02-10", "2013-02-11"]
+    found, minutes = scored(store, past, "2013-02-12 09:00")
+    assert (found.promised, found.kept) == (3, 0)
+    assert minutes == {State.NEVER: 49 * 60, State.SERVED: 60}  # from the first deadline on: nothing could be read until then
+
+
+def test_a_past_that_is_promised_later_is_added_to_what_is_written_down(store: Store) -> None:
+    """What is written down is looked at from its newest on: nothing before it would ever be."""
+    past = promised(due="07:00", since="2013-02-09")
+    apply(store, None, SEVEN, "2013-02-11 06:00", history(10, "2013-02-11 04:00"))
+    apply(store, SEVEN, past, "2013-02-12 08:00")
+    found = settled(store, past, "2013-02-12 08:00")
+    assert {interval: when for interval, (when, _) in found.items()} == {
+        "2013-02-08": at("2013-02-09 07:00"), "2013-02-09": at("2013-02-10 07:00"),
+        "2013-02-10": at("2013-02-11 07:00"), "2013-02-11": at("2013-02-12 07:00"),
+    }  # fmt: skip
+    changed = promised(due="05:00", since="2013-02-09")
+    apply(store, past, changed, "2013-02-12 09:00")
+    assert settled(store, changed, "2013-02-12 10:00") == found  # the same `since:` says nothing new
+
+
+def test_a_promise_that_begins_later_is_due_from_then_on(store: Store) -> None:
+    later = promised(due="07:00", since="2013-02-14")
+    apply(store, None, later, APPLIED, history())
+    assert status(store, later, "2013-02-13 08:00").due_interval is None
+    assert due(settled(store, later, "2013-02-15 08:00")) == ["2013-02-13", "2013-02-14"]
+
+
+def test_a_since_that_is_to_come_doesnt_interrupt_what_is_promised(store: Store) -> None:
+    """It would be a way to be owed nothing for a while, that nobody is told of."""
+    later = promised(due="07:00", since="2013-02-14")
+    apply(store, None, SEVEN, "2013-02-10 12:00", history())
+    apply(store, SEVEN, later, "2013-02-12 12:00")
+    assert due(settled(store, later, "2013-02-13 08:00")) == ["2013-02-10", "2013-02-11", "2013-02-12"]
+
+
+def test_the_promise_is_written_down_with_its_since(store: Store) -> None:
+    apply(store, None, promised(due="07:00", since="2013-02-14"), APPLIED)
+    with store.read() as tx:
+        (terms,) = tx.execute("select terms from promise").fetchone()
+    assert msgspec.json.decode(terms)["since"] == "2013-02-14"
+
+
+# Without a store
+
+
+def intervals(terms: Terms, begins: str, now: str) -> Sequence[str]:
+    small = SmallWorld(delivered={"src": "2013-01-01"}, promised={"c": at(begins)})
+    return [one.interval for one in obligations(terms, Scene(declare(NODES, terms), small), at(now))]
+
+
+@pytest.mark.parametrize(
+    ("promise_of", "begins", "expected"),
+    [
+        ({"due": "07:00"}, "2013-02-12 07:00", ["2013-02-11", "2013-02-12", "2013-02-13"]),
+        ({"due": "07:00"}, "2013-02-12 07:01", ["2013-02-12", "2013-02-13"]),
+        ({"due": "+3bd 09:00"}, "2013-02-12 08:00", ["2013-02-07", "2013-02-08", "2013-02-09", "2013-02-10", "2013-02-11", "2013-02-12",
+                                                      "2013-02-13"]),
+        ({"max_age": "30h"}, "2013-02-12 08:00", ["2013-02-12", "2013-02-13"]),
+        ({"max_age": "3d"}, "2013-02-12 08:00", ["2013-02-10", "2013-02-11", "2013-02-12", "2013-02-13"]),
+        ({"due": "+20m"}, "2013-02-13 00:10", ["2013-02-12", "2013-02-13"]),
+    ],
+)  # fmt: skip
+def test_the_first_interval_is_the_first_that_is_due_after_the_promise(
+    promise_of: dict[str, str], begins: str, expected: list[str]
+) -> None:
+    assert intervals(consumer("c", "a", **promise_of), begins, "2013-02-13 01:00") == expected

@@ -1,0 +1,156 @@
+"""The first hours of a project that loads its history: nobody is owed it, and nobody is told about it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from runlab import SETTINGS, Lab
+
+FIRST = date(2025, 1, 1)
+DAYS = [(FIRST + timedelta(at)).isoformat() for at in range(40)]
+CONSUMERS = """- {consumer: report, owner: core, reads: [total], due: "07:00"}
+- {consumer: board, owner: core, reads: [total], max_age: 32h}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    made = Lab(tmp_path / "p")
+    made.write("headrace.toml", SETTINGS)
+    made.write("consumers.yaml", CONSUMERS)
+    made.sql("total", "select day, sum(amount) as total from orders group by day")
+    source = "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nfiles: landing/orders_{date:%Y-%m-%d}.csv\n"
+    made.write("sources/orders.yaml", source)
+    return made
+
+
+def tick(lab: Lab, morning_after: str, clock: str = "06:00") -> None:
+    """One pass on the day after a day."""
+    lab.now = datetime.fromisoformat(f"{morning_after}T{clock}:00+00:00") + timedelta(1)
+    lab.tick()
+
+
+def states(lab: Lab) -> dict[str, str]:
+    return {one["name"]: one["state"] for one in status(lab)["consumers"]}
+
+
+def status(lab: Lab) -> Any:
+    return lab.headrace("status")
+
+
+def consumer(lab: Lab, name: str) -> Any:
+    return next(one for one in status(lab)["consumers"] if one["name"] == name)
+
+
+def told(lab: Lab) -> list[Any]:
+    """Who was sent what, as far as it is written down."""
+    return lab.rows("select recipient, kind, subject, title from notice")
+
+
+def owed(lab: Lab) -> list[str]:
+    return [interval for (interval,) in lab.rows("select distinct interval from obligation order by interval")]
+
+
+def test_a_loaded_history_opens_nothing_mails_nobody_and_counts_for_nothing(lab: Lab) -> None:
+    """Would catch: `deadline_infeasible` for weeks ago with mails to teams; a new project that is late since before it was there; an
+    availability of 68.8 % of 30 days after a perfect first run."""
+    for day in DAYS[:37]:
+        lab.orders(day)
+    tick(lab, DAYS[36], "08:00")
+    found = status(lab)
+    assert states(lab) == {"report": "served", "board": "served"}
+    assert [(one["backlog"], one["due_interval"], one["data_through"]) for one in found["consumers"]] == [([], None, DAYS[36])] * 2
+    assert all(one["since"].startswith("2025-02-07T08:0") for one in found["consumers"])
+    assert (found["honest_availability"], found["minutes_lost"], found["incidents_open"]) == (None, None, 0)
+    assert (told(lab), owed(lab)) == ([], [])
+
+    lab.orders(DAYS[37])
+    tick(lab, DAYS[37])
+    tick(lab, DAYS[37], "09:00")
+    found = status(lab)
+    assert states(lab) == {"report": "served", "board": "served"}
+    assert (found["honest_availability"], found["minutes_lost"], found["incidents_open"]) == ("100.0", 0, 0)
+    assert (told(lab), owed(lab)) == ([], [DAYS[37]])
+
+
+def test_what_is_late_after_a_loaded_history_is_told_as_what_it_is(lab: Lab) -> None:
+    """Would catch: what usually arrives when, taken from files that lay there when nobody looked: `deadline_infeasible`, "with usual
+    arrivals at Sat 03-22"."""
+    for day in DAYS[:37]:
+        lab.orders(day)
+    tick(lab, DAYS[36], "08:00")
+    tick(lab, DAYS[37], "07:30")
+    assert states(lab) == {"report": "late", "board": "at_risk"}
+    lab.orders(DAYS[37])
+    tick(lab, DAYS[37], "07:50")
+    assert states(lab) == {"report": "served", "board": "served"}
+    assert {one["cause"]["kind"] for one in lab.headrace("incidents", "--all")} == {"missing_source"}
+
+
+def test_days_that_were_missing_before_anybody_promised_them_are_no_incident(lab: Lab) -> None:
+    """Would catch: a vendor who is asked in the first hour for the file of the day before."""
+    for day in DAYS[:35]:
+        lab.orders(day)
+    tick(lab, DAYS[36], "08:00")
+    assert lab.headrace("incidents", "--all") == []
+    assert states(lab) == {"report": "served", "board": "late"}  # what can be read is older than the board's 32 h
+    assert told(lab) == []
+    board = consumer(lab, "board")
+    assert board["since"].startswith("2025-02-07T08:0")
+    assert board["reason"] == f"orders@{DAYS[35]}: nothing was delivered, promised by Thu 02-06 05:00"
+
+
+def test_a_history_that_is_loaded_later_is_owed_to_nobody_either(lab: Lab) -> None:
+    """Older deliveries move the first expected interval back, and with it what was due."""
+    for day in DAYS[34:37]:
+        lab.orders(day)
+    tick(lab, DAYS[36], "08:00")
+    for day in DAYS[:34]:
+        lab.orders(day)
+    tick(lab, DAYS[36], "09:00")
+    lab.orders(DAYS[37])
+    tick(lab, DAYS[37])
+    lab.headrace("backfill", "total", "--from", DAYS[0], "--to", DAYS[5], "--mode", "all", "--reason", "t", "--yes", "--now",
+                 f"{DAYS[38]}T07:30:00+00:00")  # fmt: skip
+    assert lab.rows("select count(*) from partition where node = 'total' and state = 'published'") == [(38,)]
+    assert owed(lab) == [DAYS[37]]
+    assert (lab.headrace("incidents", "--all"), told(lab)) == ([], [])
+
+
+def test_a_past_that_is_promised_with_since_exists_and_counts(lab: Lab) -> None:
+    lab.write("consumers.yaml", CONSUMERS.replace('due: "07:00"', f'due: "07:00", since: {DAYS[36]}'))
+    for day in DAYS[:37]:
+        lab.orders(day)
+    tick(lab, DAYS[36], "08:00")
+    assert owed(lab) == DAYS[35:37]
+    lost = consumer(lab, "report")
+    assert (lost["state"], lost["backlog"], lost["due_interval"]) == ("served", [], DAYS[36])
+    assert status(lab)["honest_availability"] == "0.0"  # by eight nothing had been there for 25 hours
+
+
+def test_an_environment_owes_nothing_of_before_it_was_made(lab: Lab) -> None:
+    lab.write("headrace.toml", SETTINGS + "[environments.dev]\nworkers = 1\n")
+    for day in DAYS[:37]:
+        lab.orders(day)
+    tick(lab, DAYS[30], "08:00")
+    tick(lab, DAYS[36], "08:00")
+    lab.sql("total", "select day, 2 * sum(amount) as total from orders group by day")
+    lab.headrace("tick", "--env", "dev")
+    found = lab.headrace("status", "--env", "dev")
+    assert [(one["state"], one["backlog"], one["due_interval"]) for one in found["consumers"]] == [("served", [], None)] * 2
+    assert (found["honest_availability"], found["incidents_open"]) == (None, 0)
+
+
+def test_why_says_of_an_interval_of_before_that_it_was_never_promised(lab: Lab) -> None:
+    """Would catch: "10 days after it was due", and where those went."""
+    for day in DAYS[:37]:
+        lab.orders(day)
+    tick(lab, DAYS[36], "08:00")
+    found = lab.headrace("why", f"report@{DAYS[20]}")
+    assert found["verdict"] == (
+        f"report {DAYS[20]} was never promised: it was due Wed 01-22 07:00, before the promise began 08:01"
+    )  # fmt: skip
+    assert found["wait_seconds"] is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -171,3 +172,14 @@ def test_a_macro_reads_no_file_when_it_is_looked_at(new: Project, tmp_path: Path
     (new.root / "macros").mkdir()
     (new.root / "macros/m.sql").write_text(f"create macro f() as table select * from read_csv('{secret}');\n")
     assert errors(new) == [("bad_macro", "macros/m.sql", 1)]
+
+
+def test_no_folder_is_left(new: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: a folder in the system's own for temporary files that stays behind with each command."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    write(new, "bad", "select id, customer at, day from orders")
+    assert errors(new)
+    assert list(temporary.iterdir()) == []

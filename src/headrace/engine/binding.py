@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -236,16 +236,15 @@ def _shown(message: str) -> str:
 
 
 def main() -> None:
-    """Answer until standard input ends. What else is printed goes to standard error."""
+    """Answer until standard input ends. What else is printed goes to standard error. The folder that
+    is given as argument is DuckDB's own, and is gone afterwards: whoever made it may have been killed."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; closing the input ends this process
     decoder: msgspec.msgpack.Decoder[Prepare | Bind] = msgspec.msgpack.Decoder(Request)
     binder: Binder | None = None
-    with (
-        tempfile.TemporaryDirectory(prefix="headrace-bind-") as folder,
-        Session(Path(folder), threads=1, memory_max_bytes=_MEMORY_MAX_BYTES) as session,
-    ):
+    folder = Path(sys.argv[1])
+    with Session(folder, threads=1, memory_max_bytes=_MEMORY_MAX_BYTES) as session:
         while (frame := receive(sys.stdin.buffer)) is not None:
             request = decoder.decode(frame)
             if isinstance(request, Prepare):
@@ -255,6 +254,7 @@ def main() -> None:
                 assert binder is not None
                 answer = binder.bound(request.statement)
             send(answers, msgspec.msgpack.encode(answer))
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self, cast
 
@@ -214,9 +215,10 @@ class _Worker:
 
     def __init__(self) -> None:
         # -P: a module in the folder where somebody types a command is never imported
-        command = [sys.executable, "-P", "-m", "headrace.engine.binding"]
-        folder = str(Path(headrace.__file__).parent)
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
+        self._folder = TemporaryDirectory(prefix="headrace-bind-", ignore_cleanup_errors=True)
+        command = [sys.executable, "-P", "-m", "headrace.engine.binding", self._folder.name]
+        package = str(Path(headrace.__file__).parent)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=package)
         self._requests = cast("BinaryIO", self._process.stdin)
         self._answers = cast("BinaryIO", self._process.stdout)
 
@@ -241,3 +243,4 @@ class _Worker:
                 stream.close()
             except OSError:  # a request that was never read
                 continue
+        self._folder.cleanup()

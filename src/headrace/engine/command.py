@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import msgspec
 
-from headrace.engine import outputs, processes
+from headrace.engine import outputs, processes, programs
 from headrace.engine.bodies import BodyError, ErrorKind, InputData, Scope
 from headrace.engine.environment import common
 from headrace.engine.failures import BodyFailed, failed, of_duckdb
@@ -32,6 +32,7 @@ from headrace.lake.inlining import source_sql
 from headrace.lake.session import literal
 from headrace.model import CommandBody
 from headrace.model.scripts import script_of
+from headrace.plan.packages import Environment
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -96,6 +97,18 @@ def _one_try(
         raise _without_script(body, code_root) or _unsuccessful(body, ended.code)
 
 
+def ran_by(task: BodyTask, body: CommandBody, folders: DataFolders) -> Environment:
+    """What the command of an attempt runs with, found without running anything."""
+    code_root = folders.code / (task.code or "")
+    return programs.ran(
+        _applied(body.command, folders.project, code_root),
+        folder=code_root,
+        variables=_variables(task),
+        imported=task.packages,
+        named=task.code_packages,
+    )
+
+
 def _applied(command: tuple[str, ...], project: Path, code_root: Path) -> tuple[str, ...]:
     """The command with the copies of applied files in place of the project's files that it names by absolute paths."""
     return tuple(_applied_argument(argument, str(project), code_root) for argument in command)
@@ -136,9 +149,12 @@ def _context(scope: Scope, inputs: dict[str, dict[str, Any]], output: Path) -> d
 
 def _environment(task: BodyTask, context: Path, events: Path) -> dict[str, str]:
     """What a program needs to run, and what its asset declares; nothing else of our environment."""
+    return {**_variables(task), "HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
+
+
+def _variables(task: BodyTask) -> dict[str, str]:
     declared = task.handed.variables if task.handed is not None else {}
-    ours = {"HEADRACE_CONTEXT": str(context), "HEADRACE_EVENTS": str(events)}
-    return {"PATH": os.defpath, **common(os.environ), "TZ": task.scope.timezone, **declared, **ours}
+    return {"PATH": os.defpath, **common(os.environ), "TZ": task.scope.timezone, **declared}
 
 
 def _without_script(body: CommandBody, code_root: Path) -> BodyFailed | None:

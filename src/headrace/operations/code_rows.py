@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.model import Asset, PythonBody, SqlBody
-from headrace.operations.documents import CodeFileRow, CodeRow, PackageRow, PublishedCodeRow
+from headrace.operations.documents import CodeFileRow, CodeRow, PackageRow, ProgramRow, PublishedCodeRow
 from headrace.plan import Compiled
 from headrace.plan.code import closure, packages
 from headrace.plan.packages import Environment, Installed
@@ -45,7 +45,10 @@ class Versions:
         if kept is None:
             return row
         ran = msgspec.json.decode(kept, type=Environment)
-        return msgspec.structs.replace(row, packages=_packages(ran.packages), interpreter=ran.interpreter)
+        programs = [ProgramRow(name=one.name, path=one.path, sha256=one.sha256, version=one.version) for one in ran.programs]
+        return msgspec.structs.replace(
+            row, packages=_packages(ran.packages), interpreter=ran.interpreter, programs=programs
+        )  # fmt: skip
 
 
 def declared(root: Path, compiled: Compiled, name: str, here: Installed) -> CodeRow | None:

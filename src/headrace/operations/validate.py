@@ -5,6 +5,7 @@ from __future__ import annotations
 from headrace.model import HeadraceError, Level, Problem
 from headrace.operations.binding import VALIDATE_SECONDS, Binding, bind
 from headrace.operations.documents import BindingCounts, Counts, ProblemRow, ValidateDocument
+from headrace.operations.editable_packages import with_editable_packages
 from headrace.operations.programs import with_programs
 from headrace.operations.progress import Progress
 from headrace.operations.session import InvalidProject, Session
@@ -18,6 +19,7 @@ def validate(session: Session, *, progress: Progress, bind_all: bool = False) ->
     DuckDB binds SQL statements for about a second, and the next call goes on from there; `bind_all` binds all of them.
     """
     understood = with_programs(_understood(session, progress), session.root)
+    understood = with_editable_packages(understood, session.root)
     binding = _bound(session, understood, bind_all=bind_all)
     compilation = binding.compilation
     project = compilation.project

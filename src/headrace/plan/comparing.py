@@ -62,8 +62,13 @@ def _with_files(change: Change, old: Compiled | None, new: Compiled, former: str
         return change
     before = old.code if former == change.node else old.code.renamed(former, change.node)
     found = changed_files(before, new.code, change.node, own_file(asset))
-    files = tuple(CodeChange(path=link.path, change=kind, via=link.via) for link, kind in found)
-    return msgspec.structs.replace(change, files=files)
+    files = [CodeChange(path=link.path, change=kind, via=link.via) for link, kind in found]
+    for name in asset.code_packages:
+        was, now = before.installed.get(name), new.code.installed.get(name)
+        if name in before.installed and was != now:
+            via = f"code_packages, {was or 'not installed'} → {now or 'not installed'}"
+            files.append(CodeChange(path=name, change="changed", via=via))
+    return msgspec.structs.replace(change, files=tuple(files))
 
 
 def keeping(changes: Sequence[Change], names: Collection[str]) -> list[Change]:

@@ -9,11 +9,25 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 
+class Program(msgspec.Struct, frozen=True):
+    """A program of a command, or what interprets it. `name` is how it is called; `path` is where it lies,
+    links followed, relative for a file of the project, None for one that isn't there. `version` is a
+    Python's. `found` is the path before links were followed, of a program outside the project."""
+
+    name: str
+    path: str | None
+    sha256: str | None
+    version: str | None
+    found: str | None = None
+
+
 class Environment(msgspec.Struct, frozen=True):
-    """What a Python asset's code ran with. `packages` are distributions, as pip names them, with their versions."""
+    """What an asset's code ran with. `packages` are distributions, as pip names them, with their versions;
+    `programs` those of a command."""
 
     interpreter: str
     packages: dict[str, str | None]
+    programs: tuple[Program, ...] = ()
 
 
 class Installed:

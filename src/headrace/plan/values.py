@@ -81,7 +81,8 @@ class ChangeKind(enum.StrEnum):
 
 
 class CodeChange(Value, kw_only=True):
-    """A changed file of an asset's code: `change` is `added`, `changed` or `removed`, `via` how the asset uses it."""
+    """A changed file of an asset's code: `change` is `added`, `changed` or `removed`, `via` how the asset uses it. Or a changed package
+    of its `code_packages`: `path` is its name, `via` has its versions."""
 
     path: str
     change: str

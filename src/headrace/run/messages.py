@@ -170,7 +170,7 @@ class Produce(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag="pr
     alone: Alone | None = None
     """What `prove` computes."""
     packages: tuple[str, ...] = ()
-    """Of Python: top-level names that its code imports, whose versions are recorded with the attempt."""
+    """Of Python and commands: top-level names that its code imports, whose versions are recorded with the attempt."""
     code_packages: tuple[str, ...] = ()
     """Distributions that are recorded besides."""
     previous: InputData | None = None

@@ -5,7 +5,13 @@ Times are aware datetimes (ISO 8601 with offset in JSON); partition keys are tex
 """
 
 from headrace.operations.documents.base import CheckRow, ColumnRow, Document, ErrorRow, RepairRow
-from headrace.operations.documents.code import CodeFileRow, CodeRow, PackageRow, PublishedCodeRow
+from headrace.operations.documents.code import (
+    CodeFileRow,
+    CodeRow,
+    PackageRow,
+    ProgramRow,
+    PublishedCodeRow,
+)
 from headrace.operations.documents.planning import (
     Affects,
     ApplyDocument,
@@ -114,6 +120,7 @@ __all__ = [
     "PlanDocument",
     "PlannedFileRow",
     "ProblemRow",
+    "ProgramRow",
     "PromotedRow",
     "ProposedRow",
     "PublishedCodeRow",

@@ -20,9 +20,20 @@ class PackageRow(Document, frozen=True, kw_only=True):
     version: str | None
 
 
+class ProgramRow(Document, frozen=True, kw_only=True):
+    """A program that an attempt ran, what interprets it, or its script. `name` is how it is called; `path` is
+    where it lies (links followed; relative for a file of the project), null for one that wasn't there;
+    `version` is a Python's."""
+
+    name: str
+    path: str | None
+    sha256: str | None
+    version: str | None
+
+
 class CodeRow(Document, frozen=True, kw_only=True):
     """The code of an asset, or of an attempt at it. `packages` are those that the code imports and those of `code_packages`; of an attempt
-    at a Python asset as they were installed where it ran, with its `interpreter`."""
+    as they were installed where it ran, with its `interpreter`, and with the `programs` of a command."""
 
     fingerprint: str
     files: list[CodeFileRow]
@@ -30,6 +41,7 @@ class CodeRow(Document, frozen=True, kw_only=True):
     secrets: list[str]
     """Names of the environment variables that hold its secrets."""
     interpreter: str | None = None
+    programs: list[ProgramRow] = []
 
 
 class PublishedCodeRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):

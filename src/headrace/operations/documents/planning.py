@@ -20,7 +20,7 @@ class EffectRow(Document, frozen=True, kw_only=True):
 
 class CodeChangeRow(Document, frozen=True, kw_only=True):
     """A changed file of an asset's code that isn't its own: `change` is `added`, `changed` or `removed`, `via` through which lines the
-    asset uses it."""
+    asset uses it. Of a changed package in `code_packages`: `path` is its name, `via` has both versions."""
 
     path: str
     change: str

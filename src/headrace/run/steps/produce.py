@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from headrace.engine.capture import Capture
+from headrace.engine.command import ran_by
 from headrace.engine.failures import BodyFailed, failed
 from headrace.engine.limits import as_said
 from headrace.engine.logs import Clock, LogFile, read
@@ -18,7 +19,7 @@ from headrace.engine.produce import produce as run_body
 from headrace.faults import Point, reached
 from headrace.lake import StagedFile
 from headrace.lake.session import Session
-from headrace.model import Grain, PythonBody, SqlBody
+from headrace.model import CommandBody, Grain, PythonBody, SqlBody
 from headrace.plan.packages import environment
 from headrace.quality import Audit, Verdict
 from headrace.quality.audit import PartitionCheck, Whole, audit
@@ -33,10 +34,21 @@ from headrace.run.steps.workshop import LARGE_ROWS, Workshop
 
 def produce(task: Produce, workshop: Workshop) -> Outcome:
     """One attempt at partitions of an asset, as far as it gets: staged, held, rejected or failed."""
+    if isinstance(task.body, CommandBody):
+        ran = _programs(task, task.body, workshop)  # before it runs: it may replace them
+        return msgspec.structs.replace(_attempted(task, workshop), environment=ran)
     outcome = _attempted(task, workshop)
     if not isinstance(task.body, PythonBody):
         return outcome
     return msgspec.structs.replace(outcome, environment=_environment(task.packages, task.code_packages))
+
+
+def _programs(task: Produce, body: CommandBody, workshop: Workshop) -> bytes:
+    """What a command runs with. That it can't be found out is no reason not to run it."""
+    try:
+        return msgspec.json.encode(ran_by(task, body, workshop.folders))
+    except (OSError, ValueError, LookupError, ImportError):
+        return b""
 
 
 @functools.lru_cache(maxsize=256)

@@ -2,21 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from headrace.lake.session import quote
 from headrace.model import CheckSpec
-from headrace.quality.kinds import Finding, Measured, Part, Subject, check_kind, rows, rows_breaking
+from headrace.quality.kinds import LISTED_VALUES_MAX, Finding, Measured, Part, Subject, check_kind, condition, rows, rows_breaking
 
 
 @check_kind("not_null")
 def not_null(check: CheckSpec, subject: Subject) -> Measured:
     """Known from the file's statistics where these say that there are none, else counted in the scan."""
-    columns = [subject.column(name) for name in check.arguments["columns"]]
-    if check.where is None and all(subject.nulls(column) == 0 for column in columns):
+    declared = [subject.column(name) for name in check.arguments["columns"]]
+    columns = [column for column in declared if subject.nulls(column) != 0]
+    if not columns and check.where is None:
         return Measured(_none)
-    bad = " OR ".join(f"{quote(column)} IS NULL" for column in columns)
-    return rows_breaking(check, bad, lambda count: f"{', '.join(columns)}: {rows(count)} with null")
+    columns = columns or declared
+    any_null = " OR ".join(f"{quote(column)} IS NULL" for column in columns)
+    counted = rows_breaking(check, any_null, lambda count: f"{columns[0]}: {rows(count)} with null")
+    return counted if len(columns) == 1 else _by_column(check, columns, counted)
+
+
+def _by_column(check: CheckSpec, columns: Sequence[str], counted: Measured) -> Measured:
+    """The same with how many nulls each column has: a check of thirteen columns names the one that has any."""
+    own = tuple(f"count(*) FILTER (WHERE {condition(check, f'{quote(column)} IS NULL')})" for column in columns)
+
+    def judge(part: Part, values: tuple[Any, ...]) -> Finding:
+        finding = counted.judge(part, values[: len(counted.aggregates)])
+        if not finding.failing:
+            return finding
+        nulls = zip(columns, values[len(counted.aggregates) :], strict=True)
+        return msgspec.structs.replace(finding, detail=_detail([(column, int(count)) for column, count in nulls if count]))
+
+    return msgspec.structs.replace(counted, judge=judge, aggregates=(*counted.aggregates, *own))
+
+
+def _detail(nulls: Sequence[tuple[str, int]]) -> str:
+    """`origin: 2 rows with null, id: 1 row with null`: columns with nulls, most nulls first."""
+    worst = sorted(nulls, key=lambda one: -one[1])
+    shown = ", ".join(f"{column}: {rows(count)} with null" for column, count in worst[:LISTED_VALUES_MAX])
+    return shown if len(worst) <= LISTED_VALUES_MAX else f"{shown}, … ({len(worst)} columns in all)"
 
 
 def _none(part: Part, _: tuple[Any, ...]) -> Finding:

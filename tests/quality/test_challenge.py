@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headrace.lake.session import Session
@@ -14,11 +15,14 @@ from headrace.model import CheckSpec, Grain, Place, Severity
 from headrace.quality.challenge import mutations, sample, suggesting
 from headrace.quality.challenge.asking import About
 from headrace.quality.challenge.deadline import Deadline
+from headrace.quality.challenge.gate import Gate, Usual
 from headrace.quality.challenge.mutations import Fault
 from headrace.quality.challenge.remembering import Remembered, remember
 from headrace.quality.challenge.sample import TABLE
 from headrace.quality.challenge.trying import Asked, Challenged, Subject, challenge
 from headrace.quality.challenge.verdicts import Past, Verdict, duplicate, judge
+from headrace.quality.metrics import Past as Measured
+from headrace.quality.metrics import encoded
 from headrace.quality.results import CheckResult, Outcome
 
 COLUMNS = {"id": "BIGINT", "Kind; drop": "VARCHAR", "amount": "DECIMAL(9,2)", "day": "DATE", "pos": "INTEGER", "tags": "VARCHAR[]"}
@@ -197,6 +201,68 @@ def test_suggestions_hold_and_notice(session: Session) -> None:
     assert all(again.caught(one.check.name) for one in suggested)
 
 
+def test_a_suggestion_holds_in_all_that_is_published(session: Session) -> None:
+    """Would catch: a check made of the newest partitions that an older one breaks."""
+    about, found = subject(), challenge(session, subject(), 60, lambda: None)
+    newest = f"SELECT '2025-03-02' AS _partition, * FROM ({ROWS.format(first=0, beyond=40)})"
+    older = newest.replace("03-02", "03-01").replace("'b' END", "'z' END").replace("i % 7 + 1 AS", "i % 7 * 100 - 5 AS")
+    twice = f"{older} UNION ALL {older.replace('range(0, 40)', 'range(0, 1)')}"
+    memory = remember(session, newest, COLUMNS, frozenset())
+    assert memory is not None
+
+    def kinds(everything: str) -> set[str]:
+        with Deadline(session, 60) as deadline:
+            suggested = suggesting.suggest(session, about, found.unnoticed, memory, deadline, everything)
+        return {one.check.name for one in suggested}
+
+    every = kinds(f"{newest} UNION ALL {newest.replace('03-02', '03-01')}")
+    assert every >= {"unique_id", "accepted_values_Kind; drop", "range_amount", "row_count"}
+    assert every - kinds(f"{newest} UNION ALL {twice}") >= {"unique_id", "accepted_values_Kind; drop", "range_amount"}
+    few = f"{newest} UNION ALL {older.replace('range(0, 40)', 'range(0, 0)')} UNION ALL {newest.replace('03-02', '02-28')}"
+    assert "row_count" in kinds(few)
+
+
+def test_a_bound_is_suggested_only_where_it_notices_something(session: Session) -> None:
+    """Would catch: `amount >= -2000` of prices that never were below 2.78, and `month 0..20` of a column that says the month."""
+    columns = {"price": "DOUBLE", "month": "INTEGER"}
+    rows = "SELECT CAST(2.78 + i % 190 AS DOUBLE) AS price, 2 AS month FROM range(40) AS r(i)"
+    about = Subject(About(columns, "2025-02-02", 0, "UTC"), rows, ())
+    found = challenge(session, about, 60, lambda: None)
+    history = f"SELECT '2025-02-01' AS _partition, * FROM ({rows}) UNION ALL SELECT '2025-01-31', price, 1 FROM ({rows})"
+    memory = remember(session, history, columns, frozenset())
+    assert memory is not None
+    with Deadline(session, 60) as deadline:
+        suggested = suggesting.suggest(session, about, found.unnoticed, memory, deadline)
+    assert [one.check.arguments for one in suggested if one.check.kind == "range"] == [{"column": "price", "max": 500}]
+
+
+def test_the_whole_gate_is_challenged(session: Session) -> None:
+    """Would catch: nulls that the contract rejects, or values that no history has, among what nobody notices."""
+    past = []
+    for day in range(20):
+        rows = ROWS.format(first=40 * day, beyond=40 * day + 38 + day % 4)
+        gate = Gate(session, subject().about, Usual(grain=Grain.DAY, delivered=True))
+        gate.measure(f"SELECT * FROM ({rows})", 40)
+        assert gate._as_is is not None
+        past.append(Measured(f"2025-02-{day + 9:02d}", encoded(gate._as_is)))
+    promised = (check("not_null", "contract_required", columns=["id", "amount"]),)
+    plain = challenged(session)
+    usual = Usual(grain=Grain.DAY, past=tuple(past), promised=promised, rows_max=60, delivered=True)
+    found = challenge(session, msgspec.structs.replace(subject(before=True), usual=usual), 60, lambda: None)
+    by = {one.mutation.says: found.noticed_by(one) for one in found.tried}
+    assert (by["every tenth `id` is null"], by["`amount` is null"]) == ("contract", "contract")
+    assert by["`Kind; drop` is null"] == "null_spike"
+    assert by["all rows twice"] == "rows"
+    assert by["no rows at all"] == "empty"
+    assert by["`amount` × 100"] == "distribution_shift"
+    assert by["`Kind; drop` in the other case"] == "distribution_shift"
+    assert {by["every tenth row twice"], by["the last 40 % of the rows missing"]} <= {"duplicate_rows", "volume_anomaly"}
+    assert len(found.unnoticed) * 2 < len(plain.unnoticed)
+    ignored = msgspec.structs.replace(usual, on_anomaly="ignore", promised=(), rows_max=None, delivered=False)
+    again = challenge(session, msgspec.structs.replace(subject(before=True), usual=ignored), 60, lambda: None)
+    assert [one.mutation.says for one in again.unnoticed] == [one.mutation.says for one in plain.unnoticed]
+
+
 def test_suggestions_end_in_time(session: Session) -> None:
     """Would catch: time that is over while rows are counted told as an error of the asset's, and the others not looked at."""
     found = challenge(session, subject(), 60, lambda: None)
@@ -212,10 +278,10 @@ def test_suggestions_end_in_time(session: Session) -> None:
 
 def test_bounds_are_wide_and_round() -> None:
     """Would catch: a range that a record breaks, or the first frost."""
-    assert suggesting._bounds(Remembered(0, 10.9, 64.4)) == {"min": -700, "max": 700}
+    assert suggesting._bounds(Remembered(0, 10.9, 64.4)) == {"max": 700}
     assert suggesting._bounds(Remembered(0, 0.0, 0.41)) == {"min": 0, "max": 5}
     assert suggesting._bounds(Remembered(0, Decimal("1.50"), Decimal("87.50"))) == {"min": 0, "max": 900}
     assert suggesting._bounds(Remembered(0, -33, 853)) == {"min": -400, "max": 9_000}
-    assert suggesting._bounds(Remembered(0, float("nan"), float("inf"))) is None
+    assert suggesting._bounds(Remembered(0, float("nan"), float("inf"))) == {}
     assert suggesting._bounds(Remembered(0, 0, 0)) == {"min": 0}
     assert [suggesting._wide(value) for value in (4983, 1, 0.05, 99.9, 87.5)] == [50_000, 10, 0.5, 1_000, 900]

@@ -68,15 +68,16 @@ CHALLENGED = [
 
 
 def challenged(document: ChallengeDocument, page: Page) -> None:
-    """The verdicts, and the first of what no check notices."""
+    """The verdicts, what notices how many faults, and the first of those that nothing notices."""
     page.table(CHALLENGED, [_challenged(row) for row in document.checks])
     if not document.checks:
         page.say("no check is declared here")
+    if document.noticed:
+        page.say()
+        page.say(f"noticed: {_noticed(document)}")
     if document.unnoticed:
         page.say()
-        page.say(
-            f"{plural(len(document.unnoticed), 'fault')} that no check of these notices, those that reach most consumers first", "bold"
-        )
+        page.say(f"{plural(len(document.unnoticed), 'fault')} that nothing here notices, those that reach most consumers first", "bold")
         _faults(document.unnoticed[:UNNOTICED_SHOWN], page)
         if len(document.unnoticed) > UNNOTICED_SHOWN:
             page.say("all of them: headrace checks challenge --unnoticed", "dim", indent=2)
@@ -84,8 +85,26 @@ def challenged(document: ChallengeDocument, page: Page) -> None:
     page.next("headrace checks suggest" if document.suggestions else "headrace checks")
 
 
+def _noticed(document: ChallengeDocument) -> str:
+    """`112 of 140 faults: 60 by checks, 32 as null_spike, 20 by the contract`."""
+    by = ", ".join(f"{count} {_BY.get(what, f'as {what}')}" for what, count in document.noticed.items())
+    noticed = sum(document.noticed.values())
+    return f"{noticed} of {plural(noticed + len(document.unnoticed), 'fault')}: {by}"
+
+
+_BY = {
+    "check": "by checks",
+    "contract": "by the contract",
+    "partition": "as rows of another partition",
+    "rows": "by the rows that are expected",
+    "empty": "as a delivery without rows",
+    "downstream": "by checks of later tables",
+}
+"""How it is said what notices faults; kinds of cause stand for themselves."""
+
+
 def unnoticed(document: ChallengeDocument, page: Page) -> None:
-    """All that no check notices."""
+    """All that nothing notices."""
     _faults(document.unnoticed, page)
     if not document.unnoticed:
         page.say("every fault that was made was noticed" if document.checks else "nothing was challenged")
@@ -99,7 +118,7 @@ def _left(document: ChallengeDocument, page: Page) -> None:
         page.say(f"the time was over before all was tried of {', '.join(document.unfinished)}: --seconds N", "warn")
     if document.skipped:
         page.say(f"without published rows: {', '.join(document.skipped)}", "dim")
-    page.say("faults are made in copies of published rows; nothing was changed, and no anomaly was looked for", "dim")
+    page.say("faults are made in copies of published rows; nothing was changed", "dim")
 
 
 def _challenged(row: ChallengedCheckRow) -> list[str | Cell]:

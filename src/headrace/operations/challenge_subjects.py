@@ -17,8 +17,12 @@ from headrace.model.required import split
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
+from headrace.quality.challenge.gate import Usual
+from headrace.quality.contracts import promised_checks
 from headrace.run.applying import Applied
 from headrace.run.borrowing import Production
+from headrace.run.tasks.around import of_asset, of_source
+from headrace.run.tasks.history import history
 from headrace.run.tasks.lookup import Lookup, Undeliverable
 from headrace.store import Transaction
 from headrace.store.queries import publications
@@ -41,11 +45,14 @@ class Found(msgspec.Struct, frozen=True):
     data: InputData
     before: InputData | None
     history: InputData
+    everything: InputData | None
+    """All published partitions, where `history` doesn't have all of them."""
     as_of_us: int
     references: tuple[InputData, ...]
     routing: tuple[str, Grain, str] | None
     step: str
     secret: frozenset[str]
+    usual: Usual
 
     @property
     def checks(self) -> tuple[CheckSpec, ...]:
@@ -100,7 +107,8 @@ def _whole(lookup: Lookup, tx: Transaction, node: Source | Asset, snapshot: int,
     if not data.columns:
         return None
     references = lookup.references(tx, node.name, snapshot)
-    return Found(node, "*", data, None, data, now_us, references, None, "", _secret(lookup, node))
+    usual = _usual(lookup, tx, node, "*")
+    return Found(node, "*", data, None, data, None, now_us, references, None, "", _secret(lookup, node), usual)
 
 
 def _cut(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[str], snapshot: int, now_us: int) -> Found:
@@ -109,17 +117,49 @@ def _cut(lookup: Lookup, tx: Transaction, node: Source | Asset, keys: Sequence[s
     bounds = bounds_us(moment, grain, node.timezone) if grain is not None else (0, now_us)
     others = [key for key in keys[1:] if split(key, node.partition)[1] == split(newest, node.partition)[1]] if grain is not None else []
     before = others[0] if others else None
+    everything = sorted(lookup.published_keys(tx, node.name))
     return Found(
         node=node,
         partition=newest,
         data=lookup.data(tx, node.name, [newest], snapshot),
         before=None if before is None else lookup.data(tx, node.name, [before], snapshot),
         history=lookup.data(tx, node.name, sorted(keys), snapshot),
+        everything=lookup.data(tx, node.name, everything, snapshot) if len(everything) > len(keys) else None,
         as_of_us=min(now_us, bounds[1]),
         references=lookup.references(tx, node.name, snapshot),
         routing=_routing(lookup, node, grain, moment),
         step="" if before is None or grain is None else _step(node, before, bounds[0], grain),
         secret=_secret(lookup, node),
+        usual=_usual(lookup, tx, node, newest),
+    )
+
+
+def _usual(lookup: Lookup, tx: Transaction, node: Source | Asset, key: str) -> Usual:
+    """What an audit of the partition would be given besides the node's checks."""
+    around = of_source(lookup, tx, node, (key,)) if isinstance(node, Source) else of_asset(lookup, tx, node, (key,))
+    judged = Usual(
+        grain=node.partition.grain if key != "*" else None,
+        past=history(tx, node.name, (key,)),
+        versions=around.versions,
+        peers=around.peers,
+        calendar=around.calendar,
+        sources=around.sources,
+        on_anomaly=around.on_anomaly,
+        of_columns=around.of_columns,
+        used=around.used,
+        classified=tuple(_secret(lookup, node)),
+    )
+    if not isinstance(node, Source):
+        return judged
+    contract = lookup.project.contracts.get(node.contract or node.name)
+    own = {check.name for check in node.checks}
+    promised = promised_checks(contract.columns, node.place, node.on_drift) if contract is not None else ()
+    return msgspec.structs.replace(
+        judged,
+        promised=tuple(check for check in promised if check.name not in own),
+        rows_min=node.expect.rows_min,
+        rows_max=node.expect.rows_max,
+        delivered=True,
     )
 
 

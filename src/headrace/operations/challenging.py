@@ -7,7 +7,8 @@ worker's: it reaches the lake and nothing else.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -28,6 +29,7 @@ from headrace.quality.challenge.verdicts import Past, judge
 from headrace.store.queries import checks as stored
 
 if TYPE_CHECKING:
+    from headrace.engine import InputData
     from headrace.lake.session import Session as DuckDB
     from headrace.quality.challenge.suggesting import Suggested
     from headrace.quality.challenge.trying import Challenged, Subject, Tried
@@ -174,7 +176,7 @@ def _subject(one: Found) -> Subject:
     columns = own_columns(one.data)
     about = About(columns, one.partition, one.as_of_us, one.node.timezone, one.routing, one.references)
     before = "" if one.before is None else source_sql(one.before)
-    return Subject(about, source_sql(one.data), one.checks, before, one.step)
+    return Subject(about, source_sql(one.data), one.checks, before, one.step, one.usual)
 
 
 def _suggested(
@@ -189,18 +191,22 @@ def _suggested(
     if not reaching:
         return ()
     with Deadline(duckdb, seconds) as deadline:
-        memory = remember(duckdb, _history(one), subject.about.columns, one.secret)
-        return () if memory is None else tuple(suggest(duckdb, subject, reaching, memory, deadline))
+        memory = remember(duckdb, _rows(one, one.history), subject.about.columns, one.secret)
+        if memory is None:
+            return ()
+        everything = _rows(one, one.everything) if one.everything is not None else ""
+        return tuple(suggest(duckdb, subject, reaching, memory, deadline, everything))
 
 
-def _history(one: Found) -> str:
+def _rows(one: Found, data: InputData) -> str:
+    """Rows of several partitions, with the column that says of which they are."""
     from headrace.lake.inlining import source_sql
     from headrace.lake.relation import relation_sql
     from headrace.lake.sqltext import quote
 
     if one.before is None and one.partition == "*":
-        return f"SELECT '*' AS {quote(PARTITION_COLUMN)}, * FROM ({source_sql(one.history)}) AS whole"
-    return relation_sql(one.history.files, one.history.columns, with_partition=True)
+        return f"SELECT '*' AS {quote(PARTITION_COLUMN)}, * FROM ({source_sql(data)}) AS whole"
+    return relation_sql(data.files, data.columns, with_partition=True)
 
 
 def _document(
@@ -212,12 +218,24 @@ def _document(
     suggestions = [_suggestion(plan, one, suggested) for one, suggested in rows]
     return ChallengeDocument(
         checks=[row for name in names for row in _checks(plan, name, done.get(name), past)],
+        noticed=_noticed(done.values()),
         unnoticed=[_unnoticed(plan, one, tried) for one, tried in unnoticed],
         suggestions=sorted(suggestions, key=lambda row: (-len(row.consumers), -len(row.assets))),
         unfinished=[name for name, one in done.items() if not one.challenged.finished],
         skipped=[name for name in names if name not in done],
         seconds=seconds,
     )
+
+
+def _noticed(done: Collection[_Done]) -> dict[str, int]:
+    """What notices how many faults, each counted where it is noticed first."""
+    found: Counter[str] = Counter()
+    for one in done:
+        left = {id(tried) for tried in one.unnoticed}
+        for tried in one.challenged.tried:
+            if id(tried) not in left:
+                found[one.challenged.noticed_by(tried) or "downstream"] += 1
+    return dict(found.most_common())
 
 
 def _checks(plan: _Plan, name: str, done: _Done | None, past: Mapping[tuple[str, str], Past]) -> Iterator[ChallengedCheckRow]:

@@ -103,6 +103,10 @@ class ChallengeDocument(Document, frozen=True, kw_only=True):
     """Everything that a challenge found out. `unfinished` names what was left when the time was over, `skipped` what has no rows."""
 
     checks: list[ChallengedCheckRow]
+    noticed: dict[str, int]
+    """What notices how many faults: `check`, `partition` (rows of another one), `contract`, `rows` and `empty` (of what is
+    expected of a delivery), kinds of cause (as `null_spike`), `downstream` (a check of a later table). Each fault is counted
+    once, where it is noticed first."""
     unnoticed: list[UnnoticedRow]
     suggestions: list[SuggestedCheckRow]
     unfinished: list[str]

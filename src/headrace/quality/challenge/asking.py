@@ -14,7 +14,7 @@ from headrace.quality import partitioning
 from headrace.quality.judging import Item, conclude, declare, guarded, measure
 from headrace.quality.kinds import Part, Subject
 from headrace.quality.results import CheckResult, Outcome
-from headrace.quality.scanning import Staged
+from headrace.quality.scanning import SAMPLED, Staged
 
 if TYPE_CHECKING:
     from headrace.lake.session import Session
@@ -46,6 +46,14 @@ class _Given(Staged):
     def _relation(self, key: str | None, *, with_partition: bool = False) -> str:
         del key, with_partition
         return self._select
+
+    def _numbered(self) -> str:
+        return f"SELECT *, hash(row_number() OVER ()) % {self._every} = 0 AS {SAMPLED} FROM ({self._select})"
+
+
+def given(session: Session, about: About, select: str) -> Staged:
+    """The rows that a SELECT gives, as an audit reads a staged file."""
+    return _Given(session, about, select)
 
 
 def ask(session: Session, about: About, checks: Sequence[CheckSpec], select: str, rows: int) -> list[CheckResult]:

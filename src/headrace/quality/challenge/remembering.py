@@ -23,12 +23,15 @@ PAIRED_MAX = 4
 
 
 class Remembered(msgspec.Struct, frozen=True):
-    """One column over all remembered partitions. `values` are all different ones, of texts and whole numbers with few."""
+    """One column over all remembered partitions. `values` are all different ones, of texts and whole numbers with few.
+    `of_partition`: each of several partitions has one value, as the year of a day: it says which partition it is, and its
+    next value is another."""
 
     nulls: int
     minimum: Any = None
     maximum: Any = None
     values: tuple[Any, ...] = ()
+    of_partition: bool = False
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -83,7 +86,15 @@ def _column(session: Session, at: int, column_type: str, secret: bool) -> Rememb
     row = session.connection.execute(f"SELECT count(*) - count({own}), {bounds}, {values} FROM {quote(HISTORY)}").fetchone()
     assert row is not None
     listed = tuple(value for value in row[3] or () if value is not None)
-    return Remembered(int(row[0]), row[1], row[2], listed if len(listed) <= CATEGORIES_MAX else ())
+    return Remembered(
+        int(row[0]), row[1], row[2], listed if len(listed) <= CATEGORIES_MAX else (), bool(few and _says_the_partition(session, own))
+    )
+
+
+def _says_the_partition(session: Session, own: str) -> bool:
+    each = f"SELECT count(DISTINCT {own}) AS values FROM {quote(HISTORY)} GROUP BY part"
+    row = session.connection.execute(f"SELECT count(*), max(values) FROM ({each})").fetchone()
+    return row is not None and row[0] > 1 and row[1] == 1
 
 
 def _key(session: Session, columns: Mapping[str, str], found: Mapping[str, Remembered]) -> tuple[str, ...]:

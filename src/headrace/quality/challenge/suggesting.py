@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from headrace.lake import PARTITION_COLUMN
+from headrace.lake.session import quote
 from headrace.model import CheckSpec, Place
 from headrace.quality.challenge.asking import ask
 from headrace.quality.challenge.deadline import Deadline
@@ -41,8 +43,12 @@ class Suggested(msgspec.Struct, frozen=True):
     catches: tuple[Tried, ...]
 
 
-def suggest(session: Session, subject: Subject, unnoticed: Sequence[Tried], memory: Memory, deadline: Deadline) -> list[Suggested]:
-    """The checks that notice most, in the order of `unnoticed`; none that notices nothing that one before it doesn't."""
+def suggest(
+    session: Session, subject: Subject, unnoticed: Sequence[Tried], memory: Memory, deadline: Deadline, everything: str = ""
+) -> list[Suggested]:
+    """The checks that notice most, in the order of `unnoticed`; none that notices nothing that one before it doesn't, and
+    none that a published partition breaks. `everything` selects the rows of all of them, with their partitions' column
+    (empty: those of `memory` are all)."""
     declared = {check.kind for check in subject.checks}
     proposals = {check.name: (check, why) for check, why in _proposals(unnoticed, memory) if check.kind not in declared & _ONCE}
     checks = [check for check, _ in proposals.values()]
@@ -56,7 +62,36 @@ def suggest(session: Session, subject: Subject, unnoticed: Sequence[Tried], memo
             known |= set(caught[check.name])
             catches = tuple(unnoticed[number] for number in caught[check.name])
             kept.append(Suggested(check, proposals[check.name][1], catches))
+    if everything and kept:
+        holding = _holding(session, subject, [one.check for one in kept], everything, deadline)
+        kept = [one for one in kept if one.check.name in holding]
     return _together(kept)
+
+
+def _holding(session: Session, subject: Subject, checks: Sequence[CheckSpec], everything: str, deadline: Deadline) -> set[str]:
+    """The names of those that all published rows pass, each partition by itself; none where the time is over first."""
+    import duckdb
+
+    about = msgspec.structs.replace(subject.about, columns={**subject.about.columns, PARTITION_COLUMN: "VARCHAR"})
+    by_partition = [_by_partition(check) for check in checks if check.kind != "row_count"]
+    counting = f"SELECT sum(rows), min(rows) FROM (SELECT count(*) AS rows FROM ({everything}) GROUP BY {quote(PARTITION_COLUMN)})"
+    try:
+        total, least = session.connection.execute(counting).fetchone() or (0, 0)
+        results = ask(session, about, by_partition, everything, int(total or 0))
+    except duckdb.InterruptException:
+        return set()
+    if deadline.over:
+        return set()
+    found = {result.name for result in results if result.outcome is Outcome.PASSED}
+    return found | {check.name for check in checks if check.kind == "row_count" and least >= check.arguments["min"]}
+
+
+def _by_partition(check: CheckSpec) -> CheckSpec:
+    """The check over many partitions at once: what is unique in each is unique together with its partition."""
+    if check.kind != "unique":
+        return check
+    arguments = {**check.arguments, "columns": [*check.arguments["columns"], PARTITION_COLUMN]}
+    return msgspec.structs.replace(check, arguments=arguments)
 
 
 def _passing(session: Session, subject: Subject, checks: Sequence[CheckSpec], deadline: Deadline) -> list[CheckSpec]:
@@ -88,14 +123,28 @@ def _caught(
 
 
 def _together(found: Sequence[Suggested]) -> list[Suggested]:
-    """All `not_null` as one check, where the first of them was."""
-    nulls = [one for one in found if one.check.kind == "not_null"]
-    if len(nulls) < 2:
-        return list(found)
-    columns = [column for one in nulls for column in one.check.arguments["columns"]]
-    catches = tuple({id(tried): tried for one in nulls for tried in one.catches}.values())
-    merged = Suggested(_check("not_null", {"columns": columns}), nulls[0].evidence, catches)
-    return [merged if one is nulls[0] else one for one in found if one is nulls[0] or one.check.kind != "not_null"]
+    """All `not_null` as one check, and both bounds of a column as one `range`, where the first of each was."""
+    groups: dict[tuple[str, ...], list[Suggested]] = {}
+    for one in found:
+        kind = one.check.kind
+        own = (kind,) if kind == "not_null" else (kind, one.check.arguments["column"]) if kind == "range" else (kind, one.check.name)
+        groups.setdefault(own, []).append(one)
+    return [_merged(group) for group in groups.values()]
+
+
+def _merged(group: Sequence[Suggested]) -> Suggested:
+    first = group[0]
+    if first.check.kind not in ("not_null", "range"):
+        return first
+    arguments: dict[str, Any] = {}
+    for one in group:
+        arguments |= one.check.arguments
+    if first.check.kind == "not_null":
+        arguments = {"columns": [column for one in group for column in one.check.arguments["columns"]]}
+    else:
+        arguments = {name: arguments[name] for name in ("column", "min", "max") if name in arguments}
+    catches = tuple({id(tried): tried for one in group for tried in one.catches}.values())
+    return Suggested(_check(first.check.kind, arguments), first.evidence, catches)
 
 
 def _proposals(unnoticed: Iterable[Tried], memory: Memory) -> Iterable[tuple[CheckSpec, str]]:
@@ -105,6 +154,8 @@ def _proposals(unnoticed: Iterable[Tried], memory: Memory) -> Iterable[tuple[Che
                 yield from (made for column in one.mutation.columns if (made := make(column, memory)) is not None)
             elif (made := make("", memory)) is not None:
                 yield made
+        if one.mutation.fault in _BOUNDED:
+            yield from (made for column in one.mutation.columns for made in _ranges(column, memory))
 
 
 def _check(kind: str, arguments: Mapping[str, Any]) -> CheckSpec:
@@ -147,22 +198,30 @@ def _accepted(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
     return _check("accepted_values", {"column": column, "values": list(known.values)}), f"no other value in {memory.said}"
 
 
-def _range(column: str, memory: Memory) -> tuple[CheckSpec, str] | None:
+def _ranges(column: str, memory: Memory) -> Iterator[tuple[CheckSpec, str]]:
+    """A lower and an upper bound, each by itself: only one that notices something is suggested."""
     known = memory.columns.get(column)
-    bounds = None if known is None or memory.rows < ROWS_MIN else _bounds(known)
-    if known is None or bounds is None or column in memory.key:  # keys grow
-        return None
-    return _check("range", {"column": column, **bounds}), f"from {known.minimum} to {known.maximum} in {memory.said}"
+    if known is None or memory.rows < ROWS_MIN or column in memory.key or known.of_partition:  # keys grow, and so does time
+        return
+    for name, value in _bounds(known).items():
+        check = _check("range", {"column": column, name: value})
+        yield (
+            msgspec.structs.replace(check, name=f"{check.name}_{name}"),
+            f"from {known.minimum} to {known.maximum} in {memory.said}",
+        )
 
 
-def _bounds(known: Remembered) -> dict[str, int | float] | None:
+def _bounds(known: Remembered) -> dict[str, int | float]:
     if not isinstance(known.minimum, int | float | Decimal) or not isinstance(known.maximum, int | float | Decimal):
-        return None
+        return {}
     low, high = float(known.minimum), float(known.maximum)
     if not (math.isfinite(low) and math.isfinite(high)) or max(abs(low), abs(high)) > 1e15:
-        return None
-    counts = low == 0 or (low > 0 and not isinstance(known.minimum, float))  # what is measured can fall below nought
-    bounds: dict[str, int | float] = {"min": 0 if counts else -_wide(-low if low < 0 else high)}
+        return {}
+    bounds: dict[str, int | float] = {}
+    if low < 0:
+        bounds["min"] = -_wide(-low)
+    elif low == 0 or not isinstance(known.minimum, float):  # what is measured may fall below nought some day
+        bounds["min"] = 0
     return {**bounds, "max": _wide(high)} if high > 0 else bounds
 
 
@@ -181,10 +240,10 @@ _BY_FAULT: dict[Fault, tuple[_Maker, ...]] = {
     Fault.NULLS: (_not_null,),
     Fault.DUPLICATES: (_unique,),
     Fault.TRUNCATION: (_row_count,),
-    Fault.SCALE: (_range,),
-    Fault.SIGN: (_range,),
     Fault.DEFAULT: (_accepted,),
     Fault.ENCODING: (_accepted,),
     Fault.CATEGORY: (_accepted,),
-    Fault.SWAPPED: (_accepted, _range),
+    Fault.SWAPPED: (_accepted,),
 }
+_BOUNDED = (Fault.SCALE, Fault.SIGN, Fault.SWAPPED)
+"""Faults that a range notices."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from headrace.model import CheckSpec
 from headrace.quality.challenge import mutations, sample
 from headrace.quality.challenge.asking import About, ask, is_routed
 from headrace.quality.challenge.deadline import Deadline
+from headrace.quality.challenge.gate import Gate, Usual
 from headrace.quality.challenge.mutations import Mutation
 from headrace.quality.challenge.sample import BEFORE, TABLE, ColumnFacts
 from headrace.quality.results import CheckResult, Outcome
@@ -37,6 +39,8 @@ class Subject(msgspec.Struct, frozen=True):
     """The rows of the partition before; empty where there is none."""
     step: str = "INTERVAL 1 DAY"
     """From the partition before to this one."""
+    usual: Usual = Usual()
+    """What the rows are judged beside."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -59,13 +63,15 @@ class Asked(msgspec.Struct, frozen=True):
 
 class Tried(msgspec.Struct, frozen=True):
     """One mutation, in how many rows it changes something, how many there are then, and what each check said, by name.
-    `routed`: each row still says that it is of its partition."""
+    `routed`: each row still says that it is of its partition. `gate`: what else the gate says of it (`contract`, or a
+    kind of cause), which it doesn't say of the rows as they are."""
 
     mutation: Mutation
     changed: int
     left: int
     results: dict[str, CheckResult]
     routed: bool
+    gate: tuple[str, ...] = ()
 
 
 class _Plan(NamedTuple):
@@ -74,7 +80,7 @@ class _Plan(NamedTuple):
     left: int
 
 
-class Challenged(msgspec.Struct, frozen=True):
+class Challenged(msgspec.Struct, frozen=True, dict=True):
     """All that was asked. `finished`: all mutations were tried, and none is left for want of time."""
 
     rows: int
@@ -99,10 +105,21 @@ class Challenged(msgspec.Struct, frozen=True):
 
     @property
     def unnoticed(self) -> list[Tried]:
-        """The mutations that no check notices, nor the audit itself."""
+        """The mutations that nothing of the gate notices."""
+        return [one for one in self.tried if self.noticed_by(one) is None]
+
+    def noticed_by(self, one: Tried) -> str | None:
+        """What notices a mutation first: `check`, `partition` (rows of another one), `contract`, or a kind of cause; None: nothing."""
+        if id(one) in self._noticed_by_checks:
+            return "check"
+        if not one.routed:
+            return "partition"
+        return one.gate[0] if one.gate else None
+
+    @cached_property
+    def _noticed_by_checks(self) -> set[int]:
         steady = [name for name, asked in self.asked.items() if not asked.flaky]  # chance notices nothing
-        noticed = {id(one) for check in steady for one in self.caught(check)}
-        return [one for one in self.tried if one.routed and id(one) not in noticed]
+        return {id(one) for check in steady for one in self.caught(check)}
 
 
 def challenge(session: Session, subject: Subject, seconds: float, advance: Callable[[], None]) -> Challenged:
@@ -193,8 +210,12 @@ def _tried(
 
     found: list[Tried] = []
     try:
-        for plan in _planned(session, subject, facts, sample.count(session, TABLE)):
-            one = _try(session, subject, plan)
+        rows = sample.count(session, TABLE)
+        gate = Gate(session, subject.about, subject.usual)
+        gate.measure(as_is(subject.about), rows)
+        promised = _promised(session, subject, rows)
+        for plan in _planned(session, subject, facts, rows):
+            one = _try(session, subject, plan, gate, promised)
             if deadline.over:  # it may have been ended before it was done
                 return tuple(found), False
             found.append(one)
@@ -204,9 +225,18 @@ def _tried(
     return tuple(found), True
 
 
-def _try(session: Session, subject: Subject, plan: _Plan) -> Tried:
+def _promised(session: Session, subject: Subject, rows: int) -> dict[str, int]:
+    """What the contract promises, each with how many rows break it as they are."""
+    results = ask(session, subject.about, subject.usual.promised, as_is(subject.about), rows)
+    return {one.name: one.failing for one in results}
+
+
+def _try(session: Session, subject: Subject, plan: _Plan, gate: Gate, promised: Mapping[str, int]) -> Tried:
     mutation, changed, left = plan
     select = mutation.select(list(subject.about.columns))
-    results = ask(session, subject.about, subject.checks, select, left)
+    results = ask(session, subject.about, (*subject.checks, *subject.usual.promised), select, left)
+    own, by_contract = results[: len(subject.checks)], results[len(subject.checks) :]
+    broken = [one for one in by_contract if one.outcome is Outcome.FAILED and one.failing > promised[one.name]]
+    says = (*(("contract",) if broken else ()), *gate.says(mutation, select, left))
     routed = not _moves(mutation, subject.about) or is_routed(session, subject.about, select, left)
-    return Tried(mutation, changed, left, {one.name: one for one in results}, routed)
+    return Tried(mutation, changed, left, {one.name: one for one in own}, routed, says)

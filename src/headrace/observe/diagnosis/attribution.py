@@ -152,5 +152,6 @@ class _Sweep:
         if best is None:
             return False
         best.symptoms.append(one)
-        best.chosen = best.chosen or one.held or (lost_partners(one, place) and best.kind is not CauseKind.NULL_SPIKE)
+        slow = one.family is Family.DURATION  # an incident by itself, so what it follows from is one
+        best.chosen = best.chosen or one.held or slow or (lost_partners(one, place) and best.kind is not CauseKind.NULL_SPIKE)
         return True

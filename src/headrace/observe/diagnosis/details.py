@@ -146,9 +146,11 @@ def _error(one: Evidence) -> str:
 
 
 def times_of(own: Sequence[Evidence]) -> float:
-    """By how many times there are more rows than expected, where that is said; else 1."""
+    """By how many times there are more rows, or values are larger, than expected, where that is said;
+    else 1."""
     found = [match for one in own if (match := _TIMES.search(one.detail)) is not None]
-    return max((float(match.group(2).replace(",", "")) for match in found), default=1.0)
+    times = [(match.group(1), float(match.group(2).replace(",", ""))) for match in found]
+    return max((1 / many if sign == "÷" and many else many for sign, many in times), default=1.0)
 
 
 def _figure(one: Evidence) -> str:

@@ -20,6 +20,8 @@ FADES = 0.9
 
 MUCH_MORE = 2.0
 """So many times the rows may take more memory and time than there is."""
+_OF_SIZE = frozenset({*OF_ROWS, CauseKind.DISTRIBUTION_SHIFT})
+"""What takes more time and memory where there are more rows, or larger values."""
 _ABOUT = {
     "null_spike": Family.NULLS, "distribution_shift": Family.CHECK, "volume_anomaly": Family.VOLUME, "duplicate_rows": Family.DUPLICATES,
     "reference_broken": Family.REFERENCE, "stale_data": Family.STALE,
@@ -71,7 +73,7 @@ def _shows(cause: Candidate, one: Evidence) -> bool:
     if cause.own and cause.kind not in _SEEN_BY_READERS and not cause.is_published:
         return False
     shows_in = BY_KIND[cause.kind].shows_in
-    if one.family in (Family.RESOURCES, Family.DURATION) and cause.kind in OF_ROWS:
+    if one.family in (Family.RESOURCES, Family.DURATION) and cause.kind in _OF_SIZE:
         return one.family in shows_in and times_of(cause.own) >= MUCH_MORE
     if cause.kind is CauseKind.VOLUME_ANOMALY and not _same_way(cause, one):
         return False

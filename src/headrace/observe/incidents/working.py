@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 
 import msgspec
@@ -61,12 +62,29 @@ def _slow(tx: Transaction, after: tuple[int, int], now: int) -> Iterator[Evidenc
         usual = _usual(tx, one)
         if usual is None or seconds <= max(SLOW_LEAST_SECONDS, SLOW_TIMES * usual):
             continue
+        if seconds <= SLOW_TIMES * usual * _times_as_much(tx, one):
+            continue
         key = one.partitions[0]
         yield Evidence(
             id=f"slow:{one.attempt}", node=one.node, partition="" if key == "*" else key, family=Family.DURATION,
             kind=CauseKind.SLOW_RUN.value, expected=f"up to {usual:.1f} s", observed=f"{seconds:.1f} s", strength=NATS, held=False,
             at_us=one.finished_at or now, began_us=one.started_at,
         )  # fmt: skip
+
+
+def _times_as_much(tx: Transaction, one: Working) -> float:
+    """How many times as much went into an attempt as usual, in partitions, rows or bytes; at least 1.
+    An attempt that still runs has said only how many partitions it computes."""
+    known = workings.inputs_of(tx, one.node)
+    if not known:
+        return 1.0
+    own = one.took_in or workings.Inputs(len(one.partitions), 0, 0)
+    pairs = (
+        (own.partitions, [each.partitions for each in known]),
+        (own.rows, [each.rows for each in known]),
+        (own.bytes, [each.bytes for each in known]),
+    )
+    return max(1.0, *(much / max(statistics.median(usual), 1.0) for much, usual in pairs))
 
 
 def _usual(tx: Transaction, one: Working) -> float | None:

@@ -78,6 +78,8 @@ def _detail(one: Odd) -> str:
             return "hours of the day"
         case "spread":
             return "spread"
+        case "length":
+            return f"length: {_ratio(one.off)}"
         case _:
             return ""
 

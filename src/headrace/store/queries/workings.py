@@ -8,7 +8,9 @@ from headrace.store.database import Transaction
 
 TAKEN_MAX = 5_000
 """So many are told of at once."""
-_COLUMNS = "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at"
+_COLUMNS = "epoch, n, node, partitions, state, coalesce(reason, ''), error, started_at, finished_at, measures"
+INPUTS_WINDOW = 50
+"""Of so many of a node's newest attempts it is asked how much went into them."""
 
 
 class Working(msgspec.Struct, frozen=True, gc=False):
@@ -22,6 +24,41 @@ class Working(msgspec.Struct, frozen=True, gc=False):
     error: str | None
     started_at: int
     finished_at: int | None
+    took_in: Inputs | None = None
+    """None while it runs."""
+
+
+class Inputs(msgspec.Struct, frozen=True, gc=False):
+    """How much went into an attempt."""
+
+    partitions: int
+    rows: int
+    bytes: int
+
+
+class _Measures(msgspec.Struct, frozen=True, gc=False):
+    rows_in: int = 0
+    bytes_in: int = 0
+
+
+def inputs_of(tx: Transaction, node: str) -> list[Inputs]:
+    """How much went into the newest attempts at a node that succeeded, newest first."""
+    rows = tx.execute(
+        "select partitions, measures from attempt where node = :node"
+        " and state in ('published', 'staged') and measures is not null"
+        " order by epoch desc, n desc limit :window",
+        {"node": node, "window": INPUTS_WINDOW},
+    ).fetchall()
+    found = (_inputs(keys, measures) for keys, measures in rows)
+    return [one for one in found if one is not None]
+
+
+def _inputs(partitions: str, measures: str | None) -> Inputs | None:
+    if not measures:
+        return None
+    found = msgspec.json.decode(measures, type=_Measures)
+    keys = msgspec.json.decode(partitions, type=tuple[str, ...])
+    return Inputs(len(keys), found.rows_in, found.bytes_in)
 
 
 def known_up_to(tx: Transaction) -> tuple[int, int]:
@@ -55,6 +92,8 @@ def long_ones(tx: Transaction, after: tuple[int, int], least: int, now: int) -> 
 
 
 def _working(row: tuple[object, ...]) -> Working:
-    epoch, n, node, partitions, state, reason, error, started, finished = row
+    epoch, n, node, partitions, state, reason, error, started, finished, measures = row
     keys = msgspec.json.decode(str(partitions), type=tuple[str, ...])
-    return Working(f"{epoch}.{n}", str(node), keys, str(state), str(reason), error, started or 0, finished)  # type: ignore[arg-type]
+    took_in = _inputs(str(partitions), str(measures)) if measures and finished else None
+    at = f"{epoch}.{n}", str(node), keys, str(state), str(reason)
+    return Working(*at, error, started or 0, finished, took_in)  # type: ignore[arg-type]

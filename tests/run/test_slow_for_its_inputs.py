@@ -1,0 +1,57 @@
+"""A run that is slow because of what went into it: the vendor's delivery is the cause, not the asset."""
+
+from __future__ import annotations
+
+import random
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from runlab import Lab
+
+FIRST = date(2024, 11, 1)
+DAYS = [(FIRST + timedelta(days=day)).isoformat() for day in range(43)]
+"""Runs of the first days load Python's packages: of so many they are the few that took longest."""
+HEADER = "order_id,customer,amount,day"
+BUSY = """def totals(ctx: Context, orders):
+    import time
+    time.sleep(min(sum(orders['amount'].to_pylist()) / 2400, 12))
+    return orders"""
+PER_ROW = """def totals(ctx: Context, orders):
+    import time
+    time.sleep(min(orders.num_rows / 460, 12))
+    return orders"""
+
+
+def rows(day: str, count: int = 40, factor: float = 1.0) -> list[str]:
+    chance = random.Random(day)
+    amounts = [chance.uniform(1, 3) * factor for _ in range(count)]
+    return [f"{day[-2:]}{n:04d},c{n % 3},{one:.2f},{day}" for n, one in enumerate(amounts)]
+
+
+@pytest.mark.parametrize(
+    ("body", "fault", "kind"),
+    [
+        (BUSY, {"factor": 364.0}, "distribution_shift"),
+        (PER_ROW, {"count": 5600}, None),
+    ],
+)
+def test_a_vendors_day_that_takes_long(tmp_path: Path, body: str, fault: dict[str, float], kind: str | None) -> None:
+    """Would catch: `slow_run`, owner the asset's, "Headrace repairs it by itself", for values that are
+    364 times too large or 140 times the rows; the vendor's warning apart from it, or not told of."""
+    lab = Lab(tmp_path / "p")
+    lab.python("totals", body, partition="day", inputs=["orders"])
+    source = (tmp_path / "p/sources/orders.yaml").read_text()
+    lab.write("sources/orders.yaml", source + "on_anomaly: warn\n")
+    lab.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    for day in DAYS[:-1]:
+        lab.deliver(day, rows(day), HEADER)
+    lab.tick()
+    lab.deliver(DAYS[-1], rows(DAYS[-1], **fault), HEADER)  # type: ignore[arg-type]
+    lab.tick()
+    found = lab.headrace("incidents")
+    causes = [(one["cause"]["kind"], one["cause"]["node"], one["owner"]) for one in found]
+    assert causes == ([(kind, "orders", "acme")] if kind else [])  # a warning alone is no incident
+    for incident in found:
+        assert [one["node"] for one in incident["symptoms"]].count("totals") >= 1
+        assert "slow run" in {one["what"] for one in incident["symptoms"]}

@@ -23,6 +23,9 @@ SURE = 0.9
 """A rename that is proposed with this score or a higher one may be made without asking (`on_drift: {renamed: map}`)."""
 CERTAIN = 20.0
 """Nats: what isn't found by statistics, but read off the file."""
+UNUSED = 6.0
+"""Of a column that nobody uses: worth a warning, and no incident by itself."""
+_OF_NAMES = (DriftKind.ADDED, DriftKind.DROPPED, DriftKind.RENAMED)
 FACTS_MAX = 100
 """Facts of one delivery: a thousand columns that all have other names are one story."""
 NAMES_TOLD = 8
@@ -305,5 +308,6 @@ def _fact(change: DriftChange) -> Fact:
     severity = Severity.HOLD if change.policy is Policy.BLOCK else Severity.WARN
     return Fact(
         kind=_CAUSES.get(change.kind, "schema_change"), column=change.column, severity=severity, expected=expected, observed=observed,
-        strength=CERTAIN, detail="; ".join((change.kind.value, *change.evidence)),
+        strength=CERTAIN if change.used_by or severity is Severity.HOLD or change.kind not in _OF_NAMES else UNUSED,
+        detail="; ".join((change.kind.value, *change.evidence)),
     )  # fmt: skip

@@ -127,7 +127,7 @@ def _causes(tx: Transaction, judged: Judged, scene: Scene, now: int, run: int | 
     if found.touched or reported:
         rows = stored.standing(tx, EVIDENCE_MAX)
         evidence = found.seen | {row.id: msgspec.msgpack.decode(row.content, type=Evidence) for row in rows}
-        keeping = Keeping(tx, judged.project, judged.reach, now, run)
+        keeping = Keeping(tx, judged.project, judged.reach, now, run, judged.graph)
         keeping.keep(diagnose(list(evidence.values()), judged.graph, now, keeping.open_causes()), evidence)
         healing.note(tx, found.seen.values())
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from headrace.observe.diagnosis.candidates import Candidate
@@ -65,3 +66,16 @@ def _both(known: Reach, columns: int, keys: frozenset[str] | None, hops: int) ->
     if keys is not known.partitions:
         keys = None if keys is None or known.partitions is None else keys | known.partitions
     return Reach(columns | known.columns, keys, min(hops, known.hops))
+
+
+def made_of(graph: CauseGraph, node: str, columns: Iterable[str]) -> frozenset[str]:
+    """The assets that use some of a node's columns, directly or not."""
+    reached = {node: graph.bits(node, tuple(columns))}
+    for name in islice(graph.nodes, graph.rank(node) + 1, None):
+        own = 0
+        for spec in graph.nodes[name].inputs:
+            if bits := reached.get(spec.node):
+                own |= graph.flow(name).through(spec.node, bits)
+        if own:
+            reached[name] = own
+    return frozenset(reached) - {node}

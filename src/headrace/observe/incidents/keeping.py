@@ -10,7 +10,9 @@ import msgspec
 from headrace.model import Project
 from headrace.observe.diagnosis.causes import DATA_CAUSES, HEADRACE, Cause, CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
+from headrace.observe.diagnosis.graph import CauseGraph
 from headrace.observe.diagnosis.loading import HISTORY
+from headrace.observe.diagnosis.reaching import OF_ROWS, made_of
 from headrace.observe.incidents import mappings
 from headrace.observe.incidents.reach import Reach
 from headrace.observe.incidents.telling import said, what
@@ -39,7 +41,17 @@ SYMPTOMS_MAX = 200
 class Keeping:
     """The incidents of one judgement. `run` is the run at whose end it is."""
 
-    def __init__(self, tx: Transaction, project: Project, reach: Reach, now: int, run: int | None) -> None:
+    def __init__(
+        self,
+        tx: Transaction,
+        project: Project,
+        reach: Reach,
+        now: int,
+        run: int | None,
+        graph: CauseGraph | None = None,
+    ) -> None:
+        """Without a `graph` nothing is known of columns: what is below a node is affected by all of it."""
+        self._graph = graph
         self._tx, self._project, self._reach, self._now, self._run = tx, project, reach, now, run
         self._open = {one.id: one for one in stored.open_ones(tx)}
         self._made_of = {number: stored_evidence.of_incident(tx, number) for number in self._open}
@@ -116,7 +128,7 @@ class Keeping:
             was, state="open", kind=cause.kind.value, detail=cause.detail, node=cause.node,
             columns=cause.columns, owner=owner_of(self._project, cause.node), summary=cause.summary, confidence=cause.confidence,
             evidence=_said(was.evidence, cause, evidence), began_at=min(was.began_at, cause.began_us), updated_at=self._now,
-            affected=self._affected(cause, partitions),
+            affected=self._affected(cause, partitions, evidence, was.affected),
             restored_at=None, resolved_at=None, opened_in=self._run if again else was.opened_in,
         )  # fmt: skip
         stored.write(self._tx, now)
@@ -142,10 +154,31 @@ class Keeping:
             seen = [one.id for one in shown if not mappings.is_mapping(one.id) and one.family is not Family.SCHEMA]
             stored.name_wrong(self._tx, number, stored.publications_of(self._tx, seen), cause.columns, self._now)
 
-    def _affected(self, cause: Cause, partitions: tuple[str, ...]) -> Affected:
+    def _affected(
+        self,
+        cause: Cause,
+        partitions: tuple[str, ...],
+        evidence: Mapping[str, Evidence],
+        before: Affected,
+    ) -> Affected:
+        """What is below the cause. Of columns that were published otherwise than agreed only those who use them: what is held
+        is kept from everybody, whichever column it is about."""
         nodes = (cause.node, *cause.nodes)
         assets = self._reach.assets(*nodes)
+        own = [evidence[one] for one in cause.own if one in evidence]
+        if not own and before.partitions:
+            return msgspec.structs.replace(before, partitions=partitions)
+        if self._of_some_columns(cause, own):
+            assert self._graph is not None
+            seen = {evidence[one].node for one in cause.explains if one in evidence}
+            users = made_of(self._graph, cause.node, cause.columns) | seen
+            assets = tuple(name for name in assets if name in users)
         return Affected(assets, self._reach.readers(nodes, assets), partitions)
+
+    def _of_some_columns(self, cause: Cause, own: Sequence[Evidence]) -> bool:
+        known = self._graph is not None and cause.node in self._graph.nodes and not cause.nodes
+        published = bool(own) and not any(one.held for one in own)
+        return known and published and bool(cause.columns) and cause.kind not in OF_ROWS
 
 
 def _of_one_kind(cause: Cause, incident: Incident) -> Cause:

@@ -668,7 +668,7 @@ INCIDENT = q.IncidentRow(
         ],
     ),
     owner="flight-feed-inc", began_at=NOW - timedelta(days=2, seconds=2), opened_at=NOW - timedelta(days=2), restored_at=None,
-    resolved_at=None,
+    resolved_at=None, detect_seconds=2.0, restore_seconds=172_802.0,
     affected=q.AffectedRow(assets=["flights_clean", "daily_report"], consumers=["morning-report"], partitions=["2013-02-11", "2013-02-12"]),
     repair=q.IncidentRepairRow(command="headrace fix INC-1", automatic=False), recurrence_of=None, before=None,
     symptoms=[q.SymptomRow(node="daily_report", partition="2013-02-11", what="failed", at=NOW)],

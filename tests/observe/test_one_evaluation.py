@@ -225,10 +225,15 @@ def counts_differ(shown: Views) -> Iterator[str]:
     listed = sum(opened[kind].count for kind in ("incident", "data_corrupted") if kind in opened)
     explained = 0 if document.holding is None else document.holding.causes
     of_kind = sum(shown.gauge("incidents_open"))
+    opened_lately = explain(session, "incidents").rows
     yield from differ(
         "incidents", status=document.incidents_open, listed=len(rows), metrics=int(of_kind),
         open=listed, shown=sum(incident(session, one.id).state != "resolved" for one in rows),
+        figure=sum(row.open for row in opened_lately),
     )  # fmt: skip
+    of_figure = {row.id: (row.detect_seconds, row.restore_seconds) for row in opened_lately}
+    for one in incidents(session, every=True):
+        yield from differ(f"times of {one.id}", incident=(one.detect_seconds, one.restore_seconds), figure=of_figure[one.id])
     if explained > len(rows):
         yield f"{explained} causes of {len(rows)} incidents"
     waiting = [one for one in quarantine(session, None) if one.verdict != "warned"]  # an exception

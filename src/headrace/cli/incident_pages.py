@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from headrace.cli import states
 from headrace.cli.moments import seconds
 from headrace.cli.page import Page
@@ -65,7 +63,7 @@ def one(row: IncidentRow, page: Page) -> None:
     """One cause: what was seen, what it holds, what repairs it."""
     place = row.cause.node if row.cause.partition is None else f"{row.cause.node}@{row.cause.partition}"
     page.facts(row.id, f"{row.cause.kind} at {place}", row.state, f"owner {row.owner}", style="bold")
-    found = seconds((row.opened_at - row.began_at).total_seconds()) if row.opened_at - row.began_at > timedelta(0) else "at once"
+    found = seconds(row.detect_seconds) if row.detect_seconds > 0 else "at once"
     page.say(f"{row.cause.summary}; began {page.reader.moment(row.began_at)}, found {found if found == 'at once' else f'{found} later'}")
     page.say()
     shown = row.cause.evidence[:EVIDENCE_SHOWN_MAX]
@@ -103,6 +101,6 @@ def _facts(row: IncidentRow, page: Page) -> list[list[str | Cell]]:
         said = "Headrace does it by itself" if row.repair.first is None else f"{row.repair.first}, then {row.repair.command}"
         facts.append([Cell("repair", "dim"), said])
     if row.restored_at is not None:
-        took = seconds((row.restored_at - row.began_at).total_seconds())
-        facts.append([Cell("restored", "dim"), f"{page.reader.moment(row.restored_at)}, {took} after it began"])
+        took = f"{seconds(row.restore_seconds)} after it began"
+        facts.append([Cell("restored", "dim"), f"{page.reader.moment(row.restored_at)}, {took}"])
     return facts

@@ -10,6 +10,7 @@ from headrace.model.required import SEPARATOR
 from headrace.observe.blockage import promised_by
 from headrace.observe.figures.source_scores import DELIVERIES_LEAST, Delivered, score
 from headrace.observe.watched import Node, Watched
+from headrace.observe.wording import ago, days
 from headrace.operations.cost import took
 from headrace.operations.figure_documents import SourceScoreRow, UseRow
 from headrace.operations.figuring import Figuring
@@ -103,7 +104,22 @@ def use(figuring: Figuring) -> tuple[list[str], list[UseRow]]:
         for node in figuring.project.consumers[one.consumer].reads
         if figuring.chosen(node)
     ]
-    return [f"as far as reads are seen: {UNSEEN}"], rows
+    return [f"as far as reads are seen: {UNSEEN}", *_unread(rows)], rows
+
+
+def _unread(rows: Sequence[UseRow]) -> Iterator[str]:
+    """How many nodes nobody was seen to read, and what they cost."""
+    spent = {row.node: row.seconds for row in rows}
+    unread = spent.keys() - {row.node for row in rows if row.reader is not None}
+    if unread:
+        seconds = sum(spent[name] for name in unread)
+        verb = "was" if len(unread) == 1 else "were"
+        yield (
+            f"{len(unread):,} of {days(len(spent), 'node')} {verb} read by nobody that is seen:"
+            f" {ago(round(seconds * 1e6))} of {ago(round(sum(spent.values()) * 1e6))} of work"
+        )
+    elif spent:
+        yield "each of them was read"
 
 
 def _waiting(declared: Watched) -> dict[str, list[str]]:

@@ -27,6 +27,8 @@ class CauseRow(Document, frozen=True, kw_only=True):
     summary: str
     evidence: list[EvidenceRow]
     confidence: float
+    certainty: str = ""
+    """The confidence in a word: `established`, `likely` or `not established`."""
 
 
 class MeasuredRow(Document, frozen=True, kw_only=True):
@@ -110,6 +112,12 @@ class IncidentRow(Document, frozen=True, kw_only=True):
     opened_at: datetime
     restored_at: datetime | None
     resolved_at: datetime | None
+    detect_seconds: float = 0.0
+    """From when it was so to when it was known."""
+    restore_seconds: float = 0.0
+    """From when it was so to when all were served again; of an open one its present age."""
+    ended: str | None = None
+    """How it ended, in a sentence; null while it isn't resolved."""
     affected: AffectedRow
     repair: IncidentRepairRow | None
     recurrence_of: str | None

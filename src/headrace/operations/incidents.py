@@ -6,7 +6,10 @@ import re
 from collections.abc import Sequence
 
 from headrace.model import UnknownName, UsageError
+from headrace.observe.diagnosis.confidence import certainty
 from headrace.observe.evaluation import WAITING
+from headrace.observe.figures.repair_times import Occurred
+from headrace.observe.incidents.closing import ended
 from headrace.observe.states import ConsumerStatus
 from headrace.operations.documents import HoldingRow
 from headrace.operations.incident_documents import (
@@ -21,6 +24,7 @@ from headrace.operations.incident_documents import (
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store import Transaction
+from headrace.store.clock import Clock
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident, shown
 
@@ -84,13 +88,16 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
     """An incident as verbs give it."""
     from headrace.operations.mending import repair_of
 
-    at = session.instant
+    at, now_us = session.instant, Clock.for_reading(tx, session.now_given).now_us()
+    restored = one.resolved_at if one.restored_at is None else one.restored_at
+    lasted = Occurred(one.id, one.kind, one.node, one.owner, one.began_at, one.opened_at, restored, one.recurrence_of)
+    timeline = stored.timeline_of(tx, one.id)
     return IncidentRow(
         id=one.shown,
         state=one.state,
         cause=CauseRow(
             kind=one.kind, detail=one.detail, node=one.node, partition=one.partition or None, columns=list(one.columns),
-            summary=one.summary, confidence=one.confidence,
+            summary=one.summary, confidence=one.confidence, certainty=certainty(one.confidence),
             evidence=[EvidenceRow(what=e.what, expected=e.expected, observed=e.observed, at=at(e.at)) for e in one.evidence],
         ),
         owner=one.owner,
@@ -98,6 +105,9 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
         opened_at=at(one.opened_at),
         restored_at=None if one.restored_at is None else at(one.restored_at),
         resolved_at=None if one.resolved_at is None else at(one.resolved_at),
+        detect_seconds=lasted.detect_us / 1e6,
+        restore_seconds=lasted.restore_us(now_us) / 1e6,
+        ended=ended(one.state, [line.what for line in timeline]),
         affected=AffectedRow(
             assets=list(one.affected.assets), consumers=list(one.affected.consumers), partitions=list(one.affected.partitions)
         ),
@@ -107,7 +117,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
         symptoms=[
             SymptomRow(node=s.node, partition=s.partition or None, what=s.what, at=at(s.at)) for s in stored.symptoms_of(tx, one.id)
         ],
-        timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in stored.timeline_of(tx, one.id)],
+        timeline=[HappenedRow(at=at(h.at), what=h.what, by=h.actor) for h in timeline],
     )  # fmt: skip
 
 

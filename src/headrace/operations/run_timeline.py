@@ -12,13 +12,14 @@ from headrace.observe.ledger.stored import try_of
 from headrace.operations.cursors import cursor, place
 from headrace.operations.documents import Document, ErrorRow
 from headrace.operations.run_list import RunHead, head
-from headrace.operations.runs import error_row, number_of, unknown_run
+from headrace.operations.runs import FAILED, error_row, number_of, unknown_run
 from headrace.operations.session import Session
 from headrace.store.lease import holder
 from headrace.store.queries import ledger, runs
 from headrace.store.queries.ledger import AttemptRow
 
 ATTEMPTS_MAX = 500
+_NOT_ENDED = ("published", "queued", "running")
 
 
 class PhaseRow(Document, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -57,6 +58,12 @@ class RunTimeline(RunHead, frozen=True, kw_only=True):
     cancelled_by: str | None
     cancel_reason: str | None
     counts: dict[str, int]
+    total: int = 0
+    """All its attempts."""
+    unpublished: int = 0
+    """Those that ended without a publication."""
+    retryable: int = 0
+    """Those that a retry takes: failed, rejected or lost."""
     attempts: list[TimedAttempt]
     next: str | None
 
@@ -87,6 +94,9 @@ def run_timeline(session: Session, text: str, after: str | None, limit: int = AT
         cancelled_by=found.cancelled_by,
         cancel_reason=found.reason,
         counts=counts,
+        total=sum(counts.values()),
+        unpublished=sum(count for state, count in counts.items() if state not in _NOT_ENDED),
+        retryable=sum(counts.get(state, 0) for state in FAILED),
         attempts=[
             _attempt(session, row, try_of(node, row, now_us, epoch), now_us, tried) for (node, row), tried in zip(page, before, strict=True)
         ],

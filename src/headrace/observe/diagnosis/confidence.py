@@ -29,3 +29,8 @@ def confidence(one: Candidate) -> float:
     if not one.is_held and one.symptoms:
         return WARNED
     return EXACT if one.own[0].strength >= EXACT_NATS else ESTIMATED
+
+
+def certainty(confidence: float) -> str:
+    """The confidence in a word."""
+    return "established" if confidence >= FAILED else "likely" if confidence >= LATENT else "not established"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
@@ -23,6 +23,7 @@ UNMET_ASKED = 50
 """So many of a consumer's unmet obligations are asked what they wait for."""
 AGAIN_US = 30 * 24 * 3_600_000_000
 """For so long after an incident's end the same wrong rows are recognised when they are published again."""
+_RESOLVED = "resolved: "
 SAID_MAX = 5
 """At most so many consumers are named that wait for something else."""
 
@@ -61,10 +62,18 @@ def _resolved(tx: Transaction, one: Incident, evaluation: Evaluation, now: int) 
     restored = _restored_at(tx, one, evaluation, min(now, stored_evidence.warned_last(tx, one.id) or now))
     stored.write(tx, msgspec.structs.replace(one, state="resolved", restored_at=restored, resolved_at=now, updated_at=now))
     others = evaluation.unserved(one.affected.consumers)
-    text = "resolved: all whom it affected are served again"
+    text = "all whom it affected are served again"
     if others:
-        text = f"resolved: nothing of it is left; for another cause {', '.join(map(clause, others[:SAID_MAX]))}"
-    stored.happened(tx, one.id, [Happened(now, text, HEADRACE)])
+        text = f"nothing of it is left; for another cause {', '.join(map(clause, others[:SAID_MAX]))}"
+    stored.happened(tx, one.id, [Happened(now, f"{_RESOLVED}{text}", HEADRACE)])
+
+
+def ended(state: str, timeline: Sequence[str]) -> str | None:
+    """How a resolved incident ended, in a sentence; None for one that isn't resolved."""
+    if state != "resolved":
+        return None
+    lines = [line.removeprefix(_RESOLVED) for line in timeline if line.startswith(_RESOLVED)]
+    return f"{lines[-1][0].upper()}{lines[-1][1:]}." if lines else "Nothing of it is left."
 
 
 def _unserved(tx: Transaction, scene: Scene, blockage: Blockage, one: Incident, now: int) -> bool:

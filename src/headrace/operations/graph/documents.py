@@ -20,6 +20,8 @@ class CardView(Document, frozen=True, kw_only=True):
     """Of sources and assets `fresh`, `behind`, `stale`, `never`; of consumers as in `status`; null for several."""
     states: list[CountedRow]
     """Of several: how many are in each."""
+    worst: str = ""
+    """The state; of several the worst of them."""
     count: int
     owner: str | None
     domain: str | None

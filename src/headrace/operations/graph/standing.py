@@ -13,6 +13,9 @@ from headrace.operations.graph.documents import CardView
 from headrace.operations.remembering import of_version
 from headrace.operations.session import Session, usable
 
+WORST_FIRST = ("wrong", "late", "stale", "behind", "at_risk", "never", "unknown", "fresh", "served")
+"""States of nodes and consumers, those that need somebody first."""
+
 
 class Whole:
     """The whole graph of what is applied (or declared, before that) and its cards."""
@@ -44,7 +47,8 @@ class Whole:
         nodes = {row.name: row for row in self.cards.of(name for name in steps if name not in self.project.consumers)}
         return [
             CardView(
-                id=self.id(name), kind=self.id(name).partition(":")[0], name=name, state=self.state(name), states=[], count=1,
+                id=self.id(name), kind=self.id(name).partition(":")[0], name=name, state=self.state(name), worst=self.state(name),
+                states=[], count=1,
                 owner=self.cards.owner(name), domain=self.domain(name) or None,
                 data_through=nodes[name].data_through if name in nodes else None,
                 quarantined=name in nodes and nodes[name].quarantined, paused=self.cards.paused(name),
@@ -58,10 +62,23 @@ class Whole:
         counted = Counter(map(str, map(self._states.get, names, repeat(NEVER))))
         incident = next(filter(None, map(self.cards.incident, names)), None) if self.cards.has_incidents else None
         return CardView(
-            id=card_id, kind=kind, name=domain, state=None, states=[CountedRow(value=v, count=n) for v, n in counted.most_common()],
-            count=len(names), owner=None, domain=domain or None, data_through=None, quarantined=self.cards.any_quarantined(names),
-            paused=False, incident=incident, steps=steps, hidden_above=0, hidden_below=0,
-        )  # fmt: skip
+            id=card_id,
+            kind=kind,
+            name=domain,
+            state=None,
+            states=[CountedRow(value=v, count=n) for v, n in counted.most_common()],
+            worst=min(counted, key=WORST_FIRST.index, default=NEVER),
+            count=len(names),
+            owner=None,
+            domain=domain or None,
+            data_through=None,
+            quarantined=self.cards.any_quarantined(names),
+            paused=False,
+            incident=incident,
+            steps=steps,
+            hidden_above=0,
+            hidden_below=0,
+        )
 
 
 class Domains:

@@ -5,13 +5,11 @@ import { addressOf } from "../../parts/addresses";
 import { many } from "../../parts/words";
 
 export type Card = Schema["CardView"];
-const WORST = ["wrong", "late", "failed", "stale", "behind", "at_risk", "never", "unknown", "unchecked", "fresh", "served"];
-
 export const isGroup = (card: Card): boolean => card.kind === "domain" || card.kind === "more";
 
 /** A group's state is its worst one. */
 export function stateOf(card: Card): string {
-  return card.state ?? WORST.find((state) => card.states.some((one) => one.value === state)) ?? "unknown";
+  return card.worst;
 }
 
 export function nameOf(card: Card): string {

@@ -56,16 +56,15 @@ function Summary({ row }: { row: Row }) {
   return (
     <>
       {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began <Time at={row.began_at} />
-      {row.state === "resolved" && row.restored_at ? `, restored after ${lasting((Date.parse(row.restored_at) - Date.parse(row.began_at)) / 1000)}` : <>, <Since at={row.began_at} /> ago</>}
-      {" "}· found {lasting((Date.parse(row.opened_at) - Date.parse(row.began_at)) / 1000)} later
+      {row.state === "resolved" && row.restored_at ? `, restored after ${lasting(row.restore_seconds)}` : <>, <Since at={row.began_at} /> ago</>}
+      {" "}· found {lasting(row.detect_seconds)} later
     </>
   );
 }
 
 function RepairSaid({ row, again }: { row: Row; again: () => void }) {
   if (row.state === "resolved") {
-    const said = row.timeline.findLast((line) => line.what.startsWith("resolved: "))?.what.slice("resolved: ".length);
-    return <div className="notice tone-good"><p><strong>Resolved.</strong>{said && ` ${said[0]!.toUpperCase()}${said.slice(1)}.`}</p></div>;
+    return <div className="notice tone-good"><p><strong>Resolved.</strong> {row.ended}</p></div>;
   }
   if (row.state === "recovering") return <div className="notice"><p><strong>Recovering.</strong> The cause is gone; it closes when those affected are served again.</p></div>;
   if (!row.repair) return <div className="notice tone-warn"><p><strong>No repair is known.</strong> It closes by itself once service is back.</p></div>;
@@ -99,9 +98,8 @@ function Evidence({ cause }: { cause: Schema["CauseRow"] }) {
     seen.set(key, { ...(seen.get(key) ?? one), times: (seen.get(key)?.times ?? 0) + 1 });
   }
   const columns = [...EVIDENCE, { name: "Times", className: "number", cell: (one: { times: number }) => one.times }] as Column<Schema["EvidenceRow"] & { times: number }>[];
-  const sure = cause.confidence >= 0.9 ? "established" : cause.confidence >= 0.6 ? "likely" : "not established";
   return (
-    <Panel title="Evidence" aside={`cause ${sure}, confidence ${Math.floor(cause.confidence * 100)} %`}>
+    <Panel title="Evidence" aside={`cause ${cause.certainty}, confidence ${Math.floor(cause.confidence * 100)} %`}>
       <Table label="Evidence" columns={columns} rows={[...seen.values()]} keyOf={(one) => `${one.what}|${one.expected}|${one.observed}`} />
     </Panel>
   );

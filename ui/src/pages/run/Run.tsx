@@ -20,11 +20,6 @@ const BY_ITSELF = "serve";
 const useAttempts = (run: string, failed: boolean) =>
   usePages("/api/v1/runs/{run}", (cursor) => ({ path: { run }, query: { ...(failed ? { failed } : {}), ...(cursor ? { cursor } : {}) } }));
 
-const total = (counts: Readonly<Record<string, number>>, states?: readonly string[]) =>
-  Object.entries(counts).reduce((sum, [state, count]) => sum + (!states || states.includes(state) ? count : 0), 0);
-const UNDER_WAY = ["queued", "running"];
-const unpublished = (counts: Readonly<Record<string, number>>) => total(counts) - total(counts, ["published", ...UNDER_WAY]);
-
 export function Run() {
   const { run = "" } = useParams();
   usePageTitle(`Run ${run}`);
@@ -38,7 +33,7 @@ export function Run() {
     <div className="stack">
       {found.error && <Refusal problem={found.error as never} stale />}
       <Top run={first} attempts={attempts} />
-      {unpublished(first.counts) > 0 && <Failures run={first} />}
+      {first.unpublished > 0 && <Failures run={first} />}
       <Attempts run={first} attempts={attempts} {...(found.hasNextPage ? { later: () => void found.fetchNextPage() } : {})} />
       {attempt && <Log key={attempt} attempt={attempt} />}
     </div>
@@ -51,7 +46,7 @@ function Top({ run, attempts }: { run: About; attempts: readonly Attempt[] }) {
   return (
     <>
       <Heading title={<span className="row">{run.kind} {run.run_id} <State of={run.state} /></span>} said={<Said run={run} backfill={attempts.find((one) => one.backfill)?.backfill ?? null} />}>
-        {over && total(run.counts, AGAIN) > 0 && <button type="button" className="button main" onClick={() => ask("retry")}>Retry what failed…</button>}
+        {over && run.retryable > 0 && <button type="button" className="button main" onClick={() => ask("retry")}>Retry what failed…</button>}
         {run.state === "running" && run.kind !== BY_ITSELF && <button type="button" className="button" onClick={() => ask("cancel")}>Cancel…</button>}
       </Heading>
       {run.cancelled_at && <div className="notice tone-warn"><p><strong>Cancelled</strong> by {run.cancelled_by}, <Time at={run.cancelled_at} />{run.cancel_reason && <>: {run.cancel_reason}</>}. What was published by then stays.</p></div>}
@@ -72,7 +67,7 @@ function Failures({ run }: { run: About }) {
   const found = useAttempts(run.run_id, true);
   const failed = found.pages.flatMap((page) => page.attempts);
   return (
-    <Panel title="Not published" aside={`${unpublished(run.counts).toLocaleString("en")} of ${many(total(run.counts), "attempt")}`}>
+    <Panel title="Not published" aside={`${run.unpublished.toLocaleString("en")} of ${many(run.total, "attempt")}`}>
       <Reasons attempts={failed} />
       {found.hasNextPage && <p className="body"><button type="button" className="button" onClick={() => void found.fetchNextPage()}>Show more</button></p>}
     </Panel>
@@ -85,7 +80,7 @@ function Said({ run, backfill }: { run: About; backfill: string | null }) {
 }
 
 function Attempts({ run, attempts, later }: { run: About; attempts: readonly Attempt[]; later?: () => void }) {
-  const loaded = later ? `${attempts.length.toLocaleString("en")} of ${many(total(run.counts), "attempt")}` : many(attempts.length, "attempt");
+  const loaded = later ? `${attempts.length.toLocaleString("en")} of ${many(run.total, "attempt")}` : many(attempts.length, "attempt");
   return (
     <Panel title="Attempts over time" aside={attempts.length > 0 ? `${loaded}, ${lasting(axisOf(attempts).seconds)}` : undefined}>
       {attempts.length > 0 ? <Gantt attempts={attempts} shown={attempts} /> : <Empty><strong>It attempted nothing.</strong> Nothing was due, or what was due waits for something: <code>headrace why ASSET</code> says for what.</Empty>}

@@ -43,7 +43,7 @@ export function Use() {
         <label>Order <select className="input inline" value={sort} onChange={(event) => ask("sort", event.target.value)}>{Object.entries(ORDERS).map(([one, { said }]) => <option key={one} value={one}>{said}</option>)}</select></label>
       </Heading>
       <Loaded document={useDocument("/api/v1/figures/{figure}", { path: { figure: "use" }, query: { window } })}>
-        {(figure) => <Nodes used={byNode(figure.rows as Row[]).toSorted(ORDERS[sort]!.before)} />}
+        {(figure) => <Nodes used={byNode(figure.rows as Row[]).toSorted(ORDERS[sort]!.before)} said={figure.said} />}
       </Loaded>
     </div>
   );
@@ -63,13 +63,11 @@ export function UsedBy({ name }: { name: string }) {
   );
 }
 
-function Nodes({ used }: { used: readonly Used[] }) {
-  const unread = used.filter((one) => !one.reads);
-  const total = (ones: readonly Used[]) => ones.reduce((sum, one) => sum + one.seconds, 0);
+function Nodes({ used, said }: { used: readonly Used[]; said: readonly string[] }) {
   if (!used.length) return <Panel title="Nodes"><Empty><strong>Nothing has run yet.</strong> Once it has, this says who reads what, and what each node costs.</Empty></Panel>;
   return (
     <>
-      <p>{unread.length ? <><strong>{many(unread.length, "node")} of {used.length}</strong> {unread.length === 1 ? "was" : "were"} read by nobody that is seen: <strong>{lasting(total(unread))}</strong> of {lasting(total(used))} of work.</> : "Each of them was read."} What others are made of is read through them, and needed all the same.</p>
+      <p>{said.map((line) => <span key={line}>{line}. </span>)}What others are made of is read through them, and needed all the same.</p>
       <Panel title="Nodes" aside={many(used.length, "node")}><Table label="Nodes" columns={COLUMNS} rows={used} keyOf={(one) => one.node} opens={page} keys /></Panel>
     </>
   );

@@ -164,9 +164,10 @@ def _rank(value: Any) -> tuple[int, Any]:
 
 
 def _expected_rows(expected: sqlite3.Connection, table: Table) -> Iterator[Row]:
-    listed = ", ".join(f'"{column}"' for column in table.types)
-    ordered = ", ".join(f'"{column}" nulls first' for column in table.key)
-    return iter(expected.execute(f'select {listed} from "{table.name}" order by {ordered}'))
+    listed = ", ".join(quoted(column) for column in table.types)
+    ordered = ", ".join(f"{quoted(column)} nulls first" for column in table.key)
+    sql = f"select {listed} from {quoted(table.name)} order by {ordered}"
+    return iter(expected.execute(sql))
 
 
 def _stored_rows(tx: Transaction, table: Table) -> Iterator[Row]:
@@ -174,18 +175,24 @@ def _stored_rows(tx: Transaction, table: Table) -> Iterator[Row]:
     ordered = ", ".join(_ordered(column, table.types[column], sqlite=sqlite) for column in table.key)
     listed = ", ".join(as_sqlite(column, kind) for column, kind in table.types.items())
     try:
-        yield from tx.stream(f'select {listed} from "{table.name}" order by {ordered}')
+        yield from tx.stream(f"select {listed} from {quoted(table.name)} order by {ordered}")
     except sqlite3.OperationalError:
         # a text that isn't UTF-8 any more: read as bytes, so that its row can be named
-        listed = ", ".join(f'case typeof("{c}") when \'text\' then cast("{c}" as blob) else "{c}" end, typeof("{c}")' for c in table.types)
-        for row in tx.execute(f'select {listed} from "{table.name}" order by {ordered}').fetchall():
+        listed = ", ".join(_raw(quoted(column)) for column in table.types)
+        sql = f"select {listed} from {quoted(table.name)} order by {ordered}"
+        for row in tx.execute(sql).fetchall():
             pairs = zip(row[::2], row[1::2], strict=True)
             yield tuple(value.decode("utf-8", "surrogateescape") if kind == "text" else value for value, kind in pairs)
 
 
 def _ordered(column: str, kind: str, *, sqlite: bool) -> str:
     collated = "" if sqlite or kind not in _TEXT_TYPES else ' collate "C"'
-    return f'"{column}"{collated} nulls first'
+    return f"{quoted(column)}{collated} nulls first"
+
+
+def _raw(name: str) -> str:
+    """A column with the bytes of its text, and its type."""
+    return f"case typeof({name}) when 'text' then cast({name} as blob) else {name} end, typeof({name})"
 
 
 def _primary_key(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:

@@ -26,6 +26,12 @@ from headrace.store.transaction import Transaction
 Prepare = Callable[[Transaction], None]
 
 
+DAMAGED = (
+    sqlite3.Error, ValueError, TypeError, OverflowError, LookupError, AttributeError, AssertionError,
+)  # fmt: skip
+"""What a record raises that says anything but what Headrace has written."""
+
+
 class Misfit(NamedTuple):
     """A record, or the file that stands for older ones, that isn't what it should be."""
 
@@ -68,11 +74,18 @@ def has_begun(tx: Transaction) -> bool:
     return not upgraded or _makes_tables(first)
 
 
+def last(tx: Transaction) -> int:
+    """The number of the newest record; 0 where there is none."""
+    row = tx.execute("select max(seq) from event_log").fetchone()
+    return int(row[0] or 0)
+
+
 def _makes_tables(first: Record | None) -> bool:
     """Whether a record tells that the tables were made: by migrations from the first one on."""
     if first is None or first.kind is not Kind.MIGRATED or not first.changes:
         return False
-    return bool(first.changes[0][0] == 1)
+    row = first.changes[0]
+    return isinstance(row, list) and row[:1] == [1]
 
 
 def read(tx: Transaction) -> Log:
@@ -148,7 +161,10 @@ class Replay:
         self.trail = record.trail or self.trail
         match record.kind:
             case Kind.MIGRATED:
-                self._migrate(record)
+                try:
+                    self._migrate(record)
+                except DAMAGED as error:
+                    self.misfits.append(Misfit(seq, "content", str(error), "migrations"))
             case Kind.MAINTENANCE:
                 self.catalog_known = False
             case Kind.COMMIT:
@@ -169,24 +185,27 @@ class Replay:
         for number, text in record.statements.items():
             self.connection.execute("insert or replace into event_statement values (?, ?)", (number, text))
         self.connection.execute("begin")
-        for number, rows, *ids in record.changes:
-            sql = self._texts.get(number)
-            if sql is None:
-                self.misfits.append(Misfit(seq, "content", f"statement {number}", "a statement that is known"))
-                continue
+        for change in record.changes:
+            sql = ""
             try:
+                number, rows, *ids = change
+                sql = self._texts.get(number, "")
                 self._execute(sql, rows, ids[0] if ids else [])
-            except (sqlite3.Error, ValueError, TypeError, OverflowError, IndexError) as error:  # a damaged record may say anything
-                self.misfits.append(Misfit(seq, "content", f"{sql.split('(')[0][:80]}: {error}", "a change that can be made"))
-        self.connection.execute("commit")
+            except DAMAGED as error:
+                said = f"{sql.split('(')[0][:80]}: {error}"
+                self.misfits.append(Misfit(seq, "content", said, "a change that can be made"))
+        if self.connection.in_transaction:
+            self.connection.execute("commit")
 
     def _execute(self, sql: str, rows: list[list[object]], ids: list[int | None]) -> None:
         change = statement(sql)
-        if change is not None and change.table.startswith(CATALOG) and not self.catalog_known:
+        if change is None:  # nothing else is executed: a record may have been written by anybody
+            raise ValueError("no statement that changes a table of the state")
+        if change.table.startswith(CATALOG) and not self.catalog_known:
             return
         named = names(sql)
         given: list[Any] = [dict(zip(named, row, strict=True)) for row in rows] if named else rows
-        if not ids or change is None:
+        if not ids:
             self.connection.executemany(sql, given) if len(given) > 1 else self.connection.execute(sql, given[0])
             return
         for row, number in zip(given, ids, strict=False):
@@ -226,6 +245,8 @@ def _begun(log: Log, folder: Path, target: Path, prepare: Prepare) -> Replay:
 def checkpoint_misfit(checkpoint: Checkpoint, folder: Path) -> Misfit | None:
     """Whether a checkpoint's file is the one that the log names."""
     path = folder / checkpoint.file
+    if path.name != checkpoint.file:
+        return Misfit(checkpoint.seq, "checkpoint", checkpoint.file, f"the name of a file in {folder}")
     try:
         with path.open("rb") as file:
             digest = sha256()

@@ -14,7 +14,7 @@ import msgspec
 from headrace.govern.audit import GENESIS, verify
 from headrace.model import Refused, UnknownName, UsageError
 from headrace.operations.documents import Document
-from headrace.operations.reconciling import reconcile
+from headrace.operations.reconciling import OUTSIDE_PROVEN, reconcile
 from headrace.operations.runs import since_when
 from headrace.operations.session import Session
 from headrace.store import Transaction
@@ -194,7 +194,7 @@ def verified(session: Session, head: str | None, kept: CheckpointDocument | None
         proven_to=proven,
         reconciled=not compared.missing,
         missing=compared.missing,
-        notes=compared.notes if proven is None else [],
+        notes=compared.notes if proven is None else [OUTSIDE_PROVEN, *compared.notes[1:]],
     )
 
 

@@ -15,8 +15,13 @@ from headrace.store.event_log import replaying
 from headrace.store.queries import reconciling
 
 MISSING_MAX = 1_000
-OUTSIDE = "whether trail and event log were both written anew: only a checkpoint kept elsewhere shows that"
+OUTSIDE = (
+    "whether somebody who may write the database wrote trail, event log and tables anew:"
+    " a checkpoint that is kept elsewhere shows that of the trail, nothing shows it of the others"
+)
 """What nothing inside of the database can show."""
+OUTSIDE_PROVEN = "whether somebody who may write the database wrote event log and tables anew: the checkpoint proves the trail alone"
+"""The same with a checkpoint that was kept elsewhere."""
 
 
 class Reconciled(msgspec.Struct):
@@ -38,6 +43,7 @@ class _Event(msgspec.Struct):
     at: datetime
     action: str
     object: _Object
+    reason: str = ""
     after: Any = None
 
 
@@ -75,13 +81,31 @@ def reconcile(tx: Transaction) -> Reconciled:
     if log.misfits:
         found.missing.append("an unbroken event log: headrace db check says where it is broken")
     if log.waits:
-        found.notes.append("the state is from before there was an event log: from then on the trail is compared with it")
+        found.notes.append(
+            "the state is from before there was an event log: the trail is compared with one from the next `headrace tick` on"
+        )
+    elif (before := unknown_before(tx)) is not None:
+        found.notes.append(before)
     found.missing += _beside_publications(tx, told)
     found.missing += _beside_decisions(tx, told)
     if len(found.missing) > MISSING_MAX:
         found.notes.append(f"{len(found.missing) - MISSING_MAX:,} more are missing and aren't listed")
         del found.missing[MISSING_MAX:]
     return found
+
+
+def unknown_before(tx: Transaction) -> str | None:
+    """Up to when changes can't be found, as the event log began later than the state; None where
+    it has all of it."""
+    begun = reconciling.log_begun(tx)
+    if begun is None:
+        return None
+    seq, at, text = begun
+    why = _DECODE(text).reason
+    return (
+        f"changes before {instant(at).isoformat()} (entry {seq:,} of the trail):"
+        f" the event log began there with what the tables held, because {why}"
+    )
 
 
 def _told(tx: Transaction, counted_to: int) -> Told:

@@ -48,9 +48,8 @@ class Compared(msgspec.Struct):
 def begin(store: Store, epoch: int, folders: Folders, actor: Actor, now: int) -> None:
     """Let the log of a state begin that is from before there was one; nothing happens where it has begun."""
     with store.read() as tx:
-        begun = replaying.has_begun(tx)
-    if begun or any(folders.checkpoints.glob("*.db")):
-        return
+        if replaying.has_begun(tx) or checkpoints.beyond(folders.checkpoints, replaying.last(tx)):
+            return
     begin_anew(store, epoch, folders, actor, now, "the state is from before there was an event log")
 
 
@@ -70,7 +69,7 @@ def compared(tx: Transaction, folders: Folders) -> Iterator[Compared]:
     log = replaying.read(tx)
     with tempfile.TemporaryDirectory(prefix="headrace-") as temporary:
         if not log.begins:
-            yield Compared(log, {}, [], list(log.misfits), {})
+            yield Compared(log, {}, [], [*log.misfits, *_cut(log, folders)], {})
             return
         target = Path(temporary, "replayed.db")
         replay = replaying.replay(tx, log, folders.checkpoints, target, catalog.create_tables)
@@ -78,6 +77,12 @@ def compared(tx: Transaction, folders: Folders) -> Iterator[Compared]:
             yield _compared(tx, log, replay)
         finally:
             replay.close()
+
+
+def _cut(log: Log, folders: Folders) -> Iterator[Misfit]:
+    """A log that looks as if it had never begun, beside the file of a later record."""
+    if later := checkpoints.beyond(folders.checkpoints, log.last):
+        yield Misfit(log.last, "seq", str(log.last), f"the records that {later} stands for")
 
 
 def _compared(tx: Transaction, log: Log, replay: Replay) -> Compared:

@@ -26,6 +26,7 @@ from headrace.operations.db.differences import (
 )
 from headrace.operations.db.documents import CheckDocument, Difference, Finding, Source, Unchecked
 from headrace.operations.moved import CORRECT, moved
+from headrace.operations.reconciling import unknown_before
 from headrace.operations.session import Session
 from headrace.run.checkpoints import differing
 from headrace.run.event_log import compared
@@ -69,6 +70,7 @@ def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
             *_leftovers(tx, session.folders),
         ]
         differences = [*from_log, *(_difference(one, readers) for one in wrong)]
+        before = unknown_before(tx) if compared_now.log.begins else None
     only_rows = not wrong
     return CheckDocument(
         ok=all(one.severity != "error" for one in found),
@@ -80,7 +82,7 @@ def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
         findings=found,
         checked=compared_now.checked,
         differences=differences,
-        unchecked=[*unchecked(compared_now), *_unread(deep=deep)],
+        unchecked=[*unchecked(compared_now), *_unseen(before), *_unread(deep=deep)],
         repair=repair if only_rows else None,
         repaired=repaired,
     )
@@ -89,6 +91,10 @@ def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
 def _unsaid(found: list[Difference], trail: Verification) -> list[Difference]:
     """Without the trail's entries where its own chain has told already that it was changed."""
     return [one for one in found if trail.ok or one.table != "audit"]
+
+
+def _unseen(before: str | None) -> list[Unchecked]:
+    return [] if before is None else [Unchecked(what="history", why=before)]
 
 
 def _unread(*, deep: bool) -> list[Unchecked]:

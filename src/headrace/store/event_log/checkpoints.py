@@ -52,7 +52,8 @@ def write(store: Store, epoch: int | None, tx: Transaction, found: Replay, log: 
     with closing(sqlite3.connect(target)) as copied:
         found.connection.backup(copied)
     made = _written(store, epoch, folder, target, log, trail(tx), "")
-    sweep(folder, made)
+    before = () if log.checkpoint is None else (log.checkpoint.file,)
+    sweep(folder, made.file, *before)  # who reads an older snapshot copies the file before
     return made
 
 
@@ -108,11 +109,21 @@ def _written(
     return made
 
 
-def sweep(folder: Path, made: Checkpoint) -> None:
-    """Delete the files that nothing names any more."""
+def sweep(folder: Path, *named: str) -> None:
+    """Delete all files but these."""
     for other in folder.iterdir():
-        if other.name != made.file:
+        if other.name not in named:
             other.unlink(missing_ok=True)
+
+
+def beyond(folder: Path, last: int) -> str:
+    """The name of a file that stands for more records than the log ever had; empty if there is
+    none. One that stands for fewer was left by a process that was killed before it named it."""
+    for path in sorted(folder.glob("*.db"), reverse=True):
+        number = path.name.partition("-")[0]
+        if number.isdecimal() and int(number) > last:
+            return path.name
+    return ""
 
 
 def _sync(folder: Path) -> None:

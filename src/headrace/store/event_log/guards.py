@@ -34,7 +34,8 @@ another database was made there at another time."""
 UNRECORDED: Mapping[str, str] = {
     "lease": "a leader renews it every three seconds",
     "checkpoint": "what the core starts from; it is compared with the table `partition`, and the next leader makes it anew",
-    "event_log": "it is what the others are compared with; its own hashes are computed again",
+    "event_log": "it is what the others are compared with; its own hashes are computed again, which"
+    " whoever may write the database can do, too",
 }
 """Table → why its rows aren't in the log."""
 

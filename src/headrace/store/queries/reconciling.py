@@ -49,6 +49,14 @@ _DECISIONS = {
 }
 
 
+def log_begun(tx: Transaction) -> tuple[int, int, str] | None:
+    """(entry of the trail, when in microseconds, content) of when the event log began last with
+    what the tables held; None for one that has all since the tables were made."""
+    sql = "select seq, at, event from audit where event like ? order by seq desc limit 1"
+    row = tx.execute(sql, ('{"action":"event_log.begun"%',)).fetchone()
+    return None if row is None else (int(row[0]), int(row[1]), str(row[2]))
+
+
 def dropped_triggers(tx: Transaction) -> list[str]:
     """The triggers that guard the trail and aren't there as the migrations made them: dropped,
     switched off, or emptied."""

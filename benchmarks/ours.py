@@ -84,16 +84,16 @@ class Ours:
             began = time.perf_counter()
             run(project, "run")
             whole = time.perf_counter() - began
-            times = _times(project, store)
+            times = times_of(project, store)
             _all_done(len(times), len(bodies))
-        self._add(figure, (len(bodies) - 1) / _between_ends(times))
+        self._add(figure, (len(bodies) - 1) / between_ends(times))
         self._besides(figure, "from the first dispatch, workers' start included", len(bodies) / _span(times))
         self._besides(figure, "the whole command", len(bodies) / whole)
 
     def _hops(self, count: int) -> None:
         with self._project(noops.chain(count)) as project:
             run(project, "run")
-            ends = [row[2] for row in _times(project)]
+            ends = [row[2] for row in times_of(project)]
             _all_done(len(ends), count)
         between = sorted((b - a) / 1000 for a, b in itertools.pairwise(ends))
         self._add("hop_p50_ms", between[len(between) // 2])
@@ -106,14 +106,14 @@ class Ours:
             document = run(project, "run", "daily", "--from", "2013-01-01", "--to", _day(days), "--now", NOW)
             whole = 1000 * (time.perf_counter() - began) / days
             _all_done(len(document["published"]), days)
-            self._add("partition_ms", 1000 * _span(_times(project)) / days)
+            self._add("partition_ms", 1000 * _span(times_of(project)) / days)
         self._besides("partition_ms", "the whole command", whole)
 
     def _bookkeeping(self, count: int) -> None:
         """Per cent that tasks of 100 ms on two workers take longer than they sleep."""
         with self._project(noops.independent(count, noops.SLEEPING, seconds=SLEEP_S)) as project:
             run(project, "run")
-            times = _times(project)
+            times = times_of(project)
             _all_done(len(times), count)
         taken = (max(row[2] for row in times) - min(row[1] for row in times)) / 1_000_000
         self._add("bookkeeping_percent", 100 * (taken / (SLEEP_S * count / 2) - 1))
@@ -138,7 +138,7 @@ class Ours:
             self._add("idle_pss_mb", memory)
 
 
-def _times(project: Path, store: str | None = None) -> list[Any]:
+def times_of(project: Path, store: str | None = None) -> list[Any]:
     """(queued, started, ended) of each attempt that came to its end, in microseconds, in the order of their ends."""
     if store is not None:
         import psycopg
@@ -160,7 +160,7 @@ def _span(times: list[Any]) -> float:
     return float(max(row[2] for row in times) - min(row[0] for row in times)) / 1_000_000
 
 
-def _between_ends(times: list[Any]) -> float:
+def between_ends(times: list[Any]) -> float:
     """Seconds from the end of the first to the last commit: workers are there."""
     return float(max(row[2] for row in times) - min(row[2] for row in times)) / 1_000_000
 

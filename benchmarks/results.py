@@ -25,6 +25,7 @@ ORDER = (
     "sources",
     "materialise",
     "overhead",
+    "event_log",
     "batches",
     "backfill",
     "eta",

@@ -59,6 +59,16 @@ def test_each_kind_of_damage_is_found_with_what_to_do(lab: Lab) -> None:
     assert any("run clean --partition" in one["todo"] for one in found)
 
 
+def test_raw_bytes_that_were_changed_are_found_by_a_deep_check(lab: Lab) -> None:
+    path = files(lab, "raw")[0]
+    path.chmod(0o640)
+    path.write_bytes(path.read_bytes().replace(b"1.50", b"9.50", 1))
+    assert lab.headrace("db", "check")["ok"]
+    (found,) = lab.headrace("db", "check", "--deep", code=1)["differences"]
+    assert (found["source"], found["table"]) == ("file", "raw")
+    assert found["key"]["path"] == path.relative_to(lab.root / ".headrace").as_posix()
+
+
 def test_an_audit_trail_that_was_changed_is_found(lab: Lab) -> None:
     if lab.database is not None:
         lab.database.execute(

@@ -66,7 +66,7 @@ class Walk:
         self.days = 0
         self.factor = 1
         self.header = HEADER
-        self._backup = False
+        self._restored = False
         self._kept: CheckpointDocument | None = None
         self._catalog_compared = True
         self._declare()
@@ -149,7 +149,8 @@ class Walk:
         assert found.ok, self.told(f"{[one.message for one in found.findings]}")
         assert found.differences == [], self.told(str(found.differences[:5]))
         unchecked = {one.what for one in found.unchecked} - {"files"}
-        allowed = UNCOMPARED if self._catalog_compared else UNCOMPARED | {"ducklake_*"}
+        allowed = UNCOMPARED | (set() if self._catalog_compared else {"ducklake_*"})
+        allowed |= {"history"} if self._restored else set()
         assert unchecked <= allowed, self.told(str(unchecked))
         assert trail.ok and trail.reconciled, self.told(f"{trail.reason} {trail.missing}")
 
@@ -304,7 +305,6 @@ class Walk:
 
     def saved(self) -> tuple[str, ...]:
         shutil.rmtree(self.folder / "saved", ignore_errors=True)
-        self._backup = True
         return ("db", "backup", str(self.folder / "saved"))
 
     def restored(self) -> tuple[str, ...] | None:
@@ -313,6 +313,7 @@ class Walk:
             return None
         self.run("db", "restore", str(self.folder / "saved"), "--force", fault="")
         assert self.steps[-1].code == 0, self.told()
+        self._restored = True
         self._kept = None  # what it knows is in the state that was moved aside
         with contextlib.suppress(FileNotFoundError):
             (self.folder / "kept.json").unlink()

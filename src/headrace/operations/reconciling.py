@@ -15,12 +15,9 @@ from headrace.store.event_log import replaying
 from headrace.store.queries import reconciling
 
 MISSING_MAX = 1_000
-OUTSIDE = (
-    "whether somebody who may write the database wrote trail, event log and tables anew:"
-    " a checkpoint that is kept elsewhere shows that of the trail, nothing shows it of the others"
-)
-"""What nothing inside of the database can show."""
-OUTSIDE_PROVEN = "whether somebody who may write the database wrote event log and tables anew: the checkpoint proves the trail alone"
+OUTSIDE = "whether all was written anew: a checkpoint kept elsewhere shows it of the trail, nothing of the tables"
+"""What nothing inside of the database can show: whoever may write it can write all of it."""
+OUTSIDE_PROVEN = "whether event log and tables were written anew: the checkpoint proves the trail alone"
 """The same with a checkpoint that was kept elsewhere."""
 
 
@@ -103,7 +100,7 @@ def unknown_before(tx: Transaction) -> str | None:
     seq, at, text = begun
     why = _DECODE(text).reason
     return (
-        f"changes before {instant(at).isoformat()} (entry {seq:,} of the trail):"
+        f"changes before {instant(at).isoformat(timespec='seconds')} (entry {seq} of the trail):"
         f" the event log began there with what the tables held, because {why}"
     )
 

@@ -42,6 +42,7 @@ AGAIN = "compute it again: headrace run {node} --partition {partition} --again -
 SHOWN_MAX = 100
 """Findings of one kind; what is more is counted."""
 _MAGIC = b"PAR1"
+SHA256_DIGITS = 64
 
 
 def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
@@ -61,6 +62,7 @@ def check(session: Session, *, deep: bool, repaired: int = 0) -> CheckDocument:
             *_place(tx, session),
             *_files(tx, session.folders, files, deep=deep),
             *_kept(tx, session.folders, deep=deep),
+            *(_raw(session.folders) if deep else ()),
             *_agreement(tx, accumulating),
             *_checkpoint(tx, session),
         ]
@@ -222,6 +224,15 @@ def _kept(tx: Transaction, folders: Folders, *, deep: bool) -> Iterator[Wrong]:
         if reason:
             error = _error("files", f"{path} {reason}", RESTORE)
             yield Wrong(error, Source.FILE, key={"path": path})
+
+
+def _raw(folders: Folders) -> Iterator[Wrong]:
+    """Raw bytes of deliveries, each against the SHA-256 that is its name."""
+    for path in sorted(folders.raw.glob("*/*")):
+        if len(path.name) == SHA256_DIGITS and _digest(path) != path.name:
+            inside = path.relative_to(folders.data_path).as_posix()
+            error = _error("raw", f"{inside} isn't what was delivered", RESTORE)
+            yield Wrong(error, Source.FILE, key={"path": inside})
 
 
 def _digest(path: Path) -> str:

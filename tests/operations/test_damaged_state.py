@@ -46,6 +46,15 @@ def put(lab: Lab, content: bytes) -> None:
     state(lab).write_bytes(content)
 
 
+def test_a_table_whose_name_is_no_text_any_more(lab: Lab) -> None:
+    """Catches: SQLite's own message can't be read, and that is what is told."""
+    with closing(sqlite3.connect(state(lab))) as db, db:
+        db.execute("pragma writable_schema = on")
+        db.execute("update sqlite_master set name = cast(x'66f5' as text), sql = cast(x'63f5' as text) where name = 'firing'")
+    for command in ("status", "tick", "db check"):
+        assert "is damaged: its tables aren't those that Headrace made" in told(lab, *command.split())
+
+
 def told(lab: Lab, *arguments: str) -> str:
     """What a command prints; it may succeed, or fail in words."""
     done = headrace([*arguments, "--project", str(lab.root)], Path.cwd(), os.environ, 50)

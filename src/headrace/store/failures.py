@@ -62,6 +62,12 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
     return StoreError(f"the state database {path} {what} ({error})", hint=hint)
 
 
+def unreadable(path: Path, error: UnicodeDecodeError) -> StoreError:
+    """The names of its tables aren't text any more."""
+    said = f"the state database {path} is damaged: its tables aren't those that Headrace made ({error})"
+    return StoreError(said, hint=RESTORE)
+
+
 def missing(where: str) -> StoreError:
     """There is no state."""
     return StoreError(f"there is no state yet at {where}", hint="`headrace run` or `headrace tick` makes it")

@@ -17,7 +17,7 @@ from headrace.store.engines import epochs
 from headrace.store.event_log.recording import Recorder, Texts, append_event
 from headrace.store.event_log.records import Kind
 from headrace.store.event_log.statements import statement
-from headrace.store.failures import RESTORE, missing, translate
+from headrace.store.failures import RESTORE, missing, translate, unreadable
 from headrace.store.transaction import Dialect, Parameters, Transaction, insertion, over
 
 BUSY_SECONDS = 10.0
@@ -246,7 +246,13 @@ def _committed(connection: sqlite3.Connection, epoch: int | None, texts: Texts) 
 
 def _connect(path: Path) -> sqlite3.Connection:
     """A connection in autocommit mode: every transaction is begun by name. Never creates a file."""
-    return sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+    connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=BUSY_SECONDS, isolation_level=None, cached_statements=256)
+    try:
+        connection.execute("select 1 from sqlite_master limit 1").fetchone()
+    except UnicodeDecodeError as error:  # SQLite's message has the bytes of a damaged name
+        connection.close()
+        raise unreadable(path, error) from error
+    return connection
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

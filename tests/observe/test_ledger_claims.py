@@ -14,7 +14,7 @@ from headrace.observe.ledger.crowd import Led
 from headrace.observe.ledger.declared import Traits
 from headrace.observe.ledger.inputs import Inputs, Place
 from headrace.observe.ledger.rebuilds import cause_us
-from headrace.observe.ledger.records import Arrival, Named, Planned, Shown, Standstill, Try
+from headrace.observe.ledger.records import Arrival, Named, Planned, Shown, Standstill, Try, Unread
 from headrace.observe.ledger.segments import divided
 from headrace.observe.obligations import Scene
 
@@ -32,6 +32,7 @@ class Rows:
         self.named: list[Named] = []
         self.planned: list[Planned] = []
         self.idle: list[tuple[int, int]] = []
+        self.refused: list[Unread] = []
         self.now_us = 1_000
         self.owners: dict[int, str] = {}
 
@@ -64,6 +65,9 @@ class Rows:
 
     def typical_us(self, node: str) -> int | None:
         return None
+
+    def unread(self, source: str) -> Sequence[Unread]:
+        return self.refused
 
     def led(self) -> Led | None:
         return None

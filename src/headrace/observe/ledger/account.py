@@ -6,7 +6,7 @@ The segments are contiguous and add up to the wait exactly. A wait that isn't ov
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -171,10 +171,13 @@ class Books:
         shown = self._records.shown(*place)
         if not self._was_wrong(place):
             return seen.at_us
-        return next((one.at_us for one in shown if one.at_us >= seen.at_us and not one.unsound), None)
+        since = max([seen.at_us, *(one.ended_us for one in shown if one.ended_us is not None and _taken_back(one, shown))])
+        return next((one.at_us for one in shown if one.at_us >= since and not one.unsound), None)
 
     def _was_wrong(self, place: Place) -> bool:
-        return any(one.unsound for one in self._records.shown(*place))
+        """Whether readers had to wait for it once more: what they could read was unsound, or was taken back."""
+        shown = self._records.shown(*place)
+        return any(one.unsound or _taken_back(one, shown) for one in shown)
 
     def _gone(self, place: Place) -> bool:
         """Whether what was there of it turned out wrong, or was taken back."""
@@ -189,12 +192,17 @@ class Books:
         return found
 
 
+def _taken_back(one: Shown, shown: Sequence[Shown]) -> bool:
+    """Whether nothing was in the place of a publication when it ended."""
+    return one.ended_us is not None and not any(each.at_us <= one.ended_us and each.at_us > one.at_us for each in shown)
+
+
 def _share(one: Segment, declared: Mapping[str, Traits], incidents: Mapping[int, str]) -> Share:
     if one.overhead:
         return Share(HEADRACE)
     if one.decider:
         return Share(one.decider, one.kind)
-    if one.incident in incidents and (one.kind in PEOPLE or one.kind is Kind.SOURCE):
+    if one.incident in incidents and (one.kind in PEOPLE or one.kind in (Kind.SOURCE, Kind.RETRY)):
         return Share(incidents[one.incident])
     traits = declared.get(one.node)
     return Share(traits.owner if traits is not None else "")

@@ -18,6 +18,8 @@ RESOURCES_MAX = 2
 """As `schedule.retry` has it: so many lost workers, or times without room, are the last."""
 _ABSENT = ("late_source", "missing_source", "source_unavailable", "access_denied", "configuration_error")
 """Kinds of incidents that explain why nothing was delivered; another of the same source is about what was."""
+_ELSEWHERE = (*_ABSENT, "paused", "approval_pending", "deadline_infeasible", "runtime_down", "slow_run")
+"""Kinds that explain no hold and no attempt in vain."""
 _LASTING = ("deterministic", "not_separable")
 
 
@@ -67,6 +69,7 @@ class Claims:
         """Every claim."""
         yield from self._of_deliveries()
         yield from self._of_tries()
+        yield from self._of_what_was_taken_back()
         yield from self._of_pauses()
         yield from self._of_plans()
         yield from self._of_the_queue()
@@ -88,6 +91,11 @@ class Claims:
         if not self._arrivals and not self._tries:
             incident = self._incident(self._stay.from_us, self._stay.to_us, *_ABSENT)
             yield self._claim(Kind.SOURCE, self._stay.from_us, self._stay.to_us, "not delivered yet" if self._stay.open else "", incident)
+        until = self._arrivals[0].arrived_us if self._arrivals else self._stay.to_us
+        for each in self._records.unread(self._stay.node) if self._arrivals or not self._tries else ():
+            end = until if each.to_us is None else min(each.to_us, until)
+            incident = self._incident(each.from_us, end, *_ABSENT)
+            yield self._claim(Kind.SOURCE, each.from_us, end, f"couldn't be read: {each.reason}"[:200], incident)
         for place, one in enumerate(self._arrivals):
             if place == 0:
                 incident = self._incident(self._stay.from_us, one.arrived_us, *_ABSENT)
@@ -163,11 +171,13 @@ class Claims:
             return
         if one.state == "published":
             yield from self._working(one, end)
-            incident = self._incident(end, until)
-            yield self._claim(Kind.HOLD, end, until, incident.summary if incident else "what was published could not stay", incident)
+            incident = self._naming(one) or self._incident(end, until)
+            said = incident.summary if incident else "what was published could not stay"
+            yield self._claim(Kind.HOLD, end, self._redelivered(one, until), said, incident)
             return
         lasts = self._lasting(one)
-        yield self._claim(Kind.RETRY, one.dispatched_us, end if lasts else until, f"{one.label} {one.state}: {said}"[:200])
+        over = end if lasts else until
+        yield self._claim(Kind.RETRY, one.dispatched_us, over, f"{one.label} {one.state}: {said}"[:200], self._incident(end, over))
         if lasts and one.state != "cancelled":
             yield self._held(one, end, self._redelivered(one, until))
 
@@ -194,9 +204,20 @@ class Claims:
                 break
             run += 1
         most = LOSSES_MAX if one.state == "lost" else RESOURCES_MAX if one.error == "resources" else self._stay.traits.attempts_max
-        return run % most == 0
+        return run > 0 and run % most == 0  # a full disk or a throttled source isn't a failure: it goes on by itself
 
     # What people said
+
+    def _of_what_was_taken_back(self) -> Iterator[Segment]:
+        """From when a publication was withdrawn until it was computed again: one command does that."""
+        shown = self._records.shown(self._stay.node, self._stay.partition)
+        for one, following in pairwise([*shown, None]):
+            assert one is not None
+            if one.ended_us is None or (following is not None and following.at_us <= one.ended_us):
+                continue
+            again = [each.queued_us for each in self._tries if each.queued_us >= one.ended_us]
+            end = min([*again, self._stay.to_us if following is None else following.at_us])
+            yield self._claim(Kind.HOLD, one.ended_us, end, "taken back", decider=self._stay.traits.decider)
 
     def _of_pauses(self) -> Iterator[Segment]:
         for pause in self._records.pauses(self._stay.node):
@@ -249,10 +270,17 @@ class Claims:
         if begins < self._stay.to_us:
             yield begins, self._stay.to_us
 
+    def _naming(self, one: Try) -> Named | None:
+        """The incident that names what an attempt published as wrong."""
+        shown = self._records.shown(self._stay.node, self._stay.partition)
+        number = next((each.because for each in shown if each.id == one.id), 0)
+        return next((each for each in self._named if each.id == number), None)
+
     def _incident(self, from_us: int, to_us: int, *kinds: str) -> Named | None:
-        """The incident that explains a time, one of the partition's own node first; of some kinds where those are given."""
+        """The incident that explains a time, one of the partition's own node first: of some kinds where those are given, else of those
+        that are about what was delivered or computed."""
         found = [one for one in self._named if one.began_us < to_us and (one.ended_us is None or one.ended_us > from_us)]
-        found = [one for one in found if not kinds or one.kind in kinds]
+        found = [one for one in found if (one.kind in kinds if kinds else one.kind not in _ELSEWHERE)]
         return min(found, key=lambda one: (one.node != self._stay.node, one.id), default=None)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headrace.observe.borrowed import EnvironmentWorld
 from headrace.observe.ledger.crowd import Led
-from headrace.observe.ledger.records import Arrival, Named, Planned, Records, Shown, Standstill, Try
+from headrace.observe.ledger.records import Arrival, Named, Planned, Records, Shown, Standstill, Try, Unread
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.observe.ledger.stored import StoreRecords
 from headrace.observe.world import World
@@ -68,6 +68,10 @@ class EnvironmentRecords:
     def applied_us(self, version: int) -> int | None:
         """When a version was applied here."""
         return self._own.applied_us(version)
+
+    def unread(self, source: str) -> Sequence[Unread]:
+        """While a source couldn't be read."""
+        return self._of(source).unread(source)
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

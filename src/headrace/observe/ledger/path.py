@@ -59,6 +59,9 @@ class Path:
         first = tries[0] if tries else None
         begun = min(first.queued_us, to_us) if first is not None else to_us
         ready = self._inputs.of(place, begun, made, first)
+        if first is not None and any(one.at_us is None for one in ready):
+            # A batch is queued as soon as one of its partitions is ready; the inputs of the others are there when it is given out.
+            ready = self._inputs.of(place, min(max(begun, first.dispatched_us), to_us), made, first)
         if self._again:
             ready = [self._renewed(one, begun) for one in ready]
         missing = [one for one in ready if one.at_us is None]
@@ -116,8 +119,11 @@ class Path:
         return divided(Claims(stay, self._records).all(), stay.from_us, stay.to_us, stay.node, stay.partition)
 
     def _explained(self, stay: Stay, own: list[Segment]) -> list[Segment]:
-        """While nothing had asked for it, something that it reads may have been made once more: it waited for that."""
-        idle = [one for one in own if one.kind is Kind.SCHEDULE]
+        """While nothing had asked for it, or what was there of it was wrong, something that it reads may have been made once more: it
+        waited for that."""
+        wrong = any(one.unsound for one in self._records.shown(stay.node, stay.partition))
+        kinds = (Kind.SCHEDULE, Kind.HOLD) if wrong else (Kind.SCHEDULE,)
+        idle = [one for one in own if one.kind in kinds]
         if not idle:
             return own
         again = self._made_again(Place(stay.node, stay.partition), idle[0].from_us, idle[-1].to_us)
@@ -126,7 +132,7 @@ class Path:
         at_us, above, before = again
         since = max(idle[0].from_us, cause_us(self._inputs, self._records, above, before, at_us))
         inner = Path(self._inputs, self._records, self._traits, again=True).back(above, since, at_us, there=True)
-        return [part for one in own for part in _filled(one, inner)]
+        return [part for one in own for part in (_filled(one, inner) if one.kind in kinds else [one])]
 
     def _made_again(self, place: Place, from_us: int, to_us: int) -> tuple[int, Place, Shown] | None:
         """The input that was published again last between two times: when, and in the place of what."""
@@ -140,8 +146,6 @@ class Path:
 
 def _filled(one: Segment, inner: list[Segment]) -> list[Segment]:
     """A segment in which nothing had asked for it, with what was made meanwhile in its place."""
-    if one.kind is not Kind.SCHEDULE or not inner:
-        return [one]
     within = clipped(inner, one.from_us, one.to_us)
     if not within:
         return [one]

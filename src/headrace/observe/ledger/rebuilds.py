@@ -33,14 +33,16 @@ def _arrived(records: Records, place: Place, before: Shown, to_us: int, first: T
 
 
 def _asked(records: Records, before: Shown, first: Try | None, to_us: int) -> int:
-    """When somebody asked for it."""
+    """When somebody asked for it, or took back what was there."""
+    if before.ended_us is not None and first is not None and before.at_us < before.ended_us <= first.queued_us:
+        return before.ended_us
     if first is None:
         return max(before.at_us, before.ended_us) if before.ended_us is not None and before.ended_us <= to_us else to_us
     if first.plan is not None:
         return max(before.at_us, first.plan.created_us)
     applied = records.applied_us(first.version) if first.version is not None else None
     asked = [at for at in (applied, first.asked_us) if at is not None and before.at_us <= at <= first.queued_us]
-    return min([*asked, first.queued_us])
+    return max(asked, default=first.queued_us)
 
 
 def _renewed(inputs: Inputs, records: Records, place: Place, before: Shown, until_us: int) -> tuple[Place, Shown | None, int] | None:

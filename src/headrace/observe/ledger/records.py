@@ -89,6 +89,8 @@ class Shown(msgspec.Struct, frozen=True, gc=False):
     epoch: int
     n: int
     unsound: bool = False
+    because: int = 0
+    """The incident that names it."""
 
     @property
     def id(self) -> tuple[int, int]:
@@ -111,6 +113,14 @@ class Standstill(NamedTuple):
     to_us: int | None
     reason: str
     by: str
+
+
+class Unread(NamedTuple):
+    """From the first look at a source that failed until the next that didn't. `to_us` None: there was none since."""
+
+    from_us: int
+    to_us: int | None
+    reason: str
 
 
 class Named(msgspec.Struct, frozen=True, gc=False):
@@ -163,6 +173,9 @@ class Records(Protocol):
 
     def applied_us(self, version: int) -> int | None:
         """When a version was applied."""
+
+    def unread(self, source: str) -> Sequence[Unread]:
+        """While a source couldn't be read."""
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

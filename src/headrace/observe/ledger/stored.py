@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from headrace.observe.ledger.crowd import Led
-from headrace.observe.ledger.records import OPEN, Arrival, Named, Planned, Shown, Standstill, Try
+from headrace.observe.ledger.records import OPEN, Arrival, Named, Planned, Shown, Standstill, Try, Unread
 from headrace.observe.ledger.soundness import Wrongs
 from headrace.plan.attempt_numbers import plan_of
 from headrace.plan.backfills import Backfill
@@ -32,6 +32,7 @@ class StoreRecords:
         self._shown: dict[tuple[str, str], list[Shown]] = {}
         self._arrivals: dict[tuple[str, str], list[Arrival]] = {}
         self._pauses: dict[str, list[Standstill]] = {}
+        self._unread: dict[str, list[Unread]] = {}
         self._named: dict[tuple[str, str], list[Named]] = {}
         self._slots: dict[int, int | None] = {}
         self.owners: dict[int, str] = {}
@@ -59,7 +60,9 @@ class StoreRecords:
         if (node, partition) not in self._shown:
             rows = ledger.publications(self._tx, node, partition)
             wrong = self._wrongs.get((node, partition), {})
-            self._shown[node, partition] = [Shown(*row, unsound=row[0] in wrong) for row in rows if row[0] <= self._now]
+            self._shown[node, partition] = [
+                Shown(*row, unsound=row[0] in wrong, because=wrong.get(row[0], 0)) for row in rows if row[0] <= self._now
+            ]
         return self._shown[node, partition]
 
     def arrivals(self, source: str, partition: str) -> Sequence[Arrival]:
@@ -126,6 +129,19 @@ class StoreRecords:
     def applied_us(self, version: int) -> int | None:
         """When a version was applied."""
         return ledger.applied_at(self._tx, version)
+
+    def unread(self, source: str) -> Sequence[Unread]:
+        """While a source couldn't be read."""
+        if source not in self._unread:
+            found: list[Unread] = []
+            for at_us, error in ledger.looks(self._tx, source, self._now):
+                is_open = bool(found) and found[-1].to_us is None
+                if error is None and is_open:
+                    found[-1] = found[-1]._replace(to_us=at_us)
+                elif error is not None and not is_open:
+                    found.append(Unread(at_us, None, error))
+            self._unread[source] = found
+        return self._unread[source]
 
     def typical_us(self, node: str) -> int | None:
         """How long such an attempt usually takes."""

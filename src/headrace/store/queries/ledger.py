@@ -122,6 +122,15 @@ def arrivals(tx: Transaction, source: str, partition: str) -> list[tuple[int, in
     return sorted(((number, arrived, max(arrived, observed)) for number, arrived, observed in rows), key=lambda one: (one[1], one[0]))
 
 
+def looks(tx: Transaction, source: str, until_us: int) -> list[tuple[int, str | None]]:
+    """(at, error) of the newest looks at a source, oldest first."""
+    rows = tx.execute(
+        "select at, error from look where source = :source and at <= :until order by at desc limit :limit",
+        {"source": source, "until": until_us, "limit": ROWS_MAX},
+    ).fetchall()
+    return [(int(at), error) for at, error in reversed(rows)]
+
+
 def newest_published(tx: Transaction, node: str, before_us: int, epoch: int | None, n: int | None) -> tuple[str, int] | None:
     """What an attempt at a node published last before a time, and before another attempt began: its last partition and when."""
     bound = "" if epoch is None else " and (epoch < :epoch or (epoch = :epoch and n < :n))"

@@ -1,0 +1,167 @@
+"""A project over eleven days of which something spoils the last, and what all say that tell of its waits."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from runlab import Lab
+
+from headrace.operations.consumer import consumer
+from headrace.operations.interventions import LedgerRow, WhyDocument
+from headrace.operations.session import Session
+from headrace.operations.status import status
+from headrace.operations.why import why
+
+OLD = "order_id,customer,amount,day"
+DAYS = [f"2025-01-{day:02d}" for day in range(1, 12)]
+HEALTHY = 8
+SHORT = 120.0
+"""Seconds: a repair and the work that follows it take less, a cause takes longer."""
+CLEAN = """\
+def clean(ctx: Context, orders):
+    import pathlib
+    if pathlib.Path({flag!r}).exists():
+        raise ValueError("no such customer")
+    return orders"""
+
+
+class Cause(NamedTuple):
+    """One of a wait: who, which category, from when to when (minutes after the interval's end)."""
+
+    kind: str
+    node: str
+    owner: str
+    incident: str | None
+    from_minute: int
+    to_minute: int
+
+
+class World:
+    """A project over eleven days, of which a fault spoils the last."""
+
+    def __init__(self, root: Path, seed: int) -> None:
+        self.root, self.random = root, random.Random(seed)
+        self.lab = Lab.__new__(Lab)
+        self.lab.root, self.lab.database = root, None
+        self.spoilt = DAYS[HEALTHY : HEALTHY + self.random.randint(1, 3)]
+        self.arrives = timedelta(minutes=self.random.randrange(60, 300))
+        self.repaired = at(self.spoilt[-1]) + timedelta(days=1, hours=8, minutes=self.random.randrange(0, 900))
+
+    @property
+    def flag(self) -> Path:
+        """While it is there, the code of `clean` fails; it is the same for each copy."""
+        return self.root.parent / "broken"
+
+    def copy(self, name: str) -> World:
+        """The same project, as it is now."""
+        other = World.__new__(World)
+        other.__dict__.update(self.__dict__)
+        other.root = self.root.parent / name
+        shutil.copytree(self.root, other.root, symlinks=True)
+        other.lab = Lab.__new__(Lab)
+        other.lab.root, other.lab.database = other.root, None
+        return other
+
+    def build(self) -> None:
+        lab = Lab(self.root)
+        lab.write("owners.yaml", "core: {kind: team}\nacme: {kind: vendor, manager: core}\ndesk: {kind: team}\n")
+        lab.write(
+            "consumers.yaml",
+            "- {consumer: report, owner: desk, reads: [total, week], due: '07:00'}\n"
+            "- {consumer: extract, owner: desk, reads: [total], due: '09:00', export: {to: 'out/{asset}_{date:%Y-%m-%d}.csv'}}\n",
+        )
+        lab.write(
+            "sources/orders.yaml",
+            "source: orders\nowner: acme\npartition: day\nexpect: {by: '05:00'}\nrestate_within: 30d\n"
+            "files: landing/orders_{date:%Y-%m-%d}.csv\n",
+        )
+        lab.python("clean", CLEAN.format(flag=str(self.flag)), partition={"by": "day", "column": "day"}, inputs=["orders"])
+        lab.sql("total", "select day, count(*) as n, sum(amount) as amount from clean group by day")
+        lab.sql(
+            "week", "select cast($partition_start as date) as day, count(*) as n from clean",
+            "partition: {by: day, column: day}\ninputs: {clean: {lookback: 2d}}",
+        )  # fmt: skip
+        for day in DAYS[:HEALTHY]:
+            self.deliver(day)
+        self.headrace("tick", now=at(DAYS[HEALTHY - 1]) + timedelta(days=1, hours=6))
+
+    def deliver(self, day: str, header: str = OLD, when: datetime | None = None, least: int = 30) -> None:
+        self.lab.deliver(day, rows(day)[:least], header)
+        arrived = (at(day) + timedelta(days=1) + self.arrives if when is None else when).timestamp()
+        os.utime(self.root / f"landing/orders_{day}.csv", (arrived, arrived))
+
+    def headrace(self, *arguments: str, now: datetime | None = None, code: int | None = 0) -> None:
+        moment = self.repaired if now is None else now
+        self.lab.headrace(*arguments, "--now", moment.isoformat(), code=code)
+
+    def spoil(self, begin: Callable[[World, str], None]) -> None:
+        """A fault of each day, seen by a pass soon after each delivery, until shortly before the repair."""
+        for day in self.spoilt:
+            begin(self, day)
+            self.headrace("tick", now=at(day) + timedelta(days=1) + self.arrives + timedelta(minutes=5))
+        self.headrace("tick", now=self.repaired - timedelta(minutes=1))
+
+    # What is said
+
+    def session(self, now: datetime) -> Session:
+        return Session.open(self.root, "prod", now.isoformat(), "tester")
+
+    def causes(self, now: datetime) -> dict[str, list[Cause]]:
+        """Of each delivery that was spoilt, as all say it that tell of it."""
+        found = {}
+        for name in ("report", "extract"):
+            page = consumer(self.session(now), name, before=None, limit=60, ledgers=60)
+            rows = {one.interval: one.ledger for one in page.deliveries}
+            for day in self.spoilt:
+                told, row = why(self.session(now), f"{name}@{day}"), rows[day]
+                assert row is not None, f"{name}@{day} has no ledger on its page"
+                check(told)
+                assert (row.segments, row.said, row.shares) == (told.segments, told.said, told.shares), "the page says what `why` says"
+                found[f"{name}@{day}"] = self._causes(row)
+            self._agrees(name, now)
+        return found
+
+    def _causes(self, row: LedgerRow) -> list[Cause]:
+        owners = {"orders": "acme", "clean": "core", "total": "core", "week": "core", "report": "desk", "extract": "desk"}
+        return [
+            Cause(one.kind, one.node, owners[one.node], one.incident, minute(one.from_, row), minute(one.to, row))
+            for one in row.segments
+            if one.seconds > SHORT
+        ]
+
+    def _agrees(self, name: str, now: datetime) -> None:
+        """`status` names the incident that the ledger has most of the time with, of what isn't met."""
+        row = next(one for one in status(self.session(now), []).consumers if one.name == name)
+        told = why(self.session(now), name)
+        if row.incident is not None and told.open:
+            assert row.incident in {one.incident for one in told.segments or []}, (row, told.segments)
+
+
+def check(document: WhyDocument) -> None:
+    """It adds up to the microsecond."""
+    segments = document.segments or []
+    assert document.wait_seconds is not None and segments
+    assert sum(round(one.seconds * 1e6) for one in segments) == round(document.wait_seconds * 1e6)
+    assert all(one.to == after.from_ for one, after in pairwise(segments))
+    assert (segments[0].from_, segments[-1].to) == (document.from_, document.to)
+    assert sum(one.seconds for one in document.shares or []) == pytest.approx(document.wait_seconds)
+
+
+def at(day: str) -> datetime:
+    return datetime.fromisoformat(f"{day}T00:00:00+00:00")
+
+
+def minute(moment: datetime, row: LedgerRow) -> int:
+    return round((moment - row.from_).total_seconds() / 60)
+
+
+def rows(day: str) -> list[str]:
+    return [f"{day[-2:]}{i},c{i % 3},{1.5 + i % 5},{day}" for i in range(30)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
@@ -15,11 +16,16 @@ from headrace.observe.diagnosis.rules.rule import CLOCK_US
 NODES_MIN = 3
 """So many nodes that show the same at the same time have it from something that they share."""
 MACHINE_MIN = 2
-"""A machine that fails takes all with it that works on it: two at once are enough."""
+"""A machine that fails takes all with it that works on it, and so does a host that doesn't answer: two at once are enough."""
 FLOOD = 200
 """More causes of one kind than this at once are no causes: they are shown as one."""
 _OUTSIDE = (CauseKind.SOURCE_UNAVAILABLE, CauseKind.ACCESS_DENIED, CauseKind.DESTINATION_UNAVAILABLE)
 _LATE = (CauseKind.LATE_SOURCE, CauseKind.MISSING_SOURCE)
+_UNANSWERED = re.compile(
+    r"no connection|connection (refused|timed out)|no route to host|name or service not known|could not resolve"
+    r"|temporary failure in name resolution|(host|network) is (down|unreachable)",
+    re.IGNORECASE,
+)
 _MACHINE = (CauseKind.WORKER_LOST, CauseKind.RESOURCE_EXHAUSTED)
 
 
@@ -43,7 +49,8 @@ def alike(causes: Sequence[Candidate], graph: CauseGraph) -> Iterator[list[Candi
         if mark is not None:
             groups.setdefault(mark, []).append(one)
     for group in groups.values():
-        yield from [group] if _lacks(group[0]) else _at_one_time(group)
+        together = _lacks(group[0]) or all(map(_no_connection, group))
+        yield from [group] if together else _at_one_time(group)
 
 
 def in_unrelated(causes: Sequence[Candidate], graph: CauseGraph) -> set[Candidate]:
@@ -59,12 +66,19 @@ def in_unrelated(causes: Sequence[Candidate], graph: CauseGraph) -> set[Candidat
 
 def _least(one: Candidate) -> int:
     """How many nodes it takes that show the same."""
-    return MACHINE_MIN if one.kind in _MACHINE or _lacks(one) or _throttled(one) else NODES_MIN
+    return MACHINE_MIN if one.kind in _MACHINE or _lacks(one) or _of_host(one) else NODES_MIN
 
 
-def _throttled(one: Candidate) -> bool:
-    """Whether a host asked to be left alone for so long that it isn't there: it said so itself, to whoever asks."""
-    return one.kind is CauseKind.SOURCE_UNAVAILABLE and bool(one.own) and one.own[0].detail == "throttled_too_long"
+def _of_host(one: Candidate) -> bool:
+    """Whether it is seen in looks at a host: what two sources of it show at one time is the host's."""
+    return one.kind in _OUTSIDE and any(each.host for each in one.own)
+
+
+def _no_connection(one: Candidate) -> bool:
+    """Whether a host doesn't answer at all: then it is so for all that is there, whenever each is looked at."""
+    if one.kind is not CauseKind.SOURCE_UNAVAILABLE or not one.own:
+        return False
+    return _of_host(one) and _UNANSWERED.search(one.own[0].observed) is not None
 
 
 def _lacks(one: Candidate) -> bool:

@@ -88,7 +88,7 @@ def _removed(tx: Transaction, found: Gathered, scene: Scene) -> None:
 def _present(tx: Transaction, found: Gathered, project: Project, scene: Scene, waiting: list[Waiting], reach: Reach, now: int) -> None:
     """What is so now, whenever it began."""
     found.now(tx, faults.KIND, ())  # it could be judged this time
-    found.now(tx, "look", looks.gather(tx, project.sources))
+    found.now(tx, "look", looks.gather(tx, project))
     late = list(arrivals.gather(tx, scene, reach, blocked.missed(waiting), now))
     found.now(tx, arrivals.KIND, late)
     damaged = list(damage.gather(tx, scene))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from headrace.model import Source
+from headrace.model import Project, Source
+from headrace.model.secrets import is_reference
 from headrace.observe.diagnosis.causes import CauseKind
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.store.database import Transaction
@@ -21,8 +22,9 @@ _KINDS = {
 }
 
 
-def gather(tx: Transaction, sources: dict[str, Source]) -> Iterator[Evidence]:
+def gather(tx: Transaction, project: Project) -> Iterator[Evidence]:
     """The sources whose newest looks failed."""
+    sources = project.sources
     for found in failed_looks.failing(tx):
         source = sources.get(found.source)
         if source is None or found.code == "source_throttled":  # it waits, and that is nothing wrong
@@ -33,17 +35,26 @@ def gather(tx: Transaction, sources: dict[str, Source]) -> Iterator[Evidence]:
         yield Evidence(
             id=f"look:{found.source}", node=found.source, family=Family.ACCESS, kind=kind.value, expected="an answer",
             observed=found.error, strength=EXACT_NATS, at_us=found.at, began_us=found.since, detail=found.code or "",
-            error_kind="transient", host=host_of(source),
+            error_kind="transient", host=host_of(source, project),
         )  # fmt: skip
 
 
-def host_of(source: Source) -> str:
-    """What several sources may have in common: a connection, a server, a folder; never with credentials."""
+def host_of(source: Source, project: Project) -> str:
+    """What several sources may have in common: a server, else a connection, a folder; never with credentials."""
     connector: dict[str, Any] = source.connector
     if connector.get("connection"):
-        return str(connector["connection"])
+        name = str(connector["connection"])
+        return _server(project.settings.connections.get(name, {})) or name
     http = connector.get("http")
     url = http.get("url") if isinstance(http, dict) else http
     if isinstance(url, str):
         return urlsplit(url).hostname or ""
     return (source.files or "").rpartition("/")[0]
+
+
+def _server(connection: Mapping[str, Any]) -> str:
+    """The server that a connection leads to; empty where only a secret says it."""
+    host, url = connection.get("host"), connection.get("url")
+    if isinstance(host, str) and not is_reference(host):
+        return host
+    return "" if not isinstance(url, str) or is_reference(url) else urlsplit(url).hostname or ""

@@ -1,0 +1,77 @@
+"""A host that doesn't answer is one cause, however many sources it serves and whenever each is looked at."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from runlab import Lab
+
+
+class Files(SimpleHTTPRequestHandler):
+    """Serves a folder, unless it is told to refuse."""
+
+    refuses: set[str] = set()  # noqa: RUF012 - shared by all requests of a server, as the name says
+
+    def do_GET(self) -> None:
+        if any(part in self.path for part in self.refuses):
+            self.send_error(503)
+            return
+        super().do_GET()
+
+    do_HEAD = do_GET  # noqa: N815 - http.server names it so
+
+    def log_message(self, *arguments: object) -> None:
+        """Nothing."""
+
+
+def served(folder: Path) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Files, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+@pytest.mark.parametrize("how", ["no answer", "503 of both", "503 of one"])
+def test_two_sources_of_a_host(tmp_path: Path, how: str) -> None:
+    """Would catch: two incidents of one host that is down, because it serves only two sources; two
+    sources that fail for themselves taken for one; a consumer of the second that isn't affected."""
+    lab = Lab(tmp_path / "p")
+    (lab.root / "sources/orders.yaml").unlink()
+    folder = lab.root / "served"
+    folder.mkdir()
+    server = served(folder)
+    Files.refuses = set()
+    consumers = []
+    for name in ("north", "south"):
+        url = f"http://127.0.0.1:{server.server_port}/{name}_{{date:%Y-%m-%d}}.csv"
+        declared = f"source: {name}\nowner: acme\npartition: day\nhttp: {url}\n"
+        lab.write(f"sources/{name}.yaml", declared + "expect: {by: '05:00'}\n")
+        lab.sql(f"of_{name}", f"select id, day from {name}")
+        consumers.append(f"- {{consumer: c_{name}, owner: core, reads: [of_{name}], due: '07:00'}}\n")
+        (folder / f"{name}_2025-01-08.csv").write_text("id,day\n1,2025-01-08\n")
+    lab.write("consumers.yaml", "".join(consumers))
+    lab.now = datetime.fromisoformat("2025-01-09T04:30:00+00:00")
+    lab.tick()
+    if how == "no answer":
+        server.shutdown()
+        server.server_close()
+    else:
+        Files.refuses = {"north", "south"} if how == "503 of both" else {"north"}
+    lab.now += timedelta(days=1)
+    lab.tick()
+    lab.now += timedelta(hours=4)
+    lab.tick()
+    found = {one["cause"]["node"]: (one["cause"]["kind"], one["affected"]["consumers"]) for one in lab.headrace("incidents")}
+    Files.refuses = set()
+    if how == "503 of one":
+        assert found == {
+            "north": ("source_unavailable", ["c_north"]),
+            "south": ("missing_source", ["c_south"]),
+        }
+    else:
+        assert found == {"north": ("source_unavailable", ["c_north", "c_south"])}
+        server.server_close()

@@ -97,6 +97,16 @@ def test_a_long_pause_is_nobodys_failure(lab: Lab, server: Server) -> None:
     assert [one for one in lab.headrace("status")["open"] if one["kind"] == "source_throttled"] == []
 
 
+def test_status_counts_what_is_expected_and_not_what_was_delivered(lab: Lab, server: Server) -> None:
+    """Would catch: "5 of 5 intervals loaded" while 32 days haven't even been asked for."""
+    api = Api(server, lab)
+    api.every, api.wish = 6, "600"
+    lab.tick()
+    (item,) = [one for one in lab.headrace("status")["open"] if one["kind"] == "source_throttled"]
+    assert f" of {DAYS} intervals loaded" in item["text"]
+    assert lab.rows("select count(*) < 37 from partition where node = 'prices'") == [(1,)]
+
+
 @pytest.mark.parametrize(("wish", "kinds"), [("600", []), ("7200", ["source_unavailable"]), ("99999999999999", ["source_unavailable"])])
 def test_an_incident_opens_above_an_hour_once_a_host(lab: Lab, server: Server, wish: str, kinds: list[str]) -> None:
     """Would catch: an incident over a pause of ten minutes, two over one host, and a wait of three thousand years."""
@@ -129,6 +139,66 @@ def test_a_date_is_as_good_as_seconds(lab: Lab, server: Server) -> None:
     (gate,) = [path for path in (lab.root / ".headrace").rglob("rates/*") if path.is_file()]
     assert time.time() + 800 < float(gate.read_text()) < time.time() + 901
     assert api.requests == 1
+
+
+class Listing:
+    """One day's listing of five pages by number, which answers so many requests for pages and then asks for 45 seconds."""
+
+    def __init__(self, server: Server, lab: Lab, allowed: int) -> None:
+        self.pages = [[{"id": 10 * n + i, "price": n} for i in range(2)] for n in range(5)]
+        self.allowed, self.left, self.asked = allowed, allowed, list[int]()
+        server.answers["/prices"] = self.answer
+        source = SOURCE.format(url=server.url, name="prices").replace("{by: cursor, next: $.next}", "{by: page}")
+        lab.write("sources/prices.yaml", source.replace('start: "2024-12-04"', 'start: "2025-01-09"'))
+
+    def answer(self, asked: Asked) -> Reply:
+        page = int(asked.one("page"))
+        if self.left == 0:
+            return reply("{}", status=429, Retry_After="45")
+        self.left -= 1
+        self.asked.append(page)
+        rows = self.pages[page - 1] if page <= len(self.pages) else []
+        return reply(json.dumps({"items": rows}))
+
+    def until_published(self, lab: Lab) -> int:
+        """How many ticks it takes, one each time the pause is over."""
+        for count in range(1, 40):
+            done = lab.tick()
+            if published(done):
+                return count
+            self.left = self.allowed
+            the_pause_is_over(lab)
+        raise AssertionError(self.asked)
+
+
+def rows_of(lab: Lab) -> list[int]:
+    return sorted(row["id"] for row in lab.headrace("read", "prices")["rows"])
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 3])
+def test_a_delivery_goes_on_at_the_page_where_it_was(lab: Lab, server: Server, allowed: int) -> None:
+    """Would catch: a delivery that begins again at page 1 after each pause of 45 seconds, and so never comes."""
+    listing = Listing(server, lab, allowed)
+    listing.until_published(lab)
+    assert rows_of(lab) == [0, 1, 10, 11, 20, 21, 30, 31, 40, 41]
+    pages = [page for page in listing.asked if page > 1]
+    assert pages.index(6) == 4, "each page was asked for once until the last one had come"
+    assert all(pages.count(page) <= 2 for page in range(2, 7)), "and once more to see that it is the same"
+    kept = list((lab.root / ".headrace").rglob("pages/*"))
+    assert kept == [], "what has been used is gone"
+
+
+def test_a_listing_that_changed_meanwhile_is_read_anew(lab: Lab, server: Server) -> None:
+    """Would catch: a record that is there twice, or not at all, since the pages moved while we waited."""
+    listing = Listing(server, lab, 4)
+    lab.tick()  # a look, and pages 1 to 3
+    everything = [row for page in listing.pages for row in page]
+    everything.insert(3, {"id": 99, "price": 9})
+    listing.pages = [everything[at : at + 2] for at in range(0, len(everything), 2)]
+    listing.left = listing.allowed = 40
+    the_pause_is_over(lab)
+    assert len(published(lab.tick())) == 1
+    assert rows_of(lab) == sorted(row["id"] for row in everything)
 
 
 def test_no_attempt_is_counted_where_503_says_until_when(lab: Lab, server: Server, tmp_path: Path) -> None:

@@ -11,13 +11,16 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from headrace.connect.deliveries import CannotRead, Found, Look, Note
 from headrace.connect.http_body import FETCH_SECONDS_MAX, body_of
 from headrace.connect.http_client import Missing, Server
-from headrace.connect.http_paging import Page, Pages
+from headrace.connect.http_paging import Page, Pages, Position
 from headrace.connect.http_rate import NotYet
 from headrace.connect.http_records import in_utf8, records_in
 from headrace.connect.http_request import Request, Spec, for_interval, resolved, spec_of
+from headrace.connect.http_resume import Kept, Progress, hash_of
 from headrace.connect.http_streaming import records_of_stream
 from headrace.connect.keep import DELIVERY_BYTES_MAX
 from headrace.connect.kinds import Access, Fetched, Unavailable, connects
@@ -88,6 +91,8 @@ class Http:
         try:
             with Server(access, spec, request) as server:
                 try:
+                    if spec.page is not None:
+                        return Paged(server, spec, request, target, access).fetched(found.partition)
                     return _fetched(server, spec, request, target, access)
                 except Missing:
                     raise Unavailable(f"{server.shown} was there when it was looked for, and isn't any more") from None
@@ -174,22 +179,96 @@ def _modified(response: httpx.Response, now: int) -> int:
 def _fetched(server: Server, spec: Spec, request: Request, target: Path, access: Access) -> Fetched:
     """The first answer says whether it is JSON with records, or a file."""
     deadline = time.monotonic() + FETCH_SECONDS_MAX
-    pages = Pages(spec.page, request)
-    asked: Request | None = pages.first()
-    number, written = 0, 0
     with target.open("xb") as out:
-        while asked is not None:
-            number += 1
-            page = server.patiently(lambda ask=asked: _page(server, spec, ask, out, deadline, access))  # type: ignore[misc]
-            if isinstance(page, str):
-                return Fetched(target, page)
-            written += _write(page.records, out)
-            if written > DELIVERY_BYTES_MAX:
-                raise CannotRead(f"page {number:,}: more than {DELIVERY_BYTES_MAX:,} bytes in all", code="delivery_too_large")
-            asked = pages.after(page)
-        if not written:
+        page = server.patiently(lambda: _page(server, spec, request, out, deadline, access))
+        if isinstance(page, str):
+            return Fetched(target, page)
+        if not _write(page.records, out):
             out.write(b"\n")
     return Fetched(target, f"{access.source.name}.jsonl")
+
+
+class Paged:
+    """Fetches a delivery of several pages, and goes on where an earlier fetch was interrupted."""
+
+    def __init__(self, server: Server, spec: Spec, request: Request, target: Path, access: Access) -> None:
+        self._server, self._spec, self._request = server, spec, request
+        self._target, self._access = target, access
+        self._deadline = time.monotonic() + FETCH_SECONDS_MAX
+
+    def fetched(self, key: str) -> Fetched:
+        """The delivery of the interval `key`. What came of it is kept where the server asks for patience, or is out of reach."""
+        kept = Kept(self._access, self._spec, key)
+        before = kept.take(self._target)
+        try:
+            if before is not None and self._go_on(kept, before):
+                return self._named()
+        except (Missing, CannotRead):
+            pass  # a cursor that isn't known any more, or pages that don't fit those before
+        except Unavailable as error:
+            if error.transient:
+                raise
+        self._target.unlink(missing_ok=True)
+        self._go_on(kept, None)
+        return self._named()
+
+    def _named(self) -> Fetched:
+        if not self._target.stat().st_size:
+            self._target.write_bytes(b"\n")
+        return Fetched(self._target, f"{self._access.source.name}.jsonl")
+
+    def _go_on(self, kept: Kept, before: Progress | None) -> bool:
+        """All pages from `before` on. False where the pages before belong to another listing."""
+        pages = Pages(self._spec.page, self._request)
+        asked: Request | None = pages.first() if before is None else pages.at(before.position)
+        now = before
+        last: tuple[tuple[Position, str], ...] = ()
+        number = before.position.number if before is not None else 0
+        try:
+            with self._target.open("xb" if before is None else "ab") as out:
+                while asked is not None and not (now is not None and now.complete):
+                    position = pages.position
+                    page = self._page(asked, out)
+                    found = hash_of(page.records)
+                    number += 1
+                    written = (now.written if now is not None else 0) + _write(page.records, out)
+                    if written > DELIVERY_BYTES_MAX:
+                        message = f"page {number:,}: more than {DELIVERY_BYTES_MAX:,} bytes in all"
+                        raise CannotRead(message, code="delivery_too_large")
+                    asked = pages.after(page)
+                    first = now.first if now is not None else found
+                    seams = now.seams if now is not None else ()
+                    last = ((position, found),)
+                    now = Progress(written, pages.position, first, seams, complete=asked is None)
+        except Unavailable as error:
+            if error.transient and now is not None:
+                now = msgspec.structs.replace(now, seams=(*now.seams, *last))
+                kept.keep(self._target, now)
+            raise
+        assert now is not None
+        return before is None or self._unchanged(kept, now)
+
+    def _page(self, request: Request, out: BinaryIO) -> Page:
+        page = self._server.patiently(lambda: _page(self._server, self._spec, request, out, self._deadline, self._access))
+        assert isinstance(page, Page), "what has pages is never a file that is kept as it came"
+        return page
+
+    def _unchanged(self, kept: Kept, progress: Progress) -> bool:
+        """Whether the first page and those before interruptions are what they were."""
+        checks = [(Pages(self._spec.page, self._request).first(), progress.first)]
+        checks += [(Pages(self._spec.page, self._request).at(one), known) for one, known in progress.seams]
+        checked = progress.checked
+        try:
+            with self._target.open("ab") as out:
+                for request, known in checks[checked:]:
+                    if hash_of(self._page(request, out).records) != known:
+                        return False
+                    checked += 1
+        except Unavailable as error:
+            if error.transient:
+                kept.keep(self._target, msgspec.structs.replace(progress, checked=checked))
+            raise
+        return True
 
 
 def _page(server: Server, spec: Spec, request: Request, out: BinaryIO, deadline: float, access: Access) -> Page | str:

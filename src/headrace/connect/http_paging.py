@@ -26,6 +26,17 @@ class Page(msgspec.Struct, frozen=True):
     link: str = ""
 
 
+class Position(msgspec.Struct, frozen=True):
+    """Which page is asked for. `mark` is the cursor or the link that leads to it, empty for numbers and for the first page."""
+
+    number: int
+    """How many pages came before it."""
+    at: int = 0
+    mark: str = ""
+    seen: tuple[str, ...] = ()
+    last: str = ""
+
+
 class Pages:
     """Gives the requests for one delivery, and notices a server that turns in circles."""
 
@@ -35,8 +46,9 @@ class Pages:
         self._position = START.get(paging.by, 0) if paging else 0
         if paging and paging.start is not None:
             self._position = paging.start
-        self._seen: set[str] = set()
+        self._seen: dict[str, None] = {}
         self._last = b""
+        self._mark = ""
 
     def first(self) -> Request:
         """The request for the first page."""
@@ -44,6 +56,23 @@ class Pages:
         if paging is None:
             return self._base
         return self._base.asking({**self._sized(paging), **self._positioned(paging)})
+
+    @property
+    def position(self) -> Position:
+        """Of the page that is asked for next, to go on there later."""
+        return Position(self._number, self._position, self._mark, tuple(self._seen), self._last.hex())
+
+    def at(self, position: Position) -> Request:
+        """The request for the page of a position; what comes after it follows."""
+        paging = self._paging
+        assert paging is not None, "what has no pages has no positions"
+        self._number, self._position, self._mark = position.number, position.at, position.mark
+        self._seen, self._last = dict.fromkeys(position.seen), bytes.fromhex(position.last)
+        if not position.mark:
+            return self.first()
+        if paging.by == "cursor":
+            return self._cursor_request(paging, position.mark)
+        return msgspec.structs.replace(self._base, url=position.mark)
 
     def after(self, page: Page) -> Request | None:
         """The request for the next page; None after the last one. Raises CannotRead for a page that came before, and too many."""
@@ -72,6 +101,9 @@ class Pages:
 
     def _by_cursor(self, paging: Paging, cursor: str) -> Request:
         self._once(cursor, "cursor")
+        return self._cursor_request(paging, cursor)
+
+    def _cursor_request(self, paging: Paging, cursor: str) -> Request:
         return self._base.asking({**self._sized(paging), paging.parameter or PARAMETERS["cursor"]: cursor})
 
     def _by_link(self, page: Page, link: str) -> Request:
@@ -85,7 +117,8 @@ class Pages:
         digest = hashlib.sha256(mark.encode()).hexdigest()
         if digest in self._seen:
             raise CannotRead(f"page {self._number:,} names a {what} that came before: the pages go in circles", code="page_repeated")
-        self._seen.add(digest)
+        self._seen[digest] = None
+        self._mark = mark
 
     def _refuse_repeated(self, page: Page) -> None:
         digest = hashlib.sha256(b"\n".join(page.records)).digest()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headrace.model import Project
+from headrace.model import Grain, Project, Source
+from headrace.model.intervals import bounds_us, key_at_us, keys_between, previous_key
+from headrace.model.required import SEPARATOR
 from headrace.observe.evaluation import WAITING
 from headrace.observe.open_items import (
     ConsumerFact,
@@ -24,6 +26,7 @@ from headrace.store.queries import failed_looks, failures, incidents, plans, qua
 
 _THROTTLED = ("source_throttled", "throttled_too_long")
 """Codes of observations that a server answered with a request to wait; a long one is an incident besides."""
+HOUR_US = 3_600_000_000
 
 
 def facts(
@@ -59,7 +62,28 @@ def _throttled(tx: Transaction, project: Project, failing: Sequence[failed_looks
     since = {one.source: one.since for one in failing if one.code in _THROTTLED}
     for source, at in throttling.waiting(tx, now_us):
         since[source] = min(at, since.get(source, at))
-    return [Throttled(source, at, *throttling.loaded(tx, source)) for source, at in sorted(since.items()) if source in project.sources]
+    found = []
+    for name, at in sorted(since.items()):
+        if name in project.sources:
+            loaded, known, oldest = throttling.loaded(tx, name)
+            expected = _expected(project, project.sources[name], oldest, now_us)
+            found.append(Throttled(name, at, loaded, max(known, expected)))
+    return found
+
+
+def _expected(project: Project, source: Source, oldest: str | None, now_us: int) -> int:
+    """How many intervals of a source there should be by now, from its start or its oldest delivery to the last that has ended; those
+    that were never asked for are among them. 0 where that isn't known."""
+    grain, zone = source.partition.grain, source.timezone or project.settings.timezone
+    first = source.start or (oldest.partition(SEPARATOR)[0] if oldest is not None else None)
+    if grain is None or source.partition.key is not None or first is None:
+        return 0
+    current = key_at_us(now_us, grain, zone)
+    last = current if bounds_us(current, grain, zone)[1] <= now_us else previous_key(current, grain, zone)
+    if grain is Grain.HOUR:
+        hours = (bounds_us(last, grain, zone)[1] - bounds_us(first, grain, zone)[0]) // HOUR_US
+        return max(hours, 0)
+    return sum(1 for _ in keys_between(first, last, grain, zone)) if first <= last else 0
 
 
 def _consumer(project: Project, one: ConsumerStatus) -> ConsumerFact:

@@ -18,12 +18,13 @@ def waiting(tx: Transaction, now: int) -> list[tuple[str, int]]:
     return [(node, since) for node, key, since in rows if _kind(tx, node, key) == "throttled"]
 
 
-def loaded(tx: Transaction, source: str) -> tuple[int, int]:
-    """How many of a source's intervals are published, of those that were delivered."""
+def loaded(tx: Transaction, source: str) -> tuple[int, int, str | None]:
+    """How many of a source's intervals are published, how many are known, and the oldest of them."""
     row = tx.execute(
-        "select count(case when publication_id is not null then 1 end), count(*) from partition where node = ?", (source,)
+        "select count(case when publication_id is not null then 1 end), count(*), min(partition) from partition where node = ?",
+        (source,),
     ).fetchone()
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
 def _kind(tx: Transaction, node: str, key: str) -> str:

@@ -269,7 +269,8 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     assert digest("2025-02-01T07:59") == []
     rows("2025-02-01", 690)
     assert digest("2025-02-02T08:00") == [
-        "flights: 31% fewer rows on 2025-02-01 than the day before: Saturday, as every Saturday"
+        ("flights: 31% fewer rows on 2025-02-01 than the day before (1,000 → 690, attempts 1.1 and 1.1): "
+         "Saturday, as the last 4 Saturdays (690)"),
     ]  # fmt: skip
     assert digest("2025-02-02T09:00") == []
     rows("2025-02-02", 700)
@@ -282,5 +283,26 @@ def test_the_digest_says_what_changed_and_nothing_else(board: Board) -> None:
     (said,) = digest("2025-02-04T08:00")
     assert said.splitlines() == [
         "new: INC-1 flights: 1 column renamed", "over: INC-3 weather: 1 column renamed",
-        "flights: 43% fewer rows on 2025-02-03 than the day before; Mondays have 1,000 as a rule, this one 400",
+        ("flights: 43% fewer rows on 2025-02-03 than the day before (700 → 400, attempts 1.1 and 1.1); "
+         "the last 4 Mondays have 1,000 as a rule, this one 400"),
     ]  # fmt: skip
+
+
+def test_exactly_one_digest_has_what_is_new(board: Board) -> None:
+    """Catches: a digest that is made at 08:30 with what came after 08:00, which the next one tells again; a day of 23 hours."""
+    people = project(VENDOR, owner("readers", "mailto:r@x.example", digest="08:00"))
+    watched = declare([node("flights", Grain.DAY, source=True), node("a", Grain.DAY, "flights")])
+
+    def digest(now: str, late: dict[str, int]) -> list[str]:
+        with board.store.write(None) as tx:
+            found = list(digests(tx, people, watched, late=late, now=at(now)))
+            notices.put(tx, found, at(now))
+        return [line for one in found if one.state == "waiting" for line in one.body.splitlines()]
+
+    with board.store.write(None) as tx:
+        incidents.write(tx, incident(opened_at=at("2025-02-04T08:10")))
+    late = {"report": at("2025-02-04T08:20")}
+    assert digest("2025-02-04T08:30", late) == []
+    told = digest("2025-02-05T08:30", late)
+    assert told[:2] == ["new: INC-1 flights: 1 column renamed", "late since Tue 02-04 08:20: report (headrace why report)"]
+    assert not any(line.startswith(("new:", "late since")) for line in digest("2025-02-06T08:00", late))

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from statistics import median
+from typing import NamedTuple
 
 from headrace.model import Project
+from headrace.model.commands import command_line
 from headrace.model.intervals import interval_of, key_of_date
 from headrace.model.nodes import Grain
 from headrace.model.quiet import time_of_day
-from headrace.model.zones import HOUR_US, from_us, local_us
+from headrace.model.zones import from_us, local_us
 from headrace.observe.notices.recipients import Recipient, Recipients
 from headrace.observe.notices.wording import Words, clause, listed
 from headrace.observe.watched import Watched
+from headrace.observe.wording import moment
 from headrace.store.database import Transaction
 from headrace.store.queries import incidents, notices, publications
 from headrace.store.queries.incidents import Incident
 from headrace.store.queries.notices import Queued
+from headrace.store.queries.publications import Publication
 
 CHANGED = 0.2
 """A day with so much more or less than the day before is worth a line."""
 AS_EVER = 0.1
 """So near to what is usual on its weekday, it is that."""
 WEEKS = 4
-DAY_US = 24 * HOUR_US
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
@@ -40,7 +43,8 @@ def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mappi
         known = notices.subjects(tx, "digest", subject)
         if all((name, channel) in known for channel in owner.contact):
             continue
-        lines = list(_lines(tx, project, declared, to, late, at))
+        since = _boundary(owner.digest, at - 1, timezone)
+        lines = list(_lines(tx, project, declared, to, late, Window(since, at)))
         page = words.page(f"what has changed until {from_us(at, timezone):%A %H:%M}", lines)
         for channel in owner.contact:
             why = people.wrong(channel, cause=False) if lines else "nothing has changed"
@@ -50,6 +54,17 @@ def digests(tx: Transaction, project: Project, declared: Watched, *, late: Mappi
             )  # fmt: skip
 
 
+class Window(NamedTuple):
+    """The time that a digest is about: after the one before was due, until it was due itself. In microseconds."""
+
+    after: int
+    until: int
+
+    def holds(self, at: int) -> bool:
+        """Whether something happened within it, so that exactly one digest has it."""
+        return self.after < at <= self.until
+
+
 def _boundary(clock: str, now: int, timezone: str) -> int:
     """When the newest digest was due."""
     today = from_us(now, timezone).date()
@@ -57,19 +72,21 @@ def _boundary(clock: str, now: int, timezone: str) -> int:
     return at if at <= now else local_us(today - timedelta(days=1), time_of_day(clock), timezone)
 
 
-def _lines(tx: Transaction, project: Project, declared: Watched, to: Recipient, late: Mapping[str, int], at: int) -> Iterator[str]:
-    since = at - DAY_US
+def _lines(tx: Transaction, project: Project, declared: Watched, to: Recipient, late: Mapping[str, int], window: Window) -> Iterator[str]:
+    """What happened within the window: later news are the next digest's, however late this one is made. Each line names what it
+    rests on: an incident, a command, attempts."""
     mine = {name for name, one in project.consumers.items() if one.owner == to.name}
     concerns = [one for one in incidents.open_ones(tx) if _concerns(one, to.name, mine)]
-    for one in (one for one in concerns if since < one.opened_at):
+    for one in (one for one in concerns if window.holds(one.opened_at)):
         yield f"new: {one.shown} {one.node}: {clause(one)}"
-    for one in (one for one in incidents.resolved_since(tx, since) if _concerns(one, to.name, mine)):
-        yield f"over: {one.shown} {one.node}: {clause(one)}"
-    changed = [name for name, began in late.items() if name in mine and since < began]
-    if changed:
-        yield f"late since: {listed(changed)}"
-    yield from _throughput(tx, project, declared, to, mine)
-    older = [one.shown for one in concerns if one.opened_at <= since]
+    for one in incidents.resolved_since(tx, window.after):
+        if _concerns(one, to.name, mine) and window.holds(one.resolved_at or 0):
+            yield f"over: {one.shown} {one.node}: {clause(one)}"
+    for name, began in late.items():
+        if name in mine and window.holds(began):
+            yield f"late since {moment(began, window.until, declared.timezone)}: {name} ({command_line('why', name)})"
+    yield from _throughput(tx, project, declared, to, mine, window)
+    older = [one.shown for one in concerns if one.opened_at <= window.after]
     if older:
         yield f"open still: {listed(older)}"
 
@@ -78,12 +95,13 @@ def _concerns(one: Incident, owner: str, consumers: set[str]) -> bool:
     return one.owner == owner or not consumers.isdisjoint(one.affected.consumers)
 
 
-def _throughput(tx: Transaction, project: Project, declared: Watched, to: Recipient, consumers: set[str]) -> Iterator[str]:
-    """Sources of theirs whose newest day has much more or less than the day before, and whether its weekday explains that."""
+def _throughput(tx: Transaction, project: Project, declared: Watched, to: Recipient, consumers: set[str], window: Window) -> Iterator[str]:
+    """Sources of theirs whose newest day, published within the window, has much more or less than the day before, and whether its
+    weekday explains that."""
     read = {name for consumer in consumers for name in _sources(declared, project.consumers[consumer].reads)}
     for name, source in project.sources.items():
         if source.partition.grain is Grain.DAY and not source.partition.key and (source.owner == to.name or name in read):
-            said = _compared(tx, name, source.timezone or project.settings.timezone)
+            said = _compared(tx, name, source.timezone or project.settings.timezone, window)
             if said is not None:
                 yield said
 
@@ -99,26 +117,29 @@ def _sources(declared: Watched, names: Sequence[str]) -> set[str]:
     return {name for name in seen if declared.nodes[name].is_source}
 
 
-def _compared(tx: Transaction, name: str, timezone: str) -> str | None:
+def _compared(tx: Transaction, name: str, timezone: str, window: Window) -> str | None:
     newest = publications.newest(tx, name)
-    if newest is None:
+    if newest is None or not window.holds(newest.published_at):
         return None
     day = interval_of(newest.partition, Grain.DAY, timezone).start.date()
 
-    def rows(back: int) -> int | None:
-        found = publications.current(tx, name, key_of_date(day - timedelta(days=back), Grain.DAY))
-        return None if found is None else found.rows
+    def published(back: int) -> Publication | None:
+        return publications.current(tx, name, key_of_date(day - timedelta(days=back), Grain.DAY))
 
-    before = rows(1)
-    if not before or abs(newest.rows - before) < CHANGED * before:
+    before = published(1)
+    if before is None or not before.rows or abs(newest.rows - before.rows) < CHANGED * before.rows:
         return None
-    change = (newest.rows - before) / before
-    said = f"{name}: {abs(change):.0%} {'fewer' if change < 0 else 'more'} rows on {newest.partition} than the day before"
-    usual = [count for week in range(1, WEEKS + 1) if (count := rows(7 * week)) is not None]
+    change = (newest.rows - before.rows) / before.rows
+    attempts = f"attempts {before.epoch}.{before.n} and {newest.epoch}.{newest.n}"
+    said = (
+        f"{name}: {abs(change):.0%} {'fewer' if change < 0 else 'more'} rows on {newest.partition} than the day before"
+        f" ({before.rows:,} → {newest.rows:,}, {attempts})"
+    )
+    usual = [one.rows for week in range(1, WEEKS + 1) if (one := published(7 * week)) is not None]
     if len(usual) < 2:
         return f"{said}; too few weeks are known to say whether that is usual"
     middle = median(usual)
     weekday = _DAYS[day.weekday()]
     if abs(newest.rows - middle) <= AS_EVER * middle:
-        return f"{said}: {weekday}, as every {weekday}"
-    return f"{said}; {weekday}s have {round(middle):,} as a rule, this one {newest.rows:,}"
+        return f"{said}: {weekday}, as the last {len(usual)} {weekday}s ({round(middle):,})"
+    return f"{said}; the last {len(usual)} {weekday}s have {round(middle):,} as a rule, this one {newest.rows:,}"

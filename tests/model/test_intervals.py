@@ -124,10 +124,25 @@ def test_interval_lengths_are_elapsed_time() -> None:
     assert day.start < datetime(2013, 3, 10, 5, 0, 1, tzinfo=UTC) < day.end
 
 
+@pytest.mark.parametrize(
+    ("typed", "why", "hint"),
+    [
+        ("2013-02-11", "a whole day", "2013-02-11T00:00-05:00"),
+        ("2013-03-10T02:00", "jumps over it", "2013-03-10T03:00-04:00"),
+        ("2013-11-03T01:00", "shows it twice", "2013-11-03T01:00-04:00 or 2013-11-03T01:00-05:00"),
+    ],
+)
+def test_a_local_hour_that_is_not_one_says_what_to_type(typed: str, why: str, hint: str) -> None:
+    """Would catch: "its offset is missing", and nobody knows which offset."""
+    with pytest.raises(UsageError, match=why) as refused:
+        parse_key(typed, Grain.HOUR, "America/New_York")
+    assert refused.value.hint == f"write {hint}"
+
+
 def test_keys_in_other_spellings_are_brought_to_their_form() -> None:
     """What people type must find the partition that was written."""
     assert parse_key("2013-02-11T18:00:00Z", Grain.HOUR, "America/New_York") == "2013-02-11T13:00-05:00"
-    with pytest.raises(UsageError, match="offset is missing"):
-        parse_key("2013-02-11T13:00", Grain.HOUR, "America/New_York")
+    assert parse_key("2013-02-11T13:00", Grain.HOUR, "America/New_York") == "2013-02-11T13:00-05:00"
+    assert parse_key("2013-03-10T03:00", Grain.HOUR, "America/New_York") == "2013-03-10T03:00-04:00"
     with pytest.raises(UsageError):
         key_of_date(datetime(2013, 2, 11, tzinfo=UTC).date(), Grain.HOUR)

@@ -131,7 +131,7 @@ FOREIGN = {
     "select": "`headrace read ASSET`",
     "show": "`headrace read ASSET` for published data, `headrace try ASSET@K` for what isn't published",
     "snapshot": "every publication is a snapshot: `headrace read ASSET --at T`",
-    "source": "`headrace ls source:*`",
+    "source": "`headrace ls 'source:*'`",
     "sources": "`headrace status` for how they stand, `headrace ls` for all",
     "start": "`headrace serve`, or `headrace tick` from cron",
     "tasks": "`headrace runs`",

@@ -30,7 +30,7 @@ from headrace.lake.extensions import load
 from headrace.lake.folders import SCHEMA_FOLDER
 from headrace.lake.intact import protect
 from headrace.lake.sqltext import literal
-from headrace.model.errors import LakeError, Refused
+from headrace.model.errors import HeadraceError, LakeError, Refused
 
 if TYPE_CHECKING:
     import duckdb
@@ -187,17 +187,24 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--keep", type=lambda text: [int(part) for part in text.split(",") if part], default=[])
     parser.add_argument("--longest-attempt-s", type=float, default=3600.0)
     given = parser.parse_args(arguments)
+    import duckdb
+
     done: Merged | Expired | Cleaned
     catalog = msgspec.json.decode(sys.stdin.buffer.read(), type=PostgresqlCatalog) if given.catalog == "-" else Path(given.catalog)
-    with attach(catalog, given.data_folder) as connection:
-        match given.step:
-            case "merge":
-                done = merge(connection, table=given.table, without=given.without, files_max=given.files_max)
-                protect_merged(given.data_folder)
-            case "expire":
-                done = expire(connection, before=given.before, keep=given.keep)
-            case _:
-                done = clean(connection, before=given.before, longest_attempt=timedelta(seconds=given.longest_attempt_s))
+    try:
+        with attach(catalog, given.data_folder) as connection:
+            match given.step:
+                case "merge":
+                    done = merge(connection, table=given.table, without=given.without, files_max=given.files_max)
+                    protect_merged(given.data_folder)
+                case "expire":
+                    done = expire(connection, before=given.before, keep=given.keep)
+                case _:
+                    longest = timedelta(seconds=given.longest_attempt_s)
+                    done = clean(connection, before=given.before, longest_attempt=longest)
+    except (HeadraceError, duckdb.Error) as error:  # whoever started this process shows its last line to a person
+        sys.stderr.write(str(error).strip().partition("\n")[0] + "\n")
+        return 1
     sys.stdout.write(msgspec.json.encode(done).decode() + "\n")
     return 0
 

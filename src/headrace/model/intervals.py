@@ -17,7 +17,7 @@ from datetime import date, datetime, timedelta
 
 from headrace.model.errors import UsageError
 from headrace.model.nodes import Grain, Value
-from headrace.model.zones import HOUR_US, YEAR_MAX, YEAR_MIN, day_start_us, from_us, local_date, to_us
+from headrace.model.zones import HOUR_US, YEAR_MAX, YEAR_MIN, day_start_us, from_us, local_date, local_us, to_us
 
 GRAINS = tuple(Grain)
 """Finest first."""
@@ -229,15 +229,35 @@ def _hour_instant(key: str) -> int:
     return to_us(moment)
 
 
+def _local_hour_us(text: str, moment: datetime, timezone: str) -> int:
+    """The instant of an hour without an offset, which is local where the clock shows it once."""
+    first = local_us(moment.date(), moment.time(), timezone)
+    shown = from_us(first, timezone).replace(tzinfo=None)
+    if len(text) <= len("2013-02-11"):
+        said, written = "it is a whole day", [key_at_us(first, Grain.HOUR, timezone)]
+    elif shown != moment:
+        said = f"in {timezone} the clock jumps over it"
+        written = [key_at_us(first, Grain.HOUR, timezone)]
+    elif from_us(first + HOUR_US, timezone).replace(tzinfo=None) == moment:
+        said = f"in {timezone} the clock shows it twice"
+        written = [key_at_us(one, Grain.HOUR, timezone) for one in (first, first + HOUR_US)]
+    else:
+        return first
+    raise UsageError(
+        f"{text[:40]!r} isn't a partition of grain {Grain.HOUR} ({said})",
+        hint=f"write {' or '.join(written)}",
+    )
+
+
 def _hour_as_typed(text: str, timezone: str) -> str:
     """Other ways to write the start of an hour: seconds, `Z`, another offset, or no offset where the local time is single."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise _refuse(text, Grain.HOUR) from error
-    if moment.tzinfo is None or not YEAR_MIN <= moment.year <= YEAR_MAX:
-        raise _refuse(text, Grain.HOUR, " (its offset is missing)" if moment.tzinfo is None else "")
-    hour_us = to_us(moment)
+    if not YEAR_MIN <= moment.year <= YEAR_MAX:
+        raise _refuse(text, Grain.HOUR)
+    hour_us = to_us(moment) if moment.tzinfo is not None else _local_hour_us(text, moment, timezone)
     key = key_at_us(hour_us, Grain.HOUR, timezone)
     if start_us(key, Grain.HOUR, timezone) != hour_us:
         raise _refuse(text, Grain.HOUR, f" in {timezone} (that instant is in {key})")

@@ -12,7 +12,7 @@ import msgspec
 from headrace.lake import PARTITION_COLUMN, FileRef, Table, catalog
 from headrace.model import Asset, HeadraceError, Source, UsageError
 from headrace.model.required import SEPARATOR
-from headrace.model.zones import to_us
+from headrace.model.zones import SECOND_US, to_us
 from headrace.observe.facts import StoreWorld
 from headrace.observe.freshness import freshnesses
 from headrace.observe.obligations import Scene
@@ -25,9 +25,10 @@ from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.plan.views import is_view
 from headrace.run import usage
+from headrace.run.garbage import SNAPSHOTS_KEPT
 from headrace.run.tasks.accumulating import files_read
 from headrace.store import Transaction
-from headrace.store.queries import partitions, publications
+from headrace.store.queries import partitions, publications, versions
 
 MANIFEST = (ColumnRow(name="path", type="VARCHAR"), ColumnRow(name="size", type="BIGINT"), ColumnRow(name="sha256", type="VARCHAR"))
 """What `read` shows of a `files` asset: its newest files."""
@@ -259,8 +260,24 @@ def snapshot_of(session: Session, tx: Transaction, wanted: Wanted) -> int:
     at = session.parse_time(wanted.at, "--at")
     found = catalog.snapshot_at(tx, to_us(at))
     if found is None:
-        raise UsageError(f"nothing was published by {at.isoformat()}", hint="--at takes a time after the first apply")
+        raise _not_kept(session, tx, at)
     return found
+
+
+def _not_kept(session: Session, tx: Transaction, at: datetime) -> UsageError:
+    """Why there is no snapshot of a time: there never was one, or retention has expired it."""
+    first, oldest = versions.first(tx), catalog.oldest_snapshot(tx)
+    if first is None or oldest.id == 0 or to_us(at) < first.applied_at:
+        since = "" if first is None else f", {session.instant(first.applied_at).isoformat(timespec='seconds')}"
+        hint = f"--at takes a time after the first apply{since}"
+        return UsageError(f"nothing was published by {at.isoformat()}", hint=hint)
+    kept = session.project().settings.retention.get("snapshots", SNAPSHOTS_KEPT)
+    # rounded up: the second in which it was made begins before it
+    since = session.instant(oldest.at_us + SECOND_US - 1).isoformat(timespec="seconds")
+    return UsageError(
+        f"what was visible at {at.isoformat()} isn't kept any more: [retention] snapshots is {kept}",
+        hint=f"the oldest snapshot that is kept: --at {since}",
+    )
 
 
 def _published(tx: Transaction, node: str, keys: Sequence[str], snapshot: int) -> tuple[str | None, int | None, int]:

@@ -76,6 +76,12 @@ def _moment(cut: Sequence[GraphNode], typed: str | None) -> Moment | None:
             return Moment(key=parse_key(text, _cut(node), node.timezone), grain=_cut(node), zone=node.timezone)
         except UsageError as error:
             refused = refused or error
+    longest = max(_grain(node) for node in cut)
+    for grain in GRAINS[longest + 1 :]:  # of days, a month means all its days
+        try:
+            return Moment(key=parse_key(text, grain, cut[0].timezone), grain=grain, zone=cut[0].timezone)
+        except UsageError:
+            continue
     assert refused is not None
     raise refused
 

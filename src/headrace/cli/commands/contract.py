@@ -32,7 +32,7 @@ def command(
     if action not in ACTIONS:
         raise UsageError(f"`headrace contract {action[:40]}` isn't known", hint=f"one of {', '.join(ACTIONS)}")
     if target is None:
-        raise UsageError(f"headrace contract {action} needs a source", hint="headrace ls source:*")
+        raise UsageError(f"headrace contract {action} needs a source", hint="headrace ls 'source:*'")
     if action in ("show", "diff"):
         return _looked_at(invocation, action, target)
     if action == "infer":

@@ -19,7 +19,7 @@ MINUTE_S = 60
 
 def command(
     invocation: Invocation,
-    source: Annotated[str, Argument("SOURCE", help="`headrace ls source:*` lists them")],
+    source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
     limit: Annotated[int, Option("--limit", metavar="N", least=1, help="deliveries listed, newest interval first")] = 30,
 ) -> int:
     """What arrived at a source, when, and what became of it."""

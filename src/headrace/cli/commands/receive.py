@@ -13,7 +13,7 @@ from headrace.model.errors import UsageError
 
 def command(
     invocation: Invocation,
-    source: Annotated[str, Argument("SOURCE", help="`headrace ls source:*` lists them")],
+    source: Annotated[str, Argument("SOURCE", help="`headrace ls 'source:*'` lists them")],
     file: Annotated[str, Argument("FILE", help="it is copied first, and stays where it is")],
     key: Annotated[str | None, Option("--for", metavar="K", help="the partition that it is for")] = None,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why it comes by hand; it is recorded")] = None,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from headrace.lake.catalog.columns import read_columns
 from headrace.lake.catalog.ddl import HOLDS_ONE, HOLDS_SEVERAL
 from headrace.lake.catalog.dialects import sayable
-from headrace.lake.catalog.times import snapshot_time
+from headrace.lake.catalog.times import microseconds, snapshot_time
 from headrace.lake.catalog.transaction import Transaction
 from headrace.lake.tables import DeleteRef, FileRef, Lookup, Table
 from headrace.lake.types import DOUBLE_EXACT_MAX
@@ -59,6 +59,19 @@ def newest_snapshot(tx: Transaction) -> int:
     """The id of the newest snapshot."""
     found: int = tx.execute("SELECT max(snapshot_id) FROM ducklake_snapshot").fetchone()[0]
     return found
+
+
+class OldestSnapshot(NamedTuple):
+    """The oldest snapshot that hasn't expired; 0 is the lake's first one. `at_us` is when it was made, in microseconds."""
+
+    id: int
+    at_us: int
+
+
+def oldest_snapshot(tx: Transaction) -> OldestSnapshot:
+    """What `read --at` can go back to."""
+    row = tx.execute("SELECT snapshot_id, snapshot_time FROM ducklake_snapshot ORDER BY snapshot_id LIMIT 1").fetchone()
+    return OldestSnapshot(row[0], microseconds(row[1]))
 
 
 def snapshot_at(tx: Transaction, at_us: int) -> int | None:

@@ -1,0 +1,86 @@
+"""Sentences that were false, or of no use, off the beaten track."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from clilab import Project
+
+import headrace
+
+HOURLY = "source: meter\nowner: acme\npartition: hour\nfiles: landing/meter_{date:%Y-%m-%dT%H}.csv\n"
+
+
+def refused(project: Project, *arguments: str) -> str:
+    code, _, err = project.call(project.root, *arguments)
+    assert code == 2, err
+    return " ".join(err.split())
+
+
+@pytest.fixture
+def project(new: Project) -> Project:
+    for path in (new.root / "assets").iterdir():
+        path.unlink()
+    (new.root / "consumers.yaml").unlink()
+    (new.root / "landing").mkdir()
+    (new.root / "landing/orders_2025-03-01.csv").write_text("id,amount\n1,1.5\n")
+    return new
+
+
+def test_what_retention_has_expired_is_not_called_unpublished(project: Project) -> None:
+    """Would catch: "nothing was published by 2025-03-03", of a day on which something was."""
+    project.json("tick", "--now", "2025-03-02T08:00+01:00")
+    (project.root / "landing/orders_2025-03-02.csv").write_text("id,amount\n2,2.5\n")
+    project.json("tick", "--now", "2025-06-02T08:00+02:00")
+    project.text("db", "gc")
+    gone = refused(project, "read", "orders", "--at", "2025-03-03T00:00+01:00")
+    assert "isn't kept any more: [retention] snapshots is 30d" in gone
+    (since,) = [word for word in gone.split() if word.startswith("2025-0") and word != "2025-03-03T00:00:00+01:00"]
+    assert project.json("read", "orders", "--at", since)["rows"], "the proposed time can be read"
+    assert "nothing was published by" in refused(project, "read", "orders", "--at", "2025-01-01T00:00+01:00")
+
+
+def test_hours_are_backfilled_from_a_day_without_an_offset(project: Project) -> None:
+    """Would catch: `--from 2015-01-01` that is refused because "its offset is missing"."""
+    (project.root / "sources/meter.yaml").write_text(HOURLY)
+    (project.root / "assets/load.sql").write_text(
+        "/* headrace\nowner: core\npartition: {by: hour, column: read_at}\n*/\nselect read_at, kwh from meter\n"
+    )
+    for hour in (5, 6):
+        path = project.root / f"landing/meter_2025-03-01T{hour:02}.csv"
+        path.write_text(f"read_at,kwh\n2025-03-01T{hour:02}:00:00+01:00,1\n")
+    project.json("tick", "--now", "2025-03-02T08:00+01:00")
+    ranges = (["2025-03-01", "2025-03-01"], ["2025-03-01T05:00", "2025-03-01T06:00"], ["2015-01-01", "2025-03"])
+    for first, last in ranges:
+        document = project.json("backfill", "load", "--from", first, "--to", last, "--reason", "again", "--mode", "all", "--dry-run")
+        assert document["partitions_total"] == 2, (first, last)
+
+
+def test_no_proposed_command_has_a_star_that_a_shell_expands() -> None:
+    """Would catch: `headrace ls source:*`, which zsh refuses and which means files in bash."""
+    sources = Path(headrace.__file__).parent
+    texts = [*sources.rglob("*.py"), *(sources / "explanations").glob("*.md")]
+    found = [
+        f"{path.relative_to(sources)}: {command}"
+        for path in texts
+        for command in re.findall(r"headrace [a-z]+[^`\n]*", path.read_text())
+        if "*" in re.sub(r"""'[^']*'|"[^"]*"|\{[^}]*\}""", "", command)
+    ]
+    assert found == []
+
+
+def test_upkeep_that_fails_says_so_without_the_name_of_a_class(project: Project, tmp_path: Path) -> None:
+    """Would catch: "the lake's upkeep (expire) failed: headrace.model.errors.LakeError: …"."""
+    folder = str(tmp_path)
+    catalog = tmp_path / "state.db"
+    catalog.write_text("this is no database, whatever its name says " * 100)
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.lake.maintenance", "expire", "--catalog", str(catalog), "--data-folder", folder],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.search(r"\b\w+(Error|Exception)\b", done.stderr) is None, done.stderr

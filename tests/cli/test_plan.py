@@ -225,3 +225,18 @@ def test_markdown_and_annotations_take_names_for_text(shop: Project, tmp_path: P
     assert [line.split("::")[1].split(" ")[0] for line in commands] == ["error", "warning"]
     assert commands[0].startswith("::error file=assets/revenue.sql,line=1,title=revenue%3A breaking::orders (dropped) is read by")
     assert commands[1].endswith("due: by 07:00 → by 09:00")
+
+
+def test_an_environment_doesnt_weaken_what_production_exports(shop: Project) -> None:
+    """Would catch: "weakens dashboard: export: declared → none" of each plan of an environment, and an approval asked for that."""
+    path = shop.root / "consumers.yaml"
+    path.write_text(path.read_text().replace("max_age: 30h", "max_age: 30h, export: {to: 'out/{date:%Y-%m-%d}.csv'}"))
+    assert "export" in path.read_text()
+    assert shop.call(shop.root, "apply", "--yes", "--now", LATER)[0] == 0
+    settings = shop.root / "headrace.toml"
+    settings.write_text(settings.read_text() + "[environments.dev]\nworkers = 1\n")
+    found = shop.json("--env", "dev", "plan")
+    assert (found["weakens"], [one["node"] for one in found["changes"] if one["change"] == "promise"]) == ([], [])
+    assert not [step for step in found["steps"] if step["kind"] == "weaken"]
+    path.write_text(path.read_text().replace("07:00", "09:00"))
+    assert [one["what"] for one in shop.json("--env", "dev", "plan")["weakens"]] == ["due"]

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from headrace.model import Asset, Consumer, Project, Source
+from headrace.model.environments import PRODUCTION
 from headrace.plan.code import changed_files, own_file
 from headrace.plan.values import Change, ChangeKind, CodeChange, Columns, Compiled, CompiledNode
 
@@ -34,7 +35,7 @@ _IN_THE_BODY = {
 
 def changes(old: Compiled | None, new: Compiled) -> list[Change]:
     """All differences, by node; with nothing applied yet, every node is added. Where a declaration stands isn't a difference."""
-    before = old.project if old is not None else None
+    before = as_in(old.project, new.project) if old is not None else None
     found: list[Change] = []
     earlier, later = _nodes(before), _nodes(new.project)
     renamed = renames(old, new)
@@ -53,6 +54,14 @@ def changes(old: Compiled | None, new: Compiled) -> list[Change]:
     if before is not None:
         found.extend(_of_the_rest(before, new.project))
     return [_with_files(one, old, new, renamed.get(one.node, one.node)) for one in found]
+
+
+def as_in(applied: Project, project: Project) -> Project:
+    """What is applied, as far as the project's environment has it too: outside production nobody is exported to."""
+    if project.settings.environment == PRODUCTION:
+        return applied
+    consumers = {name: msgspec.structs.replace(one, export=None) for name, one in applied.consumers.items()}
+    return msgspec.structs.replace(applied, consumers=consumers)
 
 
 def _with_files(change: Change, old: Compiled | None, new: Compiled, former: str) -> Change:

@@ -10,7 +10,7 @@ from headrace.model.common import anomaly_policies
 from headrace.model.days_off import days_off
 from headrace.model.intervals import GRAINS, bounds_us
 from headrace.model.times import Duration, Offset
-from headrace.plan.comparing import renames
+from headrace.plan.comparing import as_in, renames
 from headrace.plan.values import Compiled
 
 _ON_FAIL = {"reject": 0, "hold": 1, "quarantine_rows": 2, "warn": 3}
@@ -51,14 +51,15 @@ def weakened(old: Compiled | None, new: Compiled) -> list[Weakened]:
     if old is None:
         return []
     found: list[Weakened] = []
-    for name, was in old.project.consumers.items():
-        found += _of_consumer(was, new.project.consumers.get(name), old.project, new.project)
+    before = as_in(old.project, new.project)
+    for name, was in before.consumers.items():
+        found += _of_consumer(was, new.project.consumers.get(name), before, new.project)
     renamed = {former: name for name, former in renames(old, new).items()}
-    judged: dict[str, _Judged] = {**old.project.sources, **old.project.assets}
+    judged: dict[str, _Judged] = {**before.sources, **before.assets}
     for name, node in judged.items():
         now = new.project.node(renamed.get(name, name))
         if isinstance(now, Source | Asset):
-            found += _of_node(node, now, old.project, new.project)
+            found += _of_node(node, now, before, new.project)
     return sorted(found, key=lambda one: (one.node, one.what, one.before))
 
 

@@ -41,6 +41,7 @@ from headrace.operations.run import run
 from headrace.operations.session import Session
 from headrace.operations.status import status
 from headrace.operations.tick import tick
+from headrace.plan.choosing import TAKEN_IN
 from headrace.run.giving_up import give_up
 from headrace.store import Transaction
 from headrace.store.queries import incidents as stored
@@ -308,14 +309,16 @@ def _given_up(path: str) -> FixStep:
 
 
 def _built(document: BackfillDocument) -> Sequence[FixStep]:
-    made = [row for row in document.assets if row.how != "taken_in"]
+    made = [row for row in document.assets if row.how != TAKEN_IN]
     cost = (
         ""
         if document.estimate is None
         else f", {document.estimate.seconds:.0f} s ({document.estimate.low:.0f}–{document.estimate.high:.0f})"
     )
-    count = sum(row.partitions for row in made)
-    build = FixStep(act="build", what=f"{len(made)} {'node' if len(made) == 1 else 'nodes'}", text=f"{count} partitions{cost}")
+    count, read = sum(row.partitions for row in made), document.partitions_total - sum(row.partitions for row in made)
+    beside = f" ({document.partitions_total} with the {read} that are read again)" if read else ""
+    text = f"{count} {'partition' if count == 1 else 'partitions'}{beside}{cost}"
+    build = FixStep(act="build", what=f"{len(made)} {'node' if len(made) == 1 else 'nodes'}", text=text)
     return (build, FixStep(act="publish", what=document.publishes, text=document.reason)) if made else ()
 
 

@@ -145,3 +145,22 @@ def test_four_of_five_lie_between() -> None:
     """An interval whose sides aren't alike in proportion, so that it promises too much on one of them."""
     found = of((asset("a"),), january("a"))
     assert math.isclose(found.seconds**2, found.low * found.high, rel_tol=1e-6)
+
+
+def test_a_plan_of_which_most_never_ran_has_no_estimate() -> None:
+    """Would catch: 20.3 s for what takes 5.5, since one source was known and eight assets were taken to be like it."""
+    nodes = (asset("known"), asset("new", "known"), asset("newer", "new"))
+    most = Work((january("known", "new", "newer"),))
+    assert estimate(Graph(nodes), most, {"known": PACE}, 1) is None
+    assert estimate(Graph(nodes), most, {"known": PACE, "new": PACE}, 1) is not None
+
+
+def test_what_never_ran_is_taken_to_be_like_its_own_kind() -> None:
+    """Would catch: SQL that is taken to be as slow as the processes beside it."""
+    slow, quick = Pace(8.0, 0.0, 0.1, 20), Pace(0.05, 0.01, 0.1, 20)
+    nodes = (asset("process"), asset("other"), asset("sql", batch_max=64), asset("new", batch_max=64))
+    paces = {"process": slow, "other": slow, "sql": quick}
+    found = estimate(Graph(nodes), Work((january("sql", "new", "process", "other"),)), paces, 1)
+    like_sql = estimate(Graph(nodes), Work((january("sql", "new", "process", "other"),)), paces | {"new": quick}, 1)
+    assert found is not None and like_sql is not None
+    assert found.seconds == pytest.approx(like_sql.seconds, rel=0.01)

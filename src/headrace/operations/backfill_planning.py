@@ -72,7 +72,8 @@ class Planned(msgspec.Struct, frozen=True):
     compiled: Compiled
     graph: Graph
     approval: Approval | None
-    estimate: EstimateRow
+    estimate: EstimateRow | None
+    """None: nothing like it has run yet."""
     size: int
     """Bytes that it will write, as estimated."""
 
@@ -139,7 +140,6 @@ def plan(
             _apart(tx, graph, found)
             told = told or _estimated(tx, compiled, found)
             size = estimates.bytes_of(tx, found)
-    told = told or estimate_row(estimates.guessed(compiled, found, compiled.project.settings.workers))
     made = [one.node for one in found.chosen]
     asked = policy.needed(session.root, session.settings, compiled.project, made, partitions=found.partitions, size=size)
     return Planned(found, compiled, graph, asked, told, size)

@@ -36,10 +36,6 @@ DOUBT = 4
 FACTOR_MAX = 10.0
 BEGINNING = 0.03
 """Of a plan: until then it is too early to say what should have been done."""
-GUESSED = Pace(seconds_attempt=0.04, seconds_partition=0.004, spread=1.0, count=0)
-"""What an attempt at a small partition costs on an ordinary machine, where nothing else is known."""
-GUESSED_WITHIN = 10.0
-"""It may as well take so many times as long, or as short."""
 
 _decoder = msgspec.msgpack.Decoder(Backfill)
 
@@ -60,15 +56,6 @@ def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, s
     """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
     graph = _graph(tx, compiled, {one.node for one in backfill.chosen})
     return estimate(graph, _work(backfill, graph), _paces(tx, graph), slots)
-
-
-def guessed(compiled: Compiled, backfill: Backfill, slots: int) -> Estimate:
-    """How long a plan takes where nothing of it has ever run: by what small attempts usually cost, which says little. So it isn't
-    simulated, while somebody waits for the first attempt: workers are taken to be busy all the time."""
-    most = {node.name: node.batch_max for node in graph_of(compiled).nodes}
-    each = (one.partitions * (GUESSED.usual(most.get(one.node, 1)) / slots + PUBLISHING_SECONDS) for one in backfill.chosen)
-    seconds = START_SECONDS + sum(each)
-    return Estimate(seconds, seconds / GUESSED_WITHIN, seconds * GUESSED_WITHIN, "a guess: nothing like it has run here yet")
 
 
 def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRow, now: int) -> Estimate | None:

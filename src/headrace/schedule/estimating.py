@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from headrace.schedule.batching import bearable
 from headrace.schedule.events import Sizes, Target
 from headrace.schedule.fitting import Group
-from headrace.schedule.graph import Graph
+from headrace.schedule.graph import Graph, GraphNode
 from headrace.schedule.lots import Lot, graph_of, kept_of, lot_of, reach, until
 from headrace.schedule.virtual import played
 
@@ -26,6 +26,8 @@ PHASES_MAX = 3
 """Phases that it simulates: others are scaled by these."""
 UNKNOWN_SPREAD = 1.0
 """Of a node that never ran: it may as well take nearly three times as long, or a third."""
+STRANGERS_MAX = 0.5
+"""Where more of the partitions are of nodes that never ran, nothing is known of the whole."""
 OTHERWISE = 0.2
 """What durations say of the past isn't what will be: what else the machine is at, data that differs."""
 FOUR_OF_FIVE = 1.2816
@@ -110,10 +112,12 @@ def timed(graph: Graph, work: Work, paces: Mapping[str, Pace], slots: int) -> Ti
     if not phases:
         return Timed(Estimate(0.0, 0.0, 0.0, "nothing is to be made"), 0.0)
     every = {lot.node.name for lots in phases for lot in lots}
-    known = [paces[name] for name in every if name in paces]
-    if not known:
+    known = {lot.node.name: lot.node for lots in phases for lot in lots if lot.node.name in paces}
+    strangers = sum(lot.partitions for lots in phases for lot in lots if lot.node.name not in paces)
+    if not known or strangers > STRANGERS_MAX * sum(lot.partitions for lots in phases for lot in lots):
         return None
-    stopwatch = _Stopwatch({**dict.fromkeys(every, _typical(known)), **paces}, graph, slots)
+    taken = {lot.node.name: _typical(lot.node, known, paces) for lots in phases for lot in lots if lot.node.name not in paces}
+    stopwatch = _Stopwatch({**{name: paces[name] for name in every & paces.keys()}, **taken}, graph, slots)
     seconds = stopwatch.of_all(phases) + work.publishing * sum(lot.partitions for lots in phases for lot in lots)
     deviation = _deviation(phases, paces, stopwatch)
     low, high = seconds * math.exp(-FOUR_OF_FIVE * deviation), seconds * math.exp(FOUR_OF_FIVE * deviation)
@@ -141,9 +145,12 @@ def _spread(lot: Lot, counts: Mapping[str, int], work: Work) -> Lot:
     return lot if all_of_it is None else lot.with_partitions(all_of_it, counts[lot.node.name])
 
 
-def _typical(known: Sequence[Pace]) -> Pace:
-    """Of a node that never ran: the middle of the others."""
-    middle = sorted(known, key=lambda pace: pace.of(1))[len(known) // 2]
+def _typical(node: GraphNode, known: Mapping[str, GraphNode], paces: Mapping[str, Pace]) -> Pace:
+    """Of a node that never ran: the middle of the others of its kind, where there are any. Sources parse files, what is
+    computed in batches is SQL, and what isn't is mostly a process of its own."""
+    alike = [name for name, one in known.items() if (one.is_source, one.batch_max > 1) == (node.is_source, node.batch_max > 1)]
+    middles = sorted((paces[name] for name in alike or known), key=lambda pace: pace.of(1))
+    middle = middles[len(middles) // 2]
     return Pace(middle.seconds_attempt, middle.seconds_partition, UNKNOWN_SPREAD, 0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from http_server_lab import Server, reply
 from runlab import DAYS, ORDERS, Lab
 
 from headrace.quality.restating import Before, Difference, restated
@@ -63,6 +64,20 @@ def test_only_the_days_that_changed_in_a_file_of_many_are_restated(tmp_path: Pat
     path.write_text("\n".join([ORDERS[0], *rows[1:], f"9,c1,1.50,{DAYS[2]}"]) + "\n")
     lab.tick()
     assert facts(lab) == [(DAYS[0], "3 rows", "2 rows", "1 row removed")]
+
+
+def test_what_an_api_says_now_restates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Would catch: an incident over rates that are others today, which is what they are asked for."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    lab = Lab(tmp_path / "p")
+    with Server() as server:
+        source = f"source: rates\nowner: acme\nhttp: {server.url}/rates\nevery: 10s\n"
+        lab.write("sources/rates.yaml", source)
+        for rate in ("1.08", "1.09"):
+            server.answers["/rates"] = lambda _, rate=rate: reply(f'[{{"currency": "USD", "rate": {rate}}}]')
+            assert [one.state for one in lab.tick().attempts] == ["published"]
+    assert facts(lab) == []
+    assert lab.headrace("incidents") == []
 
 
 def test_bytes_read_again_restate_nothing() -> None:

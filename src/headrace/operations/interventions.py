@@ -69,7 +69,7 @@ class WithdrawDocument(Document, frozen=True, kw_only=True):
 
 class DecisionDocument(Document, frozen=True, kw_only=True):
     """`quarantine accept` and `quarantine drop`: `state` is `published`, `dropped`, or what it came to
-    where it could not be published."""
+    where it could not be published; `partial` where several came to different states."""
 
     now: datetime
     clock: str
@@ -90,6 +90,8 @@ class DecisionDocument(Document, frozen=True, kw_only=True):
     rejected: list[RejectedRow] = msgspec.field(default_factory=list)
     consumers: list[str] = msgspec.field(default_factory=list)
     """Who reads it."""
+    still_waiting: list[str] = msgspec.field(default_factory=list)
+    """`node@partition` of what else waits because of the same incident."""
     next: str | None = None
 
 

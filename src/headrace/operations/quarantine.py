@@ -16,7 +16,7 @@ from headrace.operations.repairs import Broken, repairs
 from headrace.operations.session import Session
 from headrace.operations.unclassified import shown
 from headrace.store import Transaction
-from headrace.store.queries import attempts, checks, deliveries, drift, exceptions, partitions
+from headrace.store.queries import attempts, checks, deliveries, drift, exceptions, incidents, partitions
 from headrace.store.queries import quarantine as stored
 from headrace.store.queries.exceptions import Accepted
 from headrace.store.queries.quarantine import Quarantined
@@ -90,7 +90,7 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) 
         checks=_failed(tx, one),
         attempt=f"{one.epoch}.{one.n}",
         todo=_todo(repair),
-        decide=_decisions(one) if one.state in ("held", "rejected") else [],
+        decide=[*_decisions(one), *_of_all(tx, one)] if one.state in ("held", "rejected") else [],
         repair=repair,
     )
 
@@ -100,6 +100,15 @@ def _sample(session: Session, project: Project, one: Quarantined, delivery: str 
     contract = project.contracts.get(node.contract or node.name) if isinstance(node, Source | Asset) else None
     raw = not one.sample
     return shown(one.sample or glimpse(session.data_folder, one.path, delivery), contract, raw=raw)
+
+
+def _of_all(tx: Transaction, one: Quarantined) -> list[str]:
+    """The command that accepts all that waits because of the same incident, where it is seen at more
+    than one partition."""
+    incident = incidents.open_at(tx, one.node, one.partition)
+    if incident is None or len(incidents.partitions_of(tx, incident.id)) < 2:
+        return []
+    return [command_line("quarantine", "accept", incident.shown, "--reason", "TEXT")]
 
 
 def _decisions(one: Quarantined) -> list[str]:

@@ -238,7 +238,7 @@ def do_resume(session: Session, asked: ResumeAsked, progress: Progress) -> Pause
 
 
 class AcceptAsked(Asked, frozen=True, kw_only=True):
-    """A partition that waits; `until` is when the exception lapses."""
+    """A partition that waits, or an incident (`INC-1`) for all that waits because of it; `until` is when the exception lapses."""
 
     target: str
     reason: str
@@ -247,7 +247,7 @@ class AcceptAsked(Asked, frozen=True, kw_only=True):
 
 def do_accept(session: Session, asked: AcceptAsked, progress: Progress) -> DecisionDocument:
     """`headrace quarantine accept`: publish held data as it is."""
-    from headrace.operations.quarantine_deciding import accept
+    from headrace.operations.quarantine_of_incidents import accept
 
     return accept(session, asked.target, reason=asked.reason, until=asked.until, progress=progress)
 
@@ -261,7 +261,7 @@ class TargetAsked(Asked, frozen=True, kw_only=True):
 
 def do_drop(session: Session, asked: TargetAsked, progress: Progress) -> DecisionDocument:
     """`headrace quarantine drop`: say that it will never be published."""
-    from headrace.operations.quarantine_deciding import drop
+    from headrace.operations.quarantine_of_incidents import drop
 
     return drop(session, asked.target, reason=asked.reason, progress=progress)
 

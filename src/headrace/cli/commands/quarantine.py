@@ -27,7 +27,7 @@ DECISIONS = ("accept", "drop")
 def command(
     invocation: Invocation,
     what: Annotated[str | None, Argument("[ASSET[@K]|accept|drop]", help="what waits, or what is decided about it")] = None,
-    target: Annotated[str | None, Argument("[ASSET@K]", help="of accept and drop: what is decided about")] = None,
+    target: Annotated[str | None, Argument("[ASSET@K|INC-N]", help="of accept and drop: one partition, or all of an incident")] = None,
     reason: Annotated[str | None, Option("--reason", metavar="TEXT", help="why; kept in the audit trail")] = None,
     until: Annotated[str | None, Option("--until", metavar="T", help="when the exception lapses: a time, or `7d` from now")] = None,
     exit_code: ExitCode = False,
@@ -46,7 +46,7 @@ def command(
 
 
 def _decide(invocation: Invocation, what: str, target: str, reason: str | None, until: str | None) -> int:
-    from headrace.operations import quarantine_deciding as deciding
+    from headrace.operations import quarantine_of_incidents as deciding
 
     if what == "accept":
         document = deciding.accept(invocation.session, target, reason=reason, until=until, progress=invocation.progress())
@@ -135,6 +135,8 @@ def decided(document: DecisionDocument, page: Page) -> None:
         page.say(f"✓ {name} is published as an exception of {document.by}{lapses}", "good")
     elif document.state == "dropped":
         page.say(f"✓ {name} is dropped: readers will never see it", "good")
+    elif document.state == "partial":
+        page.say(f"✗ {name}: not all of it can be published even so", "bad")
     else:
         page.say(f"✗ {name} can't be published even so: it is {document.state}", "bad")
     page.say(f"it waited because: {document.why}", indent=2)
@@ -145,5 +147,9 @@ def decided(document: DecisionDocument, page: Page) -> None:
         page.say(f"{states.mark(one.state)}  {one.asset}@{one.partition}: {one.reason}", "warn", indent=2)
     if document.consumers:
         page.say(f"read by {joined(document.consumers)}", indent=2)
+    if document.still_waiting:
+        rest = document.still_waiting
+        named = joined(rest[:3]) + (" …" if len(rest) > 3 else "")
+        page.say(f"of the same incident still waiting: {plural(len(rest), 'partition')} ({named})", "warn")
     page.clock_note()
     page.next(document.next or "headrace status")

@@ -1,0 +1,121 @@
+"""`quarantine accept INC-1` and `quarantine drop INC-1`: one decision about all that waits because of one incident."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+
+from headrace.model import UsageError
+from headrace.model.commands import command_line, place
+from headrace.model.required import WHOLE
+from headrace.operations import quarantine_deciding, reasons
+from headrace.operations.incidents import found_in, number_of
+from headrace.operations.interventions import DecisionDocument
+from headrace.operations.progress import Progress
+from headrace.operations.session import Session
+from headrace.store import Transaction
+from headrace.store.queries import incidents, quarantine
+from headrace.store.queries.incidents import Incident
+from headrace.store.queries.quarantine import Quarantined
+
+_ID = re.compile(r"inc-\d{1,15}", re.IGNORECASE)
+_DECIDED = ("published", "dropped")
+
+
+def accept(session: Session, target: str, *, reason: str | None, until: str | None, progress: Progress) -> DecisionDocument:
+    """Publish as an exception what waits of one partition, or all that waits because of an incident.
+    Raises as `quarantine_deciding.accept` does; UsageError where nothing waits because of it."""
+
+    def decide(place: str) -> DecisionDocument:
+        return quarantine_deciding.accept(
+            session,
+            place,
+            reason=reason,
+            until=until,
+            progress=progress,
+        )
+
+    return _decided(session, "accept", target, reason, decide)
+
+
+def drop(session: Session, target: str, *, reason: str | None, progress: Progress) -> DecisionDocument:
+    """The same for what will never be published."""
+
+    def decide(place: str) -> DecisionDocument:
+        return quarantine_deciding.drop(session, place, reason=reason, progress=progress)
+
+    return _decided(session, "drop", target, reason, decide)
+
+
+def waiting_for(tx: Transaction, incident: Incident) -> list[Quarantined]:
+    """What waits at the partitions that an incident is seen at, by node and partition."""
+    seen = {(node, key or WHOLE) for node, key in incidents.partitions_of(tx, incident.id)}
+    nodes = sorted({node for node, _ in seen})
+    found = [row for node in nodes for row in quarantine.waiting(tx, node=node)]
+    return [row for row in found if (row.node, row.partition) in seen]
+
+
+def _decided(
+    session: Session,
+    word: str,
+    target: str,
+    reason: str | None,
+    decide: Callable[[str], DecisionDocument],
+) -> DecisionDocument:
+    if _ID.fullmatch(target.strip()) is None:
+        return _with_others(session, word, decide(target))
+    reasons.given(reason, f"quarantine {word}", "who waits for the data has to know why")
+    rows = _rows(session, target)
+    if not rows:
+        hint = "headrace quarantine lists what does"
+        raise UsageError(f"nothing waits in quarantine because of {target.upper()}", hint=hint)
+    documents, done = list[DecisionDocument](), set[tuple[str, str]]()
+    for row in rows:
+        if (row.node, row.partition) not in done:  # what one file brought is decided at once
+            documents.append(decide(place(row.node, row.partition)))
+            done |= {(row.node, key) for key in documents[-1].partitions}
+    return _together(documents)
+
+
+def _rows(session: Session, target: str) -> list[Quarantined]:
+    if session.store is None:
+        return []
+    with session.store.read() as tx:
+        return waiting_for(tx, found_in(tx, number_of(target)))
+
+
+def _together(documents: list[DecisionDocument]) -> DecisionDocument:
+    """One document of several decisions."""
+    states = {one.state for one in documents}
+    nodes = list(dict.fromkeys(one.asset for one in documents))
+    counts = [one.rows for one in documents]
+    return msgspec.structs.replace(
+        documents[-1],
+        asset=", ".join(nodes),
+        partitions=[key for one in documents for key in one.partitions],
+        state=states.pop() if len(states) == 1 else "partial",
+        rows=None if None in counts else sum(count or 0 for count in counts),
+        why="; ".join(dict.fromkeys(one.why for one in documents if one.why)),
+        published=[row for one in documents for row in one.published],
+        rejected=[row for one in documents for row in one.rejected],
+        consumers=sorted({name for one in documents for name in one.consumers}),
+    )
+
+
+def _with_others(session: Session, word: str, document: DecisionDocument) -> DecisionDocument:
+    """With what else waits because of the same incident, and the command that decides about that."""
+    if session.store is None or document.state not in _DECIDED:
+        return document
+    with session.store.read() as tx:
+        found = (incidents.open_at(tx, document.asset, key) for key in document.partitions)
+        incident = next((one for one in found if one is not None), None)
+        rows = waiting_for(tx, incident) if incident is not None else []
+    if incident is None or not rows:
+        return document
+    return msgspec.structs.replace(
+        document,
+        still_waiting=list(dict.fromkeys(place(row.node, row.partition) for row in rows)),
+        next=command_line("quarantine", word, incident.shown, "--reason", document.reason),
+    )

@@ -1,0 +1,59 @@
+"""Releases of what an incident holds: all of its partitions at once, or one with a word about the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runlab import DAYS, Lab
+
+HEADER = "order_id,customer,amount,day"
+HELD = DAYS[1:7]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    """Six days without the column that the totals are made of."""
+    made = Lab(tmp_path / "p")
+    made.sql("totals", "select day, sum(amount) as total from orders group by all")
+    made.write("consumers.yaml", "- {consumer: report, owner: core, reads: [totals], max_age: 400d}\n")
+    made.deliver(DAYS[0], [f"1{n},c{n},{n}.5,{DAYS[0]}" for n in range(12)], HEADER)
+    made.tick()
+    for day in HELD:
+        rows = [f"{day[-2:]}{n},c{n},{day}" for n in range(12)]
+        made.deliver(day, rows, HEADER.replace(",amount", ""))
+    made.tick()
+    return made
+
+
+def states(lab: Lab) -> list[str]:
+    rows = lab.rows("select state from partition where node = 'orders' order by partition")
+    return [state for (state,) in rows]
+
+
+def test_a_release_of_an_incident_releases_all_of_it(lab: Lab) -> None:
+    """Would catch: one of six partitions released, and five that wait on without a word."""
+    (incident,) = lab.headrace("incidents")
+    assert incident["affected"]["partitions"] == HELD
+    assert states(lab) == ["published", *["held"] * 6]
+    found = lab.headrace("quarantine", "accept", incident["id"], "--reason", "it isn't known")
+    assert (found["state"], found["partitions"], found["still_waiting"]) == ("published", HELD, [])
+    assert states(lab) == ["published"] * 7
+    assert lab.headrace("quarantine") == []
+    refused = lab.headrace("quarantine", "accept", incident["id"], "--reason", "again", code=None)
+    assert refused is None or refused.get("error")
+    entries = lab.headrace("audit", "show", "--limit", "50")
+    decisions = [one for one in entries if "quarantine" in one["action"]]
+    assert len(decisions) == 6  # each partition has its own
+
+
+def test_a_release_of_one_names_the_others(lab: Lab) -> None:
+    """Would catch: five partitions that wait on and are told of nowhere; a next command that fails."""
+    (incident,) = lab.headrace("incidents")
+    reason = "it isn't known; see the vendor's note"
+    found = lab.headrace("quarantine", "accept", f"orders@{HELD[2]}", "--reason", reason)
+    assert found["still_waiting"] == [f"orders@{day}" for day in HELD if day != HELD[2]]
+    assert incident["id"] in found["next"]
+    dropped = lab.headrace("quarantine", "drop", incident["id"], "--reason", "not any more")
+    assert (dropped["state"], len(dropped["partitions"])) == ("dropped", 5)
+    assert lab.headrace("quarantine") == []

@@ -145,15 +145,16 @@ def test_how_long_a_look_is_good_for(looks: list[int], minutes: int, unknown: bo
     assert (State.UNKNOWN in found.states) is unknown
 
 
-@pytest.mark.parametrize(("hours", "unknown"), [(23, False), (24, False), (25, True)])
-def test_a_declared_cadence_counts_whatever_was_observed(hours: int, unknown: bool) -> None:
-    """Would catch: a project that cron ticks once a day, unknown for 22 of 24 hours after a morning's repairs."""
+@pytest.mark.parametrize(("hours", "unknown"), [(23, False), (24, False), (24 + 40 / 3600, False), (24 + 61 / 3600, True), (25, True)])
+def test_a_declared_cadence_counts_whatever_was_observed(hours: float, unknown: bool) -> None:
+    """Would catch: a project that cron ticks once a day, unknown for 22 of 24 hours after a morning's repairs, or each day for the
+    seconds by which cron is late."""
     start = at("2013-02-02 06:00")
     small = world()
     small.looked = {"src": [start - minute * 60_000_000 for minute in range(10)]}
     declared = declare(CHAIN, consumer("c", "b", due="07:00"))
     daily = msgspec.structs.replace(declared, tick_every_us=24 * 3_600_000_000)
-    found = judge(daily, small, start + hours * 3_600_000_000).consumers[0]
+    found = judge(daily, small, start + int(hours * 3_600_000_000)).consumers[0]
     assert (State.UNKNOWN in found.states) is unknown
 
 

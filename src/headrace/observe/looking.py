@@ -13,11 +13,17 @@ GAPS_LEAST = 5
 CADENCE_UNKNOWN_US = 26 * 3_600 * 1_000_000
 """The cadence until then: a day, and two hours for a schedule that isn't exact."""
 
+SCHEDULER_SLACK_US = 60 * 1_000_000
+"""A scheduler begins a pass within its minute: two passes of a declared cadence are this much further
+apart at most, and nothing is unknown in between."""
+
 
 def known_until(looks: Sequence[int], every_us: int | None = None) -> int:
     """Until when the state of a source is known, from its last observations (newest first, at least
     one). `every_us` is `[run] tick_every`, which says how often the project is run."""
-    return looks[0] + (every_us or _cadence(looks[:LOOKS_JUDGED]))
+    if every_us:
+        return looks[0] + every_us + SCHEDULER_SLACK_US
+    return looks[0] + _cadence(looks[:LOOKS_JUDGED])
 
 
 def _cadence(looks: Sequence[int]) -> int:

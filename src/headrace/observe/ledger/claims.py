@@ -100,7 +100,7 @@ class Claims:
             if place == 0:
                 incident = self._incident(self._stay.from_us, one.arrived_us, *_ABSENT)
                 yield self._claim(Kind.SOURCE, self._stay.from_us, one.arrived_us, self._delivered(one), incident)
-            yield self._claim(Kind.DETECTION, one.arrived_us, one.observed_us, "not looked at yet")
+            yield self._claim(Kind.DETECTION, one.arrived_us, one.observed_us, "not observed yet")
 
     def _delivered(self, one: Arrival) -> str:
         promised = self._stay.promised_us

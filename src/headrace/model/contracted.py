@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from headrace.model.nodes import Asset, CheckSpec, Contract, ContractColumn, Expect, Place, Severity, Source, SqlBody
+from headrace.model.nodes import Asset, CheckSpec, Contract, ContractColumn, Place, Severity, Source, SqlBody
 
 _HOURS = {"h", "hr", "hour", "hours"}
 _MINUTES = {"m", "min", "minute", "minutes"}
@@ -23,7 +23,7 @@ def source_by_contract(source: Source, contract: Contract | None) -> Source:
         return source
     expect = source.expect
     if expect.by is None and source.partition.grain is not None and (by := _latency(contract)) is not None:
-        expect = Expect(by=by, rows_min=expect.rows_min, rows_max=expect.rows_max)
+        expect = msgspec.structs.replace(expect, by=by)
     return msgspec.structs.replace(source, checks=_together(source.checks, contract.checks), expect=expect)
 
 

@@ -112,6 +112,8 @@ class Expect(Value, kw_only=True):
     by: str | None = None
     rows_min: int | None = None
     rows_max: int | None = None
+    unchanged: bool = False
+    """Whether the content of an interval may be that of another one."""
 
 
 class Owner(Value, kw_only=True):

@@ -101,9 +101,10 @@ def _expect(fields: Fields) -> Expect:
     block = fields.block_of("expect")
     if block is None:
         return Expect()
-    inner = Fields(block, fields.report, ("by", "rows"), what="`expect`")
+    inner = Fields(block, fields.report, ("by", "rows", "unchanged"), what="`expect`")
     low, high = _rows(inner)
-    return Expect(by=inner.moment("by"), rows_min=low, rows_max=high)
+    unchanged = inner.choice("unchanged", ("ok",), "") == "ok"
+    return Expect(by=inner.moment("by"), rows_min=low, rows_max=high, unchanged=unchanged)
 
 
 def _rows(fields: Fields) -> tuple[int | None, int | None]:

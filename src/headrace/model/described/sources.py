@@ -22,7 +22,12 @@ SOURCE = (
     Described("json", FREE, "where in a document the records are, and what of them is flattened"),
     Described("xml", FREE, "where in a document the records are, and what of them is flattened"),
     Described("every", DURATION, "how often a source that can't say whether it changed is read again"),
-    Described("expect", closed({"by": MOMENT, "rows": _ROWS}), "what its owner promised: by when after each interval, and how many rows"),
+    Described(
+        "expect",
+        closed({"by": MOMENT, "rows": _ROWS, "unchanged": one_of(("ok",))}),
+        "what its owner promised: by when after each interval, how many rows; `unchanged: ok` where an interval may hold the rows of "
+        "another one, as a list that seldom changes does",
+    ),
     Described(
         "complete",
         closed({"files": whole(1, FILES_MAX), "marker": TEXT, "watermark": one_of(("later",)), "after": MOMENT}),

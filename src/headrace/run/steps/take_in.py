@@ -85,7 +85,8 @@ def _kept(task: TakeIn, workshop: Workshop) -> tuple[Outcome, int]:
         ended = _ended(task, "rejected", reason=task.deaths, quarantined=raw)
         return msgspec.structs.replace(ended, sha256=kept.sha256, facts=(poison(task.deaths),)), kept.size_bytes
     outcome = _read(task, workshop, kept, name)
-    twins = twin(task.found.partition, kept.size_bytes, kept.sha256, task.withheld)
+    withheld = () if task.source.expect.unchanged else task.withheld
+    twins = twin(task.found.partition, kept.size_bytes, kept.sha256, withheld)
     return msgspec.structs.replace(outcome, sha256=kept.sha256, facts=(*outcome.facts, *twins)), kept.size_bytes
 
 

@@ -85,13 +85,14 @@ class Seen:
 
     def __init__(self, judged: Judged) -> None:
         self._judged, self._told, self._over = judged, 0, set[int]()
+        self._new = set[tuple[str, str]]()
         self.wrong: list[str] = []
 
     def judgement(self, tx: Transaction, now: int) -> None:
         found = self._judged.evaluation(tx, self._judged.scene(tx), now)
         states = {one.name: [state.value for state in one.states] for one in found.status.consumers}
-        query = "select id, kind, subject, body, incident_id from notice where id > ? order by id"
-        for number, kind, subject, body, cause in tx.execute(query, (self._told,)).fetchall():
+        query = "select id, kind, subject, body, incident_id, recipient from notice where id > ? order by id"
+        for number, kind, subject, body, cause, recipient in tx.execute(query, (self._told,)).fetchall():
             self._told = max(self._told, number)
             name = subject.partition("@")[0]
             if kind in ("late", "at_risk") and kind not in states[name]:
@@ -100,12 +101,23 @@ class Seen:
                 self._served_again(tx, cause, states, "a mail")
             if kind == "resolved" and stored.get(tx, cause).state != "resolved":  # type: ignore[union-attr]
                 self.wrong.append(f"a mail says that INC-{cause} is over")
+            if kind == "digest":
+                self._digest(body, recipient, states)
         for one in stored.newest(tx):
             if one.state == "resolved" and one.id not in self._over:
                 self._over.add(one.id)
                 self._ended(tx, one, found.behind, states)
             elif one.state != "resolved":
                 self._over.discard(one.id)
+
+    def _digest(self, body: str, recipient: str, states: dict[str, list[str]]) -> None:
+        for shown in re.findall(r"^new: (INC-\d+) ", body, re.MULTILINE):
+            if (recipient, shown) in self._new:
+                self.wrong.append(f"{shown} is new in two digests of {recipient}")
+            self._new.add((recipient, shown))
+        for name in re.findall(r"^late since .*: (\S+) \(", body, re.MULTILINE):
+            if "late" not in states[name]:
+                self.wrong.append(f"a digest says that {name} is late")
 
     def _ended(self, tx: Transaction, one: stored.Incident, behind: frozenset[int], states: dict[str, list[str]]) -> None:
         if one.id in behind:

@@ -36,6 +36,8 @@ class EstimateRow(Document, frozen=True, kw_only=True):
     low: float
     high: float
     basis: str
+    simulated: float | None = None
+    """Before it was corrected by what backfills that have ended took here."""
 
 
 class ApprovalRow(Document, frozen=True, kw_only=True):

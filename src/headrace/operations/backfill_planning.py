@@ -152,7 +152,7 @@ def _estimated(tx: Transaction, compiled: Compiled, found: Backfill) -> Estimate
 
 def estimate_row(estimate: Estimate) -> EstimateRow:
     """An estimate as documents hold it."""
-    return EstimateRow(seconds=estimate.seconds, low=estimate.low, high=estimate.high, basis=estimate.basis)
+    return EstimateRow(seconds=estimate.seconds, low=estimate.low, high=estimate.high, basis=estimate.basis, simulated=estimate.simulated)
 
 
 def _apart(tx: Transaction, graph: Graph, backfill: Backfill) -> None:

@@ -12,6 +12,7 @@ from headrace.plan.backfills import Backfill, Chosen, Span
 from headrace.run.graph import graph_of
 from headrace.run.loading import apart
 from headrace.schedule import Graph, Target
+from headrace.schedule.calibrating import Ended, calibrated
 from headrace.schedule.estimating import Estimate, Pace, Timed, Work, estimate, timed
 from headrace.schedule.pacing import Sample, alone, batched
 from headrace.store import Transaction
@@ -37,6 +38,17 @@ FACTOR_MAX = 10.0
 BEGINNING = 0.03
 """Of a plan: until then it is too early to say what should have been done."""
 
+ENDED_MAX = 20
+"""So many plans that have ended correct what the next one takes."""
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What is read of a kept estimate."""
+
+    seconds: float
+    simulated: float | None = None
+
+
 _decoder = msgspec.msgpack.Decoder(Backfill)
 
 
@@ -55,7 +67,18 @@ def estimate_targets(tx: Transaction, compiled: Compiled, targets: Sequence[Targ
 def estimate_backfill(tx: Transaction, compiled: Compiled, backfill: Backfill, slots: int) -> Estimate | None:
     """How long a plan takes on `slots` workers; None where nothing is known of how long any of it takes."""
     graph = _graph(tx, compiled, {one.node for one in backfill.chosen})
-    return estimate(graph, _work(backfill, graph), _paces(tx, graph), slots)
+    found = estimate(graph, _work(backfill, graph), _paces(tx, graph), slots)
+    return None if found is None else calibrated(found, _ended(tx))
+
+
+def _ended(tx: Transaction) -> list[Ended]:
+    """What was simulated of the newest plans that have succeeded, and what they took."""
+    found = []
+    for text, started, finished in plans.timed(tx, ENDED_MAX):
+        said = msgspec.json.decode(text, type=_Said)
+        simulated = said.seconds if said.simulated is None else said.simulated
+        found.append(Ended(simulated, (finished - started) / 1_000_000))
+    return found
 
 
 def remaining(tx: Transaction, compiled: Compiled, plan_row: PlanRow, now: int) -> Estimate | None:

@@ -30,6 +30,8 @@ STRANGERS_MAX = 0.5
 """Where more of the partitions are of nodes that never ran, nothing is known of the whole."""
 OTHERWISE = 0.2
 """What durations say of the past isn't what will be: what else the machine is at, data that differs."""
+EVENED_OUT = 16
+"""More attempts than these are no surer: what slows one down slows others, too."""
 FOUR_OF_FIVE = 1.2816
 """Standard deviations within which four of five lie."""
 _BISECTIONS = 24
@@ -68,6 +70,8 @@ class Estimate(msgspec.Struct, frozen=True):
     low: float
     high: float
     basis: str
+    simulated: float | None = None
+    """Seconds before they were corrected by plans that have ended; None where they weren't."""
 
     def less(self, seconds: float) -> Estimate:
         """So much of it is over. Nothing takes less than no time."""
@@ -184,6 +188,10 @@ class _Stopwatch:
         """Seconds that one worker would be at it, with as many partitions at once as so much work allows; never 0."""
         return sum(lot.partitions * max(1e-6, self._paces[lot.node.name].usual(self._at_once(lot))) for lot in lots)
 
+    def attempts(self, lot: Lot) -> int:
+        """How many attempts make it."""
+        return math.ceil(lot.partitions / self._at_once(lot))
+
     def _at_once(self, lot: Lot) -> int:
         most = bearable(self._paces[lot.node.name].seen(lot.node.batch_max), lot.node.batch_max)
         return max(1, min(most, math.ceil(lot.partitions / self._slots)))
@@ -228,13 +236,19 @@ def _deviation(phases: Sequence[Sequence[Lot]], paces: Mapping[str, Pace], stopw
     no history tells."""
     whole = sum(stopwatch.load(lots) for lots in phases)
     shares: dict[str, float] = {}
+    attempts: dict[str, int] = {}
     for lot in (lot for lots in phases for lot in lots):
         shares[lot.node.name] = shares.get(lot.node.name, 0.0) + stopwatch.load([lot]) / whole
-    return math.sqrt(OTHERWISE**2 + sum((share * _unknown(paces.get(name))) ** 2 for name, share in shares.items()))
+        attempts[lot.node.name] = attempts.get(lot.node.name, 0) + stopwatch.attempts(lot)
+    unknown = ((share * _unknown(paces.get(name), attempts[name])) ** 2 for name, share in shares.items())
+    return math.sqrt(OTHERWISE**2 + sum(unknown))
 
 
-def _unknown(pace: Pace | None) -> float:
-    return UNKNOWN_SPREAD if pace is None or not pace.count else (pace.spread + OTHERWISE) / math.sqrt(pace.count) + pace.spread / 4
+def _unknown(pace: Pace | None, attempts: int) -> float:
+    """How far the sum of so many attempts may be off. A few of them don't even out; many do, but not what they share."""
+    if pace is None or not pace.count:
+        return UNKNOWN_SPREAD
+    return (pace.spread + OTHERWISE) / math.sqrt(pace.count) + pace.spread / math.sqrt(min(EVENED_OUT, max(1, attempts)))
 
 
 def _basis(phases: Sequence[Sequence[Lot]], paces: Mapping[str, Pace], stopwatch: _Stopwatch, slots: int) -> str:

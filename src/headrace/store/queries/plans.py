@@ -78,6 +78,16 @@ def newest(tx: Transaction, limit: int) -> list[PlanRow]:
     return [PlanRow(*row) for row in tx.execute(f"select {_COLUMNS} from plan order by id desc limit ?", (limit,)).fetchall()]
 
 
+def timed(tx: Transaction, limit: int) -> list[tuple[str, int, int]]:
+    """(estimate, when it was started, when it ended) of the newest plans that have succeeded, of which an estimate was given."""
+    rows = tx.execute(
+        "select estimate, started_at, finished_at from plan where state = 'succeeded' and estimate is not null"
+        " and started_at is not null and finished_at is not null order by id desc limit ?",
+        (limit,),
+    ).fetchall()
+    return [(str(estimate), int(started), int(finished)) for estimate, started, finished in rows]
+
+
 def opened(tx: Transaction) -> list[PlanRow]:
     """Those that are worked at, oldest first, paused ones included."""
     rows = tx.execute(f"select {_COLUMNS} from plan where state in ('running', 'paused') order by id").fetchall()

@@ -647,13 +647,14 @@ CHALLENGE = k.ChallengeDocument(
         ),
         msgspec.structs.replace(CHALLENGED, check=HOSTILE, verdict=None, mutations_caught=0, cost_ms=None, evidence="the time was over"),
     ],
+    noticed={"check": 90, "null_spike": 4},
     unnoticed=[UNNOTICED, msgspec.structs.replace(UNNOTICED, says=f"`{HOSTILE}` is null", consumers=[], assets=[], suggestion=None)] * 6,
     suggestions=[SUGGESTED],
     unfinished=["fleet_use"],
     skipped=["daily_report"],
     seconds=3.5,
 )
-NOTHING_CHALLENGED = k.ChallengeDocument(checks=[], unnoticed=[], suggestions=[], unfinished=[], skipped=[], seconds=0.1)
+NOTHING_CHALLENGED = k.ChallengeDocument(checks=[], noticed={}, unnoticed=[], suggestions=[], unfinished=[], skipped=[], seconds=0.1)
 
 
 INCIDENT = q.IncidentRow(

@@ -4,7 +4,7 @@ import { Link, NavLink, Outlet, useLocation, useNavigate } from "react-router";
 import type { Problem } from "../api/client";
 import { useStatus } from "../api/documents";
 import { useLive } from "../api/live";
-import { Time } from "../parts/Time";
+import { Time, zoneName } from "../parts/Time";
 import { Shape } from "../parts/State";
 import { useKeys } from "./keys";
 import { Help } from "./Help";
@@ -17,6 +17,7 @@ const THEMES: Record<Theme, Theme> = { system: "light", light: "dark", dark: "sy
 
 export function Shell() {
   const status = useStatus();
+  const live = useLive();
   const [open, setOpen] = useState<"palette" | "help" | null>(null);
   const main = useRef<HTMLElement>(null);
   const { pathname } = useLocation();
@@ -35,7 +36,7 @@ export function Shell() {
 
   if ((status.error as Problem | null)?.status === 401) return <LoginNeeded />;
   return (
-    <div className="shell">
+    <div className="shell" data-live={live.state}>
       <a className="skip" href="#main">To the page</a>
       <header className="top">
         <Link className="brand" to="/" aria-label="Headrace, Today">
@@ -55,6 +56,11 @@ export function Shell() {
       </header>
       <Nav />
       <main className="page" id="main" ref={main} tabIndex={-1}>
+        {live.state === "stale" && (
+          <div className="notice tone-warn" role="alert">
+            <p><strong>The server isn’t heard.</strong> What is shown is from before {hourOf(live.since)}.</p>
+          </div>
+        )}
         <Outlet />
       </main>
       {open === "palette" && <Palette close={() => setOpen(null)} />}
@@ -66,9 +72,14 @@ export function Shell() {
 function Where({ project, env, now, replay }: { project: string; env: string; now: string; replay: boolean }) {
   return (
     <span className="project muted small">
-      {project} · {env} · <Time at={now} plain /> {replay && "(replay clock)"}
+      {project} · {env} · <Time at={now} plain /> {zoneName(new Date(now), undefined)} {replay && "(replay clock)"}
     </span>
   );
+}
+
+/** Of an instant of the browser's clock. */
+function hourOf(at: number): string {
+  return new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 }
 
 function LivePill() {
@@ -79,7 +90,7 @@ function LivePill() {
     <span className={`live ${tone}`} role="status" title={live.state === "live" ? "Changes appear by themselves" : "What is shown may be old"}>
       <Shape of={live.state === "live" ? "good" : live.state === "connecting" ? "busy" : "bad"} />
       {said}
-      {live.state === "stale" && ` as of ${new Date(live.since).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" })}`}
+      {live.state === "stale" && ` as of ${hourOf(live.since)}`}
     </span>
   );
 }

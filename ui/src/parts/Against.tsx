@@ -1,4 +1,5 @@
 // Marks around a line: what came before it below, what came after it above; the distance on a scale that shows seconds and days alike.
+import { useLayoutEffect, useRef } from "react";
 import { Shape, toneOf, wordOf } from "./State";
 import { lasting } from "./Time";
 import "./against.css";
@@ -8,30 +9,66 @@ export type Mark = { key: string; name: string; state: string; seconds: number |
 type Props = { label: string; line: string; marks: readonly Mark[]; chosen: string | null; choose: (key: string) => void };
 const SHOWN_MAX = 60;
 
-/** `marks` are the newest first; they are drawn with the newest at the right. */
+/** `marks` are the newest first; they are drawn with the newest at the right, which is what is in sight where they are too many. */
 export function Against({ label, line, marks, chosen, choose }: Props) {
   const shown = marks.slice(0, SHOWN_MAX).toReversed();
-  const farthest = Math.max(...shown.map((one) => scaled(one.seconds ?? 0)), 1);
-  const earliest = Math.max(...shown.map((one) => -scaled(one.seconds ?? 0)), 1);
+  const latest = Math.max(...shown.map((one) => one.seconds ?? 0), 60);
+  const soonest = Math.max(...shown.map((one) => -(one.seconds ?? 0)), 60);
+  const scroller = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    scroller.current!.scrollLeft = scroller.current!.scrollWidth;
+  }, [shown.length]);
   return (
     <div className="against" role="group" aria-label={label}>
-      <p className="muted small">after the {line}</p>
-      <div className="marks" style={{ gridTemplateColumns: `repeat(${shown.length}, minmax(14px, 1fr))` }}>
-        {shown.map((one) => {
-          const late = scaled(one.seconds ?? 0);
-          const height = late > 0 ? 50 - (late / farthest) * 42 : 50 + (-late / earliest) * 42;
-          const said = `${one.name}: ${wordOf(one.state)}${one.seconds === null ? "" : one.seconds > 0 ? `, ${lasting(one.seconds)} after the ${line}` : `, ${lasting(-one.seconds)} before it`}`;
-          return (
-            <button key={one.key} type="button" className={`mark tone-${toneOf(one.state)}`} aria-label={said} title={said} aria-pressed={one.key === chosen} onClick={() => choose(one.key)}>
-              <span className="stem" style={{ top: `${Math.min(height, 50)}%`, height: `${Math.abs(height - 50)}%` }} />
-              <span className="point" style={{ top: `${height}%` }}><Shape of={toneOf(one.state)} state={one.state} size={12} /></span>
-            </button>
-          );
-        })}
+      <div className="scale muted small" aria-hidden="true">
+        <span>{lasting(latest)} after</span>
+        <span>{line}</span>
+        <span>{lasting(soonest)} before</span>
       </div>
-      <p className="muted small">before it</p>
+      <div className="plot" ref={scroller}>
+        <div className="marks" style={{ gridTemplateColumns: `repeat(${shown.length}, minmax(24px, 1fr))` }}>
+          {shown.map((one) => (
+            <Point key={one.key} mark={one} line={line} latest={latest} soonest={soonest} chosen={one.key === chosen} choose={choose} />
+          ))}
+        </div>
+        <Dates marks={shown} />
+      </div>
     </div>
   );
+}
+
+type PointProps = { mark: Mark; line: string; latest: number; soonest: number; chosen: boolean; choose: (key: string) => void };
+
+function Point({ mark, line, latest, soonest, chosen, choose }: PointProps) {
+  const late = scaled(mark.seconds ?? 0);
+  const height = late > 0 ? 50 - (late / scaled(latest)) * 42 : 50 + (-late / scaled(soonest)) * 42;
+  const said = `${mark.name}: ${wordOf(mark.state)}${distance(mark.seconds, line)}`;
+  const tone = toneOf(mark.state);
+  return (
+    <button
+      type="button"
+      className={`mark tone-${tone}`}
+      aria-label={said}
+      title={said}
+      aria-pressed={chosen}
+      onClick={() => choose(mark.key)}
+    >
+      <span className="stem" style={{ top: `${Math.min(height, 50)}%`, height: `${Math.abs(height - 50)}%` }} />
+      <span className="point" style={{ top: `${height}%` }}><Shape of={tone} state={mark.state} size={12} /></span>
+    </button>
+  );
+}
+
+function distance(seconds: number | null, line: string): string {
+  if (seconds === null) return "";
+  return seconds > 0 ? `, ${lasting(seconds)} after the ${line}` : `, ${lasting(-seconds)} before it`;
+}
+
+/** The first, the middle and the last of what is drawn. */
+function Dates({ marks }: { marks: readonly Mark[] }) {
+  const named = [marks[0], marks[marks.length >> 1], marks.at(-1)];
+  const names = [...new Set(named.flatMap((one) => (one ? [one.name] : [])))];
+  return <div className="dates muted small mono" aria-hidden="true">{names.map((name) => <span key={name}>{name}</span>)}</div>;
 }
 
 /** Signed logarithm of minutes. */

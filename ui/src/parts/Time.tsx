@@ -42,7 +42,7 @@ function withoutCommon(there: string, here: string): string {
 }
 
 /** EST, CET: American English has abbreviations for the most zones. */
-function zoneName(at: Date, zone: string | undefined): string {
+export function zoneName(at: Date, zone: string | undefined): string {
   const options = { timeZoneName: "short", ...(zone ? { timeZone: zone } : {}) } as const;
   return new Intl.DateTimeFormat("en-US", options).formatToParts(at).find((part) => part.type === "timeZoneName")?.value ?? "";
 }

@@ -36,9 +36,15 @@ function Rows({ rows }: { rows: readonly Row[] }) {
   const first = rows[0];
   if (!first) return <Empty>Nothing has been counted in this window yet.</Empty>;
   const columns: Column<Row>[] = Object.keys(first).map((name) => ({
-    name: name.replaceAll("_", " "), cell: (row) => <Value name={name} value={row[name]} />, ...(typeof first[name] === "number" ? { className: "number" } : {}),
+    name: labelOf(name), cell: (row) => <Value name={name} value={row[name]} />, ...(typeof first[name] === "number" ? { className: "number" } : {}),
   }));
   return <Table label="Rows" columns={columns} rows={rows} keyOf={(row) => JSON.stringify(row)} />;
+}
+
+/** What a column is called: seconds are shown as durations, with their own units. */
+function labelOf(name: string): string {
+  if (name === "seconds") return "duration";
+  return name.replace(/_seconds$/, "").replaceAll("_", " ");
 }
 
 function Value({ name, value }: { name: string; value: unknown }) {

@@ -1,0 +1,118 @@
+"""What a page looks like on a desk and on a phone: nothing is cut off, charts have dates and a scale, old data looks old."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser_lab import Site, axed, browser, open_page, waiting
+from playwright.sync_api import Page, Route, expect
+from serve_lab import serving, write
+
+pytestmark = pytest.mark.timeout(300)
+LONG = "no_order_is_older_than_its_customer_or_paid_twice"
+CHECKED = f"""/* headrace
+owner: core
+partition: {{by: day, column: day}}
+checks:
+  - sql: {{name: {LONG}, query: "select * from $self where revenue < 0"}}
+*/
+select day, revenue from revenue
+"""
+DELIVERIES = 50
+STALE_MS = 31_000
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    root = tmp_path_factory.mktemp("looks") / "shop"
+    write(root / "assets/order_payments_with_customers.sql", CHECKED)
+    with browser() as found, serving(waiting(root)) as server:
+        yield Site(found, server)
+
+
+def many_deliveries(page: Page) -> None:
+    """The consumer had many deliveries, the newest of which is late."""
+
+    def fulfil(route: Route) -> None:
+        answer = route.fetch()
+        document: dict[str, Any] = json.loads(answer.body())
+        newest = document["deliveries"][0]
+        document["deliveries"] = [
+            {
+                **newest,
+                "interval": f"2025-{1 + n // 28:02}-{1 + n % 28:02}",
+                "ledger": None,
+                "late_seconds": 7200 if n == DELIVERIES - 1 else -60.0 * n,
+            }
+            for n in range(DELIVERIES - 1, -1, -1)
+        ]
+        route.fulfill(response=answer, json=document)
+
+    page.route(re.compile("/api/v1/consumers/report"), fulfil)
+
+
+def test_no_column_of_the_checks_is_cut_off_on_a_desk(shop: Site) -> None:
+    """Would catch: a last column beyond the right edge, where nobody looks for it."""
+    with shop.page(width=1280) as page:
+        open_page(page, "/checks")
+        table = page.get_by_role("group", name="Checks")
+        expect(table).to_contain_text(LONG)
+        assert table.evaluate("one => one.scrollWidth <= one.clientWidth")
+        expect(page.get_by_role("columnheader", name="Cost")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_newest_delivery_is_in_sight_with_dates_and_a_scale(shop: Site, width: int) -> None:
+    """Would catch: a phone that shows the oldest deliveries and hides the late one; marks of which nobody
+    can say when or how late."""
+    with shop.page(width=width) as page:
+        many_deliveries(page)
+        open_page(page, "/consumers/report")
+        chart = page.get_by_role("group", name="Deliveries against the deadline")
+        newest = chart.get_by_role("button").last
+        expect(newest).to_have_attribute("aria-label", re.compile("2025-02-22: .*, 2 h after the deadline"))
+        newest.scroll_into_view_if_needed()
+        expect(newest).to_be_in_viewport(ratio=0.9)
+        assert chart.locator(".plot").evaluate("one => one.scrollLeft + one.clientWidth >= one.scrollWidth - 1")
+        for said in ("2025-01-01", "2025-02-22", "2 h after", "48 min before"):
+            expect(chart).to_contain_text(said)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+        assert axed(page) == []
+
+
+def test_the_page_names_its_time_zone(shop: Site) -> None:
+    """Would catch: an hour of which nobody knows whose it is."""
+    with shop.page(zone="Asia/Tokyo") as page:
+        open_page(page, "/")
+        expect(page.get_by_role("banner")).to_contain_text("GMT+9")
+
+
+def test_a_duration_is_called_one(shop: Site) -> None:
+    """Would catch: `seconds: 28 days`."""
+    with shop.page() as page:
+        for figure in ("availability", "promises", "recovery"):
+            page.goto(f"/figures/{figure}")
+            page.locator("h1").first.wait_for()
+            expect(page.get_by_role("columnheader", name=re.compile("seconds"))).to_have_count(0)
+
+
+def test_a_page_that_hears_nothing_looks_stale_after_thirty_seconds(shop: Site, tmp_path: Path) -> None:
+    """Would catch: `Connecting` for ever above figures of an hour ago, which look as fresh as ever."""
+    with serving(waiting(tmp_path / "shop")) as server, Site(shop.browser, server).page() as page:
+        page.clock.install()
+        open_page(page, "/")
+        expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        heading = page.get_by_role("heading", level=1).inner_text()
+        server.stop()
+        expect(page.get_by_text("Connecting")).to_be_visible()
+        page.clock.run_for(STALE_MS)
+        expect(page.get_by_text("Stale as of")).to_be_visible()
+        expect(page.get_by_role("alert").first).to_contain_text("What is shown is from before")
+        assert page.locator("main").evaluate("one => getComputedStyle(one).filter") == "grayscale(1)"
+        expect(page.get_by_role("heading", level=1)).to_have_text(heading)
+        assert axed(page) == []

@@ -43,9 +43,22 @@ def done(server: Server, path: str, said: Any) -> Any:
     return answer.json
 
 
-def by_cookie(server: Server, **headers: str) -> Answer:
+def refusal(server: Server, path: str, said: Any) -> Any:
+    """Why the act isn't done, however long that takes."""
+    answer = act(server, path, said)
+    if answer.status == 202:
+        where = answer.headers["location"]
+        over = until(lambda: found if (found := server.get(where).json)["state"] != "running" else None)
+        assert over["state"] == "failed", over
+        return over["problem"]
+    assert answer.headers["content-type"] == "application/problem+json", answer.body
+    return answer.json
+
+
+def by_cookie(server: Server, path: str = "pause", plan_id: str = "", **headers: str) -> Answer:
     sent = {"Cookie": f"headrace_{server.port}={server.token}", "Content_Type": "application/json"} | headers
-    return ask(server.port, "/api/v1/pause", method="POST", body=b'{"select": ["nothing"], "reason": "x"}', **sent)
+    said = {"plan_id": plan_id} if plan_id else {"select": ["nothing"], "reason": "x"}
+    return ask(server.port, f"/api/v1/{path}", method="POST", body=json.dumps(said).encode(), **sent)
 
 
 def test_only_our_own_page_acts_with_the_cookie(server: tuple[Server, Path]) -> None:
@@ -147,8 +160,20 @@ def test_files_are_applied_as_they_were_planned(server: tuple[Server, Path]) -> 
     shown = found.get("/api/v1/plan").json
     assert [one["node"] for one in shown["changes"]] == ["revenue"] and shown["steps"]
     path.write_text(path.read_text().replace("* 2", "* 1000"))
-    refused = act(found, "apply", {"plan_id": shown["plan_id"]})
-    assert refused.status == 409 and b"assets/revenue.sql isn't as it was in the plan" in refused.body
+    refused = refusal(found, "apply", {"plan_id": shown["plan_id"]})
+    assert refused["status"] == 409 and "assets/revenue.sql isn't as it was in the plan" in refused["detail"]
+    row = refused["refused"]
+    assert (refused["code"], row["files"]) == ("plan_changed", ["assets/revenue.sql"])
+    assert row["plan_id_now"] == found.get("/api/v1/plan").json["plan_id"]
+    assert by_cookie(found, "apply", shown["plan_id"]).status == 401
+    kept = found.get("/api/v1/plan?keep=revenue").json
+    assert kept["plan_id"] != row["plan_id_now"] and kept["next"].endswith("--keep revenue --reason TEXT")
+    assert not any(step["kind"] == "invalidate" for step in kept["steps"])
+    asked = {"plan_id": kept["plan_id"], "keep": ["revenue"]}
+    assert refusal(found, "apply", asked)["status"] == 400  # without a reason
+    assert refusal(found, "apply", {**asked, "keep": [], "reason": "x"})["code"] == "plan_changed"
+    assert found.get("/api/v1/plan?keep=nothing").status == 400
+    assert found.get("/api/v1/plan?keep=revenue&against=HEAD").status == 400
     assert act(found, "apply", {"plan_id": "garbage"}).status == 400
     assert act(found, "apply", {}).status == 400
     before = found.get("/api/v1/versions").json

@@ -61,6 +61,10 @@ def show(plan: PlanDocument, page: Page) -> None:
         page.say(f"and {plural(len(others) - SHOWN_MAX, 'more step')}", indent=2)
     for built in plan.built:
         page.say(f"{built.environment} has built {built.node}: {plural(built.partitions, 'partition')} needn't be computed", indent=2)
+    approved_first = [one.node for one in plan.steps if one.needs_approval]
+    if approved_first:
+        said = f"computing {joined(approved_first)} again needs an approval: [policy] backfill_approval"
+        page.say(said, "warn", indent=2)
     touched = [*(f"consumer {name}" for name in plan.affects.consumers), *(f"owner {name}" for name in plan.affects.owners)]
     if touched:
         page.say(f"touches {joined(touched)}", indent=2)

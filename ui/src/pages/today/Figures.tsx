@@ -7,7 +7,7 @@ import "./figures.css";
 
 export function Figures({ document }: { document: Schema["StatusDocument"] }) {
   const percent = (figure: string | null, otherwise: string) => (figure === null ? otherwise : `${figure} %`);
-  const time = (minutes: number | null) => (minutes === null ? "no data" : lasting(minutes * 60));
+  const time = (minutes: number | null) => (minutes === null ? "no data" : minutes ? lasting(minutes * 60) : "none");
   return (
     <div className="figures">
       <Figure to="availability" window={document.window} name="Honest availability" honest={percent(document.honest_availability, "no data")}

@@ -13,6 +13,7 @@ from headrace.model.commands import command_line, place
 from headrace.model.ordering import order_of
 from headrace.model.required import SEPARATOR, WHOLE
 from headrace.observe.diagnosis.causes import CauseKind
+from headrace.observe.diagnosis.details import DISK, Failure
 from headrace.observe.diagnosis.loading import HISTORY
 from headrace.operations.backfill_planning import BackfillArguments
 from headrace.operations.incident_documents import IncidentRepairRow
@@ -95,6 +96,13 @@ _AUTOMATIC = (
 """What Headrace does by itself as soon as it can: it looks again, runs again, reads again, writes again."""
 
 
+_DISK = {
+    Failure.SPACE: "make room on the disk that the evidence names",
+    DISK: "mend the disk that the evidence names",
+}
+"""What only a person can do, by the detail of `resource_exhausted`. What waits goes on by itself then; what has failed doesn't."""
+
+
 def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> IncidentRepairRow | None:
     """The one command that repairs an incident, or that a person begins with; None where nothing is left to repair."""
     if incident.state == "resolved":
@@ -105,6 +113,8 @@ def repair_of(tx: Transaction, compiled: Compiled, incident: Incident) -> Incide
             return None
         return IncidentRepairRow(command=how.commands[0], automatic=False, first=how.first, same=how.same)
     alone = incident.state == "recovering" or (incident.kind in _AUTOMATIC and not _stuck(tx, _places(tx, incident)))
+    if incident.state != "recovering" and incident.kind == CauseKind.RESOURCE_EXHAUSTED and incident.detail in _DISK:
+        return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=False, first=_DISK[incident.detail])
     return IncidentRepairRow(command=f"headrace fix {incident.shown}", automatic=alone)
 
 

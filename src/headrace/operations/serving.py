@@ -181,7 +181,10 @@ class Serving:
     def _told(self, leader: Leader) -> None:
         """Say what a wave of work came to."""
         if (ended := leader.result(STANDING)) is not None and ended.partitions:
-            self._tell(f"run {ended.run_id} {ended.state}: {ended.partitions} partition{'' if ended.partitions == 1 else 's'}")
+            count = f"{ended.partitions} partition{'' if ended.partitions == 1 else 's'}"
+            waits = " that wait" if ended.partitions > 1 else " that waits"
+            came_to = f": {count}{waits}" if ended.state == "nothing_due" else f" {ended.state}: {count}"
+            self._tell(f"run {ended.run_id}{came_to}")
 
     # Not leading
 

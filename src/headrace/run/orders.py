@@ -71,8 +71,9 @@ class Run:
 
     @property
     def state(self) -> str:
-        """`nothing_due`, `succeeded`, `failed` or `partial`, from what each partition came to in the end."""
-        if not self.results:
+        """`nothing_due`, `succeeded`, `failed` or `partial`, from what each partition came to in the end. What waits for a disk or a
+        server hasn't failed: where nothing else was due, nothing was."""
+        if all(state == "waiting" for state in self.results.values()):
             return "nothing_due"
         good = sum(1 for state in self.results.values() if state == "published")
         return "succeeded" if good == len(self.results) else "partial" if good else "failed"

@@ -129,6 +129,8 @@ def detail_of(kind: CauseKind, own: Sequence[Evidence]) -> str:
 
 
 _OF_FAILURES = (CauseKind.CODE_ERROR, CauseKind.RESOURCE_EXHAUSTED, CauseKind.WORKER_LOST, CauseKind.DESTINATION_UNAVAILABLE)
+DISK = "disk out of order"
+"""The detail of a disk that is read-only, broken or away."""
 _ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Warning))\b")
 _TIMES = re.compile(r"([×÷]) ?(\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
 
@@ -138,7 +140,7 @@ def _error(one: Evidence) -> str:
         return one.detail
     failure = failure_of(one)
     if one.error_kind == ENVIRONMENT and failure is not Failure.SPACE:
-        return "disk out of order"
+        return DISK
     named = _ERROR.search(one.observed)
     if failure is not Failure.OTHER:
         return failure.value

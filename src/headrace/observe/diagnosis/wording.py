@@ -11,7 +11,7 @@ import msgspec
 from headrace.observe.diagnosis.candidates import Candidate
 from headrace.observe.diagnosis.causes import Cause, CauseKind
 from headrace.observe.diagnosis.confidence import confidence
-from headrace.observe.diagnosis.details import CUT_OFF, detail_of
+from headrace.observe.diagnosis.details import CUT_OFF, ENVIRONMENT, detail_of, says_no_space
 from headrace.observe.diagnosis.evidence import Evidence, Family
 from headrace.observe.diagnosis.loading import HISTORY, summary
 
@@ -118,6 +118,8 @@ def _volume(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
     missing = sum(1 for one in own if one.family is Family.ARRIVAL)
+    if any("asked for a pause" in one.observed for one in own):
+        return f"not loaded {own[0].expected}: the server asked for a pause"
     return f"{missing} intervals not there" if missing > 1 else f"not there {own[0].expected}".rstrip()
 
 
@@ -129,6 +131,13 @@ def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:
     files = len({one.expected for one in own})
     said = own[0].observed.partition(" (")[0]
     return said if files == 1 else f"{files} files are damaged: {said}"
+
+
+def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
+    """Of a disk what is wrong with it: an error begins with the path of what couldn't be written."""
+    if own[0].error_kind == ENVIRONMENT:
+        return "no space left on the disk" if says_no_space(own[0].observed) else "the disk can't be used"
+    return _observed(own, columns)
 
 
 def _observed(own: Sequence[Evidence], _: Sequence[str]) -> str:
@@ -163,4 +172,5 @@ _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = 
     CauseKind.MISSING_SOURCE: _absent,
     CauseKind.RESTATEMENT: _restated,
     CauseKind.DATA_CORRUPTED: _damaged,
+    CauseKind.RESOURCE_EXHAUSTED: _exhausted,
 }

@@ -33,6 +33,8 @@ LEAST = 14
 AT_ONCE_MAX = 7
 """More intervals than these that come at once are history; fewer may be how a vendor delivers, as after a weekend."""
 MARGIN_LEAST_US = 30 * 60 * 1_000_000
+THROTTLED = "its server asked for a pause before it was asked for this"
+"""Observed of an interval that may be there: nobody was allowed to look."""
 EXACT_NATS = 12.0
 HISTORY_NATS = 5.0
 
@@ -58,8 +60,9 @@ def _of_source(
     delay = None if node.expect_by is not None else usual_delay(tx, node)
     applied = arrivals.first_applied(tx) or 0
     for key in sorted(absent):
-        by = expected_by(node, key, delay)
-        by = missed.get((node.name, key)) if by is None else by
+        by, said = expected_by(node, key, delay), "" if node.expect_by is not None else ", as usual"
+        if by is None:
+            by, said = missed.get((node.name, key)), ", when a consumer was due"
         if (node.name, key) not in missed and obligations.let_go(tx, reach.consumers(node.name), key):
             continue
         if by is None or by >= now or not looked or looked[0].at <= by:
@@ -69,10 +72,12 @@ def _of_source(
         failing = looked[0].error is not None
         was_missed = (node.name, key) in missed or known.get(key) == CauseKind.MISSING_SOURCE
         late = CauseKind.MISSING_SOURCE if was_missed else CauseKind.LATE_SOURCE
+        throttled = looked[0].code == "source_throttled"
         yield Evidence(
             id=f"{KIND}:{node.name}@{key}", node=node.name, partition=key, family=Family.ARRIVAL, kind="" if failing else late.value,
-            expected=f"by {moment(by, now, scene.declared.timezone)}{'' if node.expect_by is not None else ', as usual'}",
-            observed="nothing was delivered", strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
+            expected=f"by {moment(by, now, scene.declared.timezone)}{said}",
+            observed=THROTTLED if throttled else "nothing was delivered",
+            strength=EXACT_NATS if node.expect_by is not None else HISTORY_NATS, at_us=now, began_us=by,
         )  # fmt: skip
 
 

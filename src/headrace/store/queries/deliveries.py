@@ -54,6 +54,8 @@ class Look(msgspec.Struct, frozen=True):
     at: int
     found: int
     error: str | None
+    code: str | None = None
+    """Of the error."""
 
 
 def found_since(tx: Transaction, source: str, since_us: int) -> set[tuple[str, str, int, int, str]]:
@@ -104,7 +106,7 @@ def first_observation(tx: Transaction, source: str) -> tuple[int, int] | None:
 def looks(tx: Transaction, source: str, *, limit: int = 21) -> list[Look]:
     """The last looks at a source, newest first; 21 of them have 20 gaps."""
     rows = tx.execute(
-        "select source, at, found, error from look where source = :source order by at desc limit :limit",
+        "select source, at, found, error, code from look where source = :source order by at desc limit :limit",
         {"source": source, "limit": limit},
     )
     return [Look(*row) for row in rows]

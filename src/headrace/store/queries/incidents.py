@@ -209,12 +209,13 @@ def _delivery_of(tx: Transaction, attempt: str) -> int | None:
 
 
 def open_at(tx: Transaction, node: str, partition: str) -> Incident | None:
-    """The oldest open incident whose evidence or symptoms stand at a partition."""
+    """The oldest open incident whose evidence or symptoms stand at a partition; one whose cause is gone only where there is no other."""
     found = _all(
         tx.execute(
             f"select {_COLUMNS} from incident where state <> 'resolved' and id in (select incident_id from incident_partition"
             " where node = :node and partition in (:partition, '') union select incident_id from evidence"
-            " where node = :node and partition in (:partition, '') and ended_at is null and incident_id is not null) order by id limit 1",
+            " where node = :node and partition in (:partition, '') and ended_at is null and incident_id is not null)"
+            " order by case when state = 'recovering' then 1 else 0 end, id limit 1",
             {"node": node, "partition": partition},
         )
     )

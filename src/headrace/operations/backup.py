@@ -12,8 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
-
+from headrace.faults import Point, reached
 from headrace.lake import catalog
 from headrace.lake.syncing import sync_each
 from headrace.model import Refused, UsageError
@@ -28,34 +27,31 @@ from headrace.operations.backup_files import (
     write_manifest,
 )
 from headrace.operations.db.documents import BackupDocument
-from headrace.operations.performing import Context, perform, verb
-from headrace.operations.progress import Progress
 from headrace.operations.session import Session
 from headrace.run.folders import Folders
+from headrace.store import Store
+
+TRIES_MAX = 3
+"""At most so often a backup is begun, where maintenance deletes meanwhile what the saved state names."""
 
 
-class BackupArguments(msgspec.Struct, frozen=True):
-    """The folder, absolute."""
-
-    folder: str
+class _Gone(Exception):
+    """A file that the saved state names was there no more when it was to be copied."""
 
 
-def backup(session: Session, folder: Path, *, progress: Progress) -> BackupDocument:
-    """Back up into a new folder. UsageError where it is there already and not empty."""
-    return perform(session, "backup", BackupArguments(str(folder.absolute())), progress)  # type: ignore[no-any-return]
+def backup(session: Session, folder: Path) -> BackupDocument:
+    """Back up into a new folder. The leader isn't asked: this process reads the state, and copies beside it.
 
-
-@verb("backup", BackupArguments, BackupDocument)
-def _backup(context: Context, arguments: BackupArguments, progress: Progress) -> BackupDocument:
-    del progress
-    folder = Path(arguments.folder)
+    UsageError without a state, and where the folder is there already and not empty; Refused where a file is missing or the folder
+    can't be written."""
+    folder = folder.absolute()
+    if session.store is None:
+        raise UsageError("there is no state yet", hint="headrace tick makes it")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already", hint="name a folder that isn't: a backup is never overwritten")
     part = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(part, ignore_errors=True)
     try:
-        part.mkdir(mode=0o700, parents=True)
-        manifest = _write(context, part)
+        manifest = _made(session, session.store, part)
         part.replace(folder)
         sync_each([folder / MANIFEST])
     except OSError as error:
@@ -63,6 +59,21 @@ def _backup(context: Context, arguments: BackupArguments, progress: Progress) ->
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return described(folder, manifest)
+
+
+def _made(session: Session, store: Store, part: Path) -> Manifest:
+    """All of it in a folder under another name; begun anew where a file was deleted since the state was saved."""
+    for tried in range(1, TRIES_MAX + 1):
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(mode=0o700, parents=True)
+        try:
+            return _write(session, store, part)
+        except _Gone as gone:
+            if tried == TRIES_MAX:
+                raise Refused(
+                    f"the catalog names {gone}, which isn't there", hint="`headrace db check` lists what is missing, and what to do"
+                ) from gone
+    raise AssertionError
 
 
 def described(folder: Path, manifest: Manifest) -> BackupDocument:
@@ -80,19 +91,24 @@ def described(folder: Path, manifest: Manifest) -> BackupDocument:
     )
 
 
-def _write(context: Context, part: Path) -> Manifest:
-    """While we lead, no file that the state names is deleted."""
-    folders, state = context.held.folders, part / STATE
-    saved = save_state(context.store, state)
+def _write(session: Session, store: Store, part: Path) -> Manifest:
+    folders, state = session.folders, part / STATE
+    saved = save_state(store, state)
+    reached(Point.BACKUP_COPIED)
     with read_saved(state) as tx:
         named = sorted(catalog.named_paths(tx))
     paths = [state]
     for path, source in _sources(folders, named):
         target = part / DATA / path
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        link_or_copy(source, target, linked=not path.startswith("files/"))
+        try:
+            link_or_copy(source, target, linked=not path.startswith("files/"))
+        except FileNotFoundError as error:
+            if path.startswith("lake/"):
+                raise _Gone(path.removeprefix("lake/")) from error
+            continue  # what is kept besides has its time, and it was over
         paths.append(target)
-    return write_manifest(part, paths, saved, context.session.settings.name, state_only=False)
+    return write_manifest(part, paths, saved, session.settings.name, state_only=False)
 
 
 def _sources(folders: Folders, named: list[str]) -> Iterator[tuple[str, Path]]:
@@ -102,7 +118,7 @@ def _sources(folders: Folders, named: list[str]) -> Iterator[tuple[str, Path]]:
         if Path(path).is_absolute():
             continue  # a foreign writer's file that isn't in our folder
         if not source.is_file():
-            raise Refused(f"the catalog names {path}, which isn't there", hint="`headrace db check` lists what is missing, and what to do")
+            raise _Gone(path)
         yield f"lake/{path}", source
     for name, folder in kept_folders(folders).items():
         for inside, _, files in os.walk(folder):

@@ -3,6 +3,7 @@ made by a process of their own."""
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import threading
@@ -18,9 +19,10 @@ from headrace.operations.session import Session
 from headrace.run import reclaiming, upkeep
 from headrace.run.garbage import Keep
 from headrace.run.leader import Leader
+from headrace.store import ClockKind
 
 RETRY_SECONDS = 60.0
-"""At most so often it is looked whether a backup is due, and one that failed is tried again."""
+"""At most so often it is looked whether maintenance or a backup is due, and one that failed is tried again."""
 
 
 class Caretaker:
@@ -30,14 +32,19 @@ class Caretaker:
         self._session, self._leader, self._tell = session, leader, tell
         self._thread: threading.Thread | None = None
         self._backup: subprocess.Popen[str] | None = None
-        self._tried = -RETRY_SECONDS
+        self._tried = self._asked = -math.inf
 
     def go(self) -> None:
-        """Begin, if a day has passed and nothing of it is under way."""
+        """Begin, if a day has passed and nothing of it is under way. A replay is made again instead."""
+        leader = self._leader
+        if leader.clock.kind is not ClockKind.LIVE:
+            return
         self._back_up()
         if self._thread is not None and self._thread.is_alive():
             return
-        leader = self._leader
+        if time.monotonic() - self._asked < RETRY_SECONDS:
+            return
+        self._asked = time.monotonic()
         with leader.store.write(leader.lease.epoch) as tx:
             now = leader.clock.mark(tx)
             pressed = reclaiming.due(tx, now)

@@ -146,7 +146,7 @@ class Verb(msgspec.Struct, frozen=True):
 
 VERBS: dict[str, Verb] = {}
 REQUESTABLE = (
-    "apply", "receive", "run", "tick", "gc", "backup", "retry", "cancel", "pause", "resume", "withdraw", "fire", "backfill", "backfills",
+    "apply", "receive", "run", "tick", "gc", "retry", "cancel", "pause", "resume", "withdraw", "fire", "backfill", "backfills",
     "contract_accept",
     "fix",
     "note_incident", "quarantine_deciding", "report_incident", "waive", "exports",

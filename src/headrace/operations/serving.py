@@ -32,6 +32,8 @@ from headrace.store import ClockKind
 from headrace.store.lease import Holder, holder
 from headrace.store.wake import wake
 
+MAINTENANCE_SECONDS = 5.0
+"""So often it is looked whether maintenance or a backup is due, and what became of it: however seldom sources are polled."""
 GRACE_SECONDS = 60.0
 """How long attempts that run when a server is told to stop may take; then they are put back, and done again by the next leader."""
 STANDBY_SECONDS = 0.5
@@ -134,15 +136,15 @@ class Serving:
         leader.begin(Order(kind="serve", targets=leader.everything, actor=SERVER, standing=True), self._report)
         rounds = Rounds(leader, context.held.folders, lambda: wake(store.folder))
         stack.callback(rounds.close)
-        caretaker = Caretaker(self._session, leader, self._tell)
+        maintenance = _Every(MAINTENANCE_SECONDS, Caretaker(self._session, leader, self._tell).go)
         looks_at_files = _Every(SERVER_EVERY_SECONDS, leader.look_at_files)
 
         def round_() -> None:
             looks_at_files.go()
+            maintenance.go()
             if rounds.go():
                 leader.settle()
                 leader.borrow()
-                caretaker.go()
 
         self._loop(context, leader, rounds.patience, round_)
 

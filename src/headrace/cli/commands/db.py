@@ -79,7 +79,7 @@ def _move(invocation: Invocation, what: str, folder: str | None, *, force: bool,
     if what == "backup":
         from headrace.operations.backup import backup
 
-        invocation.show(backup(invocation.session, Path(folder or ""), progress=invocation.progress()), _backed_up)
+        invocation.show(backup(invocation.session, Path(folder or "")), _backed_up)
         return 0
     if folder is None and not new_state:
         return _offer(invocation, force=force, yes=yes)

@@ -39,7 +39,7 @@ def test_what_is_sent_again_is_a_restatement_with_its_difference(lab: Lab) -> No
     lab.tick()
     assert facts(lab) == [
         (DAYS[0], "10 rows", "12 rows", "2 rows added"),
-        (DAYS[0], "12 rows", "12 rows", "1 row added, 1 row removed"),
+        (DAYS[0], "12 rows", "12 rows", "1 row added, 1 row removed; amount: 1 row"),
         (DAYS[0], "12 rows", "12 rows", "the same rows, written otherwise"),
     ]
 

@@ -27,12 +27,26 @@ class Before(msgspec.Struct, frozen=True, gc=False):
     """Of the bytes that it was read from."""
 
 
+class ColumnChange(msgspec.Struct, frozen=True, gc=False):
+    """A column with other values than before, in how many rows; and how they are other, where that can be told."""
+
+    column: str
+    rows: int
+    how: str = ""
+
+    @property
+    def clause(self) -> str:
+        """`carrier: 120 rows, 12 codes written otherwise, one for one`."""
+        return ", ".join(filter(None, (f"{self.column}: {_rows(self.rows)}", self.how)))
+
+
 class Difference(msgspec.Struct, frozen=True, gc=False):
     """How many rows are new, gone, and other than before (the last only where a key tells which row is which)."""
 
     added: int
     removed: int
     changed: int
+    columns: tuple[ColumnChange, ...] = ()
 
 
 def restated(
@@ -80,7 +94,8 @@ def _told(difference: Difference | None) -> str:
     if difference is None:
         return "other rows"
     counts = {"added": difference.added, "removed": difference.removed, "changed": difference.changed}
-    return ", ".join(f"{_rows(count)} {what}" for what, count in counts.items() if count) or SAME
+    rows = ", ".join(f"{_rows(count)} {what}" for what, count in counts.items() if count) or SAME
+    return "; ".join((rows, *(one.clause for one in difference.columns)))
 
 
 def _rows(count: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -30,6 +30,7 @@ _SAYS = (
     Family.DURATION,
     Family.CHECK,
 )
+_RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
 CLAUSE_MAX = 120
 _OF_FILES = (CUT_OFF, "empty file", "too large")
 """What is wrong with how much of a file there is: what was observed says it."""
@@ -42,7 +43,8 @@ def told(one: Candidate) -> Cause:
     explains = tuple(dict.fromkeys((*ids, *(each.id for each in one.symptoms))))
     if one.said is not None:
         return msgspec.structs.replace(one.said, own=(), explains=explains)
-    columns = tuple(sorted(one.columns))
+    restated = restated_columns(one.own) if one.kind is CauseKind.RESTATEMENT else ()
+    columns = tuple(sorted({*one.columns, *restated}))
     return Cause(
         kind=one.kind, node=one.node, nodes=one.nodes, partitions=tuple(sorted(one.partitions)), columns=columns,
         detail=HISTORY if one.history else detail_of(one.kind, one.own), summary=_summary(one, columns), began_us=one.began_us,
@@ -124,7 +126,25 @@ def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
 
 
 def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
-    return f"restated: {own[0].detail}" if own[0].detail else "restated"
+    """Of one interval what changed in it; of several, the columns that changed in any of them."""
+    if len(own) == 1 or not (changed := restated_columns(own)):
+        return f"restated: {own[0].detail}" if own[0].detail else "restated"
+    hows = {how for _, _, how in _restated_parts(own) if how}
+    how = f", {hows.pop()}" if len(hows) == 1 else ""
+    rows = sum(count for _, count, _ in _restated_parts(own))
+    return f"restated in {len(own)} intervals: {_listed(changed)} in {rows:,} rows{how}"
+
+
+def restated_columns(own: Iterable[Evidence]) -> list[str]:
+    """The columns that restatements changed, by name."""
+    return sorted({column for column, _, _ in _restated_parts(own)})
+
+
+def _restated_parts(own: Iterable[Evidence]) -> list[tuple[str, int, str]]:
+    """Column, rows and how they changed, as restatements tell of each column after their rows."""
+    parts = (part for one in own if one.family is Family.RESTATED for part in one.detail.split("; ")[1:])
+    found = (_RESTATED.fullmatch(part) for part in parts)
+    return [(one[1], int(one[2].replace(",", "")), one[3] or "") for one in found if one is not None]
 
 
 def _damaged(own: Sequence[Evidence], _: Sequence[str]) -> str:

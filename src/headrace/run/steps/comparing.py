@@ -44,7 +44,7 @@ def _differences(
     checks: Sequence[CheckSpec], previous: InputData, staged: StagedFile, keys: Sequence[str], session: Session
 ) -> dict[str, Changed]:
     columns = _columns(previous.columns, staged.columns)
-    before, after = _side(_before(previous, keys), columns, 0), _side(_after(staged, keys), columns, 1)
+    before, after = _side(before_sql(previous, keys), columns, 0), _side(after_sql(staged, keys), columns, 1)
     names = [both.name for both in columns]
     known = next((key for check in checks if (key := _key(check, names))), None)
     if known and not any(_repeats(session, side, known) for side in (before, after)):
@@ -74,12 +74,14 @@ def _columns(before: Sequence[Column], after: Sequence[Column]) -> list[_Both]:
     return [_Both(name, old.get(name), new.get(name)) for name in {**old, **new}]
 
 
-def _before(previous: InputData, keys: Sequence[str]) -> str:
+def before_sql(previous: InputData, keys: Sequence[str]) -> str:
+    """The rows of these partitions that readers see."""
     listed = ", ".join(literal(key) for key in keys)
     return f"SELECT * FROM ({relation_sql(previous.files, previous.columns, with_partition=True)}) WHERE {_PARTITION} IN ({listed})"
 
 
-def _after(staged: StagedFile, keys: Sequence[str]) -> str:
+def after_sql(staged: StagedFile, keys: Sequence[str]) -> str:
+    """The rows of these partitions as they were staged."""
     return relation_sql([FileRef(staged.path, tuple(keys), lookup=Lookup.SAME)], staged.columns, with_partition=True)
 
 
@@ -128,7 +130,7 @@ def _as_multisets(session: Session, before: str, after: str, names: Sequence[str
 
 
 def _all_rows(previous: InputData, staged: StagedFile, keys: Sequence[str], session: Session) -> dict[str, Changed]:
-    counted = f"SELECT {_PARTITION}, count(*) FROM ({_before(previous, keys)}) GROUP BY 1"
+    counted = f"SELECT {_PARTITION}, count(*) FROM ({before_sql(previous, keys)}) GROUP BY 1"
     removed: dict[str, int] = dict(session.connection.execute(counted).fetchall())
     added = {part.key: part.rows for part in staged.partitions}
     return {key: Changed(added=added[key], removed=removed.get(key, 0)) for key in keys if added[key] or removed.get(key)}

@@ -12,6 +12,7 @@ from headrace.quality.facts import Fact
 from headrace.quality.restating import Difference, restated
 from headrace.run.messages import TakeIn
 from headrace.run.steps.comparing import differences
+from headrace.run.steps.restated_columns import changed_columns
 
 
 def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str) -> tuple[Fact, ...]:
@@ -27,7 +28,8 @@ def restatements(task: TakeIn, staged: StagedFile, session: Session, sha256: str
     moved = msgspec.structs.replace(staged, partitions=tuple(part for part in staged.partitions if part.key in task.before))
     try:
         changed = differences(task.source.checks, task.previous, known, moved, session)
+        columns = changed_columns(task.previous, moved, changed, session)
     except BodyFailed:  # what readers saw isn't there any more: it is restated all the same, nobody can say by how much
-        changed = {}
-    counts = {key: Difference(one.added, one.removed, one.changed) for key, one in changed.items()}
+        changed, columns = {}, {}
+    counts = {key: Difference(one.added, one.removed, one.changed, columns.get(key, ())) for key, one in changed.items()}
     return restated(task.before, now, sha256, counts)

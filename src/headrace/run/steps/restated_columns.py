@@ -1,0 +1,83 @@
+"""Which columns a restatement changed, in how many rows, and how: found column by column, so that rewritten codes of a key are seen
+as that, and not as rows that went and came. Values themselves are told nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from headrace.engine import InputData
+from headrace.lake import PARTITION_COLUMN, Column, StagedFile
+from headrace.lake.session import Session, quote
+from headrace.quality.restating import ColumnChange
+from headrace.run.messages import Changed
+from headrace.run.steps.comparing import after_sql, before_sql
+
+COLUMNS_MAX = 64
+"""A table of more columns isn't compared column by column."""
+ROWS_MAX = 1_000_000
+"""Nor is a delivery of more rows."""
+CODES_MAX = 10_000
+"""A column of more distinct values has no codes."""
+PARTITIONS_MAX = 31
+"""Of one file with more intervals so many are compared column by column."""
+TOLD_MAX = 5
+
+
+def changed_columns(
+    previous: InputData,
+    staged: StagedFile,
+    changed: Mapping[str, Changed],
+    session: Session,
+) -> dict[str, tuple[ColumnChange, ...]]:
+    """Partition → its columns with other values than before, those with most changed rows first.
+    Columns that only one side has, and columns of another type now, aren't compared."""
+    import duckdb
+
+    old = {one.name.lower(): one for one in previous.columns if one.name != PARTITION_COLUMN}
+    both = [one for one in staged.columns if _same(one, old)]
+    if not changed or len(both) > COLUMNS_MAX or staged.rows > ROWS_MAX:
+        return {}
+    found: dict[str, tuple[ColumnChange, ...]] = {}
+    for key in [*changed][:PARTITIONS_MAX]:
+        before, after = before_sql(previous, [key]), after_sql(staged, [key])
+        try:
+            columns = sorted(_of(session, both, before, after), key=lambda one: -one.rows)
+        except duckdb.Error:  # it is restated all the same, whatever of it can't be compared
+            continue
+        found[key] = tuple(columns[:TOLD_MAX])
+    return found
+
+
+def _same(column: Column, old: Mapping[str, Column]) -> bool:
+    was = old.get(column.name.lower())
+    return was is not None and was.type == column.type
+
+
+def _of(session: Session, columns: Sequence[Column], before: str, after: str) -> Iterator[ColumnChange]:
+    for column in columns:
+        name = quote(column.name)
+        own, had = (f"SELECT {name} FROM ({rows})" for rows in (after, before))
+        counts = [
+            session.connection.execute(f"SELECT count(*) FROM ({one} EXCEPT ALL {two})").fetchone() for one, two in ((own, had), (had, own))
+        ]
+        # rows that are only new, or only gone, changed no column
+        if count := min(row[0] for row in counts if row is not None):
+            yield ColumnChange(column.name, int(count), _how(session, name, before, after))
+
+
+def _how(session: Session, name: str, before: str, after: str) -> str:
+    """Whether values were emptied, or each code was replaced by another one; else nothing is said."""
+    counted = f"SELECT {name} AS v, count(*) AS n FROM ({{rows}}) GROUP BY 1"
+    said = "SELECT count(v), list(n ORDER BY n) FILTER (v IS NOT NULL), sum(n) FILTER (v IS NULL)"
+    sides = []
+    for rows in (before, after):
+        row = session.connection.execute(f"{said} FROM ({counted.format(rows=rows)})").fetchone()
+        assert row is not None
+        sides.append((row[0], row[1], row[2] or 0))
+    (was, had, nulls_before), (now, has, nulls_after) = sides
+    if nulls_after > nulls_before:
+        return f"{nulls_after - nulls_before:,} emptied"
+    codes = 1 < was <= CODES_MAX and was < sum(had or [0])
+    if codes and had == has:
+        return f"{was} codes written otherwise, one for one"
+    return f"{was} values became {now}" if codes and was != now else ""

@@ -1,0 +1,54 @@
+"""What a restatement changed: the columns, how many rows, and how."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from runlab import DAYS, Lab
+
+HEADER = "order_id,carrier,amount,day"
+CODES = ("AA", "DL", "UA", "WN")
+
+
+def rows(day: str, prefix: str = "", extra: float = 0.0) -> list[str]:
+    return [f"{day[-2:]}{n},{prefix}{CODES[n % 7 % 4]},{n + extra:.2f},{day}" for n in range(24)]
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_rewritten_codes_are_named(tmp_path: Path, keyed: bool) -> None:
+    """Would catch: "restated: 24 rows added, 24 rows removed" for codes of a key column that were
+    written otherwise in every file; an incident for each of the files."""
+    lab = Lab(tmp_path / "p")
+    if keyed:
+        source = (lab.root / "sources/orders.yaml").read_text()
+        lab.write("sources/orders.yaml", source + "checks: [{unique: [order_id, carrier]}]\n")
+    lab.sql("totals", "select day, carrier, sum(amount) as total from orders group by all")
+    for day in DAYS[:5]:
+        lab.deliver(day, rows(day), HEADER)
+    lab.tick()
+    for day in DAYS[:5]:
+        lab.deliver(day, [*rows(day, "X-")], HEADER)
+    lab.tick()
+    (found,) = lab.headrace("incidents")
+    cause = found["cause"]
+    assert (cause["kind"], cause["node"], cause["columns"]) == ("restatement", "orders", ["carrier"])
+    assert cause["summary"] == ("restated in 5 intervals: carrier in 120 rows, 4 codes written otherwise, one for one")
+    assert "AA" not in str(cause)
+
+
+def test_other_amounts_and_emptied_ones(tmp_path: Path) -> None:
+    """Would catch: columns that didn't change among those that did; emptied values told as others."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, carrier, sum(amount) as total from orders group by all")
+    lab.deliver(DAYS[0], rows(DAYS[0]), HEADER)
+    lab.tick()
+    other = rows(DAYS[0], extra=0.37)
+    emptied = [row.replace(f",{row.split(',')[1]},", ",,") for row in other[:3]]
+    lab.deliver(DAYS[0], [*emptied, *other[3:]], HEADER)
+    lab.tick()
+    (found,) = lab.headrace("incidents")
+    assert found["cause"]["columns"] == ["amount", "carrier"]
+    said = found["cause"]["evidence"][0]["what"] + found["cause"]["summary"]
+    assert "amount: 24 rows" in said
+    assert "carrier: 3 rows, 3 emptied" in said

@@ -10,7 +10,7 @@ import pytest
 from command_walk import Walk
 from postgres_cluster import Database
 
-STEPS, LONG_STEPS, PARTS = 14, 60, 4
+STEPS, LONG_STEPS, PARTS = 12, 60, 4
 
 
 def seeded() -> int:
@@ -19,6 +19,7 @@ def seeded() -> int:
     return seed
 
 
+@pytest.mark.timeout(240)
 def test_after_each_command_the_log_comes_to_the_tables(tmp_path: Path) -> None:
     Walk(tmp_path, seeded()).go(STEPS)
 

@@ -97,9 +97,10 @@ def _compared(tx: Transaction, log: Log, replay: Replay) -> Compared:
         if table.name.startswith(CATALOG) and not replay.catalog_known:
             continue
         try:
-            differing = comparing.compared(tx, replay.connection, table)
-            found.differences += islice(differing, DIFFERENCES_MAX)
-            found.checked[table.name] = comparing.count(tx, table.name)
+            with comparing.apart(tx):
+                differing = comparing.compared(tx, replay.connection, table)
+                found.differences += islice(differing, DIFFERENCES_MAX)
+                found.checked[table.name] = comparing.count(tx, table.name)
         except comparing.UNREADABLE as error:
             found.unreadable[table.name] = str(error)
     return found

@@ -16,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from every_table import all_rows, fill_every_table
-from postgres_cluster import Database
+from postgres_cluster import Cluster, Database, private_cluster
 
 from headrace.lake import catalog
 from headrace.model import Settings, StoreError
@@ -32,6 +32,8 @@ from headrace.store.transaction import Dialect
 
 SEED = 20261121
 FLIPS = 60
+ROUNDS = 12
+PAGE_BYTES = 8192
 DRAWS_MAX = 20
 NOT_UNIQUE = ("IntegrityError", "UniqueViolation")
 """What SQLite and PostgreSQL say of a value that is there already."""
@@ -234,8 +236,12 @@ def _kept(rows: dict[str, Any]) -> dict[str, Any]:
 
 
 def _found(root: Path, place: Folders) -> bool:
+    return _found_in(root, Settings(name="full"), place)
+
+
+def _found_in(root: Path, settings: Settings, place: Folders) -> bool:
     try:
-        with Store.open(root, Settings(name="full")) as store, store.read() as tx:
+        with Store.open(root, settings) as store, store.read() as tx:
             if list(checking.damage(tx)):
                 return True
             with compared(tx, place) as found:
@@ -244,6 +250,64 @@ def _found(root: Path, place: Folders) -> bool:
         return True  # every command says so
 
 
-def _same(root: Path, before: dict[str, Any]) -> bool:
-    with Store.open(root, Settings(name="full")) as store, store.read() as tx:
+def _same(root: Path, before: dict[str, Any], settings: Settings | None = None) -> bool:
+    with Store.open(root, settings or Settings(name="full")) as store, store.read() as tx:
         return _kept(all_rows(tx)) == before
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_flipped_bit_of_a_page_is_found_in_postgresql(tmp_path: Path) -> None:
+    """One bit of a row in each of some tables, on the disk of a server without page checksums."""
+    values = random.Random(SEED)
+    unfound: list[tuple[str, int, int]] = []
+    seen = 0
+    with private_cluster() as cluster, cluster.fresh() as database:
+        settings = Settings(name="full", store_url=database.url)
+        with filled(tmp_path / "p", settings) as store, store.read() as tx:
+            place, before = folders(store), _kept(all_rows(tx))
+        files = _heap_files(database, [name for name in before if name not in UNRECORDED])
+        for _ in range(ROUNDS):
+            cluster.main.execute("checkpoint")
+            cluster.crash()
+            name = values.choice(sorted(files))
+            at, bit = _flip_row(cluster, files[name], values)
+            cluster.start()
+            if _found_in(tmp_path / "p", settings, place):
+                seen += 1
+            elif not _same(tmp_path / "p", before, settings):
+                unfound.append((name, at, bit))
+            cluster.crash()
+            _write_bit(cluster, files[name], at, bit)
+            cluster.start()
+    assert unfound == [], f"seed {SEED}"
+    assert seen > ROUNDS // 4, f"hardly any was found: {seen} of {ROUNDS}, seed {SEED}"
+
+
+def _heap_files(database: Database, names: list[str]) -> dict[str, str]:
+    """Table → its file, relative to the data folder of the server."""
+    sql = "select relname, pg_relation_filepath(oid) from pg_class where relkind = 'r' and relname = any(%s)"
+    rows = database.rows(sql, (names,), schemas="headrace, headrace_lake")
+    return {name: path for name, path in rows if path is not None}
+
+
+def _flip_row(cluster: Cluster, path: str, values: random.Random) -> tuple[int, int]:
+    """Flip a bit between the first page's rows' beginning and its end; where that was."""
+    page = (_data(cluster) / path).read_bytes()[:PAGE_BYTES]
+    upper = int.from_bytes(page[14:16], "little")  # pd_upper
+    used = [at for at in range(upper, PAGE_BYTES) if page[at]]
+    at, bit = values.choice(used), values.randrange(8)
+    _write_bit(cluster, path, at, bit)
+    return at, bit
+
+
+def _write_bit(cluster: Cluster, path: str, at: int, bit: int) -> None:
+    with (_data(cluster) / path).open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1 << bit]))
+
+
+def _data(cluster: Cluster) -> Path:
+    return Path(cluster.main.socket_folder).parent / "data"

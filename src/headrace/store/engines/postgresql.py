@@ -22,6 +22,7 @@ from headrace.store.engines.values import adapt
 from headrace.store.event_log.recording import LAST, Recorder, Texts, append_event
 from headrace.store.event_log.records import Kind
 from headrace.store.event_log.statements import statement
+from headrace.store.failures import RESTORE
 from headrace.store.transaction import Cursor, Dialect, Parameters, Transaction, over, quoted
 
 CONNECT_SECONDS = 10
@@ -329,6 +330,11 @@ class PostgresqlEngine:
             if meant is None:
                 raise
             raise meant from error
+        except UnicodeDecodeError as error:
+            if not _is_of_driver(error):
+                raise
+            said = f"the state database {self.where} is damaged: a text in it is none any more ({error})"
+            raise StoreError(said, hint=RESTORE) from error
 
     def _read_connection(self) -> Any:
         if self._reader is None or self._reader.closed:
@@ -487,6 +493,14 @@ def meaning(psycopg: Any, error: Any, where: str) -> StoreError | None:
             hint="check that the server runs and can be reached; nothing was committed unless the commit itself was under way",
         )
     return None
+
+
+def _is_of_driver(error: UnicodeDecodeError) -> bool:
+    """Whether psycopg failed to decode it, and not who uses the transaction."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and "psycopg" in frame.tb_frame.f_code.co_filename
 
 
 def _first_line(error: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
+from contextlib import contextmanager
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from headrace.model.errors import StoreError
@@ -58,6 +59,21 @@ def tables(tx: Transaction, expected: sqlite3.Connection, keys: Mapping[str, Seq
 def count(tx: Transaction, table: str) -> int:
     """How many rows a table has."""
     return int(tx.execute(f"select count(*) from {quoted(table)}").fetchone()[0])
+
+
+@contextmanager
+def apart(tx: Transaction) -> Iterator[None]:
+    """A table that can't be read ends its own comparison, not the transaction. StoreError for it."""
+    if tx.dialect is Dialect.SQLITE:
+        yield
+        return
+    tx.execute("savepoint compared")
+    try:
+        yield
+    except Exception as error:  # a damaged page may make server and driver fail in any way
+        tx.execute("rollback to compared")
+        raise StoreError(f"it can't be read ({str(error).splitlines()[0][:200]})") from error
+    tx.execute("release compared")
 
 
 def missing_tables(tx: Transaction, expected: sqlite3.Connection) -> list[str]:
@@ -174,25 +190,49 @@ def _stored_rows(tx: Transaction, table: Table) -> Iterator[Row]:
     sqlite = tx.dialect is Dialect.SQLITE
     ordered = ", ".join(_ordered(column, table.types[column], sqlite=sqlite) for column in table.key)
     listed = ", ".join(as_sqlite(column, kind) for column, kind in table.types.items())
+    done = 0
     try:
-        yield from tx.stream(f"select {listed} from {quoted(table.name)} order by {ordered}")
-    except sqlite3.OperationalError:
+        for row in tx.stream(f"select {listed} from {quoted(table.name)} order by {ordered}"):
+            yield row
+            done += 1
+    except (sqlite3.OperationalError, UnicodeDecodeError):
         # a text that isn't UTF-8 any more: read as bytes, so that its row can be named
-        listed = ", ".join(_raw(quoted(column)) for column in table.types)
-        sql = f"select {listed} from {quoted(table.name)} order by {ordered}"
-        for row in tx.execute(sql).fetchall():
-            pairs = zip(row[::2], row[1::2], strict=True)
-            yield tuple(value.decode("utf-8", "surrogateescape") if kind == "text" else value for value, kind in pairs)
+        rows = _sqlite_bytes(tx, table, ordered) if sqlite else _postgresql_bytes(tx, table, ordered)
+        yield from islice(rows, done, None)
+
+
+def _sqlite_bytes(tx: Transaction, table: Table, ordered: str) -> Iterator[Row]:
+    listed = ", ".join(_with_type(quoted(column)) for column in table.types)
+    sql = f"select {listed} from {quoted(table.name)} order by {ordered}"
+    for row in tx.execute(sql).fetchall():
+        pairs = zip(row[::2], row[1::2], strict=True)
+        yield tuple(_as_text(value) if kind == "text" else value for value, kind in pairs)
+
+
+def _with_type(name: str) -> str:
+    """A column with the bytes of its text, and its type."""
+    return f"case typeof({name}) when 'text' then cast({name} as blob) else {name} end, typeof({name})"
+
+
+def _postgresql_bytes(tx: Transaction, table: Table, ordered: str) -> Iterator[Row]:
+    """With `textsend`: `convert_to` refuses what is no UTF-8."""
+    texts = [kind in _TEXT_TYPES for kind in table.types.values()]
+    listed = ", ".join(
+        f"textsend({quoted(column)}::text)" if text else as_sqlite(column, kind)
+        for (column, kind), text in zip(table.types.items(), texts, strict=True)
+    )
+    for row in tx.stream(f"select {listed} from {quoted(table.name)} order by {ordered}"):
+        pairs = zip(row, texts, strict=True)
+        yield tuple(_as_text(value) if text and value is not None else value for value, text in pairs)
+
+
+def _as_text(value: Any) -> str:
+    return bytes(value).decode("utf-8", "surrogateescape")
 
 
 def _ordered(column: str, kind: str, *, sqlite: bool) -> str:
     collated = "" if sqlite or kind not in _TEXT_TYPES else ' collate "C"'
     return f"{quoted(column)}{collated} nulls first"
-
-
-def _raw(name: str) -> str:
-    """A column with the bytes of its text, and its type."""
-    return f"case typeof({name}) when 'text' then cast({name} as blob) else {name} end, typeof({name})"
 
 
 def _primary_key(connection: sqlite3.Connection, table: str) -> tuple[str, ...]:

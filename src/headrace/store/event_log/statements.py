@@ -77,7 +77,8 @@ def recorded(given: Statement, parameters: Any) -> Sequence[Any]:
 def stand_in(value: Any) -> Any:
     """A long text or bytes as its hash; everything else as it is."""
     if isinstance(value, str):
-        value_bytes = value.encode() if len(value) >= HASHED_BYTES_MIN else b""
+        long = len(value) >= HASHED_BYTES_MIN
+        value_bytes = value.encode("utf-8", "surrogateescape") if long else b""
     else:
         value_bytes = bytes(value) if isinstance(value, bytes | bytearray | memoryview) else b""
     return value if len(value_bytes) < HASHED_BYTES_MIN else HASHED + sha256(value_bytes).digest()

@@ -178,7 +178,7 @@ def test_others_are_looked_at_in_turn(lab: Lab) -> None:
     file_of(lab, "totals", DAYS[0]).unlink()
     assert len(look_at_all(lab)) == 1
     looked = lab.headrace("status")["lake"]
-    assert looked == {"files": 3 * len(DAYS), "looked_at_24h": 3 * len(DAYS), "damaged": 1}
+    assert looked == {"files": 3 * len(DAYS), "looked_at_24h": 3 * len(DAYS), "damaged": 1, "elsewhere": 0}
 
 
 def test_three_other_things_are_wrong_at_once(lab: Lab) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from postgres_cluster import Database
 from runlab import Lab
 from warm_mothers import headrace
 
@@ -24,8 +26,11 @@ DELIVERIES = "source: orders\nowner: acme\npartition: {by: day, column: day}\nre
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Lab:
+    return filled(Lab(tmp_path / "p"))
+
+
+def filled(made: Lab) -> Lab:
     """`totals` is computed in one attempt: its days lie in one or two files."""
-    made = Lab(tmp_path / "p")
     made.sql("totals", "select day, customer, sum(amount) as total from orders group by all", BY_DAY)
     made.write("consumers.yaml", CONSUMERS)
     for day in DAYS:
@@ -207,6 +212,33 @@ def test_inputs_are_repaired_before_what_reads_them(lab: Lab) -> None:
     assert lab.headrace("fix", orders, "--yes")["state"] == "resolved"
     assert lab.headrace("fix", totals, "--yes")["state"] == "resolved"
     assert lab.read("totals") == before
+
+
+@pytest.mark.slow
+def test_with_the_state_in_postgresql(postgresql: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Catches: statements that only one of the databases takes; a catalog in a schema of its own that isn't given up in."""
+    monkeypatch.setenv("PG_PASSWORD", postgresql.password)
+    lab = filled(Lab(tmp_path / "p", postgresql))
+    before = lab.read("totals")
+    path, keys = shared(lab, "totals")
+    deleted(path)
+    (opened,) = lab.headrace("tick")["incidents_opened"]
+    assert sorted(lab.headrace("incident", opened)["affected"]["partitions"]) == keys
+    assert lab.headrace("fix", opened, "--yes")["state"] == "resolved"
+    assert lab.read("totals") == before
+    agreed(lab)
+
+
+def test_files_that_are_elsewhere_are_counted_and_not_called_damaged(lab: Lab) -> None:
+    """Catches: a file that another writer registered by a URL, said to be gone because it isn't in this lake's folder."""
+    with sqlite3.connect(lab.root / ".headrace/state.db") as db:
+        db.execute(
+            "update ducklake_data_file set path = 's3://bucket/f.parquet', path_is_relative = 0 where data_file_id ="
+            " (select min(data_file_id) from ducklake_data_file where end_snapshot is null)"
+        )
+    assert lab.headrace("tick")["incidents_opened"] == []
+    found = lab.headrace("status")["lake"]
+    assert (found["damaged"], found["elsewhere"]) == (0, 1)
 
 
 def failing(lab: Lab, *arguments: str) -> str:

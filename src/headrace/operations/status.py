@@ -154,7 +154,7 @@ def _observed(session: Session, totals: Totals, now_us: int) -> ObservedRow | No
 def _lake(tx: Transaction, now_us: int) -> LakeFilesRow:
     damaged = damaged_files(tx)
     looked = lake_files.looked_since(tx, now_us - DAY_US)
-    return LakeFilesRow(files=catalog.count_current(tx), looked_at_24h=looked, damaged=len(damaged))
+    return LakeFilesRow(files=catalog.count_current(tx), looked_at_24h=looked, damaged=len(damaged), elsewhere=catalog.count_elsewhere(tx))
 
 
 def needs(project: Project, consumer: str) -> str:

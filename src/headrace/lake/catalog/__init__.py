@@ -35,7 +35,7 @@ from headrace.lake.catalog.reading import (
 )
 from headrace.lake.catalog.times import snapshot_time
 from headrace.lake.catalog.transaction import Transaction
-from headrace.lake.catalog.watching import CurrentFile, count_current, current, current_after, files_of, ids_holding
+from headrace.lake.catalog.watching import CurrentFile, count_current, count_elsewhere, current, current_after, files_of, ids_holding
 
 __all__ = [
     "KEYS",
@@ -51,6 +51,7 @@ __all__ = [
     "Transaction",
     "check_version",
     "count_current",
+    "count_elsewhere",
     "create",
     "create_tables",
     "current",

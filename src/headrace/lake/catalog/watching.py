@@ -11,8 +11,9 @@ from headrace.lake.catalog.transaction import Transaction
 _CURRENT = (
     "SELECT f.data_file_id, t.table_name, s.path, t.path, t.path_is_relative, f.path, f.path_is_relative, f.file_size_bytes, f.footer_size "
     "FROM ducklake_data_file f JOIN ducklake_table t ON t.table_id = f.table_id AND t.end_snapshot IS NULL "
-    "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE f.end_snapshot IS NULL"
+    "JOIN ducklake_schema s ON s.schema_id = t.schema_id WHERE f.end_snapshot IS NULL AND f.path NOT LIKE '%://%'"
 )
+"""Without what another writer registered by a URL: nobody can look at that here."""
 
 
 class CurrentFile(NamedTuple):
@@ -39,6 +40,11 @@ def current(tx: Transaction, ids: Iterable[int]) -> list[CurrentFile]:
 def count_current(tx: Transaction) -> int:
     """How many data files the newest snapshot has."""
     return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL").fetchone()[0])
+
+
+def count_elsewhere(tx: Transaction) -> int:
+    """How many of them another writer registered by a URL."""
+    return int(tx.execute("SELECT count(*) FROM ducklake_data_file WHERE end_snapshot IS NULL AND path LIKE '%://%'").fetchone()[0])
 
 
 def ids_holding(tx: Transaction, name: str, keys: Sequence[str]) -> list[int]:

@@ -127,11 +127,13 @@ class FilesRow(Document, frozen=True, kw_only=True):
 
 
 class LakeFilesRow(Document, frozen=True, kw_only=True):
-    """The data files that readers see: how many there are, at how many somebody looked within 24 hours, and how many are damaged."""
+    """The data files that readers see: how many there are, at how many somebody looked within 24 hours, and how many are damaged.
+    `elsewhere`: at how many of them nobody can look, because another writer registered them by a URL."""
 
     files: int
     looked_at_24h: int
     damaged: int
+    elsewhere: int = 0
 
 
 class QuarantineCounts(Document, frozen=True, kw_only=True):

@@ -669,14 +669,14 @@ INCIDENT = q.IncidentRow(
         ],
     ),
     owner="flight-feed-inc", began_at=NOW - timedelta(days=2, seconds=2), opened_at=NOW - timedelta(days=2), restored_at=None,
-    resolved_at=None, detect_seconds=2.0, restore_seconds=172_802.0,
+    resolved_at=None, detect_seconds=2.0,
     affected=q.AffectedRow(assets=["flights_clean", "daily_report"], consumers=["morning-report"], partitions=["2013-02-11", "2013-02-12"]),
     repair=q.IncidentRepairRow(command="headrace fix INC-1", automatic=False), recurrence_of=None, before=None,
     symptoms=[q.SymptomRow(node="daily_report", partition="2013-02-11", what="failed", at=NOW)],
     timeline=[q.HappenedRow(at=NOW - timedelta(days=2), what="opened: schema_change at flights, 2 columns renamed", by="headrace")],
 )  # fmt: skip
 RECURRED = msgspec.structs.replace(
-    INCIDENT, id="INC-9", state="resolved", restored_at=NOW, resolved_at=NOW, recurrence_of="INC-1", repair=None, symptoms=[],
+    INCIDENT, id="INC-9", state="resolved", restored_at=NOW, restore_seconds=172_802.0, resolved_at=NOW, recurrence_of="INC-1", repair=None, symptoms=[],
     before=q.RecurrenceRow(id="INC-1", began_at=NOW - timedelta(days=40), restored_at=NOW - timedelta(days=38), done=["names accepted"]),
 )  # fmt: skip
 SCREENS: dict[str, tuple[Any, Callable[[Any, Page], None]]] = {

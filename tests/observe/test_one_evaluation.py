@@ -245,7 +245,10 @@ def counts_differ(shown: Views) -> Iterator[str]:
     )  # fmt: skip
     of_figure = {row.id: (row.detect_seconds, row.restore_seconds) for row in opened_lately}
     for one in incidents(session, every=True):
-        yield from differ(f"times of {one.id}", incident=(one.detect_seconds, one.restore_seconds), figure=of_figure[one.id])
+        detect, restore = of_figure[one.id]
+        yield from differ(f"detection of {one.id}", incident=one.detect_seconds, figure=detect)
+        if one.restore_seconds is not None:
+            yield from differ(f"restoration of {one.id}", incident=one.restore_seconds, figure=restore)
     if explained > len(rows):
         yield f"{explained} causes of {len(rows)} incidents"
     waiting = [one for one in quarantine(session, None) if one.verdict != "warned"]  # an exception

@@ -114,8 +114,8 @@ class IncidentRow(Document, frozen=True, kw_only=True):
     resolved_at: datetime | None
     detect_seconds: float = 0.0
     """From when it was so to when it was known."""
-    restore_seconds: float = 0.0
-    """From when it was so to when all were served again; of an open one its present age."""
+    restore_seconds: float | None = None
+    """From when it was so to when all were served again; null while it isn't resolved."""
     ended: str | None = None
     """How it ended, in a sentence; null while it isn't resolved."""
     affected: AffectedRow

@@ -24,7 +24,6 @@ from headrace.operations.incident_documents import (
 from headrace.operations.session import Session
 from headrace.plan import Compiled
 from headrace.store import Transaction
-from headrace.store.clock import Clock
 from headrace.store.queries import incidents as stored
 from headrace.store.queries.incidents import Incident, shown
 
@@ -88,7 +87,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
     """An incident as verbs give it."""
     from headrace.operations.mending import repair_of
 
-    at, now_us = session.instant, Clock.for_reading(tx, session.now_given).now_us()
+    at = session.instant
     restored = one.resolved_at if one.restored_at is None else one.restored_at
     lasted = Occurred(one.id, one.kind, one.node, one.owner, one.began_at, one.opened_at, restored, one.recurrence_of)
     timeline = stored.timeline_of(tx, one.id)
@@ -106,7 +105,7 @@ def row_of(session: Session, compiled: Compiled, tx: Transaction, one: Incident)
         restored_at=None if one.restored_at is None else at(one.restored_at),
         resolved_at=None if one.resolved_at is None else at(one.resolved_at),
         detect_seconds=lasted.detect_us / 1e6,
-        restore_seconds=lasted.restore_us(now_us) / 1e6,
+        restore_seconds=None if restored is None else lasted.restore_us(restored) / 1e6,
         ended=ended(one.state, [line.what for line in timeline]),
         affected=AffectedRow(
             assets=list(one.affected.assets), consumers=list(one.affected.consumers), partitions=list(one.affected.partitions)

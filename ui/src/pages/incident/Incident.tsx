@@ -56,7 +56,7 @@ function Summary({ row }: { row: Row }) {
   return (
     <>
       {row.id} · {row.cause.kind.replaceAll("_", " ")} · owner <strong>{row.owner}</strong> · began <Time at={row.began_at} />
-      {row.state === "resolved" && row.restored_at ? `, restored after ${lasting(row.restore_seconds)}` : <>, <Since at={row.began_at} /> ago</>}
+      {row.state === "resolved" && row.restore_seconds !== null ? `, restored after ${lasting(row.restore_seconds)}` : <>, <Since at={row.began_at} /> ago</>}
       {" "}· found {lasting(row.detect_seconds)} later
     </>
   );

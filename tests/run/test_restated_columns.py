@@ -49,6 +49,6 @@ def test_other_amounts_and_emptied_ones(tmp_path: Path) -> None:
     lab.tick()
     (found,) = lab.headrace("incidents")
     assert found["cause"]["columns"] == ["amount", "carrier"]
-    said = found["cause"]["evidence"][0]["what"] + found["cause"]["summary"]
+    said = found["cause"]["evidence"][0]["observed"]
     assert "amount: 24 rows" in said
     assert "carrier: 3 rows, 3 emptied" in said

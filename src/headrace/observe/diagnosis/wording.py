@@ -31,6 +31,7 @@ _SAYS = (
     Family.CHECK,
 )
 _RESTATED = re.compile(r"(.+): ([\d,]+) rows?(?:, (.+))?", re.DOTALL)
+_CAME = re.compile(r"([\d,]+) rows? added, ([\d,]+) rows? removed")
 CLAUSE_MAX = 120
 _OF_FILES = (CUT_OFF, "empty file", "too large")
 """What is wrong with how much of a file there is: what was observed says it."""
@@ -128,7 +129,11 @@ def _absent(own: Sequence[Evidence], _: Sequence[str]) -> str:
 def _restated(own: Sequence[Evidence], _: Sequence[str]) -> str:
     """Of one interval what changed in it; of several, the columns that changed in any of them."""
     if len(own) == 1 or not (changed := restated_columns(own)):
-        return f"restated: {own[0].detail}" if own[0].detail else "restated"
+        counted = own[0].detail.partition("; ")[0]
+        came = _CAME.fullmatch(counted)
+        grew = came is not None and came[1] != came[2]  # then the columns say less than the rows
+        said = counted if grew else own[0].detail
+        return f"restated: {said}" if said else "restated"
     hows = {how for _, _, how in _restated_parts(own) if how}
     how = f", {hows.pop()}" if len(hows) == 1 else ""
     rows = sum(count for _, count, _ in _restated_parts(own))

@@ -12,7 +12,15 @@ TEXT_MAX = 300
 
 def said(one: Evidence) -> Said:
     """A piece of evidence as people read it."""
-    return Said(what=what(one), expected=one.expected[:TEXT_MAX], observed=one.observed[:TEXT_MAX], at=one.at_us, id=one.id)
+    restated = one.family is Family.RESTATED and one.detail
+    observed = f"{one.observed}: {one.detail}" if restated else one.observed
+    return Said(
+        what=what(one),
+        expected=one.expected[:TEXT_MAX],
+        observed=observed[:TEXT_MAX],
+        at=one.at_us,
+        id=one.id,
+    )
 
 
 def what(one: Evidence) -> str:

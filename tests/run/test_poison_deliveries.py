@@ -29,6 +29,10 @@ def test_a_poison_workbook_is_rejected_at_once_and_the_good_one_published(tmp_pa
     (waits,) = lab.headrace("quarantine")
     assert "SIGABRT" in waits["reason"] and waits["partition"] == DAYS[0]
     assert kinds(lab) == [("poison_delivery", "orders")]
+    (incident,) = lab.headrace("incidents")
+    assert incident["cause"]["summary"] == "its delivery ends the process that reads it (by SIGABRT)"
+    drop = f"headrace quarantine drop orders@{DAYS[0]} --reason TEXT"
+    assert waits["decide"] == [drop], "what nothing can read can't be accepted as it is"
     assert lab.tick().attempts == []
     (lab.root / f"landing/orders_{DAYS[0]}.xlsx").write_bytes(GOOD)
     assert published(lab.tick()) == [("orders", DAYS[0])]

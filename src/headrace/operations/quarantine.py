@@ -111,10 +111,16 @@ def _of_all(tx: Transaction, one: Quarantined) -> list[str]:
     return [command_line("quarantine", "accept", incident.shown, "--reason", "TEXT")]
 
 
+RAW = "raw/"
+"""Where the bytes of what couldn't be read are kept, below the data folder."""
+
+
 def _decisions(one: Quarantined) -> list[str]:
     at = place(one.node, one.partition)
-    accept = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d")
-    return [accept, command_line("quarantine", "drop", at, "--reason", "TEXT")]
+    drop = command_line("quarantine", "drop", at, "--reason", "TEXT")
+    if one.state == "rejected" and one.path is not None and one.path.startswith(RAW):  # nothing could read it
+        return [drop]
+    return [command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d"), drop]
 
 
 def _failed(tx: Transaction, one: Quarantined) -> list[CheckRow]:

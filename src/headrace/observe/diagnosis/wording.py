@@ -17,6 +17,7 @@ from headrace.observe.diagnosis.loading import HISTORY, summary
 
 _QUOTED = re.compile(r"(?<!\w)'.*?'(?!\w)|\"[^\"]*\"")
 """What an error quotes may be a cell's value, and a clause goes out to people. An apostrophe within a word quotes nothing."""
+_SIGNAL = re.compile(r"\bSIG[A-Z]+\b")
 _MODULE = re.compile(r"No module named '([\w.]{1,60})'")
 """The name of a package is quoted, too, and is all that is to know."""
 _SAYS = (
@@ -165,6 +166,14 @@ def _exhausted(own: Sequence[Evidence], columns: Sequence[str]) -> str:
     return _observed(own, columns)
 
 
+def _poison(own: Sequence[Evidence], _: Sequence[str]) -> str:
+    signal = _SIGNAL.search(own[0].observed)
+    by = f" (by {signal[0]})" if signal is not None else ""
+    if len(own) > 1:
+        return f"{len(own)} deliveries end the processes that read them{by}"
+    return f"its delivery ends the process that reads it{by}"
+
+
 def _observed(own: Sequence[Evidence], _: Sequence[str]) -> str:
     said = own[0].observed if own[0].family in _SAYS else own[0].detail or own[0].observed
     said = without_quotes(said).partition(" (")[0].partition("; ")[0].partition("\n")[0]
@@ -198,4 +207,5 @@ _CLAUSES: dict[CauseKind, Callable[[Sequence[Evidence], Sequence[str]], str]] = 
     CauseKind.RESTATEMENT: _restated,
     CauseKind.DATA_CORRUPTED: _damaged,
     CauseKind.RESOURCE_EXHAUSTED: _exhausted,
+    CauseKind.POISON_DELIVERY: _poison,
 }

@@ -84,3 +84,31 @@ def test_upkeep_that_fails_says_so_without_the_name_of_a_class(project: Project,
     )  # fmt: skip
     assert done.returncode == 1
     assert re.search(r"\b\w+(Error|Exception)\b", done.stderr) is None, done.stderr
+
+
+MAY_NAME_CLASSES = {
+    "cli/failures.py": "a fault of Headrace's own, for who mends it",
+    "connect/apart.py": "the same",
+    "executors/dask.py": "the same, of another process",
+    "run/judging.py": "the same",
+    "observe/incidents/faults.py": "the same",
+    "engine/": "what the user's own code raises",
+    "operations/bench/given.py": "the types of what a test gives",
+    "schedule/": "for who simulates the core",
+    "govern/canonical.py": "for who calls it",
+    "operations/desk.py": "a field for programs",
+    "operations/handing_out.py": "a field for programs",
+    "connect/places.py": "compared, not told",
+    "model/errors.py": "where they become words",
+}
+
+
+def test_messages_do_not_name_classes_of_exceptions() -> None:
+    """Would catch: a ReadTimeout or gaierror in a message to people; `words_of` and `told_by` say it in words."""
+    sources = Path(headrace.__file__).parent
+    found = [
+        path.relative_to(sources).as_posix()
+        for path in sources.rglob("*.py")
+        if re.search(r"type\((error|problem|seen|told|failure)\)\.__name__", path.read_text())
+    ]
+    assert [one for one in found if not any(name in one for name in MAY_NAME_CLASSES)] == []

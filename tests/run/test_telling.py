@@ -195,7 +195,7 @@ def test_a_channel_that_is_down_or_unknown_says_so(tmp_path: Path) -> None:
     errors = dict(office.rows("channel, error"))
     assert errors.pop("fine") is None
     assert all(errors.values()), errors
-    assert "ConnectionRefused" in errors["down"]
+    assert "Connection refused" in errors["down"]
     assert "?to=ADDRESS" in errors["nobody"]
 
 

@@ -23,6 +23,7 @@ from headrace.connect.http_rate import WAIT_SECONDS_MAX, Gate
 from headrace.connect.http_request import Request, Spec, on_same_server
 from headrace.connect.kinds import Access, Unavailable
 from headrace.connect.shown import shown
+from headrace.model.errors import words_of
 from headrace.model.times import parse_duration
 
 if TYPE_CHECKING:
@@ -92,13 +93,11 @@ class Server:
             finally:
                 response.close()
         except httpx.TimeoutException as error:
-            raise Unavailable(f"{self.shown} didn't answer in time ({type(error).__name__})") from None
+            raise Unavailable(f"{self.shown} didn't answer in time ({words_of(error)})") from None
         except httpx.TransportError as error:
             raise Unavailable(f"{self.shown} can't be read: {self._words(error)}") from None
         except (httpx.InvalidURL, httpx.HTTPError, UnicodeError) as error:
-            raise Unavailable(
-                f"{self.shown} can't be asked ({type(error).__name__})", code="configuration_error", transient=False
-            ) from None
+            raise Unavailable(f"{self.shown} can't be asked ({words_of(error)})", code="configuration_error", transient=False) from None
 
     def patiently(self, work: Callable[[], _Result]) -> _Result:
         """What `work` gives, tried again a few times where the server asks for a moment's patience or can't be reached."""
@@ -191,7 +190,7 @@ class Server:
             return f"no connection ({self._said(error)})"
         if isinstance(error, httpx.RemoteProtocolError):
             return f"the answer breaks off or isn't HTTP ({self._said(error)})"
-        return f"the connection broke ({type(error).__name__})"
+        return f"the connection broke ({words_of(error)})"
 
     def _said(self, text: object) -> str:
         """What somebody else wrote. A server may repeat what it was asked with: that goes before anything is cut."""

@@ -10,7 +10,7 @@ from headrace.connect.deliveries import CannotRead
 from headrace.connect.kinds import Unavailable
 from headrace.connect.shown import shown
 from headrace.govern.secrets import SecretMissing, Secrets
-from headrace.model.errors import HeadraceError
+from headrace.model.errors import HeadraceError, told_by
 from headrace.model.remote_paths import SCHEMES
 
 _NOT_OPTIONS = ("type", "url", "description")
@@ -100,7 +100,7 @@ def told(where: str) -> Iterator[None]:
 
 def _refusal(where: str, error: Exception) -> Unavailable:
     scheme = where.partition("://")[0]
-    said = f"{where}: {type(error).__name__}: {shown(' '.join(str(error).split()), MESSAGE_CHARACTERS_MAX)}"
+    said = f"{where}: {shown(told_by(error), MESSAGE_CHARACTERS_MAX)}"
     if isinstance(error, ImportError):
         hint = f"pip install 'headrace[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else str(error)
         return Unavailable(f"{scheme}:// needs another package: {hint}", code="configuration_error", transient=False)

@@ -14,6 +14,8 @@ HeadraceError                  anything that Headrace itself refuses or reports
 
 from __future__ import annotations
 
+import re
+
 
 class HeadraceError(Exception):
     """Base. `hint` says what to do next, in one line."""
@@ -65,3 +67,16 @@ class LeaseLost(StoreError):
 
 class LakeError(HeadraceError):
     """The lake's files or its catalog can't be used."""
+
+
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+
+
+def words_of(error: BaseException) -> str:
+    """The name of an exception's class in words: `read timeout` for a ReadTimeout."""
+    return _WORDS.sub(" ", type(error).__name__).lower()
+
+
+def told_by(error: BaseException) -> str:
+    """What an exception of another library says, on one line; where it says nothing, its class in words."""
+    return " ".join(str(error).split()) or words_of(error)

@@ -12,6 +12,7 @@ from headrace.connect.kinds import Unavailable
 from headrace.govern.secrets import SecretMissing, Secrets
 from headrace.model import Project, UnknownName
 from headrace.model.connections import DATABASES, kind_of
+from headrace.model.errors import told_by
 from headrace.model.reporting import did_you_mean, shown
 from headrace.operations.inspections import ConnectionRow
 from headrace.operations.session import InvalidProject, Session
@@ -104,7 +105,7 @@ def _ask_http(connection: Mapping[str, Any]) -> None:
     try:
         answer = httpx.get(str(connection["url"]), timeout=HTTP_SECONDS, headers=connection.get("headers"))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(f"{type(error).__name__}: {error}") from None
+        raise Unavailable(told_by(error)) from None
     if answer.status_code in (401, 403):
         raise Unavailable(f"the server answers {answer.status_code}", code="access_denied", transient=False)
     if answer.status_code >= 500:

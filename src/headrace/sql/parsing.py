@@ -11,6 +11,8 @@ from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, SqlglotError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from headrace.model.errors import words_of
+
 TEXT_CHARACTERS_MAX = 1_000_000
 TOKENS_MAX = 200_000
 NESTING_MAX = 150
@@ -91,7 +93,7 @@ def parse(text: str) -> Parsed:
         raise Unreadable("sql_too_large", "the statement is nested too deeply") from None
     except (SqlglotError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         # sqlglot's parser meets some malformed texts with these instead of its own error
-        raise Unreadable("sql_syntax", f"the statement can't be read ({type(error).__name__})") from None
+        raise Unreadable("sql_syntax", f"the statement can't be read ({words_of(error)})") from None
     return Parsed(_single(statements), tokens)
 
 

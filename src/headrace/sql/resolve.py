@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from headrace.model import Level, Place, Problem
+from headrace.model.errors import words_of
 from headrace.sql.binding import Context, Relation, Scope, as_edges
 from headrace.sql.parsing import Unreadable, parse
 from headrace.sql.queries import bind_query
@@ -50,7 +51,7 @@ def not_followed(analysis: Analysis, error: Exception) -> Problem:
     """A statement that was read, and whose columns couldn't be found out: it may run, but nothing is known before."""
     return Problem(
         code="sql_not_followed",
-        message=f"the statement's columns can't be followed ({type(error).__name__})",
+        message=f"the statement's columns can't be followed ({words_of(error)})",
         hint="if DuckDB runs it, this is our mistake: please report the statement",
         place=Place(file=analysis.file, line=analysis.line),
         level=Level.WARNING,

@@ -74,7 +74,11 @@ class Data:
         path = PurePosixPath(request.path_params["asset"])
         form = path.suffix.removeprefix(".")
         if form not in FORMS:
-            raise Problem(404, f"{form[:20] or 'nothing'} is no format of data", f"ask for {path.stem[:60]}.{', .'.join(FORMS)}")
+            raise Problem(
+                404,
+                f"{form[:20]} is no format of data" if form else "the address says no format",
+                f"ask for {path.stem[:60]}.{', .'.join(FORMS)}",
+            )
         asked = of_query(DataAsked, {"asset": path.stem}, request.query_params)
         wanted = Wanted(asset=asked.asset, partitions=_listed(asked.partition), at=asked.at, version=asked.version, limit=asked.limit)
         return await self._answer(request, wanted, form, _listed(asked.columns) or None, self._files)

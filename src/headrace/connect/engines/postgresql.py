@@ -19,6 +19,7 @@ from headrace.connect.engines.engine import Engine, Values, checked_names
 from headrace.connect.engines.text_to_parquet import TextColumn, Write, text_to_parquet
 from headrace.connect.kinds import Unavailable
 from headrace.connect.shown import shown
+from headrace.model.errors import told_by
 
 _ALIVE = {"keepalives_idle": "30", "keepalives_interval": "10", "keepalives_count": "3", "tcp_user_timeout": "60000"}
 """A server whose machine is gone is noticed after a minute."""
@@ -146,7 +147,7 @@ def _said() -> Iterator[None]:
 
 def _refusal(error: psycopg.Error) -> Unavailable:
     """By SQLSTATE; connections that never came to be have none, only the text."""
-    message = shown(" ".join(str(error).split()) or type(error).__name__, MESSAGE_CHARACTERS_MAX)
+    message = shown(told_by(error), MESSAGE_CHARACTERS_MAX)
     state = error.sqlstate or ""
     if state.startswith("28") or state == "42501" or (not state and any(word in message for word in _DENIED)):
         return Unavailable(message, code="access_denied", transient=False)

@@ -14,6 +14,7 @@ from headrace.connect.exports.tables import LEDGER, Known, Target, export_tables
 from headrace.connect.exports.values import as_text, is_nested
 from headrace.lake import Column
 from headrace.lake.session import quote
+from headrace.model.errors import words_of
 
 NAME_BYTES_MAX = 63
 _TYPES = {
@@ -122,7 +123,7 @@ def _said() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         lines = str(error).strip().splitlines()
-        message = f"PostgreSQL: {lines[0] if lines else type(error).__name__}"
+        message = f"PostgreSQL: {lines[0] if lines else words_of(error)}"
         state = error.sqlstate or ""
         if state[:2] in _AGAIN or (isinstance(error, psycopg.OperationalError) and not state):
             raise unavailable(message) from error

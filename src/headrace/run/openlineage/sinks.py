@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from headrace.govern.secrets import Secrets
 from headrace.model import HeadraceError, Settings
+from headrace.model.errors import told_by
 
 ANSWER_SECONDS_MAX = 5.0
 """How long an endpoint may take for one event."""
@@ -84,7 +85,7 @@ class Endpoint:
             answer.read(65536)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
-            raise NotSent(f"the endpoint didn't answer: {type(error).__name__}") from error
+            raise NotSent(f"the endpoint didn't answer: {told_by(error)}") from error
         if not answer.isclosed():
             self._connection.close()
         if answer.status in _REFUSED:

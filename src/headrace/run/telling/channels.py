@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.govern.secrets import SecretMissing, Secrets
+from headrace.model.errors import told_by
 from headrace.model.nodes import Settings
 from headrace.observe.notices.recipients import MAIL, MAILTO
 from headrace.run.telling import files, mail, services, webhook
@@ -24,7 +25,7 @@ def send(root: Path, settings: Settings, contact: str, message: Message) -> str 
     except Unsent as error:
         raise Unsent(secrets.scrubbed(str(error))[:ERROR_MAX]) from None
     except Exception as error:  # noqa: BLE001
-        raise Unsent(secrets.scrubbed(f"{type(error).__name__}: {error}")[:ERROR_MAX]) from None
+        raise Unsent(secrets.scrubbed(told_by(error))[:ERROR_MAX]) from None
 
 
 def _channel(root: Path, settings: Settings, contact: str, secrets: Secrets) -> Channel:

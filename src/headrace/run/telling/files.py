@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
+from headrace.model.errors import words_of
 from headrace.run.telling.message import Channel, Message, Unsent
 from headrace.store.clock import instant
 
@@ -23,7 +24,7 @@ def send(channel: Channel, message: Message) -> str:
         with (folder / name).open("a", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise Unsent(f"{folder.name}/{name}: {error.strerror or type(error).__name__}") from None
+        raise Unsent(f"{folder.name}/{name}: {error.strerror or words_of(error)}") from None
     return name
 
 

@@ -12,6 +12,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
+from headrace.model.errors import told_by
 from headrace.run.telling.message import Channel, Message, Unsent
 from headrace.store.clock import instant
 
@@ -39,7 +40,7 @@ def send(channel: Channel, message: Message) -> str:
         codes = ", ".join(str(code) for code, _ in error.recipients.values())
         raise Unsent(f"the mail server refuses the address: {codes}") from None
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        raise Unsent(f"{type(error).__name__}: {error}") from None
+        raise Unsent(told_by(error)) from None
     return thread_of(message)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from headrace.model.errors import told_by
 from headrace.run.telling.message import Channel, Message, Unsent
 
 TIMEOUT_SECONDS = 10.0
@@ -58,7 +59,7 @@ def _asked(table: Mapping[str, Any], message: Message) -> Any:
     try:
         answer = httpx.request(method, url, json=body, headers=headers, timeout=TIMEOUT_SECONDS, follow_redirects=False)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, UnicodeError) as error:
-        raise Unsent(f"{type(error).__name__}: {error}") from None
+        raise Unsent(told_by(error)) from None
     if not answer.is_success:
         raise Unsent(f"the server answers {answer.status_code}")
     try:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
-from headrace.model.errors import StoreError, StoreUnreachable
+from headrace.model.errors import StoreError, StoreUnreachable, words_of
 from headrace.store import migrations
 from headrace.store.address import PostgresqlAddress, driver
 from headrace.store.engines import ddl, epochs
@@ -505,4 +505,4 @@ def _is_of_driver(error: UnicodeDecodeError) -> bool:
 
 def _first_line(error: Any) -> str:
     lines = str(error).strip().splitlines()
-    return lines[-1].strip() if lines else type(error).__name__
+    return lines[-1].strip() if lines else words_of(error)

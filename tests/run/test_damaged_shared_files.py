@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from postgres_cluster import Database
-from runlab import Lab
+from runlab import SETTINGS, Lab
 from warm_mothers import headrace
 
 from headrace.run import upkeep
@@ -239,6 +239,23 @@ def test_files_that_are_elsewhere_are_counted_and_not_called_damaged(lab: Lab) -
     assert lab.headrace("tick")["incidents_opened"] == []
     found = lab.headrace("status")["lake"]
     assert (found["damaged"], found["elsewhere"]) == (0, 1)
+
+
+def test_an_environments_own_files_are_looked_at(tmp_path: Path) -> None:
+    """Catches: an environment whose files are gone, and whose status says nothing of it; production blamed for them."""
+    lab = Lab(tmp_path / "p")
+    lab.write("headrace.toml", SETTINGS + "[environments.dev]\nworkers = 1\n")
+    filled(lab)
+    lab.sql("totals", "select day, customer, sum(amount) + 1 as total from orders group by all", BY_DAY)
+    lab.headrace("apply", "--yes", "--env", "dev")
+    lab.headrace("run", "totals", "--env", "dev")
+    for path in (lab.root / ".headrace/env/dev/lake/main/totals").iterdir():
+        deleted(path)
+    lab.headrace("tick", "--env", "dev")
+    found = lab.headrace("status", "--env", "dev")["lake"]
+    assert found["damaged"] == found["files"] == found["looked_at_24h"] > 0
+    lab.headrace("tick")
+    assert lab.headrace("status")["lake"]["damaged"] == 0
 
 
 def failing(lab: Lab, *arguments: str) -> str:

@@ -318,9 +318,7 @@ class Leader(Turning):
 
     def look_at_files(self) -> tuple[str, ...]:
         """Look whether the lake's files are there as they were published; what isn't is an incident at once: the ids of those that are
-        new. An environment's lake is looked at by nobody: what it reads of production, production looks at."""
-        if self._production is not None:
-            return ()
+        new. An environment's leader looks at its own lake: what it reads of production, production's looks at."""
         if not look_at_files(self.store, self.lease.epoch, self._folders.lake, self.applied.compiled, self.clock):
             return ()
         with self.store.read() as tx:

@@ -76,6 +76,8 @@ def test_all_days_of_the_file_are_repaired(lab: Lab, damage: Callable[[Path], No
     damage(path)
     (opened,) = lab.headrace("tick")["incidents_opened"]
     assert sorted(lab.headrace("incident", opened)["affected"]["partitions"]) == keys
+    examined = {row["name"]: row for row in lab.headrace("doctor", code=None)}
+    assert (examined["lake's files"]["state"], str(path).endswith(examined["lake's files"]["detail"].split(" ")[0])) == ("fail", True)
     done = lab.headrace("fix", opened, "--yes")
     assert (done["fix"], done["state"], done["still"]) == ("done", "resolved", [])
     assert lab.read("totals") == before

@@ -12,6 +12,7 @@ from pathlib import Path
 from headrace.govern.state import state_exists
 from headrace.model import HeadraceError, StoreError
 from headrace.model.times import parse_duration
+from headrace.observe.damaged import damaged_files
 from headrace.operations import automatic_backup
 from headrace.operations.examinations.finding import Finding, fail, ok, warn
 from headrace.operations.moved import CORRECT, moved
@@ -39,6 +40,7 @@ def state(session: Session) -> Iterator[Finding]:
     if session.data_folder.is_dir():
         yield _private(session.data_folder)
     yield _writable("lake", session.folders.lake)
+    yield from _damaged(session)
     yield from _backups(session)
 
 
@@ -137,6 +139,21 @@ def _writable(name: str, folder: Path) -> Finding:
             return ok(name, f"{folder} can be written")
     except OSError as error:
         return fail(name, f"{there} can't be written: {error.strerror}", "look at its owner and permissions")
+
+
+def _damaged(session: Session) -> Iterator[Finding]:
+    """What looks at the lake's files have found; nothing where all that were looked at are as they were published."""
+    try:
+        if session.store is None:
+            return
+        with session.store.read() as tx:
+            found = damaged_files(tx)
+    except HeadraceError:
+        return  # the state can't be read, and that is a finding already
+    if found:
+        one = found[0]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        yield fail("lake's files", f"{one.path} of {one.node}{more}: {one.wrong}", "headrace incidents names the repair")
 
 
 def _backups(session: Session) -> Iterator[Finding]:

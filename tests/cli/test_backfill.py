@@ -93,7 +93,6 @@ def test_what_cannot_be_meant_is_refused(shop: Project) -> None:
     for arguments, said in (
         (["revenue", "--from", "2025-03-05", "--to", "2025-03-01"], "comes before"),
         (["revenue", "--from", "2030-01-01", "--to", "2030-01-05"], "nothing in that range: revenue has 2025-03-01 …"),
-        (["revenue", "--from", "2025-03", "--to", "2025-03"], "grain day"),
         (["revenue", "--from", "2025-03-01T00:00+01:00"], "grain day"),
         (["revenue", "--from", "2025-02-30", "--to", "2025-03-01"], "2025-02-30"),
         (["revenue"], "revenue needs a range"),
@@ -105,6 +104,13 @@ def test_what_cannot_be_meant_is_refused(shop: Project) -> None:
         (["revenue", "--mode", "failed", "--since", "whenever"], "no time"),
     ):
         assert said in shop.refused("backfill", *arguments, "--reason", "x"), arguments
+
+
+def test_a_month_means_all_its_days(shop: Project) -> None:
+    """Would catch: a coarser key that means its first day, or nothing."""
+    planned = shop.json("backfill", "revenue", "--from", "2025-03", "--to", "2025-03", "--mode", "all", "--dry-run", "--reason", "x")
+    whole = shop.json("backfill", "revenue", "--from", "2025-03-01", "--to", "2025-03-31", "--mode", "all", "--dry-run", "--reason", "x")
+    assert planned["plan_id"] == whole["plan_id"], (planned, whole)
 
 
 def test_a_reason_and_somebody_to_agree(shop: Project) -> None:

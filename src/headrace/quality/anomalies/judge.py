@@ -36,6 +36,8 @@ ON_HOLIDAYS = 2.0
 """So much further than on other days rows, their hours and sizes must be off on and beside a public holiday to be held."""
 ENDS_MIN = 3
 """So many files say how a source's files end."""
+ENDS_NEAR = 7
+"""A file that is cut off has fewer rows than the last few before it."""
 UNSURE = 6.0
 """Nats of a column that named only two intervals so far, and names another one."""
 _OF_TIME = ("hour_mean", "hour_q95")
@@ -113,19 +115,23 @@ def _sure(one: Partition) -> float:
 
 
 def _cut_off(one: Partition, history: History) -> list[Fact]:
-    """A file whose last line has no end, where the last line of all before it had one: what comes
-    after it is missing, or the rest of a value."""
+    """A file whose last line has no end, where the last line of all before it had one: it may be cut
+    off. It is held where it has fewer rows than any of the last few as well: who edits a file by hand
+    leaves out a line end, too."""
     known = history.ends
     if not one.metrics.open_end or len(known) < ENDS_MIN or any(known):
         return []
+    least = min((each.rows for _, each in history.newest(ENDS_NEAR)), default=0)
+    fewer = one.metrics.rows < least
+    cut = "the file ends within its last line: it is cut off"
     return [
         Fact(
             kind="volume_anomaly",
-            severity=Severity.HOLD,
+            severity=Severity.HOLD if fewer else Severity.WARN,
             expected=f"a line end after the last row, as {len(known)} files before had",
-            observed="the file ends within its last line: it is cut off",
-            strength=EXACT,
-            detail="cut off",
+            observed=cut if fewer else "none: the last value may be cut off",
+            strength=EXACT if fewer else UNSURE,
+            detail="cut off" if fewer else "open end",
             partition=one.key,
         )
     ]

@@ -188,6 +188,27 @@ def cut(lab: Lab, chance: random.Random) -> Fault:
     return _one(source, "volume_anomaly cut", change, f"the last {share:.0%} is missing")
 
 
+def torn(lab: Lab, chance: random.Random) -> Fault:
+    """A copy that ended early: within a value, within a row, or right after one."""
+    source, kept = _victim(lab, chance), chance.uniform(0.2, 0.98)
+
+    def change(made: Delivery) -> None:
+        made.kept = kept
+
+    return _one(source, "volume_anomaly torn", change, f"the file ends after {kept:.0%} of its bytes")
+
+
+def ragged(lab: Lab, chance: random.Random) -> Fault:
+    """Rows that are narrower than the header."""
+    source, part = _victim(lab, chance), chance.uniform(0.1, 0.9)
+
+    def change(made: Delivery) -> None:
+        made.short_from = int(len(made.rows) * part)
+
+    what = f"rows lack their last value after {part:.0%}"
+    return _one(source, "format_change ragged", change, what)
+
+
 def bloated(lab: Lab, chance: random.Random) -> Fault:
     source, times = _victim(lab, chance, rows=ENOUGH), chance.choice((2, 3, 8))
 
@@ -329,5 +350,5 @@ def reported(lab: Lab, chance: random.Random) -> Fault:
 DELIVERED: tuple[Make, ...] = (
     late, missing, unavailable, denied, renamed, dropped, headless, retyped, reformatted, stale, restated, doubled, cut, bloated,
     group_gone,
-    emptied, unit, sign, swapped, clock, keys_of_facts, keys_of_reference, reported,
+    emptied, unit, sign, swapped, clock, keys_of_facts, keys_of_reference, reported, torn, ragged,
 )  # fmt: skip

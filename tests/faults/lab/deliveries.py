@@ -40,6 +40,10 @@ class Delivery:
     decimal: str = "."
     titles: dict[str, str] = field(default_factory=dict)
     """Column → its name in the file, where that is another."""
+    kept: float = 1.0
+    """Only this part of the file's bytes comes: what is cut off may end within a line."""
+    short_from: int | None = None
+    """From this row on the last value is missing."""
 
     def body(self) -> bytes:
         """The file's bytes."""
@@ -47,9 +51,11 @@ class Delivery:
         out = csv.writer(text, delimiter=self.delimiter, lineterminator="\n")
         if self.with_header:
             out.writerow([self.titles.get(name, name) for name in self.header])
-        for row in self.rows:
-            out.writerow([row[name] for name in self.header])
-        return text.getvalue().encode(self.encoding)
+        for number, row in enumerate(self.rows):
+            short = self.short_from is not None and number >= self.short_from
+            out.writerow([row[name] for name in self.header[: -1 if short else None]])
+        body = text.getvalue().encode(self.encoding)
+        return body if self.kept == 1.0 else body[: int(len(body) * self.kept)].rstrip(b"\n")
 
 
 Change = Callable[[Delivery], None]

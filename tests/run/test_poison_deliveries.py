@@ -50,9 +50,15 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lab:
         "    from headrace.connect import take_in\n"
         "    opens = take_in.open_readable\n"
         "    def deadly(kept, *given, **named):\n"
-        "        if b'die' in kept.read_bytes():\n"
+        "        if b'die' in kept.read_bytes() or (b'once' in kept.read_bytes() and _first()):\n"
         "            os.kill(os.getpid(), signal.SIGKILL)\n"
         "        return opens(kept, *given, **named)\n"
+        "    def _first():\n"
+        "        try:\n"
+        f"            os.close(os.open({str(tmp_path / 'died')!r}, os.O_CREAT | os.O_EXCL))\n"
+        "        except FileExistsError:\n"
+        "            return False\n"
+        "        return True\n"
         "    take_in.open_readable = deadly\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *filter(None, [os.environ.get("PYTHONPATH")])]))
@@ -74,6 +80,18 @@ def test_three_deaths_put_a_delivery_into_quarantine(deadly: Lab) -> None:
     lab.deliver(DAYS[0], [f"1,lives,1.50,{DAYS[0]}", f"2,lives,1.50,{DAYS[0]}"])
     assert published(lab.tick()) == [("orders", DAYS[0])]
     assert kinds(lab) == []
+
+
+def test_a_worker_that_is_lost_once_changes_no_type(deadly: Lab) -> None:
+    """Would catch: types that are learnt from one delivery because a worker was killed, and from several where none was."""
+    lab = deadly
+    lab.deliver(DAYS[0], [f"1,once,3,{DAYS[0]}"])
+    for day in DAYS[1:4]:
+        lab.orders(day)  # amounts of 1.50: a whole number on the first day alone
+    lab.tick()
+    assert lab.rows("select count(*) from attempt where state = 'lost'")[0][0] == 1
+    types = {one["name"]: one["type"] for one in lab.headrace("contract", "show", "orders")["columns"]}
+    assert types["amount"].lower().startswith(("decimal", "double")), types
 
 
 def test_deaths_are_counted_across_runs(deadly: Lab) -> None:

@@ -23,6 +23,9 @@ from headrace.store.queries import arriving, leading, restating
 SAMPLES_MAX = 7
 """Further deliveries that types are learnt from: a column that holds 0 on the first day may hold 0.5 on the tenth."""
 
+DEATHS_BESIDE_SAMPLES_MAX = 2
+"""After so many lost workers a delivery is read by itself, before one more makes it poison."""
+
 
 def task(
     lookup: Lookup, tx: Transaction, attempt: AttemptId, source: Source, keys: tuple[str, ...], now: int, snapshot: int
@@ -55,8 +58,9 @@ def task(
         before=before,
         withheld=tuple(restating.withheld(tx, source.name, keys[0], delivery.size_bytes)) if len(keys) == 1 else (),
         previous=lookup.data(tx, source.name, tuple(before), snapshot) if before and lookup.table(tx, source.name) is not None else None,
-        # What workers died over may have been a sample: this one is read by itself, and others go without the fatal one.
-        samples=() if pinned or deaths else _samples(tx, source.name, delivery.id),
+        # What workers died over may have been a sample: then this one is read by itself. One death
+        # may be chance, and which types are learnt mustn't depend on that.
+        samples=() if pinned or len(deaths) >= DEATHS_BESIDE_SAMPLES_MAX else _samples(tx, source.name, delivery.id),
         shared=tuple(shared_files(tx, source.name, keys)),
         references=lookup.references(tx, source.name, snapshot),
         connection=lookup.project.settings.connections.get(source.connector.get("connection", ""), {}),

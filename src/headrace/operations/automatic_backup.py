@@ -110,7 +110,6 @@ def _write(root: Path, settings: Settings, folder: Path) -> Path:
     try:
         with open_state(root, settings) as store:
             saved = save_state(store, part / STATE)
-        reached(Point.BACKUP_COPIED)
         write_manifest(part, [part / STATE], saved, settings.name, state_only=True)
         reached(Point.BACKUP_WRITTEN)
         part.replace(folder / name)

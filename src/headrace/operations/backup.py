@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from headrace.faults import Point, reached
 from headrace.lake import catalog
 from headrace.lake.syncing import sync_each
 from headrace.model import Refused, UsageError
@@ -94,7 +93,6 @@ def described(folder: Path, manifest: Manifest) -> BackupDocument:
 def _write(session: Session, store: Store, part: Path) -> Manifest:
     folders, state = session.folders, part / STATE
     saved = save_state(store, state)
-    reached(Point.BACKUP_COPIED)
     with read_saved(state) as tx:
         named = sorted(catalog.named_paths(tx))
     paths = [state]

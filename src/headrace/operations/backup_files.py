@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from headrace.faults import Point, reached
 from headrace.govern import identity
 from headrace.lake import catalog
 from headrace.lake.syncing import sync, sync_each
@@ -68,6 +69,7 @@ class Saved(msgspec.Struct, frozen=True):
 def save_state(store: Store, target: Path) -> Saved:
     """Copy state and catalog, as one snapshot, into a new SQLite file, and read what is in it."""
     portable.save(store, target, catalog.create_tables)
+    reached(Point.BACKUP_COPIED)
     with read_saved(target) as tx:
         (epoch,) = tx.execute("select epoch from lease where id = 1").fetchone()
         counts = {name: int(tx.execute(f'select count(*) from "{name}"').fetchone()[0]) for name in portable.copy_order(tx)}

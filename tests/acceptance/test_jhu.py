@@ -98,3 +98,10 @@ def test_what_was_restated_says_by_how_much(story: Story) -> None:
 def test_readers_end_up_with_the_vendors_own_totals(story: Story) -> None:
     """Would catch: a delivery that was read wrongly, lost, or corrected without being read again."""
     assert story.totals() == story.expected()
+
+
+def test_state_lake_and_log_agree_in_the_end(story: Story) -> None:
+    """Would catch: rows that the event log doesn't make again, files and publications that differ."""
+    checked = story.headrace("db", "check", "--deep")
+    assert checked["ok"], (checked["findings"], checked["differences"])
+    assert story.headrace("audit", "verify")["reconciled"]

@@ -3,6 +3,7 @@ what its incident says, and no mistake in the code."""
 
 from __future__ import annotations
 
+import fcntl
 import sys
 from pathlib import Path
 
@@ -25,7 +26,11 @@ PYTHON = {
         "    finally:\n        resource.setrlimit(resource.RLIMIT_FSIZE, was)"
     ),
     "no_threads": '    raise RuntimeError("can\'t start new thread")',
-    "no_fork": "    raise BlockingIOError(11, 'Resource temporarily unavailable')",
+    "no_fork": (
+        "    def _execute_child():\n"  # as `subprocess` does
+        "        raise BlockingIOError(11, 'Resource temporarily unavailable')\n"
+        "    _execute_child()"
+    ),
     "no_files": "    raise OSError(24, 'Too many open files', '/data/x')",
 }
 LIMITED = "import resource\nresource.setrlimit(resource.RLIMIT_"
@@ -117,3 +122,27 @@ def test_an_error_while_an_error_is_dealt_with() -> None:
     assert kind_of(raised(MemoryError())) is ErrorKind.RESOURCES
     assert kind_of(raised(MemoryError(), hide=True)) is ErrorKind.DETERMINISTIC
     assert kind_of(raised(ConnectionError())) is ErrorKind.DETERMINISTIC
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OSError(113, "No route to host"), ErrorKind.TRANSIENT),
+        (OSError(113, "No route to host", "/mnt/lake/x"), ErrorKind.ENVIRONMENT),
+        (RuntimeError("[Errno 113] No route to host"), ErrorKind.DETERMINISTIC),
+        (OSError(30, "Read-only file system", "/mnt/x"), ErrorKind.ENVIRONMENT),
+        (RuntimeError("Read-only file system"), ErrorKind.RESOURCES),
+    ],
+)
+def test_a_server_that_is_away_is_no_disk(error: Exception, kind: ErrorKind) -> None:
+    """Would catch: a socket of asset code without a network that is called a disk to be mended."""
+    assert kind_of(error) is kind
+
+
+def test_a_lock_that_is_taken_is_no_limit(tmp_path: Path) -> None:
+    """Would catch: `ulimit -u` as the advice for a file that another process has locked."""
+    with (tmp_path / "lock").open("w") as first, (tmp_path / "lock").open("w") as second:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError) as taken:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert kind_of(taken.value) is ErrorKind.DETERMINISTIC

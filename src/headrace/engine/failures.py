@@ -15,13 +15,18 @@ CAUSES_MAX = 10
 _EXCERPT = re.compile(r"\n+LINE (\d+):", re.ASCII)
 _ADVICE = re.compile(r"\n+(?:Possible (?:fixes|solutions):|You can adjust this setting)")
 """DuckDB's advice is about functions and settings that a body doesn't have in its hands."""
-_ENVIRONMENT = (
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO,
-    errno.ESTALE, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN,
-)  # fmt: skip
-"""A disk that is full, read-only or broken, or whose server is gone: neither the code's fault nor the data's."""
-_DISK = re.compile("|".join(re.escape(os.strerror(number)) for number in _ENVIRONMENT))
-"""What the system says of these, and DuckDB and our own errors repeat."""
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)
+"""A disk that is full, read-only or broken: neither the code's fault nor the data's."""
+_AWAY = (errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ENOTCONN)
+"""A server that is gone: a disk's where a file was asked for, else any."""
+
+
+def _said(numbers: tuple[int, ...]) -> re.Pattern[str]:
+    """What the system says of errors, and what DuckDB and our own errors repeat."""
+    return re.compile("|".join(re.escape(os.strerror(number)) for number in numbers))
+
+
+_DISK_SAID, _AWAY_SAID = _said(_DISK), _said(_AWAY)
 _TOO_LARGE = os.strerror(errno.EFBIG)
 _OURS = ("duckdb", "_duckdb", "headrace")
 _DUCKDB_KINDS = {
@@ -111,13 +116,18 @@ def of_duckdb(error: Exception, *, file: str | None = None, first_line: int = 1,
 
 
 def _own_kind(error: BaseException) -> ErrorKind:
-    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+    ours = type(error).__module__.partition(".")[0] in _OURS
+    if isinstance(error, OSError) and error.errno in _DISK:
         return ErrorKind.ENVIRONMENT
-    if _DISK.search(str(error)[:MESSAGE_CHARACTERS_MAX]):
+    if isinstance(error, OSError) and error.errno in _AWAY:
+        return ErrorKind.TRANSIENT if error.filename is None else ErrorKind.ENVIRONMENT
+    said = str(error)[:MESSAGE_CHARACTERS_MAX]
+    if ours and (_DISK_SAID.search(said) or _AWAY_SAID.search(said)):
+        return ErrorKind.ENVIRONMENT
+    if _DISK_SAID.search(said):
         # Asset code may say so of a disk of its own, which nobody mends: that is tried once more, and no longer.
-        ours = type(error).__module__.partition(".")[0] in _OURS
-        return ErrorKind.ENVIRONMENT if ours else ErrorKind.RESOURCES
-    if type(error).__module__.partition(".")[0] in _OURS and _TOO_LARGE in str(error):
+        return ErrorKind.RESOURCES
+    if ours and _TOO_LARGE in str(error):
         return ErrorKind.RESOURCES
     if isinstance(error, (ConnectionError, TimeoutError)):
         return ErrorKind.TRANSIENT

@@ -18,10 +18,11 @@ LINES_LOOKED_AT = 50
 _BY_NUMBER = {
     errno.ENOMEM: "out of memory",
     errno.EFBIG: "file size limit",
-    errno.EAGAIN: "process limit",
     errno.EMFILE: "too many open files",
     errno.ENFILE: "too many open files",
 }
+_STARTS = ("_execute_child", "_launch")
+"""The functions of `subprocess` and `multiprocessing` that start a process."""
 _BY_SIGNAL = {
     signal.SIGKILL: "out of memory",
     signal.SIGXFSZ: "file size limit",
@@ -59,8 +60,19 @@ def reached_by(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "out of memory"
     if isinstance(error, OSError):
+        if error.errno == errno.EAGAIN:
+            return "process limit" if _starts_a_process(error) else ""
         return _BY_NUMBER.get(error.errno or 0, "")
     return "process limit" if str(error) == "can't start new thread" else ""
+
+
+def _starts_a_process(error: BaseException) -> bool:
+    """Whether it came from where a process is started: of a lock or a socket the same number says
+    that somebody else has it, or that nothing is there yet."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code.co_name in _STARTS
 
 
 def ended_by(code: int) -> str:

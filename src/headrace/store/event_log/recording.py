@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from headrace.store.event_log.records import ENCODE, FORMAT, GENESIS, Checkpoint, Kind, Record, chained
-from headrace.store.event_log.statements import Statement, recorded
+from headrace.store.event_log.statements import Statement, recorded, refuse_reading
 
 LAST = "select seq, hash from event_log order by seq desc limit 1"
 INSERT = "insert into event_log (seq, content, hash) values (?, ?, ?)"
@@ -50,6 +50,7 @@ class Recorder:
     def note(self, sql: str, given: Statement, rows: Sequence[Any]) -> list[int | None]:
         """A statement was executed once for each of the rows. The ids that the database chose may be
         added to the list that this gives, one for each row; None for a row that wasn't inserted."""
+        refuse_reading(sql, given.table)
         plain = given.values is None and not given.hashed and not given.chained
         values = list(rows) if plain else [recorded(given, row) for row in rows]
         if given.chained:

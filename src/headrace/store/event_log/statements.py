@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -74,6 +74,17 @@ def recorded(given: Statement, parameters: Any) -> Sequence[Any]:
     return values
 
 
+@lru_cache(maxsize=4_096)
+def refuse_reading(sql: str, table: str) -> None:
+    """AssertionError for a statement that is to be recorded and whose result depends on rows that a
+    replay doesn't have. What an earlier version recorded is replayed all the same."""
+    for read in _READ.findall(sql):
+        foreign = read.lower().startswith(CATALOG) and not table.startswith(CATALOG)
+        assert not foreign, f"what changes {table} must not read {read}: DuckLake changes it, too"
+        recorded_too = read.lower() not in UNRECORDED
+        assert recorded_too, f"what changes {table} reads {read}, which isn't recorded"
+
+
 def stand_in(value: Any) -> Any:
     """A long text or bytes as its hash; everything else as it is."""
     if isinstance(value, str):
@@ -91,7 +102,6 @@ def _read(sql: str) -> Statement | None:
     if change is None or change[1].lower() in {*OWN, *UNRECORDED}:
         return None
     table, named = change[1].lower(), names(sql)
-    _refuse_reading(sql, table)
     values: Callable[[Any], Sequence[Any]] | None = None
     if len(named) == 1:
         (only,) = named
@@ -106,15 +116,6 @@ def _read(sql: str) -> Statement | None:
     hashed = _hashed(table, columns, insert[2] or "", named)
     chained = table == "audit" and columns == _TRAIL and not named
     return Statement(table, values, hashed, chained, "" if own in columns else own)
-
-
-def _refuse_reading(sql: str, table: str) -> None:
-    """AssertionError for a statement whose result depends on rows that a replay doesn't have."""
-    for read in _READ.findall(sql):
-        foreign = read.lower().startswith(CATALOG) and not table.startswith(CATALOG)
-        assert not foreign, f"what changes {table} must not read {read}: DuckLake changes it, too"
-        recorded_too = read.lower() not in UNRECORDED
-        assert recorded_too, f"what changes {table} reads {read}, which isn't recorded"
 
 
 def _hashed(table: str, columns: list[str], values: str, named: tuple[str, ...]) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from headrace.govern.secrets import Secrets
 from headrace.model import HeadraceError, Settings
-from headrace.model.errors import told_by
+from headrace.model.errors import told_by, words_of
 
 ANSWER_SECONDS_MAX = 5.0
 """How long an endpoint may take for one event."""
@@ -85,7 +85,9 @@ class Endpoint:
             answer.read(65536)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
-            raise NotSent(f"the endpoint didn't answer: {told_by(error)}") from error
+            # What isn't the network's may repeat a header, and with it the token.
+            said = told_by(error) if isinstance(error, OSError) else words_of(error)
+            raise NotSent(f"the endpoint didn't answer: {said}") from error
         if not answer.isclosed():
             self._connection.close()
         if answer.status in _REFUSED:

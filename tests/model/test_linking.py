@@ -174,3 +174,19 @@ def test_thousands_of_unknown_names_dont_take_minutes() -> None:
     _, problems = link(declared)
     assert len(problems) == 6000
     assert time.process_time() - began < 20
+
+
+@pytest.mark.parametrize("written", ["2013-01-01T00:00", "2013-01-01T05:00Z", "2013-01-01T00:00:00"])
+def test_a_start_is_kept_in_its_one_written_form(load: Load, written: str) -> None:
+    """Would catch: an hour without an offset that `validate` accepts and every `tick` refuses."""
+    front = f'owner: core\npartition: hour\nstart: "{written}"\n'
+    project, problems = load(
+        **{
+            "sources/m.yaml": f"source: m\n{front}files: landing/m_{{date:%Y-%m-%dT%H}}.csv\n",
+            "assets/hourly.sql": f"/* headrace\n{front}*/\nselect 1 as x\n",
+        }
+    )
+    assert problems == []
+    assert project is not None
+    for node in (project.sources["m"], project.assets["hourly"]):
+        assert node.start == "2013-01-01T00:00-05:00"

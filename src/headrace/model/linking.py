@@ -155,7 +155,7 @@ class _Linker:
     def _source(self, source: Source) -> Source:
         self._check_node(source)
         timezone = source.timezone or self._settings.timezone
-        self._check_start(source.start, source, timezone)
+        start = self._start(source, timezone)
         connection = source.connector.get("connection")
         if isinstance(connection, str) and connection not in self._settings.connections:
             hint = self._suggest(connection, self._settings.connections, f"add [connections.{connection}] to headrace.toml")
@@ -169,19 +169,21 @@ class _Linker:
             self._error("unsupported_kind", source.place, message, hint)
         contract = self._contract(source)
         self._check_claim(source, contract)
-        found = msgspec.structs.replace(source, timezone=timezone, contract=contract)
+        found = msgspec.structs.replace(source, timezone=timezone, start=start, contract=contract)
         return as_delivered(source_by_contract(found, self._contracts.get(contract or "")))
 
     def _asset(self, asset: Asset) -> Asset:
         self._check_node(asset)
         timezone = asset.timezone or self._settings.timezone
-        if asset.start is not None:
-            self._check_start(asset.start, asset, timezone)
+        start = self._start(asset, timezone)
         inputs = tuple(found for spec in asset.inputs if (found := self._input(asset, spec)) is not None)
         depends = tuple(known for name in asset.depends if (known := self._known(name, asset, asset.place, "depends")) is not None)
         contract = self._contract(asset)
         partition = partition_of(asset)
-        linked = msgspec.structs.replace(asset, timezone=timezone, inputs=inputs, depends=depends, contract=contract, partition=partition)
+        linked = msgspec.structs.replace(
+            asset, timezone=timezone, start=start, inputs=inputs, depends=depends, contract=contract,
+            partition=partition,
+        )  # fmt: skip
         return asset_by_contract(linked, self._contracts.get(contract or ""))
 
     def _consumer(self, consumer: Consumer) -> Consumer:
@@ -205,9 +207,11 @@ class _Linker:
         )
         self._error("unknown_calendar", node.place, f"unknown calendar {shown(calendar)} of {shown(node.name)}", hint)
 
-    def _check_start(self, start: str | None, node: Source | Asset, timezone: str) -> None:
+    def _start(self, node: Source | Asset, timezone: str) -> str | None:
+        """The key that `start` means, in its one written form; what can't be one is reported."""
+        start = node.start
         if start is None:
-            return
+            return None
         if node.partition.grain is None:
             self._error(
                 "wrong_value",
@@ -215,11 +219,12 @@ class _Linker:
                 f"{shown(node.name)} has a `start`, and isn't cut by time",
                 "add `partition: day`, or take `start` out",
             )
-            return
+            return start
         try:
-            parse_key(start, node.partition.grain, timezone)
+            return parse_key(start, node.partition.grain, timezone)
         except UsageError as error:
             self._error("wrong_value", node.place, f"`start` of {shown(node.name)}: {error}", error.hint)
+            return start
 
     def _contract(self, node: Source | Asset) -> str | None:
         """The contract that a node names, or the one that is called like it."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from connect_workbench import Outcome, Taken, Workbench
 
 from headrace.connect.deliveries import Lesson, TypeDrift
+from headrace.connect.keep import keep
 
 GOOD = b"id,day,amount\n1,2025-01-01,1.5\n2,2025-01-02,2.5\n"
 BAD = b"id,day,amount\n3,2025-01-03,3.5\n4,2025-13-01,4.5\n5,2025-01-05,4..5\n"
@@ -75,6 +78,20 @@ def test_what_was_learnt_names_the_deliveries_and_the_line_that_disagrees(bench:
     ]
     assert found.undecided == ()
     assert found.warnings == (), "the delivery itself is held, with its line"
+
+
+def test_a_file_of_several_intervals_counts_once(bench: Workbench) -> None:
+    """Would catch: "learnt from 5 deliveries" where there are two files, and one bad file of many
+    days that outvotes the good ones."""
+    samples = []
+    for name, data, times in (("x.csv", GOOD, 1), ("y.csv", BAD, 3), ("z.csv", GOOD, 1)):
+        bench.deliver(data, name)
+        path = Path(keep(bench.root, bench.found(name), bench.raw).path)
+        samples += [(path, name)] * times
+    taken = bench.take(GOOD, "x.csv", samples=samples)
+    assert lesson(taken).deliveries == ("x.csv", "y.csv", "z.csv")
+    assert isinstance(taken, Taken)
+    assert taken.types() == TYPES
 
 
 def test_a_tie_of_two_first_deliveries_is_said_with_line_and_file(bench: Workbench) -> None:

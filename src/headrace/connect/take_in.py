@@ -370,7 +370,11 @@ def _learnt(connection: duckdb.DuckDBPyConnection, opened: Opened, learning: Lea
     schema, header = _detected(kind, connection, opened)
     header = _counted(header, rows)
     shows = [Shown(learning.kept, learning.name, schema)]
+    seen = {(learning.kept, learning.name)}
     for path, name in learning.samples:
+        if (path, name) in seen:  # a file of several intervals is a sample of each
+            continue
+        seen.add((path, name))
         sample = _sampled(kind, connection, (path, name), learning.temporary, opened.options)
         if sample is not None:
             shows.append(Shown(path, name, sample))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import subprocess
 import time
 from pathlib import Path
@@ -111,3 +113,26 @@ def test_a_leader_that_works_is_asked(lab: Lab, tmp_path: Path) -> None:
         out, err = leader.communicate(timeout=50)
     assert json.loads(out)["run_id"] == "1", err
     assert len(lab.read("clean")) == 2
+
+
+def test_what_nobody_could_read_is_only_offered_to_be_dropped(lab: Lab) -> None:
+    """Would catch: `quarantine accept INC-1` proposed for files that were cut, where it publishes
+    nothing and fails."""
+    lab.orders(DAYS[0])
+    lab.tick()
+    for day in DAYS[1:3]:
+        path = lab.root / f"landing/orders_{day}.csv"
+        path.write_text(f'order_id,customer,amount,day\n1,c,1.50,{day}\n2,"c')
+        past = path.stat().st_mtime - 3600
+        os.utime(path, (past, past))
+    lab.tick()
+    waiting = lab.headrace("quarantine", "orders")
+    assert [row["partition"] for row in waiting] == DAYS[1:3]
+    (incident,) = lab.headrace("incidents")
+    ending = ["--reason", "TEXT"]
+    for row in waiting:
+        offered = [shlex.split(one) for one in row["decide"]]
+        targets = [f"orders@{row['partition']}", incident["id"]]
+        assert offered == [["headrace", "quarantine", "drop", one, *ending] for one in targets]
+    lab.headrace(*offered[-1][1:])
+    assert lab.headrace("quarantine", "orders") == []

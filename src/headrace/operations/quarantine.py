@@ -90,7 +90,7 @@ def _row(session: Session, tx: Transaction, project: Project, one: Quarantined) 
         checks=_failed(tx, one),
         attempt=f"{one.epoch}.{one.n}",
         todo=_todo(repair),
-        decide=[*_decisions(one), *_of_all(tx, one)] if one.state in ("held", "rejected") else [],
+        decide=_decisions(tx, one) if one.state in ("held", "rejected") else [],
         repair=repair,
     )
 
@@ -102,25 +102,26 @@ def _sample(session: Session, project: Project, one: Quarantined, delivery: str 
     return shown(one.sample or glimpse(session.data_folder, one.path, delivery), contract, raw=raw)
 
 
-def _of_all(tx: Transaction, one: Quarantined) -> list[str]:
-    """The command that accepts all that waits because of the same incident, where it is seen at more
-    than one partition."""
+def _of_all(tx: Transaction, one: Quarantined, word: str) -> list[str]:
+    """The command that accepts, or drops, all that waits because of the same incident, where it is
+    seen at more than one partition."""
     incident = incidents.open_at(tx, one.node, one.partition)
     if incident is None or len(incidents.partitions_of(tx, incident.id)) < 2:
         return []
-    return [command_line("quarantine", "accept", incident.shown, "--reason", "TEXT")]
+    return [command_line("quarantine", word, incident.shown, "--reason", "TEXT")]
 
 
 RAW = "raw/"
 """Where the bytes of what couldn't be read are kept, below the data folder."""
 
 
-def _decisions(one: Quarantined) -> list[str]:
+def _decisions(tx: Transaction, one: Quarantined) -> list[str]:
     at = place(one.node, one.partition)
     drop = command_line("quarantine", "drop", at, "--reason", "TEXT")
     if one.state == "rejected" and one.path is not None and one.path.startswith(RAW):  # nothing could read it
-        return [drop]
-    return [command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d"), drop]
+        return [drop, *_of_all(tx, one, "drop")]
+    accept = command_line("quarantine", "accept", at, "--reason", "TEXT", "--until", "7d")
+    return [accept, drop, *_of_all(tx, one, "accept")]
 
 
 def _failed(tx: Transaction, one: Quarantined) -> list[CheckRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from clilab import Project
 
 import headrace
+from headrace.model.errors import words_of
 
 HOURLY = "source: meter\nowner: acme\npartition: hour\nfiles: landing/meter_{date:%Y-%m-%dT%H}.csv\n"
 
@@ -112,3 +114,18 @@ def test_messages_do_not_name_classes_of_exceptions() -> None:
         if re.search(r"type\((error|problem|seen|told|failure)\)\.__name__", path.read_text())
     ]
     assert [one for one in found if not any(name in one for name in MAY_NAME_CLASSES)] == []
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(), "operating system error"),
+        (EOFError(), "end of file error"),
+        (ssl.SSLError(), "SSL error"),
+        (type("ReadTimeout", (Exception,), {})(), "read timeout"),
+        (type("gaierror", (Exception,), {})(), "name lookup error"),
+    ],
+)
+def test_classes_of_exceptions_become_words(error: Exception, words: str) -> None:
+    """Would catch: "oserror" and "sslerror", which nobody can read."""
+    assert words_of(error) == words

@@ -69,12 +69,20 @@ class LakeError(HeadraceError):
     """The lake's files or its catalog can't be used."""
 
 
-_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_SPELT_OUT = {
+    "OS": "operating system",
+    "IO": "input or output",
+    "EOF": "end of file",
+    "gaierror": "name lookup error",
+    "herror": "name lookup error",
+}
 
 
 def words_of(error: BaseException) -> str:
     """The name of an exception's class in words: `read timeout` for a ReadTimeout."""
-    return _WORDS.sub(" ", type(error).__name__).lower()
+    words = _WORDS.sub(" ", type(error).__name__).split()
+    return " ".join(_SPELT_OUT.get(one, one if one.isupper() else one.lower()) for one in words)
 
 
 def told_by(error: BaseException) -> str:

@@ -115,3 +115,32 @@ def test_a_few_days_at_once_are_no_history(tmp_path: Path) -> None:
     lab.deliver(DAYS[5], [], "id,client,day")
     lab.tick()
     assert all("history" not in row["cause"]["summary"] for row in lab.headrace("incidents"))
+
+
+@pytest.mark.parametrize("size", ["header", "nothing"])
+def test_an_empty_delivery_is_a_volume_anomaly(tmp_path: Path, size: str) -> None:
+    """Would catch: an incident of unknown cause for the delivery that the documentation names."""
+    lab = Lab(tmp_path / "p")
+    lab.sql("totals", "select day, sum(amount) as total, count(id) as n from orders group by all")
+    for day in DAYS[:5]:
+        lab.deliver(day, rows(day), "id,amount,day")
+    lab.now = datetime.fromisoformat(f"{DAYS[5]}T06:00:00+00:00")
+    lab.tick()
+    lab.now += timedelta(1)
+    lab.deliver(DAYS[5], [], "id,amount,day")
+    if size == "nothing":
+        (lab.root / f"landing/orders_{DAYS[5]}.csv").write_bytes(b"")
+    lab.tick()
+    (cause,) = [row["cause"] for row in lab.headrace("incidents")]
+    assert (cause["kind"], cause["detail"]) == ("volume_anomaly", "empty file")
+    assert cause["certainty"] == "established"
+    assert "unknown" not in cause["summary"]
+
+
+def test_an_empty_day_of_a_history_has_its_kind_in_the_list(lab: Lab) -> None:
+    """Would catch: `unknown (1)` in the list of what a history's held days are."""
+    lab.deliver(DAYS[20], [], "id,amount,day")
+    lab.tick()
+    (one,) = lab.headrace("incidents")
+    assert "volume_anomaly (3)" in one["cause"]["summary"]
+    assert "unknown" not in one["cause"]["summary"]

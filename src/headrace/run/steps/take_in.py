@@ -40,7 +40,7 @@ from headrace.run.steps.oddities import oddities, with_end, with_repeated
 from headrace.run.steps.rename_evidence import RenameEvidence
 from headrace.run.steps.restated import restatements
 from headrace.run.steps.sifting import blocking, sift
-from headrace.run.steps.unreadable import facts_of_unreadable, poison
+from headrace.run.steps.unreadable import facts_of_unreadable, poison, unexpected_rows
 from headrace.run.steps.views import with_views
 from headrace.run.steps.workshop import LARGE_BYTES, Workshop
 
@@ -286,8 +286,10 @@ def _judged(
     verdict = found.verdict
     if verdict is Verdict.WARNED and any(part.key == NOWHERE for part in staged.partitions):
         verdict = Verdict.REJECTED  # there is nowhere to publish such rows
+    facts = strange.facts
     if odd and verdict in (Verdict.PASSED, Verdict.WARNED, Verdict.UNCHECKED):
         verdict = Verdict.HELD
+        facts = (*facts, unexpected_rows(odd, staged.rows))
     changes = drifting.changes(prepared)
     warned = [change for change in changes if change.policy is Policy.WARN]
     found = msgspec.structs.replace(found, verdict=verdict)
@@ -306,7 +308,7 @@ def _judged(
         learnt=learnt,
         fingerprint=fingerprint(of_file(prepared), kept.sha256),
         drift=changes,
-        facts=facts_of(changes) + strange.facts,
+        facts=facts_of(changes) + facts,
         reason="; ".join(filter(None, [told(warned), *lessons, strange.reason])),
     )
     if verdict not in (Verdict.HELD, Verdict.REJECTED):

@@ -1,4 +1,4 @@
-"""What a delivery that can't be read is evidence of: a form that nobody agreed on, or bytes that aren't there."""
+"""What a delivery that can't be read, or has too few or too many rows, is evidence of."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def poison(observed: str) -> Fact:
         observed=observed,
         strength=POISON_NATS,
     )
+
+
+def unexpected_rows(observed: str, rows: int) -> Fact:
+    """The fact of a delivery that is held because it has no rows, or more or fewer than declared."""
+    if rows == 0:
+        return _held("volume_anomaly", "rows", observed, "empty file")
+    return _held("volume_anomaly", "as many rows as declared", observed, "rows unlike declared")
 
 
 def _held(kind: str, expected: str, observed: str, detail: str) -> Fact:
